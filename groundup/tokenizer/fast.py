@@ -1,0 +1,299 @@
+"""`Tokenizer`: text <-> ids for everything else in the house, by the `tokenizers` library; and how one is trained.
+
+A tokenizer is a table (`spec.py`: what a tokenizer.json says) plus a few settings (tokenizer_config.json: which control token has which part, the
+chat template). Whatever it comes from (training, a folder, a GGUF file), it goes through the one constructor below, which checks the table first.
+
+Text never becomes a control token in `encode`, `encode_batch` and `encode_offsets`. The library forgets that setting when it
+saves, so it is set at each load. Lone surrogates, which no UTF-8 can carry, become U+FFFD.
+"""
+
+import functools
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import tokenizers
+from tokenizers import pre_tokenizers, trainers
+
+from groundup.errors import ConfigError, DataError, FormatError
+from groundup.files import read_json, sha256_text, write_json, write_text
+from groundup.progress import Progress, Silent
+from groundup.tokenizer import ranks
+from groundup.tokenizer.spec import (
+    Merge,
+    Spec,
+    build_spec,
+    canonical_text,
+    check_spec,
+    merge_pairs,
+    read_spec,
+    token_table,
+)
+from groundup.tokenizer.special import (
+    CHATML_TEMPLATE,
+    CONTROL_TOKENS,
+    SpecialTokens,
+    find_special_tokens,
+    our_special_tokens_config,
+)
+from groundup.tokenizer.split import recognise_split
+
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+TEMPLATE_FILE = "chat_template.jinja"
+MAX_CONFIG_BYTES = 16 * 2**20
+SPLIT = "llama-bpe"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Tokenizer:
+    """Encodes and decodes. Make one with `Tokenizer.load(folder)`, `train_tokenizer(texts)` or `formats.tokenizer_from_gguf(metadata)`."""
+
+    vocab_size: int
+    """Ids are 0 to vocab_size - 1."""
+    special: SpecialTokens
+    """The control tokens and their parts."""
+    pre: str
+    """llama.cpp's name of the split, "" where it is none that we know."""
+    chat_template: str | None
+    """The jinja template of the model, None: it brings none."""
+
+    def __init__(self, spec: Spec, config: Mapping[str, Any], *, source: object = TOKENIZER_FILE) -> None:
+        """From a tokenizer.json table and a tokenizer_config.json table. Raises FormatError naming `source`."""
+        self._spec = check_spec(spec, source)
+        self._tokens = token_table(self._spec, source)
+        self._library = _library_tokenizer(self._spec, source)
+        self.vocab_size = len(self._tokens)
+        self.pre = recognise_split(self._spec.get("pre_tokenizer"), self._spec.get("normalizer"))
+        self.chat_template = _chat_template(config, source)
+        control = {
+            entry["content"]: entry["id"] for entry in self._spec.get("added_tokens", []) if entry.get("special")
+        }
+        put_first = self._library.encode("", add_special_tokens=True).ids[:1]
+        self.special = find_special_tokens(control, config, put_first, source)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The tokenizer of a Hugging Face folder. Raises FormatError."""
+        config_file = folder / CONFIG_FILE
+        config = read_json(config_file, max_bytes=MAX_CONFIG_BYTES) if config_file.exists() else {}
+        if not isinstance(config, dict):
+            raise FormatError(config_file, "top level", "is not a table")
+        template_file = folder / TEMPLATE_FILE  # where transformers 5 writes the template
+        if template_file.exists():
+            config = {**config, "chat_template": _read_template(template_file)}
+        return cls(read_spec(folder / TOKENIZER_FILE), config, source=folder / TOKENIZER_FILE)
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
+        write_text(folder / TOKENIZER_FILE, json.dumps(self._spec, indent=2, ensure_ascii=False) + "\n")
+        write_json(folder / CONFIG_FILE, self.config())
+
+    def config(self) -> dict[str, Any]:
+        """What tokenizer_config.json says."""
+        parts = {
+            "bos_token": self.special.bos_id,
+            "eos_token": self.special.eos_id,
+            "pad_token": self.special.pad_id,
+            "unk_token": self.special.unk_id,
+        }
+        named = {key: None if id is None else self._tokens[id].decode() for key, id in parts.items()}
+        template = {} if self.chat_template is None else {"chat_template": self.chat_template}
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **named,
+            "add_bos_token": self.special.adds_bos,
+            "clean_up_tokenization_spaces": False,
+            **template,
+        }
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides the ids."""
+        return sha256_text(canonical_text(self._spec))
+
+    @property
+    def merges(self) -> list[Merge]:
+        """The merges in order, as pairs of visible tokens."""
+        return merge_pairs(self._spec)
+
+    @property
+    def added(self) -> dict[int, tuple[str, bool]]:
+        """Tokens that are matched as a whole: id -> (text, is it a control token?)."""
+        return {
+            entry["id"]: (entry["content"], bool(entry.get("special"))) for entry in self._spec.get("added_tokens", [])
+        }
+
+    @property
+    def visible_tokens(self) -> dict[int, str]:
+        """Every token as a vocabulary writes it: id -> text in the byte alphabet; added tokens as they are."""
+        texts = {id: text for text, id in self._spec["model"]["vocab"].items()}
+        return texts | {id: text for id, (text, _) in self.added.items()}
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`; nothing in it becomes a control token and nothing is added around it.
+
+        >>> tokenizer.decode(tokenizer.encode("2<|im_end|>"))
+        '2<|im_end|>'
+        """
+        ids: list[int] = self._library.encode(well_formed(text), add_special_tokens=False).ids
+        return ids
+
+    def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of `text` and for each the (start, end) of its characters; a character of several tokens counts for each of them."""
+        encoding = self._library.encode(well_formed(text), add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    def encode_control(self, text: str) -> list[int]:
+        """The ids of a prompt that is already rendered (`raw`): control tokens in it are recognised. Never for text from users."""
+        ids: list[int] = []
+        for part, control_id in self.split_control(text):
+            ids.extend(self.encode(part) if control_id is None else [control_id])
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of many texts, several times as fast."""
+        whole = [well_formed(text) for text in texts]
+        if self._ranks is None or not all(map(ranks.fits_tiktoken, whole)):
+            return [encoding.ids for encoding in self._library.encode_batch(whole, add_special_tokens=False)]
+        return self._ranks.encode_ordinary_batch(whole, num_threads=os.cpu_count() or 1)
+
+    @functools.cached_property
+    def _ranks(self) -> Any:
+        return ranks.rank_encoder(self._spec, self.pre)
+
+    def split_control(self, text: str, *, unless_after: str = "") -> Iterator[tuple[str, int | None]]:
+        """Cut `text` at its control tokens: (text, None) for what lies between, (token, id) for each; the longest token wins.
+
+        A token that stands right after the character `unless_after` is left as text (`chat` marks what users wrote so).
+        """
+        end = 0
+        for match in self.control_expression(unless_after).finditer(text):
+            if match.start() > end:
+                yield text[end : match.start()], None
+            yield match.group(), self.special.tokens[match.group()]
+            end = match.end()
+        if end < len(text):
+            yield text[end:], None
+
+    def control_expression(self, unless_after: str = "") -> re.Pattern[str]:
+        """Finds control tokens, the longest at each place; see `split_control`."""
+        longest_first = sorted(self.special.tokens, key=len, reverse=True)
+        guard = f"(?<!{re.escape(unless_after)})" if unless_after else ""
+        return re.compile(f"{guard}(?:{'|'.join(map(re.escape, longest_first))})" if longest_first else "(?!)")
+
+    def with_bos(self, ids: list[int]) -> list[int]:
+        """`ids` as a model expects them at the start of its context: with the bos token once, where this tokenizer adds one."""
+        if not self.special.adds_bos or self.special.bos_id is None or ids[:1] == [self.special.bos_id]:
+            return ids
+        return [self.special.bos_id, *ids]
+
+    def decode(self, ids: Iterable[int], *, skip_control: bool = False) -> str:
+        """The text of `ids`; bytes that are no UTF-8 become U+FFFD. `skip_control` leaves control tokens out."""
+        hidden = set(self.special.tokens.values()) if skip_control else set()
+        return b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode("utf-8", "replace")
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes of one token (a control token: its text); b"" for an id that no token has (padded embedding rows)."""
+        return self._tokens[id] if 0 <= id < self.vocab_size else b""
+
+
+def well_formed(text: str) -> str:
+    """`text` with each lone surrogate replaced by U+FFFD, so that UTF-8 can carry it; its length stays."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _library_tokenizer(spec: Spec, source: object) -> tokenizers.Tokenizer:
+    """The library's tokenizer for a checked table. Raises FormatError."""
+    try:
+        library = tokenizers.Tokenizer.from_str(json.dumps(spec))
+    except Exception as error:
+        if type(error) is not Exception:  # the library raises `Exception` itself, nothing more precise
+            raise
+        raise FormatError(source, "content", f"is not understood ({str(error)[:200]})") from error
+    library.encode_special_tokens = True
+    for entry in spec.get("added_tokens", []):
+        if library.token_to_id(entry["content"]) != entry["id"]:
+            raise FormatError(
+                source,
+                "added_tokens",
+                f"{entry['content'][:80]!r} has id {entry['id']}, its place gives {library.token_to_id(entry['content'])}",
+            )
+    return library
+
+
+def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
+    """The template of a tokenizer_config.json: a text, or a list of named ones, of which "default" is taken."""
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get("default")
+    if template is not None and not isinstance(template, str):
+        raise FormatError(source, "chat_template", f"is a {type(template).__name__}, a text is expected")
+    return template
+
+
+def _read_template(file: Path) -> str:
+    """A chat_template.jinja. Raises FormatError."""
+    if file.stat().st_size > MAX_CONFIG_BYTES:
+        raise FormatError(file, "size", f"{file.stat().st_size} bytes, at most {MAX_CONFIG_BYTES} expected")
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(file, f"byte {error.start}", "is not UTF-8") from error
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: Progress | None = None) -> Tokenizer:
+    """Byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
+
+    Texts are read one by one and only the counts of distinct pieces are kept. A pair seen once is never merged, so few texts give fewer than `vocab_size` ids.
+    Raises ConfigError for a size that leaves no room, DataError where there is no text.
+    """
+    smallest = 256 + len(CONTROL_TOKENS)
+    if vocab_size < smallest:
+        raise ConfigError(
+            f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {smallest}.",
+            fix="4096 suits a small model.",
+        )
+    library = tokenizers.Tokenizer.from_str(json.dumps(build_spec({}, [], split=SPLIT, added={})))
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
+    )
+    counted = _Counted(texts)
+    library.train_from_iterator(counted, trainer)
+    if not counted.characters:
+        raise DataError("There is no text to train a tokenizer on.", fix="Point it at a folder or file that has some.")
+    tokenizer = _with_control_tokens(json.loads(library.to_str())["model"])
+    merges = tokenizer.vocab_size - smallest
+    (progress or Silent()).say(
+        f"{tokenizer.vocab_size:,} ids (256 bytes, {merges:,} merges, {len(CONTROL_TOKENS)} control tokens) from {counted.characters:,} characters"
+    )
+    return tokenizer
+
+
+class _Counted:
+    """Passes texts on, well formed, and counts their characters."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = texts
+        self.characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.texts:
+            self.characters += len(text)
+            yield well_formed(text)
+
+
+def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:
+    """The tokenizer of a trained model: our control tokens behind its vocabulary."""
+    vocabulary: dict[str, int] = model["vocab"]
+    added = {len(vocabulary) + rank: (text, True) for rank, text in enumerate(CONTROL_TOKENS)}
+    spec = build_spec(vocabulary, [(left, right) for left, right in model["merges"]], split=SPLIT, added=added)
+    return Tokenizer(
+        spec, {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}, source="trained tokenizer"
+    )
