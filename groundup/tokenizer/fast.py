@@ -186,6 +186,11 @@ class Tokenizer:
         guard = f"(?<!{re.escape(unless_after)})" if unless_after else ""
         return re.compile(f"{guard}(?:{'|'.join(map(re.escape, longest_first))})" if longest_first else "(?!)")
 
+    @functools.cached_property
+    def control_starts(self) -> re.Pattern[str]:
+        """Finds every place where the text of a control token begins, inside another one too."""
+        return re.compile(f"(?={self.control_expression().pattern})")
+
     def with_bos(self, ids: list[int]) -> list[int]:
         """`ids` as a model expects them at the start of its context: with the bos token once, where this tokenizer adds one."""
         if not self.special.adds_bos or self.special.bos_id is None or ids[:1] == [self.special.bos_id]:
@@ -250,8 +255,8 @@ def _read_template(file: Path) -> str:
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: Progress | None = None) -> Tokenizer:
     """Byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
 
-    Texts are read one by one and only the counts of distinct pieces are kept. A pair seen once is never merged, so few texts give fewer than `vocab_size` ids.
-    Raises ConfigError for a size that leaves no room, DataError where there is no text.
+    Texts are read one by one and only the counts of distinct pieces are kept. A pair seen once is never merged, so few
+    texts give fewer than `vocab_size` ids. Raises ConfigError for a size that leaves no room, DataError where there is no text.
     """
     smallest = 256 + len(CONTROL_TOKENS)
     if vocab_size < smallest:

@@ -2,14 +2,16 @@
 
 tiktoken merges whichever neighbours joined have the lowest id; `tokenizers` merges by the list of merges. Both give the same ids when
 
-  1. merge n makes a token of a higher id than merge n - 1 (so rank order is merge order), every byte is a token, and every other token is made by one merge, and
+  1. merge n makes a token of a higher id than merge n - 1 (so rank order is merge order), every byte is a token, and every
+     other token is made by one merge; and
   2. every token, encoded alone, comes out as itself.
 
-Why: tokens are never split, so what happened inside a stretch of bytes that is now covered by the neighbours (x, y) is what happens to that
-stretch alone. Alone it ends as the token t = xy (2), and the last state before that has two tokens: those of t's merge. So (x, y) is
-that merge, and both libraries see the same candidates. `tests/tokenizer/test_ranks.py` also checks it on random vocabularies.
+Why: tokens are never split, so what happened inside a stretch of bytes that is now covered by the neighbours (x, y) is what
+happens to that stretch alone. Alone it ends as the token t = xy (2), and the last state before that has two tokens: those of
+t's merge. So (x, y) is that merge, and both libraries see the same candidates. A test also checks it on random vocabularies.
 
-Where the conditions don't hold (several split steps, normalisation, tokens added to the text level) the answer is None and `tokenizers` does the work.
+Where the conditions don't hold (several split steps, normalisation, added tokens that are no control tokens) the answer is
+None and `tokenizers` does the work.
 """
 
 import itertools

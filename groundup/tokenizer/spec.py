@@ -209,7 +209,8 @@ def token_table(spec: Spec, source: object) -> list[bytes]:
 
 def merge_pairs(spec: Spec) -> list[Merge]:
     """The merges as pairs of visible tokens; files write them as "a b" or as ["a", "b"]."""
-    return [tuple(merge.split(" ", 1)) if isinstance(merge, str) else tuple(merge) for merge in spec["model"]["merges"]]
+    pairs = (merge.split(" ", 1) if isinstance(merge, str) else merge for merge in spec["model"]["merges"])
+    return [(left, right) for left, right in pairs]
 
 
 def canonical_text(spec: Spec) -> str:

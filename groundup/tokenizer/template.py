@@ -1,0 +1,145 @@
+"""Chat templates as texts with given variables: our own rendered here, a model's in a bounded process (see `sandbox.py`).
+
+The process for a template stays for the next conversation, a rendering then costs well under a millisecond; at most four are kept.
+"""
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import ModelError
+from groundup.tokenizer.sandbox import Variables, renderer
+from groundup.tokenizer.special import CHATML_TEMPLATE
+
+CPU_SECONDS = 5.0
+WALL_SECONDS = 120.0  # only for a process that sleeps or a machine that stalls
+MEMORY_BYTES = 2**30
+MAX_TEMPLATE_CHARACTERS = 200_000  # the longest of known models have some 20,000
+MAX_TEXT_CHARACTERS = 4_000_000
+MAX_ANSWER_BYTES = 2 * 12 * MAX_TEXT_CHARACTERS  # two variants; JSON writes a character in up to 12 bytes
+KEPT_PROCESSES = 4
+# All that the process needs of the environment; it gets none of the user's keys.
+_PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+_FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
+
+
+def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
+    """The template's text for each set of variables, all rendered at the same moment.
+
+    Raises ModelError with the template's own message when it refuses or fails, and when it passes a bound of time, memory or output.
+    """
+    if template == CHATML_TEMPLATE:
+        return _own_renderer()(variants)
+    if len(template) > MAX_TEMPLATE_CHARACTERS:
+        raise ModelError(
+            f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are run.",
+            fix=_FIX,
+        )
+    with _lock:
+        process = _process_for(template)
+        answer = process.ask({"variants": variants})
+        if answer is None:
+            _close(template)
+            raise ModelError(
+                f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of processor time, or broke off.",
+                fix=_FIX,
+            )
+    if "error" in answer:
+        raise ModelError(f"The model's chat template says: {answer['error'].rstrip('.')}.", fix=_FIX)
+    return answer["texts"]
+
+
+@functools.cache
+def _own_renderer() -> Callable[[Sequence[Variables]], list[str]]:
+    return renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)
+
+
+class TemplateProcess:
+    """One template in a process of its own."""
+
+    def __init__(self, template: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("sandbox.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.requests, self.answers = self.process.stdin, self.process.stdout
+        limits = {"cpu_seconds": CPU_SECONDS, "memory_bytes": MEMORY_BYTES, "max_characters": MAX_TEXT_CHARACTERS}
+        self.start = {"template": template, **limits}
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to `request`, or None when the process ended, stalled or said too much."""
+        try:
+            for message in (self.start, request):
+                if message:
+                    self.requests.write(json.dumps(message).encode() + b"\n")
+            self.requests.flush()
+        except BrokenPipeError:
+            return None
+        self.start = {}
+        line = self._read_line(time.monotonic() + WALL_SECONDS)
+        return None if line is None else json.loads(line)
+
+    def _read_line(self, deadline: float) -> bytes | None:
+        """One line of the answer; None at the end of the pipe, at the deadline, or past what the allowed texts can take."""
+        received = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.answers, selectors.EVENT_READ)
+            while not received.endswith(b"\n"):
+                if len(received) > MAX_ANSWER_BYTES or not selector.select(max(0.0, deadline - time.monotonic())):
+                    return None
+                part = os.read(self.answers.fileno(), 2**20)
+                if not part:
+                    return None
+                received += part
+        return bytes(received)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.requests.close()
+        self.answers.close()
+
+
+# The processes of this process (a fork starts its own), by template, the one used last at the end.
+_processes: dict[tuple[int, str], TemplateProcess] = {}
+_lock = threading.Lock()
+
+
+def _process_for(template: str) -> TemplateProcess:
+    """The process of `template`, started when there is none; the one unused longest makes room."""
+    key = (os.getpid(), template)
+    process = _processes.pop(key, None) or TemplateProcess(template)
+    _processes[key] = process
+    mine = [owned for owned in _processes if owned[0] == os.getpid()]
+    if len(mine) > KEPT_PROCESSES:
+        _close(mine[0][1])
+    return process
+
+
+def _close(template: str) -> None:
+    _processes.pop((os.getpid(), template)).close()
+
+
+@atexit.register
+def close_templates() -> None:
+    """End all template processes; the next rendering starts one anew."""
+    for pid, template in list(_processes):
+        if pid == os.getpid():
+            _close(template)
