@@ -1,0 +1,103 @@
+"""The key/value cache: what earlier tokens answer with does not change, so it is computed once and kept.
+
+    cache = KVCache(model.config, batch=1, capacity=64)
+    model(prompt_ids, cache=cache)           # prefill: all tokens of the prompt at once
+    model(next_id, cache=cache)              # decode: one token a call, same logits as from the whole text
+
+Memory is taken once, for `capacity` tokens a row. All rows have the same `length`; where rows differ they are padded and `real`
+says which tokens count. `extend` (per layer, see attention.Memory) writes behind `length`, and `advance` moves `length` once all layers
+have written: a call that fails half-way leaves the cache as it was. Another store (pages, rows of different lengths) needs
+to give the Transformer the same few methods.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from groundup.errors import ModelError
+from groundup.model.config import ModelConfig
+
+
+class KVCache:
+    """Keys and values of up to `capacity` tokens in every layer: 2 L B K capacity D numbers."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        batch: int = 1,
+        capacity: int | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """`capacity` in tokens; None: the model's whole context. Raises ModelError when it is beyond the context."""
+        self.capacity = config.context_tokens if capacity is None else capacity
+        if not 0 < self.capacity <= config.context_tokens:
+            raise ModelError(
+                f"A cache of {self.capacity} tokens does not suit a model with a context of {config.context_tokens}."
+            )
+        shape = (
+            config.num_layers,
+            batch,
+            config.num_kv_heads,
+            self.capacity,
+            config.head_width,
+        )  # [L, B, K, capacity, D]
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.length = 0
+        self._real: Tensor | None = None  # [B, capacity]; None while no token was padding
+
+    def layer(self, index: int) -> "LayerMemory":
+        """The memory of one block."""
+        return LayerMemory(self, index)
+
+    def require_room(self, batch: int, num_tokens: int) -> None:
+        """Raises ModelError when `num_tokens` more don't fit, or the batch is another."""
+        if batch != self.keys.shape[1]:
+            raise ModelError(f"The cache was made for {self.keys.shape[1]} rows and got {batch}.")
+        if self.length + num_tokens > self.capacity:
+            raise ModelError(
+                f"The cache holds {self.length} of at most {self.capacity} tokens, and {num_tokens} more do not fit."
+            )
+
+    def note_real(self, new: Bool[Tensor, "B T"] | None, num_tokens: int) -> Bool[Tensor, "B S"] | None:
+        """Record which of the new tokens are real (None: all). Gives the marks of all S tokens, or None where all are real."""
+        end = self.length + num_tokens
+        if new is not None and self._real is None and not bool(new.all()):
+            self._real = torch.ones(new.shape[0], self.capacity, dtype=torch.bool, device=new.device)
+        if self._real is None:
+            return None
+        self._real[:, self.length : end] = True if new is None else new
+        return self._real[:, :end]
+
+    def advance(self, num_tokens: int) -> None:
+        """Count the tokens that every layer has now stored."""
+        self.length += num_tokens
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens after the first `length`. Raises ModelError when there are fewer."""
+        if not 0 <= length <= self.length:
+            raise ModelError(f"The cache holds {self.length} tokens and can't be cut to {length}.")
+        self.length = length
+        if length == 0:
+            self._real = None
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """One layer's part of a KVCache, as `attention.Memory`."""
+
+    cache: KVCache
+    index: int
+
+    def extend(
+        self, keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"]
+    ) -> tuple[Float[Tensor, "B K S D"], Float[Tensor, "B K S D"]]:
+        """Store the new tokens' keys and values behind the others; gives views of all of them."""
+        start, end = self.cache.length, self.cache.length + keys.shape[2]
+        stored_keys, stored_values = self.cache.keys[self.index], self.cache.values[self.index]
+        stored_keys[:, :, start:end] = keys
+        stored_values[:, :, start:end] = values
+        return stored_keys[:, :, :end], stored_values[:, :, :end]

@@ -1,0 +1,37 @@
+"""The feed-forward part of a block: the same small network for every token alone. [.., C] -> [.., F] -> [.., C].
+
+GELU (Hendrycks & Gimpel 2016) is GPT-2's: widen, bend, narrow. SwiGLU (Shazeer 2020, eq. 6) is Llama's: one of two
+widened copies, bent, decides how much of the other passes; with three matrices F is usually near 8/3 C instead of 4 C.
+"""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, width: int, feedforward_width: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.gate = nn.Linear(width, feedforward_width, bias=bias)
+        self.up = nn.Linear(width, feedforward_width, bias=bias)
+        self.down = nn.Linear(feedforward_width, width, bias=bias)
+
+    def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
+        return self.down(F.silu(self.gate(x)) * self.up(x))  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
+
+
+class GELU(nn.Module):
+    """down(gelu(up(x))), with the tanh form of GELU as GPT-2 was trained."""
+
+    def __init__(self, width: int, feedforward_width: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, feedforward_width, bias=bias)
+        self.down = nn.Linear(feedforward_width, width, bias=bias)
+
+    def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
+        return self.down(F.gelu(self.up(x), approximate="tanh"))  # 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+
+
+FEEDFORWARDS: dict[str, type[SwiGLU] | type[GELU]] = {"swiglu": SwiGLU, "gelu": GELU}

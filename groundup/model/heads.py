@@ -1,0 +1,88 @@
+"""What a Transformer is used for: the next token (LanguageModel) or the class of a text (Classifier); and initial weights."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from groundup.model.block import Block
+from groundup.model.cache import KVCache
+from groundup.model.config import ModelConfig
+from groundup.model.transformer import Transformer
+
+
+class LanguageModel(nn.Module):
+    """ids [B, T] -> logits [B, T, V]: row t scores every id as the one that follows token t."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = Transformer(config)
+        self.head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
+
+    def forward(
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: KVCache | None = None
+    ) -> Float[Tensor, "B T V"]:
+        return self.logits(self.hidden(ids, mask=mask, cache=cache))
+
+    def hidden(
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: KVCache | None = None
+    ) -> Float[Tensor, "B T C"]:
+        """What the head reads; with `logits` apart from it, logits can be had for the last token only."""
+        return self.transformer(ids, mask=mask, cache=cache)
+
+    def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
+        """Scores of all V ids; a tied head compares with every row of the embedding table."""
+        return F.linear(hidden, self.transformer.embedding.weight) if self.head is None else self.head(hidden)
+
+
+class Classifier(nn.Module):
+    """ids [B, T] -> scores [B, N], read from the last real token: the only one that has seen the whole text.
+
+    The score matrix has no bias, so that it can be saved as LlamaForSequenceClassification.
+    """
+
+    def __init__(self, config: ModelConfig, num_labels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = Transformer(config)
+        self.score = nn.Linear(config.width, num_labels, bias=False)
+
+    def forward(self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B N"]:
+        return self.scores(self.transformer(ids, mask=mask), mask=mask)
+
+    def scores(
+        self, hidden: Float[Tensor, "B T C"], *, mask: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B N"]:
+        """Class scores from hidden states after the final norm."""
+        return self.score(last_real(hidden, mask))
+
+
+def last_real(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B C"]:
+    """Each row's hidden state at its last real token."""
+    if mask is None:
+        return hidden[:, -1]
+    places = torch.arange(hidden.shape[1], device=hidden.device)
+    last = (places * mask).argmax(dim=1)  # [B]
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+
+
+def initialise(model: nn.Module, generator: torch.Generator) -> None:
+    """Fill all weights from a CPU `generator`: the same seed gives the same bits, on every device.
+
+    Matrices and tables: normal with deviation 0.02 (GPT-2's code); those that write into the residual stream divided by
+    sqrt(2 L), as 2 L of them add up in it (Radford et al. 2019, section 2.3). Norm weights 1, biases 0.
+    """
+    layers = sum(isinstance(part, Block) for part in model.modules())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                parameter.zero_()
+            elif parameter.ndim == 1:
+                parameter.fill_(1.0)
+            else:
+                into_the_stream = name.endswith(("attention.output.weight", "feedforward.down.weight"))
+                deviation = 0.02 / math.sqrt(2 * layers) if into_the_stream else 0.02
+                parameter.copy_(torch.empty(parameter.shape).normal_(0.0, deviation, generator=generator))

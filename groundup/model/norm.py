@@ -1,0 +1,53 @@
+"""Normalisation: keeps the size of every token's vector in hand, whatever the depth. [.., C] -> [.., C].
+
+RMSNorm (Zhang & Sennrich 2019, eq. 4) divides by the root mean square; LayerNorm (Ba et al. 2016, eq. 4) also takes the
+mean away and adds a bias. The formulas below are the tests of the library calls that the modules make.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight. The weight starts at one."""
+
+    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class LayerNorm(nn.Module):
+    """(x - mean(x)) / std(x) * weight + bias. The weight starts at one, the bias at zero."""
+
+    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+NORMS: dict[str, type[RMSNorm] | type[LayerNorm]] = {"rms": RMSNorm, "layer": LayerNorm}
+
+
+def rms_norm(x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float) -> Float[Tensor, "*N C"]:
+    """The formula of RMSNorm."""
+    mean_square = x.pow(2).mean(dim=-1, keepdim=True)
+    return x / torch.sqrt(mean_square + eps) * weight  # eq. 4: x_i / RMS(x) * g_i
+
+
+def layer_norm(
+    x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], bias: Float[Tensor, " C"], eps: float
+) -> Float[Tensor, "*N C"]:
+    """The formula of LayerNorm."""
+    centred = x - x.mean(dim=-1, keepdim=True)
+    variance = centred.pow(2).mean(dim=-1, keepdim=True)
+    return centred / torch.sqrt(variance + eps) * weight + bias  # eq. 4: g / sigma * (a - mu) + b

@@ -1,0 +1,130 @@
+"""How a token knows where it stands. Attention alone treats a text as a bag of tokens; one of these gives it order.
+
+    rotary       turns every query and key by an angle that grows with its position (Su et al. 2021): scores then depend
+                 on the distance between two tokens only. Acts inside attention.
+    learned      a table with a row per position, added to the embedding (GPT-2).
+    sinusoidal   the same with fixed rows of sines and cosines (Vaswani et al. 2017, section 3.5).
+    none         the causal mask alone (a causal model can count, Haviv et al. 2022).
+
+A position is the number of real tokens before a token in its row: padding does not count, on whichever side it stands.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from groundup.model.config import RopeScaling
+
+
+class Rotation(NamedTuple):
+    """Cosine and sine of every token's angles, ready to be laid over [B, T, H, D]: both [1 or B, T, 1, D]."""
+
+    cosine: Tensor
+    sine: Tensor
+
+
+def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "B {num_tokens}"]:
+    """Positions of the last `num_tokens` tokens of every row, where `real` marks the real ones of all S.
+
+    >>> count_positions(torch.tensor([[False, True, True]]), 3).tolist()
+    [[0, 0, 1]]
+    """
+    counted = real.long().cumsum(dim=1) - 1
+    return counted.clamp(min=0)[:, -num_tokens:]
+
+
+def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None = None) -> Float[Tensor, " half"]:
+    """Angle per token of each of the D/2 pairs of components, in radians; pair 0 turns fastest.
+
+    In float32 and in the order of operations of transformers: at position 100,000 an angle is rounded to about 0.01 radians, and
+    a more exact computation would give other logits than the ones the model was trained with.
+    """
+    exponents = torch.arange(0, head_width, 2, dtype=torch.float32, device="cpu") / head_width
+    frequencies = 1.0 / base**exponents  # eq. 15: theta_i = base^(-2i / D)
+    return frequencies if scaling is None else stretched_frequencies(frequencies, scaling)
+
+
+def stretched_frequencies(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
+    """Llama 3's scaling: fast rotations stay, slow ones become `factor` times slower, those in between are mixed."""
+    turns = scaling.original_context_tokens * frequencies / (2 * math.pi)  # full turns within the original context
+    kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
+    kept = kept.clamp(0.0, 1.0)  # 1: enough turns to tell near distances, keep; 0: stretch
+    return kept * frequencies + (1 - kept) * frequencies / scaling.factor
+
+
+def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
+    """Turn each pair (i, i + D/2) of components by its token's angle (the "rotate half" order of Hugging Face).
+
+    The minus sign of eq. 34 sits in the sine table, so that swapping the two halves is one roll.
+    """
+    swapped = x.roll(x.shape[-1] // 2, dims=-1)
+    return x * rotation.cosine.to(x.dtype) + swapped * rotation.sine.to(x.dtype)  # eq. 34: x cos + rotate_half(x) sin
+
+
+class Waves(nn.Module):
+    """The fixed frequencies of a scheme of sines and cosines, and the angles [B, T, half] they give to positions [B, T].
+
+    Frequencies are no weights: they are not saved, and whenever the module moves they are computed anew in float32, so that a
+    model built on the "meta" device, or cast to bfloat16 and back, still has them exactly. Cosines are computed in every call
+    (once for all blocks): a table for the 131,072 positions of Llama 3.2 would take 34 MB and save nothing one can measure.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, *, base: float, scaling: RopeScaling | None = None) -> None:
+        super().__init__()
+        self.width, self.base, self.scaling = width, base, scaling
+        self._fill(torch.device("cpu"))
+
+    def angles(self, positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T half"]:
+        return positions.unsqueeze(-1).float() * self.frequencies  # eq. 15 and 34: m theta_i
+
+    def _fill(self, device: torch.device) -> None:
+        frequencies = rotary_frequencies(self.width, self.base, self.scaling)
+        self.register_buffer("frequencies", frequencies.to(device), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        device = fn(self.frequencies[:0]).device
+        if device != self.frequencies.device:
+            self._fill(device)
+        return self
+
+
+class Rotary(Waves):
+    """Positions [B, T] -> the Rotation of their queries and keys."""
+
+    def __init__(self, head_width: int, *, base: float = 10_000.0, scaling: RopeScaling | None = None) -> None:
+        super().__init__(head_width, base=base, scaling=scaling)
+
+    def forward(self, positions: Int[Tensor, "B T"]) -> Rotation:
+        angles = self.angles(positions).unsqueeze(2)  # [B, T, 1, D/2]
+        cosine, sine = angles.cos(), angles.sin()
+        return Rotation(torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1))
+
+
+class SinusoidalPositions(Waves):
+    """Positions [B, T] -> rows [B, T, C] of sines and cosines of geometrically growing wavelengths, to be added to the embedding."""
+
+    def __init__(self, width: int, context_tokens: int) -> None:
+        super().__init__(width, base=10_000.0)
+
+    def forward(self, positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
+        angles = self.angles(positions)  # PE(pos, 2i) = sin(pos / 10000^(2i/C)), PE(pos, 2i+1) = cos(the same)
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # sines and cosines take turns
+
+
+class LearnedPositions(nn.Embedding):
+    """A row of C weights per position: positions [B, T] -> [B, T, C], to be added to the embedding."""
+
+    def __init__(self, width: int, context_tokens: int) -> None:
+        super().__init__(context_tokens, width)
+
+
+ADDED_POSITIONS: dict[str, type[LearnedPositions] | type[SinusoidalPositions]] = {
+    "learned": LearnedPositions,
+    "sinusoidal": SinusoidalPositions,
+}
