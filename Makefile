@@ -1,0 +1,47 @@
+# Each target makes .venv when it is missing. PIP_ARGS is passed on to pip, for example the CPU build of PyTorch:
+#   make demo PIP_ARGS="--extra-index-url <the address on PyTorch's own page>"
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_ARGS ?=
+
+.PHONY: demo test check notebooks docs bench clean
+
+demo: $(VENV)/demo.done
+	@$(BIN)/groundup build quickstart
+	@echo "Open runs/quickstart/report.html in a browser."
+
+test: $(VENV)/dev.done
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev.done
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/test_architecture.py
+
+notebooks: $(VENV)/dev.done
+	@$(BIN)/python notebooks/run.py
+
+docs: $(VENV)/dev.done
+	@$(BIN)/python -m pytest tests/test_words.py
+
+bench: $(VENV)/dev.done
+	@$(BIN)/python benchmarks/spine.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "groundup needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name a newer one with make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.done: $(BIN)/python pyproject.toml
+	@echo "Installing groundup and what the demo needs into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[demo]'
+	@touch $@
+
+$(VENV)/dev.done: $(BIN)/python pyproject.toml
+	@echo "Installing groundup and the developers' tools into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
+	@touch $@ $(VENV)/demo.done

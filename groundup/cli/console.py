@@ -1,0 +1,102 @@
+"""What is printed and how: results to stdout, everything about the way there to stderr.
+
+On a terminal `track` draws a bar with the time left; elsewhere it prints a plain line now and then. `print_result`
+prints lines for people or one JSON value for scripts.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from groundup.progress import Advance
+
+PLAIN_LINE_EVERY_S = 15.0
+
+
+@lru_cache(maxsize=1)
+def stderr_console() -> Console:
+    """The console for progress and errors."""
+    return Console(stderr=True)
+
+
+def console_progress() -> "TerminalProgress | PlainProgress":
+    """The Progress for where stderr goes: bars on a terminal, plain lines elsewhere."""
+    return TerminalProgress() if stderr_console().is_terminal else PlainProgress()
+
+
+class TerminalProgress:
+    """Bars with time left; a line said while a bar runs is printed above it."""
+
+    def say(self, text: str) -> None:
+        stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} " + unit),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+        )
+        with Progress(*columns, console=stderr_console(), transient=True) as bars:
+            task = bars.add_task(what, total=total, note="")
+            yield lambda amount=1, note="": bars.update(task, advance=amount, **({"note": note} if note else {}))
+
+
+class PlainProgress:
+    """Lines for logs: each thing said, and while something is tracked a line every quarter of a minute."""
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+        started = last = time.monotonic()
+        done = 0.0
+
+        def advance(amount: float = 1, note: str = "") -> None:
+            nonlocal done, last
+            done += amount
+            now = time.monotonic()
+            if now - last >= PLAIN_LINE_EVERY_S:
+                last = now
+                left = (now - started) / done * (total - done) if done else 0.0
+                counted = f"{done:.0f}/{total:.0f} {unit}".rstrip()
+                self.say(f"{what}: {counted}, {left:.0f} s left{', ' + note if note else ''}")
+
+        yield advance
+
+
+def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
+    """Print `lines` for people, or `value` as JSON."""
+    if as_json:
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+        return
+    for line in lines:
+        print(line)
+
+
+def table(headers: list[str], rows: list[list[str]]) -> list[str]:
+    """Rows as aligned plain lines under their headers; numbers to the right."""
+    widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
+    numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(headers))]
+
+    def line(row: list[str]) -> str:
+        cells = (cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, numeric, strict=True))
+        return "  ".join(cells).rstrip()
+
+    return [line(headers), "  ".join("-" * width for width in widths), *(line(row) for row in rows)]
+
+
+def _is_number(cell: str) -> bool:
+    return bool(cell) and cell.lstrip("-+~").replace(",", "").replace(".", "", 1).rstrip("%").isdigit()

@@ -1,0 +1,111 @@
+"""Configurations: dataclass or pydantic model <-> JSON/TOML, `--set a.b=c`, and answers with the nearest known name.
+
+A config is a frozen dataclass or a frozen pydantic model; pydantic does the checking of types (for dataclasses too),
+this file turns its findings into one sentence and an unknown field into "did you mean".
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+
+from groundup.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+MAX_TOML_BYTES = 2**20
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file. Raises ConfigError with the line when it is missing, too large or not TOML."""
+    try:
+        if path.stat().st_size > MAX_TOML_BYTES:
+            raise ConfigError(f"{path} is over {MAX_TOML_BYTES} bytes: not a recipe.")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from error
+
+
+def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """Make a `kind` (dataclass or pydantic model) from plain values, strictly: unknown fields and wrong types are refused.
+
+    `where` prefixes field names in the sentence ("pretrain."). Raises ConfigError.
+    """
+    _refuse_unknown(kind, values, where)
+    try:
+        return pydantic.TypeAdapter(kind).validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = where + ".".join(str(part) for part in first["loc"])
+        got = first.get("input")
+        raise ConfigError(
+            f"{field or kind.__name__}: {first['msg']}" + (f" (got {got!r})." if not isinstance(got, dict) else ".")
+        ) from error
+
+
+def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
+    known = field_types(kind)
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"Unknown field '{where}{name}'.", fix=did_you_mean(name, known))
+        if isinstance(value, Mapping) and field_types(known[name]):
+            _refuse_unknown(known[name], value, f"{where}{name}.")
+
+
+def field_types(kind: Any) -> dict[str, Any]:
+    """Field names and types of a dataclass or pydantic model; {} for anything else."""
+    if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    if dataclasses.is_dataclass(kind):
+        return {field.name: field.type for field in dataclasses.fields(kind)}
+    return {}
+
+
+def apply_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+    """A copy of `values` with each "a.b=c" applied; c is read as TOML (numbers, true, lists, "text") and else as text.
+
+    >>> apply_sets({"a": {"b": 1}}, ["a.b=2"])
+    {'a': {'b': 2}}
+    """
+    result = _copy(values)
+    for text in sets:
+        name, equals, raw = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set stage.field=value.")
+        *parents, last = name.strip().split(".")
+        table = result
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {text!r}: '{parent}' is a value, not a table.")
+        table[last] = _toml_value(raw)
+    return result
+
+
+def _toml_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _copy(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values, None fields left out (TOML has no null)."""
+    plain = config.model_dump(mode="json") if isinstance(config, pydantic.BaseModel) else dataclasses.asdict(config)
+    return _without_none(plain)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }

@@ -1,0 +1,57 @@
+"""Where and in which precision things are computed: Compute, random generators, what this machine has.
+
+One Compute is made at the edge (`cli/`) and handed inward; nothing deeper asks the machine what it is. Every random
+choice comes from a generator seeded from (run seed, purpose, rank), so that two purposes never share a stream.
+"""
+
+import hashlib
+import resource
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from groundup.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the dtype of the weights on it."""
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+
+def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> Compute:
+    """The named device, or the best one present for "auto" (cuda, then mps, then cpu). Raises ConfigError."""
+    if device not in DEVICES:
+        raise ConfigError(f"--device {device!r} is not one of {', '.join(DEVICES)}.")
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if present[name])
+    if not present[device]:
+        raise ConfigError(f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu.")
+    return Compute(torch.device(device), dtype)
+
+
+def seed_for(run_seed: int, purpose: str, rank: int = 0) -> int:
+    """A 63-bit seed for one purpose of one process; different purposes give unrelated streams."""
+    digest = hashlib.blake2b(f"{run_seed}/{purpose}/{rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator(run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu") -> torch.Generator:
+    """A torch generator seeded by `seed_for`."""
+    return torch.Generator(device=device).manual_seed(seed_for(run_seed, purpose, rank))
+
+
+def peak_memory_bytes() -> int:
+    """The largest resident size this process has had, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

