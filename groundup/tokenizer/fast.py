@@ -1,12 +1,14 @@
 """`Tokenizer`: text <-> ids for everything else in the house, by the `tokenizers` library; and how one is trained.
 
-A tokenizer is a table (`spec.py`: what a tokenizer.json says) plus a few settings (tokenizer_config.json: which control token has which part, the
-chat template). Whatever it comes from (training, a folder, a GGUF file), it goes through the one constructor below, which checks the table first.
+A tokenizer is a table (`spec.py`: what a tokenizer.json says) plus a few settings (tokenizer_config.json: which control token
+has which part, the chat template). Whatever it comes from (training, a folder, a GGUF file), it goes through the one
+constructor below, which checks the table.
 
 Text never becomes a control token in `encode`, `encode_batch` and `encode_offsets`. The library forgets that setting when it
 saves, so it is set at each load. Lone surrogates, which no UTF-8 can carry, become U+FFFD.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -22,16 +24,7 @@ from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_json, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer import ranks
-from groundup.tokenizer.spec import (
-    Merge,
-    Spec,
-    build_spec,
-    canonical_text,
-    check_spec,
-    merge_pairs,
-    read_spec,
-    token_table,
-)
+from groundup.tokenizer.spec import Table, canonical_text, check_table, read_table, token_bytes
 from groundup.tokenizer.special import (
     CHATML_TEMPLATE,
     CONTROL_TOKENS,
@@ -39,7 +32,6 @@ from groundup.tokenizer.special import (
     find_special_tokens,
     our_special_tokens_config,
 )
-from groundup.tokenizer.split import recognise_split
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -58,23 +50,23 @@ class Tokenizer:
     special: SpecialTokens
     """The control tokens and their parts."""
     pre: str
-    """llama.cpp's name of the split, "" where it is none that we know."""
+    """llama.cpp's name of the split."""
     chat_template: str | None
     """The jinja template of the model, None: it brings none."""
 
-    def __init__(self, spec: Spec, config: Mapping[str, Any], *, source: object = TOKENIZER_FILE) -> None:
-        """From a tokenizer.json table and a tokenizer_config.json table. Raises FormatError naming `source`."""
-        self._spec = check_spec(spec, source)
-        self._tokens = token_table(self._spec, source)
-        self._library = _library_tokenizer(self._spec, source)
-        self.vocab_size = len(self._tokens)
-        self.pre = recognise_split(self._spec.get("pre_tokenizer"), self._spec.get("normalizer"))
+    def __init__(self, table: Table, config: Mapping[str, Any], *, source: object = "tokenizer") -> None:
+        """From a table and a tokenizer_config.json. Raises FormatError naming `source`."""
+        check_table(table, source)
+        self.special = find_special_tokens(table.control, config, table.bos, source)
+        # tokenizer_config.json may say otherwise than the table; saved again, both say the same.
+        bos = next((text for text, id in table.control.items() if id == self.special.bos_id), None)
+        self.table = dataclasses.replace(table, bos=bos if self.special.adds_bos else None)
+        self.vocab_size = 1 + max(table.texts)
+        self.pre = table.split
         self.chat_template = _chat_template(config, source)
-        control = {
-            entry["content"]: entry["id"] for entry in self._spec.get("added_tokens", []) if entry.get("special")
-        }
-        put_first = self._library.encode("", add_special_tokens=True).ids[:1]
-        self.special = find_special_tokens(control, config, put_first, source)
+        self._tokens = token_bytes(table, source)
+        self._library = tokenizers.Tokenizer.from_str(json.dumps(self.table.to_json()))
+        self._library.encode_special_tokens = True
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -86,27 +78,28 @@ class Tokenizer:
         template_file = folder / TEMPLATE_FILE  # where transformers 5 writes the template
         if template_file.exists():
             config = {**config, "chat_template": _read_template(template_file)}
-        return cls(read_spec(folder / TOKENIZER_FILE), config, source=folder / TOKENIZER_FILE)
+        return cls(read_table(folder / TOKENIZER_FILE), config, source=folder / TOKENIZER_FILE)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
-        write_text(folder / TOKENIZER_FILE, json.dumps(self._spec, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / TOKENIZER_FILE, json.dumps(self.table.to_json(), indent=1, ensure_ascii=False) + "\n")
         write_json(folder / CONFIG_FILE, self.config())
 
     def config(self) -> dict[str, Any]:
         """What tokenizer_config.json says."""
+        special = self.special
         parts = {
-            "bos_token": self.special.bos_id,
-            "eos_token": self.special.eos_id,
-            "pad_token": self.special.pad_id,
-            "unk_token": self.special.unk_id,
+            "bos_token": special.bos_id,
+            "eos_token": special.eos_id,
+            "pad_token": special.pad_id,
+            "unk_token": special.unk_id,
         }
-        named = {key: None if id is None else self._tokens[id].decode() for key, id in parts.items()}
+        named = {part: None if id is None else self._tokens[id].decode() for part, id in parts.items()}
         template = {} if self.chat_template is None else {"chat_template": self.chat_template}
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **named,
-            "add_bos_token": self.special.adds_bos,
+            "add_bos_token": special.adds_bos,
             "clean_up_tokenization_spaces": False,
             **template,
         }
@@ -114,25 +107,7 @@ class Tokenizer:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all that decides the ids."""
-        return sha256_text(canonical_text(self._spec))
-
-    @property
-    def merges(self) -> list[Merge]:
-        """The merges in order, as pairs of visible tokens."""
-        return merge_pairs(self._spec)
-
-    @property
-    def added(self) -> dict[int, tuple[str, bool]]:
-        """Tokens that are matched as a whole: id -> (text, is it a control token?)."""
-        return {
-            entry["id"]: (entry["content"], bool(entry.get("special"))) for entry in self._spec.get("added_tokens", [])
-        }
-
-    @property
-    def visible_tokens(self) -> dict[int, str]:
-        """Every token as a vocabulary writes it: id -> text in the byte alphabet; added tokens as they are."""
-        texts = {id: text for text, id in self._spec["model"]["vocab"].items()}
-        return texts | {id: text for id, (text, _) in self.added.items()}
+        return sha256_text(canonical_text(self.table))
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; nothing in it becomes a control token and nothing is added around it.
@@ -164,7 +139,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _ranks(self) -> Any:
-        return ranks.rank_encoder(self._spec, self.pre)
+        return ranks.rank_encoder(self.table)
 
     def split_control(self, text: str, *, unless_after: str = "") -> Iterator[tuple[str, int | None]]:
         """Cut `text` at its control tokens: (text, None) for what lies between, (token, id) for each; the longest token wins.
@@ -212,25 +187,6 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def _library_tokenizer(spec: Spec, source: object) -> tokenizers.Tokenizer:
-    """The library's tokenizer for a checked table. Raises FormatError."""
-    try:
-        library = tokenizers.Tokenizer.from_str(json.dumps(spec))
-    except Exception as error:
-        if type(error) is not Exception:  # the library raises `Exception` itself, nothing more precise
-            raise
-        raise FormatError(source, "content", f"is not understood ({str(error)[:200]})") from error
-    library.encode_special_tokens = True
-    for entry in spec.get("added_tokens", []):
-        if library.token_to_id(entry["content"]) != entry["id"]:
-            raise FormatError(
-                source,
-                "added_tokens",
-                f"{entry['content'][:80]!r} has id {entry['id']}, its place gives {library.token_to_id(entry['content'])}",
-            )
-    return library
-
-
 def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
     """The template of a tokenizer_config.json: a text, or a list of named ones, of which "default" is taken."""
     template = config.get("chat_template")
@@ -264,7 +220,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
             f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {smallest}.",
             fix="4096 suits a small model.",
         )
-    library = tokenizers.Tokenizer.from_str(json.dumps(build_spec({}, [], split=SPLIT, added={})))
+    library = tokenizers.Tokenizer.from_str(json.dumps(Table({}, [], SPLIT, {}).to_json()))
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
@@ -274,7 +230,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     if not counted.characters:
         raise DataError("There is no text to train a tokenizer on.", fix="Point it at a folder or file that has some.")
     tokenizer = _with_control_tokens(json.loads(library.to_str())["model"])
-    merges = tokenizer.vocab_size - smallest
+    merges = len(tokenizer.table.merges)
     (progress or Silent()).say(
         f"{tokenizer.vocab_size:,} ids (256 bytes, {merges:,} merges, {len(CONTROL_TOKENS)} control tokens) from {counted.characters:,} characters"
     )
@@ -298,7 +254,6 @@ def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:
     """The tokenizer of a trained model: our control tokens behind its vocabulary."""
     vocabulary: dict[str, int] = model["vocab"]
     added = {len(vocabulary) + rank: (text, True) for rank, text in enumerate(CONTROL_TOKENS)}
-    spec = build_spec(vocabulary, [(left, right) for left, right in model["merges"]], split=SPLIT, added=added)
-    return Tokenizer(
-        spec, {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}, source="trained tokenizer"
-    )
+    merges = [(left, right) for left, right in model["merges"]]
+    config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
+    return Tokenizer(Table(vocabulary, merges, SPLIT, added), config, source="trained tokenizer")

@@ -14,12 +14,9 @@ from typing import Any
 
 from groundup.errors import FormatError, ModelError
 from groundup.tokenizer.fast import Tokenizer
-from groundup.tokenizer.spec import MAX_IDS, MAX_TOKEN_CHARACTERS, Merge, build_spec
+from groundup.tokenizer.spec import MAX_IDS, Added, Merge, Table
 from groundup.tokenizer.special import GENERATION_ENDS, TURN_ENDS
 from groundup.tokenizer.split import SPLITS
-
-# Tokens that are matched as a whole: id -> (text, is it a control token?).
-Added = Mapping[int, tuple[str, bool]]
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
@@ -54,9 +51,15 @@ def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGU
         raise FormatError(source, f"{_PREFIX}pre", f"is {pre[:40]!r}; known are {', '.join(SPLITS)}")
     tokens, added = _tokens(fields)
     config = _config(fields, tokens, added, split)
-    bos = config["bos_token"] if config["add_bos_token"] else None
-    spec = build_spec(_vocabulary(tokens, added), _merges(fields, tokens, added), split=split, added=added, bos=bos)
-    return Tokenizer(spec, config, source=source)
+    table = Table(
+        vocabulary=_vocabulary(tokens, added),
+        merges=_merges(fields),
+        split=split,
+        added=added,
+        bos=config["bos_token"] if config["add_bos_token"] else None,
+        whole_pieces=split == "llama-bpe",
+    )
+    return Tokenizer(table, config, source=source)
 
 
 class _Fields:
@@ -103,23 +106,16 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
     while types and types[-1] == UNUSED:
         types.pop()
         tokens.pop()
-    if not tokens or not all(0 < len(token) <= MAX_TOKEN_CHARACTERS for token in tokens):
-        raise fields.error(
-            "tokens", f"is empty or has a token that is empty or over {MAX_TOKEN_CHARACTERS} characters long"
-        )
     if len(set(tokens)) != len(tokens):
         raise fields.error("tokens", f"has {len(tokens)} entries, but only {len(set(tokens))} different ones")
     eos = fields.get("eos_token_id", int)
-    whole = (CONTROL, UNKNOWN, USER_DEFINED)
-    # As in llama.cpp, what ends a generation is a control token whatever its type says.
-    control = {
-        id
-        for id, token in enumerate(tokens)
-        if types[id] in (CONTROL, UNKNOWN) or id == eos or token in GENERATION_ENDS
-    }
-    return tokens, {
-        id: (token, id in control) for id, token in enumerate(tokens) if id in control or types[id] in whole
-    }
+    added = {}
+    for id, (token, type) in enumerate(zip(tokens, types, strict=True)):
+        # As in llama.cpp, what ends a generation is a control token whatever its type says.
+        control = type in (CONTROL, UNKNOWN) or id == eos or token in GENERATION_ENDS
+        if control or type == USER_DEFINED:
+            added[id] = (token, control)
+    return tokens, added
 
 
 def _vocabulary(tokens: list[str], added: Added) -> dict[str, int]:
@@ -128,18 +124,14 @@ def _vocabulary(tokens: list[str], added: Added) -> dict[str, int]:
     return {token: id for id, token in enumerate(tokens[: ordinary + 1])}
 
 
-def _merges(fields: _Fields, tokens: list[str], added: Added) -> list[Merge]:
-    """The merges as pairs; both sides and what they make must be ordinary tokens."""
-    ordinary = {token for id, token in enumerate(tokens) if id not in added}
+def _merges(fields: _Fields) -> list[Merge]:
+    """The merges as pairs: "left right", where a space can stand only between them."""
     merges = []
     for number, entry in enumerate(fields.items("merges", str, MAX_IDS)):
-        cut = entry.find(" ", 1)
-        left, right = entry[:cut], entry[cut + 1 :]
-        if cut < 0 or not {left, right, left + right} <= ordinary:
-            raise fields.error("merges", f"number {number}, {entry[:40]!r}, is not a pair of tokens that makes a token")
+        left, space, right = entry.partition(" ")
+        if not space:
+            raise fields.error("merges", f"number {number}, {entry[:40]!r}, is not a pair of tokens")
         merges.append((left, right))
-    if len(set(merges)) != len(merges):
-        raise fields.error("merges", f"{len(merges) - len(set(merges))} are there twice")
     return merges
 
 
@@ -165,24 +157,19 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
     `vocab_size`: rows of the model's embedding, where they are more than the tokenizer has ids; the rest are written as unused tokens. The
     eos is the end-of-turn token for a tokenizer that chats: programs that know only one stop must stop there. Raises ModelError.
     """
-    if not tokenizer.pre:
-        raise ModelError(
-            "This tokenizer splits text in a way that llama.cpp has no name for; a GGUF of it would give other ids.",
-            fix=f"Known are {', '.join(SPLITS)}.",
-        )
     rows = tokenizer.vocab_size if vocab_size is None else vocab_size
     if rows < tokenizer.vocab_size:
         raise ModelError(
             f"The model has {rows} rows for a tokenizer of {tokenizer.vocab_size} ids.",
             fix="Use the tokenizer that belongs to the model.",
         )
-    texts, added = tokenizer.visible_tokens, tokenizer.added
+    texts, added = tokenizer.table.texts, tokenizer.table.added
     metadata: dict[str, object] = {
         "model": "gpt2",
         "pre": tokenizer.pre,
         "tokens": [texts.get(id, f"[PAD{id}]") for id in range(rows)],
         "token_type": [_type(id, texts, added) for id in range(rows)],
-        "merges": [f"{left} {right}" for left, right in tokenizer.merges],
+        "merges": [f"{left} {right}" for left, right in tokenizer.table.merges],
         "add_bos_token": tokenizer.special.adds_bos,
         "add_space_prefix": False,
         **_part_ids(tokenizer),

@@ -20,7 +20,7 @@ import re
 import tiktoken
 from tokenizers import models
 
-from groundup.tokenizer.spec import BYTE_TO_CHARACTER, Spec, merge_pairs, token_from_visible
+from groundup.tokenizer.spec import BYTE_TO_CHARACTER, Table, bytes_of_visible
 from groundup.tokenizer.split import SPLITS
 
 # tiktoken panics (no Exception that could be caught) on about a million spaces in a row; a tenth of that is sent elsewhere.
@@ -33,35 +33,25 @@ def fits_tiktoken(text: str) -> bool:
     return len(text) <= LONGEST_RUN_OF_SPACES or _LONG_RUN.search(text) is None
 
 
-def rank_encoder(spec: Spec, split: str) -> tiktoken.Encoding | None:
-    """A tiktoken encoder that gives the ids of the tokenizer `spec`, or None where that is not certain."""
-    vocabulary: dict[str, int] = spec["model"]["vocab"]
-    added = spec.get("added_tokens", [])
-    if (
-        len(SPLITS.get(split, ())) != 1
-        or spec.get("normalizer") is not None
-        or not all(entry.get("special") for entry in added)
-    ):
+def rank_encoder(table: Table) -> tiktoken.Encoding | None:
+    """A tiktoken encoder that gives the ids of `table`, or None where that is not certain."""
+    if len(SPLITS[table.split]) != 1 or table.nfc or len(table.control) != len(table.added):
         return None
-    control = {entry["content"] for entry in added}
-    tokens = {text: id for text, id in vocabulary.items() if text not in control}
-    if not _rank_order_is_merge_order(
-        tokens, [left + right for left, right in merge_pairs(spec)]
-    ) or not _each_encodes_as_itself(spec, tokens):
+    tokens = {text: id for text, id in table.vocabulary.items() if text not in table.control}
+    made = [left + right for left, right in table.merges]
+    if not _rank_order_is_merge_order(tokens, made) or not _each_encodes_as_itself(table, tokens):
         return None
-    ranks = {token_from_visible(text, "tokenizer.json"): id for text, id in tokens.items()}
-    return tiktoken.Encoding("groundup", pat_str=SPLITS[split][0], mergeable_ranks=ranks, special_tokens={})
+    ranks = {bytes_of_visible(text, "tokenizer"): id for text, id in tokens.items()}
+    return tiktoken.Encoding("groundup", pat_str=SPLITS[table.split][0], mergeable_ranks=ranks, special_tokens={})
 
 
 def _rank_order_is_merge_order(tokens: dict[str, int], made: list[str]) -> bool:
     """Condition 1."""
-    if not set(BYTE_TO_CHARACTER.values()) <= tokens.keys() or not all(text in tokens for text in made):
-        return False
     rising = all(tokens[first] < tokens[second] for first, second in itertools.pairwise(made))
-    return rising and len(made) + len(BYTE_TO_CHARACTER) == len(tokens)
+    return rising and set(BYTE_TO_CHARACTER.values()) | set(made) == tokens.keys()
 
 
-def _each_encodes_as_itself(spec: Spec, tokens: dict[str, int]) -> bool:
+def _each_encodes_as_itself(table: Table, tokens: dict[str, int]) -> bool:
     """Condition 2, by merging alone (without the look-up of whole pieces)."""
-    merging = models.BPE(vocab=dict(tokens), merges=merge_pairs(spec))
+    merging = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges))
     return all([token.id for token in merging.tokenize(text)] == [id] for text, id in tokens.items())

@@ -11,7 +11,7 @@ llama.cpp because it counts both texts as ends of generation. No token is added 
 as bos only so that other programs know which token may begin a text (llama.cpp would take id 11 instead).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from groundup.errors import FormatError
@@ -82,11 +82,11 @@ def our_special_tokens_config() -> dict[str, object]:
 
 
 def find_special_tokens(
-    tokens: Mapping[str, int], config: Mapping[str, object], put_first: Sequence[int], source: object
+    tokens: Mapping[str, int], config: Mapping[str, object], put_first: str | None, source: object
 ) -> SpecialTokens:
     """Give the control tokens `tokens` their parts, from a `tokenizer_config.json` and, where that is silent, from well-known texts.
 
-    `put_first`: the id, if any, that the library puts before a text. Raises FormatError when nothing can end a text.
+    `put_first`: the token, if any, that a tokenizer.json puts before a text. Raises FormatError when nothing can end a text.
     """
     document_end = next((tokens[text] for text in DOCUMENT_ENDS if text in tokens), None)
     turn_end = next((tokens[text] for text in TURN_ENDS if text in tokens), None)
@@ -104,7 +104,7 @@ def find_special_tokens(
         eos_id=eos,
         pad_id=_named(tokens, config, "pad_token", source),
         unk_id=_named(tokens, config, "unk_token", source),
-        adds_bos=bos is not None and (said if isinstance(said, bool) else list(put_first) == [bos]),
+        adds_bos=bos is not None and (said if isinstance(said, bool) else tokens.get(put_first or "") == bos),
         stop_ids=frozenset({eos, *(tokens[text] for text in GENERATION_ENDS if text in tokens)}),
         document_end_id=eos if document_end is None else document_end,
     )

@@ -77,24 +77,21 @@ def _step(expression: str) -> dict[str, object]:
     return {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
 
 
-def recognise_split(pre_tokenizer: object, normalizer: object) -> str:
-    """The name of the split that a tokenizer.json describes, "" where it is none of ours.
-
-    NFC normalisation is passed over (Qwen's own files have it, llama.cpp reads them without); any other normaliser makes a split unknown.
-    """
-    if normalizer is not None and normalizer != {"type": "NFC"}:
-        return ""
+def recognise_split(pre_tokenizer: object) -> str | None:
+    """The name of the split that the `pre_tokenizer` entry of a tokenizer.json describes, None where it is none of ours."""
     steps = _steps(pre_tokenizer)
-    return next((split for split in SPLITS if _steps(pre_tokenizer_spec(split)) == steps), "")
+    return next((split for split in SPLITS if _steps(pre_tokenizer_spec(split)) == steps), None)
 
 
 def _steps(spec: object) -> list[object]:
     """The steps of a `pre_tokenizer` entry in a row, without what changes no ids."""
-    if not isinstance(spec, dict):
-        return []
-    inner = spec.get("pretokenizers")
-    if spec.get("type") == "Sequence" and isinstance(inner, list):
-        return [
-            step for part in inner if isinstance(part, dict) and part.get("type") != "Sequence" for step in _steps(part)
-        ]
-    return [{key: value for key, value in spec.items() if key != "trim_offsets"}]
+    match spec:
+        case {"type": "Sequence", "pretokenizers": [*steps]}:
+            return [
+                {key: value for key, value in step.items() if key != "trim_offsets"}
+                for step in steps
+                if isinstance(step, dict)
+            ]
+        case dict():
+            return _steps({"type": "Sequence", "pretokenizers": [spec]})
+    return []
