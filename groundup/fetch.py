@@ -14,7 +14,6 @@ import fnmatch
 import gzip
 import importlib.util
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -147,15 +146,14 @@ def _explain(output: str, name_version: str, kind: Kind, cached: Path) -> Except
 
 
 def _network_error(message: str, name_version: str, cached: Path) -> NetworkError:
-    fix = f"Check the network and pip's settings (`{Path(sys.executable).name} -m pip config list`; without pip: `{Path(sys.executable).name} -m ensurepip`)"
-    return NetworkError(
-        message,
-        fix=f"{fix}, or fetch {name_version} elsewhere with `pip download --no-deps` and put the file at {cached}.",
-    )
+    python = Path(sys.executable).name
+    check = f"Check the network and pip's settings (`{python} -m pip config list`; no pip: `{python} -m ensurepip`)"
+    elsewhere = f"fetch {name_version} elsewhere with `pip download --no-deps` and put the file at {cached}"
+    return NetworkError(message, fix=f"{check}, or {elsewhere}.")
 
 
 def _wrong_hash(name_version: str) -> FormatError:
-    reason = "what the registry sent differs from the pinned hash, so it was not used"
+    reason = "what the registry sent differs from the pinned hash, so it was not used."
     return FormatError(
         name_version,
         "sha256",
@@ -201,16 +199,18 @@ def members(archive: Path, glob: str = "*") -> Iterator[Member]:
     size_bytes = archive.stat().st_size
     limit_bytes = min(MAX_TOTAL_BYTES, max(MIN_LIMIT_BYTES, MAX_RATIO * size_bytes))
     with archive.open("rb") as handle:
-        start = handle.read(4)
-    reader = _zip_members if start[:2] == b"PK" else _tar_members
-    yield from reader(archive, glob, limit_bytes, start[:2] == b"\x1f\x8b")
+        start = handle.read(2)
+    if start == b"PK":
+        yield from _zip_members(archive, glob, limit_bytes)
+    else:
+        yield from _tar_members(archive, glob, limit_bytes, compressed=start == b"\x1f\x8b")
 
 
 def _matches(name: str, glob: str) -> bool:
     return fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(name, f"*/{glob}")
 
 
-def _zip_members(archive: Path, glob: str, limit_bytes: int, _compressed: bool) -> Iterator[Member]:
+def _zip_members(archive: Path, glob: str, limit_bytes: int) -> Iterator[Member]:
     total = 0
     with _archive_errors(archive, "directory"):
         opened = zipfile.ZipFile(archive)
@@ -226,13 +226,13 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int, _compressed: bool) 
             yield Member(info.filename, info.file_size, archive, lambda info=info: opened.open(info))  # type: ignore[misc]
 
 
-def _tar_members(archive: Path, glob: str, limit_bytes: int, compressed: bool) -> Iterator[Member]:
+def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool) -> Iterator[Member]:
     """One pass forward: a member that is passed over is decompressed as well, so all of them count."""
     with archive.open("rb") as raw:
         stream = gzip.GzipFile(fileobj=raw) if compressed else raw
         bounded = _Bounded(archive, stream, limit_bytes)
         with _archive_errors(archive, "first header"):
-            opened = tarfile.open(fileobj=bounded, mode="r:")  # type: ignore[call-overload]
+            opened = tarfile.TarFile(fileobj=bounded, mode="r")  # type: ignore[arg-type]
         for _ in range(MAX_MEMBERS):
             with _archive_errors(archive, "header"):
                 info = opened.next()
