@@ -14,7 +14,7 @@ A token asks with its query, every token up to it answers with a key, and where 
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -128,6 +128,7 @@ def sdpa_attention(
 IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {"sdpa": sdpa_attention, "naive": naive_attention}
 
 
+@runtime_checkable
 class Memory(Protocol):
     """Where one layer's keys and values of earlier tokens are kept: takes those of the new tokens, gives back all."""
 

@@ -11,7 +11,7 @@ A position is the number of real tokens before a token in its row: padding does 
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -87,7 +87,7 @@ class Waves(nn.Module):
         frequencies = rotary_frequencies(self.width, self.base, self.scaling)
         self.register_buffer("frequencies", frequencies.to(device), persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Waves":
         device = fn(self.frequencies[:0]).device
         if device != self.frequencies.device:
             self._fill(device)
