@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
@@ -223,7 +224,7 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int) -> Iterator[Member]
                 raise FormatError(archive, info.filename, "is a link or device, not a file")
             if info.flag_bits & 1:
                 raise FormatError(archive, info.filename, "is encrypted")
-            yield Member(info.filename, info.file_size, archive, lambda info=info: opened.open(info))  # type: ignore[misc]
+            yield Member(info.filename, info.file_size, archive, partial(opened.open, info))
 
 
 def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool) -> Iterator[Member]:
@@ -238,14 +239,20 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool
                 info = opened.next()
             if info is None:
                 return
-            opened.members.clear()  # tarfile remembers each header it passes
+            opened.members = []  # type: ignore[attr-defined]  # tarfile remembers each header it passes: memory would grow
             _refuse_over(archive, info.name, info.offset_data + info.size, limit_bytes)
             if info.isdir() or not _matches(info.name, glob):
                 continue
             if not info.isreg() or info.issparse():
                 raise FormatError(archive, info.name, "is a link, a device or sparse, not a plain file")
-            yield Member(info.name, info.size, archive, lambda info=info: opened.extractfile(info))  # type: ignore[misc]
+            yield Member(info.name, info.size, archive, partial(_extract, opened, info))
         raise FormatError(archive, "members", f"has more than {MAX_MEMBERS}")
+
+
+def _extract(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    handle = opened.extractfile(info)
+    assert handle is not None, "only plain files come here"
+    return handle
 
 
 def _refuse_over(archive: Path, name: str, total_bytes: int, limit_bytes: int) -> None:
