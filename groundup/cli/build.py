@@ -1,0 +1,89 @@
+"""`groundup build`: a whole life of a model from one command."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, SetOption
+
+
+def command(
+    recipe: Annotated[
+        str, typer.Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")
+    ] = "quickstart",
+    out: Annotated[Path | None, typer.Option("--out", help="The build's folder; by default runs/NAME here.")] = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of every random choice; by default the recipe's.")
+    ] = None,
+    sets: SetOption = None,
+    device: DeviceOption = "auto",
+    redo: Annotated[list[str] | None, typer.Option("--redo", help="Do this stage again (again for more).")] = None,
+    fresh: FreshOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a model's whole life: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, measures, export, page.
+
+    The same command again goes on where it stopped and redoes only what changed.
+
+    Examples:
+
+        groundup build quickstart
+
+        groundup build my-texts/ --budget 30m
+
+        groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
+
+        groundup build quickstart --dry-run
+    """
+    from groundup.recipes.recipe import load_recipe
+
+    overrides = [
+        *(sets or []),
+        *([f'budget="{budget}"'] if budget else []),
+        *([f"seed={seed}"] if seed is not None else []),
+    ]
+    loaded = load_recipe(recipe, overrides)
+    folder = out or Path("runs") / loaded.name
+    if dry_run:
+        from groundup.recipes.plan import plan_build
+
+        plan = plan_build(loaded)
+        print_result(_plan_lines(plan), plan, as_json)
+        return
+
+    from groundup.device import select_compute
+    from groundup.recipes.build import build, forget
+    from groundup.recipes.life import STAGES
+
+    forget(folder, redo or [], STAGES)
+    record = build(loaded, folder, STAGES, compute=select_compute(device), progress=console_progress(), fresh=fresh)
+    print_result(_summary(record, folder), record, as_json)
+
+
+def _summary(record: dict[str, Any], folder: Path) -> list[str]:
+    stages = record["stages"]
+    rows = [[name, f"{e['planned_s']:.0f}", f"{e['elapsed_s']:.0f}", e["line"]] for name, e in stages.items()]
+    thin = [f"thin: {name}: {text}" for name, entry in stages.items() for text in entry["thin"]]
+    return [
+        "",
+        *table(["stage", "planned s", "actual s", "result"], rows),
+        *thin,
+        "",
+        f"Look at it:       {folder / 'report.html'}",
+        f"Talk to it:       groundup chat {folder}",
+        f"Classify with it: groundup classify {folder} 'You won a prize, call now'",
+    ]
+
+
+def _plan_lines(plan: dict[str, Any]) -> list[str]:
+    rows = [[row["stage"], f"{row['planned_s'] / 60:.1f}", row["what"]] for row in plan["stages"]]
+    return [
+        *table(["stage", "minutes", "what"], rows),
+        "",
+        f"memory: at most {plan['memory_bytes'] / 1e9:.1f} GB; disk: {plan['disk_bytes'] / 1e9:.1f} GB here"
+        f" and {plan['download_bytes'] / 1e6:.0f} MB downloaded into the cache (once).",
+    ]

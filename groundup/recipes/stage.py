@@ -1,0 +1,77 @@
+"""What a stage is: a name, what it needs, its share of the budget, and a function from a context to an outcome.
+
+The files in `stages/` each define one `STAGE`; `build.py` runs them in order. A stage's `version` is raised whenever
+its result changes, so that builds made before do that stage again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.device import Compute
+from groundup.progress import Progress
+from groundup.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage says of itself: one line for people, facts for scripts, and which figures are thin and why."""
+
+    line: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    thin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """All that a stage receives. `seconds` is its share of the budget; `folder` is its own, `build` the one around it."""
+
+    folder: Path
+    build: Path
+    recipe: Recipe
+    seconds: float
+    compute: Compute
+    progress: Progress
+    sizes: dict[str, int]
+    record: Callable[[], None]
+
+    @property
+    def seed(self) -> int:
+        return self.recipe.seed
+
+    def fix(self, name: str, measure: Callable[[], float]) -> int:
+        """A number that the machine decides (steps, messages): measured once, written down, and the same ever after.
+
+        A build that is resumed or repeated therefore does the same work, however busy the machine is then.
+        """
+        if name not in self.sizes:
+            self.sizes[name] = max(1, int(measure()))
+            self.record()
+        return self.sizes[name]
+
+
+def nothing_outside(recipe: Recipe) -> Mapping[str, str]:
+    """The stage reads other stages only."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a life."""
+
+    name: str
+    version: int
+    run: Callable[[StageContext], Outcome]
+    share: float
+    """Of the budget."""
+    needs: tuple[str, ...] = ()
+    """Stages whose outputs it reads."""
+    outputs: tuple[str, ...] = ()
+    """Globs of the files that later stages read: their hashes are the keys of those stages."""
+    sized_by_budget: bool = False
+    """Whether a longer budget gives another result."""
+    outside: Callable[[Recipe], Mapping[str, str]] = nothing_outside
+    """Hashes of what it reads from outside the build, by name."""
+    has_folder: bool = True
+    """Whether it has a folder with a manifest (the page is a file beside the folders)."""

@@ -1,0 +1,150 @@
+"""The build's promises, kept with small real stages: nothing is done twice, nothing altered is built on, a kill loses nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.device import Compute
+from groundup.errors import ConfigError, DataError, FormatError
+from groundup.files import atomic_folder, read_json
+from groundup.progress import Silent
+from groundup.recipes.build import build, forget
+from groundup.recipes.recipe import Recipe, load_recipe
+from groundup.recipes.stage import Outcome, Stage, StageContext
+
+CPU = Compute(torch.device("cpu"))
+
+
+class Life:
+    """Two stages that write files and remember how often each ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.fail_in: str | None = None
+        self.measured = 7
+
+    def stages(self, *, tokenizer_version: int = 1) -> list[Stage]:
+        return [
+            Stage("data", 1, self.writer("data", lambda c: c.recipe.data.text_column), 0.1, outputs=("*.txt",)),
+            Stage(
+                "tokenizer",
+                tokenizer_version,
+                self.writer(
+                    "tokenizer",
+                    lambda c: (c.build / "data" / "out.txt").read_text() + str(c.recipe.tokenizer.vocab_size),
+                ),
+                0.2,
+                needs=("data",),
+                outputs=("*.txt",),
+                sized_by_budget=True,
+            ),
+        ]
+
+    def writer(self, name: str, text: Callable[[StageContext], str]) -> Callable[[StageContext], Outcome]:
+        def run(context: StageContext) -> Outcome:
+            self.ran.append(name)
+            steps = context.fix("steps", lambda: self.measured)
+            if self.fail_in == name:
+                raise DataError("planted")
+            with atomic_folder(context.folder) as folder:
+                (folder / "out.txt").write_text(text(context))
+            return Outcome(f"{name} done", {"steps": steps})
+
+        return run
+
+    def build(self, out: Path, recipe: Recipe, *, fresh: bool = False, tokenizer_version: int = 1) -> dict[str, object]:
+        self.ran.clear()
+        stages = self.stages(tokenizer_version=tokenizer_version)
+        return build(recipe, out, stages, compute=CPU, progress=Silent(), fresh=fresh)
+
+
+@pytest.fixture
+def life() -> Life:
+    return Life()
+
+
+def recipe(*sets: str) -> Recipe:
+    return load_recipe("quickstart", sets)
+
+
+def test_second_build_redoes_nothing(life: Life, tmp_path: Path) -> None:
+    life.build(tmp_path / "b", recipe())
+    assert life.ran == ["data", "tokenizer"]
+    life.build(tmp_path / "b", recipe())
+    assert life.ran == []
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ("tokenizer.vocab_size=512", ["tokenizer"]),
+        ("data.text_column=body", ["data", "tokenizer"]),
+        ("data.strict=true", ["data"]),  # the same text comes out: what hangs on it stays
+        ("budget=20m", ["tokenizer"]),
+        ("seed=5", ["data", "tokenizer"]),
+        ("export.prompts=3", []),
+    ],
+)
+def test_changed_field_redoes_its_stage_and_what_hangs_on_it(
+    life: Life, tmp_path: Path, change: str, again: list[str]
+) -> None:
+    life.build(tmp_path / "b", recipe())
+    life.build(tmp_path / "b", recipe(change))
+    assert life.ran == again
+
+
+def test_raised_version_redoes_the_stage(life: Life, tmp_path: Path) -> None:
+    life.build(tmp_path / "b", recipe())
+    life.build(tmp_path / "b", recipe(), tokenizer_version=2)
+    assert life.ran == ["tokenizer"]
+
+
+def test_failed_stage_keeps_what_was_done_and_its_measured_sizes(life: Life, tmp_path: Path) -> None:
+    life.fail_in = "tokenizer"
+    with pytest.raises(DataError):
+        life.build(tmp_path / "b", recipe())
+    record = read_json(tmp_path / "b" / "build.json")
+    assert record["stages"]["tokenizer"]["status"] == "failed"
+    life.fail_in, life.measured = None, 1000  # the machine is faster now: the same work is done all the same
+    record = life.build(tmp_path / "b", recipe())
+    assert life.ran == ["tokenizer"]
+    assert record["stages"]["tokenizer"]["facts"] == {"steps": 7}  # type: ignore[index]
+
+
+def test_altered_output_is_refused_and_redo_mends_it(life: Life, tmp_path: Path) -> None:
+    out = tmp_path / "b"
+    life.build(out, recipe())
+    (out / "data" / "out.txt").write_text("Text")
+    with pytest.raises(FormatError, match="altered") as caught:
+        life.build(out, recipe())
+    assert "--redo data" in caught.value.fix
+    forget(out, ["data"], life.stages())
+    life.build(out, recipe())
+    assert life.ran == ["data"]
+
+
+def test_fresh_begins_anew(life: Life, tmp_path: Path) -> None:
+    life.build(tmp_path / "b", recipe())
+    life.build(tmp_path / "b", recipe(), fresh=True)
+    assert life.ran == ["data", "tokenizer"]
+
+
+def test_folder_with_other_files_is_not_built_into(life: Life, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is no build"):
+        life.build(tmp_path, recipe())
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_two_builds_never_write_one_folder(life: Life, tmp_path: Path) -> None:
+    out = tmp_path / "b"
+
+    def second(context: StageContext) -> Outcome:
+        with pytest.raises(ConfigError, match="Another build is running"):
+            life.build(out, recipe())
+        return Outcome("")
+
+    with pytest.raises(FormatError):  # the stage leaves no manifest
+        build(recipe(), out, [Stage("data", 1, second, 0.1)], compute=CPU, progress=Silent())
