@@ -22,6 +22,7 @@ from groundup.errors import DiskError, FormatError
 
 MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
+OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its successor takes its place
 MAX_JSON_BYTES = 64 * 2**20
 # Tests of interrupted saves slow the disk down through this variable: seconds slept before each file is synced.
 SLOW_DISK_VARIABLE = "GROUNDUP_SLOW_DISK_S"
@@ -85,6 +86,25 @@ def write_bytes(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def atomic_file(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
+    """`write_bytes` for a file too large to hold in memory: yields a temporary sibling to write, which then takes the place of `path`.
+
+    On any error the temporary file is removed and `path` is as it was. Raises DiskError.
+    """
+    temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
+    require_free_bytes(path, needed_bytes)
+    with disk_errors(path, needed_bytes or None):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            sync_file(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` of UTF-8 text."""
     write_bytes(path, text.encode())
@@ -102,7 +122,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         if size > max_bytes:
             raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise FormatError(path, "file", "is missing") from error
     except UnicodeDecodeError as error:
         raise FormatError(path, f"byte {error.start}", "is not UTF-8") from error
@@ -110,6 +130,8 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FormatError(path, f"line {error.lineno}", f"is not JSON ({error.msg})") from error
     except RecursionError as error:
         raise FormatError(path, "nesting", "is too deep") from error
+    except ValueError as error:  # a number of more digits than Python converts
+        raise FormatError(path, "number", f"is not understood ({error})") from error
 
 
 def sync_file(path: Path) -> None:
@@ -164,7 +186,7 @@ def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | 
 
 def replace_folder(new: Path, path: Path) -> None:
     """Rename the finished folder `new` to `path`; what stood there is moved aside first and removed after."""
-    aside = path.with_name(f"{TMP_PREFIX}old-{path.name}-{os.getpid()}")
+    aside = path.with_name(f"{OLD_PREFIX}{path.name}-{os.getpid()}")
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(path, aside)
@@ -221,7 +243,11 @@ def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what interrupted writes left behind in `folder`."""
+    """Remove what interrupted writes left behind in `folder`; a folder that was moved aside and not yet replaced is put back."""
+    for aside in folder.glob(f"{OLD_PREFIX}*"):
+        path = folder / aside.name.removeprefix(OLD_PREFIX).rpartition("-")[0]
+        if not path.exists():
+            os.rename(aside, path)
     for left in folder.glob(f"{TMP_PREFIX}*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)

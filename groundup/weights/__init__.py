@@ -1,0 +1,18 @@
+"""files <-> a model: every format read and written from one table of names, so that the round trip is the test.
+
+What comes in:  a Hugging Face folder (config.json, safetensors, whole or sharded), a .gguf file, a name of the catalog
+What goes out:  a model with its tokenizer (door.OpenModel), or such a folder, GGUF or Ollama Modelfile on disk
+
+`door` is the only door for the other rooms: `open_model(name_or_path, compute)` and `save_model(model, folder, tokenizer)`.
+
+Where to begin reading:
+
+    names               our parameter names against Hugging Face's and GGUF's, as tables read both ways
+    safetensors_header, gguf_header    what is checked before a byte of a foreign file is believed
+    shape               config.json <-> ModelConfig
+    hf, gguf            the two formats: read and write
+    modelfile, card     what Ollama and the hub want beside the weights
+    catalog, verify     named models and where they come from; every hash below a folder
+
+A file that is not what it claims to be raises FormatError and nothing else. Nothing is ever unpickled.
+"""

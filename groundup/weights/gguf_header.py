@@ -1,0 +1,261 @@
+"""The header of a GGUF file, read by our own checked reader before anything of it is believed.
+
+    "GGUF", version u32, number of tensors u64, number of metadata entries u64
+    metadata: key, type u32, value                   (strings: length u64 and UTF-8; arrays: type u32, count u64, items)
+    tensors:  name, number of dimensions u32, dimensions u64 (fastest first), type u32, offset u64
+    padding to the alignment, then the tensors' bytes
+
+GGUF files lie about sizes (CVE-2026-7482), and a reader that allocates by their numbers hangs or dies. Here the size of the
+file comes first, every number is checked against what is left of it in Python integers, and strings, counts, depth and
+dimensions have caps. What comes out is plain Python values and a table whose extents lie inside the file, aligned and apart,
+so that a memory map may be cut along it. Source: the GGUF specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
+
+Read: versions 2 and 3, little-endian. Not read: version 1, big-endian files, files split in several.
+"""
+
+import math
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+from groundup.errors import FormatError
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+DEFAULT_ALIGNMENT = 32
+MAX_ALIGNMENT = 2**16
+MAX_KEY_BYTES = 2**16 - 1
+MAX_STRING_BYTES = 2**24
+MAX_NAME_BYTES = 64
+MAX_DIMENSIONS = 4
+MAX_DEPTH = 2
+# Items of all arrays together: a vocabulary of 256,000 has three of that length.
+MAX_ITEMS = 2**22
+MAX_ENTRIES = 2**16
+
+# GGUF value types: number -> (struct letter, bytes)
+_SCALARS = {
+    0: ("B", 1),
+    1: ("b", 1),
+    2: ("H", 2),
+    3: ("h", 2),
+    4: ("I", 4),
+    5: ("i", 4),
+    6: ("f", 4),
+    7: ("B", 1),
+    10: ("Q", 8),
+    11: ("q", 8),
+    12: ("d", 8),
+}
+_BOOL, _STRING, _ARRAY = 7, 8, 9
+# The least bytes that an entry of each kind takes, to refuse a count that can't be true before looping over it.
+_LEAST_ENTRY, _LEAST_TENSOR, _LEAST_STRING, _LEAST_ARRAY = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8, 8, 12
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor of the table, its extent checked."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Rows first, as torch counts (the file has the fastest dimension first)."""
+    kind: GGMLQuantizationType
+    begin: int
+    """First byte, counted from the start of the file."""
+    num_bytes: int
+
+    @property
+    def row_bytes(self) -> int:
+        return self.num_bytes // math.prod(self.shape[:-1])
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a GGUF file says about itself."""
+
+    version: int
+    metadata: dict[str, Any]
+    tensors: dict[str, TensorInfo]
+
+
+def read_gguf_header(path: Path) -> Header:
+    """The checked header of a GGUF file. Raises FormatError."""
+    if not path.is_file():
+        raise FormatError(path, "file", "is missing")
+    size = path.stat().st_size
+    if size < 24:
+        raise FormatError(path, "size", f"is {size} bytes, too short for a GGUF file")
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _Reader(path, data, size).header()
+
+
+class _Reader:
+    """A place in the file that only moves forward and never past the end."""
+
+    def __init__(self, path: Path, data: mmap.mmap, size: int) -> None:
+        self.path = path
+        self.data = data
+        self.size = size
+        self.at = 0
+        self.items_left = MAX_ITEMS
+        self.place = "header"
+
+    def error(self, reason: str) -> FormatError:
+        return FormatError(self.path, f"{self.place} (byte {self.at})", reason)
+
+    def header(self) -> Header:
+        version, num_tensors, num_entries = self._start()
+        metadata = self._metadata(num_entries)
+        infos = self._tensor_infos(num_tensors)
+        tensors = self._place_tensors(infos, _alignment(self, metadata))
+        return Header(version, metadata, tensors)
+
+    def take(self, count: int) -> bytes:
+        if count > self.size - self.at:
+            raise self.error(f"needs {count} bytes, the file has {self.size - self.at} left")
+        piece = self.data[self.at : self.at + count]
+        self.at += count
+        return piece
+
+    def scalar(self, kind: int) -> Any:
+        letter, num_bytes = _SCALARS[kind]
+        value = struct.unpack("<" + letter, self.take(num_bytes))[0]
+        return self._truth(value) if kind == _BOOL else value
+
+    def _truth(self, value: int) -> bool:
+        if value > 1:
+            raise self.error(f"a truth value is {value}, 0 or 1 is expected")
+        return bool(value)
+
+    def u32(self) -> int:
+        return int(self.scalar(4))
+
+    def u64(self) -> int:
+        return int(self.scalar(10))
+
+    def string(self, max_bytes: int = MAX_STRING_BYTES) -> str:
+        length = self.u64()
+        if length > max_bytes:
+            raise self.error(f"a text of {length} bytes, at most {max_bytes} expected")
+        try:
+            return self.take(length).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.error("a text is not UTF-8") from error
+
+    def count(self, least_bytes: int, at_most: int, what: str) -> int:
+        """A number of things that take at least `least_bytes` each: refused when the rest of the file can't hold them."""
+        count = self.u64()
+        if count > at_most or count * least_bytes > self.size - self.at:
+            raise self.error(f"{count} {what} can't be in the {self.size - self.at} bytes left (at most {at_most} are read)")
+        return count
+
+    def _start(self) -> tuple[int, int, int]:
+        if self.take(4) != MAGIC:
+            raise self.error("does not begin with GGUF")
+        version = self.u32()
+        if version and version & 0xFFFF == 0:
+            raise self.error("is a big-endian file; little-endian ones are read")
+        if version not in VERSIONS:
+            raise self.error(f"is version {version}; versions 2 and 3 are read")
+        num_tensors = self.count(_LEAST_TENSOR, MAX_ENTRIES, "tensors")
+        return version, num_tensors, self.count(_LEAST_ENTRY, MAX_ENTRIES, "metadata entries")
+
+    def _metadata(self, num_entries: int) -> dict[str, Any]:
+        metadata: dict[str, Any] = {}
+        for number in range(num_entries):
+            self.place = f"metadata entry {number}"
+            key = self.string(MAX_KEY_BYTES)
+            self.place = f"metadata {key[:80]!r}"
+            if not key or key in metadata:
+                raise self.error("the key is empty or stands there twice")
+            metadata[key] = self.value(self.u32(), depth=0)
+        return metadata
+
+    def value(self, kind: int, depth: int) -> Any:
+        if kind in _SCALARS:
+            return self.scalar(kind)
+        if kind == _STRING:
+            return self.string()
+        if kind != _ARRAY:
+            raise self.error(f"has the unknown type {kind}")
+        if depth >= MAX_DEPTH:
+            raise self.error(f"has arrays nested deeper than {MAX_DEPTH}")
+        return self._array(self.u32(), depth)
+
+    def _array(self, kind: int, depth: int) -> list[Any]:
+        if kind not in _SCALARS and kind not in (_STRING, _ARRAY):
+            raise self.error(f"has items of the unknown type {kind}")
+        least = _SCALARS[kind][1] if kind in _SCALARS else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
+        count = self.count(least, self.items_left, "items")
+        self.items_left -= count
+        if kind not in _SCALARS:
+            return [self.value(kind, depth + 1) for _ in range(count)]
+        letter, num_bytes = _SCALARS[kind]
+        values = list(struct.unpack(f"<{count}{letter}", self.take(count * num_bytes)))
+        return [self._truth(value) for value in values] if kind == _BOOL else values
+
+    def _tensor_infos(self, num_tensors: int) -> list[TensorInfo]:
+        infos: dict[str, TensorInfo] = {}
+        for number in range(num_tensors):
+            self.place = f"tensor {number}"
+            info = self._tensor_info()
+            if info.name in infos:
+                raise self.error(f"the name {info.name!r} stands there twice")
+            infos[info.name] = info
+        return list(infos.values())
+
+    def _tensor_info(self) -> TensorInfo:
+        """One entry; `begin` is still the offset within the data."""
+        name = self.string(MAX_NAME_BYTES)
+        self.place = f"tensor {name!r}"
+        num_dimensions = self.u32()
+        if not 1 <= num_dimensions <= MAX_DIMENSIONS:
+            raise self.error(f"has {num_dimensions} dimensions, 1 to {MAX_DIMENSIONS} expected")
+        shape = tuple(self.u64() for _ in range(num_dimensions))[::-1]
+        kind = self._kind()
+        block, block_bytes = GGML_QUANT_SIZES[kind]
+        if 0 in shape or shape[-1] % block:
+            raise self.error(f"has the shape {shape}; {kind.name} needs rows of a multiple of {block}")
+        num_bytes = math.prod(shape) // block * block_bytes
+        if num_bytes > self.size:
+            raise self.error(f"has the shape {shape}: {num_bytes} bytes in a file of {self.size}")
+        return TensorInfo(name, shape, kind, self.u64(), num_bytes)
+
+    def _kind(self) -> GGMLQuantizationType:
+        number = self.u32()
+        try:
+            kind = GGMLQuantizationType(number)
+        except ValueError as error:
+            raise self.error(f"has the unknown type {number}") from error
+        if kind not in GGML_QUANT_SIZES:
+            raise self.error(f"has the type {kind.name}, whose size is not known")
+        return kind
+
+    def _place_tensors(self, infos: list[TensorInfo], alignment: int) -> dict[str, TensorInfo]:
+        """Offsets -> places in the file: aligned, inside, and none over another."""
+        start = (self.at + alignment - 1) // alignment * alignment
+        end_of_last = 0
+        for info in sorted(infos, key=lambda info: info.begin):
+            self.place = f"tensor {info.name!r}"
+            if info.begin % alignment:
+                raise self.error(f"begins at offset {info.begin}, not a multiple of {alignment}")
+            if info.begin < end_of_last:
+                raise self.error(f"begins at offset {info.begin}, inside the tensor before it, which ends at {end_of_last}")
+            end_of_last = info.begin + info.num_bytes
+            if start + end_of_last > self.size:
+                raise self.error(f"ends at byte {start + end_of_last} of a file of {self.size}: the file is cut, or lies")
+        return {
+            info.name: TensorInfo(info.name, info.shape, info.kind, start + info.begin, info.num_bytes) for info in infos
+        }
+
+
+def _alignment(reader: _Reader, metadata: dict[str, Any]) -> int:
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    if type(alignment) is not int or not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+        reader.place = "metadata 'general.alignment'"
+        raise reader.error(f"is {str(alignment)[:40]!r}, a power of two up to {MAX_ALIGNMENT} is expected")
+    return alignment

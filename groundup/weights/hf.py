@@ -1,0 +1,166 @@
+"""A Hugging Face folder <-> a model: config.json, model.safetensors (whole or sharded), generation_config.json.
+
+read_hf     config.json gives a shape, the shape an empty model, the model the list of tensors that must be there; the tables of the
+            safetensors files are compared with that list before a weight is read
+write_hf    one model.safetensors and the two configs, each atomically; transformers, vLLM and Ollama open the folder as it is
+
+Older files are understood: bare models without a prefix before their names, causal masks among the weights, a copy of a tied head.
+Pickled weights (pytorch_model.bin) are never opened.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from groundup.errors import FormatError
+from groundup.files import atomic_file, inside, read_json, safe_name, write_json
+from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
+from groundup.weights.names import LAYOUTS, Binding, hf_bindings
+from groundup.weights.safetensors_header import TensorEntry, read_header
+from groundup.weights.shape import (
+    CONFIG_FILE,
+    Kind,
+    Shape,
+    TokenIds,
+    generation_json,
+    has_class,
+    read_shape,
+    shape_json,
+)
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+GENERATION_FILE = "generation_config.json"
+PICKLED_FILE = "pytorch_model.bin"
+FLOATS = ("F32", "F16", "BF16", "F64")
+HEAD = "lm_head.weight"
+
+
+def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
+    """The model of a folder on the CPU, and the labels of a classifier. Raises FormatError."""
+    shape = read_shape(folder)
+    found = _Tensors(folder, shape)
+    if len(found.entries) < shape.config.num_layers:
+        reason = f"{shape.config.num_layers} layers, but the weights are {len(found.entries)} tensors in all"
+        raise FormatError(folder / CONFIG_FILE, "num_hidden_layers", reason)
+    model = empty_model(shape)
+    bindings = _bindings(shape, parameter_shapes(model))
+    table = {name: entry.shape for name, (_, entry) in found.entries.items()}
+    check_table(bindings, table, folder)
+    return fill(model, found.read(bindings), dtype, folder), shape.labels
+
+
+def _bindings(shape: Shape, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
+    if shape.own:
+        return [Binding(name, (name,), size[:1], size) for name, size in shapes.items()]
+    return hf_bindings(shape.config, shapes)
+
+
+class _Tensors:
+    """The float tensors of a folder under the names that a whole model has, each with its file."""
+
+    def __init__(self, folder: Path, shape: Shape) -> None:
+        self.entries: dict[str, tuple[Path, TensorEntry]] = {}
+        layout = None if shape.own else LAYOUTS[shape.config.family]
+        listed = list_tensors(folder)
+        bare = layout is not None and not any(name.startswith(layout.prefix) for name in listed)
+        for name, (file, entry) in listed.items():
+            if layout is not None and name.endswith(layout.ignored):
+                continue
+            if entry.dtype not in FLOATS:
+                raise FormatError(file, f"tensor {name!r}", f"is of {entry.dtype}; {', '.join(FLOATS)} are read")
+            whole = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
+            self.entries[whole] = (file, entry)
+        if shape.kind == "language" and shape.config.tied_head and HEAD in self.entries and layout:
+            self._drop_tied_head(layout.rules[0].theirs + ".weight")
+
+    def _drop_tied_head(self, embedding: str) -> None:
+        """Files of old carry the tied head as a copy; another matrix there would be a contradiction."""
+        file, entry = self.entries.pop(HEAD)
+        if embedding not in self.entries:
+            return
+        other_file, other = self.entries[embedding]
+        if entry.shape != other.shape or not torch.equal(_load(file, entry), _load(other_file, other)):
+            raise FormatError(
+                file, f"tensor {HEAD!r}", "differs from the embedding, while config.json says tie_word_embeddings"
+            )
+
+    def read(self, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Tensor]]:
+        """Each binding with its tensor, one in memory at a time."""
+        for binding in bindings:
+            yield binding, _load(*self.entries[binding.theirs])
+
+
+def _load(file: Path, entry: TensorEntry) -> Tensor:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            tensor: Tensor = opened.get_tensor(entry.name)
+    except SafetensorError as error:
+        raise FormatError(file, f"tensor {entry.name!r}", f"can't be read ({str(error)[:120]})") from error
+    return tensor
+
+
+def list_tensors(folder: Path) -> dict[str, tuple[Path, TensorEntry]]:
+    """Name -> file and table entry, from model.safetensors or all files of its index. Raises FormatError."""
+    whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
+    if whole.is_file():
+        return {name: (whole, entry) for name, entry in read_header(whole).items()}
+    if index.is_file():
+        return _list_shards(folder, index)
+    if (folder / PICKLED_FILE).exists():
+        raise FormatError(
+            folder, PICKLED_FILE, "holds pickled weights, which are never read", fix=f"Take a version with {WEIGHTS_FILE}."
+        )
+    raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a whole model")
+
+
+def _list_shards(folder: Path, index: Path) -> dict[str, tuple[Path, TensorEntry]]:
+    """The tensors of all shards; index and shards must agree on who holds what."""
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
+        raise FormatError(index, "weight_map", "is not a table of tensors and their files")
+    listed: dict[str, tuple[Path, TensorEntry]] = {}
+    for name in sorted(set(places.values())):
+        shard = inside(folder, safe_name(name))
+        for tensor, entry in read_header(shard).items():
+            if places.get(tensor) != name:
+                raise FormatError(shard, f"tensor {tensor[:80]!r}", "is here, but the index does not say so")
+            listed[tensor] = (shard, entry)
+    lost = sorted(set(places) - set(listed))
+    if lost:
+        raise FormatError(index, f"tensor {lost[0][:80]!r}", f"is not in {places[lost[0]][:80]!r}, where the index has it")
+    return listed
+
+
+def write_hf(model: Model, folder: Path, *, labels: Sequence[str] = (), ids: TokenIds | None = None) -> None:
+    """Write `model` as a Hugging Face folder, in the dtype of its weights. Raises DiskError."""
+    kind: Kind = "classifier" if labels else "language"
+    shape = Shape(model.config, kind, tuple(labels), own=not has_class(model.config))
+    parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    bindings = _bindings(shape, parameter_shapes(model))
+    tensors = {binding.theirs: binding.pack(parameters) for binding in bindings}
+    needed_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
+        save_tensors(tensors, temporary)
+    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+    write_json(folder / CONFIG_FILE, shape_json(shape, ids or TokenIds(), dtype))
+    if kind == "language":
+        write_json(folder / GENERATION_FILE, generation_json(ids or TokenIds()))
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file. A full disk is an OSError here, as it is elsewhere, not the library's own class."""
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error

@@ -1,0 +1,209 @@
+"""Which tensor of a file is which parameter of ours: one table per layout, read both ways.
+
+A `Rule` names a module of the file and the one or several modules of ours that it holds (GPT-2 keeps query, key and value
+in one matrix). `bind` writes the rules out for every block and every weight and bias that a model has; a `Binding` then
+turns our tensors into the file's (`pack`) and the file's into ours (`unpack`).
+
+What differs between layouts is data here:
+    transposed   GPT-2's Conv1D stores [in, out]; everyone else stores [out, in]
+    interleaved  llama.cpp's `llama` architecture rotates neighbours (2i, 2i+1), ours rotates (i, i + D/2) as Hugging Face does:
+                 the rows of query and key are stored in another order there. Other architectures keep ours.
+
+GGUF's names are not typed here: the `gguf` package maps Hugging Face's names to them, per architecture.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from groundup.errors import ModelError
+from groundup.model.config import ModelConfig
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+BLOCK = "transformer.blocks.{i}."
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One module of the file (`theirs`) and the modules of ours it holds, joined along the output rows."""
+
+    theirs: str
+    ours: tuple[str, ...]
+    transposed: bool = False
+
+
+def _rule(theirs: str, *ours: str, transposed: bool = False) -> Rule:
+    return Rule(theirs, ours, transposed)
+
+
+LLAMA_RULES = (
+    _rule("model.embed_tokens", "transformer.embedding"),
+    _rule("model.layers.{i}.input_layernorm", BLOCK + "attention_norm"),
+    _rule("model.layers.{i}.self_attn.q_proj", BLOCK + "attention.query"),
+    _rule("model.layers.{i}.self_attn.k_proj", BLOCK + "attention.key"),
+    _rule("model.layers.{i}.self_attn.v_proj", BLOCK + "attention.value"),
+    _rule("model.layers.{i}.self_attn.o_proj", BLOCK + "attention.output"),
+    _rule("model.layers.{i}.self_attn.q_norm", BLOCK + "attention.query_norm"),
+    _rule("model.layers.{i}.self_attn.k_norm", BLOCK + "attention.key_norm"),
+    _rule("model.layers.{i}.post_attention_layernorm", BLOCK + "feedforward_norm"),
+    _rule("model.layers.{i}.mlp.gate_proj", BLOCK + "feedforward.gate"),
+    _rule("model.layers.{i}.mlp.up_proj", BLOCK + "feedforward.up"),
+    _rule("model.layers.{i}.mlp.down_proj", BLOCK + "feedforward.down"),
+    _rule("model.norm", "transformer.final_norm"),
+    _rule("lm_head", "head"),
+    _rule("score", "score"),
+)
+
+GPT2_RULES = (
+    _rule("transformer.wte", "transformer.embedding"),
+    _rule("transformer.wpe", "transformer.position_embedding"),
+    _rule("transformer.h.{i}.ln_1", BLOCK + "attention_norm"),
+    _rule(
+        "transformer.h.{i}.attn.c_attn",
+        *(BLOCK + f"attention.{part}" for part in ("query", "key", "value")),
+        transposed=True,
+    ),
+    _rule("transformer.h.{i}.attn.c_proj", BLOCK + "attention.output", transposed=True),
+    _rule("transformer.h.{i}.ln_2", BLOCK + "feedforward_norm"),
+    _rule("transformer.h.{i}.mlp.c_fc", BLOCK + "feedforward.up", transposed=True),
+    _rule("transformer.h.{i}.mlp.c_proj", BLOCK + "feedforward.down", transposed=True),
+    _rule("transformer.ln_f", "transformer.final_norm"),
+    _rule("lm_head", "head"),
+    _rule("score", "score"),
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one family's Hugging Face files are named."""
+
+    rules: tuple[Rule, ...]
+    prefix: str
+    """Before every name but the heads'; files of the bare model (as openai-community/gpt2) leave it out."""
+    ignored: tuple[str, ...]
+    """Ends of names that older files carry and that are no weights: causal masks and rotary tables."""
+
+
+_LLAMA_LIKE = Layout(LLAMA_RULES, "model.", (".rotary_emb.inv_freq",))
+
+LAYOUTS: dict[str, Layout] = {
+    "llama": _LLAMA_LIKE,
+    "mistral": _LLAMA_LIKE,
+    "qwen2": _LLAMA_LIKE,
+    "qwen3": _LLAMA_LIKE,
+    "gpt2": Layout(GPT2_RULES, "transformer.", (".attn.bias", ".attn.masked_bias")),
+}
+
+GGUF_ARCHITECTURES: dict[str, str] = {
+    "llama": "llama",
+    "mistral": "llama",
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "gpt2": "gpt2",
+}
+# Modules whose rows llama.cpp's architecture `llama` wants interleaved, and the config field that counts their heads.
+INTERLEAVED: dict[str, dict[str, str]] = {"llama": {"attention.query": "num_heads", "attention.key": "num_kv_heads"}}
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One tensor of a file and the parameters of ours in it."""
+
+    theirs: str
+    ours: tuple[str, ...]
+    rows: tuple[int, ...]
+    """Output rows of each of `ours`."""
+    shape: tuple[int, ...]
+    """As the file has it."""
+    transposed: bool = False
+    interleaved_heads: int = 0
+    """Heads whose rows are stored interleaved; 0: stored as ours."""
+
+    def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Our parameters -> the file's tensor (contiguous, dtype as it is)."""
+        parts = [parameters[name] for name in self.ours]
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self.interleaved_heads:
+            joined = interleave(joined, self.interleaved_heads)
+        return (joined.T if self.transposed and joined.ndim == 2 else joined).contiguous()
+
+    def unpack(self, tensor: Tensor) -> dict[str, Tensor]:
+        """The file's tensor -> our parameters, each contiguous."""
+        rows_first = tensor.T if self.transposed and tensor.ndim == 2 else tensor
+        if self.interleaved_heads:
+            rows_first = deinterleave(rows_first, self.interleaved_heads)
+        if len(self.ours) == 1:
+            return {self.ours[0]: rows_first.contiguous()}
+        # clone: several parameters that share one storage could not be saved again
+        return {name: part.clone() for name, part in zip(self.ours, rows_first.split(self.rows), strict=True)}
+
+
+def hf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
+    """The Hugging Face tensors of a model of this family whose parameters have these shapes."""
+    return bind(LAYOUTS[config.family].rules, config.num_layers, shapes)
+
+
+def gguf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
+    """The GGUF tensors of the same. Raises ModelError for a parameter that the architecture has no tensor for."""
+    import gguf
+
+    architecture = GGUF_ARCHITECTURES[config.family]
+    numbers = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
+    names = gguf.get_tensor_name_map(numbers[architecture], config.num_layers)
+    return [
+        _gguf_binding(binding, names.get_name(binding.theirs, try_suffixes=(".weight", ".bias")), config)
+        for binding in hf_bindings(config, shapes)
+    ]
+
+
+def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Binding:
+    """A Hugging Face binding under its GGUF name: never transposed, interleaved where the architecture wants it."""
+    if name is None:
+        architecture = GGUF_ARCHITECTURES[config.family]
+        raise ModelError(f"GGUF's architecture '{architecture}' has no tensor for {', '.join(binding.ours)}.")
+    fields = INTERLEAVED.get(GGUF_ARCHITECTURES[config.family], {})
+    module = ".".join(binding.ours[0].split(".")[-3:-1])  # "attention.query"
+    heads = getattr(config, fields[module]) if module in fields and config.positions == "rope" else 0
+    shape = binding.shape[::-1] if binding.transposed else binding.shape
+    return replace(binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads)
+
+
+def bind(rules: tuple[Rule, ...], num_layers: int, shapes: Shapes) -> list[Binding]:
+    """Write `rules` out for every block and each weight and bias in `shapes` (our state_dict). Raises ModelError where one is left over."""
+    bindings = []
+    for rule in rules:
+        for i in range(num_layers if "{i}" in rule.theirs else 1):
+            for suffix in (".weight", ".bias"):
+                ours = tuple(name.format(i=i) + suffix for name in rule.ours)
+                if all(name in shapes for name in ours):
+                    bindings.append(_binding(rule, rule.theirs.format(i=i) + suffix, ours, shapes))
+    left = set(shapes) - {name for binding in bindings for name in binding.ours}
+    if left:
+        raise ModelError(f"This layout has no tensor for {', '.join(sorted(left)[:4])}.")
+    return bindings
+
+
+def _binding(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Binding:
+    rows = tuple(shapes[name][0] for name in ours)
+    shape = (sum(rows), *shapes[ours[0]][1:])
+    transposed = rule.transposed and len(shape) == 2
+    return Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed)
+
+
+def interleave(tensor: Tensor, heads: int) -> Tensor:
+    """Rows in rotate-half order (i, i + D/2) -> neighbours (2i, 2i+1), head by head.
+
+    >>> interleave(torch.tensor([0, 1, 2, 3]), heads=1).tolist()
+    [0, 2, 1, 3]
+    """
+    half = tensor.shape[0] // heads // 2
+    return tensor.reshape(heads, 2, half, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
+
+
+def deinterleave(tensor: Tensor, heads: int) -> Tensor:
+    """The inverse of `interleave`."""
+    half = tensor.shape[0] // heads // 2
+    return tensor.reshape(heads, half, 2, *tensor.shape[1:]).swapaxes(1, 2).reshape(tensor.shape)
