@@ -1,6 +1,7 @@
 """THE run folder: where each thing of a run lies, and how it is written and read. No torch.
 
     RUN/run.json               what made it: kind, resolved config, inputs with hashes, versions, argv, when (before the first step)
+    RUN/fit.json               what makes it this run and no other, and what was measured before the first step (train.identity)
     RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
     RUN/samples.jsonl          what the model wrote at each evaluation: step, prompt, text
     RUN/results.json           the figures it ended with
@@ -14,6 +15,7 @@ A stage of a build that trains is a run folder; pretraining and fine-tuning make
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ from typing import Any
 
 from groundup import __version__
 from groundup.errors import FormatError
-from groundup.files import disk_errors, read_json, write_json
+from groundup.files import MANIFEST, disk_errors, read_json, write_json
 
 MAX_LINE_CHARACTERS = 2**20
 
@@ -38,6 +40,10 @@ class RunFolder:
     @property
     def run_file(self) -> Path:
         return self.path / "run.json"
+
+    @property
+    def fit_file(self) -> Path:
+        return self.path / "fit.json"
 
     @property
     def metrics_file(self) -> Path:
@@ -60,6 +66,19 @@ class RunFolder:
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.run_file, {"kind": kind, "config": config, "inputs": inputs, **provenance()})
+
+    def clear(self) -> None:
+        """Remove what an earlier run left here, its checkpoints last: records, results, manifest. The model files are overwritten."""
+        for file in (
+            self.path / MANIFEST,
+            self.results_file,
+            self.samples_file,
+            self.metrics_file,
+            self.fit_file,
+            self.run_file,
+        ):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def read_run(self) -> dict[str, Any]:
         """run.json as a table. Raises FormatError."""
