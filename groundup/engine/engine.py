@@ -1,0 +1,138 @@
+"""Engine: an opened model, ready to continue texts, answer conversations and name classes.
+
+    engine = Engine(open_model("smollm2-135m-instruct", compute), compute)
+    for event in engine.chat(Conversation((Message("user", "Hello"),)), Sampling(temperature=0)):
+        print(event.text, end="")
+
+A prompt becomes ids in one place each: text by `Tokenizer.encode` (never control tokens), a conversation by `render`. The same loop
+then runs for both: `generate_ids` -> `TextStream` -> `ChatEvent`. What can be refused is refused by the call itself, not by the first event.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from groundup.device import Compute
+from groundup.engine.classify import class_probabilities, classifier_ids
+from groundup.engine.events import ChatEvent, FinishReason
+from groundup.engine.generate import generate_ids
+from groundup.engine.sampling import Sampling
+from groundup.engine.stream import TextStream
+from groundup.errors import ModelError
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.tokenizer.chat import Conversation, Rendered, render
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.door import OpenModel
+
+# A conversation is cut so that the answer has this share of the context, or `max_tokens` where that is less.
+ANSWER_SHARE = 1 / 4
+
+
+class Engine:
+    """Serves one opened model. Holds no state between calls: the same call gives the same answer."""
+
+    def __init__(self, opened: OpenModel, compute: Compute) -> None:
+        self.opened = opened
+        self.compute = compute
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer. Raises ModelError where it has none."""
+        if self.opened.tokenizer is None:
+            raise ModelError(
+                f"{self.opened.path} has no tokenizer, so it can't read text.",
+                fix="Put its tokenizer.json into the folder.",
+            )
+        return self.opened.tokenizer
+
+    def complete(self, prompt: str | Sequence[int], sampling: Sampling) -> Iterator[ChatEvent]:
+        """Continue a text, or ids that are used as they are. Raises ModelError."""
+        ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
+        return self._events(ids, sampling, dropped=0)
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """The ids of a text to be continued; the empty text is a new document."""
+        return self.tokenizer.with_bos(self.tokenizer.encode(text)) or [self.tokenizer.special.document_end_id]
+
+    def chat(self, conversation: Conversation, sampling: Sampling) -> Iterator[ChatEvent]:
+        """The assistant's next turn. A conversation that has outgrown the context loses its oldest messages, never a system message.
+
+        Each event counts them in `dropped_messages`. Raises ModelError, with numbers, when not even the last message fits.
+        """
+        context_tokens = self.opened.config.context_tokens
+        answer_tokens = min(sampling.max_tokens, int(context_tokens * ANSWER_SHARE))
+        rendered, dropped = fit_conversation(conversation, self.tokenizer, context_tokens, answer_tokens)
+        return self._events(rendered.ids, sampling, dropped=dropped)
+
+    def _events(self, prompt_ids: list[int], sampling: Sampling, *, dropped: int) -> Iterator[ChatEvent]:
+        model = self._language_model()
+        stop_ids = self.tokenizer.special.stop_ids
+        ids = generate_ids(model, prompt_ids, sampling, stop_ids, compute=self.compute)
+        start = ChatEvent("", None, len(prompt_ids), 0, dropped)
+        return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
+
+    def _language_model(self) -> LanguageModel:
+        if not isinstance(self.opened.model, LanguageModel):
+            raise ModelError(
+                f"{self.opened.path} is a classifier and writes no text.",
+                fix="Ask it with: groundup classify MODEL TEXT",
+            )
+        return self.opened.model
+
+    def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """For each text, the probability of each label, most probable first. Texts beyond the context are cut on the right. Raises ModelError."""
+        if not isinstance(self.opened.model, Classifier):
+            raise ModelError(
+                f"{self.opened.path} is a language model and knows no classes.",
+                fix="Train one with: groundup finetune classifier",
+            )
+        rows = [classifier_ids(self.tokenizer, text, self.opened.config.context_tokens) for text in texts]
+        probabilities = class_probabilities(self.opened.model, rows, compute=self.compute)
+        return [_by_label(self.opened.labels, row) for row in probabilities.tolist()]
+
+
+def _by_label(labels: Sequence[str], probabilities: Sequence[float]) -> dict[str, float]:
+    return dict(sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1]))
+
+
+def answer_events(
+    ids: Iterator[int], stream: TextStream, stop_ids: frozenset[int], start: ChatEvent
+) -> Iterator[ChatEvent]:
+    """Ids as they come -> events: one for each piece of text, and a last one with the finish reason."""
+    reason: FinishReason = "length"
+    event = start
+    for token_id in ids:
+        piece = "" if token_id in stop_ids else stream.push(token_id)
+        event = replace(event, text=piece, completion_tokens=event.completion_tokens + 1)
+        if token_id in stop_ids or stream.stopped:
+            reason = "stop"
+            break
+        if event.text:
+            yield event
+            event = replace(event, text="")
+    yield replace(event, text=event.text + stream.finish(), finish_reason=reason)
+
+
+def fit_conversation(
+    conversation: Conversation, tokenizer: Tokenizer, context_tokens: int, answer_tokens: int
+) -> tuple[Rendered, int]:
+    """Render for an answer of `answer_tokens`, without the oldest messages where they don't fit; gives how many were left out.
+
+    System messages stay, and what else is left begins with a user's message, as templates expect. The last of those stays in any
+    case, even if the answer then has less room, or none.
+    """
+    messages = conversation.messages
+    later_users = [i for i, message in enumerate(messages) if i > 0 and message.role == "user"]
+    variants = [
+        tuple(m for i, m in enumerate(messages) if i >= start or m.role == "system") for start in (0, *later_users)
+    ]
+
+    def rendered(index: int) -> Rendered:
+        return render(Conversation(variants[index]), tokenizer, add_generation_prompt=True)
+
+    def fits(index: int) -> bool:
+        return len(rendered(index).ids) + answer_tokens <= context_tokens
+
+    # The fewer messages, the fewer tokens: the longest variant that fits is found by halving, the shortest is not asked.
+    index = bisect_left(range(len(variants) - 1), True, key=fits)
+    return rendered(index), len(messages) - len(variants[index])

@@ -1,0 +1,92 @@
+"""Prompt ids -> answer ids, one by one: prefill the prompt, then decode token after token with the key/value cache.
+
+The prompt goes through the model in pieces, and only the last token's hidden state meets the head: neither attention masks nor
+logits grow with the square, or with V times the length, of a long prompt. Each further token costs one pass over one token.
+`generate_uncached` is the slow, obvious version, and the test of the fast one.
+
+Where it ends: at a stop id (which is given too, as the last one), after `max_tokens`, or when prompt and answer fill the
+context. The last two are both the finish reason "length".
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.device import Compute
+from groundup.engine.sampling import Sampling, choose, seeded_generator
+from groundup.errors import ModelError
+from groundup.model.cache import KVCache
+from groundup.model.heads import LanguageModel
+
+# Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no faster on a CPU.
+PREFILL_TOKENS = 512
+
+
+def generate_ids(
+    model: LanguageModel, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Collection[int], *, compute: Compute
+) -> Iterator[int]:
+    """The answer's ids as they are chosen, a stop id included. Raises ModelError at once when the context has no room for an answer."""
+    limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
+    return _cached(model, list(prompt_ids), sampling, frozenset(stop_ids), limit, compute)
+
+
+def require_room(prompt_tokens: int, context_tokens: int) -> int:
+    """How many tokens the context has left after the prompt. Raises ModelError when none, or when there is no prompt."""
+    if prompt_tokens == 0:
+        raise ModelError("The prompt has no tokens.", fix="Give at least one token to go on from.")
+    if prompt_tokens >= context_tokens:
+        raise ModelError(
+            f"The prompt has {prompt_tokens:,} tokens, and the model's context of {context_tokens:,} leaves no room for an answer.",
+            fix="Shorten the prompt, or take a model with a longer context.",
+        )
+    return context_tokens - prompt_tokens
+
+
+@torch.inference_mode()
+def _cached(
+    model: LanguageModel,
+    history: list[int],
+    sampling: Sampling,
+    stop_ids: frozenset[int],
+    limit: int,
+    compute: Compute,
+) -> Iterator[int]:
+    if limit == 0:
+        return
+    random = seeded_generator(sampling.seed)
+    cache = KVCache(model.config, 1, len(history) + limit, compute.device, compute.dtype)
+    ids = torch.tensor([history], device=compute.device)
+    next_id = torch.zeros(1, 1, dtype=torch.long, device=compute.device)  # filled anew at each step
+    logits = prefill(model, ids, cache)
+    for remaining in reversed(range(limit)):
+        chosen = choose(logits, history, sampling, random)
+        history.append(chosen)
+        yield chosen
+        if chosen in stop_ids or remaining == 0:
+            return
+        logits = prefill(model, next_id.fill_(chosen), cache)
+
+
+def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
+    """Run one row of ids [1, T] into the cache; the logits of what follows the last of them."""
+    for piece in ids.split(PREFILL_TOKENS, dim=1):
+        hidden = model.hidden(piece, cache=cache)
+    return model.logits(hidden[0, -1])
+
+
+@torch.inference_mode()
+def generate_uncached(
+    model: LanguageModel, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Collection[int], *, compute: Compute
+) -> list[int]:
+    """The same ids without a cache: the whole text through the model for every token."""
+    limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
+    random = seeded_generator(sampling.seed)
+    history = list(prompt_ids)
+    while len(history) < len(prompt_ids) + limit:
+        logits = model(torch.tensor([history], device=compute.device))[0, -1]
+        history.append(choose(logits, history, sampling, random))
+        if history[-1] in stop_ids:
+            break
+    return history[len(prompt_ids) :]

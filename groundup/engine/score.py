@@ -1,0 +1,96 @@
+"""How probable a model finds given continuations: (context ids, continuation ids) -> log-probabilities (natural logarithm).
+
+Many pairs at once, in right-padded batches of similar length; the result is that of each alone. Only the positions that predict a
+continuation's token meet the head, a bounded number at a time, so that memory does not grow with length times vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from groundup.device import Compute
+from groundup.engine.padding import BATCH_TOKENS, batches_by_length, right_padded
+from groundup.errors import ModelError
+from groundup.model.heads import LanguageModel
+
+Pair = tuple[Sequence[int], Sequence[int]]
+
+# Logits held at once: 2**24 float32 are 64 MB.
+MAX_LOGITS = 2**24
+
+
+@dataclass(frozen=True)
+class ScoredContinuation:
+    """What the model thinks of one continuation."""
+
+    logprob: float
+    """ln P(continuation | context): the sum of `token_logprobs`."""
+    is_greedy: bool
+    """Whether greedy decoding would have given exactly this."""
+    token_logprobs: tuple[float, ...]
+    """ln P of each token given all before it."""
+
+
+def score(
+    model: LanguageModel, pairs: Sequence[Pair], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+) -> list[ScoredContinuation]:
+    """One result for each pair, in order. A context that doesn't fit before its continuation loses its oldest tokens.
+
+    An empty continuation has probability 1. Raises ModelError for an empty context, or a continuation as long as the model's context.
+    """
+    rows = [_row(context, continuation, model.config.context_tokens) for context, continuation in pairs]
+    results: list[ScoredContinuation] = [ScoredContinuation(0.0, True, ())] * len(pairs)
+    for batch in batches_by_length([len(row) for row in rows], batch_tokens):
+        scored = _score_batch(model, [rows[i] for i in batch], [pairs[i][1] for i in batch], compute)
+        for index, result in zip(batch, scored, strict=True):
+            results[index] = result
+    return results
+
+
+def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: int) -> list[int]:
+    """Context and continuation in one, the last token left out (nothing is predicted from it), cut on the left to fit."""
+    if not context:
+        raise ModelError(
+            "A continuation can only be scored after at least one token.",
+            fix="Put the tokenizer's bos or end-of-text token before it.",
+        )
+    if len(continuation) > context_tokens:
+        raise ModelError(
+            f"A continuation of {len(continuation):,} tokens can't be scored in a context of {context_tokens:,}.",
+            fix="Cut it into shorter pieces.",
+        )
+    return [*context, *continuation][: len(context) + max(len(continuation), 1) - 1][-context_tokens:]
+
+
+@torch.inference_mode()
+def _score_batch(
+    model: LanguageModel, rows: Sequence[list[int]], continuations: Sequence[Sequence[int]], compute: Compute
+) -> list[ScoredContinuation]:
+    ids, _ = right_padded(rows, compute.device)
+    hidden = model.hidden(ids)  # [B, T, C]
+    counts = [len(continuation) for continuation in continuations]
+    # The last `count` tokens of a row each predict one token of its continuation.
+    predicting = [
+        hidden[i, len(row) - count : len(row)] for i, (row, count) in enumerate(zip(rows, counts, strict=True))
+    ]
+    targets = torch.tensor([token for each in continuations for token in each], dtype=torch.long, device=compute.device)
+    logprobs, greedy = token_logprobs(model, torch.cat(predicting), targets)
+    pieces = zip(logprobs.cpu().split(counts), greedy.cpu().split(counts), strict=True)
+    return [ScoredContinuation(float(each.sum()), bool(best.all()), tuple(each.tolist())) for each, best in pieces]
+
+
+def token_logprobs(
+    model: LanguageModel, hidden: Float[Tensor, "M C"], targets: Int[Tensor, " M"]
+) -> tuple[Float[Tensor, " M"], Bool[Tensor, " M"]]:
+    """ln P(target) at each position in float64, and whether the target is the best token there."""
+    logprobs, greedy = [], []
+    rows = max(1, MAX_LOGITS // model.config.vocab_size)
+    for part, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+        logits = model.logits(part).float()  # [M, V]
+        chosen = logits.gather(1, wanted[:, None])[:, 0]
+        logprobs.append((chosen - logits.logsumexp(dim=1)).double())  # ln softmax(logits)[target]
+        greedy.append(logits.argmax(dim=1) == wanted)
+    return torch.cat(logprobs), torch.cat(greedy)

@@ -1,0 +1,60 @@
+"""Ids -> text, piece by piece: never cut inside a character, never showing a part of a stop string.
+
+A token may hold half a character (byte-level BPE) or half a stop string, so two things are held back: bytes that don't
+yet make a character, and text that could be the beginning of a stop string. The pieces joined are the whole text up to
+the earliest stop string. Control tokens have no text here, as in llama.cpp's server.
+"""
+
+import codecs
+from collections.abc import Sequence
+
+from groundup.tokenizer.fast import Tokenizer
+
+
+class TextStream:
+    """The text of one answer as it grows: `push` every id, then `finish`. `stopped` is True once a stop string was seen."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._control = frozenset(tokenizer.special.tokens.values())
+        self._stop = tuple(stop)
+        # "replace" agrees with Tokenizer.decode: one U+FFFD for each maximal part of an invalid sequence.
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._held = ""
+        self.stopped = False
+
+    def push(self, token_id: int) -> str:
+        """The text that this id makes final: "" while it is held back, or after a stop string."""
+        if self.stopped or token_id in self._control:
+            return ""
+        return self._release(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
+
+    def finish(self) -> str:
+        """What was still held back, when the answer has ended without more ids."""
+        if self.stopped:
+            return ""
+        piece = self._release(self._decoder.decode(b"", final=True)) + self._held
+        self._held = ""
+        return piece
+
+    def _release(self, new: str) -> str:
+        text = self._held + new
+        start = earliest(text, self._stop)
+        self.stopped = start is not None
+        kept = len(text) - longest_beginning(text, self._stop) if start is None else start
+        self._held = "" if self.stopped else text[kept:]
+        return text[:kept]
+
+
+def earliest(text: str, stop: Sequence[str]) -> int | None:
+    """Where the first of the stop strings begins in `text`, or None."""
+    return min((start for word in stop if (start := text.find(word)) >= 0), default=None)
+
+
+def longest_beginning(text: str, stop: Sequence[str]) -> int:
+    """How many characters at the end of `text` could be the beginning of a stop string.
+
+    >>> longest_beginning("so a", ["ab"])
+    1
+    """
+    return max((n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0)

@@ -1,0 +1,78 @@
+"""Generating: the cache changes nothing, and every answer ends where it was told to."""
+
+import pytest
+import torch
+
+import groundup.engine.generate as generate_module
+from groundup.device import Compute
+from groundup.engine.generate import generate_ids, generate_uncached
+from groundup.engine.sampling import Sampling
+from groundup.errors import ModelError
+from groundup.model.heads import LanguageModel
+
+PROMPT = [3, 141, 59, 26, 5, 35]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(temperature=0, max_tokens=40), Sampling(max_tokens=40, top_p=0.9, repetition_penalty=1.3, seed=5)],
+)
+def test_cached_ids_are_the_uncached_ids(model: LanguageModel, compute: Compute, sampling: Sampling) -> None:
+    cached = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
+    assert cached == generate_uncached(model, PROMPT, sampling, (), compute=compute)
+    assert len(set(cached)) > 3
+
+
+def test_a_prompt_prefilled_in_pieces_gives_the_same_ids(
+    model: LanguageModel, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampling = Sampling(temperature=0, max_tokens=20)
+    whole = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
+    monkeypatch.setattr(generate_module, "PREFILL_TOKENS", 4)
+    assert list(generate_ids(model, PROMPT, sampling, (), compute=compute)) == whole
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7])
+def test_a_limit_of_n_gives_exactly_n_ids(model: LanguageModel, compute: Compute, limit: int) -> None:
+    assert len(list(generate_ids(model, PROMPT, Sampling(max_tokens=limit, seed=1), (), compute=compute))) == limit
+
+
+def test_a_stop_id_ends_it_and_is_given_too(model: LanguageModel, compute: Compute) -> None:
+    sampling = Sampling(temperature=0, max_tokens=30)
+    free = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
+    stop = free[9]
+    expected = free[: free.index(stop) + 1]
+    assert list(generate_ids(model, PROMPT, sampling, {stop}, compute=compute)) == expected
+    assert generate_uncached(model, PROMPT, sampling, {stop}, compute=compute) == expected
+
+
+def test_prompt_and_answer_fill_the_context_and_no_more(model: LanguageModel, compute: Compute) -> None:
+    sampling = Sampling(temperature=0, max_tokens=1000)
+    cached = list(generate_ids(model, PROMPT, sampling, (), compute=compute))
+    assert len(PROMPT) + len(cached) == model.config.context_tokens
+    assert cached == generate_uncached(model, PROMPT, sampling, (), compute=compute)
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_at_once_with_numbers(model: LanguageModel, compute: Compute) -> None:
+    with pytest.raises(ModelError, match=r"64 tokens.*context of 64"):
+        generate_ids(model, [1] * 64, Sampling(), (), compute=compute)
+    assert len(list(generate_ids(model, [1] * 63, Sampling(), (), compute=compute))) == 1
+
+
+def test_an_empty_prompt_is_refused(model: LanguageModel, compute: Compute) -> None:
+    with pytest.raises(ModelError, match="no tokens"):
+        generate_ids(model, [], Sampling(), (), compute=compute)
+
+
+def test_interleaved_answers_do_not_disturb_each_other(model: LanguageModel, compute: Compute) -> None:
+    seeds = [Sampling(seed=seed, max_tokens=15) for seed in (1, 2)]
+    alone = [list(generate_ids(model, PROMPT, sampling, (), compute=compute)) for sampling in seeds]
+    together = zip(*(generate_ids(model, PROMPT, sampling, (), compute=compute) for sampling in seeds), strict=True)
+    assert [list(row) for row in zip(*together, strict=True)] == alone
+
+
+def test_generating_leaves_gradients_as_they_were(model: LanguageModel, compute: Compute) -> None:
+    answer = generate_ids(model, PROMPT, Sampling(seed=1, max_tokens=4), (), compute=compute)
+    next(answer)
+    assert not torch.is_inference_mode_enabled()
+    assert all(parameter.requires_grad for parameter in model.parameters())

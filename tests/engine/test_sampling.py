@@ -1,0 +1,136 @@
+"""Sampling: each filter by a worked example, and draws against the known distribution."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from groundup.engine.sampling import (
+    REPETITION_WINDOW_TOKENS,
+    Sampling,
+    choose,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    next_probabilities,
+    penalise_repetition,
+    seeded_generator,
+)
+from groundup.errors import ConfigError, ModelError
+
+# Logits of a distribution that can be read off: 50 %, 25 %, 15 %, 10 %.
+PROBABILITIES = torch.tensor([0.15, 0.5, 0.1, 0.25])
+LOGITS = PROBABILITIES.log()
+
+
+def kept(logits: torch.Tensor) -> list[int]:
+    return [index for index, value in enumerate(logits.tolist()) if value > -math.inf]
+
+
+def counts(sampling: Sampling, draws: int, history: list[int] | None = None) -> torch.Tensor:
+    generator = seeded_generator(sampling.seed)
+    ids = [choose(LOGITS, history or [], sampling, generator) for _ in range(draws)]
+    return torch.bincount(torch.tensor(ids), minlength=4) / draws
+
+
+def test_temperature_0_is_greedy_whatever_the_seed() -> None:
+    for seed in (None, 0, 1, 2**70, -5):
+        sampling = Sampling(temperature=0, seed=seed)
+        assert choose(LOGITS, [], sampling, seeded_generator(seed)) == 1
+
+
+def test_draws_follow_the_distribution() -> None:
+    # Standard error of a share of 0.5 over 4,000 draws is 0.008: 0.03 is almost four of them.
+    assert torch.allclose(counts(Sampling(temperature=1, seed=3), 4000), PROBABILITIES, atol=0.03)
+
+
+def test_temperature_2_takes_the_square_root_of_the_odds() -> None:
+    expected = PROBABILITIES.sqrt() / PROBABILITIES.sqrt().sum()
+    assert torch.allclose(next_probabilities(LOGITS, Sampling(temperature=2)), expected)
+    assert torch.allclose(counts(Sampling(temperature=2, seed=3), 4000), expected, atol=0.03)
+
+
+def test_a_tiny_temperature_is_greedy_and_finite() -> None:
+    assert next_probabilities(LOGITS * 100, Sampling(temperature=1e-38)).tolist() == [0, 1, 0, 0]
+
+
+def test_same_seed_same_tokens_and_no_seed_other_tokens() -> None:
+    logits = torch.zeros(1000)
+
+    def draw(seed: int | None) -> list[int]:
+        generator = seeded_generator(seed)
+        return [choose(logits, [], Sampling(seed=seed), generator) for _ in range(8)]
+
+    assert draw(11) == draw(11)
+    assert draw(11) != draw(12)
+    assert draw(None) != draw(None)
+
+
+@pytest.mark.parametrize(("k", "expected"), [(0, [0, 1, 2, 3]), (1, [1]), (2, [1, 3]), (9, [0, 1, 2, 3])])
+def test_top_k_keeps_the_k_most_probable(k: int, expected: list[int]) -> None:
+    assert kept(keep_top_k(LOGITS, k)) == expected
+
+
+def test_top_k_keeps_exactly_k_among_equals() -> None:
+    assert len(kept(keep_top_k(torch.zeros(10), 3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"), [(1.0, [0, 1, 2, 3]), (0.85, [0, 1, 3]), (0.7, [1, 3]), (0.3, [1]), (1e-9, [1])]
+)
+def test_top_p_keeps_the_smallest_set_that_holds_p(p: float, expected: list[int]) -> None:
+    assert kept(keep_top_p(LOGITS, p)) == expected
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"), [(0.0, [0, 1, 2, 3]), (0.25, [0, 1, 3]), (0.45, [1, 3]), (0.9, [1]), (1.0, [1])]
+)
+def test_min_p_keeps_tokens_near_the_best(p: float, expected: list[int]) -> None:
+    assert kept(keep_min_p(LOGITS, p)) == expected
+
+
+def test_filters_see_the_distribution_before_the_temperature() -> None:
+    # At temperature 10 all four are nearly alike; min-p 0.45 of the untempered ones still keeps two.
+    assert kept(next_probabilities(LOGITS, Sampling(temperature=10, min_p=0.45)).log()) == [1, 3]
+
+
+def test_repetition_penalty_weakens_both_signs() -> None:
+    logits = torch.tensor([2.0, -2.0, 1.0, 0.0])
+    assert penalise_repetition(logits, [0, 1, 1, 3], 2.0).tolist() == [1.0, -4.0, 1.0, 0.0]
+    assert logits.tolist() == [2.0, -2.0, 1.0, 0.0]  # the caller's tensor is untouched
+
+
+def test_repetition_penalty_forgets_what_is_far_back() -> None:
+    sampling = Sampling(temperature=0, repetition_penalty=5)
+    logits = torch.tensor([2.0, 1.9])
+    near = [0] * REPETITION_WINDOW_TOKENS
+    far = [0, *[1] * REPETITION_WINDOW_TOKENS]
+    assert choose(logits, near, sampling, seeded_generator(0)) == 1
+    assert choose(logits, far, sampling, seeded_generator(0)) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": -1.0},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"min_p": 1.5},
+        {"repetition_penalty": 0.0},
+        {"max_tokens": -1},
+        {"stop": ("",)},
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        replace(Sampling(), **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_are_refused(bad: float) -> None:
+    with pytest.raises(ModelError, match="not finite"):
+        choose(torch.tensor([0.0, bad]), [], Sampling(), seeded_generator(0))
