@@ -6,15 +6,17 @@ The command line gives one that draws bars with the time left (`cli/console.py`)
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Advance(Protocol):
     """Called as work proceeds: `advance(3, "loss 2.10")`."""
 
     def __call__(self, amount: float = 1, note: str = "") -> None: ...
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Two things only: `say` a line worth keeping, and `track` work of a known size."""
 
@@ -23,6 +25,7 @@ class Progress(Protocol):
     def track(self, what: str, total: float, unit: str = "") -> "AbstractTrack": ...
 
 
+@runtime_checkable
 class AbstractTrack(Protocol):
     """A context manager that gives an `Advance`."""
 
