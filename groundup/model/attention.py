@@ -162,9 +162,9 @@ class Attention(nn.Module):
         self.key = nn.Linear(width, num_kv_heads * head_width, bias=bias)
         self.value = nn.Linear(width, num_kv_heads * head_width, bias=bias)
         self.output = nn.Linear(num_heads * head_width, width, bias=output_bias)
-        normed = query_key_norm_eps is not None
-        self.query_norm = RMSNorm(head_width, eps=query_key_norm_eps) if normed else None
-        self.key_norm = RMSNorm(head_width, eps=query_key_norm_eps) if normed else None
+        eps = query_key_norm_eps
+        self.query_norm = None if eps is None else RMSNorm(head_width, eps=eps)
+        self.key_norm = None if eps is None else RMSNorm(head_width, eps=eps)
 
     def forward(
         self,

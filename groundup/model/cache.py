@@ -95,9 +95,9 @@ class LayerMemory:
     def extend(
         self, keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"]
     ) -> tuple[Float[Tensor, "B K S D"], Float[Tensor, "B K S D"]]:
-        """Store the new tokens' keys and values behind the others; gives views of all of them."""
+        """Store the new tokens' keys and values behind the others; gives views of all of them. No gradient flows through the store."""
         start, end = self.cache.length, self.cache.length + keys.shape[2]
         stored_keys, stored_values = self.cache.keys[self.index], self.cache.values[self.index]
-        stored_keys[:, :, start:end] = keys
-        stored_values[:, :, start:end] = values
+        stored_keys[:, :, start:end] = keys.detach()
+        stored_values[:, :, start:end] = values.detach()
         return stored_keys[:, :, :end], stored_values[:, :, :end]

@@ -109,21 +109,22 @@ class ModelConfig:
     def _check_heads(self) -> None:
         if self.num_heads % self.num_kv_heads:
             divisors = [str(k) for k in range(1, self.num_heads + 1) if self.num_heads % k == 0]
-            raise ConfigError(
-                f"{self.num_heads} query heads can't be shared out among {self.num_kv_heads} key/value heads; num_kv_heads can be {', '.join(divisors)}."
-            )
+            shared = f"{self.num_heads} query heads can't share {self.num_kv_heads} key/value heads evenly"
+            raise ConfigError(f"{shared}; num_kv_heads can be {', '.join(divisors)}.")
 
     def _check_positions(self) -> None:
-        if self.positions == "rope" and self.head_width % 2:
-            raise ConfigError(
-                f"Rotary positions turn pairs of components, and head_width {self.head_width} is odd; the nearest are {self.head_width - 1} and {self.head_width + 1}."
-            )
-        if self.positions == "sinusoidal" and self.width % 2:
-            raise ConfigError(
-                f"Sinusoidal positions are pairs of sine and cosine, and width {self.width} is odd; the nearest are {self.width - 1} and {self.width + 1}."
-            )
+        if self.positions == "rope":
+            require_even("head_width", self.head_width, "rotary positions turn pairs of components")
+        if self.positions == "sinusoidal":
+            require_even("width", self.width, "sinusoidal positions are pairs of a sine and a cosine")
         if self.rope_scaling is not None and self.positions != "rope":
             raise ConfigError(f"rope_scaling stretches rotary positions, but positions is {self.positions!r}.")
+
+
+def require_even(name: str, value: int, reason: str) -> None:
+    """Raises ConfigError when `value` is odd."""
+    if value % 2:
+        raise ConfigError(f"{name} {value} is odd, and {reason}; the nearest are {value - 1} and {value + 1}.")
 
 
 def divided(width: int, num_heads: int) -> int:

@@ -88,6 +88,7 @@ class Transformer(nn.Module):
         sight = self.sight(ids, mask, None)
         hidden, maps = self.embed(ids, sight.positions), []
         for block in self.blocks:
+            assert isinstance(block, Block)
             maps.append(
                 block.attention.weights(block.attention_norm(hidden), rotation=sight.rotation, allowed=sight.allowed)
             )

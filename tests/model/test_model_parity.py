@@ -153,27 +153,20 @@ RENAMED = [
 
 
 def copied(theirs: torch.nn.Module, tied: bool) -> dict[str, Tensor]:
-    """Their tensors under our names."""
+    """Their tensors under our names; GPT-2 keeps the matrices of its blocks transposed, and query, key and value in one."""
+    transposed = isinstance(theirs, transformers.GPT2LMHeadModel)
     state: dict[str, Tensor] = {}
-    for name, tensor in theirs.state_dict().items():
+    for theirs_name, theirs_tensor in theirs.state_dict().items():
+        name = theirs_name
         for old, new in RENAMED:
             name = name.replace(old, new)
-        if (
-            "c_" in theirs_layout(theirs)
-            and tensor.ndim == 2
-            and (".attention." in name or ".feedforward." in name or "c_attn" in name)
-        ):
-            tensor = tensor.T
+        tensor = theirs_tensor.T if transposed and ".blocks." in name and theirs_tensor.ndim == 2 else theirs_tensor
         if "attn.c_attn" in name:
-            for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                state[name.replace("attn.c_attn", f"attention.{part}")] = piece
+            pieces = zip(("query", "key", "value"), tensor.chunk(3), strict=True)
+            state.update({name.replace("attn.c_attn", f"attention.{part}"): piece for part, piece in pieces})
         elif not (tied and name == "head.weight"):
             state[name] = tensor
     return state
-
-
-def theirs_layout(theirs: torch.nn.Module) -> str:
-    return "c_" if isinstance(theirs, transformers.GPT2LMHeadModel) else ""
 
 
 def pair(family: str) -> tuple[LanguageModel, torch.nn.Module]:

@@ -1,0 +1,116 @@
+"""Fine-tuning with few parameters: every chosen matrix W [O, I] stays as it is and learns a correction of rank R beside it.
+
+    h = W x + (alpha / R) B A x                    A: [R, I], B: [O, R]          (Hu et al. 2021, eq. 3 and section 4.1)
+
+B starts at zero, so that an adapted model begins as the model it was. `merge_lora` adds the product into W for good: the result is a plain
+model of the same names, which costs nothing extra and can be saved like any other.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from groundup.errors import ConfigError, ModelError, did_you_mean
+from groundup.model.block import Block
+
+
+class LoRALinear(nn.Module):
+    """A frozen Linear and its correction: [.., I] -> [.., O]."""
+
+    def __init__(self, base: nn.Linear, *, rank: int, alpha: float, generator: torch.Generator) -> None:
+        super().__init__()
+        weight = base.weight
+        self.base = base
+        self.scale = alpha / rank
+        # A as a Gaussian that keeps the size of x, B zero.
+        first = torch.empty(rank, base.in_features).normal_(0.0, 1 / math.sqrt(base.in_features), generator=generator)
+        self.lora_a = nn.Parameter(first.to(weight.device, weight.dtype))
+        self.lora_b = nn.Parameter(torch.zeros(base.out_features, rank, device=weight.device, dtype=weight.dtype))
+
+    def forward(self, x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N O"]:
+        narrow = x @ self.lora_a.T * self.scale  # [.., R], scaled here where it is smallest
+        return self.base(x) + narrow @ self.lora_b.T  # eq. 3: h = W_0 x + B A x
+
+    def merged(self) -> nn.Linear:
+        """The plain Linear that does the same."""
+        with torch.no_grad():
+            self.base.weight += (self.lora_b.float() @ self.lora_a.float() * self.scale).to(self.base.weight.dtype)
+        return self.base
+
+
+def add_lora(
+    model: nn.Module, *, rank: int, alpha: float, generator: torch.Generator, targets: Sequence[str] = ()
+) -> None:
+    """Adapt the Linears of all blocks whose name is in `targets` ("query", "down", ...; empty: all of them) and freeze everything else.
+
+    `rank` R from 1 up; `alpha` is divided by it, so that the learning rate need not change with R. Raises ConfigError.
+    """
+    linears = list(block_linears(model))
+    known = {name for _, name, _ in linears}
+    for target in targets:
+        if target not in known:
+            raise ConfigError(
+                f"LoRA target {target!r} is no matrix of this model's blocks.", fix=did_you_mean(target, known)
+            )
+    if rank < 1 or any(isinstance(part, LoRALinear) for part in model.modules()):
+        raise ConfigError(
+            f"LoRA rank must be at least 1 (got {rank})." if rank < 1 else "This model has LoRA adapters already."
+        )
+    model.requires_grad_(False)
+    for parent, name, linear in linears:
+        if not targets or name in targets:
+            setattr(parent, name, LoRALinear(linear, rank=rank, alpha=alpha, generator=generator))
+
+
+def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
+    """Every Linear of the blocks, as (module that holds it, its name there, itself)."""
+    for block in model.modules():
+        if isinstance(block, Block):
+            for parent in (block.attention, block.feedforward):
+                yield from (
+                    (parent, name, child) for name, child in parent.named_children() if isinstance(child, nn.Linear)
+                )
+
+
+def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters to train: all A and B."""
+    return [parameter for name, parameter in model.named_parameters() if is_lora(name)]
+
+
+def is_lora(name: str) -> bool:
+    """Whether a parameter's name is an adapter's."""
+    return name.endswith((".lora_a", ".lora_b"))
+
+
+def lora_state(model: nn.Module) -> dict[str, Tensor]:
+    """The adapters alone, by name: all that has to be kept of a fine-tuning beside the model it began from."""
+    return {name: tensor for name, tensor in model.state_dict().items() if is_lora(name)}
+
+
+def load_lora_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put kept adapters into a model on which `add_lora` made the same ones. Raises ModelError when names or shapes differ."""
+    own = lora_state(model)
+    for name in sorted(own.keys() | state.keys()):
+        if name not in state or name not in own:
+            raise ModelError(
+                f"The adapter '{name}' is {'missing in the file' if name in own else 'not one of this model'}."
+            )
+        if own[name].shape != state[name].shape:
+            raise ModelError(
+                f"The adapter '{name}' has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}."
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+
+def merge_lora(model: nn.Module) -> None:
+    """Add every correction into its matrix and give back the plain modules, all of them trainable again."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LoRALinear):
+                setattr(parent, name, child.merged())
+    model.requires_grad_(True)

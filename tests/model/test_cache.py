@@ -1,0 +1,94 @@
+"""Decoding with the cache gives what the whole text gives, however it is fed, cut and padded."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from groundup.errors import ModelError
+from groundup.model.attention import use_attention
+from groundup.model.cache import KVCache
+from groundup.model.heads import LanguageModel
+
+ModelOf = Callable[..., LanguageModel]
+
+
+def fed(model: LanguageModel, ids: Tensor, pieces: list[int], cache: KVCache) -> Tensor:
+    """Logits of all tokens, fed in pieces of those lengths."""
+    return torch.cat([model(piece, cache=cache) for piece in ids.split(pieces, dim=1)], dim=1)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "naive"])
+@pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 1, 1, 1, 4], [1, 11]])
+@pytest.mark.parametrize(
+    "choices", [{}, {"positions": "learned", "num_kv_heads": 4}, {"positions": "sinusoidal"}, {"qk_norm": True}]
+)
+def test_cached_decoding_matches_full_forward(
+    model_of: ModelOf, ids: Tensor, choices: dict[str, Any], pieces: list[int], implementation: str
+) -> None:
+    model = model_of(**choices)
+    use_attention(model, implementation)
+    torch.testing.assert_close(
+        fed(model, ids, pieces, KVCache(model.config, batch=3)), model(ids), atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_prompts_decode_as_each_alone(model_of: ModelOf, ids: Tensor, side: str) -> None:
+    model = model_of()
+    columns = torch.arange(8)
+    mask = torch.stack([columns < n if side == "right" else columns >= 8 - n for n in (8, 5, 1)])
+    cache = KVCache(model.config, batch=3, capacity=12)
+    model(ids[:, :8], mask=mask, cache=cache)
+    decoded = fed(model, ids[:, 8:], [1, 1, 2], cache)
+    for row in range(3):
+        text = torch.cat([ids[row, :8][mask[row]], ids[row, 8:]])
+        torch.testing.assert_close(decoded[row], model(text[None])[0, -4:], atol=1e-4, rtol=1e-4)
+
+
+def test_a_later_padded_piece_is_remembered(model_of: ModelOf, ids: Tensor) -> None:
+    model = model_of()
+    cache = KVCache(model.config, batch=1)
+    model(ids[:1, :4], cache=cache)
+    model(ids[:1, 4:8], mask=torch.tensor([[True, True, False, False]]), cache=cache)
+    last = model(ids[:1, 8:9], cache=cache)
+    text = torch.cat([ids[:1, :6], ids[:1, 8:9]], dim=1)
+    torch.testing.assert_close(last[0, -1], model(text)[0, -1], atol=1e-4, rtol=1e-4)
+
+
+def test_truncated_cache_goes_on_from_there(model_of: ModelOf, ids: Tensor) -> None:
+    model = model_of()
+    cache = KVCache(model.config, batch=3)
+    model(ids, cache=cache)
+    cache.truncate(5)
+    torch.testing.assert_close(model(ids[:, 5:9], cache=cache), model(ids[:, :9])[:, 5:], atol=1e-4, rtol=1e-4)
+    cache.truncate(0)
+    torch.testing.assert_close(model(ids, cache=cache), model(ids), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ModelError, match="holds 12 tokens and can't be cut to 13"):
+        cache.truncate(13)
+
+
+def test_more_than_the_capacity_is_refused_and_changes_nothing(model_of: ModelOf, ids: Tensor) -> None:
+    model = model_of()
+    cache = KVCache(model.config, batch=3, capacity=8)
+    model(ids[:, :6], cache=cache)
+    with pytest.raises(ModelError, match="holds 6 of at most 8 tokens, and 3 more do not fit"):
+        model(ids[:, 6:9], cache=cache)
+    with pytest.raises(ModelError, match="made for 3 rows and got 1"):
+        model(ids[:1, 6:7], cache=cache)
+    torch.testing.assert_close(model(ids[:, 6:8], cache=cache), model(ids[:, :8])[:, 6:], atol=1e-4, rtol=1e-4)
+
+
+def test_capacity_beyond_the_context_is_refused(model_of: ModelOf) -> None:
+    with pytest.raises(ModelError, match="A cache of 25 tokens does not suit a model with a context of 24"):
+        KVCache(model_of().config, capacity=25)
+
+
+def test_the_store_keeps_no_gradient_history(model_of: ModelOf, ids: Tensor) -> None:
+    model = model_of()
+    cache = KVCache(model.config, batch=3)
+    fed(model, ids, [4] * 3, cache)
+    assert not cache.keys.requires_grad
+    assert not cache.values.requires_grad

@@ -1,0 +1,111 @@
+"""Adapters begin as nothing, train alone, and merge into a plain model that gives the same."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from groundup.errors import ConfigError, ModelError
+from groundup.model.heads import LanguageModel
+from groundup.model.lora import LoRALinear, add_lora, load_lora_state, lora_parameters, lora_state, merge_lora
+
+ModelOf = Callable[..., LanguageModel]
+
+
+def adapted(model: LanguageModel, targets: tuple[str, ...] = (), seed: int = 0) -> LanguageModel:
+    add_lora(model, rank=2, alpha=8.0, generator=torch.Generator().manual_seed(seed), targets=targets)
+    return model
+
+
+def moved(model: LanguageModel) -> LanguageModel:
+    """As after some training: B is no longer zero."""
+    with torch.no_grad():
+        for parameter in lora_parameters(model):
+            parameter.add_(
+                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())) * 0.02
+            )
+    return model
+
+
+def test_adapters_begin_as_nothing(model_of: ModelOf, ids: Tensor) -> None:
+    model = model_of()
+    before = model(ids)
+    assert torch.equal(adapted(model)(ids), before)
+
+
+@pytest.mark.parametrize("choices", [{}, {"feedforward": "gelu", "attention_bias": True, "feedforward_bias": True}])
+def test_merged_equals_unmerged_and_names_are_plain_again(
+    model_of: ModelOf, ids: Tensor, choices: dict[str, object]
+) -> None:
+    model = model_of(**choices)
+    names, before = set(model.state_dict()), model(ids)
+    unmerged = moved(adapted(model))(ids)
+    assert (unmerged - before).abs().max() > 1e-2
+    merge_lora(model)
+    assert set(model.state_dict()) == names
+    assert not any(isinstance(part, LoRALinear) for part in model.modules())
+    torch.testing.assert_close(model(ids), unmerged, atol=1e-5, rtol=1e-5)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_correction_equals_the_product_written_out() -> None:
+    torch.manual_seed(0)
+    base = torch.nn.Linear(6, 5)
+    layer = LoRALinear(base, rank=3, alpha=6.0, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(layer.lora_b)
+    x = torch.randn(4, 6)
+    expected = x @ (base.weight + 2.0 * layer.lora_b @ layer.lora_a).T + base.bias  # alpha / R = 2
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_only_adapters_are_trained(model_of: ModelOf, ids: Tensor) -> None:
+    model = adapted(model_of())
+    model(ids).sum().backward()
+    trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert trained == set(lora_state(model))
+    assert len(lora_parameters(model)) == 3 * 7 * 2  # blocks, matrices, A and B
+    assert sum(p.numel() for p in lora_parameters(model)) == sum(
+        p.numel() for p in model.parameters() if p.requires_grad
+    )
+
+
+def test_chosen_targets_only(model_of: ModelOf) -> None:
+    state = lora_state(adapted(model_of(), targets=("query", "down")))
+    assert {name.split(".")[-2] for name in state} == {"query", "down"}
+    with pytest.raises(ConfigError, match="'gate' is no matrix"):
+        adapted(model_of(feedforward="gelu"), targets=("gate",))
+
+
+def test_a_seed_gives_the_same_adapters(model_of: ModelOf) -> None:
+    first, second, other = (lora_state(adapted(model_of(), seed=seed)) for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_kept_adapters_come_back(model_of: ModelOf, ids: Tensor) -> None:
+    trained = moved(adapted(model_of()))
+    kept = {name: tensor.clone() for name, tensor in lora_state(trained).items()}
+    fresh = adapted(model_of(), seed=9)
+    load_lora_state(fresh, kept)
+    assert torch.equal(fresh(ids), trained(ids))
+
+
+def test_adapters_of_another_shape_are_refused(model_of: ModelOf) -> None:
+    model = adapted(model_of())
+    state = dict(lora_state(model))
+    name = next(iter(state))
+    with pytest.raises(ModelError, match="missing in the file"):
+        load_lora_state(model, {other: tensor for other, tensor in state.items() if other != name})
+    with pytest.raises(ModelError, match="not one of this model"):
+        load_lora_state(model, {**state, "more.lora_a": torch.zeros(1)})
+    with pytest.raises(ModelError, match=r"has shape \(1, 1\), expected"):
+        load_lora_state(model, {**state, name: torch.zeros(1, 1)})
+
+
+def test_rank_below_one_and_a_second_adapting_are_refused(model_of: ModelOf) -> None:
+    model = model_of()
+    with pytest.raises(ConfigError, match=r"at least 1 \(got 0\)"):
+        add_lora(model, rank=0, alpha=1.0, generator=torch.Generator())
+    with pytest.raises(ConfigError, match="already"):
+        adapted(adapted(model))

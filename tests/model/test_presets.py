@@ -1,0 +1,56 @@
+"""Presets against figures that their author did not write."""
+
+import pytest
+from transformers import GPT2Config
+
+from groundup.errors import ModelError
+from groundup.model.presets import PRESETS, preset
+from groundup.model.sizes import parameter_count
+
+# Published counts, the tied table counted once. gpt2: Radford et al. 2019 as released (safetensors of openai-community/gpt2 without its mask
+# buffers); the others: the "Model size" of each model's page on the Hugging Face hub, in full.
+PUBLISHED = {
+    "gpt2": 124_439_808,
+    "smollm2-135m": 134_515_008,
+    "tinyllama-1.1b": 1_100_048_384,
+    "llama-3.2-1b": 1_235_814_400,
+    "qwen2.5-0.5b": 494_032_768,
+    "qwen3-0.6b": 596_049_920,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_preset_has_the_published_number_of_parameters(name: str) -> None:
+    assert parameter_count(preset(name)).total == PUBLISHED[name]
+
+
+def test_every_preset_but_our_own_is_checked() -> None:
+    assert set(PRESETS) == {*PUBLISHED, "quickstart"}
+
+
+def test_gpt2_is_the_default_of_transformers() -> None:
+    ours, theirs = preset("gpt2"), GPT2Config()
+    assert (ours.vocab_size, ours.context_tokens, ours.width) == (theirs.vocab_size, theirs.n_positions, theirs.n_embd)
+    assert (ours.num_layers, ours.num_heads, ours.norm_eps) == (
+        theirs.n_layer,
+        theirs.n_head,
+        theirs.layer_norm_epsilon,
+    )
+    assert ours.feedforward_width == 4 * theirs.n_embd
+    assert theirs.activation_function == "gelu_new"
+    assert ours.tied_head is theirs.tie_word_embeddings
+
+
+def test_quickstart_is_a_shape_that_other_software_takes() -> None:
+    config = preset("quickstart")
+    assert 1_000_000 < parameter_count(config).total < 2_000_000
+    assert (config.num_layers, config.width, config.context_tokens, config.vocab_size) == (4, 128, 128, 4096)
+    assert config.family == "llama" and config.tied_head
+    assert config.num_heads * config.head_width == config.width  # Ollama's importer derives one from the other
+    for row in (config.width, config.feedforward_width, config.num_heads * config.head_width):
+        assert row % 32 == 0  # q8_0 and q4_0
+
+
+def test_unknown_preset_answers_with_the_nearest() -> None:
+    with pytest.raises(ModelError, match="Did you mean 'smollm2-135m'"):
+        preset("smollm-135m")
