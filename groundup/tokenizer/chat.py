@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from groundup.errors import DataError, ModelError
-from groundup.tokenizer.fast import Tokenizer, well_formed
+from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.spec import well_formed
 from groundup.tokenizer.special import CHATML_TEMPLATE, TURN_END, TURN_START
 from groundup.tokenizer.template import render_template
 

@@ -24,7 +24,7 @@ from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_json, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer import ranks
-from groundup.tokenizer.spec import Table, canonical_text, check_table, read_table, token_bytes
+from groundup.tokenizer.spec import Table, canonical_text, check_table, read_table, token_bytes, well_formed
 from groundup.tokenizer.special import (
     CHATML_TEMPLATE,
     CONTROL_TOKENS,
@@ -38,8 +38,6 @@ CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 MAX_CONFIG_BYTES = 16 * 2**20
 SPLIT = "llama-bpe"
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Tokenizer:
@@ -84,6 +82,7 @@ class Tokenizer:
         """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
         write_text(folder / TOKENIZER_FILE, json.dumps(self.table.to_json(), indent=1, ensure_ascii=False) + "\n")
         write_json(folder / CONFIG_FILE, self.config())
+        (folder / TEMPLATE_FILE).unlink(missing_ok=True)  # one left from before would be read instead
 
     def config(self) -> dict[str, Any]:
         """What tokenizer_config.json says."""
@@ -182,20 +181,15 @@ class Tokenizer:
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
 
 
-def well_formed(text: str) -> str:
-    """`text` with each lone surrogate replaced by U+FFFD, so that UTF-8 can carry it; its length stays."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
 def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
     """The template of a tokenizer_config.json: a text, or a list of named ones, of which "default" is taken."""
     template = config.get("chat_template")
     if isinstance(template, list):
-        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
+        entries = [entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"]
+        template = entries[0].get("template") if entries else None
     if template is not None and not isinstance(template, str):
         raise FormatError(source, "chat_template", f"is a {type(template).__name__}, a text is expected")
-    return template
+    return None if template is None else well_formed(template)
 
 
 def _read_template(file: Path) -> str:

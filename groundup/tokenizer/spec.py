@@ -9,6 +9,7 @@ tokens put after a text, the flags of added tokens that swallow spaces around th
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,14 @@ MAX_ADDED_TOKENS = 20_000
 Merge = tuple[str, str]
 # Tokens that are matched as a whole: id -> (text, is it a control token?).
 Added = Mapping[int, tuple[str, bool]]
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def well_formed(text: str) -> str:
+    """`text` with each lone surrogate, which no UTF-8 can carry, replaced by U+FFFD; its length stays."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _byte_alphabet() -> dict[int, str]:
@@ -217,6 +226,8 @@ def check_table(table: Table, source: object) -> None:
             "tokens",
             f"there are none, over {MAX_IDS}, or one is empty or over {MAX_TOKEN_CHARACTERS} characters long",
         )
+    if not all(map(_is_well_formed, texts.values())) or not all(map(_is_well_formed, table.vocabulary)):
+        raise FormatError(source, "tokens", "one has half a character (a lone surrogate)")
     if len(set(table.vocabulary.values())) != len(table.vocabulary):
         raise FormatError(
             source, "tokens", f"{len(table.vocabulary)} tokens share {len(set(table.vocabulary.values()))} ids"
@@ -224,6 +235,10 @@ def check_table(table: Table, source: object) -> None:
     _check_added(table, source)
     _check_control(table, source)
     _check_merges(table, source)
+
+
+def _is_well_formed(text: str) -> bool:
+    return well_formed(text) == text
 
 
 def _check_added(table: Table, source: object) -> None:

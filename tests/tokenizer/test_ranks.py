@@ -1,0 +1,53 @@
+"""tiktoken is used only where it gives the ids of `tokenizers`."""
+
+import dataclasses
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.tokenizer import ranks
+from groundup.tokenizer.fast import Tokenizer, train_tokenizer
+from groundup.tokenizer.spec import BYTE_TO_CHARACTER, Table
+from groundup.tokenizer.special import CONTROL_TOKENS
+
+AB = st.text(alphabet="aab b", min_size=1, max_size=40)
+
+
+@settings(max_examples=80, deadline=None)
+@given(texts=st.lists(AB, min_size=1, max_size=6), probes=st.lists(AB, min_size=1, max_size=10))
+def test_random_vocabularies_give_the_same_ids_in_both_libraries(texts: list[str], probes: list[str]) -> None:
+    trained = train_tokenizer(texts, 256 + len(CONTROL_TOKENS) + 20)
+    encoder = ranks.rank_encoder(trained.table)
+    assert encoder is not None
+    assert encoder.encode_ordinary_batch(probes) == [trained.encode(probe) for probe in probes]
+
+
+def test_merges_out_of_rank_order_are_left_to_tokenizers(tokenizer: Tokenizer) -> None:
+    table = tokenizer.table
+    swapped = dataclasses.replace(table, merges=[table.merges[1], table.merges[0], *table.merges[2:]])
+    assert ranks.rank_encoder(table) is not None
+    assert ranks.rank_encoder(swapped) is None
+
+
+def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
+    # "abc" is made of (ab, c), but b and c join first, so no text ever becomes it by merging.
+    vocabulary = {character: rank for rank, character in enumerate(sorted(BYTE_TO_CHARACTER.values()))}
+    for token in ("bc", "ab", "abc"):
+        vocabulary[token] = len(vocabulary)
+    merges = [("b", "c"), ("a", "b"), ("ab", "c")]
+    table = Table(vocabulary, merges, "llama-bpe", {len(vocabulary): ("<|endoftext|>", True)})
+    assert ranks.rank_encoder(table) is None
+    assert Tokenizer(table, {}).encode_batch(["abc"]) == [Tokenizer(table, {}).encode("abc")]
+
+
+def test_what_one_expression_can_not_say_is_left_to_tokenizers(tokenizer: Tokenizer) -> None:
+    for changes in ({"split": "smollm"}, {"nfc": True}, {"added": {**tokenizer.table.added, 640: ("<think>", False)}}):
+        assert ranks.rank_encoder(dataclasses.replace(tokenizer.table, **changes)) is None
+
+
+def test_only_long_runs_of_spaces_are_sent_away() -> None:
+    limit = ranks.LONGEST_RUN_OF_SPACES
+    assert ranks.fits_tiktoken(" " * limit)
+    assert not ranks.fits_tiktoken("a" + " " * (limit + 1))
+    assert not ranks.fits_tiktoken("a" + "\t \n" * limit)
+    assert ranks.fits_tiktoken("a " * limit)

@@ -1,0 +1,122 @@
+"""A template from a model can't reach out, can't take all time or memory, and its own words are passed on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from groundup.errors import ModelError
+from groundup.tokenizer import sandbox, template
+from groundup.tokenizer.special import CHATML_TEMPLATE
+from groundup.tokenizer.template import render_template
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+
+
+def rendered(text: str) -> str:
+    return render_template(text, [{"messages": MESSAGES}])[0]
+
+
+def test_a_template_is_rendered_for_each_variant() -> None:
+    variants = [{"messages": MESSAGES}, {"messages": [{"role": "user", "content": "日本 \N{GRINNING FACE}"}]}]
+    assert render_template("<{{ messages[0].content }}>", variants) == ["<Hi>", "<日本 \N{GRINNING FACE}>"]
+
+
+def test_what_models_expect_is_there() -> None:
+    assert rendered("{{ messages | tojson }}") == json.dumps(MESSAGES)
+    assert rendered("{{ strftime_now('%Y') | length }}") == "4"
+    assert rendered("{% for m in messages %}{% if loop.first %}1{% endif %}{% break %}{% endfor %}") == "1"
+    assert rendered("  {% if true %}\nyes\n  {% endif %}\n") == "yes\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+        ("{% for %}", "Expected an expression"),
+        ("{{ nothing.at_all }}", "'nothing' is undefined"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ messages.append(1) }}", "append"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ messages + 1 }}", "can only concatenate"),
+        ("{{ 'x' * 10000000000 }}", "more memory"),
+        ("{{ '%9999999999d' | format(1) }}", "more memory"),
+        ("{{ 'x' * 5000000 }}", "passes 4,000,000 characters"),
+        ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
+        ("{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}", "more memory"),
+    ],
+)
+def test_a_failing_template_is_told_in_its_own_words(text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "MEMORY_BYTES", 2**28)  # sooner reached
+    with pytest.raises(ModelError, match="chat template says") as failure:
+        rendered(text)
+    assert words in failure.value.message
+    assert failure.value.fix
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ 7 ** (10 ** 9) }}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(90) }}",
+    ],
+)
+def test_a_template_that_takes_too_long_is_stopped(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "CPU_SECONDS", 0.3)
+    with pytest.raises(ModelError, match="was stopped"):
+        rendered(text)
+    assert rendered("{{ messages[0].role }}") == "user"
+
+
+def test_a_template_that_is_too_long_is_not_run() -> None:
+    with pytest.raises(ModelError, match="200,001 characters"):
+        rendered("x" * 200_001)
+
+
+def test_a_process_that_was_killed_is_told_and_then_replaced() -> None:
+    text = "{{ messages[0].content }}!"
+    assert rendered(text) == "Hi!"
+    os.kill(template._processes[(os.getpid(), text)].process.pid, signal.SIGKILL)
+    with pytest.raises(ModelError, match="was stopped"):
+        rendered(text)
+    assert rendered(text) == "Hi!"
+
+
+def test_few_processes_are_kept_and_none_is_left() -> None:
+    for number in range(template.KEPT_PROCESSES + 3):
+        assert rendered(f"{number}") == str(number)
+    kept = [kept.process for kept in template._processes.values()]
+    assert len(kept) == template.KEPT_PROCESSES
+    template.close_templates()
+    assert all(process.poll() is not None for process in kept)
+    assert not template._processes
+
+
+def test_our_own_template_needs_no_process() -> None:
+    template.close_templates()
+    assert rendered(CHATML_TEMPLATE) == "<|im_start|>user\nHi<|im_end|>\n"
+    assert not template._processes
+
+
+def test_the_process_gets_no_keys_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "secret")
+    template.close_templates()
+    rendered("x")
+    (process,) = template._processes.values()
+    environment = Path(f"/proc/{process.process.pid}/environ")
+    if not environment.exists():
+        pytest.skip("this system has no /proc")
+    assert b"SOME_API_KEY" not in environment.read_bytes()
+
+
+def test_the_process_ends_when_its_parent_is_gone() -> None:
+    process = subprocess.Popen([sys.executable, "-P", sandbox.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    limits = {"cpu_seconds": 5, "memory_bytes": 2**30, "max_characters": 100}
+    out, _ = process.communicate(json.dumps({"template": "x", **limits}).encode() + b"\n", timeout=30)
+    assert (process.returncode, out) == (0, b"")
