@@ -7,8 +7,8 @@ from groundup.errors import ModelError
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import parameter_count
 
-# Published counts, the tied table counted once. gpt2: Radford et al. 2019 as released (safetensors of openai-community/gpt2 without its mask
-# buffers); the others: the "Model size" of each model's page on the Hugging Face hub, in full.
+# The number of parameters published with each model's weights, a tied table counted once (the file of Qwen3-0.6B repeats it;
+# that of GPT-2 also holds 12 x 1024 x 1024 mask values, which are no parameters).
 PUBLISHED = {
     "gpt2": 124_439_808,
     "smollm2-135m": 134_515_008,
