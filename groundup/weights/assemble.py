@@ -17,7 +17,9 @@ Model = LanguageModel | Classifier
 def empty_model(shape: Shape) -> Model:
     """The model of this shape on the "meta" device: all names and shapes, no memory."""
     with torch.device("meta"):
-        return Classifier(shape.config, len(shape.labels)) if shape.kind == "classifier" else LanguageModel(shape.config)
+        return (
+            Classifier(shape.config, len(shape.labels)) if shape.kind == "classifier" else LanguageModel(shape.config)
+        )
 
 
 def parameter_shapes(model: Model) -> dict[str, tuple[int, ...]]:
@@ -32,10 +34,14 @@ def check_table(bindings: Iterable[Binding], table: Mapping[str, tuple[int, ...]
         if name not in table:
             raise FormatError(source, f"tensor {name!r}", "is missing")
         if table[name] != shape:
-            raise FormatError(source, f"tensor {name!r}", f"has the shape {_short(table[name])}, {_short(shape)} is expected")
+            raise FormatError(
+                source, f"tensor {name!r}", f"has the shape {_short(table[name])}, {_short(shape)} is expected"
+            )
     unknown = sorted(set(table) - set(expected))
     if unknown:
-        raise FormatError(source, f"tensor {unknown[0][:80]!r}", f"does not belong to this kind of model ({len(unknown)} such)")
+        raise FormatError(
+            source, f"tensor {unknown[0][:80]!r}", f"does not belong to this kind of model ({len(unknown)} such)"
+        )
 
 
 def _short(shape: tuple[int, ...]) -> str:

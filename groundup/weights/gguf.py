@@ -29,7 +29,15 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
 from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
-from groundup.weights.gguf_config import EMBEDDING, HEAD, ROPE_FACTORS, add_config, read_gguf_config, read_scaling, rope_factors
+from groundup.weights.gguf_config import (
+    EMBEDDING,
+    HEAD,
+    ROPE_FACTORS,
+    add_config,
+    read_gguf_config,
+    read_scaling,
+    rope_factors,
+)
 from groundup.weights.gguf_header import Header, TensorInfo, read_gguf_header
 from groundup.weights.names import GGUF_ARCHITECTURES, Binding, gguf_bindings
 from groundup.weights.shape import Shape, has_class
@@ -134,11 +142,17 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
     """The vocabulary's metadata, once it is clear that the model can be written. Raises ModelError."""
     config = model.config
     if isinstance(model, Classifier):
-        raise ModelError("A classifier can't be written as GGUF: llama.cpp has no head of this kind.", fix="Use --to hf.")
+        raise ModelError(
+            "A classifier can't be written as GGUF: llama.cpp has no head of this kind.", fix="Use --to hf."
+        )
     if not has_class(config):
-        raise ModelError(f"llama.cpp has no architecture with the parts of this model ({config.family}, positions: {config.positions}).")
+        raise ModelError(
+            f"llama.cpp has no architecture with the parts of this model ({config.family}, positions: {config.positions})."
+        )
     if config.rope_scaling is not None and GGUF_ARCHITECTURES[config.family] != "llama":
-        raise ModelError(f"llama.cpp reads Llama 3's stretched positions for 'llama' only, this model is {config.family!r}.")
+        raise ModelError(
+            f"llama.cpp reads Llama 3's stretched positions for 'llama' only, this model is {config.family!r}."
+        )
     if tokenizer is None:
         raise ModelError("A GGUF file needs the tokenizer, and this model has none.", fix="Save it with its tokenizer.")
     return gguf_metadata(tokenizer, vocab_size=config.vocab_size)
@@ -172,7 +186,9 @@ def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
 def _quantised(model: Model, bindings: list[Binding], kinds: dict[str, Kind]) -> list["_Pending"]:
     """All tensors of the file in order, each computed when it is written."""
     parameters = model.state_dict()
-    pending = [_Pending(binding.theirs, binding.shape, kinds[binding.theirs], binding, parameters) for binding in bindings]
+    pending = [
+        _Pending(binding.theirs, binding.shape, kinds[binding.theirs], binding, parameters) for binding in bindings
+    ]
     scaling = model.config.rope_scaling
     if scaling is not None:
         factors = rope_factors(model.config, scaling)

@@ -155,7 +155,9 @@ def read_scaling(metadata: Mapping[str, Any], factors: Tensor, config: ModelConf
         expected = rope_factors(config, scaling)
         if expected.shape == factors.shape and torch.allclose(expected, factors, rtol=1e-4):
             return scaling
-    raise FormatError(source, f"tensor {ROPE_FACTORS!r}", "has other factors than Llama 3.1, Llama 3.2 or the metadata say")
+    raise FormatError(
+        source, f"tensor {ROPE_FACTORS!r}", "has other factors than Llama 3.1, Llama 3.2 or the metadata say"
+    )
 
 
 def _named_scaling(fields: Fields) -> RopeScaling:

@@ -150,7 +150,9 @@ class _Reader:
         """A number of things that take at least `least_bytes` each: refused when the rest of the file can't hold them."""
         count = self.u64()
         if count > at_most or count * least_bytes > self.size - self.at:
-            raise self.error(f"{count} {what} can't be in the {self.size - self.at} bytes left (at most {at_most} are read)")
+            raise self.error(
+                f"{count} {what} can't be in the {self.size - self.at} bytes left (at most {at_most} are read)"
+            )
         return count
 
     def _start(self) -> tuple[int, int, int]:
@@ -244,12 +246,17 @@ class _Reader:
             if info.begin % alignment:
                 raise self.error(f"begins at offset {info.begin}, not a multiple of {alignment}")
             if info.begin < end_of_last:
-                raise self.error(f"begins at offset {info.begin}, inside the tensor before it, which ends at {end_of_last}")
+                raise self.error(
+                    f"begins at offset {info.begin}, inside the tensor before it, which ends at {end_of_last}"
+                )
             end_of_last = info.begin + info.num_bytes
             if start + end_of_last > self.size:
-                raise self.error(f"ends at byte {start + end_of_last} of a file of {self.size}: the file is cut, or lies")
+                raise self.error(
+                    f"ends at byte {start + end_of_last} of a file of {self.size}: the file is cut, or lies"
+                )
         return {
-            info.name: TensorInfo(info.name, info.shape, info.kind, start + info.begin, info.num_bytes) for info in infos
+            info.name: TensorInfo(info.name, info.shape, info.kind, start + info.begin, info.num_bytes)
+            for info in infos
         }
 
 

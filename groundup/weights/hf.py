@@ -2,7 +2,7 @@
 
 read_hf     config.json gives a shape, the shape an empty model, the model the list of tensors that must be there; the tables of the
             safetensors files are compared with that list before a weight is read
-write_hf    one model.safetensors and the two configs, each atomically; transformers, vLLM and Ollama open the folder as it is
+write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically; transformers, vLLM and Ollama open the folder as it is
 
 Older files are understood: bare models without a prefix before their names, causal masks among the weights, a copy of a tied head.
 Pickled weights (pytorch_model.bin) are never opened.
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from groundup.errors import FormatError
 from groundup.files import atomic_file, inside, read_json, safe_name, write_json
+from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
 from groundup.weights.names import LAYOUTS, Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
@@ -115,7 +116,10 @@ def list_tensors(folder: Path) -> dict[str, tuple[Path, TensorEntry]]:
         return _list_shards(folder, index)
     if (folder / PICKLED_FILE).exists():
         raise FormatError(
-            folder, PICKLED_FILE, "holds pickled weights, which are never read", fix=f"Take a version with {WEIGHTS_FILE}."
+            folder,
+            PICKLED_FILE,
+            "holds pickled weights, which are never read",
+            fix=f"Take a version with {WEIGHTS_FILE}.",
         )
     raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a whole model")
 
@@ -135,12 +139,14 @@ def _list_shards(folder: Path, index: Path) -> dict[str, tuple[Path, TensorEntry
             listed[tensor] = (shard, entry)
     lost = sorted(set(places) - set(listed))
     if lost:
-        raise FormatError(index, f"tensor {lost[0][:80]!r}", f"is not in {places[lost[0]][:80]!r}, where the index has it")
+        raise FormatError(
+            index, f"tensor {lost[0][:80]!r}", f"is not in {places[lost[0]][:80]!r}, where the index has it"
+        )
     return listed
 
 
-def write_hf(model: Model, folder: Path, *, labels: Sequence[str] = (), ids: TokenIds | None = None) -> None:
-    """Write `model` as a Hugging Face folder, in the dtype of its weights. Raises DiskError."""
+def write_hf(model: Model, folder: Path, tokenizer: Tokenizer | None = None, *, labels: Sequence[str] = ()) -> None:
+    """Write model and tokenizer as a Hugging Face folder, in the dtype of the weights. Raises DiskError."""
     kind: Kind = "classifier" if labels else "language"
     shape = Shape(model.config, kind, tuple(labels), own=not has_class(model.config))
     parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
@@ -150,9 +156,22 @@ def write_hf(model: Model, folder: Path, *, labels: Sequence[str] = (), ids: Tok
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    write_json(folder / CONFIG_FILE, shape_json(shape, ids or TokenIds(), dtype))
+    ids = token_ids(tokenizer)
+    write_json(folder / CONFIG_FILE, shape_json(shape, ids, dtype))
     if kind == "language":
-        write_json(folder / GENERATION_FILE, generation_json(ids or TokenIds()))
+        write_json(folder / GENERATION_FILE, generation_json(ids))
+    if tokenizer is not None:
+        tokenizer.save(folder)
+
+
+def token_ids(tokenizer: Tokenizer | None) -> TokenIds:
+    """The ids that the configs of a folder name."""
+    if tokenizer is None:
+        return TokenIds()
+    special = tokenizer.special
+    stops = (special.eos_id, *sorted(special.stop_ids - {special.eos_id}))
+    pad = special.eos_id if special.pad_id is None else special.pad_id
+    return TokenIds(bos=special.bos_id, eos=special.eos_id, pad=pad, stops=stops)
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

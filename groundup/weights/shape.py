@@ -32,7 +32,14 @@ OWN = "groundup"
 Kind = Literal["language", "classifier"]
 
 # The part of the class names that `architectures` consist of: family -> "Llama" in LlamaForCausalLM.
-CLASS_NAMES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3", "gpt2": "GPT2", OWN: "Groundup"}
+CLASS_NAMES = {
+    "llama": "Llama",
+    "mistral": "Mistral",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "gpt2": "GPT2",
+    OWN: "Groundup",
+}
 LANGUAGE_ENDS = ("ForCausalLM", "LMHeadModel")
 CLASSIFIER_END = "ForSequenceClassification"
 
@@ -82,7 +89,7 @@ def read_shape(folder: Path) -> Shape:
         raise fields.error("quantization_config", "the weights are quantised; plain ones (or a GGUF) are read")
     labels = _labels(fields) if kind == "classifier" else ()
     try:
-        config = _READERS[family](fields)
+        config = _READERS[family](fields, family)
     except ConfigError as error:
         raise FormatError(file, "content", error.message) from error
     return Shape(config, kind, labels, own=family == OWN)
@@ -137,7 +144,7 @@ def _read_rotary(fields: Fields, family: str) -> ModelConfig:
     )
 
 
-def _rotary_biases(fields: Fields, family: str) -> dict[str, bool]:
+def _rotary_biases(fields: Fields, family: str) -> dict[str, Any]:
     """Which projections have biases. `attention_bias` adds them to all four of Llama and Qwen3; Qwen2 always has three."""
     if family == "qwen2":
         return {"attention_bias": True}
@@ -158,7 +165,8 @@ def _refuse_window(fields: Fields, family: str, context_tokens: int) -> None:
         window = fields.values.get("sliding_window") if fields.flag("use_sliding_window", False) else None
     if window is not None and (type(window) is not int or window < context_tokens):
         raise fields.error(
-            "sliding_window", f"is {str(window)[:40]}, shorter than the context of {context_tokens} tokens; windows are not supported"
+            "sliding_window",
+            f"is {str(window)[:40]}, shorter than the context of {context_tokens} tokens; windows are not supported",
         )
     kinds = fields.get("layer_types", (list,), "a list", [])
     if window is None and any(kind != "full_attention" for kind in kinds):
@@ -186,7 +194,7 @@ def _rope(fields: Fields, context_tokens: int) -> tuple[float, RopeScaling | Non
     )
 
 
-def _read_gpt2(fields: Fields) -> ModelConfig:
+def _read_gpt2(fields: Fields, family: str) -> ModelConfig:
     activation = fields.text("activation_function", "gelu_new")
     if activation not in ("gelu_new", "gelu_pytorch_tanh"):  # the same formula
         raise fields.error("activation_function", f"is {activation[:40]!r}; gelu_new is supported")
@@ -195,7 +203,7 @@ def _read_gpt2(fields: Fields) -> ModelConfig:
     fields.require("add_cross_attention", False, False)
     width = fields.integer("n_embd", 768)
     return ModelConfig(
-        family="gpt2",
+        family=family,  # type: ignore[arg-type]
         vocab_size=fields.integer("vocab_size", 50_257),
         context_tokens=fields.integer("n_positions", fields.integer("n_ctx", 1024)),
         width=width,
@@ -208,7 +216,7 @@ def _read_gpt2(fields: Fields) -> ModelConfig:
     )
 
 
-def _read_own(fields: Fields) -> ModelConfig:
+def _read_own(fields: Fields, family: str) -> ModelConfig:
     """Our own fields, checked like a recipe's and bounded like a foreign file's."""
     values = fields.table(OWN)
     inner = Fields(values, f"{fields.source}: {OWN}")
@@ -218,11 +226,7 @@ def _read_own(fields: Fields) -> ModelConfig:
     return build_config(ModelConfig, values)
 
 
-_READERS = {
-    **{family: (lambda fields, family=family: _read_rotary(fields, family)) for family in ("llama", "mistral", "qwen2", "qwen3")},
-    "gpt2": _read_gpt2,
-    OWN: _read_own,
-}
+_READERS = {**dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _read_rotary), "gpt2": _read_gpt2, OWN: _read_own}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""The model card: README.md with the front matter that the hub reads, and the licence read back from it.
+
+A card says what the model is, what it was made from and under which licences, what its figures are and what it is not for.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CARD_FILE = "README.md"
+MAX_FRONT_MATTER_CHARACTERS = 2**16
+
+DEFAULT_LIMITS = "A small language model: it states wrong facts with confidence, repeats what stands in its training text, and must not decide about people."
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a reader must know of a model."""
+
+    name: str
+    summary: str = "A language model trained with groundup."
+    """One sentence: what it is."""
+    data: tuple[tuple[str, str], ...] = ()
+    """(name, licence) of everything it was trained on here."""
+    base: str | None = None
+    """The model it began as, by its hub id where it has one; None: trained from scratch."""
+    license: str = ""
+    """The hub's word for the licence of these weights (apache-2.0); "" where it is not known."""
+    figures: Mapping[str, str] = field(default_factory=dict)
+    """Of the training and the measurements, in words: {"validation bits per byte": "2.11"}."""
+    use: str = "Learning how language models are built, and experiments."
+    limits: str = DEFAULT_LIMITS
+    labels: tuple[str, ...] = ()
+    """Of a classifier."""
+
+    def markdown(self) -> str:
+        """The whole README.md."""
+        return "\n".join([*self._front_matter(), "", f"# {self.name}", "", self.summary, "", *self._sections()])
+
+    def _front_matter(self) -> list[str]:
+        # JSON texts are YAML texts: nothing in a name can break out of them.
+        lines = ["---", "library_name: transformers", "tags:", "- groundup"]
+        lines.append(f"pipeline_tag: {'text-classification' if self.labels else 'text-generation'}")
+        if self.license:
+            lines.append(f"license: {json.dumps(self.license)}")
+        if self.base:
+            lines.append(f"base_model: {json.dumps(self.base)}")
+        return [*lines, "---"]
+
+    def _sections(self) -> list[str]:
+        data = [f"| {_cell(name)} | {_cell(licence)} |" for name, licence in self.data]
+        figures = [f"| {_cell(name)} | {_cell(value)} |" for name, value in self.figures.items()]
+        lines = ["## What it was made from", "", f"Base model: {self.base or 'none, trained from scratch'}."]
+        lines += ["", "| data | licence |", "|---|---|", *data] if data else []
+        lines += ["", "## Figures", "", "| figure | value |", "|---|---|", *figures] if figures else []
+        lines += ["", "Labels: " + ", ".join(self.labels) + "."] if self.labels else []
+        return [*lines, "", "## Use", "", self.use, "", "## Limits", "", self.limits, ""]
+
+
+def _cell(text: str) -> str:
+    """Text that can't end a table's cell or row."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def read_license(folder: Path) -> str:
+    """The licence that a model folder's card names, "" where there is none."""
+    file = folder / CARD_FILE
+    if not file.is_file():
+        return ""
+    with file.open(encoding="utf-8", errors="replace") as handle:
+        text = handle.read(MAX_FRONT_MATTER_CHARACTERS)
+    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    found = re.search(r"^license: *[\"']?([\w.+-]+)[\"']? *$", front[1], re.MULTILINE) if front else None
+    return found[1] if found else ""

