@@ -71,6 +71,12 @@ class Transformer(nn.Module):
             positions = torch.arange(ids.shape[1], device=ids.device)[None]
         return hidden + self.position_embedding(positions).to(hidden.dtype)
 
+    def block(self, index: int) -> Block:
+        """One block; -1 is the last."""
+        block = self.blocks[index]
+        assert isinstance(block, Block)
+        return block
+
     def run_blocks(
         self, hidden: Float[Tensor, "B T C"], first: int, last: int, *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T C"]:
@@ -87,8 +93,8 @@ class Transformer(nn.Module):
         """How much each token looks at each, in every head of every layer, by the naive path."""
         sight = self.sight(ids, mask, None)
         hidden, maps = self.embed(ids, sight.positions), []
-        for block in self.blocks:
-            assert isinstance(block, Block)
+        for index in range(self.config.num_layers):
+            block = self.block(index)
             maps.append(
                 block.attention.weights(block.attention_norm(hidden), rotation=sight.rotation, allowed=sight.allowed)
             )
@@ -133,7 +139,7 @@ class Transformer(nn.Module):
     def _through(self, hidden: Tensor, sight: Sight, first: int, last: int, cache: KVCache | None) -> Tensor:
         for index in range(first, last):
             memory = None if cache is None else cache.layer(index)
-            hidden = self.blocks[index](hidden, rotation=sight.rotation, allowed=sight.allowed, memory=memory)
+            hidden = self.block(index)(hidden, rotation=sight.rotation, allowed=sight.allowed, memory=memory)
         return hidden
 
 

@@ -48,13 +48,15 @@ def test_padded_prompts_decode_as_each_alone(model_of: ModelOf, ids: Tensor, sid
         torch.testing.assert_close(decoded[row], model(text[None])[0, -4:], atol=1e-4, rtol=1e-4)
 
 
-def test_a_later_padded_piece_is_remembered(model_of: ModelOf, ids: Tensor) -> None:
+@pytest.mark.parametrize("real", [[True, True, False, False], [False, False, True, True], [False, True, False, True]])
+def test_a_later_padded_piece_is_remembered(model_of: ModelOf, ids: Tensor, real: list[bool]) -> None:
+    """As when many prompts share a beginning, which is run once, and their rests are padded."""
     model = model_of()
     cache = KVCache(model.config, batch=1)
     model(ids[:1, :4], cache=cache)
-    model(ids[:1, 4:8], mask=torch.tensor([[True, True, False, False]]), cache=cache)
+    model(ids[:1, 4:8], mask=torch.tensor([real]), cache=cache)
     last = model(ids[:1, 8:9], cache=cache)
-    text = torch.cat([ids[:1, :6], ids[:1, 8:9]], dim=1)
+    text = torch.cat([ids[:1, :4], ids[:1, 4:8][:, torch.tensor(real)], ids[:1, 8:9]], dim=1)
     torch.testing.assert_close(last[0, -1], model(text)[0, -1], atol=1e-4, rtol=1e-4)
 
 
