@@ -1,0 +1,250 @@
+"""Labelled texts and instructions for fine-tuning: read, freed from repeats, split with every class in its share.
+
+    read_labelled(source) -> Labelled -> without_repeats -> stratified_split(examples, {"train": 1600, "test": 500}, seed)
+    read_instructions(path) -> [InstructionExample]
+
+Repeats go before the split: else a text lies in train and test, and the model is praised for remembering it. Two texts are
+the same when they differ in case and white space only.
+"""
+
+import hashlib
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.data.clean import clean
+from groundup.data.decoding import numbered_lines, text_pieces
+from groundup.data.documents import Example, InstructionExample
+from groundup.data.records import json_objects
+from groundup.data.source_report import LineAccount, SourceReport
+from groundup.data.sources import Source, SourceFile, SourceOptions, read_files, read_rows
+from groundup.errors import DataError
+from groundup.progress import Progress
+
+CHECK_TYPES = ("number", "label", "word")
+INSTRUCTION_SUFFIX = ".jsonl"
+LABEL_SUFFIXES = (".csv", ".tsv", ".txt")
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """Examples of which no two have the same text, and what was left out."""
+
+    examples: list[Example]
+    repeats: int
+    """Examples whose text was there before, with the same label."""
+    conflicts: int
+    """Examples whose text stands in the data with different labels: all of them are left out."""
+    empty: int
+    """Examples without any text."""
+
+
+def read_labelled(
+    source: Source,
+    options: SourceOptions | None = None,
+    *,
+    label_column: str = "label",
+    report: SourceReport | None = None,
+    progress: Progress | None = None,
+) -> list[Example]:
+    """The labelled texts of a source, as they stand there.
+
+    .jsonl and .parquet, and .csv or .tsv with a header, by column; without a header each line is label, tab, text, as it stands.
+    Raises DataError (nothing there, no such column, too many bad lines, one class only).
+    """
+    options, report = options or SourceOptions(), report or SourceReport()
+
+    def read(file: SourceFile) -> Iterator[Example]:
+        columns = (options.text_column, label_column)
+        if file.suffix in LABEL_SUFFIXES and _has_no_header(file, columns, options):
+            return _tabbed(file, options, report)
+        return (Example(row.values[0], row.values[1].strip()) for row in read_rows(file, columns, options, report))
+
+    examples = [Example(clean(e.text).text, e.label) for e in read_files(source, report, read, progress=progress)]
+    require_classes(examples, source.spec)
+    return examples
+
+
+def require_classes(examples: Sequence[Example], where: str) -> None:
+    """Refuse examples of fewer than two classes. Raises DataError."""
+    labels = sorted({example.label for example in examples})
+    if len(labels) < 2:
+        found = f"only the class {labels[0]!r}" if labels else "no labelled text"
+        raise DataError(f"{where} has {found}; a classifier needs two classes or more.", fix="Check the label column.")
+
+
+def _has_no_header(file: SourceFile, columns: Sequence[str], options: SourceOptions) -> bool:
+    """Whether the first line is label, tab, text and not the names of the columns."""
+    with file.open() as stream:
+        lines = numbered_lines(text_pieces(stream, file.name, options.encoding_errors, SourceReport()))
+        first = next(lines, (1, ""))[1] or ""
+    return first.count("\t") >= 1 and not {field.strip().strip('"') for field in first.split("\t")} & set(columns)
+
+
+def _tabbed(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[Example]:
+    """Lines of label, tab, text; quotation marks are text."""
+    account = LineAccount(file.name, report, strict=options.strict)
+    with file.open() as stream:
+        for number, line in numbered_lines(text_pieces(stream, file.name, options.encoding_errors, report)):
+            label, tab, text = (line or "").partition("\t")
+            if tab and label.strip():
+                account.good()
+                yield Example(text, label.strip())
+            elif line is None or line.strip():
+                account.bad_line(number, "is not label, tab, text")
+    account.close()
+
+
+def same_text_key(text: str) -> str:
+    """Equal for texts that differ in case and white space only.
+
+    >>> same_text_key(" Free  ENTRY\\n") == same_text_key("free entry")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFC", text.casefold()).split())
+
+
+def without_repeats(examples: Sequence[Example]) -> Distinct:
+    """The first of each distinct text; none of a text that stands there with different labels."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    keys = [same_text_key(example.text) for example in examples]
+    for key, example in zip(keys, examples, strict=True):
+        labels[key].add(example.label)
+    firsts: dict[str, Example] = {}
+    left_out: Counter[str] = Counter()
+    for key, example in zip(keys, examples, strict=True):
+        if not key:
+            left_out["empty"] += 1
+        elif len(labels[key]) > 1:
+            left_out["conflict"] += 1
+        elif key in firsts:
+            left_out["repeat"] += 1
+        else:
+            firsts[key] = example
+    return Distinct(list(firsts.values()), left_out["repeat"], left_out["conflict"], left_out["empty"])
+
+
+def stratified_split(examples: Sequence[Example], sizes: Mapping[str, int], seed: int) -> dict[str, list[Example]]:
+    """Disjoint splits of exactly these sizes, each class with its share of the whole in each (rounded to whole examples).
+
+    Which example lands where depends on its text and the seed, not on the order in the file. Raises DataError: fewer examples than
+    asked for, fewer than two classes, or a class too small to be in every split.
+    """
+    wanted = sum(sizes.values())
+    if len(examples) < wanted:
+        parts = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise DataError(
+            f"{len(examples)} distinct examples are there, {wanted} are asked for ({parts}).", fix="Ask for fewer."
+        )
+    require_classes(examples, "The data")
+    by_label: dict[str, list[Example]] = defaultdict(list)
+    for example in sorted(examples, key=lambda e: _order_key(e, seed)):
+        by_label[example.label].append(example)
+    quotas = apportion(wanted, {label: len(members) for label, members in sorted(by_label.items())})
+    splits: dict[str, list[Example]] = {}
+    for name, size in sizes.items():
+        shares = apportion(size, quotas)
+        _require_every_class(shares, {label: len(members) for label, members in by_label.items()}, name, size)
+        chosen = [by_label[label].pop() for label, share in shares.items() for _ in range(share)]
+        splits[name] = sorted(chosen, key=lambda e: _order_key(e, seed))
+        quotas = {label: quotas[label] - share for label, share in shares.items()}
+    return splits
+
+
+def _order_key(example: Example, seed: int) -> str:
+    return hashlib.sha256(f"{seed}/{same_text_key(example.text)}".encode()).hexdigest()
+
+
+def _require_every_class(shares: Mapping[str, int], left: Mapping[str, int], split: str, size: int) -> None:
+    for label, share in shares.items():
+        if size and not share:
+            reason = f"The class {label!r} is too small to be among the {size} examples of '{split}'"
+            raise DataError(
+                f"{reason} ({left[label]} examples of it are left).", fix="Add examples of it, or leave the class out."
+            )
+
+
+def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """`size` things shared out in proportion to `weights` by largest remainder; no share is above its weight while size <= sum(weights).
+
+    >>> apportion(10, {"ham": 87, "spam": 13})
+    {'ham': 9, 'spam': 1}
+    """
+    total = sum(weights.values())
+    shares = {name: size * weight // total for name, weight in weights.items()}
+    by_remainder = sorted(weights, key=lambda name: (-(size * weights[name] % total), name))
+    for name in by_remainder[: size - sum(shares.values())]:
+        shares[name] += 1
+    return shares
+
+
+def read_instructions(
+    path: Path, *, strict: bool = False, report: SourceReport | None = None
+) -> list[InstructionExample]:
+    """The instruction examples of a .jsonl file, or of all in a folder. Raises DataError (none, too many bad lines, or strict).
+
+    A line is an object with "instruction" and "output", and may have "input", "id", "kind", "held_out" and "check".
+    """
+    report = report or SourceReport()
+    seen: set[str] = set()
+
+    def read(file: SourceFile) -> Iterator[InstructionExample]:
+        if file.suffix != INSTRUCTION_SUFFIX:
+            raise DataError(f"{file.name}: instructions are read from {INSTRUCTION_SUFFIX} files only.")
+        account = LineAccount(file.name, report, strict=strict)
+        with file.open() as stream:
+            for number, value in json_objects(text_pieces(stream, file.name, "replace", report), account):
+                value.setdefault("id", f"{file.name}:{number}")
+                fault = _instruction_fault(value, seen)
+                if fault:
+                    account.bad_line(number, fault)
+                    continue
+                account.good()
+                seen.add(value["id"])
+                yield _instruction(value)
+        account.close()
+
+    examples = list(read_files(Source(str(path)), report, read))
+    if not examples:
+        raise DataError(
+            f"{path} holds no instruction.", fix='A line: {"instruction": "...", "input": "", "output": "..."}'
+        )
+    return examples
+
+
+def _instruction_fault(value: Mapping[str, Any], seen: set[str]) -> str:
+    """What is wrong with one line; "" when nothing is."""
+    for field in ("instruction", "output"):
+        if not isinstance(value.get(field), str) or not value[field].strip():
+            return f"has no '{field}' text"
+    for field in ("input", "id", "kind"):
+        if not isinstance(value.get(field, ""), str):
+            return f"'{field}' is not a text"
+    if not isinstance(value.get("held_out", False), bool):
+        return "'held_out' is not true or false"
+    if value["id"] in seen:
+        return f"its id {value['id'][:80]!r} was there before"
+    return _check_fault(value.get("check"))
+
+
+def _check_fault(check: Any) -> str:
+    if check is None:
+        return ""
+    if not isinstance(check, dict) or check.get("type") not in CHECK_TYPES or not isinstance(check.get("answer"), str):
+        return f'\'check\' is not {{"type": one of {", ".join(CHECK_TYPES)}, "answer": text}}'
+    return ""
+
+
+def _instruction(value: Mapping[str, Any]) -> InstructionExample:
+    return InstructionExample(
+        instruction=clean(value["instruction"]).text,
+        input=clean(value.get("input", "")).text,
+        output=clean(value["output"]).text,
+        id=value["id"],
+        kind=value.get("kind", ""),
+        held_out=value.get("held_out", False),
+        check=value.get("check"),
+    )

@@ -1,0 +1,119 @@
+"""Token shards become batches, in an order that is a pure function of (seed, epoch, position).
+
+Window w of a split holds tokens w*T to w*T + T (T + 1 of them): its first T are the input, its last T the labels, so that
+consecutive windows share one token and every token but the first is a label once. An epoch visits every window once. The rows of all batches form
+one endless sequence (epoch 0, epoch 1, ...), of which batch p is the rows p*B to p*B + B - 1: where an epoch ends inside a batch, the
+next one's first windows fill it, and none is left out or seen twice. Tokens behind the last whole window are not trained on.
+
+The order is a keyed permutation (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): a Feistel network on the least even number of bits
+that holds the window's number, walked until it lands inside. Nothing is stored, whatever the size; a run resumes anywhere at once; and
+unlike a library's shuffle it stays the same through all versions.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from groundup.data.shards import ShardSet
+from groundup.errors import DataError
+from groundup.files import sha256_text
+
+IGNORED_LABEL = -100
+FEISTEL_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step of training or evaluation sees."""
+
+    ids: Int[Tensor, "B T"]
+    labels: Int[Tensor, "B T"]
+    """The id that should follow each position; -100 where the loss does not count."""
+    mask: Bool[Tensor, "B T"] | None = None
+    """True for real tokens; None: all are."""
+
+
+class Windows:
+    """Batches of windows over one split, by position.
+
+    >>> windows = Windows(shards, "train", context_tokens=128, batch_size=8, seed=0)
+    >>> windows.batch(0).ids.shape
+    torch.Size([8, 128])
+    """
+
+    def __init__(self, shards: ShardSet, split: str, context_tokens: int, batch_size: int, seed: int) -> None:
+        """Raises DataError when the split is too short for one window."""
+        assert context_tokens > 0 and batch_size > 0
+        self.tokens = shards.tokens(split)
+        self.context_tokens, self.batch_size, self.seed = context_tokens, batch_size, seed
+        require_tokens(len(self.tokens), context_tokens, split)
+        self.num_windows = (len(self.tokens) - 1) // context_tokens
+        parts = [shards.fingerprint, split, context_tokens, batch_size, seed]
+        self.fingerprint = sha256_text(json.dumps(parts))
+
+    def batch(self, position: int) -> Batch:
+        """Batch number `position` of the endless sequence; always `batch_size` rows."""
+        first = position * self.batch_size
+        return self._stack([self._window_at(row) for row in range(first, first + self.batch_size)], self.context_tokens)
+
+    def epoch_of(self, position: int) -> float:
+        """How often the data were seen before batch `position`: 1.5 is one and a half times."""
+        return position * self.batch_size / self.num_windows
+
+    def in_order(self) -> Iterator[Batch]:
+        """The split once, as evaluation reads it: from first to last token, every one but the first a label exactly once.
+
+        The last full batch may have fewer rows, and a last batch of one shorter row holds the tokens behind the last window.
+        """
+        for first in range(0, self.num_windows, self.batch_size):
+            yield self._stack(range(first, min(first + self.batch_size, self.num_windows)), self.context_tokens)
+        left = len(self.tokens) - 1 - self.num_windows * self.context_tokens
+        if left:
+            yield self._stack([self.num_windows], left)
+
+    def _window_at(self, row: int) -> int:
+        epoch, place = divmod(row, self.num_windows)
+        return permuted(place, self.num_windows, f"{self.seed}/{epoch}")
+
+    def _stack(self, windows: list[int] | range, length: int) -> Batch:
+        starts = np.array(windows)[:, None] * self.context_tokens
+        rows = self.tokens[starts + np.arange(length + 1)].astype(np.int64)
+        both = torch.from_numpy(rows)
+        return Batch(ids=both[:, :-1].contiguous(), labels=both[:, 1:].contiguous())
+
+
+def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:
+    """Refuse a split that is shorter than one window. Raises DataError that says how many tokens are missing."""
+    needed = context_tokens + 1
+    if num_tokens < needed:
+        raise DataError(
+            f"The {split} text has {num_tokens} tokens, one window of context {context_tokens} needs {needed}: "
+            f"{needed - num_tokens} are missing.",
+            fix="Add more text, or choose a shorter context.",
+        )
+
+
+def permuted(place: int, count: int, key: str) -> int:
+    """Where `place` of 0..count-1 goes in the permutation of these numbers that `key` names."""
+    half_bits = max(1, (max(1, count - 1).bit_length() + 1) // 2)
+    low = (1 << half_bits) - 1
+    while True:
+        left, right = place >> half_bits, place & low
+        for number in range(FEISTEL_ROUNDS):
+            left, right = right, left ^ (_mix(key, number, right) & low)
+        place = left << half_bits | right
+        if (
+            place < count
+        ):  # else outside: walk on; the walk comes back inside, since it is a cycle through where it began
+            return place
+
+
+def _mix(key: str, number: int, value: int) -> int:
+    digest = hashlib.blake2b(f"{key}/{number}/{value}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

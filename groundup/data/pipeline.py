@@ -1,0 +1,184 @@
+"""Sources become a data folder: every document cleaned, filtered, checked for repeats, and put into train or validation.
+
+    OUT/train.jsonl, OUT/validation.jsonl    a line per document: text, source, name, sha256
+    OUT/data.json                            the data card: what was kept, dropped, changed, and why
+    OUT/manifest.json                        size and SHA-256 of the files
+
+The folder appears whole or not at all. The result is a pure function of the sources' bytes, the config and the seed.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.data.clean import clean
+from groundup.data.decoding import EncodingErrors
+from groundup.data.dedup import ExactRepeats
+from groundup.data.documents import Document
+from groundup.data.filters import reason_to_drop
+from groundup.data.source_report import Noted, SourceReport
+from groundup.data.sources import Source, SourceOptions, disk_bytes, read_source
+from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, mend_split
+from groundup.errors import ConfigError, DataError
+from groundup.files import atomic_folder, write_json
+from groundup.progress import Advance, Progress
+
+CARD_FILE = "data.json"
+SAMPLES_PER_SOURCE = 3
+SAMPLE_CHARACTERS = 600
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How texts are read and split."""
+
+    text_column: str = "text"
+    """The field or column with the text, in .jsonl, .csv and .parquet."""
+    encoding_errors: EncodingErrors = "replace"
+    """Bytes that are not UTF-8: "replace" (by U+FFFD) or "drop"; both are counted."""
+    strict: bool = False
+    """The first bad line ends the work."""
+    validation_fraction: float = 0.1
+    """Share of the documents, by hash, kept for validation. A tenth: of forty documents (quickstart) less would be one or two."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.validation_fraction <= 0.5:
+            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must be above 0 and at most 0.5.")
+
+    @property
+    def source_options(self) -> SourceOptions:
+        """The part that reading needs."""
+        return SourceOptions(self.text_column, self.encoding_errors, self.strict)
+
+
+@dataclass
+class SourceCard:
+    """One source's part of the card."""
+
+    source: Source
+    read: SourceReport = field(default_factory=SourceReport)
+    kept_documents: int = 0
+    kept_characters: int = 0
+    dropped: dict[str, Noted] = field(default_factory=dict)
+    """reason -> how many documents, and the names of the first."""
+    changed: dict[str, int] = field(default_factory=dict)
+    """What cleaning changed in the kept documents (see clean.Cleaned)."""
+    samples: list[dict[str, str]] = field(default_factory=list)
+    """The beginnings of the first documents kept."""
+
+    def keep(self, document: Document, changes: Counter[str]) -> None:
+        """Count a document that is kept."""
+        self.kept_documents += 1
+        self.kept_characters += len(document.text)
+        self.changed = dict(changes + Counter(self.changed))
+        if len(self.samples) < SAMPLES_PER_SOURCE:
+            self.samples.append({"name": document.name, "text": document.text[:SAMPLE_CHARACTERS]})
+
+    def drop(self, document: Document, reason: str) -> None:
+        """Count a document that is dropped."""
+        self.dropped.setdefault(reason, Noted()).note(document.name)
+
+    def summary(self) -> str:
+        """One line for people."""
+        parts = [f"{self.kept_documents:,} documents kept, {self.kept_characters:,} characters"]
+        parts += [f"{noted.count:,} dropped ({reason})" for reason, noted in self.dropped.items()]
+        parts += [f"{noted.count:,} files passed over ({reason})" for reason, noted in self.read.skipped.items()]
+        if self.read.bad_lines.count:
+            bad = self.read.bad_lines
+            parts.append(f"{bad.count:,} of {self.read.lines:,} lines bad (first: {bad.examples[0]})")
+        if self.read.invalid_bytes:
+            parts.append(f"{self.read.invalid_bytes:,} bytes not UTF-8 in {self.read.invalid_files.count} files")
+        return f"{self.source.spec}: {'; '.join(parts)}."
+
+
+@dataclass
+class DataCard:
+    """What was kept, dropped and changed, and how it was split. `data.json` holds `to_plain()`."""
+
+    sources: list[SourceCard]
+    splits: Counts
+    cut: Cut | None
+    config: DataConfig
+    seed: int
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def prepare(
+    sources: Sequence[Source], out: Path, config: DataConfig | None = None, *, seed: int = 0, progress: Progress
+) -> DataCard:
+    """Make the data folder `out` from `sources`; an existing one is replaced when the new one is whole.
+
+    Raises DataError when no document or no validation text is left, and what reading the sources raises.
+    """
+    config = config or DataConfig()
+    cards = [SourceCard(source) for source in sources]
+    with atomic_folder(out) as folder:
+        repeats = ExactRepeats()
+        with SplitWriter(folder) as writer:
+            for card in cards:
+                for document in kept_documents(card, repeats, config.source_options, progress):
+                    validation = in_validation(document.text, config.validation_fraction, seed)
+                    writer.write(VALIDATION if validation else TRAIN, document)
+                progress.say(card.summary())
+        _require_documents(cards)
+        counts, cut = mend_split(folder, writer.counts, config.validation_fraction)
+        result = DataCard(cards, counts, cut, config, seed)
+        write_json(folder / CARD_FILE, result.to_plain())
+    progress.say(split_summary(result))
+    return result
+
+
+def kept_documents(
+    card: SourceCard, repeats: ExactRepeats, options: SourceOptions, progress: Progress
+) -> Iterator[Document]:
+    """The cleaned documents of one source that are kept; counts into `card`."""
+    total_mb = disk_bytes(card.source) / 1e6
+    with progress.track(f"Reading {card.source.spec}", total_mb, "MB") as advance:
+        done = 0
+        for raw in read_source(card.source, options, card.read, progress=progress):
+            done = _advance(advance, done, card.read.read_bytes)
+            cleaned = clean(raw.text)
+            document = Document(cleaned.text, raw.source, raw.name)
+            reason = reason_to_drop(document) or ("exact repeat" if repeats.is_repeat(document.text) else None)
+            if reason:
+                card.drop(document, reason)
+            else:
+                card.keep(document, cleaned.changes)
+                yield document
+
+
+def _advance(advance: Advance, before: int, now: int) -> int:
+    if now > before:
+        advance((now - before) / 1e6)
+    return now
+
+
+def _require_documents(cards: Sequence[SourceCard]) -> None:
+    if any(card.kept_documents for card in cards):
+        return
+    read = sum(card.read.documents for card in cards)
+    reasons: Counter[str] = Counter()
+    for card in cards:
+        reasons.update({reason: noted.count for reason, noted in card.dropped.items()})
+    why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    specs = ", ".join(card.source.spec for card in cards)
+    raise DataError(
+        f"No document is left of {specs}: {read} read{f', {why}' if why else ''}.", fix="Name a source with text in it."
+    )
+
+
+def split_summary(card: DataCard) -> str:
+    """One line for people."""
+    parts = [
+        f"{name} {card.splits[name].documents:,} documents, {card.splits[name].characters:,} characters"
+        for name in SPLITS
+    ]
+    line = f"Split by hash: {'; '.join(parts)}."
+    if card.cut:
+        line += f" The end of {card.cut.name} (from character {card.cut.at_character:,}) is validation, since {card.cut.why}."
+    return line

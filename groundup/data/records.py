@@ -1,0 +1,150 @@
+"""Rows of .jsonl, .csv and .parquet files. A bad row is counted and named; the rest is used (see `source_report.LineAccount`)."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines
+from groundup.data.source_report import LineAccount
+from groundup.errors import DataError, FormatError, MissingExtra
+
+DELIMITERS = (",", "\t", ";")
+PARQUET_BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The asked-for columns of one row, in the order asked for."""
+
+    line: int
+    values: tuple[str, ...]
+
+
+def json_objects(pieces: Iterator[str], account: LineAccount) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each good line of a .jsonl file. Blank lines are no lines."""
+    for number, line in numbered_lines(pieces):
+        if line is not None and not line.strip():
+            continue
+        value, fault = _parse(line)
+        if isinstance(value, dict):
+            yield number, value
+        else:
+            account.bad_line(number, fault or "is not a JSON object")
+
+
+def _parse(line: str | None) -> tuple[Any, str]:
+    """The JSON value of a line, or None and what is wrong with it."""
+    if line is None:
+        return None, f"is longer than {MAX_LINE_CHARACTERS} characters"
+    try:
+        return json.loads(line), ""
+    except RecursionError:
+        return None, "is nested too deep"
+    except ValueError as error:
+        return None, f"is not JSON ({str(error)[:80]})"
+
+
+def json_rows(pieces: Iterator[str], columns: Sequence[str], account: LineAccount) -> Iterator[Row]:
+    """The texts in `columns` of a .jsonl file's lines. Raises DataError (too many bad lines, or strict)."""
+    for number, value in json_objects(pieces, account):
+        wrong = next((column for column in columns if not isinstance(value.get(column), str)), None)
+        if wrong is None:
+            account.good()
+            yield Row(number, tuple(value[column] for column in columns))
+        else:
+            account.bad_line(number, _why_not(value, wrong))
+    account.close()
+
+
+def _why_not(value: dict[str, Any], column: str) -> str:
+    if column in value:
+        return f"'{column}' is not a text but {type(value[column]).__name__}"
+    return f"has no '{column}' (it has: {', '.join(list(value)[:20])[:200]})"
+
+
+def csv_rows(pieces: Iterator[str], columns: Sequence[str], account: LineAccount) -> Iterator[Row]:
+    """The texts in `columns` of a .csv file with a header; the delimiter (comma, tab, semicolon) is the header's most frequent one.
+
+    Raises DataError: a column is not there (those that are, are listed), too many bad lines, or strict.
+    """
+    lines = _csv_lines(pieces, account)
+    first = next(lines, "")
+    if not first.strip():
+        return
+    # The limit is one for the whole process and only ever this; a field may be as long as a line may.
+    csv.field_size_limit(MAX_LINE_CHARACTERS)
+    reader = csv.reader(_chain(first, lines), delimiter=max(DELIMITERS, key=first.count), strict=True)
+    header = [name.strip() for name in _next_row(reader, account) or []]
+    places = [_place(column, header, account.name) for column in columns]
+    while True:
+        before = reader.line_num
+        row = _next_row(reader, account)
+        if row is None:
+            break
+        if row and len(row) == len(header):
+            account.good(reader.line_num - before)
+            yield Row(before + 1, tuple(row[place] for place in places))
+        elif row:
+            reason = f"has {len(row)} fields, the header {len(header)}"
+            account.bad_line(before + 1, reason, lines=reader.line_num - before)
+    account.close()
+
+
+def _csv_lines(pieces: Iterator[str], account: LineAccount) -> Iterator[str]:
+    for number, line in numbered_lines(pieces):
+        if line is None:
+            account.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters")
+        yield line or "\n"
+
+
+def _chain(first: str, rest: Iterable[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _next_row(reader: Any, account: LineAccount) -> list[str] | None:
+    """The next row that can be parsed; None at the end. A quote that never closes costs all the lines it swallows."""
+    while True:
+        before = reader.line_num
+        try:
+            return next(reader, None)
+        except csv.Error as error:
+            account.bad_line(before + 1, f"is not CSV ({error})", lines=max(1, reader.line_num - before))
+
+
+def _place(column: str, header: Sequence[str], name: str) -> int:
+    if column not in header:
+        listed = ", ".join(header)[:500]
+        raise DataError(
+            f"{name} has no column '{column}'; its columns are: {listed}.", fix="Name one of these instead."
+        )
+    return header.index(column)
+
+
+def parquet_rows(path: Path, columns: Sequence[str], account: LineAccount) -> Iterator[Row]:
+    """The texts in `columns` of a .parquet file, a batch at a time. Raises DataError as `csv_rows`, FormatError, MissingExtra."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra("pyarrow", "parquet") from error
+    try:
+        with parquet.ParquetFile(path) as opened:
+            for column in columns:
+                _place(column, opened.schema_arrow.names, account.name)
+            number = 0
+            for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=list(columns)):
+                for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
+                    number += 1
+                    if all(isinstance(value, str) for value in values):
+                        account.good()
+                        yield Row(number, values)
+                    else:
+                        kinds = ", ".join(type(value).__name__ for value in values)
+                        account.bad_line(number, f"'{', '.join(columns)}' is not text but {kinds}")
+    except (pyarrow.ArrowException, OSError) as error:
+        raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
+    account.close()

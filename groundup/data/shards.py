@@ -1,0 +1,198 @@
+"""Documents become token files that are mapped into memory, not read: one per split, and a table that vouches for them.
+
+    FOLDER/train.bin, validation.bin    little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
+    FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
+    FOLDER/manifest.json                size and SHA-256 of the files
+
+A document is encoded whole, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" typed in a document stays text.
+UTF-8 bytes are those of the documents alone: bits per byte = (summed loss in nats / ln 2) / bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from groundup.data.documents import Document
+from groundup.data.split import SPLITS, read_split, split_file
+from groundup.errors import DataError, FormatError
+from groundup.files import atomic_folder, read_json, sha256_file, sha256_text, write_json
+from groundup.progress import Progress
+from groundup.tokenizer.fast import Tokenizer
+
+TABLE_FILE = "shards.json"
+DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
+# Documents encoded in one call: enough to keep the encoder's threads busy, little enough to hold.
+BATCH_CHARACTERS = 2**21
+# Below this, opening hashes every byte (some 0.2 s); above, only lengths are compared, and `groundup verify` hashes.
+HASH_AT_OPEN_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class SplitTable:
+    """What shards.json says of one split."""
+
+    tokens: int
+    documents: int
+    utf8_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """Token files, opened. Made by `write_shards` and `open_shards`."""
+
+    folder: Path
+    dtype: str
+    vocab_size: int
+    tokenizer_fingerprint: str
+    splits: dict[str, SplitTable]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that decides the tokens: equal exactly when the token files are."""
+        return sha256_text(json.dumps({**asdict(self), "folder": ""}, sort_keys=True))
+
+    def tokens(self, split: str) -> np.ndarray:
+        """The ids of a split, mapped into memory: [num_tokens], read-only. Raises DataError for an unknown split."""
+        if self.num_tokens(split) == 0:
+            return np.zeros(0, DTYPES[self.dtype])
+        return np.memmap(token_file(self.folder, split), DTYPES[self.dtype], mode="r")
+
+    def num_tokens(self, split: str) -> int:
+        """Tokens of a split, end-of-text tokens included."""
+        return self._table(split).tokens
+
+    def num_bytes(self, split: str) -> int:
+        """UTF-8 bytes of a split's documents."""
+        return self._table(split).utf8_bytes
+
+    def _table(self, split: str) -> SplitTable:
+        if split not in self.splits:
+            raise DataError(
+                f"The shards in {self.folder} have no split '{split}'; they have: {', '.join(self.splits)}."
+            )
+        return self.splits[split]
+
+
+def token_file(folder: Path, split: str) -> Path:
+    """The token file of one split."""
+    return folder / f"{split}.bin"
+
+
+def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress: Progress) -> ShardSet:
+    """Encode the splits of a data folder into `out`; the folder appears whole or not at all. Raises FormatError, DiskError."""
+    dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
+    sizes = [
+        split_file(data_folder, split).stat().st_size for split in SPLITS if split_file(data_folder, split).is_file()
+    ]
+    # A token of two bytes stands for some three or four of text: with room for all of the text there is room enough.
+    with atomic_folder(out, needed_bytes=sum(sizes)) as folder:
+        tables = {}
+        with progress.track("Encoding", sum(sizes) / 1e6, "MB") as advance:
+            for split in SPLITS:
+                with token_file(folder, split).open("wb") as handle:
+                    encoded = _Encoded(handle, DTYPES[dtype], tokenizer)
+                    for batch in batches(read_split(data_folder, split)):
+                        encoded.write(batch)
+                        advance(sum(len(document.text) for document in batch) / 1e6)
+                tables[split] = encoded.table()
+        shards = ShardSet(out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables)
+        write_json(folder / TABLE_FILE, {key: value for key, value in asdict(shards).items() if key != "folder"})
+    progress.say(_summary(shards))
+    return shards
+
+
+def _summary(shards: ShardSet) -> str:
+    counts = ", ".join(f"{split} {table.tokens:,}" for split, table in shards.splits.items())
+    tokens, utf8_bytes = (sum(getattr(t, what) for t in shards.splits.values()) for what in ("tokens", "utf8_bytes"))
+    return f"Tokens: {counts} ({utf8_bytes / max(1, tokens):.2f} bytes each, stored as {shards.dtype})."
+
+
+def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """Documents in groups of about BATCH_CHARACTERS; a larger one comes alone."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        if batch and characters + len(document.text) > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+        batch.append(document)
+        characters += len(document.text)
+    if batch:
+        yield batch
+
+
+class _Encoded:
+    """One token file while it is written, with its counts and hash."""
+
+    def __init__(self, handle: BinaryIO, dtype: np.dtype[Any], tokenizer: Tokenizer) -> None:
+        self.handle, self.dtype, self.tokenizer = handle, dtype, tokenizer
+        self.end = np.array([tokenizer.special.document_end_id], dtype)
+        self.hash = hashlib.sha256()
+        self.tokens = self.documents = self.utf8_bytes = 0
+
+    def write(self, documents: list[Document]) -> None:
+        for document, ids in zip(documents, self.tokenizer.encode_batch([d.text for d in documents]), strict=True):
+            array = np.concatenate([np.array(ids, self.dtype), self.end])
+            data = array.tobytes()
+            self.handle.write(data)
+            self.hash.update(data)
+            self.tokens += len(array)
+            self.documents += 1
+            self.utf8_bytes += len(document.text.encode())
+
+    def table(self) -> SplitTable:
+        return SplitTable(self.tokens, self.documents, self.utf8_bytes, self.hash.hexdigest())
+
+
+def open_shards(folder: Path) -> ShardSet:
+    """The shards in `folder`, their lengths checked, and their hashes where they are below 256 MiB. Raises FormatError."""
+    shards = _read_table(folder)
+    itemsize = DTYPES[shards.dtype].itemsize
+    total = sum(table.tokens for table in shards.splits.values()) * itemsize
+    for split, table in shards.splits.items():
+        file = token_file(folder, split)
+        if not file.is_file():
+            raise FormatError(file, "file", "is missing")
+        if file.stat().st_size != table.tokens * itemsize:
+            expected = f"{TABLE_FILE} says {table.tokens} tokens of {itemsize} bytes"
+            raise FormatError(file, "size", f"is {file.stat().st_size} bytes, {expected}")
+        if total < HASH_AT_OPEN_BYTES and sha256_file(file) != table.sha256:
+            raise FormatError(file, "sha256", f"differs from {TABLE_FILE}: the file was altered or damaged")
+    return shards
+
+
+def _read_table(folder: Path) -> ShardSet:
+    """shards.json, every value's kind and range checked."""
+    file = folder / TABLE_FILE
+    value = read_json(file)
+    if not isinstance(value, dict) or set(value) != {"dtype", "vocab_size", "tokenizer_fingerprint", "splits"}:
+        raise FormatError(file, "fields", "are not dtype, vocab_size, tokenizer_fingerprint and splits")
+    if (
+        value["dtype"] not in DTYPES
+        or not _is_count(value["vocab_size"])
+        or not isinstance(value["tokenizer_fingerprint"], str)
+    ):
+        raise FormatError(file, "dtype, vocab_size, tokenizer_fingerprint", "have wrong values")
+    if not isinstance(value["splits"], dict) or set(value["splits"]) != set(SPLITS):
+        raise FormatError(file, "splits", f"are not {' and '.join(SPLITS)}")
+    tables = {}
+    for split, entry in value["splits"].items():
+        counts = ("tokens", "documents", "utf8_bytes")
+        if (
+            not isinstance(entry, dict)
+            or set(entry) != {*counts, "sha256"}
+            or not all(_is_count(entry[c]) for c in counts)
+        ):
+            raise FormatError(file, f"splits.{split}", f"is not a table of {', '.join(counts)} and sha256")
+        tables[split] = SplitTable(**entry)
+    return ShardSet(folder, value["dtype"], value["vocab_size"], value["tokenizer_fingerprint"], tables)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,177 @@
+"""Which documents are trained on and which are kept for validation.
+
+A document belongs to validation when the hash of its text, with the seed, falls below `fraction` of all hashes: whole, and whatever else is in the
+data. Adding a document never moves another one across, and the same text read again tomorrow lies on the same side.
+
+With few documents, chance can put almost nothing, or almost everything, into validation. Then the longest document is cut near its end, between
+paragraphs where it has them, and the card says so (`Cut`): this alone depends on the other documents.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from groundup.data.documents import Document
+from groundup.errors import DataError, FormatError
+from groundup.files import sha256_text
+
+TRAIN, VALIDATION = SPLITS = ("train", "validation")
+# Less validation text than this share of what was asked for is no basis for a loss; less training text than this share of all, no training.
+MIN_VALIDATION_OF_WANTED = 0.25
+MIN_TRAIN_OF_ALL = 0.5
+
+
+@dataclass
+class SplitCounts:
+    """What lies in one split."""
+
+    documents: int = 0
+    characters: int = 0
+    utf8_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The document whose end became validation."""
+
+    source: str
+    name: str
+    at_character: int
+    of_characters: int
+    why: str
+
+
+Counts = dict[str, SplitCounts]
+
+
+def in_validation(text: str, fraction: float, seed: int) -> bool:
+    """Whether the text's hash falls into the validation share. Pure: no other document matters."""
+    digest = hashlib.sha256(f"{seed}/{sha256_text(text)}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+
+
+def split_file(folder: Path, split: str) -> Path:
+    """The file of one split in a data folder."""
+    return folder / f"{split}.jsonl"
+
+
+def read_split(folder: Path, split: str) -> Iterator[Document]:
+    """The documents of one split of a data folder, one at a time. Raises FormatError."""
+    file = split_file(folder, split)
+    if not file.is_file():
+        raise FormatError(file, "file", "is missing")
+    with file.open("rb") as handle:
+        for number, line in enumerate(handle, start=1):
+            try:
+                row = json.loads(line)
+                yield Document(row["text"], row["source"], row["name"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise FormatError(file, f"line {number}", "is not a document") from error
+
+
+class SplitWriter:
+    """Appends documents to the files of a data folder and counts them. A context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.counts = {split: SplitCounts() for split in SPLITS}
+        self._files = ExitStack()
+        self._handles = {split: self._files.enter_context(split_file(folder, split).open("wb")) for split in SPLITS}
+
+    def __enter__(self) -> "SplitWriter":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._files.close()
+
+    def write(self, split: str, document: Document) -> None:
+        """Append one document to a split."""
+        row = {"text": document.text, "source": document.source, "name": document.name}
+        line = json.dumps({**row, "sha256": sha256_text(document.text)}, ensure_ascii=False)
+        self._handles[split].write(line.encode() + b"\n")
+        counts = self.counts[split]
+        counts.documents += 1
+        counts.characters += len(document.text)
+        counts.utf8_bytes += len(document.text.encode())
+
+
+def mend_split(folder: Path, counts: Counts, fraction: float) -> tuple[Counts, Cut | None]:
+    """Cut the longest document where chance left too little in a split; the files of `folder` are written anew then.
+
+    Raises DataError when there is too little text for two splits.
+    """
+    fault = _fault(counts, fraction)
+    if fault is None:
+        return counts, None
+    longest = max((d for split in fault.to_train for d in read_split(folder, split)), key=lambda d: len(d.text))
+    place = cut_place(longest.text, fault.missing_characters)
+    if place is None:
+        _require_both(counts)
+        return counts, None
+    aside = folder / "mended"
+    aside.mkdir()
+    with SplitWriter(aside) as writer:
+        for split in SPLITS:
+            goes = TRAIN if split in fault.to_train else split
+            for document in read_split(folder, split):
+                if document == longest:
+                    writer.write(TRAIN, _part(longest, longest.text[:place], "beginning"))
+                    writer.write(VALIDATION, _part(longest, longest.text[place:], "end"))
+                else:
+                    writer.write(goes, document)
+    for split in SPLITS:
+        split_file(aside, split).replace(split_file(folder, split))
+    aside.rmdir()
+    return writer.counts, Cut(longest.source, longest.name, place, len(longest.text), fault.why)
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with a split, and how it is mended."""
+
+    why: str
+    to_train: tuple[str, ...]
+    """The splits whose documents all go to training, one of them without its end."""
+    missing_characters: int
+
+
+def _fault(counts: Counts, fraction: float) -> _Fault | None:
+    train, validation = (counts[split].characters for split in SPLITS)
+    wanted = fraction * (train + validation)
+    why = f"the hash put {validation:,} of {train + validation:,} characters into validation, {wanted:,.0f} are wanted"
+    if train < MIN_TRAIN_OF_ALL * (train + validation):
+        return _Fault(why, SPLITS, round(wanted))
+    if validation < MIN_VALIDATION_OF_WANTED * wanted:
+        return _Fault(why, (TRAIN,), round(wanted - validation))
+    return None
+
+
+def _require_both(counts: Counts) -> None:
+    if not all(counts[split].documents for split in SPLITS):
+        documents, characters = (sum(getattr(c, what) for c in counts.values()) for what in ("documents", "characters"))
+        raise DataError(
+            f"The data ({documents} document(s), {characters} characters) can't be parted into text to train on "
+            "and text to validate with: there is no space to cut at.",
+            fix="Add more text: another document, or more paragraphs.",
+        )
+
+
+def cut_place(text: str, end_characters: int) -> int | None:
+    """Where to cut so that about `end_characters`, at most half of the text, lie behind; None: nowhere.
+
+    The nearest blank line to there, if the end stays at least half as long as asked for; else the nearest newline, else space.
+    """
+    end_characters = max(1, min(end_characters, len(text) // 2))
+    target, first, last = len(text) - end_characters, len(text) // 2, len(text) - end_characters // 2
+    for mark in ("\n\n", "\n", " "):
+        places = (text.rfind(mark, first, target + len(mark)), text.find(mark, target, last))
+        for place in sorted((p for p in places if p >= 0), key=lambda p: abs(p - target)):
+            if text[:place].strip() and text[place:].strip():
+                return place
+    return None
+
+
+def _part(document: Document, text: str, which: str) -> Document:
+    return replace(document, text=text.strip("\n"), name=f"{document.name} ({which})")
