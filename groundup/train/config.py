@@ -1,0 +1,90 @@
+"""How a training run goes: one dataclass, checked once. The defaults suit a model of one to two million parameters on two cores."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from groundup.errors import ConfigError
+
+Precision = Literal["float32", "bf16", "auto"]
+
+WARMUP_SHARE = 1 / 20
+LOWEST_SHARE = 1 / 10
+EVALUATIONS = 8
+MAX_STEPS_BETWEEN_CHECKPOINTS = 500
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """One run of `fit()`. Fields left at None follow from the others, by the property named. Raises ConfigError."""
+
+    steps: int
+    """Updates of the weights."""
+    batch_size: int = 8
+    """Rows of one batch; the caller makes its BatchSource with it."""
+    accumulation: int = 1
+    """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
+    learning_rate: float = 3e-3
+    """The highest learning rate, reached after the warm-up. 3e-3: for small models; large ones want less."""
+    min_learning_rate: float | None = None
+    """The learning rate of the last step; None: a tenth of the highest (`lowest_learning_rate`)."""
+    warmup_steps: int | None = None
+    """Steps over which the learning rate rises; None: a twentieth of all (`warmup`)."""
+    weight_decay: float = 0.1
+    """How strongly matrices are pulled to zero (AdamW); 0.1 as in GPT-3's appendix B."""
+    beta1: float = 0.9
+    """Memory of the gradient's running mean."""
+    beta2: float = 0.99
+    """Memory of the gradient's running square; below Adam's 0.999, as runs are short."""
+    clip_norm: float = 1.0
+    """The longest gradient: longer ones are scaled to it."""
+    precision: Precision = "auto"
+    """Arithmetic of the matrix products; "auto" measures this model's own step in both and takes the faster."""
+    evaluate_every: int | None = None
+    """Steps between evaluations; None: an eighth of all (`evaluation_interval`). The first and the last step always have one."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints; None: as often as evaluations, and every 500 (`checkpoint_interval`)."""
+    keep_checkpoints: int = 2
+    """How many of the last checkpoints stay on disk, beside the best."""
+    seed: int = 0
+    """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("evaluate_every", "checkpoint_every"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, name, value, "at least 1")
+        _require(0 < self.learning_rate < 10, "learning_rate", self.learning_rate, "above 0 and below 10")
+        low = self.lowest_learning_rate
+        _require(0 <= low <= self.learning_rate, "min_learning_rate", low, f"0 to {self.learning_rate:g}")
+        _require(0 <= self.warmup <= self.steps, "warmup_steps", self.warmup, f"0 to {self.steps} (steps)")
+        _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or more")
+        _require(0 <= self.beta1 < 1, "beta1", self.beta1, "0 or more and below 1")
+        _require(0 <= self.beta2 < 1, "beta2", self.beta2, "0 or more and below 1")
+        _require(0 < self.clip_norm < float("inf"), "clip_norm", self.clip_norm, "above 0")
+        _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
+
+    @property
+    def warmup(self) -> int:
+        """Steps of warm-up."""
+        return round(self.steps * WARMUP_SHARE) if self.warmup_steps is None else self.warmup_steps
+
+    @property
+    def lowest_learning_rate(self) -> float:
+        """Where the learning rate ends."""
+        return self.learning_rate * LOWEST_SHARE if self.min_learning_rate is None else self.min_learning_rate
+
+    @property
+    def evaluation_interval(self) -> int:
+        """Steps between evaluations."""
+        return self.evaluate_every or max(1, self.steps // EVALUATIONS)
+
+    @property
+    def checkpoint_interval(self) -> int:
+        """Steps between checkpoints."""
+        return self.checkpoint_every or min(self.evaluation_interval, MAX_STEPS_BETWEEN_CHECKPOINTS)
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} must be {expected} (got {value}).")

@@ -1,0 +1,117 @@
+"""What makes two calls of `fit()` the same run: its config, its data, its model. Kept in RUN/fit.json from before the first step.
+
+A call that differs is refused with what differs: going on with it would give a run that is neither the old nor the new one.
+Only how often and how many checkpoints are kept may change, since no result hangs on it.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+from torch import nn
+
+from groundup.config import to_plain
+from groundup.device import Compute
+from groundup.errors import ConfigError, FormatError
+from groundup.files import read_json, sha256_text, write_json
+from groundup.runs import RunFolder, package_version
+from groundup.train.config import FitConfig
+from groundup.train.optim import trainable
+from groundup.train.precision import Decision
+
+# No result depends on these.
+FREE_FIELDS = ("checkpoint_every", "keep_checkpoints")
+FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
+
+
+def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:
+    """The identity of a run as plain values."""
+    shapes = {name: [str(p.dtype), *p.shape] for name, p in trainable(model).items()}
+    fields = {name: value for name, value in to_plain(config).items() if name not in FREE_FIELDS}
+    return {
+        "config": fields,
+        "data": data_fingerprint,
+        "trained": sha256_text(json.dumps(shapes, sort_keys=True)),
+        "base": frozen_fingerprint(model),
+    }
+
+
+def identity_hash(identity: dict[str, Any]) -> str:
+    """One SHA-256 for an identity: what a checkpoint says it belongs to."""
+    return sha256_text(json.dumps(identity, sort_keys=True))
+
+
+def frozen_fingerprint(model: nn.Module) -> str:
+    """SHA-256 of the weights that don't train: they are in no checkpoint, so resuming needs the same ones. "" where all train."""
+    frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    if not frozen:
+        return ""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(frozen.items()):
+        digest.update(f"{name} {parameter.dtype} {list(parameter.shape)}\n".encode())
+        digest.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two identities, one phrase each."""
+    before, now = old.get("config"), new["config"]
+    before = before if isinstance(before, dict) else {}
+    found = [
+        f"{name} was {before.get(name, 'unset')} and is {now.get(name, 'unset')}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    named = {
+        "data": "the data are not the same",
+        "trained": "the shape of what is trained is not the same",
+        "base": "the frozen base model is not the same",
+    }
+    return found + [phrase for name, phrase in named.items() if old.get(name) != new[name]]
+
+
+def machine(compute: Compute) -> dict[str, Any]:
+    """What the last bits of the arithmetic hang on."""
+    return {"device": compute.device.type, "threads": torch.get_num_threads(), "torch": package_version("torch")}
+
+
+def write_record(run: RunFolder, identity: dict[str, Any], decision: Decision, compute: Compute) -> None:
+    """Write fit.json: identity, precision with the figures that decided it, machine."""
+    record = {
+        "identity": identity,
+        "precision": decision.precision,
+        "step_s": decision.step_s,
+        "machine": machine(compute),
+    }
+    write_json(run.fit_file, record)
+
+
+def read_record(run: RunFolder) -> dict[str, Any] | None:
+    """fit.json, or None where the run has not begun. Raises FormatError when it is damaged or missing beside checkpoints."""
+    if not run.fit_file.exists():
+        if any(run.checkpoints.glob("step-*")):
+            raise FormatError(run.fit_file, "file", "is missing, though there are checkpoints", fix=FRESH)
+        return None
+    record = read_json(run.fit_file)
+    if not isinstance(record, dict) or not isinstance(record.get("identity"), dict):
+        raise FormatError(run.fit_file, "identity", "is missing", fix=FRESH)
+    if record.get("precision") not in ("float32", "bf16"):
+        raise FormatError(run.fit_file, "precision", "is neither float32 nor bf16", fix=FRESH)
+    return record
+
+
+def require_same(run: RunFolder, record: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Refuse to go on with another run's checkpoints. Raises ConfigError with what differs."""
+    found = differences(record["identity"], identity)
+    if found:
+        raise ConfigError(f"{run.path} holds a run that differs: {'; '.join(found)}.", fix=FRESH)
+
+
+def changed_machine(record: dict[str, Any], compute: Compute) -> str:
+    """A sentence when the last bits may differ from here on, because the machine does; else ""."""
+    before, now = record.get("machine"), machine(compute)
+    if before == now or not isinstance(before, dict):
+        return ""
+    changes = (f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name])
+    return f"Going on, but not bit for bit as if never stopped ({', '.join(changes)})."

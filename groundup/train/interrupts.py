@@ -1,0 +1,66 @@
+"""Ctrl-C and SIGTERM while training: raised at once where nothing is half done, held back where something is.
+
+A step can be thrown away at any moment until the weights change, and an evaluation always; so both signals raise straight
+out of them, and what stood at the last boundary is saved. Around the update and around a save they wait (`shielded`).
+"""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What a shell reports for a process that ended by a signal: 128 + its number.
+TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
+
+
+class Interrupts:
+    """A context manager that handles both signals; in a thread other than the main one Python allows no handlers, and it does nothing."""
+
+    def __init__(self) -> None:
+        self._before: dict[signal.Signals, Any] = {}
+        self._received: int | None = None
+        self._shielded = False
+        self._held = False
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was set outside Python
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received is None:  # an impatient second Ctrl-C changes nothing: the first is being answered
+            self._received = number
+            if not self._shielded:
+                self.check()
+
+    def check(self) -> None:
+        """Raise for a signal that came while shielded (or whose exception was lost in a destructor): KeyboardInterrupt or SystemExit."""
+        if self._received is None or self._held:
+            return
+        if self._received == signal.SIGTERM:
+            sys.exit(TERMINATED_EXIT_CODE)
+        raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Hold signals back until the block is done; an error of the block itself goes first."""
+        self._shielded = True
+        try:
+            yield
+        finally:
+            self._shielded = False
+        self.check()
+
+    def hold(self) -> None:
+        """From now on no signal raises: the run is being ended."""
+        self._held = True

@@ -1,0 +1,88 @@
+"""What training remembers, as flat named tensors that go into a checkpoint and come back: weights, optimizer, random states.
+
+The generators of Python's `random` and of numpy are not kept: nothing that runs inside `fit()` may draw from them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groundup.errors import FormatError
+from groundup.files import verify_folder
+from groundup.train.optim import trainable
+from groundup.train.state import read_weights
+
+
+def weight_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that train, by their names in the model."""
+    return {name: parameter.detach() for name, parameter in trainable(model).items()}
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Put one checkpoint's weights (the best one's, say) into `model`. Raises FormatError, before anything is changed."""
+    verify_folder(folder)
+    restore_weights(model, read_weights(folder), folder)
+
+
+def restore_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    """Copy weights into the parameters that train. Raises FormatError, before anything is changed, when they don't fit."""
+    own = weight_tensors(model)
+    _require_fit(own, weights, folder)
+    for name, parameter in own.items():
+        parameter.copy_(weights[name])
+
+
+def _require_fit(expected: dict[str, Tensor], found: dict[str, Tensor], folder: Path) -> None:
+    for name in sorted({*expected, *found}):
+        if name not in found or name not in expected:
+            raise FormatError(folder, name, "is missing" if name not in found else "was not expected")
+        if found[name].shape != expected[name].shape or found[name].dtype != expected[name].dtype:
+            raise FormatError(folder, name, f"is {_kind(found[name])}, expected {_kind(expected[name])}")
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's memory under flat names, "optimizer.PARAMETER.KEY"; any optimizer that keeps tensors a parameter."""
+    return {
+        f"optimizer.{name}.{key}": value
+        for name, parameter in trainable(model).items()
+        for key, value in optimizer.state[parameter].items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put that memory back. Each tensor lies where its parameter does."""
+    for name, parameter in trainable(model).items():
+        prefix = f"optimizer.{name}."
+        kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if kept:
+            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in kept.items()}
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's own generators: the CPU's and, where there is one, the device's."""
+    states = {"random.cpu": torch.get_rng_state()}
+    if device.type in ("cuda", "mps"):
+        states[f"random.{device.type}"] = _device_random(device).get_rng_state()
+    return states
+
+
+def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Set them. Raises FormatError when they are missing or no states of these generators."""
+    for name in random_states(device):
+        kind = name.removeprefix("random.")
+        setter = torch.set_rng_state if kind == "cpu" else _device_random(device).set_rng_state
+        try:
+            setter(tensors[name])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise FormatError(folder, name, "is missing or no state of this generator") from error
+
+
+def _device_random(device: torch.device) -> Any:
+    return torch.cuda if device.type == "cuda" else torch.mps

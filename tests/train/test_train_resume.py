@@ -1,0 +1,196 @@
+"""Which checkpoint is taken up again, which are kept, and which runs are refused."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import CONFIG, Said, TinyBatches, TinyModel, tiny_fit, tiny_loss
+
+from groundup.device import Compute
+from groundup.errors import ConfigError, FormatError
+from groundup.files import read_json, write_json, write_manifest
+from groundup.runs import RunFolder, read_lines
+from groundup.train.config import FitConfig
+from groundup.train.loop import fit
+from groundup.train.memory import load_weights
+
+CPU = Compute(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    tiny_fit(folder, config=CONFIG)
+    return folder
+
+
+def flip_a_byte(file: Path, place: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+
+
+def model_of(folder: Path, step: int) -> bytes:
+    return (folder / "checkpoints" / f"step-{step}" / "model.safetensors").read_bytes()
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, finished: Path) -> None:
+    folder = tmp_path / "run"
+    tiny_fit(folder)
+    flip_a_byte(folder / "checkpoints" / "step-24" / "model.safetensors", -3)
+    tiny_fit(folder)
+    said = folder.with_suffix(".said").read_text()
+    assert "Checkpoint step-24 is passed over" in said and "sha256" in said
+    assert "Going on after step 20 of 24" in said
+    assert model_of(folder, 24) == model_of(finished, 24)
+    assert (folder / "samples.jsonl").read_bytes() == (finished / "samples.jsonl").read_bytes()
+
+
+def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    tiny_fit(folder)
+    for step in folder.glob("checkpoints/step-*"):
+        flip_a_byte(step / "state.json", 5)
+    with pytest.raises(FormatError, match="none of the 2 holds") as refused:
+        tiny_fit(folder)
+    assert "--fresh" in refused.value.fix
+    assert len(list(folder.glob("checkpoints/step-*"))) == 2
+
+
+@pytest.mark.parametrize("name", ["state.json", "state.safetensors", "model.safetensors", "manifest.json"])
+def test_a_checkpoint_whose_manifest_lies_is_refused_by_one_error_class(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    tiny_fit(folder)
+    for step in folder.glob("checkpoints/step-*"):
+        (step / name).write_bytes(b'{"files": 3}')
+        if name != "manifest.json":
+            write_manifest(step)
+    with pytest.raises(FormatError):
+        tiny_fit(folder)
+
+
+def test_the_last_k_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
+    losses = iter([5.0, 2.0, 3.0, 4.0, 6.0])
+    run = RunFolder(tmp_path / "run")
+    config = FitConfig(steps=8, evaluate_every=2, checkpoint_every=1, keep_checkpoints=3, precision="float32")
+    model = TinyModel()
+    result = fit(
+        model, TinyBatches(), tiny_loss, config, run, compute=CPU, evaluate=lambda: {"validation_loss": next(losses)}
+    )
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["step-2", "step-6", "step-7", "step-8"]
+    assert (result.best_step, result.best_loss, result.evaluation) == (2, 2.0, {"validation_loss": 6.0})
+    last = model.head.weight.clone()
+    load_weights(model, run.checkpoints / "step-2")
+    assert not torch.equal(model.head.weight, last)
+
+
+@dataclass(frozen=True)
+class OtherBatches(TinyBatches):
+    fingerprint: str = "other"
+
+
+def shape(model: TinyModel) -> None:
+    model.head = torch.nn.Linear(64, 300)
+
+
+def base(model: TinyModel) -> None:
+    model.embedding.requires_grad_(False)
+    with torch.no_grad():
+        model.embedding.weight[0, 0] += 1e-6
+
+
+@pytest.mark.parametrize(
+    ("change", "batches", "config", "word"),
+    [
+        (None, TinyBatches(), replace(CONFIG, learning_rate=0.001), "learning_rate was 0.003 and is 0.001"),
+        (None, OtherBatches(), CONFIG, "the data are not the same"),
+        (shape, TinyBatches(), CONFIG, "the shape of what is trained is not the same"),
+        (base, TinyBatches(), CONFIG, "the frozen base model is not the same"),
+    ],
+)
+def test_a_run_that_differs_is_refused_with_what_differs(
+    finished: Path, change: Callable[[TinyModel], None] | None, batches: TinyBatches, config: FitConfig, word: str
+) -> None:
+    model = TinyModel()
+    if change:
+        change(model)
+    with pytest.raises(ConfigError) as refused:
+        fit(model, batches, tiny_loss, config, RunFolder(finished), compute=CPU)
+    assert word in refused.value.message and "--fresh" in refused.value.fix
+
+
+def test_how_many_checkpoints_are_kept_may_change(finished: Path) -> None:
+    tiny_fit(finished, config=replace(CONFIG, keep_checkpoints=5, checkpoint_every=2))
+    assert read_json(finished / "fit.json")["identity"]["config"]["steps"] == 24
+
+
+def test_begun_anew_after_clear_equals_the_first_time(tmp_path: Path, finished: Path) -> None:
+    folder = tmp_path / "run"
+    tiny_fit(folder, config=replace(CONFIG, seed=8))
+    RunFolder(folder).clear()
+    assert not list(folder.iterdir())
+    tiny_fit(folder)
+    assert model_of(folder, 24) == model_of(finished, 24)
+
+
+def test_a_log_that_was_cut_by_hand_is_said_and_costs_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    tiny_fit(folder)
+    (folder / "metrics.jsonl").write_text("")
+    tiny_fit(folder)
+    assert "metrics.jsonl is shorter than it was" in folder.with_suffix(".said").read_text()
+
+
+def test_another_machine_is_said_when_going_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    tiny_fit(folder)
+    flip_a_byte(folder / "checkpoints" / "step-24" / "model.safetensors", -3)
+    record = read_json(folder / "fit.json")
+    record["machine"]["threads"] = 77
+    write_json(folder / "fit.json", record)
+    tiny_fit(folder)
+    assert "not bit for bit as if never stopped (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
+
+
+def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    run, said = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
+    config = FitConfig(steps=2)
+    model, untouched = TinyModel(), TinyModel()
+    results = [
+        fit(model, TinyBatches(), tiny_loss, config, run, compute=CPU, progress=said),
+        fit(untouched, TinyBatches(), tiny_loss, config, run, compute=CPU, progress=said),
+    ]
+    (line,) = said.path.read_text().splitlines()
+    assert "ms in float32 and" in line and "ms in bf16: training in" in line
+    record = read_json(run.fit_file)
+    assert results[0].precision == results[1].precision == record["precision"]
+    assert set(record["step_s"]) == {"float32", "bf16"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_measuring_a_step_leaves_weights_and_random_state_alone(precision: str) -> None:
+    from groundup.train.precision import StepClock, measure_steps
+
+    model = TinyModel()
+    before, state = [p.clone() for p in model.parameters()], torch.get_rng_state()
+    clock = StepClock(model, [TinyBatches().batch(0)], tiny_loss, FitConfig(steps=1), compute=CPU)
+    taken = measure_steps(clock, [precision == "bf16"], seconds=0.02)
+    assert taken[precision == "bf16"] > 0
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_bf16_and_float32_runs_learn_alike(tmp_path: Path) -> None:
+    last = {}
+    for precision in ("float32", "bf16"):
+        config = FitConfig(steps=12, precision=precision, learning_rate=0.03)  # type: ignore[arg-type]
+        run = RunFolder(tmp_path / precision)
+        last[precision] = fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU).last_loss
+        assert next(read_lines(run.metrics_file))["loss"] > last[precision]
+    assert last["bf16"] == pytest.approx(last["float32"], rel=0.02) and last["bf16"] != last["float32"]

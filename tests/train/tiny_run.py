@@ -1,0 +1,152 @@
+"""A tiny training run as a process of its own, to be killed. Reads requests from stdin (JSON lines) and answers each with a pid and an exit status.
+
+Importing torch takes seconds, so the process imports once and forks for each request; what is forked is a process like any other.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from groundup.device import Compute
+from groundup.errors import GroundupError
+from groundup.progress import Silent
+from groundup.runs import RunFolder
+from groundup.train.config import FitConfig
+from groundup.train.loop import FitResult, fit
+from groundup.train.step import LossSum
+
+STEPS, VOCABULARY, WIDTH, CONTEXT = 24, 256, 64, 8
+CONFIG = FitConfig(
+    steps=STEPS, batch_size=4, accumulation=2, evaluate_every=6, checkpoint_every=4, precision="float32", seed=7
+)
+
+
+@dataclass(frozen=True)
+class TinyBatch:
+    ids: Tensor
+    labels: Tensor
+
+
+class TinyModel(nn.Module):
+    """An embedding, dropout (so that random states matter) and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.embedding = nn.Embedding(VOCABULARY, WIDTH)
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(WIDTH, VOCABULARY, bias=True)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.normal_(0.0, 0.1, generator=generator)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.dropout(self.embedding(ids)))
+
+
+@dataclass(frozen=True)
+class TinyBatches:
+    """Random texts in which each token tells the next; a little sleep makes a step long enough to be killed in."""
+
+    sleep_s: float = 0.0
+    rows: int = 4
+    fingerprint: str = "tiny"
+
+    def batch(self, position: int) -> TinyBatch:
+        time.sleep(self.sleep_s)
+        generator = torch.Generator().manual_seed(position)
+        ids = torch.randint(0, VOCABULARY, (self.rows, CONTEXT), generator=generator)
+        return TinyBatch(ids, (ids * 3 + 1) % VOCABULARY)
+
+
+def tiny_loss(model: nn.Module, batch: TinyBatch) -> LossSum:
+    logits = model(batch.ids)
+    total = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="sum")
+    return LossSum(total, int((batch.labels != -100).sum()))
+
+
+class Said(Silent):
+    """Keeps what was said in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def say(self, text: str) -> None:
+        with self.path.open("a") as handle:
+            handle.write(text + "\n")
+
+
+def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) -> FitResult:
+    """The run that all tests of interruption make."""
+    model = TinyModel()
+    held_out = TinyBatches(rows=8).batch(10**6)
+
+    def evaluate() -> dict[str, float]:
+        time.sleep(sleep_s * 5)
+        part = tiny_loss(model, held_out)
+        return {"validation_loss": part.total.item() / part.count}
+
+    def sample(step: int) -> list[dict[str, object]]:
+        return [
+            {"prompt": "", "text": str(torch.randint(0, 1000, (3,)).tolist())}
+        ]  # draws from the run's own generator
+
+    return fit(
+        model,
+        TinyBatches(sleep_s),
+        tiny_loss,
+        config,
+        RunFolder(folder),
+        compute=Compute(torch.device("cpu")),
+        evaluate=evaluate,
+        sample=sample,
+        progress=Said(folder.with_suffix(".said")),
+    )
+
+
+def child(request: dict[str, object]) -> int:
+    """One run, with the exit codes of the command line."""
+    if "slow_disk_s" in request:
+        os.environ["GROUNDUP_SLOW_DISK_S"] = str(request["slow_disk_s"])
+    if "file_limit_bytes" in request:
+        limit = int(str(request["file_limit_bytes"]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    folder = Path(str(request["folder"]))
+    try:
+        tiny_fit(folder, sleep_s=float(str(request.get("sleep_s", 0))))
+    except KeyboardInterrupt:
+        return 130
+    except GroundupError as error:
+        Said(folder.with_suffix(".said")).say(f"error: {error}")
+        return 2
+    return 0
+
+
+def serve() -> None:
+    torch.set_num_threads(1)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = child(json.loads(line))
+            except SystemExit as stop:
+                code = int(str(stop.code))
+            finally:
+                os._exit(code)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()
