@@ -1,0 +1,106 @@
+"""The page: chapters in order, one style sheet named by its hash, and a policy that lets nothing else in.
+
+    write_page(folder)   ->  folder/report.html
+
+The content security policy is `default-src 'none'` and the style sheet's SHA-256: no script, no font, no picture from elsewhere, no
+address to send anything to, and no style attribute either, so even a hole in the escaping could neither run nor load anything.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from groundup import __version__
+from groundup.files import write_text
+from groundup.report.markup import Node, node, to_html
+from groundup.report.sections.attention import attention
+from groundup.report.sections.chat import chat
+from groundup.report.sections.data import data
+from groundup.report.sections.export import export
+from groundup.report.sections.lineage import lineage
+from groundup.report.sections.opening import opening
+from groundup.report.sections.pretrain import pretrain
+from groundup.report.sections.readers import readers
+from groundup.report.sections.repeat import repeat
+from groundup.report.sections.samples import samples
+from groundup.report.sections.spam import spam
+from groundup.report.sections.times import times
+from groundup.report.sections.tokens import tokens
+from groundup.report.story import Story, read_story
+
+REPORT_NAME = "report.html"
+
+Chapter = Callable[[Story], Node]
+CHAPTERS: tuple[Chapter, ...] = (
+    times,
+    readers,
+    data,
+    tokens,
+    pretrain,
+    samples,
+    attention,
+    spam,
+    chat,
+    export,
+    lineage,
+    repeat,
+)
+# The chapters of a page about one training run, by the run's kind.
+RUN_CHAPTERS: dict[str, tuple[Chapter, ...]] = {
+    "pretrain": (pretrain, samples, attention, lineage, repeat),
+    "spam": (spam, lineage, repeat),
+    "chat": (chat, lineage, repeat),
+}
+
+
+def write_page(folder: Path, out: Path | None = None) -> Path:
+    """Read a build or run folder and write its page (default: report.html inside it). Raises FormatError, DiskError."""
+    path = out or folder / REPORT_NAME
+    write_text(path, render_page(read_story(folder)))
+    return path
+
+
+def render_page(story: Story) -> str:
+    """The page as text."""
+    main = node("main", [chapter(story) for chapter in _chapters(story)], id="main")
+    skip = node("a", "Skip to the chapters", href="#main", class_="skip")
+    footer = node(
+        "footer",
+        node("p", f"Made by groundup {__version__} from files alone; no part of this page is loaded from elsewhere."),
+    )
+    body = node("body", skip, opening(story), main, footer)
+    return to_html(node("html", _head(story), body, lang="en"))
+
+
+def _chapters(story: Story) -> tuple[Chapter, ...]:
+    if story.is_build:
+        return CHAPTERS
+    kind = next((name for name in RUN_CHAPTERS if getattr(story, name).run), "pretrain")
+    return RUN_CHAPTERS[kind]
+
+
+def _head(story: Story) -> Node:
+    sheet = style_sheet()
+    policy = f"default-src 'none'; style-src '{sheet_hash(sheet)}'; base-uri 'none'; form-action 'none'"
+    return node(
+        "head",
+        node("meta", charset="utf-8"),
+        node("meta", http_equiv="Content-Security-Policy", content=policy),
+        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        node("meta", name="color-scheme", content="light dark"),
+        node("meta", name="referrer", content="no-referrer"),
+        node("title", f"groundup: {story.name}"),
+        node("style", sheet),
+    )
+
+
+def style_sheet() -> str:
+    """The page's one style sheet, packaged beside this file."""
+    return resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def sheet_hash(sheet: str) -> str:
+    """The name by which a content security policy allows `sheet`: sha256-BASE64."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()

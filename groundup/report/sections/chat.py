@@ -1,0 +1,145 @@
+"""Stages 6 and 7: answers before and after instruction fine-tuning, side by side, and what could be counted."""
+
+from groundup.report.chapter import absent, chapter, data_table, facts, figure, more, note, notes_of
+from groundup.report.drawing.lines import LineChart, Series, line_chart
+from groundup.report.drawing.rows import scale_cell, whisker
+from groundup.report.markup import Child, Node, foreign, node
+from groundup.report.sections.opening import base_name
+from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
+from groundup.report.story import Story
+from groundup.report.values import Table, number, tables, text
+from groundup.report.words import count, first_letters, fixed, percent
+
+KEY, KICKER, TITLE = "chat", "Stages 6 and 7 · chat, evaluate", "Answers before and after"
+SEE = (
+    "The same held-out instructions, put to the model before fine-tuning and after it. "
+    "Read the answers first, then the figures: "
+    "twenty checked answers are few."
+)
+CARDS_SHOWN = 4
+MAX_CARDS = 24
+ANSWER_CHARACTERS = 700
+PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def chat(story: Story) -> Node:
+    """The chapter on the chat model."""
+    if not story.chat.results and not story.evaluate:
+        return absent(KEY, KICKER, TITLE, "no chat model has been trained")
+    stages = [stage for name in ("chat", "evaluate") if (stage := story.stage(name))]
+    thin = [sentence for stage in stages for sentence in stage.thin]
+    return chapter(
+        KEY,
+        KICKER,
+        TITLE,
+        SEE,
+        _before(story),
+        _figures(story),
+        _cards(story),
+        _checked(story),
+        _curve(story),
+        notes_of(thin),
+    )
+
+
+def _before(story: Story) -> Node:
+    return note(
+        foreign(base_name(story)),
+        " had been instruction-tuned by its makers before it came here. What stands under “before” is already ",
+        "a chat model; “after” is what our instructions added to it.",
+    )
+
+
+def _figures(story: Story) -> Node | None:
+    results = story.chat.results
+    before, after = (number(story.evaluate, "loss", key) for key in ("before", "after"))
+    if before is None and after is None:
+        before, after = (number(results, "held_out_loss", key) for key in ("before", "after"))
+    return facts(
+        (fixed(before), "loss on held-out answers before"),
+        (fixed(after), "and after, nats a token"),
+        (percent(number(results, "supervised_share"), 0), "of the tokens were learned from (answers, never questions)"),
+        (count(number(story.chat.last_step, "step")), "steps"),
+    )
+
+
+def _checked(story: Story) -> Node | None:
+    rows = [row for name in ("before", "after") if (row := _checked_row(story.evaluate, name))]
+    if not rows:
+        return None
+    head: list[Child] = [
+        "model",
+        node(
+            "div", scale_cell((0.0, 1.0), PERCENT_TICKS, [percent(tick, 0) for tick in PERCENT_TICKS]), class_="drawn"
+        ),
+        "right",
+        "95 % interval",
+    ]
+    caption = "Held-out instructions whose answer code can check: a number, a label, a word."
+    return figure(caption, data_table("Checked answers", head, rows, figures=(2, 3), class_="bars whiskers"))
+
+
+def _checked_row(evaluate: Table, name: str) -> list[Child]:
+    value, low, high, tested = (number(evaluate, "checked", name, key) for key in ("value", "low", "high", "n"))
+    if value is None:
+        return []
+    low, high = value if low is None else low, value if high is None else high
+    right = f"{count(value * tested)} of {count(tested)}" if tested is not None else percent(value)
+    return [
+        name,
+        node("div", whisker(value, low, high, None, (0.0, 1.0)), class_="drawn"),
+        right,
+        f"{percent(low, 0)} to {percent(high, 0)}",
+    ]
+
+
+def _cards(story: Story) -> list[Node]:
+    answers = tables(story.evaluate, "answers")[:MAX_CARDS]
+    made = [_card(answer) for answer in answers]
+    rest = (
+        more(f"{count(len(made) - CARDS_SHOWN)} more", node("div", made[CARDS_SHOWN:], class_="answers"))
+        if len(made) > CARDS_SHOWN
+        else None
+    )
+    shown = [node("div", made[:CARDS_SHOWN], class_="answers")] if made else []
+    return [*shown, *([rest] if rest is not None else [])]
+
+
+def _card(answer: Table) -> Node:
+    question = foreign(text(answer, "instruction"), "p", "instruction")
+    given = text(answer, "input")
+    head = [
+        node("p", foreign(text(answer, "kind")), class_="step"),
+        question,
+        foreign(given, "p", "input") if given else None,
+    ]
+    reference = text(answer, "reference")
+    sides = [_side("before", text(answer, "before")), _side("after", text(answer, "after"))]
+    wanted = (
+        node("p", node("span", "expected ", class_="quiet"), foreign(reference), class_="expected")
+        if reference
+        else None
+    )
+    return node("article", head, node("div", sides, class_="sides"), wanted, class_="answer")
+
+
+def _side(name: str, words: str) -> Node:
+    said = (
+        foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
+        if words.strip()
+        else node("p", "(nothing)", class_="said quiet")
+    )
+    return node("div", node("h4", name), said, class_=f"side {name}")
+
+
+def _curve(story: Story) -> Node | None:
+    run = story.chat
+    series = [Series("training", run.losses), Series("held out", evaluation_points(run, *VALIDATION_NAMES), "marked")]
+    drawn = line_chart(
+        LineChart("Loss on answers over training steps", "training step", "loss, nats a token of the answer", series)
+    )
+    return (
+        more("The training curve of the chat model", figure("Loss on the answers' tokens only.", drawn))
+        if drawn
+        else None
+    )

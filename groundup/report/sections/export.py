@@ -1,0 +1,118 @@
+"""Stage 8: the files that leave the build, and the gate each of them had to pass in real llama.cpp."""
+
+from groundup.report.chapter import absent, chapter, data_table, more, note, notes_of
+from groundup.report.markup import Child, Node, foreign, node
+from groundup.report.story import Story
+from groundup.report.values import Table, tables, text
+from groundup.report.values import number as value_of
+from groundup.report.words import count, short_hash, size
+
+KEY, KICKER, TITLE = "export", "Stage 8 · export", "Files for other programs, and proof that they agree"
+SEE = (
+    "An exported model can be wrong without a sound. "
+    "So every file was opened in real llama.cpp and compared with our own model: "
+    "numbers of the text, the conversation as sent, where it stops, and each word's probability."
+)
+
+
+def export(story: Story) -> Node:
+    """The chapter on exported files and the parity gate."""
+    files, gates = tables(story.export, "files"), tables(story.export, "gates")
+    if not files and not gates:
+        return absent(KEY, KICKER, TITLE, "nothing has been exported")
+    stage = story.stage("export")
+    return chapter(
+        KEY,
+        KICKER,
+        TITLE,
+        SEE,
+        _outcome(gates),
+        _gates(gates),
+        _files(files),
+        _details(gates),
+        notes_of(stage.thin if stage else []),
+    )
+
+
+def _outcome(gates: list[Table]) -> Node:
+    failed = [gate for gate in gates if gate.get("passed") is not True]
+    if not gates:
+        return note("No file was compared with llama.cpp in this build: treat the files as unchecked.", kind="warning")
+    if failed:
+        names = [child for gate in failed for child in (foreign(text(gate, "file")), " ")]
+        return note(f"{len(failed)} of {len(gates)} files failed the gate: ", names, "do not use them.", kind="warning")
+    return note(f"All {len(gates)} files passed every check.", kind="good")
+
+
+def _gates(gates: list[Table]) -> Node | None:
+    names = list(dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks")))
+    rows = [[foreign(_gate_name(gate)), *[_mark(_check(gate, name)) for name in names]] for gate in gates]
+    return (
+        data_table("What was compared in llama.cpp", ["file", *[foreign(name) for name in names]], rows, class_="stacked")
+        if names
+        else None
+    )
+
+
+def _gate_name(gate: Table) -> str:
+    return text(gate, "file").rsplit("/", 1)[-1] or text(gate, "model")
+
+
+def _check(gate: Table, name: str) -> Table:
+    return next((check for check in tables(gate, "checks") if text(check, "name") == name), {})
+
+
+def _mark(check: Table) -> Node:
+    if not check:
+        return node("span", "not run", class_="quiet")
+    if check.get("passed") is True:
+        return node("span", "✓ agrees", class_="yes")
+    return node("strong", "✗ differs", class_="no")
+
+
+def _files(files: list[Table]) -> Node | None:
+    rows = [_file(entry) for entry in files]
+    return (
+        data_table("Files written", ["file", "model", "encoding", "size", "SHA-256"], rows, figures=(3,))
+        if rows
+        else None
+    )
+
+
+def _file(entry: Table) -> list[Child]:
+    digest = node("code", short_hash(text(entry, "sha256")))
+    return [
+        foreign(text(entry, "path")),
+        foreign(text(entry, "model")),
+        foreign(text(entry, "encoding")),
+        size(value_of(entry, "bytes")),
+        digest,
+    ]
+
+
+def _details(gates: list[Table]) -> Node | None:
+    rows = [_detail(gate, check) for gate in gates for check in tables(gate, "checks")]
+    if not rows:
+        return None
+    return more(
+        f"Every check with its figures ({count(len(rows))})",
+        data_table("Checks of the parity gate", ["file", "check", "", "what was found"], rows),
+    )
+
+
+def _detail(gate: Table, check: Table) -> list[Child]:
+    found = text(check, "detail")
+    figures = check.get("figures")
+    listed = (
+        ", ".join(f"{name} {_figure(value)}" for name, value in figures.items()) if isinstance(figures, dict) else ""
+    )
+    return [
+        foreign(_gate_name(gate)),
+        foreign(text(check, "name")),
+        _mark(check),
+        foreign(". ".join(part for part in (found, listed) if part)),
+    ]
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,73 @@
+"""Which model has read the texts of stage 1 and which has not, said plainly."""
+
+from groundup.report.chapter import absent, chapter, data_table, note
+from groundup.report.markup import Child, Node, foreign, node
+from groundup.report.sections.opening import base_name
+from groundup.report.story import Story
+from groundup.report.values import number, text
+from groundup.report.words import count, fixed, parameters
+
+KEY, KICKER, TITLE = "readers", "Two lives, not one", "Who has read {texts}, and who has not"
+SEE = "Two families of models leave this build. Only one of them has seen the texts that went in at stage 1."
+
+
+def readers(story: Story) -> Node:
+    """The chapter that keeps apart what each model was trained on."""
+    title = TITLE.format(texts=story.texts)
+    rows = [row for row in (_own(story), _spam(story), _chat(story)) if row]
+    if not rows:
+        return absent(KEY, KICKER, title, "no model has been trained yet")
+    table = data_table(
+        "What each model has read", ["model", "began as", "trained here on", f"has read {story.texts}"], rows
+    )
+    return chapter(KEY, KICKER, title, SEE, table, _consequence(story))
+
+
+def _own(story: Story) -> list[Child]:
+    if not story.pretrain.results and not story.pretrain.run:
+        return []
+    size, tokens = number(story.pretrain.results, "parameters"), _tokens_read(story)
+    began = "random numbers" + (f", {parameters(size)} of them" if size is not None else "")
+    read = f"the train part of {story.texts}" + (f", {count(tokens)} tokens" if tokens is not None else "")
+    epochs = number(story.pretrain.results, "epochs")
+    again = f" ({fixed(epochs, 1)} times through)" if epochs is not None else ""
+    return ["the model of its own", began, read + again, _verdict(True)]
+
+
+def _tokens_read(story: Story) -> float | None:
+    last = number(story.pretrain.last_step, "tokens")
+    return last if last is not None else number(story.pretrain.results, "tokens")
+
+
+def _spam(story: Story) -> list[Child]:
+    if not story.spam.results:
+        return []
+    messages = number(story.spam.results, "splits", "train")
+    read = (f"{count(messages)} " if messages is not None else "") + "labelled text messages (SMS)"
+    return ["the spam classifier", foreign(base_name(story)), read, _verdict(False)]
+
+
+def _chat(story: Story) -> list[Child]:
+    if not story.chat.results:
+        return []
+    entries = number(story.chat.results, "examples", "train") or number(story.chat.results, "train_examples")
+    read = (f"{count(entries)} " if entries is not None else "") + "instructions with their answers"
+    return ["the chat model", foreign(base_name(story)), read, _verdict(False)]
+
+
+def _verdict(has_read: bool) -> Node:
+    return node("strong", "yes", class_="yes") if has_read else node("strong", "no", class_="no")
+
+
+def _consequence(story: Story) -> Node | None:
+    if not story.chat.results and not story.spam.results:
+        return None
+    licence = text(story.base, "licence")
+    return note(
+        "The spam classifier and the chat model grew out of ",
+        foreign(base_name(story)),
+        f" ({licence})" if licence else "",
+        f", which others trained on other texts. Asked about {story.texts} they can only guess. "
+        f"The model of its own has read nothing but {story.texts}: "
+        "it writes in their manner, but knows no facts and follows no instructions.",
+    )

@@ -1,0 +1,43 @@
+"""What the model wrote at each evaluation: the same beginning, again and again, as it learns."""
+
+from groundup.report.chapter import absent, chapter, more
+from groundup.report.markup import Node, node
+from groundup.report.story import Story
+from groundup.report.values import Table, number, text
+from groundup.report.words import count, first_letters
+
+KEY, KICKER, TITLE = "samples", "Stage 3 · pretrain", "What it wrote along the way"
+SEE = "The model continues a beginning. First letters, then words, then lines that sound right; sense comes last and needs far more text and time."
+SHOWN = 5
+SAMPLE_CHARACTERS = 420
+
+
+def samples(story: Story) -> Node:
+    """The chapter with samples over time."""
+    written = [sample for sample in story.pretrain.samples if text(sample, "text").strip()]
+    if not written:
+        return absent(KEY, KICKER, TITLE, "no samples were written")
+    chosen = evenly(written, SHOWN)
+    rest = [sample for sample in written if not any(sample is one for one in chosen)]
+    others = more(f"All {count(len(written))} samples", _listed(written)) if rest else None
+    return chapter(KEY, KICKER, TITLE, SEE, _listed(chosen), others)
+
+
+def evenly(items: list[Table], wanted: int) -> list[Table]:
+    """At most `wanted` of the items, evenly spread, the first and the last among them."""
+    if len(items) <= wanted:
+        return items
+    return [items[round(index * (len(items) - 1) / (wanted - 1))] for index in range(wanted)]
+
+
+def _listed(written: list[Table]) -> Node:
+    return node("ol", [_sample(sample) for sample in written], class_="samples")
+
+
+def _sample(sample: Table) -> Node:
+    step, prompt, words = number(sample, "step"), text(sample, "prompt"), text(sample, "text")
+    continued = words.removeprefix(prompt)
+    quote = node(
+        "blockquote", node("b", prompt), first_letters(continued, SAMPLE_CHARACTERS), class_="document", dir="auto"
+    )
+    return node("li", node("p", f"step {count(step)}", class_="step"), quote)

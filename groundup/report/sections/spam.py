@@ -1,0 +1,157 @@
+"""Stage 5: the spam classifier beside its baselines, with intervals, the chance line, and its mistakes counted."""
+
+from groundup.report.chapter import absent, chapter, data_table, facts, figure, more, note, notes_of
+from groundup.report.drawing.rows import scale_cell, whisker
+from groundup.report.markup import Child, Node, foreign, node
+from groundup.report.story import Story
+from groundup.report.values import Table, matrix, number, table, tables, text, texts
+from groundup.report.words import count, first_letters, fixed, percent, ticks
+
+KEY, KICKER, TITLE = "spam", "Stage 5 · spam", "A classifier, and whether it was worth it"
+SEE = (
+    "A model is worth its trouble only where it beats the simplest thing that could work. "
+    "Dots are measured, lines are 95 % intervals: "
+    "where lines overlap, nothing is decided."
+)
+HEAT_LEVELS = 8
+MAX_EXAMPLES = 6
+MESSAGE_CHARACTERS = 200
+ROOM_BELOW_CHANCE = 0.06
+
+
+def spam(story: Story) -> Node:
+    """The chapter on the spam classifier."""
+    results = story.spam.results
+    models = [model for model in tables(results, "models") if number(model, "accuracy", "value") is not None]
+    if not models:
+        return absent(KEY, KICKER, TITLE, "no classifier has been trained")
+    stage = story.stage("spam")
+    parts = [
+        _figures(story),
+        _comparison(results, models),
+        _verdict(models),
+        _confusion(results, models[0]),
+        _examples(results),
+    ]
+    return chapter(KEY, KICKER, TITLE, SEE, parts, notes_of(stage.thin if stage else []))
+
+
+def _figures(story: Story) -> Node | None:
+    splits = table(story.spam.results, "splits")
+    pairs = [
+        (split_count(splits, name), meaning)
+        for name, meaning in (("train", "to train on"), ("validation", "to choose by"), ("test", "to measure on"))
+    ]
+    return facts(*[(count(value), f"messages {meaning}") for value, meaning in pairs])
+
+
+def split_count(splits: Table, name: str) -> float | None:
+    """A split's size, recorded as a number or as a number for each label."""
+    by_label = [value for label in table(splits, name) if (value := number(splits, name, label)) is not None]
+    return sum(by_label) if by_label else number(splits, name)
+
+
+def _comparison(results: Table, models: list[Table]) -> Node:
+    chance = number(results, "majority", "value") or number(results, "majority")
+    axis = _axis(models, chance)
+    shown = ticks(*axis, 4)
+    head: list[Child] = [
+        "model",
+        node("div", scale_cell(axis, shown, [percent(value, 0) for value in shown]), class_="drawn"),
+        "accuracy",
+        "95 % interval",
+        "F1",
+    ]
+    rows = [_row(model, chance, axis) for model in models]
+    told = (
+        f"Accuracy on held-out messages. Dotted: always answering the commonest label ({percent(chance)})."
+        if chance is not None
+        else "Accuracy on held-out messages."
+    )
+    return figure(
+        told, data_table("Classifiers on the same test messages", head, rows, figures=(2, 3, 4), class_="bars whiskers")
+    )
+
+
+def _axis(models: list[Table], chance: float | None) -> tuple[float, float]:
+    lows = [value for model in models if (value := number(model, "accuracy", "low")) is not None]
+    lows += [value for model in models if (value := number(model, "accuracy", "value")) is not None]
+    return max(0.0, min([*lows, *([chance] if chance is not None else [])]) - ROOM_BELOW_CHANCE), 1.0
+
+
+def _row(model: Table, chance: float | None, axis: tuple[float, float]) -> list[Child]:
+    value, low, high = (number(model, "accuracy", key) for key in ("value", "low", "high"))
+    assert value is not None  # models without an accuracy were left out
+    low, high = value if low is None else low, value if high is None else high
+    tested = number(model, "accuracy", "n")
+    interval = f"{percent(low)} to {percent(high)}" + (f", n {count(tested)}" if tested is not None else "")
+    drawing = node("div", whisker(value, low, high, chance, axis), class_="drawn")
+    return [foreign(text(model, "name")), drawing, percent(value), interval, fixed(number(model, "f1"), 3)]
+
+
+def _verdict(models: list[Table]) -> Node | None:
+    ours, others = models[0], models[1:]
+    if not others:
+        return None
+    best = max(others, key=lambda model: number(model, "accuracy", "value") or 0.0)
+    value, best_value = number(ours, "accuracy", "value") or 0.0, number(best, "accuracy", "value") or 0.0
+    name = foreign(text(best, "name"))
+    figures = f" ({percent(best_value)} against {percent(value)})"
+    if best_value > value:
+        return note(
+            "A baseline wins here: ",
+            name,
+            f" is the better classifier on these messages{figures}. It is also smaller and faster: use it.",
+            kind="warning",
+        )
+    if best_value == value:
+        return note(
+            "A draw: ", name, f" does as well on these messages ({percent(value)}), and costs less.", kind="warning"
+        )
+    if (number(best, "accuracy", "high") or 0.0) >= (number(ours, "accuracy", "low") or 0.0):
+        return note(
+            "Ahead of ",
+            name,
+            f" by a little ({percent(value)} against {percent(best_value)}), but the intervals overlap: on this many messages it may be luck.",
+        )
+    return note(
+        "Clearly ahead of the best baseline, ", name, f" ({percent(value)} against {percent(best_value)}).", kind="good"
+    )
+
+
+def _confusion(results: Table, model: Table) -> Node | None:
+    counts, labels = matrix(model, "confusion"), texts(results, "labels")
+    if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
+        return None
+    rows = [
+        [foreign(label), *[_count_cell(value, sum(line)) for value in line]]
+        for label, line in zip(labels, counts, strict=True)
+    ]
+    head: list[Child] = [node("span", "really · said", class_="quiet"), *[foreign(label) for label in labels]]
+    caption = (
+        "Rows: what a message is. Columns: what the classifier said. Right answers stand on the diagonal; "
+        "a legitimate message called spam is the costlier mistake."
+    )
+    made = data_table(f"Confusion matrix of {text(model, 'name') or 'the classifier'}", head, rows, class_="confusion")
+    return figure(caption, made, class_="")
+
+
+def _count_cell(value: float, of_row: float) -> Node:
+    share = value / of_row if of_row else 0.0
+    level = round(share * HEAT_LEVELS)
+    return node("div", node("b", count(value)), node("small", percent(share)), class_=f"heat-{level}")
+
+
+def _examples(results: Table) -> Node | None:
+    rows = [_example(example) for example in tables(results, "examples")[:MAX_EXAMPLES]]
+    return (
+        more("Some messages and what it said", data_table("Test messages", ["message", "is", "said", ""], rows))
+        if rows
+        else None
+    )
+
+
+def _example(example: Table) -> list[Child]:
+    label, said = text(example, "label"), text(example, "predicted") or text(example, "prediction")
+    mark = "right" if label == said else node("strong", "wrong", class_="no")
+    return [foreign(first_letters(text(example, "text"), MESSAGE_CHARACTERS)), foreign(label), foreign(said), mark]

