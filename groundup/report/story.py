@@ -176,7 +176,7 @@ def _read_build(folder: Path) -> Story:
         stages=[Stage(name, record) for name, record in stages.items() if name != OWN_STAGE],
         data=reader.json("data/data.json"),
         tokenizer=reader.json("tokenizer/report.json"),
-        base=reader.json("base/results.json"),
+        base=reader.json("base/manifest.json"),
         evaluate=reader.json("evaluate/results.json"),
         export=reader.json("export/results.json"),
         pretrain=reader.run("pretrain"),

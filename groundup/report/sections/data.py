@@ -1,15 +1,29 @@
-"""Stage 1: the sources, what was kept, what was dropped and why, and a first look at the text."""
+"""Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and a first look at the text."""
 
 from groundup.report.chapter import absent, chapter, data_table, facts, more, note, notes_of
-from groundup.report.markup import Child, Node, foreign
+from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Story
 from groundup.report.values import Table, number, table, tables, text, texts
 from groundup.report.words import count, first_letters, percent
 
 KEY, KICKER, TITLE = "data", "Stage 1 · data", "The text, and what was left out"
-SEE = "Everything a language model knows comes from its text, so look at the text first: where it is from, what was dropped, and why."
-EXCERPT_CHARACTERS = 900
-EXAMPLE_CHARACTERS = 160
+SEE = (
+    "Everything a language model knows comes from its text, so look at the text first: "
+    "where it is from, what was dropped, and why."
+)
+SAMPLE_CHARACTERS = 600
+NAME_CHARACTERS = 120
+MAX_SAMPLES = 3
+
+# What cleaning counts (data/clean.py), in words.
+CHANGES = {
+    "newlines": "line ends made alike",
+    "control_characters": "control characters removed",
+    "lone_surrogates": "broken characters replaced",
+    "trailing_spaces": "spaces at line ends removed",
+    "outer_newlines": "empty lines around the text removed",
+    "composed": "texts whose accents were joined with their letters",
+}
 
 
 def data(story: Story) -> Node:
@@ -17,26 +31,35 @@ def data(story: Story) -> Node:
     card = story.data
     if not card:
         return absent(KEY, KICKER, TITLE, "no text has been prepared")
-    stage = story.stage("data")
-    return chapter(
-        KEY,
-        KICKER,
-        TITLE,
-        SEE,
-        _figures(card),
-        _sources(card),
-        _dropped(card),
-        _excerpt(card),
-        notes_of(stage.thin if stage else []),
-    )
+    thin = stage.thin if (stage := story.stage("data")) else []
+    parts = [_figures(card), _cut(card), _sources(card), _dropped(card), _changed(card), _samples(card)]
+    return chapter(KEY, KICKER, TITLE, SEE, parts, notes_of(thin))
+
+
+def kept(card: Table, what: str) -> float | None:
+    """Documents or characters kept, over all sources; None where no source says."""
+    found = [value for source in tables(card, "sources") if (value := number(source, f"kept_{what}")) is not None]
+    return sum(found) if found else None
 
 
 def _figures(card: Table) -> Node | None:
     return facts(
-        (count(number(card, "documents")), "documents kept"),
-        (count(number(card, "characters")), "characters"),
-        (count(number(card, "splits", "train", "documents")), "of them to train on"),
-        (count(number(card, "splits", "validation", "documents")), "held out to measure"),
+        (count(kept(card, "documents")), "documents kept"),
+        (count(kept(card, "characters")), "characters"),
+        (count(number(card, "splits", "train", "characters")), "of them to train on"),
+        (count(number(card, "splits", "validation", "characters")), "held out to measure"),
+    )
+
+
+def _cut(card: Table) -> Node | None:
+    cut = table(card, "cut")
+    if not cut:
+        return None
+    place = count(number(cut, "at_character"))
+    return note(
+        "The split is by document, but here the end of ",
+        foreign(text(cut, "name")),
+        f" (from character {place}) was held out, since {text(cut, 'why')}.",
     )
 
 
@@ -44,48 +67,73 @@ def _sources(card: Table) -> Node | None:
     rows = [_source(source) for source in tables(card, "sources")]
     if not rows:
         return None
-    return data_table(
-        "Where the text comes from", ["source", "licence", "documents", "characters"], rows, figures=(2, 3)
-    )
+    head = ["source", "licence", "documents", "characters"]
+    return data_table("Where the text comes from", head, rows, figures=(2, 3))
 
 
-def _source(source: Table) -> list[Child]:
-    name = text(source, "name") or text(source, "source") or text(source, "spec")
-    licence = text(source, "licence") or "not stated"
-    return [foreign(name), foreign(licence), count(number(source, "documents")), count(number(source, "characters"))]
+def _source(card: Table) -> list[Child]:
+    spec, licence = text(card, "source", "spec"), text(card, "source", "licence") or "not stated"
+    return [
+        foreign(spec),
+        foreign(licence),
+        count(number(card, "kept_documents")),
+        count(number(card, "kept_characters")),
+    ]
 
 
 def _dropped(card: Table) -> Node:
-    reasons = [(reason, entry) for reason, entry in table(card, "dropped").items()]
-    counted = [(reason, _dropped_count(entry), entry) for reason, entry in reasons]
-    kept = number(card, "documents") or 0.0
-    rows = [_dropped_row(reason, number_of, entry) for reason, number_of, entry in counted if number_of]
+    rows = [row for source in tables(card, "sources") for row in _dropped_rows(source)]
     if not rows:
-        return note(
-            "Nothing was dropped: no document was empty, and none was the exact repeat of another.", kind="good"
-        )
-    total = sum(number_of for _, number_of, _ in counted)
-    caption = f"{count(total)} of {count(total + kept)} documents were dropped ({percent(total / (total + kept))})"
-    return data_table(caption, ["reason", "documents", "for example"], rows, figures=(1,))
+        return note("Nothing was dropped: nothing was empty, repeated or unreadable.", kind="good")
+    dropped, left = _number_dropped(card), kept(card, "documents") or 0.0
+    share = f" ({percent(dropped / (dropped + left))})" if dropped + left else ""
+    caption = f"{count(dropped)} of {count(dropped + left)} documents were dropped{share}"
+    return data_table(caption, ["reason", "how many", "for example"], rows, figures=(1,))
 
 
-def _dropped_count(entry: object) -> float:
-    return number(entry, "count") or number(entry) or 0.0
+def _number_dropped(card: Table) -> float:
+    noted = [entry for source in tables(card, "sources") for entry in table(source, "dropped").values()]
+    return sum(number(entry, "count") or 0.0 for entry in noted)
 
 
-def _dropped_row(reason: str, dropped: float, entry: object) -> list[Child]:
-    examples = texts(entry, "examples") or [
-        text(example, "name") or text(example, "text") for example in tables(entry, "examples")
+def _dropped_rows(source: Table) -> list[list[Child]]:
+    read = table(source, "read")
+    noted = [(reason, entry) for reason, entry in table(source, "dropped").items()]
+    noted += [(f"file passed over: {reason}", entry) for reason, entry in table(read, "skipped").items()]
+    noted += [
+        ("line that could not be used", table(read, "bad_lines")),
+        ("file not in UTF-8", table(read, "invalid_files")),
     ]
-    shown = [
-        foreign(first_letters(example, EXAMPLE_CHARACTERS), "div", "sample-line") for example in examples[:2] if example
+    return [_noted(reason, entry) for reason, entry in noted if number(entry, "count")]
+
+
+def _noted(reason: str, entry: object) -> list[Child]:
+    examples = [
+        foreign(first_letters(name, NAME_CHARACTERS), "div", "sample-line") for name in texts(entry, "examples")[:2]
     ]
-    return [foreign(reason), count(dropped), shown]
+    return [foreign(reason), count(number(entry, "count")), examples]
 
 
-def _excerpt(card: Table) -> Node | None:
-    excerpt = text(card, "excerpt")
-    if not excerpt:
+def _changed(card: Table) -> Node | None:
+    totals: dict[str, float] = {}
+    for source in tables(card, "sources"):
+        for name in table(source, "changed"):
+            totals[name] = totals.get(name, 0.0) + (number(source, "changed", name) or 0.0)
+    rows: list[list[Child]] = [
+        [foreign(CHANGES.get(name, name)), count(value)] for name, value in totals.items() if value
+    ]
+    if not rows:
         return None
-    words = foreign(first_letters(excerpt.strip(), EXCERPT_CHARACTERS), "blockquote", "document")
-    return more("How the text begins", words)
+    return more(
+        "What cleaning changed", data_table("Changes in the documents kept", ["change", "times"], rows, figures=(1,))
+    )
+
+
+def _samples(card: Table) -> Node | None:
+    found = [sample for source in tables(card, "sources") for sample in tables(source, "samples")][:MAX_SAMPLES]
+    shown = [(foreign(text(sample, "name"), "h3"), _beginning(text(sample, "text"))) for sample in found]
+    return more("How the texts begin", shown) if shown else None
+
+
+def _beginning(words: str) -> Node:
+    return node("blockquote", first_letters(words.strip(), SAMPLE_CHARACTERS), class_="document", dir="auto")

@@ -48,7 +48,9 @@ def _gates(gates: list[Table]) -> Node | None:
     names = list(dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks")))
     rows = [[foreign(_gate_name(gate)), *[_mark(_check(gate, name)) for name in names]] for gate in gates]
     return (
-        data_table("What was compared in llama.cpp", ["file", *[foreign(name) for name in names]], rows, class_="stacked")
+        data_table(
+            "What was compared in llama.cpp", ["file", *[foreign(name) for name in names]], rows, class_="stacked"
+        )
         if names
         else None
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from groundup.report.chapter import note, notes_of
 from groundup.report.drawing.icons import icon
 from groundup.report.markup import Child, Node, foreign, node
+from groundup.report.sections.data import kept
 from groundup.report.story import Stage, Story
 from groundup.report.values import number, tables, text
 from groundup.report.words import count, duration, parameters
@@ -49,7 +50,7 @@ def _sentence(story: Story) -> Child:
 
 
 def _own(story: Story) -> str:
-    characters, vocabulary = number(story.data, "characters"), number(story.tokenizer, "vocab_size")
+    characters, vocabulary = kept(story.data, "characters"), number(story.tokenizer, "vocab_size")
     size = number(story.pretrain.results, "parameters")
     parts = []
     if characters is not None:
@@ -88,12 +89,7 @@ def _listed(parts: list[str]) -> str:
 
 def base_name(story: Story) -> str:
     """The name of the pulled model, or a phrase for it."""
-    return (
-        text(story.base, "name")
-        or text(story.recipe, "base", "model")
-        or text(story.recipe, "base", "name")
-        or "a pulled public model"
-    )
+    return text(story.base, "pulled") or text(story.recipe, "base", "model") or "a public model"
 
 
 def _path(story: Story) -> Node | None:
