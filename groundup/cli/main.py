@@ -17,6 +17,7 @@ from groundup.errors import GroundupError, did_you_mean
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
 VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("groundup.cli.doctor", "What this machine has, and what that means for you."),
+    "data": ("groundup.cli.data", "Look at texts before they are trained on: data inspect SOURCE."),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 

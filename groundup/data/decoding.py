@@ -21,7 +21,7 @@ MAX_LINE_CHARACTERS = 2**24
 # In what is looked at to tell text from binary. A text in a one-byte encoding of Western Europe has some 5 % bytes that are not UTF-8,
 # one in Cyrillic 80 %; images, archives and programs have 30 to 60 %, and NUL bytes, which texts have by accident only.
 SAMPLE_CHARACTERS = 2**16
-MAX_NUL_SHARE = 0.001
+STRAY_NULS, MAX_NUL_SHARE = 4, 0.001
 MAX_UNREADABLE_SHARE = 0.1
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -77,7 +77,7 @@ def _mend(text: str, encoding: str, errors: EncodingErrors) -> tuple[str, int]:
 
 def _refuse_binary(sample: str, name: str) -> None:
     nuls, unreadable = sample.count("\0"), len(_UNREADABLE.findall(sample))
-    if nuls > MAX_NUL_SHARE * len(sample) or unreadable > MAX_UNREADABLE_SHARE * len(sample):
+    if nuls > STRAY_NULS + MAX_NUL_SHARE * len(sample) or unreadable > MAX_UNREADABLE_SHARE * len(sample):
         share = f"{100 * unreadable / len(sample):.0f} % of its first {len(sample)} characters are control characters or not UTF-8"
         fix = "If it is text in another encoding, convert it to UTF-8 first (for example: iconv -f CP1251 -t UTF-8)."
         raise NotTextError(f"{name} looks binary: {share}, {nuls} of them NUL.", fix=fix)

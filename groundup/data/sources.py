@@ -22,6 +22,7 @@ from groundup.data.records import Row, csv_rows, json_rows, parquet_rows
 from groundup.data.source_report import LineAccount, Noted, SourceReport
 from groundup.errors import ConfigError, DataError
 from groundup.fetch import Member, fetch_package, members
+from groundup.files import sha256_file, sha256_text
 from groundup.progress import Progress
 
 T = TypeVar("T")
@@ -112,6 +113,14 @@ def disk_bytes(source: Source) -> int:
     return sum(file.path.stat().st_size for file in _candidates(source, SourceReport(), None) if file.path)
 
 
+def content_hash(source: Source) -> str:
+    """SHA-256 over the names and bytes of the source's files; a package archive is pinned by its own. Raises DataError."""
+    if source.spec.startswith(PACKAGE_PREFIX):
+        return source.sha256
+    files = [(file.name, sha256_file(file.path)) for file in _candidates(source, SourceReport(), None) if file.path]
+    return sha256_text(repr(files))
+
+
 def read_rows(file: SourceFile, columns: Sequence[str], options: SourceOptions, report: SourceReport) -> Iterator[Row]:
     """The texts in `columns` of one .jsonl, .csv, .tsv or .parquet file."""
     account = LineAccount(file.name, report, strict=options.strict)
@@ -183,7 +192,7 @@ def _package_files(source: Source, progress: Progress | None) -> Iterator[Source
         )
     archive = fetch_package(package, source.sha256, progress=progress)
     for member in members(archive, pattern):
-        yield SourceFile(member.name, PurePosixPath(member.name).suffix.lower(), _opener(member))
+        yield SourceFile(_printable(member.name), PurePosixPath(member.name).suffix.lower(), _opener(member))
 
 
 def _opener(member: Member) -> Callable[[], IO[bytes]]:
@@ -239,9 +248,13 @@ def _below(root: Path, report: SourceReport) -> Iterator[str]:
 
 
 def _disk_file(path: Path, name: str) -> SourceFile:
-    # A file name need not be UTF-8; what is shown and stored of it is.
-    shown = os.fsencode(name).decode("utf-8", "replace")
+    shown = _printable(os.fsencode(name).decode("utf-8", "replace"))
     return SourceFile(shown, path.suffix.lower(), lambda: _open(path, shown), path)
+
+
+def _printable(name: str) -> str:
+    """A name as it is shown and stored: file names need be neither UTF-8 nor free of control characters."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
 def _open(path: Path, shown: str) -> IO[bytes]:
