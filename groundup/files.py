@@ -277,6 +277,15 @@ def inside(root: Path, name: str) -> Path:
     return path
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under a second name: a hard link, or a copy where the disk can't link. Our writes replace files
+    and never write into one, so neither name changes with the other."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files below `folder`."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

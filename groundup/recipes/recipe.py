@@ -13,11 +13,11 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from groundup.config import apply_sets, build_config, read_toml, to_plain
+from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
 
 PACKAGED = Path(__file__).parent
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class StageConfig(BaseModel):
@@ -26,28 +26,17 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class SourceConfig(StageConfig):
-    """One place that texts come from."""
-
-    spec: str
-    """A folder, file or glob, or `pypi:NAME==VERSION!glob`."""
-    sha256: str | None = None
-    """Of the package archive; required for `pypi:`."""
-    licence: str = "the user's own"
-    """As it is to stand in the model card."""
-
-
 class DataStage(StageConfig):
     """Stage 1: collect, clean, split."""
 
-    sources: tuple[SourceConfig, ...] = ()
+    sources: tuple[Source, ...] = ()
     text_column: str = "text"
     """Of .jsonl, .csv and .parquet files."""
     encoding_errors: Literal["replace", "drop"] = "replace"
     """What becomes of bytes that are not UTF-8."""
     strict: bool = False
     """Refuse the first bad line instead of counting up to 1 %."""
-    validation_share: Share = 0.1
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.08
     """Of the documents, by hash."""
 
 
@@ -81,9 +70,10 @@ class BaseStage(StageConfig):
 class SpamStage(StageConfig):
     """Stage 5: the public model becomes a classifier. Counts are upper sizes: a short budget takes fewer."""
 
-    source: SourceConfig
-    label_column: str | int = 0
-    text_column: str | int = 1
+    source: Source
+    label_column: str = "label"
+    text_column: str = "text"
+    """Of files that name their columns; lines of label, tab, text need neither."""
     train: Count = 1600
     validation: Count = 300
     test: Count = 500
@@ -185,7 +175,7 @@ def check(values: dict[str, Any], sets: Sequence[str] = ()) -> Recipe:
 
 def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A recipe whose texts are the user's own; its other stages stay as they are."""
-    data = {**values.get("data", {}), "sources": [{"spec": str(folder.resolve())}]}
+    data = {**values.get("data", {}), "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}]}
     return {**values, "name": folder.resolve().name or "build", "description": f"Texts of {folder}", "data": data}
 
 

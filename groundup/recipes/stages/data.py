@@ -1,0 +1,28 @@
+"""Stage 1: texts are collected, cleaned and split by document."""
+
+from collections.abc import Mapping
+
+from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.sources import content_hash
+from groundup.recipes.recipe import Recipe
+from groundup.recipes.stage import Outcome, Stage, StageContext
+
+
+def run(context: StageContext) -> Outcome:
+    """Make the data folder."""
+    table = context.recipe.data
+    config = DataConfig(table.text_column, table.encoding_errors, table.strict, table.validation_share)
+    card = prepare(table.sources, context.folder, config, seed=context.seed, progress=context.progress)
+    kept = sum(source.kept_documents for source in card.sources)
+    dropped = sum(noted.count for source in card.sources for noted in source.dropped.values())
+    characters = sum(source.kept_characters for source in card.sources)
+    facts = {"documents": kept, "dropped": dropped, "characters": characters}
+    return Outcome(f"{kept:,} documents, {characters:,} characters; {dropped:,} dropped", facts)
+
+
+def outside(recipe: Recipe) -> Mapping[str, str]:
+    """The content of every source."""
+    return {source.spec: content_hash(source) for source in recipe.data.sources}
+
+
+STAGE = Stage("data", 1, run, share=0.03, outputs=("*.jsonl", "data.json"), outside=outside)
