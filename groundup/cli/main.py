@@ -18,6 +18,10 @@ from groundup.errors import GroundupError, did_you_mean
 VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("groundup.cli.doctor", "What this machine has, and what that means for you."),
     "data": ("groundup.cli.data", "Look at texts before they are trained on: data inspect SOURCE."),
+    "tokenizer": (
+        "groundup.cli.tokenizer",
+        "Train a tokenizer, or look at what one does to a text: tokenizer train | show.",
+    ),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 

@@ -1,0 +1,116 @@
+"""`groundup tokenizer train | show`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from groundup.cli.tokenizer import app, visible
+from groundup.errors import ConfigError, DataError, GroundupError, ModelError
+from groundup.files import verify_folder
+from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.formats import gguf_metadata
+
+TEXT = "The tokenizer cuts the text into tokens, and the tokens are numbers: 1, 12, 123, 1234.\n" * 20
+
+
+def ran(*args: str) -> str:
+    result = CliRunner().invoke(app, list(args), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*args: str) -> GroundupError:
+    with pytest.raises(GroundupError) as error:
+        ran(*args)
+    return error.value
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(TEXT, encoding="utf-8")
+    ran("train", str(tmp_path / "texts"), "--out", str(tmp_path / "tok"), "--vocab-size", "300")
+    return tmp_path / "tok"
+
+
+def test_a_trained_tokenizer_is_a_verified_folder(trained: Path) -> None:
+    verify_folder(trained)
+    assert Tokenizer.load(trained).vocab_size == 300
+
+
+def test_training_again_replaces_it_and_json_says_what_was_read(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"text": "a b"}\n' * 300 + "not json\n", encoding="utf-8")
+    told = json.loads(ran("train", str(tmp_path / "t.jsonl"), "--out", str(trained), "--vocab-size", "270", "--json"))
+    assert (told["documents"], told["bad_lines"]) == (300, 1)
+    assert told["vocab_size"] == Tokenizer.load(trained).vocab_size == told["merges"] + 264
+    assert told["fingerprint"] == Tokenizer.load(trained).fingerprint
+
+
+def test_a_bad_line_is_told_and_refused_when_strict(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"text": "a b"}\n' * 300 + "not json\n", encoding="utf-8")
+    told = ran("train", str(tmp_path / "t.jsonl"), "--out", str(tmp_path / "tok"))
+    assert "1 of 301 lines could not be used" in told
+    error = refused("train", str(tmp_path / "t.jsonl"), "--out", str(tmp_path / "strict"), "--strict")
+    assert isinstance(error, DataError)
+    assert not (tmp_path / "strict").exists()
+
+
+def test_a_folder_with_other_things_is_never_replaced(trained: Path, tmp_path: Path) -> None:
+    (trained / "thesis.txt").write_text("years of work")
+    error = refused("train", str(tmp_path / "texts"), "--out", str(trained))
+    assert isinstance(error, ConfigError)
+    assert "thesis.txt" in error.message
+    assert (trained / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_empty_folder_has_nothing_to_train_on(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    assert isinstance(refused("train", str(tmp_path / "none"), "--out", str(tmp_path / "tok")), DataError)
+
+
+def test_show_prints_each_token_with_its_id(trained: Path) -> None:
+    tokenizer = Tokenizer.load(trained)
+    told = ran("show", str(trained), "the <|im_end|>\n")
+    for id in tokenizer.encode("the <|im_end|>\n"):
+        assert f"{visible(tokenizer.token_bytes(id))} {id}" in told
+    assert str(tokenizer.special.eos_id) not in told
+    assert "bytes a token" in told
+
+
+def test_show_as_json_has_every_byte(trained: Path) -> None:
+    told = json.loads(ran("show", str(trained), "the 😀", "--json"))
+    assert b"".join(bytes(token["bytes"]) for token in told["tokens"]).decode() == "the 😀"
+
+
+def test_show_of_no_text_is_no_tokens(trained: Path) -> None:
+    assert ran("show", str(trained), "") == "\n0 tokens, 0 bytes\n"
+
+
+def test_show_reads_the_tokenizer_of_a_gguf(trained: Path, tmp_path: Path) -> None:
+    import gguf
+
+    path = tmp_path / "vocabulary.gguf"
+    writer = gguf.GGUFWriter(str(path), "llama")
+    for key, value in gguf_metadata(Tokenizer.load(trained)).items():
+        add = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
+        add[type(value)](key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert ran("show", str(path), "the text 12") == ran("show", str(trained), "the text 12")
+
+
+def test_an_unknown_model_is_named() -> None:
+    error = refused("show", "no-such-model", "x")
+    assert isinstance(error, ModelError)
+    assert "no-such-model" in error.message
+
+
+def test_tokens_are_written_for_the_eye() -> None:
+    assert visible(b" a\n") == "·a⏎"
+    assert visible("é😀".encode()) == "é😀"
+    assert visible(b"\xf0\x9f") == r"\xf0\x9f"
+    assert visible(b"\x00\t\x1b") == r"\x00\t\x1b"
