@@ -1,0 +1,120 @@
+"""Where heads look, on one sentence: all attention maps, and from them the few heads with a clear habit.
+
+    record = attention_record(model, tokenizer, "To be, or not to be")
+    {"text", "pieces": [{"id", "text"}], "heads_in_all": 16,
+     "heads": [{"block": 1, "head": 3, "kind": "previous", "score": 0.86, "weights": T rows of T}, ...]}
+
+A habit is measured, not seen: the share of its attention that a head gives to certain places, averaged over the tokens that have such a place.
+
+    previous   the token just before                     (heads that carry a token's neighbour along)
+    first      the first token of the text               ("attention sinks": Xiao et al. 2023, arXiv:2309.17453)
+    same       earlier occurrences of the same token     (the first half of an induction head: Olsson et al. 2022, arXiv:2209.11895)
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from groundup.lab.tokens import pieces
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+
+MAX_TOKENS = 18
+SHORTEST_TOKENS = 8
+# Lines of text looked at to find a good sentence.
+MAX_LINES = 2000
+DECIMALS = 4
+
+
+def attention_record(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS
+) -> dict[str, Any]:
+    """The telling heads of a model on the beginning of a text, as plain values. Raises ModelError beyond the model's context."""
+    ids = tokenizer.encode(text)[: min(max_tokens, model.config.context_tokens)]
+    if not ids:
+        return {"text": "", "pieces": [], "heads_in_all": 0, "heads": []}
+    maps = attention_maps(model, ids)
+    heads = [_described(maps, *found) for found in telling_heads(maps, ids)]
+    return {
+        "text": tokenizer.decode(ids),
+        "pieces": pieces(ids, tokenizer),
+        "heads_in_all": maps.shape[0] * maps.shape[1],
+        "heads": heads,
+    }
+
+
+@torch.no_grad()
+def attention_maps(model: LanguageModel | Classifier, ids: Sequence[int]) -> Float[Tensor, "L H T T"]:
+    """Every head's weights on one text, float32 on the CPU; row t says where token t looks, and sums to 1."""
+    device = model.transformer.embedding.weight.device
+    maps = model.transformer.attention_maps(torch.tensor([list(ids)], device=device))  # [L, 1, H, T, T]
+    return maps[:, 0].float().cpu()
+
+
+def telling_heads(maps: Float[Tensor, "L H T T"], ids: Sequence[int]) -> list[tuple[str, int, int, float]]:
+    """For each habit that the text can show the head that has it most: (kind, layer, head, score), no head twice."""
+    taken: set[tuple[int, int]] = set()
+    found = []
+    for kind, places in habits(ids).items():
+        if not places.any():
+            continue
+        scores = habit_scores(maps, places)  # [L, H]
+        order = scores.flatten().argsort(descending=True, stable=True).tolist()
+        layer, head = next(pair for flat in order if (pair := divmod(flat, maps.shape[1])) not in taken)
+        taken.add((layer, head))
+        found.append((kind, layer, head, float(scores[layer, head])))
+        if len(taken) == scores.numel():
+            break
+    return found
+
+
+def habits(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
+    """For each habit the places [query, key] that count for it. The second token's neighbour is the first: it tells nothing of either."""
+    size = len(ids)
+    queries, keys = torch.arange(size)[:, None], torch.arange(size)[None]
+    values = torch.tensor(list(ids))
+    from_third = queries >= 2
+    return {
+        "previous": from_third & (keys == queries - 1),
+        "first": from_third & (keys == 0),
+        "same": (keys < queries) & (values[:, None] == values[None]),
+    }
+
+
+def habit_scores(maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]) -> Float[Tensor, "L H"]:
+    """The share of attention given to `places`, averaged over the tokens that have any."""
+    rows = places.any(dim=1)
+    return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
+
+
+def _described(maps: Tensor, kind: str, layer: int, head: int, score: float) -> dict[str, Any]:
+    weights = [[round(weight, DECIMALS) for weight in row] for row in maps[layer, head].tolist()]
+    return {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS), "weights": weights}
+
+
+def telling_sentence(texts: Iterable[str], tokenizer: Tokenizer, *, max_tokens: int = MAX_TOKENS) -> str:
+    """A line of the texts that shows most: of 8 to `max_tokens` tokens, with as many tokens as can be that occurred in it before.
+
+    Where no line is of that length, the beginning of the longest line looked at; "" where there is no text.
+    """
+    best, most, longest = "", -1, ""
+    for line in _lines(texts):
+        ids = tokenizer.encode(line)
+        longest = max(longest, line, key=len)
+        if SHORTEST_TOKENS <= len(ids) <= max_tokens and len(ids) - len(set(ids)) > most:
+            best, most = line, len(ids) - len(set(ids))
+    return best or tokenizer.decode(tokenizer.encode(longest)[:max_tokens])
+
+
+def _lines(texts: Iterable[str]) -> Iterable[str]:
+    left = MAX_LINES
+    for text in texts:
+        for line in text.splitlines():
+            if line.strip():
+                yield line.strip()
+                left -= 1
+            if not left:
+                return

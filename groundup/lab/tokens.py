@@ -1,0 +1,68 @@
+"""A text as its tokens, and a tokenizer as what it learned: plain values for a picture.
+
+token_picture("the cat", tokenizer)  ->  {"text": "the cat", "pieces": [{"id": 262, "text": "the"}, {"id": 501, "text": " cat"}]}
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.spec import bytes_of_visible
+
+LISTED = 40
+# Enough held-out text for a figure of three digits.
+MEASURED_CHARACTERS = 500_000
+
+
+def token_text(id: int, tokenizer: Tokenizer) -> str:
+    """One token as text; bytes that are only a part of a character are written as \\xNN."""
+    return tokenizer.token_bytes(id).decode("utf-8", "backslashreplace")
+
+
+def token_picture(text: str, tokenizer: Tokenizer) -> dict[str, Any]:
+    """A text and its pieces in order, each with its id."""
+    return {"text": text, "pieces": pieces(tokenizer.encode(text), tokenizer)}
+
+
+def pieces(ids: Iterable[int], tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """Ids with the text of each."""
+    return [{"id": id, "text": token_text(id, tokenizer)} for id in ids]
+
+
+def tokenizer_report(tokenizer: Tokenizer, examples: Sequence[str], held_out: Iterable[str]) -> dict[str, Any]:
+    """What a page shows of a tokenizer: examples cut into pieces, its first merges, its longest pieces, its rate on held-out text."""
+    rate = characters_per_token(held_out, tokenizer)
+    return {
+        "vocab_size": tokenizer.vocab_size,
+        "characters_per_token": None if rate is None else round(rate, 3),
+        "examples": [token_picture(text, tokenizer) for text in examples],
+        "merges_first": first_merges(tokenizer),
+        "longest": longest_tokens(tokenizer),
+    }
+
+
+def characters_per_token(texts: Iterable[str], tokenizer: Tokenizer) -> float | None:
+    """Characters per token over the beginning of `texts` (half a million characters at most); None where there are none."""
+    characters = tokens = 0
+    for text in texts:
+        part = text[: MEASURED_CHARACTERS - characters]
+        characters += len(part)
+        tokens += sum(map(len, tokenizer.encode_batch([part])))
+        if characters >= MEASURED_CHARACTERS:
+            break
+    return characters / tokens if tokens else None
+
+
+def first_merges(tokenizer: Tokenizer) -> list[str]:
+    """What the first merges made: the commonest pairs of the training text."""
+    return [_visible(left + right, tokenizer) for left, right in tokenizer.table.merges[:LISTED]]
+
+
+def longest_tokens(tokenizer: Tokenizer) -> list[str]:
+    """The longest pieces of the vocabulary, control tokens apart."""
+    learned = [text for text, id in tokenizer.table.vocabulary.items() if id not in tokenizer.table.added]
+    return [_visible(text, tokenizer) for text in sorted(learned, key=lambda text: (-len(text), text))[:LISTED]]
+
+
+def _visible(entry: str, tokenizer: Tokenizer) -> str:
+    return bytes_of_visible(entry, tokenizer).decode("utf-8", "backslashreplace")
