@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
 from groundup.files import atomic_folder, read_json, remove_temporaries, verify_folder, write_json
+from groundup.weights.hf import save_tensors
 
 MODEL_FILE, STATE_TENSORS_FILE, STATE_FILE = "model.safetensors", "state.safetensors", "state.json"
 # JSON, manifest and the file system's own needs, beside the tensors.
@@ -90,12 +91,16 @@ def save_checkpoint(
     folder = step_folder(checkpoints, state.step)
     needed = sum(tensor.nbytes for tensor in [*weights.values(), *tensors.values()]) + SMALL_FILES_BYTES
     with atomic_folder(folder, needed_bytes=needed) as temporary:
-        write_tensors(temporary / MODEL_FILE, weights)
-        write_tensors(temporary / STATE_TENSORS_FILE, tensors)
+        save_tensors(_on_cpu(weights), temporary / MODEL_FILE)
+        save_tensors(_on_cpu(tensors), temporary / STATE_TENSORS_FILE)
         write_json(temporary / STATE_FILE, asdict(state))
     verify_folder(folder)
     _drop_old(checkpoints, state, keep)
     return folder
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
 
 
 def _drop_old(checkpoints: Path, state: TrainState, keep: int) -> None:
@@ -105,17 +110,6 @@ def _drop_old(checkpoints: Path, state: TrainState, keep: int) -> None:
     for step, folder in folders:
         if step not in last and step != state.best_step:
             shutil.rmtree(folder)
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """One safetensors file. The library wraps the system's errors in its own class: a full disk is made an OSError again."""
-    try:
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), str(error), str(path)) from error
 
 
 def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) -> Checkpoint | None:

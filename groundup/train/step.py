@@ -80,7 +80,7 @@ def require_finite(step: int, value: float, what: str) -> None:
     if not -float("inf") < value < float("inf"):
         raise GroundupError(
             f"Step {step}: the {what} is {value}; the weights were not changed by it, and what was saved before stands.",
-            fix="Lower the learning rate (--set learning_rate=...), or train in float32 (--set precision=float32); then begin anew with --fresh.",
+            fix="Set a lower learning_rate, or precision to float32, and begin anew with --fresh.",
         )
 
 

@@ -1,0 +1,27 @@
+"""Losses: a model and a batch -> a sum in nats and what it was counted on. To train in another way, write one of these.
+
+The loss of a text is the mean surprise at its tokens, -log p(token | what stands before it); labels are the text itself, one
+place on. A label of -100 is not counted: prompts, when an assistant is trained, and padding.
+"""
+
+import torch.nn.functional as F
+from torch import nn
+
+from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.model.heads import LanguageModel
+from groundup.train.step import LossSum
+
+
+def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
+    """Cross-entropy of the next token, summed over the labels that count.
+
+    The head is applied to those places alone: with V in the thousands it is a large part of the work.
+    """
+    assert isinstance(model, LanguageModel)
+    hidden = model.hidden(batch.ids, mask=batch.mask).flatten(0, 1)  # [B*T, C]
+    labels = batch.labels.flatten()  # [B*T]
+    counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [places that count]
+    if len(counted) < len(labels):
+        hidden, labels = hidden.index_select(0, counted), labels[counted]
+    logits = model.logits(hidden).float()  # [places, V]
+    return LossSum(F.cross_entropy(logits, labels, reduction="sum"), len(labels))

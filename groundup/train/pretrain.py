@@ -1,0 +1,168 @@
+"""Token shards and a shape -> a language model that nobody trained before, as a run folder that is a Hugging Face folder too.
+
+    weights from a seed -> fit() on windows of the train split -> the weights with the lowest validation loss -> RUN
+
+RUN then holds what every run holds (runs.py) and the model: model.safetensors, config.json, tokenizer.json, README.md.
+What comes out is a pure function of shards, shape, config and seed on one machine (see `groundup/train/__init__.py`).
+"""
+
+import dataclasses
+from typing import Any
+
+from groundup.config import to_plain
+from groundup.data.loader import Windows
+from groundup.data.shards import ShardSet
+from groundup.device import Compute, generator
+from groundup.errors import ConfigError
+from groundup.files import MANIFEST, verify_folder, write_manifest
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.model.sizes import parameter_count
+from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder
+from groundup.tokenizer.fast import Tokenizer
+from groundup.train.config import FitConfig
+from groundup.train.heldout import HeldOut
+from groundup.train.loop import FitResult, fit
+from groundup.train.losses import next_token_loss
+from groundup.train.memory import load_weights
+from groundup.train.state import step_folder
+from groundup.weights.door import ModelCard, save_model
+
+SHOWN_CHARACTERS = 100
+# Parts of a run folder with manifests of their own.
+APART = ("checkpoints", "data", "shards")
+
+
+def pretrain(
+    shards: ShardSet,
+    tokenizer: Tokenizer,
+    model_config: ModelConfig,
+    fit_config: FitConfig,
+    run: RunFolder,
+    *,
+    compute: Compute,
+    progress: Progress | None = None,
+    card: ModelCard | None = None,
+) -> dict[str, Any]:
+    """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
+
+    Its seed is `fit_config.seed`. Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
+    text for one window), FormatError (a finished run was altered) and what `fit` raises.
+    """
+    progress = progress or Silent()
+    require_fitting(shards, tokenizer, model_config)
+    windows = train_windows(shards, model_config, fit_config)
+    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    if not run.run_file.exists():
+        config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
+        run.create("pretrain", config, {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint})
+    model = new_model(model_config, fit_config.seed, compute)
+    fitted = fit(
+        model,
+        windows,
+        next_token_loss,
+        fit_config,
+        run,
+        compute=compute,
+        evaluate=lambda: held_out.measure(model),
+        sample=lambda step: [_said(held_out.sample(model), progress)],
+        progress=progress,
+    )
+    if (run.path / MANIFEST).exists():
+        verify_folder(run.path)
+        return run.read_results()
+    figures = _take_best(model, fitted, run, held_out, progress)
+    results = _results(fitted, figures, model_config, windows)
+    _save(model, tokenizer, run, results, card)
+    return results
+
+
+def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig) -> None:
+    """Refuse parts that were not made for each other, before any work. Raises ConfigError."""
+    if shards.tokenizer_fingerprint != tokenizer.fingerprint:
+        raise ConfigError(
+            f"The shards in {shards.folder} were made with another tokenizer.",
+            fix="Give the tokenizer they were made with, or make them again.",
+        )
+    if model_config.vocab_size < shards.vocab_size:
+        raise ConfigError(
+            f"The shards hold ids up to {shards.vocab_size - 1}, the model has {model_config.vocab_size} rows.",
+            fix=f"Set the model's vocab_size to {shards.vocab_size}.",
+        )
+
+
+def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> LanguageModel:
+    """A model with its first weights: the same for the same seed."""
+    model = LanguageModel(model_config)
+    initialise(model, generator(seed, "weights"))
+    return model.to(compute.device)
+
+
+def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:
+    """The batches of a run. Raises DataError."""
+    return Windows(shards, "train", model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+
+
+def held_out_of(
+    shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig, fit_config: FitConfig, compute: Compute
+) -> HeldOut:
+    """What a run is judged by. Raises DataError."""
+    context, size = model_config.context_tokens, fit_config.batch_size
+    return HeldOut(shards, tokenizer, context, batch_size=size, seed=fit_config.seed, compute=compute)
+
+
+def _said(sample: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Show a sample on one line (control characters of a young model never reach the terminal), and hand it on."""
+    text = " ".join(f"{sample['prompt']}|{sample['text']}".split())
+    progress.say(
+        "    " + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:SHOWN_CHARACTERS])
+    )
+    return sample
+
+
+def _take_best(
+    model: LanguageModel, fitted: FitResult, run: RunFolder, held_out: HeldOut, progress: Progress
+) -> dict[str, float]:
+    """Go back to the weights with the lowest validation loss where they are not the last; returns the figures of what is kept."""
+    model.eval()
+    if fitted.best_step is None or fitted.best_step == fitted.steps:
+        return fitted.evaluation
+    load_weights(model, step_folder(run.checkpoints, fitted.best_step))
+    progress.say(
+        f"Validation loss was lowest after step {fitted.best_step} ({fitted.best_loss:.3f}): those weights are kept."
+    )
+    return held_out.measure(model)
+
+
+def _results(
+    fitted: FitResult, figures: dict[str, float], model_config: ModelConfig, windows: Windows
+) -> dict[str, Any]:
+    return {
+        "train_loss": fitted.last_loss,
+        **figures,
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "tokens": fitted.tokens,
+        "epochs": round(fitted.tokens / (windows.num_windows * windows.context_tokens), 3),
+        "parameters": parameter_count(model_config).total,
+        "precision": fitted.precision,
+        "elapsed_s": round(fitted.elapsed_s, 1),
+        "tokens_per_s": round(fitted.tokens_per_s, 1),
+    }
+
+
+def _save(
+    model: LanguageModel, tokenizer: Tokenizer, run: RunFolder, results: dict[str, Any], card: ModelCard | None
+) -> None:
+    """The model, its figures, and last the manifest: where it is, the run is whole."""
+    if card is not None:
+        shown = {
+            "validation loss, nats a token": f"{results['validation_loss']:.3f}",
+            "validation bits per byte": f"{results['bits_per_byte']:.3f}",
+            "tokens read": f"{results['tokens']:,}",
+        }
+        card = dataclasses.replace(card, figures={**card.figures, **shown})
+    save_model(model, run.path, tokenizer, card=card)
+    run.write_results(results)
+    write_manifest(run.path, skip=APART)

@@ -1,0 +1,169 @@
+"""From shards to a model in a folder that opens; what it costs; what it is judged by."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import Said
+
+from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.shards import ShardSet, write_shards
+from groundup.data.sources import Source
+from groundup.data.split import read_split
+from groundup.device import Compute
+from groundup.errors import ConfigError, DataError, FormatError
+from groundup.files import verify_folder
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel
+from groundup.model.sizes import parameter_count
+from groundup.progress import Silent
+from groundup.runs import RunFolder, read_lines
+from groundup.tokenizer.fast import Tokenizer, train_tokenizer
+from groundup.train.config import FitConfig
+from groundup.train.heldout import HeldOut
+from groundup.train.plan import Measured, Plan, make_plan, measure, steps_within
+from groundup.train.pretrain import pretrain
+from groundup.weights.door import ModelCard, open_model
+
+CPU = Compute(torch.device("cpu"))
+TALE = "The {a} fox saw the {b} hen, and the {b} hen saw the {a} fox. So they sang of the sea, and the sea sang back: é, 海! "
+WORDS = ("red", "old", "sly", "wet", "odd", "shy", "big", "sad", "mad", "raw")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ShardSet, Tokenizer]:
+    """Shards of a small, repetitive text."""
+    root = tmp_path_factory.mktemp("text")
+    texts = root / "texts"
+    texts.mkdir()
+    for a in WORDS:
+        (texts / f"{a}.txt").write_text("".join(TALE.format(a=a, b=b) for b in WORDS) * 2)
+    prepare([Source(str(texts))], root / "data", DataConfig(validation_fraction=0.2), progress=Silent())
+    tokenizer = train_tokenizer((d.text for d in read_split(root / "data", "train")), 300)
+    return write_shards(root / "data", tokenizer, root / "shards", progress=Silent()), tokenizer
+
+
+def shape(tokenizer: Tokenizer) -> ModelConfig:
+    return ModelConfig(
+        vocab_size=tokenizer.vocab_size,
+        context_tokens=32,
+        width=32,
+        num_layers=2,
+        num_heads=2,
+        num_kv_heads=1,
+        feedforward_width=64,
+    )
+
+
+FIT = FitConfig(steps=60, batch_size=4, learning_rate=0.01, precision="float32", seed=3)
+
+
+def test_a_model_learns_and_its_folder_opens_to_the_same_model(
+    made: tuple[ShardSet, Tokenizer], tmp_path: Path
+) -> None:
+    shards, tokenizer = made
+    run, said = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
+    card = ModelCard("fox", "A model of foxes.", data=[("tales", "CC0")])
+    results = pretrain(shards, tokenizer, shape(tokenizer), FIT, run, compute=CPU, progress=said, card=card)
+    assert results == run.read_results()
+    assert results["validation_loss"] < 2.0 < math.log(tokenizer.vocab_size)
+    assert results["parameters"] == parameter_count(shape(tokenizer)).total
+    assert results["tokens"] == 60 * 4 * 32
+    verify_folder(run.path)
+    opened = open_model(run.path, CPU)
+    assert isinstance(opened.model, LanguageModel) and opened.tokenizer is not None
+    again = HeldOut(shards, opened.tokenizer, 32, batch_size=4, seed=3, compute=CPU).measure(opened.model)
+    assert again == {name: results[name] for name in again}
+    assert "validation bits per byte" in (run.path / "README.md").read_text()
+    samples = list(read_lines(run.samples_file))
+    assert [s["step"] for s in samples] == [*range(0, 57, 7), 60]
+    assert all(s["prompt"].startswith("The") and s["text"] for s in samples)
+    assert "bits per byte" in said.path.read_text()
+    check_called_again(shards, tokenizer, run, results)
+
+
+def check_called_again(shards: ShardSet, tokenizer: Tokenizer, run: RunFolder, results: dict[str, object]) -> None:
+    """A finished run is left alone, and refused when a byte of it was altered."""
+    files = [path for path in run.path.rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    assert pretrain(shards, tokenizer, shape(tokenizer), FIT, run, compute=CPU) == results
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
+    weights = bytearray((run.path / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (run.path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(FormatError, match=r"model\.safetensors"):
+        pretrain(shards, tokenizer, shape(tokenizer), FIT, run, compute=CPU)
+
+
+def test_the_best_weights_are_kept_where_the_last_are_worse(made: tuple[ShardSet, Tokenizer], tmp_path: Path) -> None:
+    shards, tokenizer = made
+    run, said = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
+    wild = replace(FIT, steps=12, learning_rate=0.9, min_learning_rate=0.9, evaluate_every=1, warmup_steps=0)
+    results = pretrain(shards, tokenizer, shape(tokenizer), wild, run, compute=CPU, progress=said)
+    losses = {line["step"]: line["validation_loss"] for line in read_lines(run.metrics_file) if "event" in line}
+    assert results["best_step"] == min(losses, key=lambda step: losses[step]) < 12
+    assert results["validation_loss"] == min(losses.values())
+    assert f"lowest after step {results['best_step']}" in said.path.read_text()
+
+
+def test_bits_per_byte_of_a_model_that_knows_nothing(made: tuple[ShardSet, Tokenizer]) -> None:
+    shards, tokenizer = made
+    model = LanguageModel(shape(tokenizer)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()  # every logit 0: each of V ids has probability 1 / V
+    figures = HeldOut(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU).measure(model)
+    tokens = shards.num_tokens("validation") - 1  # the whole split, each token but the first predicted once
+    first = len(tokenizer.token_bytes(int(shards.tokens("validation")[0])))
+    expected = tokens * math.log2(tokenizer.vocab_size) / (shards.num_bytes("validation") - first)
+    assert figures["validation_loss"] == pytest.approx(math.log(tokenizer.vocab_size), rel=1e-6)
+    assert figures["bits_per_byte"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_evaluation_of_a_long_split_reads_a_fixed_part_of_it(
+    made: tuple[ShardSet, Tokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards, tokenizer = made
+    monkeypatch.setattr("groundup.train.heldout.MAX_TOKENS", 300)
+    held_out = HeldOut(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU)
+    once, twice = list(held_out.batches()), list(held_out.batches())
+    assert sum(batch.ids.numel() for batch in once) == 256
+    assert all(torch.equal(a.ids, b.ids) for a, b in zip(once, twice, strict=True))
+    assert len({tuple(row.tolist()) for batch in once for row in batch.ids}) == 8
+
+
+def test_parts_that_do_not_belong_together_are_refused(made: tuple[ShardSet, Tokenizer], tmp_path: Path) -> None:
+    shards, tokenizer = made
+    run = RunFolder(tmp_path / "run")
+    other = train_tokenizer(["some other text, some other text"], 270)
+    with pytest.raises(ConfigError, match="another tokenizer"):
+        pretrain(shards, other, shape(tokenizer), FIT, run, compute=CPU)
+    with pytest.raises(ConfigError, match="the model has 200 rows"):
+        pretrain(shards, tokenizer, replace(shape(tokenizer), vocab_size=200), FIT, run, compute=CPU)
+    with pytest.raises(DataError, match="are missing"):
+        pretrain(shards, tokenizer, replace(shape(tokenizer), context_tokens=10**6), FIT, run, compute=CPU)
+    assert not run.path.exists()
+
+
+def test_steps_fill_the_time_left_beside_evaluations() -> None:
+    measured = Measured(step_s=0.1, evaluation_s=1.0)
+    steps = steps_within(114.01, measured)
+    assert steps == 1000  # 114 s - 9 evaluations = 105 s = 1000 steps of 0.1 s and 5 % beside
+    assert steps_within(0.5, measured) == 1
+    plan = Plan(1_000_000, steps, 1, 1, 0, 0, measured.step_s, measured.evaluation_s)
+    assert plan.minutes == pytest.approx(114 / 60)
+
+
+def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer]) -> None:
+    shards, tokenizer = made
+    measured = measure(shards, tokenizer, shape(tokenizer), replace(FIT, precision="auto"), compute=CPU, seconds=0.05)
+    assert measured.step_s > 0 and measured.evaluation_s > 0
+    plan = make_plan(shards, shape(tokenizer), replace(FIT, steps=2000, accumulation=2), measured)
+    assert plan.tokens == 2000 * 2 * 4 * 32
+    text = "\n".join(plan.lines())
+    assert "reads the same text" in text and "by heart" in text
+    assert plan.memory_bytes > 0 and plan.disk_bytes == 10 * 4 * plan.parameters
+    few = make_plan(shards, shape(tokenizer), replace(FIT, steps=2))
+    assert few.minutes is None and len(few.warnings) == 1 and "tokens for each parameter" in few.warnings[0]
