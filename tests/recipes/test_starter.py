@@ -54,10 +54,10 @@ def overlap(first: set[tuple[str, ...]], second: set[tuple[str, ...]]) -> float:
 
 
 def tokens_at_most(text: str) -> int:
-    """What a poor tokenizer spends on `text`: a token for every two bytes of a word, one for each digit, mark, line end.
+    """What a poor tokenizer spends on `text`: a token for two bytes of a word, one for each digit, mark, line end.
 
     An upper estimate, not a proof (only the number of bytes is one). Near the limit it lies above the count of a
-    byte-level BPE of 1,000 tokens trained on program text; a short foreign answer can need a few tokens more than it says.
+    byte-level BPE of 1,000 tokens trained on program text; a short foreign answer can need a few tokens more.
     """
     pieces = regex.findall(r" ?[\p{L}\p{M}]+|\p{N}|[^\s\p{L}\p{M}\p{N}]|\n", text)
     return sum(ceil(len(piece.encode()) / 2) for piece in pieces)
@@ -130,7 +130,7 @@ def bad_checks(entries: list[Entry]) -> list[str]:
 
 
 def check_fault(entry: Entry) -> str:
-    """What is wrong with one entry's check; "" when nothing is. Repeating the question must not pass a word or a number."""
+    """What is wrong with one entry's check; "" when nothing is. Repeating the question must pass no word or number."""
     check, question = entry["check"], f"{entry['instruction']}\n{entry['input']}"
     if not isinstance(check, dict) or not isinstance(check.get("answer"), str) or not check["answer"].strip():
         return "the check has no answer"
