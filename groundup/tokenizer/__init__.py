@@ -10,10 +10,10 @@ Out: ids, bytes, offsets; for a conversation also the loss mask; a folder that t
     ranks     the same merges for the `tiktoken` library, where that provably gives the same ids
     fast      `Tokenizer`, what everything else uses, and `train_tokenizer`
     formats   GGUF metadata -> Tokenizer -> GGUF metadata
-    template  chat templates from models, run under bounds
+    template  chat templates from models, run under bounds: `sandbox` is the script of the process that runs them
     chat      Message, Conversation and `render()`: the one way from a conversation to ids and loss mask
 
-One rule runs through all of it: text that somebody wrote never becomes a control token. `<|im_end|>` typed by a user is nine
+One rule runs through all of it: text that somebody wrote never becomes a control token. `<|im_end|>` typed by a user is ten
 characters of text. Only `encode_control` (for a prompt that is already rendered) and the chat template make control tokens.
 
 Begin reading with bpe, then fast, then chat.

@@ -16,8 +16,11 @@ Ids: what lies between two control tokens is encoded as one text. For ordinary c
 gives, in llama.cpp too. Mask: by character offsets, True where the loss counts. A token that straddles the edge of an answer counts.
 """
 
+import bisect
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -30,7 +33,7 @@ from groundup.tokenizer.template import render_template
 Role = Literal["system", "user", "assistant", "tool"]
 Span = tuple[int, int]
 
-_PRIVATE_USE = range(0xF0000, 0xF0000 + 65_534)
+_PRIVATE_USE = range(0xF0000, 0xFFFFE)
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,13 @@ class Marks:
     close: str
     guard: str
 
+    @property
+    def all(self) -> tuple[str, str, str, str]:
+        return self.fence, self.open, self.close, self.guard
+
     def removed(self, text: str) -> str:
         """`text` without marks."""
-        return text.translate({ord(mark): None for mark in (self.fence, self.open, self.close, self.guard)})
+        return text.translate({ord(mark): None for mark in self.all})
 
 
 def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_prompt: bool = False) -> Rendered:
@@ -112,9 +119,12 @@ def _template(tokenizer: Tokenizer) -> str:
 
 
 def _unused_marks(text: str) -> Marks:
+    """Raises DataError where there are no four left, which only a text made for that can bring about."""
     used = set(text)
-    free = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
-    return Marks(*(next(free) for _ in range(4)))
+    free = list(itertools.islice((chr(code) for code in _PRIVATE_USE if chr(code) not in used), 4))
+    if len(free) < 4:
+        raise DataError("A message has nearly every private-use character of Unicode, so it can't be marked.")
+    return Marks(*free)
 
 
 def _mark(message: Message, tokenizer: Tokenizer, marks: Marks) -> str:
@@ -160,45 +170,35 @@ def _require_equal(plain: str, unmarked: str) -> None:
 
 def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int], list[bool]]:
     """Ids and mask of a marked text."""
-    answers = _answers(marked, tokenizer, marks)
     ids: list[int] = []
-    mask: list[bool] = []
+    offsets: list[Span] = []  # in the text without marks
     start = 0
     for part, control_id in tokenizer.split_control(marked, unless_after=marks.guard):
-        spans = [
-            (max(first - start, 0), min(last - start, len(part)))
-            for first, last in answers
-            if first < start + len(part) and last > start
-        ]
-        if control_id is not None:
-            ids.append(control_id)
-            mask.append(bool(spans))
-        else:
-            part_ids, offsets = tokenizer.encode_offsets(marks.removed(part))
-            ids.extend(part_ids)
-            mask.extend(
-                _supervised(
-                    offsets,
-                    [(len(marks.removed(part[:first])), len(marks.removed(part[:last]))) for first, last in spans],
-                )
-            )
-        start += len(part)
-    return ids, mask
+        text = marks.removed(part)
+        part_ids, places = (
+            ([control_id], [(0, len(text))]) if control_id is not None else tokenizer.encode_offsets(text)
+        )
+        ids.extend(part_ids)
+        offsets.extend((start + first, start + last) for first, last in places)
+        start += len(text)
+    return ids, list(_supervised(offsets, _answers(marked, tokenizer, marks)))
 
 
-def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> list[Span]:
-    """Where in the marked text the assistant speaks: its content, and the spaces and the end-of-turn token right after it."""
-    stops = sorted(
-        (text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids),
-        key=len,
-        reverse=True,
-    )
-    turn_end = "|".join(map(re.escape, stops))
+def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> Iterator[Span]:
+    """Where the assistant speaks, in the text without marks: its content, and the spaces and the end-of-turn token right after it."""
+    stops = [text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids]
+    turn_end = "|".join(map(re.escape, sorted(stops, key=len, reverse=True)))
     answer = re.compile(rf"{marks.open}[^{marks.open}{marks.close}]*{marks.close}(?:\s*(?:{turn_end}))?")
-    return [match.span() for match in answer.finditer(marked)]
+    mark_places = [match.start() for match in re.finditer(f"[{''.join(marks.all)}]", marked)]
+    for match in answer.finditer(marked):
+        start, end = (place - bisect.bisect_left(mark_places, place) for place in match.span())
+        yield start, end
 
 
-def _supervised(offsets: Sequence[Span], spans: Sequence[Span]) -> Iterator[bool]:
-    """For each token: does it overlap one of `spans`?"""
+def _supervised(offsets: Iterable[Span], answers: Iterable[Span]) -> Iterator[bool]:
+    """For each token: does it overlap an answer? Both in order."""
+    waiting = deque(answers)
     for start, end in offsets:
-        yield any(start < last and end > first for first, last in spans)
+        while waiting and waiting[0][1] <= start:
+            waiting.popleft()
+        yield bool(waiting) and waiting[0][0] < end

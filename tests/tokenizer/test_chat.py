@@ -203,3 +203,16 @@ def test_an_unknown_role_is_refused() -> None:
 
 def test_half_a_character_in_a_message_is_replaced(tokenizer: Tokenizer) -> None:
     assert "a\ufffdb" in render(talk(("user", "a\ud800b")), tokenizer).text
+
+
+def test_a_text_of_all_private_characters_is_refused_in_words(tokenizer: Tokenizer) -> None:
+    with pytest.raises(DataError, match="private-use"):
+        render(talk(("user", "".join(map(chr, range(0xF0000, 0xFFFFE))))), tokenizer)
+
+
+def test_a_long_conversation_takes_no_more_than_its_share(tokenizer: Tokenizer) -> None:
+    turns: list[tuple[Role, str]] = [("user", "And?"), ("assistant", "So.")] * 2000
+    for template in (None, PLAIN_NAMES):
+        speaking = with_template(tokenizer, template)
+        rendered = render(talk(*turns), speaking)
+        assert supervised(rendered, speaking).count("So.") == 2000

