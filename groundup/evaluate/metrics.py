@@ -1,0 +1,109 @@
+"""Figures with their error bars: pure functions from plain values to plain values.
+
+A share (accuracy) gets Wilson's interval (Wilson 1927), which stays inside 0..1 and is right for small n and for 0 or n hits. F1 gets the same
+one through a detour (Lam, Gopal & Qian 2023, arXiv:2309.14621, "Wilson indirect"). A loss is a ratio of two sums over
+texts, so its interval comes from how texts differ, not tokens: the tokens of one text are not independent of each other.
+
+All intervals are 95 %. They say what another sample of texts would have given, not what another training run would.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Z95 = 1.959964  # the normal distribution's 97.5 % point
+# Under this many items an interval of accuracy near one half is wider than 20 points: the figure is called thin.
+THIN_ITEMS = 100
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % interval; the bounds are None where nothing is known of the spread."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def wilson_interval(hits: int, n: int) -> Interval:
+    """The share hits / n and its Wilson score interval.
+
+    >>> wilson_interval(10, 10).low > 0.7
+    True
+    """
+    assert 0 <= hits <= n and n > 0, (hits, n)
+    low, high = wilson_bounds(hits, n)
+    return Interval(hits / n, low, high)
+
+
+def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
+    """The two ends alone."""
+    share = hits / n
+    # (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+    middle = share + Z95**2 / (2 * n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
+    scale = 1 + Z95**2 / n
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:
+    """sum(totals) / sum(counts), each pair from one text, with the delta method's interval over texts (Cochran 1977, section 6.3).
+
+    One text alone tells nothing of the spread: no interval.
+    """
+    assert len(totals) == len(counts) > 0 and sum(counts) > 0, (len(totals), len(counts))
+    n, count = len(totals), math.fsum(counts)
+    ratio = math.fsum(totals) / count
+    if n == 1:
+        return Interval(ratio)
+    # var = n / (n - 1) * sum (total_i - ratio * count_i)^2 / (sum count)^2
+    squares = math.fsum((total - ratio * each) ** 2 for total, each in zip(totals, counts, strict=True))
+    half = Z95 * math.sqrt(n / (n - 1) * squares) / count
+    return Interval(ratio, ratio - half, ratio + half)
+
+
+def bits_per_byte(nats: float, num_bytes: float) -> float:
+    """Bits of surprise per UTF-8 byte: unlike a loss per token it can be compared between tokenizers."""
+    return nats / math.log(2) / num_bytes
+
+
+def confusion_matrix(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """Counts [actual][predicted], both in the order of `labels`.
+
+    >>> confusion_matrix(["ham", "spam"], ["ham", "ham"], ["ham", "spam"])
+    [[1, 0], [1, 0]]
+    """
+    counts = Counter(zip(actual, predicted, strict=True))
+    assert all(a in labels and p in labels for a, p in counts), counts
+    return [[counts[a, p] for p in labels] for a in labels]
+
+
+def accuracy(confusion: Sequence[Sequence[int]]) -> Interval:
+    """The share of the diagonal."""
+    return wilson_interval(sum(row[i] for i, row in enumerate(confusion)), sum(map(sum, confusion)))
+
+
+def f1(confusion: Sequence[Sequence[int]], positive: int) -> Interval:
+    """F1 of the label with index `positive`: the harmonic mean of its precision and recall; 0 to 1 (unknown) when it never occurs.
+
+    With s = TP / (TP + FP + FN), a plain share, F1 = 2 s / (1 + s), which only grows with s: Wilson's bounds of s become those of F1.
+    """
+    true = confusion[positive][positive]
+    false_positive = sum(row[positive] for row in confusion) - true
+    false_negative = sum(confusion[positive]) - true
+    n = true + false_positive + false_negative
+    if n == 0:
+        return Interval(0.0, 0.0, 1.0)
+    return Interval(*(2 * s / (1 + s) for s in (true / n, *wilson_bounds(true, n))))
+
+
+def macro_f1(confusion: Sequence[Sequence[int]]) -> Interval:
+    """The mean F1 of all labels that occur: a label with few texts weighs as much as one with many. No interval."""
+    values = [f1(confusion, i).value for i in range(len(confusion)) if sum(confusion[i])]
+    return Interval(math.fsum(values) / len(values))
+
+
+def majority_share(actual: Sequence[str]) -> float:
+    """What always answering the most frequent label would score: the chance line of an accuracy."""
+    return Counter(actual).most_common(1)[0][1] / len(actual)

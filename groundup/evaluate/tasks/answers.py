@@ -1,0 +1,224 @@
+"""How well a chat model answers: the loss on held-out answers, answers that code can check, and a handful to read.
+
+    AnswerLoss       nats per supervised token of the written answers (and their end-of-turn tokens), given the prompts
+    CheckedAnswers   greedy answers of at most 48 tokens against a number, a label or a word
+    ShownAnswers     greedy answers without a score, for reading before and after side by side
+
+Prompts are rendered by `tokenizer.chat.render`, exactly as in training and in `groundup chat`. Checking is by rule, not by
+another model: it can be run again by anyone, and it is stricter than a reader (a right answer in unexpected words fails).
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from groundup.data.documents import InstructionExample, to_conversation
+from groundup.device import Compute
+from groundup.engine.many import greedy_answers
+from groundup.engine.score import score
+from groundup.errors import DataError
+from groundup.evaluate.metrics import ratio_interval, wilson_interval
+from groundup.evaluate.task import Outcome, as_measure, language_model
+from groundup.model.heads import LanguageModel
+from groundup.progress import Progress
+from groundup.tokenizer.chat import Rendered, render
+from groundup.weights.door import OpenModel
+
+# What a check says: type, answer, and for a label all labels it is chosen from.
+Check = Mapping[str, Any]
+
+CHECKED_ANSWER_TOKENS = 48
+_NUMBER = re.compile(r"(?<![\w.])[-−]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class AnswerLoss:
+    """Mean nats per supervised token over the answers of `examples`; texts are cut at `max_tokens`."""
+
+    examples: Sequence[InstructionExample]
+    name: str = "answers"
+    max_tokens: int = 128
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+        """`n` counts answers. Chance: all ids equally likely. Raises DataError when no answer has a token within the cut."""
+        model, tokenizer = language_model(opened)
+        rendered = [cut(render(to_conversation(example), tokenizer), self.max_tokens) for example in self.examples]
+        rendered = [each for each in rendered if any(each.mask)]
+        if not rendered:
+            raise DataError(
+                "No held-out example has an answer to measure the loss on.",
+                fix="Give instructions that have an output.",
+            )
+        nats, counts = answer_nats(model, rendered, compute=compute)
+        found = ratio_interval(nats, counts)
+        measure = as_measure(
+            "loss_nats", found, len(rendered), chance=math.log(opened.config.vocab_size), better="lower"
+        )
+        return Outcome((measure,), {"supervised_tokens": sum(counts), "left_out": len(self.examples) - len(rendered)})
+
+
+def cut(rendered: Rendered, max_tokens: int) -> Rendered:
+    """The first `max_tokens` tokens."""
+    return Rendered(rendered.text, rendered.ids[:max_tokens], rendered.mask[:max_tokens])
+
+
+def answer_nats(
+    model: LanguageModel, rendered: Sequence[Rendered], *, compute: Compute
+) -> tuple[list[float], list[int]]:
+    """Per text: the sum of nats of its supervised tokens, and how many there are."""
+    firsts = [each.mask.index(True) for each in rendered]
+    pairs = [(each.ids[:first], each.ids[first:]) for each, first in zip(rendered, firsts, strict=True)]
+    nats = [
+        -math.fsum(logprob for logprob, counts in zip(each.token_logprobs, text.mask[first:], strict=True) if counts)
+        for each, text, first in zip(score(model, pairs, compute=compute), rendered, firsts, strict=True)
+    ]
+    return nats, [sum(each.mask) for each in rendered]
+
+
+@dataclass(frozen=True)
+class CheckedAnswers:
+    """The share of right answers among the `examples` that have a check."""
+
+    examples: Sequence[InstructionExample]
+    name: str = "checked answers"
+    max_tokens: int = CHECKED_ANSWER_TOKENS
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+        """Chance: a label guessed at random, numbers and words never guessed. Raises DataError when nothing can be checked."""
+        checks = [(example, example.check) for example in self.examples if example.check is not None]
+        if not checks:
+            raise DataError(
+                "No held-out example has an answer that code can check.",
+                fix='Give some a check, as {"type": "number", "answer": "4"}.',
+            )
+        answers = write_answers(
+            opened, [example for example, _ in checks], self.max_tokens, compute=compute, progress=progress
+        )
+        right = [passes(answer, check) for answer, (_, check) in zip(answers, checks, strict=True)]
+        chance = math.fsum(guess_share(check) for _, check in checks) / len(checks)
+        measure = as_measure("accuracy", wilson_interval(sum(right), len(right)), len(right), chance=chance)
+        shown = [
+            {**described(example, answer), "check": dict(check), "right": is_right}
+            for (example, check), answer, is_right in zip(checks, answers, right, strict=True)
+        ]
+        return Outcome((measure,), {"right": sum(right), "answers": shown})
+
+
+@dataclass(frozen=True)
+class ShownAnswers:
+    """Answers to read, without a figure."""
+
+    examples: Sequence[InstructionExample]
+    name: str = "shown answers"
+    max_tokens: int = CHECKED_ANSWER_TOKENS
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+        """No measures; the details hold the answers."""
+        answers = write_answers(opened, self.examples, self.max_tokens, compute=compute, progress=progress)
+        return Outcome((), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]})
+
+
+def described(example: InstructionExample, answer: str) -> dict[str, Any]:
+    """One answer as a table: what was asked, what the set says, what the model wrote."""
+    return {
+        "id": example.id,
+        "kind": example.kind,
+        "instruction": example.instruction,
+        "input": example.input,
+        "expected": example.output,
+        "answer": answer,
+    }
+
+
+def write_answers(
+    opened: OpenModel, examples: Sequence[InstructionExample], max_tokens: int, *, compute: Compute, progress: Progress
+) -> list[str]:
+    """The model's greedy answers, all at once. Raises ModelError."""
+    model, tokenizer = language_model(opened)
+    prompts = [
+        render(to_conversation(each, answer=False), tokenizer, add_generation_prompt=True).ids for each in examples
+    ]
+    stop_ids = tokenizer.special.stop_ids
+    with progress.track("answers", len(prompts), "answers") as advance:
+        answers = greedy_answers(
+            model, prompts, max_tokens=max_tokens, stop_ids=stop_ids, compute=compute, done=advance
+        )
+    return [tokenizer.decode(ids, skip_control=True).strip() for ids in answers]
+
+
+def passes(answer: str, check: Check) -> bool:
+    """Whether an answer holds what its check asks for.
+
+    number  the first number in it (digits) equals the answer
+    label   the right one of the check's labels occurs and no other
+    word    the word occurs; both as whole words, upper or lower case
+
+    >>> passes("There are 4 of them, or 5.", {"type": "number", "answer": "4"})
+    True
+    """
+    wanted = check["answer"]
+    if check["type"] == "number":
+        found = first_number(answer)
+        return found is not None and found == first_number(wanted)
+    labels = labels_in(check) or [wanted]
+    return {each.lower() for each in words_found(answer, labels)} == {wanted.lower()}
+
+
+def labels_in(check: Check) -> Sequence[str]:
+    """The labels a label check chooses from; a check without them is one of a word."""
+    return check.get("labels") or () if check["type"] == "label" else ()
+
+
+def first_number(text: str) -> float | None:
+    """The first number written in digits, or None; "1,000" is one thousand."""
+    found = _NUMBER.search(text)
+    return float(found.group().replace(",", "").replace("−", "-")) if found else None
+
+
+def words_found(text: str, words: Sequence[str]) -> list[str]:
+    """Which of `words` (each one word or several) occur whole, in any case; where one is part of another ("spam", "not spam"), the longer.
+
+    >>> words_found("It is Not Spam.", ["spam", "not spam"])
+    ['Not Spam']
+    """
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.findall(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", text, re.IGNORECASE)
+
+
+def guess_share(check: Check) -> float:
+    """The chance to pass by guessing."""
+    labels = labels_in(check)
+    return 1 / len(labels) if labels else 0.0
+
+
+def before_and_after(results: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
+    """What `run.evaluate` found of two models by these tasks, arranged for reading side by side: loss, checked, answers.
+
+    "loss": {"before", "after"}; "checked": {"before": {value, low, high, n, ...}, ...}; "answers": [{instruction, ..., "before", "after", "right"}].
+    """
+    names = {"before": before, "after": after}
+    rows = {(row["metric"], row["model"]): row for row in results["rows"]}
+    arranged: dict[str, Any] = {"loss": {}, "checked": {}}
+    for side, model in names.items():
+        if ("loss_nats", model) in rows:
+            arranged["loss"][side] = rows["loss_nats", model]["value"]
+        if ("accuracy", model) in rows:
+            arranged["checked"][side] = rows["accuracy", model]
+    arranged["answers"] = [
+        {
+            **_without(first, "answer", "right"),
+            "reference": first["expected"],
+            "before": first["answer"],
+            "after": second["answer"],
+        }
+        | ({"right": {"before": first["right"], "after": second["right"]}} if "right" in first else {})
+        for details in results["details"].values()
+        for first, second in zip(details[before].get("answers", ()), details[after].get("answers", ()), strict=True)
+    ]
+    return arranged
+
+
+def _without(table: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name not in names}

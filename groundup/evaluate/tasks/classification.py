@@ -1,0 +1,207 @@
+"""Labels for texts: a fine-tuned classifier, and what it has to beat: the most frequent label, TF-IDF with logistic regression, a language
+model that is simply asked.
+
+All four predict for the same held-out examples and go through one function (`judge`), so their figures can stand side by side.
+The two baselines need no model of ours: they are plain functions from (train, test) to predicted labels.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from groundup.data.documents import Example
+from groundup.device import Compute
+from groundup.engine.engine import Engine
+from groundup.engine.many import choice_logprobs
+from groundup.errors import DataError, MissingExtra, ModelError
+from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
+from groundup.evaluate.task import Measure, Outcome, as_measure, language_model
+from groundup.progress import Progress
+from groundup.tokenizer.chat import Conversation, Message, render
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.door import OpenModel
+
+ZERO_SHOT_ITEMS = 200
+# A message is cut as the classifier cuts it: all methods read the same.
+ZERO_SHOT_MAX_TOKENS = 64
+
+
+def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
+    """The distinct labels in alphabetical order. Raises DataError when there are fewer than two."""
+    labels = tuple(sorted({example.label for example in examples}))
+    if len(labels) < 2:
+        found = f"all {len(examples)} examples are {labels[0]!r}" if labels else "there are no examples"
+        raise DataError(
+            f"A classifier needs examples of at least two labels, but {found}.",
+            fix="Add examples of another label, or check the label column.",
+        )
+    return labels
+
+
+def positive_label(examples: Sequence[Example]) -> str:
+    """The rarer label: the one that is looked for (spam), whose F1 is reported."""
+    counts = Counter(example.label for example in examples)
+    return min(sorted(counts), key=lambda label: counts[label])
+
+
+def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str) -> Outcome:
+    """Accuracy (chance: the majority's share), F1 of `positive` (more than two labels: the mean F1 of all), confusion matrix."""
+    confusion = confusion_matrix(actual, predicted, labels)
+    n = len(actual)
+    measures = (
+        as_measure("accuracy", accuracy(confusion), n, chance=majority_share(actual)),
+        f1_measure(confusion, labels, positive, n),
+    )
+    return Outcome(measures, {"labels": list(labels), "positive": positive, "confusion": confusion})
+
+
+def f1_measure(confusion: Sequence[Sequence[int]], labels: Sequence[str], positive: str, n: int) -> Measure:
+    """The F1 of two labels is that of the positive one; its chance line is 0, what the majority label scores."""
+    if len(labels) == 2:
+        return as_measure("f1", f1(confusion, labels.index(positive)), n, chance=0.0)
+    return as_measure("macro_f1", macro_f1(confusion), n)
+
+
+def model_row(name: str, outcome: Outcome) -> dict[str, Any]:
+    """What `judge` found as one row of a table: name, accuracy (with interval), f1, its interval, confusion."""
+    accuracy_found, f1_found = outcome.measures
+    return {
+        "name": name,
+        "accuracy": accuracy_found.plain(),
+        "f1": f1_found.value,
+        "f1_interval": [f1_found.low, f1_found.high],
+        "confusion": outcome.details["confusion"],
+    }
+
+
+def compare(
+    predictions: Mapping[str, Sequence[str]], actual: Sequence[str], labels: Sequence[str], positive: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of all methods, each on the examples it predicted (the first ones of `actual`); and again on those that all of them predicted."""
+    shortest = min(len(predicted) for predicted in predictions.values())
+
+    def rows(longest: int) -> list[dict[str, Any]]:
+        cut = {name: predicted[:longest] for name, predicted in predictions.items()}
+        return [model_row(name, judge(actual[: len(p)], p, labels, positive)) for name, p in cut.items()]
+
+    return rows(len(actual)), rows(shortest)
+
+
+def baseline_predictions(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
+    """Labels for `test` by three methods that know nothing of language. Raises MissingExtra (scikit-learn)."""
+    return {
+        "TF-IDF of words + logistic regression": predict_tfidf(train, test, characters=False),
+        "TF-IDF of letters + logistic regression": predict_tfidf(train, test, characters=True),
+        "always the commonest label": predict_majority(train, test),
+    }
+
+
+def predict_majority(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
+    """The most frequent label of `train`, for every text."""
+    most = Counter(example.label for example in train).most_common(1)[0][0]
+    return [most] * len(test)
+
+
+def predict_tfidf(train: Sequence[Example], test: Sequence[Example], *, characters: bool) -> list[str]:
+    """Logistic regression on TF-IDF of words and word pairs, or of 2 to 5 letters in a row (scikit-learn). Raises MissingExtra.
+
+    Settings as one would choose them without looking at `test`: sublinear counts, classes weighted by their rarity. Without the weights a rare
+    class is missed at this size, and the comparison would flatter whoever is compared.
+    """
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+    except ImportError as error:
+        raise MissingExtra("scikit-learn", "demo") from error
+    pieces = {"analyzer": "char_wb", "ngram_range": (2, 5)} if characters else {"ngram_range": (1, 2)}
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", **pieces)
+    regression = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced", random_state=0)
+    pipeline = make_pipeline(vectorizer, regression)
+    pipeline.fit([example.text for example in train], [example.label for example in train])
+    return [str(label) for label in pipeline.predict([example.text for example in test])]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """A fine-tuned classifier on held-out `examples`."""
+
+    examples: Sequence[Example]
+    positive: str
+    name: str = "classification"
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+        """Raises ModelError for a language model, or one that knows other labels."""
+        unknown = {example.label for example in self.examples} - set(opened.labels)
+        if opened.labels and unknown:
+            raise ModelError(
+                f"The examples have labels that {opened.path} does not know: {', '.join(sorted(unknown))}.",
+                fix=f"It knows {', '.join(opened.labels)}.",
+            )
+        found = Engine(opened, compute).classify([example.text for example in self.examples])
+        predicted = [next(iter(probabilities)) for probabilities in found]  # the most probable comes first
+        outcome = judge([example.label for example in self.examples], predicted, opened.labels, self.positive)
+        return Outcome(outcome.measures, {**outcome.details, "predictions": predicted})
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """A language model asked for the label of each of the first `items` examples: the likelier answer counts."""
+
+    examples: Sequence[Example]
+    labels: tuple[str, ...]
+    positive: str
+    question: str | None = None
+    """What is asked above the text; None: a question that lists the labels."""
+    name: str = "zero-shot"
+    items: int = ZERO_SHOT_ITEMS
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+        """`details` holds the question and how many of all examples were asked about."""
+        asked = self.examples[: self.items]
+        question = self.question or default_question(self.labels)
+        texts = [example.text for example in asked]
+        predicted = predict_zero_shot(opened, texts, self.labels, question, compute=compute, progress=progress)
+        outcome = judge([example.label for example in asked], predicted, self.labels, self.positive)
+        details: dict[str, Any] = {
+            **outcome.details,
+            "question": question,
+            "asked": len(asked),
+            "of": len(self.examples),
+            "predictions": predicted,
+        }
+        return Outcome(outcome.measures, details)
+
+
+def default_question(labels: Sequence[str]) -> str:
+    """
+    >>> default_question(["ham", "spam"])
+    'Which label fits this text: ham or spam? Answer with one word.'
+    """
+    return f"Which label fits this text: {', '.join(labels[:-1])} or {labels[-1]}? Answer with one word."
+
+
+def predict_zero_shot(
+    opened: OpenModel,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    question: str,
+    *,
+    compute: Compute,
+    progress: Progress,
+) -> list[str]:
+    """The label whose text the model finds most probable as the beginning of its answer. Raises ModelError."""
+    model, tokenizer = language_model(opened)
+    prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
+    answers = [tokenizer.encode(label) for label in labels]
+    with progress.track("asking the base model", len(prompts), "messages") as advance:
+        rows = choice_logprobs(model, prompts, answers, compute=compute, done=advance)
+    return [labels[row.index(max(row))] for row in rows]
+
+
+def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids up to the opened assistant's turn; the text is cut so that the prompt stays short."""
+    shortened = tokenizer.decode(tokenizer.encode(text)[:ZERO_SHOT_MAX_TOKENS])
+    message = Message("user", f"{question}\n\n{shortened}")
+    return render(Conversation((message,)), tokenizer, add_generation_prompt=True).ids

@@ -1,0 +1,66 @@
+"""Bits per byte: how surprised a language model is by held-out text, per UTF-8 byte.
+
+Texts -> ids -> windows of at most the context; each window is scored given the last token of the one before (the first given the
+token that parts documents), so that every token counts exactly once. Compression is prediction: 8 bits per byte is no compression.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from groundup.device import Compute
+from groundup.engine.score import score
+from groundup.errors import DataError
+from groundup.evaluate.metrics import bits_per_byte, ratio_interval
+from groundup.evaluate.task import Outcome, as_measure, language_model
+from groundup.progress import Progress
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.door import OpenModel
+
+Window = tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True)
+class BitsPerByte:
+    """Bits per byte over `texts`, at most `max_tokens` of them (the same texts may be more bytes for another tokenizer)."""
+
+    texts: Sequence[str]
+    name: str = "text"
+    max_tokens: int = 8192
+    window_tokens: int = 256
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+        """`n` counts windows. Chance: all ids equally likely. Raises DataError when there is no text."""
+        model, tokenizer = language_model(opened)
+        size = min(self.window_tokens, opened.config.context_tokens - 1)
+        windows = list(take(text_windows(self.texts, tokenizer, size), self.max_tokens))
+        if not windows:
+            raise DataError("There is no held-out text to measure on.", fix="Give a file that has text.")
+        scored = score(model, windows, compute=compute)
+        nats = [-each.logprob for each in scored]
+        num_bytes = [float(sum(len(tokenizer.token_bytes(id)) for id in ids)) for _, ids in windows]
+        found = ratio_interval([each / math.log(2) for each in nats], num_bytes)
+        num_tokens = sum(len(ids) for _, ids in windows)
+        chance = bits_per_byte(num_tokens * math.log(opened.config.vocab_size), sum(num_bytes))
+        measure = as_measure("bits_per_byte", found, len(windows), chance=chance, better="lower")
+        return Outcome(
+            (measure,), {"tokens": num_tokens, "bytes": int(sum(num_bytes)), "nats_per_token": sum(nats) / num_tokens}
+        )
+
+
+def text_windows(texts: Sequence[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:
+    """(context, continuation) pairs of at most `size` tokens, in order; documents are not mixed."""
+    for text in texts:
+        ids = [tokenizer.special.document_end_id, *tokenizer.encode(text)]
+        for start in range(1, len(ids), size):
+            yield ids[start - 1 : start], ids[start : start + size]
+
+
+def take(windows: Iterator[Window], max_tokens: int) -> Iterator[Window]:
+    """Windows until `max_tokens` are reached; at least one."""
+    left = max_tokens
+    for window in windows:
+        if left <= 0:
+            return
+        left -= len(window[1])
+        yield window

@@ -1,0 +1,54 @@
+"""What a fine-tuned classifier has to beat, on the same test messages: simple methods, and the base model that is only asked.
+
+results.json gains: models (rows behind ours), compared (all methods on the messages that the base model was asked about),
+zero_shot (the question, how many were asked of how many).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from groundup.data.documents import Example
+from groundup.device import Compute
+from groundup.errors import MissingExtra
+from groundup.evaluate.tasks.classification import ZERO_SHOT_ITEMS, ZeroShot, baseline_predictions, compare
+from groundup.files import write_manifest
+from groundup.finetune.finished import APART
+from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder
+from groundup.weights.door import OpenModel
+
+ASKED = "the base model, asked"
+
+
+def add_baselines(
+    results: Mapping[str, Any],
+    opened: OpenModel,
+    splits: Mapping[str, Sequence[Example]],
+    run: RunFolder,
+    *,
+    question: str | None = None,
+    zero_shot_items: int = ZERO_SHOT_ITEMS,
+    compute: Compute,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The results of `fit_classifier` with the baselines beside it, written to the run folder. `opened` is the base model.
+
+    Without scikit-learn its two baselines are left out, and that is said. Raises ModelError.
+    """
+    progress = progress or Silent()
+    test = splits["test"]
+    predictions: dict[str, Sequence[str]] = dict(results["predictions"])
+    try:
+        predictions |= baseline_predictions(splits["train"], test)
+    except MissingExtra as missing:
+        progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
+    labels, positive = tuple(results["labels"]), results["positive"]
+    task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items)
+    details = task.measure(opened, compute=compute, progress=progress).details
+    predictions[ASKED] = details["predictions"]
+    rows, compared = compare(predictions, [example.label for example in test], labels, positive)
+    zero_shot = {name: details[name] for name in ("question", "asked", "of")}
+    whole = {**results, "models": rows, "compared": compared, "zero_shot": zero_shot, "predictions": predictions}
+    run.write_results(whole)
+    write_manifest(run.path, skip=APART)
+    return whole

@@ -1,0 +1,228 @@
+"""A language model learns to follow instructions: low-rank corrections of all matrices of its blocks, trained on answers only, merged at the end.
+
+    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on the LoRA parameters -> merge -> folder
+
+The prompt is read but not learned: its labels are masked, and what remains is the loss of the answer and its end-of-turn token. How large
+that share is gets said, and a set where nothing remains is refused. A budget of tokens, prompts included and padding not, fixes the
+number of steps. The held-out loss before and after is that of `evaluate.tasks.answers`.
+
+results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, tokens, steps, lora, precision, elapsed_s.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from groundup.config import to_plain
+from groundup.data.documents import InstructionExample
+from groundup.device import Compute, generator
+from groundup.errors import ConfigError
+from groundup.evaluate.metrics import Interval
+from groundup.evaluate.task import as_measure, language_model, line
+from groundup.evaluate.tasks.answers import AnswerLoss
+from groundup.files import sha256_text, write_manifest
+from groundup.finetune.finished import APART, begin_or_finished
+from groundup.finetune.lesson import AnswerBatches, Lesson, make_lesson
+from groundup.model.heads import LanguageModel
+from groundup.model.lora import add_lora, lora_parameters, merge_lora
+from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder, read_lines
+from groundup.train.config import FitConfig, Precision
+from groundup.train.identity import frozen_fingerprint
+from groundup.train.loop import FitResult, fit
+from groundup.train.losses import next_token_loss
+from groundup.train.precision import MEASURED_S, StepClock, measure_steps
+from groundup.weights.door import ModelCard, OpenModel, save_model
+
+# An evaluation reads all held-out examples: as seldom as this it costs a quarter of the training at most.
+EVALUATE_EVERY_TOKENS = 20_000
+
+
+@dataclass(frozen=True)
+class ChatConfig:
+    """How instructions are learned. Raises ConfigError."""
+
+    tokens: int = 40_000
+    """Tokens read in training, prompts and repeats included."""
+    max_tokens: int = 128
+    """Examples are cut to this many tokens; one whose answer lies wholly behind is left out."""
+    rank: int = 8
+    """R of LoRA."""
+    alpha: float = 16.0
+    """LoRA's scale is alpha / R."""
+    batch_size: int = 8
+    """Examples of one step."""
+    learning_rate: float = 5e-4
+    """The highest learning rate, after the warm-up."""
+    precision: Precision = "auto"
+    """Arithmetic of the matrix products; "auto" takes the faster."""
+    seed: int = 0
+    """Seed of the corrections' first weights and of the order of examples."""
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "max_tokens", "rank", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1 (got {getattr(self, name)}).")
+
+
+def fit_chat(
+    opened: OpenModel,
+    examples: Sequence[InstructionExample],
+    run: RunFolder,
+    config: ChatConfig,
+    *,
+    compute: Compute,
+    progress: Progress | None = None,
+    card: ModelCard | None = None,
+) -> dict[str, Any]:
+    """Train on the examples that are not held out, save the merged model into the run folder; returns what results.json holds.
+
+    Goes on where a stopped run was; a finished one is only read. `opened` is used up: open the run folder for the result. `card` names
+    data and licences. Raises DataError, ModelError, ConfigError, and what `fit` raises.
+    """
+    progress = progress or Silent()
+    model, tokenizer = language_model(opened)
+    lesson, batches = prepare(opened, examples, config)
+    base = frozen_fingerprint(model.requires_grad_(False))
+    held_out = sha256_text(repr(lesson.held_out))
+    inputs = {"base": base, "examples": batches.fingerprint, "held_out": held_out}
+    finished = begin_or_finished(run, "chat", to_plain(config), inputs)
+    if finished is not None:
+        return finished
+    say_lesson(lesson, progress)
+    adapt(model, config)
+    fitted = train(opened, lesson, batches, run, config, compute=compute, progress=progress)
+    results = described(lesson, batches, fitted, run, model, config)
+    progress.say(
+        f"held-out answers, before: {results['held_out_loss']['before']:.3f}, after: {results['held_out_line']}"
+    )
+    merge_lora(model)
+    save_model(model, run.path, tokenizer, card=finished_card(card, results))
+    run.write_results(results)
+    write_manifest(run.path, skip=APART)
+    return results
+
+
+def prepare(
+    opened: OpenModel, examples: Sequence[InstructionExample], config: ChatConfig
+) -> tuple[Lesson, AnswerBatches]:
+    """What is learned from, and its batches. Raises DataError, ModelError."""
+    _, tokenizer = language_model(opened)
+    max_tokens = min(config.max_tokens, opened.config.context_tokens)
+    lesson = make_lesson(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
+    return lesson, AnswerBatches(lesson.train, batch_size=config.batch_size, seed=config.seed)
+
+
+def say_lesson(lesson: Lesson, progress: Progress) -> None:
+    """How many examples, and how much of them is learned."""
+    left_out = f", {lesson.left_out} left out (the answer lies behind the cut)" if lesson.left_out else ""
+    progress.say(
+        f"{len(lesson.train)} examples to learn from{left_out}, {len(lesson.held_out)} held out. "
+        f"{lesson.supervised_share:.0%} of the tokens are learned (answers), the rest is read only (prompts)."
+    )
+
+
+def adapt(model: LanguageModel, config: ChatConfig) -> None:
+    """Freeze the model and add its corrections, which begin as nothing."""
+    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
+
+
+def fit_config_of(batches: AnswerBatches, config: ChatConfig) -> FitConfig:
+    """`fit()`'s settings for the token budget."""
+    steps = batches.steps_for(config.tokens)
+    evaluations = max(1, round(config.tokens / EVALUATE_EVERY_TOKENS))
+    return FitConfig(
+        steps=steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=0.0,  # the corrections are small already, and B A is bounded by its rank
+        precision=config.precision,
+        evaluate_every=-(-steps // evaluations),
+        seed=config.seed,
+    )
+
+
+def train(
+    opened: OpenModel,
+    lesson: Lesson,
+    batches: AnswerBatches,
+    run: RunFolder,
+    config: ChatConfig,
+    *,
+    compute: Compute,
+    progress: Progress,
+) -> FitResult:
+    """`fit()` on the corrections, the held-out answers judged before, in between and after."""
+    model, _ = language_model(opened)
+    task = AnswerLoss(lesson.held_out, max_tokens=min(config.max_tokens, opened.config.context_tokens))
+
+    def evaluate() -> dict[str, float]:
+        (found,) = task.measure(opened, compute=compute, progress=progress).measures
+        bounds = {"held_out_low": found.low, "held_out_high": found.high, "held_out_answers": found.n}
+        return {
+            "held_out_loss": found.value,
+            **{name: float(value) for name, value in bounds.items() if value is not None},
+        }
+
+    fit_config = fit_config_of(batches, config)
+    return fit(model, batches, next_token_loss, fit_config, run, compute=compute, evaluate=evaluate, progress=progress)
+
+
+def described(
+    lesson: Lesson, batches: AnswerBatches, fitted: FitResult, run: RunFolder, model: LanguageModel, config: ChatConfig
+) -> dict[str, Any]:
+    """What results.json holds."""
+    found = fitted.evaluation
+    interval = Interval(found["held_out_loss"], found.get("held_out_low"), found.get("held_out_high"))
+    after = as_measure("loss_nats", interval, int(found["held_out_answers"]), better="lower")
+    examples = {"train": len(lesson.train), "held_out": len(lesson.held_out), "left_out": lesson.left_out}
+    parameters = sum(parameter.numel() for parameter in lora_parameters(model))
+    return {
+        "held_out_loss": {"before": loss_before(run), "after": after.value},
+        "held_out": after.plain(),
+        "held_out_line": line(after),
+        "supervised_share": lesson.supervised_share,
+        "examples": examples,
+        "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
+        "steps": fitted.steps,
+        "train_loss": fitted.last_loss,
+        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters},
+        "precision": fitted.precision,
+        "elapsed_s": round(fitted.elapsed_s, 1),
+    }
+
+
+def loss_before(run: RunFolder) -> float:
+    """The held-out loss before the first step, as the log has it (a resumed run did not measure it itself)."""
+    records = (record for record in read_lines(run.metrics_file) if record.get("event") == "evaluation")
+    return float(next(record["held_out_loss"] for record in records if record["step"] == 0))
+
+
+def finished_card(card: ModelCard | None, results: dict[str, Any]) -> ModelCard | None:
+    """The caller's card (name, data, licences) with the figures."""
+    if card is None:
+        return None
+    loss = results["held_out_loss"]
+    n = results["held_out"]["n"]
+    figures = {
+        f"loss on {n} held-out answers before, nats a token": f"{loss['before']:.3f}",
+        f"loss on {n} held-out answers after, nats a token": f"{loss['after']:.3f}",
+        "tokens read": f"{results['tokens']:,}",
+    }
+    return dataclasses.replace(card, figures={**card.figures, **figures})
+
+
+def measure_tokens_per_s(
+    opened: OpenModel, examples: Sequence[InstructionExample], config: ChatConfig, *, compute: Compute
+) -> float:
+    """Tokens a second that training would read here, in the precision it would take: real steps for a few seconds, nothing is kept."""
+    model, _ = language_model(opened)
+    _, batches = prepare(opened, examples, config)
+    adapt(model, config)
+    fit_config = fit_config_of(batches, config)
+    clock = StepClock(model, [batches.batch(0)], next_token_loss, fit_config, compute=compute)
+    kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[config.precision]
+    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S).values())
+    merge_lora(model)  # B is zero still: the weights stay what they were, bit for bit
+    return batches.num_tokens(0) / step_s

@@ -1,0 +1,106 @@
+"""The part of a classifier that learns, fed with the features of its frozen part.
+
+The class is read from the last real token, the only one that has seen the whole message. So in the last block only that token's
+query, feed-forward part and norm are needed, and of the others their keys and values: an epoch costs little. That it gives the
+same scores as the whole model is a test.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from groundup.files import sha256_text
+from groundup.finetune.features import Features
+from groundup.finetune.order import EpochOrder
+from groundup.model.attention import IMPLEMENTATIONS
+from groundup.model.heads import Classifier
+from groundup.train.step import LossSum
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """Cached hidden states of a few messages, padded on the right, and their classes."""
+
+    hidden: Float[Tensor, "B T C"]
+    mask: Bool[Tensor, "B T"]
+    labels: Int[Tensor, " B"]
+
+
+class LastBlock(nn.Module):
+    """Last block, final norm and score head of a classifier (the same objects): hidden [B, T, C] -> class scores [B, N]."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        transformer = classifier.transformer
+        self.block = transformer.block(-1)
+        self.final_norm = transformer.final_norm
+        self.score = classifier.score
+        self.rotary = transformer.rotary  # has no weights
+
+    def forward(self, hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B N"]:
+        """Scores of the last real tokens; rows are padded on the right."""
+        rows, last = torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1  # [B]
+        stream = hidden[rows, last][:, None] + self._attend(hidden, mask, rows, last)  # [B, 1, C]
+        stream = stream + self.block.feedforward(self.block.feedforward_norm(stream))
+        scores: Tensor = self.score(self.final_norm(stream))[:, 0]
+        return scores
+
+    def _attend(self, hidden: Tensor, mask: Tensor, rows: Tensor, last: Tensor) -> Tensor:
+        """What the last real tokens gather from the tokens before them: [B, 1, C]."""
+        attention = self.block.attention
+        positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
+        rotation = None if self.rotary is None else self.rotary(positions)
+        normed = self.block.attention_norm(hidden)
+        queries, keys = attention.queries_and_keys(normed, rotation)
+        values = attention.split_heads(attention.value(normed)).transpose(1, 2)  # [B, K, T, D]
+        attend = IMPLEMENTATIONS[attention.implementation]
+        mixed = attend(queries[rows, :, last][:, :, None], keys, values, mask[:, None, None, :])  # [B, H, 1, D]
+        output: Tensor = attention.output(mixed.transpose(1, 2).flatten(2))
+        return output
+
+
+def feature_loss(model: nn.Module, batch: FeatureBatch) -> LossSum:
+    """Cross-entropy of the true classes, summed over messages."""
+    scores = model(batch.hidden, batch.mask)
+    return LossSum(F.cross_entropy(scores.float(), batch.labels, reduction="sum"), len(batch.labels))
+
+
+def feature_batch(features: Features, classes: Sequence[int], rows: Sequence[int]) -> FeatureBatch:
+    """Some messages as a batch."""
+    hidden, mask = features.padded(rows)
+    return FeatureBatch(hidden, mask, torch.tensor([classes[row] for row in rows]))
+
+
+class FeatureBatches:
+    """The messages `rows` as batches of features, epoch after epoch in the order of (seed, epoch)."""
+
+    def __init__(
+        self, features: Features, classes: Sequence[int], rows: Sequence[int], *, batch_size: int, seed: int
+    ) -> None:
+        self._features, self._classes, self._rows = features, classes, rows
+        self._order = EpochOrder([features.lengths[row] for row in rows], batch_size, seed)
+        self.batches_per_epoch = self._order.batches_per_epoch
+        self.fingerprint = sha256_text(f"{features.fingerprint} {list(classes)} {list(rows)} {batch_size} {seed}")
+
+    def batch(self, position: int) -> FeatureBatch:
+        """Batch number `position`."""
+        rows = [self._rows[i] for i in self._order.indices(position)]
+        return feature_batch(self._features, self._classes, rows)
+
+
+@torch.no_grad()
+def class_scores(
+    model: LastBlock, features: Features, rows: Sequence[int], *, device: torch.device, batch_size: int = 64
+) -> Float[Tensor, "rows N"]:
+    """Scores of many messages, in order, on the CPU."""
+    order = sorted(range(len(rows)), key=lambda i: features.lengths[rows[i]])
+    scores = torch.zeros(len(rows), model.score.out_features)
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        hidden, mask = features.padded([rows[i] for i in batch])
+        scores[batch] = model(hidden.to(device), mask.to(device)).float().cpu()
+    return scores
