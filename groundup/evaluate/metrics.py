@@ -44,7 +44,8 @@ def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
     middle = share + Z95**2 / (2 * n)
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
     scale = 1 + Z95**2 / n
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    # 0 of n ends at 0 and n of n at 1 exactly, which rounding would miss
+    return (0.0 if hits == 0 else (middle - half) / scale), (1.0 if hits == n else (middle + half) / scale)
 
 
 def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:

@@ -9,7 +9,7 @@ from typing import Any
 
 from groundup.data.documents import Example
 from groundup.device import Compute
-from groundup.errors import MissingExtra
+from groundup.errors import MissingExtra, ModelError
 from groundup.evaluate.tasks.classification import ZERO_SHOT_ITEMS, ZeroShot, baseline_predictions, compare
 from groundup.files import write_manifest
 from groundup.finetune.finished import APART
@@ -33,22 +33,27 @@ def add_baselines(
 ) -> dict[str, Any]:
     """The results of `fit_classifier` with the baselines beside it, written to the run folder. `opened` is the base model.
 
-    Without scikit-learn its two baselines are left out, and that is said. Raises ModelError.
+    Without scikit-learn its two baselines are left out, and so is a base model that can't be asked (no chat template, a
+    context too short for the question); that is said.
     """
     progress = progress or Silent()
     test = splits["test"]
+    labels, positive = tuple(results["labels"]), results["positive"]
     predictions: dict[str, Sequence[str]] = dict(results["predictions"])
+    whole = dict(results)
     try:
         predictions |= baseline_predictions(splits["train"], test)
     except MissingExtra as missing:
         progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
-    labels, positive = tuple(results["labels"]), results["positive"]
     task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items)
-    details = task.measure(opened, compute=compute, progress=progress).details
-    predictions[ASKED] = details["predictions"]
+    try:
+        details = task.measure(opened, compute=compute, progress=progress).details
+        predictions[ASKED] = details["predictions"]
+        whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
+    except ModelError as error:
+        progress.say(f"Left out: {ASKED}. {error}")
     rows, compared = compare(predictions, [example.label for example in test], labels, positive)
-    zero_shot = {name: details[name] for name in ("question", "asked", "of")}
-    whole = {**results, "models": rows, "compared": compared, "zero_shot": zero_shot, "predictions": predictions}
+    whole |= {"models": rows, "compared": compared, "predictions": predictions}
     run.write_results(whole)
     write_manifest(run.path, skip=APART)
     return whole

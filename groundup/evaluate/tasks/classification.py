@@ -116,7 +116,7 @@ def predict_tfidf(train: Sequence[Example], test: Sequence[Example], *, characte
     except ImportError as error:
         raise MissingExtra("scikit-learn", "demo") from error
     pieces = {"analyzer": "char_wb", "ngram_range": (2, 5)} if characters else {"ngram_range": (1, 2)}
-    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", **pieces)
+    vectorizer = TfidfVectorizer(sublinear_tf=True, **pieces)
     regression = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced", random_state=0)
     pipeline = make_pipeline(vectorizer, regression)
     pipeline.fit([example.text for example in train], [example.label for example in train])

@@ -1,0 +1,140 @@
+"""Baselines, the model that is only asked, bits per byte, and the table of all."""
+
+import json
+import math
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from groundup.data.documents import Example
+from groundup.device import Compute, generator
+from groundup.engine.score import score
+from groundup.errors import ConfigError, DataError, MissingExtra, ModelError
+from groundup.evaluate.run import evaluate
+from groundup.evaluate.task import Measure, line
+from groundup.evaluate.tasks import classification
+from groundup.evaluate.tasks.classification import Classification, ZeroShot
+from groundup.evaluate.tasks.text import BitsPerByte
+from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.progress import Silent
+from groundup.weights.door import OpenModel
+
+WORDS = ["see", "you", "at", "the", "station", "call", "me", "when", "over", "we", "can", "meet", "later", "today"]
+
+
+def messages(n: int, seed: int) -> list[Example]:
+    draw = random.Random(seed)
+    found = []
+    for _ in range(n):
+        spam = draw.random() < 0.2
+        words = draw.choices(WORDS, k=8)
+        found.append(Example(" ".join([*words, "prize"] if spam else words), "spam" if spam else "ham"))
+    return found
+
+
+def test_simple_methods_find_a_plain_signal_and_the_majority_does_not() -> None:
+    train, test = messages(200, 1), messages(100, 2)
+    predictions = classification.baseline_predictions(train, test)
+    rows, same = classification.compare(predictions, [e.label for e in test], ["ham", "spam"], "spam")
+    figures = {row["name"]: row["accuracy"] for row in rows}
+    words, letters, majority = figures.values()
+    assert words["value"] > 0.95 and letters["value"] > 0.95
+    assert majority["value"] == majority["chance"] == pytest.approx(sum(e.label == "ham" for e in test) / 100)
+    assert rows[2]["f1"] == 0.0 and same == rows
+
+
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)  # Python's own way to say: not there
+    with pytest.raises(MissingExtra, match="scikit-learn"):
+        classification.predict_tfidf(messages(10, 1), messages(5, 2), characters=False)
+
+
+def test_methods_are_compared_on_the_messages_that_all_of_them_saw() -> None:
+    actual = ["ham", "spam", "ham", "ham"]
+    rows, same = classification.compare({"a": actual, "b": ["ham", "ham"]}, actual, ["ham", "spam"], "spam")
+    assert [row["accuracy"]["n"] for row in rows] == [4, 2]
+    assert [row["accuracy"]["n"] for row in same] == [2, 2]
+    assert [row["accuracy"]["value"] for row in same] == [1.0, 0.5]
+
+
+def test_zero_shot_takes_the_label_that_scores_highest(opened: OpenModel, compute: Compute) -> None:
+    assert opened.tokenizer is not None and isinstance(opened.model, LanguageModel)
+    examples = messages(12, 3)
+    labels = ("ham", "spam")
+    outcome = ZeroShot(examples, labels, "spam", items=9).measure(opened, compute=compute, progress=Silent())
+    question = classification.default_question(labels)
+    expected = []
+    for example in examples[:9]:
+        prompt = classification.zero_shot_prompt(question, example.text, opened.tokenizer)
+        pairs = [(prompt, opened.tokenizer.encode(label)) for label in labels]
+        scored = [each.logprob for each in score(opened.model, pairs, compute=compute)]
+        expected.append(labels[scored.index(max(scored))])
+    assert outcome.details["predictions"] == expected
+    assert (outcome.details["asked"], outcome.details["of"]) == (9, 12)
+    assert outcome.measures[0].n == 9
+
+
+def test_labels_need_two_and_the_rarest_is_looked_for() -> None:
+    with pytest.raises(DataError, match="'ham'"):
+        classification.labels_of([Example("a", "ham"), Example("b", "ham")])
+    with pytest.raises(DataError, match="no examples"):
+        classification.labels_of([])
+    assert classification.positive_label([Example("a", "x"), Example("b", "y"), Example("c", "x")]) == "y"
+
+
+def test_a_classifier_is_judged_by_its_own_labels(opened: OpenModel, compute: Compute) -> None:
+    model = Classifier(opened.config, 2)
+    initialise(model, generator(2, "test"))
+    classifier = OpenModel(model.eval(), opened.tokenizer, opened.config, Path("c"), "classifier", ("ham", "spam"))
+    examples = messages(20, 4)
+    outcome = Classification(examples, "spam").measure(classifier, compute=compute, progress=Silent())
+    predicted = outcome.details["predictions"]
+    right = sum(p == e.label for p, e in zip(predicted, examples, strict=True))
+    assert outcome.measures[0].value == right / 20
+    with pytest.raises(ModelError, match="does not know: eggs"):
+        Classification([Example("a", "eggs")], "eggs").measure(classifier, compute=compute, progress=Silent())
+    with pytest.raises(ModelError):
+        Classification(examples, "spam").measure(opened, compute=compute, progress=Silent())
+
+
+def test_bits_per_byte_counts_every_token_once(opened: OpenModel, compute: Compute) -> None:
+    assert opened.tokenizer is not None and isinstance(opened.model, LanguageModel)
+    text = "Call now to win a prize, see you at the station… 🙂"
+    ids = [opened.tokenizer.special.document_end_id, *opened.tokenizer.encode(text)]
+    with torch.no_grad():
+        logits = opened.model(torch.tensor([ids[:-1]]))[0]
+    nats = float(F.cross_entropy(logits, torch.tensor(ids[1:]), reduction="sum"))
+    outcome = BitsPerByte([text]).measure(opened, compute=compute, progress=Silent())
+    assert outcome.measures[0].value == pytest.approx(nats / math.log(2) / len(text.encode()), abs=1e-5)
+    cut = BitsPerByte([text] * 3, window_tokens=7).measure(opened, compute=compute, progress=Silent())
+    assert cut.details["tokens"] == 3 * (len(ids) - 1) and cut.details["bytes"] == 3 * len(text.encode())
+    assert cut.measures[0].n == 3 * math.ceil((len(ids) - 1) / 7)
+    few = BitsPerByte([text] * 50, max_tokens=20, window_tokens=8).measure(opened, compute=compute, progress=Silent())
+    assert few.measures[0].n == 3  # three windows of 8 reach 20 tokens
+
+
+def test_bits_per_byte_needs_text(opened: OpenModel, compute: Compute) -> None:
+    with pytest.raises(DataError, match="text"):
+        BitsPerByte(["", ""]).measure(opened, compute=compute, progress=Silent())
+
+
+def test_results_are_one_plain_table(opened: OpenModel, compute: Compute) -> None:
+    tasks = [BitsPerByte(["see you"]), ZeroShot(messages(5, 5), ("ham", "spam"), "spam")]
+    results = evaluate({"a": opened, "b": opened}, tasks, compute=compute)
+    json.dumps(results, allow_nan=False)
+    assert [(row["task"], row["model"]) for row in results["rows"]][:2] == [("text", "a"), ("text", "b")]
+    assert all(row["thin"] and row["n"] > 0 for row in results["rows"])
+    with pytest.raises(ConfigError, match="at least one model"):
+        evaluate({}, tasks, compute=compute)
+    with pytest.raises(ConfigError, match="different"):
+        evaluate({"a": opened}, [tasks[0], tasks[0]], compute=compute)
+
+
+def test_a_figure_is_said_with_interval_n_and_chance() -> None:
+    said = line(Measure("accuracy", 0.984, 0.969, 0.992, 500, 0.876))
+    assert said == "accuracy 98.4 % (95 % interval 96.9 to 99.2, n = 500, chance 87.6 %)"
+    assert "n = 9, thin" in line(Measure("loss_nats", 2.0, None, None, 9))
