@@ -117,10 +117,9 @@ def _next_row(reader: Any, account: LineAccount) -> list[str] | None:
 
 def _place(column: str, header: Sequence[str], name: str) -> int:
     if column not in header:
-        listed = ", ".join(header)[:500]
-        raise DataError(
-            f"{name} has no column '{column}'; its columns are: {listed}.", fix="Name one of these instead."
-        )
+        listed = ", ".join(repr(title[:40]) for title in header[:50])
+        fix = "Name one of these instead; a file without a line of column names needs one."
+        raise DataError(f"{name} has no column '{column}'; its columns are: {listed}.", fix=fix)
     return header.index(column)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from groundup.data.documents import Document
 from groundup.data.split import SPLITS, read_split, split_file
 from groundup.errors import DataError, FormatError
-from groundup.files import atomic_folder, read_json, sha256_file, sha256_text, write_json
+from groundup.files import MANIFEST, atomic_folder, read_json, sha256_file, sha256_text, verify_folder, write_json
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
 
@@ -151,19 +151,21 @@ class _Encoded:
 
 
 def open_shards(folder: Path) -> ShardSet:
-    """The shards in `folder`, their lengths checked, and their hashes where they are below 256 MiB. Raises FormatError."""
+    """The shards in `folder`: lengths checked against manifest and table, hashes too below 256 MiB. Raises FormatError."""
     shards = _read_table(folder)
-    itemsize = DTYPES[shards.dtype].itemsize
-    total = sum(table.tokens for table in shards.splits.values()) * itemsize
+    entries = verify_folder(folder, hashes=False)["files"]
+    unvouched = {TABLE_FILE, *(token_file(folder, split).name for split in SPLITS)} - set(entries)
+    if unvouched:
+        raise FormatError(folder / MANIFEST, "files", f"does not name {', '.join(sorted(unvouched))}")
+    hash_all = sum(entry["bytes"] for entry in entries.values()) < HASH_AT_OPEN_BYTES
+    for name, entry in entries.items():
+        if (hash_all or name == TABLE_FILE) and sha256_file(folder / name) != entry["sha256"]:
+            raise FormatError(folder / name, "sha256", "differs from the manifest: the file was altered or damaged")
     for split, table in shards.splits.items():
         file = token_file(folder, split)
-        if not file.is_file():
-            raise FormatError(file, "file", "is missing")
-        if file.stat().st_size != table.tokens * itemsize:
-            expected = f"{TABLE_FILE} says {table.tokens} tokens of {itemsize} bytes"
-            raise FormatError(file, "size", f"is {file.stat().st_size} bytes, {expected}")
-        if total < HASH_AT_OPEN_BYTES and sha256_file(file) != table.sha256:
-            raise FormatError(file, "sha256", f"differs from {TABLE_FILE}: the file was altered or damaged")
+        expected = table.tokens * DTYPES[shards.dtype].itemsize
+        if file.stat().st_size != expected:
+            raise FormatError(file, "size", f"is not the {expected} bytes that {TABLE_FILE} says")
     return shards
 
 
@@ -174,7 +176,7 @@ def _read_table(folder: Path) -> ShardSet:
     if not isinstance(value, dict) or set(value) != {"dtype", "vocab_size", "tokenizer_fingerprint", "splits"}:
         raise FormatError(file, "fields", "are not dtype, vocab_size, tokenizer_fingerprint and splits")
     if (
-        value["dtype"] not in DTYPES
+        value["dtype"] not in list(DTYPES)
         or not _is_count(value["vocab_size"])
         or not isinstance(value["tokenizer_fingerprint"], str)
     ):

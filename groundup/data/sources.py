@@ -233,7 +233,10 @@ def _disk_paths(spec: str, report: SourceReport) -> Iterator[tuple[Path, str]]:
 
 
 def _below(root: Path, report: SourceReport) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
+    def unreadable(error: OSError) -> None:
+        report.skip("not readable", _printable(str(error.filename)))
+
+    for folder, folders, names in os.walk(root, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(folder).relative_to(root)
         if set(names) >= BUILD_FILES:

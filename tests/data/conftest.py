@@ -14,14 +14,20 @@ from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 PARAGRAPH = "The {n}th traveller came to the inn at dusk, asked for bread and water, and told a story about number {n}."
 
 
-def story(number: int, paragraphs: int = 6) -> str:
+def tell(number: int, paragraphs: int = 6) -> str:
     """A text that no other number gives."""
     return "\n\n".join(PARAGRAPH.format(n=number * 100 + part) for part in range(paragraphs))
 
 
 @pytest.fixture(scope="session")
+def story() -> Callable[..., str]:
+    """story(number, paragraphs=6): a text that no other number gives."""
+    return tell
+
+
+@pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer([story(number) for number in range(30)], vocab_size=400)
+    return train_tokenizer([tell(number) for number in range(30)], vocab_size=400)
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty stories, prepared."""
     root = tmp_path_factory.mktemp("stories")
     for number in range(30):
-        (root / f"{number:02}.txt").write_text(story(number))
+        (root / f"{number:02}.txt").write_text(tell(number))
     out = tmp_path_factory.mktemp("prepared") / "data"
     prepare([Source(str(root))], out, progress=Silent())
     return out

