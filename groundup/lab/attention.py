@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from groundup.lab.tokens import pieces
+from groundup.lab.tokens import pieces_of
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
@@ -40,7 +40,7 @@ def attention_record(
     heads = [_described(maps, *found) for found in telling_heads(maps, ids)]
     return {
         "text": tokenizer.decode(ids),
-        "pieces": pieces(ids, tokenizer),
+        "pieces": pieces_of(tokenizer, ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
         "heads": heads,
     }
@@ -95,7 +95,7 @@ def _described(maps: Tensor, kind: str, layer: int, head: int, score: float) -> 
     return {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS), "weights": weights}
 
 
-def telling_sentence(texts: Iterable[str], tokenizer: Tokenizer, *, max_tokens: int = MAX_TOKENS) -> str:
+def telling_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS) -> str:
     """A line of the texts that shows most: of 8 to `max_tokens` tokens, with as many tokens as can be that occurred in it before.
 
     Where no line is of that length, the beginning of the longest line looked at; "" where there is no text.

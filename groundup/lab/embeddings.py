@@ -22,12 +22,12 @@ from groundup.tokenizer.fast import Tokenizer
 FEWEST = 3
 
 
-def common_tokens(texts: Iterable[str], tokenizer: Tokenizer, count: int = 60) -> list[int]:
+def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = 60) -> list[int]:
     """The ids that occur most often in the texts and hold a letter."""
     seen: Counter[int] = Counter()
     for text in texts:
         seen.update(tokenizer.encode(text))
-    words = [id for id, _ in seen.most_common() if any(letter.isalpha() for letter in token_text(id, tokenizer))]
+    words = [id for id, _ in seen.most_common() if any(letter.isalpha() for letter in token_text(tokenizer, id))]
     return words[:count]
 
 
@@ -39,7 +39,7 @@ def embedding_map(model: LanguageModel | Classifier, tokenizer: Tokenizer, ids: 
     rows = model.transformer.embedding.weight[torch.tensor(list(ids))].float().cpu()  # [n, C]
     places, explained = principal_components(rows)
     points = [
-        {"id": id, "text": token_text(id, tokenizer), "x": round(x, 4), "y": round(y, 4)}
+        {"id": id, "text": token_text(tokenizer, id), "x": round(x, 4), "y": round(y, 4)}
         for id, (x, y) in zip(ids, places.tolist(), strict=True)
     ]
     return {"points": points, "explained": round(explained, 4)}

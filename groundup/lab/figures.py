@@ -14,9 +14,9 @@ ONE, TWO = "#23568f", "#b4531a"
 LINE_CHARACTERS = 64
 ID_SIZE = 7
 HABITS = {
-    "previous": "looks at the token just before",
-    "first": "looks at the first token",
-    "same": "looks at earlier copies of itself",
+    "previous": "to the token just before",
+    "first": "to the first token",
+    "same": "to earlier copies of itself",
 }
 
 
@@ -39,6 +39,7 @@ def draw_tokens(picture: Mapping[str, Any]) -> Any:
     axes.set_xlim(0, LINE_CHARACTERS)
     axes.set_ylim(-len(lines) + 0.45, 0.55)
     axes.axis("off")
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.99)
     return _closed(plt, figure)
 
 
@@ -71,13 +72,17 @@ def draw_attention(record: Mapping[str, Any]) -> Any:
         axes.imshow(head["weights"], cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", family="monospace", fontsize=7)
         axes.set_yticks(range(len(labels)), labels, family="monospace", fontsize=7)
-        axes.set_title(
-            f"block {head['block']}, head {head['head']}\n{HABITS.get(head['kind'], head['kind'])}", fontsize=9
-        )
+        axes.set_title(_habit(head), fontsize=9)
     if not heads:
         grid[0][0].axis("off")
     figure.tight_layout()
     return _closed(plt, figure)
+
+
+def _habit(head: Mapping[str, Any]) -> str:
+    """What a head does most, and how much."""
+    habit = HABITS.get(head["kind"], head["kind"])
+    return f"block {head['block']}, head {head['head']}\n{100 * head['score']:.0f} % {habit}"
 
 
 def draw_loss(metrics: Iterable[Mapping[str, Any]]) -> Any:

@@ -1,6 +1,6 @@
 """A text as its tokens, and a tokenizer as what it learned: plain values for a picture.
 
-token_picture("the cat", tokenizer)  ->  {"text": "the cat", "pieces": [{"id": 262, "text": "the"}, {"id": 501, "text": " cat"}]}
+token_picture(tokenizer, "the cat")  ->  {"text": "the cat", "pieces": [{"id": 262, "text": "the"}, {"id": 501, "text": " cat"}]}
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,34 +14,39 @@ LISTED = 40
 MEASURED_CHARACTERS = 500_000
 
 
-def token_text(id: int, tokenizer: Tokenizer) -> str:
+def token_text(tokenizer: Tokenizer, id: int) -> str:
     """One token as text; bytes that are only a part of a character are written as \\xNN."""
     return tokenizer.token_bytes(id).decode("utf-8", "backslashreplace")
 
 
-def token_picture(text: str, tokenizer: Tokenizer) -> dict[str, Any]:
+def token_picture(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
     """A text and its pieces in order, each with its id."""
-    return {"text": text, "pieces": pieces(tokenizer.encode(text), tokenizer)}
+    return {"text": text, "pieces": token_pieces(tokenizer, text)}
 
 
-def pieces(ids: Iterable[int], tokenizer: Tokenizer) -> list[dict[str, Any]]:
+def token_pieces(tokenizer: Tokenizer, text: str) -> list[dict[str, Any]]:
+    """The pieces alone."""
+    return pieces_of(tokenizer, tokenizer.encode(text))
+
+
+def pieces_of(tokenizer: Tokenizer, ids: Iterable[int]) -> list[dict[str, Any]]:
     """Ids with the text of each."""
-    return [{"id": id, "text": token_text(id, tokenizer)} for id in ids]
+    return [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
 
 
 def tokenizer_report(tokenizer: Tokenizer, examples: Sequence[str], held_out: Iterable[str]) -> dict[str, Any]:
     """What a page shows of a tokenizer: examples cut into pieces, its first merges, its longest pieces, its rate on held-out text."""
-    rate = characters_per_token(held_out, tokenizer)
+    rate = characters_per_token(tokenizer, held_out)
     return {
         "vocab_size": tokenizer.vocab_size,
         "characters_per_token": None if rate is None else round(rate, 3),
-        "examples": [token_picture(text, tokenizer) for text in examples],
+        "examples": [token_picture(tokenizer, text) for text in examples],
         "merges_first": first_merges(tokenizer),
         "longest": longest_tokens(tokenizer),
     }
 
 
-def characters_per_token(texts: Iterable[str], tokenizer: Tokenizer) -> float | None:
+def characters_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float | None:
     """Characters per token over the beginning of `texts` (half a million characters at most); None where there are none."""
     characters = tokens = 0
     for text in texts:
@@ -55,14 +60,14 @@ def characters_per_token(texts: Iterable[str], tokenizer: Tokenizer) -> float | 
 
 def first_merges(tokenizer: Tokenizer) -> list[str]:
     """What the first merges made: the commonest pairs of the training text."""
-    return [_visible(left + right, tokenizer) for left, right in tokenizer.table.merges[:LISTED]]
+    return [_visible(tokenizer, left + right) for left, right in tokenizer.table.merges[:LISTED]]
 
 
 def longest_tokens(tokenizer: Tokenizer) -> list[str]:
     """The longest pieces of the vocabulary, control tokens apart."""
     learned = [text for text, id in tokenizer.table.vocabulary.items() if id not in tokenizer.table.added]
-    return [_visible(text, tokenizer) for text in sorted(learned, key=lambda text: (-len(text), text))[:LISTED]]
+    return [_visible(tokenizer, text) for text in sorted(learned, key=lambda text: (-len(text), text))[:LISTED]]
 
 
-def _visible(entry: str, tokenizer: Tokenizer) -> str:
+def _visible(tokenizer: Tokenizer, entry: str) -> str:
     return bytes_of_visible(entry, tokenizer).decode("utf-8", "backslashreplace")

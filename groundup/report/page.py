@@ -47,12 +47,10 @@ CHAPTERS: tuple[Chapter, ...] = (
     lineage,
     repeat,
 )
-# The chapters of a page about one training run, by the run's kind.
-RUN_CHAPTERS: dict[str, tuple[Chapter, ...]] = {
-    "pretrain": (pretrain, samples, attention, lineage, repeat),
-    "spam": (spam, lineage, repeat),
-    "chat": (chat, lineage, repeat),
-}
+# The chapters of a page about one training run alone.
+PRETRAIN_CHAPTERS: tuple[Chapter, ...] = (pretrain, samples, attention, lineage, repeat)
+CLASSIFIER_CHAPTERS: tuple[Chapter, ...] = (spam, lineage, repeat)
+CHAT_CHAPTERS: tuple[Chapter, ...] = (chat, lineage, repeat)
 
 
 def write_page(folder: Path, out: Path | None = None) -> Path:
@@ -77,8 +75,9 @@ def render_page(story: Story) -> str:
 def _chapters(story: Story) -> tuple[Chapter, ...]:
     if story.is_build:
         return CHAPTERS
-    kind = next((name for name in RUN_CHAPTERS if getattr(story, name).run), "pretrain")
-    return RUN_CHAPTERS[kind]
+    if story.spam.run:
+        return CLASSIFIER_CHAPTERS
+    return CHAT_CHAPTERS if story.chat.run else PRETRAIN_CHAPTERS
 
 
 def _head(story: Story) -> Node:

@@ -191,7 +191,7 @@ def _read_single_run(folder: Path) -> Story:
     record = reader.run(".")
     kind = text(record.run, "kind")
     alone = Story(name=folder.resolve().name, is_build=False, damaged=reader.damaged)
-    if kind == "spam":
+    if kind == "classifier":
         return replace(alone, spam=record)
     return replace(alone, chat=record) if kind == "chat" else replace(alone, pretrain=record)
 

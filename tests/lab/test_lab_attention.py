@@ -90,11 +90,11 @@ def test_one_map_for_each_head(model: LanguageModel) -> None:
 
 def test_telling_sentence_is_the_line_with_most_repeats(tokenizer: Tokenizer) -> None:
     texts = ["short\nwhether 'tis nobler in the mind", "to be to be to be to be to be\nthat is the question"]
-    assert telling_sentence(texts, tokenizer) == "to be to be to be to be to be"
+    assert telling_sentence(tokenizer, texts) == "to be to be to be to be to be"
 
 
 def test_telling_sentence_of_one_long_line_is_its_beginning(tokenizer: Tokenizer) -> None:
-    found = telling_sentence([SENTENCE * 20], tokenizer, max_tokens=10)
+    found = telling_sentence(tokenizer, [SENTENCE * 20], max_tokens=10)
     assert SENTENCE.startswith(found)
     assert len(tokenizer.encode(found)) == 10
-    assert telling_sentence([" \n"], tokenizer) == ""
+    assert telling_sentence(tokenizer, [" \n"]) == ""

@@ -26,14 +26,14 @@ def test_equal_rows_explain_nothing_and_divide_by_nothing() -> None:
 
 
 def test_map_places_every_token_once(model: LanguageModel, tokenizer: Tokenizer) -> None:
-    ids = common_tokens(["to be, or not to be, that is the question"], tokenizer, count=8)
+    ids = common_tokens(tokenizer, ["to be, or not to be, that is the question"], count=8)
     found = embedding_map(model, tokenizer, ids)
     assert [point["id"] for point in found["points"]] == ids
     assert 0 < found["explained"] <= 1
 
 
 def test_common_tokens_have_letters_and_come_in_order(tokenizer: Tokenizer) -> None:
-    ids = common_tokens(["be be be, to to ,,,,"], tokenizer)
+    ids = common_tokens(tokenizer, ["be be be, to to ,,,,"])
     assert all(any(letter.isalpha() for letter in tokenizer.decode([id])) for id in ids)
     assert tokenizer.decode(ids[:1]).strip() == "be"
 

@@ -27,7 +27,7 @@ def rendered(figure: Any) -> bytes:
 
 
 def test_every_piece_gets_a_box_and_its_id(tokenizer: Tokenizer) -> None:
-    picture = token_picture(TEXT, tokenizer)
+    picture = token_picture(tokenizer, TEXT)
     figure = draw_tokens(picture)
     assert len(figure.axes[0].patches) == len(picture["pieces"])
     assert len(figure.axes[0].texts) == 2 * len(picture["pieces"])
@@ -52,18 +52,18 @@ def test_loss_figure_tells_training_from_validation() -> None:
 
 
 def test_embeddings_figure_names_every_token(model: LanguageModel, tokenizer: Tokenizer) -> None:
-    found = embedding_map(model, tokenizer, common_tokens([TEXT], tokenizer, count=6))
+    found = embedding_map(model, tokenizer, common_tokens(tokenizer, [TEXT], count=6))
     assert len(draw_embeddings(found).axes[0].texts) == 6
 
 
 def test_figures_are_closed_so_that_a_notebook_shows_them_once(tokenizer: Tokenizer) -> None:
     import matplotlib.pyplot as plt
 
-    draw_tokens(token_picture("to be", tokenizer))
+    draw_tokens(token_picture(tokenizer, "to be"))
     assert not plt.get_fignums()
 
 
 def test_without_matplotlib_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(MissingExtra, match=r"groundup\[lab\]"):
-        draw_tokens(token_picture("to be", tokenizer))
+        draw_tokens(token_picture(tokenizer, "to be"))

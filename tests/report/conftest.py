@@ -29,7 +29,7 @@ DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def write_lines(path: Path, records: list[dict[str, Any]]) -> None:
@@ -190,9 +190,7 @@ def samples() -> list[dict[str, Any]]:
         " My lord, I have a father's house to keep,\nAnd for the world I would not see it fall.\n                                        Exit",
         " Good morrow, cousin; is the king abroad?\n\nQUEEN. He walks before the hall, and will not rest\nTill he hath news of France.",
     ]
-    return [
-        {"step": 160 * (index + 1), "prompt": "KING.", "text": "KING." + text} for index, text in enumerate(written)
-    ]
+    return [{"step": 160 * (index + 1), "prompt": "KING.", "text": text} for index, text in enumerate(written)]
 
 
 def head(block: int, number: int, kind: str, score: float) -> dict[str, Any]:

@@ -17,21 +17,23 @@ SEE = (
 MAX_HEADS = 4
 MAX_TOKENS = 32
 
-# What `lab` looks for in a head -> what that means, in words.
+# What `lab` looks for in a head: to what it gives its attention, and what that is good for.
 KINDS = {
     "previous": (
-        "looks at the token just before",
-        "A strong line beside the diagonal: this head passes on what came right before.",
+        "to the token just before",
+        "A line beside the diagonal: this head passes on what came right before.",
     ),
     "first": (
-        "looks back at the first token",
-        "A full first column: heads that have nothing to say rest on the first token.",
+        "to the first token of the text",
+        "A filled first column: heads that have nothing to say rest on the first token.",
     ),
     "same": (
-        "looks at earlier copies of itself",
+        "to earlier copies of the same token",
         "Squares where a token meets its own earlier copies: the beginning of learning by repetition.",
     ),
 }
+# Below this share a habit is a tendency at most: a model that was trained for a minute shows such heads.
+CLEAR_HABIT = 0.3
 
 
 def attention(story: Story) -> Node:
@@ -49,29 +51,27 @@ def _picture(head: Table, pieces: list[str]) -> Node | None:
     shown = min(len(pieces), MAX_TOKENS)
     if len(weights) != len(pieces) or not weights or len(weights[0]) != len(pieces):
         return None
-    short, long = KINDS.get(text(head, "kind"), ("", ""))
-    place = f"Block {text(head, 'block')}, head {text(head, 'head')}"
-    score = number(head, "score")
-    measured = f" ({percent(score, 0)} of its attention)" if score is not None else ""
-    drawing = heat_map(
-        pieces[:shown],
-        [row[:shown] for row in weights[:shown]],
-        f"{place} {short}{measured}. Heat map of {shown} by {shown} tokens.",
+    where, meaning = KINDS.get(text(head, "kind"), ("", ""))
+    place, score = f"Block {text(head, 'block')}, head {text(head, 'head')}", number(head, "score")
+    said = f" gives {percent(score, 0)} of its attention {where}" if score is not None and where else ""
+    drawing = heat_map(pieces[:shown], [row[:shown] for row in weights[:shown]], f"{place}{said}: heat map.")
+    learned = (
+        meaning if score is None or score >= CLEAR_HABIT else "No clear habit yet: more training would sharpen it."
     )
-    caption: list[Child] = [node("b", f"{place} "), f"{short}{measured}. " if short else "", long]
+    caption: list[Child] = [node("b", place), f"{said}. ", learned]
     return figure(caption, drawing, class_="map")
 
 
 def _remark(record: Table) -> Node:
     heads = number(record, "heads_in_all")
-    chosen = (
-        f"These heads were chosen out of {heads:.0f} because each shows one habit clearly"
-        if heads is not None
-        else "Each of these heads shows one habit clearly"
-    )
+    chosen = f"Of {heads:.0f} heads these" if heads is not None else "These heads"
     return figure(
         None,
         heat_scale(),
-        node("p", f"{chosen}; most heads mix several. Attention tells where a model looks, not why.", class_="see"),
+        node(
+            "p",
+            f"{chosen} show a habit most; others mix several. Attention tells where a model looks, not why.",
+            class_="see",
+        ),
         class_="map reading",
     )

@@ -106,7 +106,7 @@ def _cards(story: Story) -> list[Node]:
 
 
 def _card(answer: Table) -> Node:
-    question = foreign(text(answer, "instruction"), "p", "instruction")
+    question = foreign(text(answer, "instruction"), "h3", "instruction")
     given = text(answer, "input")
     head = [
         node("p", foreign(text(answer, "kind")), class_="step"),

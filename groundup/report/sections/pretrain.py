@@ -2,7 +2,7 @@
 
 import math
 
-from groundup.report.chapter import absent, chapter, facts, figure, more, notes_of
+from groundup.report.chapter import absent, chapter, facts, figure, more, note, notes_of
 from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
 from groundup.report.markup import Node
 from groundup.report.sections.repeat import settings
@@ -32,6 +32,7 @@ def pretrain(story: Story) -> Node:
         _figures(run),
         _loss(run, _vocabulary(story)),
         _bits(run),
+        _kept(run),
         _shape(run),
         notes_of(stage.thin if stage else []),
     )
@@ -90,6 +91,13 @@ def _bits(run: RunRecord) -> Node | None:
         "compared in it; 8 would be no compression at all."
     )
     return figure(caption, drawn)
+
+
+def _kept(run: RunRecord) -> Node | None:
+    best, steps = number(run.results, "best_step"), number(run.results, "steps")
+    if best is None or best == steps:
+        return None
+    return note(f"The weights of step {count(best)} were kept: after it the validation loss rose again.")
 
 
 def _shape(run: RunRecord) -> Node | None:

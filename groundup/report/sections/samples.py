@@ -35,8 +35,7 @@ def _listed(written: list[Table]) -> Node:
 
 
 def _sample(sample: Table) -> Node:
-    step, prompt, words = number(sample, "step"), text(sample, "prompt"), text(sample, "text")
-    continued = words.removeprefix(prompt)
+    step, prompt, continued = number(sample, "step"), text(sample, "prompt"), text(sample, "text")
     quote = node(
         "blockquote", node("b", prompt), first_letters(continued, SAMPLE_CHARACTERS), class_="document", dir="auto"
     )

@@ -1,0 +1,31 @@
+"""`groundup report`: the page of a build or of one training run, made again from its folder alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.cli.console import print_result
+from groundup.cli.options import JsonOption
+
+RunArgument = Annotated[Path, typer.Argument(help="A build folder (runs/NAME), or the folder of one training run.")]
+PageOption = Annotated[Path | None, typer.Option("--out", help="The file to write; default: RUN/report.html.")]
+
+
+def command(run: RunArgument, out: PageOption = None, as_json: JsonOption = False) -> None:
+    """Make the page that shows every stage: one HTML file that opens from disk and loads nothing from elsewhere.
+
+    It is made from the files in RUN alone: no model is opened, nothing is computed again. What a stage has not left is said in a line.
+
+    Examples:
+
+        groundup report runs/quickstart
+
+        groundup report runs/quickstart/pretrain --out pretrain.html
+    """
+    from groundup.report.page import write_page
+
+    page = write_page(run, out)
+    size_bytes = page.stat().st_size
+    value = {"page": str(page), "bytes": size_bytes}
+    print_result([f"{page} ({size_bytes / 1000:,.0f} kB): open it in a browser."], value, as_json)

@@ -1,0 +1,299 @@
+"""The page: every chapter from the files, one line for what is missing, nothing from elsewhere, nothing but text from texts."""
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundup.cli.main import run as groundup
+from groundup.report.page import CHAPTERS, render_page, write_page
+from groundup.report.story import read_story
+
+Rewrite = Callable[[str, Callable[[Any], None]], Path]
+VOID = {"meta", "br", "hr", "img", "input", "link", "base", "col"}
+SECTIONS = [
+    "times",
+    "readers",
+    "data",
+    "tokens",
+    "pretrain",
+    "samples",
+    "attention",
+    "spam",
+    "chat",
+    "export",
+    "lineage",
+    "repeat",
+]
+HOSTILE = "</style></title><script>alert(1)</script><img src=x onerror=alert(2)>\x00\x1b[2J\u202edrow\ud800 &lt;b&gt; ' \" ]]> ${x}"
+
+
+class Checked(HTMLParser):
+    """Parses a page, insists that every element is closed in order, and keeps tags, attributes and the text of each section."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text: dict[str, str] = {}
+        self.section = "head"
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        assert len(values) == len(attrs), f"{tag} has an attribute twice"
+        self.tags.append((tag, values))
+        if tag in ("section", "header"):
+            self.section = values.get("id", "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text[self.section] = self.text.get(self.section, "") + data
+
+
+def page_of(folder: Path) -> Checked:
+    return Checked(render_page(read_story(folder)))
+
+
+def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
+    page = page_of(build_folder)
+    assert [values["id"] for tag, values in page.tags if tag == "section"] == SECTIONS
+    assert len(SECTIONS) == len(CHAPTERS)
+    assert not any("Not in this build" in text for text in page.text.values())
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("top", "read 4.86 million characters of text"),
+        ("top", "each agrees with its original in real llama.cpp"),
+        ("times", "2 min 29 s"),
+        ("readers", "Who has read these texts"),
+        ("data", "exact repeat"),
+        ("tokens", "·compare"),
+        ("pretrain", "guessing blindly among 4,096"),
+        ("samples", "step 160"),
+        ("attention", "Block 1, head 3"),
+        ("spam", "A baseline wins here"),
+        ("spam", "96.6 % to 99.1 %"),
+        ("chat", "had been instruction-tuned by its makers"),
+        ("chat", "12 of 20"),
+        ("export", "All 4 files passed every check."),
+        ("lineage", "9f86d081884c"),
+        ("repeat", "groundup build quickstart --budget 10m"),
+    ],
+)
+def test_chapters_say_what_the_files_say(build_folder: Path, section: str, said: str) -> None:
+    assert said in page_of(build_folder).text[section]
+
+
+@pytest.mark.parametrize(
+    ("gone", "sections"),
+    [
+        ("data", ["data"]),
+        ("tokenizer", ["tokens"]),
+        ("pretrain", ["pretrain", "samples", "attention"]),
+        ("pretrain/attention.json", ["attention"]),
+        ("pretrain/samples.jsonl", ["samples"]),
+        ("spam", ["spam"]),
+        ("export", ["export"]),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line_and_the_rest_is_shown(
+    build_folder: Path, gone: str, sections: list[str]
+) -> None:
+    path = build_folder / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    page = page_of(build_folder)
+    assert [name for name in SECTIONS if "Not in this build" in page.text[name]] == sections
+
+
+def test_a_build_stopped_half_way_gets_a_page_of_what_exists(build_folder: Path, rewrite: Rewrite) -> None:
+    for stage in ("base", "spam", "chat", "evaluate", "export"):
+        shutil.rmtree(build_folder / stage, ignore_errors=True)
+
+    def stop(build: Any) -> None:
+        build["stages"] = {name: build["stages"][name] for name in ("data", "tokenizer")}
+        build["stages"]["pretrain"] = {
+            "status": "failed",
+            "line": "No space left to write model.safetensors.",
+            "elapsed_s": 3.0,
+        }
+
+    page = page_of(rewrite("build.json", stop))
+    assert "The stage 'pretrain' failed. No space left" in page.text["top"]
+    assert "not reached" in page.text["top"]
+    assert "Not in this build: nothing has been exported" in page.text["export"]
+
+
+def test_an_empty_build_gets_a_page(tmp_path: Path) -> None:
+    (tmp_path / "build.json").write_text("{}")
+    page = page_of(tmp_path)
+    assert "not come far yet" in page.text["top"]
+    assert "Not in this build" in page.text["data"]
+
+
+@pytest.mark.parametrize(("part", "kept"), [("pretrain", "samples"), ("spam", "spam"), ("chat", "chat")])
+def test_a_single_run_gets_a_page_of_its_chapters(build_folder: Path, part: str, kept: str) -> None:
+    folder = build_folder / part
+    kind = "classifier" if part == "spam" else part
+    (folder / "run.json").write_text(
+        json.dumps({"kind": kind, "inputs": {"base": "9f86d081"}, "argv": ["groundup", "x"]})
+    )
+    page = page_of(folder)
+    assert "Not in this build" not in page.text[kept]
+    assert "export" not in page.text
+    assert "9f86d081" in page.text["lineage"]
+
+
+def poison(value: Any) -> Any:
+    """Every text in a JSON value replaced, keys too where they are shown."""
+    if isinstance(value, dict):
+        return {key: poison(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [poison(inner) for inner in value]
+    return HOSTILE if isinstance(value, str) and value not in ("done", "previous", "first", "same") else value
+
+
+def test_no_text_of_any_file_becomes_markup(build_folder: Path) -> None:
+    for file in build_folder.rglob("*.json"):
+        file.write_text(json.dumps(poison(json.loads(file.read_text(encoding="utf-8")))))
+    for file in build_folder.rglob("*.jsonl"):
+        records = [poison(json.loads(line)) for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    html = render_page(read_story(build_folder))
+    page = Checked(html)
+    assert not {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "embed", "form", "input", "b0"}
+    assert not [name for _, values in page.tags for name in values if name.startswith("on")]
+    assert sum(tag == "style" for tag, _ in page.tags) == 1
+    assert "\x00" not in html and "\x1b" not in html
+    html.encode("utf-8")
+    assert "alert(1)" in page.text["samples"]
+
+
+def test_keys_of_tables_are_escaped_too(build_folder: Path, rewrite: Rewrite) -> None:
+    rewrite(
+        "data/data.json",
+        lambda card: card["sources"][0]["dropped"].update({HOSTILE: {"count": 2, "examples": [HOSTILE]}}),
+    )
+    rewrite(
+        "build.json",
+        lambda build: build["stages"].update({HOSTILE: {"status": "done", "line": HOSTILE, "elapsed_s": 1}}),
+    )
+    page = page_of(build_folder)
+    assert not {tag for tag, _ in page.tags} & {"script", "img"}
+
+
+def test_nothing_is_loaded_from_elsewhere(build_folder: Path) -> None:
+    html = render_page(read_story(build_folder))
+    page = Checked(html)
+    assert not re.search(r"https?://|url\(|@import|//cdn", html)
+    links = [values["href"] for _, values in page.tags if "href" in values]
+    assert links and all(link.startswith("#") for link in links)
+    assert not [values for _, values in page.tags if "src" in values or "style" in values]
+
+
+def test_links_lead_to_chapters_that_exist_and_ids_are_unique(build_folder: Path) -> None:
+    page = page_of(build_folder)
+    ids = [values["id"] for _, values in page.tags if "id" in values]
+    assert len(ids) == len(set(ids))
+    named = [
+        values[name].removeprefix("#")
+        for _, values in page.tags
+        for name in ("href", "aria-labelledby")
+        if name in values
+    ]
+    assert set(named) <= set(ids)
+
+
+def test_policy_allows_the_one_style_sheet_by_its_hash_and_nothing_else(build_folder: Path) -> None:
+    html = render_page(read_story(build_folder))
+    sheet = html.split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    policy = next(
+        values["content"] for tag, values in Checked(html).tags if values.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def test_pictures_and_tables_can_be_heard(build_folder: Path) -> None:
+    page = page_of(build_folder)
+    assert ("html", {"lang": "en"}) in page.tags
+    drawings = [values for tag, values in page.tags if tag == "svg"]
+    assert all(values.get("aria-label") or values.get("aria-hidden") == "true" for values in drawings)
+    assert sum(tag == "table" for tag, _ in page.tags) == sum(tag == "caption" for tag, _ in page.tags)
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_page_is_made_in_less_than_a_second_and_always_the_same(build_folder: Path) -> None:
+    started = time.monotonic()
+    first = render_page(read_story(build_folder))
+    assert time.monotonic() - started < 1.0
+    assert render_page(read_story(build_folder)) == first
+
+
+@pytest.mark.parametrize(
+    ("best", "low", "said"),
+    [
+        (0.99, 0.98, "A baseline wins here"),
+        (0.982, 0.97, "A draw"),
+        (0.97, 0.95, "it may be luck"),
+        (0.90, 0.87, "Clearly ahead"),
+    ],
+)
+def test_spam_says_honestly_who_wins(rewrite: Rewrite, best: float, low: float, said: str) -> None:
+    interval = {"value": best, "low": low, "high": min(1.0, 2 * best - low), "n": 500}
+    folder = rewrite("spam/results.json", lambda results: results["models"][1].update(accuracy=interval))
+    assert said in page_of(folder).text["spam"]
+
+
+def test_a_failed_gate_is_said_before_anything_else(rewrite: Rewrite) -> None:
+    def spoil(results: Any) -> None:
+        results["gates"][0]["passed"] = False
+        results["gates"][0]["checks"][0].update(passed=False, detail="'١٢' is [5, 9] here and [7] there")
+
+    page = page_of(rewrite("export/results.json", spoil))
+    assert "1 of 4 files failed the gate" in page.text["export"]
+    assert "✗ differs" in page.text["export"]
+    assert "'١٢' is [5, 9] here" in page.text["export"]
+    assert "of which only 3 agree" in page.text["top"]
+
+
+def test_report_verb_makes_the_page_again_from_the_folder(
+    build_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = tmp_path / "elsewhere"
+    build_folder.rename(moved)
+    assert groundup(["report", str(moved)]) == 0
+    assert (moved / "report.html").read_text(encoding="utf-8") == render_page(read_story(moved))
+    capsys.readouterr()
+    other = tmp_path / "page.html"
+    assert groundup(["report", str(moved), "--out", str(other), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"page": str(other), "bytes": other.stat().st_size}
+
+
+def test_report_of_a_folder_without_a_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert groundup(["report", str(tmp_path)]) == 2
+    assert "neither build.json nor run.json" in " ".join(capsys.readouterr().err.split())
+
+
+def test_page_replaces_an_older_one(build_folder: Path) -> None:
+    (build_folder / "report.html").write_text("old")
+    assert "old" not in write_page(build_folder).read_text(encoding="utf-8")[:3]
