@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "groundup.cli.tokenizer",
         "Train a tokenizer, or look at what one does to a text: tokenizer train | show.",
     ),
+    "pretrain": ("groundup.cli.pretrain", "Train a model of your own from random weights: pretrain DATA --out RUN."),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 

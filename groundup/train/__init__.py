@@ -13,9 +13,11 @@ Where to begin reading:
     optim         AdamW and what it decays
     precision     float32 or bf16, measured where the choice is left open
     state         checkpoints: what is kept, how it is written, which one is taken up again
+    memory        weights, optimizer and random states as the tensors of a checkpoint
     identity      what makes two calls the same run
     interrupts    Ctrl-C and SIGTERM
-    pretrain      shards and a shape -> a language model
+    pretrain      shards and a shape -> a language model; heldout: what it is judged by
+    corpus        texts, a data folder or shards -> shards and tokenizer
     plan          what a run will cost, and whether the data are enough
 
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped

@@ -101,9 +101,9 @@ def read_record(run: RunFolder) -> dict[str, Any] | None:
     return record
 
 
-def require_same(run: RunFolder, record: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Refuse to go on with another run's checkpoints. Raises ConfigError with what differs."""
-    found = differences(record["identity"], identity)
+def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[str, Any]) -> None:
+    """Refuse to go on with another run's folder. Raises ConfigError with what differs."""
+    found = differences(record["identity"], identity) if record else []
     if found:
         raise ConfigError(f"{run.path} holds a run that differs: {'; '.join(found)}.", fix=FRESH)
 

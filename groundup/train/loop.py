@@ -93,7 +93,7 @@ def fit(
 
     `evaluate` gives figures ("validation_loss" tells the best checkpoint), `sample` records for samples.jsonl; both are called
     without gradients, in evaluation mode, before the first step, every `evaluation_interval` steps and at the end. The model ends with
-    the last step's weights. A run that was finished does nothing but load them.
+    the last step's weights. A run that was finished does nothing but load them. torch's global generators are seeded and drawn from.
 
     Raises ConfigError when the folder holds another run, DataError when nothing is supervised, FormatError when no checkpoint holds,
     DiskError when one can't be written, GroundupError at a loss or gradient that is not finite; and KeyboardInterrupt or
@@ -267,10 +267,16 @@ class _Training:
         self.model.eval()
         with torch.no_grad():
             figures = self.evaluate() if self.evaluate else {}
+            self._say_figures(figures)
             written = self.sample(self.state.step) if self.sample else []
         self.model.train()
         with self.interrupts.shielded():
             self._record_evaluation(figures, written)
+
+    def _say_figures(self, figures: dict[str, float]) -> None:
+        if figures:
+            named = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
+            self.progress.say(f"step {self.state.step} of {self.config.steps}: {named}")
 
     def _record_evaluation(self, figures: dict[str, float], written: list[dict[str, Any]]) -> None:
         state = self.state
@@ -281,8 +287,6 @@ class _Training:
         self._random = random_states(self.compute.device)
         if figures:
             self._append(self.metrics, {"event": "evaluation", "step": state.step, **figures, **self._elapsed()})
-            named = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
-            self.progress.say(f"step {state.step} of {self.config.steps}: {named}")
         for record in written:
             self._append(self.samples, {"step": state.step, **record})
 

@@ -6,19 +6,24 @@ make_plan(...)      parameters, tokens, epochs, memory, disk, minutes, and warni
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from groundup.data.shards import ShardSet
 from groundup.device import Compute, peak_memory_bytes
+from groundup.errors import FormatError
+from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import FLOAT32_BYTES, parameter_count, training_memory
 from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig
 from groundup.train.losses import next_token_loss
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
 from groundup.train.pretrain import held_out_of, new_model, train_windows
 
+PLAN_FILE = "plan.json"
 # Compute-optimal training reads about 20 tokens a parameter (Hoffmann et al. 2022, "Chinchilla", table 3).
 OPTIMAL_TOKENS_PER_PARAMETER = 20
 # Up to 4 times the same text is nearly as good as new text; later repeats teach less and less (Muennighoff et al. 2023, figure 1).
@@ -44,15 +49,14 @@ def measure(
     fit_config: FitConfig,
     *,
     compute: Compute,
-    seconds: float = MEASURED_S,
 ) -> Measured:
-    """Take real steps for about `seconds` in each precision that is open, and one evaluation; nothing is kept. Raises DataError."""
+    """Take real steps for about two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError."""
     model = new_model(model_config, fit_config.seed, compute)
     windows = train_windows(shards, model_config, fit_config)
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
     clock = StepClock(model, batches, next_token_loss, fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
-    step_s = min(measure_steps(clock, kinds, seconds=seconds).values())
+    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S).values())
     held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
     started = time.perf_counter()
     held_out.measure(model.eval())
@@ -64,6 +68,20 @@ def steps_within(budget_s: float, measured: Measured) -> int:
     """Steps that a run of `budget_s` seconds has time for beside its evaluations; at least 1."""
     left = budget_s - (EVALUATIONS + 1) * measured.evaluation_s
     return max(1, int(left / (measured.step_s * (1 + BESIDE_STEPS_SHARE))))
+
+
+def fixed_steps(run: RunFolder, minutes: float, count: Callable[[], int]) -> int:
+    """The steps of a run that was given a time: counted once, written to RUN/plan.json, and the same whenever it is resumed."""
+    file = run.path / PLAN_FILE
+    if file.exists():
+        before = read_json(file)
+        if not isinstance(before, dict) or not isinstance(before.get("steps"), int):
+            raise FormatError(file, "steps", "is missing", fix="Begin anew with --fresh.")
+        if before.get("minutes") == minutes:
+            return int(before["steps"])
+    steps = count()
+    write_json(file, {"minutes": minutes, "steps": steps})
+    return steps
 
 
 def steps_for(
@@ -125,7 +143,7 @@ class Plan:
         found = []
         if self.tokens_per_parameter < OPTIMAL_TOKENS_PER_PARAMETER:
             found.append(
-                f"It reads {self.tokens_per_parameter:.1f} tokens for each parameter; a model has learned most of what it can hold "
+                f"It reads {self.tokens_per_parameter:.2g} tokens for each parameter; a model has learned most of what it can hold "
                 f"after about {OPTIMAL_TOKENS_PER_PARAMETER} (Hoffmann et al. 2022): expect rough text, or give it more time."
             )
         if self.epochs > HARMLESS_EPOCHS:
@@ -145,7 +163,7 @@ class Plan:
         minutes = "not measured" if self.minutes is None else f"{self.minutes:.1f} minutes"
         return [
             f"parameters  {self.parameters:,}",
-            f"tokens      {self.tokens:,} in {self.steps:,} steps, {self.tokens_per_parameter:.1f} a parameter",
+            f"tokens      {self.tokens:,} in {self.steps:,} steps, {self.tokens_per_parameter:.2g} a parameter",
             f"text        {self.data_tokens:,} tokens, read {self.epochs:.2f} times",
             f"memory      about {self.memory_bytes / 1e9:.1f} GB",
             f"disk        {self.disk_bytes / 1e6:.0f} MB",

@@ -23,6 +23,7 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import FitConfig
 from groundup.train.heldout import HeldOut
+from groundup.train.identity import identify, read_record, require_same
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.memory import load_weights
@@ -54,10 +55,12 @@ def pretrain(
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
     held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    model = new_model(model_config, fit_config.seed, compute)
+    if (run.path / MANIFEST).exists():
+        return _finished(run, identify(model, windows.fingerprint, fit_config))
     if not run.run_file.exists():
         config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
         run.create("pretrain", config, {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint})
-    model = new_model(model_config, fit_config.seed, compute)
     fitted = fit(
         model,
         windows,
@@ -69,13 +72,17 @@ def pretrain(
         sample=lambda step: [_said(held_out.sample(model), progress)],
         progress=progress,
     )
-    if (run.path / MANIFEST).exists():
-        verify_folder(run.path)
-        return run.read_results()
     figures = _take_best(model, fitted, run, held_out, progress)
     results = _results(fitted, figures, model_config, windows)
     _save(model, tokenizer, run, results, card)
     return results
+
+
+def _finished(run: RunFolder, identity: dict[str, Any]) -> dict[str, Any]:
+    """The results of a run that came to its end: it is this one, and every byte of it is as it was. Raises ConfigError, FormatError."""
+    verify_folder(run.path)
+    require_same(run, read_record(run), identity)
+    return run.read_results()
 
 
 def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig) -> None:

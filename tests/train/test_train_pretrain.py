@@ -156,9 +156,10 @@ def test_steps_fill_the_time_left_beside_evaluations() -> None:
     assert plan.minutes == pytest.approx(114 / 60)
 
 
-def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer]) -> None:
+def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
     shards, tokenizer = made
-    measured = measure(shards, tokenizer, shape(tokenizer), replace(FIT, precision="auto"), compute=CPU, seconds=0.05)
+    measured = measure(shards, tokenizer, shape(tokenizer), replace(FIT, precision="auto"), compute=CPU)
     assert measured.step_s > 0 and measured.evaluation_s > 0
     plan = make_plan(shards, shape(tokenizer), replace(FIT, steps=2000, accumulation=2), measured)
     assert plan.tokens == 2000 * 2 * 4 * 32

@@ -12,7 +12,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json, write_manifest
 from groundup.runs import RunFolder, read_lines
-from groundup.train.config import FitConfig
+from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import fit
 from groundup.train.memory import load_weights
 
@@ -36,16 +36,30 @@ def model_of(folder: Path, step: int) -> bytes:
     return (folder / "checkpoints" / f"step-{step}" / "model.safetensors").read_bytes()
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, finished: Path) -> None:
-    folder = tmp_path / "run"
-    tiny_fit(folder)
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, precision: Precision) -> None:
+    whole, folder, config = tmp_path / "whole", tmp_path / "run", replace(CONFIG, precision=precision)
+    tiny_fit(whole, config=config)
+    tiny_fit(folder, config=config)
     flip_a_byte(folder / "checkpoints" / "step-24" / "model.safetensors", -3)
-    tiny_fit(folder)
+    tiny_fit(folder, config=config)
     said = folder.with_suffix(".said").read_text()
     assert "Checkpoint step-24 is passed over" in said and "sha256" in said
     assert "Going on after step 20 of 24" in said
-    assert model_of(folder, 24) == model_of(finished, 24)
-    assert (folder / "samples.jsonl").read_bytes() == (finished / "samples.jsonl").read_bytes()
+    assert model_of(folder, 24) == model_of(whole, 24)
+    assert (folder / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
+
+
+def test_a_checkpoint_killed_while_it_was_replaced_is_put_back(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    tiny_fit(folder)
+    checkpoints = folder / "checkpoints"
+    (checkpoints / "step-24").rename(
+        checkpoints / ".tmp-old-step-24-4711"
+    )  # moved aside, its successor not yet in place
+    tiny_fit(folder)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-20", "step-24"]
+    assert "Going on" not in folder.with_suffix(".said").read_text()
 
 
 def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) -> None:

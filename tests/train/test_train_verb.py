@@ -1,0 +1,96 @@
+"""`groundup pretrain` as a user meets it: texts in, a model folder out, one sentence where it can't be."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.cli.main import run
+from groundup.device import Compute
+from groundup.files import read_json, verify_folder, write_json
+from groundup.weights.door import open_model
+
+SMALL = [
+    *("--set", "model.width=32", "--set", "model.num_layers=1", "--set", "model.context_tokens=16"),
+    *("--set", "model.vocab_size=280", "--set", "fit.precision=float32", "--set", "fit.batch_size=2"),
+]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+    return folder
+
+
+def test_texts_become_a_model_folder_and_the_same_command_does_nothing(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    command = ["pretrain", str(texts), "--out", str(out), "--steps", "4", *SMALL, "--json"]
+    assert run(command) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert results["steps"] == 4 and results["bits_per_byte"] > 0
+    verify_folder(out)
+    opened = open_model(out, Compute(torch.device("cpu")))
+    assert (opened.config.width, opened.config.head_width, opened.config.vocab_size) == (32, 8, 280)
+    assert run(command) == 0
+    assert json.loads(capsys.readouterr().out) == results
+    assert run([*command[:-1], "--set", "fit.learning_rate=0.01"]) == 2
+    said = capsys.readouterr().err
+    assert "learning_rate was 0.003 and is 0.01" in said and "--fresh" in said
+    assert run([*command[:-1], "--set", "fit.learning_rate=0.01", "--fresh"]) == 0
+    assert read_json(out / "fit.json")["identity"]["config"]["learning_rate"] == 0.01
+    shards = ["pretrain", str(out / "shards"), "--out", str(tmp_path / "again"), "--steps", "1", *SMALL]
+    assert run(shards) == 0, "the shards of one run serve another, with its tokenizer"
+
+
+def test_a_time_becomes_steps_once(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    write_json(out / "plan.json", {"minutes": 0.5, "steps": 3})  # as an earlier, interrupted call left it
+    assert run(["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 3
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
+    out = tmp_path / "run"
+    assert run(["pretrain", str(texts), "--out", str(out), "--minutes", "1", *SMALL, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("parameters", "tokens", "memory", "disk", "time", "note:"))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "word"),
+    [
+        (["--set", "fit.learning_rat=1"], "Did you mean 'learning_rate'"),
+        (["--set", "speed=9"], "Fields begin with"),
+        (["--preset", "quickstar"], "quickstart"),
+        (["--steps", "3", "--minutes", "1"], "Give one of them"),
+        (["--set", "model.num_kv_heads=3"], "3 key/value heads"),
+        (["--set", "model.context_tokens=100000", "--steps", "1"], "are missing"),
+    ],
+)
+def test_what_cannot_be_ends_in_one_sentence(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str], word: str
+) -> None:
+    assert run(["pretrain", str(texts), "--out", str(tmp_path / "run"), *extra]) == 2
+    assert word in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_with_other_files_is_never_written_to(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "README.md").write_text("precious")
+    assert run(["pretrain", str(texts), "--out", str(out), "--steps", "1", "--fresh"]) == 2
+    assert "is no run" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["README.md"]
