@@ -106,12 +106,26 @@ STAGES: dict[str, tuple[float, float, float, list[str], list[str], str, list[str
 }
 
 
+def outputs_of(stage: str) -> dict[str, str]:
+    return {f"{stage}/{name}": DIGEST for name in STAGES[stage][4]}
+
+
 def stages() -> dict[str, Any]:
-    names = ("planned_s", "elapsed_s", "peak_memory_bytes", "inputs", "outputs_sha256", "line", "thin")
     records = {}
-    for stage, (planned, elapsed, gigabytes, inputs, outputs, line, thin) in STAGES.items():
-        values = (planned, elapsed, gigabytes * 1e9, inputs, dict.fromkeys(outputs, DIGEST), line, thin)
-        records[stage] = {"key": DIGEST, "status": "done", **dict(zip(names, values, strict=True))}
+    for stage, (planned, elapsed, gigabytes, inputs, _, line, thin) in STAGES.items():
+        parts = {
+            "outside": {name: DIGEST for name in inputs if name not in STAGES},
+            "inputs": {name: outputs_of(name) for name in inputs if name in STAGES},
+        }
+        figures = {"planned_s": planned, "elapsed_s": elapsed, "peak_memory_bytes": gigabytes * 1e9, "thin": thin}
+        records[stage] = {
+            "key": DIGEST,
+            "key_parts": parts,
+            "status": "done",
+            **figures,
+            "line": line,
+            "outputs_sha256": outputs_of(stage),
+        }
     return records
 
 

@@ -276,6 +276,15 @@ def test_a_failed_gate_is_said_before_anything_else(rewrite: Rewrite) -> None:
     assert "of which only 3 agree" in page.text["top"]
 
 
+def test_lineage_says_where_a_stage_no_longer_holds_what_was_read(rewrite: Rewrite) -> None:
+    def change(build: Any) -> None:
+        build["stages"]["tokenizer"]["outputs_sha256"]["tokenizer/tokenizer.json"] = "0" * 64
+
+    page = page_of(rewrite("build.json", change))
+    assert page.text["lineage"].count("✗ other files today") == 1
+    assert page.text["lineage"].count("✓ the same files") == 8
+
+
 def test_report_verb_makes_the_page_again_from_the_folder(
     build_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
