@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CARD_FILE = "README.md"
-MAX_FRONT_MATTER_CHARACTERS = 2**16
+MAX_BEGINNING_CHARACTERS = 2**16
 
-DEFAULT_LIMITS = "A small language model: it states wrong facts with confidence, repeats what stands in its training text, and must not decide about people."
+DEFAULT_LIMITS = (
+    "A small language model: it states wrong facts with confidence, repeats what stands in its training text, "
+    "and must not decide about people."
+)
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,20 @@ def _cell(text: str) -> str:
 
 def read_license(folder: Path) -> str:
     """The licence that a model folder's card names, "" where there is none."""
+    front = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
+    found = re.search(r"^license: *[\"']?([\w.+-]+)[\"']? *$", front[1], re.MULTILINE) if front else None
+    return found[1] if found else ""
+
+
+def read_title(folder: Path) -> str:
+    """The first heading of a model folder's card, "" where there is none."""
+    found = re.search(r"^# +(\S.{0,98})", _beginning(folder), re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def _beginning(folder: Path) -> str:
     file = folder / CARD_FILE
     if not file.is_file():
         return ""
     with file.open(encoding="utf-8", errors="replace") as handle:
-        text = handle.read(MAX_FRONT_MATTER_CHARACTERS)
-    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license: *[\"']?([\w.+-]+)[\"']? *$", front[1], re.MULTILINE) if front else None
-    return found[1] if found else ""
+        return handle.read(MAX_BEGINNING_CHARACTERS)

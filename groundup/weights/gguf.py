@@ -127,7 +127,7 @@ def write_gguf(
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[model.config.family])
         _add_general(writer, encoding, name, license_id)
         add_config(writer, model.config)
-        _add_vocabulary(writer, vocabulary)
+        add_vocabulary(writer, vocabulary)
         try:
             _write(writer, _quantised(model, bindings, kinds))
         except OSError as error:
@@ -229,7 +229,7 @@ def _add_general(writer: gguf.GGUFWriter, encoding: Encoding, name: str, license
     writer.add_quantization_version(QUANTIZATION_VERSION)
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None:
+def add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None:
     for key, value in metadata.items():
         if isinstance(value, bool):
             writer.add_bool(key, value)

@@ -21,7 +21,7 @@ from torch import Tensor
 from groundup.errors import FormatError
 from groundup.files import atomic_file, inside, read_json, safe_name, write_json
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
+from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
 from groundup.weights.names import LAYOUTS, Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
 from groundup.weights.shape import (
@@ -145,19 +145,29 @@ def _list_shards(folder: Path, index: Path) -> dict[str, tuple[Path, TensorEntry
     return listed
 
 
-def write_hf(model: Model, folder: Path, tokenizer: Tokenizer | None = None, *, labels: Sequence[str] = ()) -> None:
-    """Write model and tokenizer as a Hugging Face folder, in the dtype of the weights. Raises DiskError."""
+def write_hf(
+    model: Model,
+    folder: Path,
+    tokenizer: Tokenizer | None = None,
+    *,
+    labels: Sequence[str] = (),
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights.
+
+    Raises DiskError, and FormatError naming weights that are not finite.
+    """
     kind: Kind = "classifier" if labels else "language"
     shape = Shape(model.config, kind, tuple(labels), own=not has_class(model.config))
-    parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    parameters = {name: tensor.detach().to("cpu", dtype) for name, tensor in model.state_dict().items()}
     bindings = _bindings(shape, parameter_shapes(model))
-    tensors = {binding.theirs: binding.pack(parameters) for binding in bindings}
+    tensors = {binding.theirs: finite(binding.pack(parameters), binding.theirs, folder) for binding in bindings}
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values())
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
-    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+    name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     ids = token_ids(tokenizer)
-    write_json(folder / CONFIG_FILE, shape_json(shape, ids, dtype))
+    write_json(folder / CONFIG_FILE, shape_json(shape, ids, name))
     if kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(ids))
     if tokenizer is not None:
@@ -183,3 +193,4 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+    path.chmod(0o644)  # the library makes it readable for its owner alone

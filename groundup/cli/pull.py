@@ -1,0 +1,70 @@
+"""`groundup pull`: fetch a named model into a plain Hugging Face folder."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.options import JsonOption
+
+NameArgument = Annotated[
+    str | None, typer.Argument(help="The model's name; without one, those that are known are listed.")
+]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="The folder to write; default: the cache.")]
+ListOption = Annotated[bool, typer.Option("--list", help="List the names that are known.")]
+
+
+def command(
+    name: NameArgument = None, out: OutFolder = None, list_known: ListOption = False, as_json: JsonOption = False
+) -> None:
+    """Fetch a named model: from the Hugging Face hub, or where that can't be reached from a package archive.
+
+    What comes is checked, converted to float32 and written with its tokenizer, a model card and a manifest of hashes.
+
+    Examples:
+
+        groundup pull
+
+        groundup pull smollm2-135m-instruct
+
+        groundup pull smollm2-135m-instruct --out models/smollm2
+    """
+    from groundup.weights.catalog import find_entry, pull
+
+    if name is None or list_known:
+        _print_known(as_json)
+        return
+    entry = find_entry(name)
+    folder = pull(name, out, console_progress())
+    result = {"name": name, "folder": str(folder), "license": entry.license, "hub": entry.hub}
+    print_result([str(folder)], result, as_json)
+
+
+def _print_known(as_json: bool) -> None:
+    from groundup.weights.catalog import CATALOG
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "parameters": entry.parameters,
+            "license": entry.license,
+            "hub": entry.hub,
+            "package": entry.archive.package if entry.archive else None,
+            "about": entry.about,
+        }
+        for name, entry in CATALOG.items()
+    ]
+    cells = [
+        [
+            row["name"],
+            f"{row['parameters'] / 1e6:,.0f} M",
+            row["license"],
+            row["hub"],
+            row["package"] or "",
+            row["about"],
+        ]
+        for row in rows
+    ]
+    headers = ["name", "parameters", "licence", "on the Hugging Face hub", "in a package archive", "what it is"]
+    print_result(table(headers, cells), rows, as_json)

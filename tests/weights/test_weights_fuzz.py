@@ -1,0 +1,106 @@
+"""Damaged and lying files: one error class, no hang, no memory by a number from the file."""
+
+import json
+import resource
+import shutil
+import time
+from pathlib import Path
+
+from tiny_weights import CPU, mutants
+
+from groundup.errors import FormatError
+from groundup.model.heads import LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.door import open_model, save_model
+from groundup.weights.gguf import write_gguf
+
+MUTANTS = 2000
+SLOWEST_S = 5.0
+MORE_MEMORY_BYTES = 300e6
+
+
+class Outcome:
+    """Counts refusals; anything but a FormatError goes through and fails the test."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self.slowest_s = 0.0
+        self.memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def open(self, path: Path) -> None:
+        started = time.monotonic()
+        try:
+            open_model(path, CPU)
+        except FormatError:
+            self.refused += 1
+        self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+
+    def check(self, at_least: int) -> None:
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.memory_before) * 1024
+        assert self.refused >= at_least
+        assert self.slowest_s < SLOWEST_S
+        assert grown < MORE_MEMORY_BYTES
+
+
+def test_2000_mutants_of_a_gguf_give_one_error_class(
+    tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_gguf(tiny_model, tiny_tokenizer, path, encoding="f16", name="tiny")
+    open_model(path, CPU)  # as it is, it is whole
+    original = path.read_bytes()
+    outcome = Outcome()
+    for mutant in mutants(original, MUTANTS, seed=1, header_bytes=2048):
+        path.write_bytes(mutant)
+        outcome.open(path)
+    outcome.check(MUTANTS // 2)
+
+
+def test_2000_mutants_of_a_safetensors_folder_give_one_error_class(
+    tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "damaged"
+    save_model(tiny_model, whole, tiny_tokenizer)
+    shutil.copytree(whole, folder)
+    open_model(folder, CPU)  # as it is, it is whole
+    shares = {"model.safetensors": 1000, "config.json": 600, "tokenizer.json": 200, "tokenizer_config.json": 200}
+    assert sum(shares.values()) == MUTANTS
+    outcome = Outcome()
+    for seed, (name, share) in enumerate(shares.items()):
+        original = (whole / name).read_bytes()
+        for mutant in mutants(original, share, seed=seed, header_bytes=min(1024, len(original))):
+            (folder / name).write_bytes(mutant)
+            outcome.open(folder)
+        (folder / name).write_bytes(original)
+    outcome.check(MUTANTS // 2)
+
+
+ODD_VALUES = (None, True, -1, 0, 1, 2**24, 2**31, 2**63, 10**30, 1e308, float("nan"), "x", "", [], [0], {}, {"a": 1})
+
+
+def test_any_value_of_config_json_may_be_odd(tiny_model: LanguageModel, tmp_path: Path) -> None:
+    save_model(tiny_model, tmp_path)
+    original = json.loads((tmp_path / "config.json").read_text())
+    outcome = Outcome()
+    for key in [*original, "sliding_window", "use_sliding_window", "id2label", "quantization_config", "layer_types"]:
+        for value in ODD_VALUES:
+            (tmp_path / "config.json").write_text(json.dumps({**original, key: value}))
+            outcome.open(tmp_path)
+    outcome.check(150)
+
+
+def test_any_value_of_a_safetensors_header_may_be_odd(tiny_model: LanguageModel, tmp_path: Path) -> None:
+    save_model(tiny_model, tmp_path)
+    file = tmp_path / "model.safetensors"
+    original = file.read_bytes()
+    length = int.from_bytes(original[:8], "little")
+    table = json.loads(original[8 : 8 + length])
+    outcome, tries = Outcome(), 0
+    name = next(name for name in table if name != "__metadata__")
+    for key in table[name]:
+        for value in [*ODD_VALUES, [2**62, 2**62], [0, 2**62], [-1, 1], [0.5, 1], "U8", "I64"]:
+            header = json.dumps({**table, name: {**table[name], key: value}}).encode()
+            file.write_bytes(len(header).to_bytes(8, "little") + header + original[8 + length :])
+            outcome.open(tmp_path)
+            tries += 1
+    outcome.check(tries)
