@@ -38,12 +38,7 @@ class Engine:
     @property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer. Raises ModelError where it has none."""
-        if self.opened.tokenizer is None:
-            raise ModelError(
-                f"{self.opened.path} has no tokenizer, so it can't read text.",
-                fix="Put its tokenizer.json into the folder.",
-            )
-        return self.opened.tokenizer
+        return self.opened.require_tokenizer()
 
     def complete(self, prompt: str | Sequence[int], sampling: Sampling) -> Iterator[ChatEvent]:
         """Continue a text, or ids that are used as they are. Raises ModelError."""

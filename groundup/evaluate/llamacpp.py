@@ -1,0 +1,187 @@
+"""A real llama.cpp (the package `xllamacpp`) with a GGUF file loaded, and its answers as plain values.
+
+    with llama_server(Path("model-f16.gguf"), context_tokens=512) as llama:
+        llama.encode("Hello")                       # its token ids
+        llama.continue_greedily(ids, max_tokens=8)  # what it generates, with its log-probabilities
+
+One process for each file (`llamacpp_server.py`), on a free port of the loopback interface behind a key made for it, with a bounded
+number of threads; it is stopped when the block is left, and it stops by itself when this process dies. Every call has a time limit.
+
+What goes to llama.cpp is JSON over HTTP, so every text arrives whole, a NUL too (both were tried: nothing is cut).
+"""
+
+import contextlib
+import http.client
+import importlib.util
+import json
+import secrets
+import select
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import torch
+
+from groundup.errors import MissingExtra, ModelError
+from groundup.tokenizer.chat import Conversation
+from groundup.tokenizer.fast import well_formed
+
+SERVER_PROGRAM = Path(__file__).with_name("llamacpp_server.py")
+START_LIMIT_S = 120.0
+CALL_LIMIT_S = 120.0
+STOP_LIMIT_S = 10.0
+# How many of the most probable tokens come with each generated one.
+TOP_TOKENS = 5
+# Added to a logit, this makes its token the only possible one.
+FORCING_BIAS = 10_000.0
+GREEDY: dict[str, Any] = {"temperature": 0, "cache_prompt": False}
+
+T = TypeVar("T")
+
+
+class LlamaError(ModelError):
+    """llama.cpp does not load the file, refuses a request, or has ended."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What llama.cpp generated greedily."""
+
+    ids: tuple[int, ...]
+    """The tokens; an end-of-generation token comes last, where there was one."""
+    top: tuple[Mapping[int, float], ...]
+    """For each token, the most probable ids at its place with their natural log-probabilities."""
+    ended: bool
+    """True: an end-of-generation token; False: the limit."""
+
+
+class LlamaServer:
+    """A running llama.cpp, asked by HTTP. Every method raises LlamaError."""
+
+    def __init__(self, address: str, key: str) -> None:
+        self.address = address
+        self._key = key
+        # No proxy: one from the environment must not come between this process and its own child.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def encode(self, text: str, *, control: bool = False, whole: bool = False) -> list[int]:
+        """Token ids. `control`: control tokens in the text are recognised; `whole`: with the bos token, where the model adds one."""
+        body = {"content": well_formed(text), "parse_special": control, "add_special": whole}
+        return self._ask("/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]])
+
+    def render(self, conversation: Conversation) -> str:
+        """The conversation in the file's own chat template, with the assistant's turn opened."""
+        return self._ask("/apply-template", {"messages": _messages(conversation)}, lambda answer: str(answer["prompt"]))
+
+    def eos_text(self) -> str:
+        """The text of the end-of-sequence token."""
+        return self._ask("/props", None, lambda answer: str(answer["eos_token"]))
+
+    def continue_greedily(self, ids: Sequence[int], *, max_tokens: int) -> Generated:
+        """The most probable continuation of ids that are used as they are."""
+        body = {**GREEDY, "prompt": list(ids), "n_predict": max_tokens, "n_probs": TOP_TOKENS}
+        return self._ask(
+            "/completion",
+            body,
+            lambda answer: _generated(answer["completion_probabilities"], answer["stop_type"] == "eos"),
+        )
+
+    def answer_greedily(self, conversation: Conversation, *, max_tokens: int) -> Generated:
+        """The assistant's next turn, through the route that chat programs use."""
+        wanted = {"max_tokens": max_tokens, "logprobs": True, "top_logprobs": TOP_TOKENS}
+        body = {**GREEDY, **wanted, "messages": _messages(conversation)}
+
+        def read(answer: Any) -> Generated:
+            choice = answer["choices"][0]
+            return _generated(choice["logprobs"]["content"], choice["finish_reason"] == "stop")
+
+        return self._ask("/v1/chat/completions", body, read)
+
+    def ends_after(self, token_id: int, prompt_ids: Sequence[int]) -> bool:
+        """Whether llama.cpp takes this token as the end of a generation: it is made to generate it, by a bias on its logit."""
+        body = {**GREEDY, "prompt": list(prompt_ids), "n_predict": 2, "logit_bias": [[token_id, FORCING_BIAS]]}
+        return self._ask("/completion", body, lambda answer: bool(answer["stop_type"] == "eos"))
+
+    def _ask(self, route: str, body: dict[str, Any] | None, read: Callable[[Any], T]) -> T:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + route, data=data, headers=headers)
+        try:
+            with self._opener.open(request, timeout=CALL_LIMIT_S) as response:
+                return read(json.load(response))
+        except urllib.error.HTTPError as error:
+            raise LlamaError(f"llama.cpp refused {route}: {error.read(500).decode('utf-8', 'replace')}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise LlamaError(f"llama.cpp gave no answer to {route} ({error!r}).") from error
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise LlamaError(f"llama.cpp's answer to {route} has another form than expected ({error!r}).") from error
+
+
+def _messages(conversation: Conversation) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": well_formed(message.content)} for message in conversation.messages]
+
+
+def _generated(tokens: Sequence[Mapping[str, Any]], ended: bool) -> Generated:
+    top = tuple({int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]} for token in tokens)
+    return Generated(tuple(int(token["id"]) for token in tokens), top, ended)
+
+
+@contextlib.contextmanager
+def llama_server(gguf: Path, *, context_tokens: int) -> Iterator[LlamaServer]:
+    """Start llama.cpp on a file, as many threads as torch has. Raises MissingExtra without `xllamacpp`, LlamaError when it does not load the file."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise MissingExtra("xllamacpp", "demo")
+    key = secrets.token_hex(16)
+    order = {"path": str(gguf), "context_tokens": context_tokens, "threads": torch.get_num_threads(), "key": key}
+    with tempfile.TemporaryFile("w+", errors="replace") as log, _process(log) as process:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended already: `_address` tells why
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        yield LlamaServer(_address(process, log, gguf), key)
+
+
+@contextlib.contextmanager
+def _process(log: IO[str]) -> Iterator[subprocess.Popen[str]]:
+    """The server's process; gone when the block is left, however it is left."""
+    # -P: the folder of the program is not searched for modules.
+    command = [sys.executable, "-P", str(SERVER_PROGRAM)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _address(process: subprocess.Popen[str], log: IO[str], gguf: Path) -> str:
+    """Where the server listens, once it has loaded the file."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
+    line = process.stdout.readline() if ready else ""
+    if line:
+        return str(json.loads(line)["address"])
+    log.seek(0)
+    raise LlamaError(
+        f"llama.cpp does not load {gguf.name}: {_reason(log.read()) if ready else f'not ready after {START_LIMIT_S:.0f} s'}."
+    )
+
+
+def _reason(log: str) -> str:
+    """The first error line of llama.cpp's log ("0.00.046.670 E where: what"), which is the most exact one; else the last line of all."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line.split(" E ", 1)[1] for line in lines if " E " in line]
+    return (errors or lines[-1:] or ["it ended without a word"])[0]

@@ -1,0 +1,120 @@
+"""The gate before a GGUF goes out: is the file, in a real llama.cpp, the same model as ours?
+
+    report = gate(opened, Path("model-f16.gguf"), encoding="f16", user_lines=lines, prompts=prompts)
+    report.require()
+
+Five checks, each with its figures; all are made, so that one run shows everything that is wrong:
+
+    tokens     ids of hard strings and of the user's own lines are equal
+    stops      every id after which we stop ends a generation there, an ordinary one does not, and the eos token is the same
+    template   conversations render to the same text and the same ids (with and without a system turn, two turns)
+    answers    short answers through `/v1/chat/completions` end where ours end
+    greedy     a greedy continuation of each prompt, scored by one forward pass of ours, is what we would have written
+
+Our side is always the model as it was before it was written, in float32. Greedy texts are not compared as texts: llama.cpp also rounds activations,
+and two good texts part for ever at the first near tie. Scoring *its* text asks at every place whether our model agrees.
+
+"Ends where ours ends" is asked the same way: at every token of llama.cpp's answer, the last one included, this token is our best one
+too, up to the encoding's bound (`parity_sides.TOLERANCES`). If it stopped, we would have stopped there; if it was still writing at
+the limit, so would we. A base model that never stops passes so too, and the figure `stopped` says that it did not; that its
+stop ids work in llama.cpp is the check before.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from groundup.errors import ConfigError, ModelError, did_you_mean
+from groundup.evaluate.gate_texts import PROMPTS, QUESTIONS
+from groundup.evaluate.llamacpp import LlamaError, LlamaServer, llama_server
+from groundup.evaluate.parity_answers import check_answers, check_greedy
+from groundup.evaluate.parity_sides import CONTEXT_TOKENS, TOLERANCES, Check, Sides
+from groundup.evaluate.parity_text import check_stops, check_template, check_tokens
+from groundup.model.heads import LanguageModel
+from groundup.progress import Advance, Progress, Silent
+from groundup.runs import package_version
+from groundup.weights.door import OpenModel
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What the gate found for one file."""
+
+    file: str
+    encoding: str
+    llama: str
+    """Which llama.cpp: the version of the package."""
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def require(self) -> None:
+        """Raises ModelError with the first failed check."""
+        for check in self.checks:
+            if not check.passed:
+                raise ModelError(f"{self.file} is not our model in llama.cpp: {check.name}: {check.detail}")
+
+    def plain(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def gate(
+    opened: OpenModel,
+    gguf: Path,
+    *,
+    encoding: str,
+    user_lines: Sequence[str] = (),
+    prompts: Sequence[str] = PROMPTS,
+    progress: Progress | None = None,
+) -> ParityReport:
+    """Compare `opened` (float32) with `gguf`, written from it in `encoding`. `user_lines` are encoded, `prompts` continued.
+
+    A difference is a failed check in the report. Raises MissingExtra without xllamacpp, ConfigError for an unknown encoding, ModelError
+    for a model that is no language model in float32 with a tokenizer.
+    """
+    if encoding not in TOLERANCES:
+        raise ConfigError(
+            f"Encoding {encoding!r} has no bounds for the parity gate.", fix=did_you_mean(encoding, TOLERANCES)
+        )
+    sides = Sides(_language_model(opened), opened.require_tokenizer(), TOLERANCES[encoding])
+    steps: dict[str, Callable[[LlamaServer, Advance], Check]] = {
+        "tokens": lambda llama, advance: check_tokens(sides, llama, user_lines),
+        "stops": lambda llama, advance: check_stops(sides, llama),
+        "template": lambda llama, advance: check_template(sides, llama),
+        "answers": lambda llama, advance: check_answers(sides, llama, advance),
+        "greedy": lambda llama, advance: check_greedy(sides, llama, prompts, advance),
+    }
+    generations = len(QUESTIONS) + len(prompts)
+    checks: list[Check] = []
+    try:
+        with (
+            llama_server(gguf, context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens)) as llama,
+            (progress or Silent()).track(f"parity {gguf.name}", generations, "texts") as advance,
+        ):
+            checks.extend(_made(name, step, llama, advance) for name, step in steps.items())
+    except LlamaError as error:
+        checks = [Check("load", False, error.message, {})]
+    return ParityReport(gguf.name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks))
+
+
+def _made(name: str, step: Callable[[LlamaServer, Advance], Check], llama: LlamaServer, advance: Advance) -> Check:
+    try:
+        return step(llama, advance)
+    except LlamaError as error:
+        return Check(name, False, error.message, {})
+
+
+def _language_model(opened: OpenModel) -> LanguageModel:
+    if not isinstance(opened.model, LanguageModel):
+        raise ModelError(f"{opened.path} is a classifier: llama.cpp has nothing to compare it with.")
+    dtype = opened.model.transformer.embedding.weight.dtype
+    if dtype != torch.float32:
+        raise ModelError(f"The parity gate compares with the model in float32, this one is open in {dtype}.")
+    return opened.model
