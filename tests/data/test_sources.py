@@ -14,7 +14,7 @@ from pyarrow import parquet
 from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines, text_pieces
 from groundup.data.documents import Document
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, parts_of, read_source
+from groundup.data.sources import Source, SourceOptions, content_hash, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 
 Texts = Callable[..., Path]
@@ -261,3 +261,15 @@ def test_memory_does_not_grow_with_the_file(texts: Texts, monkeypatch: pytest.Mo
 def test_a_name_that_is_no_text_is_shown_as_one(tmp_path: Path) -> None:
     (tmp_path / "tab\tname.txt").write_text("x")
     assert read(tmp_path)[0].name == "tab\ufffdname.txt"
+
+
+def test_the_content_hash_follows_names_and_bytes_only(texts: Texts) -> None:
+    root = texts(a_txt="one", b_txt="two", c_pdf="passed over")
+    before = content_hash(Source(str(root)))
+    (root / "c.pdf").write_text("changed")
+    assert (
+        content_hash(Source(str(root))) == before == content_hash(Source(str(texts("copy", a_txt="one", b_txt="two"))))
+    )
+    (root / "b.txt").write_text("twO")
+    assert content_hash(Source(str(root))) != before
+    assert content_hash(Source("pypi:a==1!*", sha256="5" * 64)) == "5" * 64
