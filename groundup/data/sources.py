@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from groundup.data.decoding import EncodingErrors, NotTextError, text_pieces
 from groundup.data.documents import Document
@@ -67,7 +67,7 @@ class SourceFile:
 
     name: str
     suffix: str
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], io.BufferedReader]
     path: Path | None = None
     """None in an archive."""
 
@@ -199,7 +199,7 @@ def _package_files(source: Source, progress: Progress | None) -> Iterator[Source
         yield SourceFile(_printable(member.name), PurePosixPath(member.name).suffix.lower(), _opener(member))
 
 
-def _opener(member: Member) -> Callable[[], IO[bytes]]:
+def _opener(member: Member) -> Callable[[], io.BufferedReader]:
     return lambda: io.BufferedReader(_MemberStream(member), buffer_size=2**16)
 
 
@@ -264,7 +264,7 @@ def _printable(name: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
-def _open(path: Path, shown: str) -> IO[bytes]:
+def _open(path: Path, shown: str) -> io.BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
