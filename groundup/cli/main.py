@@ -16,6 +16,11 @@ from groundup.errors import GroundupError, did_you_mean
 
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
 VERBS: dict[str, tuple[str, str]] = {
+    "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
+    "convert": ("groundup.cli.convert", "Write a model in another format: for transformers, llama.cpp or Ollama."),
+    "report": ("groundup.cli.report", "The page that shows every stage, made again from a build's folder alone."),
+    "verify": ("groundup.cli.verify", "Check every hash and length below a path."),
+    "build": ("groundup.cli.build", "A whole life of a model from one command: data to page."),
     "doctor": ("groundup.cli.doctor", "What this machine has, and what that means for you."),
     "data": ("groundup.cli.data", "Look at texts before they are trained on: data inspect SOURCE."),
     "tokenizer": (
@@ -23,6 +28,12 @@ VERBS: dict[str, tuple[str, str]] = {
         "Train a tokenizer, or look at what one does to a text: tokenizer train | show.",
     ),
     "pretrain": ("groundup.cli.pretrain", "Train a model of your own from random weights: pretrain DATA --out RUN."),
+    "finetune": (
+        "groundup.cli.finetune",
+        "Teach a pretrained model a task: finetune classifier | chat MODEL DATA --out RUN.",
+    ),
+    "evaluate": ("groundup.cli.evaluate", "Measure models side by side on the same held-out data."),
+    "classify": ("groundup.cli.classify", "The class of a text, or of every line of a file, with probabilities."),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 

@@ -1,0 +1,128 @@
+"""`groundup finetune`, `evaluate` and `classify`, as a user types them."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from groundup.cli.main import run
+from groundup.data.documents import Example, InstructionExample
+from groundup.weights.door import OpenModel, save_model
+
+OpenBase = Callable[[], OpenModel]
+
+
+@pytest.fixture
+def base(open_base: OpenBase, tmp_path: Path) -> Path:
+    opened = open_base()
+    save_model(opened.model, tmp_path / "base", opened.tokenizer)
+    return tmp_path / "base"
+
+
+@pytest.fixture
+def labelled(splits: dict[str, list[Example]], tmp_path: Path) -> Path:
+    file = tmp_path / "messages.csv"
+    with file.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["body", "kind"])
+        writer.writerows([e.text, e.label] for split in splits.values() for e in split)
+    return file
+
+
+@pytest.fixture
+def tasks(instructions: list[InstructionExample], tmp_path: Path) -> Path:
+    file = tmp_path / "tasks.jsonl"
+    rows = [
+        {"instruction": e.instruction, "output": e.output, "id": e.id, "held_out": e.held_out}
+        | ({"check": {"type": "word", "answer": e.output}} if e.held_out and number % 2 else {})
+        for number, e in enumerate(instructions)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+COLUMNS = ("--text-column", "body", "--label-column", "kind")
+
+
+def told(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    """What a command that went well prints."""
+    capsys.readouterr()
+    code = run([str(arg) for arg in args])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    """The sentence of a command that ends with 2."""
+    capsys.readouterr()
+    assert run([str(arg) for arg in args]) == 2
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_from_a_csv_to_a_classifier_that_reads_a_file(
+    base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    train = ("finetune", "classifier", base, labelled, "--out", out, *COLUMNS)
+    shown = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3")
+    assert "fine-tuned classifier" in shown and "TF-IDF of words" in shown and "is \\ said" in shown
+    again = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json")
+    results = json.loads(again)
+    assert len(results["models"]) == 5 and results["models"][0]["accuracy"]["value"] > 0.85
+    assert "differ" in refused(capsys, *train, "--set", "epochs=2")
+    assert "Did you mean 'epochs'?" in refused(capsys, *train, "--set", "epoch=2")
+
+    one = told(capsys, "classify", out, "see you at the prize station")
+    assert one.split()[0] == "spam" and len(one.splitlines()) == 2
+    (tmp_path / "lines.txt").write_text("see you at the station\n\n\x1b[31mprize when we meet later today\n")
+    lines = told(capsys, "classify", out, tmp_path / "lines.txt")
+    assert [line.split()[0] for line in lines.splitlines()] == ["ham", "spam"] and "\x1b" not in lines
+    found = json.loads(told(capsys, "classify", out, tmp_path / "lines.txt", "--json"))
+    assert [each["label"] for each in found] == ["ham", "spam"]
+    assert sum(found[0]["probabilities"].values()) == pytest.approx(1.0)
+
+    (tmp_path / "empty.txt").write_text("\n\n")
+    assert "no line with text" in refused(capsys, "classify", out, tmp_path / "empty.txt")
+
+    measured = json.loads(told(capsys, "evaluate", out, base, "--data", labelled, *COLUMNS, "--items", "60", "--json"))
+    assert {(row["task"], row["model"]) for row in measured["rows"]} == {
+        ("classification", str(out)),
+        ("zero-shot", str(base)),
+    }
+    assert all(row["n"] == 60 and row["thin"] for row in measured["rows"])
+
+
+def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(
+    base: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    settings = ("--tokens", "8000", "--set", "learning_rate=1e-2", "--set", "precision=float32")
+    shown = told(capsys, "finetune", "chat", base, tasks, "--out", out, *settings)
+    assert "% of the tokens were learned" in shown and "held-out loss" in shown
+    table = told(capsys, "evaluate", base, out, "--data", tasks, "--out", tmp_path / "results.json")
+    assert "loss_nats" in table and "(thin)" in table and str(out) in table
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    losses = [row["value"] for row in rows if row["metric"] == "loss_nats"]
+    assert losses[1] < losses[0] and rows[0]["n"] == 8
+    (tmp_path / "a.txt").write_text("see you at the station, call me when it is over")
+    text = json.loads(told(capsys, "evaluate", base, "--data", tmp_path / "a.txt", "--json"))
+    assert [row["metric"] for row in text["rows"]] == ["bits_per_byte"]
+
+
+def test_what_can_not_be_done_is_one_sentence(
+    base: Path, labelled: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert "body" in refused(capsys, "finetune", "classifier", base, labelled, "--out", out)  # no column "text"
+    (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"see {n},ham\n" for n in range(40)))
+    assert "'ham'" in refused(capsys, "finetune", "classifier", base, tmp_path / "one.csv", "--out", out)
+    nothing = refused(capsys, "finetune", "chat", base, tasks, "--out", out, "--set", "max_tokens=3")
+    assert "nothing is left to learn" in nothing
+    assert "language model" in refused(capsys, "classify", base, "a text")
+    assert "Known" in refused(capsys, "evaluate", base, "--as", "poems")
+    assert "named twice" in refused(capsys, "evaluate", base, base)
+    assert "--out" in refused(capsys, "finetune", "chat", base, tasks, "--out", tmp_path)
+    assert not out.exists()
