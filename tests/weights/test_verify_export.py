@@ -1,0 +1,137 @@
+"""`verify` names the file at fault; `convert` writes what it says; exit codes are 0 and 2."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_weights import CPU, make_config, make_model, randomise
+
+from groundup.cli.main import run
+from groundup.errors import FormatError, ModelError
+from groundup.files import write_manifest
+from groundup.model.heads import Classifier
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.card import ModelCard
+from groundup.weights.door import open_model, save_model
+from groundup.weights.export import export
+from groundup.weights.verify import verify_path
+
+
+@pytest.fixture
+def build(tokenizer: Tokenizer, tmp_path: Path) -> Path:
+    """Two stages with manifests, a checkpoint with its own, and a note that nobody listed."""
+    model = make_model(make_config("llama", tokenizer.vocab_size))
+    for stage in ("pretrain", "chat"):
+        save_model(model, tmp_path / "build" / stage, tokenizer, card=ModelCard("My model", license="mit"))
+        write_manifest(tmp_path / "build" / stage, skip=("checkpoints",))
+    save_model(model, tmp_path / "build" / "pretrain" / "checkpoints" / "step-10")
+    write_manifest(tmp_path / "build" / "pretrain" / "checkpoints" / "step-10")
+    (tmp_path / "build" / "build.json").write_text("{}")
+    return tmp_path / "build"
+
+
+def test_everything_below_is_checked(build: Path) -> None:
+    found = verify_path(build)
+    assert (found.manifests, found.files, found.tables, found.unlisted) == (3, 15, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["chat/model.safetensors", "pretrain/tokenizer.json", "pretrain/checkpoints/step-10/config.json"],
+)
+def test_the_file_at_fault_is_named(build: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = build / name
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-2] + b"\x00" + whole[-1:])
+    with pytest.raises(FormatError, match=f"{name}.*altered or damaged"):
+        verify_path(build)
+    assert run(["verify", str(build)]) == 2
+    assert name in capsys.readouterr().err.replace("\n", "")
+
+
+def test_weights_without_manifest_have_their_tables_checked(build: Path) -> None:
+    (build / "chat" / "manifest.json").unlink()
+    assert verify_path(build / "chat").tables == 1
+    file = build / "chat" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    for path in (build / "chat", file):
+        with pytest.raises(FormatError, match="cut or padded"):
+            verify_path(path)
+
+
+def test_nothing_to_check_is_said(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("x")
+    for path in (tmp_path, tmp_path / "none", tmp_path / "note.txt"):
+        with pytest.raises(FormatError):
+            verify_path(path)
+
+
+def test_verify_speaks_json(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", str(build), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == 15
+
+
+def test_convert_goes_around_without_loss(build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gguf, folder = tmp_path / "x.gguf", tmp_path / "back"
+    assert run(["convert", str(build), "--to", "gguf", "--out", str(gguf), "--encoding", "f32"]) == 0
+    assert run(["convert", str(gguf), "--to", "hf", "--out", str(folder), "--json"]) == 0
+    assert str(folder) in capsys.readouterr().out
+    before, after = open_model(build, CPU), open_model(folder, CPU)
+    assert (after.config, after.license) == (before.config, "mit")
+    for name, tensor in before.model.state_dict().items():
+        assert torch.equal(tensor, after.model.state_dict()[name]), name
+    assert verify_path(folder).manifests == 1
+
+
+def test_convert_writes_what_ollama_wants(build: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ollama"
+    command = ["convert", str(build), "--to", "ollama", "--out", str(out), "--encoding", "q8_0", "--system", "Be kind."]
+    assert run(command) == 0
+    assert {file.name for file in out.iterdir()} == {"My-model-q8_0.gguf", "Modelfile", "README.md", "manifest.json"}
+    text = (out / "Modelfile").read_text()
+    assert text.startswith("FROM ./My-model-q8_0.gguf\n")
+    assert 'SYSTEM """Be kind."""' in text
+    assert open_model(out, CPU).path.name == "My-model-q8_0.gguf"
+    assert run(command) == 0  # an earlier export is replaced
+
+
+def test_half_precision_folders_are_written(build: Path, tmp_path: Path) -> None:
+    opened = open_model(build, CPU)
+    export(opened, "hf", tmp_path / "x", encoding="bf16")
+    assert json.loads((tmp_path / "x" / "config.json").read_text())["dtype"] == "bfloat16"
+    assert next(opened.model.parameters()).dtype == torch.float32  # the open model stays as it was
+
+
+def test_a_classifier_goes_to_hf_only(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    classifier = randomise(Classifier(make_config("llama", tokenizer.vocab_size), 2))
+    save_model(classifier, tmp_path / "spam", tokenizer, labels=("ham", "spam"))
+    opened = open_model(tmp_path / "spam", CPU)
+    assert open_model(export(opened, "hf", tmp_path / "copy"), CPU).labels == ("ham", "spam")
+    with pytest.raises(ModelError, match="classifier"):
+        export(opened, "gguf", tmp_path / "x.gguf")
+
+
+def test_targets_that_can_not_be_are_refused_before_the_model_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    refused = {
+        "onnx": ["--to", "onnx", "--out", "x"],
+        "q8_0": ["--to", "hf", "--out", "x", "--encoding", "q8_0"],
+        "must be a file": ["--to", "gguf", "--out", "x.bin"],
+        "no earlier export": ["--to", "hf", "--out", str(tmp_path / "mine")],
+    }
+    for reason, options in refused.items():
+        assert run(["convert", str(tmp_path / "no-model"), *options]) == 2
+        assert reason in capsys.readouterr().err
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_pull_lists_what_it_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pull", "--json"]) == 0
+    assert "smollm2-135m-instruct" in {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert run(["pull"]) == 0
+    assert "apache-2.0" in capsys.readouterr().out
+    assert run(["pull", "no-such-model"]) == 2
