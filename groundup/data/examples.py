@@ -235,6 +235,11 @@ def _check_fault(check: Any) -> str:
         return ""
     if not isinstance(check, dict) or check.get("type") not in CHECK_TYPES or not isinstance(check.get("answer"), str):
         return f'\'check\' is not {{"type": one of {", ".join(CHECK_TYPES)}, "answer": text}}'
+    labels = check.get("labels", [check["answer"]])
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
+        return "'labels' of its check is not a list of texts"
+    if check["answer"] not in labels:
+        return f"the answer of its check, {check['answer'][:40]!r}, is not one of its labels"
     return ""
 
 

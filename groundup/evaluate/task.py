@@ -71,8 +71,9 @@ class Outcome:
 class Task(Protocol):
     """Something that can be measured of an open model."""
 
-    name: str
-    """Unique among the tasks of one evaluation; shown in tables."""
+    @property
+    def name(self) -> str:
+        """Unique among the tasks of one evaluation; shown in tables."""
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
         """Raises ModelError for a model of the wrong kind or without a tokenizer."""

@@ -163,6 +163,8 @@ def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
         (instruction(held_out="yes"), "'held_out' is not true or false"),
         (instruction(check={"type": "regex", "answer": "x"}), "'check' is not"),
         (instruction(check={"type": "word", "answer": 5}), "'check' is not"),
+        (instruction(check={"type": "label", "answer": "a", "labels": 5}), "'labels' of its check"),
+        (instruction(check={"type": "label", "answer": "a", "labels": ["b", "c"]}), "the answer of its check"),
         (instruction(id="same"), "its id 'same' was there before"),
         ("not json\n", "is not JSON"),
     ],
