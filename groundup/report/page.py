@@ -48,7 +48,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     repeat,
 )
 # The chapters of a page about one training run alone.
-PRETRAIN_CHAPTERS: tuple[Chapter, ...] = (pretrain, samples, attention, lineage, repeat)
+PRETRAIN_CHAPTERS: tuple[Chapter, ...] = (pretrain, samples, lineage, repeat)
 CLASSIFIER_CHAPTERS: tuple[Chapter, ...] = (spam, lineage, repeat)
 CHAT_CHAPTERS: tuple[Chapter, ...] = (chat, lineage, repeat)
 

@@ -107,7 +107,6 @@ class RunRecord:
 
     run: Table = field(default_factory=dict)
     results: Table = field(default_factory=dict)
-    attention: Table = field(default_factory=dict)
     losses: list[tuple[float, float]] = field(default_factory=list)  # (step, training loss)
     evaluations: list[Table] = field(default_factory=list)
     samples: list[Table] = field(default_factory=list)
@@ -128,6 +127,7 @@ class Story:
     base: Table = field(default_factory=dict)
     evaluate: Table = field(default_factory=dict)
     export: Table = field(default_factory=dict)
+    attention: Table = field(default_factory=dict)
     pretrain: RunRecord = field(default_factory=RunRecord)
     spam: RunRecord = field(default_factory=RunRecord)
     chat: RunRecord = field(default_factory=RunRecord)
@@ -178,12 +178,19 @@ def _read_build(folder: Path) -> Story:
         tokenizer=reader.json("tokenizer/report.json"),
         base=reader.json("base/manifest.json"),
         evaluate=reader.json("evaluate/results.json"),
-        export=reader.json("export/results.json"),
+        export=reader.json("export/results.json") or _failed_gate(reader),
+        attention=reader.json("evaluate/attention.json"),
         pretrain=reader.run("pretrain"),
         spam=reader.run("spam"),
         chat=reader.run("chat"),
         damaged=reader.damaged,
     )
+
+
+def _failed_gate(reader: "_Reader") -> Table:
+    """What a gate that failed left behind: an export that failed has no folder."""
+    failed = reader.json("gate-failed.json")
+    return {"gates": [failed]} if failed else {}
 
 
 def _read_single_run(folder: Path) -> Story:
@@ -235,7 +242,6 @@ class _Reader:
         return RunRecord(
             run=self.json(f"{name}/{run.run_file.name}"),
             results=self.json(f"{name}/{run.results_file.name}"),
-            attention=self.json(f"{name}/attention.json"),
             losses=losses,
             evaluations=evaluations,
             samples=_read_samples(run.samples_file),

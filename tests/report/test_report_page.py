@@ -93,6 +93,11 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
         ("spam", "96.6 % to 99.1 %"),
         ("chat", "had been instruction-tuned by its makers"),
         ("chat", "12 of 20"),
+        ("chat", "✗ wrong"),
+        ("pretrain", "95 % interval 2.07 to 2.13"),
+        ("spam", "The intervals overlap"),
+        ("spam", "The 200 messages that the base model was asked about"),
+        ("export", "best next tokens"),
         ("export", "All 4 files passed every check."),
         ("lineage", "9f86d081884c"),
         ("repeat", "groundup build quickstart --budget 10m"),
@@ -107,8 +112,8 @@ def test_chapters_say_what_the_files_say(build_folder: Path, section: str, said:
     [
         ("data", ["data"]),
         ("tokenizer", ["tokens"]),
-        ("pretrain", ["pretrain", "samples", "attention"]),
-        ("pretrain/attention.json", ["attention"]),
+        ("pretrain", ["pretrain", "samples"]),
+        ("evaluate/attention.json", ["attention"]),
         ("pretrain/samples.jsonl", ["samples"]),
         ("spam", ["spam"]),
         ("export", ["export"]),
@@ -254,7 +259,7 @@ def test_page_is_made_in_less_than_a_second_and_always_the_same(build_folder: Pa
     [
         (0.99, 0.98, "A baseline wins here"),
         (0.982, 0.97, "A draw"),
-        (0.97, 0.95, "it may be luck"),
+        (0.97, 0.95, "the difference may be luck"),
         (0.90, 0.87, "Clearly ahead"),
     ],
 )
@@ -274,6 +279,30 @@ def test_a_failed_gate_is_said_before_anything_else(rewrite: Rewrite) -> None:
     assert "✗ differs" in page.text["export"]
     assert "'١٢' is [5, 9] here" in page.text["export"]
     assert "of which only 3 agree" in page.text["top"]
+
+
+def test_a_failed_export_shows_what_its_gate_found(build_folder: Path) -> None:
+    gate = json.loads((build_folder / "export/results.json").read_text())["gates"][0]
+    gate.update(
+        passed=False,
+        checks=[
+            {"name": "stops", "passed": False, "detail": "llama.cpp goes on after our stop token 2", "figures": {}}
+        ],
+    )
+    shutil.rmtree(build_folder / "export")
+    (build_folder / "gate-failed.json").write_text(json.dumps(gate))
+    page = page_of(build_folder)
+    assert "1 of 1 files failed the gate" in page.text["export"]
+    assert "llama.cpp goes on after our stop token 2" in page.text["export"]
+
+
+def test_a_check_that_could_not_be_made_is_not_called_passed(rewrite: Rewrite) -> None:
+    def skip(results: Any) -> None:
+        results["gates"][0]["checks"][2]["detail"] = "not made: this model has no chat template"
+
+    text = page_of(rewrite("export/results.json", skip)).text["export"]
+    assert text.count("not made") >= 1
+    assert text.count("✓ agrees") == 2 * (4 * 5 - 1)
 
 
 def test_lineage_says_where_a_stage_no_longer_holds_what_was_read(rewrite: Rewrite) -> None:

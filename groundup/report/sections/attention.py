@@ -38,7 +38,7 @@ CLEAR_HABIT = 0.3
 
 def attention(story: Story) -> Node:
     """The chapter with the heat maps."""
-    record = story.pretrain.attention
+    record = story.attention
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
     pictures = [made for head in tables(record, "heads")[:MAX_HEADS] if (made := _picture(head, pieces))]
     if not pictures:

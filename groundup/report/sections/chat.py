@@ -16,7 +16,7 @@ SEE = (
     "Read the answers first, then the figures: "
     "twenty checked answers are few."
 )
-CARDS_SHOWN = 4
+CARDS_SHOWN = 6
 MAX_CARDS = 24
 ANSWER_CHARACTERS = 700
 PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -67,69 +67,72 @@ def _checked(story: Story) -> Node | None:
     rows = [row for name in ("before", "after") if (row := _checked_row(story.evaluate, name))]
     if not rows:
         return None
-    head: list[Child] = [
-        "model",
-        node(
-            "div", scale_cell((0.0, 1.0), PERCENT_TICKS, [percent(tick, 0) for tick in PERCENT_TICKS]), class_="drawn"
-        ),
-        "right",
-        "95 % interval",
-    ]
-    caption = "Held-out instructions whose answer code can check: a number, a label, a word."
+    scale = scale_cell((0.0, 1.0), PERCENT_TICKS, [percent(tick, 0) for tick in PERCENT_TICKS])
+    head: list[Child] = ["model", node("div", scale, class_="drawn"), "right", "95 % interval"]
+    chance = number(story.evaluate, "checked", "after", "chance")
+    dotted = f" Dotted: what guessing would give ({percent(chance)})." if chance is not None else ""
+    caption = f"Held-out instructions whose answer code can check: a number, a label, a word.{dotted}"
     return figure(caption, data_table("Checked answers", head, rows, figures=(2, 3), class_="bars whiskers"))
 
 
 def _checked_row(evaluate: Table, name: str) -> list[Child]:
-    value, low, high, tested = (number(evaluate, "checked", name, key) for key in ("value", "low", "high", "n"))
+    value, low, high, tested, chance = (
+        number(evaluate, "checked", name, key) for key in ("value", "low", "high", "n", "chance")
+    )
     if value is None:
         return []
     low, high = value if low is None else low, value if high is None else high
     right = f"{count(value * tested)} of {count(tested)}" if tested is not None else percent(value)
-    return [
-        name,
-        node("div", whisker(value, low, high, None, (0.0, 1.0)), class_="drawn"),
-        right,
-        f"{percent(low, 0)} to {percent(high, 0)}",
-    ]
+    drawing = node("div", whisker(value, low, high, chance, (0.0, 1.0)), class_="drawn")
+    return [name, drawing, right, f"{percent(low, 0)} to {percent(high, 0)}"]
 
 
 def _cards(story: Story) -> list[Node]:
-    answers = tables(story.evaluate, "answers")[:MAX_CARDS]
-    made = [_card(answer) for answer in answers]
-    rest = (
-        more(f"{count(len(made) - CARDS_SHOWN)} more", node("div", made[CARDS_SHOWN:], class_="answers"))
-        if len(made) > CARDS_SHOWN
-        else None
-    )
-    shown = [node("div", made[:CARDS_SHOWN], class_="answers")] if made else []
-    return [*shown, *([rest] if rest is not None else [])]
+    first, others = one_of_each_kind(tables(story.evaluate, "answers")[:MAX_CARDS])
+    shown = [node("div", [_card(answer) for answer in first], class_="answers")] if first else []
+    if not others:
+        return shown
+    return [
+        *shown,
+        more(f"{count(len(others))} more", node("div", [_card(answer) for answer in others], class_="answers")),
+    ]
+
+
+def one_of_each_kind(answers: list[Table]) -> tuple[list[Table], list[Table]]:
+    """The first answer of each kind, at most CARDS_SHOWN of them; and all others."""
+    kinds = {text(answer, "kind"): answer for answer in reversed(answers)}
+    firsts = [answer for answer in answers if kinds[text(answer, "kind")] is answer][:CARDS_SHOWN]
+    return firsts, [answer for answer in answers if not any(answer is first for first in firsts)]
 
 
 def _card(answer: Table) -> Node:
-    question = foreign(text(answer, "instruction"), "h3", "instruction")
-    given = text(answer, "input")
-    head = [
-        node("p", foreign(text(answer, "kind")), class_="step"),
-        question,
+    given, reference = text(answer, "input"), text(answer, "reference")
+    kind = node("p", foreign(text(answer, "kind")), class_="step")
+    question = [
+        foreign(text(answer, "instruction"), "h3", "instruction"),
         foreign(given, "p", "input") if given else None,
     ]
-    reference = text(answer, "reference")
-    sides = [_side("before", text(answer, "before")), _side("after", text(answer, "after"))]
-    wanted = (
-        node("p", node("span", "expected ", class_="quiet"), foreign(reference), class_="expected")
-        if reference
-        else None
-    )
-    return node("article", head, node("div", sides, class_="sides"), wanted, class_="answer")
+    sides = [_side(answer, name) for name in ("before", "after")]
+    label = node("span", "expected ", class_="quiet")
+    wanted = node("p", label, foreign(reference), class_="expected") if reference else None
+    return node("article", kind, question, node("div", sides, class_="sides"), wanted, class_="answer")
 
 
-def _side(name: str, words: str) -> Node:
-    said = (
-        foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
-        if words.strip()
-        else node("p", "(nothing)", class_="said quiet")
+def _side(answer: Table, name: str) -> Node:
+    words = text(answer, name)
+    said = foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
+    nothing = node("p", "(nothing)", class_="said quiet")
+    return node(
+        "div", node("h4", name, _verdict(answer, name)), said if words.strip() else nothing, class_=f"side {name}"
     )
-    return node("div", node("h4", name), said, class_=f"side {name}")
+
+
+def _verdict(answer: Table, name: str) -> Child:
+    """Whether an answer that code can check passed."""
+    right = answer.get(f"{name}_right")
+    if not isinstance(right, bool):
+        return None
+    return [" · ", node("span", "✓ right", class_="yes") if right else node("span", "✗ wrong", class_="no")]
 
 
 def _curve(story: Story) -> Node | None:

@@ -14,6 +14,16 @@ SEE = (
     "numbers of the text, the conversation as sent, where it stops, and each word's probability."
 )
 
+# The checks of the gate (evaluate/parity.py), in words.
+CHECKS = {
+    "load": "opens",
+    "tokens": "token ids",
+    "stops": "stop tokens",
+    "template": "conversations",
+    "answers": "ends of answers",
+    "greedy": "best next tokens",
+}
+
 
 def export(story: Story) -> Node:
     """The chapter on exported files and the parity gate."""
@@ -46,14 +56,12 @@ def _outcome(gates: list[Table]) -> Node:
 
 def _gates(gates: list[Table]) -> Node | None:
     names = list(dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks")))
+    if not names:
+        return None
     rows = [[foreign(_gate_name(gate)), *[_mark(_check(gate, name)) for name in names]] for gate in gates]
-    return (
-        data_table(
-            "What was compared in llama.cpp", ["file", *[foreign(name) for name in names]], rows, class_="stacked"
-        )
-        if names
-        else None
-    )
+    head: list[Child] = ["file", *[foreign(CHECKS.get(name, name)) for name in names]]
+    llama = next((version for gate in gates if (version := text(gate, "llama"))), "")
+    return data_table(f"What was compared in llama.cpp {f'({llama})' if llama else ''}".rstrip(), head, rows)
 
 
 def _gate_name(gate: Table) -> str:
@@ -65,20 +73,23 @@ def _check(gate: Table, name: str) -> Table:
 
 
 def _mark(check: Table) -> Node:
-    if not check:
-        return node("span", "not run", class_="quiet")
+    if not check or text(check, "detail").startswith("not made"):
+        return node("span", "not made", class_="quiet")
     if check.get("passed") is True:
         return node("span", "✓ agrees", class_="yes")
     return node("strong", "✗ differs", class_="no")
 
 
-def _files(files: list[Table]) -> Node | None:
-    rows = [_file(entry) for entry in files]
-    return (
-        data_table("Files written", ["file", "model", "encoding", "size", "SHA-256"], rows, figures=(3,))
-        if rows
-        else None
+def _files(files: list[Table]) -> list[Node]:
+    if not files:
+        return []
+    head = ["file", "model", "encoding", "size", "SHA-256"]
+    beside = note(
+        "Beside each lie the same model as a Hugging Face folder, for transformers and vLLM, and a Modelfile: ",
+        node("code", "ollama create NAME -f Modelfile"),
+        ".",
     )
+    return [data_table("Files written below export/", head, [_file(entry) for entry in files], figures=(3,)), beside]
 
 
 def _file(entry: Table) -> list[Child]:

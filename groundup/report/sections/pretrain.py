@@ -7,7 +7,7 @@ from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
 from groundup.report.markup import Node
 from groundup.report.sections.repeat import settings
 from groundup.report.story import RunRecord, Story
-from groundup.report.values import flat, number, table
+from groundup.report.values import Table, flat, number, table
 from groundup.report.words import count, duration, fixed, parameters
 
 KEY, KICKER, TITLE = "pretrain", "Stage 3 · pretrain", "Learning to guess the next token"
@@ -31,7 +31,7 @@ def pretrain(story: Story) -> Node:
         SEE,
         _figures(run),
         _loss(run, _vocabulary(story)),
-        _bits(run),
+        _bits(run, table(story.evaluate, "text")),
         _kept(run),
         _shape(run),
         notes_of(stage.thin if stage else []),
@@ -79,7 +79,7 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     return figure(caption, drawn) if drawn else None
 
 
-def _bits(run: RunRecord) -> Node | None:
+def _bits(run: RunRecord, measured: Table) -> Node | None:
     series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
     drawn = line_chart(
         LineChart("Bits per byte over training steps", "training step", "bits a byte of held-out text", series)
@@ -90,7 +90,15 @@ def _bits(run: RunRecord) -> Node | None:
         "The same surprise counted in bits for each byte of text. Models with different vocabularies can be "
         "compared in it; 8 would be no compression at all."
     )
-    return figure(caption, drawn)
+    return figure([caption, _measured(measured)], drawn)
+
+
+def _measured(found: Table) -> str:
+    value, low, high, chance = (number(found, key) for key in ("value", "low", "high", "chance"))
+    if value is None or low is None or high is None:
+        return ""
+    guessed = f"; guessing blindly gives {fixed(chance)}" if chance is not None else ""
+    return f" The finished model: {fixed(value)} (95 % interval {fixed(low)} to {fixed(high)}{guessed})."
 
 
 def _kept(run: RunRecord) -> Node | None:

@@ -4,7 +4,7 @@ from groundup.report.chapter import absent, chapter, data_table, note
 from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.sections.opening import base_name
 from groundup.report.story import Story
-from groundup.report.values import number, text
+from groundup.report.values import number
 from groundup.report.words import count, fixed, parameters
 
 KEY, KICKER, TITLE = "readers", "Two lives, not one", "Who has read {texts}, and who has not"
@@ -50,7 +50,7 @@ def _spam(story: Story) -> list[Child]:
 def _chat(story: Story) -> list[Child]:
     if not story.chat.results:
         return []
-    entries = number(story.chat.results, "examples", "train") or number(story.chat.results, "train_examples")
+    entries = number(story.chat.results, "examples", "train")
     read = (f"{count(entries)} " if entries is not None else "") + "instructions with their answers"
     return ["the chat model", foreign(base_name(story)), read, _verdict(False)]
 
@@ -62,11 +62,9 @@ def _verdict(has_read: bool) -> Node:
 def _consequence(story: Story) -> Node | None:
     if not story.chat.results and not story.spam.results:
         return None
-    licence = text(story.base, "licence")
     return note(
         "The spam classifier and the chat model grew out of ",
         foreign(base_name(story)),
-        f" ({licence})" if licence else "",
         f", which others trained on other texts. Asked about {story.texts} they can only guess. "
         f"The model of its own has read nothing but {story.texts}: "
         "it writes in their manner, but knows no facts and follows no instructions.",

@@ -26,23 +26,27 @@ def spam(story: Story) -> Node:
     if not models:
         return absent(KEY, KICKER, TITLE, "no classifier has been trained")
     stage = story.stage("spam")
-    parts = [
+    parts: list[Child] = [
         _figures(story),
         _comparison(results, models),
         _verdict(models),
         _confusion(results, models[0]),
+        _same_messages(results),
         _examples(results),
     ]
     return chapter(KEY, KICKER, TITLE, SEE, parts, notes_of(stage.thin if stage else []))
 
 
-def _figures(story: Story) -> Node | None:
-    splits = table(story.spam.results, "splits")
-    pairs = [
-        (split_count(splits, name), meaning)
-        for name, meaning in (("train", "to train on"), ("validation", "to choose by"), ("test", "to measure on"))
-    ]
-    return facts(*[(count(value), f"messages {meaning}") for value, meaning in pairs])
+def _figures(story: Story) -> list[Node | None]:
+    splits, source = table(story.spam.results, "splits"), table(story.spam.results, "source")
+    meanings = (("train", "to train on"), ("validation", "to choose by"), ("test", "to measure on"))
+    pairs = [(split_count(splits, name), meaning) for name, meaning in meanings]
+    repeats = number(source, "repeats")
+    before = (
+        f"{count(repeats)} repeated messages were left out before the split: a message in both parts would be no test."
+    )
+    shown = facts(*[(count(value), f"messages {meaning}") for value, meaning in pairs])
+    return [shown, node("p", before, class_="see") if repeats else None]
 
 
 def split_count(splits: Table, name: str) -> float | None:
@@ -73,6 +77,20 @@ def _comparison(results: Table, models: list[Table]) -> Node:
     )
 
 
+def _same_messages(results: Table) -> Node | None:
+    """The base model was asked about the first messages only; here all methods on those."""
+    models = [model for model in tables(results, "same_messages") if number(model, "accuracy", "value") is not None]
+    asked = number(results, "zero_shot", "asked")
+    if not models or asked is None:
+        return None
+    question = node("p", "It was asked: ", foreign(text(results, "zero_shot", "question"), "q"))
+    rows = [[foreign(text(model, "name")), *_figures_of(model)] for model in models]
+    table_ = data_table(
+        "Every method on those messages", ["model", "accuracy", "95 % interval", "F1"], rows, figures=(1, 2, 3)
+    )
+    return more(f"The {count(asked)} messages that the base model was asked about", question, table_)
+
+
 def _axis(models: list[Table], chance: float | None) -> tuple[float, float]:
     lows = [value for model in models if (value := number(model, "accuracy", "low")) is not None]
     lows += [value for model in models if (value := number(model, "accuracy", "value")) is not None]
@@ -80,43 +98,51 @@ def _axis(models: list[Table], chance: float | None) -> tuple[float, float]:
 
 
 def _row(model: Table, chance: float | None, axis: tuple[float, float]) -> list[Child]:
-    value, low, high = (number(model, "accuracy", key) for key in ("value", "low", "high"))
-    assert value is not None  # models without an accuracy were left out
-    low, high = value if low is None else low, value if high is None else high
+    value, low, high = bounds(model)
+    drawing = node("div", whisker(value, low, high, chance, axis), class_="drawn")
+    return [foreign(text(model, "name")), drawing, *_figures_of(model)]
+
+
+def _figures_of(model: Table) -> list[Child]:
+    """Accuracy, its interval with the number of messages, F1: as words."""
+    value, low, high = bounds(model)
     tested = number(model, "accuracy", "n")
     interval = f"{percent(low)} to {percent(high)}" + (f", n {count(tested)}" if tested is not None else "")
-    drawing = node("div", whisker(value, low, high, chance, axis), class_="drawn")
-    return [foreign(text(model, "name")), drawing, percent(value), interval, fixed(number(model, "f1"), 3)]
+    return [percent(value), interval, fixed(number(model, "f1"), 3)]
+
+
+def bounds(model: Table) -> tuple[float, float, float]:
+    """A model's accuracy and its interval; models without an accuracy were left out before."""
+    value, low, high = (number(model, "accuracy", key) for key in ("value", "low", "high"))
+    assert value is not None
+    return value, value if low is None else low, value if high is None else high
 
 
 def _verdict(models: list[Table]) -> Node | None:
+    """Who wins, and whether the difference is more than luck can make."""
     ours, others = models[0], models[1:]
     if not others:
         return None
     best = max(others, key=lambda model: number(model, "accuracy", "value") or 0.0)
-    value, best_value = number(ours, "accuracy", "value") or 0.0, number(best, "accuracy", "value") or 0.0
-    name = foreign(text(best, "name"))
-    figures = f" ({percent(best_value)} against {percent(value)})"
+    value, best_value = (number(model, "accuracy", "value") or 0.0 for model in (ours, best))
+    lower, higher = sorted((ours, best), key=lambda model: number(model, "accuracy", "value") or 0.0)
+    overlap = (number(lower, "accuracy", "high") or 0.0) >= (number(higher, "accuracy", "low") or 0.0)
+    name, figures = foreign(text(best, "name")), f"{percent(best_value)} against {percent(value)}"
+    luck = " The intervals overlap: on this many messages the difference may be luck." if overlap else ""
     if best_value > value:
         return note(
             "A baseline wins here: ",
             name,
-            f" is the better classifier on these messages{figures}. It is also smaller and faster: use it.",
+            f", {figures}.{luck} Where a simpler method does as well, take it.",
             kind="warning",
         )
     if best_value == value:
         return note(
-            "A draw: ", name, f" does as well on these messages ({percent(value)}), and costs less.", kind="warning"
+            "A draw: ", name, f" does as well ({percent(value)}). Where a simpler method does, take it.", kind="warning"
         )
-    if (number(best, "accuracy", "high") or 0.0) >= (number(ours, "accuracy", "low") or 0.0):
-        return note(
-            "Ahead of ",
-            name,
-            f" by a little ({percent(value)} against {percent(best_value)}), but the intervals overlap: on this many messages it may be luck.",
-        )
-    return note(
-        "Clearly ahead of the best baseline, ", name, f" ({percent(value)} against {percent(best_value)}).", kind="good"
-    )
+    if overlap:
+        return note("A little ahead of the best baseline: ", name, f", {figures}.{luck}")
+    return note("Clearly ahead of the best baseline: ", name, f", {figures}.", kind="good")
 
 
 def _confusion(results: Table, model: Table) -> Node | None:
@@ -152,6 +178,6 @@ def _examples(results: Table) -> Node | None:
 
 
 def _example(example: Table) -> list[Child]:
-    label, said = text(example, "label"), text(example, "predicted") or text(example, "prediction")
+    label, said = text(example, "label"), text(example, "predicted")
     mark = "right" if label == said else node("strong", "wrong", class_="no")
     return [foreign(first_letters(text(example, "text"), MESSAGE_CHARACTERS)), foreign(label), foreign(said), mark]

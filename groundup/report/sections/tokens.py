@@ -2,7 +2,7 @@
 
 from groundup.report.chapter import absent, chapter, facts, figure, more, notes_of
 from groundup.report.markup import Node, foreign, node
-from groundup.report.story import Story
+from groundup.report.story import Stage, Story
 from groundup.report.values import Table, number, tables, text, texts
 from groundup.report.words import count, fixed
 
@@ -21,16 +21,22 @@ def tokens(story: Story) -> Node:
     stage = story.stage("tokenizer")
     pictures = [_picture(example) for example in tables(report, "examples")[:MAX_EXAMPLES]]
     return chapter(
-        KEY, KICKER, TITLE, SEE, _figures(report), pictures, _vocabulary(report), notes_of(stage.thin if stage else [])
+        KEY,
+        KICKER,
+        TITLE,
+        SEE,
+        _figures(report, stage),
+        pictures,
+        _vocabulary(report),
+        notes_of(stage.thin if stage else []),
     )
 
 
-def _figures(report: Table) -> Node | None:
+def _figures(report: Table, stage: Stage | None) -> Node | None:
     return facts(
         (count(number(report, "vocab_size")), "pieces in the vocabulary"),
         (fixed(number(report, "characters_per_token")), "characters a token, on held-out text"),
-        (count(number(report, "train_tokens")), "tokens to train on"),
-        (count(number(report, "validation_tokens")), "tokens held out"),
+        (count(number(stage.record if stage else {}, "facts", "train_tokens")), "tokens to train on"),
     )
 
 
