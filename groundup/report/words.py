@@ -1,8 +1,12 @@
-"""Figures as people read them: 1,234 · 2 min 05 s · 271 MB · 98.4 %. Each takes a number or None (an en dash)."""
+"""Figures as people read them: 1,234 · 2 min 05 s · 271 MB · 98.4 %. Each takes a number or None (an en dash).
+
+A unit never begins a line: the space before it does not break.
+"""
 
 import math
 
 MISSING = "–"
+NBSP = "\u00a0"
 
 
 def count(value: float | None) -> str:
@@ -17,7 +21,7 @@ def fixed(value: float | None, decimals: int = 2) -> str:
 
 def percent(value: float | None, decimals: int = 1) -> str:
     """A share of 1 as a percentage."""
-    return MISSING if value is None else f"{100 * value:.{decimals}f} %"
+    return MISSING if value is None else f"{100 * value:.{decimals}f}{NBSP}%"
 
 
 def duration(seconds: float | None) -> str:
@@ -25,11 +29,10 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return MISSING
     if seconds < 59.5:
-        return f"{seconds:.{2 if seconds < 0.995 else 1 if seconds < 9.95 else 0}f} s"
+        return f"{seconds:.{2 if seconds < 0.995 else 1 if seconds < 9.95 else 0}f}{NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    said = f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return said.replace(" ", NBSP)
 
 
 def size(number_bytes: float | None) -> str:
@@ -40,7 +43,8 @@ def size(number_bytes: float | None) -> str:
         if abs(number_bytes) < 999.5 or unit == "GB":
             break
         number_bytes /= 1000
-    return f"{number_bytes:.0f} {unit}" if unit == "bytes" or number_bytes >= 99.5 else f"{number_bytes:.3g} {unit}"
+    digits = f"{number_bytes:.0f}" if unit == "bytes" or number_bytes >= 99.5 else f"{number_bytes:.3g}"
+    return f"{digits}{NBSP}{unit}"
 
 
 def parameters(value: float | None) -> str:
@@ -49,7 +53,7 @@ def parameters(value: float | None) -> str:
         return MISSING
     if value < 1e6:
         return count(value)
-    return f"{value / 1e9:.3g} billion" if value >= 1e9 else f"{value / 1e6:.3g} million"
+    return f"{value / 1e9:.3g}{NBSP}billion" if value >= 1e9 else f"{value / 1e6:.3g}{NBSP}million"
 
 
 def short_hash(digest: str) -> str:

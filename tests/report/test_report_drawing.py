@@ -80,4 +80,8 @@ def test_heat_map_has_a_cell_for_each_weight_and_its_share_as_opacity() -> None:
     drawing = heat_map(["a", "b"], [[1.0, 0.0], [0.25, 0.75]], "a head")
     cells = list(drawing.iter("rect"))
     assert [cell.get("fill-opacity") for cell in cells] == ["1", "0.25", "0.75"]
-    assert [title.text for title in drawing.iter("title")] == ["a → a: 100 %", "b → a: 25 %", "b → b: 75 %"]
+    assert [title.text for title in drawing.iter("title")] == [
+        "a → a: 100\u00a0%",
+        "b → a: 25\u00a0%",
+        "b → b: 75\u00a0%",
+    ]

@@ -63,7 +63,7 @@ class Checked(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text[self.section] = self.text.get(self.section, "") + data
+        self.text[self.section] = self.text.get(self.section, "") + data.replace("\u00a0", " ")
 
 
 def page_of(folder: Path) -> Checked:

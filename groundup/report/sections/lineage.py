@@ -1,6 +1,6 @@
 """What was made from what: the hash of everything each stage read and wrote, from the source to the exported file."""
 
-from groundup.report.chapter import absent, chapter, data_table, more
+from groundup.report.chapter import absent, chapter, data_table, figure, more
 from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Stage, Story
 from groundup.report.values import Table, table, text
@@ -23,7 +23,7 @@ def lineage(story: Story) -> Node:
     rows = [_row(story, stage) for stage in story.stages]
     head = ["stage", "made from", "wrote", "key"]
     made = data_table("Each stage, what it was made from and what it wrote", head, rows, class_="stacked lineage")
-    return chapter(KEY, KICKER, TITLE, SEE, made, _all_hashes(story))
+    return chapter(KEY, KICKER, TITLE, SEE, figure(None, made), _all_hashes(story))
 
 
 def _row(story: Story, stage: Stage) -> list[Child]:
@@ -33,7 +33,12 @@ def _row(story: Story, stage: Stage) -> list[Child]:
         if len(outputs) > SHOWN_OUTPUTS
         else None
     )
-    wrote = node("ul", [_hashed(name, digest) for name, digest in outputs[:SHOWN_OUTPUTS]], rest, class_="hashes")
+    wrote = node(
+        "ul",
+        [_hashed(name.removeprefix(f"{stage.name}/"), digest) for name, digest in outputs[:SHOWN_OUTPUTS]],
+        rest,
+        class_="hashes",
+    )
     return [foreign(stage.name), _made_from(story, stage), wrote, node("code", short_hash(text(stage.record, "key")))]
 
 

@@ -3,8 +3,9 @@
 from groundup.report.chapter import absent, chapter, data_table, note
 from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.sections.opening import base_name
+from groundup.report.sections.spam import split_count
 from groundup.report.story import Story
-from groundup.report.values import number
+from groundup.report.values import number, table
 from groundup.report.words import count, fixed, parameters
 
 KEY, KICKER, TITLE = "readers", "Two lives, not one", "Who has read {texts}, and who has not"
@@ -17,10 +18,10 @@ def readers(story: Story) -> Node:
     rows = [row for row in (_own(story), _spam(story), _chat(story)) if row]
     if not rows:
         return absent(KEY, KICKER, title, "no model has been trained yet")
-    table = data_table(
+    shown = data_table(
         "What each model has read", ["model", "began as", "trained here on", f"has read {story.texts}"], rows
     )
-    return chapter(KEY, KICKER, title, SEE, table, _consequence(story))
+    return chapter(KEY, KICKER, title, SEE, shown, _consequence(story))
 
 
 def _own(story: Story) -> list[Child]:
@@ -42,7 +43,7 @@ def _tokens_read(story: Story) -> float | None:
 def _spam(story: Story) -> list[Child]:
     if not story.spam.results:
         return []
-    messages = number(story.spam.results, "splits", "train")
+    messages = split_count(table(story.spam.results, "splits"), "train")
     read = (f"{count(messages)} " if messages is not None else "") + "labelled text messages (SMS)"
     return ["the spam classifier", foreign(base_name(story)), read, _verdict(False)]
 
@@ -60,12 +61,13 @@ def _verdict(has_read: bool) -> Node:
 
 
 def _consequence(story: Story) -> Node | None:
-    if not story.chat.results and not story.spam.results:
+    grown = [name for name, run in (("the spam classifier", story.spam), ("the chat model", story.chat)) if run.results]
+    if not grown:
         return None
     return note(
-        "The spam classifier and the chat model grew out of ",
+        f"{' and '.join(grown)} grew out of ".capitalize(),
         foreign(base_name(story)),
-        f", which others trained on other texts. Asked about {story.texts} they can only guess. "
+        f", which others trained on other texts. Asked about {story.texts}, what comes from it can only guess. "
         f"The model of its own has read nothing but {story.texts}: "
         "it writes in their manner, but knows no facts and follows no instructions.",
     )

@@ -13,7 +13,7 @@ SEE = "A bar is the time a stage took; the upright mark is the time it was given
 
 def times(story: Story) -> Node:
     """The chapter on time and memory."""
-    timed = [stage for stage in story.stages if stage.elapsed_s is not None]
+    timed = [stage for stage in story.stages if stage.elapsed_s is not None and stage.status != "running"]
     if not timed:
         return absent(KEY, KICKER, TITLE, "no stage has finished yet")
     return chapter(KEY, KICKER, TITLE, SEE, _totals(story, timed), figure(None, _table(timed)))

@@ -9,7 +9,7 @@ from groundup.report.words import count, fixed
 KEY, KICKER, TITLE = "tokens", "Stage 2 · tokenizer", "Text becomes numbers"
 SEE = "A model reads no letters. Common words are one piece with one number; rare ones are put together from several. A raised dot is a space."
 MAX_EXAMPLES = 8
-MAX_PIECES = 120
+MAX_PIECES = 200
 COLOURS = 4
 
 
