@@ -76,7 +76,7 @@ def classifier(
     opened = open_model(model, compute, progress=progress)
     card = card_of(out, "Sorts texts into classes.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
-    if "compared" not in results:
+    if "same_messages" not in results:
         results = add_baselines(results, opened, splits, run, question=question, compute=compute, progress=progress)
     print_result(classifier_lines(results, out), {**results, "folder": str(out)}, as_json)
 

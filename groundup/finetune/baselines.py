@@ -1,6 +1,6 @@
 """What a fine-tuned classifier has to beat, on the same test messages: simple methods, and the base model that is only asked.
 
-results.json gains: models (rows behind ours), compared (all methods on the messages that the base model was asked about),
+results.json gains: models (rows behind ours), same_messages (all methods on the messages that the base model was asked about),
 zero_shot (the question, how many were asked of how many).
 """
 
@@ -52,8 +52,8 @@ def add_baselines(
         whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
     except ModelError as error:
         progress.say(f"Left out: {ASKED}. {error}")
-    rows, compared = compare(predictions, [example.label for example in test], labels, positive)
-    whole |= {"models": rows, "compared": compared, "predictions": predictions}
+    rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
+    whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
     run.write_results(whole)
     write_manifest(run.path, skip=APART)
     return whole

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ from groundup.finetune.lastblock import FeatureBatches, LastBlock, class_scores,
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.config import FitConfig
+from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import FitResult, fit
 from groundup.train.memory import load_weights
 from groundup.train.state import step_folder
@@ -68,6 +68,8 @@ class ClassifierConfig:
     """AdamW's."""
     positive: str | None = None
     """The label whose F1 is reported; None: the rarest."""
+    precision: Precision = "auto"
+    """Arithmetic of the frozen blocks; "auto" measures and takes the faster. What learns is computed in float32."""
     seed: int = 0
     """Seed of the score head's first weights and of the order of messages."""
 
@@ -75,6 +77,8 @@ class ClassifierConfig:
         for name in ("max_tokens", "epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1 (got {getattr(self, name)}).")
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"precision must be {', '.join(get_args(Precision))} (got {self.precision!r}).")
 
 
 def fit_classifier(
@@ -107,7 +111,9 @@ def fit_classifier(
     if finished is not None:
         return finished
     file = run.path / FEATURES_FILE
-    features = keep_features(file, model.transformer, ids, num_frozen, compute=compute, progress=progress)
+    features = keep_features(
+        file, model.transformer, ids, num_frozen, precision=config.precision, compute=compute, progress=progress
+    )
     last = LastBlock(model)
     fitted = train(last, features, messages, run, config, compute=compute, progress=progress)
     results = {

@@ -1,6 +1,6 @@
 """What frozen lower blocks make of texts: computed once, kept on disk, read in every epoch.
 
-    features = keep_features(file, transformer, rows, num_blocks, compute=compute, progress=progress)
+    features = keep_features(file, transformer, rows, num_blocks, precision="auto", compute=compute, progress=progress)
     hidden, mask = features.padded([3, 7])      # [2, T, C] as it enters block `num_blocks`, and which tokens are real
 
 Rows differ in length and are stored one behind another without padding: 2,400 messages of 24 tokens at width 576 are 133 MB in float32.
@@ -28,6 +28,7 @@ from groundup.engine.padding import batches_by_length, right_padded
 from groundup.files import atomic_file
 from groundup.model.transformer import Transformer
 from groundup.progress import Progress
+from groundup.train.config import Precision
 from groundup.train.identity import frozen_fingerprint
 from groundup.train.precision import WORTH_IT
 from groundup.train.step import autocast
@@ -85,6 +86,7 @@ def keep_features(
     rows: Sequence[Sequence[int]],
     num_blocks: int,
     *,
+    precision: Precision,
     compute: Compute,
     progress: Progress,
 ) -> Features:
@@ -95,7 +97,7 @@ def keep_features(
         progress.say(f"Hidden states of {len(rows):,} texts read from {file.name} ({found.num_bytes / 1e6:.0f} MB).")
         return found
     features = compute_features(
-        transformer, rows, num_blocks, fingerprint=fingerprint, compute=compute, progress=progress
+        transformer, rows, num_blocks, precision=precision, fingerprint=fingerprint, compute=compute, progress=progress
     )
     write_features(file, features)
     tokens = sum(features.lengths)
@@ -120,18 +122,21 @@ def compute_features(
     rows: Sequence[Sequence[int]],
     num_blocks: int,
     *,
+    precision: Precision,
     fingerprint: str,
     compute: Compute,
     progress: Progress,
 ) -> Features:
-    """Run all rows through the first blocks, sorted by length, in the faster of float32 and bf16 (measured on the longest batch)."""
+    """Run all rows through the first blocks, sorted by length; "auto" takes the faster of float32 and bf16, measured on the longest batch."""
     started = time.monotonic()
     lengths = [len(row) for row in rows]
     starts = [0, *accumulate(lengths)]
     hidden = torch.empty(starts[-1], transformer.config.width)
     batches = list(batches_by_length(lengths, FEATURE_BATCH_TOKENS))
-    seconds = measure_frozen(transformer, [rows[i] for i in batches[0]], num_blocks, compute=compute)
-    bf16 = seconds[True] < WORTH_IT * seconds[False]
+    bf16 = precision == "bf16"
+    if precision == "auto":
+        seconds = measure_frozen(transformer, [rows[i] for i in batches[0]], num_blocks, compute=compute)
+        bf16 = seconds[True] < WORTH_IT * seconds[False]
     with progress.track("frozen blocks", starts[-1], "tokens") as advance:
         for batch in batches:
             stream = run_frozen(transformer, [rows[i] for i in batch], num_blocks, compute=compute, bf16=bf16)

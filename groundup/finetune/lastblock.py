@@ -84,7 +84,9 @@ class FeatureBatches:
         self._features, self._classes, self._rows = features, classes, rows
         self._order = EpochOrder([features.lengths[row] for row in rows], batch_size, seed)
         self.batches_per_epoch = self._order.batches_per_epoch
-        self.fingerprint = sha256_text(f"{features.fingerprint} {list(classes)} {list(rows)} {batch_size} {seed}")
+        self.fingerprint = sha256_text(
+            f"{features.fingerprint} {features.precision} {list(classes)} {list(rows)} {batch_size} {seed}"
+        )
 
     def batch(self, position: int) -> FeatureBatch:
         """Batch number `position`."""

@@ -19,7 +19,7 @@ from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.baselines import add_baselines
 from groundup.finetune.classifier import FEATURES_FILE, OURS, ClassifierConfig, classifier_from, fit_classifier
-from groundup.finetune.features import features_fingerprint, keep_features, read_features
+from groundup.finetune.features import features_fingerprint, keep_features, read_features, run_frozen
 from groundup.finetune.lastblock import LastBlock
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
@@ -29,7 +29,7 @@ from groundup.weights.door import ModelCard, OpenModel, open_model
 
 Splits = dict[str, list[Example]]
 OpenBase = Callable[[], OpenModel]
-CONFIG = ClassifierConfig(epochs=16, learning_rate=5e-3, max_tokens=48)
+CONFIG = ClassifierConfig(epochs=16, learning_rate=5e-3, max_tokens=48, precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,7 @@ def test_cached_features_give_the_scores_of_the_whole_model(
     model = classifier_from(opened, ("ham", "spam"), CONFIG)
     ids = [classifier_ids(opened.require_tokenizer(), example.text, 48) for example in splits["test"][:20]]
     file = tmp_path / "features"
-    features = keep_features(file, model.transformer, ids, 1, compute=compute, progress=Silent())
-    features = features if features.precision == "float32" else in_float32(model, ids, compute)
+    features = keep_features(file, model.transformer, ids, 1, precision="float32", compute=compute, progress=Silent())
     hidden, mask = features.padded(range(20))
     whole_ids, whole_mask = right_padded(ids, compute.device)
     with torch.no_grad():
@@ -108,13 +107,11 @@ def test_cached_features_give_the_scores_of_the_whole_model(
         assert torch.allclose(torch.cat(alone), expected, atol=1e-5)
 
 
-def in_float32(model: Classifier, ids: list[list[int]], compute: Compute):  # type: ignore[no-untyped-def]
-    """Features in float32 whatever is faster here."""
-    from groundup.finetune.features import Features, run_frozen
-
-    stream = run_frozen(model.transformer, ids, 1, compute=compute, bf16=False)
-    hidden = torch.cat([stream[place, : len(row)] for place, row in enumerate(ids)])
-    return Features(hidden, tuple(map(len, ids)), "", "float32", 0.0)
+def test_bf16_features_are_those_of_float32_but_for_rounding(open_base: OpenBase, compute: Compute) -> None:
+    transformer = classifier_from(open_base(), ("ham", "spam"), CONFIG).transformer
+    exact, rough = (run_frozen(transformer, [[1, 2, 3], [4]], 1, compute=compute, bf16=bf16) for bf16 in (False, True))
+    assert not torch.equal(exact, rough) and torch.allclose(exact, rough, atol=0.05, rtol=0.05)
+    assert exact.dtype == rough.dtype == torch.float32
 
 
 def test_features_belong_to_their_weights_and_ids(
@@ -122,7 +119,7 @@ def test_features_belong_to_their_weights_and_ids(
 ) -> None:
     model = classifier_from(open_base(), ("ham", "spam"), CONFIG)
     rows, lengths, file = [[1, 2, 3], [4]], [3, 1], tmp_path / "features"
-    features = keep_features(file, model.transformer, rows, 1, compute=compute, progress=Silent())
+    features = keep_features(file, model.transformer, rows, 1, precision="auto", compute=compute, progress=Silent())
     again = read_features(file, features.fingerprint, lengths)
     assert again is not None and torch.equal(again.hidden, features.hidden)
     assert features_fingerprint(model.transformer, [[1, 2, 3], [5]], 1) != features.fingerprint
@@ -205,7 +202,7 @@ def test_baselines_stand_beside_it(
     whole = add_baselines(results, open_base(), splits, run, zero_shot_items=30, compute=compute)
     assert whole["models"][0]["name"] == OURS and len(whole["models"]) == 5
     assert [row["accuracy"]["n"] for row in whole["models"]] == [70, 70, 70, 70, 30]
-    assert {row["accuracy"]["n"] for row in whole["compared"]} == {30}
+    assert {row["accuracy"]["n"] for row in whole["same_messages"]} == {30}
     assert (whole["zero_shot"]["asked"], whole["zero_shot"]["of"]) == (30, 70)
     verify_folder(run.path)
     assert run.read_results() == json.loads(json.dumps(whole))

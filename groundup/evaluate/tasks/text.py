@@ -5,7 +5,7 @@ token that parts documents), so that every token counts exactly once. Compressio
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from groundup.device import Compute
@@ -22,18 +22,18 @@ Window = tuple[list[int], list[int]]
 
 @dataclass(frozen=True)
 class BitsPerByte:
-    """Bits per byte over `texts`, at most `max_tokens` of them (the same texts may be more bytes for another tokenizer)."""
+    """Bits per byte over the first `max_characters` of `texts`: the same text for every model, whatever its tokens are."""
 
     texts: Sequence[str]
     name: str = "text"
-    max_tokens: int = 8192
+    max_characters: int = 32_768
     window_tokens: int = 256
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
         """`n` counts windows. Chance: all ids equally likely. Raises DataError when there is no text."""
         model, tokenizer = language_model(opened)
         size = min(self.window_tokens, opened.config.context_tokens - 1)
-        windows = list(take(text_windows(self.texts, tokenizer, size), self.max_tokens))
+        windows = list(text_windows(first_characters(self.texts, self.max_characters), tokenizer, size))
         if not windows:
             raise DataError("There is no held-out text to measure on.", fix="Give a file that has text.")
         scored = score(model, windows, compute=compute)
@@ -48,7 +48,7 @@ class BitsPerByte:
         )
 
 
-def text_windows(texts: Sequence[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:
+def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:
     """(context, continuation) pairs of at most `size` tokens, in order; documents are not mixed."""
     for text in texts:
         ids = [tokenizer.special.document_end_id, *tokenizer.encode(text)]
@@ -56,11 +56,10 @@ def text_windows(texts: Sequence[str], tokenizer: Tokenizer, size: int) -> Itera
             yield ids[start - 1 : start], ids[start : start + size]
 
 
-def take(windows: Iterator[Window], max_tokens: int) -> Iterator[Window]:
-    """Windows until `max_tokens` are reached; at least one."""
-    left = max_tokens
-    for window in windows:
-        if left <= 0:
+def first_characters(texts: Iterable[str], limit: int) -> Iterator[str]:
+    """Texts until `limit` characters are reached; the last one is cut."""
+    for text in texts:
+        if limit <= 0:
             return
-        left -= len(window[1])
-        yield window
+        yield text[:limit]
+        limit -= len(text)
