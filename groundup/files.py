@@ -232,14 +232,19 @@ def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
     """
     manifest = read_manifest(folder)
     for name, entry in manifest["files"].items():
-        file = inside(folder, name)
-        if not file.is_file():
-            raise FormatError(file, "file", "is in the manifest but missing")
-        if file.stat().st_size != entry["bytes"]:
-            raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
-        if hashes and sha256_file(file) != entry["sha256"]:
-            raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
+        verify_entry(folder, name, entry, hashes=hashes)
     return manifest
+
+
+def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool = True) -> None:
+    """Check one file against its entry of the manifest. Raises FormatError."""
+    file = inside(folder, name)
+    if not file.is_file():
+        raise FormatError(file, "file", "is in the manifest but missing")
+    if file.stat().st_size != entry["bytes"]:
+        raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
+    if hashes and sha256_file(file) != entry["sha256"]:
+        raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
 
 
 def remove_temporaries(folder: Path) -> None:

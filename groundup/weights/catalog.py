@@ -17,7 +17,6 @@ from pathlib import Path
 from groundup.errors import FormatError, ModelError, NetworkError, did_you_mean
 from groundup.fetch import fetch_package, members
 from groundup.files import (
-    MANIFEST,
     TMP_PREFIX,
     atomic_folder,
     cache_folder,
@@ -111,7 +110,7 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
     entry = find_entry(name)
     progress = progress or Silent()
     folder = cache_folder("models") / name if out is None else out
-    if _is_there(folder, name, progress):
+    if _is_there(folder, name, progress, cached=out is None):
         return folder
     with _source(name, entry, progress) as (model, tokenizer, origin):
         needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
@@ -122,22 +121,26 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
     return folder
 
 
-def _is_there(folder: Path, name: str, progress: Progress) -> bool:
+def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
     """Is this model there and whole? A damaged one is fetched again; a folder with anything else in it is left alone. Raises ModelError."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    try:
-        if not folder.is_dir() or read_manifest(folder).get("pulled") != name:
-            raise _occupied(folder, name)
-    except FormatError as error:
-        if not (folder / MANIFEST).exists():
-            raise _occupied(folder, name) from error
+    if not cached and not _was_pulled(folder, name):
+        raise _occupied(folder, name)
     try:
         verify_folder(folder)
     except FormatError as error:
         progress.say(f"{error.message}. It is fetched again.")
         return False
     return True
+
+
+def _was_pulled(folder: Path, name: str) -> bool:
+    """Does the manifest there say so? In a folder that the user named, nothing less allows to replace it."""
+    try:
+        return folder.is_dir() and read_manifest(folder).get("pulled") == name
+    except FormatError:
+        return False
 
 
 def _occupied(folder: Path, name: str) -> ModelError:

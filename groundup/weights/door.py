@@ -1,7 +1,7 @@
 """The only door between models and disk for the other rooms: `open_model` and `save_model`.
 
 open_model takes a name of the catalog, a Hugging Face or run folder, a .gguf, a folder with one .gguf, or a build folder (its chat stage, or the
-stage that `prefer` names). Where the folder has a manifest of ours, every byte is checked first: hashing costs half a second a
+stage that `prefer` names). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
 gigabyte, less than reading the weights. save_model writes a folder that transformers, vLLM and Ollama open as it is.
 """
 
@@ -11,22 +11,20 @@ from typing import Literal
 
 from groundup.device import Compute
 from groundup.errors import FormatError, ModelError, did_you_mean
-from groundup.files import MANIFEST, read_manifest, verify_folder, write_text
+from groundup.files import write_text
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
 from groundup.progress import Progress
-from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
-from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE, Tokenizer
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_license
 from groundup.weights.catalog import CATALOG, pull
 from groundup.weights.gguf import read_gguf
-from groundup.weights.hf import INDEX_FILE, WEIGHTS_FILE, read_hf, write_hf
+from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.shape import CONFIG_FILE, Kind
+from groundup.weights.verify import verify_covered
 
 BUILD_FILE = "build.json"
-# Files that decide what a model does; in a folder with a manifest none of them may be there unlisted.
-MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TEMPLATE_FILE)
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ def open_model(
     Raises ModelError (unknown name, no model there), FormatError (damaged or not understood), NetworkError (can't be pulled).
     """
     path = find_model(name_or_path, prefer=prefer, progress=progress)
+    verify_covered(path)
     opened = _open_gguf(path, compute) if path.is_file() else _open_folder(path, compute)
     if opened.tokenizer is not None and opened.tokenizer.vocab_size > opened.config.vocab_size:
         raise FormatError(
@@ -114,8 +113,6 @@ def _inner_model(folder: Path, prefer: str) -> Path:
 
 
 def _open_gguf(path: Path, compute: Compute) -> OpenModel:
-    if (path.parent / MANIFEST).exists() and path.name in read_manifest(path.parent)["files"]:
-        verify_folder(path.parent)
     found = read_gguf(path, dtype=compute.dtype)
     licence = found.metadata.get("general.license")
     text = licence if isinstance(licence, str) else ""
@@ -123,20 +120,10 @@ def _open_gguf(path: Path, compute: Compute) -> OpenModel:
 
 
 def _open_folder(folder: Path, compute: Compute) -> OpenModel:
-    if (folder / MANIFEST).exists():
-        _verify_model_folder(folder)
     model, labels = read_hf(folder, dtype=compute.dtype)
     tokenizer = Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
     kind: Kind = "classifier" if isinstance(model, Classifier) else "language"
     return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder))
-
-
-def _verify_model_folder(folder: Path) -> None:
-    """Every byte as the manifest says, and no file slipped in that would change what the model does. Raises FormatError."""
-    listed = verify_folder(folder)["files"]
-    for name in MODEL_FILES:
-        if (folder / name).exists() and name not in listed:
-            raise FormatError(folder / name, "file", "is not in the manifest: it was put there later")
 
 
 def save_model(

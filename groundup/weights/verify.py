@@ -1,16 +1,24 @@
-"""Every hash and length below a path: what `groundup verify` does.
+"""Every hash and length: below a path (what `groundup verify` does), or of one model before it is opened.
 
 A folder of ours (run, checkpoint, shard set, model, export) has a manifest.json with the size and SHA-256 of its files; a build holds
 many of them. All are checked. Weights that no manifest covers (a foreign model) have at least their tables checked.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.errors import FormatError
-from groundup.files import MANIFEST, TMP_PREFIX, inside, verify_folder
+from groundup.files import MANIFEST, TMP_PREFIX, inside, read_json, read_manifest, verify_entry, verify_folder
+from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE
 from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.hf import INDEX_FILE, WEIGHTS_FILE
 from groundup.weights.safetensors_header import read_header
+from groundup.weights.shape import CONFIG_FILE
+
+# Files that decide what a model does; where a manifest covers its folder none of them may be there unlisted.
+MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TEMPLATE_FILE)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,40 @@ def verify_path(path: Path) -> Verified:
         raise FormatError(path, MANIFEST, "is nowhere here, nor are weights: there is nothing to check against")
     size_bytes = sum(file.stat().st_size for file in listed)
     return Verified(len(manifests), len(listed), size_bytes, len(tables), len(others) - len(tables))
+
+
+def verify_covered(path: Path) -> bool:
+    """Check a model (a folder or a file) against the nearest manifest that lists it: its own, or one up to two folders above.
+
+    An export keeps one manifest for several models. Returns whether there was one. Raises FormatError naming the file at fault.
+    """
+    path = Path(os.path.abspath(path))  # a bare name has no folders above it
+    for folder in ([path] if path.is_dir() else []) + list(path.parents)[:2]:
+        if not (folder / MANIFEST).is_file() or not _is_ours(folder, required=folder == path):
+            continue
+        entries = read_manifest(folder)["files"]
+        covered = {name: entry for name, entry in entries.items() if (folder / name).is_relative_to(path)}
+        if covered or folder == path:
+            for name, entry in covered.items():
+                verify_entry(folder, name, entry)
+            _refuse_unlisted(path, {folder / name for name in covered})
+            return True
+    return False
+
+
+def _is_ours(folder: Path, *, required: bool) -> bool:
+    """Is the manifest.json in a folder above one of ours? Other programs write files of that name too."""
+    if required:
+        return True
+    content = read_json(folder / MANIFEST)
+    return isinstance(content, dict) and "files" in content
+
+
+def _refuse_unlisted(path: Path, listed: set[Path]) -> None:
+    """No file slipped in that would change what the model does."""
+    for name in MODEL_FILES if path.is_dir() else ():
+        if (path / name).exists() and path / name not in listed:
+            raise FormatError(path / name, "file", "is not in the manifest: it was put there later")
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -100,8 +100,11 @@ def test_a_folder_with_something_else_is_left_alone(archived: str, tmp_path: Pat
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(ModelError, match="holds something else"):
-        pull(archived, folder)
+    for manifest in (None, "{}", "{broken", '{"files": {}, "pulled": "another"}'):
+        if manifest is not None:
+            (folder / "manifest.json").write_text(manifest)
+        with pytest.raises(ModelError, match="holds something else"):
+            pull(archived, folder)
     assert (folder / "thesis.txt").read_text() == "years of work"
 
 

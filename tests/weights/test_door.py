@@ -155,6 +155,30 @@ class TestManifest:
         with pytest.raises(FormatError, match="altered or damaged"):
             open_model(path, CPU)
 
+    def test_one_manifest_covers_the_models_of_an_export(
+        self, model: LanguageModel, tokenizer: Tokenizer, tmp_path: Path
+    ) -> None:
+        export = tmp_path / "export"
+        for name in ("own", "chat"):
+            save_model(model, export / name, tokenizer)
+            write_gguf(model, tokenizer, export / name / "m.gguf", encoding="f16", name=name)
+        write_manifest(export)
+        files = (export / "chat" / "m.gguf", export / "chat" / "model.safetensors")
+        for file in files:
+            whole = file.read_bytes()
+            file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+            with pytest.raises(FormatError, match="altered or damaged"):
+                open_model(file if file.suffix == ".gguf" else file.parent, CPU)
+            file.write_bytes(whole)
+        (export / "own" / "chat_template.jinja").write_text("slipped in")
+        open_model(export / "chat", CPU)
+        with pytest.raises(FormatError, match="not in the manifest"):
+            open_model(export / "own", CPU)
+
+    def test_a_manifest_of_another_program_above_means_nothing(self, folder: Path) -> None:
+        (folder.parent / "manifest.json").write_text('{"name": "a web app"}')
+        open_model(folder, CPU)
+
 
 def test_labels_must_fit_the_classifier(tokenizer: Tokenizer, model: LanguageModel, tmp_path: Path) -> None:
     classifier = Classifier(ModelConfig(97, 64, 48, 1, 4, 64), 3)
