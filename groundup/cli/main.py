@@ -17,6 +17,8 @@ from groundup.errors import GroundupError, did_you_mean
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
 VERBS: dict[str, tuple[str, str]] = {
     "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
+    "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
+    "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
     "convert": ("groundup.cli.convert", "Write a model in another format: for transformers, llama.cpp or Ollama."),
     "report": ("groundup.cli.report", "The page that shows every stage, made again from a build's folder alone."),
     "verify": ("groundup.cli.verify", "Check every hash and length below a path."),

@@ -21,6 +21,7 @@ from groundup.config import to_plain
 from groundup.device import Compute, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import (
+    MANIFEST,
     disk_errors,
     read_json,
     remove_temporaries,
@@ -184,7 +185,8 @@ def digest(value: Any) -> str:
 def output_files(stage: Stage, out: Path) -> list[Path]:
     """The files that later stages read."""
     root = out / stage.name if stage.has_folder else out
-    return sorted(file for pattern in stage.outputs for file in root.glob(pattern) if file.is_file())
+    found = {file for pattern in stage.outputs for file in root.glob(pattern) if file.is_file()}
+    return sorted(file for file in found if file.name != MANIFEST)
 
 
 def output_hashes(stage: Stage, out: Path) -> dict[str, str]:

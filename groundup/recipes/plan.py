@@ -3,13 +3,11 @@
 import dataclasses
 from typing import Any
 
-from groundup.errors import ModelError
 from groundup.model.config import ModelConfig
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import parameter_count, training_memory
 from groundup.recipes.life import STAGES
 from groundup.recipes.recipe import Recipe
-from groundup.weights.catalog import find_model
 
 FLOAT32_BYTES = 4
 # Bytes of a weight in each GGUF encoding, block scales included (ggml's block layouts).
@@ -38,13 +36,8 @@ def plan_build(recipe: Recipe) -> dict[str, Any]:
 
 
 def base_shape(name: str) -> ModelConfig | None:
-    """The shape of the pulled model, where it is known without opening it."""
-    try:
-        find_model(name)
-    except ModelError:
-        return None
-    short = name.removesuffix("-instruct")
-    return PRESETS.get(short)
+    """The shape of the pulled model, where a preset tells it without opening the model."""
+    return PRESETS.get(name.removesuffix("-instruct"))
 
 
 def stage_words(recipe: Recipe, own: ModelConfig, base: ModelConfig | None) -> dict[str, str]:

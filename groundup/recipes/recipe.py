@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from groundup.config import apply_sets, build_config, read_toml, to_plain
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
+from groundup.weights.gguf import Encoding
 
 PACKAGED = Path(__file__).parent
 Count = Annotated[int, Field(ge=1)]
@@ -110,11 +111,9 @@ class EvaluateStage(StageConfig):
 class ExportStage(StageConfig):
     """Stage 8: files for other software, and the gate against real llama.cpp."""
 
-    encodings: tuple[Literal["f32", "f16", "bf16", "q8_0", "q4_0"], ...] = ("f16", "q8_0")
+    encodings: tuple[Encoding, ...] = ("f16", "q8_0")
     prompts: Count = 20
     """Of the gate; a short budget takes fewer."""
-    prompt_tokens: Count = 48
-    """Greedy tokens of each."""
 
 
 class ReportStage(StageConfig):

@@ -23,7 +23,15 @@ def run(context: StageContext) -> Outcome:
 
 def model_files(folder: Path) -> list[Path]:
     """What makes up a model's folder; a run's own records and checkpoints stay behind."""
-    wanted = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*.json", "*.jinja", "README.md")
+    wanted = (
+        "*.safetensors",
+        "*.safetensors.index.json",
+        "config.json",
+        "generation_config.json",
+        "tokenizer*.json",
+        "*.jinja",
+        "README.md",
+    )
     return sorted({file for pattern in wanted for file in folder.glob(pattern)})
 
 

@@ -1,23 +1,23 @@
 """Stage 2: a tokenizer is trained on the train part only, and all documents become token shards.
 
-    tokenizer/tokenizer.json ...    the tokenizer        tokenizer/shards/    train.bin, validation.bin, shards.json
-    tokenizer/report.json           pictures for the page: how some texts are cut
+tokenizer/tokenizer.json ...    the tokenizer        tokenizer/shards/    train.bin, validation.bin, shards.json
+tokenizer/report.json           pictures for the page: how some texts are cut
 """
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from groundup.data.shards import ShardSet, open_shards, write_shards
 from groundup.data.split import TRAIN, VALIDATION, read_split
 from groundup.files import atomic_folder, write_json
-from groundup.lab.tokens import token_pieces
+from groundup.lab.tokens import tokenizer_report
 from groundup.recipes.stage import Outcome, Stage, StageContext
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
 SHARDS = "shards"
 SHOWN_CHARACTERS = 400
-LONGEST_SHOWN = 24
-FIRST_MERGES_SHOWN = 24
+HARD_LINE = "In 1984: 3.14159, naïve café, 日本 🙂, and <|im_end|> written by a user."
 
 
 def run(context: StageContext) -> Outcome:
@@ -30,7 +30,7 @@ def run(context: StageContext) -> Outcome:
     with atomic_folder(context.folder) as folder:
         tokenizer.save(folder)
         shutil.move(shards, folder / SHARDS)
-        write_json(folder / "report.json", described(tokenizer, next(read_split(data, VALIDATION)).text))
+        write_json(folder / "report.json", pictures(tokenizer, data))
     return outcome(tokenizer, open_shards(context.folder / SHARDS))
 
 
@@ -42,17 +42,10 @@ def outcome(tokenizer: Tokenizer, shards: ShardSet) -> Outcome:
     return Outcome(f"{tokenizer.vocab_size:,} ids; {tokens:,} training tokens of {bytes_per_token:.2f} bytes", facts)
 
 
-def described(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
-    """Examples for the page: how a text of the validation part and some hard ones are cut, first merges, longest tokens."""
-    examples = [text[:SHOWN_CHARACTERS], "The year 1984, 3.14159 and naïve café 日本 🙂 <|im_end|>"]
-    words = {id: tokenizer.decode([id]) for id in range(tokenizer.vocab_size) if id not in tokenizer.special.tokens.values()}
-    longest = sorted(words.values(), key=len, reverse=True)[:LONGEST_SHOWN]
-    return {
-        "vocab_size": tokenizer.vocab_size,
-        "examples": [{"text": shown, "pieces": token_pieces(tokenizer, shown)} for shown in examples],
-        "longest": longest,
-        "merges_first": [words[256 + rank] for rank in range(min(FIRST_MERGES_SHOWN, max(0, len(words) - 256)))],
-    }
+def pictures(tokenizer: Tokenizer, data: Path) -> dict[str, Any]:
+    """For the page: how held-out text and a hard line are cut, first merges, longest tokens."""
+    held_out = [document.text for document in read_split(data, VALIDATION)]
+    return tokenizer_report(tokenizer, [held_out[0][:SHOWN_CHARACTERS].strip(), HARD_LINE], held_out)
 
 
 STAGE = Stage(

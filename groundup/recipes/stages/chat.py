@@ -1,0 +1,84 @@
+"""Stage 6: the public model learns to answer, from hand-written instructions, by LoRA on the answers only."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from groundup.data.examples import read_instructions
+from groundup.data.sources import Source, content_hash
+from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
+from groundup.recipes.recipe import PACKAGED, Recipe
+from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.runs import RunFolder
+from groundup.weights.door import ModelCard, open_model
+
+STARTER = "starter"
+# Evaluations of the held-out answers, opening and saving take their part of the share.
+TRAINING_SHARE = 0.6
+
+
+def run(context: StageContext) -> Outcome:
+    """Measure this machine, fix the number of tokens, train."""
+    table = context.recipe.chat
+    examples = read_instructions(instruction_source(context.recipe))
+    opened = open_model(context.build / "base", context.compute)
+    config = ChatConfig(
+        max_tokens=table.max_tokens, rank=table.rank, learning_rate=table.learning_rate, seed=context.seed
+    )
+
+    def affordable_tokens() -> float:
+        rate = measure_tokens_per_s(opened, examples, config, compute=context.compute)
+        context.progress.say(f"      {rate:.0f} tokens a second in training here")
+        return min(table.tokens, rate * context.seconds * TRAINING_SHARE)
+
+    tokens = context.fix("tokens", affordable_tokens)
+    config = ChatConfig(tokens, table.max_tokens, table.rank, learning_rate=table.learning_rate, seed=context.seed)
+    results = fit_chat(
+        opened,
+        examples,
+        RunFolder(context.folder),
+        config,
+        compute=context.compute,
+        progress=context.progress,
+        card=card(context.recipe),
+    )
+    loss = results["held_out_loss"]
+    line = f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats a token after {results['tokens']:,} tokens"
+    thin = (
+        (f"Chat learned from {tokens:,} tokens of the {table.tokens:,} of the recipe.",)
+        if tokens < table.tokens
+        else ()
+    )
+    return Outcome(line, {"tokens": results["tokens"], "held_out_loss": loss}, thin)
+
+
+def instruction_source(recipe: Recipe) -> Path:
+    """Where the instructions lie."""
+    return PACKAGED / STARTER if recipe.chat.source == STARTER else Path(recipe.chat.source)
+
+
+def card(recipe: Recipe) -> ModelCard:
+    """What the chat model is made of."""
+    licence = "Apache-2.0, written for groundup" if recipe.chat.source == STARTER else "the user's own"
+    return ModelCard(
+        name=f"{recipe.name}-chat",
+        summary="Answers short instructions. Its base had been tuned on instructions before.",
+        data=((f"{recipe.chat.source} instructions", licence),),
+        base=recipe.base.model,
+    )
+
+
+def outside(recipe: Recipe) -> Mapping[str, str]:
+    """The content of the instruction set."""
+    return {recipe.chat.source: content_hash(Source(str(instruction_source(recipe))))}
+
+
+STAGE = Stage(
+    "chat",
+    1,
+    run,
+    share=0.25,
+    needs=("base",),
+    outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+    sized_by_budget=True,
+    outside=outside,
+)

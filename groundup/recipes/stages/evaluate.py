@@ -1,0 +1,147 @@
+"""Stage 7: the chat model and what it was before, on the same held-out instructions; and the own model on held-out text.
+
+evaluate/results.json    loss, checked answers, answers side by side, bits per byte; "table" is all of it as rows
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from groundup.data.documents import InstructionExample
+from groundup.data.examples import read_instructions
+from groundup.data.split import VALIDATION, read_split
+from groundup.evaluate.run import evaluate
+from groundup.evaluate.task import Task
+from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
+from groundup.evaluate.tasks.text import BitsPerByte
+from groundup.files import atomic_folder, write_json
+from groundup.lab.attention import attention_record, telling_sentence
+from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stages.chat import instruction_source
+from groundup.recipes.stages.chat import outside as instructions_outside
+from groundup.weights.door import OpenModel, open_model
+
+BEFORE, AFTER = "before", "after"
+# Opening three models and the figures that cost little.
+BESIDE_S = 5.0
+FEWEST_PERCENT = 20
+
+
+def run(context: StageContext) -> Outcome:
+    """Measure before and after on the same items, as many as the time allows."""
+    table = context.recipe.evaluate
+    held_out = [each for each in read_instructions(instruction_source(context.recipe)) if each.held_out]
+    models = {
+        name: open_model(context.build / stage, context.compute) for name, stage in ((BEFORE, "base"), (AFTER, "chat"))
+    }
+    percent = context.fix("percent", lambda: affordable_percent(models[BEFORE], held_out, context))
+    tasks: list[Task] = [
+        AnswerLoss(part(held_out, percent), max_tokens=context.recipe.chat.max_tokens),
+        CheckedAnswers(
+            part([e for e in held_out if e.check], percent)[: table.answers], max_tokens=table.answer_tokens
+        ),
+        ShownAnswers(
+            part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side],
+            max_tokens=table.answer_tokens,
+        ),
+    ]
+    found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
+    own = open_model(context.build / "pretrain", context.compute)
+    texts = [document.text for document in read_split(context.build / "data", VALIDATION)]
+    text = evaluate({"own": own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
+    results = page_values(found, text)
+    with atomic_folder(context.folder) as folder:
+        write_json(folder / "results.json", results)
+        write_json(folder / "attention.json", attention_of(own, texts))
+    return described(results, percent)
+
+
+def attention_of(own: OpenModel, texts: Sequence[str]) -> dict[str, Any]:
+    """Where the own model's telling heads look, on a sentence of the held-out text."""
+    tokenizer = own.require_tokenizer()
+    return attention_record(own.model, tokenizer, telling_sentence(tokenizer, texts))
+
+
+def part(items: Sequence[InstructionExample], percent: int) -> list[InstructionExample]:
+    """Evenly spread over all kinds, as the set is ordered by kind."""
+    wanted = max(1, round(len(items) * percent / 100))
+    return [items[index * len(items) // wanted] for index in range(wanted)]
+
+
+def spread(items: Sequence[InstructionExample]) -> list[InstructionExample]:
+    """The first of each kind, then the second of each, and so on: a handful then shows every kind."""
+    place: dict[str, int] = {}
+    order: list[tuple[int, int, InstructionExample]] = []
+    for item in items:
+        place[item.kind] = place.get(item.kind, -1) + 1
+        order.append((place[item.kind], len(order), item))
+    return [item for _, _, item in sorted(order, key=lambda entry: entry[:2])]
+
+
+def affordable_percent(opened: OpenModel, held_out: Sequence[InstructionExample], context: StageContext) -> float:
+    """How much of the held-out set both models do in the stage's time; a few items are timed."""
+    few = list(held_out[:4])
+    started = time.perf_counter()
+    AnswerLoss(few).measure(opened, compute=context.compute, progress=context.progress)
+    loss_s = (time.perf_counter() - started) / len(few)
+    started = time.perf_counter()
+    ShownAnswers(few, max_tokens=8).measure(opened, compute=context.compute, progress=context.progress)
+    token_s = (time.perf_counter() - started) / 8
+    table = context.recipe.evaluate
+    # two batches of answers, each of which takes as long as its longest answer; a larger batch is slower by its width
+    whole_s = 2 * (loss_s * len(held_out) + 2 * table.answer_tokens * token_s * 1.6)
+    return min(100.0, max(FEWEST_PERCENT, 100 * (context.seconds - BESIDE_S) / whole_s))
+
+
+def page_values(found: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
+    """Results in the form that the page draws."""
+    rows = {(row["task"], row["model"]): row for row in found["rows"]}
+    loss, checked, shown = AnswerLoss.name, CheckedAnswers.name, ShownAnswers.name
+    pairs = [
+        *zip(*(found["details"][checked][model]["answers"] for model in (BEFORE, AFTER)), strict=True),
+        *zip(*(found["details"][shown][model]["answers"] for model in (BEFORE, AFTER)), strict=True),
+    ]
+    return {
+        "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
+        "checked": {model: rows[checked, model] for model in (BEFORE, AFTER)},
+        "answers": [side_by_side(before, after) for before, after in pairs],
+        "text": text["rows"][0],
+        "table": [*found["rows"], *text["rows"]],
+    }
+
+
+def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """One instruction with both answers; whether each passed its check, where it has one."""
+    asked = {key: before[key] for key in ("id", "kind", "instruction", "input")}
+    right = {
+        f"{name}_right": answer["right"] for name, answer in ((BEFORE, before), (AFTER, after)) if "right" in answer
+    }
+    return {**asked, "reference": before["expected"], BEFORE: before["answer"], AFTER: after["answer"], **right}
+
+
+def described(results: Mapping[str, Any], percent: int) -> Outcome:
+    """Before and after in one line."""
+    loss, checked = results["loss"], results["checked"]
+    right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
+    line = (
+        f"checked answers {right[BEFORE]} -> {right[AFTER]}; loss {loss[BEFORE]:.3f} -> {loss[AFTER]:.3f}; "
+        f"own model {results['text']['value']:.3f} bits per byte"
+    )
+    thin = [f"Chat was judged on {percent} % of the held-out instructions."] if percent < 100 else []
+    if checked[AFTER]["thin"]:
+        thin.append(f"Checked answers are only {checked[AFTER]['n']}: the intervals are wide.")
+    return Outcome(
+        line, {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}, tuple(thin)
+    )
+
+
+STAGE = Stage(
+    "evaluate",
+    1,
+    run,
+    share=0.08,
+    needs=("data", "pretrain", "base", "chat"),
+    outputs=("*.json",),
+    sized_by_budget=True,
+    outside=instructions_outside,
+)

@@ -1,0 +1,144 @@
+"""Stage 8: both models as files for other software, each file held against real llama.cpp before it counts.
+
+export/own/, export/chat/    a Hugging Face folder with GGUF files and a Modelfile beside
+export/results.json          files with hashes; every check of every gate
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from groundup.data.examples import read_instructions
+from groundup.data.split import VALIDATION, read_split
+from groundup.evaluate.parity import ParityReport, gate
+from groundup.evaluate.parity_answers import NEW_TOKENS
+from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
+from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stages.base import model_files
+from groundup.recipes.stages.chat import instruction_source
+from groundup.weights.door import OpenModel, open_model
+from groundup.weights.gguf import Encoding, write_gguf
+from groundup.weights.modelfile import write_modelfile
+
+MODELS = {"own": "pretrain", "chat": "chat"}
+USER_LINES = 40
+LINE_CHARACTERS = 200
+PROMPT_CHARACTERS = 120
+FEWEST_PROMPTS = 4
+# Starting llama.cpp, strings and templates, for each file of the large model; writing it.
+BESIDE_FILE_S = 4.0
+
+
+def run(context: StageContext) -> Outcome:
+    """Write and check both models. Raises ModelError when a gate fails."""
+    lines = user_lines(context)
+    questions = [each.instruction for each in read_instructions(instruction_source(context.recipe)) if each.held_out]
+    opened = {name: open_model(context.build / stage, context.compute) for name, stage in MODELS.items()}
+    prompts = context.fix("prompts", lambda: affordable_prompts(opened["chat"], context))
+    files: list[dict[str, Any]] = []
+    gates: list[dict[str, Any]] = []
+    with atomic_folder(context.folder) as folder:
+        for name, model in opened.items():
+            starts = [text[:PROMPT_CHARACTERS] for text in (lines if name == "own" else questions)]
+            for encoding in context.recipe.export.encodings:
+                file = write_files(model, folder / name, f"{context.recipe.name}-{name}", encoding)
+                files.append(file_entry(file, folder, name, encoding))
+                report = gate(
+                    model,
+                    file,
+                    encoding=encoding,
+                    user_lines=lines,
+                    prompts=starts[:prompts],
+                    progress=context.progress,
+                )
+                gates.append({**report.plain(), "model": name, "file": file.relative_to(folder).as_posix()})
+                require(report, context)
+        write_json(folder / "results.json", {"files": files, "gates": gates})
+    return described(gates, prompts, context)
+
+
+def user_lines(context: StageContext) -> list[str]:
+    """Lines of the held-out texts, each once."""
+    texts = (document.text for document in read_split(context.build / "data", VALIDATION))
+    lines = (line.strip()[:LINE_CHARACTERS] for text in texts for line in text.splitlines())
+    distinct = dict.fromkeys(line for line in lines if line)
+    return list(distinct)[:: max(1, len(distinct) // USER_LINES)][:USER_LINES]
+
+
+def write_files(opened: OpenModel, folder: Path, name: str, encoding: Encoding) -> Path:
+    """The Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the GGUF's path."""
+    gguf = folder / f"{name}-{encoding}.gguf"
+    if not folder.exists():
+        folder.mkdir()
+        for file in model_files(opened.path):
+            link_or_copy(file, folder / file.name)
+        write_modelfile(folder, gguf.name, opened.require_tokenizer())
+    write_gguf(opened.model, opened.tokenizer, gguf, encoding=encoding, name=name, license_id=opened.license)
+    return gguf
+
+
+def file_entry(file: Path, root: Path, model: str, encoding: str) -> dict[str, Any]:
+    """One exported file as the page lists it."""
+    name = file.relative_to(root).as_posix()
+    return {
+        "path": name,
+        "model": model,
+        "encoding": encoding,
+        "bytes": file.stat().st_size,
+        "sha256": sha256_file(file),
+    }
+
+
+def require(report: ParityReport, context: StageContext) -> None:
+    """Keep a failed gate's findings beside the build, then fail the stage."""
+    if not report.passed:
+        kept = context.build / "gate-failed.json"
+        write_json(kept, report.plain())
+        context.progress.say(f"      every check of the failed gate is in {kept}")
+    report.require()
+
+
+def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
+    """How many prompts a file the time allows: one token of ours with the cache is timed, llama.cpp is about thrice as fast."""
+    table = context.recipe.export
+    ids = torch.ones(1, 64, dtype=torch.long, device=context.compute.device)
+    with torch.no_grad():
+        token_s = min(timed(lambda: opened.model(ids[:, :1])) for _ in range(3))
+        pass_s = min(timed(lambda: opened.model(ids)) for _ in range(3))
+    prompt_s = NEW_TOKENS * token_s / 3 + 2 * pass_s
+    free_s = context.seconds - BESIDE_FILE_S * len(table.encodings) - 2
+    return min(table.prompts, max(FEWEST_PROMPTS, free_s / (prompt_s * len(table.encodings))))
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def described(gates: Sequence[Mapping[str, Any]], prompts: int, context: StageContext) -> Outcome:
+    """How many files passed how many checks."""
+    checks = sum(len(entry["checks"]) for entry in gates)
+    thin = (
+        (f"The gate took {prompts} prompts instead of {context.recipe.export.prompts}.",)
+        if prompts < context.recipe.export.prompts
+        else ()
+    )
+    return Outcome(
+        f"{len(gates)} GGUF files agree with ours in real llama.cpp ({checks} checks)", {"prompts": prompts}, thin
+    )
+
+
+STAGE = Stage(
+    "export",
+    1,
+    run,
+    share=0.10,
+    needs=("data", "pretrain", "chat"),
+    outputs=("*/*", "results.json"),
+    sized_by_budget=True,
+)

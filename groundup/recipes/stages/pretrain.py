@@ -1,0 +1,76 @@
+"""Stage 3: a model of one's own, from random weights, on the train part of the shards."""
+
+import dataclasses
+
+from groundup.data.shards import open_shards
+from groundup.model.presets import preset
+from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stages.tokenizer import SHARDS
+from groundup.runs import RunFolder
+from groundup.tokenizer.fast import Tokenizer
+from groundup.train.config import FitConfig
+from groundup.train.plan import make_plan, steps_for
+from groundup.train.pretrain import pretrain
+from groundup.weights.door import ModelCard
+
+# Measuring, the first evaluation and saving take their part of the share, too.
+STEPS_SHARE = 0.85
+
+
+def run(context: StageContext) -> Outcome:
+    """Measure this machine, fix the number of steps, train."""
+    table = context.recipe.pretrain
+    tokenizer = Tokenizer.load(context.build / "tokenizer")
+    shards = open_shards(context.build / "tokenizer" / SHARDS)
+    shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
+    config = FitConfig(1, batch_size=table.batch_windows, learning_rate=table.learning_rate, seed=context.seed)
+
+    def measured_steps() -> int:
+        seconds = context.seconds * STEPS_SHARE
+        return steps_for(seconds, shards, tokenizer, shape, config, compute=context.compute, progress=context.progress)
+
+    steps = table.steps or context.fix("steps", measured_steps)
+    config = dataclasses.replace(config, steps=steps)
+    for warning in make_plan(shards, shape, config).warnings:
+        context.progress.say(f"      note: {warning}")
+    results = pretrain(
+        shards,
+        tokenizer,
+        shape,
+        config,
+        RunFolder(context.folder),
+        compute=context.compute,
+        progress=context.progress,
+        card=card(context),
+    )
+    line = (
+        f"{results['parameters']:,} parameters, {steps:,} steps: validation loss {results['validation_loss']:.3f} nats a token, "
+        f"{results['bits_per_byte']:.3f} bits per byte"
+    )
+    return Outcome(line, results, thin_figures(results))
+
+
+def card(context: StageContext) -> ModelCard:
+    """What the model is made of."""
+    recipe = context.recipe
+    data = tuple((source.spec, source.licence) for source in recipe.data.sources)
+    summary = "A small language model, trained from random weights."
+    return ModelCard(name=f"{recipe.name}-own", summary=summary, data=data)
+
+
+def thin_figures(results: dict[str, float]) -> tuple[str, ...]:
+    """Say so when the model has seen little of its text."""
+    if results["epochs"] < 0.1:
+        return (f"The own model has read {100 * results['epochs']:.0f} % of the text once.",)
+    return ()
+
+
+STAGE = Stage(
+    "pretrain",
+    1,
+    run,
+    share=0.25,
+    needs=("tokenizer",),
+    outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+    sized_by_budget=True,
+)

@@ -1,0 +1,23 @@
+"""Stage 9: one page that shows every stage, made from the build folder alone."""
+
+from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.report.page import write_page
+
+PAGE = "report.html"
+
+
+def run(context: StageContext) -> Outcome:
+    """Write the page."""
+    page = write_page(context.build, context.build / PAGE)
+    return Outcome(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+
+
+STAGE = Stage(
+    "report",
+    1,
+    run,
+    share=0.01,
+    needs=("data", "tokenizer", "pretrain", "base", "spam", "chat", "evaluate", "export"),
+    outputs=(PAGE,),
+    has_folder=False,
+)
