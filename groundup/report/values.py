@@ -10,6 +10,9 @@ from typing import Any, TypeAlias
 
 Table: TypeAlias = Mapping[str, Any]
 
+# Nothing that is counted or measured here is larger; what is would overflow the arithmetic of a chart.
+LARGEST = 1e18
+
 
 def at(value: object, *keys: str) -> object:
     """The value below `keys` in nested tables, or None.
@@ -23,7 +26,7 @@ def at(value: object, *keys: str) -> object:
 
 
 def number(value: object, *keys: str) -> float | None:
-    """A finite number below `keys`, or None (a truth value is no number)."""
+    """A finite number of at most 1e18 below `keys`, or None (a truth value is no number)."""
     found = at(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -31,7 +34,7 @@ def number(value: object, *keys: str) -> float | None:
         result = float(found)
     except OverflowError:
         return None
-    return result if math.isfinite(result) else None
+    return result if math.isfinite(result) and abs(result) <= LARGEST else None
 
 
 def text(value: object, *keys: str) -> str:

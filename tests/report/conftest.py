@@ -172,26 +172,11 @@ def metrics(steps: int, start: float, end: float, name: str, step_tokens: int) -
     for step in range(1, steps + 1):
         level = end + (start - end) * math.exp(-step / (steps / 7))
         loss = level + 0.12 * math.sin(step * 12.9898) * math.cos(step * 4.1414)
-        records.append(
-            {
-                "step": step,
-                "tokens": step * step_tokens,
-                "loss": loss,
-                "lr": 0.001,
-                "grad_norm": 1.0,
-                "tokens_per_s": 9000.0,
-                "elapsed_s": step * 0.11,
-            }
-        )
+        timing = {"lr": 0.001, "grad_norm": 1.0, "tokens_per_s": 9000.0, "elapsed_s": step * 0.11}
+        records.append({"step": step, "tokens": step * step_tokens, "loss": loss, **timing})
         if step % (steps // 8) == 0:
-            records.append(
-                {
-                    "event": "evaluation",
-                    "step": step,
-                    name: level + 0.14,
-                    "bits_per_byte": (level + 0.14) / 3.41 / math.log(2),
-                }
-            )
+            bits = (level + 0.14) / 3.41 / math.log(2)
+            records.append({"event": "evaluation", "step": step, name: level + 0.14, "bits_per_byte": bits})
     return records
 
 
@@ -243,7 +228,7 @@ def pretrain(folder: Path) -> None:
     )
     write_lines(folder / "metrics.jsonl", metrics(1310, 8.3, 4.5, "validation_loss", 1024))
     write_lines(folder / "samples.jsonl", samples())
-    heads = [head(1, 3, "previous", 0.86), head(3, 0, "first", 0.88), head(2, 1, "same", 0.71)]
+    heads = [head(1, 3, "previous", 0.86), head(3, 2, "first", 0.88), head(2, 1, "same", 0.71)]
     write_json(
         folder.parent / "evaluate" / "attention.json",
         {"text": "".join(SENTENCE), "pieces": pieces(SENTENCE), "heads_in_all": 16, "heads": heads},
@@ -292,49 +277,18 @@ def spam_results() -> dict[str, Any]:
 
 
 def evaluate_results() -> dict[str, Any]:
-    def answer(kind: str, instruction: str, given: str, reference: str, before: str, after: str) -> dict[str, Any]:
-        return {
-            "after_right": True,
-            "before_right": False,
-            "id": kind,
-            "kind": kind,
-            "instruction": instruction,
-            "input": given,
-            "reference": reference,
-            "before": before,
-            "after": after,
-        }
-
+    names = ("kind", "instruction", "input", "reference", "before", "after")
     rolls = "A baker has seven trays with six rolls each. How many rolls are there?"
     tomorrow = "The review is positive because the reviewer says that he would go back tomorrow."
-    answers = [
-        answer("arithmetic", rolls, "", "42", "Seven trays with six rolls each, so 7 + 6 = 13 rolls in total.", "42"),
-        answer(
-            "grammar",
-            "Correct it.",
-            "She don't likes tea.",
-            "She doesn't like tea.",
-            "She does not likes tea.",
-            "She doesn't like tea.",
-        ),
-        answer(
-            "unknowable",
-            "What did I have for breakfast?",
-            "",
-            "I can't know that.",
-            "You had a bowl of oatmeal.",
-            "I can't know that.",
-        ),
-        answer(
-            "translation",
-            "Into French:",
-            "Good night, my friend.",
-            "Bonne nuit, mon ami.",
-            "Bon nuit, mon ami.",
-            "Bonne nuit, mon ami.",
-        ),
-        answer("classification", "Positive or negative?", "I'd go back tomorrow.", "positive", tomorrow, "positive"),
-    ]
+    written = [
+        ("arithmetic", rolls, "", "42", "Seven trays with six rolls each, so 7 + 6 = 13 rolls in total.", "42"),
+        ("grammar", "Correct it.", "She don't like tea.", "She doesn't like tea.", "She does likes tea.", "She doesn't like tea."),
+        ("unknowable", "What did I have for breakfast?", "", "I can't know that.", "A bowl of oatmeal.", "I can't know that."),
+        ("translation", "Into French:", "Good night.", "Bonne nuit.", "Bon nuit.", "Bonne nuit."),
+        ("classification", "Positive or negative?", "I'd go back tomorrow.", "positive", tomorrow, "positive"),
+    ]  # fmt: skip
+    marks = {"before_right": False, "after_right": True}
+    answers = [{"id": row[0], **dict(zip(names, row, strict=True)), **marks} for row in written]
     return {
         "answers": answers,
         "checked": {

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import itertools
 import json
+import random
 import re
 import shutil
 import time
@@ -189,6 +190,48 @@ def test_no_text_of_any_file_becomes_markup(build_folder: Path) -> None:
     assert "\x00" not in html and "\x1b" not in html
     html.encode("utf-8")
     assert "alert(1)" in page.text["samples"]
+
+
+ODD_VALUES = [
+    None,
+    True,
+    "",
+    "text",
+    -1,
+    0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    10**400,
+    [],
+    {},
+    [[]],
+    [None],
+    {"value": {}},
+]
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) in a JSON value."""
+    items = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    return [(value, key) for key, _ in items] + [place for _, inner in items for place in places(inner)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_odd_values_anywhere_never_break_the_page(build_folder: Path, seed: int) -> None:
+    chosen = random.Random(seed)
+    files = sorted(build_folder.rglob("*.json"))
+    for _ in range(12):
+        file = chosen.choice(files)
+        before = file.read_text(encoding="utf-8")
+        value = json.loads(before)
+        for container, key in chosen.sample(places(value), 3):
+            container[key] = chosen.choice(ODD_VALUES)
+        file.write_text(json.dumps(value), encoding="utf-8")
+        page_of(build_folder)
+        file.write_text(before, encoding="utf-8")
 
 
 def test_keys_of_tables_are_escaped_too(build_folder: Path, rewrite: Rewrite) -> None:

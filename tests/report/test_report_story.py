@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from groundup.errors import FormatError
-from groundup.report.story import MAX_CURVE_POINTS, MAX_RECORDS, Curve, Spread, read_story
+from groundup.report.page import render_page
+from groundup.report.story import read_story
+from groundup.report.thinning import MAX_CURVE_POINTS, MAX_RECORDS, Curve, Spread
 
 
 def test_a_build_is_read_with_its_stages_in_order(build_folder: Path) -> None:
@@ -66,6 +68,17 @@ def test_evaluations_are_kept_apart_from_steps_and_half_a_line_is_passed_over(tm
     run = read_story(tmp_path).pretrain
     assert run.losses == [(1.0, 8.1)]
     assert [record["step"] for record in run.evaluations] == [0]
+
+
+def test_odd_metrics_are_drawn_or_left_out(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"kind": "pretrain"}')
+    records = [
+        {"step": step, "loss": loss} for step, loss in ((-5, 1e308), (-1, -1e18), (0, 1e18), ("x", 1), (1, None))
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    story = read_story(tmp_path)
+    assert story.pretrain.losses == [(-1.0, -1e18), (0.0, 1e18)]
+    assert "nan" not in render_page(story)
 
 
 @pytest.mark.parametrize("length", [0, 1, 399, 801, 25_000])

@@ -8,7 +8,7 @@ from groundup.report import words
 from groundup.report.values import flat, matrix, number, table, tables, text, texts
 
 
-@pytest.mark.parametrize("value", [None, True, "3", [], {}, float("nan"), float("inf"), 10**400])
+@pytest.mark.parametrize("value", [None, True, "3", [], {}, float("nan"), float("inf"), 10**400, 1e308])
 def test_what_is_no_finite_number_is_none(value: object) -> None:
     assert number({"a": value}, "a") is None
 
