@@ -1,0 +1,201 @@
+"""`groundup chat`: talk with a model in the terminal, or pipe questions in, one a line.
+
+The conversation is kept here, in memory, and given whole to the engine at every turn. Ctrl-C stops the answer that is being written (what was
+said of it stays in the conversation), Ctrl-D leaves. When stdin is no terminal there is no prompt and nothing but the answers on stdout.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.cli.console import console_progress, stderr_console
+from groundup.cli.generate import (
+    DrawSeedOption,
+    MaxTokensOption,
+    MinPOption,
+    PenaltyOption,
+    StopOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
+    terminal_safe,
+)
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument
+from groundup.errors import ModelError
+
+if TYPE_CHECKING:
+    from groundup.engine.engine import Engine
+    from groundup.engine.events import ChatEvent
+    from groundup.engine.sampling import Sampling
+    from groundup.tokenizer.chat import Conversation
+
+PROMPT = "you> "
+HELP = """/help           this
+/reset          forget the conversation, keep the system text
+/system TEXT    who the model should be; without TEXT: show it
+/exit           leave (also Ctrl-D); Ctrl-C stops an answer"""
+
+
+def command(
+    model: ModelArgument,
+    system: Annotated[str, typer.Option("--system", help="Who the model should be.")] = "",
+    temperature: TemperatureOption = 0.8,
+    top_k: TopKOption = 0,
+    top_p: TopPOption = 1.0,
+    min_p: MinPOption = 0.0,
+    repetition_penalty: PenaltyOption = 1.0,
+    max_tokens: MaxTokensOption = 512,
+    stop: StopOption = None,
+    seed: DrawSeedOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Talk with a model. In the terminal, /help says what else can be done; questions can also be piped in, one a line.
+
+    Examples:
+
+        groundup chat runs/quickstart
+
+        groundup chat smollm2-135m-instruct --system "You answer in one sentence." --temperature 0
+
+        printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart --json
+    """
+    from groundup.device import select_compute
+    from groundup.engine.engine import Engine
+    from groundup.engine.sampling import Sampling
+    from groundup.weights.door import open_model
+
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
+    compute = select_compute(device)
+    engine = Engine(open_model(model, compute, progress=console_progress()), compute)
+    talk(Chat(engine, sampling, system), as_json=as_json)
+
+
+class Chat:
+    """A conversation that goes on."""
+
+    def __init__(self, engine: "Engine", sampling: "Sampling", system: str = "") -> None:
+        self.engine = engine
+        self.sampling = sampling
+        self.system = system
+        self.turns: list[tuple[str, str]] = []
+
+    def ask(self, question: str) -> Generator["ChatEvent", None, None]:
+        """The answer as it is written. What has been said of it by the end, or when it is stopped, is remembered. Raises ModelError."""
+        events = self.engine.chat(self._conversation(question), self.sampling)
+        answer = ""
+        try:
+            for event in events:
+                answer += event.text
+                yield event
+        finally:
+            self.turns.append((question, answer))
+
+    def _conversation(self, question: str) -> "Conversation":
+        from groundup.tokenizer.chat import Conversation, Message
+
+        messages = [Message("system", self.system)] if self.system else []
+        for asked, answered in self.turns:
+            messages += [Message("user", asked), Message("assistant", answered)]
+        return Conversation((*messages, Message("user", question)))
+
+    def obey(self, order: str) -> str:
+        """Carry out a line that begins with "/"; gives what to say."""
+        name, _, rest = order.partition(" ")
+        if name == "/reset":
+            self.turns.clear()
+            return "The conversation is forgotten."
+        if name == "/system":
+            self.system = rest.strip() or self.system
+            return f"System text: {self.system}" if self.system else "There is no system text; the model's own holds."
+        return HELP if name == "/help" else f"There is no {name}.\n{HELP}"
+
+
+def talk(chat: Chat, *, as_json: bool) -> None:
+    """Read questions from stdin and answer them on stdout, until /exit or the end of input."""
+    interactive = sys.stdin.isatty()
+    if interactive:
+        say(f"{chat.engine.opened.path}: write a question; /help says what else.")
+    told_dropped = False
+    for line in lines(interactive=interactive):
+        if line == "/exit":
+            return
+        if line.startswith("/"):
+            say(chat.obey(line))
+            continue
+        with tolerant(interactive=interactive):
+            last = answer_json(chat, line) if as_json else answer_text(chat, line)
+            if last.dropped_messages and not told_dropped:
+                told_dropped = True
+                context = chat.engine.opened.config.context_tokens
+                say(
+                    f"The conversation has outgrown the context of {context:,} tokens: the model no longer sees its beginning."
+                )
+            if interactive and last.finish_reason == "length":
+                say(f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or the context is full).")
+
+
+def lines(*, interactive: bool) -> Iterator[str]:
+    """Lines of stdin that say something. On a terminal Ctrl-C drops the line that is being typed."""
+    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if interactive:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 (imported, it gives `input` a history and editing)
+    while True:
+        try:
+            line = input(PROMPT if interactive else "").strip()
+        except EOFError:
+            if interactive:
+                print()
+            return
+        except KeyboardInterrupt:
+            if not interactive:
+                raise
+            print()
+            continue
+        if line:
+            yield line
+
+
+@contextlib.contextmanager
+def tolerant(*, interactive: bool) -> Iterator[None]:
+    """On a terminal, Ctrl-C and a question that can't be answered end the answer and not the program."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not interactive:
+            raise
+        print()
+    except ModelError as error:
+        if not interactive:
+            raise
+        say(str(error))
+
+
+def answer_text(chat: Chat, question: str) -> "ChatEvent":
+    """Write the answer as it comes; gives the last event."""
+    with contextlib.closing(chat.ask(question)) as events:
+        for event in events:
+            print(terminal_safe(event.text), end="", flush=True)
+    print()
+    return event
+
+
+def answer_json(chat: Chat, question: str) -> "ChatEvent":
+    """Write the whole answer as one line of JSON; gives the last event."""
+    events = list(chat.ask(question))
+    last = events[-1]
+    record: dict[str, Any] = {"question": question, "answer": "".join(event.text for event in events)}
+    record |= {"finish_reason": last.finish_reason, "prompt_tokens": last.prompt_tokens}
+    record |= {"completion_tokens": last.completion_tokens, "dropped_messages": last.dropped_messages}
+    print(json.dumps(record, ensure_ascii=False), flush=True)
+    return last
+
+
+def say(text: str) -> None:
+    """A line beside the conversation, on stderr."""
+    stderr_console().print(text, markup=False, highlight=False, soft_wrap=True, style="dim")

@@ -1,0 +1,80 @@
+"""`groundup generate`: a model continues a text. Also: the sampling options, which `chat` shares, and text made safe for a terminal."""
+
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+from groundup.cli.console import console_progress, print_result
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument
+
+TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: always the most probable token.")]
+TopKOption = Annotated[int, typer.Option("--top-k", help="Draw from the k most probable tokens; 0: from all.")]
+TopPOption = Annotated[
+    float,
+    typer.Option("--top-p", help="Draw from the most probable tokens that hold this much probability; 1: from all."),
+]
+MinPOption = Annotated[
+    float, typer.Option("--min-p", help="Draw from tokens at least this fraction as probable as the best; 0: from all.")
+]
+PenaltyOption = Annotated[
+    float, typer.Option("--repetition-penalty", help="Above 1: tokens of the last 64 become less probable.")
+]
+MaxTokensOption = Annotated[int, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
+StopOption = Annotated[list[str] | None, typer.Option("--stop", help="End before this text (again for more).")]
+DrawSeedOption = Annotated[
+    int | None, typer.Option("--seed", help="The same seed gives the same text; default: another each time.")
+]
+
+# What could move the cursor or give the terminal an order: control characters but for newline and tab.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def command(
+    model: ModelArgument,
+    prompt: Annotated[str, typer.Argument(help="The text to continue.")],
+    temperature: TemperatureOption = 0.8,
+    top_k: TopKOption = 0,
+    top_p: TopPOption = 1.0,
+    min_p: MinPOption = 0.0,
+    repetition_penalty: PenaltyOption = 1.0,
+    max_tokens: MaxTokensOption = 256,
+    stop: StopOption = None,
+    seed: DrawSeedOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Continue a text; only what is new is printed, as it is written. The prompt is plain text: control tokens in it mean nothing.
+
+    Examples:
+
+        groundup generate runs/quickstart/pretrain "To be, or not"
+
+        groundup generate smollm2-135m-instruct "The capital of France is" --temperature 0 --max-tokens 16
+
+        groundup generate model.gguf "Once upon a time" --top-p 0.9 --seed 1 --stop "The end"
+    """
+    from groundup.device import select_compute
+    from groundup.engine.engine import Engine
+    from groundup.engine.sampling import Sampling
+    from groundup.weights.door import open_model
+
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
+    compute = select_compute(device)
+    engine = Engine(open_model(model, compute, progress=console_progress()), compute)
+    text = ""
+    for event in engine.complete(prompt, sampling):
+        text += event.text
+        if not as_json:
+            print(terminal_safe(event.text), end="", flush=True)
+    if not as_json:
+        print()
+        return
+    counts = {"prompt_tokens": event.prompt_tokens, "completion_tokens": event.completion_tokens}
+    print_result([], {"text": text, "finish_reason": event.finish_reason, **counts}, as_json)
+
+
+def terminal_safe(text: str) -> str:
+    """A model's text for stdout: on a terminal, control characters are made harmless; a pipe gets every character."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text) if sys.stdout.isatty() else text

@@ -1,0 +1,167 @@
+"""`groundup generate` and `groundup chat`: in a pipe, and in a real terminal."""
+
+import contextlib
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.cli.main import run
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.door import save_model
+
+GREEDY = ("--temperature", "0")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that writes nonsense for ever: long enough to be stopped."""
+    tokenizer = train_tokenizer(["to be or not to be, that is the question. " * 3], 300)
+    config = ModelConfig(tokenizer.vocab_size, 100_000, 32, 1, 2, 32, tied_head=False)
+    model = LanguageModel(config)
+    initialise(model, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(10 if parameter.ndim == 2 else 1)
+        assert model.head is not None
+        model.head.weight[list(tokenizer.special.tokens.values())] = 0  # never the best
+    path = tmp_path_factory.mktemp("model")
+    save_model(model, path, tokenizer)
+    return path
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def piped(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    def ask(text: bytes, *options: str) -> Done:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
+        code = run(["chat", str(folder), *options])
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
+
+    return ask
+
+
+def test_generate_prints_what_is_new_and_the_same_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["generate", str(folder), "to be", "--seed", "1", "--max-tokens", "12"]
+    assert run(arguments) == 0
+    text = capsys.readouterr().out
+    assert run([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["text"] + "\n" == text
+    assert (told["finish_reason"], told["completion_tokens"]) == ("length", 12)
+
+
+def test_generate_refuses_what_is_out_of_range(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", str(folder), "to be", "--top-p", "3"]) == 2
+    assert "top_p is 3.0" in capsys.readouterr().err
+    assert run(["generate", "no-such-model", "to be"]) == 2
+    assert "no-such-model" in capsys.readouterr().err
+
+
+def test_piped_questions_are_answered_one_by_one_with_the_conversation_kept(piped: Callable[..., Done]) -> None:
+    done = piped(b"to be\n\nor not\r\n/reset\nto be", *GREEDY, "--max-tokens", "8", "--json")
+    assert done.code == 0, done.err
+    first, second, third = map(json.loads, done.out.splitlines())
+    assert [first["question"], second["question"], third["question"]] == ["to be", "or not", "to be"]
+    assert second["prompt_tokens"] > first["prompt_tokens"] + 8  # the first turn is part of it
+    assert third == first
+    assert first["completion_tokens"] == 8
+
+
+def test_a_piped_conversation_prints_answers_only_and_obeys_orders(piped: Callable[..., Done]) -> None:
+    done = piped(b"/help\n/system You are brief.\n/system\n/what\nto be\n/exit\nnever", *GREEDY, "--max-tokens", "4")
+    assert done.code == 0
+    assert done.out.count("\n") == 1
+    for words in ("Ctrl-C stops an answer", "System text: You are brief.", "There is no /what."):
+        assert words in done.err
+    assert done.err.count("System text: You are brief.") == 2
+
+
+def test_a_piped_question_that_does_not_fit_ends_with_2(piped: Callable[..., Done]) -> None:
+    done = piped("😀".encode() * 30_000)
+    assert done.code == 2
+    assert "context of 100,000" in done.err
+
+
+class Terminal:
+    """A process whose stdin, stdout and stderr are a terminal."""
+
+    def __init__(self, *command: str) -> None:
+        self.handle, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "TERM": "dumb"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.seen = ""
+
+    def wait_for(self, pattern: str, limit_s: float = 60.0) -> None:
+        """Read until `pattern` comes; what came up to its end is forgotten."""
+        deadline = time.monotonic() + limit_s
+        while (found := re.search(pattern, self.seen, re.DOTALL)) is None:
+            assert time.monotonic() < deadline, self.seen[-2000:]
+            if select.select([self.handle], [], [], 0.1)[0]:
+                self.seen += os.read(self.handle, 4096).decode("utf-8", "replace")
+        self.seen = self.seen[found.end() :]
+
+    def type(self, text: str) -> None:
+        os.write(self.handle, text.encode())
+
+    def press_ctrl_c_until(self, pattern: str) -> None:
+        """Again where nothing happens: the line editor overlooks a signal between showing its prompt and beginning to wait."""
+        for _ in range(5):
+            time.sleep(0.3)
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(AssertionError):
+                return self.wait_for(pattern, 5)
+        raise AssertionError(f"Ctrl-C did not bring {pattern!r}")
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.handle)
+
+
+@pytest.fixture
+def terminal(folder: Path) -> Iterator[Terminal]:
+    opened = Terminal(sys.executable, "-m", "groundup", "chat", str(folder), *GREEDY, "--max-tokens", "90000")
+    yield opened
+    opened.close()
+
+
+def test_in_a_terminal_ctrl_c_stops_the_answer_and_ctrl_d_leaves(terminal: Terminal) -> None:
+    terminal.wait_for("/help says what else")
+    terminal.wait_for("you> ")
+    terminal.type("to be\n")
+    terminal.wait_for("to be\r?\n.{40}")  # the answer has begun, and would take minutes
+    terminal.press_ctrl_c_until("you> ")
+    terminal.type("half a line")
+    terminal.wait_for("half a line")
+    terminal.press_ctrl_c_until("you> ")
+    terminal.type("\x04")
+    assert terminal.process.wait(30) == 0
