@@ -13,23 +13,13 @@ from groundup.data.documents import Example
 from groundup.data.examples import Distinct, read_labelled, stratified_split, without_repeats
 from groundup.data.sources import SourceOptions, content_hash
 from groundup.device import Compute
-from groundup.evaluate.tasks.classification import (
-    baseline_predictions,
-    compare,
-    default_question,
-    labels_of,
-    positive_label,
-    predict_zero_shot,
-)
-from groundup.files import write_manifest
-from groundup.finetune.classifier import OURS, ClassifierConfig, fit_classifier
-from groundup.finetune.finished import APART
+from groundup.finetune.baselines import add_baselines
+from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.recipes.recipe import Recipe, SpamStage
 from groundup.recipes.stage import Outcome, Stage, StageContext
 from groundup.runs import RunFolder
 from groundup.weights.door import ModelCard, OpenModel, open_model
 
-ZERO_SHOT = "the base model, simply asked"
 # Seconds beside the passes through the model: reading, training on the kept states, baselines, saving. Measured, docs/log.md.
 BESIDE_S = 12.0
 # A zero-shot prompt has the question and the turns' control tokens around its message.
@@ -50,10 +40,11 @@ def run(context: StageContext) -> Outcome:
     results = fit_classifier(
         opened, splits, runs, config, compute=context.compute, progress=context.progress, card=card(context.recipe)
     )
-    results = {**results, **judged_beside(opened, splits, results, scaled(table.zero_shot, percent), context)}
     results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
-    runs.write_results(results)
-    write_manifest(context.folder, skip=APART)
+    items = scaled(table.zero_shot, percent)
+    results = add_baselines(
+        results, opened, splits, runs, zero_shot_items=items, compute=context.compute, progress=context.progress
+    )
     return described(results, sizes, percent)
 
 
@@ -101,28 +92,6 @@ def seconds_per_token(
         started = time.perf_counter()
         opened.model.transformer(ids)
     return (time.perf_counter() - started) / ids.numel()
-
-
-def judged_beside(
-    opened: OpenModel,
-    splits: Mapping[str, Sequence[Example]],
-    results: Mapping[str, Any],
-    asked: int,
-    context: StageContext,
-) -> dict[str, Any]:
-    """Rows of all methods on the test messages, and again on those that the zero-shot model was asked about."""
-    train, test = splits["train"], splits["test"]
-    labels, positive = labels_of(train), positive_label(train)
-    texts = [example.text for example in test[:asked]]
-    question = default_question(labels)
-    zero_shot = predict_zero_shot(opened, texts, labels, question, compute=context.compute, progress=context.progress)
-    predictions = {
-        OURS: results["predictions"][OURS],
-        **baseline_predictions(train, test),
-        ZERO_SHOT: zero_shot,
-    }
-    rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
-    return {"models": rows, "same_messages": same_messages, "zero_shot": {"question": question, "asked": len(texts)}}
 
 
 def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int) -> Outcome:
