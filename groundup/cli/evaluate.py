@@ -66,7 +66,7 @@ def command(
     prefer: Literal["chat", "spam"] = "spam" if chosen == "labels" else "chat"
     opened = {name: open_model(name, compute, prefer=prefer, progress=progress) for name in models}
     columns = (text_column, label_column)
-    results: dict[str, Any] = {"rows": [], "details": {}}
+    results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
     for group in by_kind(opened):
         tasks = tasks_for(chosen, data, group, items=items, columns=columns, question=question, progress=progress)
         merge(results, evaluate(group, tasks, compute=compute, progress=progress))
@@ -82,8 +82,9 @@ def by_kind(opened: "dict[str, OpenModel]") -> "list[dict[str, OpenModel]]":
 
 
 def merge(results: dict[str, Any], more: dict[str, Any]) -> None:
-    """Add the rows and details of another group of models."""
+    """Add what was found of another group of models."""
     results["rows"] += more["rows"]
+    results["changes"] += more["changes"]
     for task, models in more["details"].items():
         results["details"].setdefault(task, {}).update(models)
 
@@ -178,7 +179,16 @@ def text_tasks(data: str, items: int, text_column: str, progress: "Progress") ->
 def lines(results: dict[str, Any]) -> list[str]:
     """The figures as a table, and what the models wrote."""
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
-    return [*table(headers, [cells(row) for row in results["rows"]]), *answers(results)]
+    return [*table(headers, [cells(row) for row in results["rows"]]), *change_lines(results), *answers(results)]
+
+
+def change_lines(results: dict[str, Any]) -> list[str]:
+    """How the further models differ from the first, on the same items."""
+    return [
+        f"{row['task']}, from {row['from']} to {row['to']}: {row['metric']} changes by {row['value']:+.3f}"
+        + (f" (95 % interval {row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else "")
+        for row in results["changes"]
+    ]
 
 
 def cells(row: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@
 Its form, as `results.json` holds it:
 
     {"rows": [{"task", "model", "metric", "value", "low", "high", "n", "chance", "better", "thin", "elapsed_s"}, ...],
+     "changes": [{"task", "from", "to", "metric", "value", "low", "high", "n", "thin"}, ...],
      "details": {task: {model: {...}}}}
 """
 
@@ -14,7 +15,8 @@ from typing import Any
 
 from groundup.device import Compute
 from groundup.errors import ConfigError
-from groundup.evaluate.task import Outcome, Task, line
+from groundup.evaluate.metrics import ratio_interval
+from groundup.evaluate.task import Outcome, Task, as_measure, line
 from groundup.progress import Progress, Silent
 from groundup.weights.door import OpenModel
 
@@ -29,17 +31,18 @@ def evaluate(
             f"An evaluation needs at least one model and one task, all names different (got {len(models)} models and tasks {names})."
         )
     progress = progress or Silent()
-    rows: list[dict[str, Any]] = []
-    details: dict[str, dict[str, Any]] = {}
+    results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
     for task in tasks:
+        outcomes: dict[str, Outcome] = {}
         for name, opened in models.items():
             started = time.monotonic()
-            outcome = task.measure(opened, compute=compute, progress=progress)
-            rows += table_rows(task.name, name, outcome, time.monotonic() - started)
-            details.setdefault(task.name, {})[name] = dict(outcome.details)
-            for measure in outcome.measures:
+            outcomes[name] = task.measure(opened, compute=compute, progress=progress)
+            results["rows"] += table_rows(task.name, name, outcomes[name], time.monotonic() - started)
+            for measure in outcomes[name].measures:
                 progress.say(f"{task.name}, {name}: {line(measure)}")
-    return {"rows": rows, "details": details}
+        results["changes"] += changes(task.name, outcomes)
+        results["details"][task.name] = {name: dict(outcome.details) for name, outcome in outcomes.items()}
+    return results
 
 
 def table_rows(task: str, model: str, outcome: Outcome, elapsed_s: float) -> list[dict[str, Any]]:
@@ -48,3 +51,22 @@ def table_rows(task: str, model: str, outcome: Outcome, elapsed_s: float) -> lis
         {"task": task, "model": model, **measure.plain(), "elapsed_s": round(elapsed_s, 2)}
         for measure in outcome.measures
     ]
+
+
+def changes(task: str, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+    """How each further model differs from the first one in a loss, item by item, with the interval of the difference.
+
+    Texts differ far more than two models do on the same text: where the models' own intervals overlap, the difference may still be sure.
+    Left out where the items are not the same tokens.
+    """
+    (first, begin), *others = outcomes.items()
+    found = []
+    for name, outcome in others:
+        before, after = begin.per_item, outcome.per_item
+        if before is None or after is None or before.counts != after.counts:
+            continue
+        differences = [b - a for a, b in zip(before.totals, after.totals, strict=True)]
+        between = as_measure(outcome.measures[0].metric, ratio_interval(differences, after.counts), len(differences))
+        row = {key: value for key, value in between.plain().items() if key not in ("chance", "better")}
+        found.append({"task": task, "from": first, "to": name, **row})
+    return found

@@ -59,6 +59,14 @@ def as_measure(
 
 
 @dataclass(frozen=True)
+class PerItem:
+    """What a ratio (a loss) was summed from, item by item: two models on the same items are compared pair by pair."""
+
+    totals: tuple[float, ...]
+    counts: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one model gave on one task."""
 
@@ -66,6 +74,8 @@ class Outcome:
     """Its figures."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able: what a page shows beside them."""
+    per_item: PerItem | None = None
+    """What the first measure was summed from; None where it is no ratio."""
 
 
 class Task(Protocol):

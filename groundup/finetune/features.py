@@ -173,14 +173,6 @@ def measure_frozen(
     return {bf16: min(taken) * num_blocks / max(1, measured_blocks) for bf16, taken in times.items()}
 
 
-def frozen_tokens_per_s(
-    transformer: Transformer, rows: Sequence[Sequence[int]], num_blocks: int, *, compute: Compute
-) -> float:
-    """Tokens a second that `compute_features` would get through here, in the faster arithmetic."""
-    batch = [rows[i] for i in next(batches_by_length([len(row) for row in rows], FEATURE_BATCH_TOKENS))]
-    return sum(map(len, batch)) / min(measure_frozen(transformer, batch, num_blocks, compute=compute).values())
-
-
 def write_features(file: Path, features: Features) -> None:
     """One safetensors file, whole or not at all. Raises DiskError."""
     metadata = {

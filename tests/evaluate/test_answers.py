@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.errors import DataError, ModelError
 from groundup.evaluate.run import evaluate
-from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, before_and_after, passes
+from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, passes
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Silent
 from groundup.tokenizer.chat import render
@@ -102,16 +103,21 @@ def test_checked_answers_count_only_what_code_can_check(opened: OpenModel, compu
         CheckedAnswers(EXAMPLES[1:2]).measure(opened, compute=compute, progress=Silent())
 
 
-def test_before_and_after_are_arranged_side_by_side(opened: OpenModel, compute: Compute) -> None:
-    tasks = [AnswerLoss(EXAMPLES), CheckedAnswers(EXAMPLES, max_tokens=4), ShownAnswers(EXAMPLES[1:2], max_tokens=4)]
-    results = evaluate({"base": opened, "chat": opened}, tasks, compute=compute)
-    shown = before_and_after(results, "base", "chat")
-    json.dumps({**results, **shown}, allow_nan=False)
-    assert shown["loss"]["before"] == shown["loss"]["after"]
-    assert shown["checked"]["after"]["n"] == 2
-    assert [answer["id"] for answer in shown["answers"]] == ["a", "c", "b"]
-    assert all(answer["before"] == answer["after"] and answer["reference"] for answer in shown["answers"])
-    assert set(shown["answers"][0]["right"]) == {"before", "after"} and "right" not in shown["answers"][2]
+def test_two_models_are_compared_answer_by_answer(opened: OpenModel, compute: Compute) -> None:
+    assert isinstance(opened.model, LanguageModel)
+    other = LanguageModel(opened.config)
+    other.load_state_dict(opened.model.state_dict())
+    with torch.no_grad():
+        other.transformer.final_norm.weight.mul_(0.5)  # softer everywhere: surer of nothing
+    models = {"base": opened, "chat": replace(opened, model=other.eval())}
+    results = evaluate(models, [AnswerLoss(EXAMPLES), CheckedAnswers(EXAMPLES, max_tokens=4)], compute=compute)
+    json.dumps(results, allow_nan=False)
+    (change,) = results["changes"]  # shares are not compared so
+    base, chat = (row for row in results["rows"] if row["metric"] == "loss_nats")
+    assert change["value"] == pytest.approx(chat["value"] - base["value"])
+    assert change["high"] - change["low"] < base["high"] - base["low"]
+    assert (change["from"], change["to"], change["n"]) == ("base", "chat", 3)
+    assert [answer["id"] for answer in results["details"]["checked answers"]["chat"]["answers"]] == ["a", "c"]
 
 
 def test_models_that_write_no_text_are_refused(opened: OpenModel, compute: Compute) -> None:

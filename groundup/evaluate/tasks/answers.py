@@ -20,7 +20,7 @@ from groundup.engine.many import greedy_answers
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import ratio_interval, wilson_interval
-from groundup.evaluate.task import Outcome, as_measure, language_model
+from groundup.evaluate.task import Outcome, PerItem, as_measure, language_model
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Rendered, render
@@ -56,7 +56,8 @@ class AnswerLoss:
         measure = as_measure(
             "loss_nats", found, len(rendered), chance=math.log(opened.config.vocab_size), better="lower"
         )
-        return Outcome((measure,), {"supervised_tokens": sum(counts), "left_out": len(self.examples) - len(rendered)})
+        details = {"supervised_tokens": sum(counts), "left_out": len(self.examples) - len(rendered)}
+        return Outcome((measure,), details, PerItem(tuple(nats), tuple(counts)))
 
 
 def cut(rendered: Rendered, max_tokens: int) -> Rendered:
@@ -191,34 +192,3 @@ def guess_share(check: Check) -> float:
     """The chance to pass by guessing."""
     labels = labels_in(check)
     return 1 / len(labels) if labels else 0.0
-
-
-def before_and_after(results: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
-    """What `run.evaluate` found of two models by these tasks, arranged for reading side by side: loss, checked, answers.
-
-    "loss": {"before", "after"}; "checked": {"before": {value, low, high, n, ...}, ...}; "answers": [{instruction, ..., "before", "after", "right"}].
-    """
-    names = {"before": before, "after": after}
-    rows = {(row["metric"], row["model"]): row for row in results["rows"]}
-    arranged: dict[str, Any] = {"loss": {}, "checked": {}}
-    for side, model in names.items():
-        if ("loss_nats", model) in rows:
-            arranged["loss"][side] = rows["loss_nats", model]["value"]
-        if ("accuracy", model) in rows:
-            arranged["checked"][side] = rows["accuracy", model]
-    arranged["answers"] = [
-        {
-            **_without(first, "answer", "right"),
-            "reference": first["expected"],
-            "before": first["answer"],
-            "after": second["answer"],
-        }
-        | ({"right": {"before": first["right"], "after": second["right"]}} if "right" in first else {})
-        for details in results["details"].values()
-        for first, second in zip(details[before].get("answers", ()), details[after].get("answers", ()), strict=True)
-    ]
-    return arranged
-
-
-def _without(table: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in table.items() if name not in names}

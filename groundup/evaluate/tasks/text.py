@@ -12,7 +12,7 @@ from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import bits_per_byte, ratio_interval
-from groundup.evaluate.task import Outcome, as_measure, language_model
+from groundup.evaluate.task import Outcome, PerItem, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.door import OpenModel
@@ -39,13 +39,13 @@ class BitsPerByte:
         scored = score(model, windows, compute=compute)
         nats = [-each.logprob for each in scored]
         num_bytes = [float(sum(len(tokenizer.token_bytes(id)) for id in ids)) for _, ids in windows]
-        found = ratio_interval([each / math.log(2) for each in nats], num_bytes)
+        bits = [each / math.log(2) for each in nats]
+        found = ratio_interval(bits, num_bytes)
         num_tokens = sum(len(ids) for _, ids in windows)
         chance = bits_per_byte(num_tokens * math.log(opened.config.vocab_size), sum(num_bytes))
         measure = as_measure("bits_per_byte", found, len(windows), chance=chance, better="lower")
-        return Outcome(
-            (measure,), {"tokens": num_tokens, "bytes": int(sum(num_bytes)), "nats_per_token": sum(nats) / num_tokens}
-        )
+        details = {"tokens": num_tokens, "bytes": int(sum(num_bytes)), "nats_per_token": sum(nats) / num_tokens}
+        return Outcome((measure,), details, PerItem(tuple(bits), tuple(num_bytes)))
 
 
 def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:
