@@ -7,6 +7,8 @@ import json
 import random
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -295,6 +297,11 @@ def test_page_is_made_in_less_than_a_second_and_always_the_same(build_folder: Pa
     first = render_page(read_story(build_folder))
     assert time.monotonic() - started < 1.0
     assert render_page(read_story(build_folder)) == first
+
+
+def test_the_page_needs_no_torch() -> None:
+    asked = "import sys; import groundup.report.page, groundup.cli.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

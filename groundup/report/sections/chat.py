@@ -14,7 +14,7 @@ KEY, KICKER, TITLE = "chat", "Stages 6 and 7 · chat, evaluate", "Answers before
 SEE = (
     "The same held-out instructions, put to the model before fine-tuning and after it. "
     "Read the answers first, then the figures: "
-    "twenty checked answers are few."
+    "a few checked answers prove little. Answers are cut after some dozens of tokens."
 )
 CARDS_SHOWN = 6
 MAX_CARDS = 24

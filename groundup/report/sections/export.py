@@ -5,13 +5,13 @@ from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Story
 from groundup.report.values import Table, tables, text
 from groundup.report.values import number as value_of
-from groundup.report.words import count, short_hash, size
+from groundup.report.words import NBSP, count, short_hash, size
 
 KEY, KICKER, TITLE = "export", "Stage 8 · export", "Files for other programs, and proof that they agree"
 SEE = (
     "An exported model can be wrong without a sound. "
     "So every file was opened in real llama.cpp and compared with our own model: "
-    "numbers of the text, the conversation as sent, where it stops, and each word's probability."
+    "numbers of the text, the conversation as sent, where it stops, and each token's probability."
 )
 
 # The checks of the gate (evaluate/parity.py), in words.
@@ -76,8 +76,8 @@ def _mark(check: Table) -> Node:
     if not check or text(check, "detail").startswith("not made"):
         return node("span", "not made", class_="quiet")
     if check.get("passed") is True:
-        return node("span", "✓ agrees", class_="yes")
-    return node("strong", "✗ differs", class_="no")
+        return node("span", f"✓{NBSP}agrees", class_="yes")
+    return node("strong", f"✗{NBSP}differs", class_="no")
 
 
 def _files(files: list[Table]) -> list[Node]:
