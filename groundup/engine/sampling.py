@@ -82,8 +82,15 @@ def choose(logits: Float[Tensor, " V"], history: Sequence[int], sampling: Sampli
     logits = penalise_repetition(logits, history[-REPETITION_WINDOW_TOKENS:], sampling.repetition_penalty)
     if sampling.temperature == 0:
         return int(logits.argmax())
-    probabilities = next_probabilities(logits, sampling)
-    return int(torch.multinomial(probabilities, 1, generator=generator))
+    return draw(next_probabilities(logits, sampling), generator)
+
+
+def draw(probabilities: Float[Tensor, " V"], generator: torch.Generator) -> int:
+    """An index, each as often as its probability says: by one random number, where torch.multinomial needs one for each of V."""
+    reached = probabilities.double().cumsum(0)
+    place = torch.rand(1, generator=generator, dtype=torch.float64) * reached[-1]
+    # right=True: the first index that goes beyond the place, so that one of probability 0 is never taken
+    return min(int(torch.searchsorted(reached, place, right=True)), len(reached) - 1)
 
 
 def next_probabilities(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
@@ -116,9 +123,13 @@ def keep_top_p(logits: Float[Tensor, " V"], p: float | int) -> Float[Tensor, " V
     """All but the smallest set of most probable tokens whose probability reaches p become -inf. The best always stays; 1 keeps all."""
     if p >= 1:
         return logits
-    ordered, ids = torch.softmax(logits, dim=-1).sort(descending=True)
+    probabilities = torch.softmax(logits, dim=-1)
+    # Tokens below (1 - p) / V hold less than 1 - p together and can't be needed; without them there is little to sort.
+    likely = (probabilities >= (1 - p) / len(logits)).nonzero()[:, 0]
+    ordered, order = probabilities[likely].sort(descending=True)
     before = ordered.cumsum(-1) - ordered  # probability of all better tokens
-    return logits.index_fill(0, ids[before >= p], -torch.inf)
+    kept = likely[order[before < p]]
+    return torch.full_like(logits, -torch.inf).index_copy(0, kept, logits[kept])
 
 
 def keep_min_p(logits: Float[Tensor, " V"], p: float | int) -> Float[Tensor, " V"]:

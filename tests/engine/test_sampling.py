@@ -10,6 +10,7 @@ from groundup.engine.sampling import (
     REPETITION_WINDOW_TOKENS,
     Sampling,
     choose,
+    draw,
     keep_min_p,
     keep_top_k,
     keep_top_p,
@@ -134,3 +135,17 @@ def test_a_value_out_of_range_is_refused_by_name(change: dict[str, object]) -> N
 def test_logits_that_are_no_numbers_are_refused(bad: float) -> None:
     with pytest.raises(ModelError, match="not finite"):
         choose(torch.tensor([0.0, bad]), [], Sampling(), seeded_generator(0))
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.9, 0.99, 0.9999])
+def test_top_p_keeps_what_sorting_all_tokens_would_keep(p: float) -> None:
+    logits = torch.randn(5000, generator=torch.Generator().manual_seed(1)) * 4
+    ordered, ids = logits.softmax(-1).sort(descending=True)
+    number = int((ordered.cumsum(-1) < p).sum()) + 1
+    assert kept(keep_top_p(logits, p)) == sorted(ids[:number].tolist())
+
+
+def test_a_token_of_probability_zero_is_never_drawn() -> None:
+    probabilities = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0])
+    generator = torch.Generator().manual_seed(0)
+    assert {draw(probabilities, generator) for _ in range(500)} == {1, 3}
