@@ -57,7 +57,7 @@ class PretrainStage(StageConfig):
     """Steps; by default as many as the share of the budget holds."""
     batch_windows: Count = 8
     """B: windows of `context` tokens a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """Peak, AdamW; docs/log.md has the runs it was chosen from."""
 
 

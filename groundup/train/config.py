@@ -23,8 +23,8 @@ class FitConfig:
     """Rows of one batch; the caller makes its BatchSource with it."""
     accumulation: int = 1
     """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
-    learning_rate: float = 3e-3
-    """The highest learning rate, reached after the warm-up. 3e-3: for small models; large ones want less."""
+    learning_rate: float = 2e-3
+    """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for the quickstart model (docs/log.md); larger models want less."""
     min_learning_rate: float | None = None
     """The learning rate of the last step; None: a tenth of the highest (`lowest_learning_rate`)."""
     warmup_steps: int | None = None

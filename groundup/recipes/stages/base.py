@@ -1,38 +1,54 @@
 """Stage 4: the public model that the next stages fine-tune, as a plain Hugging Face folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from groundup.files import atomic_folder, link_or_copy
+from groundup.files import atomic_folder, link_or_copy, sha256_file
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Outcome, Stage, StageContext
-from groundup.weights.catalog import CATALOG, pull
-from groundup.weights.door import find_model, open_model
+from groundup.weights.catalog import CATALOG
+from groundup.weights.door import find_model, open_model, save_model
+
+PATTERNS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "*.jinja",
+    "README.md",
+)
 
 
 def run(context: StageContext) -> Outcome:
-    """Pull it into the cache (once for all builds), and place its files here by hard link."""
+    """Pull it into the cache (once for all builds), and place its files here by hard link; a .gguf is read and written anew."""
     name = context.recipe.base.model
-    source = pull(name, progress=context.progress) if name in CATALOG else find_model(name, progress=context.progress)
+    source = find_model(name, progress=context.progress)
     with atomic_folder(context.folder, extra={"pulled": name}) as folder:
+        if source.is_file():
+            opened = open_model(source, context.compute)
+            save_model(opened.model, folder, opened.tokenizer)
         for file in model_files(source):
             link_or_copy(file, folder / file.name)
     opened = open_model(context.folder, context.compute)
     parameters = sum(parameter.numel() for parameter in opened.model.parameters())
-    facts = {"name": name, "parameters": parameters}
-    return Outcome(f"{name}: {parameters:,} parameters, from {'the cache' if name in CATALOG else source}", facts)
+    facts = {"name": name, "parameters": parameters, "licence": opened.license}
+    return Outcome(f"{name}: {parameters:,} parameters, licence {opened.license or 'not stated'}", facts)
 
 
 def model_files(folder: Path) -> list[Path]:
-    """What makes up a model's folder; a run's own records and checkpoints stay behind."""
-    wanted = (
-        "*.safetensors",
-        "*.safetensors.index.json",
-        "config.json",
-        "generation_config.json",
-        "tokenizer*.json",
-        "*.jinja",
-        "README.md",
-    )
-    return sorted({file for pattern in wanted for file in folder.glob(pattern)})
+    """What makes up a model's folder; a run's own records and checkpoints stay behind. None for a file."""
+    return sorted({file for pattern in PATTERNS for file in folder.glob(pattern)}) if folder.is_dir() else []
 
 
-STAGE = Stage("base", 1, run, share=0.06, outputs=("*.safetensors", "*.json", "*.jinja"))
+def outside(recipe: Recipe) -> Mapping[str, str]:
+    """What pins the model: the archive's hash for a named one, else the bytes of its files."""
+    name = recipe.base.model
+    if name in CATALOG:
+        archive = CATALOG[name].archive
+        return {CATALOG[name].hub: archive.member_sha256 if archive else "as the hub has it"}
+    path = Path(name)
+    return {file.name: sha256_file(file) for file in ([path] if path.is_file() else model_files(path))}
+
+
+STAGE = Stage("base", 1, run, share=0.06, outputs=("*.safetensors", "*.json", "*.jinja"), outside=outside)

@@ -42,7 +42,7 @@ def run(context: StageContext) -> Outcome:
         card=card(context.recipe),
     )
     loss = results["held_out_loss"]
-    line = f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats a token after {results['tokens']:,} tokens"
+    line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats a token after {results['tokens']:,} tokens"
     thin = (
         (f"Chat learned from {tokens:,} tokens of the {table.tokens:,} of the recipe.",)
         if tokens < table.tokens

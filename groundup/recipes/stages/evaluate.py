@@ -129,7 +129,7 @@ def described(results: Mapping[str, Any], percent: int) -> Outcome:
     loss, checked = results["loss"], results["checked"]
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
     line = (
-        f"checked answers {right[BEFORE]} -> {right[AFTER]}; loss {loss[BEFORE]:.3f} -> {loss[AFTER]:.3f}; "
+        f"checked answers {right[BEFORE]} → {right[AFTER]}; loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; "
         f"own model {results['text']['value']:.3f} bits per byte"
     )
     thin = [f"Chat was judged on {percent} % of the held-out instructions."] if percent < 100 else []

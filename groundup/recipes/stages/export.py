@@ -23,6 +23,7 @@ from groundup.weights.door import OpenModel, open_model
 from groundup.weights.gguf import Encoding, write_gguf
 from groundup.weights.modelfile import write_modelfile
 
+FAILED_GATE = "gate-failed.json"
 MODELS = {"own": "pretrain", "chat": "chat"}
 USER_LINES = 40
 LINE_CHARACTERS = 200
@@ -94,8 +95,9 @@ def file_entry(file: Path, root: Path, model: str, encoding: str) -> dict[str, A
 
 def require(report: ParityReport, context: StageContext) -> None:
     """Keep a failed gate's findings beside the build, then fail the stage."""
+    kept = context.build / FAILED_GATE
+    kept.unlink(missing_ok=True)
     if not report.passed:
-        kept = context.build / "gate-failed.json"
         write_json(kept, report.plain())
         context.progress.say(f"      every check of the failed gate is in {kept}")
     report.require()
