@@ -6,7 +6,7 @@ Out: one table of plain values (`run.evaluate`): task, model, metric, value, 95 
 
     metrics    pure functions: intervals, accuracy, F1, confusion matrix, bits per byte
     task       Measure, Outcome, and what a Task is
-    tasks/     text (bits per byte), answers (loss on answers, checked answers), classification (a classifier, zero-shot, two baselines)
+    tasks/     text (bits per byte), answers (loss on answers, checked answers), classification (a classifier, zero-shot, baselines)
     run        every model on every task
     parity     our model against real llama.cpp
 
