@@ -118,7 +118,7 @@ def base(model: TinyModel) -> None:
 @pytest.mark.parametrize(
     ("change", "batches", "config", "word"),
     [
-        (None, TinyBatches(), replace(CONFIG, learning_rate=0.001), "learning_rate was 0.003 and is 0.001"),
+        (None, TinyBatches(), replace(CONFIG, learning_rate=0.001), "learning_rate was 0.002 and is 0.001"),
         (None, OtherBatches(), CONFIG, "the data are not the same"),
         (shape, TinyBatches(), CONFIG, "the shape of what is trained is not the same"),
         (base, TinyBatches(), CONFIG, "the frozen base model is not the same"),
