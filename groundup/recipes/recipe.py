@@ -80,6 +80,8 @@ class SpamStage(StageConfig):
     test: Count = 500
     zero_shot: Count = 200
     """Test messages that the base model is asked about without training."""
+    question: str | None = None
+    """What it is asked above each message; by default which of the labels fits."""
     max_tokens: Count = 64
     """T: longer messages are cut."""
 

@@ -41,9 +41,15 @@ def run(context: StageContext) -> Outcome:
         opened, splits, runs, config, compute=context.compute, progress=context.progress, card=card(context.recipe)
     )
     results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
-    items = scaled(table.zero_shot, percent)
     results = add_baselines(
-        results, opened, splits, runs, zero_shot_items=items, compute=context.compute, progress=context.progress
+        results,
+        opened,
+        splits,
+        runs,
+        question=table.question,
+        zero_shot_items=scaled(table.zero_shot, percent),
+        compute=context.compute,
+        progress=context.progress,
     )
     return described(results, sizes, percent)
 
