@@ -49,7 +49,7 @@ def build(
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
-        if fresh:
+        if fresh and (out / BUILD_FILE).exists():  # else nothing in it is a build's to remove
             clear(out, stages)
         remove_temporaries(out)
         record = open_record(out, recipe)

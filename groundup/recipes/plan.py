@@ -45,11 +45,11 @@ def stage_words(recipe: Recipe, own: ModelConfig, base: ModelConfig | None) -> d
     spam, chat, export = recipe.spam, recipe.chat, recipe.export
     size = f"{parameter_count(base).total / 1e6:.0f}M parameters" if base else "size not known before it is opened"
     tokens = recipe.pretrain.batch_windows * own.context_tokens
-    steps = f"{recipe.pretrain.steps:,} steps" if recipe.pretrain.steps else "steps by the clock"
+    steps = f"{recipe.pretrain.steps:,} steps" if recipe.pretrain.steps else "as many steps as fit"
     return {
         "data": ", ".join(source.spec for source in recipe.data.sources),
         "tokenizer": f"byte-level BPE, {recipe.tokenizer.vocab_size:,} ids",
-        "pretrain": f"own model of {parameter_count(own).total / 1e6:.2f}M parameters, {steps} of {tokens:,} tokens",
+        "pretrain": f"own model of {parameter_count(own).total / 1e6:.2f}M parameters, {steps}, {tokens:,} tokens each",
         "base": f"{recipe.base.model}, {size}",
         "spam": f"up to {spam.train:,} messages to train on, {spam.validation:,} and {spam.test:,} to judge by",
         "chat": f"up to {chat.tokens:,} tokens of {chat.source} instructions, LoRA of rank {chat.rank}",

@@ -4,6 +4,7 @@ The files in `stages/` each define one `STAGE`; `build.py` runs them in order. A
 its result changes, so that builds made before do that stage again.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,13 @@ class StageContext:
             self.sizes[name] = max(1, int(measure()))
             self.record()
         return self.sizes[name]
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
 def nothing_outside(recipe: Recipe) -> Mapping[str, str]:

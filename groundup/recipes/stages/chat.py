@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from groundup.data.documents import InstructionExample
 from groundup.data.examples import read_instructions
 from groundup.data.sources import Source, content_hash
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
+from groundup.finetune.lesson import held_out_ids
 from groundup.recipes.recipe import PACKAGED, Recipe
 from groundup.recipes.stage import Outcome, Stage, StageContext
 from groundup.runs import RunFolder
@@ -54,6 +56,13 @@ def run(context: StageContext) -> Outcome:
 def instruction_source(recipe: Recipe) -> Path:
     """Where the instructions lie."""
     return PACKAGED / STARTER if recipe.chat.source == STARTER else Path(recipe.chat.source)
+
+
+def held_out_instructions(recipe: Recipe) -> list[InstructionExample]:
+    """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
+    examples = read_instructions(instruction_source(recipe))
+    chosen = held_out_ids(examples, recipe.seed)
+    return [each for each in examples if each.id in chosen]
 
 
 def card(recipe: Recipe) -> ModelCard:

@@ -3,12 +3,10 @@
 evaluate/results.json    loss, checked answers, answers side by side, bits per byte; "table" is all of it as rows
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.data.documents import InstructionExample
-from groundup.data.examples import read_instructions
 from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.run import evaluate
 from groundup.evaluate.task import Task
@@ -16,8 +14,9 @@ from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAns
 from groundup.evaluate.tasks.text import BitsPerByte
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, telling_sentence
-from groundup.recipes.stage import Outcome, Stage, StageContext
-from groundup.recipes.stages.chat import instruction_source
+from groundup.progress import Silent
+from groundup.recipes.stage import Outcome, Stage, StageContext, timed
+from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
 from groundup.weights.door import OpenModel, open_model
 
@@ -30,20 +29,17 @@ FEWEST_PERCENT = 20
 def run(context: StageContext) -> Outcome:
     """Measure before and after on the same items, as many as the time allows."""
     table = context.recipe.evaluate
-    held_out = [each for each in read_instructions(instruction_source(context.recipe)) if each.held_out]
+    held_out = held_out_instructions(context.recipe)
     models = {
         name: open_model(context.build / stage, context.compute) for name, stage in ((BEFORE, "base"), (AFTER, "chat"))
     }
     percent = context.fix("percent", lambda: affordable_percent(models[BEFORE], held_out, context))
+    checked = part([e for e in held_out if e.check], percent)[: table.answers]
+    shown = part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side]
     tasks: list[Task] = [
         AnswerLoss(part(held_out, percent), max_tokens=context.recipe.chat.max_tokens),
-        CheckedAnswers(
-            part([e for e in held_out if e.check], percent)[: table.answers], max_tokens=table.answer_tokens
-        ),
-        ShownAnswers(
-            part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side],
-            max_tokens=table.answer_tokens,
-        ),
+        *([CheckedAnswers(checked, max_tokens=table.answer_tokens)] if checked else []),
+        *([ShownAnswers(shown, max_tokens=table.answer_tokens)] if shown else []),
     ]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     own = open_model(context.build / "pretrain", context.compute)
@@ -69,7 +65,7 @@ def attention_of(own: OpenModel, texts: Sequence[str]) -> dict[str, Any]:
 
 def part(items: Sequence[InstructionExample], percent: int) -> list[InstructionExample]:
     """Evenly spread over all kinds, as the set is ordered by kind."""
-    wanted = max(1, round(len(items) * percent / 100))
+    wanted = min(len(items), max(1, round(len(items) * percent / 100)))
     return [items[index * len(items) // wanted] for index in range(wanted)]
 
 
@@ -86,12 +82,12 @@ def spread(items: Sequence[InstructionExample]) -> list[InstructionExample]:
 def affordable_percent(opened: OpenModel, held_out: Sequence[InstructionExample], context: StageContext) -> float:
     """How much of the held-out set both models do in the stage's time; a few items are timed."""
     few = list(held_out[:4])
-    started = time.perf_counter()
-    AnswerLoss(few).measure(opened, compute=context.compute, progress=context.progress)
-    loss_s = (time.perf_counter() - started) / len(few)
-    started = time.perf_counter()
-    ShownAnswers(few, max_tokens=8).measure(opened, compute=context.compute, progress=context.progress)
-    token_s = (time.perf_counter() - started) / 8
+
+    def cost_s(task: Task) -> float:
+        return min(timed(lambda: task.measure(opened, compute=context.compute, progress=Silent())) for _ in range(2))
+
+    loss_s = cost_s(AnswerLoss(few)) / len(few)  # an item
+    token_s = cost_s(ShownAnswers(few, max_tokens=8)) / 8
     table = context.recipe.evaluate
     # two batches of answers, each of which takes as long as its longest answer; a larger batch is slower by its width
     whole_s = 2 * (loss_s * len(held_out) + 2 * table.answer_tokens * token_s * 1.6)
@@ -101,14 +97,14 @@ def affordable_percent(opened: OpenModel, held_out: Sequence[InstructionExample]
 def page_values(found: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
     """Results in the form that the page draws."""
     rows = {(row["task"], row["model"]): row for row in found["rows"]}
-    loss, checked, shown = AnswerLoss.name, CheckedAnswers.name, ShownAnswers.name
+    loss, checked = AnswerLoss.name, CheckedAnswers.name
+    written = [found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]]
     pairs = [
-        *zip(*(found["details"][checked][model]["answers"] for model in (BEFORE, AFTER)), strict=True),
-        *zip(*(found["details"][shown][model]["answers"] for model in (BEFORE, AFTER)), strict=True),
+        pair for of in written for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)
     ]
     return {
         "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
-        "checked": {model: rows[checked, model] for model in (BEFORE, AFTER)},
+        "checked": {model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows},
         "answers": [side_by_side(before, after) for before, after in pairs],
         "text": text["rows"][0],
         "table": [*found["rows"], *text["rows"]],
@@ -128,12 +124,15 @@ def described(results: Mapping[str, Any], percent: int) -> Outcome:
     """Before and after in one line."""
     loss, checked = results["loss"], results["checked"]
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
+    answers = f"checked answers {right[BEFORE]} → {right[AFTER]}; " if right else ""
     line = (
-        f"checked answers {right[BEFORE]} → {right[AFTER]}; loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; "
+        f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; "
         f"own model {results['text']['value']:.3f} bits per byte"
     )
     thin = [f"Chat was judged on {percent} % of the held-out instructions."] if percent < 100 else []
-    if checked[AFTER]["thin"]:
+    if not checked:
+        thin.append("No held-out instruction has an answer that code can check.")
+    elif checked[AFTER]["thin"]:
         thin.append(f"Checked answers are only {checked[AFTER]['n']}: the intervals are wide.")
     return Outcome(
         line, {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}, tuple(thin)

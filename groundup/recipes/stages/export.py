@@ -4,21 +4,19 @@ export/own/, export/chat/    a Hugging Face folder with GGUF files and a Modelfi
 export/results.json          files with hashes; every check of every gate
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from groundup.data.examples import read_instructions
 from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.parity import ParityReport, gate
 from groundup.evaluate.parity_answers import NEW_TOKENS
 from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Outcome, Stage, StageContext, timed
 from groundup.recipes.stages.base import model_files
-from groundup.recipes.stages.chat import instruction_source
+from groundup.recipes.stages.chat import held_out_instructions
 from groundup.weights.door import OpenModel, open_model
 from groundup.weights.gguf import Encoding, write_gguf
 from groundup.weights.modelfile import write_modelfile
@@ -36,7 +34,7 @@ BESIDE_FILE_S = 4.0
 def run(context: StageContext) -> Outcome:
     """Write and check both models. Raises ModelError when a gate fails."""
     lines = user_lines(context)
-    questions = [each.instruction for each in read_instructions(instruction_source(context.recipe)) if each.held_out]
+    questions = [each.instruction for each in held_out_instructions(context.recipe)]
     opened = {name: open_model(context.build / stage, context.compute) for name, stage in MODELS.items()}
     prompts = context.fix("prompts", lambda: affordable_prompts(opened["chat"], context))
     files: list[dict[str, Any]] = []
@@ -113,13 +111,6 @@ def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
     prompt_s = NEW_TOKENS * token_s / 3 + 2 * pass_s
     free_s = context.seconds - BESIDE_FILE_S * len(table.encodings) - 2
     return min(table.prompts, max(FEWEST_PROMPTS, free_s / (prompt_s * len(table.encodings))))
-
-
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def described(gates: Sequence[Mapping[str, Any]], prompts: int, context: StageContext) -> Outcome:

@@ -67,7 +67,7 @@ def thin_figures(results: dict[str, float]) -> tuple[str, ...]:
 
 STAGE = Stage(
     "pretrain",
-    1,
+    2,
     run,
     share=0.25,
     needs=("tokenizer",),

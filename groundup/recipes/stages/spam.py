@@ -3,7 +3,6 @@
 spam/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model simply asked
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from groundup.device import Compute
 from groundup.finetune.baselines import add_baselines
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.recipes.recipe import Recipe, SpamStage
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Outcome, Stage, StageContext, timed
 from groundup.runs import RunFolder
 from groundup.weights.door import ModelCard, OpenModel, open_model
 
@@ -25,6 +24,7 @@ BESIDE_S = 12.0
 # A zero-shot prompt has the question and the turns' control tokens around its message.
 PROMPT_TOKENS_AROUND = 30
 SMALLEST_PERCENT = 5
+TIMED_PASSES = 4
 
 
 def run(context: StageContext) -> Outcome:
@@ -89,22 +89,21 @@ def affordable_percent(
 def seconds_per_token(
     opened: OpenModel, rows: Sequence[Sequence[int]], compute: Compute, *, low_precision: bool
 ) -> float:
-    """Seconds of one token in a forward pass over rows of about the same length, the second of two passes."""
+    """Seconds of one token in a forward pass over rows of about the same length, the shortest of a few: a busy machine only adds."""
     longest = sorted(rows, key=len)[len(rows) // 2 :]
     length = min(map(len, longest))
     ids = torch.tensor([list(row[:length]) for row in longest], device=compute.device)
     with torch.no_grad(), torch.autocast(compute.device.type, dtype=torch.bfloat16, enabled=low_precision):
-        opened.model.transformer(ids)
-        started = time.perf_counter()
-        opened.model.transformer(ids)
-    return (time.perf_counter() - started) / ids.numel()
+        shortest_s = min(timed(lambda: opened.model.transformer(ids)) for _ in range(TIMED_PASSES))
+    return shortest_s / ids.numel()
 
 
 def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int) -> Outcome:
     """The classifier beside the best of the others, in one line."""
     ours, *others = results["models"]
-    best = max(others, key=lambda row: row["accuracy"]["value"])
     found = ours["accuracy"]
+    # the base model was asked about fewer messages, and the majority class always judged all of them
+    best = max((row for row in others if row["accuracy"]["n"] == found["n"]), key=lambda row: row["accuracy"]["value"])
     line = (
         f"accuracy {100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f}, n = {found['n']}); "
         f"{best['name']}: {100 * best['accuracy']['value']:.1f} %"
