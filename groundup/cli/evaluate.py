@@ -8,11 +8,12 @@ import typer
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.finetune import STARTER, read_examples
-from groundup.cli.options import DeviceOption, JsonOption
+from groundup.cli.options import DeviceOption, JsonOption, SeedOption
 from groundup.errors import ConfigError, did_you_mean
 from groundup.files import write_json
 
 if TYPE_CHECKING:
+    from groundup.data.documents import Example
     from groundup.evaluate.task import Task
     from groundup.progress import Progress
     from groundup.weights.door import OpenModel
@@ -38,6 +39,7 @@ def command(
         str | None, typer.Option("--question", help="What language models are asked on labels.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the results into this JSON file.")] = None,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -59,6 +61,10 @@ def command(
 
     if kind is not None and kind not in get_args(Kind):
         raise ConfigError(f"--as {kind!r} is unknown.", fix=did_you_mean(kind, get_args(Kind)))
+    if out is not None and out.is_dir():
+        raise ConfigError(
+            f"--out {out} is a folder, expected a file.", fix=f"Name the file: --out {out / 'results.json'}"
+        )
     if len(set(models)) < len(models):
         raise ConfigError("A model is named twice.", fix="Name each once.")
     compute, progress = select_compute(device), console_progress()
@@ -68,7 +74,9 @@ def command(
     columns = (text_column, label_column)
     results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
     for group in by_kind(opened):
-        tasks = tasks_for(chosen, data, group, items=items, columns=columns, question=question, progress=progress)
+        tasks = tasks_for(
+            chosen, data, group, items=items, columns=columns, question=question, seed=seed, progress=progress
+        )
         merge(results, evaluate(group, tasks, compute=compute, progress=progress))
     if out is not None:
         write_json(out, results)
@@ -119,14 +127,20 @@ def tasks_for(
     items: int,
     columns: tuple[str, str],
     question: str | None,
+    seed: int,
     progress: "Progress",
 ) -> "list[Task]":
-    """The tasks of one kind of data for models of one kind. Raises DataError."""
+    """The tasks of one kind of data for models of one kind: on labels a classifier predicts, a language model is asked. Raises DataError."""
+    from groundup.evaluate.tasks.classification import Classification, ZeroShot
+
     if kind == "answers":
         return answer_tasks(data, items)
     if kind == "labels":
         is_classifier = all(model.kind == "classifier" for model in models.values())
-        return label_tasks(data, items, columns, question, progress, is_classifier=is_classifier)
+        chosen, labels, positive = labelled(data, items, columns, seed, progress)
+        if is_classifier:
+            return [Classification(chosen, positive)]
+        return [ZeroShot(chosen, labels, positive, question=question, items=items)]
     return text_tasks(data, items, columns[0], progress)
 
 
@@ -145,23 +159,21 @@ def answer_tasks(data: str, items: int) -> "list[Task]":
     ]
 
 
-def label_tasks(
-    data: str, items: int, columns: tuple[str, str], question: str | None, progress: "Progress", *, is_classifier: bool
-) -> "list[Task]":
-    """A classifier predicts; a language model is asked. Always the same examples: chosen by hash, not by place in the file."""
+def labelled(
+    data: str, items: int, columns: tuple[str, str], seed: int, progress: "Progress"
+) -> "tuple[list[Example], tuple[str, ...], str]":
+    """At most `items` examples (for one seed always the same: chosen by hash, not by place in the file), all labels, the positive one."""
     from groundup.data.examples import read_labelled, stratified_split, without_repeats
     from groundup.data.sources import Source, SourceOptions
-    from groundup.evaluate.tasks.classification import Classification, ZeroShot, labels_of, positive_label
+    from groundup.evaluate.tasks.classification import labels_of, positive_label
 
     options = SourceOptions(text_column=columns[0])
     examples = without_repeats(
         read_labelled(Source(data), options, label_column=columns[1], progress=progress)
     ).examples
     labels, positive = labels_of(examples), positive_label(examples)
-    chosen = stratified_split(examples, {"test": min(items, len(examples))}, seed=0)["test"]
-    if is_classifier:
-        return [Classification(chosen, positive)]
-    return [ZeroShot(chosen, labels, positive, question=question, items=items)]
+    chosen = stratified_split(examples, {"test": min(items, len(examples))}, seed=seed)["test"]
+    return chosen, labels, positive
 
 
 def text_tasks(data: str, items: int, text_column: str, progress: "Progress") -> "list[Task]":

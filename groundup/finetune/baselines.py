@@ -11,7 +11,7 @@ from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.errors import MissingExtra, ModelError
 from groundup.evaluate.tasks.classification import ZERO_SHOT_ITEMS, ZeroShot, baseline_predictions, compare
-from groundup.files import write_manifest
+from groundup.files import MANIFEST, write_manifest
 from groundup.finetune.finished import APART
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -54,6 +54,8 @@ def add_baselines(
         progress.say(f"Left out: {ASKED}. {error}")
     rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
     whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
+    # killed between the next two lines, the run counts as unfinished and not as altered
+    (run.path / MANIFEST).unlink(missing_ok=True)
     run.write_results(whole)
     write_manifest(run.path, skip=APART)
     return whole

@@ -25,7 +25,7 @@ from groundup.files import sha256_text, write_manifest
 from groundup.finetune.finished import APART, begin_or_finished
 from groundup.finetune.lesson import AnswerBatches, Lesson, make_lesson
 from groundup.model.heads import LanguageModel
-from groundup.model.lora import add_lora, lora_parameters, merge_lora
+from groundup.model.lora import add_lora, lora_parameters, merge_lora, remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.config import FitConfig, Precision
@@ -224,5 +224,5 @@ def measure_tokens_per_s(
     clock = StepClock(model, [batches.batch(0)], next_token_loss, fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[config.precision]
     step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S).values())
-    merge_lora(model)  # B is zero still: the weights stay what they were, bit for bit
+    remove_lora(model)
     return batches.num_tokens(0) / step_s

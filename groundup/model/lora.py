@@ -7,7 +7,7 @@ model of the same names, which costs nothing extra and can be saved like any oth
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -109,8 +109,17 @@ def load_lora_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def merge_lora(model: nn.Module) -> None:
     """Add every correction into its matrix and give back the plain modules, all of them trainable again."""
+    _replace(model, LoRALinear.merged)
+
+
+def remove_lora(model: nn.Module) -> None:
+    """Take the corrections off again: the model that it was, bit for bit (adding a zero would turn -0.0 into 0.0)."""
+    _replace(model, lambda adapted: adapted.base)
+
+
+def _replace(model: nn.Module, plain: Callable[[LoRALinear], nn.Linear]) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, LoRALinear):
-                setattr(parent, name, child.merged())
+                setattr(parent, name, plain(child))
     model.requires_grad_(True)

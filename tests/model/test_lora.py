@@ -8,7 +8,15 @@ from torch import Tensor
 
 from groundup.errors import ConfigError, ModelError
 from groundup.model.heads import LanguageModel
-from groundup.model.lora import LoRALinear, add_lora, load_lora_state, lora_parameters, lora_state, merge_lora
+from groundup.model.lora import (
+    LoRALinear,
+    add_lora,
+    load_lora_state,
+    lora_parameters,
+    lora_state,
+    merge_lora,
+    remove_lora,
+)
 
 ModelOf = Callable[..., LanguageModel]
 
@@ -47,6 +55,17 @@ def test_merged_equals_unmerged_and_names_are_plain_again(
     assert not any(isinstance(part, LoRALinear) for part in model.modules())
     torch.testing.assert_close(model(ids), unmerged, atol=1e-5, rtol=1e-5)
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_removed_adapters_leave_every_bit_as_it_was(model_of: ModelOf) -> None:
+    model = model_of()
+    with torch.no_grad():
+        model.transformer.block(0).attention.query.weight[0] = -0.0  # as quantised weights have them
+    before = {name: tensor.clone().view(torch.int32) for name, tensor in model.state_dict().items()}
+    remove_lora(moved(adapted(model)))
+    after = {name: tensor.view(torch.int32) for name, tensor in model.state_dict().items()}
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_correction_equals_the_product_written_out() -> None:

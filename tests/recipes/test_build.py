@@ -138,6 +138,14 @@ def test_folder_with_other_files_is_not_built_into(life: Life, tmp_path: Path) -
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+def test_fresh_removes_nothing_where_there_is_no_build(life: Life, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is no build"):
+        life.build(tmp_path, recipe(), fresh=True)
+    assert (tmp_path / "data" / "thesis.txt").read_text() == "mine"
+
+
 def test_two_builds_never_write_one_folder(life: Life, tmp_path: Path) -> None:
     out = tmp_path / "b"
 

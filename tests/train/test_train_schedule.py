@@ -33,6 +33,7 @@ def test_what_is_left_open_follows_from_the_steps() -> None:
     assert (config.warmup, config.lowest_learning_rate) == (400, pytest.approx(0.001))
     assert (config.evaluation_interval, config.checkpoint_interval) == (1000, 500)
     assert FitConfig(steps=3).evaluation_interval == 1
+    assert FitConfig(steps=15).evaluation_interval == 2  # 8 evaluations, not 15
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,7 @@ def page_values(found: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, 
     rows = {(row["task"], row["model"]): row for row in found["rows"]}
     loss, checked = AnswerLoss.name, CheckedAnswers.name
     written = [found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]]
-    pairs = [
-        pair for of in written for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)
-    ]
+    pairs = [pair for of in written for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)]
     return {
         "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
         "checked": {model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows},
@@ -126,8 +124,7 @@ def described(results: Mapping[str, Any], percent: int) -> Outcome:
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
     answers = f"checked answers {right[BEFORE]} → {right[AFTER]}; " if right else ""
     line = (
-        f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; "
-        f"own model {results['text']['value']:.3f} bits per byte"
+        f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; own model {results['text']['value']:.3f} bits per byte"
     )
     thin = [f"Chat was judged on {percent} % of the held-out instructions."] if percent < 100 else []
     if not checked:

@@ -73,7 +73,7 @@ def _comparison(results: Table, models: list[Table]) -> Node:
         else "Accuracy on held-out messages."
     )
     return figure(
-        told, data_table("Classifiers on the same test messages", head, rows, figures=(2, 3, 4), class_="bars whiskers")
+        told, data_table("Classifiers on test messages", head, rows, figures=(2, 3, 4), class_="bars whiskers")
     )
 
 
@@ -119,8 +119,9 @@ def bounds(model: Table) -> tuple[float, float, float]:
 
 
 def _verdict(models: list[Table]) -> Node | None:
-    """Who wins, and whether the difference is more than luck can make."""
-    ours, others = models[0], models[1:]
+    """Who wins of those that were measured on the same messages, and whether the difference is more than luck can make."""
+    ours = models[0]
+    others = [each for each in models[1:] if number(each, "accuracy", "n") == number(ours, "accuracy", "n")]
     if not others:
         return None
     best = max(others, key=lambda model: number(model, "accuracy", "value") or 0.0)
