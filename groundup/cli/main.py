@@ -16,26 +16,20 @@ from groundup.errors import GroundupError, did_you_mean
 
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
 VERBS: dict[str, tuple[str, str]] = {
+    "build": ("groundup.cli.build", "A whole life of a model, data to page: build RECIPE|FOLDER."),
+    "data": ("groundup.cli.data", "Look at texts before training: data inspect SOURCE."),
+    "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or see what one does: tokenizer train|show."),
+    "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),
     "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
+    "finetune": ("groundup.cli.finetune", "Teach a model a task: finetune classifier|chat MODEL DATA."),
+    "evaluate": ("groundup.cli.evaluate", "Measure models on the same held-out data: evaluate MODEL..."),
     "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
     "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
-    "convert": ("groundup.cli.convert", "Write a model in another format: for transformers, llama.cpp or Ollama."),
-    "report": ("groundup.cli.report", "The page that shows every stage, made again from a build's folder alone."),
-    "verify": ("groundup.cli.verify", "Check every hash and length below a path."),
-    "build": ("groundup.cli.build", "A whole life of a model from one command: data to page."),
+    "classify": ("groundup.cli.classify", "Name the class of a text or of lines: classify MODEL TEXT|FILE."),
+    "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
+    "report": ("groundup.cli.report", "Make the page that shows every stage again: report RUN."),
+    "verify": ("groundup.cli.verify", "Check every hash and length below a path: verify PATH."),
     "doctor": ("groundup.cli.doctor", "What this machine has, and what that means for you."),
-    "data": ("groundup.cli.data", "Look at texts before they are trained on: data inspect SOURCE."),
-    "tokenizer": (
-        "groundup.cli.tokenizer",
-        "Train a tokenizer, or look at what one does to a text: tokenizer train | show.",
-    ),
-    "pretrain": ("groundup.cli.pretrain", "Train a model of your own from random weights: pretrain DATA --out RUN."),
-    "finetune": (
-        "groundup.cli.finetune",
-        "Teach a pretrained model a task: finetune classifier | chat MODEL DATA --out RUN.",
-    ),
-    "evaluate": ("groundup.cli.evaluate", "Measure models side by side on the same held-out data."),
-    "classify": ("groundup.cli.classify", "The class of a text, or of every line of a file, with probabilities."),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 
@@ -111,20 +105,34 @@ def run(args: list[str]) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (the reader left; nothing more can be said on exit)
         return 0
+    except PermissionError as error:
+        return _complain(
+            f"{error.filename} can't be opened: {error.strerror}", "Mend its rights, or name another file."
+        )
     except typer.Exit as stop:
         return stop.exit_code
     except USAGE_ERROR as error:
-        return _complain(error.format_message(), f"See groundup {' '.join(args[:1])} --help.")
+        return _usage(error)
 
 
 # typer keeps click's error class to itself; every usage error descends from the one that BadParameter descends from.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
+def _usage(error: Any) -> int:
+    """A command line that can't be read. One without any argument is no mistake: its help has been shown."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message, end="")
+        return 2
+    return _complain(message, f"See {context.command_path if context else 'groundup'} --help.")
+
+
 def _complain(message: str, fix: str) -> int:
     from groundup.cli.console import stderr_console
 
     console = stderr_console()
+    message = message if message.endswith((".", "!", "?")) else f"{message}."
     console.print(f"[bold red]error:[/bold red] {console_escape(message)}", soft_wrap=True, highlight=False)
     if fix:
         console.print(f"       {console_escape(fix)}", soft_wrap=True, highlight=False)

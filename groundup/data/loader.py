@@ -95,7 +95,7 @@ def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:
         raise DataError(
             f"The {split} text has {num_tokens} tokens, one window of context {context_tokens} needs {needed}: "
             f"{needed - num_tokens} are missing.",
-            fix="Add more text, or choose a shorter context.",
+            fix="Add more text, or choose a shorter context (context_tokens).",
         )
 
 

@@ -118,9 +118,17 @@ def _next_row(reader: Any, account: LineAccount) -> list[str] | None:
 def _place(column: str, header: Sequence[str], name: str) -> int:
     if column not in header:
         listed = ", ".join(repr(title[:40]) for title in header[:50])
-        fix = "Name one of these instead; a file without a line of column names needs one."
+        fix = "Name one of these (--text-column, --label-column; in a recipe data.text_column), or add a line of column names."
         raise DataError(f"{name} has no column '{column}'; its columns are: {listed}.", fix=fix)
     return header.index(column)
+
+
+def _value(scalar: Any) -> Any:
+    """A value of a .parquet file as Python has it; bytes where a text is not UTF-8."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return scalar.as_buffer().to_pybytes()
 
 
 def parquet_rows(path: Path, columns: Sequence[str], account: LineAccount) -> Iterator[Row]:
@@ -136,14 +144,14 @@ def parquet_rows(path: Path, columns: Sequence[str], account: LineAccount) -> It
                 _place(column, opened.schema_arrow.names, account.name)
             number = 0
             for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=list(columns)):
-                for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
+                for values in zip(*(map(_value, batch.column(column)) for column in columns), strict=True):
                     number += 1
                     if all(isinstance(value, str) for value in values):
                         account.good()
                         yield Row(number, values)
                     else:
                         kinds = ", ".join(type(value).__name__ for value in values)
-                        account.bad_line(number, f"'{', '.join(columns)}' is not text but {kinds}")
+                        account.bad_line(number, f"'{', '.join(columns)}' is not text in UTF-8 but {kinds}")
     except (pyarrow.ArrowException, OSError) as error:
         raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
     account.close()

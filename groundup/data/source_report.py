@@ -64,7 +64,9 @@ class LineAccount:
         self.good(lines)
         text = f"{self.name} line {line}: {reason}"
         if self.strict:
-            raise DataError(f"{text}.", fix="Mend the line, or leave --strict out: then it is counted and passed over.")
+            raise DataError(
+                f"{text}.", fix="Mend the line, or read without strict: then it is counted and passed over."
+            )
         for noted in (self.bad, self.report.bad_lines):
             noted.note(text)
             noted.count += lines - 1

@@ -6,7 +6,7 @@ A finished run has a manifest. What it was made from stands in run.json: config 
 from typing import Any
 
 from groundup.errors import ConfigError
-from groundup.files import MANIFEST, verify_folder
+from groundup.files import MANIFEST
 from groundup.runs import RunFolder
 from groundup.train.identity import FRESH
 
@@ -24,14 +24,24 @@ def begin_or_finished(
     if run.run_file.exists():
         before = run.read_run()
         asked = {"kind": kind, "config": config, "inputs": inputs}
-        differ = [name for name, value in asked.items() if before.get(name) != value]
+        differ = [
+            difference(name, before.get(name), value) for name, value in asked.items() if before.get(name) != value
+        ]
         if differ:
-            raise ConfigError(
-                f"{run.path} holds another run: its {' and '.join(differ)} differ from what is asked for.", fix=FRESH
-            )
+            raise ConfigError(f"{run.path} holds another run; what differs: {'; '.join(differ)}.", fix=FRESH)
         if (run.path / MANIFEST).exists():
-            verify_folder(run.path)
+            run.require_whole()
             return run.read_results()
     else:
         run.create(kind, config, inputs)
     return None
+
+
+def difference(name: str, before: Any, now: Any) -> str:
+    """What differs in one part of run.json: the fields by name, with their values where these are short."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return f"{name} was {before} and is {now}"
+    fields = [field for field in {**before, **now} if before.get(field) != now.get(field)]
+    if name != "config":  # hashes say nothing to people
+        return f"{name} ({', '.join(fields)})"
+    return ", ".join(f"{field} was {before.get(field, 'unset')} and is {now.get(field, 'unset')}" for field in fields)

@@ -108,7 +108,11 @@ def read_story(folder: Path) -> Story:
     raise FormatError(
         folder,
         "folder",
-        "has neither build.json nor run.json",
+        "has neither build.json nor run.json"
+        if folder.is_dir()
+        else "is no folder"
+        if folder.exists()
+        else "does not exist",
         fix="Give the folder of a build (runs/NAME) or of one of its training stages.",
     )
 

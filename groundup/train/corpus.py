@@ -11,6 +11,7 @@ from groundup.data.shards import TABLE_FILE, ShardSet, open_shards, write_shards
 from groundup.data.sources import Source
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError
+from groundup.files import MANIFEST, verify_folder
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
@@ -24,15 +25,18 @@ def corpus(
 ) -> tuple[ShardSet, Tokenizer]:
     """Shards of `spec`, with the tokenizer in the folder `tokenizer`, or one of `vocab_size` ids trained on the train split.
 
-    Raises ConfigError (shards without their tokenizer) and what reading the texts raises.
+    Raises ConfigError (shards without their tokenizer), FormatError (shards or data that were altered) and what reading the texts raises.
     """
     if (Path(spec) / TABLE_FILE).is_file():
         return open_shards(Path(spec)), Tokenizer.load(tokenizer or _tokenizer_near(Path(spec)))
+    given = Tokenizer.load(tokenizer) if tokenizer else None
     folder = Path(spec)
     if not split_file(folder, TRAIN).is_file():
         folder = run.path / DATA
         prepare([Source(spec)], folder, config, progress=progress)
-    chosen = Tokenizer.load(tokenizer) if tokenizer else _trained(folder, vocab_size, progress)
+    elif (folder / MANIFEST).is_file():
+        verify_folder(folder)
+    chosen = given or _trained(folder, vocab_size, progress)
     return write_shards(folder, chosen, run.path / SHARDS, progress=progress), chosen
 
 

@@ -14,7 +14,7 @@ from groundup.data.loader import Windows
 from groundup.data.shards import ShardSet
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
-from groundup.files import MANIFEST, verify_folder, write_manifest
+from groundup.files import MANIFEST, write_manifest
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.sizes import parameter_count
@@ -80,7 +80,7 @@ def pretrain(
 
 def _finished(run: RunFolder, identity: dict[str, Any]) -> dict[str, Any]:
     """The results of a run that came to its end: it is this one, and every byte of it is as it was. Raises ConfigError, FormatError."""
-    verify_folder(run.path)
+    run.require_whole()
     require_same(run, read_record(run), identity)
     return run.read_results()
 

@@ -5,6 +5,7 @@ stage that `prefer` names). Where a manifest of ours covers it, every byte is ch
 gigabyte, less than reading the weights. save_model writes a folder that transformers, vLLM and Ollama open as it is.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,9 +81,9 @@ def open_model(
 def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None) -> Path:
     """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError."""
     path = Path(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):  # pathlib's own raises for what can't be a name, such as a long prompt in the model's place
         return path
-    if path.is_dir():
+    if os.path.isdir(path):
         return _inner_model(path, prefer)
     if str(name_or_path) in CATALOG:
         return pull(str(name_or_path), None, progress)
@@ -109,7 +110,10 @@ def _inner_model(folder: Path, prefer: str) -> Path:
         if files
         else f"no {CONFIG_FILE}, so it is no model folder or half-written"
     )
-    raise ModelError(f"{folder} can't be opened as a model: it has {what}.")
+    raise ModelError(
+        f"{folder} can't be opened as a model: it has {what}.",
+        fix=f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}.",
+    )
 
 
 def _open_gguf(path: Path, compute: Compute) -> OpenModel:

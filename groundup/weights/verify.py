@@ -38,7 +38,7 @@ class Verified:
 def verify_path(path: Path) -> Verified:
     """Check everything below `path` (a folder, a .gguf or a .safetensors). Raises FormatError naming the first file at fault."""
     if not path.exists():
-        raise FormatError(path, "path", "does not exist")
+        raise FormatError(path, "path", "does not exist", fix="Give a folder or a file that is there.")
     files = [path] if path.is_file() else sorted(_files_below(path))
     listed: set[Path] = set()
     manifests = [file for file in files if file.name == MANIFEST]
@@ -47,7 +47,8 @@ def verify_path(path: Path) -> Verified:
     others = [file for file in files if file not in listed and file.name != MANIFEST]
     tables = [file for file in others if _check_table(file)]
     if not manifests and not tables:
-        raise FormatError(path, MANIFEST, "is nowhere here, nor are weights: there is nothing to check against")
+        reason = "is nowhere here, nor are weights: there is nothing to check against"
+        raise FormatError(path, MANIFEST, reason, fix="Give a build, run, checkpoint, shard set or model.")
     size_bytes = sum(file.stat().st_size for file in listed)
     return Verified(len(manifests), len(listed), size_bytes, len(tables), len(others) - len(tables))
 

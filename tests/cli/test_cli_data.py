@@ -50,7 +50,7 @@ def test_people_see_the_same_and_how_texts_begin(texts: Path, capsys: pytest.Cap
         (["nowhere"], "nowhere does not exist"),
         (["{texts}/program.txt"], "looks binary"),
         (["{texts}/lines.jsonl", "--strict"], "lines.jsonl line 200"),
-        (["{texts}/lines.jsonl", "--column", "body"], "has no 'body'"),
+        (["{texts}/lines.jsonl", "--text-column", "body"], "has no 'body'"),
         (["{texts}", "--errors", "explode"], "--errors 'explode' is not one of replace, drop"),
         (["pypi:a==1!*"], "needs the SHA-256"),
     ],
@@ -65,7 +65,7 @@ def test_what_cant_be_read_is_one_sentence_and_exit_code_2(
 
 def test_the_column_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.csv").write_text("id,review\n1,A fine film.\n")
-    assert run(["data", "inspect", str(tmp_path / "a.csv"), "--column", "review", "--json"]) == 0
+    assert run(["data", "inspect", str(tmp_path / "a.csv"), "--text-column", "review", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["beginnings"] == [{"name": "a.csv:2", "lines": ["A fine film."]}]
 
 

@@ -177,7 +177,7 @@ def test_a_finished_run_is_only_read_and_another_one_refused(
     changed = (finished / "model.safetensors").stat().st_mtime_ns
     assert fit_classifier(open_base(), splits, run, CONFIG, compute=compute) == run.read_results()
     assert (finished / "model.safetensors").stat().st_mtime_ns == changed
-    with pytest.raises(ConfigError, match="config"):
+    with pytest.raises(ConfigError, match="epochs was 16 and is 3"):
         fit_classifier(open_base(), splits, run, ClassifierConfig(epochs=3), compute=compute)
     fewer = {**splits, "train": splits["train"][:90]}
     with pytest.raises(ConfigError, match="inputs"):
