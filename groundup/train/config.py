@@ -24,7 +24,7 @@ class FitConfig:
     accumulation: int = 1
     """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
     learning_rate: float = 2e-3
-    """The highest learning rate, reached after the warm-up; larger models want less. Of 1e-3 to 6e-3 the best for quickstart's model (docs/log.md)."""
+    """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models want less."""
     min_learning_rate: float | None = None
     """The learning rate of the last step; None: a tenth of the highest (`lowest_learning_rate`)."""
     warmup_steps: int | None = None

@@ -78,7 +78,7 @@ def test_a_model_learns_and_its_folder_opens_to_the_same_model(
     assert again == {name: results[name] for name in again}
     assert "validation bits per byte" in (run.path / "README.md").read_text()
     samples = list(read_lines(run.samples_file))
-    assert [s["step"] for s in samples] == [*range(0, 57, 7), 60]
+    assert [s["step"] for s in samples] == [*range(0, 57, 8), 60]
     assert all(s["prompt"].startswith("The") and s["text"] for s in samples)
     assert "bits per byte" in said.path.read_text()
     check_called_again(shards, tokenizer, run, results)
