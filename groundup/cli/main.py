@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("groundup.cli.doctor", "What this machine has, and what that means for you."),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
+STOPPED = 130
 
 
 class LazyVerbs(TyperGroup):
@@ -94,6 +95,8 @@ def run(args: list[str]) -> int:
     """Run the command line; returns the exit code instead of exiting. Bugs keep their traceback."""
     try:
         result = app(args, prog_name="groundup", standalone_mode=False)
+        if result == STOPPED:  # typer turns Ctrl-C inside a verb into this
+            print("Stopped.", file=sys.stderr)
         return result if isinstance(result, int) else 0
     except GroundupError as error:
         if os.environ.get(DEBUG_VARIABLE):
@@ -101,7 +104,7 @@ def run(args: list[str]) -> int:
         return _complain(error.message, error.fix)
     except (KeyboardInterrupt, typer.Abort):
         print("Stopped.", file=sys.stderr)
-        return 130
+        return STOPPED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (the reader left; nothing more can be said on exit)
         return 0

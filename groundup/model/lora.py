@@ -7,13 +7,13 @@ model of the same names, which costs nothing extra and can be saved like any oth
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.errors import ConfigError, ModelError, did_you_mean
+from groundup.errors import ConfigError, did_you_mean
 from groundup.model.block import Block
 
 
@@ -77,34 +77,7 @@ def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]
 
 def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The parameters to train: all A and B."""
-    return [parameter for name, parameter in model.named_parameters() if is_lora(name)]
-
-
-def is_lora(name: str) -> bool:
-    """Whether a parameter's name is an adapter's."""
-    return name.endswith((".lora_a", ".lora_b"))
-
-
-def lora_state(model: nn.Module) -> dict[str, Tensor]:
-    """The adapters alone, by name: all that has to be kept of a fine-tuning beside the model it began from."""
-    return {name: tensor for name, tensor in model.state_dict().items() if is_lora(name)}
-
-
-def load_lora_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put kept adapters into a model on which `add_lora` made the same ones. Raises ModelError when names or shapes differ."""
-    own = lora_state(model)
-    for name in sorted(own.keys() | state.keys()):
-        if name not in state or name not in own:
-            raise ModelError(
-                f"The adapter '{name}' is {'missing in the file' if name in own else 'not one of this model'}."
-            )
-        if own[name].shape != state[name].shape:
-            raise ModelError(
-                f"The adapter '{name}' has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}."
-            )
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(state[name])
+    return [parameter for name, parameter in model.named_parameters() if name.endswith((".lora_a", ".lora_b"))]
 
 
 def merge_lora(model: nn.Module) -> None:

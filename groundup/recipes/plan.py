@@ -5,11 +5,10 @@ from typing import Any
 
 from groundup.model.config import ModelConfig
 from groundup.model.presets import PRESETS, preset
-from groundup.model.sizes import parameter_count, training_memory
+from groundup.model.sizes import FLOAT32_BYTES, parameter_count, training_memory
 from groundup.recipes.life import STAGES
 from groundup.recipes.recipe import Recipe
 
-FLOAT32_BYTES = 4
 # Bytes of a weight in each GGUF encoding, block scales included (ggml's block layouts).
 ENCODED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
