@@ -20,7 +20,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,7 +30,15 @@ from pathlib import Path
 from typing import IO, Literal
 
 from groundup.errors import ConfigError, FormatError, NetworkError
-from groundup.files import TMP_PREFIX, cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder
+from groundup.files import (
+    cache_folder,
+    disk_errors,
+    no_room,
+    sha256_file,
+    sync_file,
+    sync_folder,
+    temporary_folder,
+)
 from groundup.progress import Progress, Silent
 
 Kind = Literal["wheel", "sdist"]
@@ -84,8 +91,8 @@ def fetch_package(
             f"{name_version} can't be fetched: this Python environment has no pip.", name_version, cached
         )
     progress.say(f"Fetching {name_version} with pip (kept in {cached.parent}) ...")
-    with disk_errors(cached), tempfile.TemporaryDirectory(prefix=TMP_PREFIX, dir=cached.parent) as temporary:
-        archive = _download(name_version, sha256, kind, Path(temporary), cached)
+    with disk_errors(cached), temporary_folder(cached.parent) as temporary:
+        archive = _download(name_version, sha256, kind, temporary, cached)
         sync_file(archive)
         archive.replace(cached)
         sync_folder(cached.parent)

@@ -8,17 +8,19 @@ Names from outside:         safe_name(name), inside(root, name)         (the onl
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import DiskError, FormatError
+from groundup.errors import ConfigError, DiskError, FormatError
 
 MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
@@ -185,6 +187,23 @@ def sha256_text(text: str) -> str:
 
 
 @contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`, made when missing: two processes never write one run or build. Raises ConfigError when it is taken, DiskError."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:  # the system lets go of the lock when the process ends, however it ends
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            fix = "Wait for it, or choose another folder with --out."
+            raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | None = None) -> Iterator[Path]:
     """Write a whole folder or nothing.
 
@@ -291,6 +310,16 @@ def remove_temporaries(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder in `parent` that is gone afterwards; what a killed process left there goes now. Raises DiskError."""
+    remove_temporaries(parent)
+    with disk_errors(parent):
+        made = tempfile.TemporaryDirectory(prefix=TMP_PREFIX, suffix=f"-{os.getpid()}", dir=parent)
+    with made as name:
+        yield Path(name)
 
 
 def _another_writes(temporary: Path) -> bool:

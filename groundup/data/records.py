@@ -151,7 +151,7 @@ def parquet_rows(path: Path, columns: Sequence[str], account: LineAccount) -> It
                         yield Row(number, values)
                     else:
                         kinds = ", ".join(type(value).__name__ for value in values)
-                        account.bad_line(number, f"'{', '.join(columns)}' is not text in UTF-8 but {kinds}")
+                        account.bad_line(number, f"'{', '.join(columns)}' is not text but {kinds}")
     except (pyarrow.ArrowException, OSError) as error:
         raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
     account.close()

@@ -223,7 +223,7 @@ class _MemberStream(io.RawIOBase):
 
 def _disk_paths(spec: str, report: SourceReport) -> Iterator[tuple[Path, str]]:
     """(path, name within the source) of every file, in the order of their names."""
-    root = Path(spec).expanduser()
+    root = Path(os.path.expanduser(spec))  # pathlib's own raises for a user who is not there
     if os.path.isdir(root):
         yield from ((root / name, name) for name in sorted(_below(root, report)))
     elif os.path.isfile(root):

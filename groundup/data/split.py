@@ -16,7 +16,7 @@ from pathlib import Path
 
 from groundup.data.documents import Document
 from groundup.errors import DataError, FormatError
-from groundup.files import sha256_text
+from groundup.files import json_bytes, sha256_text
 
 TRAIN, VALIDATION = SPLITS = ("train", "validation")
 # Less validation text than this share of what was asked for is no basis for a loss; less training text than this share of all, no training.
@@ -67,9 +67,12 @@ def read_split(folder: Path, split: str) -> Iterator[Document]:
         for number, line in enumerate(handle, start=1):
             try:
                 row = json.loads(line)
-                yield Document(row["text"], row["source"], row["name"])
-            except (ValueError, KeyError, TypeError) as error:
+                values = [row[field] for field in ("text", "source", "name")]
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise FormatError(file, f"line {number}", "is not a document") from error
+            if not all(isinstance(value, str) for value in values):
+                raise FormatError(file, f"line {number}", "has a text, source or name that is not text")
+            yield Document(*values)
 
 
 class SplitWriter:
@@ -89,8 +92,8 @@ class SplitWriter:
     def write(self, split: str, document: Document) -> None:
         """Append one document to a split."""
         row = {"text": document.text, "source": document.source, "name": document.name}
-        line = json.dumps({**row, "sha256": sha256_text(document.text)}, ensure_ascii=False)
-        self._handles[split].write(line.encode() + b"\n")
+        line = json_bytes({**row, "sha256": sha256_text(document.text)})
+        self._handles[split].write(line + b"\n")
         counts = self.counts[split]
         counts.documents += 1
         counts.characters += len(document.text)

@@ -7,13 +7,11 @@ after every hash of its manifest was checked; a changed key redoes it, and what 
     OUT/recipe.toml  build.json  data/  tokenizer/  pretrain/  base/  spam/  chat/  evaluate/  export/  report.html
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from groundup.device import Compute, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import (
     MANIFEST,
-    disk_errors,
+    only_one,
     read_json,
     remove_temporaries,
     sha256_file,
@@ -46,8 +44,6 @@ def build(
 
     Raises whatever a stage raises; what was finished before stays, and the same call goes on from there.
     """
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         if fresh and (out / BUILD_FILE).exists():  # else nothing in it is a build's to remove
             clear(out, stages)
@@ -64,18 +60,6 @@ def build(
         return record
 
 
-@contextlib.contextmanager
-def only_one(out: Path) -> Iterator[None]:
-    """Hold the folder's lock: two builds never write one folder. Raises ConfigError when it is taken."""
-    with (out / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            fix = "Wait for it, or choose another folder with --out."
-            raise ConfigError(f"Another build is running in {out}.", fix=fix) from error
-        yield
-
-
 def clear(out: Path, stages: Sequence[Stage]) -> None:
     """Remove what a build made (`--fresh`), and nothing else."""
     for stage in stages:
@@ -87,7 +71,7 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
     """build.json as it stands, or a new one. Raises ConfigError where `out` holds something that is no build."""
     file = out / BUILD_FILE
     if not file.exists():
-        if any(entry.name not in (".lock", RECIPE_FILE) for entry in out.iterdir()):
+        if any(entry.name != RECIPE_FILE and not entry.name.startswith(".") for entry in out.iterdir()):
             raise ConfigError(f"{out} has files in it but is no build.", fix="Choose another folder with --out.")
         record: dict[str, Any] = {"stages": {}}
     else:

@@ -21,7 +21,7 @@ import tokenizers
 from tokenizers import pre_tokenizers, trainers
 
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.files import read_json, sha256_text, write_json, write_text
+from groundup.files import read_errors, read_json, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer import ranks
 from groundup.tokenizer.spec import Table, canonical_text, check_table, read_table, token_bytes, well_formed
@@ -194,10 +194,11 @@ def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
 
 def _read_template(file: Path) -> str:
     """A chat_template.jinja. Raises FormatError."""
-    if file.stat().st_size > MAX_CONFIG_BYTES:
-        raise FormatError(file, "size", f"{file.stat().st_size} bytes, at most {MAX_CONFIG_BYTES} expected")
     try:
-        return file.read_text(encoding="utf-8")
+        with read_errors(file):
+            if file.stat().st_size > MAX_CONFIG_BYTES:
+                raise FormatError(file, "size", f"{file.stat().st_size} bytes, at most {MAX_CONFIG_BYTES} expected")
+            return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(file, f"byte {error.start}", "is not UTF-8") from error
 

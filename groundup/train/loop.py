@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from groundup.device import Compute, seed_for
-from groundup.files import remove_temporaries
+from groundup.files import only_one, remove_temporaries
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
 from groundup.train.config import FitConfig, Precision
@@ -95,14 +95,14 @@ def fit(
     without gradients, in evaluation mode, before the first step, every `evaluation_interval` steps and at the end. The model ends with
     the last step's weights. A run that was finished does nothing but load them. torch's global generators are seeded and drawn from.
 
-    Raises ConfigError when the folder holds another run, DataError when nothing is supervised, FormatError when no checkpoint holds,
-    DiskError when one can't be written, GroundupError at a loss or gradient that is not finite; and KeyboardInterrupt or
-    SystemExit(143) after saving, when stopped.
+    Raises ConfigError when the folder holds another run or another process trains there, DataError when nothing is supervised,
+    FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError at a loss or gradient that is not
+    finite; and KeyboardInterrupt or SystemExit(143) after saving, when stopped.
     """
     training = _Training(
         model, batches, loss, config, run, compute, evaluate=evaluate, sample=sample, progress=progress or Silent()
     )
-    with training.interrupts, contextlib.closing(training):
+    with only_one(run.path), training.interrupts, contextlib.closing(training):
         training.resume()
         with training.progress.track("training", config.steps, "steps") as advance:
             training.go(advance)

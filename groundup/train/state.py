@@ -24,6 +24,7 @@ from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
 from groundup.files import atomic_folder, read_json, remove_temporaries, verify_folder, write_json
 from groundup.weights.hf import save_tensors
+from groundup.weights.safetensors_header import read_header
 
 MODEL_FILE, STATE_TENSORS_FILE, STATE_FILE = "model.safetensors", "state.safetensors", "state.json"
 # JSON, manifest and the file system's own needs, beside the tensors.
@@ -154,6 +155,7 @@ def _read_state(path: Path) -> TrainState:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    read_header(path)
     try:
         return load_file(path)
     except SafetensorError as error:

@@ -7,8 +7,8 @@ pull    looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT n
 Only weights (safetensors), JSON and tokenizer files are taken from a hub; nothing that could be code.
 """
 
+import fnmatch
 import importlib.util
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ from pathlib import Path
 from groundup.errors import FormatError, ModelError, NetworkError, did_you_mean
 from groundup.fetch import fetch_package, members
 from groundup.files import (
-    TMP_PREFIX,
     atomic_folder,
     cache_folder,
     disk_errors,
     read_manifest,
     require_free_bytes,
+    safe_name,
     sha256_file,
+    temporary_folder,
     verify_folder,
     write_text,
 )
@@ -35,7 +36,6 @@ from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
 
 HUB_TIMEOUT_S = 5.0
-# fnmatch's "*" crosses folders, so a leading "*" would take copies in other formats with it.
 HUB_FILES = (
     "config.json",
     "generation_config.json",
@@ -153,10 +153,10 @@ def _occupied(folder: Path, name: str) -> ModelError:
 def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model, Tokenizer, str]]:
     """The model, read by our own readers from the first place that has it, and where that was. Raises NetworkError."""
     looked: list[str] = []
-    with tempfile.TemporaryDirectory(prefix=TMP_PREFIX, dir=cache_folder("models")) as temporary:
-        found = _from_hub(entry, Path(temporary), looked, progress)
+    with temporary_folder(cache_folder("models")) as temporary:
+        found = _from_hub(entry, temporary, looked, progress)
         if found is None and entry.archive is not None:
-            found = _from_archive(entry.archive, Path(temporary), looked, progress)
+            found = _from_archive(entry.archive, temporary, looked, progress)
         if found is None:
             raise _nowhere(name, looked)
         yield found
@@ -191,14 +191,21 @@ def download_from_hub(repository: str, folder: Path, progress: Progress) -> None
     from huggingface_hub.utils import disable_progress_bars
 
     listed = HfApi().model_info(repository, timeout=HUB_TIMEOUT_S, files_metadata=True)
-    size_bytes = sum(
-        file.size or 0 for file in listed.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))
-    )
+    wanted = [file for file in listed.siblings or [] if _is_wanted(file.rfilename)]
+    size_bytes = sum(file.size or 0 for file in wanted)
     require_free_bytes(folder, size_bytes)
     progress.say(f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ...")
     disable_progress_bars()
     with disk_errors(folder, size_bytes):
-        snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=list(HUB_FILES))
+        snapshot_download(
+            repository, revision=listed.sha, local_dir=folder, allow_patterns=[file.rfilename for file in wanted]
+        )
+
+
+def _is_wanted(name: str) -> bool:
+    """Is it one of the allowed files, in no folder? The client would write "model/../../x.safetensors" where that says."""
+    allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in HUB_FILES)
+    return allowed and safe_name(name) == name
 
 
 def _hub_errors() -> tuple[type[BaseException], ...]:

@@ -81,7 +81,8 @@ def open_model(
 def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None) -> Path:
     """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError."""
     path = Path(name_or_path)
-    if os.path.isfile(path):  # pathlib's own raises for what can't be a name, such as a long prompt in the model's place
+    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
+    if os.path.isfile(path):
         return path
     if os.path.isdir(path):
         return _inner_model(path, prefer)

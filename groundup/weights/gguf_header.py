@@ -23,6 +23,7 @@ from typing import Any
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from groundup.errors import FormatError
+from groundup.files import read_errors
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -84,11 +85,16 @@ class Header:
 
 def read_gguf_header(path: Path) -> Header:
     """The checked header of a GGUF file. Raises FormatError."""
-    if not path.is_file():
-        raise FormatError(path, "file", "is missing")
-    size = path.stat().st_size
-    if size < 24:
-        raise FormatError(path, "size", f"is {size} bytes, too short for a GGUF file")
+    with read_errors(path):
+        if not path.is_file():
+            raise FormatError(path, "file", "is missing")
+        size = path.stat().st_size
+        if size < 24:
+            raise FormatError(path, "size", f"is {size} bytes, too short for a GGUF file")
+        return _read(path, size)
+
+
+def _read(path: Path, size: int) -> Header:
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return _Reader(path, data, size).header()
 

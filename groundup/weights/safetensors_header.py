@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import FormatError
+from groundup.files import read_errors
 
 # The tables of the largest models (1,000 layers in one file) are below 2 MiB.
 MAX_HEADER_BYTES = 16 * 2**20
@@ -50,6 +51,11 @@ class TensorEntry:
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
     """The checked table of tensors. Raises FormatError."""
+    with read_errors(path):
+        return _read_header(path)
+
+
+def _read_header(path: Path) -> dict[str, TensorEntry]:
     size = _file_size(path)
     with path.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")

@@ -214,6 +214,15 @@ def test_parquet_is_read_by_column(tmp_path: Path) -> None:
         read(tmp_path / "a.parquet", SourceOptions(text_column="id"))
 
 
+def test_a_text_in_a_parquet_that_is_not_utf8_costs_its_row(tmp_path: Path) -> None:
+    rows = [b"good"] * 200 + [b"\xff\xfe"]
+    table = pyarrow.table({"text": pyarrow.array(rows, pyarrow.binary()).view(pyarrow.string())})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    report = SourceReport()
+    assert len(list(read_source(Source(str(tmp_path / "a.parquet")), SourceOptions(), report))) == 200
+    assert report.bad_lines.count == 1
+
+
 def test_a_damaged_parquet_is_a_format_error(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(50) + b"PAR1")
     with pytest.raises(FormatError, match=r"a\.parquet"):

@@ -150,7 +150,7 @@ def test_two_builds_never_write_one_folder(life: Life, tmp_path: Path) -> None:
     out = tmp_path / "b"
 
     def second(context: StageContext) -> Outcome:
-        with pytest.raises(ConfigError, match="Another build is running"):
+        with pytest.raises(ConfigError, match="Another process is writing"):
             life.build(out, recipe())
         return Outcome("")
 

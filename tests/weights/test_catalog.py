@@ -129,8 +129,12 @@ def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_pat
     model = make_model(make_config("qwen2", tokenizer.vocab_size))
     repository = tmp_path / "hub" / "owner" / "tiny"
     save_model(model.bfloat16(), repository, tokenizer)
-    (repository / "onnx").mkdir()
-    for name in ("modeling_tiny.py", "pytorch_model.bin", "onnx/model.safetensors"):
+    for folder in (
+        "onnx",
+        "model-onnx",
+    ):  # as for "model-onnx/../../x.safetensors": a name with a folder in it is not asked for
+        (repository / folder).mkdir()
+    for name in ("modeling_tiny.py", "pytorch_model.bin", "onnx/model.safetensors", "model-onnx/x.safetensors"):
         (repository / name).write_text("evil")
     with local_hub(tmp_path / "hub") as (endpoint, asked):
         settings = {

@@ -1,0 +1,120 @@
+"""Files and folders: whole or not at all, and whatever stands in a manifest or a path, one error class."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from groundup.errors import ConfigError, DiskError, FormatError
+from groundup.files import (
+    atomic_folder,
+    inside,
+    only_one,
+    read_json,
+    remove_temporaries,
+    replace_folder,
+    require_free_bytes,
+    safe_name,
+    temporary_folder,
+    verify_folder,
+    write_json,
+)
+
+TOO_LONG = "a" * 300
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "out/x", "circle/x", "a\0b", "\ud800", TOO_LONG])
+def test_no_name_in_a_manifest_leaves_the_folder_or_raises_anything_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").symlink_to("/tmp")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": {name: {"bytes": 1, "sha256": ""}}}))
+    with pytest.raises(FormatError):
+        verify_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "a.", "a\n", "é", "a" * 129])
+def test_a_safe_name_is_one_part_of_a_path(name: str) -> None:
+    with pytest.raises(FormatError):
+        safe_name(name)
+    assert safe_name("model-00001.safetensors") == "model-00001.safetensors"
+
+
+def test_a_name_inside_is_the_path(tmp_path: Path) -> None:
+    assert inside(tmp_path, "a/b.txt") == tmp_path / "a/b.txt"
+
+
+@pytest.mark.parametrize("name", ["missing", "file/x", "circle", "folder", TOO_LONG])
+def test_what_cant_be_read_is_a_format_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(FormatError):
+        read_json(tmp_path / name)
+
+
+def test_a_path_that_cant_be_is_a_disk_error(tmp_path: Path) -> None:
+    with pytest.raises(DiskError):
+        require_free_bytes(tmp_path / TOO_LONG, 1)
+    with pytest.raises(DiskError):
+        write_json(tmp_path / TOO_LONG, {})
+
+
+def test_a_file_name_that_is_not_utf8_is_written_and_read_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \xf0\x9f\x98\x80")
+    write_json(tmp_path / "run.json", {"argv": [name, "é"]})
+    assert read_json(tmp_path / "run.json") == {"argv": [name, "é"]}
+
+
+def test_a_folder_that_failed_is_as_it_was(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "a") as folder:
+        (folder / "x").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "a") as folder:
+        (folder / "x").write_text("new")
+        raise RuntimeError
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "missing", tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a" / "x").read_text() == "old"
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in (f".tmp-a-{dead.pid}", f".tmp-b-{os.getppid()}", ".tmp-c", f".tmp-d-{os.getpid()}"):
+        (tmp_path / name).mkdir()
+    (tmp_path / f".tmp-old-run-{dead.pid}").mkdir()
+    (tmp_path / f".tmp-file.json-{dead.pid}").write_text("")
+    remove_temporaries(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".tmp-b-{os.getppid()}", "run"]
+
+
+def test_a_temporary_folder_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-left").mkdir()
+    with temporary_folder(tmp_path) as folder:
+        assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert not list(tmp_path.iterdir())
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from groundup.files import only_one
+with only_one(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_never_write_one_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with pytest.raises(ConfigError, match="Another process is writing"), only_one(folder):
+            pass
+        holder.kill()  # however it ends, the folder is free again
+    with only_one(folder):
+        assert not list(folder.iterdir())
