@@ -62,10 +62,6 @@ class Windows:
         first = position * self.batch_size
         return self._stack([self._window_at(row) for row in range(first, first + self.batch_size)], self.context_tokens)
 
-    def epoch_of(self, position: int) -> float:
-        """How often the data were seen before batch `position`: 1.5 is one and a half times."""
-        return position * self.batch_size / self.num_windows
-
     def in_order(self) -> Iterator[Batch]:
         """The split once, as evaluation reads it: from first to last token, every one but the first a label exactly once.
 

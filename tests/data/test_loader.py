@@ -85,11 +85,6 @@ def test_reading_in_order_labels_every_token_but_the_first_once(tmp_path: Path) 
     assert torch.cat([batch.labels.flatten() for batch in batches]).tolist() == list(range(1, 44))
 
 
-def test_epochs_are_counted_in_windows(tmp_path: Path) -> None:
-    windows = Windows(counting(tmp_path, 4 * 10 + 1), "train", context_tokens=4, batch_size=5, seed=0)
-    assert [windows.epoch_of(position) for position in (0, 1, 3)] == [0.0, 0.5, 1.5]
-
-
 def test_the_fingerprint_names_data_and_order(shards: ShardSet) -> None:
     base = Windows(shards, "train", 8, 4, seed=5).fingerprint
     others = [(8, 4, 6), (8, 5, 5), (9, 4, 5)]
