@@ -22,7 +22,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -56,7 +56,7 @@ class Generated:
     ids: tuple[int, ...]
     """The tokens; an end-of-generation token comes last, where there was one."""
     top: tuple[Mapping[int, float], ...]
-    """For each token, the most probable ids at its place with their natural log-probabilities."""
+    """For each token, the most probable ids at its place with their natural log-probabilities; {} where llama.cpp told none."""
     ended: bool
     """True: an end-of-generation token; False: the limit."""
 
@@ -85,23 +85,31 @@ class LlamaServer:
 
     def continue_greedily(self, ids: Sequence[int], *, max_tokens: int) -> Generated:
         """The most probable continuation of ids that are used as they are."""
-        body = {**GREEDY, "prompt": list(ids), "n_predict": max_tokens, "n_probs": TOP_TOKENS}
-        return self._ask(
-            "/completion",
-            body,
-            lambda answer: _generated(answer["completion_probabilities"], answer["stop_type"] == "eos"),
-        )
+        body = {**GREEDY, "prompt": list(ids), "n_predict": max_tokens, "n_probs": TOP_TOKENS, "return_tokens": True}
+
+        def read(answer: Any) -> Generated:
+            return _generated(answer["tokens"], answer["completion_probabilities"], answer["stop_type"] == "eos")
+
+        return self._ask("/completion", body, read)
 
     def answer_greedily(self, conversation: Conversation, *, max_tokens: int) -> Generated:
         """The assistant's next turn, through the route that chat programs use."""
         wanted = {"max_tokens": max_tokens, "logprobs": True, "top_logprobs": TOP_TOKENS}
         body = {**GREEDY, **wanted, "messages": _messages(conversation)}
 
-        def read(answer: Any) -> Generated:
+        def read(answer: Any) -> tuple[Generated, bool]:
             choice = answer["choices"][0]
-            return _generated(choice["logprobs"]["content"], choice["finish_reason"] == "stop")
+            told = choice["logprobs"]["content"]
+            tokens = [entry["id"] for entry in told]
+            is_whole = len(tokens) == answer["usage"]["completion_tokens"]
+            return _generated(tokens, told, choice["finish_reason"] == "stop"), is_whole
 
-        return self._ask("/v1/chat/completions", body, read)
+        answer, is_whole = self._ask("/v1/chat/completions", body, read)
+        if is_whole:
+            return answer
+        # This route does not tell the ids of tokens that end within a character; the same prompt gives the same ones on the other route.
+        ids = self.encode(self.render(conversation), control=True, whole=True)
+        return replace(self.continue_greedily(ids, max_tokens=max_tokens), ended=answer.ended)
 
     def ends_after(self, token_id: int, prompt_ids: Sequence[int]) -> bool:
         """Whether llama.cpp takes this token as the end of a generation: it is made to generate it, by a bias on its logit."""
@@ -127,9 +135,36 @@ def _messages(conversation: Conversation) -> list[dict[str, str]]:
     return [{"role": message.role, "content": well_formed(message.content)} for message in conversation.messages]
 
 
-def _generated(tokens: Sequence[Mapping[str, Any]], ended: bool) -> Generated:
-    top = tuple({int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]} for token in tokens)
-    return Generated(tuple(int(token["id"]) for token in tokens), top, ended)
+def _generated(ids: Sequence[int], told: Sequence[Mapping[str, Any]], ended: bool) -> Generated:
+    """`told` holds the log-probabilities of all tokens but those that end within a character: llama.cpp waits for the character's end."""
+    tops = [{int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]} for token in told]
+    top: list[Mapping[int, float]] = [{} for _ in ids]
+    for place, found in zip(places_of([int(token["id"]) for token in told], ids), tops, strict=True):
+        if place is not None:
+            top[place] = found
+    return Generated(tuple(map(int, ids)), tuple(top), ended)
+
+
+def places_of(some: Sequence[int], ids: Sequence[int]) -> list[int | None]:
+    """Where the ids in `some` stand in `ids`, which holds them in this order and others between; None where two places could be meant.
+
+    Raises ValueError when `ids` does not hold them.
+
+    >>> places_of([1, 3, 3], [1, 2, 3, 3])
+    [0, 2, 3]
+    >>> places_of([7], [7, 7])
+    [None]
+    """
+    first = _first_places(some, ids)
+    last = [len(ids) - 1 - place for place in reversed(_first_places(some[::-1], ids[::-1]))]
+    return [a if a == b else None for a, b in zip(first, last, strict=True)]
+
+
+def _first_places(some: Sequence[int], ids: Sequence[int]) -> list[int]:
+    places: list[int] = []
+    for id in some:
+        places.append(ids.index(id, places[-1] + 1 if places else 0))
+    return places
 
 
 @contextlib.contextmanager

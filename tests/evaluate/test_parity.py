@@ -241,6 +241,19 @@ def test_a_base_model_that_never_stops_passes_and_the_figure_says_so(tokenizer: 
     assert next(check for check in report.checks if check.name == "answers").figures == {"answers": 3, "stopped": 0}
 
 
+def test_characters_that_are_several_tokens_are_compared_like_all_others(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """llama.cpp tells no log-probabilities of a token that ends within a character, and on the chat route not even its id."""
+    lines = ["Привет, мир! Мельница стоит.", "你好,世界。磨坊很旧。", "The café 😀 is old."]
+    answers = [
+        conversation_ids(tokenizer, question, line[:12]) for question, line in zip(QUESTIONS, lines, strict=True)
+    ]
+    model = tiny(tokenizer, [*map(tokenizer.encode, lines), *answers])
+    prompts = [line[:3] for line in lines]
+    report = gate(model, exported(model, tmp_path / "many.gguf", "f16"), encoding="f16", prompts=prompts)
+    assert failed(report) == {}
+    assert next(check for check in report.checks if check.name == "answers").figures == {"answers": 3, "stopped": 3}
+
+
 def test_what_cannot_be_compared_is_refused(opened: OpenModel, f16: Path) -> None:
     with pytest.raises(ConfigError, match=r"q8_1.*q8_0"):
         gate(opened, f16, encoding="q8_1")
