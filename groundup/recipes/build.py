@@ -76,10 +76,26 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
         record: dict[str, Any] = {"stages": {}}
     else:
         record = read_json(file)
-        if not isinstance(record, dict) or not isinstance(record.get("stages"), dict):
-            raise FormatError(file, "stages", "is not a table", fix="Begin anew with --fresh.")
+        stages = record.get("stages") if isinstance(record, dict) else None
+        if not isinstance(stages, dict) or not all(map(is_entry, stages.values())):
+            raise FormatError(
+                file, "stages", "is not a table of stages as a build writes it", fix="Begin anew with --fresh."
+            )
     head = {"recipe": recipe.name, "description": recipe.description, "seed": recipe.seed, "budget_s": recipe.budget_s}
     return {**head, **provenance(), "stages": record["stages"]}
+
+
+# What every stage's entry has from its start.
+ENTRY = {"key": str, "key_parts": dict, "sizes": dict, "elapsed_s": float, "status": str}
+
+
+def is_entry(entry: Any) -> bool:
+    """Whether a value has the form of a stage's entry in build.json."""
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in ENTRY.items()):
+        return False
+    return entry["status"] != "done" or (
+        isinstance(entry.get("line"), str) and isinstance(entry.get("outputs_sha256"), dict)
+    )
 
 
 def _run_or_skip(

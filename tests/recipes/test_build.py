@@ -8,7 +8,7 @@ import torch
 
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.files import atomic_folder, read_json
+from groundup.files import atomic_folder, read_json, write_json
 from groundup.progress import Silent
 from groundup.recipes.build import build, forget
 from groundup.recipes.recipe import Recipe, load_recipe
@@ -156,3 +156,13 @@ def test_two_builds_never_write_one_folder(life: Life, tmp_path: Path) -> None:
 
     with pytest.raises(FormatError):  # the stage leaves no manifest
         build(recipe(), out, [Stage("data", 1, second, 0.1)], compute=CPU, progress=Silent())
+
+
+@pytest.mark.parametrize(
+    "entry", [[], {"key": 1}, {"key": "k", "key_parts": {}, "sizes": [], "elapsed_s": 1.0, "status": "done"}]
+)
+def test_damaged_record_is_refused_in_one_sentence(life: Life, tmp_path: Path, entry: object) -> None:
+    life.build(tmp_path / "b", recipe())
+    write_json(tmp_path / "b" / "build.json", {"stages": {"data": entry}})
+    with pytest.raises(FormatError, match="not a table of stages"):
+        life.build(tmp_path / "b", recipe())
