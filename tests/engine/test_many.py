@@ -14,9 +14,7 @@ PROMPTS = [[5, 6, 7, 8, 9], [5, 6, 7, 20], [5, 6, 7, 30, 31, 32, 33, 34, 35], [5
 
 
 @pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[:1], [[1], [2, 3], [4, 5, 6]], [[7, 7], [7, 7]]])
-def test_answers_together_equal_answers_alone(
-    prompts: list[list[int]], model: LanguageModel, compute: Compute
-) -> None:
+def test_answers_together_equal_answers_alone(prompts: list[list[int]], model: LanguageModel, compute: Compute) -> None:
     alone = [list(generate_ids(model, p, Sampling(temperature=0, max_tokens=20), (), compute=compute)) for p in prompts]
     done: list[int] = []
     assert greedy_answers(model, prompts, max_tokens=20, stop_ids=(), compute=compute, done=done.append) == alone
