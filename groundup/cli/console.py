@@ -99,4 +99,4 @@ def table(headers: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _is_number(cell: str) -> bool:
-    return bool(cell) and cell.lstrip("-+~").replace(",", "").replace(".", "", 1).rstrip("%").isdigit()
+    return bool(cell) and cell.lstrip("-+~").replace(",", "").replace(".", "", 1).rstrip("% ").isdigit()

@@ -95,6 +95,7 @@ def run(args: list[str]) -> int:
     """Run the command line; returns the exit code instead of exiting. Bugs keep their traceback."""
     try:
         result = app(args, prog_name="groundup", standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has left can still be answered
         if result == STOPPED:  # typer turns Ctrl-C inside a verb into this
             print("Stopped.", file=sys.stderr)
         return result if isinstance(result, int) else 0
@@ -106,8 +107,11 @@ def run(args: list[str]) -> int:
         print("Stopped.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (the reader left; nothing more can be said on exit)
-        return 0
+        return _reader_left()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer's own answer to it
+            return _reader_left()
+        raise
     except PermissionError as error:
         return _complain(
             f"{error.filename} can't be opened: {error.strerror}", "Mend its rights, or name another file."
@@ -120,6 +124,12 @@ def run(args: list[str]) -> int:
 
 # typer keeps click's error class to itself; every usage error descends from the one that BadParameter descends from.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
+
+
+def _reader_left() -> int:
+    """Nothing more can be said, and nothing is wrong: `groundup ... | head`."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+    return 0
 
 
 def _usage(error: Any) -> int:

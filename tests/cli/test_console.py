@@ -1,0 +1,61 @@
+"""Results go to stdout, the way there to stderr."""
+
+import json
+
+import pytest
+
+from groundup.cli import console
+from groundup.cli.console import PlainProgress, TerminalProgress, print_result, table
+from groundup.progress import Progress
+
+
+def test_people_get_lines_and_scripts_get_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(["one", "two"], {"name": "é"}, False)
+    assert capsys.readouterr().out == "one\ntwo\n"
+    print_result(["one", "two"], {"name": "é", "none": None}, True)
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"name": "é", "none": None} and "é" in out
+
+
+def test_numbers_stand_to_the_right_and_words_to_the_left() -> None:
+    lines = table(["what", "count"], [["files", "1,234"], ["share", "5.0 %"], ["a long name", "7"]])
+    assert lines == [
+        "what         count",
+        "-----------  -----",
+        "files        1,234",
+        "share        5.0 %",
+        "a long name      7",
+    ]
+
+
+def test_a_table_without_rows_is_its_header() -> None:
+    assert table(["what"], []) == ["what", "----"]
+
+
+def test_a_log_gets_a_plain_line_now_and_then_with_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 1.0, 20.0, 21.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    progress = PlainProgress()
+    progress.say("Begins.")
+    with progress.track("training", 40, "steps") as advance:
+        advance(2)
+        advance(8, "loss 2.5")
+        advance(1)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "Begins.\ntraining: 10/40 steps, 60 s left, loss 2.5\n"
+
+
+def test_a_terminal_gets_a_bar_and_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = TerminalProgress()
+    with progress.track("training", 4, "steps") as advance:
+        progress.say("[bold] is no order")
+        advance(4, "loss 2.5")
+    shown = capsys.readouterr()
+    assert shown.out == "" and "[bold] is no order" in shown.err
+
+
+def test_both_are_progress() -> None:
+    assert isinstance(PlainProgress(), Progress) and isinstance(TerminalProgress(), Progress)

@@ -1,0 +1,154 @@
+"""The way into every verb: exit codes, what goes to which stream, and that nothing from outside can give the terminal an order."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from groundup import __version__
+from groundup.cli import main
+from groundup.cli.main import DEBUG_VARIABLE, VERBS, console_escape, run
+from groundup.errors import ConfigError, FormatError, did_you_mean
+
+LIFE = "build data tokenizer pretrain pull finetune evaluate generate chat classify convert report verify doctor"
+PROGRAM = (sys.executable, "-m", "groundup")
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> "type[Verb]":
+    """`groundup doctor` does what `Verb.does` says."""
+    monkeypatch.setattr(main, "load_verb", lambda name: typer_command(Verb))
+    return Verb
+
+
+class Verb:
+    does: BaseException | None = None
+
+
+def typer_command(verb: "type[Verb]") -> object:
+    import typer
+
+    app = typer.Typer(add_completion=False)
+
+    @app.command("doctor")
+    def command() -> None:
+        if verb.does is not None:
+            raise verb.does
+
+    return typer.main.get_command(app)
+
+
+def test_the_table_of_contents_lists_the_verbs_in_the_order_of_a_models_life(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert list(VERBS) == LIFE.split()
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    places = [re.search(rf"^\W+{name}  ", out, re.MULTILINE) for name in VERBS]
+    assert all(places) and [found.start() for found in places if found] == sorted(f.start() for f in places if f)
+    assert all(line in out for _, line in VERBS.values())  # on one line of 80 characters each
+
+
+def test_without_arguments_the_help_is_shown_and_no_error_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["data"], ["tokenizer"], ["finetune"]):
+        assert run(words) == 2
+        shown = capsys.readouterr()
+        assert shown.err == "" and "Usage: groundup" in shown.out
+
+
+def test_the_version_is_one_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+def test_an_error_of_the_user_is_two_lines_and_exit_code_2(
+    verb: type[Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb.does = ConfigError("The width is 7, expected 8", fix="Write --set width=8.")
+    assert run(["doctor"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "error: The width is 7, expected 8.\n       Write --set width=8.\n"
+
+
+def test_a_damaged_file_always_comes_with_what_to_do(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
+    verb.does = FormatError("model.gguf", "header", "is cut")
+    assert run(["doctor"]) == 2
+    assert capsys.readouterr().err.startswith("error: model.gguf: header: is cut.\n       Get or make the file again")
+
+
+def test_debug_shows_the_traceback_of_such_an_error(verb: type[Verb], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEBUG_VARIABLE, "")  # so that what --debug sets is taken back
+    verb.does = ConfigError("wrong")
+    with pytest.raises(ConfigError, match="wrong"):
+        run(["--debug", "doctor"])
+
+
+def test_a_bug_keeps_its_traceback(verb: type[Verb]) -> None:
+    verb.does = RuntimeError("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(["doctor"])
+
+
+def test_a_bug_ends_the_process_with_1() -> None:
+    program = (
+        "from groundup.cli import doctor, main\n"
+        "doctor.examine = lambda: 1 / 0\n"
+        "doctor.command.__globals__['examine'] = doctor.examine\n"
+        "main.main(['doctor'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert "Traceback" in ended.stderr and "ZeroDivisionError" in ended.stderr
+
+
+def test_ctrl_c_is_130(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
+    verb.does = KeyboardInterrupt()
+    assert run(["doctor"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+
+
+def test_a_file_without_the_right_to_read_it_is_no_bug(verb: type[Verb], capsys: pytest.CaptureFixture[str]) -> None:
+    verb.does = PermissionError(13, "Permission denied", "secret.txt")
+    assert run(["doctor"]) == 2
+    assert capsys.readouterr().err.startswith("error: secret.txt can't be opened: Permission denied.\n")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    for words in (["pull"], ["pull", "--json"], ["--help"]):
+        read, write = os.pipe()
+        os.close(read)
+        ended = subprocess.run([*PROGRAM, *words], stdout=write, stderr=subprocess.PIPE, text=True)
+        os.close(write)
+        assert ended.returncode == 0 and ended.stderr == "", words
+
+
+def test_usage_errors_name_the_help_of_the_verb_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, named in (
+        (["tokenizer", "train", "texts", "--sise", "3"], "groundup tokenizer train --help"),
+        (["tokenizer", "trian"], "groundup tokenizer --help"),
+        (["verify"], "groundup verify --help"),
+        (["--loud"], "groundup --help"),
+    ):
+        assert run(words) == 2
+        assert f"See {named}." in capsys.readouterr().err
+
+
+def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["clasify"]) == 2
+    assert "There is no verb 'clasify'.\n       Did you mean 'classify'?" in capsys.readouterr().err
+    assert run(["xyz"]) == 2
+    assert did_you_mean("xyz", VERBS) in capsys.readouterr().err
+
+
+def test_what_is_said_about_foreign_names_is_harmless_and_unchanged(
+    verb: type[Verb], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb.does = ConfigError("No [bold]field[/bold] \x1b[31mred\x1b[0m\x07 in [data]: expected [a, b]")
+    assert run(["doctor"]) == 2
+    err = capsys.readouterr().err
+    assert "\x1b" not in err and "\x07" not in err
+    assert r"No [bold]field[/bold] \x1b[31mred\x1b[0m\x07 in [data]: expected [a, b]." in err
+    assert console_escape("one\ntwo") == "one\ntwo"
