@@ -255,10 +255,12 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["convert", "spam", "--out", "x.gguf"], ("A classifier can't be written as GGUF", "--to hf")),
         (["evaluate", "run", "--data", "nowhere.jsonl"], ("nowhere.jsonl does not exist", "a folder, a file")),
         (["evaluate", "run", "--as", "lables"], ("'lables'", "'labels'")),
-        (["evaluate", "run", "--out", "texts"], ("texts is a folder", "results.json")),
+        (["evaluate", "run", "--out", "texts"], ("texts is a folder, expected a file",)),
         (["report", "nowhere"], ("nowhere", "does not exist", "the folder of a build")),
         (["report", "texts"], ("neither build.json nor run.json", "the folder of a build")),
-        (["report", "run", "--out", "texts"], ("texts can't be written", "--out")),
+        (["report", "run", "--out", "texts"], ("texts is a folder, expected a file",)),
+        (["report", "run", "--out", "asked.jsonl/page.html"], ("asked.jsonl/page.html can't be written", "--out")),
+        (["evaluate", "run", "--out", "x" * 300], ("xxx... can't be written", "Shorten it")),
         (["verify", "nowhere"], ("nowhere", "does not exist", "Give")),
         (["verify", "texts"], ("nothing to check against", "Give")),
     ],
@@ -321,6 +323,17 @@ def test_a_folder_with_other_things_is_never_written_to(
     for fresh in [[], ["--fresh"]] if words[0] in ("pretrain", "finetune", "build") else [[]]:
         refused(*words, *fresh, says=("precious",))
         assert state_of(home / "precious") == {"thesis.txt": b"years of work"}
+
+
+def test_a_file_where_a_folder_is_to_be_written_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    (home / "notes").write_text("years of work")
+    for words in (["tokenizer", "train", "texts"], ["pretrain", "texts"], ["build", "quickstart"], ["pull", "gpt2"]):
+        refused(*words, "--out", "notes", says=("notes is a file, expected a folder",))
+    for words in (["classifier", "run", "messages.jsonl"], ["chat", "run", "asked.jsonl"]):
+        refused("finetune", *words, "--out", "notes", "--fresh", says=("notes is a file, expected a folder",))
+    refused("convert", "run", "--to", "hf", "--out", "notes", says=("notes exists and is no earlier export",))
+    assert (home / "notes").read_text() == "years of work"
 
 
 # --- models and what else is on the disk

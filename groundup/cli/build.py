@@ -6,14 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, SetOption
+from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, SetOption, folder_to_write
 
 
 def command(
     recipe: Annotated[
         str, typer.Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")
     ] = "quickstart",
-    out: Annotated[Path | None, typer.Option("--out", help="The build's folder; by default runs/NAME here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", callback=folder_to_write, help="The build's folder; by default runs/NAME here."),
+    ] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
     sets: SetOption = None,
     seed: Annotated[

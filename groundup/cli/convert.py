@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import JsonOption, ModelArgument
+from groundup.cli.options import JsonOption, ModelArgument, possible_name
 
 ToOption = Annotated[
     str,
     typer.Option("--to", help="hf (a Hugging Face folder), gguf (a file for llama.cpp), ollama (GGUF and Modelfile)."),
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="The folder to write; for gguf the file, NAME.gguf.")]
+OutOption = Annotated[
+    Path, typer.Option("--out", callback=possible_name, help="The folder to write; for gguf the file, NAME.gguf.")
+]
 EncodingOption = Annotated[
     str | None, typer.Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
 ]

@@ -8,7 +8,7 @@ import typer
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.finetune import STARTER, read_examples
-from groundup.cli.options import DeviceOption, JsonOption, SeedOption
+from groundup.cli.options import DeviceOption, JsonOption, SeedOption, file_to_write
 from groundup.errors import ConfigError, did_you_mean
 from groundup.files import write_json
 
@@ -38,7 +38,9 @@ def command(
     question: Annotated[
         str | None, typer.Option("--question", help="What language models are asked on labels.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the results into this JSON file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=file_to_write, help="Also write the results into this JSON file.")
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -61,10 +63,6 @@ def command(
 
     if kind is not None and kind not in get_args(Kind):
         raise ConfigError(f"--as {kind!r} is unknown.", fix=did_you_mean(kind, get_args(Kind)))
-    if out is not None and out.is_dir():
-        raise ConfigError(
-            f"--out {out} is a folder, expected a file.", fix=f"Name the file: --out {out / 'results.json'}"
-        )
     if len(set(models)) < len(models):
         raise ConfigError("A model is named twice.", fix="Name each once.")
     compute, progress = select_compute(device), console_progress()

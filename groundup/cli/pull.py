@@ -6,12 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import JsonOption
+from groundup.cli.options import JsonOption, folder_to_write
 
 NameArgument = Annotated[
     str | None, typer.Argument(help="The model's name; without one, those that are known are listed.")
 ]
-OutFolder = Annotated[Path | None, typer.Option("--out", help="The folder to write; default: the cache.")]
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", callback=folder_to_write, help="The folder to write; default: the cache.")
+]
 ListOption = Annotated[bool, typer.Option("--list", help="List the names that are known.")]
 
 

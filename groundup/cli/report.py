@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from groundup.cli.console import print_result
-from groundup.cli.options import JsonOption
+from groundup.cli.options import JsonOption, file_to_write
 
 RunArgument = Annotated[Path, typer.Argument(help="A build folder (runs/NAME), or the folder of one training run.")]
-PageOption = Annotated[Path | None, typer.Option("--out", help="The file to write; default: RUN/report.html.")]
+PageOption = Annotated[
+    Path | None, typer.Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
+]
 
 
 def command(run: RunArgument, out: PageOption = None, as_json: JsonOption = False) -> None:
