@@ -75,7 +75,7 @@ def apply_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]
     for text in sets:
         name, equals, raw = text.partition("=")
         if not equals or not name.strip():
-            raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set stage.field=value.")
+            raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set FIELD=VALUE.")
         *parents, last = name.strip().split(".")
         table = result
         for parent in parents:

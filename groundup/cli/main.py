@@ -61,7 +61,14 @@ def load_verb(name: str) -> Any:
         app.command(name)(module.command)
     command = typer.main.get_command(app)
     command.name = name
+    for each in (command, *getattr(command, "commands", {}).values()):
+        each.help = reflowed(each.help or "")
     return command
+
+
+def reflowed(text: str) -> str:
+    """Each paragraph of a docstring as one line, so that help wraps where the terminal ends and not where the source does."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 app = typer.Typer(cls=LazyVerbs, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")

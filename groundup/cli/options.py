@@ -42,7 +42,7 @@ def _exists(path: Path) -> bool:
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.", min=0)]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Override one field: --set stage.field=value (again for more).")
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override one field (again for more).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]
