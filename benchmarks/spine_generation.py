@@ -1,0 +1,121 @@
+"""SmolLM2-135M, one stream: reading a prompt and writing greedily, against transformers' `generate` and a real llama.cpp.
+
+All get the same ids and as many threads. llama.cpp reads the files that we write, and is asked over HTTP as other programs ask it.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import Contender, Row, Skipped, compare
+from peers import PULLED, load_transformers, pulled_model
+from transformers import GenerationConfig
+
+from groundup.device import Compute
+from groundup.engine.generate import generate_ids
+from groundup.engine.sampling import Sampling
+from groundup.evaluate.llamacpp import LlamaServer, llama_server
+from groundup.weights.door import OpenModel, open_model
+from groundup.weights.export import export
+
+TITLE = "SmolLM2-135M, one stream, greedy; tokens a second"
+CPU = torch.device("cpu")
+PROMPT_TOKENS, NEW_TOKENS = 512, 64
+# What the answer begins from: short, so that decoding is what is measured.
+OPENING_TOKENS = 8
+TEXT = "The ship had left the harbour before sunrise, and those who stood at the rail saw the town grow small behind them. "
+
+Generate = Callable[[Sequence[int], int], list[int]]
+
+
+def rows(quick: bool) -> list[Row]:
+    """float32 against float32, then 16 bits against the nearest that each peer has. Raises Skipped without the model."""
+    folder = pulled_model()
+    if folder is None:
+        raise Skipped(f"{PULLED} is not in the cache (groundup pull {PULLED}).")
+    sizes = (64, 8) if quick else (PROMPT_TOKENS, NEW_TOKENS)
+    rounds = 2 if quick else 5
+    return [*float32(folder, sizes, rounds), *bits16(folder, sizes, rounds)]
+
+
+def float32(folder: Path, sizes: tuple[int, int], rounds: int) -> list[Row]:
+    """Both must write the same ids."""
+    opened = open_model(folder, Compute(CPU))
+    contenders = {"groundup": ours(opened), "transformers": theirs(folder, torch.float32)}
+    prompt, opening = prompts(opened, sizes[0])
+    assert contenders["groundup"](opening, sizes[1]) == contenders["transformers"](opening, sizes[1])
+    return measured("float32", contenders, prompt, opening, sizes[1], rounds)
+
+
+def bits16(folder: Path, sizes: tuple[int, int], rounds: int) -> list[Row]:
+    """bfloat16; llama.cpp in f16, which has the same width, and in q8_0, which has half."""
+    opened = open_model(folder, Compute(CPU, torch.bfloat16))
+    contenders = {"groundup bf16": ours(opened), "transformers bf16": theirs(folder, torch.bfloat16)}
+    prompt, opening = prompts(opened, sizes[0])
+    with contextlib.ExitStack() as stack:
+        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for encoding in ("f16", "q8_0"):
+            file = export(open_model(folder, Compute(CPU)), "gguf", temporary / f"{encoding}.gguf", encoding=encoding)
+            server = stack.enter_context(llama_server(file, context_tokens=2 * PROMPT_TOKENS))
+            contenders[f"llama.cpp {encoding}"] = of_llama(server)
+        return measured("16 bits", contenders, prompt, opening, sizes[1], rounds)
+
+
+def measured(
+    name: str, contenders: dict[str, Generate], prompt: list[int], opening: list[int], new_tokens: int, rounds: int
+) -> list[Row]:
+    """Prompt (one token is written after it), decoding (after the few tokens of the opening), and a whole answer to the prompt."""
+
+    def work(generate: Generate, ids: list[int], tokens: int) -> Callable[[], None]:
+        def run() -> None:
+            assert len(generate(ids, tokens)) == tokens
+
+        return run
+
+    def in_turn(ids: list[int], tokens: int, amount: int) -> list[Contender]:
+        return [Contender(name, work(generate, ids, tokens), amount) for name, generate in contenders.items()]
+
+    read, written = len(prompt), new_tokens
+    return [
+        *compare(f"prompt of {read}, {name}", "tokens/s", in_turn(prompt, 1, read), rounds=rounds),
+        *compare(f"{written} new tokens, {name}", "tokens/s", in_turn(opening, written, written), rounds=rounds),
+        *compare(f"{read} read, {written} written, {name}", "s", in_turn(prompt, written, 1), rounds=rounds),
+    ]
+
+
+def prompts(opened: OpenModel, length: int) -> tuple[list[int], list[int]]:
+    """A long prompt and a short one."""
+    ids = opened.require_tokenizer().encode(TEXT * (length // 10))
+    return ids[:length], ids[:OPENING_TOKENS]
+
+
+def ours(opened: OpenModel) -> Generate:
+    """The engine; nothing stops it."""
+    compute = Compute(CPU, next(opened.model.parameters()).dtype)
+    model: Any = opened.model
+
+    def generate(ids: Sequence[int], new_tokens: int) -> list[int]:
+        return list(generate_ids(model, ids, Sampling(temperature=0, max_tokens=new_tokens), (), compute=compute))
+
+    return generate
+
+
+def theirs(folder: Path, dtype: torch.dtype) -> Generate:
+    """transformers' `generate`; nothing stops it."""
+    model = load_transformers(folder, dtype)
+    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=None, pad_token_id=0)
+
+    def generate(ids: Sequence[int], new_tokens: int) -> list[int]:
+        row = torch.tensor([ids])
+        found = model.generate(row, attention_mask=torch.ones_like(row), max_new_tokens=new_tokens)
+        return [int(id) for id in found[0, len(ids) :]]
+
+    return generate
+
+
+def of_llama(server: LlamaServer) -> Generate:
+    """llama.cpp's server."""
+    return lambda ids, new_tokens: list(server.continue_greedily(ids, max_tokens=new_tokens).ids)

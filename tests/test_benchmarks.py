@@ -1,0 +1,29 @@
+"""The benchmarks run, and give figures that a program can read."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SPINE = Path(__file__).parent.parent / "benchmarks" / "spine.py"
+
+
+def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(SPINE), "--quick", "--only", "tokenizer", "--json", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+    results = json.loads(out.read_text())
+    assert results["machine"]["cores"] == os.cpu_count() and results["machine"]["packages"]["torch"]
+    rows = results["tables"]["tokenizer"]
+    first = {row["what"]: row for row in reversed(rows)}
+    for row in rows:
+        assert row["median"] > 0 and row["noise"] >= 1 and row["lowest"] <= row["ratio"] <= row["highest"]
+        assert row["contender"] in done.stdout
+    assert all(row["ratio"] == 1 and "groundup" in row["contender"] for row in first.values())
+    peers = " ".join(row["contender"] for row in rows)
+    assert "tokenizers" in peers and "transformers" in peers and "bpe.py" in peers
