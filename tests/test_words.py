@@ -1,0 +1,64 @@
+"""Words that teach are run: the README's commands exist with the options it names, its links lead somewhere, its verbs are all."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from groundup.cli.main import VERBS, load_verb, run
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = ["README.md", "docs/tour.md", "docs/glossary.md", "docs/log.md", "docs/benchmarks.md", "CHANGELOG.md"]
+COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("groundup ")]
+
+
+def options_of(words: list[str]) -> set[str]:
+    """All options of the verb (and sub-verb) that a command names."""
+    command = load_verb(words[0])
+    sub = getattr(command, "commands", {})
+    if len(words) > 1 and words[1] in sub:
+        command = sub[words[1]]
+    return {option for parameter in command.params for option in parameter.opts} | {"--help"}
+
+
+def test_readme_has_commands_to_try() -> None:
+    assert len(COMMANDS) >= 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_command_exists_with_its_options(command: str) -> None:
+    words = shlex.split(command)[1:]
+    assert words[0] in VERBS
+    assert {word.split("=")[0] for word in words if word.startswith("--")} <= options_of(words)
+
+
+def test_readme_lists_every_verb() -> None:
+    listed = set(re.findall(r"^\| `([a-z]+)", README, re.MULTILINE))
+    assert listed >= set(VERBS)
+
+
+def test_first_commands_on_own_texts_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-texts").mkdir()
+    (tmp_path / "my-texts" / "a.txt").write_text("A text of one's own.\n" * 50)
+    assert run(["data", "inspect", "my-texts/"]) == 0
+    assert run(["build", "my-texts/", "--budget", "30m", "--dry-run"]) == 0
+    assert run(["build", "quickstart", "--dry-run"]) == 0
+    assert "pretrain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if "://" not in target:
+            assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_tour_names_files_that_exist() -> None:
+    for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", (ROOT / "docs/tour.md").read_text()):
+        assert (ROOT / name).exists() or (ROOT / "groundup" / name).exists(), name
