@@ -72,7 +72,7 @@ def what(shape: str) -> str:
     return f"step, {shape} ({parameter_count(SHAPES[shape]).total / 1e6:.1f}M)"
 
 
-def repeat(step: Step, times: int) -> None:
+def repeat(step: Callable[[], object], times: int) -> None:
     """Several steps."""
     for _ in range(times):
         step()

@@ -1,6 +1,7 @@
 """What the tokenizer reads and the small models are trained on: quickstart's Shakespeare; in quick mode some source files of ours."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from measure import Skipped
@@ -29,6 +30,6 @@ def read_texts(quick: bool) -> list[str]:
         raise Skipped(f"quickstart's text is neither in the cache nor to be had: {error}") from error
 
 
-def megabytes(texts: list[str]) -> float:
+def megabytes(texts: Sequence[str]) -> float:
     """Their UTF-8 bytes."""
     return sum(len(text.encode()) for text in texts) / 1e6
