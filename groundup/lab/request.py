@@ -1,0 +1,78 @@
+"""What may be asked of a model: a text that it can read, a block, a head and a token that are there. Each refusal has its numbers.
+
+Blocks, heads and tokens are counted from 1, as people do; the functions here give back what tensors count with, from 0.
+"""
+
+from groundup.errors import DataError, ModelError
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+
+
+def ids_of(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, fewest: int = 1, most: int = 0
+) -> list[int]:
+    """The ids of a text, after the token that begins every text where the model has one.
+
+    Raises ModelError without a tokenizer or beyond the model's context, DataError for fewer than `fewest` tokens of text or more
+    than `most` (0: any number).
+    """
+    ids = text_ids(tokenizer, text)
+    if len(ids) < fewest:
+        needed = "a text" if fewest == 1 else f"a text of at least {fewest} tokens"
+        raise DataError(f"This needs {needed}, got {len(ids)} tokens.", fix="Give a longer text.")
+    if most and len(ids) > most:
+        raise DataError(
+            f"This picture has room for {most} tokens, the text has {len(ids):,}.", fix="Give a shorter text."
+        )
+    ids = [*first_ids(tokenizer), *ids]
+    if len(ids) > model.config.context_tokens:
+        raise ModelError(
+            f"A text of {len(ids):,} tokens is longer than the model's context of {model.config.context_tokens:,}.",
+            fix="Shorten the text, or take a model with a longer context.",
+        )
+    return ids
+
+
+def text_ids(tokenizer: Tokenizer | None, text: str) -> list[int]:
+    """The ids of the text alone. Raises ModelError without a tokenizer."""
+    if tokenizer is None:
+        raise ModelError(
+            "This model has no tokenizer, so it can't read text.", fix="Put its tokenizer.json beside its weights."
+        )
+    return tokenizer.encode(text)
+
+
+def first_ids(tokenizer: Tokenizer | None) -> list[int]:
+    """What the model expects before every text: its begin-of-text token, or nothing."""
+    special = None if tokenizer is None else tokenizer.special
+    return [special.bos_id] if special and special.adds_bos and special.bos_id is not None else []
+
+
+def block_index(model: LanguageModel | Classifier, block: int) -> int:
+    """Block 1 .. L -> 0 .. L-1. Raises ModelError."""
+    return _index("block", block, model.config.num_layers)
+
+
+def head_index(model: LanguageModel | Classifier, head: int) -> int:
+    """Head 1 .. H -> 0 .. H-1. Raises ModelError."""
+    return _index("head", head, model.config.num_heads)
+
+
+def token_index(num_tokens: int, token: int) -> int:
+    """Token 1 .. T -> 0 .. T-1. Raises DataError."""
+    if not 1 <= token <= num_tokens:
+        raise DataError(f"The text has no token {token}.", fix=f"Its tokens are 1 to {num_tokens}.")
+    return token - 1
+
+
+def require_language_model(model: LanguageModel | Classifier) -> LanguageModel:
+    """The model, if it predicts tokens. Raises ModelError for a classifier."""
+    if isinstance(model, Classifier):
+        raise ModelError("This model is a classifier: it predicts no next token.", fix="Take a language model.")
+    return model
+
+
+def _index(what: str, number: int, count: int) -> int:
+    if not 1 <= number <= count:
+        raise ModelError(f"The model has no {what} {number}.", fix=f"Its {what}s are 1 to {count}.")
+    return number - 1
