@@ -35,11 +35,16 @@ def ids_of(
 
 def text_ids(tokenizer: Tokenizer | None, text: str) -> list[int]:
     """The ids of the text alone. Raises ModelError without a tokenizer."""
+    return require_tokenizer(tokenizer).encode(text)
+
+
+def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
+    """The tokenizer. Raises ModelError where there is none."""
     if tokenizer is None:
         raise ModelError(
             "This model has no tokenizer, so it can't read text.", fix="Put its tokenizer.json beside its weights."
         )
-    return tokenizer.encode(text)
+    return tokenizer
 
 
 def first_ids(tokenizer: Tokenizer | None) -> list[int]:
