@@ -17,6 +17,7 @@ from groundup.files import sha256_text
 from groundup.finetune.features import Features
 from groundup.finetune.order import EpochOrder
 from groundup.model.attention import IMPLEMENTATIONS
+from groundup.model.attention_steps import padded_mask
 from groundup.model.heads import Classifier
 from groundup.train.step import LossSum
 
@@ -39,28 +40,36 @@ class LastBlock(nn.Module):
         self.block = transformer.block(-1)
         self.final_norm = transformer.final_norm
         self.score = classifier.score
-        self.rotary = transformer.rotary  # has no weights
+        self.places = transformer.places  # has no weights
 
     def forward(self, hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B N"]:
         """Scores of the last real tokens; rows are padded on the right."""
         rows, last = torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1  # [B]
-        stream = hidden[rows, last][:, None] + self._attend(hidden, mask, rows, last)  # [B, 1, C]
-        stream = stream + self.block.feedforward(self.block.feedforward_norm(stream))
+        attended = self._attend(hidden, mask, rows, last)
+        stream = self.block.after_attention(hidden[rows, last][:, None], attended)  # [B, 1, C]
         scores: Tensor = self.score(self.final_norm(stream))[:, 0]
         return scores
 
     def _attend(self, hidden: Tensor, mask: Tensor, rows: Tensor, last: Tensor) -> Tensor:
         """What the last real tokens gather from the tokens before them: [B, 1, C]."""
         attention = self.block.attention
-        positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
-        rotation = None if self.rotary is None else self.rotary(positions)
-        normed = self.block.attention_norm(hidden)
-        queries, keys = attention.queries_and_keys(normed, rotation)
+        place = self.places(hidden[..., 0], None, None, hidden.dtype).by_block[-1]
+        normed = self.block.attention_input(hidden)
+        queries, keys = attention.queries_and_keys(normed, place.rotation)
         values = attention.split_heads(attention.value(normed)).transpose(1, 2)  # [B, K, T, D]
+        allowed = padded_mask(mask, hidden.shape[1], attention.scoring.window_tokens)
+        bias = None if place.bias is None else of_last(place.bias.expand(len(rows), -1, -1, -1), rows, last)
         attend = IMPLEMENTATIONS[attention.implementation]
-        mixed = attend(queries[rows, :, last][:, :, None], keys, values, mask[:, None, None, :])  # [B, H, 1, D]
+        mixed = attend(
+            of_last(queries, rows, last), keys, values, of_last(allowed, rows, last), bias, attention.scoring
+        )  # [B, H, 1, D]
         output: Tensor = attention.output(mixed.transpose(1, 2).flatten(2))
         return output
+
+
+def of_last(x: Float[Tensor, "B H T D"] | Bool[Tensor, "B 1 T S"], rows: Tensor, last: Tensor) -> Tensor:
+    """Of each row what belongs to the query of its last real token: [B, H, 1, D]."""
+    return x[rows, :, last][:, :, None]
 
 
 def feature_loss(model: nn.Module, batch: FeatureBatch) -> LossSum:

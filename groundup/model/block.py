@@ -1,45 +1,82 @@
 """One block: attention between tokens, then the feed-forward part for each token alone. [B, T, C] -> [B, T, C].
 
-Both are added to a stream that runs through all blocks unchanged otherwise (residual connections, He et al. 2016), and both
-read it through a norm of their own ("pre-norm", as GPT-2 and every family here; Xiong et al. 2020 on why it trains more easily).
+Both are added to a stream that runs through all blocks unchanged otherwise (residual connections, He et al. 2016). Kinds of
+wiring, with f for either part and n for its norm:
+
+    pre        x + f(n(x))        GPT-2, Llama, Qwen, Mistral: the stream itself is never normalised (Xiong et al. 2020: it trains more easily)
+    post       n(x + f(x))        Vaswani et al. 2017, the first GPT: needs a careful warm-up
+    output     x + n(f(x))        OLMo 2 (2025): what is added has a known size
+    sandwich   x + n'(f(n(x)))    Gemma 2 and 3: both
+    parallel   x + attention(n(x)) + feedforward(n(x))        GPT-J, PaLM: one norm, and the two parts can run side by side
 """
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model.attention import Attention, Memory
-from groundup.model.feedforward import GELU, SwiGLU
+from groundup.model.attention import NOWHERE, Attention, Memory, Place
+from groundup.model.config import BlockKind
+from groundup.model.feedforward import GELU, GatedFeedForward
 from groundup.model.norm import LayerNorm, RMSNorm
-from groundup.model.positions import Rotation
+
+Norm = RMSNorm | LayerNorm
 
 
 class Block(nn.Module):
-    """Wires four parts around the stream; see `transformer.build_block` for which.
+    """Wires the parts around the stream; see `transformer.build_block` for which, `NORMS` for which norms a kind has.
 
-    >>> Block(RMSNorm(8), Attention(8, 4, 2, 2), RMSNorm(8), SwiGLU(8, 24))(torch.ones(1, 3, 8)).shape
+    >>> from groundup.model.config import ModelConfig
+    >>> from groundup.model.transformer import build_block
+    >>> tiny = ModelConfig(vocab_size=8, context_tokens=4, width=8, num_layers=1, num_heads=2, feedforward_width=16)
+    >>> build_block(tiny, 0)(torch.ones(1, 3, 8)).shape
     torch.Size([1, 3, 8])
     """
 
     def __init__(
-        self,
-        attention_norm: RMSNorm | LayerNorm,
-        attention: Attention,
-        feedforward_norm: RMSNorm | LayerNorm,
-        feedforward: SwiGLU | GELU,
+        self, kind: BlockKind, attention: Attention, feedforward: GatedFeedForward | GELU, norms: dict[str, Norm]
     ) -> None:
+        """`norms` by name, those of `NORM_NAMES[kind]`."""
         super().__init__()
-        self.attention_norm = attention_norm
+        assert set(norms) == set(NORM_NAMES[kind]), (kind, set(norms))
+        self.kind = kind
+        self.attention_norm = norms.get("attention_norm")
         self.attention = attention
-        self.feedforward_norm = feedforward_norm
+        self.attention_output_norm = norms.get("attention_output_norm")
+        self.feedforward_norm = norms.get("feedforward_norm")
         self.feedforward = feedforward
+        self.feedforward_output_norm = norms.get("feedforward_output_norm")
 
     def forward(
-        self,
-        hidden: Float[Tensor, "B T C"],
-        *,
-        rotation: Rotation | None = None,
-        allowed: Bool[Tensor, "#B 1 T S"] | None = None,
-        memory: Memory | None = None,
+        self, hidden: Float[Tensor, "B T C"], place: Place = NOWHERE, *, memory: Memory | None = None
     ) -> Float[Tensor, "B T C"]:
-        hidden = hidden + self.attention(self.attention_norm(hidden), rotation=rotation, allowed=allowed, memory=memory)
-        return hidden + self.feedforward(self.feedforward_norm(hidden))
+        attended = self.attention(self.attention_input(hidden), place, memory=memory)
+        return self.after_attention(hidden, attended)
+
+    def attention_input(self, hidden: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        """What the attention reads."""
+        return hidden if self.attention_norm is None else self.attention_norm(hidden)
+
+    def after_attention(
+        self, hidden: Float[Tensor, "#B T C"], attended: Float[Tensor, "B T C"]
+    ) -> Float[Tensor, "B T C"]:
+        """The block's result from the stream as it came in and what attention gave."""
+        if self.kind == "parallel":
+            return hidden + attended + self.feedforward(self.attention_input(hidden))
+        hidden = self._added(hidden, attended, self.attention_output_norm)
+        normed = hidden if self.feedforward_norm is None else self.feedforward_norm(hidden)
+        return self._added(hidden, self.feedforward(normed), self.feedforward_output_norm)
+
+    def _added(self, hidden: Tensor, part: Tensor, norm: Norm | None) -> Tensor:
+        if norm is None:
+            return hidden + part
+        return norm(hidden + part) if self.kind == "post" else hidden + norm(part)
+
+
+BEFORE = ("attention_norm", "feedforward_norm")
+AFTER = ("attention_output_norm", "feedforward_output_norm")
+NORM_NAMES: dict[BlockKind, tuple[str, ...]] = {
+    "pre": BEFORE,
+    "post": AFTER,
+    "output": AFTER,
+    "sandwich": BEFORE + AFTER,
+    "parallel": ("attention_norm",),
+}

@@ -9,30 +9,50 @@ from typing import Literal, get_args
 
 from groundup.errors import ConfigError
 
-Family = Literal["llama", "gpt2", "qwen2", "qwen3", "mistral"]
+Family = Literal[
+    "llama", "gpt2", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma2", "gemma3", "phi3", "olmo2", "smollm3"
+]
 Norm = Literal["rms", "layer"]
-Positions = Literal["rope", "learned", "sinusoidal", "none"]
-FeedForwardKind = Literal["swiglu", "gelu"]
+BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
+Positions = Literal["rope", "alibi", "learned", "sinusoidal", "none"]
+ScalingKind = Literal["llama3", "linear", "yarn"]
+FeedForwardKind = Literal["swiglu", "geglu", "gelu"]
+QueryKeyNorm = Literal["none", "head", "projection"]
 
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """Llama 3's stretching of rotary positions to a longer context (Llama 3.1 release, `rope_type: llama3`)."""
+    """The stretching of rotary positions to a longer context than they were first trained for."""
 
     factor: float
     """How many times longer the slow rotations are made."""
-    low_freq_factor: float
-    """Wavelengths above original_context_tokens / this are stretched by the whole factor."""
-    high_freq_factor: float
-    """Wavelengths below original_context_tokens / this are left alone; in between the two are mixed."""
-    original_context_tokens: int
-    """Tokens of context before stretching."""
+    low_freq_factor: float = 1.0
+    """llama3: wavelengths above original_context_tokens / this are stretched by the whole factor."""
+    high_freq_factor: float = 4.0
+    """llama3: wavelengths below original_context_tokens / this are left alone; in between the two are mixed."""
+    original_context_tokens: int = 8_192
+    """llama3 and yarn: tokens of context before stretching."""
+    kind: ScalingKind = "llama3"
+    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN (Peng et al. 2023)."""
+    beta_fast: float = 32.0
+    """yarn: rotations of at least this many turns within the original context are left alone."""
+    beta_slow: float = 1.0
+    """yarn: rotations of at most this many turns within the original context are stretched by the whole factor."""
+    attention_factor: float = 0.0
+    """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(ScalingKind):
+            raise ConfigError(f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}.")
         if self.factor < 1 or not 0 < self.low_freq_factor < self.high_freq_factor or self.original_context_tokens < 1:
             raise ConfigError(
                 f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < high_freq_factor "
                 f"(got {self.low_freq_factor} and {self.high_freq_factor}) and original_context_tokens >= 1 (got {self.original_context_tokens})."
+            )
+        if not 0 < self.beta_slow < self.beta_fast or self.attention_factor < 0:
+            raise ConfigError(
+                f"rope_scaling needs 0 < beta_slow < beta_fast (got {self.beta_slow} and {self.beta_fast}) "
+                f"and attention_factor >= 0 (got {self.attention_factor})."
             )
 
 
@@ -55,11 +75,13 @@ class ModelConfig:
     num_kv_heads: int = 0
     """K: key/value heads, a divisor of H (grouped-query attention); 0: as many as H (multi-head attention)."""
     head_width: int = 0
-    """D: components of a head; 0: width / num_heads. Only Qwen3-like models choose it freely."""
+    """D: components of a head; 0: width / num_heads. Qwen3 and Gemma choose it freely."""
     family: Family = "llama"
     """Whose file layout the model is written in (`weights/names.py`); the parts below are what is computed."""
     norm: Norm = "rms"
     """RMSNorm (Llama, Qwen) or LayerNorm (GPT-2)."""
+    block: BlockKind = "pre"
+    """Where the norms stand and how the two parts are wired around the stream: see `block.py`."""
     norm_eps: float = 1e-5
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
     positions: Positions = "rope"
@@ -67,17 +89,39 @@ class ModelConfig:
     rope_base: float = 10_000.0
     """The slowest rotation's wavelength is about 2 pi times this, in tokens; 10,000 as in Su et al. 2021."""
     rope_scaling: RopeScaling | None = None
-    """Llama 3's stretching; None: plain."""
+    """How rotary positions are stretched; None: not at all. Blocks with a window are never stretched."""
+    unrotated_every: int = 0
+    """Every n-th block, counted from 1, has no rotary positions (SmolLM3: 4); 0: all blocks have them."""
+    window_tokens: int = 0
+    """A token sees itself and this many less one before it (Mistral, Gemma); 0: all tokens before it."""
+    full_every: int = 0
+    """Every n-th block, counted from 1, sees all tokens in spite of the window (Gemma 2: 2, Gemma 3: 6); 0: none does."""
+    window_rope_base: float = 0.0
+    """rope_base of the blocks with a window (Gemma 3: 10,000); 0: as the others."""
+    score_width: int = 0
+    """Scores are divided by the root of this (Gemma's query_pre_attn_scalar); 0: head_width, as in Vaswani et al. 2017."""
+    score_softcap: float = 0.0
+    """Scores are bent into -cap .. cap by cap tanh(score / cap) (Gemma 2: 50); 0: not at all."""
+    logit_softcap: float = 0.0
+    """The same for the logits (Gemma 2: 30); 0: not at all."""
+    scaled_embedding: bool = False
+    """The embedding is multiplied by the root of width (Vaswani et al. 2017, section 3.4; Gemma)."""
     feedforward: FeedForwardKind = "swiglu"
-    """SwiGLU (Llama, Qwen) or GELU (GPT-2)."""
+    """SwiGLU (Llama, Qwen), GeGLU (Gemma) or GELU (GPT-2)."""
+    num_experts: int = 0
+    """Feed-forward parts that a router chooses from for every token (Qwen3-MoE); 0: one part, no router."""
+    experts_per_token: int = 0
+    """How many of them each token goes through."""
+    normalised_router: bool = True
+    """The chosen experts' shares add up to 1 (Qwen3-MoE's norm_topk_prob)."""
     attention_bias: bool = False
     """Query, key and value projections have biases (GPT-2, Qwen2)."""
     attention_output_bias: bool = False
     """The attention's output projection has a bias (GPT-2)."""
     feedforward_bias: bool = False
     """The feed-forward projections have biases (GPT-2)."""
-    qk_norm: bool = False
-    """Queries and keys are RMS-normalised per head before they are rotated (Qwen3)."""
+    qk_norm: QueryKeyNorm = "none"
+    """Queries and keys are RMS-normalised before they are rotated: each head (Qwen3, Gemma 3) or the whole projection (OLMo 2)."""
     tied_head: bool = True
     """The output matrix is the embedding table itself (Press & Wolf 2017)."""
 
@@ -88,9 +132,26 @@ class ModelConfig:
         object.__setattr__(self, "head_width", self.head_width or divided(self.width, self.num_heads))
         self._check_heads()
         self._check_positions()
+        self._check_window()
+        self._check_experts()
+
+    def sees_all(self, layer: int) -> bool:
+        """Whether block `layer`, counted from 0, looks back without a window."""
+        return not self.window_tokens or (self.full_every > 0 and (layer + 1) % self.full_every == 0)
+
+    def rotates(self, layer: int) -> bool:
+        """Whether block `layer`, counted from 0, has rotary positions."""
+        return self.positions == "rope" and not (self.unrotated_every and (layer + 1) % self.unrotated_every == 0)
 
     def _check_choices(self) -> None:
-        choices = {"family": Family, "norm": Norm, "positions": Positions, "feedforward": FeedForwardKind}
+        choices = {
+            "family": Family,
+            "norm": Norm,
+            "block": BlockKind,
+            "positions": Positions,
+            "feedforward": FeedForwardKind,
+            "qk_norm": QueryKeyNorm,
+        }
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {', '.join(get_args(kind))}.")
@@ -102,6 +163,19 @@ class ModelConfig:
         for name in ("num_kv_heads", "head_width"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be at least 1, or 0 to be filled in (got {getattr(self, name)}).")
+        for name in (
+            "unrotated_every",
+            "window_tokens",
+            "full_every",
+            "score_width",
+            "num_experts",
+            "experts_per_token",
+        ):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0 (got {getattr(self, name)}).")
+        for name in ("window_rope_base", "score_softcap", "logit_softcap"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} must be 0 or a positive number (got {getattr(self, name)}).")
         for name in ("norm_eps", "rope_base"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be a positive number (got {getattr(self, name)}).")
@@ -119,6 +193,21 @@ class ModelConfig:
             require_even("width", self.width, "sinusoidal positions are pairs of a sine and a cosine")
         if self.rope_scaling is not None and self.positions != "rope":
             raise ConfigError(f"rope_scaling stretches rotary positions, but positions is {self.positions!r}.")
+        if self.unrotated_every and self.positions != "rope":
+            raise ConfigError(f"unrotated_every spares blocks rotary positions, but positions is {self.positions!r}.")
+
+    def _check_window(self) -> None:
+        for name in ("full_every", "window_rope_base"):
+            if getattr(self, name) and not self.window_tokens:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but there is no window (window_tokens is 0).")
+
+    def _check_experts(self) -> None:
+        if not (1 <= self.experts_per_token <= self.num_experts or self.experts_per_token == self.num_experts == 0):
+            raise ConfigError(
+                f"experts_per_token must be 1 .. num_experts (got {self.experts_per_token} of {self.num_experts})."
+            )
+        if self.num_experts and self.feedforward == "gelu":
+            raise ConfigError("Experts are gated feed-forward parts: feedforward must be swiglu or geglu with them.")
 
 
 def require_even(name: str, value: int, reason: str) -> None:

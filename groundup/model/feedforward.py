@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x))."""
+class GatedFeedForward(nn.Module):
+    """Three matrices; the subclass says how the gate is bent."""
 
     def __init__(self, width: int, feedforward_width: int, *, bias: bool = False) -> None:
         super().__init__()
@@ -19,7 +19,25 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(feedforward_width, width, bias=bias)
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        return self.down(F.silu(self.gate(x)) * self.up(x))  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
+        narrowed: Tensor = self.down(self.bend(self.gate(x)) * self.up(x))
+        return narrowed
+
+    def bend(self, gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        raise NotImplementedError
+
+
+class SwiGLU(GatedFeedForward):
+    """down(silu(gate(x)) * up(x))."""
+
+    def bend(self, gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        return F.silu(gate)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
+
+
+class GeGLU(GatedFeedForward):
+    """down(gelu(gate(x)) * up(x)), with the tanh form of GELU as Gemma was trained."""
+
+    def bend(self, gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        return F.gelu(gate, approximate="tanh")  # eq. 6: FFN_GEGLU(x) = (GELU(x W) * x V) W_2
 
 
 class GELU(nn.Module):
@@ -34,4 +52,4 @@ class GELU(nn.Module):
         return self.down(F.gelu(self.up(x), approximate="tanh"))  # 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 
 
-FEEDFORWARDS: dict[str, type[SwiGLU] | type[GELU]] = {"swiglu": SwiGLU, "gelu": GELU}
+FEEDFORWARDS: dict[str, type[SwiGLU] | type[GeGLU] | type[GELU]] = {"swiglu": SwiGLU, "geglu": GeGLU, "gelu": GELU}

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from groundup.model.attention_steps import softcap
 from groundup.model.block import Block
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
@@ -35,7 +36,8 @@ class LanguageModel(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """Scores of all V ids; a tied head compares with every row of the embedding table."""
-        return F.linear(hidden, self.transformer.embedding.weight) if self.head is None else self.head(hidden)
+        raw = F.linear(hidden, self.transformer.embedding.weight) if self.head is None else self.head(hidden)
+        return softcap(raw, self.config.logit_softcap)
 
 
 class Classifier(nn.Module):

@@ -2,6 +2,8 @@
 
     rotary       turns every query and key by an angle that grows with its position (Su et al. 2021): scores then depend
                  on the distance between two tokens only. Acts inside attention.
+    ALiBi        takes from every score a penalty that grows with distance, faster in some heads than in others (Press et al. 2022):
+                 what was learned in short texts holds in longer ones. Acts inside attention.
     learned      a table with a row per position, added to the embedding (GPT-2).
     sinusoidal   the same with fixed rows of sines and cosines (Vaswani et al. 2017, section 3.5).
     none         the causal mask alone (a causal model can count, Haviv et al. 2022).
@@ -45,15 +47,66 @@ def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None
     """
     exponents = torch.arange(0, head_width, 2, dtype=torch.float32, device="cpu") / head_width
     frequencies = 1.0 / base**exponents  # eq. 15: theta_i = base^(-2i / D)
-    return frequencies if scaling is None else stretched_frequencies(frequencies, scaling)
+    if scaling is None:
+        return frequencies
+    if scaling.kind == "linear":
+        return frequencies / scaling.factor  # Chen et al. 2023: positions squeezed into the range that was trained
+    return (
+        yarn_frequencies(frequencies, base, scaling)
+        if scaling.kind == "yarn"
+        else llama3_frequencies(frequencies, scaling)
+    )
 
 
-def stretched_frequencies(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
+def llama3_frequencies(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
     """Llama 3's scaling: fast rotations stay, slow ones become `factor` times slower, those in between are mixed."""
     turns = scaling.original_context_tokens * frequencies / (2 * math.pi)  # full turns within the original context
     kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
     kept = kept.clamp(0.0, 1.0)  # 1: enough turns to tell near distances, keep; 0: stretch
     return kept * frequencies + (1 - kept) * frequencies / scaling.factor
+
+
+def yarn_frequencies(frequencies: Float[Tensor, " half"], base: float, scaling: RopeScaling) -> Float[Tensor, " half"]:
+    """YaRN's "NTK by parts" (Peng et al. 2023, section 3.2): as Llama 3's, but mixed evenly over the number of the pair, not its wavelength.
+
+    The two ends of the mix are whole numbers of pairs, as in the paper's code and in transformers.
+    """
+    half = len(frequencies)
+
+    def pair_that_makes(turns: float) -> float:
+        return half * math.log(scaling.original_context_tokens / (turns * 2 * math.pi)) / math.log(base)
+
+    first = max(math.floor(pair_that_makes(scaling.beta_fast)), 0)
+    last = min(math.ceil(pair_that_makes(scaling.beta_slow)), 2 * half - 1)
+    ramp = (torch.arange(half, dtype=torch.float32) - first) / max(last - first, 0.001)
+    stretched = ramp.clamp(0.0, 1.0)  # 0: keep; 1: stretch
+    return frequencies / scaling.factor * stretched + frequencies * (1 - stretched)
+
+
+def attention_factor(scaling: RopeScaling | None) -> float:
+    """What YaRN multiplies queries and keys by: longer contexts spread attention thinner, and this sharpens it again (eq. 22)."""
+    if scaling is None or scaling.kind != "yarn":
+        return 1.0
+    return scaling.attention_factor or 0.1 * math.log(scaling.factor) + 1.0
+
+
+def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
+    """How much each head takes off per token of distance: 2^(-8/H), 2^(-16/H), ... (Press et al. 2022, section 3).
+
+    Where H is no power of two, the slopes of the next lower one and then every other slope of the next higher, as in the paper's code.
+    """
+    floor = 2 ** math.floor(math.log2(num_heads))
+    slopes = [2 ** (-8 * (i + 1) / floor) for i in range(floor)]
+    between = [2 ** (-4 * (2 * i + 1) / floor) for i in range(num_heads - floor)]
+    return torch.tensor(slopes + between)
+
+
+def alibi_bias(
+    slopes: Float[Tensor, " H"], queries: Int[Tensor, "#B T"], keys: Int[Tensor, "#B S"]
+) -> Float[Tensor, "#B H T S"]:
+    """What is added to the scores, from the positions of queries and keys: -slope times distance."""
+    distance = (queries[:, :, None] - keys[:, None, :]).float()  # [B, T, S]
+    return -slopes[:, None, None] * distance[:, None]  # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
 
 
 def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
@@ -102,7 +155,8 @@ class Rotary(Waves):
 
     def forward(self, positions: Int[Tensor, "B T"]) -> Rotation:
         angles = self.angles(positions).unsqueeze(2)  # [B, T, 1, D/2]
-        cosine, sine = angles.cos(), angles.sin()
+        factor = attention_factor(self.scaling)
+        cosine, sine = angles.cos() * factor, angles.sin() * factor
         return Rotation(torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1))
 
 

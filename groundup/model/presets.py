@@ -100,7 +100,7 @@ PRESETS: dict[str, ModelConfig] = {
         feedforward_width=3_072,
         norm_eps=1e-6,
         rope_base=1_000_000.0,
-        qk_norm=True,
+        qk_norm="head",
     ),
 }
 

@@ -8,6 +8,7 @@ cache_bytes(config, batch=1, capacity=2048)               bytes of keys and valu
 
 from dataclasses import dataclass
 
+from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 
 FLOAT32_BYTES = 4
@@ -99,12 +100,12 @@ def activations_per_token(config: ModelConfig) -> int:
     """Numbers kept per token for the backward pass of the blocks and the final norm, with the fused attention."""
     heads, kv_heads = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
     norm = (3 if config.norm == "rms" else 2) * config.width  # its input, (RMS: the input divided,) its output
-    queries_keys_norm = 2 * (heads + kv_heads) if config.qk_norm else 0  # inputs, and inputs divided
+    queries_keys_norm = 2 * (heads + kv_heads) if config.qk_norm != "none" else 0  # inputs, and inputs divided
     attention = (
         2 * heads + 2 * kv_heads + config.num_heads
     )  # queries, mix; keys, values; one sum of exponentials a head
     feedforward = (
-        4 if config.feedforward == "swiglu" else 2
+        4 if config.feedforward != "gelu" else 2
     ) * config.feedforward_width  # gate, bent gate, up, product; or up, bent
     return config.num_layers * (2 * norm + queries_keys_norm + attention + feedforward) + norm
 
@@ -126,15 +127,17 @@ def _attention_biases(config: ModelConfig) -> int:
 
 
 def _feedforward_matrices(config: ModelConfig) -> int:
-    return (3 if config.feedforward == "swiglu" else 2) * config.width * config.feedforward_width
+    return (3 if config.feedforward != "gelu" else 2) * config.width * config.feedforward_width
 
 
 def _feedforward_biases(config: ModelConfig) -> int:
-    widened = 2 if config.feedforward == "swiglu" else 1
+    widened = 2 if config.feedforward != "gelu" else 1
     return widened * config.feedforward_width + config.width if config.feedforward_bias else 0
 
 
 def _norms(config: ModelConfig) -> int:
     of_stream = (2 if config.norm == "layer" else 1) * config.width  # weight, and LayerNorm's bias
-    of_heads = 2 * config.head_width if config.qk_norm else 0
-    return config.num_layers * (2 * of_stream + of_heads) + of_stream
+    counted = {"none": 0, "head": 2, "projection": config.num_heads + config.num_kv_heads}
+    of_heads = counted[config.qk_norm] * config.head_width
+    final = 0 if config.block == "post" else of_stream
+    return config.num_layers * (len(NORM_NAMES[config.block]) * of_stream + of_heads) + final

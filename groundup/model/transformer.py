@@ -1,38 +1,27 @@
 """The Transformer: ids -> embedding -> L blocks -> final norm. [B, T] -> [B, T, C].
 
 One module for every family; the config chooses the parts (Vaswani et al. 2017, decoder only as in GPT-2). It has no head:
-`heads.py` puts one on. Where the tokens of a call stand and what they may see is worked out once (`Sight`) and used by all blocks.
+`heads.py` puts one on. Where the tokens of a call stand and what they may see is worked out once (`places.Sight`) and used by all blocks.
 
 Padding: a mask [B, T] marks the real tokens, padding may stand left or right. Positions count real tokens, so that a padded text gives
 what it gives alone (transformers agrees when it is handed those positions). What comes out at a padding token has no meaning.
 """
 
-from dataclasses import dataclass
+import math
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from groundup.errors import ModelError
-from groundup.model.attention import Attention, padded_mask
-from groundup.model.block import Block
+from groundup.model.attention import Attention
+from groundup.model.attention_steps import Scoring
+from groundup.model.block import NORM_NAMES, Block
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.norm import NORMS, LayerNorm, RMSNorm
-from groundup.model.positions import ADDED_POSITIONS, Rotary, Rotation, count_positions
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What the tokens of one call need to know of their place."""
-
-    positions: Int[Tensor, "#B T"]
-    """How many real tokens stand before each."""
-    rotation: Rotation | None
-    """The angles of those positions, with rotary positions only."""
-    allowed: Bool[Tensor, "#B 1 T S"] | None
-    """Which stored token each may look at; None: all up to itself, nothing padded."""
+from groundup.model.places import Places, Sight
+from groundup.model.positions import ADDED_POSITIONS
 
 
 class Transformer(nn.Module):
@@ -44,10 +33,9 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         added = ADDED_POSITIONS.get(config.positions)
         self.position_embedding = added(config.width, config.context_tokens) if added else None
-        rotates = config.positions == "rope"
-        self.rotary = Rotary(config.head_width, base=config.rope_base, scaling=config.rope_scaling) if rotates else None
-        self.blocks = nn.ModuleList(build_block(config) for _ in range(config.num_layers))
-        self.final_norm = build_norm(config)
+        self.places = Places(config)
+        self.blocks = nn.ModuleList(build_block(config, layer) for layer in range(config.num_layers))
+        self.final_norm = nn.Identity() if config.block == "post" else build_norm(config)
 
     def forward(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: KVCache | None = None
@@ -60,11 +48,16 @@ class Transformer(nn.Module):
         hidden = self._through(self.embed(ids, sight.positions), sight, 0, self.config.num_layers, cache)
         if cache is not None:
             cache.advance(ids.shape[1])
-        return self.final_norm(hidden)
+        normed: Tensor = self.final_norm(hidden)
+        return normed
 
     def embed(self, ids: Int[Tensor, "B T"], positions: Int[Tensor, "#B T"] | None = None) -> Float[Tensor, "B T C"]:
         """The stream as it enters the first block. `positions` None: 0, 1, 2, ... (they matter to learned and sinusoidal ones only)."""
         hidden = self.embedding(ids)
+        if self.config.scaled_embedding:
+            hidden = hidden * torch.tensor(
+                math.sqrt(self.config.width), dtype=hidden.dtype
+            )  # in the stream's own precision, as Gemma
         if self.position_embedding is None:
             return hidden
         if positions is None:
@@ -95,58 +88,21 @@ class Transformer(nn.Module):
         hidden, maps = self.embed(ids, sight.positions), []
         for index in range(self.config.num_layers):
             block = self.block(index)
-            maps.append(
-                block.attention.weights(block.attention_norm(hidden), rotation=sight.rotation, allowed=sight.allowed)
-            )
-            hidden = block(hidden, rotation=sight.rotation, allowed=sight.allowed)
+            place = sight.by_block[index]
+            maps.append(block.attention.weights(block.attention_input(hidden), place))
+            hidden = block(hidden, place)
         return torch.stack(maps)
 
     def sight(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: KVCache | None) -> Sight:
         """Positions, angles and mask for `tokens` [B, T] (ids, or anything of their shape and device)."""
-        batch, num_tokens = tokens.shape
-        start = self._start(batch, num_tokens, cache)
-        real = self._real(mask, num_tokens, cache)
-        if real is None:
-            positions = torch.arange(start, start + num_tokens, device=tokens.device)[None]  # [1, T]
-            return Sight(positions, self._rotation(positions), None)
-        positions = count_positions(real, num_tokens)  # [B, T]
-        return Sight(positions, self._rotation(positions), padded_mask(real, num_tokens))
-
-    def _start(self, batch: int, num_tokens: int, cache: KVCache | None) -> int:
-        if cache is not None:
-            cache.require_room(batch, num_tokens)
-        start = 0 if cache is None else cache.length
-        if start + num_tokens > self.config.context_tokens:
-            raise ModelError(
-                f"A text of {start + num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
-                fix="Shorten the text, or take a model with a longer context.",
-            )
-        return start
-
-    def _real(self, mask: Tensor | None, num_tokens: int, cache: KVCache | None) -> Tensor | None:
-        """Marks of all stored tokens, or None where causality alone hides every padding token from every real one."""
-        if cache is not None:
-            return cache.note_real(mask, num_tokens)
-        return None if mask is None or is_right_padded(mask) else mask
-
-    def _rotation(self, positions: Tensor) -> Rotation | None:
-        if self.rotary is None:
-            return None
-        rotation = self.rotary(positions)
-        dtype = self.embedding.weight.dtype  # cast once here, not in every block
-        return Rotation(rotation.cosine.to(dtype), rotation.sine.to(dtype))
+        sight: Sight = self.places(tokens, mask, cache, self.embedding.weight.dtype)
+        return sight
 
     def _through(self, hidden: Tensor, sight: Sight, first: int, last: int, cache: KVCache | None) -> Tensor:
         for index in range(first, last):
             memory = None if cache is None else cache.layer(index)
-            hidden = self.block(index)(hidden, rotation=sight.rotation, allowed=sight.allowed, memory=memory)
+            hidden = self.block(index)(hidden, sight.by_block[index], memory=memory)
         return hidden
-
-
-def is_right_padded(mask: Bool[Tensor, "B T"]) -> bool:
-    """Whether every row is real tokens first and padding after (or none): then no real token could see padding anyway."""
-    begins_again = mask[:, 1:] & ~mask[:, :-1]
-    return not bool(begins_again.any())
 
 
 def build_norm(config: ModelConfig) -> RMSNorm | LayerNorm:
@@ -154,8 +110,13 @@ def build_norm(config: ModelConfig) -> RMSNorm | LayerNorm:
     return NORMS[config.norm](config.width, eps=config.norm_eps)
 
 
-def build_block(config: ModelConfig) -> Block:
-    """One block of the parts that `config` names."""
+def build_block(config: ModelConfig, layer: int) -> Block:
+    """Block `layer`, counted from 0, of the parts that `config` names."""
+    scoring = Scoring(
+        config.score_width or config.head_width,
+        config.score_softcap,
+        0 if config.sees_all(layer) else config.window_tokens,
+    )
     attention = Attention(
         config.width,
         config.num_heads,
@@ -163,7 +124,9 @@ def build_block(config: ModelConfig) -> Block:
         config.head_width,
         bias=config.attention_bias,
         output_bias=config.attention_output_bias,
-        query_key_norm_eps=config.norm_eps if config.qk_norm else None,
+        query_key_norm=config.qk_norm,
+        norm_eps=config.norm_eps,
+        scoring=scoring,
     )
     feedforward = FEEDFORWARDS[config.feedforward](config.width, config.feedforward_width, bias=config.feedforward_bias)
-    return Block(build_norm(config), attention, build_norm(config), feedforward)
+    return Block(config.block, attention, feedforward, {name: build_norm(config) for name in NORM_NAMES[config.block]})

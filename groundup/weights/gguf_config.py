@@ -106,7 +106,7 @@ def _read_rotary(fields: Fields, tensors: Mapping[str, TensorInfo], family: str)
         attention_bias="blk.0.attn_q.bias" in tensors,
         attention_output_bias="blk.0.attn_output.bias" in tensors,
         feedforward_bias="blk.0.ffn_up.bias" in tensors,
-        qk_norm="blk.0.attn_q_norm.weight" in tensors,
+        qk_norm="head" if "blk.0.attn_q_norm.weight" in tensors else "none",
         **counts,
     )
 

@@ -45,12 +45,12 @@ CLASSIFIER_END = "ForSequenceClassification"
 
 # What each family's class computes; a config that says otherwise has no such class.
 _ROTARY = {"norm": "rms", "positions": "rope", "feedforward": "swiglu"}
-_PLAIN = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False, "qk_norm": False}
+_PLAIN = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False, "qk_norm": "none"}
 PARTS: dict[str, dict[str, Any]] = {
-    "llama": {**_ROTARY, "qk_norm": False},
+    "llama": {**_ROTARY, "qk_norm": "none"},
     "mistral": {**_ROTARY, **_PLAIN},
     "qwen2": {**_ROTARY, **_PLAIN, "attention_bias": True},
-    "qwen3": {**_ROTARY, "feedforward_bias": False, "qk_norm": True},
+    "qwen3": {**_ROTARY, "feedforward_bias": False, "qk_norm": "head"},
     "gpt2": {
         "norm": "layer",
         "positions": "learned",
@@ -58,7 +58,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "attention_bias": True,
         "attention_output_bias": True,
         "feedforward_bias": True,
-        "qk_norm": False,
+        "qk_norm": "none",
     },
 }
 
@@ -153,7 +153,7 @@ def _rotary_biases(fields: Fields, family: str) -> dict[str, Any]:
     biases = fields.flag("attention_bias", False)
     both = {"attention_bias": biases, "attention_output_bias": biases}
     if family == "qwen3":
-        return {**both, "qk_norm": True}
+        return {**both, "qk_norm": "head"}
     return {**both, "feedforward_bias": fields.flag("mlp_bias", False)}
 
 

@@ -7,8 +7,41 @@ import pytest
 import torch
 from torch import Tensor
 
-from groundup.model.config import ModelConfig
+from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import LanguageModel, initialise
+
+# One of each kind of model that the families here consist of.
+GEMMA2: dict[str, Any] = {
+    "block": "sandwich",
+    "feedforward": "geglu",
+    "window_tokens": 4,
+    "full_every": 2,
+    "score_width": 12,
+    "score_softcap": 5.0,
+    "logit_softcap": 3.0,
+    "scaled_embedding": True,
+}
+GEMMA3: dict[str, Any] = {
+    "block": "sandwich",
+    "feedforward": "geglu",
+    "qk_norm": "head",
+    "window_tokens": 5,
+    "full_every": 3,
+    "window_rope_base": 100.0,
+    "rope_scaling": RopeScaling(8.0, kind="linear"),
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "mistral": {"window_tokens": 3},
+    "gemma2": GEMMA2,
+    "gemma3": GEMMA3,
+    "olmo2": {"block": "output", "qk_norm": "projection"},
+    "smollm3": {"unrotated_every": 2},
+    "alibi": {"positions": "alibi"},
+    "alibi window": {"positions": "alibi", "window_tokens": 4, "num_kv_heads": 1},
+    "post": {"block": "post", "norm": "layer"},
+    "parallel": {"block": "parallel"},
+    "yarn": {"rope_scaling": RopeScaling(4.0, kind="yarn", original_context_tokens=16)},
+}
 
 
 def tiny_config(**choices: Any) -> ModelConfig:
@@ -49,3 +82,10 @@ def model_of() -> Callable[..., LanguageModel]:
 def ids() -> Tensor:
     """Three rows of 12 ids."""
     return torch.randint(0, 53, (3, 12), generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def kind(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The choices of one kind of model after the other."""
+    choices: dict[str, Any] = request.param
+    return choices

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from groundup.errors import ConfigError
-from groundup.model.attention import (
-    Attention,
+from groundup.model.attention import Attention, Place, sdpa_attention, use_attention
+from groundup.model.attention_steps import (
     causal_mask,
     mask,
     naive_attention,
@@ -18,9 +18,7 @@ from groundup.model.attention import (
     repeat_heads,
     scale,
     scores,
-    sdpa_attention,
     softmax,
-    use_attention,
     weighted_sum,
 )
 from groundup.model.heads import LanguageModel
@@ -127,12 +125,12 @@ def test_module_equals_projections_around_the_pure_functions() -> None:
 
 def test_no_token_sees_what_follows() -> None:
     torch.manual_seed(0)
-    attention = Attention(width=16, num_heads=4, num_kv_heads=2, head_width=4, query_key_norm_eps=1e-6)
+    attention = Attention(width=16, num_heads=4, num_kv_heads=2, head_width=4, query_key_norm="head")
     rotation = Rotary(4)(torch.arange(9)[None])
     hidden = torch.randn(1, 9, 16)
     changed = hidden.clone()
     changed[:, 6:] += 1.0
-    before, after = attention(hidden, rotation=rotation), attention(changed, rotation=rotation)
+    before, after = attention(hidden, Place(rotation)), attention(changed, Place(rotation))
     assert torch.equal(before[:, :6], after[:, :6])
     assert not torch.isclose(before[:, 6:], after[:, 6:]).all(dim=-1).any()
 
@@ -160,10 +158,10 @@ def test_attention_maps_are_the_weights_that_forward_uses(model_of: Callable[...
 
     block = model.transformer.blocks[0]
     normed = block.attention_norm(model.transformer.embed(ids))
-    rotation = model.transformer.rotary(torch.arange(12)[None])
+    rotation = model.transformer.places.rotary(torch.arange(12)[None])
     values = block.attention.split_heads(block.attention.value(normed)).transpose(1, 2)
     mixed = weighted_sum(maps[0], repeat_heads(values, 4)).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(block.attention.output(mixed), block.attention(normed, rotation=rotation))
+    torch.testing.assert_close(block.attention.output(mixed), block.attention(normed, Place(rotation)))
 
 
 def test_attention_maps_of_a_padded_row_give_padding_no_weight(

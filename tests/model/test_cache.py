@@ -23,7 +23,7 @@ def fed(model: LanguageModel, ids: Tensor, pieces: list[int], cache: KVCache) ->
 @pytest.mark.parametrize("implementation", ["sdpa", "naive"])
 @pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 1, 1, 1, 4], [1, 11]])
 @pytest.mark.parametrize(
-    "choices", [{}, {"positions": "learned", "num_kv_heads": 4}, {"positions": "sinusoidal"}, {"qk_norm": True}]
+    "choices", [{}, {"positions": "learned", "num_kv_heads": 4}, {"positions": "sinusoidal"}, {"qk_norm": "head"}]
 )
 def test_cached_decoding_matches_full_forward(
     model_of: ModelOf, ids: Tensor, choices: dict[str, Any], pieces: list[int], implementation: str

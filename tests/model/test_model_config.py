@@ -69,8 +69,8 @@ def test_unknown_choice_is_refused_with_the_known_ones(config_of: ConfigOf) -> N
     with pytest.raises(ConfigError, match="rms"):
         build_config(ModelConfig, {**to_plain(config_of()), "norm": "batch"})
     config = config_of()
-    object.__setattr__(config, "positions", "alibi")
-    with pytest.raises(ConfigError, match="positions 'alibi' is not one of rope, learned, sinusoidal, none"):
+    object.__setattr__(config, "positions", "compass")
+    with pytest.raises(ConfigError, match="positions 'compass' is not one of rope, alibi, learned, sinusoidal, none"):
         config.__post_init__()
     with pytest.raises(ConfigError, match="Did you mean 'num_heads'"):
         build_config(ModelConfig, {**to_plain(config_of()), "num_head": 4})

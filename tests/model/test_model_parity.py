@@ -97,7 +97,7 @@ def qwen3() -> tuple[ModelConfig, torch.nn.Module]:
         family="qwen3",
         norm_eps=1e-6,
         rope_base=1e6,
-        qk_norm=True,
+        qk_norm="head",
     )
     rope = {"rope_type": "default", "rope_theta": 1e6}
     theirs = transformers.Qwen3Config(**HF_ROPE, head_dim=16, rope_parameters=rope, tie_word_embeddings=True)

@@ -33,7 +33,7 @@ VARIANTS: list[dict[str, Any]] = [
     {},
     {"tied_head": False, "num_kv_heads": 1, "feedforward_bias": True},
     {**GPT2, "feedforward_bias": True, "num_kv_heads": 4},
-    {"qk_norm": True, "head_width": 16},
+    {"qk_norm": "head", "head_width": 16},
     {"attention_bias": True, "positions": "sinusoidal"},
 ]
 

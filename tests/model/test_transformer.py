@@ -9,7 +9,7 @@ from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel
-from groundup.model.transformer import is_right_padded
+from groundup.model.places import is_right_padded
 
 ModelOf = Callable[..., LanguageModel]
 LENGTHS = (12, 7, 1)
@@ -25,7 +25,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"positions": "sinusoidal"},
     {"positions": "none", "norm": "layer"},
     {**GPT2, "feedforward_bias": True, "num_kv_heads": 4},
-    {"qk_norm": True, "head_width": 16},
+    {"qk_norm": "head", "head_width": 16},
     {"num_kv_heads": 1, "tied_head": False, "feedforward_bias": True},
 ]
 
@@ -92,7 +92,7 @@ def test_state_names_are_the_ones_that_files_are_mapped_to(model_of: ModelOf) ->
     tables = {"transformer.embedding.weight", "transformer.position_embedding.weight"}
     assert gpt2 == both | tables | {"transformer.final_norm.weight", "transformer.final_norm.bias"}
 
-    qwen3 = set(model_of(qk_norm=True, tied_head=False, num_layers=1).state_dict())
+    qwen3 = set(model_of(qk_norm="head", tied_head=False, num_layers=1).state_dict())
     one = {
         f"{block}{part}.weight"
         for part in ("attention_norm", "feedforward_norm", "feedforward.gate", "feedforward.up", "feedforward.down")

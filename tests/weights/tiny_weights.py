@@ -27,7 +27,7 @@ def make_config(variant: str, vocab_size: int) -> ModelConfig:
         "llama_scaled": {"num_kv_heads": 2, "head_width": 32, "rope_scaling": scaling, "tied_head": False},
         "llama_biases": {"attention_bias": True, "attention_output_bias": True, "feedforward_bias": True},
         "qwen2": {"family": "qwen2", "num_kv_heads": 2, "attention_bias": True},
-        "qwen3": {"family": "qwen3", "num_kv_heads": 2, "head_width": 32, "qk_norm": True, "tied_head": False},
+        "qwen3": {"family": "qwen3", "num_kv_heads": 2, "head_width": 32, "qk_norm": "head", "tied_head": False},
         "gpt2": {"family": "gpt2", **PARTS["gpt2"]},
     }
     return replace(base, **{"head_width": 16, **changes[variant]})

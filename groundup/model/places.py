@@ -1,0 +1,114 @@
+"""Where the tokens of one call stand and what they may see: worked out once, used by all blocks.
+
+Blocks of one model can differ in two ways: some look back through a window, some have no rotary positions (`config.sees_all`, `config.rotates`).
+Each kind has one `Place`, which `attention.Attention` takes. Padding: a mask [B, T] marks the real tokens; positions count real
+tokens only, so that a padded text gives what it gives alone.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from groundup.errors import ModelError
+from groundup.model.attention import Place
+from groundup.model.attention_steps import padded_mask, window_mask
+from groundup.model.cache import KVCache
+from groundup.model.config import ModelConfig
+from groundup.model.positions import Rotary, Rotation, alibi_bias, alibi_slopes, count_positions
+
+BlockPlace = tuple[bool, bool]  # (sees all tokens before it, has rotary positions)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the tokens of one call need to know of their place."""
+
+    positions: Int[Tensor, "#B T"]
+    """How many real tokens stand before each."""
+    by_block: tuple[Place, ...]
+    """The place that each block's attention takes; blocks of a kind share one."""
+
+
+class Places(nn.Module):
+    """Builds the `Sight` of a call. Has no weights."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.kinds = [(config.sees_all(layer), config.rotates(layer)) for layer in range(config.num_layers)]
+        self.rotary = _rotary(config) if (True, True) in self.kinds else None
+        self.window_rotary = _rotary(config, windowed=True) if (False, True) in self.kinds else None
+
+    def forward(
+        self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: KVCache | None, dtype: torch.dtype
+    ) -> Sight:
+        """For `tokens` [B, T] (ids, or anything of their shape and device) behind those that `cache` holds. Raises ModelError.
+
+        `dtype` is that of the stream: angles are cast to it once here, not in every block.
+        """
+        num_tokens = tokens.shape[1]
+        start = self._start(tokens.shape[0], num_tokens, cache)
+        real = self._real(mask, num_tokens, cache)
+        if real is None:
+            keys = torch.arange(start + num_tokens, device=tokens.device)[None]  # [1, S]
+        else:
+            keys = count_positions(real, real.shape[1])  # [B, S]
+        positions = keys[:, -num_tokens:]
+        built = {kind: self._place(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
+        return Sight(positions, tuple(built[kind] for kind in self.kinds))
+
+    def _start(self, batch: int, num_tokens: int, cache: KVCache | None) -> int:
+        if cache is not None:
+            cache.require_room(batch, num_tokens)
+        start = 0 if cache is None else cache.length
+        if start + num_tokens > self.config.context_tokens:
+            raise ModelError(
+                f"A text of {start + num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
+                fix="Shorten the text, or take a model with a longer context.",
+            )
+        return start
+
+    def _real(self, mask: Tensor | None, num_tokens: int, cache: KVCache | None) -> Tensor | None:
+        """Marks of all stored tokens, or None where causality alone hides every padding token from every real one."""
+        if cache is not None:
+            return cache.note_real(mask, num_tokens)
+        return None if mask is None or is_right_padded(mask) else mask
+
+    def _place(
+        self, kind: BlockPlace, positions: Tensor, keys: Tensor, real: Tensor | None, dtype: torch.dtype
+    ) -> Place:
+        sees_all, rotates = kind
+        rotary = self.rotary if sees_all else self.window_rotary
+        rotation = _cast(rotary(positions), dtype) if rotary is not None and rotates else None
+        bias = None
+        if self.config.positions == "alibi":
+            slopes = alibi_slopes(self.config.num_heads).to(keys.device)
+            bias = alibi_bias(slopes, positions, keys).to(dtype)
+        return Place(rotation, self._allowed(sees_all, positions.shape[1], keys, real), bias)
+
+    def _allowed(self, sees_all: bool, num_queries: int, keys: Tensor, real: Tensor | None) -> Tensor | None:
+        window = 0 if sees_all else self.config.window_tokens
+        if real is not None:
+            return padded_mask(real, num_queries, window)
+        if num_queries == 1 or not 0 < window < keys.shape[1]:
+            return None
+        return window_mask(num_queries, keys.shape[1], window, keys.device)[None, None]
+
+
+def _rotary(config: ModelConfig, *, windowed: bool = False) -> Rotary:
+    """Blocks with a window may have a base of their own, and then are not stretched."""
+    own_base = windowed and config.window_rope_base > 0
+    base, scaling = (config.window_rope_base, None) if own_base else (config.rope_base, config.rope_scaling)
+    return Rotary(config.head_width, base=base, scaling=scaling)
+
+
+def _cast(rotation: Rotation, dtype: torch.dtype) -> Rotation:
+    return Rotation(rotation.cosine.to(dtype), rotation.sine.to(dtype))
+
+
+def is_right_padded(mask: Bool[Tensor, "B T"]) -> bool:
+    """Whether every row is real tokens first and padding after (or none): then no real token could see padding anyway."""
+    begins_again = mask[:, 1:] & ~mask[:, :-1]
+    return not bool(begins_again.any())
