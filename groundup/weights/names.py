@@ -102,6 +102,11 @@ GGUF_ARCHITECTURES: dict[str, str] = {
     "mistral": "llama",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "gemma2": "gemma2",
+    "gemma3": "gemma3",
+    "phi3": "phi3",
+    "olmo2": "olmo2",
+    "smollm3": "smollm3",
     "gpt2": "gpt2",
 }
 # Modules whose rows llama.cpp's architecture `llama` wants interleaved, and the config field that counts their heads.
