@@ -9,12 +9,15 @@ from torch import Tensor
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from groundup.model.config import RopeScaling
-from groundup.model.heads import LanguageModel
+from groundup.model.config import ModelConfig, RopeScaling
+from groundup.model.heads import LanguageModel, initialise
 from groundup.model.positions import (
     LearnedPositions,
     Rotary,
     SinusoidalPositions,
+    alibi_bias,
+    alibi_slopes,
+    attention_factor,
     count_positions,
     rotary_frequencies,
     rotate,
@@ -97,7 +100,8 @@ def test_learned_rows_are_looked_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("positions", "order_matters"), [("none", False), ("rope", True), ("learned", True), ("sinusoidal", True)]
+    ("positions", "order_matters"),
+    [("none", False), ("rope", True), ("learned", True), ("sinusoidal", True), ("alibi", True)],
 )
 def test_order_is_known_through_positions(
     model_of: Callable[..., LanguageModel], ids: Tensor, positions: str, order_matters: bool
@@ -123,3 +127,81 @@ def test_frequencies_survive_meta_and_casts() -> None:
     assert torch.equal(rotary.to("meta").to_empty(device="cpu").frequencies, expected)
     assert torch.equal(rotary.to(torch.bfloat16).to(torch.float32).frequencies, expected)
     assert not rotary.state_dict()
+
+
+SCALINGS = {
+    "linear": (RopeScaling(8.0, kind="linear"), {}),
+    "yarn": (RopeScaling(4.0, kind="yarn", original_context_tokens=4096), {"original_max_position_embeddings": 4096}),
+    "yarn, own ends": (
+        RopeScaling(
+            40.0, kind="yarn", original_context_tokens=4096, beta_fast=16.0, beta_slow=2.0, attention_factor=1.3
+        ),
+        {"original_max_position_embeddings": 4096, "beta_fast": 16, "beta_slow": 2, "attention_factor": 1.3},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCALINGS)
+def test_linear_and_yarn_equal_transformers(name: str) -> None:
+    scaling, more = SCALINGS[name]
+    rope = {"rope_type": scaling.kind, "rope_theta": 10_000.0, "factor": scaling.factor, **more}
+    theirs = LlamaConfig(
+        hidden_size=256, num_attention_heads=4, max_position_embeddings=int(4096 * scaling.factor), rope_parameters=rope
+    )
+    expected, factor = ROPE_INIT_FUNCTIONS[scaling.kind](theirs, torch.device("cpu"))
+    torch.testing.assert_close(rotary_frequencies(64, 10_000.0, scaling), expected, atol=0, rtol=1e-6)
+    assert attention_factor(scaling) == pytest.approx(factor)
+
+
+def test_linear_stretching_puts_positions_between_the_old_ones() -> None:
+    stretched, plain = Rotary(16, scaling=RopeScaling(4.0, kind="linear")), Rotary(16)
+    torch.testing.assert_close(stretched(torch.tensor([[40]])).cosine, plain(torch.tensor([[10]])).cosine)
+
+
+def test_alibi_slopes_are_those_of_the_paper() -> None:
+    """Press et al. 2022, section 3: 1/2, 1/4, ... 1/256 for 8 heads; for 12 those of 8 and every other of 16."""
+    assert alibi_slopes(8).tolist() == [2.0**-i for i in range(1, 9)]
+    assert alibi_slopes(12).tolist() == pytest.approx(
+        [2.0**-i for i in range(1, 9)] + [2**-0.5, 2**-1.5, 2**-2.5, 2**-3.5]
+    )
+
+
+def test_alibi_takes_off_in_proportion_to_distance() -> None:
+    bias = alibi_bias(torch.tensor([0.5, 0.25]), torch.tensor([[2, 3]]), torch.tensor([[0, 1, 2, 3]]))
+    assert bias[0, 0].tolist() == [[-1, -0.5, 0, 0.5], [-1.5, -1, -0.5, 0]]
+    assert torch.equal(bias[0, 1], bias[0, 0] / 2)
+
+
+def losses_near_and_far(model: LanguageModel, *, learned_tokens: int, read_tokens: int) -> tuple[float, float]:
+    """Teaches "the next token is the one three before" on short texts; gives the loss there and on the far end of long ones."""
+    generator = torch.Generator().manual_seed(1)
+    period = 3
+
+    def texts(rows: int, tokens: int) -> Tensor:
+        start = torch.randint(0, model.config.vocab_size, (rows, period), generator=generator)
+        return start.repeat(1, tokens // period + 2)[:, : tokens + 1]
+
+    def loss(batch: Tensor, first: int) -> Tensor:
+        logits = model(batch[:, :-1])[:, first:]
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, first + 1 :].flatten())
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
+    for _ in range(250):
+        optimizer.zero_grad()
+        loss(texts(32, learned_tokens), period).backward()
+        optimizer.step()
+    with torch.no_grad():
+        return loss(texts(64, learned_tokens), period).item(), loss(texts(64, read_tokens), read_tokens - 6).item()
+
+
+@pytest.mark.parametrize("positions", ["alibi", "learned", "sinusoidal"])
+def test_alibi_holds_in_texts_longer_than_any_it_learned_from(
+    config_of: Callable[..., ModelConfig], positions: str
+) -> None:
+    """The property it is for: from 12 tokens to 96. The others learn the short texts better, and know nothing of places never seen."""
+    shape = config_of(positions=positions, vocab_size=10, context_tokens=96, num_layers=2, num_kv_heads=4)
+    model = LanguageModel(shape)
+    initialise(model, torch.Generator().manual_seed(0))
+    near, far = losses_near_and_far(model, learned_tokens=12, read_tokens=96)
+    assert near < 1.0 < math.log(10)
+    assert far < near + 0.3 if positions == "alibi" else far > near + 1.5
