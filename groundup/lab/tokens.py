@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from groundup.tokenizer.fast import Tokenizer
-from groundup.tokenizer.spec import bytes_of_visible
 
 LISTED = 40
 # Enough held-out text for a figure of three digits.
@@ -70,4 +69,4 @@ def longest_tokens(tokenizer: Tokenizer) -> list[str]:
 
 
 def _visible(tokenizer: Tokenizer, entry: str) -> str:
-    return bytes_of_visible(entry, tokenizer).decode("utf-8", "backslashreplace")
+    return token_text(tokenizer, tokenizer.table.vocabulary[entry])

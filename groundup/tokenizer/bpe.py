@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from groundup.tokenizer.spec import BYTE_ORDER
+from groundup.tokenizer.bytelevel import BYTE_ORDER
 from groundup.tokenizer.split import split_text
 
 Pair = tuple[int, int]

@@ -176,7 +176,9 @@ def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int],
     for part, control_id in tokenizer.split_control(marked, unless_after=marks.guard):
         text = marks.removed(part)
         part_ids, places = (
-            ([control_id], [(0, len(text))]) if control_id is not None else tokenizer.encode_offsets(text)
+            ([control_id], [(0, len(text))])
+            if control_id is not None
+            else tokenizer.encode_offsets(text, starts=tokenizer.starts_after(ids))
         )
         ids.extend(part_ids)
         offsets.extend((start + first, start + last) for first, last in places)

@@ -24,7 +24,9 @@ from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_errors, read_json, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer import ranks
-from groundup.tokenizer.spec import Table, canonical_text, check_table, read_table, token_bytes, well_formed
+from groundup.tokenizer.bytelevel import ByteLevel
+from groundup.tokenizer.pieces import Pieces
+from groundup.tokenizer.spec import AddedToken, Table, canonical_text, check_table, read_table, token_bytes, well_formed
 from groundup.tokenizer.special import (
     CHATML_TEMPLATE,
     CONTROL_TOKENS,
@@ -48,7 +50,7 @@ class Tokenizer:
     special: SpecialTokens
     """The control tokens and their parts."""
     pre: str
-    """llama.cpp's name of the split."""
+    """llama.cpp's name of the split; it names none for SentencePiece ("default")."""
     chat_template: str | None
     """The jinja template of the model, None: it brings none."""
 
@@ -60,11 +62,10 @@ class Tokenizer:
         bos = next((text for text, id in table.control.items() if id == self.special.bos_id), None)
         self.table = dataclasses.replace(table, bos=bos if self.special.adds_bos else None)
         self.vocab_size = 1 + max(table.texts)
-        self.pre = table.split
+        self.pre = table.style.split if isinstance(table.style, ByteLevel) else "default"
         self.chat_template = _chat_template(config, source)
         self._tokens = token_bytes(table, source)
-        self._library = tokenizers.Tokenizer.from_str(json.dumps(self.table.to_json()))
-        self._library.encode_special_tokens = True
+        self._library = _library(self.table)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -108,26 +109,45 @@ class Tokenizer:
         """SHA-256 of all that decides the ids."""
         return sha256_text(canonical_text(self.table))
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, *, starts: bool = True) -> list[int]:
         """The ids of `text`; nothing in it becomes a control token and nothing is added around it.
+
+        `starts`: whether a text begins here, so that SentencePiece reads its space before it; False where it goes on from other ids.
 
         >>> tokenizer.decode(tokenizer.encode("2<|im_end|>"))
         '2<|im_end|>'
         """
-        ids: list[int] = self._library.encode(well_formed(text), add_special_tokens=False).ids
+        ids: list[int] = self._library_for(starts).encode(well_formed(text), add_special_tokens=False).ids
         return ids
 
-    def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode_offsets(self, text: str, *, starts: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids of `text` and for each the (start, end) of its characters; a character of several tokens counts for each of them."""
-        encoding = self._library.encode(well_formed(text), add_special_tokens=False)
+        encoding = self._library_for(starts).encode(well_formed(text), add_special_tokens=False)
         return encoding.ids, encoding.offsets
+
+    def _library_for(self, starts: bool) -> tokenizers.Tokenizer:
+        return self._library if starts or not self._has_prefix else self._library_inside
+
+    @property
+    def _has_prefix(self) -> bool:
+        """Whether a space is read before a text."""
+        return isinstance(self.table.style, Pieces) and self.table.style.prefix != "never"
+
+    @functools.cached_property
+    def _library_inside(self) -> tokenizers.Tokenizer:
+        """The library for text that is not the beginning of one."""
+        return _library(dataclasses.replace(self.table, style=Pieces("never")))
 
     def encode_control(self, text: str) -> list[int]:
         """The ids of a prompt that is already rendered (`raw`): control tokens in it are recognised. Never for text from users."""
         ids: list[int] = []
         for part, control_id in self.split_control(text):
-            ids.extend(self.encode(part) if control_id is None else [control_id])
+            ids.extend(self.encode(part, starts=self.starts_after(ids)) if control_id is None else [control_id])
         return ids
+
+    def starts_after(self, ids: Sequence[int]) -> bool:
+        """Whether text after `ids`, which end in a control token if there are any, is encoded as one that starts."""
+        return not ids or (isinstance(self.table.style, Pieces) and self.table.style.prefix == "always")
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of many texts, several times as fast."""
@@ -171,14 +191,25 @@ class Tokenizer:
             return ids
         return [self.special.bos_id, *ids]
 
-    def decode(self, ids: Iterable[int], *, skip_control: bool = False) -> str:
-        """The text of `ids`; bytes that are no UTF-8 become U+FFFD. `skip_control` leaves control tokens out."""
+    def decode(self, ids: Iterable[int], *, skip_control: bool = False, starts: bool = True) -> str:
+        """The text of `ids`; bytes that are no UTF-8 become U+FFFD. `skip_control` leaves control tokens out.
+
+        `starts`: as in `encode`; False keeps the space that SentencePiece's first word has.
+        """
         hidden = set(self.special.tokens.values()) if skip_control else set()
-        return b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode("utf-8", "replace")
+        text = b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode("utf-8", "replace")
+        return text.removeprefix(" ") if starts and self._has_prefix else text
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes of one token (a control token: its text); b"" for an id that no token has (padded embedding rows)."""
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
+
+
+def _library(table: Table) -> tokenizers.Tokenizer:
+    """The table in the `tokenizers` library, which leaves control tokens in texts alone."""
+    library = tokenizers.Tokenizer.from_str(json.dumps(table.to_json()))
+    library.encode_special_tokens = True
+    return library
 
 
 def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
@@ -215,7 +246,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
             f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {smallest}.",
             fix="4096 suits a small model.",
         )
-    library = tokenizers.Tokenizer.from_str(json.dumps(Table({}, [], SPLIT, {}).to_json()))
+    library = tokenizers.Tokenizer.from_str(json.dumps(Table({}, [], ByteLevel(SPLIT), {}).to_json()))
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
@@ -248,7 +279,7 @@ class _Counted:
 def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:
     """The tokenizer of a trained model: our control tokens behind its vocabulary."""
     vocabulary: dict[str, int] = model["vocab"]
-    added = {len(vocabulary) + rank: (text, True) for rank, text in enumerate(CONTROL_TOKENS)}
+    added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
     merges = [(left, right) for left, right in model["merges"]]
     config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
-    return Tokenizer(Table(vocabulary, merges, SPLIT, added), config, source="trained tokenizer")
+    return Tokenizer(Table(vocabulary, merges, ByteLevel(SPLIT), added), config, source="trained tokenizer")

@@ -1,20 +1,26 @@
 """Tokenizers in GGUF files: metadata -> Tokenizer, and back.
 
-A GGUF file holds a byte-level BPE as lists under `tokenizer.ggml.*`: tokens in the byte alphabet, a type for each, merges as "left right", the
-ids of the special tokens, and in `pre` the name of the split, for which llama.cpp has the expression compiled in. A wrong name gives other
-ids without any warning, so a tokenizer whose split has no name can't be written.
+A GGUF file holds a tokenizer as lists under `tokenizer.ggml.*`: tokens as its style writes them, a type for each, and the ids of the special tokens.
+
+    "gpt2"    byte-level BPE: merges as "left right", and in `pre` the name of the split, for which llama.cpp has the expression compiled in. A
+              wrong name gives other ids without any warning, so a tokenizer whose split has no name can't be written.
+    "llama"   SentencePiece BPE: a score for each token instead of merges (`scores.py`), and whether a space is read before a text.
 
 Control tokens are type 3: llama.cpp finds them in a prompt only when it is asked to parse special tokens. Type 4 it finds always, in user text too.
 
-Source: the GGUF specification and src/llama-vocab.cpp. Not here: SentencePiece ("llama") and WordPiece ("bert") models.
+Source: the GGUF specification and src/llama-vocab.cpp. Not here: "bert" (WordPiece), "t5" (Unigram) and other models.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import FormatError, ModelError
+from groundup.tokenizer.bytelevel import ByteLevel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.tokenizer.spec import MAX_IDS, Added, Merge, Table
+from groundup.tokenizer.pieces import BYTE_TOKENS, SPACE, Pieces
+from groundup.tokenizer.scores import made_of_unknown, merges_of, scores_of, unsayable
+from groundup.tokenizer.spec import MAX_IDS, Added, AddedToken, Merge, Style, Table
 from groundup.tokenizer.special import GENERATION_ENDS, TURN_ENDS
 from groundup.tokenizer.split import SPLITS
 
@@ -30,6 +36,11 @@ PRE_ALIASES = {
     "": "default",
 }
 
+# The ids that llama.cpp takes for SentencePiece where the file names none.
+USUAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
+# llama.cpp knows Phi-3 by the model's name: all its control tokens but these take the spaces after them.
+PHI3_UNTOUCHED = ("<unk>", "<s>", "<|endoftext|>")
+
 _PREFIX = "tokenizer.ggml."
 _PARTS = {
     "bos_token": "bos_token_id",
@@ -42,22 +53,16 @@ _PARTS = {
 def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGUF metadata") -> Tokenizer:
     """The tokenizer that GGUF metadata (plain Python values) describe; ids as llama.cpp's. Raises FormatError naming `source`."""
     fields = _Fields(metadata, source)
-    model = fields.text("model")
-    if model != "gpt2":
-        raise FormatError(source, f"{_PREFIX}model", f"is {model[:40]!r}; only byte-level BPE ('gpt2') is supported")
-    pre = fields.text("pre", default="")
-    split = PRE_ALIASES.get(pre, pre)
-    if split not in SPLITS:
-        raise FormatError(source, f"{_PREFIX}pre", f"is {pre[:40]!r}; known are {', '.join(SPLITS)}")
+    style = _style(fields)
     tokens, added = _tokens(fields)
-    config = _config(fields, tokens, added, split)
+    config = _config(fields, tokens, added, style)
+    vocabulary = _vocabulary(tokens, added)
     table = Table(
-        vocabulary=_vocabulary(tokens, added),
-        merges=_merges(fields),
-        split=split,
+        vocabulary=vocabulary,
+        merges=_merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added),
+        style=style,
         added=added,
         bos=config["bos_token"] if config["add_bos_token"] else None,
-        whole_pieces=split == "llama-bpe",
     )
     return Tokenizer(table, config, source=source)
 
@@ -79,6 +84,12 @@ class _Fields:
             raise self.error(name, f"is a {type(value).__name__}, a {kind.__name__} is expected")
         return value
 
+    def usual_id(self, name: str) -> int | None:
+        """The id that llama.cpp takes where the file names none, if the file has so many tokens."""
+        tokens = self.metadata.get(f"{_PREFIX}tokens")
+        id = USUAL_IDS.get(name) if self.metadata.get(f"{_PREFIX}model") == "llama" else None
+        return id if id is not None and isinstance(tokens, Sequence) and id < len(tokens) else None
+
     def text(self, name: str, default: str | None = None) -> str:
         value = self.get(name, str, default)
         if value is None:
@@ -97,6 +108,21 @@ class _Fields:
         return list(values)
 
 
+def _style(fields: _Fields) -> Style:
+    """How the vocabulary writes text."""
+    model = fields.text("model")
+    if model == "llama":
+        return Pieces("always" if fields.get("add_space_prefix", bool, True) else "never")
+    if model != "gpt2":
+        known = "'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE)"
+        raise fields.error("model", f"is {model[:40]!r}; known are {known}")
+    pre = fields.text("pre", default="")
+    split = PRE_ALIASES.get(pre, pre)
+    if split not in SPLITS:
+        raise fields.error("pre", f"is {pre[:40]!r}; known are {', '.join(SPLITS)}")
+    return ByteLevel(split, whole_pieces=split == "llama-bpe")
+
+
 def _tokens(fields: _Fields) -> tuple[list[str], Added]:
     """All tokens, and those that are matched as a whole: id -> (text, is it a control token?). Unused ids at the end are left out."""
     tokens = fields.items("tokens", str, MAX_IDS)
@@ -108,13 +134,15 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
         tokens.pop()
     if len(set(tokens)) != len(tokens):
         raise fields.error("tokens", f"has {len(tokens)} entries, but only {len(set(tokens))} different ones")
-    eos = fields.get("eos_token_id", int)
+    eos = fields.get("eos_token_id", int, fields.usual_id("eos_token_id"))
+    name = fields.get("general.name", str, "").lower()
+    is_phi3 = "phi-3" in name or "phi3" in name
     added = {}
     for id, (token, type) in enumerate(zip(tokens, types, strict=True)):
         # As in llama.cpp, what ends a generation is a control token whatever its type says.
         control = type in (CONTROL, UNKNOWN) or id == eos or token in GENERATION_ENDS
         if control or type == USER_DEFINED:
-            added[id] = (token, control)
+            added[id] = AddedToken(token, control, takes_spaces=control and is_phi3 and token not in PHI3_UNTOUCHED)
     return tokens, added
 
 
@@ -135,18 +163,35 @@ def _merges(fields: _Fields) -> list[Merge]:
     return merges
 
 
-def _config(fields: _Fields, tokens: list[str], added: Added, split: str) -> dict[str, Any]:
+def _merges_by_score(fields: _Fields, vocabulary: Mapping[str, int], added: Added) -> list[Merge]:
+    """The merges that join as the scores do. Raises FormatError where no list of merges can."""
+    scores = fields.items("scores", float, MAX_IDS)
+    if len(scores) < len(vocabulary):
+        raise fields.error("scores", f"has {len(scores)} entries for {len(vocabulary)} tokens")
+    if not all(map(math.isfinite, scores)):
+        raise fields.error("scores", "has an entry that is no finite number")
+    ordinary = {token: scores[id] for token, id in vocabulary.items() if id not in added and token not in BYTE_TOKENS}
+    unknown = made_of_unknown(ordinary)
+    if unknown is not None:
+        raise fields.error("tokens", f"has {unknown[:40]!r}, of a character that is no token by itself")
+    merges = merges_of(ordinary)
+    made = {left + right for left, right in merges}
+    if len({ordinary[token] for token in made}) != len(made):
+        raise fields.error("scores", "gives the same score to several tokens, so the order of joining is not known")
+    return merges
+
+
+def _config(fields: _Fields, tokens: list[str], added: Added, style: Style) -> dict[str, Any]:
     """The tokenizer_config.json that the metadata amount to. A bos, pad or unk that is no control token is passed over: it would be of no use."""
     config: dict[str, Any] = {}
     for part, key in _PARTS.items():
-        id = fields.get(key, int)
+        id = fields.get(key, int, fields.usual_id(key))
         if id is not None and not 0 <= id < len(tokens) and part != "pad_token":
             raise fields.error(key, f"is {id}, of {len(tokens)} tokens")
         config[part] = added[id][0] if id in added and added[id][1] else None
-    # llama.cpp adds a bos for Llama 3's split where nothing is said.
-    config["add_bos_token"] = (
-        fields.get("add_bos_token", bool, split == "llama-bpe") and config["bos_token"] is not None
-    )
+    # llama.cpp adds a bos for SentencePiece and for Llama 3's split where nothing is said.
+    usual = isinstance(style, Pieces) or style.split == "llama-bpe"
+    config["add_bos_token"] = fields.get("add_bos_token", bool, usual) and config["bos_token"] is not None
     config["chat_template"] = fields.get("tokenizer.chat_template", str)
     return config
 
@@ -163,24 +208,60 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
             f"The model has {rows} rows for a tokenizer of {tokenizer.vocab_size} ids.",
             fix="Use the tokenizer that belongs to the model.",
         )
-    texts, added = tokenizer.table.texts, tokenizer.table.added
+    table = tokenizer.table
+    texts = table.texts
+    style = _byte_level_fields(table) if isinstance(table.style, ByteLevel) else _pieces_fields(table, texts, rows)
     metadata: dict[str, object] = {
-        "model": "gpt2",
         "pre": tokenizer.pre,
         "tokens": [texts.get(id, f"[PAD{id}]") for id in range(rows)],
-        "token_type": [_type(id, texts, added) for id in range(rows)],
-        "merges": [f"{left} {right}" for left, right in tokenizer.table.merges],
+        "token_type": [_type(id, texts, table) for id in range(rows)],
         "add_bos_token": tokenizer.special.adds_bos,
-        "add_space_prefix": False,
+        **style,
         **_part_ids(tokenizer),
     }
     template = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
     return {_PREFIX + name: value for name, value in metadata.items()} | template
 
 
-def _type(id: int, texts: Mapping[int, str], added: Added) -> int:
-    if id in added:
-        return CONTROL if added[id][1] else USER_DEFINED
+def _byte_level_fields(table: Table) -> dict[str, object]:
+    merges = [f"{left} {right}" for left, right in table.merges]
+    return {"model": "gpt2", "merges": merges, "add_space_prefix": False}
+
+
+def _pieces_fields(table: Table, texts: Mapping[int, str], rows: int) -> dict[str, object]:
+    """Raises ModelError where scores can't say what the merges do."""
+    assert isinstance(table.style, Pieces)
+    whole = {each.text for each in table.added.values()}
+    ordinary = {token: id for token, id in table.vocabulary.items() if token not in whole and token not in BYTE_TOKENS}
+    # llama.cpp takes whole tokens out of a text before it joins anything.
+    merges = [(left, right) for left, right in table.merges if left + right not in whole]
+    reason = unsayable(merges, ordinary)
+    if reason is not None:
+        raise ModelError(
+            f"This tokenizer's merges can't be said by scores, as GGUF does it for SentencePiece: {reason}.",
+            fix="Use it in a Hugging Face folder (--format hf); llama.cpp would give other ids.",
+        )
+    scores = scores_of(merges)
+    return {
+        "model": "llama",
+        "tokens": [_written(id, texts, table) for id in range(rows)],
+        "scores": [scores.get(texts.get(id, ""), 0.0) for id in range(rows)],
+        "add_space_prefix": table.style.prefix != "never",
+        "remove_extra_whitespaces": False,
+    }
+
+
+def _written(id: int, texts: Mapping[int, str], table: Table) -> str:
+    """A token as llama.cpp wants it: a whole one that is no control token has its spaces as spaces."""
+    text = texts.get(id, f"[PAD{id}]")
+    return text.replace(SPACE, " ") if id in table.added and not table.added[id].control else text
+
+
+def _type(id: int, texts: Mapping[int, str], table: Table) -> int:
+    if id in table.added:
+        return CONTROL if table.added[id].control else USER_DEFINED
+    if isinstance(table.style, Pieces) and texts.get(id) in BYTE_TOKENS:
+        return BYTE
     return NORMAL if id in texts else UNUSED
 
 

@@ -10,7 +10,7 @@ Why: tokens are never split, so what happened inside a stretch of bytes that is 
 happens to that stretch alone. Alone it ends as the token t = xy (2), and the last state before that has two tokens: those of
 t's merge. So (x, y) is that merge, and both libraries see the same candidates. A test also checks it on random vocabularies.
 
-Where the conditions don't hold (several split steps, normalisation, added tokens that are no control tokens) the answer is
+Where the conditions don't hold (SentencePiece, several split steps, normalisation, added tokens that are no control tokens) the answer is
 None and `tokenizers` does the work.
 """
 
@@ -20,7 +20,8 @@ import re
 import tiktoken
 from tokenizers import models
 
-from groundup.tokenizer.spec import BYTE_TO_CHARACTER, Table, bytes_of_visible
+from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, ByteLevel
+from groundup.tokenizer.spec import Table
 from groundup.tokenizer.split import SPLITS
 
 # tiktoken panics (no Exception that could be caught) on about a million spaces in a row; a tenth of that is sent elsewhere.
@@ -35,14 +36,17 @@ def fits_tiktoken(text: str) -> bool:
 
 def rank_encoder(table: Table) -> tiktoken.Encoding | None:
     """A tiktoken encoder that gives the ids of `table`, or None where that is not certain."""
-    if len(SPLITS[table.split]) != 1 or table.nfc or len(table.control) != len(table.added):
+    style = table.style
+    if not isinstance(style, ByteLevel) or len(SPLITS[style.split]) != 1 or style.nfc:
+        return None
+    if len(table.control) != len(table.added):
         return None
     tokens = {text: id for text, id in table.vocabulary.items() if text not in table.control}
     made = [left + right for left, right in table.merges]
     if not _rank_order_is_merge_order(tokens, made) or not _each_encodes_as_itself(table, tokens):
         return None
-    ranks = {bytes_of_visible(text, "tokenizer"): id for text, id in tokens.items()}
-    return tiktoken.Encoding("groundup", pat_str=SPLITS[table.split][0], mergeable_ranks=ranks, special_tokens={})
+    ranks = {bytes(CHARACTER_TO_BYTE[each] for each in text): id for text, id in tokens.items()}
+    return tiktoken.Encoding("groundup", pat_str=SPLITS[style.split][0], mergeable_ranks=ranks, special_tokens={})
 
 
 def _rank_order_is_merge_order(tokens: dict[str, int], made: list[str]) -> bool:

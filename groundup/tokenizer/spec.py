@@ -1,11 +1,12 @@
-"""A byte-level BPE as a checked table, and its form as `tokenizer.json`.
+"""A tokenizer as a checked table, and its form as `tokenizer.json`.
 
-Byte-level BPE writes each byte as one visible character (GPT-2's alphabet), so that a vocabulary is plain text: a space is "Ġ", a newline "Ċ".
+Merging works the same in all our families: a vocabulary of texts and a list of merges. How a vocabulary writes spaces and bytes is its
+style: `bytelevel.py` or `pieces.py` (SentencePiece).
 
 A foreign tokenizer.json is never handed to the `tokenizers` library as it is: with odd entries the library stops with an error
 that no `except` clause should catch, and an expression in it can take any time. We read the parts that we know, refuse what
-we don't, and the library gets the file that `to_json` writes. Left out: normalisation but NFC, expressions that are not in `split.SPLITS`,
-tokens put after a text, the flags of added tokens that swallow spaces around them.
+we don't, and the library gets the file that `to_json` writes. Left out: tokens put after a text, the flag of added tokens that
+swallows spaces before them.
 """
 
 import json
@@ -13,20 +14,33 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from groundup.errors import FormatError
 from groundup.files import read_json
-from groundup.tokenizer.split import SPLITS, pre_tokenizer_spec, recognise_split, split_text
+from groundup.tokenizer.bytelevel import ByteLevel, read_byte_level
+from groundup.tokenizer.pieces import BYTE_TOKENS, Pieces, missing_byte, read_pieces
 
-MAX_JSON_BYTES = 64 * 2**20  # the largest of our families, Qwen's, is 11 MB
+MAX_JSON_BYTES = 64 * 2**20  # the largest of our families, Gemma 3's, is 33 MB
 MAX_IDS = 1_000_000  # four times the largest vocabulary in use (262,144)
 MAX_TOKEN_CHARACTERS = 10_000
 MAX_ADDED_TOKENS = 20_000
 
 Merge = tuple[str, str]
-# Tokens that are matched as a whole: id -> (text, is it a control token?).
-Added = Mapping[int, tuple[str, bool]]
+Style = ByteLevel | Pieces
+
+
+class AddedToken(NamedTuple):
+    """A token that is matched as a whole, before any merging."""
+
+    text: str
+    control: bool
+    """Whether it stands for structure, so that text never becomes it."""
+    takes_spaces: bool = False
+    """Whether the spaces after it belong to it (Phi-3)."""
+
+
+Added = Mapping[int, AddedToken]
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -37,59 +51,43 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def _byte_alphabet() -> dict[int, str]:
-    """Byte -> character: visible Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and on, in order."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {byte: chr(256 + rank) for rank, byte in enumerate(hidden)}
-
-
-BYTE_TO_CHARACTER = _byte_alphabet()
-CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
-# Bytes in the order of their characters: the ids 0 to 255 of GPT-2 and of ours.
-BYTE_ORDER = sorted(range(256), key=lambda byte: BYTE_TO_CHARACTER[byte])
-
-
 @dataclass(frozen=True)
 class Table:
     """All that decides the ids of a text."""
 
     vocabulary: Mapping[str, int]
-    """Token in the byte alphabet -> id; what merging works on."""
+    """Token as its style writes it -> id; what merging works on."""
     merges: Sequence[Merge]
     """Pairs of tokens in the order in which they are joined."""
-    split: str
-    """Name of the split, one of `split.SPLITS`."""
+    style: Style
+    """How the vocabulary writes text."""
     added: Added
-    """Tokens matched as a whole: in the vocabulary already, or right behind it."""
+    """Tokens matched as a whole, by id: in the vocabulary already, or right behind it."""
     bos: str | None = None
     """The control token that other programs put before every text."""
-    nfc: bool = False
-    """Whether texts are brought into Unicode's composed form first (Qwen)."""
-    whole_pieces: bool = True
-    """Whether a piece that is a token as a whole is taken without merging (Llama 3, and llama.cpp for its split)."""
 
     @property
     def texts(self) -> dict[int, str]:
-        """Every token as it is written: id -> text, in the byte alphabet but for added tokens."""
-        return {id: text for text, id in self.vocabulary.items()} | {id: text for id, (text, _) in self.added.items()}
+        """Every token as it is written: id -> text, in its style but for added tokens."""
+        return {id: text for text, id in self.vocabulary.items()} | {id: each.text for id, each in self.added.items()}
 
     @property
     def control(self) -> dict[str, int]:
         """The control tokens: text -> id."""
-        return {text: id for id, (text, is_control) in self.added.items() if is_control}
+        return {each.text: id for id, each in self.added.items() if each.control}
 
     def to_json(self) -> dict[str, Any]:
         """The tokenizer.json of this table, as `tokenizers` and transformers read it."""
+        parts = self.style.json_parts()
         return {
             "version": "1.0",
             "truncation": None,
             "padding": None,
-            "added_tokens": [_added_token(id, *self.added[id]) for id in sorted(self.added)],
-            "normalizer": {"type": "NFC"} if self.nfc else None,
-            "pre_tokenizer": pre_tokenizer_spec(self.split),
+            "added_tokens": [_added_token(id, self.added[id]) for id in sorted(self.added)],
+            "normalizer": parts["normalizer"],
+            "pre_tokenizer": parts["pre_tokenizer"],
             "post_processor": None if self.bos is None else _bos_first(self.bos, self.control[self.bos]),
-            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "decoder": parts["decoder"],
             "model": {
                 "type": "BPE",
                 "dropout": None,
@@ -97,17 +95,16 @@ class Table:
                 "continuing_subword_prefix": None,
                 "end_of_word_suffix": None,
                 "fuse_unk": False,
-                "byte_fallback": False,
-                "ignore_merges": self.whole_pieces,
+                **parts["model"],
                 "vocab": dict(self.vocabulary),
                 "merges": [list(merge) for merge in self.merges],
             },
         }
 
 
-def _added_token(id: int, text: str, control: bool) -> dict[str, object]:
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return {"id": id, "content": text, **flags, "special": control}
+def _added_token(id: int, token: AddedToken) -> dict[str, object]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": token.takes_spaces, "normalized": False}
+    return {"id": id, "content": token.text, **flags, "special": token.control}
 
 
 def _bos_first(text: str, id: int) -> dict[str, object]:
@@ -131,35 +128,28 @@ def table_from_json(spec: object, source: object) -> Table:
     """The table that a parsed tokenizer.json holds, its shape checked. Raises FormatError naming `source`."""
     if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
         raise FormatError(source, "model", "is missing: this is no tokenizer.json")
-    model, normalizer = spec["model"], spec.get("normalizer")
+    model = spec["model"]
     _require_plain_bpe(model, source)
-    if normalizer not in (None, {"type": "NFC"}):
-        raise FormatError(source, "normalizer", "is none that we know; only NFC is supported")
-    split = recognise_split(spec.get("pre_tokenizer"))
-    if split is None:
-        raise FormatError(
-            source, "pre_tokenizer", f"splits text in a way that is not known; known are {', '.join(SPLITS)}"
-        )
+    style = read_pieces(spec, source) if model.get("byte_fallback") else read_byte_level(spec, source)
+    added = _added(spec.get("added_tokens", []), source)
+    merges = _merges(model.get("merges"), source)
     return Table(
         vocabulary=_vocabulary(model.get("vocab"), source),
-        merges=_merges(model.get("merges"), source),
-        split=split,
-        added=_added(spec.get("added_tokens", []), source),
+        merges=merges if isinstance(style, ByteLevel) else _without_structure(merges, added),
+        style=style,
+        added=added,
         bos=_bos(spec.get("post_processor"), source),
-        nfc=normalizer is not None,
-        whole_pieces=bool(model.get("ignore_merges")),
     )
 
 
 def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
     # Old files have no type.
-    if model.get("type", "BPE") != "BPE" or model.get("byte_fallback"):
-        raise FormatError(
-            source, "model", f"is of type {str(model.get('type'))[:40]!r}; only byte-level BPE is supported"
-        )
+    if model.get("type", "BPE") != "BPE":
+        kind = str(model.get("type"))[:40]
+        raise FormatError(source, "model", f"is of type {kind!r}; known is BPE, byte-level or SentencePiece's")
     for setting in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(setting):
-            raise FormatError(source, f"model.{setting}", "is set, which byte-level BPE has no use for")
+            raise FormatError(source, f"model.{setting}", "is set, which none of our families has a use for")
 
 
 def _vocabulary(vocabulary: object, source: object) -> dict[str, int]:
@@ -185,17 +175,23 @@ def _merges(merges: object, source: object) -> list[Merge]:
     return pairs
 
 
-def _added(entries: object, source: object) -> dict[int, tuple[str, bool]]:
+def _without_structure(merges: Sequence[Merge], added: Added) -> list[Merge]:
+    """The merges without those that spell a control or a byte token, which converters write for every text that can be parted."""
+    structure = {each.text for each in added.values() if each.control} | set(BYTE_TOKENS)
+    return [merge for merge in merges if structure.isdisjoint((*merge, "".join(merge)))]
+
+
+def _added(entries: object, source: object) -> dict[int, AddedToken]:
     if not isinstance(entries, list) or len(entries) > MAX_ADDED_TOKENS:
         raise FormatError(source, "added_tokens", f"is not a list of at most {MAX_ADDED_TOKENS} tokens")
-    added: dict[int, tuple[str, bool]] = {}
+    added: dict[int, AddedToken] = {}
     for entry in entries:
         content = entry.get("content") if isinstance(entry, dict) else None
         if not isinstance(content, str) or not _is_id(entry.get("id")) or entry["id"] in added:
             raise FormatError(
                 source, "added_tokens", f"an entry has no content, or no id of its own from 0 to {MAX_IDS - 1}"
             )
-        added[entry["id"]] = (content, bool(entry.get("special")))
+        added[entry["id"]] = AddedToken(content, bool(entry.get("special")), bool(entry.get("rstrip")))
     return added
 
 
@@ -243,8 +239,8 @@ def _is_well_formed(text: str) -> bool:
 
 def _check_added(table: Table, source: object) -> None:
     """Every added token has one id, and the one that its place gives it."""
-    ids = {text: id for id, (text, _) in table.added.items()}
-    behind = [id for id, (text, _) in sorted(table.added.items()) if text not in table.vocabulary]
+    ids = {each.text: id for id, each in table.added.items()}
+    behind = [id for id, each in sorted(table.added.items()) if each.text not in table.vocabulary]
     contradicting = [text for text, id in ids.items() if table.vocabulary.get(text, id) != id]
     if (
         len(ids) != len(table.added)
@@ -258,12 +254,13 @@ def _check_added(table: Table, source: object) -> None:
 
 
 def _check_control(table: Table, source: object) -> None:
-    """No control token inside the vocabulary is what ordinary text becomes: a byte, or a piece that is taken as a whole."""
-    for text in table.control.keys() & table.vocabulary.keys():
-        # Control tokens are plain text, but the look-up is by the byte alphabet: a piece " a" is looked up as "Ġa".
-        piece = bytes(CHARACTER_TO_BYTE.get(character, 0) for character in text).decode("utf-8", "replace")
-        if len(text) == 1 or (table.whole_pieces and split_text(piece, table.split) == [piece]):
-            raise FormatError(source, "added tokens", f"the control token {text[:40]!r} is what ordinary text becomes")
+    """No control token inside the vocabulary is what ordinary text becomes without a merge, and no text is without a token."""
+    whole = next(filter(table.style.is_whole, table.control.keys() & table.vocabulary.keys()), None)
+    if whole is not None:
+        raise FormatError(source, "added tokens", f"the control token {whole[:40]!r} is what ordinary text becomes")
+    byte = None if isinstance(table.style, ByteLevel) else missing_byte(table.vocabulary)
+    if byte is not None:
+        raise FormatError(source, "tokens", f"none stands for the byte {byte}, '<0x{byte:02X}>'")
 
 
 def _check_merges(table: Table, source: object) -> None:
@@ -285,23 +282,14 @@ def token_bytes(table: Table, source: object) -> list[bytes]:
     texts = table.texts
     tokens = [b""] * (1 + max(texts))
     for id, text in texts.items():
-        tokens[id] = text.encode("utf-8", "replace") if id in table.added else bytes_of_visible(text, source)
+        added = table.added.get(id)
+        is_control = added is not None and added.control
+        data = text.encode("utf-8", "replace") if is_control else table.style.bytes_of(text, added=added is not None)
+        if data is None:
+            reason = "is not written in the byte alphabet, as those of byte-level BPE are"
+            raise FormatError(source, f"token {text[:40]!r}", reason)
+        tokens[id] = data
     return tokens
-
-
-def visible_token(token: bytes) -> str:
-    """A token's bytes as a vocabulary writes them. `b" a"` -> "Ġa"."""
-    return "".join(BYTE_TO_CHARACTER[byte] for byte in token)
-
-
-def bytes_of_visible(text: str, source: object) -> bytes:
-    """The bytes behind a vocabulary entry. Raises FormatError where a character stands for no byte."""
-    try:
-        return bytes(CHARACTER_TO_BYTE[character] for character in text)
-    except KeyError as error:
-        raise FormatError(
-            source, f"token {text[:40]!r}", "is not written in the byte alphabet; only byte-level BPE is supported"
-        ) from error
 
 
 def canonical_text(table: Table) -> str:

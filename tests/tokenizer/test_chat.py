@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from groundup.errors import DataError, ModelError
 from groundup.tokenizer.chat import Conversation, Message, Rendered, Role, render
 from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.spec import AddedToken
 from groundup.tokenizer.special import CONTROL_TOKENS, TURN_END, TURN_START, our_special_tokens_config
 
 # Templates shaped like those of real models, in our own words.
@@ -189,7 +190,7 @@ def test_the_refusal_of_a_template_is_passed_on(tokenizer: Tokenizer) -> None:
 
 def test_a_model_without_template_and_without_chatml_can_not_chat(tokenizer: Tokenizer) -> None:
     vocabulary = tokenizer.table.vocabulary
-    table = dataclasses.replace(tokenizer.table, added={len(vocabulary): ("<|endoftext|>", True)})
+    table = dataclasses.replace(tokenizer.table, added={len(vocabulary): AddedToken("<|endoftext|>", True)})
     with pytest.raises(ModelError, match="no chat template"):
         render(talk(("user", "Hi")), Tokenizer(table, {}))
     rendered = render(talk(("user", "Hi")), with_template(tokenizer, None))

@@ -99,7 +99,8 @@ def test_the_eos_is_a_control_token_whatever_its_type(metadata: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("model", "llama", "only byte-level BPE"),
+        ("model", "t5", "known are 'gpt2'"),
+        ("model", "llama", "scores: is missing"),
         ("model", None, "is missing"),
         ("model", 7, "is a int, a str is expected"),
         ("pre", "bloom", "known are llama-bpe"),

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.tokenizer import ranks
+from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, ByteLevel
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.tokenizer.spec import BYTE_TO_CHARACTER, Table
+from groundup.tokenizer.spec import AddedToken, Table
 from groundup.tokenizer.special import CONTROL_TOKENS
 
 AB = st.text(alphabet="aab b", min_size=1, max_size=40)
@@ -35,14 +36,17 @@ def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
     for token in ("bc", "ab", "abc"):
         vocabulary[token] = len(vocabulary)
     merges = [("b", "c"), ("a", "b"), ("ab", "c")]
-    table = Table(vocabulary, merges, "llama-bpe", {len(vocabulary): ("<|endoftext|>", True)})
+    added = {len(vocabulary): AddedToken("<|endoftext|>", True)}
+    table = Table(vocabulary, merges, ByteLevel("llama-bpe"), added)
     assert ranks.rank_encoder(table) is None
     assert Tokenizer(table, {}).encode_batch(["abc"]) == [Tokenizer(table, {}).encode("abc")]
 
 
 def test_what_one_expression_can_not_say_is_left_to_tokenizers(tokenizer: Tokenizer) -> None:
-    for changes in ({"split": "smollm"}, {"nfc": True}, {"added": {**tokenizer.table.added, 640: ("<think>", False)}}):
-        assert ranks.rank_encoder(dataclasses.replace(tokenizer.table, **changes)) is None
+    added = {**tokenizer.table.added, 640: AddedToken("<think>", control=False)}
+    assert ranks.rank_encoder(dataclasses.replace(tokenizer.table, added=added)) is None
+    for style in (ByteLevel("smollm"), ByteLevel("llama-bpe", nfc=True)):
+        assert ranks.rank_encoder(dataclasses.replace(tokenizer.table, style=style)) is None
 
 
 def test_only_long_runs_of_spaces_are_sent_away() -> None:
