@@ -1,28 +1,38 @@
-"""Where heads look, on one sentence: all attention maps, and from them the few heads with a clear habit.
+"""Where heads look, on one sentence: all attention maps, what one token looks at, and the few heads with a clear habit.
 
-    record = attention_record(model, tokenizer, "To be, or not to be")
-    {"text", "pieces": [{"id", "text"}], "heads_in_all": 16,
-     "heads": [{"block": 1, "head": 3, "kind": "previous", "score": 0.86, "weights": T rows of T}, ...]}
+    picture = attention_picture(model, tokenizer, "To be, or not to be")
+    {"text", "pieces": [{"id", "text"}], "heads_in_all": 16, "caption",
+     "heads": [{"block": 1, "head": 1, "weights": T rows of T}, ...]}
+    record = attention_record(model, tokenizer, "To be, or not to be")      the same of the telling heads only, each with
+     "kind": "previous", "score": 0.86
 
-A habit is measured, not seen: the share of its attention that a head gives to certain places, averaged over the tokens that have such a place.
+Blocks, heads and tokens are counted from 1. A habit is measured, not seen: the share of its attention that a head gives to certain
+places, averaged over the tokens that have such a place (`heads.py` searches a whole model for them).
 
     previous   the token just before                     (heads that carry a token's neighbour along)
     first      the first token of the text               ("attention sinks": Xiao et al. 2023, arXiv:2309.17453)
     same       earlier occurrences of the same token     (the first half of an induction head: Olsson et al. 2022, arXiv:2209.11895)
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from groundup.errors import DataError
+from groundup.lab.request import block_index, ids_of, require_tokenizer, token_index
 from groundup.lab.tokens import pieces_of
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
 MAX_TOKENS = 18
+# Tokens along an axis of a picture that can still be read.
+MAX_PICTURE_TOKENS = 64
+# Weights of all maps of a text that are held at once: float32, 256 MiB.
+MAX_WEIGHTS = 2**26
 SHORTEST_TOKENS = 8
 # Lines of text looked at to find a good sentence.
 MAX_LINES = 2000
@@ -46,9 +56,62 @@ def attention_record(
     }
 
 
+def attention_picture(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, blocks: Sequence[int] = ()
+) -> dict[str, Any]:
+    """All heads of the given blocks (none given: of all blocks) on a text, as plain values.
+
+    Raises ModelError (no tokenizer, an unknown block, a text beyond the context), DataError (no text, or more than `MAX_PICTURE_TOKENS`).
+    """
+    chosen = [block_index(model, block) for block in blocks] or range(model.config.num_layers)
+    ids = ids_of(model, tokenizer, text, most=MAX_PICTURE_TOKENS)
+    maps = attention_maps(model, ids)
+    heads = [
+        {"block": layer + 1, "head": head + 1, "weights": rounded(maps[layer, head])}
+        for layer in chosen
+        for head in range(maps.shape[1])
+    ]
+    return {
+        "text": text,
+        "pieces": pieces_of(require_tokenizer(tokenizer), ids),
+        "heads_in_all": maps.shape[0] * maps.shape[1],
+        "heads": heads,
+        "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. Row: the token that looks; "
+        "column: where. Each row sums to 1; no token sees later ones.",
+    }
+
+
+def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
+    """Where one token looks, block by block: shares [blocks, tokens up to it], the mean over the heads of each block.
+
+    `picture` is from `attention_picture`; tokens count from 1. Raises DataError for a token that is not there.
+    """
+    index = token_index(len(picture["pieces"]), token)
+    blocks = sorted({head["block"] for head in picture["heads"]})
+    rows = {block: [head["weights"][index] for head in picture["heads"] if head["block"] == block] for block in blocks}
+    shares = [torch.tensor(rows[block]).mean(dim=0)[: index + 1].tolist() for block in blocks]
+    return {
+        "pieces": picture["pieces"][: index + 1],
+        "token": token,
+        "blocks": blocks,
+        "shares": [[round(share, DECIMALS) for share in row] for row in shares],
+        "caption": f"Attention weights of token {token} in each block, averaged over its heads ({len(rows[blocks[0]])} a block). Each row sums to 1.",
+    }
+
+
 @torch.no_grad()
 def attention_maps(model: LanguageModel | Classifier, ids: Sequence[int]) -> Float[Tensor, "L H T T"]:
-    """Every head's weights on one text, float32 on the CPU; row t says where token t looks, and sums to 1."""
+    """Every head's weights on one text, float32 on the CPU; row t says where token t looks, and sums to 1.
+
+    Raises ModelError beyond the model's context, DataError where the maps would not fit in memory (`MAX_WEIGHTS`).
+    """
+    heads = model.config.num_layers * model.config.num_heads
+    longest = math.isqrt(MAX_WEIGHTS // heads)
+    if len(ids) > longest:
+        raise DataError(
+            f"The maps of {heads:,} heads over {len(ids):,} tokens are {heads * len(ids) ** 2:,} numbers, too many to hold.",
+            fix=f"Give at most {longest:,} tokens.",
+        )
     device = model.transformer.embedding.weight.device
     maps = model.transformer.attention_maps(torch.tensor([list(ids)], device=device))  # [L, 1, H, T, T]
     return maps[:, 0].float().cpu()
@@ -91,8 +154,13 @@ def habit_scores(maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]) ->
 
 
 def _described(maps: Tensor, kind: str, layer: int, head: int, score: float) -> dict[str, Any]:
-    weights = [[round(weight, DECIMALS) for weight in row] for row in maps[layer, head].tolist()]
+    weights = rounded(maps[layer, head])
     return {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS), "weights": weights}
+
+
+def rounded(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
+    """A matrix as plain numbers of four decimals."""
+    return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
 
 
 def telling_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS) -> str:

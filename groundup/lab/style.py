@@ -5,6 +5,7 @@ in one direction of lightness, so that a grey print keeps the order of the value
 """
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from groundup.errors import MissingExtra
@@ -15,7 +16,7 @@ ONE, TWO, MUTED = "#23568f", "#b4531a", "#5e646d"
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 7
 # Characters of caption that fit on an inch of a figure at SMALL_SIZE.
 CAPTION_CHARACTERS_PER_INCH = 17
-LINE_INCHES = 0.145
+LINE_INCHES, TITLE_LINE_INCHES, SCALE_INCHES = 0.145, 0.2, 0.85
 
 
 def pyplot() -> Any:
@@ -27,22 +28,38 @@ def pyplot() -> Any:
     return plt
 
 
-def finished(figure: Any, *, title: str = "", caption: str = "") -> Any:
-    """The figure with its title on top and its caption below, laid out and `closed`."""
+def finished(
+    figure: Any, *, title: str = "", caption: str = "", colours: tuple[Any, str, Sequence[float]] | None = None
+) -> Any:
+    """The figure with its title on top and its caption below, laid out and `closed`.
+
+    `colours` (image, name with unit, ticks) draws a scale on the right.
+    """
     width, height = figure.get_size_inches()
     columns = int(width * CAPTION_CHARACTERS_PER_INCH)
     lines = textwrap.wrap(caption, columns)
-    title_lines = [line for part in title.split("\n") for line in textwrap.wrap(part, int(columns * 0.72)) or [""]]
+    title_lines = textwrap.wrap(title, int(columns * 0.62))
     below = (len(lines) * LINE_INCHES + 0.12) / height if lines else 0.0
-    above = (len(title_lines) * 0.2 + 0.1) / height if title else 0.0
-    figure.tight_layout(rect=(0, below, 1, 1 - above))
+    above = (len(title_lines) * TITLE_LINE_INCHES + 0.12) / height if title else 0.0
+    right = 1 - SCALE_INCHES / width if colours else 1.0
+    figure.tight_layout(rect=(0, below, right, 1 - above))
+    if colours:
+        _draw_scale(figure, *colours, left=right, middle=(1 + below - above) / 2)
+    text = {"x": 0.1 / width, "ha": "left"}
     if title:
-        figure.text(
-            0.012, 1 - 0.07 / height, "\n".join(title_lines), ha="left", va="top", fontsize=TITLE_SIZE, weight="bold"
-        )
+        figure.text(y=1 - 0.08 / height, s="\n".join(title_lines), va="top", fontsize=TITLE_SIZE, weight="bold", **text)
     if lines:
-        figure.text(0.012, 0.05 / height, "\n".join(lines), ha="left", va="bottom", fontsize=SMALL_SIZE, color=MUTED)
+        figure.text(y=0.06 / height, s="\n".join(lines), va="bottom", fontsize=SMALL_SIZE, color=MUTED, **text)
     return closed(figure)
+
+
+def _draw_scale(figure: Any, image: Any, name: str, ticks: Sequence[float], *, left: float, middle: float) -> None:
+    width, height = figure.get_size_inches()
+    tall = min(2.2 / height, 0.5)
+    axes = figure.add_axes((left + 0.08 / width, middle - tall / 2, 0.12 / width, tall))
+    bar = figure.colorbar(image, cax=axes, ticks=list(ticks))
+    bar.set_label(name, fontsize=LABEL_SIZE)
+    axes.set_yticks(list(ticks), [f"{tick:g}" for tick in ticks], fontsize=SMALL_SIZE)
 
 
 def closed(figure: Any) -> Any:

@@ -1,0 +1,161 @@
+"""What context is worth: the loss against the number of tokens given, and of each sentence with and without those before it.
+
+    loss_by_context(model, tokenizer, text)   {"points": [{"from": 3, "to": 4, "loss": 4.1, "error": 0.2, "predictions": 64}], "windows": 32, ...}
+    sentence_losses(model, tokenizer, text)   {"sentences": [{"text", "alone", "after", "tokens"}], "alone": 5.1, "after": 4.2, ...}
+
+Losses are in nats a token, -ln P(token | tokens given), from `engine.score`. A model that uses its context predicts the hundredth token
+better than the tenth: Olsson et al. 2022 (arXiv:2209.11895) call that in-context learning.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from groundup.device import Compute
+from groundup.engine.score import score
+from groundup.errors import ConfigError, DataError
+from groundup.lab.attention import DECIMALS
+from groundup.lab.request import first_ids, require_language_model, require_tokenizer, text_ids
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+
+WINDOW_TOKENS = 256
+MOST_WINDOWS = 64
+FEWEST = 3
+# After a mark that ends a sentence, or an empty line; the space goes with the sentence that follows, as tokens have it in front.
+SENTENCE_ENDS = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?=\n\s*\n)")
+
+
+def loss_by_context(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, window_tokens: int = WINDOW_TOKENS
+) -> dict[str, Any]:
+    """Mean loss by how many tokens of the text were given, over windows that follow each other in it (64 at most).
+
+    Numbers of tokens are taken together from one power of two to the next; `error` is the standard error over windows, None where there
+    is one window. Windows are shorter where the text or the model's context is. Raises ModelError (no tokenizer, a classifier),
+    DataError (fewer than three tokens), ConfigError (a window of fewer than two).
+    """
+    model = require_language_model(model)
+    if window_tokens < 2:
+        raise ConfigError(f"window_tokens must be at least 2 (got {window_tokens}).")
+    ids, first = _enough(text_ids(tokenizer, text)), first_ids(tokenizer)
+    size = min(window_tokens, model.config.context_tokens - len(first), len(ids))
+    windows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)][:MOST_WINDOWS]
+    pairs = [([*first, *window[:1]], window[1:]) for window in windows]
+    losses = [[-logprob for logprob in row] for row in _logprobs(model, pairs)]
+    return {
+        "points": [_point(losses, low, min(2 * low, size) - 1) for low in _powers_of_two(size)],
+        "windows": len(windows),
+        "window_tokens": size,
+        "mean": round(sum(map(sum, losses)) / (len(windows) * (size - 1)), DECIMALS),
+        "caption": f"Loss of the next token, -ln P, over {len(windows)} windows of {size} tokens of one text, by how many tokens of the "
+        "window stood before it; numbers from one power of two to the next are taken together. Band: one standard error over windows.",
+    }
+
+
+def sentence_losses(model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
+    """The loss of each sentence from the second on, alone and after all sentences before it that fit into the context.
+
+    The same tokens are counted in both: those of the sentence but its first, which alone has nothing before it. `gain` is the mean
+    difference a token, `error` its standard error over sentences (None for one). Raises ModelError (no tokenizer, a classifier),
+    DataError (one sentence only, a sentence beyond the context).
+    """
+    model = require_language_model(model)
+    if not text.strip():
+        raise DataError("This needs a text, got none.", fix="Give one of at least two sentences.")
+    tokenizer = require_tokenizer(tokenizer)
+    sentences = split_ids(tokenizer, text)
+    later = [number for number, ids in enumerate(sentences) if number and len(ids) > 1]
+    if not later:
+        raise DataError("This needs a text of at least two sentences, got one.", fix="Give a longer text.")
+    _check_longest(max(map(len, sentences)), model.config.context_tokens)
+    first = first_ids(tokenizer)
+    alone = _logprobs(model, [([*first, *sentences[n][:1]], sentences[n][1:]) for n in later])
+    after = _logprobs(model, [(_before(first, sentences, n), sentences[n][1:]) for n in later])
+    rows = [
+        {"text": tokenizer.decode(sentences[n]).strip(), "tokens": len(a), "alone": _mean(a), "after": _mean(b)}
+        for n, a, b in zip(later, alone, after, strict=True)
+    ]
+    return _summed(rows) | {
+        "sentences": rows,
+        "caption": "Loss of the tokens of each sentence but its first, -ln P: with the sentence alone, and after all the sentences before "
+        f"it that fit into the model's context of {model.config.context_tokens:,} tokens.",
+    }
+
+
+def split_ids(tokenizer: Tokenizer, text: str) -> list[list[int]]:
+    """The ids of a text, cut where a sentence ends; together they are the ids of the whole.
+
+    A token belongs to the sentence in which it begins.
+    """
+    ids, offsets = tokenizer.encode_offsets(text)
+    ends = [match.start() for match in SENTENCE_ENDS.finditer(text)]
+    sentences: list[list[int]] = [[] for _ in range(len(ends) + 1)]
+    for id, (start, _) in zip(ids, offsets, strict=True):
+        sentences[sum(start >= end for end in ends)].append(id)
+    return [sentence for sentence in sentences if tokenizer.decode(sentence).strip()]
+
+
+def _before(first: list[int], sentences: Sequence[list[int]], number: int) -> list[int]:
+    """All that stands before the second token of a sentence; `score` cuts its beginning off where it doesn't fit."""
+    earlier = [id for sentence in sentences[:number] for id in sentence]
+    return [*first, *earlier, *sentences[number][:1]]
+
+
+def _logprobs(model: LanguageModel, pairs: list[tuple[list[int], list[int]]]) -> list[tuple[float, ...]]:
+    compute = Compute(model.transformer.embedding.weight.device)
+    return [result.token_logprobs for result in score(model, pairs, compute=compute)]
+
+
+def _powers_of_two(size: int) -> list[int]:
+    return [1 << power for power in range((size - 1).bit_length())]
+
+
+def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> dict[str, Any]:
+    """Row n of `losses` is the window n; its number i had i + 1 tokens given."""
+    means = torch.tensor([sum(row[low - 1 : high]) / (high - low + 1) for row in losses], dtype=torch.float64)
+    error = float(means.std()) / math.sqrt(len(means)) if len(means) > 1 else None
+    return {
+        "from": low,
+        "to": high,
+        "loss": round(float(means.mean()), DECIMALS),
+        "error": None if error is None else round(error, DECIMALS),
+        "predictions": len(means) * (high - low + 1),
+    }
+
+
+def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means a token over all sentences, and how sure the gain is: each sentence is one observation, weighted by its tokens."""
+    tokens = torch.tensor([row["tokens"] for row in rows], dtype=torch.float64)
+    alone, after = (torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in ("alone", "after"))
+    share = tokens / tokens.sum()
+    gain = float((share * (alone - after)).sum())
+    spread = (share * (alone - after - gain)).square().sum().sqrt()
+    many = len(rows) / (len(rows) - 1) if len(rows) > 1 else 0.0
+    return {
+        "alone": round(float((share * alone).sum()), DECIMALS),
+        "after": round(float((share * after).sum()), DECIMALS),
+        "gain": round(gain, DECIMALS),
+        "error": round(float(spread) * math.sqrt(many), DECIMALS) if many else None,
+    }
+
+
+def _mean(logprobs: Sequence[float]) -> float:
+    return round(-sum(logprobs) / len(logprobs), DECIMALS)
+
+
+def _enough(ids: list[int]) -> list[int]:
+    if len(ids) < FEWEST:
+        raise DataError(f"This needs a text of at least {FEWEST} tokens, got {len(ids)}.", fix="Give a longer text.")
+    return ids
+
+
+def _check_longest(longest: int, context_tokens: int) -> None:
+    if longest > context_tokens:
+        raise DataError(
+            f"A sentence of {longest:,} tokens is longer than the model's context of {context_tokens:,}.",
+            fix="Shorten it, or put a full stop into it.",
+        )

@@ -1,0 +1,68 @@
+"""What context is worth: the loss by the number of tokens given, and of sentences alone and after those before them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from groundup.lab.style import LABEL_SIZE, ONE, SMALL_SIZE, TWO, finished, plain, pyplot
+
+SENTENCE_CHARACTERS = 44
+
+
+def draw_loss_by_context(losses: Mapping[str, Any]) -> Any:
+    """A line with its band, tokens given on a logarithmic axis; `losses` is from `loss_by_context`."""
+    points = losses["points"]
+    middles = [(point["from"] * point["to"]) ** 0.5 for point in points]
+    means = [point["loss"] for point in points]
+    figure, axes = pyplot().subplots(figsize=(7, 4.2))
+    axes.plot(middles, means, "o-", color=ONE, linewidth=1.6, markersize=4)
+    if all(point["error"] is not None for point in points):
+        below = [point["loss"] - point["error"] for point in points]
+        above = [point["loss"] + point["error"] for point in points]
+        axes.fill_between(middles, below, above, color=ONE, alpha=0.2, linewidth=0)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(middles, [_span(point) for point in points], fontsize=SMALL_SIZE)
+    axes.minorticks_off()
+    axes.set_xlabel("tokens of the text given before", fontsize=LABEL_SIZE)
+    axes.set_ylabel("loss, nats a token", fontsize=LABEL_SIZE)
+    plain(axes)
+    title = (
+        f"More context, better guesses: {means[0]:.1f} nats after one token, {means[-1]:.1f} after {_span(points[-1])}"
+    )
+    if means[-1] >= means[0]:
+        helps = "More context, better guesses" if means[-1] < means[0] else "More context does not help here"
+    title = f"{helps}: {means[0]:.1f} nats a token after one token, {means[-1]:.1f} after {_span(points[-1])}"
+    return finished(figure, title=title, caption=losses["caption"])
+
+
+def draw_sentence_losses(losses: Mapping[str, Any]) -> Any:
+    """Two dots a sentence, joined: alone, and after all before it; `losses` is from `sentence_losses`."""
+    rows = losses["sentences"]
+    figure, axes = pyplot().subplots(figsize=(8, 0.34 * len(rows) + 2.0))
+    places = range(len(rows))
+    axes.hlines(places, [row["after"] for row in rows], [row["alone"] for row in rows], color="#b9bec6", linewidth=2)
+    axes.plot([row["alone"] for row in rows], places, "o", color=TWO, markersize=6, label="the sentence alone")
+    axes.plot([row["after"] for row in rows], places, "s", color=ONE, markersize=5, label="after those before it")
+    axes.set_yticks(places, [_short(row["text"]) for row in rows], fontsize=SMALL_SIZE)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("loss, nats a token", fontsize=LABEL_SIZE)
+    axes.legend(
+        frameon=False,
+        fontsize=SMALL_SIZE,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.28 * 4 / (len(rows) + 3)),
+        ncols=2,
+    )
+    plain(axes)
+    error = "" if losses["error"] is None else f" ± {losses['error']:.2f}"
+    verb = "save" if losses["gain"] > 0 else "do not save"
+    title = f"Earlier sentences {verb} {abs(losses['gain']):.2f}{error} nats a token"
+    return finished(figure, title=title, caption=losses["caption"])
+
+
+def _span(point: Mapping[str, Any]) -> str:
+    return str(point["from"]) if point["from"] == point["to"] else f"{point['from']} to {point['to']}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split()).replace("$", r"\$")
+    return line if len(line) <= SENTENCE_CHARACTERS else line[: SENTENCE_CHARACTERS - 1] + "…"

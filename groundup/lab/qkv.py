@@ -1,0 +1,126 @@
+"""One head on one sentence, step by step with its real numbers: what a teacher would draw on the board.
+
+    head_steps(model, tokenizer, "The cat sat", block=1, head=1)  ->  {"pieces", "queries", "keys", "values", "steps", "mixed", ...}
+
+Queries, keys and values are rows of D numbers, one a token, as the head compares and mixes them: normalised and turned by position
+where the model does that. `steps` are the T x T tables between them, in order, each with its name and what was done; a step that
+the model does not have (a cap, a bias) is not there. The functions are those that the model's naive attention is made of
+(`model/attention_steps.py`);
+`mixed` is the head's part of what goes into the output projection.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.lab.attention import MAX_PICTURE_TOKENS, rounded
+from groundup.lab.request import block_index, head_index, ids_of, require_tokenizer
+from groundup.lab.tokens import pieces_of
+from groundup.model.attention import Attention, Place
+from groundup.model.attention_steps import (
+    mask,
+    repeat_heads,
+    scale,
+    scores,
+    softcap,
+    softmax,
+    weighted_sum,
+    window_mask,
+)
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One head's numbers. `tables` are (name, what was done, T x T)."""
+
+    queries: Float[Tensor, "T D"]
+    keys: Float[Tensor, "T D"]
+    values: Float[Tensor, "T D"]
+    tables: list[tuple[str, str, Float[Tensor, "T T"]]]
+    mixed: Float[Tensor, "T D"]
+
+
+def head_steps(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, block: int, head: int
+) -> dict[str, Any]:
+    """The steps of head `head` of block `block` (both from 1) on a text, as plain values; what a token may not see is None.
+
+    Raises ModelError (no tokenizer, unknown block or head, a text beyond the context), DataError (no text, or more than `MAX_PICTURE_TOKENS` tokens).
+    """
+    layer, number = block_index(model, block), head_index(model, head)
+    ids = ids_of(model, tokenizer, text, most=MAX_PICTURE_TOKENS)
+    attention, steps = steps_of(model, ids, layer, number)
+    return {
+        "text": text,
+        "pieces": pieces_of(require_tokenizer(tokenizer), ids),
+        "block": block,
+        "head": head,
+        "head_width": attention.head_width,
+        "kv_head": number // (model.config.num_heads // model.config.num_kv_heads) + 1,
+        "queries": rounded(steps.queries),
+        "keys": rounded(steps.keys),
+        "values": rounded(steps.values),
+        "steps": [{"name": name, "done": done, "table": _plain(table)} for name, done, table in steps.tables],
+        "mixed": rounded(steps.mixed),
+        "caption": _caption(model, attention, len(ids), block, head),
+    }
+
+
+@torch.no_grad()
+def steps_of(model: LanguageModel | Classifier, ids: list[int], layer: int, head: int) -> tuple[Attention, Steps]:
+    """The same as tensors (float32, on the CPU), layers and heads from 0, with the attention that they come from."""
+    transformer = model.transformer
+    tokens = torch.tensor([ids], device=transformer.embedding.weight.device)
+    hidden = transformer.run_blocks(transformer.embed(tokens), 0, layer)
+    block, place = transformer.block(layer), transformer.sight(tokens, None, None).by_block[layer]
+    read = block.attention_input(hidden)
+    attention = block.attention
+    queries, keys = attention.queries_and_keys(read, place.rotation)  # [1, H, T, D], [1, K, T, D]
+    values = attention.split_heads(attention.value(read)).transpose(1, 2)  # [1, K, T, D]
+    heads = queries.shape[1]
+    rows = [part[0, head].float().cpu() for part in (queries, repeat_heads(keys, heads), repeat_heads(values, heads))]
+    tables = _tables(attention, place, head, rows[0], rows[1])
+    return attention, Steps(rows[0], rows[1], rows[2], tables, weighted_sum(tables[-1][2], rows[2]))
+
+
+def _tables(
+    attention: Attention, place: Place, head: int, queries: Float[Tensor, "T D"], keys: Float[Tensor, "T D"]
+) -> list[tuple[str, str, Float[Tensor, "T T"]]]:
+    """The same steps in the same order as `naive_weights`."""
+    scoring, size = attention.scoring, queries.shape[0]
+    allowed = window_mask(size, size, scoring.window_tokens) if place.allowed is None else place.allowed[0, 0].cpu()
+    raw = scores(queries, keys)
+    tables = [("scores", "each query times each key: q · k", raw)]
+    raw = scale(raw, scoring.width)
+    tables.append(("scaled", f"divided by √{scoring.width}", raw))
+    if scoring.softcap:
+        raw = softcap(raw, scoring.softcap)
+        tables.append(("capped", f"bent into -{scoring.softcap:g} to {scoring.softcap:g}", raw))
+    if place.bias is not None:
+        raw = raw + place.bias[0, head].float().cpu()
+        tables.append(("biased", "less for every token back (ALiBi)", raw))
+    raw = mask(raw, allowed)
+    window = f", nor those {scoring.window_tokens} or more back" if 0 < scoring.window_tokens < size else ""
+    tables.append(("masked", f"no token sees later ones{window}", raw))
+    tables.append(("weights", "softmax: each row sums to 1", softmax(raw)))
+    return tables
+
+
+def _plain(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
+    """Numbers, None for minus infinity (JSON has no word for it)."""
+    return [[None if number == float("-inf") else number for number in row] for row in rounded(table)]
+
+
+def _caption(model: LanguageModel | Classifier, attention: Attention, tokens: int, block: int, head: int) -> str:
+    config = model.config
+    done = ["RMS-normalised"] if attention.query_key_norm != "none" else []
+    done += ["turned by position"] if config.rotates(block - 1) else []
+    made = f" Queries and keys are shown as they are compared: {' and '.join(done)}." if done else ""
+    shared = config.num_heads // config.num_kv_heads
+    grouped = f" Its keys and values are shared by {shared} heads." if shared > 1 else ""
+    return f"Head {head} of block {block}, D = {attention.head_width}, in one forward pass over {tokens} tokens.{made}{grouped}"
