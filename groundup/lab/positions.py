@@ -1,0 +1,168 @@
+"""What each position scheme says: its table of numbers, and how alike two places are by the distance between them.
+
+picture = position_picture("rope", head_width=64, num_tokens=256)          any scheme, from its formula
+picture = model_positions(model)                                           the scheme of a model, with its own numbers
+{"scheme", "table": rows of numbers [token][component], "table_axis": "pair of components", "table_value": "cosine of the angle",
+ "curves": [{"label", "values": one a distance 0, 1, ...}], "value": what the curves are, "caption"}
+
+sinusoidal    cosine similarity of two rows of the table                       falls with distance, the same wherever the two stand
+learned       the same of the rows that were learned, mean over places         whatever training made of them
+rope          mean over the pairs of cos(distance x angle a token): the score
+              that a query and a key of equal components keep                   falls and swings; stretched, it falls later
+alibi         what is added to the score, one curve a head                      straight lines, steeper in some heads
+none          nothing: only the causal mask parts before from after
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from groundup.errors import ConfigError, did_you_mean
+from groundup.model.config import RopeScaling
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.positions import SinusoidalPositions, alibi_slopes, rotary_frequencies
+
+SCHEMES = ("none", "sinusoidal", "learned", "rope", "alibi")
+DECIMALS = 4
+MAX_TOKENS = 512
+LINES_OF_HEADS = 8
+_SIMILARITY = "cosine similarity"
+
+
+def position_picture(
+    scheme: str,
+    *,
+    head_width: int = 64,
+    num_heads: int = 8,
+    num_tokens: int = 128,
+    rope_base: float = 10_000.0,
+    rope_scaling: RopeScaling | None = None,
+) -> dict[str, Any]:
+    """A scheme from its formula ("learned" has none: see `model_positions`). `head_width` is the width of sinusoidal rows too.
+
+    Raises ConfigError for an unknown scheme.
+    """
+    if scheme not in SCHEMES or scheme == "learned":
+        known = [name for name in SCHEMES if name != "learned"]
+        raise ConfigError(f"Position scheme {scheme!r} has no formula to draw.", fix=did_you_mean(scheme, known))
+    if scheme == "sinusoidal":
+        return _added(scheme, SinusoidalPositions(head_width, num_tokens)(torch.arange(num_tokens)[None])[0])
+    if scheme == "rope":
+        return _rotary(head_width, rope_base, rope_scaling, num_tokens)
+    return _alibi(num_heads, num_tokens) if scheme == "alibi" else _nothing(num_tokens)
+
+
+@torch.no_grad()
+def model_positions(model: LanguageModel | Classifier, *, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
+    """The scheme of a model over the first `max_tokens` of its context, from its own numbers."""
+    config = model.config
+    num_tokens = min(config.context_tokens, max_tokens)
+    if config.positions == "learned":
+        assert model.transformer.position_embedding is not None
+        rows = model.transformer.position_embedding(torch.arange(num_tokens)[None].to(_device(model)))[0]
+        return _added("learned", rows.float().cpu())
+    return position_picture(
+        config.positions,
+        head_width=config.width if config.positions == "sinusoidal" else config.head_width,
+        num_heads=config.num_heads,
+        num_tokens=num_tokens,
+        rope_base=config.rope_base,
+        rope_scaling=config.rope_scaling,
+    )
+
+
+def _device(model: LanguageModel | Classifier) -> torch.device:
+    return model.transformer.embedding.weight.device
+
+
+def _added(scheme: str, rows: Tensor) -> dict[str, Any]:
+    """Rows [T, C] that are added to the embedding."""
+    unit = torch.nn.functional.normalize(rows, dim=-1)
+    alike = unit @ unit.T  # [T, T]
+    by_distance = torch.stack([alike.diagonal(distance).mean() for distance in range(len(rows))])
+    return _picture(
+        scheme,
+        table=rows,
+        table_axis="component",
+        table_value="value added",
+        curves=[("mean over all places", by_distance)],
+        value=_SIMILARITY,
+        how="Left: the row that is added to the embedding of a token at each place. Right: the cosine similarity of two such rows, "
+        "mean over all pairs of places that far apart.",
+    )
+
+
+def _rotary(head_width: int, base: float, scaling: RopeScaling | None, num_tokens: int) -> dict[str, Any]:
+    distances = torch.arange(num_tokens, dtype=torch.float32)[:, None]
+    plain = torch.cos(distances * rotary_frequencies(head_width, base))  # [T, D/2]
+    curves, table = [("as trained first", plain.mean(dim=-1))], plain
+    if scaling is not None:
+        table = torch.cos(distances * rotary_frequencies(head_width, base, scaling))
+        curves.append((f"stretched ({scaling.kind}, {scaling.factor:g} times)", table.mean(dim=-1)))
+    return _picture(
+        "rope",
+        table=table,
+        table_axis="pair of components, fastest first",
+        table_value="cosine of the angle",
+        curves=curves,
+        value="score kept, of 1",
+        how=f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a head is turned at each place (base {base:,.0f}). "
+        "Right: their mean, which is the share of its score that a query keeps with a key of the same components that far back.",
+    )
+
+
+def _alibi(num_heads: int, num_tokens: int) -> dict[str, Any]:
+    slopes = alibi_slopes(num_heads)
+    penalties = -torch.arange(num_tokens, dtype=torch.float32)[:, None] * slopes  # [T, H]
+    shown = range(0, num_heads, max(1, num_heads // LINES_OF_HEADS))
+    return _picture(
+        "alibi",
+        table=penalties.clamp(min=-20),
+        table_axis="head",
+        table_value="added to the score, cut at -20",
+        curves=[
+            (f"head {head + 1}, slope 1/{1 / slopes[head]:g}", penalties[:, head].clamp(min=-20)) for head in shown
+        ],
+        value="added to the score",
+        how="What is added to the score of a key that stands so many tokens back, a slope for each head; below -5 a key counts for "
+        "less than a hundredth of what it would count for without.",
+    )
+
+
+def _nothing(num_tokens: int) -> dict[str, Any]:
+    return _picture(
+        "none",
+        table=torch.zeros(num_tokens, 1),
+        table_axis="component",
+        table_value="value added",
+        curves=[("everywhere", torch.zeros(num_tokens))],
+        value="added to the score",
+        how="No scheme: nothing is added or turned, and only the causal mask parts before from after.",
+    )
+
+
+def _picture(
+    scheme: str,
+    *,
+    table: Tensor,
+    table_axis: str,
+    table_value: str,
+    curves: list[tuple[str, Tensor]],
+    value: str,
+    how: str,
+) -> dict[str, Any]:
+    return {
+        "scheme": scheme,
+        "table": _rounded(table),
+        "table_axis": table_axis,
+        "table_value": table_value,
+        "curves": [{"label": label, "values": _rounded(values)} for label, values in curves],
+        "value": value,
+        "caption": how,
+    }
+
+
+def _rounded(values: Tensor) -> Any:
+    """Nested lists of numbers that print short."""
+    return (values * 10**DECIMALS).round().div(10**DECIMALS).double().round(decimals=DECIMALS).tolist()
