@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import tokenizers
-from tokenizers import pre_tokenizers, trainers
+from tokenizers import models, pre_tokenizers, trainers
 
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_errors, read_json, sha256_text, write_json, write_text
@@ -40,6 +40,7 @@ CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 MAX_CONFIG_BYTES = 16 * 2**20
 SPLIT = "llama-bpe"
+_SPACES = re.compile(r"[^\S\x1c-\x1f]*")  # as the `tokenizers` library counts spaces
 
 
 class Tokenizer:
@@ -163,14 +164,17 @@ class Tokenizer:
     def split_control(self, text: str, *, unless_after: str = "") -> Iterator[tuple[str, int | None]]:
         """Cut `text` at its control tokens: (text, None) for what lies between, (token, id) for each; the longest token wins.
 
-        A token that stands right after the character `unless_after` is left as text (`chat` marks what users wrote so).
+        Where a token takes the spaces after it (Phi-3), they are in its part. A token that stands right after the character `unless_after`
+        is left as text (`chat` marks what users wrote so).
         """
         end = 0
         for match in self.control_expression(unless_after).finditer(text):
             if match.start() > end:
                 yield text[end : match.start()], None
-            yield match.group(), self.special.tokens[match.group()]
             end = match.end()
+            if match.group() in self._taking_spaces:
+                end = _SPACES.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+            yield text[match.start() : end], self.special.tokens[match.group()]
         if end < len(text):
             yield text[end:], None
 
@@ -179,6 +183,10 @@ class Tokenizer:
         longest_first = sorted(self.special.tokens, key=len, reverse=True)
         guard = f"(?<!{re.escape(unless_after)})" if unless_after else ""
         return re.compile(f"{guard}(?:{'|'.join(map(re.escape, longest_first))})" if longest_first else "(?!)")
+
+    @functools.cached_property
+    def _taking_spaces(self) -> frozenset[str]:
+        return frozenset(each.text for each in self.table.added.values() if each.control and each.takes_spaces)
 
     @functools.cached_property
     def control_starts(self) -> re.Pattern[str]:
@@ -207,9 +215,18 @@ class Tokenizer:
 
 def _library(table: Table) -> tokenizers.Tokenizer:
     """The table in the `tokenizers` library, which leaves control tokens in texts alone."""
-    library = tokenizers.Tokenizer.from_str(json.dumps(table.to_json()))
+    # Vocabulary and merges are handed over as objects: as JSON they take several times as long.
+    empty = dataclasses.replace(table, vocabulary={}, merges=[], added={}, bos=None)
+    library = tokenizers.Tokenizer.from_str(json.dumps(empty.to_json()))
+    settings = table.style.json_parts()["model"]
+    library.model = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges), **settings)
+    library.add_tokens([_added_token(table.added[id]) for id in sorted(table.added)])
     library.encode_special_tokens = True
     return library
+
+
+def _added_token(token: AddedToken) -> tokenizers.AddedToken:
+    return tokenizers.AddedToken(token.text, rstrip=token.takes_spaces, normalized=False, special=token.control)
 
 
 def _chat_template(config: Mapping[str, Any], source: object) -> str | None:

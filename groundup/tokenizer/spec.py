@@ -267,7 +267,7 @@ def _check_merges(table: Table, source: object) -> None:
     """Both sides of a merge, and what it makes, are ordinary tokens: text never merges into a control token."""
     ordinary = table.vocabulary.keys() - table.control.keys()
     for number, (left, right) in enumerate(table.merges):
-        if not {left, right, left + right} <= ordinary:
+        if left not in ordinary or right not in ordinary or left + right not in ordinary:
             raise FormatError(
                 source,
                 "merges",

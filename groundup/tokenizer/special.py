@@ -31,7 +31,7 @@ CHATML_TEMPLATE = (
 )
 
 # Texts that end a document in the families we read, the first present one is taken.
-DOCUMENT_ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>")
+DOCUMENT_ENDS = (END_OF_TEXT, "<|end_of_text|>", "<eos>", "</s>")  # in Gemma "</s>" is a tag of HTML
 # Texts after which llama.cpp ends a generation whatever the metadata say (src/llama-vocab.cpp), as far as our families use them.
 GENERATION_ENDS = (
     TURN_END,
