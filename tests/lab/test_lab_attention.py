@@ -5,8 +5,11 @@ import json
 import pytest
 import torch
 
+from groundup.errors import DataError, ModelError
 from groundup.lab.attention import (
+    attention_from,
     attention_maps,
+    attention_picture,
     attention_record,
     habit_scores,
     habits,
@@ -98,3 +101,41 @@ def test_telling_sentence_of_one_long_line_is_its_beginning(tokenizer: Tokenizer
     assert SENTENCE.startswith(found)
     assert len(tokenizer.encode(found)) == 10
     assert telling_sentence(tokenizer, [" \n"]) == ""
+
+
+def test_picture_holds_every_head_of_the_blocks_that_were_asked_for(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    picture = attention_picture(model, tokenizer, SENTENCE)
+    assert json.loads(json.dumps(picture)) == picture
+    assert [(head["block"], head["head"]) for head in picture["heads"]] == [
+        (b, h) for b in (1, 2) for h in (1, 2, 3, 4)
+    ]
+    whole = attention_maps(model, tokenizer.encode(SENTENCE))
+    for head in picture["heads"]:
+        expected = whole[head["block"] - 1, head["head"] - 1]
+        torch.testing.assert_close(torch.tensor(head["weights"]), expected, atol=1e-4, rtol=0)
+    second = attention_picture(model, tokenizer, SENTENCE, blocks=[2])
+    assert second["heads"] == picture["heads"][4:]
+
+
+def test_a_tokens_look_is_the_mean_over_the_heads_of_each_block(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    picture = attention_picture(model, tokenizer, SENTENCE)
+    looks = attention_from(picture, 5)
+    assert looks["blocks"] == [1, 2]
+    assert [piece["text"] for piece in looks["pieces"]] == [piece["text"] for piece in picture["pieces"][:5]]
+    expected = attention_maps(model, tokenizer.encode(SENTENCE))[:, :, 4, :5].mean(dim=1)
+    torch.testing.assert_close(torch.tensor(looks["shares"]), expected, atol=2e-4, rtol=0)
+
+
+def test_what_is_not_there_is_refused_with_what_is(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    with pytest.raises(ModelError, match="no block 3. Its blocks are 1 to 2"):
+        attention_picture(model, tokenizer, SENTENCE, blocks=[3])
+    with pytest.raises(ModelError, match="no tokenizer"):
+        attention_picture(model, None, SENTENCE)
+    with pytest.raises(DataError, match="needs a text"):
+        attention_picture(model, tokenizer, "")
+    with pytest.raises(ModelError, match="longer than the model's context of 32"):
+        attention_picture(model, tokenizer, "be " * 40)
+    picture = attention_picture(model, tokenizer, "To be")
+    for token in (0, len(picture["pieces"]) + 1):
+        with pytest.raises(DataError, match=f"no token {token}. Its tokens are 1 to {len(picture['pieces'])}"):
+            attention_from(picture, token)

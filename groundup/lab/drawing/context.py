@@ -1,6 +1,7 @@
 """What context is worth: the loss by the number of tokens given, and of sentences alone and after those before them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, ONE, SMALL_SIZE, TWO, finished, plain, pyplot
@@ -25,13 +26,19 @@ def draw_loss_by_context(losses: Mapping[str, Any]) -> Any:
     axes.set_xlabel("tokens of the text given before", fontsize=LABEL_SIZE)
     axes.set_ylabel("loss, nats a token", fontsize=LABEL_SIZE)
     plain(axes)
-    title = (
-        f"More context, better guesses: {means[0]:.1f} nats after one token, {means[-1]:.1f} after {_span(points[-1])}"
+    return finished(figure, title=_context_title(points), caption=losses["caption"])
+
+
+def _context_title(points: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the loss fell by more than two standard errors, or at all where there are none."""
+    first, last = points[0], points[-1]
+    unsure = 2 * math.hypot(first["error"] or 0.0, last["error"] or 0.0)
+    helps = (
+        "More context, better guesses"
+        if first["loss"] - last["loss"] > unsure
+        else "No better guesses with more context"
     )
-    if means[-1] >= means[0]:
-        helps = "More context, better guesses" if means[-1] < means[0] else "More context does not help here"
-    title = f"{helps}: {means[0]:.1f} nats a token after one token, {means[-1]:.1f} after {_span(points[-1])}"
-    return finished(figure, title=title, caption=losses["caption"])
+    return f"{helps}: {first['loss']:.1f} nats a token after one token, {last['loss']:.1f} after {_span(last)}"
 
 
 def draw_sentence_losses(losses: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from groundup.lab.style import LABEL_SIZE, finished
 def draw_head_search(found: Mapping[str, Any]) -> Any:
     """Scores of all heads in each habit; `found` is from `search_heads`."""
     heads = found["heads"]
-    figure, fields = by_head_figure(heads, len(found["kinds"]))
+    figure, fields = by_head_figure(heads, len(found["kinds"]), scales=False)
     image = None
     for axes, kind in zip(fields, found["kinds"], strict=True):
         name, best = kind["kind"], kind["best"][0]

@@ -43,7 +43,9 @@ def _vectors(figure: Any, grid: Any, steps: Mapping[str, Any], labels: Sequence[
         axes, rows = figure.add_subplot(grid[column]), steps[name]
         largest = _shaded_up_to(rows)
         image = axes.imshow(rows, cmap=SIGNED, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
-        axes.set_yticks(range(len(labels)), labels, family="monospace", fontsize=SMALL_SIZE)
+        axes.set_yticks(
+            range(len(labels)), labels if column == 0 else [""] * len(labels), family="monospace", fontsize=SMALL_SIZE
+        )
         axes.set_xlabel(f"component, 1 to {len(rows[0])}", fontsize=SMALL_SIZE)
         axes.set_xticks([0, len(rows[0]) - 1], ["1", str(len(rows[0]))], fontsize=SMALL_SIZE)
         axes.set_title(title, fontsize=LABEL_SIZE)

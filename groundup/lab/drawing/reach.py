@@ -16,7 +16,7 @@ FIELDS = (
 def draw_reach(reach: Mapping[str, Any]) -> Any:
     """Three fields, a square for each head; `reach` is from `head_reach`."""
     heads = reach["heads"]
-    figure, fields = by_head_figure(heads, len(FIELDS))
+    figure, fields = by_head_figure(heads, len(FIELDS), scales=True)
     for axes, (measure, name, unit) in zip(fields, FIELDS, strict=True):
         top = 1.0 if measure == "first_share" else None
         draw_by_head(axes, heads, [head[measure] for head in heads], unit=unit, top=top)
