@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from groundup.model.attention import NOWHERE, Attention, Memory, Place
 from groundup.model.config import BlockKind
+from groundup.model.experts import Experts
 from groundup.model.feedforward import GELU, GatedFeedForward
 from groundup.model.norm import LayerNorm, RMSNorm
 
@@ -32,7 +33,11 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, kind: BlockKind, attention: Attention, feedforward: GatedFeedForward | GELU, norms: dict[str, Norm]
+        self,
+        kind: BlockKind,
+        attention: Attention,
+        feedforward: GatedFeedForward | GELU | Experts,
+        norms: dict[str, Norm],
     ) -> None:
         """`norms` by name, those of `NORM_NAMES[kind]`."""
         super().__init__()

@@ -71,7 +71,7 @@ class ModelConfig:
     num_heads: int
     """H: query heads of a block."""
     feedforward_width: int
-    """F: components between the two matrices of the feed-forward part."""
+    """F: components between the two matrices of the feed-forward part; of each of them, where there are experts."""
     num_kv_heads: int = 0
     """K: key/value heads, a divisor of H (grouped-query attention); 0: as many as H (multi-head attention)."""
     head_width: int = 0
@@ -109,9 +109,9 @@ class ModelConfig:
     feedforward: FeedForwardKind = "swiglu"
     """SwiGLU (Llama, Qwen), GeGLU (Gemma) or GELU (GPT-2)."""
     num_experts: int = 0
-    """Feed-forward parts that a router chooses from for every token (Qwen3-MoE); 0: one part, no router."""
+    """E: feed-forward parts that a router chooses from for every token (Qwen3-MoE); 0: one part, no router."""
     experts_per_token: int = 0
-    """How many of them each token goes through."""
+    """A: how many of them each token goes through."""
     normalised_router: bool = True
     """The chosen experts' shares add up to 1 (Qwen3-MoE's norm_topk_prob)."""
     attention_bias: bool = False
@@ -206,8 +206,10 @@ class ModelConfig:
             raise ConfigError(
                 f"experts_per_token must be 1 .. num_experts (got {self.experts_per_token} of {self.num_experts})."
             )
-        if self.num_experts and self.feedforward == "gelu":
-            raise ConfigError("Experts are gated feed-forward parts: feedforward must be swiglu or geglu with them.")
+        if self.num_experts and (self.feedforward == "gelu" or self.feedforward_bias):
+            raise ConfigError(
+                "Experts are gated feed-forward parts without biases: feedforward must be swiglu or geglu with them, feedforward_bias false."
+            )
 
 
 def require_even(name: str, value: int, reason: str) -> None:

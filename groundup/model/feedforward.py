@@ -22,21 +22,24 @@ class GatedFeedForward(nn.Module):
         narrowed: Tensor = self.down(self.bend(self.gate(x)) * self.up(x))
         return narrowed
 
-    def bend(self, gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    @staticmethod
+    def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         raise NotImplementedError
 
 
 class SwiGLU(GatedFeedForward):
     """down(silu(gate(x)) * up(x))."""
 
-    def bend(self, gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    @staticmethod
+    def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         return F.silu(gate)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
 
 
 class GeGLU(GatedFeedForward):
     """down(gelu(gate(x)) * up(x)), with the tanh form of GELU as Gemma was trained."""
 
-    def bend(self, gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    @staticmethod
+    def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         return F.gelu(gate, approximate="tanh")  # eq. 6: FFN_GEGLU(x) = (GELU(x W) * x V) W_2
 
 
@@ -52,4 +55,5 @@ class GELU(nn.Module):
         return self.down(F.gelu(self.up(x), approximate="tanh"))  # 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 
 
-FEEDFORWARDS: dict[str, type[SwiGLU] | type[GeGLU] | type[GELU]] = {"swiglu": SwiGLU, "geglu": GeGLU, "gelu": GELU}
+GATED: dict[str, type[GatedFeedForward]] = {"swiglu": SwiGLU, "geglu": GeGLU}
+FEEDFORWARDS: dict[str, type[GatedFeedForward] | type[GELU]] = {**GATED, "gelu": GELU}

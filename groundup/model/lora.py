@@ -2,6 +2,9 @@
 
     h = W x + (alpha / R) B A x                    A: [R, I], B: [O, R]          (Hu et al. 2021, eq. 3 and section 4.1)
 
+Of a block with experts, the attention alone is adapted: a correction for every expert would cost E times as much, and each would see
+only the few tokens that choose it; the router stays as it is.
+
 B starts at zero, so that an adapted model begins as the model it was. `merge_lora` adds the product into W for good: the result is a plain
 model of the same names, which costs nothing extra and can be saved like any other.
 """
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.block import Block
+from groundup.model.experts import Experts
 
 
 class LoRALinear(nn.Module):
@@ -66,10 +70,11 @@ def add_lora(
 
 
 def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """Every Linear of the blocks, as (module that holds it, its name there, itself)."""
+    """Every Linear of the blocks that can be adapted, as (module that holds it, its name there, itself): experts are passed over."""
     for block in model.modules():
         if isinstance(block, Block):
-            for parent in (block.attention, block.feedforward):
+            alone = isinstance(block.feedforward, Experts)
+            for parent in (block.attention,) if alone else (block.attention, block.feedforward):
                 yield from (
                     (parent, name, child) for name, child in parent.named_children() if isinstance(child, nn.Linear)
                 )

@@ -18,7 +18,8 @@ from groundup.model.attention_steps import Scoring
 from groundup.model.block import NORM_NAMES, Block
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
-from groundup.model.feedforward import FEEDFORWARDS
+from groundup.model.experts import Experts
+from groundup.model.feedforward import FEEDFORWARDS, GATED, GELU, GatedFeedForward
 from groundup.model.norm import NORMS, LayerNorm, RMSNorm
 from groundup.model.places import Places, Sight
 from groundup.model.positions import ADDED_POSITIONS
@@ -128,5 +129,19 @@ def build_block(config: ModelConfig, layer: int) -> Block:
         norm_eps=config.norm_eps,
         scoring=scoring,
     )
-    feedforward = FEEDFORWARDS[config.feedforward](config.width, config.feedforward_width, bias=config.feedforward_bias)
-    return Block(config.block, attention, feedforward, {name: build_norm(config) for name in NORM_NAMES[config.block]})
+    norms = {name: build_norm(config) for name in NORM_NAMES[config.block]}
+    return Block(config.block, attention, build_feedforward(config), norms)
+
+
+def build_feedforward(config: ModelConfig) -> GatedFeedForward | GELU | Experts:
+    """The feed-forward part of a block: one network, or experts with a router."""
+    if not config.num_experts:
+        return FEEDFORWARDS[config.feedforward](config.width, config.feedforward_width, bias=config.feedforward_bias)
+    return Experts(
+        config.width,
+        config.feedforward_width,
+        num_experts=config.num_experts,
+        experts_per_token=config.experts_per_token,
+        kind=GATED[config.feedforward],
+        normalised=config.normalised_router,
+    )

@@ -38,6 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "smollm3": {"unrotated_every": 2},
     "alibi": {"positions": "alibi"},
     "alibi window": {"positions": "alibi", "window_tokens": 4, "num_kv_heads": 1},
+    "experts": {"num_experts": 4, "experts_per_token": 2},
     "post": {"block": "post", "norm": "layer"},
     "parallel": {"block": "parallel"},
     "yarn": {"rope_scaling": RopeScaling(4.0, kind="yarn", original_context_tokens=16)},

@@ -110,3 +110,15 @@ def test_rank_below_one_and_a_second_adapting_are_refused(model_of: ModelOf) -> 
         add_lora(model, rank=0, alpha=1.0, generator=torch.Generator())
     with pytest.raises(ConfigError, match="already"):
         adapted(adapted(model))
+
+
+def test_of_a_model_with_experts_the_attention_alone_is_adapted(model_of: ModelOf, ids: Tensor) -> None:
+    model = model_of(num_experts=4, experts_per_token=2)
+    names, before = set(model.state_dict()), model(ids)
+    names_adapted = {name.split(".")[-2] for name in adapters(adapted(model))}
+    assert names_adapted == {"query", "key", "value", "output"}
+    assert (moved(model)(ids) - before).abs().max() > 1e-2
+    merge_lora(model)
+    assert set(model.state_dict()) == names
+    with pytest.raises(ConfigError, match="'down'"):
+        adapted(model_of(num_experts=4, experts_per_token=2), ("down",))
