@@ -1,25 +1,38 @@
-"""How tokens lie to one another: the rows of the embedding table of a few tokens, seen from the side where they differ most.
+"""How tokens and words lie to one another: their vectors in C dimensions on a plane.
 
-    embedding_map(model, tokenizer, ids)  ->  {"points": [{"id", "text", "x", "y"}], "explained": 0.21}
+    embedding_map(model, tokenizer, ids)   {"points": [{"id", "text", "x", "y"}], "method": "pca", "explained": 0.21, "caption"}
+    word_map(model, tokenizer, {"days": ["Monday", ...], "months": [...]}, layer=0, method="umap")
 
-Principal components (Pearson 1901): the two directions in C dimensions along which the rows spread most. Two of a hundred
-directions show little of it all; `explained` says how much.
+"pca"    principal components (Pearson 1901): the two directions in C dimensions along which the vectors spread most. Two of a hundred
+         directions show little of it all; `explained` says how much.
+"umap"   UMAP (McInnes et al. 2018, arXiv:1802.03426; the extra `umap`): a plane on which near ones stay near. Its axes and its large
+         distances mean nothing, and another seed gives another map; `explained` is None.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.errors import DataError
+from groundup.errors import DataError, MissingExtra, did_you_mean
 from groundup.lab.tokens import token_text
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.lab.vectors import Model, word_vectors
 from groundup.tokenizer.fast import Tokenizer
 
+Method = Literal["pca", "umap"]
 FEWEST = 3
+# umap-learn's own default: small enough for kinds of a dozen words.
+UMAP_NEIGHBOURS = 15
+CAPTIONS = {
+    "pca": "The {count} vectors of {width} numbers, centred, on their first two principal components.",
+    "umap": (
+        "UMAP of {count} vectors of {width} numbers, by cosine, {neighbours} neighbours each: who is near whom counts, "
+        "axes and large distances do not."
+    ),
+}
 
 
 def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = 60) -> list[int]:
@@ -31,18 +44,45 @@ def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = 60) -
     return words[:count]
 
 
-@torch.no_grad()
-def embedding_map(model: LanguageModel | Classifier, tokenizer: Tokenizer, ids: Sequence[int]) -> dict[str, Any]:
-    """The tokens `ids` on their first two principal components. Raises DataError for fewer than three."""
+def embedding_map(
+    model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, method: Method = "pca", seed: int = 0
+) -> dict[str, Any]:
+    """The tokens `ids`, by their rows of the table, on a plane. Raises DataError for fewer than three, MissingExtra without UMAP."""
     if len(ids) < FEWEST:
         raise DataError(f"A map of tokens needs at least {FEWEST}, got {len(ids)}.", fix="Give a longer text.")
-    rows = model.transformer.embedding.weight[torch.tensor(list(ids))].float().cpu()  # [n, C]
-    places, explained = principal_components(rows)
+    rows = model.transformer.embedding.weight.detach()[torch.tensor(list(ids))].float().cpu()  # [n, C]
+    pieces = [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
+    return _map(pieces, rows, method, seed)
+
+
+def word_map(
+    model: Model,
+    tokenizer: Tokenizer | None,
+    groups: Mapping[str, Sequence[str]],
+    *,
+    layer: int = 0,
+    method: Method = "pca",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Words of several kinds on a plane, from any layer (see `vectors`); each point has its "group". Raises as both functions it calls."""
+    words = [{"text": word, "group": name} for name, group in groups.items() for word in group]
+    if len(words) < FEWEST:
+        raise DataError(f"A map of words needs at least {FEWEST}, got {len(words)}.", fix="Give more words.")
+    vectors = word_vectors(model, tokenizer, [word["text"] for word in words], layer=layer)
+    return {**_map(words, vectors, method, seed), "layer": layer}
+
+
+def _map(named: Sequence[Mapping[str, Any]], rows: Float[Tensor, "n C"], method: Method, seed: int) -> dict[str, Any]:
+    """Points with a place each; what the axes mean is in the caption. Raises DataError for an unknown method."""
+    if method not in get_args(Method):
+        raise DataError(f"There is no map by {method!r}.", fix=did_you_mean(method, get_args(Method)))
+    places, explained = principal_components(rows) if method == "pca" else (umap_places(rows, seed), None)
     points = [
-        {"id": id, "text": token_text(tokenizer, id), "x": round(x, 4), "y": round(y, 4)}
-        for id, (x, y) in zip(ids, places.tolist(), strict=True)
+        {**entry, "x": round(x, 4), "y": round(y, 4)} for entry, (x, y) in zip(named, places.tolist(), strict=True)
     ]
-    return {"points": points, "explained": round(explained, 4)}
+    caption = CAPTIONS[method].format(count=len(points), width=rows.shape[1], neighbours=_num_neighbours(len(rows)))
+    shown = None if explained is None else round(explained, 4)
+    return {"points": points, "method": method, "explained": shown, "caption": caption}
 
 
 def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2"], float]:
@@ -52,3 +92,24 @@ def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2
     variance = spread.square()
     total = float(variance.sum())
     return left[:, :2] * spread[:2], float(variance[:2].sum()) / total if total > 0 else 0.0
+
+
+def umap_places(rows: Float[Tensor, "n C"], seed: int) -> Float[Tensor, "n 2"]:
+    """Coordinates by UMAP on cosine distances; the same seed gives the same map. Raises MissingExtra without the extra `umap`."""
+    threads = torch.get_num_threads()
+    try:
+        import umap
+    except ImportError as error:
+        raise MissingExtra("umap-learn", "umap") from error
+    # Its start from eigenvectors asks for more points than dimensions; few words start from random places.
+    start = "spectral" if len(rows) > UMAP_NEIGHBOURS else "random"
+    reducer = umap.UMAP(
+        n_neighbors=_num_neighbours(len(rows)), metric="cosine", random_state=seed, n_jobs=1, init=start
+    )
+    places = torch.from_numpy(reducer.fit_transform(rows.numpy()))
+    torch.set_num_threads(threads)  # numba, below UMAP, sets the number for the whole process
+    return places
+
+
+def _num_neighbours(count: int) -> int:
+    return min(UMAP_NEIGHBOURS, count - 1)

@@ -1,0 +1,115 @@
+"""Who stands near a word in the embedding table; and what stands near a - b + c.
+
+    neighbours(model, tokenizer, "Monday")              {"word", "pieces", "neighbours": [{"id", "text", "cosine"}], "caption"}
+    analogy(model, tokenizer, "king", "man", "woman")   the same for king - man + woman (Mikolov et al. 2013, arXiv:1301.3781)
+
+Every token of the vocabulary is a candidate. The table holds many spellings of one word ("Monday", " monday", " MONDAY"); they are
+the nearest neighbours of each other and tell nothing, so that of each word the nearest spelling counts, and none of the word asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.errors import DataError
+from groundup.lab.request import require_tokenizer
+from groundup.lab.tokens import pieces_of, token_text
+from groundup.lab.vectors import Model, word_ids, word_vectors
+from groundup.tokenizer.fast import Tokenizer
+
+CAPTION = (
+    "Cosine with every row of the embedding table; of each word the nearest spelling only, none of the words asked for."
+)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Words that may be neighbours, each with its vector."""
+
+    words: Sequence[str]
+    """Without spaces and capitals; a word stands here once for each of its spellings."""
+    unit: Float[Tensor, "n C"]
+    """The vectors at length one."""
+
+    @cached_property
+    def num_words(self) -> int:
+        """Different words among them."""
+        return len(set(self.words))
+
+    def nearest(self, vector: Float[Tensor, " C"], count: int, without: Sequence[str]) -> list[tuple[int, float]]:
+        """The `count` nearest different words but for `without`: (place of the nearest spelling, cosine)."""
+        cosine = self.unit @ F.normalize(vector, dim=-1)
+        passed = {spelled(word) for word in without}
+        found: list[tuple[int, float]] = []
+        for place in cosine.argsort(descending=True).tolist():
+            if len(found) == count:
+                break
+            if self.words[place] not in passed:
+                passed.add(self.words[place])
+                found.append((place, float(cosine[place])))
+        return found
+
+
+def table_candidates(model: Model, tokenizer: Tokenizer) -> tuple[Candidates, list[int]]:
+    """All tokens but control tokens, rows without a token and tokens of spaces only; and their ids."""
+    control = set(tokenizer.special.tokens.values())
+    words = {id: spelled(token_text(tokenizer, id)) for id in range(tokenizer.vocab_size) if id not in control}
+    ids = [id for id, word in words.items() if word]
+    table = model.transformer.embedding.weight.detach()[torch.tensor(ids)].float().cpu()
+    return Candidates([words[id] for id in ids], F.normalize(table, dim=-1)), ids
+
+
+def spelled(text: str) -> str:
+    """The word that a token spells: no spaces around it, no capitals."""
+    return text.strip().casefold()
+
+
+def neighbours(model: Model, tokenizer: Tokenizer | None, word: str, *, count: int = 10) -> dict[str, Any]:
+    """The words nearest to one in the embedding table; "pieces" says how the vocabulary splits it. Raises DataError, ModelError."""
+    tokenizer = require_tokenizer(tokenizer)
+    (vector,) = word_vectors(model, tokenizer, [word])
+    return {
+        "word": word,
+        "pieces": pieces_of(tokenizer, word_ids(tokenizer, word)),
+        "neighbours": _nearest(model, tokenizer, vector, count, [word]),
+        "caption": CAPTION + _split(tokenizer, [word]),
+    }
+
+
+def analogy(model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5) -> dict[str, Any]:
+    """What is to c as a is to b: the words nearest to a - b + c, each at length one, but for the three. Raises DataError, ModelError."""
+    tokenizer = require_tokenizer(tokenizer)
+    first, minus, plus = F.normalize(word_vectors(model, tokenizer, [a, b, c]), dim=-1)
+    return {
+        "words": [a, b, c],
+        "question": f"{a} - {b} + {c}",
+        "neighbours": _nearest(model, tokenizer, first - minus + plus, count, [a, b, c]),
+        "caption": CAPTION + _split(tokenizer, [a, b, c]),
+    }
+
+
+def _nearest(
+    model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, without: Sequence[str]
+) -> list[dict[str, Any]]:
+    if count < 1:
+        raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
+    candidates, ids = table_candidates(model, tokenizer)
+    return [
+        {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
+        for place, cosine in candidates.nearest(vector, count, without)
+    ]
+
+
+def _split(tokenizer: Tokenizer, words: Sequence[str]) -> str:
+    """A sentence on the words that are not one token; "" where all are."""
+    several = {word: pieces_of(tokenizer, ids) for word in words if len(ids := word_ids(tokenizer, word)) > 1}
+    parts = ", ".join(
+        f"{word} is {' and '.join(repr(piece['text']) for piece in pieces)}" for word, pieces in several.items()
+    )
+    return f" Words of several tokens have their mean: {parts}." if several else ""
