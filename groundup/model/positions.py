@@ -78,7 +78,7 @@ def yarn_frequencies(frequencies: Float[Tensor, " half"], base: float, scaling: 
 
     first = max(math.floor(pair_that_makes(scaling.beta_fast)), 0)
     last = min(math.ceil(pair_that_makes(scaling.beta_slow)), 2 * half - 1)
-    ramp = (torch.arange(half, dtype=torch.float32) - first) / max(last - first, 0.001)
+    ramp = (torch.arange(half, dtype=torch.float32, device="cpu") - first) / max(last - first, 0.001)
     stretched = ramp.clamp(0.0, 1.0)  # 0: keep; 1: stretch
     return frequencies / scaling.factor * stretched + frequencies * (1 - stretched)
 

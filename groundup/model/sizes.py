@@ -1,17 +1,100 @@
-"""What a shape costs, from its config alone: parameters, arithmetic, memory. The tests count the same on real modules.
+"""What a shape costs, from its config alone: parameters and arithmetic (memory: `footprint.py`). The tests count the same on real modules.
 
-parameter_count(preset("gpt2")).total                     124439808
-forward_flops_per_token(config, seen_tokens=1024)         multiplications and additions, each one
-training_memory(config, batch_size=8, context_tokens=128) bytes by part
-cache_bytes(config, batch=1, capacity=2048)               bytes of keys and values
+weight_kinds(config)                          every kind of weight: its part, name, shape, how many, how many a token goes through
+parameter_count(preset("gpt2")).total         124439808, by part
+flops_per_token(config, context_tokens=1024)  multiplications and additions, each one, by part
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from math import prod
+from typing import Literal
 
 from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 
-FLOAT32_BYTES = 4
+Part = Literal["embedding", "positions", "attention", "feedforward", "norms", "head"]
+
+
+@dataclass(frozen=True)
+class WeightKind:
+    """A weight that a model has once, or once in every block."""
+
+    part: Part
+    name: str
+    """As in the state_dict, without the block's number: "attention.query.weight"."""
+    shape: tuple[int, ...]
+    count: int
+    """How many the model holds; 0: it is another part's (a tied head)."""
+    used: int = 0
+    """How many of its matrices one token is multiplied by. 0: none, it is looked up in or added."""
+
+    @property
+    def numbers(self) -> int:
+        """Learned numbers of all of them."""
+        return self.count * prod(self.shape)
+
+    @property
+    def flops(self) -> int:
+        """Of one token: a matrix of n numbers takes n multiplications and n additions."""
+        return 2 * self.used * self.shape[-1] * self.shape[-2] if self.used else 0
+
+
+def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[WeightKind]:
+    """Those of a LanguageModel, or of a Classifier where `num_labels` is above 0, in the order a token meets them."""
+    table = (config.vocab_size, config.width)
+    yield WeightKind("embedding", "embedding.weight", table, 1)
+    if config.positions == "learned":
+        yield WeightKind("positions", "position_embedding.weight", (config.context_tokens, config.width), 1)
+    yield from (*_attention(config), *_feedforward(config), *_norms(config))
+    if num_labels:  # read at one token of a text only
+        yield WeightKind("head", "score.weight", (num_labels, config.width), 1)
+    else:
+        yield WeightKind("head", "head.weight", table, 0 if config.tied_head else 1, used=1)
+
+
+def _attention(config: ModelConfig) -> Iterator[WeightKind]:
+    heads, kv_heads = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
+    for name, rows in (("query", heads), ("key", kv_heads), ("value", kv_heads)):
+        yield from _linear(config, f"attention.{name}", (rows, config.width), biased=config.attention_bias)
+    yield from _linear(config, "attention.output", (config.width, heads), biased=config.attention_output_bias)
+
+
+def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
+    wide, narrow = (config.feedforward_width, config.width), (config.width, config.feedforward_width)
+    gate = [] if config.feedforward == "gelu" else [("gate", wide)]
+    matrices = [*gate, ("up", wide), ("down", narrow)]
+    if config.num_experts:
+        yield from _linear(config, "feedforward.router", (config.num_experts, config.width))
+        used = config.num_layers * config.experts_per_token
+        for name, shape in matrices:
+            stacked = (config.num_experts, *shape)
+            yield WeightKind("feedforward", f"feedforward.{name}.weight", stacked, config.num_layers, used)
+        return
+    for name, shape in matrices:
+        yield from _linear(config, f"feedforward.{name}", shape, biased=config.feedforward_bias)
+
+
+def _linear(config: ModelConfig, name: str, shape: tuple[int, int], *, biased: bool = False) -> Iterator[WeightKind]:
+    """A matrix, and perhaps a bias, of every block."""
+    part: Part = "attention" if name.startswith("attention") else "feedforward"
+    yield WeightKind(part, f"{name}.weight", shape, config.num_layers, used=config.num_layers)
+    if biased:
+        yield WeightKind(part, f"{name}.bias", shape[:1], config.num_layers)
+
+
+def _norms(config: ModelConfig) -> Iterator[WeightKind]:
+    """LayerNorm has a bias, RMSNorm none; a model of "post" blocks ends with a norm anyway and has no final one."""
+    of_blocks = [(name, config.num_layers) for name in NORM_NAMES[config.block]]
+    final = [] if config.block == "post" else [("final_norm", 1)]
+    ends = ("weight", "bias") if config.norm == "layer" else ("weight",)
+    for name, count in [*of_blocks, *final]:
+        for end in ends:
+            yield WeightKind("norms", f"{name}.{end}", (config.width,), count)
+    if config.qk_norm != "none":
+        counted = (1, 1) if config.qk_norm == "head" else (config.num_heads, config.num_kv_heads)
+        for name, heads in zip(("query_norm", "key_norm"), counted, strict=True):
+            yield WeightKind("norms", f"attention.{name}.weight", (heads * config.head_width,), config.num_layers)
 
 
 @dataclass(frozen=True)
@@ -22,122 +105,90 @@ class ParameterCount:
     positions: int
     attention: int
     feedforward: int
+    """With experts: those of all experts and of the router."""
     norms: int
     head: int
     """0 where the head is tied to the embedding."""
 
     @property
     def total(self) -> int:
-        return self.embedding + self.positions + self.attention + self.feedforward + self.norms + self.head
+        return sum(getattr(self, field.name) for field in fields(self))
 
 
 def parameter_count(config: ModelConfig, *, num_labels: int = 0) -> ParameterCount:
     """Parameters of a LanguageModel, or of a Classifier where `num_labels` is above 0."""
-    untied_head = 0 if config.tied_head else config.vocab_size * config.width
-    return ParameterCount(
-        embedding=config.vocab_size * config.width,
-        positions=config.context_tokens * config.width if config.positions == "learned" else 0,
-        attention=config.num_layers * (_attention_matrices(config) + _attention_biases(config)),
-        feedforward=config.num_layers * (_feedforward_matrices(config) + _feedforward_biases(config)),
-        norms=_norms(config),
-        head=num_labels * config.width if num_labels else untied_head,
-    )
+    counted = {field.name: 0 for field in fields(ParameterCount)}
+    for kind in weight_kinds(config, num_labels=num_labels):
+        counted[kind.part] += kind.numbers
+    return ParameterCount(**counted)
 
 
-def forward_flops_per_token(config: ModelConfig, *, seen_tokens: float) -> float:
-    """Floating-point operations for one token's logits, when it looks at `seen_tokens` (itself counted).
-
-    A matrix of n numbers costs 2 n a token. Attention adds 2 H D for the score and 2 H D for the mix of every token seen: on average
-    (T + 1) / 2 in a causal window of T; literature that counts a full square (Chowdhery et al. 2022, appendix B) takes T.
-    Norms, softmax and the like, about a hundredth, are left out. Training costs three times as much: the backward pass is two.
-    """
-    matrices = (
-        config.num_layers * (_attention_matrices(config) + _feedforward_matrices(config))
-        + config.vocab_size * config.width
-    )
-    looking = config.num_layers * 2 * config.num_heads * config.head_width * seen_tokens  # multiply-adds: Q K^T and A V
-    return 2 * (matrices + looking)
+def active_parameters(config: ModelConfig) -> int:
+    """Parameters of a LanguageModel that one token meets: all of them, but of the experts only the chosen ones."""
+    idle = config.num_experts - config.experts_per_token
+    stacked = (kind for kind in weight_kinds(config) if len(kind.shape) == 3)
+    return parameter_count(config).total - sum(kind.numbers // config.num_experts * idle for kind in stacked)
 
 
 @dataclass(frozen=True)
-class TrainingMemory:
-    """Bytes that a training step holds at its peak, by part."""
+class Flops:
+    """Floating-point operations of one token, by part: multiplications and additions, each one.
 
-    weights: int
-    gradients: int
-    optimizer: int
-    """AdamW's two moments."""
-    activations: int
-    """What the blocks keep for the backward pass."""
-    logits: int
-    """Logits, their log-probabilities and their gradient."""
+    Norms, softmax and the like, about a hundredth, are left out.
+    """
+
+    attention: float
+    """Queries, keys, values and the output projection."""
+    looking: float
+    """Scores and the mix of values: the part that grows with the text."""
+    feedforward: float
+    head: float
 
     @property
-    def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+    def forward(self) -> float:
+        return self.attention + self.looking + self.feedforward + self.head
+
+    @property
+    def training(self) -> float:
+        """Forward and backward: every product has two gradients, each as much work as itself.
+
+        A kernel that computes the weights of attention again instead of keeping them adds half of `looking`'s forward part.
+        """
+        return 3 * self.forward
 
 
-def training_memory(
-    config: ModelConfig, *, batch_size: int, context_tokens: int, trained_parameters: int | None = None
-) -> TrainingMemory:
-    """An estimate of one step in float32 on `batch_size` rows of `context_tokens`.
+def flops_per_token(config: ModelConfig, *, context_tokens: int, num_labels: int = 0) -> Flops:
+    """The mean over a text of `context_tokens`, every token looking at those it may see and at no other.
 
-    `trained_parameters` None: all of them. Not counted: the process itself and the allocator's slack.
+    A causal half: token t sees t tokens, (T + 1) / 2 on average, and no more than the window where a block has one. Literature that
+    counts a full square (Chowdhery et al. 2022, appendix B) takes T, and so does torch's counter for the naive path.
     """
-    total = parameter_count(config).total
-    trained = total if trained_parameters is None else trained_parameters
-    tokens = batch_size * context_tokens
-    return TrainingMemory(
-        weights=FLOAT32_BYTES * total,
-        gradients=FLOAT32_BYTES * trained,
-        optimizer=2 * FLOAT32_BYTES * trained,
-        activations=FLOAT32_BYTES * tokens * activations_per_token(config),
-        logits=3 * FLOAT32_BYTES * tokens * config.vocab_size,
-    )
+    seen = [seen_tokens(config, layer, context_tokens) for layer in range(config.num_layers)]
+    return _flops(config, sum(seen), num_labels)
 
 
-def activations_per_token(config: ModelConfig) -> int:
-    """Numbers kept per token for the backward pass of the blocks and the final norm, with the fused attention."""
-    heads, kv_heads = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
-    norm = (3 if config.norm == "rms" else 2) * config.width  # its input, (RMS: the input divided,) its output
-    queries_keys_norm = 2 * (heads + kv_heads) if config.qk_norm != "none" else 0  # inputs, and inputs divided
-    attention = (
-        2 * heads + 2 * kv_heads + config.num_heads
-    )  # queries, mix; keys, values; one sum of exponentials a head
-    feedforward = (
-        4 if config.feedforward != "gelu" else 2
-    ) * config.feedforward_width  # gate, bent gate, up, product; or up, bent
-    return config.num_layers * (2 * norm + queries_keys_norm + attention + feedforward) + norm
+def forward_flops_per_token(config: ModelConfig, *, seen_tokens: float) -> float:
+    """The same for one token's logits, when `seen_tokens` stand up to it (itself counted); blocks with a window see no more than that."""
+    windows = [seen_tokens if config.sees_all(layer) else config.window_tokens for layer in range(config.num_layers)]
+    return _flops(config, sum(min(seen_tokens, window) for window in windows), 0).forward
 
 
-def cache_bytes(config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES) -> int:
-    """Bytes of a KVCache: a key and a value for every layer, row, key/value head and token."""
-    return 2 * config.num_layers * batch * config.num_kv_heads * capacity * config.head_width * value_bytes
+def _flops(config: ModelConfig, seen_in_all: float, num_labels: int) -> Flops:
+    """`seen_in_all`: tokens looked at, added up over the blocks. Each costs 2 H D for its score and 2 H D for its part of the mix."""
+    counted: dict[str, float] = {"attention": 0.0, "feedforward": 0.0, "head": 0.0}
+    for kind in weight_kinds(config, num_labels=num_labels):
+        if kind.used:
+            counted[kind.part] += kind.flops
+    return Flops(looking=4 * config.num_heads * config.head_width * seen_in_all, **counted)
 
 
-def _attention_matrices(config: ModelConfig) -> int:
-    return (
-        2 * config.width * config.head_width * (config.num_heads + config.num_kv_heads)
-    )  # query and output; key and value
+def seen_tokens(config: ModelConfig, layer: int, context_tokens: int) -> float:
+    """How many tokens (itself counted) a token of a text of `context_tokens` sees in block `layer`, on average over the text.
 
-
-def _attention_biases(config: ModelConfig) -> int:
-    inner = config.head_width * (config.num_heads + 2 * config.num_kv_heads) if config.attention_bias else 0
-    return inner + (config.width if config.attention_output_bias else 0)
-
-
-def _feedforward_matrices(config: ModelConfig) -> int:
-    return (3 if config.feedforward != "gelu" else 2) * config.width * config.feedforward_width
-
-
-def _feedforward_biases(config: ModelConfig) -> int:
-    widened = 2 if config.feedforward != "gelu" else 1
-    return widened * config.feedforward_width + config.width if config.feedforward_bias else 0
-
-
-def _norms(config: ModelConfig) -> int:
-    of_stream = (2 if config.norm == "layer" else 1) * config.width  # weight, and LayerNorm's bias
-    counted = {"none": 0, "head": 2, "projection": config.num_heads + config.num_kv_heads}
-    of_heads = counted[config.qk_norm] * config.head_width
-    final = 0 if config.block == "post" else of_stream
-    return config.num_layers * (len(NORM_NAMES[config.block]) * of_stream + of_heads) + final
+    >>> tiny = ModelConfig(vocab_size=8, context_tokens=4, width=8, num_layers=1, num_heads=2, feedforward_width=16, window_tokens=2)
+    >>> seen_tokens(tiny, 0, context_tokens=4)  # (1 + 2 + 2 + 2) / 4
+    1.75
+    """
+    window = context_tokens if config.sees_all(layer) else min(config.window_tokens, context_tokens)
+    growing = window * (window + 1) / 2  # 1 + 2 + ... + window
+    return (growing + (context_tokens - window) * window) / context_tokens

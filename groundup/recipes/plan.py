@@ -4,8 +4,9 @@ import dataclasses
 from typing import Any
 
 from groundup.model.config import ModelConfig
+from groundup.model.footprint import FLOAT32_BYTES, training_memory
 from groundup.model.presets import PRESETS, preset
-from groundup.model.sizes import FLOAT32_BYTES, parameter_count, training_memory
+from groundup.model.sizes import parameter_count
 from groundup.recipes.life import STAGES
 from groundup.recipes.recipe import Recipe
 

@@ -14,7 +14,8 @@ from groundup.device import Compute, peak_memory_bytes
 from groundup.errors import FormatError
 from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
-from groundup.model.sizes import FLOAT32_BYTES, parameter_count, training_memory
+from groundup.model.footprint import FLOAT32_BYTES, training_memory
+from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer

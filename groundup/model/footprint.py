@@ -1,0 +1,165 @@
+"""What a shape takes in memory, from its config alone: weights, gradients, optimizer, activations, cache. The tests measure the same.
+
+training_memory(config, batch_size=8, context_tokens=128)   bytes by part at the peak of a step
+activation_bytes(config, batch_size=8, context_tokens=128)  what the forward pass keeps for the backward pass
+cache_bytes(config, batch=1, capacity=2048)                 keys and values
+weight_bytes(config, "q8_0")                                the weights in one of ENCODINGS
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, get_args
+
+from groundup.model.block import NORM_NAMES
+from groundup.model.config import ModelConfig
+from groundup.model.sizes import WeightKind, parameter_count, weight_kinds
+
+FLOAT32_BYTES = 4
+Encoding = Literal["float32", "bf16", "q8_0"]
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+# q8_0 (ggml's block_q8_0): 32 numbers of a row as bytes, and one float16 by which they are multiplied.
+BLOCK_NUMBERS, BLOCK_BYTES = 32, 34
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes that a training step holds at its peak, by part."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    """AdamW's two moments."""
+    activations: int
+    """What the blocks keep for the backward pass."""
+    logits: int
+    """Logits (with a soft cap, also as they were bent), their log-probabilities and their gradient."""
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+
+
+def training_memory(
+    config: ModelConfig, *, batch_size: int, context_tokens: int, trained_parameters: int | None = None
+) -> TrainingMemory:
+    """An estimate of one step in float32 on `batch_size` rows of `context_tokens`.
+
+    `trained_parameters` None: all of them. Not counted: the process itself and the allocator's slack.
+    """
+    total = parameter_count(config).total
+    trained = total if trained_parameters is None else trained_parameters
+    of_logit = 4 if config.logit_softcap else 3
+    return TrainingMemory(
+        weights=FLOAT32_BYTES * total,
+        gradients=FLOAT32_BYTES * trained,
+        optimizer=2 * FLOAT32_BYTES * trained,
+        activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens),
+        logits=of_logit * FLOAT32_BYTES * batch_size * context_tokens * config.vocab_size,
+    )
+
+
+def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: int) -> int:
+    """What autograd keeps of one forward pass in float32 up to the final norm's result, which the head reads: see the functions below.
+
+    Two things stand apart from the numbers of each token: tables of T x T that all rows share, and the angles of rotary positions.
+    """
+    tokens = batch_size * context_tokens
+    of_token = config.num_layers * _block_keeps(config) + _final_keeps(config)
+    tables = sum(_tables(config, layer, batch_size, context_tokens) for layer in range(config.num_layers))
+    angles = {config.sees_all(layer) for layer in range(config.num_layers) if config.rotates(layer)}
+    return FLOAT32_BYTES * (tokens * of_token + len(angles) * 2 * context_tokens * config.head_width) + tables
+
+
+def _block_keeps(config: ModelConfig) -> int:
+    """Numbers a token that one block keeps, the stream as it comes in counted."""
+    return _norms_keep(config) + _attention_keeps(config) + _feedforward_keeps(config)
+
+
+def _final_keeps(config: ModelConfig) -> int:
+    """Numbers a token: what the embedding looks up (a 64-bit id), the stream as the last block leaves it, the final norm and its result."""
+    norm = 0 if config.block == "post" else _norm_keeps(config) + config.width
+    return 2 + config.width + norm
+
+
+def _norm_keeps(config: ModelConfig) -> int:
+    """Numbers a token of one norm beside its input and its result. RMS: the input divided, and by what; layer: mean and deviation."""
+    return config.width + 1 if config.norm == "rms" else 2
+
+
+def _norms_keep(config: ModelConfig) -> int:
+    """The norms of one block, and the two places where it reads the stream or a normed copy of it.
+
+    Each norm keeps its input, each matrix what it multiplies. What only gets added to the stream is not kept.
+    """
+    norm, width = _norm_keeps(config), config.width
+    if config.block == "parallel":  # the stream, and the same norm for each of the two parts
+        return width + 2 * (norm + width)
+    kept_copies = {"pre": 4, "post": 4, "output": 4, "sandwich": 6}[config.block]
+    return kept_copies * width + len(NORM_NAMES[config.block]) * norm
+
+
+def _attention_keeps(config: ModelConfig) -> int:
+    """Queries, keys, values and the mix. The fused kernel keeps one sum of exponentials a head, and no table."""
+    queries, keys = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
+    # the inputs of their norms, these divided, and by what: one number a head, or one
+    norms = {"none": 0, "head": config.num_heads + config.num_kv_heads, "projection": 2}[config.qk_norm]
+    normed = 2 * (queries + keys) + norms if norms else 0
+    if config.score_softcap:  # naive: keys and values are repeated for every query head
+        return normed + 4 * queries
+    return normed + 2 * queries + 2 * keys + config.num_heads
+
+
+def _tables(config: ModelConfig, layer: int, batch_size: int, context_tokens: int) -> int:
+    """Bytes of the T x T tables of one block."""
+    square = context_tokens**2
+    if (
+        config.score_softcap
+    ):  # of every row and head: the bent scores and the weights; of all: what is masked, a byte each
+        return (2 * FLOAT32_BYTES * batch_size * config.num_heads + 1) * square
+    if config.positions == "alibi":  # the bias of every head
+        return FLOAT32_BYTES * config.num_heads * square
+    windowed = not config.sees_all(layer) and config.window_tokens < context_tokens
+    return FLOAT32_BYTES * square if windowed else 0  # the kernel turns the mask into numbers
+
+
+def _feedforward_keeps(config: ModelConfig) -> int:
+    """Gated: gate, bent gate, up and their product; else up and bent. With experts, those of each chosen one and the way to it and back."""
+    network = (4 if config.feedforward != "gelu" else 2) * config.feedforward_width
+    if not config.num_experts:
+        return network
+    copies = 3 * config.width  # what it is given, its answer, and the answer times its share
+    shares = config.experts_per_token + 1 if config.normalised_router else 0
+    ways = config.experts_per_token * 7  # three 64-bit numbers of expert or token, and a share
+    return config.experts_per_token * (network + copies) + config.num_experts + shares + ways
+
+
+def cache_bytes(config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES) -> int:
+    """Bytes of a KVCache: a key and a value for every layer, row, key/value head and token.
+
+    Blocks with a window keep every token, too, though they see the last ones only (see `needed_cache_bytes`).
+    """
+    return 2 * config.num_layers * batch * config.num_kv_heads * capacity * config.head_width * value_bytes
+
+
+def needed_cache_bytes(config: ModelConfig, *, batch: int, capacity: int, value_bytes: int = FLOAT32_BYTES) -> int:
+    """Bytes of the keys and values that can still be seen behind `capacity` tokens: a cache that forgets could do with these."""
+    windows = [
+        capacity if config.sees_all(i) else min(capacity, config.window_tokens) for i in range(config.num_layers)
+    ]
+    return 2 * batch * config.num_kv_heads * sum(windows) * config.head_width * value_bytes
+
+
+def weight_bytes(config: ModelConfig, encoding: Encoding, *, num_labels: int = 0) -> int:
+    """Bytes of all weights: float32 and bf16 as in memory, q8_0 as in a GGUF file of this encoding (without its header)."""
+    return sum(kind_bytes(kind, encoding) for kind in weight_kinds(config, num_labels=num_labels))
+
+
+def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
+    """Of all weights of one kind. In q8_0 vectors and position tables stay float32, and rows of no multiple of 32 float16."""
+    if encoding != "q8_0":
+        return kind.numbers * (FLOAT32_BYTES if encoding == "float32" else 2)
+    if len(kind.shape) == 1 or kind.part == "positions":
+        return kind.numbers * FLOAT32_BYTES
+    row = kind.shape[-1]
+    row_bytes = row // BLOCK_NUMBERS * BLOCK_BYTES if row % BLOCK_NUMBERS == 0 else 2 * row
+    return kind.count * prod(kind.shape[:-1]) * row_bytes
