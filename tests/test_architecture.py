@@ -20,7 +20,7 @@ ORDER = [
     {"tokenizer", "runs"},
     {"model"},
     {"config", "device", "fetch"},
-    {"progress", "files"},
+    {"progress", "files", "markup"},
     {"errors"},
 ]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from groundup.report.markup import Child, Node, node
+from groundup.markup import Child, Node, node
 
 Cell = Child
 

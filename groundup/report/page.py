@@ -6,15 +6,13 @@ The content security policy is `default-src 'none'` and the style sheet's SHA-25
 address to send anything to, and no style attribute either, so even a hole in the escaping could neither run nor load anything.
 """
 
-import base64
-import hashlib
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 from groundup import __version__
 from groundup.files import write_text
-from groundup.report.markup import Node, node, to_html
+from groundup.markup import Node, node, policy_hash, to_html
 from groundup.report.sections.attention import attention
 from groundup.report.sections.chat import chat
 from groundup.report.sections.data import data
@@ -82,7 +80,7 @@ def _chapters(story: Story) -> tuple[Chapter, ...]:
 
 def _head(story: Story) -> Node:
     sheet = style_sheet()
-    policy = f"default-src 'none'; style-src '{sheet_hash(sheet)}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'; base-uri 'none'; form-action 'none'"
     return node(
         "head",
         node("meta", charset="utf-8"),
@@ -98,8 +96,3 @@ def _head(story: Story) -> Node:
 def style_sheet() -> str:
     """The page's one style sheet, packaged beside this file."""
     return resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def sheet_hash(sheet: str) -> str:
-    """The name by which a content security policy allows `sheet`: sha256-BASE64."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()

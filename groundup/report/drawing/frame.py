@@ -7,7 +7,7 @@ make its letters unreadable.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from groundup.report.markup import Node, node
+from groundup.markup import Node, node
 from groundup.report.words import tick_label, ticks
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 30, 44

@@ -5,7 +5,7 @@ A cell's weight is the opacity of one ink on the page's ground: a grey-safe scal
 
 from collections.abc import Sequence
 
-from groundup.report.markup import Node, node
+from groundup.markup import Node, node
 from groundup.report.words import first_letters, percent
 
 CELL = 20

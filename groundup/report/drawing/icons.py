@@ -1,6 +1,6 @@
 """The little pictures on the path: one a stage, drawn in a square of 40 x 40 with the page's inks."""
 
-from groundup.report.markup import Node, node
+from groundup.markup import Node, node
 
 LINES = "M6 10H34 M6 17H30 M6 24H33 M6 31H22"
 CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"

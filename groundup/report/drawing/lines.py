@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from groundup.markup import Node, node
 from groundup.report.drawing.frame import Frame, Size, axes, both_sizes, frame, picture
-from groundup.report.markup import Node, node
 from groundup.report.words import count, fixed
 
 Point = tuple[float, float]

@@ -4,7 +4,7 @@ Positions are percentages of the cell's width: a cell grows and shrinks with the
 from screen readers, because the same row says the same figures in words.
 """
 
-from groundup.report.markup import Node, node
+from groundup.markup import Node, node
 
 
 def cell(*children: Node | None) -> Node:

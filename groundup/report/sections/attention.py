@@ -1,8 +1,8 @@
 """Inside the model: where a few heads look, on one sentence."""
 
+from groundup.markup import Child, Node, node
 from groundup.report.chapter import absent, chapter, figure
 from groundup.report.drawing.heatmap import heat_map, heat_scale
-from groundup.report.markup import Child, Node, node
 from groundup.report.sections.tokens import show_spaces
 from groundup.report.story import Story
 from groundup.report.values import Table, matrix, number, tables, text

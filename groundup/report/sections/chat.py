@@ -1,9 +1,9 @@
 """Stages 6 and 7: answers before and after instruction fine-tuning, side by side, and what could be counted."""
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, figure, more, note, notes_of
 from groundup.report.drawing.lines import LineChart, Series, line_chart
 from groundup.report.drawing.rows import scale_cell, whisker
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.sections.opening import base_name
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
 from groundup.report.story import Story

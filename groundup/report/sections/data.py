@@ -1,7 +1,7 @@
 """Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and a first look at the text."""
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, more, note, notes_of
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Story
 from groundup.report.values import Table, number, table, tables, text, texts
 from groundup.report.words import count, first_letters, percent

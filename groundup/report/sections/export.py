@@ -1,7 +1,7 @@
 """Stage 8: the files that leave the build, and the gate each of them had to pass in real llama.cpp."""
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, more, note, notes_of
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Story
 from groundup.report.values import Table, tables, text
 from groundup.report.values import number as value_of

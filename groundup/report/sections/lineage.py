@@ -1,7 +1,7 @@
 """What was made from what: the hash of everything each stage read and wrote, from the source to the exported file."""
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, figure, more
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Stage, Story
 from groundup.report.values import Table, table, text
 from groundup.report.words import count, short_hash

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import note, notes_of
 from groundup.report.drawing.icons import icon
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.sections.data import kept
 from groundup.report.story import Stage, Story
 from groundup.report.values import number, tables, text

@@ -2,9 +2,9 @@
 
 import math
 
+from groundup.markup import Node
 from groundup.report.chapter import absent, chapter, facts, figure, more, note, notes_of
 from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
-from groundup.report.markup import Node
 from groundup.report.sections.repeat import settings
 from groundup.report.story import RunRecord, Story
 from groundup.report.values import Table, flat, number, table

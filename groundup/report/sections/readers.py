@@ -1,7 +1,7 @@
 """Which model has read the texts of stage 1 and which has not, said plainly."""
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, note
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.sections.opening import base_name
 from groundup.report.sections.spam import split_count
 from groundup.report.story import Story

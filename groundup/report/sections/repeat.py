@@ -2,8 +2,8 @@
 
 import shlex
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import chapter, more
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Story
 from groundup.report.values import Table, flat, table, text, texts
 

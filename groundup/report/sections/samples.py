@@ -1,7 +1,7 @@
 """What the model wrote at each evaluation: the same beginning, again and again, as it learns."""
 
+from groundup.markup import Node, node
 from groundup.report.chapter import absent, chapter, more
-from groundup.report.markup import Node, node
 from groundup.report.story import Story
 from groundup.report.values import Table, number, text
 from groundup.report.words import count, first_letters

@@ -1,8 +1,8 @@
 """Stage 5: the spam classifier beside its baselines, with intervals, the chance line, and its mistakes counted."""
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, figure, more, note, notes_of
 from groundup.report.drawing.rows import scale_cell, whisker
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Story
 from groundup.report.values import Table, matrix, number, table, tables, text, texts
 from groundup.report.words import count, first_letters, fixed, percent, ticks

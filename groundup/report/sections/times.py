@@ -1,8 +1,8 @@
 """Planned against actual seconds, and peak memory, stage by stage."""
 
+from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, figure
 from groundup.report.drawing.rows import bar
-from groundup.report.markup import Child, Node, foreign, node
 from groundup.report.story import Stage, Story
 from groundup.report.values import number
 from groundup.report.words import duration, size

@@ -1,7 +1,7 @@
 """Stage 2: texts cut into the pieces of the vocabulary, each piece with its number."""
 
+from groundup.markup import Node, foreign, node
 from groundup.report.chapter import absent, chapter, facts, figure, more, notes_of
-from groundup.report.markup import Node, foreign, node
 from groundup.report.story import Stage, Story
 from groundup.report.values import Table, number, tables, text, texts
 from groundup.report.words import count, fixed

@@ -7,6 +7,8 @@ characters become visible signs (a NUL would end a page's text in some readers),
 its own direction (`foreign`), so that right-to-left text or direction marks in it can't reorder the page around it.
 """
 
+import base64
+import hashlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
@@ -77,3 +79,8 @@ def foreign(text: str, tag: str = "bdi", class_: str | None = None) -> Node:
 def to_html(root: Node) -> str:
     """The document's text, from its doctype on."""
     return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
+
+
+def policy_hash(content: str) -> str:
+    """The name by which a content security policy allows one style sheet or script: sha256-BASE64."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from groundup.report.markup import foreign, node, to_html, visible
+from groundup.markup import foreign, node, to_html, visible
 
 
 class Seen(HTMLParser):
