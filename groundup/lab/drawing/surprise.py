@@ -9,14 +9,15 @@ LINE_CHARACTERS = 88
 LINE_INCHES = 0.34
 # As dark as it gets; a guess among 49,152 tokens costs 15.6 bits.
 DARKEST_BITS = 16.0
+SHOWN_TOKENS = 300
 # Tokens whose names stand below the curve.
 NAMED_TOKENS = 60
 DARK = 0.55
 
 
 def draw_surprise(picture: Mapping[str, Any]) -> Any:
-    """Coloured text above, curve below; `picture` is from `surprise`."""
-    tokens = picture["tokens"]
+    """Coloured text above, curve below, of the first 300 tokens; `picture` is from `surprise`."""
+    tokens = picture["tokens"][:SHOWN_TOKENS]
     lines = _lines(tokens)
     plt = pyplot()
     above, below = len(lines) * LINE_INCHES, 2.6
@@ -27,10 +28,15 @@ def draw_surprise(picture: Mapping[str, Any]) -> Any:
     title = (
         f"Darker surprised the model more: {show_spaces(most['text']).strip('·')!r} most, by {most['bits']:.1f} bits"
     )
-    return finished(figure, title=title, caption=f"{_means(picture)} {picture['caption']}{LEGEND}")
+    return finished(figure, title=title, caption=f"{_means(picture)} {picture['caption']}{LEGEND}{_left_out(picture)}")
 
 
 LEGEND = f" Shade: white 0 bits, darkest {DARKEST_BITS:.0f} and more."
+
+
+def _left_out(picture: Mapping[str, Any]) -> str:
+    more = len(picture["tokens"]) - SHOWN_TOKENS
+    return f" {more:,} more tokens are counted but not shown." if more > 0 else ""
 
 
 def _means(picture: Mapping[str, Any]) -> str:
