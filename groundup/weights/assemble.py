@@ -51,8 +51,17 @@ def _short(shape: tuple[int, ...]) -> str:
 def fill(model: Model, tensors: Iterator[tuple[Binding, Tensor]], dtype: torch.dtype, source: object) -> Model:
     """Give an empty model the tensors of a file, in `dtype`, ready for evaluation. Raises FormatError naming one that is not finite."""
     parameters: dict[str, Tensor] = {}
+    shapes = parameter_shapes(model)
     for binding, tensor in tensors:
-        parameters |= binding.unpack(finite(tensor.to(dtype), binding.theirs, source))
+        # cast last: what is added to a norm's weight is added in float32
+        for name, part in binding.unpack(tensor).items():
+            checked = finite(part.to(dtype), binding.theirs, source)
+            if binding.expert is None:
+                parameters[name] = checked
+                continue
+            if name not in parameters:  # a stack: one matrix after the other, never all of them twice
+                parameters[name] = torch.empty(shapes[name], dtype=dtype)
+            parameters[name][binding.expert] = checked
     model.load_state_dict(parameters, strict=True, assign=True)
     return model.eval()
 

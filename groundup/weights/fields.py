@@ -22,12 +22,15 @@ class Fields:
     def __init__(self, values: Mapping[str, Any], source: object) -> None:
         self.values = values
         self.source = source
+        self.asked: set[str] = set()
+        """Every key that was looked at, there or not."""
 
     def error(self, key: str, reason: str) -> FormatError:
         return FormatError(self.source, key, reason)
 
     def get(self, key: str, kinds: tuple[type, ...], what: str, default: Any = _REQUIRED) -> Any:
         """The value of one of these types (a truth value is no number)."""
+        self.asked.add(key)
         value = self.values.get(key)
         if value is None:
             if default is _REQUIRED:
@@ -62,9 +65,17 @@ class Fields:
 
     def require(self, key: str, expected: Any, default: Any) -> None:
         """Refuse any value but `expected`: a feature that our model does not compute."""
+        self.asked.add(key)
         value = self.values.get(key, default)
         if value != expected or isinstance(value, bool) != isinstance(expected, bool):
             raise self.error(key, f"is {_short(value)}; only {_short(expected)} is supported")
+
+    def require_one_of(self, key: str, expected: tuple[Any, ...]) -> None:
+        """Refuse any value but these, of which the first is also meant by a missing key."""
+        self.asked.add(key)
+        value = self.values.get(key, expected[0])
+        if not any(value == one and type(value) is type(one) for one in expected):
+            raise self.error(key, f"is {_short(value)}; only {' and '.join(map(_short, expected))} is supported")
 
 
 def _short(value: object) -> str:

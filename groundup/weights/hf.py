@@ -159,9 +159,11 @@ def write_hf(
     """
     kind: Kind = "classifier" if labels else "language"
     shape = Shape(model.config, kind, tuple(labels), own=not has_class(model.config))
-    parameters = {name: tensor.detach().to("cpu", dtype) for name, tensor in model.state_dict().items()}
-    bindings = _bindings(shape, parameter_shapes(model))
-    tensors = {binding.theirs: finite(binding.pack(parameters), binding.theirs, folder) for binding in bindings}
+    parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    tensors = {}
+    for binding in _bindings(shape, parameter_shapes(model)):
+        packed = binding.pack(parameters)
+        tensors[binding.theirs] = finite(packed.to(dtype or packed.dtype), binding.theirs, folder)
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values())
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)

@@ -6,13 +6,15 @@ turns our tensors into the file's (`pack`) and the file's into ours (`unpack`).
 
 What differs between layouts is data here:
     transposed   GPT-2's Conv1D stores [in, out]; everyone else stores [out, in]
-    interleaved  llama.cpp's `llama` architecture rotates neighbours (2i, 2i+1), ours rotates (i, i + D/2) as Hugging Face does:
+    added        Gemma stores the weights of its norms less one, so that weight decay draws them to one; ours are the factors themselves
+    interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), ours rotates (i, i + D/2) as Hugging Face does:
                  the rows of query and key are stored in another order there. Other architectures keep ours.
+    stacked      ours and GGUF keep a matrix of all experts as one tensor; Hugging Face's files have one tensor for each expert ("{e}")
 
 GGUF's names are not typed here: the `gguf` package maps Hugging Face's names to them, per architecture.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,29 +35,42 @@ class Rule:
     theirs: str
     ours: tuple[str, ...]
     transposed: bool = False
+    added: float = 0.0
+    """Ours are the file's plus this."""
 
 
 def _rule(theirs: str, *ours: str, transposed: bool = False) -> Rule:
     return Rule(theirs, ours, transposed)
 
 
-LLAMA_RULES = (
-    _rule("model.embed_tokens", "transformer.embedding"),
-    _rule("model.layers.{i}.input_layernorm", BLOCK + "attention_norm"),
-    _rule("model.layers.{i}.self_attn.q_proj", BLOCK + "attention.query"),
-    _rule("model.layers.{i}.self_attn.k_proj", BLOCK + "attention.key"),
-    _rule("model.layers.{i}.self_attn.v_proj", BLOCK + "attention.value"),
-    _rule("model.layers.{i}.self_attn.o_proj", BLOCK + "attention.output"),
-    _rule("model.layers.{i}.self_attn.q_norm", BLOCK + "attention.query_norm"),
-    _rule("model.layers.{i}.self_attn.k_norm", BLOCK + "attention.key_norm"),
-    _rule("model.layers.{i}.post_attention_layernorm", BLOCK + "feedforward_norm"),
-    _rule("model.layers.{i}.mlp.gate_proj", BLOCK + "feedforward.gate"),
-    _rule("model.layers.{i}.mlp.up_proj", BLOCK + "feedforward.up"),
-    _rule("model.layers.{i}.mlp.down_proj", BLOCK + "feedforward.down"),
-    _rule("model.norm", "transformer.final_norm"),
-    _rule("lm_head", "head"),
-    _rule("score", "score"),
+LAYER = "model.layers.{i}."
+_EMBEDDING = (_rule("model.embed_tokens", "transformer.embedding"),)
+_HEADS = (_rule("model.norm", "transformer.final_norm"), _rule("lm_head", "head"), _rule("score", "score"))
+_ATTENTION = (
+    _rule(LAYER + "self_attn.q_proj", BLOCK + "attention.query"),
+    _rule(LAYER + "self_attn.k_proj", BLOCK + "attention.key"),
+    _rule(LAYER + "self_attn.v_proj", BLOCK + "attention.value"),
+    _rule(LAYER + "self_attn.o_proj", BLOCK + "attention.output"),
+    _rule(LAYER + "self_attn.q_norm", BLOCK + "attention.query_norm"),
+    _rule(LAYER + "self_attn.k_norm", BLOCK + "attention.key_norm"),
 )
+_FEEDFORWARD = (
+    _rule(LAYER + "mlp.gate_proj", BLOCK + "feedforward.gate"),
+    _rule(LAYER + "mlp.up_proj", BLOCK + "feedforward.up"),
+    _rule(LAYER + "mlp.down_proj", BLOCK + "feedforward.down"),
+)
+_EXPERTS = (
+    _rule(LAYER + "mlp.gate", BLOCK + "feedforward.router"),
+    _rule(LAYER + "mlp.experts.{e}.gate_proj", BLOCK + "feedforward.gate"),
+    _rule(LAYER + "mlp.experts.{e}.up_proj", BLOCK + "feedforward.up"),
+    _rule(LAYER + "mlp.experts.{e}.down_proj", BLOCK + "feedforward.down"),
+)
+_NORMS_BEFORE = (
+    _rule(LAYER + "input_layernorm", BLOCK + "attention_norm"),
+    _rule(LAYER + "post_attention_layernorm", BLOCK + "feedforward_norm"),
+)
+LLAMA_RULES = (*_EMBEDDING, *_NORMS_BEFORE, *_ATTENTION, *_FEEDFORWARD, *_HEADS)
+EXPERT_RULES = (*_EMBEDDING, *_NORMS_BEFORE, *_ATTENTION, *_EXPERTS, *_HEADS)
 
 GPT2_RULES = (
     _rule("transformer.wte", "transformer.embedding"),
@@ -87,13 +102,18 @@ class Layout:
     """Ends of names that older files carry and that are no weights: causal masks and rotary tables."""
 
 
-_LLAMA_LIKE = Layout(LLAMA_RULES, "model.", (".rotary_emb.inv_freq",))
+def _layout(rules: tuple[Rule, ...]) -> Layout:
+    return Layout(rules, "model.", (".rotary_emb.inv_freq",))
+
+
+_LLAMA_LIKE = _layout(LLAMA_RULES)
 
 LAYOUTS: dict[str, Layout] = {
     "llama": _LLAMA_LIKE,
     "mistral": _LLAMA_LIKE,
     "qwen2": _LLAMA_LIKE,
     "qwen3": _LLAMA_LIKE,
+    "qwen3_moe": _layout(EXPERT_RULES),
     "gpt2": Layout(GPT2_RULES, "transformer.", (".attn.bias", ".attn.masked_bias")),
 }
 
@@ -102,6 +122,7 @@ GGUF_ARCHITECTURES: dict[str, str] = {
     "mistral": "llama",
     "qwen2": "qwen2",
     "qwen3": "qwen3",
+    "qwen3_moe": "qwen3moe",
     "gemma2": "gemma2",
     "gemma3": "gemma3",
     "phi3": "phi3",
@@ -109,8 +130,11 @@ GGUF_ARCHITECTURES: dict[str, str] = {
     "smollm3": "smollm3",
     "gpt2": "gpt2",
 }
-# Modules whose rows llama.cpp's architecture `llama` wants interleaved, and the config field that counts their heads.
-INTERLEAVED: dict[str, dict[str, str]] = {"llama": {"attention.query": "num_heads", "attention.key": "num_kv_heads"}}
+# Modules whose rows these architectures want interleaved, and the config field that counts their heads.
+INTERLEAVED: dict[str, dict[str, str]] = {
+    architecture: {"attention.query": "num_heads", "attention.key": "num_kv_heads"}
+    for architecture in ("llama", "smollm3")
+}
 
 
 @dataclass(frozen=True)
@@ -126,18 +150,28 @@ class Binding:
     transposed: bool = False
     interleaved_heads: int = 0
     """Heads whose rows are stored interleaved; 0: stored as ours."""
+    added: float = 0.0
+    """Ours are the file's plus this."""
+    expert: int | None = None
+    """The one of a stack of matrices that this tensor is, counted from 0; None: the tensor is all of `ours`."""
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Our parameters -> the file's tensor (contiguous, dtype as it is)."""
         parts = [parameters[name] for name in self.ours]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self.expert is not None:
+            return joined[self.expert].contiguous()
+        if self.added:
+            joined = (widened(joined) - self.added).to(joined.dtype)
         if self.interleaved_heads:
             joined = interleave(joined, self.interleaved_heads)
         return (joined.T if self.transposed and joined.ndim == 2 else joined).contiguous()
 
     def unpack(self, tensor: Tensor) -> dict[str, Tensor]:
-        """The file's tensor -> our parameters, each contiguous."""
+        """The file's tensor -> our parameters, each contiguous; of a stack, the matrix of `expert`. Where something is added, in float32 at least."""
         rows_first = tensor.T if self.transposed and tensor.ndim == 2 else tensor
+        if self.added:
+            rows_first = widened(rows_first) + self.added
         if self.interleaved_heads:
             rows_first = deinterleave(rows_first, self.interleaved_heads)
         if len(self.ours) == 1:
@@ -158,14 +192,15 @@ def gguf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
     architecture = GGUF_ARCHITECTURES[config.family]
     numbers = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
     names = gguf.get_tensor_name_map(numbers[architecture], config.num_layers)
+    rules = (replace(rule, theirs=rule.theirs.replace("{e}.", "")) for rule in LAYOUTS[config.family].rules)
     return [
         _gguf_binding(binding, names.get_name(binding.theirs, try_suffixes=(".weight", ".bias")), config)
-        for binding in hf_bindings(config, shapes)
+        for binding in bind(tuple(rules), config.num_layers, shapes)
     ]
 
 
 def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Binding:
-    """A Hugging Face binding under its GGUF name: never transposed, interleaved where the architecture wants it."""
+    """A Hugging Face binding under its GGUF name: never transposed, nothing added, interleaved where the architecture wants it."""
     if name is None:
         architecture = GGUF_ARCHITECTURES[config.family]
         raise ModelError(f"GGUF's architecture '{architecture}' has no tensor for {', '.join(binding.ours)}.")
@@ -173,7 +208,7 @@ def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Bi
     module = ".".join(binding.ours[0].split(".")[-3:-1])  # "attention.query"
     heads = getattr(config, fields[module]) if module in fields and config.positions == "rope" else 0
     shape = binding.shape[::-1] if binding.transposed else binding.shape
-    return replace(binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads)
+    return replace(binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads, added=0.0)
 
 
 def bind(rules: tuple[Rule, ...], num_layers: int, shapes: Shapes) -> list[Binding]:
@@ -184,18 +219,34 @@ def bind(rules: tuple[Rule, ...], num_layers: int, shapes: Shapes) -> list[Bindi
             for suffix in (".weight", ".bias"):
                 ours = tuple(name.format(i=i) + suffix for name in rule.ours)
                 if all(name in shapes for name in ours):
-                    bindings.append(_binding(rule, rule.theirs.format(i=i) + suffix, ours, shapes))
+                    bindings.extend(_bindings(rule, rule.theirs.replace("{i}", str(i)) + suffix, ours, shapes))
     left = set(shapes) - {name for binding in bindings for name in binding.ours}
     if left:
         raise ModelError(f"This layout has no tensor for {', '.join(sorted(left)[:4])}.")
     return bindings
 
 
+def _bindings(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Iterator[Binding]:
+    """One tensor of the file, or one for every expert."""
+    if "{e}" not in theirs:
+        yield _binding(rule, theirs, ours, shapes)
+        return
+    (stack,) = ours
+    num_experts, *shape = shapes[stack]
+    for expert in range(num_experts):
+        yield Binding(theirs.replace("{e}", str(expert)), ours, (num_experts,), tuple(shape), expert=expert)
+
+
 def _binding(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Binding:
     rows = tuple(shapes[name][0] for name in ours)
     shape = (sum(rows), *shapes[ours[0]][1:])
     transposed = rule.transposed and len(shape) == 2
-    return Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed)
+    return Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed, added=rule.added)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """In float32 at least: there 1 + w is exact for every bfloat16 w of at least 2^-16 (float16: 2^-13), or 0; for others within 2^-24."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def interleave(tensor: Tensor, heads: int) -> Tensor:

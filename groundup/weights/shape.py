@@ -1,66 +1,42 @@
 """config.json <-> ModelConfig: what a Hugging Face folder says about the shape of its model, read strictly and written completely.
 
-Read: Llama, Mistral, Qwen2, Qwen3 and GPT-2, for the next token (`LlamaForCausalLM`, ...) and for classes of texts
-(`LlamaForSequenceClassification`, ... with `id2label`). A setting that our model does not compute (a sliding window shorter than the
-context, another activation, quantised weights, another way of stretching positions) is refused by name, never passed over.
+Read: the families of `families.FAMILIES`, for the next token (`LlamaForCausalLM`, ...) and for classes of texts
+(`LlamaForSequenceClassification`, ... with `id2label`). A setting that our model does not compute (another activation, quantised
+weights, another way of stretching positions) is refused by name, never passed over.
 
 Written: rotary positions twice, since transformers 5 reads `rope_parameters` while transformers 4, vLLM before 0.14 and Ollama read
 `rope_theta` and `rope_scaling`; the dtype twice for the same reason (`dtype`, `torch_dtype`). The two agree.
 
 A model whose parts no class of transformers has (sinusoidal positions, no positions, ...) is written as `model_type: groundup`
 with our own fields and names: we open it again, other programs say that they don't know it.
-
-A missing key means what transformers' config class means by it. Source: transformers 5 `models/*/configuration_*.py`.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from groundup.config import build_config, to_plain
-from groundup.errors import ConfigError, FormatError
+from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
-from groundup.model.config import ModelConfig, RopeScaling
-from groundup.weights.fields import MAX_LAYERS, Fields
+from groundup.model.config import ModelConfig
+from groundup.weights.families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily, has_class
+from groundup.weights.families import CLASS_NAMES as CLASS_NAMES
+from groundup.weights.families import PARTS as PARTS
+from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
+from groundup.weights.rope import read_rope, rope_json
+from groundup.weights.windows import read_unrotated, read_windows, unrotated_json, windows_json
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LABELS = 2**16
-OWN = "groundup"
+OWN_CLASSES = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
+# Keys whose null says "not at all", while a missing one has a default.
+NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
+HOW_TO_ADD = "A family is added by tables: docs/tour.md, the row 'load a new model family'."
 
 Kind = Literal["language", "classifier"]
-
-# The part of the class names that `architectures` consist of: family -> "Llama" in LlamaForCausalLM.
-CLASS_NAMES = {
-    "llama": "Llama",
-    "mistral": "Mistral",
-    "qwen2": "Qwen2",
-    "qwen3": "Qwen3",
-    "gpt2": "GPT2",
-    OWN: "Groundup",
-}
-LANGUAGE_ENDS = ("ForCausalLM", "LMHeadModel")
-CLASSIFIER_END = "ForSequenceClassification"
-
-# What each family's class computes; a config that says otherwise has no such class.
-_ROTARY = {"norm": "rms", "positions": "rope", "feedforward": "swiglu"}
-_PLAIN = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False, "qk_norm": "none"}
-PARTS: dict[str, dict[str, Any]] = {
-    "llama": {**_ROTARY, "qk_norm": "none"},
-    "mistral": {**_ROTARY, **_PLAIN},
-    "qwen2": {**_ROTARY, **_PLAIN, "attention_bias": True},
-    "qwen3": {**_ROTARY, "feedforward_bias": False, "qk_norm": "head"},
-    "gpt2": {
-        "norm": "layer",
-        "positions": "learned",
-        "feedforward": "gelu",
-        "attention_bias": True,
-        "attention_output_bias": True,
-        "feedforward_bias": True,
-        "qk_norm": "none",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -81,29 +57,41 @@ def read_shape(folder: Path) -> Shape:
     if not isinstance(values, dict):
         raise FormatError(file, "top level", "is not a table")
     fields = Fields(values, file)
-    family = fields.text("model_type")
-    if family not in CLASS_NAMES:
-        raise fields.error("model_type", f"is {family[:40]!r}; known are {', '.join(sorted(CLASS_NAMES))}")
-    kind = _kind(fields, family)
+    model_type = fields.text("model_type")
+    if model_type != OWN and model_type not in MODEL_TYPES:
+        raise _unknown(fields, model_type)
+    name = MODEL_TYPES.get(model_type)
+    kind = _kind(fields, FAMILIES[name].classes if name else OWN_CLASSES)
     if values.get("quantization_config") is not None:
         raise fields.error("quantization_config", "the weights are quantised; plain ones (or a GGUF) are read")
     labels = _labels(fields) if kind == "classifier" else ()
     try:
-        config = _READERS[family](fields, family)
+        config = _read_config(fields, FAMILIES[name], name) if name else _read_own(fields)
     except ConfigError as error:
         raise FormatError(file, "content", error.message) from error
-    return Shape(config, kind, labels, own=family == OWN)
+    return Shape(config, kind, labels, own=name is None)
 
 
-def _kind(fields: Fields, family: str) -> Kind:
+def _unknown(fields: Fields, model_type: str) -> FormatError:
+    """Names the nearest family that is known, and how to add another."""
+    if isinstance(fields.values.get("text_config"), dict):
+        inner = str(fields.values["text_config"].get("model_type"))[:40]
+        reason = f"is {model_type[:40]!r}, a model of texts and images; only models of text are opened"
+        fix = f"Save its text part alone, with the config of text_config ({inner!r}) as config.json, and open that folder."
+        return FormatError(fields.source, "model_type", reason, fix=fix)
+    known = f"known are {', '.join(sorted(MODEL_TYPES))}"
+    fix = f"{did_you_mean(model_type, MODEL_TYPES)} {HOW_TO_ADD}"
+    return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}; {known}", fix=fix)
+
+
+def _kind(fields: Fields, classes: Mapping[str, str]) -> Kind:
     """The head, from `architectures`; where that is missing, the next token's."""
-    name = CLASS_NAMES[family]
-    named = fields.get("architectures", (list,), "a list", [name + LANGUAGE_ENDS[0]])
-    known: dict[str, Kind] = {name + end: "language" for end in LANGUAGE_ENDS}
-    known[name + CLASSIFIER_END] = "classifier"
-    if len(named) != 1 or not isinstance(named[0], str) or named[0] not in known:
-        raise fields.error("architectures", f"is {str(named)[:60]}; for {family} known are {', '.join(sorted(known))}")
-    return known[named[0]]
+    named = fields.get("architectures", (list,), "a list", [classes["language"]])
+    if len(named) == 1 and named[0] == classes["language"]:
+        return "language"
+    if len(named) == 1 and named[0] == classes["classifier"]:
+        return "classifier"
+    raise fields.error("architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}")
 
 
 def _labels(fields: Fields) -> tuple[str, ...]:
@@ -119,104 +107,55 @@ def _labels(fields: Fields) -> tuple[str, ...]:
     return tuple(str(label) for label in labels)
 
 
-def _read_rotary(fields: Fields, family: str) -> ModelConfig:
-    """Llama and its likes."""
-    fields.require("hidden_act", "silu", "silu")
-    width, num_heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
-    context_tokens = fields.integer("max_position_embeddings")
-    _refuse_window(fields, family, context_tokens)
-    rope_base, rope_scaling = _rope(fields, context_tokens)
-    return ModelConfig(
-        family=family,  # type: ignore[arg-type]
-        vocab_size=fields.integer("vocab_size"),
-        context_tokens=context_tokens,
-        width=width,
-        num_layers=fields.integer("num_hidden_layers", high=MAX_LAYERS),
-        num_heads=num_heads,
-        num_kv_heads=fields.integer("num_key_value_heads", num_heads),
-        head_width=fields.integer("head_dim", 128 if family == "qwen3" else 0, low=0),
-        feedforward_width=fields.integer("intermediate_size"),
-        norm_eps=fields.number("rms_norm_eps", 1e-6),
-        rope_base=rope_base,
-        rope_scaling=rope_scaling,
-        tied_head=fields.flag("tie_word_embeddings", False),
-        **_rotary_biases(fields, family),
-    )
+def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
+    """The settings of the family's table, then what takes a rule: positions, windows."""
+    fields = _renamed(fields, family)
+    for key, values in family.fixed.items():
+        fields.require_one_of(key, values)
+    settings: dict[str, Any] = dict(family.parts)
+    for key, ours in family.keys.items():
+        settings |= dict.fromkeys(ours, _read_key(fields, key, ours[0], family.defaults))
+    settings["feedforward_width"] = settings["feedforward_width"] or 4 * settings["width"]  # GPT-2 says null
+    if settings.get("score_width") == (settings.get("head_width") or settings["width"] // settings["num_heads"]):
+        settings["score_width"] = 0
+    if settings["positions"] == "rope":
+        windows = read_windows(fields, family, settings["num_layers"], settings["context_tokens"])
+        settings |= read_rope(fields, family) | windows
+        if not windows:
+            settings.pop("window_rope_base", None)
+        if "unrotated_every" not in family.parts:
+            settings["unrotated_every"] = read_unrotated(fields, settings["num_layers"])
+    return ModelConfig(family=name, **settings)  # type: ignore[arg-type]
 
 
-def _rotary_biases(fields: Fields, family: str) -> dict[str, Any]:
-    """Which projections have biases. `attention_bias` adds them to all four of Llama and Qwen3; Qwen2 always has three."""
-    if family == "qwen2":
-        return {"attention_bias": True}
-    if family == "mistral":
-        return {}
-    biases = fields.flag("attention_bias", False)
-    both = {"attention_bias": biases, "attention_output_bias": biases}
-    if family == "qwen3":
-        return {**both, "qk_norm": "head"}
-    return {**both, "feedforward_bias": fields.flag("mlp_bias", False)}
+def _renamed(fields: Fields, family: HFFamily) -> Fields:
+    """With every key under the name that the family's table has. Raises FormatError where its two names say different things."""
+    values = dict(fields.values)
+    for key, other in family.other_names.items():
+        found = values.pop(other, None)
+        if found is not None and values.setdefault(key, found) != found:
+            raise fields.error(other, f"is {str(found)[:40]}, but {key} is {str(values[key])[:40]}")
+    return Fields(values, fields.source)
 
 
-def _refuse_window(fields: Fields, family: str, context_tokens: int) -> None:
-    """A sliding window that is shorter than the context would change the logits of long texts."""
-    if family == "mistral":
-        window = fields.values.get("sliding_window", 4096)
-    else:
-        window = fields.values.get("sliding_window") if fields.flag("use_sliding_window", False) else None
-    if window is not None and (type(window) is not int or window < context_tokens):
-        raise fields.error(
-            "sliding_window",
-            f"is {str(window)[:40]}, shorter than the context of {context_tokens} tokens; windows are not supported",
-        )
-    kinds = fields.get("layer_types", (list,), "a list", [])
-    if window is None and any(kind != "full_attention" for kind in kinds):
-        raise fields.error("layer_types", "names something else than full_attention, which is not supported")
+_TYPES = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
 
 
-def _rope(fields: Fields, context_tokens: int) -> tuple[float, RopeScaling | None]:
-    """Base and scaling, from transformers 5's `rope_parameters` or the older `rope_theta` and `rope_scaling`."""
-    old = fields.table("rope_scaling", {})
-    parameters = Fields(old or fields.table("rope_parameters", {}), f"{fields.source}: rope parameters")
-    base = parameters.number("rope_theta", fields.number("rope_theta", 10_000.0))
-    for owner in (fields, parameters):
-        if owner.values.get("partial_rotary_factor") is not None:
-            owner.require("partial_rotary_factor", 1.0, 1.0)
-    kind = parameters.text("rope_type", parameters.text("type", "default"))
-    if kind == "default" and "factor" not in parameters.values:
-        return base, None
-    if kind != "llama3":
-        raise fields.error("rope_scaling", f"is of type {kind[:40]!r}; 'default' and 'llama3' are supported")
-    return base, RopeScaling(
-        factor=parameters.number("factor"),
-        low_freq_factor=parameters.number("low_freq_factor"),
-        high_freq_factor=parameters.number("high_freq_factor"),
-        original_context_tokens=parameters.integer("original_max_position_embeddings", context_tokens),
-    )
+def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) -> Any:
+    """One setting, of the type that our field has."""
+    default = {"default": defaults[key]} if key in defaults else {}
+    if key in NULL_IS_NONE and key in fields.values and fields.values[key] is None:
+        return 0.0
+    if _TYPES[ours] is bool:
+        return fields.flag(key, **default)
+    if _TYPES[ours] is float:
+        return fields.number(key, **default)
+    if fields.values.get(key) is None and default:
+        return default["default"]
+    return fields.integer(key, high=MAX_LAYERS if ours == "num_layers" else MAX_COUNT)
 
 
-def _read_gpt2(fields: Fields, family: str) -> ModelConfig:
-    activation = fields.text("activation_function", "gelu_new")
-    if activation not in ("gelu_new", "gelu_pytorch_tanh"):  # the same formula
-        raise fields.error("activation_function", f"is {activation[:40]!r}; gelu_new is supported")
-    fields.require("scale_attn_weights", True, True)
-    fields.require("scale_attn_by_inverse_layer_idx", False, False)
-    fields.require("add_cross_attention", False, False)
-    width = fields.integer("n_embd", 768)
-    return ModelConfig(
-        family=family,  # type: ignore[arg-type]
-        vocab_size=fields.integer("vocab_size", 50_257),
-        context_tokens=fields.integer("n_positions", fields.integer("n_ctx", 1024)),
-        width=width,
-        num_layers=fields.integer("n_layer", 12, high=MAX_LAYERS),
-        num_heads=fields.integer("n_head", 12),
-        feedforward_width=fields.integer("n_inner", 4 * width),
-        norm_eps=fields.number("layer_norm_epsilon", 1e-5),
-        tied_head=fields.flag("tie_word_embeddings", True),
-        **PARTS["gpt2"],
-    )
-
-
-def _read_own(fields: Fields, family: str) -> ModelConfig:
+def _read_own(fields: Fields) -> ModelConfig:
     """Our own fields, checked like a recipe's and bounded like a foreign file's."""
     values = fields.table(OWN)
     inner = Fields(values, f"{fields.source}: {OWN}")
@@ -224,9 +163,6 @@ def _read_own(fields: Fields, family: str) -> ModelConfig:
         if type(value) is int:
             inner.integer(key, low=0, high=MAX_LAYERS if key == "num_layers" else 2**24)
     return build_config(ModelConfig, values)
-
-
-_READERS = {**dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _read_rotary), "gpt2": _read_gpt2, OWN: _read_own}
 
 
 @dataclass(frozen=True)
@@ -240,35 +176,45 @@ class TokenIds:
     """Every id that ends a generation, eos first."""
 
 
-def has_class(config: ModelConfig) -> bool:
-    """Is there a class of transformers that computes what this config says?"""
-    if any(getattr(config, name) != value for name, value in PARTS[config.family].items()):
-        return False
-    if config.family in ("llama", "qwen3"):
-        return config.attention_bias == config.attention_output_bias
-    if config.family == "gpt2":
-        return config.num_kv_heads == config.num_heads and config.head_width * config.num_heads == config.width
-    return True
-
-
 def shape_json(shape: Shape, ids: TokenIds, dtype: str) -> dict[str, Any]:
     """The config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
     config = shape.config
-    family = config.family if has_class(config) else OWN
-    body = {OWN: to_plain(config)} if family == OWN else (_gpt2_json if family == "gpt2" else _rotary_json)(config)
-    end = CLASSIFIER_END if shape.kind == "classifier" else LANGUAGE_ENDS[family == "gpt2"]
-    named = {"bos_token_id": ids.bos, "eos_token_id": ids.eos, "pad_token_id": ids.pad}
+    family = FAMILIES[config.family] if has_class(config) else None
+    classes = family.classes if family else OWN_CLASSES
     return {
-        "architectures": [CLASS_NAMES[family] + end],
-        "model_type": family,
-        **body,
-        "vocab_size": config.vocab_size,
-        "tie_word_embeddings": config.tied_head,
+        "architectures": [classes[shape.kind]],
+        "model_type": family.model_type if family else OWN,
+        **(_config_json(config, family) if family else _own_json(config)),
         **_label_json(shape.labels),
-        **named,
+        "bos_token_id": ids.bos,
+        "eos_token_id": ids.eos,
+        "pad_token_id": ids.pad,
         "dtype": dtype,
         "torch_dtype": dtype,
     }
+
+
+def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+    """Every key of the family's table, and the ones of positions and windows."""
+    body = {key: getattr(config, ours[0]) for key, ours in family.keys.items()}
+    body |= {key: body[key] or None for key in NULL_IS_NONE if key in body}
+    if "query_pre_attn_scalar" in body:
+        body["query_pre_attn_scalar"] = config.score_width or config.head_width
+    body |= {key: values[0] for key, values in family.fixed.items()} | dict(family.written)
+    body |= {other: body[key] for key, other in family.other_names.items()}
+    if (
+        config.num_experts
+    ):  # the width of a layer without experts, of which there is none: Qwen's files name what a token goes through
+        body["intermediate_size"] = config.experts_per_token * config.feedforward_width
+    if config.positions == "rope":
+        body |= rope_json(config, family) | windows_json(config, family)
+        if "unrotated_every" not in family.parts:
+            body |= unrotated_json(config)
+    return body
+
+
+def _own_json(config: ModelConfig) -> dict[str, Any]:
+    return {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
 
 
 def _label_json(labels: Sequence[str]) -> dict[str, Any]:
@@ -279,57 +225,6 @@ def _label_json(labels: Sequence[str]) -> dict[str, Any]:
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
         "problem_type": "single_label_classification",
-    }
-
-
-def _rotary_json(config: ModelConfig) -> dict[str, Any]:
-    scaling = config.rope_scaling
-    stretched = scaling and {
-        "rope_type": "llama3",
-        "factor": scaling.factor,
-        "low_freq_factor": scaling.low_freq_factor,
-        "high_freq_factor": scaling.high_freq_factor,
-        "original_max_position_embeddings": scaling.original_context_tokens,
-    }
-    return {
-        "hidden_size": config.width,
-        "intermediate_size": config.feedforward_width,
-        "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.num_heads,
-        "num_key_value_heads": config.num_kv_heads,
-        "head_dim": config.head_width,
-        "hidden_act": "silu",
-        "max_position_embeddings": config.context_tokens,
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_base,
-        "rope_scaling": stretched,
-        "rope_parameters": {"rope_theta": config.rope_base, **(stretched or {"rope_type": "default"})},
-        **_family_json(config),
-    }
-
-
-def _family_json(config: ModelConfig) -> dict[str, Any]:
-    """What only one family's class asks for."""
-    families: Mapping[str, dict[str, Any]] = {
-        "llama": {"attention_bias": config.attention_bias, "mlp_bias": config.feedforward_bias, "pretraining_tp": 1},
-        "mistral": {"sliding_window": None},
-        "qwen2": {"use_sliding_window": False},
-        "qwen3": {"attention_bias": config.attention_bias, "use_sliding_window": False},
-    }
-    return families[config.family]
-
-
-def _gpt2_json(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "n_embd": config.width,
-        "n_inner": config.feedforward_width,
-        "n_layer": config.num_layers,
-        "n_head": config.num_heads,
-        "n_positions": config.context_tokens,
-        "n_ctx": config.context_tokens,
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": config.norm_eps,
-        "scale_attn_weights": True,
     }
 
 

@@ -26,18 +26,30 @@ BASE = {
 LLAMA = {**BASE, "model_type": "llama", "architectures": ["LlamaForCausalLM"]}
 MISTRAL = {**BASE, "model_type": "mistral"}
 QWEN2 = {**BASE, "model_type": "qwen2"}
+FULL, SLIDING = "full_attention", "sliding_attention"
+WINDOWED = {"use_sliding_window": True, "sliding_window": 16}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048}
 GPT2 = {"model_type": "gpt2", "vocab_size": 97}
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "another family": ({**BASE, "model_type": "mamba"}, "known are"),
     "no family": (BASE, "model_type: is missing"),
     "another head": ({**LLAMA, "architectures": ["LlamaForTokenClassification"]}, "architectures"),
-    "mistral with a window": ({**MISTRAL, "sliding_window": 4096}, "shorter than the context of 8192"),
-    "mistral silent about its window": (MISTRAL, "4096, shorter than"),
-    "qwen2 with a window": ({**QWEN2, "use_sliding_window": True, "sliding_window": 1024}, "shorter than"),
-    "sliding layers": ({**QWEN2, "layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
-    "yarn": ({**LLAMA, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "'yarn'"),
-    "linear, the old way": ({**LLAMA, "rope_scaling": {"type": "linear", "factor": 4.0}}, "'linear'"),
+    "windows that begin at a layer": (
+        {**QWEN2, "use_sliding_window": True, "max_window_layers": 1},
+        "layer_types: has no regular pattern",
+    ),
+    "windows without a pattern": ({**QWEN2, **WINDOWED, "layer_types": [FULL, SLIDING]}, "has no regular pattern"),
+    "windows that are switched off": ({**QWEN2, "layer_types": [FULL, SLIDING]}, "there is no window"),
+    "layers of another kind": ({**QWEN2, **WINDOWED, "layer_types": [FULL, "chunked"]}, "'chunked'"),
+    "kinds of other layers": ({**QWEN2, **WINDOWED, "layer_types": [FULL]}, "names 1 layers, but there are 2"),
+    "llama with windows": ({**LLAMA, "layer_types": [SLIDING, FULL]}, "layer_types: is not the same"),
+    "longrope": ({**LLAMA, "rope_scaling": {"rope_type": "longrope"}}, "longrope.*short texts.*linear, llama3, yarn"),
+    "dynamic": ({**LLAMA, "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "dynamic.*length of the text"),
+    "a stretching nobody knows": ({**LLAMA, "rope_scaling": {"type": "mrope"}}, "'mrope'; for llama supported"),
+    "yarn scaled twice": ({**LLAMA, "rope_parameters": {**YARN, "mscale": 1.0}}, "mscale: is no parameter of 'yarn'"),
+    "yarn of broken pairs": ({**LLAMA, "rope_parameters": {**YARN, "truncate": False}}, "truncate"),
+    "angles by layer": ({**LLAMA, "rope_parameters": {FULL: {"rope_type": "default"}}}, "full_attention: is no param"),
     "half a head rotated": ({**LLAMA, "partial_rotary_factor": 0.5}, "partial_rotary_factor"),
     "another activation": ({**LLAMA, "hidden_act": "gelu"}, "hidden_act"),
     "quantised": ({**LLAMA, "quantization_config": {"bits": 4}}, "quantised"),
@@ -75,6 +87,19 @@ def test_a_window_as_long_as_the_context_is_no_window(tmp_path: Path) -> None:
     for values in ({**MISTRAL, "sliding_window": None}, {**MISTRAL, "sliding_window": 8192}):
         assert read_shape(write(tmp_path, values)).config.family == "mistral"
     assert read_shape(write(tmp_path, {**QWEN2, "sliding_window": 64, "use_sliding_window": False})).config
+
+
+def windows(folder: Path, values: dict[str, object]) -> tuple[int, int]:
+    config = read_shape(write(folder, values)).config
+    return config.window_tokens, config.full_every
+
+
+def test_windows_are_read_as_the_class_means_them(tmp_path: Path) -> None:
+    assert windows(tmp_path, MISTRAL) == (4096, 0)  # silent: the class's own
+    assert windows(tmp_path, {**MISTRAL, "sliding_window": 16}) == (16, 0)
+    assert windows(tmp_path, {**QWEN2, **WINDOWED, "max_window_layers": 0}) == (16, 0)
+    assert windows(tmp_path, {**QWEN2, **WINDOWED}) == (0, 0)  # from layer 28 on, of two
+    assert windows(tmp_path, {**QWEN2, **WINDOWED, "layer_types": [SLIDING, FULL]}) == (16, 2)
 
 
 def test_the_published_config_of_gpt2_is_understood(tmp_path: Path) -> None:

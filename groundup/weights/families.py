@@ -1,0 +1,244 @@
+"""Every family's config.json as one table: which key is which field of ours, and what its class in transformers computes.
+
+An `HFFamily` says four things. `parts`: fields that the class leaves no choice about; a model with other parts is no such model. `keys`: the keys of
+config.json that are fields of ours, read and written. `fixed`: keys that would change what is computed, of
+which one meaning is computed here; any other is refused by name. `window`: how the class says who sees how far
+(`windows.py` reads it; `rope.py` reads the rotary positions).
+
+What a class of transformers does not look at is not looked at here either: it changes nothing. A missing key means what the class
+means by it. Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
+
+To add a family: a line here, its names in `names.py`, a preset and a line in tests/weights/test_family_parity.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from groundup.model.config import ModelConfig
+
+OWN = "groundup"
+CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
+
+WindowStyle = Literal["none", "uniform", "switched", "alternating"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a class says which tokens its layers see."""
+
+    style: WindowStyle = "none"
+    """none: all. uniform: `sliding_window` holds for all layers. switched: `use_sliding_window`, from layer `max_window_layers` on, or as
+    `layer_types` says. alternating: as `layer_types` says, else every `period`-th layer sees all."""
+    default: int | None = None
+    """What a missing `sliding_window` means."""
+    period: int = 0
+    """Of the alternating style: what is meant where neither `layer_types` nor `sliding_window_pattern` is there."""
+    own_base: bool = False
+    """Layers with a window are turned by angles of their own (Gemma 3)."""
+
+
+@dataclass(frozen=True)
+class HFFamily:
+    """One family's class in transformers."""
+
+    name: str
+    """"Llama" in LlamaForCausalLM."""
+    model_type: str
+    parts: Mapping[str, Any]
+    keys: Mapping[str, tuple[str, ...]]
+    defaults: Mapping[str, Any]
+    """What a missing key means. A key that is not here must be there."""
+    fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Key -> the values that mean what we compute; the first is written, and a missing key means one of them."""
+    window: Window = Window()
+    rope_base: float = 10_000.0
+    """What a missing `rope_theta` means."""
+    rope_kinds: tuple[str, ...] = ("linear", "llama3", "yarn")
+    """Ways of stretching that the class computes as we do."""
+    language: str = CAUSAL
+    """End of the language model's class name."""
+    classifier: str = ""
+    """The classifier's class, where it is not `name` + ForSequenceClassification."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys that other programs look for."""
+    other_names: Mapping[str, str] = field(default_factory=dict)
+    """Key -> another name of it, which is read where the key is missing, and written too."""
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """Kind of head -> class name."""
+        return {"language": self.name + self.language, "classifier": self.classifier or self.name + CLASSIFIER}
+
+
+# Keys that all families with rotary positions share.
+_KEYS: dict[str, tuple[str, ...]] = {
+    "vocab_size": ("vocab_size",),
+    "hidden_size": ("width",),
+    "intermediate_size": ("feedforward_width",),
+    "num_hidden_layers": ("num_layers",),
+    "num_attention_heads": ("num_heads",),
+    "num_key_value_heads": ("num_kv_heads",),
+    "head_dim": ("head_width",),
+    "max_position_embeddings": ("context_tokens",),
+    "rms_norm_eps": ("norm_eps",),
+    "tie_word_embeddings": ("tied_head",),
+}
+_BIASED = {**_KEYS, "attention_bias": ("attention_bias", "attention_output_bias")}
+_EXPERTS = {
+    "moe_intermediate_size": ("feedforward_width",),
+    "num_experts": ("num_experts",),
+    "num_experts_per_tok": ("experts_per_token",),
+    "norm_topk_prob": ("normalised_router",),
+}
+_DEFAULTS = {
+    "num_key_value_heads": 0,
+    "head_dim": 0,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False,
+    "attention_bias": False,
+    "mlp_bias": False,
+}
+_SILU = {"hidden_act": ("silu",)}
+
+# What the classes compute. Fields that are not named are free, or `keys` of the family.
+_ONE_WAY = {
+    "unrotated_every": 0,
+    "window_tokens": 0,
+    "full_every": 0,
+    "window_rope_base": 0.0,
+    "score_width": 0,
+    "score_softcap": 0.0,
+    "logit_softcap": 0.0,
+    "scaled_embedding": False,
+    "num_experts": 0,
+}
+_ROTARY = {"norm": "rms", "block": "pre", "positions": "rope", "feedforward": "swiglu", "qk_norm": "none", **_ONE_WAY}
+_PLAIN = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False}
+
+
+def _but(parts: Mapping[str, Any], *free: str, **other: Any) -> dict[str, Any]:
+    """`parts` without the fields that are `free`, and with `other` ones."""
+    return {name: value for name, value in parts.items() if name not in free} | other
+
+
+_GPT2_PARTS = {
+    **_but(_ROTARY, norm="layer", positions="learned", feedforward="gelu"),
+    **dict.fromkeys(_PLAIN, True),
+    "rope_scaling": None,
+}
+_SLIDES = ("window_tokens", "full_every")
+
+FAMILIES: dict[str, HFFamily] = {
+    "llama": HFFamily(
+        "Llama",
+        "llama",
+        _ROTARY,
+        {**_BIASED, "mlp_bias": ("feedforward_bias",)},
+        _DEFAULTS,
+        _SILU,
+        written={"pretraining_tp": 1},
+    ),
+    "mistral": HFFamily(
+        "Mistral",
+        "mistral",
+        _but(_ROTARY | _PLAIN, "window_tokens"),
+        _KEYS,
+        _DEFAULTS,
+        _SILU,
+        Window("uniform", default=4096),
+    ),
+    "qwen2": HFFamily(
+        "Qwen2",
+        "qwen2",
+        _but(_ROTARY | _PLAIN, *_SLIDES, attention_bias=True),
+        _KEYS,
+        _DEFAULTS,
+        _SILU,
+        Window("switched", default=4096),
+    ),
+    "qwen3": HFFamily(
+        "Qwen3",
+        "qwen3",
+        _but(_ROTARY, *_SLIDES, feedforward_bias=False, qk_norm="head"),
+        _BIASED,
+        {**_DEFAULTS, "head_dim": 128},
+        _SILU,
+        Window("switched", default=4096),
+    ),
+    "qwen3_moe": HFFamily(
+        "Qwen3Moe",
+        "qwen3_moe",
+        _but(_ROTARY, "num_experts", feedforward_bias=False, qk_norm="head"),
+        _but(_BIASED, "intermediate_size") | _EXPERTS,
+        {
+            **_DEFAULTS,
+            "num_key_value_heads": 4,
+            "moe_intermediate_size": 768,
+            "num_experts": 128,
+            "num_experts_per_tok": 8,
+            "norm_topk_prob": False,
+        },
+        {**_SILU, "use_sliding_window": (False,), "decoder_sparse_step": (1,), "mlp_only_layers": ([], None)},
+        other_names={"num_experts": "num_local_experts"},  # transformers 5 writes the other
+    ),
+    "gpt2": HFFamily(
+        "GPT2",
+        "gpt2",
+        _GPT2_PARTS,
+        {
+            "vocab_size": ("vocab_size",),
+            "n_embd": ("width",),
+            "n_inner": ("feedforward_width",),
+            "n_layer": ("num_layers",),
+            "n_head": ("num_heads",),
+            "n_positions": ("context_tokens",),
+            "layer_norm_epsilon": ("norm_eps",),
+            "tie_word_embeddings": ("tied_head",),
+        },
+        {
+            "vocab_size": 50_257,
+            "n_embd": 768,
+            "n_inner": 0,
+            "n_layer": 12,
+            "n_head": 12,
+            "n_positions": 1024,
+            "layer_norm_epsilon": 1e-5,
+            "tie_word_embeddings": True,
+        },
+        {
+            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of one formula
+            "scale_attn_weights": (True,),
+            "scale_attn_by_inverse_layer_idx": (False,),
+            "add_cross_attention": (False,),
+        },
+        language="LMHeadModel",
+    ),
+}
+
+MODEL_TYPES = {family.model_type: name for name, family in FAMILIES.items()}
+PARTS: dict[str, dict[str, Any]] = {name: dict(family.parts) for name, family in FAMILIES.items()}
+CLASS_NAMES = {**{name: family.name for name, family in FAMILIES.items()}, OWN: "Groundup"}
+
+
+def has_class(config: ModelConfig) -> bool:
+    """Is there a class of transformers that computes what this config says?"""
+    family = FAMILIES.get(config.family)
+    if family is None or any(getattr(config, name) != value for name, value in family.parts.items()):
+        return False
+    if "num_experts" not in family.parts and not config.num_experts:
+        return False
+    if any(getattr(config, one) != getattr(config, fields[0]) for fields in family.keys.values() for one in fields):
+        return False  # one key for several fields, which differ
+    if config.rope_scaling is not None and not _stretches(config, family):
+        return False
+    if config.positions == "learned":
+        return config.num_kv_heads == config.num_heads and config.head_width * config.num_heads == config.width
+    return True
+
+
+def _stretches(config: ModelConfig, family: HFFamily) -> bool:
+    """Does the class stretch positions in this way, and in the same layers?"""
+    assert config.rope_scaling is not None
+    apart = config.window_rope_base > 0 or not config.window_tokens
+    return config.rope_scaling.kind in family.rope_kinds and (apart or not family.window.own_base)

@@ -1,0 +1,147 @@
+"""Every family of the table: our models and transformers' give the same logits, padded, past the window and past the first context, with
+a cache, as language models and as classifiers, whoever wrote the files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from tiny_weights import randomise
+from torch import Tensor
+
+from groundup.model.cache import KVCache
+from groundup.weights.families import FAMILIES
+from groundup.weights.hf import read_hf, write_hf
+
+V, T, TOLERANCE = 61, 40, 1e-4
+COUNTS = {
+    "vocab_size": V,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "attn_implementation": "eager",
+}
+FULL, SLIDING = "full_attention", "sliding_attention"
+ORIGINAL = {"original_max_position_embeddings": 16}  # tokens: the texts below are longer
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, **ORIGINAL}
+GPT2 = {"vocab_size": V, "n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 64, "attn_implementation": "eager"}
+
+# Settings of each family that differ from its defaults in what they compute: windows of 7 tokens, ...
+CASES: dict[str, transformers.PretrainedConfig] = {
+    "gpt2": transformers.GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2, pad_token_id=0),
+    "llama, stretched as Llama 3": transformers.LlamaConfig(**COUNTS, rope_parameters={**LLAMA3, **ORIGINAL}),
+    "llama, stretched linearly": transformers.LlamaConfig(**COUNTS, rope_parameters=LINEAR),
+    "llama, stretched as YaRN": transformers.LlamaConfig(**COUNTS, rope_parameters=YARN),
+    "mistral with a window": transformers.MistralConfig(**COUNTS, sliding_window=7),
+    "qwen2 with windows, YaRN": transformers.Qwen2Config(
+        **COUNTS,
+        use_sliding_window=True,
+        sliding_window=7,
+        layer_types=[SLIDING, FULL] * 2,
+        rope_parameters={**YARN, "beta_fast": 16.0, "attention_factor": 1.5},
+    ),
+    "qwen3": transformers.Qwen3Config(**COUNTS, head_dim=12, tie_word_embeddings=True),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    folder: Path
+    """Written by transformers."""
+    theirs: torch.nn.Module
+
+
+@pytest.fixture(params=CASES, scope="module")
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder = tmp_path_factory.mktemp("theirs")
+    model = randomise(transformers.AutoModelForCausalLM.from_config(CASES[request.param]))
+    model.save_pretrained(folder)
+    return Case(request.param, folder, model)
+
+
+IDS = torch.randint(3, V, (3, T), generator=torch.Generator().manual_seed(1))
+
+
+def padding(side: str) -> Tensor:
+    columns, lengths = torch.arange(T), torch.tensor([T, 23, 1])[:, None]
+    return columns < lengths if side == "right" else columns >= T - lengths
+
+
+def their_logits(model: torch.nn.Module, mask: Tensor) -> Tensor:
+    """With positions that count real tokens, as ours do."""
+    positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+    logits: Tensor = model(IDS, attention_mask=mask.long(), position_ids=positions).logits
+    return logits
+
+
+def close(ours: Tensor, theirs: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
+
+
+def test_every_family_has_a_case() -> None:
+    assert {config.model_type for config in CASES.values()} == {family.model_type for family in FAMILIES.values()}
+
+
+@torch.no_grad()
+def test_logits_of_their_folder_equal_theirs_whole_padded_and_cached(case: Case) -> None:
+    ours, _ = read_hf(case.folder)
+    close(ours(IDS), case.theirs(IDS).logits)
+    for side in ("left", "right"):
+        mask = padding(side)
+        close(ours(IDS, mask=mask)[mask], their_logits(case.theirs, mask)[mask])
+    mask = padding("left")
+    expected = their_logits(case.theirs, mask)
+    cache = KVCache(ours.config, batch=3)
+    close(ours(IDS[:, :20], mask=mask[:, :20], cache=cache)[0], expected[0, :20])
+    for t in range(20, T):
+        close(ours(IDS[:, t : t + 1], mask=mask[:, t : t + 1], cache=cache)[mask[:, t], 0], expected[mask[:, t], t])
+
+
+@torch.no_grad()
+def test_they_open_our_folder_to_the_same_logits_in_either_style_of_config(case: Case, tmp_path: Path) -> None:
+    ours, _ = read_hf(case.folder)
+    write_hf(ours, tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    old = {key: value for key, value in written.items() if key != "rope_parameters"}
+    new = {
+        key: value
+        for key, value in written.items()
+        if key not in ("rope_theta", "rope_scaling", "rope_local_base_freq")
+    }
+    for values in (old, new, written):
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+        assert type(theirs) is type(case.theirs)
+        close(theirs(IDS).logits, case.theirs(IDS).logits)
+        again, _ = read_hf(tmp_path)
+        assert again.config == ours.config
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]) or "norm" in name, name
+
+
+@torch.no_grad()
+def test_classifiers_go_both_ways(case: Case, tmp_path: Path) -> None:
+    config = CASES[case.name]
+    theirs = randomise(transformers.AutoModelForSequenceClassification.from_config(config))
+    theirs.save_pretrained(tmp_path / "theirs")
+    mask = padding("right")
+    ids = torch.where(mask, IDS, config.pad_token_id)
+    expected = theirs(ids, attention_mask=mask.long()).logits
+    ours, labels = read_hf(tmp_path / "theirs")
+    close(ours(ids, mask=mask), expected)
+    write_hf(ours, tmp_path / "ours", labels=labels)
+    back = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "ours")
+    assert type(back) is type(theirs)
+    back.config.pad_token_id = config.pad_token_id
+    close(back(ids, attention_mask=mask.long()).logits, expected)
