@@ -1,8 +1,15 @@
-"""What the tokenizer tests share: hard strings, some real English, one trained tokenizer."""
+"""What the tokenizer tests share: hard strings, some real English, one trained tokenizer, one of SentencePiece's kind."""
+
+import json
+from typing import Any
 
 import pytest
+import tokenizers
+from tokenizers import models, pre_tokenizers, trainers
 
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
+from groundup.tokenizer.formats import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, tokenizer_from_gguf
+from groundup.tokenizer.pieces import BYTE_TOKENS
 
 HARD_STRINGS = (
     "",
@@ -36,6 +43,27 @@ HARD_STRINGS = (
     "ab" * 1500,
     "!?" * 1500,
 )
+
+# What is hard for SentencePiece: spaces where they count, and texts that look like tokens. None begins with "<s>": llama.cpp adds it again.
+PIECE_STRINGS = (
+    " a",
+    "  a  b   c    d ",
+    "\n a\n  b",
+    "the  the   the",
+    "<0x0A>",
+    "a<0x41>b",
+    "a</s>b <s> c<unk>",
+    " <|user|>\n  hello <|end|>  ",
+    "<|user|><|end|>",
+    "----- ------------ ========",
+    "\u00a0 \u2003x",
+)
+# Phi-3's form, in our own words: every role is a control token of its own.
+ROLE_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 
 ENGLISH = """
 The tokenizer is the first thing that a model meets and the last thing that people look at. It cuts a text into pieces, and it
@@ -74,3 +102,50 @@ def english() -> list[str]:
 @pytest.fixture(scope="session")
 def tokenizer(english: list[str]) -> Tokenizer:
     return train_tokenizer(english, 640)
+
+
+@pytest.fixture(scope="session")
+def piece_strings(hard_strings: tuple[str, ...]) -> tuple[str, ...]:
+    return hard_strings + PIECE_STRINGS
+
+
+def learned_pieces(texts: list[str], size: int) -> tuple[list[str], list[str]]:
+    """What SentencePiece would learn: merged pieces in the order of learning, and the common characters."""
+    library = tokenizers.Tokenizer(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
+    library.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False))
+    model = json.loads(library.to_str())["model"]
+    characters = [token for token in model["vocab"] if len(token) == 1 and token < "\u3000"]
+    merged = ["".join(merge) for merge in model["merges"]]
+    return [token for token in merged if set(token) <= set(characters)], characters
+
+
+@pytest.fixture(scope="session")
+def pieces_metadata(english: list[str]) -> dict[str, Any]:
+    """A SentencePiece vocabulary as a GGUF file holds it: scores, byte tokens, space prefix."""
+    learned, characters = learned_pieces(english, 500)
+    runs = ["\u2581" * 2, "\u2581" * 4, "\u2581" * 3, "--", "----", "---"]
+    ordinary = [*learned[:20], *runs, *learned[20:], *(each for each in [*characters, "-"] if each not in learned)]
+    tokens = ["<unk>", "<s>", "</s>", *BYTE_TOKENS, *dict.fromkeys(ordinary), "<think>", *ROLE_TOKENS]
+    types = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256]
+    types += (
+        [NORMAL] * (len(tokens) - len(types) - 1 - len(ROLE_TOKENS)) + [USER_DEFINED] + [CONTROL] * len(ROLE_TOKENS)
+    )
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [-float(max(0, id - 259)) for id in range(len(tokens))],
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": True,
+        "tokenizer.chat_template": ROLE_TEMPLATE,
+    }
+
+
+@pytest.fixture(scope="session")
+def pieces(pieces_metadata: dict[str, Any]) -> Tokenizer:
+    return tokenizer_from_gguf(pieces_metadata)
