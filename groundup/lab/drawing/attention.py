@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import ModelError
+from groundup.lab.drawing.by_head import BLOCKS
 from groundup.lab.style import LABEL_SIZE, SHARES, SMALL_SIZE, finished, pyplot, show_spaces
 
 HABITS = {
@@ -92,7 +93,7 @@ def draw_attention_from(looks: Mapping[str, Any]) -> Any:
     rows = [row for row, block in enumerate(looks["blocks"]) if row == 0 or block % step == 0]
     axes.set_yticks(rows, [str(looks["blocks"][row]) for row in rows], fontsize=SMALL_SIZE)
     axes.set_xlabel("looked at", fontsize=LABEL_SIZE)
-    axes.set_ylabel("block (1 reads the text first)", fontsize=LABEL_SIZE)
+    axes.set_ylabel(BLOCKS, fontsize=LABEL_SIZE)
     word = show_spaces(pieces[-1]["text"])
     title = f"Where token {looks['token']} ({word}) looks, from the first block (below) to the last (on top)"
     return finished(figure, title=title, caption=looks["caption"], colours=_shares(image))

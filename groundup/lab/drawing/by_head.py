@@ -7,16 +7,17 @@ from groundup.lab.style import LABEL_SIZE, SHARES, SMALL_SIZE, pyplot
 
 # Inches of a square, and of what stands around a field that has a scale of its own and one that has none.
 SQUARE, AROUND, AROUND_WITHOUT_SCALE = 0.24, 1.5, 0.5
-NARROWEST = 2.3
+NARROWEST, LOWEST = 2.3, 1.8
+BLOCKS = "block (1: the first)"
 
 
 def by_head_figure(heads: Iterable[Mapping[str, Any]], fields: int, *, scales: bool) -> tuple[Any, list[Any]]:
     """A figure with `fields` axes side by side, each with room for a square for every head, and (`scales`) a scale beside it."""
     blocks, most = _shape(heads)
     around = AROUND if scales else AROUND_WITHOUT_SCALE
-    size = (fields * max(most * SQUARE + around, NARROWEST) + 0.6, max(blocks * SQUARE, 1.2) + 1.6)
+    size = (fields * max(most * SQUARE + around, NARROWEST) + 0.6, max(blocks * SQUARE, LOWEST) + 1.9)
     figure, grid = pyplot().subplots(1, fields, figsize=size, squeeze=False)
-    grid[0][0].set_ylabel("block (1 reads the text first)", fontsize=LABEL_SIZE)
+    grid[0][0].set_ylabel(BLOCKS, fontsize=LABEL_SIZE)
     return figure, list(grid[0])
 
 

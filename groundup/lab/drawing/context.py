@@ -52,18 +52,18 @@ def draw_sentence_losses(losses: Mapping[str, Any]) -> Any:
     axes.set_yticks(places, [_short(row["text"]) for row in rows], fontsize=SMALL_SIZE)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("loss, nats a token", fontsize=LABEL_SIZE)
-    axes.legend(
-        frameon=False,
-        fontsize=SMALL_SIZE,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.28 * 4 / (len(rows) + 3)),
-        ncols=2,
-    )
+    axes.legend(frameon=False, fontsize=SMALL_SIZE, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0)
     plain(axes)
-    error = "" if losses["error"] is None else f" ± {losses['error']:.2f}"
-    verb = "save" if losses["gain"] > 0 else "do not save"
-    title = f"Earlier sentences {verb} {abs(losses['gain']):.2f}{error} nats a token"
-    return finished(figure, title=title, caption=losses["caption"])
+    return finished(figure, title=_gain_title(losses), caption=losses["caption"])
+
+
+def _gain_title(losses: Mapping[str, Any]) -> str:
+    """What earlier sentences do to the loss, if it is more than two standard errors."""
+    gain, error = losses["gain"], losses["error"]
+    said = f"{abs(gain):.2f}" + ("" if error is None else f" ± {error:.2f}") + " nats a token"
+    if error is not None and abs(gain) < 2 * error:
+        return f"Earlier sentences make no sure difference: {gain:.2f} ± {error:.2f} nats a token saved"
+    return f"Earlier sentences save {said}" if gain > 0 else f"Earlier sentences mislead this model: they cost {said}"
 
 
 def _span(point: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Which heads have a habit that has a name: one field of squares for each habit, the best head framed."""
+"""Which heads have a habit that has a name: one field of squares for each habit, the best head framed where it tells something."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,9 @@ from typing import Any
 from groundup.lab.drawing.attention import HABITS
 from groundup.lab.drawing.by_head import by_head_figure, draw_by_head, mark_head
 from groundup.lab.style import LABEL_SIZE, finished
+
+# The best of many heads is always somewhat above chance; below this many times chance it is not shown as found.
+TELLING = 3
 
 
 def draw_head_search(found: Mapping[str, Any]) -> Any:
@@ -17,11 +20,11 @@ def draw_head_search(found: Mapping[str, Any]) -> Any:
     for axes, kind in zip(fields, found["kinds"], strict=True):
         name, best = kind["kind"], kind["best"][0]
         image = draw_by_head(axes, heads, [head["scores"][name] for head in heads], top=1.0)
-        mark_head(axes, best)
-        axes.set_title(
-            f"{name}:\n{HABITS[name]}\nblock {best['block']}, head {best['head']}: {best['score']:.2f}\n(chance {kind['chance']:.2f})",
-            fontsize=LABEL_SIZE,
-        )
+        found_one = best["score"] > TELLING * kind["chance"]
+        if found_one:
+            mark_head(axes, best)
+        said = f"block {best['block']}, head {best['head']}: {best['score']:.2f}" if found_one else "none found"
+        axes.set_title(f"{name}:\n{HABITS[name]}\n{said}\n(chance {kind['chance']:.2f})", fontsize=LABEL_SIZE)
     colours = (image, "share of attention", (0, 0.25, 0.5, 0.75, 1))
     return finished(figure, title=_title(heads), caption=f"{found['caption']}{_losses(found['loss'])}", colours=colours)
 

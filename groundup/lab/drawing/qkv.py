@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.drawing.attention import NUMBERED_TOKENS
-from groundup.lab.style import LABEL_SIZE, SHARES, SIGNED, SMALL_SIZE, finished, pyplot, show_spaces
+from groundup.lab.style import LABEL_SIZE, MUTED, SHARES, SIGNED, SMALL_SIZE, finished, pyplot, show_spaces
 
 # Inches of a cell with its number and without, and of a row of a vector.
 CELL_INCHES, SMALL_CELL_INCHES, ROW_INCHES = 0.4, 0.16, 0.19
@@ -82,7 +82,7 @@ def _numbers(axes: Any, rows: Sequence[Sequence[float | None]], low: float, high
     for y, row in enumerate(rows):
         for x, number in enumerate(row):
             if number is None:
-                axes.text(x, y, "-∞", ha="center", va="center", fontsize=SMALL_SIZE, color="#9aa0a8")
+                axes.text(x, y, "-∞", ha="center", va="center", fontsize=SMALL_SIZE, color=MUTED)
                 continue
             share = (number - low) / (high - low)
             dark = share > 0.55 if light_first else share < 0.5
