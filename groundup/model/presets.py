@@ -102,6 +102,24 @@ PRESETS: dict[str, ModelConfig] = {
         rope_base=1_000_000.0,
         qk_norm="head",
     ),
+    # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704 of them for each token.
+    "qwen3-30b-a3b": ModelConfig(
+        family="qwen3_moe",
+        vocab_size=151_936,
+        context_tokens=40_960,
+        width=2_048,
+        num_layers=48,
+        num_heads=32,
+        num_kv_heads=4,
+        head_width=128,
+        feedforward_width=768,
+        num_experts=128,
+        experts_per_token=8,
+        norm_eps=1e-6,
+        rope_base=1_000_000.0,
+        qk_norm="head",
+        tied_head=False,
+    ),
 }
 
 

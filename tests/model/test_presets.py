@@ -5,7 +5,7 @@ from transformers import GPT2Config
 
 from groundup.errors import ModelError
 from groundup.model.presets import PRESETS, preset
-from groundup.model.sizes import parameter_count
+from groundup.model.sizes import active_parameters, parameter_count
 
 # The number of parameters published with each model's weights, a tied table counted once (the file of Qwen3-0.6B repeats it;
 # that of GPT-2 also holds 12 x 1024 x 1024 mask values, which are no parameters).
@@ -16,12 +16,18 @@ PUBLISHED = {
     "llama-3.2-1b": 1_235_814_400,
     "qwen2.5-0.5b": 494_032_768,
     "qwen3-0.6b": 596_049_920,
+    "qwen3-30b-a3b": 30_532_122_624,
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_preset_has_the_published_number_of_parameters(name: str) -> None:
     assert parameter_count(preset(name)).total == PUBLISHED[name]
+
+
+def test_preset_with_experts_has_the_published_number_of_active_parameters() -> None:
+    """The "3.3B" of its card: embedding, head, attention, norms, router and 8 of 128 experts."""
+    assert active_parameters(preset("qwen3-30b-a3b")) == 3_353_032_704
 
 
 def test_every_preset_but_our_own_is_checked() -> None:
