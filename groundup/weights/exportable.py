@@ -3,96 +3,96 @@
     gguf_reason(config)   None: llama.cpp and Ollama run it. Else one sentence: why they can't.
     hf_reason(config)     None: transformers and vLLM open its folder. Else why they don't (we open every folder of ours).
 
-llama.cpp has a fixed program for each architecture; what that program computes stands here as data, field by field, and a model that
-says anything else is refused rather than run as another model. Source: llama.cpp's `src/llama-model.cpp` and `src/models/`, and runs of it.
+A model that llama.cpp would run as another model is refused. One is written although llama.cpp lacks a part of it: where an
+architecture has no sliding window, the file's context ends where the window does, and within that the window hides nothing.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from groundup.model.config import ModelConfig
+from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows
 from groundup.weights.names import GGUF_ARCHITECTURES
 from groundup.weights.shape import CLASS_NAMES, PARTS, has_class
-
-EITHER = (False, True)
-_NO_BIAS = {"attention_bias": (False,), "attention_output_bias": (False,), "feedforward_bias": (False,)}
-_ANY_BIAS = dict.fromkeys(_NO_BIAS, EITHER)
-_ROTARY: dict[str, tuple[object, ...]] = {
-    "norm": ("rms",),
-    "block": ("pre",),
-    "positions": ("rope",),
-    "feedforward": ("swiglu",),
-    "qk_norm": ("none",),
-    "num_experts": (0,),
-    "unrotated_every": (0,),
-    "score_softcap": (0.0,),
-    "logit_softcap": (0.0,),
-    "scaled_embedding": (False,),
-    **_NO_BIAS,
-}
-
-# Architecture -> field -> the values of it that llama.cpp computes. A field that is not named is free, or has a rule below.
-GGUF_PARTS: dict[str, Mapping[str, tuple[object, ...]]] = {
-    "llama": {**_ROTARY, **_ANY_BIAS},
-    "smollm3": {**_ROTARY, "unrotated_every": (4,)},
-    "qwen2": {**_ROTARY, "attention_bias": (True,)},
-    "qwen3": {**_ROTARY, "qk_norm": ("head",)},
-    "phi3": _ROTARY,
-    "olmo2": {**_ROTARY, "block": ("output",), "qk_norm": ("projection",)},
-    "gpt2": {
-        **_ROTARY,
-        **dict.fromkeys(_NO_BIAS, (True,)),
-        "norm": ("layer",),
-        "positions": ("learned",),
-        "feedforward": ("gelu",),
-    },
-}
 
 
 def gguf_reason(config: ModelConfig) -> str | None:
     """Why llama.cpp can't run this model, as one sentence; None: it can."""
-    architecture = GGUF_ARCHITECTURES.get(config.family)
-    if architecture not in GGUF_PARTS:
-        return f"llama.cpp runs {', '.join(GGUF_PARTS)}, and none of them is {config.family!r}."
-    for field, values in GGUF_PARTS[architecture].items():
+    name = GGUF_ARCHITECTURES.get(config.family, "")
+    architecture = ARCHITECTURES.get(name)
+    if architecture is None:
+        return f"llama.cpp runs {', '.join(ARCHITECTURES)}, and none of them is {config.family!r}."
+    for field, values in architecture.parts.items():
         if getattr(config, field) not in values:
             can = " or ".join(map(_shown, values))
-            return f"llama.cpp's architecture {architecture!r} has {field} {can}; this model has {_shown(getattr(config, field))}."
-    return next((reason for rule in RULES if (reason := rule(config, architecture))), None)
+            return f"llama.cpp's {name} has {field} {can}; this model has {_shown(getattr(config, field))}."
+    reason = next((reason for rule in _RULES if (reason := rule(config, architecture))), None)
+    return reason and f"llama.cpp's {name} {reason}."
 
 
-def _heads(config: ModelConfig, architecture: str) -> str | None:
-    if architecture == "gpt2" and (config.num_kv_heads, config.head_width * config.num_heads) != (
-        config.num_heads,
-        config.width,
-    ):
-        return "llama.cpp's architecture 'gpt2' has as many key/value heads as query heads, and heads as wide as the model together."
+def _softcaps(config: ModelConfig, architecture: Architecture) -> str | None:
+    missing = next((name for name, usual in architecture.softcaps.items() if usual and not getattr(config, name)), None)
+    return missing and f"always has a {missing}; this model has none"
+
+
+def _heads(config: ModelConfig, architecture: Architecture) -> str | None:
+    all_heads = config.num_heads * config.head_width
+    if architecture.heads_fill_width and all_heads != config.width:
+        return f"needs heads that are together as wide as the stream, {config.width}; this model's are {all_heads}"
+    if config.family == "gpt2" and config.num_kv_heads != config.num_heads:
+        return f"has as many key/value heads as query heads, {config.num_heads}; this model has {config.num_kv_heads}"
     return None
 
 
-def _window(config: ModelConfig, architecture: str) -> str | None:
-    if config.window_tokens and config.window_tokens < config.context_tokens:
-        return f"llama.cpp's architecture {architecture!r} has no sliding window; this model's is {config.window_tokens} tokens."
+def _scale(config: ModelConfig, architecture: Architecture) -> str | None:
+    expected, found = architecture.score_width(config), config.score_width or config.head_width
+    if expected != found:
+        return f"divides scores by the root of {expected}; this model has score_width {found}"
     return None
 
 
-def _scale(config: ModelConfig, architecture: str) -> str | None:
-    if config.score_width not in (0, config.head_width):
-        return (
-            f"llama.cpp's architecture {architecture!r} divides scores by the root of {config.head_width}, the head width; "
-            f"this model has score_width {config.score_width}."
-        )
+def _stretching(config: ModelConfig, architecture: Architecture) -> str | None:
+    scaling = config.rope_scaling
+    if scaling and scaling.kind == "llama3" and not architecture.reads_factors:
+        return "can't stretch positions as Llama 3 does; 'linear' and 'yarn' it can"
+    fixed, betas = (32.0, 1.0), scaling and (scaling.beta_fast, scaling.beta_slow)
+    if scaling and scaling.kind == "yarn" and betas != fixed:
+        return f"has YaRN with beta_fast and beta_slow {fixed} only; this model has {betas}"
     return None
 
 
-def _stretching(config: ModelConfig, architecture: str) -> str | None:
-    kind = config.rope_scaling.kind if config.rope_scaling else "llama3"
-    if config.rope_scaling and (architecture != "llama" or kind != "llama3"):
-        return f"llama.cpp reads Llama 3's stretched positions for 'llama' only; this model's are {kind}, in {architecture!r}."
+def _windows(config: ModelConfig, architecture: Architecture) -> str | None:
+    if not config.window_tokens or config.full_every == 1:
+        return None
+    windows = architecture.windows or Windows(stretched=True, own_base=False)
+    if not windows.own_base and config.window_rope_base not in (0, config.rope_base):
+        return f"has one rotary base for all blocks; this model's blocks with a window have window_rope_base {config.window_rope_base:g}"
+    scaling = config.rope_scaling
+    if scaling and windows.stretched != (config.window_rope_base == 0):
+        return f"{'stretches' if windows.stretched else 'does not stretch'} positions in blocks with a window, unlike this model"
+    if scaling and scaling.attention_factor and windows.own_base and not windows.stretched:
+        return "applies YaRN's attention factor in blocks with a window too, unlike this model"
     return None
 
 
-RULES: tuple[Callable[[ModelConfig, str], str | None], ...] = (_heads, _window, _scale, _stretching)
+_RULES: tuple[Callable[[ModelConfig, Architecture], str | None], ...] = (
+    _softcaps,
+    _heads,
+    _scale,
+    _stretching,
+    _windows,
+)
+
+
+def as_llamacpp_runs(config: ModelConfig) -> ModelConfig:
+    """The config that a GGUF file of this model says: a window that llama.cpp would pass over becomes the end of the context."""
+    architecture = ARCHITECTURES[GGUF_ARCHITECTURES[config.family]]
+    seen_through = config.full_every == 1 or config.window_tokens >= config.context_tokens
+    if not config.window_tokens or (architecture.windows and config.full_every != 1):
+        return config
+    context_tokens = config.context_tokens if seen_through else config.window_tokens
+    return replace(config, context_tokens=context_tokens, window_tokens=0, full_every=0, window_rope_base=0.0)
 
 
 def hf_reason(config: ModelConfig) -> str | None:

@@ -6,7 +6,7 @@ write_gguf   the same list the other way; one tensor in memory at a time, the fi
 
 The `gguf` package does the arithmetic of the quantised formats and lays out what is written; it never opens a foreign file here.
 
-Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases and position tables are always F32. q8_0 and q4_0 cut rows into blocks of
+Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always F32. q8_0 and q4_0 cut rows into blocks of
 32; a matrix with other rows stays F16. In q4_0 the embedding and the head are Q8_0: they are the first to suffer.
 Read: these and Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
 """
@@ -24,23 +24,25 @@ from torch import Tensor
 
 from groundup.errors import FormatError, ModelError
 from groundup.files import atomic_file, no_room
+from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
 from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
+from groundup.weights.exportable import as_llamacpp_runs, gguf_reason
+from groundup.weights.gguf_architectures import ARCHITECTURES
 from groundup.weights.gguf_config import (
     EMBEDDING,
     HEAD,
-    ROPE_FACTORS,
     add_config,
+    our_scaling,
     read_gguf_config,
-    read_scaling,
-    rope_factors,
 )
 from groundup.weights.gguf_header import Header, TensorInfo, read_gguf_header
+from groundup.weights.gguf_scaling import ROPE_FACTORS, read_factors, rope_factors
 from groundup.weights.names import GGUF_ARCHITECTURES, Binding, gguf_bindings
-from groundup.weights.shape import Shape, has_class
+from groundup.weights.shape import Shape
 
 Encoding = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
@@ -59,6 +61,7 @@ ENCODINGS: dict[Encoding, tuple[Kind, gguf.LlamaFileType]] = {
 QUANTIZATION_VERSION = 2
 ROWS_OF = 32
 POSITIONS = "position_embd.weight"
+ROUTER = "ffn_gate_inp.weight"
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,29 @@ def read_gguf(path: Path, *, dtype: torch.dtype = torch.float32) -> GGUFModel:
 
 
 def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype) -> LanguageModel:
-    config = read_gguf_config(header, path)
+    config = gguf_shape(header, data, path)
     table = {name: info.shape for name, info in header.tensors.items()}
-    if table.pop(ROPE_FACTORS, None) is not None:
-        factors = dequantised(data, header.tensors[ROPE_FACTORS])
-        config = replace(config, rope_scaling=read_scaling(header.metadata, factors, config, path))
+    if _reads_factors(config):
+        table.pop(ROPE_FACTORS, None)
     model = empty_model(Shape(config, "language"))
     assert isinstance(model, LanguageModel)
     bindings = gguf_bindings(config, parameter_shapes(model))
     check_table(bindings, table, path)
     fill(model, ((binding, dequantised(data, header.tensors[binding.theirs])) for binding in bindings), dtype, path)
     return model
+
+
+def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
+    """The config that a checked header describes; of the weights, at most the factors of stretched positions are read. Raises FormatError."""
+    config = read_gguf_config(header, path)
+    if not _reads_factors(config) or ROPE_FACTORS not in header.tensors:
+        return config
+    factors = dequantised(data, header.tensors[ROPE_FACTORS])
+    return replace(config, rope_scaling=read_factors(our_scaling(header.metadata), factors, config, path))
+
+
+def _reads_factors(config: ModelConfig) -> bool:
+    return ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors
 
 
 def dequantised(data: np.ndarray, info: TensorInfo) -> Tensor:
@@ -121,12 +136,12 @@ def write_gguf(
     shapes = parameter_shapes(model)
     bindings = gguf_bindings(model.config, shapes)
     kinds = {binding.theirs: tensor_kind(binding, encoding) for binding in bindings}
-    _say_exceptions(bindings, kinds, encoding, progress or Silent())
+    _say_exceptions(model.config, bindings, kinds, encoding, progress or Silent())
     needed_bytes = sum(_num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
     with atomic_file(path, needed_bytes=needed_bytes + 2**20) as temporary:
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[model.config.family])
         _add_general(writer, encoding, name, license_id)
-        add_config(writer, model.config)
+        add_config(writer, as_llamacpp_runs(model.config))
         add_vocabulary(writer, vocabulary)
         try:
             _write(writer, _quantised(model, bindings, kinds))
@@ -145,14 +160,9 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
         raise ModelError(
             "A classifier can't be written as GGUF: llama.cpp has no head of this kind.", fix="Use --to hf."
         )
-    if not has_class(config):
-        raise ModelError(
-            f"llama.cpp has no architecture with the parts of this model ({config.family}, positions: {config.positions})."
-        )
-    if config.rope_scaling is not None and GGUF_ARCHITECTURES[config.family] != "llama":
-        raise ModelError(
-            f"llama.cpp reads Llama 3's stretched positions for 'llama' only, this model is {config.family!r}."
-        )
+    reason = gguf_reason(config)
+    if reason:
+        raise ModelError(f"This model can't be written as GGUF: {reason}", fix="Use --to hf.")
     if tokenizer is None:
         raise ModelError("A GGUF file needs the tokenizer, and this model has none.", fix="Save it with its tokenizer.")
     return gguf_metadata(tokenizer, vocab_size=config.vocab_size)
@@ -160,7 +170,7 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
 
 def tensor_kind(binding: Binding, encoding: Encoding) -> Kind:
     """How one tensor is written."""
-    if len(binding.shape) == 1 or binding.theirs == POSITIONS:
+    if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
         return Kind.F32
     if encoding in ("q8_0", "q4_0") and binding.shape[-1] % ROWS_OF:
         return Kind.F16
@@ -169,7 +179,15 @@ def tensor_kind(binding: Binding, encoding: Encoding) -> Kind:
     return ENCODINGS[encoding][0]
 
 
-def _say_exceptions(bindings: list[Binding], kinds: dict[str, Kind], encoding: Encoding, progress: Progress) -> None:
+def _say_exceptions(
+    config: ModelConfig, bindings: list[Binding], kinds: dict[str, Kind], encoding: Encoding, progress: Progress
+) -> None:
+    runs = as_llamacpp_runs(config)
+    if runs.context_tokens < config.context_tokens:
+        progress.say(
+            f"The file's context is {runs.context_tokens} tokens, not {config.context_tokens}: llama.cpp has no sliding window in "
+            f"{GGUF_ARCHITECTURES[config.family]!r}, and within this model's window of {config.window_tokens} it needs none."
+        )
     left = [binding for binding in bindings if encoding in ("q8_0", "q4_0") and kinds[binding.theirs] == Kind.F16]
     if left:
         progress.say(
@@ -189,9 +207,8 @@ def _quantised(model: Model, bindings: list[Binding], kinds: dict[str, Kind]) ->
     pending = [
         _Pending(binding.theirs, binding.shape, kinds[binding.theirs], binding, parameters) for binding in bindings
     ]
-    scaling = model.config.rope_scaling
-    if scaling is not None:
-        factors = rope_factors(model.config, scaling)
+    factors = rope_factors(model.config)
+    if factors is not None:
         binding = Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),))
         pending.append(_Pending(ROPE_FACTORS, binding.shape, Kind.F32, binding, {ROPE_FACTORS: factors}))
     return pending

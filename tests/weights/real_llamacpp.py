@@ -1,44 +1,60 @@
-"""Real llama.cpp, in this process: what it makes of a file of ours."""
+"""Real llama.cpp, in a process of its own: what it makes of files of ours."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-xllamacpp = pytest.importorskip("xllamacpp")
+pytest.importorskip("xllamacpp")
+
+PROGRAM = Path(__file__).with_name("llamacpp_logprobs.py")
 
 
-def next_token_logprobs(path: Path, prompts: list[list[int]], vocab_size: int) -> torch.Tensor:
-    """llama.cpp's log-probabilities [prompts, V] of the token after each prompt; a prompt that it answers with an end is left as NaN."""
-    params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.n_ctx, params.n_parallel = 256, 1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.warmup = params.fit_params = False
-    params.verbosity = 0
-    server = xllamacpp.Server(params)
-    return torch.stack([_ask(server, prompt, vocab_size) for prompt in prompts])
+@dataclass(frozen=True)
+class Order:
+    """A file, our model of it, and the prompts that both are asked."""
+
+    path: Path
+    model: torch.nn.Module
+    prompts: tuple[tuple[int, ...], ...]
+    vocab_size: int
+    plain: int = 0
+    """A token that is a whole character; of our small tokenizers the first, "!"."""
 
 
-def _ask(server: object, prompt: list[int], vocab_size: int) -> torch.Tensor:
-    request = {"prompt": prompt, "n_predict": 1, "n_probs": vocab_size, "temperature": 0.0, "cache_prompt": False}
-    reply = server.handle_completions(request)  # type: ignore[attr-defined]
-    row = torch.full((vocab_size,), float("nan"))
-    logprobs = reply["choices"][0]["logprobs"]  # none for a token that ends the text
-    for entry in logprobs["content"][0]["top_logprobs"] if logprobs else []:
-        row[entry["id"]] = entry["logprob"]
-    return row
-
-
-def largest_difference(
-    path: Path, model: torch.nn.Module, vocab_size: int, *, seed: int = 0, length: int = 60
-) -> float:
-    """Between llama.cpp's log-probabilities and ours, over a few random prompts."""
+def order(path: Path, model: torch.nn.Module, vocab_size: int, *, length: int = 60, seed: int = 0) -> Order:
+    """A few random prompts; the longest has `length` tokens."""
     generator = torch.Generator().manual_seed(seed)
-    prompts = torch.randint(0, 256, (4, length), generator=generator)
-    theirs = next_token_logprobs(path, prompts.tolist(), vocab_size)
+    lengths = (length, length - 7, length - 21)
+    prompts = tuple(tuple(torch.randint(0, 256, (n,), generator=generator).tolist()) for n in lengths)
+    return Order(path, model, prompts, vocab_size)
+
+
+def largest_differences(orders: Sequence[Order]) -> list[float]:
+    """For each file the largest difference of a log-probability, llama.cpp's and ours, over all prompts and all tokens."""
+    return [float((ours(each) - theirs).abs().max()) for each, theirs in zip(orders, ask(orders), strict=True)]
+
+
+def ours(order: Order) -> torch.Tensor:
+    """Our log-probabilities [prompts, V] of the token after each prompt."""
     with torch.no_grad():
-        ours = torch.log_softmax(model(prompts)[:, -1], dim=-1)
-    answered = ~theirs.isnan().any(dim=1)
-    assert answered.sum() >= 2
-    return float((ours - theirs)[answered].abs().max())
+        last = [order.model(torch.tensor([prompt]))[0, -1] for prompt in order.prompts]
+    return torch.log_softmax(torch.stack(last), dim=-1)
+
+
+def ask(orders: Sequence[Order]) -> list[torch.Tensor]:
+    """llama.cpp's, for each file."""
+    fields = ("prompts", "vocab_size", "plain")
+    lines = [json.dumps({"path": str(each.path), **{name: getattr(each, name) for name in fields}}) for each in orders]
+    command = [sys.executable, "-P", str(PROGRAM)]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=120, check=False)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(orders), f"{orders[len(answers)].path.name}: {done.stderr[-2000:]}"
+    for each, answer in zip(orders, answers, strict=True):
+        assert isinstance(answer, list), f"{each.path.name}: {answer} {done.stderr[-2000:]}"
+    return [torch.tensor(answer) for answer in answers]

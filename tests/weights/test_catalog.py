@@ -199,21 +199,20 @@ def greedy(model: object, prompt: list[int], count: int = 16) -> list[int]:
 @pytest.mark.network
 def test_smollm2_computes_what_real_llamacpp_computes(published: tuple[Path, Path], tmp_path: Path) -> None:
     """From the published file, whose weights make llama.cpp quantise activations too, loosely; from our f16 file closely."""
-    from real_llamacpp import next_token_logprobs
+    from real_llamacpp import Order, ask, ours
 
     folder, file = published
     opened = open_model(folder, CPU)
     tokenizer = opened.require_tokenizer()
     write_gguf(opened.model, tokenizer, tmp_path / "f16.gguf", encoding="f16", name="x")
     texts = ("The capital of France is", "def add(a, b):\n    return", "1 2 3 4 5 6")
-    prompts = [tokenizer.encode(text) for text in texts]
-    with torch.no_grad():
-        logits = [opened.model(torch.tensor([prompt]))[0, -1] for prompt in prompts]
-    ours = torch.log_softmax(torch.stack(logits), dim=-1)
-    for path, middle, worst in ((tmp_path / "f16.gguf", 0.02, 0.05), (file, 0.15, 0.75)):
-        theirs = next_token_logprobs(path, prompts, opened.config.vocab_size)
+    prompts = tuple(tuple(tokenizer.encode(text)) for text in texts)
+    plain, vocab_size = tokenizer.encode("!")[0], opened.config.vocab_size
+    orders = [Order(path, opened.model, prompts, vocab_size, plain) for path in (tmp_path / "f16.gguf", file)]
+    logprobs = ours(orders[0])
+    for theirs, (middle, worst) in zip(ask(orders), ((0.02, 0.05), (0.15, 0.75)), strict=True):
         best = theirs.topk(5, dim=1).indices
-        difference = (ours - theirs).abs().gather(1, best)
-        assert torch.equal(ours.argmax(dim=1), theirs.argmax(dim=1))
+        difference = (logprobs - theirs).abs().gather(1, best)
+        assert torch.equal(logprobs.argmax(dim=1), theirs.argmax(dim=1))
         assert difference.median() < middle
         assert difference.max() < worst

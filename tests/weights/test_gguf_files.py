@@ -16,8 +16,9 @@ from groundup.model.heads import Classifier
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.gguf import Encoding, read_gguf, write_gguf
-from groundup.weights.gguf_config import KNOWN_SCALINGS, read_scaling, rope_factors, shortest
+from groundup.weights.gguf_config import shortest
 from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.gguf_scaling import KNOWN_SCALINGS, read_factors, rope_factors
 from groundup.weights.names import deinterleave, interleave
 
 
@@ -67,6 +68,23 @@ def test_a_mistral_becomes_a_llama(tokenizer: Tokenizer, tmp_path: Path) -> None
     assert torch.equal(found.model(ids), model(ids))
 
 
+@pytest.mark.parametrize("full_every", [0, 2])
+def test_a_window_that_llamacpp_passes_over_ends_the_context(
+    full_every: int, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """Within the window nothing is hidden: there the file computes what the model does."""
+    config = replace(
+        make_config("llama", tokenizer.vocab_size), family="mistral", window_tokens=24, full_every=full_every
+    )
+    model, heard = make_model(config), Heard()
+    write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="f32", name="x", progress=heard)
+    found = read_gguf(tmp_path / "m.gguf")
+    assert found.model.config == replace(config, family="llama", context_tokens=24, window_tokens=0, full_every=0)
+    assert "context is 24 tokens, not 256" in heard.lines[0]
+    ids = torch.arange(24)[None]
+    assert torch.allclose(found.model(ids), model(ids), atol=1e-5)
+
+
 def test_rows_that_are_no_blocks_stay_f16_and_this_is_said_once(tokenizer: Tokenizer, tmp_path: Path) -> None:
     config = ModelConfig(tokenizer.vocab_size, 64, 40, 1, 4, 64, head_width=10)
     heard = Heard()
@@ -97,10 +115,13 @@ def test_interleaving_is_its_own_inverse_and_what_llamacpp_rotates() -> None:
 def test_published_scalings_are_recognised_by_their_factors() -> None:
     config = ModelConfig(64, 64, 256, 1, 4, 64, rope_base=500_000.0)
     for scaling in KNOWN_SCALINGS:
-        assert read_scaling({}, rope_factors(config, scaling), config, "x") == scaling
-    other = rope_factors(config, RopeScaling(16.0, 1.0, 4.0, 8192))
+        factors = rope_factors(replace(config, rope_scaling=scaling))
+        assert factors is not None
+        assert read_factors({}, factors, config, "x") == scaling
+    other = rope_factors(replace(config, rope_scaling=RopeScaling(16.0, 1.0, 4.0, 8192)))
+    assert other is not None
     with pytest.raises(FormatError, match="other factors"):
-        read_scaling({}, other, config, "x")
+        read_factors({}, other, config, "x")
 
 
 def test_factors_that_contradict_the_metadata_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -143,10 +164,10 @@ def test_what_gguf_cannot_hold_is_refused(tokenizer: Tokenizer, tmp_path: Path) 
     config = make_config("llama", tokenizer.vocab_size)
     refused = {
         "classifier": (randomise(Classifier(config, 2)), tokenizer),
-        "no architecture": (make_model(replace(config, positions="none")), tokenizer),
+        "has positions rope; this model has none": (make_model(replace(config, positions="none")), tokenizer),
         "needs the tokenizer": (make_model(config), None),
         "rows for a tokenizer": (make_model(replace(config, vocab_size=200)), tokenizer),
-        "stretched positions": (
+        "stretch positions as Llama 3": (
             make_model(replace(make_config("qwen2", 400), rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64))),
             tokenizer,
         ),
@@ -170,14 +191,53 @@ CHANGES = {
     "architecture": ({"general.architecture": "mamba"}, "known are"),
     "split": ({"split.count": 3}, "split over several"),
     "experts": ({"llama.expert_count": 8}, "expert_count"),
-    "yarn": ({"llama.rope.scaling.type": "yarn"}, "rope.scaling.type"),
-    "window": ({"llama.attention.sliding_window": 16}, "windows are not supported"),
+    "longrope": ({"llama.rope.scaling.type": "longrope"}, "rope.scaling.type"),
+    "attn factor": ({"llama.rope.scaling.attn_factor": 1.5}, "attn_factor"),
+    "betas": (
+        {
+            "llama.rope.scaling.type": "yarn",
+            "llama.rope.scaling.factor": 2.0,
+            "llama.rope.scaling.yarn_beta_fast": 16.0,
+        },
+        "beta_fast",
+    ),
+    "logit scale": ({"llama.logit_scale": 2.0}, "logit_scale: is not understood"),
     "vocabulary": ({"llama.vocab_size": 7}, "has 268 rows|has .* rows"),
     "layers": ({"llama.block_count": 1000}, "tensors in all"),
     "heads": ({"llama.attention.head_count": 3}, "head width|shape|evenly|key/value"),
     "context": ({"llama.context_length": 0}, "context_length"),
     "eps": ({"llama.attention.layer_norm_rms_epsilon": -1}, "layer_norm_rms_epsilon"),
 }
+
+
+HARMLESS = (
+    {"llama.rope.scaling.finetuned": True},
+    {"llama.tensor_data_layout": "Meta AI original pth"},
+    {"llama.expert_count": 0},
+)
+
+
+@pytest.mark.parametrize("values", HARMLESS, ids=str)
+def test_metadata_that_change_nothing_are_passed_over(
+    values: dict[str, object], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    write_changed(tmp_path / "m.gguf", values, tokenizer)
+    assert read_gguf(tmp_path / "m.gguf").model.config == make_config("llama", tokenizer.vocab_size)
+
+
+def test_a_llama_with_a_window_is_a_mistral(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """llama.cpp passes over the window; the model was trained with it."""
+    write_changed(tmp_path / "m.gguf", {"llama.attention.sliding_window": 16}, tokenizer)
+    config = read_gguf(tmp_path / "m.gguf").model.config
+    assert config == replace(make_config("llama", tokenizer.vocab_size), family="mistral", window_tokens=16)
+
+
+def test_an_unknown_architecture_names_the_nearest_and_how_to_add_one(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    write_changed(tmp_path / "m.gguf", {"general.architecture": "olmo3"}, tokenizer)
+    with pytest.raises(FormatError, match="known are gemma2") as caught:
+        read_gguf(tmp_path / "m.gguf")
+    assert "Did you mean 'olmo2'" in caught.value.fix
+    assert "gguf_architectures.py" in caught.value.fix
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -7,40 +7,65 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
-from real_llamacpp import largest_difference
+from real_llamacpp import largest_differences, order
 from tiny_weights import VARIANTS, make_config, make_model
 
 from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata
 from groundup.weights.assemble import parameter_shapes
-from groundup.weights.gguf import add_vocabulary, read_gguf, write_gguf
+from groundup.weights.gguf import Encoding, add_vocabulary, read_gguf, write_gguf
 from groundup.weights.gguf_config import add_config
 from groundup.weights.names import gguf_bindings
 
-# float32 weights: what is left is llama.cpp's f16 cache. Quantised: it quantises the activations as well.
-EXACT, ACTIVATIONS_QUANTISED = 0.03, 0.5
+# float32 weights, float32 keys and values: sums in another order. llama.cpp looks GELU up in a table of 16-bit numbers.
+EXACT, TABLED, ROUNDED = 2e-5, 3e-3, 0.1
+# It quantises the activations as well.
+ACTIVATIONS_QUANTISED = 0.5
+ENCODINGS = ("f16", "bf16", "q8_0", "q4_0")
+KINDS = (Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1)
+
+
+@pytest.fixture(scope="module")
+def differences(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """File -> the largest difference from real llama.cpp; one process for all of them."""
+    folder = tmp_path_factory.mktemp("gguf")
+    names = [*VARIANTS, *ENCODINGS, *(kind.name for kind in KINDS)]
+    for variant in VARIANTS:
+        write(folder / variant, make_config(variant, tokenizer.vocab_size), tokenizer)
+    for encoding in ENCODINGS:
+        write(folder / encoding, make_config("llama", tokenizer.vocab_size), tokenizer, encoding)  # type: ignore[arg-type]
+    for kind in KINDS:
+        write_random_blocks(folder / kind.name, kind, tokenizer)
+    orders = [order(folder / name, read_gguf(folder / name).model, tokenizer.vocab_size) for name in names]
+    return dict(zip(names, largest_differences(orders), strict=True))
+
+
+def write(path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: Encoding = "f32") -> None:
+    write_gguf(make_model(config), tokenizer, path, encoding=encoding, name="tiny")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_architecture_runs_in_real_llamacpp(variant: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    model = make_model(make_config(variant, tokenizer.vocab_size))
-    write_gguf(model, tokenizer, tmp_path / "m.gguf", encoding="f32", name=variant)
-    assert largest_difference(tmp_path / "m.gguf", model, tokenizer.vocab_size) < EXACT
+def test_every_architecture_runs_in_real_llamacpp(variant: str, differences: dict[str, float]) -> None:
+    """On texts of up to 60 tokens, the windows being of 16."""
+    allowed = EXACT if make_config(variant, 300).feedforward == "swiglu" else TABLED
+    assert differences[variant] < allowed
 
 
-@pytest.mark.parametrize("encoding", ["f16", "bf16", "q8_0", "q4_0"])
-def test_every_encoding_runs_in_real_llamacpp(encoding: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    write_gguf(
-        make_model(make_config("llama", tokenizer.vocab_size)),
-        tokenizer,
-        tmp_path / "m.gguf",
-        encoding=encoding,  # type: ignore[arg-type]
-        name=encoding,
-    )
-    found = read_gguf(tmp_path / "m.gguf")
-    allowed = ACTIVATIONS_QUANTISED if encoding.startswith("q") else 0.1
-    assert largest_difference(tmp_path / "m.gguf", found.model, tokenizer.vocab_size) < allowed
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_runs_in_real_llamacpp(encoding: str, differences: dict[str, float]) -> None:
+    assert differences[encoding] < (ACTIVATIONS_QUANTISED if encoding.startswith("q") else ROUNDED)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_quantised_blocks_mean_what_llamacpp_takes_them_for(
+    kind: Kind, differences: dict[str, float], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    write_random_blocks(tmp_path / "m.gguf", kind, tokenizer)
+    with torch.no_grad():
+        logits = read_gguf(tmp_path / "m.gguf").model(torch.arange(60)[None])
+    assert 0.3 < float(torch.log_softmax(logits, dim=-1).std()) < 10  # logits that say something
+    assert differences[kind.name] < ACTIVATIONS_QUANTISED
 
 
 # Where each K-quant block has its f16 scales; every other byte may be anything.
@@ -59,8 +84,9 @@ def random_blocks(rows: int, columns: int, kind: Kind, rng: np.random.Generator)
     return blocks.reshape(rows, columns // block * block_bytes)
 
 
-def write_random_blocks(path: Path, kind: Kind, config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """A GGUF of this shape whose matrices are random blocks of this kind."""
+def write_random_blocks(path: Path, kind: Kind, tokenizer: Tokenizer) -> None:
+    """A GGUF whose matrices are random blocks of this kind."""
+    config = ModelConfig(tokenizer.vocab_size, 256, 256, 1, 4, 256, num_kv_heads=2)
     rng = np.random.default_rng(int(kind))
     writer = gguf.GGUFWriter(path, "llama")
     add_config(writer, config)
@@ -77,14 +103,3 @@ def write_random_blocks(path: Path, kind: Kind, config: ModelConfig, tokenizer: 
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-@pytest.mark.parametrize("kind", [*SCALES, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1], ids=lambda kind: kind.name)
-def test_quantised_blocks_mean_what_llamacpp_takes_them_for(kind: Kind, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    config = ModelConfig(tokenizer.vocab_size, 256, 256, 1, 4, 256, num_kv_heads=2)
-    write_random_blocks(tmp_path / "m.gguf", kind, config, tokenizer)
-    found = read_gguf(tmp_path / "m.gguf")
-    with torch.no_grad():
-        spread = float(torch.log_softmax(found.model(torch.arange(60)[None]), dim=-1).std())
-    assert 0.3 < spread < 10  # logits that say something
-    assert largest_difference(tmp_path / "m.gguf", found.model, tokenizer.vocab_size) < ACTIVATIONS_QUANTISED

@@ -15,7 +15,20 @@ from groundup.weights.shape import PARTS
 M = TypeVar("M", bound=torch.nn.Module)
 CPU = Compute(torch.device("cpu"))
 SHAPE = {"context_tokens": 256, "width": 64, "num_layers": 2, "num_heads": 4, "feedforward_width": 96}
-VARIANTS = ("llama", "llama_scaled", "llama_biases", "qwen2", "qwen3", "gpt2")
+YARN, LINEAR = RopeScaling(4.0, kind="yarn", original_context_tokens=64), RopeScaling(4.0, kind="linear")
+VARIANTS = (
+    *("llama", "llama_scaled", "llama_linear", "llama_yarn", "llama_biases", "smollm3", "smollm3_yarn"),
+    *("qwen2", "qwen2_yarn", "qwen3", "qwen3_biases", "phi3", "phi3_tied"),
+    *("gemma2", "gemma2_whole", "gemma2_linear", "gemma3", "gemma3_whole", "gemma3_linear", "gemma3_capped"),
+    *("olmo2", "olmo2_windows", "olmo2_windows_yarn", "gpt2"),
+)
+_GEMMA = {"block": "sandwich", "feedforward": "geglu", "scaled_embedding": True, "num_kv_heads": 2, "head_width": 32}
+_GEMMA2 = {**_GEMMA, "family": "gemma2", "score_softcap": 5.0, "logit_softcap": 3.0}
+_GEMMA3 = {**_GEMMA, "family": "gemma3", "qk_norm": "head", "rope_base": 50_000.0}
+_WINDOW2 = {"window_tokens": 16, "full_every": 2}
+_WINDOW3 = {"window_tokens": 16, "full_every": 3, "window_rope_base": 1_000.0, "num_layers": 3}
+_OLMO2 = {"family": "olmo2", "block": "output", "qk_norm": "projection", "tied_head": False, "num_kv_heads": 2}
+_SMOLLM3 = {"family": "smollm3", "unrotated_every": 4, "num_layers": 4, "num_kv_heads": 2}
 
 
 def make_config(variant: str, vocab_size: int) -> ModelConfig:
@@ -25,9 +38,27 @@ def make_config(variant: str, vocab_size: int) -> ModelConfig:
     changes = {
         "llama": {"num_kv_heads": 2},
         "llama_scaled": {"num_kv_heads": 2, "head_width": 32, "rope_scaling": scaling, "tied_head": False},
+        "llama_linear": {"num_kv_heads": 2, "rope_scaling": LINEAR},
+        "llama_yarn": {"rope_scaling": replace(YARN, attention_factor=1.7)},
         "llama_biases": {"attention_bias": True, "attention_output_bias": True, "feedforward_bias": True},
+        "smollm3": _SMOLLM3,
+        "smollm3_yarn": {**_SMOLLM3, "rope_scaling": YARN, "tied_head": False},
         "qwen2": {"family": "qwen2", "num_kv_heads": 2, "attention_bias": True},
+        "qwen2_yarn": {"family": "qwen2", "attention_bias": True, "rope_scaling": YARN},
         "qwen3": {"family": "qwen3", "num_kv_heads": 2, "head_width": 32, "qk_norm": "head", "tied_head": False},
+        "qwen3_biases": {"family": "qwen3", "attention_bias": True, "qk_norm": "head"},
+        "phi3": {"family": "phi3", "num_kv_heads": 2, "tied_head": False},
+        "phi3_tied": {"family": "phi3", "rope_scaling": YARN},
+        "gemma2": {**_GEMMA2, **_WINDOW2},
+        "gemma2_whole": _GEMMA2,
+        "gemma2_linear": {**_GEMMA2, "window_tokens": 16, "rope_scaling": LINEAR},
+        "gemma3": {**_GEMMA3, **_WINDOW3},
+        "gemma3_whole": {**_GEMMA3, "rope_scaling": YARN},
+        "gemma3_linear": {**_GEMMA3, **_WINDOW3, "rope_scaling": LINEAR, "tied_head": False},
+        "gemma3_capped": {**_GEMMA3, **_WINDOW2, "logit_softcap": 3.0},
+        "olmo2": _OLMO2,
+        "olmo2_windows": {**_OLMO2, **_WINDOW2},
+        "olmo2_windows_yarn": {**_OLMO2, **_WINDOW2, "window_rope_base": 10_000.0, "rope_scaling": YARN},
         "gpt2": {"family": "gpt2", **PARTS["gpt2"]},
     }
     return replace(base, **{"head_width": 16, **changes[variant]})

@@ -1,0 +1,119 @@
+"""What llama.cpp computes for each of its architectures, as data.
+
+A GGUF file names one architecture, and llama.cpp has one fixed program for each; metadata change a few numbers in it. What the program
+computes stands here field by field: reading a file takes from it what the metadata need not say, writing refuses a model that
+says anything else. Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in tests/weights.
+
+To add one: an entry here, its name in `names.GGUF_ARCHITECTURES`, and a parity test.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from groundup.model.config import ModelConfig
+
+Parts = Mapping[str, tuple[object, ...]]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How an architecture takes a sliding window: what holds where the metadata say nothing."""
+
+    tokens: int = 0
+    full_every: int = 0
+    rope_base: float = 0.0
+    """0: as the blocks without a window."""
+    always: bool = False
+    """There is always a window, and none is one as long as the context."""
+    stretched: bool = False
+    """Blocks with a window take part in the stretching of positions."""
+    own_base: bool = True
+    """They may have a rotary base of their own."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One program of llama.cpp."""
+
+    parts: Parts
+    """Field of ModelConfig -> the values of it that are computed. A field that is not named is free, or has a rule of its own."""
+    windows: Windows | None = None
+    """None: a sliding window is passed over."""
+    softcaps: Mapping[str, float] = field(default_factory=dict)
+    """Soft caps that it has, and what each is where the metadata say nothing. One whose usual value is not 0 can't be left out."""
+    heads_fill_width: bool = False
+    """All heads together are as wide as the stream."""
+    shared_width_layers: int = 0
+    """A model of this many blocks is taken for the largest of its family, whose scores are divided by the root of width / heads."""
+    reads_factors: bool = False
+    """Takes Llama 3's stretched positions, as a tensor of factors."""
+    family: str = ""
+    """Our word for it, where it is another."""
+
+    def score_width(self, config: ModelConfig) -> int:
+        """Scores are divided by the root of this."""
+        if config.num_layers == self.shared_width_layers:
+            return config.width // config.num_heads
+        return config.head_width
+
+
+EITHER = (False, True)
+_NO_BIAS: Parts = {"attention_bias": (False,), "attention_output_bias": (False,), "feedforward_bias": (False,)}
+_ROTARY: Parts = {
+    "norm": ("rms",),
+    "block": ("pre",),
+    "positions": ("rope",),
+    "feedforward": ("swiglu",),
+    "qk_norm": ("none",),
+    "num_experts": (0,),
+    "unrotated_every": (0,),
+    "score_softcap": (0.0,),
+    "logit_softcap": (0.0,),
+    "scaled_embedding": (False,),
+    **_NO_BIAS,
+}
+_GEMMA: Parts = {
+    **{name: values for name, values in _ROTARY.items() if name != "logit_softcap"},
+    "block": ("sandwich",),
+    "feedforward": ("geglu",),
+    "scaled_embedding": (True,),
+}
+_GPT2: Parts = {
+    **_ROTARY,
+    **dict.fromkeys(_NO_BIAS, (True,)),
+    "norm": ("layer",),
+    "positions": ("learned",),
+    "feedforward": ("gelu",),
+}
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "llama": Architecture({**_ROTARY, **dict.fromkeys(_NO_BIAS, EITHER)}, reads_factors=True),
+    "smollm3": Architecture({**_ROTARY, "unrotated_every": (4,)}),
+    "qwen2": Architecture({**_ROTARY, "attention_bias": EITHER}, heads_fill_width=True),
+    "qwen3": Architecture({**_ROTARY, "attention_bias": EITHER, "qk_norm": ("head",)}),
+    # The shares of a token's experts always add up to 1 there.
+    "qwen3moe": Architecture(
+        {key: value for key, value in _ROTARY.items() if key != "num_experts"}
+        | {"qk_norm": ("head",), "normalised_router": (True,)},
+        family="qwen3_moe",
+    ),
+    "gemma2": Architecture(
+        {name: values for name, values in _GEMMA.items() if name != "score_softcap"} | {"tied_head": (True,)},
+        windows=Windows(tokens=4_096, full_every=2, always=True, stretched=True),
+        softcaps={"score_softcap": 50.0, "logit_softcap": 30.0},
+        shared_width_layers=46,
+    ),
+    "gemma3": Architecture(
+        {**_GEMMA, "qk_norm": ("head",)},
+        windows=Windows(full_every=6, rope_base=10_000.0),
+        softcaps={"logit_softcap": 0.0},
+        shared_width_layers=62,
+    ),
+    "phi3": Architecture(_ROTARY, heads_fill_width=True),
+    "olmo2": Architecture(
+        {**_ROTARY, "block": ("output",), "qk_norm": ("projection",), "tied_head": (False,)},
+        windows=Windows(full_every=4, own_base=False),
+        heads_fill_width=True,
+    ),
+    "gpt2": Architecture(_GPT2, heads_fill_width=True),
+}

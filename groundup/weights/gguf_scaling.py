@@ -1,0 +1,110 @@
+"""Stretched rotary positions in a GGUF file: two kinds as metadata, one as a tensor.
+
+linear, yarn   `rope.scaling.*`. llama.cpp multiplies queries and keys by YaRN's 0.1 ln(factor) + 1 and then by `attn_factor`: ours over that.
+llama3         D/2 factors in `rope_freqs.weight`: plain frequency divided by stretched one. The four parameters can't be read back from the
+               factors in general, so a file of ours names them too, under `groundup.rope_scaling.*`, which other programs pass over; in
+               another's file the factors must be those of a published model (Llama 3.1, 3.2). Either way the factors are compared with
+               what the parameters give, and a file whose factors say something else is refused.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import gguf
+import torch
+from torch import Tensor
+
+from groundup.errors import ConfigError, FormatError
+from groundup.model.config import ModelConfig, RopeScaling
+from groundup.model.positions import attention_factor, rotary_frequencies
+from groundup.weights.fields import Fields
+
+ROPE_FACTORS = "rope_freqs.weight"
+OUR_SCALING = "groundup.rope_scaling."
+
+# Published parameters: Llama 3.1 (8B, 70B, 405B) and Llama 3.2 (1B, 3B), config.json of meta-llama's repositories.
+KNOWN_SCALINGS = (RopeScaling(8.0, 1.0, 4.0, 8192), RopeScaling(32.0, 1.0, 4.0, 8192))
+
+
+def read_stretching(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> RopeScaling | None:
+    """What an architecture's metadata say. `ours` are the entries under OUR_SCALING. Raises FormatError for a kind that we don't compute."""
+    factor = fields.number("rope.scaling.factor", 1.0)
+    kind = fields.text("rope.scaling.type", "linear")
+    original = fields.integer("rope.scaling.original_context_length", context_tokens)
+    if kind == "yarn" and factor > 1:
+        fast, slow = (
+            fields.number(f"rope.scaling.yarn_beta_{end}", usual) for end, usual in (("fast", 32.0), ("slow", 1.0))
+        )
+        plain = RopeScaling(factor, kind="yarn", original_context_tokens=original, beta_fast=fast, beta_slow=slow)
+        return _sharpened(plain, fields.number("rope.scaling.attn_factor", 1.0), ours)
+    fields.require("rope.scaling.attn_factor", 1.0, 1.0)
+    if kind not in ("none", "linear"):
+        raise fields.error("rope.scaling.type", f"is {kind[:40]!r}; none, linear and yarn are read")
+    return (
+        None if kind == "none" or factor == 1 else RopeScaling(factor, kind="linear", original_context_tokens=original)
+    )
+
+
+def _sharpened(yarn: RopeScaling, times: float, ours: Mapping[str, Any]) -> RopeScaling:
+    """With the attention factor that `times` the paper's is; ours, in full precision, where it says the same."""
+    factor = times * attention_factor(yarn)
+    exact = ours.get("attention_factor", factor)
+    if isinstance(exact, float) and math.isclose(exact, factor, rel_tol=1e-6):
+        factor = exact
+    return yarn if times == 1 else replace(yarn, attention_factor=factor)
+
+
+def add_stretching(writer: gguf.GGUFWriter, scaling: RopeScaling) -> None:
+    """Write it as metadata; of Llama 3's kind only the parameters, `rope_factors` is the tensor."""
+    if scaling.kind == "llama3":
+        writer.add_float64(OUR_SCALING + "factor", scaling.factor)
+        writer.add_float64(OUR_SCALING + "low_freq_factor", scaling.low_freq_factor)
+        writer.add_float64(OUR_SCALING + "high_freq_factor", scaling.high_freq_factor)
+        writer.add_uint32(OUR_SCALING + "original_context_tokens", scaling.original_context_tokens)
+        return
+    writer.add_rope_scaling_type(gguf.RopeScalingType(scaling.kind))
+    writer.add_rope_scaling_factor(scaling.factor)
+    writer.add_rope_scaling_orig_ctx_len(scaling.original_context_tokens)
+    if scaling.kind == "yarn":
+        writer.add_rope_scaling_yarn_beta_fast(scaling.beta_fast)
+        writer.add_rope_scaling_yarn_beta_slow(scaling.beta_slow)
+        if scaling.attention_factor:
+            usual = attention_factor(replace(scaling, attention_factor=0.0))
+            writer.add_rope_scaling_attn_factors(scaling.attention_factor / usual)
+            writer.add_float64(OUR_SCALING + "attention_factor", scaling.attention_factor)
+
+
+def rope_factors(config: ModelConfig) -> Tensor | None:
+    """`rope_freqs.weight`: by how much each of the D/2 frequencies is divided; None where no such tensor is wanted."""
+    scaling = config.rope_scaling
+    return None if scaling is None or scaling.kind != "llama3" else _factors(config, scaling)
+
+
+def _factors(config: ModelConfig, scaling: RopeScaling) -> Tensor:
+    plain = rotary_frequencies(config.head_width, config.rope_base)
+    return plain / rotary_frequencies(config.head_width, config.rope_base, scaling)
+
+
+def read_factors(ours: Mapping[str, Any], factors: Tensor, config: ModelConfig, source: object) -> RopeScaling:
+    """The parameters whose factors these are. `ours` are the entries under OUR_SCALING. Raises FormatError when there are none."""
+    for scaling in [_named_scaling(Fields(ours, source))] if ours else KNOWN_SCALINGS:
+        expected = _factors(config, scaling)
+        if expected.shape == factors.shape and torch.allclose(expected, factors, rtol=1e-4):
+            return scaling
+    raise FormatError(
+        source, f"tensor {ROPE_FACTORS!r}", "has other factors than Llama 3.1, Llama 3.2 or the metadata say"
+    )
+
+
+def _named_scaling(fields: Fields) -> RopeScaling:
+    try:
+        return RopeScaling(
+            fields.number("factor"),
+            fields.number("low_freq_factor"),
+            fields.number("high_freq_factor"),
+            fields.integer("original_context_tokens"),
+        )
+    except ConfigError as error:
+        raise FormatError(fields.source, "metadata", error.message) from error
