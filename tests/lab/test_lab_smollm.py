@@ -6,6 +6,7 @@ import torch
 from groundup.device import Compute
 from groundup.lab.ablation import ablate_head, skip_block
 from groundup.lab.attribution import next_token_attribution
+from groundup.lab.heads import search_heads
 from groundup.lab.kinds import analogy_score, kind_score
 from groundup.lab.lens import logit_lens
 from groundup.lab.surprise import surprise
@@ -121,3 +122,13 @@ def test_first_blocks_are_needed_most_and_one_head_of_270_little(smollm: Parts) 
     assert whole - 0.5 < without_middle < whole + 2
     assert abs(without_head - whole) < 0.2
     assert bits() == whole
+
+
+def test_heads_with_known_habits_are_found(smollm: Parts) -> None:
+    """Measured, three seeds alike: induction 0.91 (block 19, head 7; chance 0.02), previous 0.90 (17, 1; chance 0.05), same 0.76 (15, 4),
+    first 1.00 (19, 9). Random tokens cost 14.8 nats, their repetition 2.9."""
+    found = search_heads(*smollm)
+    best = {kind["kind"]: (kind["best"][0]["block"], kind["best"][0]["head"]) for kind in found["kinds"]}
+    assert best == {"previous": (17, 1), "first": (19, 9), "same": (15, 4), "induction": (19, 7)}
+    assert all(kind["best"][0]["score"] > 0.7 > 10 * kind["chance"] for kind in found["kinds"])
+    assert found["loss"]["second_half"] < found["loss"]["first_half"] - 10
