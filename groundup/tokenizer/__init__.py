@@ -5,9 +5,12 @@ Out: ids, bytes, offsets; for a conversation also the loss mask; a folder that t
 
     split     how text falls into pieces before any merging: the expressions, by llama.cpp's names
     bpe       byte-pair encoding in its plainest form, trainer and encoder; the test of the fast one
-    spec      a `tokenizer.json` as a checked table: the byte alphabet, building, checking
+    spec      a `tokenizer.json` as a checked table: reading, checking, writing
+    bytelevel its style in GPT-2, Llama 3, Qwen, SmolLM and our own: a character for each byte
+    pieces    its style in Llama 1 and 2, Mistral, Gemma, Phi-3: SentencePiece, with "▁" for a space and byte tokens for what is left
+    scores    merges from SentencePiece's scores and back; the readable way to merge by scores
     special   the control tokens and what each is for
-    ranks     the same merges for the `tiktoken` library, where that provably gives the same ids
+    ranks     the merges of byte-level BPE for the `tiktoken` library, where that provably gives the same ids
     fast      `Tokenizer`, what everything else uses, and `train_tokenizer`
     formats   GGUF metadata -> Tokenizer -> GGUF metadata
     template  chat templates from models, run under bounds: `sandbox` is the script of the process that runs them

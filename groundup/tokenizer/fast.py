@@ -147,8 +147,28 @@ class Tokenizer:
         return ids
 
     def starts_after(self, ids: Sequence[int]) -> bool:
-        """Whether text after `ids`, which end in a control token if there are any, is encoded as one that starts."""
-        return not ids or (isinstance(self.table.style, Pieces) and self.table.style.prefix == "always")
+        """Whether text after `ids` is encoded as one that starts: after none, and in some SentencePiece forms after a control token."""
+        if not ids:
+            return True
+        always = isinstance(self.table.style, Pieces) and self.table.style.prefix == "always"
+        return always and ids[-1] in self._control_ids
+
+    @functools.cached_property
+    def _control_ids(self) -> frozenset[int]:
+        return frozenset(self.special.tokens.values())
+
+    def fitted(self, rows: int) -> "Tokenizer":
+        """This tokenizer without the added tokens from id `rows` on: a model of so many rows never reads them (Gemma 3's image token).
+
+        Tokens of the vocabulary and those with a part (bos, eos, ...) stay.
+        """
+        special = self.special
+        parts = {special.bos_id, special.eos_id, special.pad_id, special.unk_id}
+        spare = [id for id in self.table.added if id >= max(rows, len(self.table.vocabulary))]
+        if not spare or not parts.isdisjoint(spare):
+            return self
+        added = {id: token for id, token in self.table.added.items() if id not in spare}
+        return Tokenizer(dataclasses.replace(self.table, added=added), self.config())
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of many texts, several times as fast."""
@@ -204,7 +224,7 @@ class Tokenizer:
 
         `starts`: as in `encode`; False keeps the space that SentencePiece's first word has.
         """
-        hidden = set(self.special.tokens.values()) if skip_control else set()
+        hidden = self._control_ids if skip_control else ()
         text = b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode("utf-8", "replace")
         return text.removeprefix(" ") if starts and self._has_prefix else text
 

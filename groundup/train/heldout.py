@@ -73,7 +73,7 @@ class HeldOut:
         ids = list(generate_ids(model, self.prompt_ids, sampling, stops, compute=self.compute))
         return {
             "prompt": self.tokenizer.decode(self.prompt_ids, skip_control=True),
-            "text": self.tokenizer.decode(ids, skip_control=True),
+            "text": self.tokenizer.decode(ids, skip_control=True, starts=False),
         }
 
 

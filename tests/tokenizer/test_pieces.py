@@ -18,7 +18,7 @@ from groundup.tokenizer.fast import CONFIG_FILE, TOKENIZER_FILE, Tokenizer
 from groundup.tokenizer.formats import tokenizer_from_gguf
 from groundup.tokenizer.pieces import BYTE_TOKENS, SPACE, Pieces, Prefix, metaspace
 from groundup.tokenizer.scores import join_by_score, made_of_unknown, merges_of, scores_of, unsayable
-from groundup.tokenizer.spec import table_from_json
+from groundup.tokenizer.spec import AddedToken, table_from_json
 
 FORMS = (Pieces("always"), Pieces("never"), Pieces("first", metaspace=True), Pieces("always", metaspace=True))
 ANY_TEXT = st.text(
@@ -153,6 +153,18 @@ def test_a_saved_tokenizer_is_the_same_when_loaded(pieces: Tokenizer, tmp_path: 
     loaded = Tokenizer.load(tmp_path)
     assert loaded.fingerprint == ours.fingerprint
     assert (loaded.table, loaded.special, loaded.pre) == (ours.table, ours.special, "default")
+
+
+def test_added_tokens_beyond_the_rows_of_a_model_are_left_out(pieces: Tokenizer) -> None:
+    rows = pieces.vocab_size
+    table = dataclasses.replace(pieces.table, added={**pieces.table.added, rows: AddedToken("<image>", True)})
+    ours = Tokenizer(table, pieces.config())
+    assert ours.vocab_size == rows + 1
+    assert ours.fitted(rows).table == pieces.table
+    assert ours.fitted(rows + 1) is ours
+    assert ours.fitted(5).vocab_size == len(pieces.table.vocabulary)  # what merging makes can't be left out
+    as_eos = Tokenizer(table, {**pieces.config(), "eos_token": "<image>"})
+    assert as_eos.fitted(rows) is as_eos
 
 
 @pytest.fixture

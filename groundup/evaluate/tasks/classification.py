@@ -194,7 +194,8 @@ def predict_zero_shot(
     """The label whose text the model finds most probable as the beginning of its answer. Raises ModelError."""
     model, tokenizer = language_model(opened)
     prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
-    answers = [tokenizer.encode(label) for label in labels]
+    starts = tokenizer.starts_after(prompts[0] if prompts else [])
+    answers = [tokenizer.encode(label, starts=starts) for label in labels]
     with progress.track("asking the base model", len(prompts), "messages") as advance:
         rows = choice_logprobs(model, prompts, answers, compute=compute, done=advance)
     return [labels[row.index(max(row))] for row in rows]
