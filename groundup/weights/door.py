@@ -126,7 +126,7 @@ def _open_gguf(path: Path, compute: Compute) -> OpenModel:
 
 def _open_folder(folder: Path, compute: Compute) -> OpenModel:
     model, labels = read_hf(folder, dtype=compute.dtype)
-    tokenizer = Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
+    tokenizer = Tokenizer.load(folder).fitted(model.config.vocab_size) if (folder / TOKENIZER_FILE).is_file() else None
     kind: Kind = "classifier" if isinstance(model, Classifier) else "language"
     return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder))
 
