@@ -1,0 +1,199 @@
+"""The architecture of a model as boxes and what flows between them, from its config alone; `drawing/architecture_*.py` draw it.
+
+    ids [T] -> embedding -> T x C -> L blocks, each one or two branches off the stream that are added to it again -> final norm -> head -> T x V
+
+T is the number of tokens of a text, so that every shape can be followed along the arrows; a batch has B times as many.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from groundup.model.config import ModelConfig
+
+Role = Literal["table", "norm", "attention", "feedforward", "head"]
+NORMS = {"rms": "RMSNorm", "layer": "LayerNorm"}
+FEEDFORWARDS = {
+    "swiglu": ("SwiGLU", "down(silu(gate) × up)"),
+    "geglu": ("GeGLU", "down(gelu(gate) × up)"),
+    "gelu": ("GELU", "down(gelu(up))"),
+}
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the model."""
+
+    role: Role
+    title: str
+    lines: tuple[str, ...] = ()
+    """What it is made of, a line each."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A way off the stream and back: what `parts` make of it is added to it. Two parts stand side by side."""
+
+    before: Box | None
+    """The norm that all parts read through."""
+    parts: tuple[Box, ...]
+    after: Box | None = None
+    """The norm of what is added."""
+    on_sum: Box | None = None
+    """The norm of the stream itself, once that is added."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model from ids to logits."""
+
+    title: str
+    enters: tuple[Box, ...]
+    blocks: str
+    """How many there are, and in what they differ."""
+    branches: tuple[Branch, ...]
+    leaves: tuple[Box, ...]
+    ids: str
+    """Shapes along the arrows: what comes in, the stream, what comes out."""
+    stream: str
+    result: str
+
+
+def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) -> Architecture:
+    """The picture's content. `labels`: of a classifier, in the place of the head."""
+    final = () if config.block == "post" else (_norm(config, "final"),)
+    return Architecture(
+        title=title,
+        enters=_enters(config),
+        blocks=_blocks(config),
+        branches=_branches(config),
+        leaves=(*final, _score(config, labels) if labels else _head(config)),
+        ids="T token ids",
+        stream=f"T × {config.width:,}",
+        result=f"{len(labels)} scores" if labels else f"T × {config.vocab_size:,} logits",
+    )
+
+
+def _enters(config: ModelConfig) -> tuple[Box, ...]:
+    lines = [f"{config.vocab_size:,} × {config.width:,}: a row for each id"]
+    if config.scaled_embedding:
+        lines.append(f"times √{config.width:,}")
+    boxes = [Box("table", "Embedding", tuple(lines))]
+    if config.positions == "learned":
+        boxes.append(Box("table", "Learned positions", (f"{config.context_tokens:,} × {config.width:,}: added",)))
+    if config.positions == "sinusoidal":
+        boxes.append(Box("table", "Sinusoidal positions", ("sines and cosines, added; nothing learned",)))
+    return tuple(boxes)
+
+
+def _blocks(config: ModelConfig) -> str:
+    return f"{config.num_layers} block{'s' if config.num_layers > 1 else ''}"
+
+
+def _branches(config: ModelConfig) -> tuple[Branch, ...]:
+    """The wiring of `block.py`."""
+    norm, attention, feedforward = _norm(config), _attention(config), _feedforward(config)
+    if config.block == "parallel":
+        return (Branch(norm, (attention, feedforward)),)
+    before = norm if config.block in ("pre", "sandwich") else None
+    after = norm if config.block in ("output", "sandwich") else None
+    on_sum = norm if config.block == "post" else None
+    return tuple(Branch(before, (part,), after, on_sum) for part in (attention, feedforward))
+
+
+def _norm(config: ModelConfig, which: str = "") -> Box:
+    return Box("norm", f"{which.capitalize()} {NORMS[config.norm]}".strip())
+
+
+def _attention(config: ModelConfig) -> Box:
+    heads, shared, width = config.num_heads, config.num_kv_heads, config.head_width
+    kind = "Multi-head" if shared == heads else "Multi-query" if shared == 1 else "Grouped-query"
+    if shared == heads:
+        shapes = f"queries, keys and values T × {heads} × {width}"
+    else:
+        shapes = f"queries T × {heads} × {width}, keys and values T × {shared} × {width}"
+    lines = [shapes, *_scoring(config), *_positions(config), *_sight(config), *_attention_biases(config)]
+    return Box("attention", f"{kind} attention", tuple(lines))
+
+
+def _scoring(config: ModelConfig) -> list[str]:
+    """What becomes of queries, keys and scores."""
+    lines = []
+    if config.qk_norm != "none":
+        each = "head by head" if config.qk_norm == "head" else "all heads together"
+        lines.append(f"queries and keys RMS-normalised, {each}")
+    divisor = config.score_width or config.head_width
+    bent = f", bent into ±{config.score_softcap:g}" if config.score_softcap else ""
+    lines.append(f"scores {config.num_heads} × T × T, divided by √{divisor}{bent}")
+    return lines
+
+
+def _positions(config: ModelConfig) -> list[str]:
+    if config.positions == "none":
+        return ["no positions"]
+    if config.positions == "alibi":
+        return ["ALiBi: scores fall with distance"]
+    if config.positions != "rope":
+        return []
+    lines = [f"rotary positions, base {config.rope_base:,.0f}"]
+    if config.window_rope_base and config.window_rope_base != config.rope_base:
+        lines[0] += f" (with a window: {config.window_rope_base:,.0f})"
+    scaling = config.rope_scaling
+    if scaling is not None:
+        since = "" if scaling.kind == "linear" else f", from {scaling.original_context_tokens:,} tokens"
+        lines.append(f"stretched {scaling.factor:g} times ({scaling.kind}{since})")
+    if config.unrotated_every:
+        lines.append(f"none in {_every(config.unrotated_every)} block")
+    return lines
+
+
+def _sight(config: ModelConfig) -> list[str]:
+    """Who sees how far back, as a line; none where all see everything."""
+    window, every = config.window_tokens, config.full_every
+    if all(config.sees_all(layer) for layer in range(config.num_layers)):
+        return []
+    if not every:
+        return [f"every token sees the last {window:,}"]
+    if every == 2:
+        return [f"odd blocks see the last {window:,} tokens, even ones all"]
+    return [f"blocks 1-{every - 1} of {every} see the last {window:,} tokens, the {_ordinal(every)} all"]
+
+
+def _every(number: int) -> str:
+    return "every" if number == 1 else "every other" if number == 2 else f"every {_ordinal(number)}"
+
+
+def _ordinal(number: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    ending = "th" if number % 100 in (11, 12, 13) else endings.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _attention_biases(config: ModelConfig) -> list[str]:
+    if not (config.attention_bias or config.attention_output_bias):
+        return []
+    if config.attention_bias and config.attention_output_bias:
+        return ["with biases"]
+    return ["with biases on queries, keys and values" if config.attention_bias else "with a bias on the output"]
+
+
+def _feedforward(config: ModelConfig) -> Box:
+    name, formula = FEEDFORWARDS[config.feedforward]
+    widths = f"{config.width:,} → {config.feedforward_width:,} → {config.width:,}"
+    biases = ("with biases",) if config.feedforward_bias else ()
+    if not config.num_experts:
+        return Box("feedforward", f"Feed-forward, {name}", (f"{widths}: {formula}", *biases))
+    shares = ", shares made to add up to 1" if config.normalised_router else ""
+    router = f"router {config.width:,} → {config.num_experts}, the best {config.experts_per_token} answer{shares}"
+    title = f"{config.num_experts} experts, {config.experts_per_token} a token, {name}"
+    return Box("feedforward", title, (router, f"each {widths}: {formula}", *biases))
+
+
+def _head(config: ModelConfig) -> Box:
+    whose = "the embedding's own table (tied)" if config.tied_head else "a table of its own"
+    bent = (f"logits bent into ±{config.logit_softcap:g}",) if config.logit_softcap else ()
+    return Box("head", "Head", (f"{config.width:,} → {config.vocab_size:,}: {whose}", *bent))
+
+
+def _score(config: ModelConfig, labels: tuple[str, ...]) -> Box:
+    named = ", ".join(labels[:4]) + (", ..." if len(labels) > 4 else "")
+    return Box("head", "Score", (f"{config.width:,} → {len(labels)}, at the last token", named[:60]))

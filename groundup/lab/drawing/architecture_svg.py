@@ -1,0 +1,150 @@
+"""The architecture as an SVG of its own, which follows a reader's light or dark setting; and as one HTML page with the figures."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+from groundup.lab.architecture import Architecture
+from groundup.lab.drawing.architecture_layout import SUM_RADIUS, Arrow, Label, Layout, Plus, Rectangle, Shape, layout
+
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
+LIGHT = {
+    "paper": "#fbfaf6",
+    "ink": "#22252a",
+    "soft": "#5e646d",
+    "frame": "#f3f1ea",
+    "table": "#ece0f0",
+    "norm": "#f7efc9",
+    "attention": "#d9e6f4",
+    "feedforward": "#f6dfca",
+    "head": "#d7ead9",
+}
+DARK = {
+    "paper": "#16181b",
+    "ink": "#e7e4dc",
+    "soft": "#a3a7ad",
+    "frame": "#202428",
+    "table": "#47345a",
+    "norm": "#4a4420",
+    "attention": "#24405f",
+    "feedforward": "#5a3c22",
+    "head": "#274a32",
+}
+STYLE = """
+text { font-family: FONT; fill: var(--ink); font-size: 13px; }
+.name { font-size: 18px; font-weight: 700; }
+.title { font-weight: 650; font-size: 14px; }
+.line { fill: var(--ink); }
+.shape { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
+.box { stroke: var(--soft); stroke-width: 1; }
+.way { fill: none; stroke: var(--ink); stroke-width: 1.5; }
+.tip { fill: var(--ink); }
+.plus { fill: var(--paper); stroke: var(--ink); stroke-width: 1.5; }
+"""
+PAGE_STYLE = """
+body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: var(--paper); color: var(--ink); font-family: FONT; line-height: 1.5; }
+svg { max-width: 100%; height: auto; display: block; }
+table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--soft); text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+"""
+
+
+def architecture_svg(picture: Architecture) -> str:
+    """The picture as the text of an SVG file; `picture` is from `lab.architecture`."""
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(_drawing(picture), encoding="unicode") + "\n"
+
+
+def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], facts: Sequence[tuple[str, str]]) -> str:
+    """One HTML page: the drawing, a table (its first row are the headers) and facts (name, value). It loads nothing from elsewhere."""
+    page = ET.Element("html", lang="en")
+    head = _inside(page, "head")
+    _inside(head, "meta", charset="utf-8")
+    _inside(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
+    _inside(head, "title").text = printable(picture.title)
+    _inside(head, "style").text = _colours() + PAGE_STYLE.replace("FONT", FONT.replace('"', "'"))
+    body = _inside(page, "body")
+    body.append(_drawing(picture))
+    body.append(_table(table))
+    body.append(_table([("", ""), *facts]))
+    return "<!DOCTYPE html>\n" + ET.tostring(page, encoding="unicode", method="html") + "\n"
+
+
+def printable(text: str) -> str:
+    """Control characters, which no XML may hold, as their escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _inside(parent: ET.Element, tag: str, **attributes: str | float) -> ET.Element:
+    return ET.SubElement(
+        parent, tag, {name.rstrip("_").replace("_", "-"): _number(v) for name, v in attributes.items()}
+    )
+
+
+def _number(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> ET.Element:
+    table = ET.Element("table")
+    for number, row in enumerate(rows):
+        line = _inside(table, "tr")
+        for cell in row:
+            _inside(line, "td" if number else "th").text = printable(cell)
+    return table
+
+
+def _colours() -> str:
+    light, dark = ("".join(f"--{name}: {colour}; " for name, colour in table.items()) for table in (LIGHT, DARK))
+    return f":root {{ {light}}}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark}}} }}\n"
+
+
+def _drawing(picture: Architecture) -> ET.Element:
+    page = layout(picture)
+    size = {"width": f"{page.width:.0f}", "height": f"{page.height:.0f}"}
+    described = {"role": "img", "aria-label": f"Architecture of {printable(picture.title)}"}
+    root = ET.Element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {size['width']} {size['height']}",
+            **size,
+            **described,
+        },
+    )
+    _inside(root, "style").text = _colours() + STYLE.replace("FONT", FONT.replace('"', "'"))
+    _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
+    for shape in in_order(page):
+        _shape(root, shape)
+    return root
+
+
+def in_order(page: Layout) -> list[Shape]:
+    """Ways lie under boxes, and those under letters."""
+    layers = (Rectangle, Arrow, Plus, Label)
+    frames = [shape for shape in page.shapes if isinstance(shape, Rectangle) and shape.role == "frame"]
+    others = [shape for layer in layers for shape in page.shapes if isinstance(shape, layer) and shape not in frames]
+    return [*frames, *others]
+
+
+def _shape(root: ET.Element, shape: Shape) -> None:
+    if isinstance(shape, Rectangle):
+        place = {"x": shape.x, "y": shape.y, "width": shape.width, "height": shape.height}
+        _inside(root, "rect", class_="box", rx="7", fill=f"var(--{shape.role})", **place)
+    elif isinstance(shape, Label):
+        _inside(root, "text", x=shape.x, y=shape.y, class_=shape.style).text = printable(shape.text)
+    elif isinstance(shape, Plus):
+        x, y, arm = shape.x, shape.y, SUM_RADIUS - 4
+        _inside(root, "circle", cx=x, cy=y, r=SUM_RADIUS, class_="plus")
+        _inside(root, "path", d=f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}", class_="way")
+    else:
+        points = " ".join(f"{_number(x)},{_number(y)}" for x, y in shape.points)
+        _inside(root, "polyline", points=points, class_="way")
+        if shape.headed:
+            _inside(root, "polygon", points=_tip(shape), class_="tip")
+
+
+def _tip(arrow: Arrow) -> str:
+    """A triangle at the end of the last piece, which goes down or to the left."""
+    (x0, _), (x, y) = arrow.points[-2:]
+    corners = [(x, y), (x - 4, y - 8), (x + 4, y - 8)] if x0 == x else [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
+    return " ".join(f"{_number(a)},{_number(b)}" for a, b in corners)
