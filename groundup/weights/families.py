@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from groundup.model.config import ModelConfig
-
 OWN = "groundup"
 CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 
@@ -128,6 +126,15 @@ _GPT2_PARTS = {
     "rope_scaling": None,
 }
 _SLIDES = ("window_tokens", "full_every")
+_GEMMA_PARTS = {
+    **_but(
+        _ROTARY, *_SLIDES, "score_width", "logit_softcap", block="sandwich", feedforward="geglu", scaled_embedding=True
+    ),
+    "feedforward_bias": False,
+}
+_GEMMA_KEYS = {**_BIASED, "query_pre_attn_scalar": ("score_width",), "final_logit_softcapping": ("logit_softcap",)}
+_GEMMA_DEFAULTS = {**_DEFAULTS, "head_dim": 256, "query_pre_attn_scalar": 256, "tie_word_embeddings": True}
+_GEMMA_FIXED = {"hidden_activation": ("gelu_pytorch_tanh",), "use_bidirectional_attention": (False, None)}
 
 FAMILIES: dict[str, HFFamily] = {
     "llama": HFFamily(
@@ -138,6 +145,15 @@ FAMILIES: dict[str, HFFamily] = {
         _DEFAULTS,
         _SILU,
         written={"pretraining_tp": 1},
+    ),
+    "smollm3": HFFamily(
+        "SmolLM3",
+        "smollm3",
+        _but(_ROTARY, "unrotated_every"),
+        {**_BIASED, "mlp_bias": ("feedforward_bias",)},
+        {**_DEFAULTS, "tie_word_embeddings": True},
+        {**_SILU, "use_sliding_window": (False,)},
+        rope_base=2_000_000.0,
     ),
     "mistral": HFFamily(
         "Mistral",
@@ -182,6 +198,44 @@ FAMILIES: dict[str, HFFamily] = {
         {**_SILU, "use_sliding_window": (False,), "decoder_sparse_step": (1,), "mlp_only_layers": ([], None)},
         other_names={"num_experts": "num_local_experts"},  # transformers 5 writes the other
     ),
+    "gemma2": HFFamily(
+        "Gemma2",
+        "gemma2",
+        _but(_GEMMA_PARTS, "score_softcap"),
+        {**_GEMMA_KEYS, "attn_logit_softcapping": ("score_softcap",)},
+        {**_GEMMA_DEFAULTS, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+        _GEMMA_FIXED,
+        Window("alternating", default=4096, period=2),
+    ),
+    "gemma3": HFFamily(
+        "Gemma3",
+        "gemma3_text",
+        _but(_GEMMA_PARTS, "window_rope_base", qk_norm="head"),
+        _GEMMA_KEYS,
+        {**_GEMMA_DEFAULTS, "final_logit_softcapping": 0.0},
+        {**_GEMMA_FIXED, "attn_logit_softcapping": (None,)},
+        Window("alternating", default=4096, period=6, own_base=True),
+        rope_base=1_000_000.0,
+        classifier="Gemma3Text" + CLASSIFIER,
+    ),
+    "phi3": HFFamily(
+        "Phi3",
+        "phi3",
+        _but(_ROTARY | _PLAIN, "window_tokens"),
+        _KEYS,
+        {**_DEFAULTS, "rms_norm_eps": 1e-5},
+        {**_SILU, "attention_bias": (False,)},
+        Window("uniform"),
+        rope_kinds=(),
+    ),
+    "olmo2": HFFamily(
+        "Olmo2",
+        "olmo2",
+        _but(_ROTARY, block="output", qk_norm="projection", feedforward_bias=False),
+        _BIASED,
+        {**_DEFAULTS, "rms_norm_eps": 1e-5},
+        _SILU,
+    ),
     "gpt2": HFFamily(
         "GPT2",
         "gpt2",
@@ -219,26 +273,3 @@ FAMILIES: dict[str, HFFamily] = {
 MODEL_TYPES = {family.model_type: name for name, family in FAMILIES.items()}
 PARTS: dict[str, dict[str, Any]] = {name: dict(family.parts) for name, family in FAMILIES.items()}
 CLASS_NAMES = {**{name: family.name for name, family in FAMILIES.items()}, OWN: "Groundup"}
-
-
-def has_class(config: ModelConfig) -> bool:
-    """Is there a class of transformers that computes what this config says?"""
-    family = FAMILIES.get(config.family)
-    if family is None or any(getattr(config, name) != value for name, value in family.parts.items()):
-        return False
-    if "num_experts" not in family.parts and not config.num_experts:
-        return False
-    if any(getattr(config, one) != getattr(config, fields[0]) for fields in family.keys.values() for one in fields):
-        return False  # one key for several fields, which differ
-    if config.rope_scaling is not None and not _stretches(config, family):
-        return False
-    if config.positions == "learned":
-        return config.num_kv_heads == config.num_heads and config.head_width * config.num_heads == config.width
-    return True
-
-
-def _stretches(config: ModelConfig, family: HFFamily) -> bool:
-    """Does the class stretch positions in this way, and in the same layers?"""
-    assert config.rope_scaling is not None
-    apart = config.window_rope_base > 0 or not config.window_tokens
-    return config.rope_scaling.kind in family.rope_kinds and (apart or not family.window.own_base)

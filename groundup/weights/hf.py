@@ -22,7 +22,8 @@ from groundup.errors import FormatError
 from groundup.files import atomic_file, inside, read_json, safe_name, write_json
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
-from groundup.weights.names import LAYOUTS, Binding, hf_bindings
+from groundup.weights.layouts import LAYOUTS
+from groundup.weights.names import Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
 from groundup.weights.shape import (
     CONFIG_FILE,

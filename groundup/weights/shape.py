@@ -21,9 +21,7 @@ from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
-from groundup.weights.families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily, has_class
-from groundup.weights.families import CLASS_NAMES as CLASS_NAMES
-from groundup.weights.families import PARTS as PARTS
+from groundup.weights.families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
 from groundup.weights.rope import read_rope, rope_json
 from groundup.weights.windows import read_unrotated, read_windows, unrotated_json, windows_json
@@ -79,9 +77,8 @@ def _unknown(fields: Fields, model_type: str) -> FormatError:
         reason = f"is {model_type[:40]!r}, a model of texts and images; only models of text are opened"
         fix = f"Save its text part alone, with the config of text_config ({inner!r}) as config.json, and open that folder."
         return FormatError(fields.source, "model_type", reason, fix=fix)
-    known = f"known are {', '.join(sorted(MODEL_TYPES))}"
     fix = f"{did_you_mean(model_type, MODEL_TYPES)} {HOW_TO_ADD}"
-    return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}; {known}", fix=fix)
+    return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, no family that is known", fix=fix)
 
 
 def _kind(fields: Fields, classes: Mapping[str, str]) -> Kind:
@@ -174,6 +171,29 @@ class TokenIds:
     pad: int | None = None
     stops: tuple[int, ...] = ()
     """Every id that ends a generation, eos first."""
+
+
+def has_class(config: ModelConfig) -> bool:
+    """Is there a class of transformers that computes what this config says?"""
+    family = FAMILIES.get(config.family)
+    if family is None or any(getattr(config, name) != value for name, value in family.parts.items()):
+        return False
+    if "num_experts" not in family.parts and not config.num_experts:
+        return False
+    if any(getattr(config, one) != getattr(config, fields[0]) for fields in family.keys.values() for one in fields):
+        return False  # one key for several fields, which differ
+    if config.rope_scaling is not None and not _stretches(config, family):
+        return False
+    if config.positions == "learned":
+        return config.num_kv_heads == config.num_heads and config.head_width * config.num_heads == config.width
+    return True
+
+
+def _stretches(config: ModelConfig, family: HFFamily) -> bool:
+    """Does the class stretch positions in this way, and in the same layers?"""
+    assert config.rope_scaling is not None
+    apart = config.window_rope_base > 0 or not config.window_tokens
+    return config.rope_scaling.kind in family.rope_kinds and (apart or not family.window.own_base)
 
 
 def shape_json(shape: Shape, ids: TokenIds, dtype: str) -> dict[str, Any]:

@@ -51,6 +51,36 @@ CASES: dict[str, transformers.PretrainedConfig] = {
         rope_parameters={**YARN, "beta_fast": 16.0, "attention_factor": 1.5},
     ),
     "qwen3": transformers.Qwen3Config(**COUNTS, head_dim=12, tie_word_embeddings=True),
+    "qwen3_moe": transformers.Qwen3MoeConfig(
+        **COUNTS, head_dim=12, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, norm_topk_prob=True
+    ),
+    "smollm3": transformers.SmolLM3Config(**COUNTS, no_rope_layer_interval=2),
+    "gemma2": transformers.Gemma2Config(
+        **COUNTS,
+        head_dim=12,
+        query_pre_attn_scalar=8,
+        sliding_window=7,
+        attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+    ),
+    "gemma2 without caps, stretched": transformers.Gemma2Config(
+        **COUNTS,
+        head_dim=12,
+        sliding_window=7,
+        attn_logit_softcapping=None,
+        final_logit_softcapping=None,
+        rope_parameters=LINEAR,
+    ),
+    "gemma3": transformers.Gemma3TextConfig(
+        **COUNTS,
+        head_dim=12,
+        query_pre_attn_scalar=12,
+        sliding_window=7,
+        sliding_window_pattern=3,
+        rope_parameters={FULL: LINEAR, SLIDING: {"rope_type": "default", "rope_theta": 100.0}},
+    ),
+    "phi3 with a window": transformers.Phi3Config(**COUNTS, sliding_window=7),
+    "olmo2": transformers.Olmo2Config(**COUNTS),
 }
 
 

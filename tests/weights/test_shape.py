@@ -32,7 +32,12 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
 GPT2 = {"model_type": "gpt2", "vocab_size": 97}
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "another family": ({**BASE, "model_type": "mamba"}, "known are"),
+    "another family": ({**BASE, "model_type": "mamba"}, "no family that is known.*llama"),
+    "a family with a name like a known one": ({**BASE, "model_type": "gemma2x"}, "Did you mean 'gemma2'.*docs/tour.md"),
+    "gemma of images": (
+        {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}},
+        "texts and images.*part alone",
+    ),
     "no family": (BASE, "model_type: is missing"),
     "another head": ({**LLAMA, "architectures": ["LlamaForTokenClassification"]}, "architectures"),
     "windows that begin at a layer": (

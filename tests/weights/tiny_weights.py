@@ -10,7 +10,7 @@ import torch
 from groundup.device import Compute
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import LanguageModel
-from groundup.weights.shape import PARTS
+from groundup.weights.families import PARTS
 
 M = TypeVar("M", bound=torch.nn.Module)
 CPU = Compute(torch.device("cpu"))
