@@ -1,8 +1,11 @@
 """Fixtures for every room: a cache of its own, one torch thread (two test processes never fight over cores)."""
 
+import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +31,23 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real Chromium, for tests marked `browser`."""
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("needs Playwright: pip install playwright && playwright install chromium")
+    from playwright.sync_api import Error, sync_playwright
+
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    with sync_playwright() as player:
+        try:
+            opened = player.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        except Error:
+            pytest.skip("needs Chromium: playwright install chromium")
+        yield opened
+        opened.close()

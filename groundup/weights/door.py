@@ -57,7 +57,7 @@ def open_model(
     name_or_path: str | Path,
     compute: Compute,
     *,
-    prefer: Literal["chat", "spam"] = "chat",
+    prefer: Literal["chat", "spam", "pretrain"] = "chat",
     progress: Progress | None = None,
 ) -> OpenModel:
     """Open a model; a name of the catalog is pulled when it is not there yet.

@@ -1,8 +1,5 @@
 """The page in a real browser: no complaint in its console, every chapter there, nothing cut off on a phone."""
 
-import importlib.util
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +8,6 @@ import pytest
 from groundup.report.page import write_page
 
 pytestmark = pytest.mark.browser
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("needs Playwright: pip install playwright && playwright install chromium")
-    from playwright.sync_api import Error, sync_playwright
-
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    with sync_playwright() as player:
-        try:
-            opened = player.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        except Error:
-            pytest.skip("needs Chromium: playwright install chromium")
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

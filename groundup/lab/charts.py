@@ -1,0 +1,204 @@
+"""The views that gain from a hand on them, as charts for Plotly: point at a square and read it, choose a head and see it.
+
+A chart is what Plotly takes ({"data", "layout"}), as plain values: no library is needed to make it. With "choices" (block, head, ...) its
+"z" is nested once for each choice, and `page.js` shows the table that is chosen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from groundup.lab.style import MUTED, ONE, show_spaces
+
+Chart = dict[str, Any]
+# The colours of `style.SHARES` at five places, light to dark (Plotly has a scale of that name the other way round).
+SHARES_SCALE = [[0, "#f7fbff"], [0.25, "#c6dbef"], [0.5, "#6baed6"], [0.75, "#2171b5"], [1, "#08306b"]]
+FONT = "system-ui, sans-serif"
+CELL_PIXELS = 22
+# Numbers of a page's attention chart: beyond it only every n-th block is on the page, all are in the still.
+MAX_NUMBERS = 600_000
+
+
+def attention_chart(view: Mapping[str, Any]) -> Chart:
+    """Any head of any block: where each token looks."""
+    labels = _labels(view["pieces"])
+    blocks = sorted({head["block"] for head in view["heads"]})
+    heads = sorted({head["head"] for head in view["heads"]})
+    step = -(-len(view["heads"]) * len(labels) ** 2 // MAX_NUMBERS)
+    shown = blocks[::step]
+    by_place = {(head["block"], head["head"]): head["weights"] for head in view["heads"]}
+    tables = [[by_place[block, head] for head in heads] for block in shown]
+    chart = _heatmap(
+        tables[0][0], labels, labels, "%{y} looks at %{x}: %{z:.1%}<extra></extra>", largest=1.0, title="looks at"
+    )
+    chart["choices"] = [
+        {"name": "block", "options": [str(block) for block in shown]},
+        {"name": "head", "options": [str(head) for head in heads]},
+    ]
+    return {**chart, "z": tables}
+
+
+def heads_chart(view: Mapping[str, Any]) -> Chart:
+    """Every head's score in the habit that is chosen."""
+    kinds = [kind["kind"] for kind in view["kinds"]]
+    tables = [_by_block(view["heads"], kind) for kind in kinds]
+    chart = _by_head(tables[0], "block %{y}, head %{x}: %{z:.1%} of its attention<extra></extra>", largest=1.0)
+    chart["choices"] = [{"name": "habit", "options": kinds}]
+    return {**chart, "z": tables}
+
+
+def ablation_chart(view: Mapping[str, Any]) -> Chart:
+    """What each head is worth."""
+    return _by_head(view["heads"], "without block %{y}, head %{x}: %{z:+.3f} nats a token<extra></extra>", largest=None)
+
+
+def lens_chart(view: Mapping[str, Any]) -> Chart:
+    """The guess of every layer at every token."""
+    layers = view["layers"]
+    probabilities = [[cell["probability"] for cell in layer["cells"]] for layer in layers]
+    guesses = [[_guess(cell) for cell in layer["cells"]] for layer in layers]
+    chart = _heatmap(
+        probabilities,
+        _labels(view["pieces"]),
+        [str(layer["layer"]) for layer in layers],
+        "after %{x}, layer %{y}<br>%{text}<extra></extra>",
+        largest=1.0,
+        title="token read",
+    )
+    chart["data"][0] |= {"text": guesses}
+    chart["layout"]["yaxis"] |= {"title": {"text": "layer"}, "autorange": True}
+    return chart
+
+
+def _guess(cell: Mapping[str, Any]) -> str:
+    guess = f"guess {show_spaces(cell['text'])!r}, {cell['probability']:.1%}"
+    return (
+        guess if cell["rank"] is None else f"{guess}<br>the truth is number {cell['rank']:,}: {cell['bits']:.1f} bits"
+    )
+
+
+def surprise_chart(view: Mapping[str, Any]) -> Chart:
+    """Bits of every token, and what was expected instead."""
+    tokens = view["tokens"]
+    labels = _labels(tokens)
+    expected = [
+        "<br>".join(f"{show_spaces(e['text'])!r} {e['probability']:.1%}" for e in token["expected"]) for token in tokens
+    ]
+    places = list(range(len(tokens)))
+    bits = {
+        "type": "bar",
+        "name": "surprise",
+        "x": places,
+        "y": [token["bits"] for token in tokens],
+        "text": labels,
+        "textposition": "none",
+        "customdata": expected,
+        "hovertemplate": "%{text}: %{y:.1f} bits<br>expected:<br>%{customdata}<extra></extra>",
+        "marker": {"color": ONE},
+    }
+    entropy = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "expected surprise (entropy)",
+        "x": places,
+        "y": [token["entropy_bits"] for token in tokens],
+        "hovertemplate": "entropy %{y:.1f} bits<extra></extra>",
+        "line": {"color": "#b4531a", "dash": "dot"},
+    }
+    layout = _layout(420)
+    layout["xaxis"] |= {"tickvals": places, "ticktext": labels, "tickangle": -60, "range": [-0.5, min(len(tokens), 60)]}
+    layout["yaxis"] |= {"title": {"text": "bits"}}
+    return {"data": [bits, entropy], "layout": layout | {"showlegend": True, "legend": {"orientation": "h", "y": 1.1}}}
+
+
+def embeddings_chart(view: Mapping[str, Any]) -> Chart:
+    """The map of tokens, to come closer to."""
+    points = view["points"]
+    trace = {
+        "type": "scatter",
+        "mode": "text",
+        "x": [point["x"] for point in points],
+        "y": [point["y"] for point in points],
+        "text": _labels(points),
+        "hovertemplate": "%{text}<extra></extra>",
+        "textfont": {"family": "ui-monospace, monospace", "size": 12},
+    }
+    layout = _layout(560)
+    layout["xaxis"] |= {"title": {"text": "principal component 1"}}
+    layout["yaxis"] |= {"title": {"text": "principal component 2"}}
+    return {"data": [trace], "layout": layout}
+
+
+CHARTS: dict[str, Callable[[Mapping[str, Any]], Chart]] = {
+    "embeddings": embeddings_chart,
+    "heads": heads_chart,
+    "attention": attention_chart,
+    "lens": lens_chart,
+    "surprise": surprise_chart,
+    "ablation": ablation_chart,
+}
+
+
+def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tokens as axis labels; Plotly reads some HTML in them, and none may come from a text."""
+    return [show_spaces(piece["text"]).replace("<", "‹").replace("&", "＆") for piece in pieces]
+
+
+def _by_block(heads: Sequence[Mapping[str, Any]], kind: str) -> list[list[float]]:
+    blocks: dict[int, list[float]] = {}
+    for head in heads:
+        blocks.setdefault(head["block"], []).append(head["scores"][kind])
+    return list(blocks.values())
+
+
+def _by_head(table: Sequence[Sequence[float]], hover: str, *, largest: float | None) -> Chart:
+    heads = [str(number + 1) for number in range(len(table[0]))]
+    blocks = [str(number + 1) for number in range(len(table))]
+    chart = _heatmap(table, heads, blocks, hover, largest=largest, title="head")
+    chart["layout"]["yaxis"] |= {"title": {"text": "block"}, "autorange": True}
+    chart["layout"]["xaxis"] |= {"tickangle": 0}
+    return chart
+
+
+def _heatmap(
+    table: Sequence[Sequence[float | None]],
+    columns: Sequence[str],
+    rows: Sequence[str],
+    hover: str,
+    *,
+    largest: float | None,
+    title: str,
+) -> Chart:
+    """Dark is much. Rows and columns are numbered, their names stand at the ticks, so that two tokens of one name are two."""
+    trace = {
+        "type": "heatmap",
+        "z": table,
+        "x": list(range(len(columns))),
+        "y": list(range(len(rows))),
+        "colorscale": SHARES_SCALE,
+        "hovertemplate": hover,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {"thickness": 12, "outlinewidth": 0},
+    }
+    if largest is not None:
+        trace |= {"zmin": 0.0, "zmax": largest}
+    layout = _layout(max(260, len(rows) * CELL_PIXELS + 150))
+    layout["xaxis"] |= {"tickvals": trace["x"], "ticktext": list(columns), "tickangle": -60, "title": {"text": title}}
+    layout["yaxis"] |= {"tickvals": trace["y"], "ticktext": list(rows), "autorange": "reversed"}
+    # %{x} and %{y} would be numbers: names come along for the hover text.
+    trace["customdata"] = [[[row, column] for column in columns] for row in rows]
+    trace["hovertemplate"] = hover.replace("%{y}", "%{customdata[0]}").replace("%{x}", "%{customdata[1]}")
+    return {"data": [trace], "layout": layout}
+
+
+def _layout(height: int) -> dict[str, Any]:
+    axis = {"automargin": True, "fixedrange": False, "showgrid": False, "zeroline": False, "tickfont": {"size": 11}}
+    return {
+        "height": height,
+        "margin": {"l": 60, "r": 10, "t": 10, "b": 60},
+        "font": {"family": FONT, "size": 12, "color": MUTED},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": {**axis},
+        "yaxis": {**axis},
+    }

@@ -1,0 +1,68 @@
+"""How each view of `inside.look_inside` is drawn as a still: one line a view; and the stills as files.
+
+write_pictures(inside, Path("pictures"), form="svg")   ->  pictures/01-tokens.svg, 02-embeddings.svg, ...
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from groundup.files import write_bytes
+from groundup.lab.drawing.ablation import draw_ablation
+from groundup.lab.drawing.attention import draw_attention_from, draw_maps
+from groundup.lab.drawing.attribution import draw_attribution
+from groundup.lab.drawing.context import draw_loss_by_context, draw_sentence_losses
+from groundup.lab.drawing.embeddings import draw_embeddings
+from groundup.lab.drawing.heads import draw_head_search
+from groundup.lab.drawing.lens import draw_lens
+from groundup.lab.drawing.neighbours import draw_kinds, draw_neighbours
+from groundup.lab.drawing.positions import draw_positions
+from groundup.lab.drawing.qkv import draw_head_steps
+from groundup.lab.drawing.reach import draw_reach
+from groundup.lab.drawing.surprise import draw_surprise
+from groundup.lab.drawing.tokens import draw_tokens
+
+Form = Literal["png", "svg"]
+PNG_DOTS_PER_INCH = 160
+
+DRAWINGS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "tokens": draw_tokens,
+    "embeddings": draw_embeddings,
+    "neighbours": draw_neighbours,
+    "kinds": draw_kinds,
+    "positions": draw_positions,
+    "heads": draw_head_search,
+    "attention": draw_maps,
+    "last_token": draw_attention_from,
+    "reach": draw_reach,
+    "steps": draw_head_steps,
+    "lens": draw_lens,
+    "surprise": draw_surprise,
+    "context": draw_loss_by_context,
+    "sentences": draw_sentence_losses,
+    "ablation": draw_ablation,
+    "attribution": draw_attribution,
+}
+
+
+def picture(name: str, view: Mapping[str, Any], form: Form) -> bytes:
+    """One view as the bytes of a picture file; the same view gives the same bytes. Raises MissingExtra without matplotlib."""
+    figure = DRAWINGS[name](view)
+    from matplotlib import rc_context  # there, or the drawing had refused
+
+    file = io.BytesIO()
+    # No date inside, and names of parts that don't change from run to run.
+    with rc_context({"svg.hashsalt": name}):
+        figure.savefig(file, format=form, dpi=PNG_DOTS_PER_INCH, metadata={"Date": None} if form == "svg" else None)
+    return file.getvalue()
+
+
+def write_pictures(inside: Mapping[str, Any], folder: Path, *, form: Form) -> list[Path]:
+    """Every view as a file, numbered in the order of the page. Raises MissingExtra, DiskError."""
+    paths = []
+    for number, (name, view) in enumerate(inside["views"].items(), start=1):
+        path = folder / f"{number:02d}-{name.replace('_', '-')}.{form}"
+        write_bytes(path, picture(name, view, form))
+        paths.append(path)
+    return paths

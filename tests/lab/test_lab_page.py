@@ -1,0 +1,163 @@
+"""`groundup lab`: every view on a model and a text, as a page, as pictures, as numbers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from groundup.cli.main import run
+from groundup.errors import DataError, ModelError
+from groundup.lab.charts import CHARTS
+from groundup.lab.gallery import DRAWINGS, picture
+from groundup.lab.inside import VIEWS, beginning, look_inside
+from groundup.lab.page import WORDS, render
+from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.door import OpenModel, save_model
+
+TEXT = "To be, or not to be. To suffer the mind."
+
+
+@pytest.fixture(scope="module")
+def opened(model: LanguageModel, tokenizer: Tokenizer) -> OpenModel:
+    return OpenModel(model, tokenizer, model.config, Path("runs/<b>tiny</b>"), "language")
+
+
+@pytest.fixture(scope="module")
+def inside(opened: OpenModel) -> dict[str, Any]:
+    return look_inside(opened, TEXT)
+
+
+def test_every_view_has_a_drawing_and_words() -> None:
+    assert set(VIEWS) == set(DRAWINGS) == set(WORDS)
+    assert set(CHARTS) <= set(VIEWS)
+
+
+def test_a_language_model_has_every_view_as_json(inside: dict[str, Any]) -> None:
+    assert inside["left_out"] == {}
+    assert list(inside["views"]) == list(VIEWS)
+    assert json.loads(json.dumps(inside)) == inside
+
+
+def test_a_view_that_does_not_suit_is_left_out_with_its_reason(opened: OpenModel) -> None:
+    few = look_inside(opened, "To be", only=("tokens", "sentences"))
+    assert list(few["views"]) == ["tokens"]
+    assert "two sentences" in few["left_out"]["sentences"]
+    with pytest.raises(DataError, match="two sentences"):
+        look_inside(opened, "To be", only=("sentences",))
+
+
+def test_a_classifier_is_looked_into_too(tokenizer: Tokenizer, model: LanguageModel) -> None:
+    classifier = Classifier(model.config, 2)
+    initialise(classifier, torch.Generator().manual_seed(0))
+    opened = OpenModel(classifier.eval(), tokenizer, model.config, Path("spam"), "classifier", ("ham", "spam"))
+    inside = look_inside(opened, TEXT)
+    assert {"lens", "surprise", "context", "sentences", "ablation"} == set(inside["left_out"])
+    assert inside["views"]["attribution"]["decision"] in ("ham", "spam")
+    assert "classifier" in inside["left_out"]["lens"]
+
+
+def test_the_chart_shows_the_head_that_is_chosen(inside: dict[str, Any]) -> None:
+    view = inside["views"]["attention"]
+    chart = CHARTS["attention"](view)
+    assert [choice["name"] for choice in chart["choices"]] == ["block", "head"]
+    second = next(head for head in view["heads"] if (head["block"], head["head"]) == (2, 3))
+    assert chart["z"][1][2] == second["weights"]
+    found = inside["views"]["heads"]
+    chart = CHARTS["heads"](found)
+    kind = chart["choices"][0]["options"][1]
+    assert chart["z"][1][0][2] == found["heads"][2]["scores"][kind]
+
+
+def test_the_page_holds_every_view_and_no_markup_from_texts(inside: dict[str, Any]) -> None:
+    page = render({**inside, "text": "</script><script>alert(1)</script>"})
+    assert page.count("<section id=") == len(VIEWS)
+    assert "<b>tiny" not in page
+    assert "<script>alert" not in page
+    assert "https://" not in page.split("<main>")[1].split("</main>")[0]
+
+
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_the_same_view_gives_the_same_picture(inside: dict[str, Any], form: Any) -> None:
+    view = inside["views"]["reach"]
+    assert picture("reach", view, form) == picture("reach", view, form)
+
+
+def test_a_beginning_is_cut_between_tokens(tokenizer: Tokenizer) -> None:
+    cut = beginning(tokenizer, TEXT, 3)
+    assert tokenizer.encode(cut) == tokenizer.encode(TEXT)[:3]
+    assert beginning(tokenizer, TEXT, 1000) == TEXT
+
+
+@pytest.fixture(scope="module")
+def folder(model: LanguageModel, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lab") / "tiny"
+    save_model(model, path, tokenizer)
+    return path
+
+
+def test_the_verb_writes_page_and_pictures(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, pictures = tmp_path / "page.html", tmp_path / "pictures"
+    only = ("--only", "attention", "--only", "reach")
+    shown = ("--text", TEXT, "--out", str(page), "--pictures", str(pictures), "--form", "svg", *only)
+    assert run(["lab", str(folder), *shown]) == 0
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert sorted(path.name for path in pictures.iterdir()) == ["01-attention.svg", "02-reach.svg"]
+    assert "2 pictures" in capsys.readouterr().out
+
+
+def test_the_verb_prints_numbers_for_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", str(folder), "--text", TEXT, "--only", "reach", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["views"]["reach"]["heads"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--text", "to be " * 40], "longer than the model's context of 32"),
+        (["--text", ""], "needs a text"),
+        (["--text", TEXT, "--only", "atention"], "Did you mean 'attention'"),
+        (["--text", TEXT, "--form", "gif"], "png or svg"),
+    ],
+)
+def test_bad_input_gets_one_sentence(
+    folder: Path, options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["lab", str(folder), *options]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_a_model_without_tokenizer_is_refused(model: LanguageModel) -> None:
+    with pytest.raises(ModelError, match="no tokenizer"):
+        look_inside(OpenModel(model, None, model.config, Path("bare"), "language"), TEXT)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_opens_offline_and_its_charts_react(
+    browser: Any, inside: dict[str, Any], tmp_path: Path, width: int
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(render(inside), encoding="utf-8")
+    complaints: list[str] = []
+    requests: list[str] = []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("#chart-attention .heatmaplayer image", state="attached")
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
+    before = page.evaluate("document.getElementById('chart-attention').data[0].z[5][5]")
+    page.locator("#attention select[name=block]").select_option("2")
+    page.locator("#attention select[name=head]").select_option("3")
+    after = page.evaluate("document.getElementById('chart-attention').data[0].z[5][5]")
+    chosen = next(h for h in inside["views"]["attention"]["heads"] if (h["block"], h["head"]) == (2, 3))
+    assert after == pytest.approx(chosen["weights"][5][5]) != before
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
