@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from groundup.config import apply_sets, build_config, read_toml, to_plain
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
-from groundup.weights.gguf import Encoding
+from groundup.weights.gguf_tensors import Encoding
 
 PACKAGED = Path(__file__).parent
 Count = Annotated[int, Field(ge=1)]

@@ -4,23 +4,19 @@ read_gguf    our own header reader checks the whole table first (gguf_header), t
              must be there; then each tensor is cut out of a memory map along the checked table and dequantised
 write_gguf   the same list the other way; one tensor in memory at a time, the file in place only when it is whole
 
-The `gguf` package does the arithmetic of the quantised formats and lays out what is written; it never opens a foreign file here.
-
-Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always F32. q8_0 and q4_0 cut rows into blocks of
-32; a matrix with other rows stays F16. In q4_0 the embedding and the head are Q8_0: they are the first to suffer.
-Read: these and Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
+The `gguf` package lays out what is written; it never opens a foreign file here.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Kind
-from torch import Tensor
 
 from groundup.errors import FormatError, ModelError
 from groundup.files import atomic_file, no_room
@@ -29,39 +25,32 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
-from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
+from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
 from groundup.weights.exportable import as_llamacpp_runs, gguf_reason
 from groundup.weights.gguf_architectures import ARCHITECTURES
 from groundup.weights.gguf_config import (
-    EMBEDDING,
-    HEAD,
     add_config,
     our_scaling,
     read_gguf_config,
 )
-from groundup.weights.gguf_header import Header, TensorInfo, read_gguf_header
-from groundup.weights.gguf_scaling import ROPE_FACTORS, read_factors, rope_factors
+from groundup.weights.gguf_header import Header, read_gguf_header
+from groundup.weights.gguf_scaling import ROPE_FACTORS, read_factors
+from groundup.weights.gguf_tensors import (
+    ENCODINGS,
+    READABLE,
+    ROWS_OF,
+    Encoding,
+    dequantised,
+    num_bytes,
+    pending_tensors,
+    tensor_kind,
+    write_tensors,
+)
 from groundup.weights.names import GGUF_ARCHITECTURES, Binding, gguf_bindings
 from groundup.weights.shape import Shape
 
-Encoding = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
-
-READABLE = (
-    *(Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1),
-    *(Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K),
-)
-ENCODINGS: dict[Encoding, tuple[Kind, gguf.LlamaFileType]] = {
-    "f32": (Kind.F32, gguf.LlamaFileType.ALL_F32),
-    "f16": (Kind.F16, gguf.LlamaFileType.MOSTLY_F16),
-    "bf16": (Kind.BF16, gguf.LlamaFileType.MOSTLY_BF16),
-    "q8_0": (Kind.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
-    "q4_0": (Kind.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
-}
 # The version of the quantised formats that ggml counts (GGML_QNT_VERSION).
 QUANTIZATION_VERSION = 2
-ROWS_OF = 32
-POSITIONS = "position_embd.weight"
-ROUTER = "ffn_gate_inp.weight"
 
 
 @dataclass(frozen=True)
@@ -114,13 +103,6 @@ def _reads_factors(config: ModelConfig) -> bool:
     return ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors
 
 
-def dequantised(data: np.ndarray, info: TensorInfo) -> Tensor:
-    """One tensor of the file's bytes as float32. `info` must come from the checked table."""
-    rows = np.array(data[info.begin : info.begin + info.num_bytes]).reshape(*info.shape[:-1], info.row_bytes)
-    with np.errstate(all="ignore"):  # what is not finite is found and named by `fill`
-        return torch.from_numpy(gguf.dequantize(rows, info.kind).reshape(info.shape))
-
-
 def write_gguf(
     model: Model,
     tokenizer: Tokenizer | None,
@@ -137,14 +119,14 @@ def write_gguf(
     bindings = gguf_bindings(model.config, shapes)
     kinds = {binding.theirs: tensor_kind(binding, encoding) for binding in bindings}
     _say_exceptions(model.config, bindings, kinds, encoding, progress or Silent())
-    needed_bytes = sum(_num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
+    needed_bytes = sum(num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
     with atomic_file(path, needed_bytes=needed_bytes + 2**20) as temporary:
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[model.config.family])
-        _add_general(writer, encoding, name, license_id)
+        _add_general(writer, encoding, _harmless(name, vocabulary), license_id)
         add_config(writer, as_llamacpp_runs(model.config))
         add_vocabulary(writer, vocabulary)
         try:
-            _write(writer, _quantised(model, bindings, kinds))
+            write_tensors(writer, pending_tensors(model, bindings, kinds))
         except OSError as error:
             if error.errno is None:  # numpy's tofile tells how many items it wrote, but not why no more
                 raise no_room(path, needed_bytes) from error
@@ -168,17 +150,6 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
     return gguf_metadata(tokenizer, vocab_size=config.vocab_size)
 
 
-def tensor_kind(binding: Binding, encoding: Encoding) -> Kind:
-    """How one tensor is written."""
-    if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
-        return Kind.F32
-    if encoding in ("q8_0", "q4_0") and binding.shape[-1] % ROWS_OF:
-        return Kind.F16
-    if encoding == "q4_0" and binding.theirs in (EMBEDDING, HEAD):
-        return Kind.Q8_0
-    return ENCODINGS[encoding][0]
-
-
 def _say_exceptions(
     config: ModelConfig, bindings: list[Binding], kinds: dict[str, Kind], encoding: Encoding, progress: Progress
 ) -> None:
@@ -196,54 +167,23 @@ def _say_exceptions(
         )
 
 
-def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
-    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-    return int(np.prod(shape, dtype=np.int64)) // block * block_bytes
-
-
-def _quantised(model: Model, bindings: list[Binding], kinds: dict[str, Kind]) -> list["_Pending"]:
-    """All tensors of the file in order, each computed when it is written."""
-    parameters = model.state_dict()
-    pending = [
-        _Pending(binding.theirs, binding.shape, kinds[binding.theirs], binding, parameters) for binding in bindings
-    ]
-    factors = rope_factors(model.config)
-    if factors is not None:
-        binding = Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),))
-        pending.append(_Pending(ROPE_FACTORS, binding.shape, Kind.F32, binding, {ROPE_FACTORS: factors}))
-    return pending
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A tensor to be written."""
-
-    name: str
-    shape: tuple[int, ...]
-    kind: Kind
-    binding: Binding
-    parameters: dict[str, Tensor]
-
-    @property
-    def num_bytes(self) -> int:
-        return _num_bytes(self.shape, self.kind)
-
-    def array(self) -> np.ndarray:
-        """The file's bytes. Raises FormatError for a value that the type can't hold."""
-        ours = {name: self.parameters[name].detach().float().cpu() for name in self.binding.ours}
-        rows = self.binding.pack(ours)
-        finite(rows, self.name, "the model")
-        if self.kind == Kind.F16:
-            finite(rows.half(), self.name, "the model as f16")
-        return np.ascontiguousarray(gguf.quantize(rows.numpy(), self.kind))
-
-
 def _add_general(writer: gguf.GGUFWriter, encoding: Encoding, name: str, license_id: str) -> None:
     writer.add_type("model")
     writer.add_name(name)
     writer.add_license(license_id)  # "" is left out
     writer.add_file_type(ENCODINGS[encoding][1])
     writer.add_quantization_version(QUANTIZATION_VERSION)
+
+
+# llama.cpp takes a model of such a name for Microsoft's: it drops spaces after control tokens, and ends where it misses these tokens.
+PHI3_NAMES, PHI3_TOKENS = re.compile("phi-?3", re.IGNORECASE), {"</s>", "<unk>", "<s>", "<|endoftext|>"}
+
+
+def _harmless(name: str, vocabulary: Mapping[str, object]) -> str:
+    """The name, written apart where llama.cpp would take the model for another's by it."""
+    tokens = vocabulary["tokenizer.ggml.tokens"]
+    assert isinstance(tokens, list)
+    return name if set(tokens) >= PHI3_TOKENS else PHI3_NAMES.sub("Phi 3", name)
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None:
@@ -257,20 +197,3 @@ def add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None
         else:
             assert isinstance(value, list), key
             writer.add_array(key, value)
-
-
-def _write(writer: gguf.GGUFWriter, pending: list[_Pending]) -> None:
-    for tensor in pending:
-        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.num_bytes, raw_dtype=tensor.kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for array in _arrays(pending):
-        writer.write_tensor_data(array)
-
-
-def _arrays(pending: list[_Pending]) -> Iterator[np.ndarray]:
-    for tensor in pending:
-        array = tensor.array()
-        assert array.nbytes == tensor.num_bytes, tensor.name
-        yield array

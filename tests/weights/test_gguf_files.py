@@ -15,10 +15,11 @@ from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import Classifier
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.gguf import Encoding, read_gguf, write_gguf
+from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.gguf_config import shortest
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.gguf_scaling import KNOWN_SCALINGS, read_factors, rope_factors
+from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.names import deinterleave, interleave
 
 
@@ -83,6 +84,20 @@ def test_a_window_that_llamacpp_passes_over_ends_the_context(
     assert "context is 24 tokens, not 256" in heard.lines[0]
     ids = torch.arange(24)[None]
     assert torch.allclose(found.model(ids), model(ids), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "written"), [("My-Phi-3.5-mini", "My-Phi 3.5-mini"), ("phi4", "phi4")])
+def test_a_name_by_which_llamacpp_would_change_the_tokenizer_is_written_apart(
+    name: str, written: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    write_gguf(
+        make_model(make_config("phi3", tokenizer.vocab_size)),
+        tokenizer,
+        tmp_path / "m.gguf",
+        encoding="f32",
+        name=name,
+    )
+    assert read_gguf_header(tmp_path / "m.gguf").metadata["general.name"] == written
 
 
 def test_rows_that_are_no_blocks_stay_f16_and_this_is_said_once(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata
 from groundup.weights.assemble import parameter_shapes
-from groundup.weights.gguf import Encoding, add_vocabulary, read_gguf, write_gguf
+from groundup.weights.gguf import add_vocabulary, read_gguf, write_gguf
 from groundup.weights.gguf_config import add_config
+from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.names import gguf_bindings
 
 # float32 weights, float32 keys and values: sums in another order. llama.cpp looks GELU up in a table of 16-bit numbers.
@@ -42,7 +43,7 @@ def differences(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def write(path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: Encoding = "f32") -> None:
-    write_gguf(make_model(config), tokenizer, path, encoding=encoding, name="tiny")
+    write_gguf(make_model(config), tokenizer, path, encoding=encoding, name="Phi-3 and others")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

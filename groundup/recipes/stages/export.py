@@ -18,7 +18,8 @@ from groundup.recipes.stage import Outcome, Stage, StageContext, timed
 from groundup.recipes.stages.base import model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.weights.door import OpenModel, open_model
-from groundup.weights.gguf import Encoding, write_gguf
+from groundup.weights.gguf import write_gguf
+from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.modelfile import write_modelfile
 
 FAILED_GATE = "gate-failed.json"
