@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from groundup.model.fused import Gated
+
 
 class GatedFeedForward(nn.Module):
     """Three matrices; the subclass says how the gate is bent."""
@@ -19,8 +21,13 @@ class GatedFeedForward(nn.Module):
         self.down = nn.Linear(feedforward_width, width, bias=bias)
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        narrowed: Tensor = self.down(self.bend(self.gate(x)) * self.up(x))
+        narrowed: Tensor = self.down(self.passed(self.gate(x), self.up(x)))
         return narrowed
+
+    @classmethod
+    def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        """What the bent gate lets through."""
+        return cls.bend(gate) * up
 
     @staticmethod
     def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
@@ -33,6 +40,11 @@ class SwiGLU(GatedFeedForward):
     @staticmethod
     def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         return F.silu(gate)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
+
+    @classmethod
+    def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        product: Tensor = Gated.apply(gate, up)  # the same, keeping less for the backward pass
+        return product
 
 
 class GeGLU(GatedFeedForward):

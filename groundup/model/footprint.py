@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, get_args
 
+from groundup.model.attention_blocks import BLOCKS_UP_TO_TOKENS
 from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import WeightKind, parameter_count, weight_kinds
+from groundup.model.surprise import piece_places
 
 FLOAT32_BYTES = 4
 Encoding = Literal["float32", "bf16", "q8_0"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 # q8_0 (ggml's block_q8_0): 32 numbers of a row as bytes, and one float16 by which they are multiplied.
 BLOCK_NUMBERS, BLOCK_BYTES = 32, 34
+ROUTER = "feedforward.router.weight"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class TrainingMemory:
     activations: int
     """What the blocks keep for the backward pass."""
     logits: int
-    """Logits (with a soft cap, also as they were bent), their log-probabilities and their gradient."""
+    """Those of one piece of the places (see `surprise`). With a soft cap: of all, also as they were bent, their log-probabilities and gradient."""
 
     @property
     def total(self) -> int:
@@ -48,13 +51,14 @@ def training_memory(
     """
     total = parameter_count(config).total
     trained = total if trained_parameters is None else trained_parameters
-    of_logit = 4 if config.logit_softcap else 3
+    tokens = batch_size * context_tokens
+    places = 4 * tokens if config.logit_softcap else min(tokens, piece_places(config.vocab_size))
     return TrainingMemory(
         weights=FLOAT32_BYTES * total,
         gradients=FLOAT32_BYTES * trained,
         optimizer=2 * FLOAT32_BYTES * trained,
         activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens),
-        logits=of_logit * FLOAT32_BYTES * batch_size * context_tokens * config.vocab_size,
+        logits=FLOAT32_BYTES * places * config.vocab_size,
     )
 
 
@@ -64,15 +68,16 @@ def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: in
     Two things stand apart from the numbers of each token: tables of T x T that all rows share, and the angles of rotary positions.
     """
     tokens = batch_size * context_tokens
-    of_token = config.num_layers * _block_keeps(config) + _final_keeps(config)
+    blocks = sum(_block_keeps(config, layer, context_tokens) for layer in range(config.num_layers))
+    of_token = blocks + _final_keeps(config)
     tables = sum(_tables(config, layer, batch_size, context_tokens) for layer in range(config.num_layers))
     angles = {config.sees_all(layer) for layer in range(config.num_layers) if config.rotates(layer)}
     return FLOAT32_BYTES * (tokens * of_token + len(angles) * 2 * context_tokens * config.head_width) + tables
 
 
-def _block_keeps(config: ModelConfig) -> int:
+def _block_keeps(config: ModelConfig, layer: int, context_tokens: int) -> int:
     """Numbers a token that one block keeps, the stream as it comes in counted."""
-    return _norms_keep(config) + _attention_keeps(config) + _feedforward_keeps(config)
+    return _norms_keep(config) + _attention_keeps(config, layer, context_tokens) + _feedforward_keeps(config)
 
 
 def _final_keeps(config: ModelConfig) -> int:
@@ -82,8 +87,8 @@ def _final_keeps(config: ModelConfig) -> int:
 
 
 def _norm_keeps(config: ModelConfig) -> int:
-    """Numbers a token of one norm beside its input and its result. RMS: the input divided, and by what; layer: mean and deviation."""
-    return config.width + 1 if config.norm == "rms" else 2
+    """Numbers a token of one norm beside its input and its result. RMS: by what it divides; layer: mean and deviation."""
+    return 1 if config.norm == "rms" else 2
 
 
 def _norms_keep(config: ModelConfig) -> int:
@@ -98,15 +103,16 @@ def _norms_keep(config: ModelConfig) -> int:
     return kept_copies * width + len(NORM_NAMES[config.block]) * norm
 
 
-def _attention_keeps(config: ModelConfig) -> int:
-    """Queries, keys, values and the mix. The fused kernel keeps one sum of exponentials a head, and no table."""
+def _attention_keeps(config: ModelConfig, layer: int, context_tokens: int) -> int:
+    """Queries, keys, values and the mix. The fused kernel keeps one sum of exponentials a head, blocks nothing; neither keeps a table."""
     queries, keys = config.num_heads * config.head_width, config.num_kv_heads * config.head_width
-    # the inputs of their norms, these divided, and by what: one number a head, or one
+    # the inputs of their norms, and by what they are divided: one number a head, or one
     norms = {"none": 0, "head": config.num_heads + config.num_kv_heads, "projection": 2}[config.qk_norm]
-    normed = 2 * (queries + keys) + norms if norms else 0
+    normed = queries + keys + norms if norms else 0
     if config.score_softcap:  # naive: keys and values are repeated for every query head
         return normed + 4 * queries
-    return normed + 2 * queries + 2 * keys + config.num_heads
+    fused = context_tokens > BLOCKS_UP_TO_TOKENS or _tables(config, layer, 1, context_tokens) > 0
+    return normed + 2 * queries + 2 * keys + (config.num_heads if fused else 0)
 
 
 def _tables(config: ModelConfig, layer: int, batch_size: int, context_tokens: int) -> int:
@@ -123,10 +129,13 @@ def _tables(config: ModelConfig, layer: int, batch_size: int, context_tokens: in
 
 
 def _feedforward_keeps(config: ModelConfig) -> int:
-    """Gated: gate, bent gate, up and their product; else up and bent. With experts, those of each chosen one and the way to it and back."""
-    network = (4 if config.feedforward != "gelu" else 2) * config.feedforward_width
+    """Gate, up and what is let through, GeGLU and experts also the bent gate; ungated: up and bent.
+
+    With experts, those of each chosen one and the way to it and back.
+    """
     if not config.num_experts:
-        return network
+        return {"swiglu": 3, "geglu": 4, "gelu": 2}[config.feedforward] * config.feedforward_width
+    network = 4 * config.feedforward_width
     copies = 3 * config.width  # what it is given, its answer, and the answer times its share
     shares = config.experts_per_token + 1 if config.normalised_router else 0
     ways = config.experts_per_token * 7  # three 64-bit numbers of expert or token, and a share
@@ -155,11 +164,25 @@ def weight_bytes(config: ModelConfig, encoding: Encoding, *, num_labels: int = 0
 
 
 def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
-    """Of all weights of one kind. In q8_0 vectors and position tables stay float32, and rows of no multiple of 32 float16."""
+    """Of all weights of one kind. In q8_0 vectors, routers and position tables stay float32, and rows of no multiple of 32 float16."""
     if encoding != "q8_0":
         return kind.numbers * (FLOAT32_BYTES if encoding == "float32" else 2)
-    if len(kind.shape) == 1 or kind.part == "positions":
+    if len(kind.shape) == 1 or kind.part == "positions" or kind.name == ROUTER:
         return kind.numbers * FLOAT32_BYTES
     row = kind.shape[-1]
     row_bytes = row // BLOCK_NUMBERS * BLOCK_BYTES if row % BLOCK_NUMBERS == 0 else 2 * row
     return kind.count * prod(kind.shape[:-1]) * row_bytes
+
+
+def attention_path(config: ModelConfig, context_tokens: int) -> str:
+    """Which of `attention.IMPLEMENTATIONS` computes texts of this length, and why, in words."""
+    if config.score_softcap:
+        return f"naive: the fused kernel can't bend scores (score_softcap {config.score_softcap:g}), so the T x T tables are kept"
+    if config.positions == "alibi":
+        return "sdpa, the fused kernel, given a T x T table of what ALiBi takes off each score"
+    windowed = sum(bool(_tables(config, layer, 1, context_tokens)) for layer in range(config.num_layers))
+    if windowed:
+        return f"sdpa, the fused kernel; {windowed} of {config.num_layers} blocks give it a T x T mask for their window"
+    if context_tokens <= BLOCKS_UP_TO_TOKENS:
+        return "sdpa: blocks of queries on a CPU, the fused kernel elsewhere, causal: no T x T table"
+    return "sdpa, the fused kernel, causal: no T x T table"

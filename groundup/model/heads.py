@@ -36,8 +36,12 @@ class LanguageModel(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """Scores of all V ids; a tied head compares with every row of the embedding table."""
-        raw = F.linear(hidden, self.transformer.embedding.weight) if self.head is None else self.head(hidden)
-        return softcap(raw, self.config.logit_softcap)
+        return softcap(F.linear(hidden, self.head_weight), self.config.logit_softcap)
+
+    @property
+    def head_weight(self) -> Float[Tensor, "V C"]:
+        """The output matrix."""
+        return self.transformer.embedding.weight if self.head is None else self.head.weight
 
 
 class Classifier(nn.Module):

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from groundup.model.fused import RootMeanSquare, autocast_dtype
+
 
 class RMSNorm(nn.Module):
     """x / rms(x) * weight. The weight starts at one."""
@@ -19,6 +21,9 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
+        if x.is_cpu and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
+            normed: Tensor = RootMeanSquare.apply(x, self.weight, self.eps, autocast_dtype(x))
+            return normed
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 

@@ -18,6 +18,7 @@ from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.evaluate.metrics import bits_per_byte
 from groundup.model.heads import LanguageModel
+from groundup.model.products import fast_products
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.losses import next_token_loss
 from groundup.train.step import to_device
@@ -60,7 +61,8 @@ class HeldOut:
         """validation_loss (nats a token) and bits_per_byte."""
         nats, tokens, num_bytes = 0.0, 0, 0
         for batch in self.batches():
-            part = next_token_loss(model, to_device(batch, self.compute.device))
+            with fast_products(self.compute.device):
+                part = next_token_loss(model, to_device(batch, self.compute.device))
             nats += part.total.item()
             tokens += part.count
             num_bytes += int(self.byte_counts[batch.labels].sum())

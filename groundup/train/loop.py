@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import nn
 
-from groundup.device import Compute, seed_for
+from groundup.device import Compute, keep_freed_memory, seed_for
 from groundup.files import only_one, remove_temporaries
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
@@ -99,6 +99,8 @@ def fit(
     FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError at a loss or gradient that is not
     finite; and KeyboardInterrupt or SystemExit(143) after saving, when stopped.
     """
+    if compute.is_cpu:
+        keep_freed_memory()
     training = _Training(
         model, batches, loss, config, run, compute, evaluate=evaluate, sample=sample, progress=progress or Silent()
     )

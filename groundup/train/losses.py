@@ -4,11 +4,11 @@ The loss of a text is the mean surprise at its tokens, -log p(token | what stand
 place on. A label of -100 is not counted: prompts, when an assistant is trained, and padding.
 """
 
-import torch.nn.functional as F
 from torch import nn
 
 from groundup.data.loader import IGNORED_LABEL, Batch
 from groundup.model.heads import LanguageModel
+from groundup.model.surprise import summed_surprise
 from groundup.train.step import LossSum
 
 
@@ -23,5 +23,5 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
     counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [places that count]
     if len(counted) < len(labels):
         hidden, labels = hidden.index_select(0, counted), labels[counted]
-    logits = model.logits(hidden).float()  # [places, V]
-    return LossSum(F.cross_entropy(logits, labels, reduction="sum"), len(labels))
+    total = summed_surprise(hidden, model.head_weight, labels, model.config.logit_softcap)
+    return LossSum(total, len(labels))

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import DataError, GroundupError
+from groundup.model.products import fast_products
 
 # A batch is a dataclass with tensors in it; its loss is the only one that looks inside.
 Batch: TypeAlias = Any
@@ -52,9 +53,10 @@ def sum_gradients(
     """Run the batches forward and backward; gradients add up in `parameter.grad`. Raises DataError when nothing is supervised."""
     nats, count = 0.0, 0
     for batch in batches:
-        with autocast(device, bf16):
-            part = loss(model, to_device(batch, device))
-        part.total.backward()
+        with fast_products(device):
+            with autocast(device, bf16):
+                part = loss(model, to_device(batch, device))
+            part.total.backward()
         nats += part.total.item()
         count += part.count
     if count == 0:

@@ -18,6 +18,7 @@ from groundup.model.footprint import (
 )
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import parameter_count
+from groundup.model.surprise import piece_places
 
 ConfigOf = Callable[..., ModelConfig]
 CHOICES: list[dict[str, Any]] = [
@@ -67,13 +68,15 @@ def test_training_memory_by_part(config_of: ConfigOf) -> None:
     total = parameter_count(config).total
     memory = training_memory(config, batch_size=2, context_tokens=10)
     assert (memory.weights, memory.gradients, memory.optimizer) == (4 * total, 4 * total, 8 * total)
-    assert memory.logits == 3 * 4 * 20 * 53
+    assert memory.logits == 4 * 20 * 53
+    large = training_memory(config, batch_size=200, context_tokens=1000)
+    assert large.logits == 4 * piece_places(53) * 53 < 4 * 200_000 * 53
     assert memory.activations == activation_bytes(config, batch_size=2, context_tokens=10)
     assert memory.total == 16 * total + memory.logits + memory.activations
     few = training_memory(config, batch_size=2, context_tokens=10, trained_parameters=100)
     assert memory.total - few.total == 12 * (total - 100)
     bent = training_memory(config_of(logit_softcap=5.0), batch_size=2, context_tokens=10)
-    assert bent.logits - memory.logits == 4 * 20 * 53
+    assert bent.logits == 4 * memory.logits
 
 
 def test_cache_bytes_equal_the_caches_tensors(config_of: ConfigOf, kind: dict[str, Any]) -> None:

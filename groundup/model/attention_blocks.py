@@ -1,0 +1,111 @@
+"""Causal attention on a CPU, a block of queries at a time: the naive formula on pieces that stay in the processor's cache.
+
+torch's own fused kernel (`F.scaled_dot_product_attention`) works in blocks of 32 to 64 queries inside one head. For texts up to some thousand tokens
+larger pieces are faster: several heads' blocks go into one matrix product and one softmax (measured, docs/log.md).
+Keys after the last query of a block are not looked at, so that half of the square is never computed. Nothing of T x T numbers is kept for the
+backward pass: each block's weights are computed again from queries and keys (as in FlashAttention, Dao et al. 2022, section 3.1).
+
+With A = softmax(q Q K^T), O = A V, and g the gradient by O (Dao et al. 2022, appendix B.2):
+
+    dL/dV = A^T g        dL/dA = g V^T        dL/dS = A (dL/dA - sum over keys of A dL/dA)        dL/dQ = q dL/dS K        dL/dK = q dL/dS^T Q
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from groundup.model.fused import autocast_dtype
+from groundup.model.products import products_are_fast
+
+# Numbers of a piece of the T x T table: 2 MB in float32, so that it, its softmax and its gradient lie in a core's cache or near it.
+PIECE = 2**19
+SMALLEST_BLOCK, LARGEST_BLOCK = 64, 256
+# In longer texts the fused kernel is as fast: its own blocks grow, and it needs no second softmax.
+BLOCKS_UP_TO_TOKENS = 1024
+
+
+def causal_attention(
+    queries: Float[Tensor, "B H T D"], keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"], factor: float
+) -> Float[Tensor, "B H T D"]:
+    """softmax(factor Q K^T) V, every query with the keys up to itself, by whichever way is the faster here.
+
+    Under bf16 autocast, where float32 products are fast, both ways compute in float32: more exact, and on a CPU quicker than torch's kernel for
+    bf16, which spends its time on conversions.
+    """
+    dtype = autocast_dtype(queries)
+    on_cpu = queries.is_cpu and not torch.compiler.is_compiling()
+    if on_cpu and dtype == torch.bfloat16 and queries.requires_grad and products_are_fast():
+        with torch.autocast(queries.device.type, enabled=False):
+            return causal_attention(queries.float(), keys.float(), values.float(), factor).to(dtype)
+    if on_cpu and dtype == torch.float32 and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
+        mixed: Tensor = _Blocks.apply(queries, keys, values, factor)
+        return mixed
+    shared = queries.shape[1] != keys.shape[1]
+    return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=factor, enable_gqa=shared)
+
+
+class _Blocks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
+        # [B K, H/K, T, D] and [B K, T, D]: query heads that share keys are so many more rows for the same product
+        grouped = queries.unflatten(1, (keys.shape[1], -1)).flatten(0, 1).contiguous()
+        keys, values = keys.flatten(0, 1).contiguous(), values.flatten(0, 1).contiguous()
+        mixed = torch.empty_like(grouped)
+        for heads, rows in pieces(grouped):
+            weights = block_weights(grouped, keys, heads, rows, factor)
+            mixed[heads, :, rows] = torch.bmm(weights, values[heads, : rows.stop]).unflatten(1, (grouped.shape[1], -1))
+        ctx.save_for_backward(grouped, keys, values)
+        ctx.factor, ctx.batch = factor, queries.shape[0]
+        return mixed.view(queries.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, values = ctx.saved_tensors
+        g = g.reshape(queries.shape)
+        by_queries, by_keys, by_values = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(values)
+        for heads, rows in pieces(queries):
+            seen, shared = slice(0, rows.stop), queries.shape[1]
+            weights = block_weights(queries, keys, heads, rows, ctx.factor)  # A
+            given = g[heads, :, rows].flatten(1, 2)  # [heads, H/K rows, D]
+            by_values[heads, seen].baddbmm_(weights.mT, given)  # A^T g
+            by_weights = torch.bmm(given, values[heads, seen].mT)  # g V^T
+            by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype).mul_(ctx.factor)
+            by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(1, (shared, -1))
+            by_keys[heads, seen].baddbmm_(by_scores.mT, queries[heads, :, rows].flatten(1, 2))
+        split = (ctx.batch, -1)
+        return (
+            by_queries.flatten(0, 1).unflatten(0, split),
+            by_keys.unflatten(0, split),
+            by_values.unflatten(0, split),
+            None,
+        )
+
+
+def pieces(queries: Float[Tensor, "N shared T D"]) -> Iterator[tuple[slice, slice]]:
+    """Which heads and which rows to take together: all rows in blocks, and of each block as many heads as make a piece."""
+    num_heads, shared, num_tokens, _ = queries.shape
+    block = min(max(num_tokens // 8, SMALLEST_BLOCK), LARGEST_BLOCK)
+    for start in range(0, num_tokens, block):
+        rows = slice(start, min(start + block, num_tokens))
+        together = max(1, PIECE // (shared * block * rows.stop))
+        for head in range(0, num_heads, together):
+            yield slice(head, min(head + together, num_heads)), rows
+
+
+def block_weights(
+    queries: Float[Tensor, "N shared T D"], keys: Float[Tensor, "N T D"], heads: slice, rows: slice, factor: float
+) -> Float[Tensor, "heads rows seen"]:
+    """A: how much each query of the block looks at each key up to the block's last."""
+    asking = queries[heads, :, rows]  # [heads, H/K, rows, D]
+    scores = torch.bmm(asking.flatten(1, 2), keys[heads, : rows.stop].mT).mul_(factor)
+    size = rows.stop - rows.start
+    later = torch.full((size, size), -math.inf, dtype=scores.dtype, device=scores.device).triu_(diagonal=1)
+    scores.unflatten(1, (asking.shape[1], size))[..., rows.start :].add_(later)
+    return scores.softmax(dim=-1)

@@ -1,0 +1,43 @@
+"""The permission to round is given only where it is not used, and only for a while."""
+
+import pytest
+import torch
+
+from groundup.model import products
+from groundup.model.products import fast_products, permission_is_safe, products_are_fast
+
+CPU = torch.device("cpu")
+
+
+def test_products_are_as_exact_inside_as_outside() -> None:
+    draw = torch.Generator().manual_seed(0)
+    for rows, inner, columns in ((1, 576, 1536), (33, 65, 91), (1024, 128, 384), (7, 2000, 3)):
+        left, right = torch.randn(rows, inner, generator=draw), torch.randn(inner, columns, generator=draw)
+        exact = left.double() @ right.double()
+        with fast_products(CPU):
+            got = left @ right
+        assert (got - exact).abs().max() < 5e-6 * exact.abs().max()
+
+
+def test_the_setting_is_put_back_also_after_an_error() -> None:
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    with pytest.raises(ValueError, match="stop"), fast_products(CPU):
+        assert products_are_fast() == permission_is_safe()
+        raise ValueError("stop")
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    assert not products_are_fast()
+
+
+def test_other_devices_are_left_alone() -> None:
+    with fast_products(torch.device("meta")):
+        assert not products_are_fast()
+
+
+def test_a_processor_that_rounds_is_not_given_the_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    permission_is_safe.cache_clear()
+    monkeypatch.setattr(products, "_relative_error", lambda size: 2e-3)
+    try:
+        with fast_products(CPU):
+            assert not products_are_fast()
+    finally:
+        permission_is_safe.cache_clear()
