@@ -8,6 +8,7 @@ from torch import Tensor
 
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.exportable import as_llamacpp_runs
 
 # What llama.cpp's context must hold: no prompt of the gate is longer.
 CONTEXT_TOKENS = 1024
@@ -77,7 +78,7 @@ class Sides:
 
     def room(self, new_tokens: int) -> tuple[int, int]:
         """How long a prompt may be, and how many tokens may follow it, in a context that may be tiny."""
-        context = min(CONTEXT_TOKENS, self.model.config.context_tokens)
+        context = min(CONTEXT_TOKENS, as_llamacpp_runs(self.model.config).context_tokens)
         follow = min(new_tokens, context // 2)
         return context - follow, follow
 

@@ -132,6 +132,16 @@ def test_a_sound_file_passes(opened: OpenModel, tmp_path: Path, encoding: str) -
     assert json.loads(json.dumps(report.plain()))["passed"] is True
 
 
+def test_a_window_that_llamacpp_passes_over_is_compared_as_far_as_it_reaches(opened: OpenModel, tmp_path: Path) -> None:
+    """Beyond the window the file is another model; its context ends there, and so does the comparison."""
+    config = replace(opened.config, family="mistral", window_tokens=40)
+    model = LanguageModel(config)
+    model.load_state_dict(opened.model.state_dict())
+    mistral = replace(opened, model=model.eval(), config=config)
+    report = gate(mistral, exported(mistral, tmp_path / "m.gguf", "f16"), encoding="f16", prompts=PROMPTS[:2])
+    assert report.passed, report
+
+
 def test_the_list_is_long_and_holds_what_was_promised() -> None:
     texts = [text for group in HARD_STRINGS.values() for text in group]
     assert len(set(texts)) == len(texts) >= 200
