@@ -23,6 +23,8 @@ def _byte_alphabet() -> dict[int, str]:
 
 BYTE_TO_CHARACTER = _byte_alphabet()
 CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
+# The same for whole texts: a byte's character becomes the Latin-1 one, and those that stand for no byte leave Latin-1.
+_TO_LATIN_1 = dict.fromkeys(range(256), 65535) | {ord(each): byte for each, byte in CHARACTER_TO_BYTE.items()}
 # Bytes in the order of their characters: the ids 0 to 255 of GPT-2 and of ours.
 BYTE_ORDER = sorted(range(256), key=lambda byte: BYTE_TO_CHARACTER[byte])
 
@@ -50,8 +52,8 @@ class ByteLevel:
     def bytes_of(self, token: str, *, added: bool) -> bytes | None:
         """The bytes that a token stands for (an added one is written as it is); None where a character stands for no byte."""
         try:
-            return token.encode("utf-8", "replace") if added else bytes(CHARACTER_TO_BYTE[each] for each in token)
-        except KeyError:
+            return token.encode("utf-8", "replace") if added else token.translate(_TO_LATIN_1).encode("latin-1")
+        except UnicodeEncodeError:
             return None
 
     def is_whole(self, token: str) -> bool:

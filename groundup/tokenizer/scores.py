@@ -7,7 +7,8 @@ all its cuts into two tokens, and the tokens go by falling score.
     scores:  in -1, ing -5      ->  merges: i n, in g   (and, were "ng" a token, i ng)
 
 Where the neighbours a, b, c could join to one and the same token on either side (ab = bc: runs as "▁▁▁", "----"), llama.cpp takes the left pair and
-`tokenizers` the earlier merge. On the vocabularies of Llama 2 and Gemma no text showed a difference (20,000 made of such runs).
+`tokenizers` the earlier merge. No text showed a difference: of 40,000 over random vocabularies of one and two letters, and of 20,000, made of such
+runs, over the vocabularies of Llama 2 and of Gemma each.
 
 From: src/llama-vocab.cpp (the SPM tokenizer). `join_by_score` says it plainly and is the test of the fast way.
 """

@@ -222,7 +222,7 @@ def check_table(table: Table, source: object) -> None:
             "tokens",
             f"there are none, over {MAX_IDS}, or one is empty or over {MAX_TOKEN_CHARACTERS} characters long",
         )
-    if not all(map(_is_well_formed, texts.values())) or not all(map(_is_well_formed, table.vocabulary)):
+    if _SURROGATE.search(" ".join([*texts.values(), *table.vocabulary])):
         raise FormatError(source, "tokens", "one has half a character (a lone surrogate)")
     if len(set(table.vocabulary.values())) != len(table.vocabulary):
         raise FormatError(
@@ -231,10 +231,6 @@ def check_table(table: Table, source: object) -> None:
     _check_added(table, source)
     _check_control(table, source)
     _check_merges(table, source)
-
-
-def _is_well_formed(text: str) -> bool:
-    return well_formed(text) == text
 
 
 def _check_added(table: Table, source: object) -> None:

@@ -95,7 +95,11 @@ def serving(path: Path) -> Any:
     return xllamacpp.Server(parameters)
 
 
-PIECES = {"prefix": {}, "plain": {"tokenizer.ggml.add_space_prefix": False}, "phi-3": {"general.name": "phi-3"}}
+PIECES: dict[str, dict[str, Any]] = {
+    "prefix": {},
+    "plain": {"tokenizer.ggml.add_space_prefix": False},
+    "phi-3": {"general.name": "phi-3"},
+}
 END_OF_TEXT_TOO = {"tokens": ["<|endoftext|>"], "token_type": [CONTROL], "scores": [0.0]}
 
 

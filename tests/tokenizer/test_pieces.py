@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import models
 
 from groundup.errors import FormatError
 from groundup.tokenizer.chat import Conversation, Message, render
@@ -49,6 +50,18 @@ def joined_plainly(tokenizer: Tokenizer, text: str) -> list[int]:
 @given(text=st.one_of(PIECE_TEXT, ANY_TEXT.filter(lambda text: "<think>" not in text)))
 def test_the_readable_way_gives_the_same_ids(pieces: Tokenizer, text: str) -> None:
     assert pieces.encode(text) == joined_plainly(pieces, text)
+
+
+AB = st.text(alphabet="ab", min_size=1, max_size=6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(tokens=st.lists(AB, max_size=10, unique=True), probes=st.lists(st.text("ab", max_size=25), min_size=1))
+def test_random_scores_and_their_merges_join_the_same(tokens: list[str], probes: list[str]) -> None:
+    scores = {token: -float(rank) for rank, token in enumerate(dict.fromkeys([*tokens, "a", "b"]))}
+    library = models.BPE(vocab={token: id for id, token in enumerate(scores)}, merges=merges_of(scores))
+    for probe in probes:
+        assert [token.value for token in library.tokenize(probe)] == join_by_score(probe, scores)
 
 
 def test_merging_as_a_worked_example() -> None:
