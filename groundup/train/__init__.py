@@ -9,7 +9,7 @@ Where to begin reading:
     loop          fit(): the life of a run, from resuming to the last step
     step          one step: gradients of several batches summed, scaled, clipped
     config        FitConfig, and schedule: the learning rate as a function of the step
-    losses        next token, class of a text
+    losses        next token, class of a text; balance: experts kept evenly used beside it
     optim         AdamW and what it decays
     precision     float32 or bf16, measured where the choice is left open
     state         checkpoints: what is kept, how it is written, which one is taken up again

@@ -37,6 +37,8 @@ class FitConfig:
     """Memory of the gradient's running square; below Adam's 0.999, as runs are short."""
     clip_norm: float = 1.0
     """The longest gradient: longer ones are scaled to it."""
+    balance_weight: float = 0.01
+    """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
     precision: Precision = "auto"
     """Arithmetic of the matrix products; "auto" measures this model's own step in both and takes the faster."""
     evaluate_every: int | None = None
@@ -62,6 +64,7 @@ class FitConfig:
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "0 or more and below 1")
         _require(0 <= self.beta2 < 1, "beta2", self.beta2, "0 or more and below 1")
         _require(0 < self.clip_norm < float("inf"), "clip_norm", self.clip_norm, "above 0")
+        _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
 
     @property

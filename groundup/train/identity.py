@@ -16,19 +16,23 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, sha256_text, write_json
 from groundup.runs import RunFolder, package_version
+from groundup.train.balance import has_experts
 from groundup.train.config import FitConfig
 from groundup.train.optim import trainable
 from groundup.train.precision import Decision
 
 # No result depends on these.
 FREE_FIELDS = ("checkpoint_every", "keep_checkpoints")
+# No result of a model without experts depends on these.
+EXPERT_FIELDS = ("balance_weight",)
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
 
 
 def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:
     """The identity of a run as plain values."""
     shapes = {name: [str(p.dtype), *p.shape] for name, p in trainable(model).items()}
-    fields = {name: value for name, value in to_plain(config).items() if name not in FREE_FIELDS}
+    free = FREE_FIELDS if has_experts(model) else FREE_FIELDS + EXPERT_FIELDS
+    fields = {name: value for name, value in to_plain(config).items() if name not in free}
     return {
         "config": fields,
         "data": data_fingerprint,

@@ -21,6 +21,7 @@ from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.balance import balanced
 from groundup.train.config import FitConfig
 from groundup.train.heldout import HeldOut
 from groundup.train.identity import identify, read_record, require_same
@@ -28,6 +29,7 @@ from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.memory import load_weights
 from groundup.train.state import step_folder
+from groundup.train.step import Loss
 from groundup.weights.door import ModelCard, save_model
 
 SHOWN_CHARACTERS = 100
@@ -64,7 +66,7 @@ def pretrain(
     fitted = fit(
         model,
         windows,
-        next_token_loss,
+        pretraining_loss(model_config, fit_config),
         fit_config,
         run,
         compute=compute,
@@ -104,6 +106,13 @@ def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> Languag
     model = LanguageModel(model_config)
     initialise(model, generator(seed, "weights"))
     return model.to(compute.device)
+
+
+def pretraining_loss(model_config: ModelConfig, fit_config: FitConfig) -> Loss:
+    """The next token's; of a model with experts also what keeps them evenly used."""
+    if not model_config.num_experts or not fit_config.balance_weight:
+        return next_token_loss
+    return balanced(next_token_loss, fit_config.balance_weight)
 
 
 def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:
