@@ -33,6 +33,11 @@ OWN_CLASSES = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASS
 # Keys whose null says "not at all", while a missing one has a default.
 NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
 HOW_TO_ADD = "A family is added by tables: docs/tour.md, the row 'load a new model family'."
+# Models of texts and images: how to take the part that reads text.
+TEXT_PART = {
+    "gemma3": "Take its text part with transformers, whole being that model: text = Gemma3ForCausalLM(whole.config.text_config), "
+    "text.model = whole.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
+}
 
 Kind = Literal["language", "classifier"]
 
@@ -72,11 +77,9 @@ def read_shape(folder: Path) -> Shape:
 
 def _unknown(fields: Fields, model_type: str) -> FormatError:
     """Names the nearest family that is known, and how to add another."""
-    if isinstance(fields.values.get("text_config"), dict):
-        inner = str(fields.values["text_config"].get("model_type"))[:40]
-        reason = f"is {model_type[:40]!r}, a model of texts and images; only models of text are opened"
-        fix = f"Save its text part alone, with the config of text_config ({inner!r}) as config.json, and open that folder."
-        return FormatError(fields.source, "model_type", reason, fix=fix)
+    if model_type in TEXT_PART:
+        reason = f"is {model_type!r}, a model of texts and images; models of text alone are opened"
+        return FormatError(fields.source, "model_type", reason, fix=TEXT_PART[model_type])
     fix = f"{did_you_mean(model_type, MODEL_TYPES)} {HOW_TO_ADD}"
     return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, no family that is known", fix=fix)
 

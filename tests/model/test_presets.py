@@ -1,9 +1,11 @@
 """Presets against figures that their author did not write."""
 
 import pytest
+import torch
 from transformers import GPT2Config
 
 from groundup.errors import ModelError
+from groundup.model.heads import LanguageModel
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import active_parameters, parameter_count
 
@@ -17,12 +19,24 @@ PUBLISHED = {
     "qwen2.5-0.5b": 494_032_768,
     "qwen3-0.6b": 596_049_920,
     "qwen3-30b-a3b": 30_532_122_624,
+    "llama-3.1-8b": 8_030_261_248,
+    "smollm3-3b": 3_075_098_624,
+    "mistral-7b": 7_241_732_096,
+    "qwen2.5-1.5b": 1_543_714_304,
+    "gemma-2-2b": 2_614_341_888,
+    "gemma-3-270m": 268_098_176,
+    "gemma-3-1b": 999_885_952,
+    "phi-3-mini-4k": 3_821_079_552,
+    "olmo-2-1b": 1_484_916_736,
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_preset_has_the_published_number_of_parameters(name: str) -> None:
     assert parameter_count(preset(name)).total == PUBLISHED[name]
+    with torch.device("meta"):
+        model = LanguageModel(preset(name))
+    assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name]
 
 
 def test_preset_with_experts_has_the_published_number_of_active_parameters() -> None:

@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "a family with a name like a known one": ({**BASE, "model_type": "gemma2x"}, "Did you mean 'gemma2'.*docs/tour.md"),
     "gemma of images": (
         {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}},
-        "texts and images.*part alone",
+        "texts and images.*language_model",
     ),
     "no family": (BASE, "model_type: is missing"),
     "another head": ({**LLAMA, "architectures": ["LlamaForTokenClassification"]}, "architectures"),
