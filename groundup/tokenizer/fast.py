@@ -40,7 +40,7 @@ CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 MAX_CONFIG_BYTES = 16 * 2**20
 SPLIT = "llama-bpe"
-_SPACES = re.compile(r"[^\S\x1c-\x1f]*")  # as the `tokenizers` library counts spaces
+_SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # as the `tokenizers` library counts spaces
 
 
 class Tokenizer:
@@ -192,8 +192,8 @@ class Tokenizer:
             if match.start() > end:
                 yield text[end : match.start()], None
             end = match.end()
-            if match.group() in self._taking_spaces:
-                end = _SPACES.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+            if match.group() in self._taking_spaces and (spaces := _SPACES.match(text, end)):
+                end = spaces.end()
             yield text[match.start() : end], self.special.tokens[match.group()]
         if end < len(text):
             yield text[end:], None

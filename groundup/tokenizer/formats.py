@@ -38,7 +38,7 @@ PRE_ALIASES = {
 
 # The ids that llama.cpp takes for SentencePiece where the file names none.
 USUAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
-# llama.cpp knows Phi-3 by the model's name: all its control tokens but these take the spaces after them.
+# llama.cpp knows Phi-3 by the model's name: all its added tokens but these take the spaces after them.
 PHI3_UNTOUCHED = ("<unk>", "<s>", "<|endoftext|>")
 
 _PREFIX = "tokenizer.ggml."
@@ -124,7 +124,7 @@ def _style(fields: _Fields) -> Style:
 
 
 def _tokens(fields: _Fields) -> tuple[list[str], Added]:
-    """All tokens, and those that are matched as a whole: id -> (text, is it a control token?). Unused ids at the end are left out."""
+    """All tokens, and those that are matched as a whole: id -> (text, what it is). Unused ids at the end are left out."""
     tokens = fields.items("tokens", str, MAX_IDS)
     types = fields.items("token_type", int, MAX_IDS)
     if len(types) != len(tokens):
@@ -142,7 +142,7 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
         # As in llama.cpp, what ends a generation is a control token whatever its type says.
         control = type in (CONTROL, UNKNOWN) or id == eos or token in GENERATION_ENDS
         if control or type == USER_DEFINED:
-            added[id] = AddedToken(token, control, takes_spaces=control and is_phi3 and token not in PHI3_UNTOUCHED)
+            added[id] = AddedToken(token, control, takes_spaces=is_phi3 and token not in PHI3_UNTOUCHED)
     return tokens, added
 
 
@@ -188,7 +188,7 @@ def _config(fields: _Fields, tokens: list[str], added: Added, style: Style) -> d
         id = fields.get(key, int, fields.usual_id(key))
         if id is not None and not 0 <= id < len(tokens) and part != "pad_token":
             raise fields.error(key, f"is {id}, of {len(tokens)} tokens")
-        config[part] = added[id][0] if id in added and added[id][1] else None
+        config[part] = added[id].text if id in added and added[id].control else None
     # llama.cpp adds a bos for SentencePiece and for Llama 3's split where nothing is said.
     usual = isinstance(style, Pieces) or style.split == "llama-bpe"
     config["add_bos_token"] = fields.get("add_bos_token", bool, usual) and config["bos_token"] is not None

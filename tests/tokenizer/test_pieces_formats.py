@@ -78,7 +78,7 @@ def test_merges_that_scores_can_not_say_are_not_written(pieces: Tokenizer) -> No
 def test_phi_3_is_known_by_its_name(pieces_metadata: dict[str, Any], name: str) -> None:
     read = tokenizer_from_gguf({**pieces_metadata, "general.name": name})
     taking = {each.text for each in read.table.added.values() if each.takes_spaces}
-    assert taking == {"</s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"}
+    assert taking == {"</s>", "<think>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"}
 
 
 @pytest.mark.parametrize(
