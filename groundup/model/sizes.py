@@ -123,11 +123,12 @@ def parameter_count(config: ModelConfig, *, num_labels: int = 0) -> ParameterCou
     return ParameterCount(**counted)
 
 
-def active_parameters(config: ModelConfig) -> int:
-    """Parameters of a LanguageModel that one token meets: all of them, but of the experts only the chosen ones."""
+def active_parameters(config: ModelConfig, *, num_labels: int = 0) -> int:
+    """Parameters that one token meets: all of `parameter_count`, but of the experts only the chosen ones."""
     idle = config.num_experts - config.experts_per_token
     stacked = (kind for kind in weight_kinds(config) if len(kind.shape) == 3)
-    return parameter_count(config).total - sum(kind.numbers // config.num_experts * idle for kind in stacked)
+    resting = sum(kind.numbers // config.num_experts * idle for kind in stacked)
+    return parameter_count(config, num_labels=num_labels).total - resting
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Outline:
 def read_outline(name_or_path: str) -> Outline:
     """The outline of what a name or path means. Raises ModelError, ConfigError, FormatError."""
     path = Path(name_or_path)
-    if os.path.isfile(path) or path.suffix in (".toml", ".gguf"):
+    if os.path.isfile(path):
         return _of_file(path)
     if os.path.isdir(path):
         return _of_folder(path)

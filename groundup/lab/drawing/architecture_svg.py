@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from groundup.lab.architecture import Architecture
 from groundup.lab.drawing.architecture_layout import SUM_RADIUS, Arrow, Label, Layout, Plus, Rectangle, Shape, layout
 
+NO_BREAK = "\u00a0"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
 LIGHT = {
     "paper": "#fbfaf6",
@@ -45,7 +46,7 @@ body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: var(--p
 svg { max-width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--soft); text-align: right; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .facts td { text-align: left; }
 """
 
 
@@ -64,14 +65,14 @@ def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], fac
     _inside(head, "style").text = _colours() + PAGE_STYLE.replace("FONT", FONT.replace('"', "'"))
     body = _inside(page, "body")
     body.append(_drawing(picture))
-    body.append(_table(table))
-    body.append(_table([("", ""), *facts]))
+    body.append(_table(table, "costs"))
+    body.append(_table([("", ""), *facts], "facts"))
     return "<!DOCTYPE html>\n" + ET.tostring(page, encoding="unicode", method="html") + "\n"
 
 
 def printable(text: str) -> str:
     """Control characters, which no XML may hold, as their escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
 
 
 def _inside(parent: ET.Element, tag: str, **attributes: str | float) -> ET.Element:
@@ -84,8 +85,8 @@ def _number(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
 
 
-def _table(rows: Sequence[Sequence[str]]) -> ET.Element:
-    table = ET.Element("table")
+def _table(rows: Sequence[Sequence[str]], kind: str) -> ET.Element:
+    table = ET.Element("table", {"class": kind})
     for number, row in enumerate(rows):
         line = _inside(table, "tr")
         for cell in row:
@@ -101,16 +102,9 @@ def _colours() -> str:
 def _drawing(picture: Architecture) -> ET.Element:
     page = layout(picture)
     size = {"width": f"{page.width:.0f}", "height": f"{page.height:.0f}"}
-    described = {"role": "img", "aria-label": f"Architecture of {printable(picture.title)}"}
-    root = ET.Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {size['width']} {size['height']}",
-            **size,
-            **described,
-        },
-    )
+    view = {"viewBox": f"0 0 {size['width']} {size['height']}", "role": "img"}
+    root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **view, **size})
+    _inside(root, "title").text = f"Architecture of {printable(picture.title)}"
     _inside(root, "style").text = _colours() + STYLE.replace("FONT", FONT.replace('"', "'"))
     _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
     for shape in in_order(page):
