@@ -22,6 +22,8 @@ from groundup.tokenizer.fast import Tokenizer
 
 # Judged neighbours of each word; a kind with fewer other words is judged by as many as it has.
 JUDGED = 5
+# Words that a kind needs, or its share would be luck.
+FEWEST_WORDS = 3
 CAPTION = (
     "The nearest neighbours of each word by cosine, as many as its kind has other words, {judged} at most: the share that is of its kind. "
     "Chance: neighbours drawn at random. Among all words of the vocabulary for words that are one token; and among the listed words only, "
@@ -36,7 +38,7 @@ def kind_score(model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Se
     """How far neighbours are of a word's own kind, for each kind and in the mean of all kinds, beside chance.
 
     {"vocabulary": {"kinds": {kind: {"words", "judged", "share", "chance"}}, "share", "chance"}, "listed": the same, "caption"}
-    "share" is None where a kind has fewer than two words to judge. Raises DataError (fewer than two kinds), ModelError.
+    "share" is None where a kind has fewer than three words to judge. Raises DataError (fewer than two kinds), ModelError.
     """
     tokenizer = require_tokenizer(tokenizer)
     if len(kinds) < 2:
@@ -68,7 +70,7 @@ def _scores(
 def _score(candidates: Candidates, words: Sequence[str], vectors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Of one kind: the share of judged neighbours in it; chance is the share of its other words among all other candidates."""
     count = min(JUDGED, len(words) - 1)
-    if count < 1:
+    if len(words) < FEWEST_WORDS:
         return {"words": len(words), "judged": 0, "share": None, "chance": None}
     kind = {spelled(word) for word in words}
     hits = sum(

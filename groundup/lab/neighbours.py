@@ -4,7 +4,8 @@
     analogy(model, tokenizer, "king", "man", "woman")   the same for king - man + woman (Mikolov et al. 2013, arXiv:1301.3781)
 
 Every token of the vocabulary is a candidate. The table holds many spellings of one word ("Monday", " monday", " MONDAY"); they are
-the nearest neighbours of each other and tell nothing, so that of each word the nearest spelling counts, and none of the word asked for.
+the nearest neighbours of each other and tell nothing. So of each word the nearest spelling counts, and none of the word asked for,
+nor of its tokens where it has several.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,7 @@ from groundup.lab.tokens import pieces_of, token_text
 from groundup.lab.vectors import Model, word_ids, word_vectors
 from groundup.tokenizer.fast import Tokenizer
 
-CAPTION = (
-    "Cosine with every row of the embedding table; of each word the nearest spelling only, none of the words asked for."
-)
+CAPTION = "Cosine with every row of the embedding table; of each word the nearest spelling only, none of the words asked for or of their tokens."
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,10 @@ def _nearest(
     if count < 1:
         raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
     candidates, ids = table_candidates(model, tokenizer)
+    pieces = [token_text(tokenizer, id) for word in without for id in word_ids(tokenizer, word)]
     return [
         {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
-        for place, cosine in candidates.nearest(vector, count, without)
+        for place, cosine in candidates.nearest(vector, count, [*without, *pieces])
     ]
 
 

@@ -11,7 +11,13 @@ from torch import nn
 from groundup.engine.classify import classifier_ids
 from groundup.engine.padding import right_padded
 from groundup.errors import DataError, ModelError
-from groundup.lab.attribution import class_attribution, gradient_times_input, next_token_attribution, single_id
+from groundup.lab.attribution import (
+    class_attribution,
+    gradient_times_input,
+    next_token_attribution,
+    rank_correlation,
+    single_id,
+)
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -121,6 +127,35 @@ def test_next_token_is_explained_against_the_runner_up_or_a_named_token(
     assert next_token_attribution(model, tokenizer, "to be or")["score"] > 0
 
 
+def test_without_is_what_the_score_loses_when_the_text_lacks_the_token(
+    model: LanguageModel, tokenizer: Tokenizer
+) -> None:
+    record = next_token_attribution(model, tokenizer, "to be or not", token=" be", against=" to")
+    ids = [piece["id"] for piece in record["pieces"]]
+    be, to = single_id(tokenizer, " be"), single_id(tokenizer, " to")
+    for place, piece in enumerate(record["pieces"]):
+        logits = model(torch.tensor([ids[:place] + ids[place + 1 :]]))[0, -1].detach()
+        assert piece["without"] == pytest.approx(record["score"] - float(logits[be] - logits[to]), abs=1e-4)
+
+
+def test_agreement_is_spearmans_as_scipy_has_it(straight: Classifier, tokenizer: Tokenizer) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    record = class_attribution(straight, tokenizer, "to be or not the question", labels=LABELS)
+    columns = [[piece[name] for piece in record["pieces"]] for name in ("contribution", "without")]
+    assert record["agreement"] == pytest.approx(stats.spearmanr(*columns).statistic, abs=1e-3)
+    assert rank_correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([9.0, 5.0, 1.0])) == -1.0
+
+
+def test_a_text_of_one_token_and_a_long_one_are_not_read_without_their_tokens(tokenizer: Tokenizer) -> None:
+    shape = {"width": 8, "num_layers": 1, "num_heads": 1, "feedforward_width": 8}
+    model = Classifier(ModelConfig(vocab_size=tokenizer.vocab_size, context_tokens=256, **shape), 2)
+    for text in ("be", "to be " * 100):
+        record = class_attribution(model, tokenizer, text, labels=LABELS)
+        assert record["agreement"] is None
+        assert all(piece["without"] is None for piece in record["pieces"])
+        assert "Left out" not in record["caption"]
+
+
 def test_gradients_are_found_under_no_grad_and_none_is_left_in_the_weights(
     model: LanguageModel, tokenizer: Tokenizer
 ) -> None:
@@ -141,14 +176,16 @@ def test_a_trained_spam_classifier_points_at_the_word_that_makes_it_spam() -> No
             message[draw.randrange(len(message))] = "prize"
         messages.append((" " + " ".join(message), place % 2))
     model = trained(tokenizer, messages[:160])
-    found = correct = 0
+    found = missed = correct = 0
     for text, label in messages[160:]:
         record = class_attribution(model, tokenizer, text, labels=LABELS)
         correct += record["decision"] == LABELS[label]
         if label:
             found += max(record["pieces"], key=lambda piece: piece["contribution"])["text"] == " prize"
+            missed += max(record["pieces"], key=lambda piece: piece["without"])["text"] == " prize"
     assert correct >= 76  # of 80
     assert found >= 30  # of 40 (34 measured): one of 4 to 9 words each, chance is about 6
+    assert missed >= 38  # of 40: left out for real
 
 
 def trained(tokenizer: Tokenizer, messages: list[tuple[str, int]]) -> Classifier:

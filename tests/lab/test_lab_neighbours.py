@@ -96,6 +96,7 @@ def test_a_split_word_says_how_it_is_split(planted: LanguageModel, word_tokenize
     found = neighbours(planted, word_tokenizer, "golden")
     assert "".join(piece["text"] for piece in found["pieces"]) == " golden"
     assert "golden is ' gold' and " in found["caption"]
+    assert not {entry["id"] for entry in found["neighbours"]} & {piece["id"] for piece in found["pieces"]}
     assert "several" not in neighbours(planted, word_tokenizer, "gold")["caption"]
 
 
@@ -144,6 +145,11 @@ def test_a_kind_that_the_vocabulary_splits_is_judged_among_the_listed_only(
     assert score["vocabulary"]["kinds"]["long"] == {"words": 0, "judged": 0, "share": None, "chance": None}
     assert score["listed"]["kinds"]["long"]["judged"] == 6
     assert score["vocabulary"]["share"] == score["vocabulary"]["kinds"]["metals"]["share"]
+
+
+def test_a_kind_of_two_words_is_too_few_to_judge(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
+    score = kind_score(planted, word_tokenizer, {"metals": WORDS["metals"], "trees": WORDS["trees"][:2]})
+    assert score["vocabulary"]["kinds"]["trees"] == {"words": 2, "judged": 0, "share": None, "chance": None}
 
 
 def test_analogy_score_counts_and_leaves_out_what_is_no_token(

@@ -93,10 +93,11 @@ def test_attribution_has_a_bar_for_each_token_hatched_where_it_speaks_against(
 ) -> None:
     record = next_token_attribution(model, tokenizer, SENTENCE)
     figure = draw_attribution(record)
-    bars = figure.axes[0].patches
-    assert [bar.get_width() for bar in bars] == [piece["contribution"] for piece in record["pieces"]]
-    assert [bool(bar.get_hatch()) for bar in bars] == [piece["contribution"] < 0 for piece in record["pieces"]]
+    for axes, name in zip(figure.axes, ("contribution", "without"), strict=True):
+        assert [bar.get_width() for bar in axes.patches] == [piece[name] for piece in record["pieces"]]
+        assert [bool(bar.get_hatch()) for bar in axes.patches] == [piece[name] < 0 for piece in record["pieces"]]
     assert f"{record['sum']:.2f}" in words_on(figure)
+    assert len(draw_attribution({**record, "agreement": None}).axes) == 1
 
 
 def test_neighbours_and_analogies_are_bars_of_cosine(model: LanguageModel, tokenizer: Tokenizer) -> None:
@@ -107,11 +108,13 @@ def test_neighbours_and_analogies_are_bars_of_cosine(model: LanguageModel, token
 
 
 def test_kinds_are_drawn_where_none_is_whole_too(model: LanguageModel, tokenizer: Tokenizer) -> None:
-    score = kind_score(model, tokenizer, {"long": ["xylophone", "zymurgy"], "odd": ["rhododendron", "quartz"]})
+    score = kind_score(
+        model, tokenizer, {"long": ["xylophone", "zymurgy", "quay"], "odd": ["rhododendron", "quartz", "cwm"]}
+    )
     figure = draw_kinds(score)
     assert boxes(figure.axes[0]) == 0
     assert boxes(figure.axes[1]) == 2
-    assert "No kind has two words" in words_on(figure)
+    assert "No kind has three words" in words_on(figure)
 
 
 def test_similarity_is_numbered_while_small_and_parted_at_group_borders(

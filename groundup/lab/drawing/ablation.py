@@ -14,7 +14,7 @@ DARK = 0.55
 def draw_ablation(table: Mapping[str, Any]) -> Any:
     """Blocks upwards, heads to the right; darker: more is lost without it. `table` is from `ablation`."""
     heads, errors = table["heads"], table["heads_error"]
-    size = (len(heads[0]) * CELL_INCHES + 4.2, len(heads) * ROW_INCHES + 2.2)
+    size = (len(heads[0]) * CELL_INCHES + 4.2, max(len(heads) * ROW_INCHES, 1.4) + 2.2)
     ratios = [len(heads[0]) * CELL_INCHES, 2.6]
     figure, (field, side) = pyplot().subplots(1, 2, figsize=size, width_ratios=ratios, sharey=True)
     largest = max(max(map(max, heads)), 1e-6)
@@ -47,7 +47,7 @@ def _axes(axes: Any, blocks: int, heads: int) -> None:
     numbers = [number for number in range(1, blocks + 1) if number == 1 or number % step == 0]
     axes.set_yticks([number - 1 for number in numbers], [str(number) for number in numbers], fontsize=SMALL_SIZE)
     axes.set_xlabel("head taken away", fontsize=LABEL_SIZE)
-    axes.set_ylabel("block (1 reads the text first)", fontsize=LABEL_SIZE)
+    axes.set_ylabel("block (1 reads first)", fontsize=LABEL_SIZE)
 
 
 def _blocks(axes: Any, changes: Sequence[float]) -> None:

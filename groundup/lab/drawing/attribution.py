@@ -1,6 +1,6 @@
-"""What spoke for and against a decision: a bar for each token, to the right what pushed towards it, hatched to the left what pushed away."""
+"""What spoke for and against a decision: bars for each token, to the right what pushed towards it, hatched to the left what pushed away."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, ONE, SMALL_SIZE, finished, plain, pyplot, show_spaces
@@ -11,45 +11,52 @@ PALE = "#e3b08d"
 
 
 def draw_attribution(record: Mapping[str, Any]) -> Any:
-    """Bars in the order of the text, the first 40 tokens; `record` is from `class_attribution` or `next_token_attribution`."""
+    """Contributions, and beside them what is lost without each token, for the first 40 tokens; `record` is from `class_attribution`
+    or `next_token_attribution`."""
     pieces = record["pieces"][:SHOWN_TOKENS]
-    shares = [piece["contribution"] for piece in pieces]
-    figure, axes = pyplot().subplots(figsize=(7.5, len(pieces) * ROW_INCHES + 2.1))
-    for place, share in enumerate(shares):
-        towards = (
-            {"color": ONE}
-            if share >= 0
-            else {"facecolor": PALE, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
-        )
-        axes.barh(place, share, height=0.72, **towards)
-    axes.set_yticks(
-        range(len(pieces)),
-        [show_spaces(piece["text"]) for piece in pieces],
-        family="monospace",
-        fontsize=SMALL_SIZE + 1,
-    )
-    axes.invert_yaxis()
+    columns = COLUMNS if record["agreement"] is not None else COLUMNS[:1]
+    size = (1.6 + 3.6 * len(columns), len(pieces) * ROW_INCHES + 2.3)
+    figure, grid = pyplot().subplots(1, len(columns), figsize=size, sharey=True, squeeze=False)
+    for axes, (name, title) in zip(grid[0], columns, strict=True):
+        _bars(axes, [piece[name] for piece in pieces], title, _name(record["decision"]))
+    names = [show_spaces(piece["text"]) for piece in pieces]
+    grid[0][0].set_yticks(range(len(pieces)), names, family="monospace", fontsize=SMALL_SIZE + 1)
+    grid[0][0].invert_yaxis()
+    grid[0][0].set_ylabel("tokens, in reading order", fontsize=LABEL_SIZE)
+    return finished(figure, title=_title(record), caption=record["caption"] + _unseen(record))
+
+
+COLUMNS = (("contribution", "gradient times input"), ("without", "lost when left out"))
+
+
+def _bars(axes: Any, values: Sequence[float], title: str, decision: str) -> None:
+    for place, value in enumerate(values):
+        against = {"facecolor": PALE, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
+        axes.barh(place, value, height=0.72, **({"color": ONE} if value >= 0 else against))
     axes.axvline(0, color="black", linewidth=0.8)
-    decision = _name(record["decision"])
-    axes.set_xlabel(
-        f"← against {decision}      contribution to the score (logits)      for {decision} →", fontsize=LABEL_SIZE
-    )
-    axes.set_ylabel("tokens, in reading order", fontsize=LABEL_SIZE)
+    axes.set_title(title, fontsize=LABEL_SIZE)
+    axes.set_xlabel(f"← against   score of {decision} (logits)   for →", fontsize=LABEL_SIZE)
     axes.tick_params(axis="x", labelsize=SMALL_SIZE)
     plain(axes)
-    return finished(figure, title=_title(record), caption=record["caption"] + _left_out(record))
 
 
 def _title(record: Mapping[str, Any]) -> str:
-    most = max(record["pieces"], key=lambda piece: piece["contribution"])
-    chance = f"{100 * record['probability']:.0f} %"
-    return f"{_name(most['text'])} speaks most for {_name(record['decision'])} ({chance} probable) rather than {_name(record['against'])}"
+    """By what really happens without a token, where that was tried."""
+    decision = f"{_name(record['decision'])} ({100 * record['probability']:.0f} % probable)"
+    if record["agreement"] is None:
+        most = max(record["pieces"], key=lambda piece: piece["contribution"])
+        return f"{_name(most['text'])} speaks most for {decision} rather than {_name(record['against'])}"
+    most = max(record["pieces"], key=lambda piece: piece["without"])
+    return (
+        f"{decision} rather than {_name(record['against'])}: without {_name(most['text'])} the score of "
+        f"{record['score']:.1f} loses most, {most['without']:.1f}"
+    )
 
 
 def _name(text: str) -> str:
     return f'"{show_spaces(text)}"'
 
 
-def _left_out(record: Mapping[str, Any]) -> str:
+def _unseen(record: Mapping[str, Any]) -> str:
     more = len(record["pieces"]) - SHOWN_TOKENS
     return f" {more} more tokens are not shown." if more > 0 else ""

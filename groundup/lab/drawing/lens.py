@@ -17,7 +17,7 @@ def draw_lens(picture: Mapping[str, Any], *, first: int = 1) -> Any:
     layers, start = picture["layers"], first - 1
     shown = picture["pieces"][start : start + SHOWN_TOKENS]
     plt = pyplot()
-    size = (len(shown) * CELL_INCHES + 3.2, len(layers) * ROW_INCHES + 2.4)
+    size = (len(shown) * CELL_INCHES + 3.2, max(len(layers) * ROW_INCHES, 1.5) + 2.4)
     figure, (field, side) = plt.subplots(1, 2, figsize=size, width_ratios=[len(shown) * CELL_INCHES, 1.6], sharey=True)
     rows = [layer["cells"][start : start + SHOWN_TOKENS] for layer in layers]
     image = [[cell["probability"] for cell in row] for row in rows]

@@ -57,10 +57,10 @@ def _shares(axes: Any, scores: Sequence[Mapping[str, Any]]) -> None:
         text = (
             f" {100 * score['share']:.0f} % of {score['judged']}"
             if score["judged"]
-            else f" {score['words']} words: too few"
+            else f"  too few words ({score['words']})"
         )
         axes.text(
-            100 * (score["share"] or 0),
+            max(100 * (score["share"] or 0), 3),
             place,
             text,
             va="center",
@@ -76,7 +76,7 @@ def _shares(axes: Any, scores: Sequence[Mapping[str, Any]]) -> None:
 
 def _kinds_title(score: Mapping[str, Any]) -> str:
     if score["share"] is None:
-        return "No kind has two words that the vocabulary holds whole"
+        return "No kind has three words that the vocabulary holds whole"
     return (
         f"{100 * score['share']:.0f} % of a word's neighbours are of its kind, {100 * score['chance']:.2g} % by chance"
     )
