@@ -1,5 +1,6 @@
 """Words that teach are run: the README's commands exist with the options it names, its links lead somewhere, its verbs are all."""
 
+import doctest
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +11,13 @@ from groundup.cli.main import VERBS, load_verb, run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = ["README.md", "docs/tour.md", "docs/glossary.md", "docs/log.md", "docs/benchmarks.md", "CHANGELOG.md"]
+CONCEPTS = sorted((ROOT / "docs" / "concepts").glob("*.md"))
+PAGES = [
+    "README.md",
+    "CHANGELOG.md",
+    *(f"docs/{page}.md" for page in ("tour", "glossary", "log", "benchmarks")),
+    *(str(page.relative_to(ROOT)) for page in CONCEPTS),
+]
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("groundup ")]
 
 
@@ -62,3 +69,23 @@ def test_links_lead_to_files(page: str) -> None:
 def test_tour_names_files_that_exist() -> None:
     for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", (ROOT / "docs/tour.md").read_text()):
         assert (ROOT / name).exists() or (ROOT / "groundup" / name).exists(), name
+
+
+@pytest.mark.parametrize("page", CONCEPTS, ids=lambda page: page.stem)
+def test_examples_of_the_concepts_run(page: Path) -> None:
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+def test_every_view_of_the_lab_is_on_the_page_about_it() -> None:
+    from groundup.lab.inside import VIEWS
+
+    listed = (ROOT / "docs/concepts/inside.md").read_text()
+    assert not [view for view in VIEWS if view not in listed and view != "last_token"]
+
+
+def test_every_verb_and_option_of_the_concepts_exists() -> None:
+    for page in CONCEPTS:
+        for line in re.findall(r"(?:^    |`)(groundup [^`\n]+)", page.read_text(), re.MULTILINE):
+            words = shlex.split(line)[1:]
+            assert words[0] in VERBS, line
+            assert {word for word in words if word.startswith("--")} <= options_of(words), line

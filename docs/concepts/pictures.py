@@ -1,0 +1,65 @@
+"""The pictures of these pages, made anew: `python docs/concepts/pictures.py` (pulls SmolLM2-135M-Instruct, a minute or two).
+
+The same functions as `groundup lab`, so that the pages show what a reader gets.
+"""
+
+from pathlib import Path
+
+from groundup.cli.console import console_progress
+from groundup.device import select_compute
+from groundup.files import write_bytes
+from groundup.lab.attention import attention_picture
+from groundup.lab.drawing.attention import draw_maps
+from groundup.lab.drawing.positions import draw_schemes
+from groundup.lab.gallery import DRAWINGS
+from groundup.lab.inside import look_inside
+from groundup.lab.neighbours import neighbours
+from groundup.lab.positions import position_picture
+from groundup.lab.qkv import head_steps
+from groundup.weights.door import open_model
+
+IMAGES = Path(__file__).parents[1] / "images"
+MODEL = "smollm2-135m-instruct"
+TEXT = "When Mary and John went to the shop, John gave a book to Mary. When Anna and Paul went to the park, Paul gave a ball to"
+SHORT = "The cat sat on the mat"
+DOTS_PER_INCH = 100
+# view -> file
+STILLS = {
+    "kinds": "kinds",
+    "positions": "positions-rope",
+    "heads": "heads",
+    "lens": "lens",
+    "surprise": "surprise",
+    "ablation": "ablation",
+}
+
+
+def main() -> None:
+    """Write every picture."""
+    progress = console_progress()
+    opened = open_model(MODEL, select_compute("cpu"), progress=progress)
+    inside = look_inside(opened, TEXT, name=MODEL, only=tuple(STILLS), progress=progress)
+    for name, file in STILLS.items():
+        save(DRAWINGS[name](inside["views"][name]), file)
+    model, tokenizer = opened.model, opened.tokenizer
+    save(DRAWINGS["neighbours"](neighbours(model, tokenizer, "Monday")), "neighbours")
+    best = inside["views"]["heads"]["kinds"][0]["best"][0]
+    steps = head_steps(model, tokenizer, SHORT, block=best["block"], head=best["head"])
+    save(DRAWINGS["steps"](steps), "attention-steps")
+    some = attention_picture(model, tokenizer, SHORT + ", and the cat sat on the mat", blocks=range(16, 23))
+    save(draw_maps(some), "attention-maps")
+    schemes = [position_picture(scheme) for scheme in ("none", "sinusoidal", "rope", "alibi")]
+    save(draw_schemes(schemes), "positions")
+
+
+def save(figure: object, name: str) -> None:
+    """One figure as docs/images/NAME.png, whole or not at all."""
+    import io
+
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)  # type: ignore[attr-defined]
+    write_bytes(IMAGES / f"{name}.png", file.getvalue())
+
+
+if __name__ == "__main__":
+    main()
