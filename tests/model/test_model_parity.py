@@ -104,12 +104,31 @@ def qwen3() -> tuple[ModelConfig, torch.nn.Module]:
     return config, transformers.Qwen3ForCausalLM(theirs)
 
 
+def qwen3_moe() -> tuple[ModelConfig, torch.nn.Module]:
+    config = ModelConfig(
+        **SHAPE,
+        num_kv_heads=2,
+        head_width=16,
+        feedforward_width=24,
+        num_experts=5,
+        experts_per_token=2,
+        family="qwen3_moe",
+        norm_eps=1e-6,
+        qk_norm="head",
+        tied_head=False,
+    )
+    experts = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "norm_topk_prob": True}
+    theirs = transformers.Qwen3MoeConfig(**HF_ROPE, **experts, head_dim=16, tie_word_embeddings=False)
+    return config, transformers.Qwen3MoeForCausalLM(theirs)
+
+
 FAMILIES: dict[str, Callable[[], tuple[ModelConfig, torch.nn.Module]]] = {
     "gpt2": gpt2,
     "llama": llama,
     "mistral": mistral,
     "qwen2": qwen2,
     "qwen3": qwen3,
+    "qwen3_moe": qwen3_moe,
 }
 
 
@@ -139,6 +158,8 @@ RENAMED = [
     ("mlp.gate_proj", "feedforward.gate"),
     ("mlp.up_proj", "feedforward.up"),
     ("mlp.down_proj", "feedforward.down"),
+    ("mlp.experts.down_proj", "feedforward.down.weight"),
+    ("mlp.gate.", "feedforward.router."),
     ("lm_head", "head"),
     ("transformer.wte", "transformer.embedding"),
     ("transformer.wpe", "transformer.position_embedding"),
@@ -153,7 +174,7 @@ RENAMED = [
 
 
 def copied(theirs: torch.nn.Module, tied: bool) -> dict[str, Tensor]:
-    """Their tensors under our names; GPT-2 keeps the matrices of its blocks transposed, and query, key and value in one."""
+    """Their tensors under our names; GPT-2 keeps the matrices of its blocks transposed; query, key and value in one, as are experts' gate and up."""
     transposed = isinstance(theirs, transformers.GPT2LMHeadModel)
     state: dict[str, Tensor] = {}
     for theirs_name, theirs_tensor in theirs.state_dict().items():
@@ -164,6 +185,14 @@ def copied(theirs: torch.nn.Module, tied: bool) -> dict[str, Tensor]:
         if "attn.c_attn" in name:
             pieces = zip(("query", "key", "value"), tensor.chunk(3), strict=True)
             state.update({name.replace("attn.c_attn", f"attention.{part}"): piece for part, piece in pieces})
+        elif "mlp.experts.gate_up_proj" in name:
+            pieces = zip(("gate", "up"), tensor.chunk(2, dim=1), strict=True)
+            state.update(
+                {
+                    name.replace("mlp.experts.gate_up_proj", f"feedforward.{part}.weight"): piece
+                    for part, piece in pieces
+                }
+            )
         elif not (tied and name == "head.weight"):
             state[name] = tensor
     return state
