@@ -6,8 +6,9 @@
     RUN/samples.jsonl          what the model wrote at each evaluation: step, prompt, text
     RUN/results.json           the figures it ended with
     RUN/checkpoints/step-N/    for resuming (train.state)
+    RUN/snapshots/step-N/      the model alone as it was after step N, a Hugging Face folder, for looking at how it learned (lab.film)
     RUN/model.safetensors, config.json, tokenizer.json, ...   the model itself, laid out as a Hugging Face folder (weights.door)
-    RUN/manifest.json          size and SHA-256 of the finished run's files (not of checkpoints, which have their own)
+    RUN/manifest.json          size and SHA-256 of the finished run's files (not of checkpoints and snapshots, which have their own)
 
 A stage of a build that trains is a run folder; pretraining and fine-tuning make the same kind of thing.
 """
@@ -15,6 +16,7 @@ A stage of a build that trains is a run folder; pretraining and fine-tuning make
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -29,6 +31,7 @@ from groundup.errors import FormatError
 from groundup.files import MANIFEST, disk_errors, json_bytes, read_json, verify_folder, write_json
 
 MAX_LINE_BYTES = 2**20
+_STEP_FOLDER = re.compile(r"step-(\d{1,12})")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ class RunFolder:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    def snapshot(self, step: int) -> Path:
+        """Where the snapshot of `step` lies; its number is padded, so that a listing has them in order."""
+        return self.snapshots / f"step-{step:06d}"
+
     def create(self, kind: str, config: dict[str, Any], inputs: dict[str, Any]) -> None:
         """Make the folder and write `run.json` (kind, config, inputs with their hashes, provenance) before the first step."""
         with disk_errors(self.path):
@@ -78,6 +89,7 @@ class RunFolder:
             self.run_file,
         ):
             file.unlink(missing_ok=True)
+        shutil.rmtree(self.snapshots, ignore_errors=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def require_whole(self) -> None:
@@ -102,6 +114,12 @@ class RunFolder:
     def read_results(self) -> dict[str, Any]:
         """results.json as a table. Raises FormatError."""
         return _table(self.results_file)
+
+
+def step_folders(folder: Path) -> list[tuple[int, Path]]:
+    """The checkpoints or snapshots in a folder by step, oldest first."""
+    found = ((_STEP_FOLDER.fullmatch(path.name), path) for path in folder.glob("step-*") if path.is_dir())
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from groundup.config import apply_sets, build_config, read_toml, to_plain
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
+from groundup.train.config import MAX_SNAPSHOTS
 from groundup.weights.gguf_tensors import Encoding
 
 PACKAGED = Path(__file__).parent
@@ -59,6 +60,8 @@ class PretrainStage(StageConfig):
     """B: windows of `context` tokens a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """Peak, AdamW; docs/log.md has the runs it was chosen from."""
+    snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
+    """How many pictures of the weights are kept over the run, for `groundup lab RUN --film`; 0: none."""
 
 
 class BaseStage(StageConfig):

@@ -13,6 +13,7 @@ Where to begin reading:
     optim         AdamW and what it decays
     precision     float32 or bf16, measured where the choice is left open
     state         checkpoints: what is kept, how it is written, which one is taken up again
+    snapshots     the model alone after chosen steps, to look at how it learned
     memory        weights, optimizer and random states as the tensors of a checkpoint
     identity      what makes two calls the same run
     interrupts    Ctrl-C and SIGTERM

@@ -11,6 +11,9 @@ WARMUP_SHARE = 1 / 20
 LOWEST_SHARE = 1 / 10
 EVALUATIONS = 8
 MAX_STEPS_BETWEEN_CHECKPOINTS = 500
+MAX_SNAPSHOTS = 64
+# A model changes most in its first steps; evenly spread pictures would miss them.
+SNAPSHOT_POWER = 3
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class FitConfig:
     """Steps between checkpoints; None: as often as evaluations, and every 500 (`checkpoint_interval`)."""
     keep_checkpoints: int = 2
     """How many of the last checkpoints stay on disk, beside the best."""
+    snapshots: int = 0
+    """How many pictures of the weights are kept over the run, for looking at how it learned (`groundup lab RUN --film`); 0: none."""
     seed: int = 0
     """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
 
@@ -56,6 +61,7 @@ class FitConfig:
         for name in ("evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
             _require(value is None or value >= 1, name, value, "at least 1")
+        _require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
         _require(0 < self.learning_rate < 10, "learning_rate", self.learning_rate, "above 0 and below 10")
         low = self.lowest_learning_rate
         _require(0 <= low <= self.learning_rate, "min_learning_rate", low, f"0 to {self.learning_rate:g}")
@@ -86,6 +92,13 @@ class FitConfig:
     def checkpoint_interval(self) -> int:
         """Steps between checkpoints."""
         return self.checkpoint_every or min(self.evaluation_interval, MAX_STEPS_BETWEEN_CHECKPOINTS)
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """After which steps a snapshot is kept: the k-th of n after step round(steps (k / (n - 1))^3), from 0 to the last, no step twice."""
+        last = max(1, self.snapshots - 1)
+        found = {round(self.steps * (k / last) ** SNAPSHOT_POWER) for k in range(self.snapshots)}
+        return tuple(sorted(found))
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

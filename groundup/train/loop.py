@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -34,6 +35,7 @@ from groundup.train.memory import (
 from groundup.train.optim import build_optimizer, set_learning_rate, trainable
 from groundup.train.precision import decide_precision
 from groundup.train.schedule import learning_rate
+from groundup.train.snapshots import drop_after, keep_snapshot
 from groundup.train.state import Checkpoint, TrainState, load_latest, save_checkpoint
 from groundup.train.step import Batch, Loss, Summed, average_and_clip, require_finite, sum_gradients
 
@@ -42,6 +44,7 @@ BEST_BY = "validation_loss"
 
 Evaluate: TypeAlias = Callable[[], dict[str, float]]
 Sample: TypeAlias = Callable[[int], list[dict[str, Any]]]
+Snapshot: TypeAlias = Callable[[Path], None]
 
 
 @runtime_checkable
@@ -87,12 +90,14 @@ def fit(
     compute: Compute,
     evaluate: Evaluate | None = None,
     sample: Sample | None = None,
+    snapshot: Snapshot | None = None,
     progress: Progress | None = None,
 ) -> FitResult:
     """Train what requires a gradient in `model` (it lies on `compute.device` already) for `config.steps` steps, or what is left of them.
 
     `evaluate` gives figures ("validation_loss" tells the best checkpoint), `sample` records for samples.jsonl; both are called
-    without gradients, in evaluation mode, before the first step, every `evaluation_interval` steps and at the end. The model ends with
+    without gradients, in evaluation mode, before the first step, every `evaluation_interval` steps and at the end. `snapshot` writes
+    the model into a folder, after each of `config.snapshot_steps`; what a step done again would write is removed at resume. The model ends with
     the last step's weights. A run that was finished does nothing but load them. torch's global generators are seeded and drawn from.
 
     Raises ConfigError when the folder holds another run or another process trains there, DataError when nothing is supervised,
@@ -102,7 +107,7 @@ def fit(
     if compute.is_cpu:
         keep_freed_memory()
     training = _Training(
-        model, batches, loss, config, run, compute, evaluate=evaluate, sample=sample, progress=progress or Silent()
+        model, batches, loss, config, run, compute, evaluate, sample, snapshot, progress=progress or Silent()
     )
     with only_one(run.path), training.interrupts, contextlib.closing(training):
         training.resume()
@@ -123,6 +128,7 @@ class _Training:
     compute: Compute
     evaluate: Evaluate | None
     sample: Sample | None
+    snapshot: Snapshot | None
     progress: Progress
     interrupts: Interrupts = field(default_factory=Interrupts)
 
@@ -154,6 +160,7 @@ class _Training:
             self._restore(checkpoint)
             self._say_where(record or {})
         self._open_logs()
+        drop_after(self.run, self.state.step if checkpoint else -1)
         self._saved = (self.state.step, self.state.evaluated_step) if checkpoint else None
         self._random = random_states(self.compute.device)
         self._mark = time.perf_counter()
@@ -259,6 +266,9 @@ class _Training:
         if (state.step % config.evaluation_interval == 0 or at_end) and state.evaluated_step != state.step:
             self._evaluate()
         self.interrupts.check()
+        if self.snapshot is not None and state.step in config.snapshot_steps:
+            with self.interrupts.shielded():
+                keep_snapshot(self.run, state.step, self.snapshot)
         due = state.step > 0 and state.step % config.checkpoint_interval == 0
         if due or at_end or state.best_step == state.step:
             self._save()

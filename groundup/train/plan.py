@@ -22,7 +22,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig
 from groundup.train.losses import next_token_loss
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
-from groundup.train.pretrain import held_out_of, new_model, train_windows
+from groundup.train.pretrain import held_out_of, new_model, snapshot_bytes, train_windows
 
 PLAN_FILE = "plan.json"
 # Compute-optimal training reads about 20 tokens a parameter (Hoffmann et al. 2022, "Chinchilla", table 3).
@@ -188,7 +188,7 @@ def make_plan(
         tokens=fit_config.steps * fit_config.accumulation * fit_config.batch_size * context,
         data_tokens=max(1, shards.num_tokens("train")),
         memory_bytes=memory.total + peak_memory_bytes(),
-        disk_bytes=kept * FLOAT32_BYTES * parameters,
+        disk_bytes=kept * FLOAT32_BYTES * parameters + len(fit_config.snapshot_steps) * snapshot_bytes(model_config),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
     )

@@ -9,6 +9,8 @@ What comes out is a pure function of shards, shape, config and seed on one machi
 import dataclasses
 from typing import Any
 
+import torch
+
 from groundup.config import to_plain
 from groundup.data.loader import Windows
 from groundup.data.shards import ShardSet
@@ -28,13 +30,18 @@ from groundup.train.identity import identify, read_record, require_same
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.memory import load_weights
+from groundup.train.snapshots import require_room
 from groundup.train.state import step_folder
 from groundup.train.step import Loss
 from groundup.weights.door import ModelCard, save_model
 
 SHOWN_CHARACTERS = 100
 # Parts of a run folder with manifests of their own.
-APART = ("checkpoints", "data", "shards")
+APART = ("checkpoints", "data", "shards", "snapshots")
+# Of a snapshot: half the disk of float32. It is looked at, never gone on from; an attention weight moves by less than 0.01.
+SNAPSHOT_DTYPE = torch.bfloat16
+# Tokenizer, configs and manifest beside a snapshot's weights.
+SNAPSHOT_TEXT_BYTES = 2**20
 
 
 def pretrain(
@@ -62,6 +69,7 @@ def pretrain(
         return _finished(run, identify(model, windows.fingerprint, fit_config))
     if not run.run_file.exists():
         config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
+        require_room(run, fit_config, snapshot_bytes(model_config))
         run.create("pretrain", config, {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint})
     fitted = fit(
         model,
@@ -72,6 +80,7 @@ def pretrain(
         compute=compute,
         evaluate=lambda: held_out.measure(model),
         sample=lambda step: [_said(held_out.sample(model), progress)],
+        snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
         progress=progress,
     )
     figures = _take_best(model, fitted, run, held_out, progress)
@@ -113,6 +122,11 @@ def pretraining_loss(model_config: ModelConfig, fit_config: FitConfig) -> Loss:
     if not model_config.num_experts or not fit_config.balance_weight:
         return next_token_loss
     return balanced(next_token_loss, fit_config.balance_weight)
+
+
+def snapshot_bytes(model_config: ModelConfig) -> int:
+    """What one snapshot takes on the disk, at most."""
+    return SNAPSHOT_DTYPE.itemsize * parameter_count(model_config).total + SNAPSHOT_TEXT_BYTES
 
 
 def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:

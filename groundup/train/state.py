@@ -10,7 +10,6 @@ older ones go only after the new one has been read back. Loading takes the newes
 What becomes which tensor is `memory.py`'s matter.
 """
 
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -23,13 +22,13 @@ from torch import Tensor
 from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
 from groundup.files import atomic_folder, read_json, remove_temporaries, verify_folder, write_json
+from groundup.runs import step_folders
 from groundup.weights.hf import save_tensors
 from groundup.weights.safetensors_header import read_header
 
 MODEL_FILE, STATE_TENSORS_FILE, STATE_FILE = "model.safetensors", "state.safetensors", "state.json"
 # JSON, manifest and the file system's own needs, beside the tensors.
 SMALL_FILES_BYTES = 64 * 1024
-_STEP_FOLDER = re.compile(r"step-(\d{1,12})")
 
 
 @dataclass
@@ -72,12 +71,6 @@ class Checkpoint:
     state: TrainState
     weights: dict[str, Tensor]
     tensors: dict[str, Tensor]
-
-
-def step_folders(checkpoints: Path) -> list[tuple[int, Path]]:
-    """The checkpoints of a run by step, oldest first."""
-    found = ((_STEP_FOLDER.fullmatch(path.name), path) for path in checkpoints.glob("step-*") if path.is_dir())
-    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:

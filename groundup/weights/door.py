@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from groundup.device import Compute
 from groundup.errors import FormatError, ModelError, did_you_mean
 from groundup.files import write_text
@@ -138,13 +140,14 @@ def save_model(
     *,
     labels: tuple[str, ...] = (),
     card: ModelCard | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
-    """Write `model` as a Hugging Face folder in the dtype of its weights, every file atomically.
+    """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file atomically.
 
     A classifier needs its `labels`. Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
     """
     _check_fit(model, tokenizer, labels)
-    write_hf(model, folder, tokenizer, labels=labels)
+    write_hf(model, folder, tokenizer, labels=labels, dtype=dtype)
     if card is not None:
         write_text(folder / CARD_FILE, card.markdown())
 

@@ -67,7 +67,7 @@ def last_step(folder: Path) -> int:
 
 
 def facts(folder: Path) -> dict[str, object]:
-    """All that must be equal in a run that was stopped and one that never was: weights, optimizer, random states, logs."""
+    """All that must be equal in a run that was stopped and one that never was: weights, optimizer, random states, logs, snapshots."""
     run = RunFolder(folder)
     last = run.checkpoints / f"step-{last_step(folder)}"
     state = json.loads((last / "state.json").read_text())
@@ -78,6 +78,7 @@ def facts(folder: Path) -> dict[str, object]:
         "state": {name: value for name, value in state.items() if not name.endswith("_s") and name != "metrics_bytes"},
         "metrics": [{k: v for k, v in line.items() if k not in TIMES} for line in read_lines(run.metrics_file)],
         "samples": run.samples_file.read_bytes(),
+        "snapshots": {path.name: (path / "model.safetensors").read_bytes() for path in run.snapshots.iterdir()},
     }
 
 

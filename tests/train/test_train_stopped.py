@@ -46,6 +46,9 @@ def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
     assert killed >= 6 and inside >= 3, (killed, inside)
     assert facts(folder) == never_stopped
     assert not list(RunFolder(folder).checkpoints.glob(".tmp-*"))
+    assert sorted(path.name for path in RunFolder(folder).snapshots.iterdir()) == [
+        f"step-{s:06d}" for s in (0, 2, 5, 12, 24)
+    ]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -22,11 +22,21 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
+from groundup.train.memory import weight_tensors
+from groundup.train.state import MODEL_FILE
 from groundup.train.step import LossSum
+from groundup.weights.hf import save_tensors
 
 STEPS, VOCABULARY, WIDTH, CONTEXT = 24, 256, 64, 8
 CONFIG = FitConfig(
-    steps=STEPS, batch_size=4, accumulation=2, evaluate_every=6, checkpoint_every=4, precision="float32", seed=7
+    steps=STEPS,
+    batch_size=4,
+    accumulation=2,
+    evaluate_every=6,
+    checkpoint_every=4,
+    snapshots=6,
+    precision="float32",
+    seed=7,
 )
 
 
@@ -109,6 +119,7 @@ def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) 
         compute=Compute(torch.device("cpu")),
         evaluate=evaluate,
         sample=sample,
+        snapshot=lambda folder: save_tensors(weight_tensors(model), folder / MODEL_FILE),
         progress=Said(folder.with_suffix(".said")),
     )
 

@@ -25,7 +25,13 @@ def run(context: StageContext) -> Outcome:
     tokenizer = Tokenizer.load(context.build / "tokenizer")
     shards = open_shards(context.build / "tokenizer" / SHARDS)
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
-    config = FitConfig(1, batch_size=table.batch_windows, learning_rate=table.learning_rate, seed=context.seed)
+    config = FitConfig(
+        1,
+        batch_size=table.batch_windows,
+        learning_rate=table.learning_rate,
+        snapshots=table.snapshots,
+        seed=context.seed,
+    )
 
     def measured_steps() -> int:
         seconds = context.seconds * STEPS_SHARE
