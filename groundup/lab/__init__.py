@@ -6,7 +6,7 @@ Blocks, heads and tokens are counted from 1; `request` refuses what a model does
 
     text       tokens, surprise
     heads      attention (all maps), reach (how far), heads (which have a habit), qkv (one, step by step), ablation (without one)
-    layers     lens, embeddings, neighbours, positions
+    layers     lens, vectors (of words, at any layer), embeddings (maps of them), neighbours, kinds (days near days?), positions
     context    context (what it is worth), attribution (which token decided)
 
 Begin reading with `tokens`, then `attention`.

@@ -94,6 +94,7 @@ def test_a_word_map_gives_every_word_a_place_and_its_group(
     assert json.loads(json.dumps(found)) == found
 
 
+@pytest.mark.slow
 def test_umap_keeps_two_planted_clusters_apart_and_repeats_itself(model: LanguageModel, tokenizer: Tokenizer) -> None:
     pytest.importorskip("umap")
     generator = torch.Generator().manual_seed(0)
