@@ -35,7 +35,7 @@ class TrainingMemory:
     activations: int
     """What the blocks keep for the backward pass."""
     logits: int
-    """Those of one piece of the places (see `surprise`). With a soft cap: of all, also as they were bent, their log-probabilities and gradient."""
+    """Those of two pieces of the places (see `surprise`): a piece goes when the next is there. With a soft cap: of all, also as they were bent, their log-probabilities and gradient."""
 
     @property
     def total(self) -> int:
@@ -52,7 +52,7 @@ def training_memory(
     total = parameter_count(config).total
     trained = total if trained_parameters is None else trained_parameters
     tokens = batch_size * context_tokens
-    places = 4 * tokens if config.logit_softcap else min(tokens, piece_places(config.vocab_size))
+    places = 4 * tokens if config.logit_softcap else min(tokens, 2 * piece_places(config.vocab_size))
     return TrainingMemory(
         weights=FLOAT32_BYTES * total,
         gradients=FLOAT32_BYTES * trained,
