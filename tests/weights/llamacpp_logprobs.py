@@ -1,6 +1,7 @@
 """A program: real llama.cpp's log-probabilities after some prompts, file by file. In a process of its own, which an assertion in llama.cpp ends.
 
-stdin: one JSON line a file, {"path", "prompts", "vocab_size", "plain"}. stdout: one JSON line a file, [prompts][V], or {"error"}.
+stdin: one JSON line a file, {"path", "prompts", "told", "vocab_size", "plain"}.
+stdout: one JSON line a file, [prompts][V] with null for what is not told, or {"error"}.
 Keys and values are kept in float32 (llama.cpp's own default, 16 bits, is off by 0.03 in models as small as those of the tests).
 """
 
@@ -15,7 +16,7 @@ import xllamacpp
 def load(path: str) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path = path
-    params.n_ctx, params.n_parallel, params.n_gpu_layers = 512, 1, 0
+    params.n_ctx, params.n_parallel, params.n_gpu_layers = 1024, 1, 0
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -25,14 +26,14 @@ def load(path: str) -> Any:
     return xllamacpp.Server(params)
 
 
-def logprobs(server: Any, prompt: list[int], vocab_size: int, plain: int) -> list[float]:
-    """Of every token after the prompt. Nothing is told of a token that ends a text or ends within a character, so the
-    `plain` one is generated, by a bias on its logit; the probabilities told are those without it."""
-    request = {"prompt": prompt, "n_predict": 1, "n_probs": vocab_size, "temperature": 0.0, "cache_prompt": False}
+def logprobs(server: Any, prompt: list[int], told: int, vocab_size: int, plain: int) -> list[float | None]:
+    """Of the `told` most probable tokens after the prompt. Nothing is told of a token that ends a text or ends within a character, so
+    the `plain` one is generated, by a bias on its logit; the probabilities told are those without it."""
+    request = {"prompt": prompt, "n_predict": 1, "n_probs": told, "temperature": 0.0, "cache_prompt": False}
     request["logit_bias"] = [[plain, 10_000.0]]
-    told = server.handle_completions(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-    found = {entry["id"]: entry["logprob"] for entry in told}
-    return [found[token] for token in range(vocab_size)]
+    tokens = server.handle_completions(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    found = {entry["id"]: entry["logprob"] for entry in tokens}
+    return [found.get(token) for token in range(vocab_size)]
 
 
 def main() -> None:
@@ -42,7 +43,8 @@ def main() -> None:
         order = json.loads(line)
         try:
             server = load(order["path"])
-            result: Any = [logprobs(server, prompt, order["vocab_size"], order["plain"]) for prompt in order["prompts"]]
+            rest = (order["told"], order["vocab_size"], order["plain"])
+            result: Any = [logprobs(server, prompt, *rest) for prompt in order["prompts"]]
         except RuntimeError as error:
             result = {"error": str(error)}
         answer.write(json.dumps(result) + "\n")

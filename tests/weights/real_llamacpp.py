@@ -25,6 +25,8 @@ class Order:
     vocab_size: int
     plain: int = 0
     """A token that is a whole character; of our small tokenizers the first, "!"."""
+    told: int = 0
+    """Of how many tokens llama.cpp tells the log-probability, the most probable ones; 0: of all."""
 
 
 def order(path: Path, model: torch.nn.Module, vocab_size: int, *, length: int = 60, seed: int = 0) -> Order:
@@ -48,13 +50,20 @@ def ours(order: Order) -> torch.Tensor:
 
 
 def ask(orders: Sequence[Order]) -> list[torch.Tensor]:
-    """llama.cpp's, for each file."""
-    fields = ("prompts", "vocab_size", "plain")
-    lines = [json.dumps({"path": str(each.path), **{name: getattr(each, name) for name in fields}}) for each in orders]
+    """llama.cpp's, for each file; NaN for what it does not tell."""
+    lines = [_line(each) for each in orders]
     command = [sys.executable, "-P", str(PROGRAM)]
-    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=300, check=False)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(orders), f"{orders[len(answers)].path.name}: {done.stderr[-2000:]}"
     for each, answer in zip(orders, answers, strict=True):
         assert isinstance(answer, list), f"{each.path.name}: {answer} {done.stderr[-2000:]}"
-    return [torch.tensor(answer) for answer in answers]
+    return [
+        torch.tensor([[float("nan") if value is None else value for value in row] for row in answer])
+        for answer in answers
+    ]
+
+
+def _line(order: Order) -> str:
+    values = {name: getattr(order, name) for name in ("prompts", "vocab_size", "plain")}
+    return json.dumps({"path": str(order.path), "told": order.told or order.vocab_size, **values})
