@@ -24,6 +24,8 @@ from groundup.lab.tokens import pieces_of, token_text
 from groundup.lab.vectors import Model, word_ids, word_vectors
 from groundup.tokenizer.fast import Tokenizer
 
+# Nearest rows looked at first, for each neighbour wanted.
+LOOKED_AT = 40
 CAPTION = "Cosine with every row of the embedding table; of each word the nearest spelling only, none of the words asked for or of their tokens."
 
 
@@ -44,12 +46,18 @@ class Candidates:
     def nearest(self, vector: Float[Tensor, " C"], count: int, without: Sequence[str]) -> list[tuple[int, float]]:
         """The `count` nearest different words but for `without`: (place of the nearest spelling, cosine)."""
         cosine = self.unit @ F.normalize(vector, dim=-1)
+        # Sorting all for a few costs most of the time; spellings rarely fill the first of them.
+        found = self._different(cosine, min(LOOKED_AT * count, len(cosine)), count, without)
+        return found if len(found) == count else self._different(cosine, len(cosine), count, without)
+
+    def _different(
+        self, cosine: Float[Tensor, " n"], size: int, count: int, without: Sequence[str]
+    ) -> list[tuple[int, float]]:
+        """Among the `size` nearest spellings."""
         passed = {spelled(word) for word in without}
         found: list[tuple[int, float]] = []
-        for place in cosine.argsort(descending=True).tolist():
-            if len(found) == count:
-                break
-            if self.words[place] not in passed:
+        for place in cosine.topk(size).indices.tolist():
+            if len(found) < count and self.words[place] not in passed:
                 passed.add(self.words[place])
                 found.append((place, float(cosine[place])))
         return found
