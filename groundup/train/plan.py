@@ -14,15 +14,15 @@ from groundup.device import Compute, peak_memory_bytes
 from groundup.errors import FormatError
 from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
-from groundup.model.footprint import FLOAT32_BYTES, training_memory
+from groundup.model.footprint import FLOAT32_BYTES, attention_path, training_memory
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig
-from groundup.train.losses import next_token_loss
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
-from groundup.train.pretrain import held_out_of, new_model, snapshot_bytes, train_windows
+from groundup.train.pretrain import held_out_of, new_model, pretraining_loss, snapshot_bytes, train_windows
+from groundup.weights.exportable import gguf_reason, hf_reason
 
 PLAN_FILE = "plan.json"
 # Compute-optimal training reads about 20 tokens a parameter (Hoffmann et al. 2022, "Chinchilla", table 3).
@@ -55,7 +55,8 @@ def measure(
     model = new_model(model_config, fit_config.seed, compute)
     windows = train_windows(shards, model_config, fit_config)
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
-    clock = StepClock(model, batches, next_token_loss, fit_config, compute=compute)
+    loss = pretraining_loss(model_config, fit_config)
+    clock = StepClock(model, batches, loss, fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
     step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S).values())
     held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
@@ -121,6 +122,12 @@ class Plan:
     step_s: float | None
     """None: not measured."""
     evaluation_s: float = 0.0
+    attention: str = ""
+    """Which of the ways to compute it is taken, and why."""
+    gguf: str | None = None
+    """Why the model can't be written as GGUF; None: it can."""
+    hugging_face: str | None = None
+    """Why no class of transformers has it; None: one does."""
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -169,8 +176,14 @@ class Plan:
             f"memory      about {self.memory_bytes / 1e9:.1f} GB",
             f"disk        {self.disk_bytes / 1e6:.0f} MB",
             f"time        {minutes}",
+            f"attention   {self.attention}",
+            f"exportable  GGUF {_possible(self.gguf)}; Hugging Face {_possible(self.hugging_face)}",
             *(f"note: {warning}" for warning in self.warnings),
         ]
+
+
+def _possible(reason: str | None) -> str:
+    return "yes" if reason is None else f"no ({reason.rstrip('.')})"
 
 
 def make_plan(
@@ -191,4 +204,7 @@ def make_plan(
         disk_bytes=kept * FLOAT32_BYTES * parameters + len(fit_config.snapshot_steps) * snapshot_bytes(model_config),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
+        attention=attention_path(model_config, context),
+        gguf=gguf_reason(model_config),
+        hugging_face=hf_reason(model_config),
     )

@@ -166,5 +166,8 @@ def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer], monkeypatc
     text = "\n".join(plan.lines())
     assert "reads the same text" in text and "by heart" in text
     assert plan.memory_bytes > 0 and plan.disk_bytes == 10 * 4 * plan.parameters
+    assert "attention   sdpa" in text and "exportable  GGUF yes; Hugging Face yes" in text
+    nowhere = make_plan(shards, replace(shape(tokenizer), positions="none"), FIT).lines()
+    assert any(line.startswith("exportable  GGUF no (") and "Hugging Face no (" in line for line in nowhere)
     few = make_plan(shards, shape(tokenizer), replace(FIT, steps=2))
     assert few.minutes is None and len(few.warnings) == 1 and "tokens for each parameter" in few.warnings[0]
