@@ -89,7 +89,7 @@ class ModelConfig:
     rope_base: float = 10_000.0
     """The slowest rotation's wavelength is about 2 pi times this, in tokens; 10,000 as in Su et al. 2021."""
     rope_scaling: RopeScaling | None = None
-    """How rotary positions are stretched; None: not at all. Blocks with a window are never stretched."""
+    """How rotary positions are stretched; None: not at all. Blocks with a base of their own (window_rope_base) are never stretched."""
     unrotated_every: int = 0
     """Every n-th block, counted from 1, has no rotary positions (SmolLM3: 4); 0: all blocks have them."""
     window_tokens: int = 0
@@ -193,6 +193,10 @@ class ModelConfig:
             require_even("width", self.width, "sinusoidal positions are pairs of a sine and a cosine")
         if self.rope_scaling is not None and self.positions != "rope":
             raise ConfigError(f"rope_scaling stretches rotary positions, but positions is {self.positions!r}.")
+        if self.rope_scaling is not None and self.rope_scaling.kind == "yarn" and self.rope_base < 2:
+            raise ConfigError(
+                f"YaRN counts wavelengths by powers of rope_base, which must be at least 2 (got {self.rope_base})."
+            )
         if self.unrotated_every and self.positions != "rope":
             raise ConfigError(f"unrotated_every spares blocks rotary positions, but positions is {self.positions!r}.")
 

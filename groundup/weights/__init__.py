@@ -7,9 +7,10 @@ What goes out:  a model with its tokenizer (door.OpenModel), or such a folder, G
 
 Where to begin reading:
 
-    names               our parameter names against Hugging Face's and GGUF's, as tables read both ways
+    layouts, names      our parameter names against Hugging Face's and GGUF's, as tables read both ways
     safetensors_header, gguf_header    what is checked before a byte of a foreign file is believed
-    shape               config.json <-> ModelConfig
+    families            which key of config.json is which field of ours, a table for each family
+    shape               config.json <-> ModelConfig, with rope (stretched positions) and windows (which layer sees how far)
     hf, gguf            the two formats: read and write
     modelfile, card     what Ollama and the hub want beside the weights
     catalog, verify     named models and where they come from; every hash below a folder

@@ -143,15 +143,14 @@ _TYPES = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
 
 def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) -> Any:
     """One setting, of the type that our field has."""
-    default = {"default": defaults[key]} if key in defaults else {}
     if key in NULL_IS_NONE and key in fields.values and fields.values[key] is None:
         return 0.0
+    if fields.values.get(key) is None and key in defaults:
+        return defaults[key]
     if _TYPES[ours] is bool:
-        return fields.flag(key, **default)
+        return fields.flag(key)
     if _TYPES[ours] is float:
-        return fields.number(key, **default)
-    if fields.values.get(key) is None and default:
-        return default["default"]
+        return fields.number(key)
     return fields.integer(key, high=MAX_LAYERS if ours == "num_layers" else MAX_COUNT)
 
 

@@ -40,10 +40,9 @@ def _window(fields: Fields, family: HFFamily) -> int | None:
     """`sliding_window`, where it is switched on: a missing one is the default of the class, null is none."""
     style = family.window.style
     off = style == "none" or (style == "switched" and not fields.flag("use_sliding_window", False))
-    if off or ("sliding_window" in fields.values and fields.values["sliding_window"] is None):
+    if off or fields.values.get("sliding_window", family.window.default) is None:
         return None
-    value = fields.integer("sliding_window", family.window.default or 0, low=0)
-    return value or None
+    return fields.integer("sliding_window", family.window.default)
 
 
 def _listed(fields: Fields, num_layers: int) -> list[bool] | None:

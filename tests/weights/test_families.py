@@ -244,6 +244,12 @@ def test_caps_of_null_are_none_and_missing_ones_the_default(tmp_path: Path) -> N
     assert (silent.score_softcap, silent.logit_softcap) == (50, 30)
 
 
+def test_yarn_needs_a_base_to_count_powers_of(tmp_path: Path) -> None:
+    yarn = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1.0}
+    with pytest.raises(FormatError, match="rope_base, which must be at least 2"):
+        read(tmp_path, {**PUBLISHED["qwen2.5-1.5b"], "rope_parameters": yarn})
+
+
 def test_a_model_that_its_family_does_not_compute_is_kept_in_our_own_layout(tmp_path: Path) -> None:
     """Never under the name of a class that would compute something else."""
     shape = {"vocab_size": 11, "context_tokens": 8, "width": 8, "num_layers": 2, "num_heads": 2, "feedforward_width": 8}
