@@ -138,6 +138,18 @@ def test_logits_of_their_folder_equal_theirs_whole_padded_and_cached(case: Case)
         close(ours(IDS[:, t : t + 1], mask=mask[:, t : t + 1], cache=cache)[mask[:, t], 0], expected[mask[:, t], t])
 
 
+def test_gradients_of_the_embedding_equal_theirs(case: Case) -> None:
+    """It lies below everything, so that every part's backward pass is in them."""
+    ours, _ = read_hf(case.folder)
+    labels = IDS.roll(-1, dims=1).flatten()
+    ours_table, their_table = ours.transformer.embedding.weight, case.theirs.get_input_embeddings().weight
+    gradients = []
+    for logits, table in ((ours(IDS), ours_table), (case.theirs(IDS).logits, their_table)):
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels)
+        gradients += torch.autograd.grad(loss, table)
+    close(gradients[0], gradients[1])
+
+
 @torch.no_grad()
 def test_they_open_our_folder_to_the_same_logits_in_either_style_of_config(case: Case, tmp_path: Path) -> None:
     ours, _ = read_hf(case.folder)
