@@ -23,6 +23,7 @@ from groundup.weights.gguf_scaling import OUR_SCALING, add_stretching, read_stre
 from groundup.weights.gguf_windows import add_windows, read_windows
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
+LONG_FACTORS = "rope_factors_long.weight"
 
 # Metadata that would change what is computed: only this value (or the absence) is supported.
 NEUTRAL = {
@@ -106,6 +107,8 @@ def _read(fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Ma
         **_parts(fields, tensors, architecture),
     }
     values |= _experts(fields, architecture, values["feedforward_width"])
+    if LONG_FACTORS in tensors:
+        raise fields.error(LONG_FACTORS, "stretches positions as longrope does, which is not computed here")
     if values["positions"] == "rope":
         values |= _rotary(fields, values)
         values["rope_scaling"] = read_stretching(fields, values["context_tokens"], ours)

@@ -16,7 +16,7 @@ from groundup.model.heads import Classifier
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.gguf import read_gguf, write_gguf
-from groundup.weights.gguf_config import shortest
+from groundup.weights.gguf_config import add_config, shortest
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.gguf_scaling import KNOWN_SCALINGS, read_factors, rope_factors
 from groundup.weights.gguf_tensors import Encoding
@@ -223,6 +223,20 @@ CHANGES = {
     "context": ({"llama.context_length": 0}, "context_length"),
     "eps": ({"llama.attention.layer_norm_rms_epsilon": -1}, "layer_norm_rms_epsilon"),
 }
+
+
+def test_longrope_is_refused_by_name(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    writer = gguf.GGUFWriter(path, "phi3")
+    add_config(writer, make_config("phi3", tokenizer.vocab_size))
+    for name in ("token_embd.weight", "rope_factors_long.weight", "rope_factors_short.weight"):
+        writer.add_tensor(name, np.ones((tokenizer.vocab_size, 64), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(FormatError, match="longrope"):
+        read_gguf(path)
 
 
 HARMLESS = (

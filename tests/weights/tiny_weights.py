@@ -22,6 +22,8 @@ VARIANTS = (
     *("gemma2", "gemma2_whole", "gemma2_linear", "gemma3", "gemma3_whole", "gemma3_linear", "gemma3_capped"),
     *("olmo2", "olmo2_windows", "olmo2_windows_yarn", "gpt2"),
 )
+# Of as many blocks as the largest of their families, which llama.cpp knows by that and scores otherwise.
+LARGEST = ("gemma2_largest", "gemma3_largest")
 _GEMMA = {"block": "sandwich", "feedforward": "geglu", "scaled_embedding": True, "num_kv_heads": 2, "head_width": 32}
 _GEMMA2 = {**_GEMMA, "family": "gemma2", "score_softcap": 5.0, "logit_softcap": 3.0}
 _GEMMA3 = {**_GEMMA, "family": "gemma3", "qk_norm": "head", "rope_base": 50_000.0}
@@ -56,6 +58,8 @@ def make_config(variant: str, vocab_size: int) -> ModelConfig:
         "gemma3_whole": {**_GEMMA3, "rope_scaling": YARN},
         "gemma3_linear": {**_GEMMA3, **_WINDOW3, "rope_scaling": LINEAR, "tied_head": False},
         "gemma3_capped": {**_GEMMA3, **_WINDOW2, "logit_softcap": 3.0},
+        "gemma2_largest": {**_GEMMA2, **_WINDOW2, "num_layers": 46, "score_width": 16},
+        "gemma3_largest": {**_GEMMA3, **_WINDOW2, "num_layers": 62, "score_width": 16},
         "olmo2": _OLMO2,
         "olmo2_windows": {**_OLMO2, **_WINDOW2},
         "olmo2_windows_yarn": {**_OLMO2, **_WINDOW2, "window_rope_base": 10_000.0, "rope_scaling": YARN},
