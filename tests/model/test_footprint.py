@@ -29,6 +29,7 @@ CHOICES: list[dict[str, Any]] = [
     {"block": "post"},
     {"head_width": 16, "attention_bias": True, "feedforward_bias": True},
     {"score_softcap": 5.0},
+    {"num_experts": 4, "experts_per_token": 3, "normalised_router": False, "feedforward": "geglu"},
 ]
 
 
