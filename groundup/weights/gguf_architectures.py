@@ -94,7 +94,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     # The shares of a token's experts always add up to 1 there.
     "qwen3moe": Architecture(
         {key: value for key, value in _ROTARY.items() if key != "num_experts"}
-        | {"qk_norm": ("head",), "normalised_router": (True,)},
+        | {"attention_bias": EITHER, "qk_norm": ("head",), "normalised_router": (True,)},
         family="qwen3_moe",
     ),
     "gemma2": Architecture(

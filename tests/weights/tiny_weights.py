@@ -18,7 +18,7 @@ SHAPE = {"context_tokens": 256, "width": 64, "num_layers": 2, "num_heads": 4, "f
 YARN, LINEAR = RopeScaling(4.0, kind="yarn", original_context_tokens=64), RopeScaling(4.0, kind="linear")
 VARIANTS = (
     *("llama", "llama_scaled", "llama_linear", "llama_yarn", "llama_biases", "smollm3", "smollm3_yarn"),
-    *("qwen2", "qwen2_yarn", "qwen3", "qwen3_biases", "phi3", "phi3_tied"),
+    *("qwen2", "qwen2_yarn", "qwen3", "qwen3_biases", "qwen3_moe", "qwen3_moe_yarn", "phi3", "phi3_tied"),
     *("gemma2", "gemma2_whole", "gemma2_linear", "gemma3", "gemma3_whole", "gemma3_linear", "gemma3_capped"),
     *("olmo2", "olmo2_windows", "olmo2_windows_yarn", "gpt2"),
 )
@@ -30,6 +30,7 @@ _GEMMA3 = {**_GEMMA, "family": "gemma3", "qk_norm": "head", "rope_base": 50_000.
 _WINDOW2 = {"window_tokens": 16, "full_every": 2}
 _WINDOW3 = {"window_tokens": 16, "full_every": 3, "window_rope_base": 1_000.0, "num_layers": 3}
 _OLMO2 = {"family": "olmo2", "block": "output", "qk_norm": "projection", "tied_head": False, "num_kv_heads": 2}
+_EXPERTS = {"family": "qwen3_moe", "qk_norm": "head", "num_kv_heads": 2, "num_experts": 5, "experts_per_token": 2}
 _SMOLLM3 = {"family": "smollm3", "unrotated_every": 4, "num_layers": 4, "num_kv_heads": 2}
 
 
@@ -49,6 +50,8 @@ def make_config(variant: str, vocab_size: int) -> ModelConfig:
         "qwen2_yarn": {"family": "qwen2", "attention_bias": True, "rope_scaling": YARN},
         "qwen3": {"family": "qwen3", "num_kv_heads": 2, "head_width": 32, "qk_norm": "head", "tied_head": False},
         "qwen3_biases": {"family": "qwen3", "attention_bias": True, "qk_norm": "head"},
+        "qwen3_moe": _EXPERTS,
+        "qwen3_moe_yarn": {**_EXPERTS, "rope_scaling": YARN, "tied_head": False, "attention_bias": True},
         "phi3": {"family": "phi3", "num_kv_heads": 2, "tied_head": False},
         "phi3_tied": {"family": "phi3", "rope_scaling": YARN},
         "gemma2": {**_GEMMA2, **_WINDOW2},
