@@ -33,7 +33,7 @@ def read_stretching(fields: Fields, context_tokens: int, ours: Mapping[str, Any]
     factor = fields.number("rope.scaling.factor", 1.0)
     kind = fields.text("rope.scaling.type", "linear")
     original = fields.integer("rope.scaling.original_context_length", context_tokens)
-    if kind == "yarn" and factor > 1:
+    if kind == "yarn":
         fast, slow = (
             fields.number(f"rope.scaling.yarn_beta_{end}", usual) for end, usual in (("fast", 32.0), ("slow", 1.0))
         )
@@ -42,9 +42,8 @@ def read_stretching(fields: Fields, context_tokens: int, ours: Mapping[str, Any]
     fields.require("rope.scaling.attn_factor", 1.0, 1.0)
     if kind not in ("none", "linear"):
         raise fields.error("rope.scaling.type", f"is {kind[:40]!r}; none, linear and yarn are read")
-    return (
-        None if kind == "none" or factor == 1 else RopeScaling(factor, kind="linear", original_context_tokens=original)
-    )
+    stretched = kind == "linear" and factor != 1
+    return RopeScaling(factor, kind="linear", original_context_tokens=original) if stretched else None
 
 
 def _sharpened(yarn: RopeScaling, times: float, ours: Mapping[str, Any]) -> RopeScaling:

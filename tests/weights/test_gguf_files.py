@@ -216,6 +216,10 @@ CHANGES = {
         },
         "beta_fast",
     ),
+    "yarn without turns": (
+        {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 2.0, "llama.rope.freq_base": 1.0},
+        "rope_base, which must be",
+    ),
     "logit scale": ({"llama.logit_scale": 2.0}, "logit_scale: is not understood"),
     "vocabulary": ({"llama.vocab_size": 7}, "has 268 rows|has .* rows"),
     "layers": ({"llama.block_count": 1000}, "tensors in all"),
