@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from groundup.model.feedforward import GatedFeedForward, SwiGLU
 
-Bend = Callable[[Tensor], Tensor]
+Passed = Callable[[Tensor, Tensor], Tensor]
+"""What the bent gate lets through of the other copy: `GatedFeedForward.passed`."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,18 @@ class Matrices:
     down: Float[Tensor, "E C F"]
 
 
-def mix_one_by_one(x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, bend: Bend) -> Float[Tensor, "N C"]:
+def mix_one_by_one(
+    x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, passed: Passed
+) -> Float[Tensor, "N C"]:
     """Each token's experts, one after the other: what is meant, and the test of `mix_grouped`."""
     rows = []
     for token, experts, shares in zip(x, routing.experts.tolist(), routing.shares, strict=True):
-        answers = [_expert(token, matrices.gate[e], matrices.up[e], matrices.down[e], bend) for e in experts]
+        answers = [_expert(token, matrices.gate[e], matrices.up[e], matrices.down[e], passed) for e in experts]
         rows.append(sum(share * answer for share, answer in zip(shares, answers, strict=True)))  # eq. 2
     return torch.stack(rows).to(x.dtype)
 
 
-def mix_grouped(x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, bend: Bend) -> Float[Tensor, "N C"]:
+def mix_grouped(x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, passed: Passed) -> Float[Tensor, "N C"]:
     """The same, with the N A places sorted by expert, so that each expert's matrices are read once for all of its tokens."""
     places = routing.experts.flatten()  # [N A]
     order = places.argsort(stable=True)
@@ -79,13 +82,13 @@ def mix_grouped(x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, b
     # unbind: its gradient is one stack; that of gate[e] would be as large as all experts, for every expert
     stacks = zip(matrices.gate.unbind(), matrices.up.unbind(), matrices.down.unbind(), strict=True)
     groups = zip(x.index_select(0, tokens).split(counts), stacks, strict=True)
-    answers = torch.cat([_expert(group, *own, bend) for group, own in groups if len(group)])  # [N A, C]
+    answers = torch.cat([_expert(group, *own, passed) for group, own in groups if len(group)])  # [N A, C]
     shares = routing.shares.flatten()[order].to(x.dtype)
     return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * answers).to(x.dtype))
 
 
-def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, bend: Bend) -> Tensor:
-    return F.linear(bend(F.linear(x, gate)) * F.linear(x, up), down)
+def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, passed: Passed) -> Tensor:
+    return F.linear(passed(F.linear(x, gate), F.linear(x, up)), down)
 
 
 class Stacked(nn.Module):
@@ -115,7 +118,7 @@ class Experts(nn.Module):
         normalised: bool = True,
     ) -> None:
         super().__init__()
-        self.experts_per_token, self.normalised, self.bend = experts_per_token, normalised, kind.bend
+        self.experts_per_token, self.normalised, self.passed = experts_per_token, normalised, kind.passed
         self.router = nn.Linear(width, num_experts, bias=False)
         self.gate = Stacked(num_experts, width, feedforward_width)
         self.up = Stacked(num_experts, width, feedforward_width)
@@ -124,7 +127,7 @@ class Experts(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         flat = x.flatten(0, -2)
         routing = route(self.router(flat), self.experts_per_token, normalised=self.normalised)
-        return mix_grouped(flat, routing, self.matrices(), self.bend).view_as(x)
+        return mix_grouped(flat, routing, self.matrices(), self.passed).view_as(x)
 
     def matrices(self) -> Matrices:
         return Matrices(self.gate.weight, self.up.weight, self.down.weight)

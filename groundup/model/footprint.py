@@ -129,13 +129,13 @@ def _tables(config: ModelConfig, layer: int, batch_size: int, context_tokens: in
 
 
 def _feedforward_keeps(config: ModelConfig) -> int:
-    """Gate, up and what is let through, GeGLU and experts also the bent gate; ungated: up and bent.
+    """Gate, up and what is let through, GeGLU also the bent gate; ungated: up and bent.
 
     With experts, those of each chosen one and the way to it and back.
     """
+    network = {"swiglu": 3, "geglu": 4, "gelu": 2}[config.feedforward] * config.feedforward_width
     if not config.num_experts:
-        return {"swiglu": 3, "geglu": 4, "gelu": 2}[config.feedforward] * config.feedforward_width
-    network = 4 * config.feedforward_width
+        return network
     copies = 3 * config.width  # what it is given, its answer, and the answer times its share
     shares = config.experts_per_token + 1 if config.normalised_router else 0
     ways = config.experts_per_token * 7  # three 64-bit numbers of expert or token, and a share
