@@ -106,7 +106,8 @@ def made_plan(wish: Wish, run: RunFolder, compute: "Compute", progress: "Progres
     from groundup.train.plan import make_plan, measure
 
     shards, tokenizer, shape, config = parts(wish, run, compute, progress)
-    return make_plan(shards, shape, config, measure(shards, tokenizer, shape, config, compute=compute))
+    measured = measure(shards, tokenizer, shape, config, compute=compute)
+    return make_plan(shards, shape, config, measured, device=compute.device.type)
 
 
 def carried_out(wish: Wish, run: RunFolder, compute: "Compute", progress: "Progress", *, fresh: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.attention_blocks import causal_attention
+from groundup.model.attention_flex import flex_attention
 from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import Turned
@@ -54,6 +55,8 @@ def sdpa_attention(
     reads the keys once for all of them (SmolLM2's shape, 512 stored, bf16: 48 microseconds for 370; float32: 36 for 39).
     """
     scoring = scoring or Scoring(queries.shape[-1])
+    if chooses_flex(queries.device, scoring, allowed, bias) and queries.shape[2] > 1:
+        return flex_attention(queries, keys, values, allowed, bias, scoring)
     if scoring.softcap:  # the kernel can't bend scores
         return naive_attention(queries, keys, values, allowed, bias, scoring)
     num_queries = queries.shape[2]
@@ -76,7 +79,17 @@ def sdpa_attention(
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, scale=factor, enable_gqa=shared)
 
 
-IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {"sdpa": sdpa_attention, "naive": naive_attention}
+def chooses_flex(device: torch.device, scoring: Scoring, allowed: Tensor | None, bias: Tensor | None) -> bool:
+    """On CUDA, for what the ordinary kernel could do with a T x S table only (window, padding, ALiBi) or not at all (soft cap)."""
+    plain = allowed is None and bias is None and not scoring.softcap and not scoring.window_tokens
+    return device.type == "cuda" and not plain
+
+
+IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
+    "sdpa": sdpa_attention,
+    "flex": flex_attention,
+    "naive": naive_attention,
+}
 
 
 @runtime_checkable
@@ -169,7 +182,7 @@ class Attention(nn.Module):
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:
-    """Switch every Attention inside `module` to "sdpa" or "naive". Raises ConfigError."""
+    """Switch every Attention inside `module` to "sdpa", "flex" or "naive". Raises ConfigError."""
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(
             f"Attention implementation {implementation!r} is unknown.",

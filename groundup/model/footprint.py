@@ -35,7 +35,10 @@ class TrainingMemory:
     activations: int
     """What the blocks keep for the backward pass."""
     logits: int
-    """Those of two pieces of the places (see `surprise`): a piece goes when the next is there. With a soft cap: of all, also as they were bent, their log-probabilities and gradient."""
+    """Those of two pieces of the places (see `surprise`): a piece goes when the next is there.
+
+    With a soft cap: of all, also as they were bent, their log-probabilities and gradient.
+    """
 
     @property
     def total(self) -> int:
@@ -174,8 +177,10 @@ def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
     return kind.count * prod(kind.shape[:-1]) * row_bytes
 
 
-def attention_path(config: ModelConfig, context_tokens: int) -> str:
-    """Which of `attention.IMPLEMENTATIONS` computes texts of this length, and why, in words."""
+def attention_path(config: ModelConfig, context_tokens: int, device: str = "cpu") -> str:
+    """Which of `attention.IMPLEMENTATIONS` computes texts of this length on a device ("cpu", "cuda", "mps"), and why, in words."""
+    if device == "cuda" and (config.score_softcap or config.positions == "alibi" or config.window_tokens):
+        return "flex: FlexAttention, one kernel with the window, cap or penalty compiled into it; no T x T table"
     if config.score_softcap:
         return f"naive: the fused kernel can't bend scores (score_softcap {config.score_softcap:g}), so the T x T tables are kept"
     if config.positions == "alibi":

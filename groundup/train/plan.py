@@ -187,9 +187,14 @@ def _possible(reason: str | None) -> str:
 
 
 def make_plan(
-    shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig, measured: Measured | None = None
+    shards: ShardSet,
+    model_config: ModelConfig,
+    fit_config: FitConfig,
+    measured: Measured | None = None,
+    *,
+    device: str = "cpu",
 ) -> Plan:
-    """The plan of a run of `fit_config.steps` steps."""
+    """The plan of a run of `fit_config.steps` steps on a device ("cpu", "cuda", "mps")."""
     parameters = parameter_count(model_config).total
     context = model_config.context_tokens
     memory = training_memory(model_config, batch_size=fit_config.batch_size, context_tokens=context)
@@ -204,7 +209,7 @@ def make_plan(
         disk_bytes=kept * FLOAT32_BYTES * parameters + len(fit_config.snapshot_steps) * snapshot_bytes(model_config),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
-        attention=attention_path(model_config, context),
+        attention=attention_path(model_config, context, device),
         gguf=gguf_reason(model_config),
         hugging_face=hf_reason(model_config),
     )

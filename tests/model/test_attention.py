@@ -179,7 +179,7 @@ def test_whole_model_is_the_same_by_either_implementation(model_of: Callable[...
     fused = model(ids)
     use_attention(model, "naive")
     torch.testing.assert_close(model(ids), fused, atol=1e-5, rtol=1e-5)
-    with pytest.raises(ConfigError, match="naive, sdpa"):
+    with pytest.raises(ConfigError, match="flex, naive, sdpa"):
         use_attention(model, "fast")
 
 
