@@ -49,7 +49,7 @@ def _kernel(device_type: str) -> Callable[..., Any]:
     """Compiled on GPUs: uncompiled it would hold the T x S table that it is there to avoid."""
     from torch.nn.attention.flex_attention import flex_attention as kernel
 
-    plain: Callable[..., Any] = kernel  # type: ignore[assignment]
+    plain: Callable[..., Any] = kernel
     return torch.compile(plain) if device_type == "cuda" else plain
 
 
