@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
-from tiny_weights import VARIANTS, make_config, make_model, randomise
+from tiny_weights import VARIANTS, make_config, make_model, randomise, rewrite_metadata
 
 from groundup.errors import FormatError, ModelError
 from groundup.model.config import ModelConfig, RopeScaling
@@ -285,20 +285,7 @@ def test_metadata_that_we_do_not_compute_are_refused(change: str, tokenizer: Tok
 def write_changed(path: Path, values: dict[str, object], tokenizer: Tokenizer) -> None:
     """A small file of ours with some metadata set to other values."""
     write_gguf(make_model(make_config("llama", tokenizer.vocab_size)), tokenizer, path, encoding="f32", name="x")
-    header, data = read_gguf_header(path), path.read_bytes()
-    architecture = str(values.get("general.architecture", "llama"))
-    writer = gguf.GGUFWriter(path, architecture)
-    for key, value in (header.metadata | values).items():
-        add = {bool: writer.add_bool, int: writer.add_int64, float: writer.add_float32, str: writer.add_string}
-        if key != "general.architecture":
-            add.get(type(value), writer.add_array)(key, value)
-    for info in header.tensors.values():
-        raw = np.frombuffer(data, dtype=np.float32, count=info.num_bytes // 4, offset=info.begin)
-        writer.add_tensor(info.name, raw.reshape(info.shape))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    rewrite_metadata(path, values)
 
 
 def test_numbers_come_back_as_they_were_written() -> None:

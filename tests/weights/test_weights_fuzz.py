@@ -4,15 +4,22 @@ import json
 import resource
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from tiny_weights import CPU, mutants
+import pytest
+from tiny_weights import CPU, VARIANTS, make_config, make_model, mutants
 
 from groundup.errors import FormatError
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import check_table, empty_model, parameter_shapes
 from groundup.weights.door import open_model, save_model
 from groundup.weights.gguf import write_gguf
+from groundup.weights.gguf_config import read_gguf_config
+from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.names import gguf_bindings
+from groundup.weights.shape import Shape
 
 MUTANTS = 2000
 SLOWEST_S = 5.0
@@ -73,6 +80,36 @@ def test_2000_mutants_of_a_safetensors_folder_give_one_error_class(
             outcome.open(folder)
         (folder / name).write_bytes(original)
     outcome.check(MUTANTS // 2)
+
+
+# What a GGUF file can say that an architecture may read, besides what ours say.
+SPOKEN_OF = (
+    *("attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa", "rope.scaling.type"),
+    *("rope.scaling.factor", "rope.scaling.original_context_length", "rope.scaling.attn_factor"),
+    *("final_logit_softcapping", "attn_logit_softcapping", "expert_count"),
+)
+ODD_METADATA = (0, 1, 3, -1, 2**40, 0.0, 1.0, -0.5, 1e30, float("nan"), True, "yarn", "", [True, False], [1, 2])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_any_metadata_of_a_gguf_may_be_odd(variant: str, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """A config that a model can be built of, or the one error."""
+    path = tmp_path / "m.gguf"
+    write_gguf(
+        make_model(make_config(variant, tiny_tokenizer.vocab_size)), tiny_tokenizer, path, encoding="f32", name="x"
+    )
+    header = read_gguf_header(path)
+    prefix = f"{header.metadata['general.architecture']}."
+    keys = {key for key in header.metadata if key.startswith(prefix)} | {prefix + key for key in SPOKEN_OF}
+    odd = [(key, value) for key in sorted(keys) for value in ODD_METADATA]
+    refused = 0
+    for key, value in odd:
+        try:
+            config = read_gguf_config(replace(header, metadata=header.metadata | {key: value}), path)
+            check_table(gguf_bindings(config, parameter_shapes(empty_model(Shape(config, "language")))), {}, path)
+        except FormatError:
+            refused += 1
+    assert refused == len(odd)  # the last step refuses everything, being given an empty table
 
 
 ODD_VALUES = (None, True, -1, 0, 1, 2**24, 2**31, 2**63, 10**30, 1e308, float("nan"), "x", "", [], [0], {}, {"a": 1})

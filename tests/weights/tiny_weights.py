@@ -3,14 +3,18 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
+import gguf
+import numpy as np
 import torch
 
 from groundup.device import Compute
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import LanguageModel
 from groundup.weights.families import PARTS
+from groundup.weights.gguf_header import read_gguf_header
 
 M = TypeVar("M", bound=torch.nn.Module)
 CPU = Compute(torch.device("cpu"))
@@ -85,6 +89,23 @@ def make_model(config: ModelConfig, seed: int = 0) -> LanguageModel:
     model = LanguageModel(config)
     randomise(model, seed)
     return model
+
+
+def rewrite_metadata(path: Path, values: dict[str, object]) -> None:
+    """Set some metadata of a file with float32 weights to other values."""
+    header, data = read_gguf_header(path), path.read_bytes()
+    metadata = header.metadata | values
+    writer = gguf.GGUFWriter(path, str(metadata.pop("general.architecture")))
+    for key, value in metadata.items():
+        add = {bool: writer.add_bool, int: writer.add_int64, float: writer.add_float32, str: writer.add_string}
+        add.get(type(value), writer.add_array)(key, value)
+    for info in header.tensors.values():
+        raw = np.frombuffer(data, dtype=np.float32, count=info.num_bytes // 4, offset=info.begin)
+        writer.add_tensor(info.name, raw.reshape(info.shape))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def mutants(original: bytes, count: int, seed: int, header_bytes: int) -> Iterator[bytes]:
