@@ -39,13 +39,21 @@ def causal_attention(
     bf16, which spends its time on conversions.
     """
     dtype = autocast_dtype(queries)
-    on_cpu = queries.is_cpu and not torch.compiler.is_compiling()
-    if on_cpu and dtype == torch.bfloat16 and queries.requires_grad and products_are_fast():
-        with torch.autocast(queries.device.type, enabled=False):
-            return causal_attention(queries.float(), keys.float(), values.float(), factor).to(dtype)
-    if on_cpu and dtype == torch.float32 and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
+    if not queries.is_cpu or torch.compiler.is_compiling():
+        return _kernel(queries, keys, values, factor)
+    if dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and products_are_fast():
+        dtype = torch.float32
+    if dtype == torch.float32 and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
         mixed: Tensor = _Blocks.apply(queries, keys, values, factor)
         return mixed
+    if dtype == autocast_dtype(queries):
+        return _kernel(queries, keys, values, factor)
+    with torch.autocast("cpu", enabled=False):
+        return _kernel(queries.float(), keys.float(), values.float(), factor).to(torch.bfloat16)
+
+
+def _kernel(queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
+    """torch's own."""
     shared = queries.shape[1] != keys.shape[1]
     return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=factor, enable_gqa=shared)
 
@@ -54,21 +62,24 @@ class _Blocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
         # [B K, H/K, T, D] and [B K, T, D]: query heads that share keys are so many more rows for the same product
-        grouped = queries.unflatten(1, (keys.shape[1], -1)).flatten(0, 1).contiguous()
-        keys, values = keys.flatten(0, 1).contiguous(), values.flatten(0, 1).contiguous()
-        mixed = torch.empty_like(grouped)
-        for heads, rows in pieces(grouped):
-            weights = block_weights(grouped, keys, heads, rows, factor)
-            mixed[heads, :, rows] = torch.bmm(weights, values[heads, : rows.stop]).unflatten(1, (grouped.shape[1], -1))
-        ctx.save_for_backward(grouped, keys, values)
-        ctx.factor, ctx.batch = factor, queries.shape[0]
-        return mixed.view(queries.shape)
+        dtypes = tuple(x.dtype for x in (queries, keys, values))
+        shared, mixed = queries.shape[1] // keys.shape[1], side_by_side(queries)
+        queries, keys, values = (ordered(x).flatten(0, 1) for x in (queries, keys, values))
+        queries = queries.unflatten(0, (-1, shared))
+        blocks = torch.empty_like(queries)
+        with torch.autocast("cpu", enabled=False):
+            for heads, rows in pieces(queries):
+                weights = block_weights(queries, keys, heads, rows, factor)
+                blocks[heads, :, rows] = torch.bmm(weights, values[heads, : rows.stop]).unflatten(1, (shared, -1))
+        ctx.save_for_backward(queries, keys, values)
+        ctx.factor, ctx.batch, ctx.dtypes = factor, mixed.shape[0], dtypes
+        return mixed.copy_(blocks.view(mixed.shape))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, values = ctx.saved_tensors
-        g = g.reshape(queries.shape)
+        g = ordered(g).view(queries.shape)
         by_queries, by_keys, by_values = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(values)
         for heads, rows in pieces(queries):
             seen, shared = slice(0, rows.stop), queries.shape[1]
@@ -79,13 +90,20 @@ class _Blocks(torch.autograd.Function):
             by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype).mul_(ctx.factor)
             by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(1, (shared, -1))
             by_keys[heads, seen].baddbmm_(by_scores.mT, queries[heads, :, rows].flatten(1, 2))
-        split = (ctx.batch, -1)
-        return (
-            by_queries.flatten(0, 1).unflatten(0, split),
-            by_keys.unflatten(0, split),
-            by_values.unflatten(0, split),
-            None,
-        )
+        split = (by.view(ctx.batch, -1, *by.shape[-2:]) for by in (by_queries, by_keys, by_values))
+        return *(side_by_side(by, dtype).copy_(by) for by, dtype in zip(split, ctx.dtypes, strict=True)), None
+
+
+def ordered(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:
+    """Head after head in memory, in float32 (float64 stays), in one pass."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return x.to(dtype, memory_format=torch.contiguous_format)
+
+
+def side_by_side(like: Float[Tensor, "B heads T D"], dtype: torch.dtype | None = None) -> Float[Tensor, "B heads T D"]:
+    """Room for as many numbers, each token's heads together in memory, as the projections have and want them."""
+    batch, heads, tokens, width = like.shape
+    return torch.empty(batch, tokens, heads, width, dtype=dtype or like.dtype, device=like.device).transpose(1, 2)
 
 
 def pieces(queries: Float[Tensor, "N shared T D"]) -> Iterator[tuple[slice, slice]]:

@@ -37,7 +37,8 @@ class LayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        normed = F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        return normed.to(autocast_dtype(x))  # rounded here once, not by every matrix that reads it
 
 
 NORMS: dict[str, type[RMSNorm] | type[LayerNorm]] = {"rms": RMSNorm, "layer": LayerNorm}
