@@ -12,6 +12,7 @@ Where to begin reading:
     families            which key of config.json is which field of ours, a table for each family
     shape               config.json <-> ModelConfig, with rope (stretched positions) and windows (which layer sees how far)
     hf, gguf            the two formats: read and write
+    gguf_architectures, exportable    what llama.cpp computes, as a table, and what a model can therefore be written as
     modelfile, card     what Ollama and the hub want beside the weights
     catalog, verify     named models and where they come from; every hash below a folder
 

@@ -4,7 +4,7 @@ A GGUF file names one architecture, and llama.cpp has one fixed program for each
 computes stands here field by field: reading a file takes from it what the metadata need not say, writing refuses a model that
 says anything else. Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in tests/weights.
 
-To add one: an entry here, its name in `names.GGUF_ARCHITECTURES`, and a parity test.
+To add one: an entry here, its name in `names.GGUF_ARCHITECTURES`, and a variant in tests/weights/tiny_weights.py, which llama.cpp then runs.
 """
 
 from collections.abc import Mapping

@@ -69,7 +69,7 @@ def _unknown(name: str, source: object) -> FormatError:
         "general.architecture",
         f"is {name[:40]!r}; known are {', '.join(sorted(ARCHITECTURES))}",
         fix=f"{did_you_mean(name[:40], ARCHITECTURES)} To add one whose parts we have: an entry in "
-        "groundup/weights/gguf_architectures.py, its tensors in names.py, and a parity test.",
+        "groundup/weights/gguf_architectures.py, its tensors in layouts.py, and a parity test.",
     )
 
 
