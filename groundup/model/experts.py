@@ -79,12 +79,18 @@ def mix_grouped(x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, p
     order = places.argsort(stable=True)
     tokens = order // routing.experts.shape[1]  # [N A], whose place it is
     counts = places.bincount(minlength=len(matrices.gate)).tolist()
-    # unbind: its gradient is one stack; that of gate[e] would be as large as all experts, for every expert
-    stacks = zip(matrices.gate.unbind(), matrices.up.unbind(), matrices.down.unbind(), strict=True)
-    groups = zip(x.index_select(0, tokens).split(counts), stacks, strict=True)
-    answers = torch.cat([_expert(group, *own, passed) for group, own in groups if len(group)])  # [N A, C]
+    used = [expert for expert, count in enumerate(counts) if count]
+    groups = x.index_select(0, tokens).split([counts[expert] for expert in used])
+    gate, up, down = (_one_by_one(stack) for stack in (matrices.gate, matrices.up, matrices.down))
+    pairs = zip(used, groups, strict=True)
+    answers = torch.cat([_expert(group, gate[e], up[e], down[e], passed) for e, group in pairs])  # [N A, C]
     shares = routing.shares.flatten()[order].to(x.dtype)
     return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * answers).to(x.dtype))
+
+
+def _one_by_one(stack: Tensor) -> Tensor | tuple[Tensor, ...]:
+    """Something that [e] takes a matrix out of: unbound where gradients are wanted, as that of stack[e] is as large as the whole stack."""
+    return stack.unbind() if torch.is_grad_enabled() and stack.requires_grad else stack
 
 
 def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, passed: Passed) -> Tensor:
