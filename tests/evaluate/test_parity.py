@@ -132,6 +132,22 @@ def test_a_sound_file_passes(opened: OpenModel, tmp_path: Path, encoding: str) -
     assert json.loads(json.dumps(report.plain()))["passed"] is True
 
 
+def test_a_model_that_ends_at_once_is_told_so(opened: OpenModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """llama.cpp then tells no probabilities at all."""
+    model = LanguageModel(replace(opened.config, tied_head=False))
+    ends = torch.zeros(tokenizer.vocab_size)
+    ends[tokenizer.special.eos_id] = 5.0
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+    nn.init.zeros_(model.transformer.block(0).attention.output.weight)
+    model.head.weight.data.copy_(ends[:, None].expand_as(model.head.weight))
+    path = exported(replace(opened, model=model.eval(), config=model.config), tmp_path / "m.gguf", "f32")
+    with llama_server(path, context_tokens=128) as llama:
+        generated = llama.continue_greedily(tokenizer.encode("Hello"), max_tokens=4)
+    assert generated.ids in ((), (tokenizer.special.eos_id,))
+    assert generated.ended
+
+
 def test_a_window_that_llamacpp_passes_over_is_compared_as_far_as_it_reaches(opened: OpenModel, tmp_path: Path) -> None:
     """Beyond the window the file is another model; its context ends there, and so does the comparison."""
     config = replace(opened.config, family="mistral", window_tokens=40)
