@@ -88,7 +88,7 @@ class LlamaServer:
         body = {**GREEDY, "prompt": list(ids), "n_predict": max_tokens, "n_probs": TOP_TOKENS, "return_tokens": True}
 
         def read(answer: Any) -> Generated:
-            told = answer.get("completion_probabilities", [])  # left out where the first token ends the text
+            told = answer.get("completion_probabilities", [])  # left out where no token ends a character
             return _generated(answer["tokens"], told, answer["stop_type"] == "eos")
 
         return self._ask("/completion", body, read)

@@ -132,20 +132,18 @@ def test_a_sound_file_passes(opened: OpenModel, tmp_path: Path, encoding: str) -
     assert json.loads(json.dumps(report.plain()))["passed"] is True
 
 
-def test_a_model_that_ends_at_once_is_told_so(opened: OpenModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    """llama.cpp then tells no probabilities at all."""
+def test_a_text_without_a_whole_character_is_read(opened: OpenModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """llama.cpp waits for the character's end and tells no probabilities at all."""
     model = LanguageModel(replace(opened.config, tied_head=False))
-    ends = torch.zeros(tokenizer.vocab_size)
-    ends[tokenizer.special.eos_id] = 5.0
     for parameter in model.parameters():
         nn.init.ones_(parameter)
-    nn.init.zeros_(model.transformer.block(0).attention.output.weight)
-    model.head.weight.data.copy_(ends[:, None].expand_as(model.head.weight))
+    begin = next(token for token in range(256) if tokenizer.token_bytes(token) == b"\xf0")
+    model.head.weight.data[begin] = 2.0
     path = exported(replace(opened, model=model.eval(), config=model.config), tmp_path / "m.gguf", "f32")
     with llama_server(path, context_tokens=128) as llama:
-        generated = llama.continue_greedily(tokenizer.encode("Hello"), max_tokens=4)
-    assert generated.ids in ((), (tokenizer.special.eos_id,))
-    assert generated.ended
+        generated = llama.continue_greedily(tokenizer.encode("Hello"), max_tokens=3)
+    assert generated.ids == (begin,) * 3
+    assert generated.top == ({},) * 3
 
 
 def test_a_window_that_llamacpp_passes_over_is_compared_as_far_as_it_reaches(opened: OpenModel, tmp_path: Path) -> None:
