@@ -97,7 +97,9 @@ class _Blocks(torch.autograd.Function):
 def ordered(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:
     """Head after head in memory, in float32 (float64 stays), in one pass."""
     dtype = torch.promote_types(x.dtype, torch.float32)
-    return x.to(dtype, memory_format=torch.contiguous_format)
+    if x.dtype == dtype:
+        return x.contiguous()
+    return torch.empty(x.shape, dtype=dtype, device=x.device).copy_(x)
 
 
 def side_by_side(like: Float[Tensor, "B heads T D"], dtype: torch.dtype | None = None) -> Float[Tensor, "B heads T D"]:
