@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# litgpt wants older libraries than transformers: an environment of its own, for the benchmarks only.
+LITGPT := .venv-litgpt
 PIP_ARGS ?=
 
 .PHONY: demo test check notebooks docs bench clean
@@ -26,11 +28,12 @@ notebooks: $(VENV)/dev.done
 docs: $(VENV)/dev.done
 	@$(BIN)/python -m pytest tests/test_words.py
 
-bench: $(VENV)/dev.done
+bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/spine.py
+	@$(BIN)/python benchmarks/model.py
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(LITGPT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "groundup needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": name a newer one with make PYTHON=python3.12 ...")'
@@ -45,3 +48,9 @@ $(VENV)/dev.done: $(BIN)/python pyproject.toml
 	@echo "Installing groundup and the developers' tools into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
 	@touch $@ $(VENV)/demo.done
+
+$(LITGPT)/bench.done:
+	@echo "Installing litgpt into $(LITGPT), to compare with (once) ..."
+	@$(PYTHON) -m venv $(LITGPT)
+	@$(LITGPT)/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) litgpt==0.5.13
+	@touch $@

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-SPINE = Path(__file__).parent.parent / "benchmarks" / "spine.py"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SPINE = BENCHMARKS / "spine.py"
+MODEL = BENCHMARKS / "model.py"
 
 
 def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_path: Path) -> None:
@@ -27,3 +29,24 @@ def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_pa
     assert all(row["ratio"] == 1 and "groundup" in row["contender"] for row in first.values())
     peers = " ".join(row["contender"] for row in rows)
     assert "tokenizers" in peers and "transformers" in peers and "bpe.py" in peers
+
+
+def test_the_model_is_measured_against_transformers_with_the_same_weights(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(MODEL), "--quick", "--only", "llama", "--precisions", "float32", "--json", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr  # it also compares the losses
+    rows = json.loads(out.read_text())["tables"]["llama"]
+    measured = {(row["what"].partition(",")[0], row["contender"]): row["median"] for row in rows}
+    for what in ("forward", "step", "memory"):
+        assert measured[what, "groundup"] > 0 and measured[what, "transformers"] > 0
+
+
+def test_attention_alone_is_measured_against_the_kernel_and_the_formula(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(MODEL), "--quick", "--only", "attention", "--json", str(out)]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300, capture_output=True)
+    rows = json.loads(out.read_text())["tables"]["attention"]
+    assert [row["contender"] for row in rows] == ["groundup", "SDPA", "naive"]
