@@ -30,7 +30,22 @@ GEMMA3: dict[str, Any] = {
     "window_rope_base": 100.0,
     "rope_scaling": RopeScaling(8.0, kind="linear"),
 }
+GPT2: dict[str, Any] = {
+    "norm": "layer",
+    "positions": "learned",
+    "feedforward": "gelu",
+    "attention_bias": True,
+    "attention_output_bias": True,
+    "feedforward_bias": True,
+    "num_kv_heads": 4,
+}
 KINDS: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "gpt2": GPT2,
+    "qwen3": {"qk_norm": "head", "head_width": 16},
+    "sinusoidal": {"positions": "sinusoidal"},
+    "no positions": {"positions": "none", "norm": "layer"},
+    "multi-query": {"num_kv_heads": 1, "tied_head": False, "feedforward_bias": True},
     "mistral": {"window_tokens": 3},
     "gemma2": GEMMA2,
     "gemma3": GEMMA3,

@@ -1,14 +1,12 @@
 """Decoding with the cache gives what the whole text gives, however it is fed, cut and padded."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from groundup.errors import ModelError
-from groundup.model.attention import use_attention
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
 
@@ -18,34 +16,6 @@ ModelOf = Callable[..., LanguageModel]
 def fed(model: LanguageModel, ids: Tensor, pieces: list[int], cache: KVCache) -> Tensor:
     """Logits of all tokens, fed in pieces of those lengths."""
     return torch.cat([model(piece, cache=cache) for piece in ids.split(pieces, dim=1)], dim=1)
-
-
-@pytest.mark.parametrize("implementation", ["sdpa", "naive"])
-@pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 1, 1, 1, 4], [1, 11]])
-@pytest.mark.parametrize(
-    "choices", [{}, {"positions": "learned", "num_kv_heads": 4}, {"positions": "sinusoidal"}, {"qk_norm": "head"}]
-)
-def test_cached_decoding_matches_full_forward(
-    model_of: ModelOf, ids: Tensor, choices: dict[str, Any], pieces: list[int], implementation: str
-) -> None:
-    model = model_of(**choices)
-    use_attention(model, implementation)
-    torch.testing.assert_close(
-        fed(model, ids, pieces, KVCache(model.config, batch=3)), model(ids), atol=1e-4, rtol=1e-4
-    )
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_padded_prompts_decode_as_each_alone(model_of: ModelOf, ids: Tensor, side: str) -> None:
-    model = model_of()
-    columns = torch.arange(8)
-    mask = torch.stack([columns < n if side == "right" else columns >= 8 - n for n in (8, 5, 1)])
-    cache = KVCache(model.config, batch=3, capacity=12)
-    model(ids[:, :8], mask=mask, cache=cache)
-    decoded = fed(model, ids[:, 8:], [1, 1, 2], cache)
-    for row in range(3):
-        text = torch.cat([ids[row, :8][mask[row]], ids[row, 8:]])
-        torch.testing.assert_close(decoded[row], model(text[None])[0, -4:], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("real", [[True, True, False, False], [False, False, True, True], [False, True, False, True]])
