@@ -8,13 +8,14 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
 from real_llamacpp import largest_differences, order
-from tiny_weights import LARGEST, VARIANTS, make_config, make_model
+from tiny_weights import LARGEST, VARIANTS, make_config, make_model, rewrite_metadata
 
 from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata
 from groundup.weights.assemble import parameter_shapes
 from groundup.weights.gguf import add_vocabulary, read_gguf, write_gguf
+from groundup.weights.gguf_architectures import ARCHITECTURES
 from groundup.weights.gguf_config import add_config
 from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.names import gguf_bindings
@@ -51,6 +52,19 @@ def test_every_architecture_runs_in_real_llamacpp(variant: str, differences: dic
     """On texts of up to 60 tokens, the windows being of 16."""
     tabled = DEEP_TABLED if variant in LARGEST else TABLED
     assert differences[variant] < (EXACT if make_config(variant, 300).feedforward == "swiglu" else tabled)
+
+
+def test_llamacpp_passes_over_windows_where_we_say_so(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Should a later llama.cpp take them, files need no shorter context any more."""
+    windowless = [name for name, each in ARCHITECTURES.items() if each.windows is None and name in VARIANTS]
+    assert {"llama", "phi3", "qwen2"} <= set(windowless)
+    orders = []
+    for name in windowless:
+        model = make_model(make_config(name, tokenizer.vocab_size))
+        write_gguf(model, tokenizer, tmp_path / name, encoding="f32", name="tiny")
+        rewrite_metadata(tmp_path / name, {f"{name}.attention.sliding_window": 16})
+        orders.append(order(tmp_path / name, model, tokenizer.vocab_size))
+    assert max(largest_differences(orders)) < TABLED
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

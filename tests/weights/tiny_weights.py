@@ -97,7 +97,8 @@ def rewrite_metadata(path: Path, values: dict[str, object]) -> None:
     metadata = header.metadata | values
     writer = gguf.GGUFWriter(path, str(metadata.pop("general.architecture")))
     for key, value in metadata.items():
-        add = {bool: writer.add_bool, int: writer.add_int64, float: writer.add_float32, str: writer.add_string}
+        number = writer.add_uint32 if isinstance(value, int) and 0 <= value < 2**32 else writer.add_int64
+        add = {bool: writer.add_bool, int: number, float: writer.add_float32, str: writer.add_string}
         add.get(type(value), writer.add_array)(key, value)
     for info in header.tensors.values():
         raw = np.frombuffer(data, dtype=np.float32, count=info.num_bytes // 4, offset=info.begin)
