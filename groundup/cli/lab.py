@@ -1,14 +1,19 @@
 """`groundup lab`: pictures of the inside of a model, on a text of yours."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
 
+if TYPE_CHECKING:
+    from groundup.progress import Progress
+    from groundup.weights.door import OpenModel
+
 DEFAULT_TEXT = "The cat sat on the mat. The dog sat on the log. When the cat saw the dog, the cat ran away, and the dog ran after the cat."
+FILMED = ("attention", "embeddings")
 
 TextOption = Annotated[str, typer.Option("--text", help="What the model reads.")]
 FileOption = Annotated[
@@ -25,6 +30,16 @@ OnlyOption = Annotated[
     list[str] | None, typer.Option("--only", metavar="VIEW", help="Make this view only (again for more).")
 ]
 
+FilmOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--film",
+        callback=file_to_write,
+        help="A GIF instead of the page: how a run learned it (and a still beside it).",
+    ),
+]
+OfOption = Annotated[str, typer.Option("--of", help="What the film shows: attention or embeddings.")]
+
 
 def command(
     model: ModelArgument,
@@ -34,6 +49,8 @@ def command(
     pictures: PicturesOption = None,
     form: FormOption = "png",
     only: OnlyOption = None,
+    film: FilmOption = None,
+    of: OfOption = "attention",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -41,6 +58,7 @@ def command(
     the guess after every block, surprise, what context is worth, what each head is worth, what made the decision.
 
     One page that opens from disk and loads nothing from elsewhere. --pictures writes each view as a file too; --json prints the numbers.
+    --film shows how a training run came to it, from the snapshots that it kept (`groundup build` keeps some; --set fit.snapshots=16).
 
     Examples:
 
@@ -49,6 +67,8 @@ def command(
         groundup lab smollm2-135m-instruct --file letter.txt --out letter.html --pictures pictures --form svg
 
         groundup lab runs/quickstart --only attention --only heads --json
+
+        groundup lab runs/quickstart --film forming.gif --of embeddings
     """
     from groundup.device import select_compute
     from groundup.errors import ConfigError
@@ -57,10 +77,15 @@ def command(
     from groundup.lab.page import write_lab_page
     from groundup.weights.door import open_model
 
+    if film is not None:
+        _check_film(film, of, page_too=bool(out or pictures or only))
     if form not in ("png", "svg"):
         raise ConfigError(f"--form {form!r} is no form of picture.", fix="Take png or svg.")
     progress = console_progress()
     opened = open_model(model, select_compute(device), prefer="pretrain", progress=progress)
+    if film is not None:
+        _film(opened, _text(text, file), film, of, form, progress=progress, as_json=as_json)
+        return
     inside = look_inside(opened, _text(text, file), name=Path(model).name, only=only or (), progress=progress)
     if as_json:
         print_result([], inside, as_json)
@@ -73,6 +98,39 @@ def command(
         lines.append(f"{pictures}: {len(made)} pictures.")
     lines += [f"Left out, {name}: {reason}" for name, reason in inside["left_out"].items()]
     print_result(lines, inside, as_json)
+
+
+def _check_film(path: Path, of: str, *, page_too: bool) -> None:
+    """Refuse, before any work, what can't be filmed. Raises ConfigError."""
+    from groundup.errors import ConfigError, did_you_mean
+
+    if page_too:
+        fix = "Ask for them one after the other."
+        raise ConfigError("--film is made instead of the page and its pictures.", fix=fix)
+    if path.suffix != ".gif":
+        raise ConfigError(f"--film {path} is no name of a GIF.", fix=f"Call it {path.stem}.gif.")
+    if of not in FILMED:
+        raise ConfigError(f"--of {of!r} is nothing that a film shows.", fix=did_you_mean(of, FILMED))
+
+
+def _film(
+    opened: "OpenModel", text: str, path: Path, of: str, form: str, *, progress: "Progress", as_json: bool
+) -> None:
+    from groundup.lab.film import attention_film, embeddings_film
+    from groundup.lab.gallery import write_film
+
+    if of == "attention":
+        shown = attention_film(opened, text, progress=progress)
+    else:
+        shown = embeddings_film(opened, progress=progress)
+    if as_json:
+        print_result([], shown, as_json)
+        return
+    made = write_film(f"{of}_forming", shown, path, form=form, progress=progress)  # type: ignore[arg-type]
+    lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in made]
+    lines[0] += f": {len(shown['frames'])} steps of the run, {of} forming."
+    lines[1] += ": some of them side by side, for print."
+    print_result(lines, shown, as_json)
 
 
 def _text(text: str, file: Path | None) -> str:

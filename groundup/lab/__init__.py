@@ -8,6 +8,7 @@ Blocks, heads and tokens are counted from 1; `request` refuses what a model does
     heads      attention (all maps), reach (how far), heads (which have a habit), qkv (one, step by step), ablation (without one)
     layers     lens, vectors (of words, at any layer), embeddings (maps of them), neighbours, kinds (days near days?), positions
     context    context (what it is worth), attribution (which token decided)
+    training   film (attention and embeddings forming over the steps of a run), history (the model at each of them)
 
 Begin reading with `tokens`, then `attention`.
 """

@@ -14,6 +14,14 @@ from groundup.lab.drawing.attention import draw_attention_from, draw_maps
 from groundup.lab.drawing.attribution import draw_attribution
 from groundup.lab.drawing.context import draw_loss_by_context, draw_sentence_losses
 from groundup.lab.drawing.embeddings import draw_embeddings
+from groundup.lab.drawing.film import (
+    Reel,
+    attention_reel,
+    attention_strip,
+    embeddings_reel,
+    embeddings_strip,
+)
+from groundup.lab.drawing.gif import gif_bytes
 from groundup.lab.drawing.heads import draw_head_search
 from groundup.lab.drawing.lens import draw_lens
 from groundup.lab.drawing.neighbours import draw_kinds, draw_neighbours
@@ -22,6 +30,7 @@ from groundup.lab.drawing.qkv import draw_head_steps
 from groundup.lab.drawing.reach import draw_reach
 from groundup.lab.drawing.surprise import draw_surprise
 from groundup.lab.drawing.tokens import draw_tokens
+from groundup.progress import Progress, Silent
 
 Form = Literal["png", "svg"]
 PNG_DOTS_PER_INCH = 160
@@ -43,6 +52,13 @@ DRAWINGS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "sentences": draw_sentence_losses,
     "ablation": draw_ablation,
     "attribution": draw_attribution,
+    "attention_forming": attention_strip,
+    "embeddings_forming": embeddings_strip,
+}
+# Views of several moments, which are films too.
+MOVING: dict[str, Callable[[Mapping[str, Any]], Reel]] = {
+    "attention_forming": attention_reel,
+    "embeddings_forming": embeddings_reel,
 }
 
 
@@ -56,6 +72,23 @@ def picture(name: str, view: Mapping[str, Any], form: Form) -> bytes:
     with rc_context({"svg.hashsalt": name}):
         figure.savefig(file, format=form, dpi=PNG_DOTS_PER_INCH, metadata={"Date": None} if form == "svg" else None)
     return file.getvalue()
+
+
+def moving_picture(name: str, view: Mapping[str, Any], progress: Progress | None = None) -> bytes:
+    """One view of `MOVING` as the bytes of a GIF. Raises MissingExtra without matplotlib."""
+    frames = len(view["frames"])
+    with (progress or Silent()).track("drawing", frames, "frames") as advance:
+        return gif_bytes(MOVING[name](view), frames, advance)
+
+
+def write_film(
+    name: str, view: Mapping[str, Any], path: Path, *, form: Form, progress: Progress | None = None
+) -> tuple[Path, Path]:
+    """One view of `MOVING` as a GIF, and beside it the still of some of its frames. Raises MissingExtra, DiskError."""
+    still = path.with_suffix(f".{form}")
+    write_bytes(path, moving_picture(name, view, progress))
+    write_bytes(still, picture(name, view, form))
+    return path, still
 
 
 def write_pictures(inside: Mapping[str, Any], folder: Path, *, form: Form) -> list[Path]:

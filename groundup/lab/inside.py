@@ -18,6 +18,7 @@ from groundup.lab.attention import MAX_PICTURE_TOKENS, attention_from, attention
 from groundup.lab.attribution import class_attribution, next_token_attribution
 from groundup.lab.context import loss_by_context, sentence_losses
 from groundup.lab.embeddings import common_tokens, embedding_map
+from groundup.lab.film import attention_film, embeddings_film
 from groundup.lab.heads import search_heads
 from groundup.lab.kinds import kind_score
 from groundup.lab.lens import logit_lens
@@ -27,7 +28,7 @@ from groundup.lab.qkv import head_steps
 from groundup.lab.reach import head_reach
 from groundup.lab.request import ids_of
 from groundup.lab.surprise import surprise
-from groundup.lab.tokens import token_picture, token_text
+from groundup.lab.tokens import beginning, token_picture, token_text
 from groundup.lab.vectors import word_ids
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
@@ -47,6 +48,8 @@ class Subject:
     model: LanguageModel | Classifier
     tokenizer: Tokenizer
     labels: tuple[str, ...]
+    opened: OpenModel
+    """The same, and where it lies."""
     text: str
     """The whole text: read once, at most the model's context."""
     shown: str
@@ -99,13 +102,7 @@ def _subject(opened: OpenModel, text: str, progress: Progress) -> Subject:
     tokenizer = opened.require_tokenizer()
     ids_of(opened.model, tokenizer, text)  # refuses what no view could read
     shown = beginning(tokenizer, text, min(SHOWN_TOKENS, opened.config.context_tokens - 1))
-    return Subject(opened.model, tokenizer, opened.labels, text, shown, progress)
-
-
-def beginning(tokenizer: Tokenizer, text: str, tokens: int) -> str:
-    """The text up to the end of its token number `tokens`, never inside a character."""
-    ids, offsets = tokenizer.encode_offsets(text)
-    return text if len(ids) <= tokens else text[: offsets[tokens - 1][1]]
+    return Subject(opened.model, tokenizer, opened.labels, opened, text, shown, progress)
 
 
 def _described(opened: OpenModel) -> dict[str, Any]:
@@ -183,6 +180,12 @@ VIEWS: dict[str, View] = {
         lambda s, _: ablation(s.model, s.tokenizer, s.shown, progress=s.progress), "what each head and block is worth"
     ),
     "attribution": View(_attribution, "which tokens made the decision"),
+    "attention_forming": View(
+        lambda s, _: attention_film(s.opened, s.text, progress=s.progress), "attention forming in training"
+    ),
+    "embeddings_forming": View(
+        lambda s, _: embeddings_film(s.opened, progress=s.progress), "embeddings forming in training"
+    ),
 }
 
 assert MAX_PICTURE_TOKENS > SHOWN_TOKENS > STEP_TOKENS

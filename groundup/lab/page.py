@@ -18,7 +18,7 @@ from groundup import __version__
 from groundup.errors import MissingExtra
 from groundup.files import write_text
 from groundup.lab.charts import CHARTS
-from groundup.lab.gallery import picture
+from groundup.lab.gallery import MOVING, moving_picture, picture
 from groundup.lab.inside import VIEWS
 from groundup.markup import Node, foreign, node, policy_hash, to_html, verbatim
 
@@ -77,7 +77,18 @@ WORDS: dict[str, tuple[str, str]] = {
         "One is taken away: how much worse is the text predicted? Dark squares are needed here.",
     ),
     "attribution": ("Which tokens made the decision", "To the right: spoke for it. To the left: against."),
+    "attention_forming": (
+        "Attention forming",
+        "The same heads after more and more steps of training: they begin by looking everywhere alike. Which habit comes first?",
+    ),
+    "embeddings_forming": (
+        "Embeddings forming",
+        "The same tokens on the same axes. The model never sees letters, and yet tokens that look alike to us come to stand together.",
+    ),
 }
+
+# Pictures that would be too small to read on the width of a page: they scroll.
+LARGE = ("steps", "attention", "attention_forming", "embeddings_forming")
 
 
 def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
@@ -147,12 +158,25 @@ def _opening(inside: Mapping[str, Any]) -> Node:
 
 def _section(name: str, view: Mapping[str, Any], charts: Mapping[str, Any]) -> Node:
     heading, see = WORDS[name]
-    still = node("figure", _still(name, view), class_="large" if name in ("steps", "attention") else None)
+    still = node("figure", _still(name, view), class_="large" if name in LARGE else None)
     chart = None
-    if name in charts:
+    if name in MOVING:
+        chart = _film(name, view)
+    elif name in charts:
         chart = node("figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart"))
         still = node("details", node("summary", "The same as a still picture"), still)
     return node("section", node("h2", heading), node("p", see, class_="see"), chart, still, id=name)
+
+
+def _film(name: str, view: Mapping[str, Any]) -> Node:
+    """To be closed by a hand; the style sheet hides it from those who asked their system for less motion."""
+    source = base64.b64encode(moving_picture(name, view)).decode()
+    moving = node(
+        "img", src=f"data:image/gif;base64,{source}", alt=f"{VIEWS[name].what}, as a film; its stills follow."
+    )
+    return node(
+        "details", node("summary", "The film (close it to stop it)"), node("figure", moving), class_="film", open="open"
+    )
 
 
 def _still(name: str, view: Mapping[str, Any]) -> Node:

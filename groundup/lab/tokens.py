@@ -23,6 +23,12 @@ def token_picture(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
     return {"text": text, "pieces": token_pieces(tokenizer, text)}
 
 
+def beginning(tokenizer: Tokenizer, text: str, tokens: int) -> str:
+    """The text up to the end of its token number `tokens`, never inside a character."""
+    ids, offsets = tokenizer.encode_offsets(text)
+    return text if len(ids) <= tokens else text[: offsets[tokens - 1][1]]
+
+
 def token_pieces(tokenizer: Tokenizer, text: str) -> list[dict[str, Any]]:
     """The pieces alone."""
     return pieces_of(tokenizer, tokenizer.encode(text))

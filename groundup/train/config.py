@@ -13,7 +13,7 @@ EVALUATIONS = 8
 MAX_STEPS_BETWEEN_CHECKPOINTS = 500
 MAX_SNAPSHOTS = 64
 # A model changes most in its first steps; evenly spread pictures would miss them.
-SNAPSHOT_POWER = 3
+SNAPSHOT_POWER = 2
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class FitConfig:
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
-        """After which steps a snapshot is kept: the k-th of n after step round(steps (k / (n - 1))^3), from 0 to the last, no step twice."""
+        """After which steps a snapshot is kept: the k-th of n after step round(steps (k / (n - 1))^2), from 0 to the last, no step twice."""
         last = max(1, self.snapshots - 1)
         found = {round(self.steps * (k / last) ** SNAPSHOT_POWER) for k in range(self.snapshots)}
         return tuple(sorted(found))

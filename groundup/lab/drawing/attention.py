@@ -31,9 +31,9 @@ def draw_attention(record: Mapping[str, Any]) -> Any:
     heads = record["heads"]
     figure, grid = plt.subplots(1, max(1, len(heads)), figsize=(4.2 * max(1, len(heads)), 4.8), squeeze=False)
     for axes, head in zip(grid[0], heads, strict=False):
-        _square(axes, head["weights"])
-        _token_axes(axes, record["pieces"], SMALL_SIZE)
-        axes.set_title(_habit(head), fontsize=LABEL_SIZE)
+        square(axes, head["weights"])
+        token_axes(axes, record["pieces"], SMALL_SIZE)
+        axes.set_title(habit_title(head), fontsize=LABEL_SIZE)
     if not heads:
         grid[0][0].axis("off")
     return finished(figure, title="Where a few heads look: each row is a token, its shades are where it looks")
@@ -52,7 +52,7 @@ def draw_maps(picture: Mapping[str, Any]) -> Any:
     image = None
     for head in heads:
         axes = grid[blocks.index(head["block"])][head["head"] - 1]
-        image = _square(axes, head["weights"])
+        image = square(axes, head["weights"])
         axes.set_xticks([])
         axes.set_yticks([])
     for row, block in zip(grid, blocks, strict=True):
@@ -70,8 +70,8 @@ def draw_head(picture: Mapping[str, Any], *, block: int, head: int) -> Any:
     pieces = picture["pieces"]
     side = max(len(pieces) * CELL_INCHES, 2.6)
     figure, axes = pyplot().subplots(figsize=(side + 2.2, side + 2.0))
-    image = _square(axes, found["weights"])
-    _token_axes(axes, pieces, LABEL_SIZE)
+    image = square(axes, found["weights"])
+    token_axes(axes, pieces, LABEL_SIZE)
     axes.set_xlabel("looked at", fontsize=LABEL_SIZE)
     axes.set_ylabel("looking", fontsize=LABEL_SIZE)
     if len(pieces) <= NUMBERED_TOKENS:
@@ -99,9 +99,14 @@ def draw_attention_from(looks: Mapping[str, Any]) -> Any:
     return finished(figure, title=title, caption=looks["caption"], colours=_shares(image))
 
 
-def _square(axes: Any, weights: Sequence[Sequence[float]]) -> Any:
+def square(axes: Any, weights: Sequence[Sequence[float]]) -> Any:
+    """The shares of one head, as an image."""
+    return _shaded(axes, seen(weights))
+
+
+def seen(weights: Sequence[Sequence[float]]) -> list[list[float]]:
     """White where a token may not look, which is not the same as a share of nothing."""
-    return _shaded(axes, [[*row[: y + 1], *[float("nan")] * (len(row) - y - 1)] for y, row in enumerate(weights)])
+    return [[*row[: y + 1], *[float("nan")] * (len(row) - y - 1)] for y, row in enumerate(weights)]
 
 
 def _shaded(axes: Any, rows: Sequence[Sequence[float]], **how: Any) -> Any:
@@ -126,13 +131,13 @@ def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
     return [show_spaces(piece["text"]) for piece in pieces]
 
 
-def _token_axes(axes: Any, pieces: Sequence[Mapping[str, Any]], size: int) -> None:
+def token_axes(axes: Any, pieces: Sequence[Mapping[str, Any]], size: int) -> None:
     labels = _labels(pieces)
     axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", family="monospace", fontsize=size)
     axes.set_yticks(range(len(labels)), labels, family="monospace", fontsize=size)
 
 
-def _habit(head: Mapping[str, Any]) -> str:
+def habit_title(head: Mapping[str, Any]) -> str:
     """What a head does most, and how much."""
     habit = HABITS.get(head["kind"], head["kind"])
     return f"block {head['block']}, head {head['head']}\n{100 * head['score']:.0f} % {habit}"

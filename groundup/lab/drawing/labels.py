@@ -16,18 +16,28 @@ Box = tuple[float, float, float, float]
 
 def draw_labels(axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
     """Write each label near its point; call it when the limits of `axes` stand."""
+    for (x, y), (place_x, place_y, far), label in zip(points, label_places(axes, points, labels), labels, strict=True):
+        axes.text(place_x, place_y, label, ha="center", va="center", family="monospace", fontsize=SMALL_SIZE)
+        if far:
+            axes.plot([x, place_x], [y, place_y], color=MUTED, linewidth=0.4, alpha=0.6, zorder=0)
+
+
+def label_places(
+    axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]
+) -> list[tuple[float, float, bool]]:
+    """The middle of each label, and whether it came to stand so far off that a line should lead to it."""
     width, height = axes.figure.get_size_inches()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     across, upward = 0.85 * width / (right - left), 0.8 * height / (high - low)  # inches a unit, about
     inches = [(x * across, y * upward) for x, y in points]
     taken = [(x - 0.03, y - 0.03, x + 0.03, y + 0.03) for x, y in inches]
+    places = []
     for (x, y), label in zip(inches, labels, strict=True):
         place_x, place_y, box = _free_place(x, y, label, taken)
         taken.append(box)
-        middle = (place_x / across, place_y / upward)
-        axes.text(*middle, label, ha="center", va="center", family="monospace", fontsize=SMALL_SIZE)
-        if math.hypot(place_x - x, place_y - y) > FAR_INCHES + (box[2] - box[0]) / 2:
-            axes.plot([x / across, middle[0]], [y / upward, middle[1]], color=MUTED, linewidth=0.4, alpha=0.6, zorder=0)
+        far = math.hypot(place_x - x, place_y - y) > FAR_INCHES + (box[2] - box[0]) / 2
+        places.append((place_x / across, place_y / upward, far))
+    return places
 
 
 def _free_place(x: float, y: float, label: str, taken: Sequence[Box]) -> tuple[float, float, Box]:

@@ -1,0 +1,219 @@
+"""The films of `film.py` as moving pictures and as stills: one figure that shows any of its frames, and a strip of some side by side.
+
+    attention_reel(film)    -> Reel: a figure and show(n)
+    attention_strip(film)   -> a figure
+
+Below each frame runs the training: its horizontal axis is stretched towards the first steps (a square root), where frames stand closer.
+"""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from groundup.lab.drawing.attention import HABITS, habit_title, seen, square, token_axes
+from groundup.lab.drawing.embeddings import COLOURS, MARKERS
+from groundup.lab.drawing.labels import label_places
+from groundup.lab.style import (
+    LABEL_SIZE,
+    MUTED,
+    ONE,
+    SMALL_SIZE,
+    TITLE_SIZE,
+    TWO,
+    closed,
+    finished,
+    plain,
+    pyplot,
+    show_spaces,
+)
+
+SCORE_LINES = ((ONE, "-", "o"), (TWO, "--", "s"), (MUTED, ":", "^"))
+STRIP_FRAMES = 5
+# While the points lie closer than a third of what they will, their names would lie on one another.
+READABLE = 1 / 3
+
+
+@dataclass(frozen=True)
+class Reel:
+    """A figure whose content `show(n)` changes to frame n, counted from 0."""
+
+    figure: Any
+    show: Callable[[int], None]
+
+
+def attention_reel(film: Mapping[str, Any]) -> Reel:
+    """The squares of the film's heads, and below how much of its habit each has had by each step."""
+    heads, frames = film["heads"], film["frames"]
+    figure = pyplot().figure(figsize=(3.1 * len(heads), 4.9))
+    rows = figure.add_gridspec(2, 1, height_ratios=(3.4, 1), left=0.09, right=0.98, bottom=0.1, top=0.84, hspace=0.42)
+    squares = rows[0].subgridspec(1, len(heads), wspace=0.28).subplots(squeeze=False)[0]
+    images = []
+    for number, axes in enumerate(squares):
+        images.append(square(axes, frames[-1]["weights"][number]))
+        token_axes(axes, film["pieces"], SMALL_SIZE)
+    timeline = figure.add_subplot(rows[1])
+    for number, head in enumerate(heads):
+        colour, line, _ = SCORE_LINES[number % len(SCORE_LINES)]
+        scores = [frame["scores"][number] for frame in frames]
+        timeline.plot(_steps(film), scores, line, color=colour, linewidth=1.2, label=f"head {_name(head)}")
+    timeline.set_ylim(0, 1)
+    timeline.set_ylabel("share to\nits place", fontsize=SMALL_SIZE)
+    timeline.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", ncols=len(heads))
+    cursor, title = _timeline(timeline, film), _title(figure)
+
+    def show(number: int) -> None:
+        frame = frames[number]
+        for image, axes, head, score, weights in zip(
+            images, squares, heads, frame["scores"], frame["weights"], strict=True
+        ):
+            image.set_data(seen(weights))
+            axes.set_title(habit_title({**head, "score": score}), fontsize=LABEL_SIZE)
+        cursor.set_xdata([frame["step"], frame["step"]])
+        title.set_text(f"Attention forming: {_where(film, frame)}")
+
+    return Reel(closed(figure), show)
+
+
+def embeddings_reel(film: Mapping[str, Any]) -> Reel:
+    """The map of the film's tokens, and below how far its groups have come apart by each step."""
+    frames = film["frames"]
+    figure = pyplot().figure(figsize=(8.4, 6.2))
+    rows = figure.add_gridspec(2, 1, height_ratios=(5.2, 1), left=0.08, right=0.98, bottom=0.08, top=0.92, hspace=0.28)
+    axes, timeline = figure.add_subplot(rows[0]), figure.add_subplot(rows[1])
+    groups = _map_axes(axes, film)
+    places, labels = frames[-1]["places"], [show_spaces(token["text"]) for token in film["tokens"]]
+    middles = label_places(axes, [(x, y) for x, y in places], labels)
+    offsets = [(x - place[0], y - place[1]) for (x, y, _), place in zip(middles, places, strict=True)]
+    texts = [axes.text(0, 0, label, **LABELLED) for label in labels]
+    axes.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left")
+    timeline.plot(_steps(film), [100 * frame["apart"] for frame in frames], color=ONE, linewidth=1.2)
+    timeline.set_ylabel("apart, %", fontsize=SMALL_SIZE)
+    timeline.set_ylim(0, None)
+    cursor, title = _timeline(timeline, film), _title(figure)
+
+    def show(number: int) -> None:
+        frame = frames[number]
+        _place(groups, frame["places"])
+        for text, (x, y), (right, up) in zip(texts, frame["places"], offsets, strict=True):
+            text.set_position((x + right, y + up))
+            text.set_visible(_width(frame) > READABLE * _width(frames[-1]))
+        cursor.set_xdata([frame["step"], frame["step"]])
+        title.set_text(f"Embeddings forming: {_where(film, frame)}")
+
+    return Reel(closed(figure), show)
+
+
+def attention_strip(film: Mapping[str, Any]) -> Any:
+    """Some steps side by side, a row of squares for each head."""
+    heads, chosen = film["heads"], strip_frames(film)
+    figure, grid = pyplot().subplots(
+        len(heads), len(chosen), figsize=(2.0 * len(chosen) + 0.9, 2.0 * len(heads) + 1.3), squeeze=False
+    )
+    for row, head in enumerate(heads):
+        for column, frame in enumerate(chosen):
+            axes = grid[row][column]
+            square(axes, frame["weights"][row])
+            token_axes(axes, film["pieces"], SMALL_SIZE - 1)
+            if column:
+                axes.set_yticks([])
+            if row < len(heads) - 1:
+                axes.set_xticks([])
+            axes.text(0.95, 0.95, f"{100 * frame['scores'][row]:.0f} %", **WRITTEN, transform=axes.transAxes)
+            if row == 0:
+                axes.set_title(f"step {frame['step']:,}", fontsize=LABEL_SIZE)
+        habit = textwrap.fill(HABITS.get(head["kind"], head["kind"]), 18)
+        grid[row][0].set_ylabel(f"block {head['block']}, head {head['head']}\n{habit}", fontsize=SMALL_SIZE)
+    title = "Attention forming: the same heads after more and more steps of training"
+    return finished(figure, title=title, caption=film["caption"])
+
+
+def embeddings_strip(film: Mapping[str, Any]) -> Any:
+    """Some steps side by side on the same axes."""
+    chosen = strip_frames(film)
+    figure, grid = pyplot().subplots(1, len(chosen), figsize=(2.3 * len(chosen), 3.6), sharex=True, sharey=True)
+    for axes, frame in zip(grid, chosen, strict=True):
+        _place(_map_axes(axes, film), frame["places"])
+        axes.set_title(f"step {frame['step']:,}\n{100 * frame['apart']:.0f} % apart", fontsize=SMALL_SIZE)
+        axes.label_outer()
+    grid[0].legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", handletextpad=0.1)
+    title = "Embeddings forming: the same tokens on the same axes, after more and more steps"
+    return finished(figure, title=title, caption=film["caption"])
+
+
+WRITTEN: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": LABEL_SIZE}
+LABELLED: dict[str, Any] = {"ha": "center", "va": "center", "family": "monospace", "fontsize": SMALL_SIZE}
+
+
+def strip_frames(film: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Five frames at most, evenly over the film, the first and the last among them."""
+    frames = film["frames"]
+    count = min(STRIP_FRAMES, len(frames))
+    return [frames[round(number * (len(frames) - 1) / (count - 1))] for number in range(count)]
+
+
+def _map_axes(axes: Any, film: Mapping[str, Any]) -> list[tuple[Any, list[int]]]:
+    """Axes that hold every frame; the marks of each group with the numbers of their tokens."""
+    for number, set_limits in enumerate((axes.set_xlim, axes.set_ylim)):
+        values = [place[number] for frame in film["frames"] for place in frame["places"]]
+        margin = 0.07 * (max(values) - min(values)) + 1e-6
+        set_limits(min(values) - margin, max(values) + margin)
+    axes.tick_params(labelsize=SMALL_SIZE, colors=MUTED)
+    axes.set_xlabel("principal component 1", fontsize=SMALL_SIZE)
+    axes.set_ylabel("principal component 2", fontsize=SMALL_SIZE)
+    plain(axes)
+    groups = []
+    for number, group in enumerate(dict.fromkeys(token["group"] for token in film["tokens"])):
+        members = [place for place, token in enumerate(film["tokens"]) if token["group"] == group]
+        (marks,) = axes.plot([], [], MARKERS[number], color=COLOURS[number], markersize=4, linestyle="", label=group)
+        groups.append((marks, members))
+    return groups
+
+
+def _width(frame: Mapping[str, Any]) -> float:
+    """How far the points reach from left to right."""
+    across = [x for x, _ in frame["places"]]
+    return float(max(across) - min(across))
+
+
+def _place(groups: Sequence[tuple[Any, list[int]]], places: Sequence[Sequence[float]]) -> None:
+    for marks, members in groups:
+        marks.set_data([places[member][0] for member in members], [places[member][1] for member in members])
+
+
+def _timeline(axes: Any, film: Mapping[str, Any]) -> Any:
+    """Steps along the bottom, frames closer at the beginning; returns the line that says where the film is."""
+    steps = _steps(film)
+    axes.set_xscale("function", functions=(_root, lambda root: root**2))
+    axes.set_xlim(steps[0], steps[-1])
+    few = [steps[round(number * (len(steps) - 1) / 6)] for number in range(7)]
+    ticks = sorted(set(few))
+    axes.set_xticks(ticks, [f"{step:,}" for step in ticks], fontsize=SMALL_SIZE)
+    axes.tick_params(axis="y", labelsize=SMALL_SIZE)
+    axes.set_xlabel("step", fontsize=SMALL_SIZE)
+    plain(axes)
+    return axes.axvline(steps[-1], color="black", linewidth=1.2, clip_on=False)
+
+
+def _root(step: Any) -> Any:
+    import numpy as np
+
+    return np.sqrt(np.maximum(step, 0))
+
+
+def _title(figure: Any) -> Any:
+    return figure.text(0.012, 0.985, "", va="top", ha="left", fontsize=TITLE_SIZE, weight="bold")
+
+
+def _steps(film: Mapping[str, Any]) -> list[int]:
+    return [frame["step"] for frame in film["frames"]]
+
+
+def _where(film: Mapping[str, Any], frame: Mapping[str, Any]) -> str:
+    loss = frame["training_loss"]
+    said = "" if loss is None else f", training loss {loss:.2f}"
+    return f"step {frame['step']:,} of {film['frames'][-1]['step']:,}{said}"
+
+
+def _name(head: Mapping[str, Any]) -> str:
+    return f"{head['block']}.{head['head']}"

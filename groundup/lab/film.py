@@ -1,0 +1,172 @@
+"""Attention and embeddings forming: two pictures of a model, the same at every kept step of its training run, as plain values.
+
+    attention_film(opened, "To be, or not to be")
+    {"text", "pieces", "heads": [{"block", "head", "kind"}], "caption",
+     "frames": [{"step", "training_loss", "scores": [0.07, ...], "weights": [T rows of T, for each head]}, ...]}
+
+    embeddings_film(opened)
+    {"tokens": [{"id", "text", "group"}], "explained", "caption",
+     "frames": [{"step", "training_loss", "apart": 0.04, "places": [[x, y], ...]}, ...]}
+
+Attention: the heads that have a habit at the *last* step (`attention.telling_heads`), seen from the first step on; `scores` is how much
+of the habit each has by then.
+
+Embeddings: rows of the table as points. The axes are the two principal components of the last step, and its mean their origin, at every
+step: so a point that moves is a row that changed, which axes of its own for each step would not show. The tokens are of four groups that
+can be told by their letters, which the model never sees; `apart` is the share of the rows' variance, in all C dimensions, that lies
+between the groups: eta^2 = sum_g n_g |mean_g - mean|^2 / sum_i |row_i - mean|^2, (groups - 1) / (tokens - 1) by chance.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.errors import DataError
+from groundup.lab.attention import DECIMALS, attention_maps, habit_scores, habits, rounded, telling_heads
+from groundup.lab.history import moments, training_losses
+from groundup.lab.request import ids_of, require_tokenizer
+from groundup.lab.tokens import beginning, pieces_of, token_text
+from groundup.lab.vectors import Model
+from groundup.progress import Progress, Silent
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.door import OpenModel
+
+# Tokens along an axis of a frame that can still be read at its size.
+FILM_TOKENS = 14
+FEWEST_TOKENS = 3
+GROUP_TOKENS = 16
+# Shorter ones are mostly left-overs of merges, which hardly occur.
+FEWEST_LETTERS = 3
+AVERAGED_STEPS = 8
+STEPS = "{count} steps of one training run, closer together at its beginning. Training loss: the mean of up to {averaged} steps."
+GROUPS = WORDS, CAPITALS, PIECES, MARKS = "words", "with a capital", "parts of words", "marks"
+
+
+def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = None) -> dict[str, Any]:
+    """The heads with a habit at every kept step of the run behind a model, on the beginning of a text.
+
+    Raises DataError (no run, fewer than two steps that can be read, a text of fewer than three tokens), ModelError (no tokenizer).
+    """
+    tokenizer = require_tokenizer(opened.tokenizer)
+    shown = beginning(tokenizer, text, min(FILM_TOKENS, opened.config.context_tokens - 1))
+    ids = ids_of(opened.model, tokenizer, shown, fewest=FEWEST_TOKENS)
+    maps = {moment.step: attention_maps(moment.model, ids) for moment in moments(opened, progress or Silent())}
+    found, places = telling_heads(maps[max(maps)], ids), habits(ids)
+    frames = [
+        {
+            "scores": [
+                round(float(habit_scores(of_step, places[kind])[layer, head]), DECIMALS)
+                for kind, layer, head, _ in found
+            ],
+            "weights": [rounded(of_step[layer, head]) for _, layer, head, _ in found],
+        }
+        for of_step in maps.values()
+    ]
+    return {
+        "text": shown,
+        "pieces": pieces_of(tokenizer, ids),
+        "heads": [{"block": layer + 1, "head": head + 1, "kind": kind} for kind, layer, head, _ in found],
+        "frames": _dated(opened, list(maps), frames),
+        "caption": "The heads that have a habit after the last step, on one text, and the share of their attention that goes where the "
+        f"habit says. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+    }
+
+
+def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Tokens of four groups on one plane at every kept step of the run behind a model.
+
+    Raises DataError (no run, fewer than two steps that can be read, a vocabulary without words), ModelError (no tokenizer).
+    """
+    tokens = map_tokens(require_tokenizer(opened.tokenizer))
+    ids, groups = torch.tensor([token["id"] for token in tokens]), [token["group"] for token in tokens]
+    rows = {moment.step: _rows(moment.model, ids) for moment in moments(opened, progress or Silent())}
+    last = rows[max(rows)]
+    origin = last.mean(dim=0)
+    _, spread, directions = torch.linalg.svd(last - origin, full_matrices=False)  # X = U S V^T
+    explained = float(spread[:2].square().sum() / spread.square().sum().clamp(min=1e-12))
+    frames = [
+        {
+            "apart": round(apart(of_step, groups), DECIMALS),
+            "places": rounded((of_step - origin) @ directions[:2].T),  # [n, C] [C, 2]
+        }
+        for of_step in rows.values()
+    ]
+    chance = (len(set(groups)) - 1) / (len(tokens) - 1)
+    return {
+        "tokens": tokens,
+        "explained": round(explained, DECIMALS),
+        "frames": _dated(opened, list(rows), frames),
+        "caption": f"{len(tokens)} rows of {last.shape[1]} numbers of the embedding table on the first two principal components of the last "
+        f"step, the same axes at every step ({100 * explained:.0f} % of the last step's spread). Apart: the share of the rows' variance, "
+        f"in all numbers, that lies between the groups; {100 * chance:.0f} % by chance. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+    }
+
+
+def map_tokens(tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """Up to 16 tokens of each group, the first of the vocabulary: what training text joined first is what it has most.
+
+    Raises DataError where there are fewer than three.
+    """
+    control = set(tokenizer.special.tokens.values())
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in GROUPS}
+    for id in range(tokenizer.vocab_size):
+        text = token_text(tokenizer, id)
+        group = "" if id in control else group_of(text)
+        if group and len(found[group]) < GROUP_TOKENS:
+            found[group].append({"id": id, "text": text, "group": group})
+    tokens = [token for group in found.values() for token in group]
+    if len(tokens) < FEWEST_TOKENS:
+        raise DataError(f"A map needs at least {FEWEST_TOKENS} tokens, the vocabulary has {len(tokens)} to show.")
+    return tokens
+
+
+def group_of(text: str) -> str:
+    """The group of a token by its letters; "" for one of none, such as a single letter.
+
+    >>> group_of(" the"), group_of("The"), group_of("ing"), group_of(",")
+    ('words', 'with a capital', 'parts of words', 'marks')
+    """
+    word = text.strip()
+    if word and all(mark in ".,;:!?'\"-()" for mark in word):
+        return MARKS
+    if not word.isalpha() or len(word) < FEWEST_LETTERS or text not in (word, f" {word}"):
+        return ""
+    if not word.islower():
+        return CAPITALS
+    return WORDS if text.startswith(" ") else PIECES
+
+
+def apart(rows: Float[Tensor, "n C"], groups: Sequence[str]) -> float:
+    """Share of the rows' variance that lies between their groups (eta^2); 0 where all rows are equal."""
+    centred = rows - rows.mean(dim=0)
+    total, between = float(centred.square().sum()), 0.0
+    for group in dict.fromkeys(groups):
+        members = centred[[name == group for name in groups]]
+        between += len(members) * float(members.mean(dim=0).square().sum())
+    return between / total if total > 0 else 0.0
+
+
+def _rows(model: Model, ids: Tensor) -> Float[Tensor, "n C"]:
+    table = model.transformer.embedding.weight.detach()
+    return table[ids.to(table.device)].float().cpu()
+
+
+def _dated(opened: OpenModel, steps: Sequence[int], frames: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each frame with its step and the training loss by then (None where the log has none).
+
+    Not the validation loss: a run measures that a few times, and between two of them it would be an old figure on a new picture.
+    """
+    losses = training_losses(opened)
+    return [
+        {"step": step, "training_loss": _loss_by(losses, step), **frame}
+        for step, frame in zip(steps, frames, strict=True)
+    ]
+
+
+def _loss_by(losses: Mapping[int, float], step: int) -> float | None:
+    """Line n of the log was measured before update n, so by the weights of step n - 1."""
+    found = [losses[line] for line in range(step + 2 - AVERAGED_STEPS, step + 2) if line in losses]
+    return round(sum(found) / len(found), DECIMALS) if found else None
