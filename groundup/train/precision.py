@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from groundup.device import Compute
+from groundup.device import Compute, keep_freed_memory
 from groundup.progress import Progress
 from groundup.train.config import FitConfig
 from groundup.train.optim import build_optimizer, set_learning_rate, trainable
@@ -34,6 +34,8 @@ class StepClock:
     ) -> None:
         self._model, self._batches, self._loss = model, batches, loss
         self._clip_norm, self._device = config.clip_norm, compute.device
+        if compute.is_cpu:
+            keep_freed_memory()  # as fit() does
         self._parameters = list(trainable(model).values())
         self._optimizer = build_optimizer(model, config)
         set_learning_rate(self._optimizer, 0.0)
