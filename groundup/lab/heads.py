@@ -39,13 +39,19 @@ BEST = 5
 
 
 def search_heads(
-    model: LanguageModel | Classifier, tokenizer: Tokenizer | None = None, *, seed: int = 0, sequences: int = SEQUENCES
+    model: LanguageModel | Classifier,
+    tokenizer: Tokenizer | None = None,
+    *,
+    ids: Sequence[int] = (),
+    seed: int = 0,
+    sequences: int = SEQUENCES,
 ) -> dict[str, Any]:
     """Every head's scores on repeated random tokens, the best of each kind, chance, and (of a language model) the loss in both halves.
 
-    Without a tokenizer all ids are drawn from, control tokens too. Raises ModelError where the context holds no repeated sequence.
+    `ids` are those to draw from, where a model was trained on a part of its vocabulary only; none given: all but control tokens
+    (without a tokenizer those too). Raises ModelError where the context holds no repeated sequence.
     """
-    texts = repeated_sequences(model, tokenizer, seed=seed, count=sequences)
+    texts = repeated_sequences(model, tokenizer, ids=ids, seed=seed, count=sequences)
     scores = mean_scores(model, texts)
     chance = {kind: float(torch.stack(_chances(texts, kind)).mean()) for kind in scores}
     return {
@@ -62,13 +68,18 @@ def search_heads(
 
 
 def repeated_sequences(
-    model: LanguageModel | Classifier, tokenizer: Tokenizer | None = None, *, seed: int = 0, count: int = SEQUENCES
+    model: LanguageModel | Classifier,
+    tokenizer: Tokenizer | None = None,
+    *,
+    ids: Sequence[int] = (),
+    seed: int = 0,
+    count: int = SEQUENCES,
 ) -> list[list[int]]:
     """Random tokens, each once, then all of them again; the halves' lengths differ from sequence to sequence. Raises ModelError."""
     control = () if tokenizer is None else tokenizer.special.tokens.values()
     first = first_ids(tokenizer)
     known = model.config.vocab_size if tokenizer is None else tokenizer.vocab_size
-    pool = torch.tensor(sorted(set(range(known)) - set(control)))
+    pool = torch.tensor(sorted(set(ids or range(known)) - set(control)))
     longest = min(LONGEST_HALF, (model.config.context_tokens - len(first)) // 2, len(pool))
     if longest < SHORTEST_HALF:
         raise ModelError(

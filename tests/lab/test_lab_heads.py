@@ -109,6 +109,13 @@ def test_repeated_sequences_are_random_tokens_given_twice_without_control_tokens
         assert not set(ids) & set(tokenizer.special.tokens.values())
 
 
+def test_sequences_are_drawn_from_the_given_ids_only(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    known = list(range(30, 60))
+    for ids in repeated_sequences(model, tokenizer, ids=known):
+        assert set(ids) <= set(known)
+    assert search_heads(model, tokenizer, ids=known) != search_heads(model, tokenizer)
+
+
 def test_the_token_that_begins_every_text_stands_before_the_sequence(
     model: LanguageModel, tokenizer: Tokenizer
 ) -> None:
