@@ -50,7 +50,7 @@ def command(
     """Train a language model from random weights; the run folder is a Hugging Face folder at the end.
 
     The same command again goes on where it stopped. --set reaches the training (fit.learning_rate, fit.batch_size,
-    fit.accumulation, fit.precision, ...), the shape (model.width, model.num_layers, model.vocab_size, ...) and the reading of
+    fit.accumulation, fit.precision, fit.snapshots, ...), the shape (model.width, model.num_layers, model.vocab_size, ...) and the reading of
     texts (data.text_column, data.strict, ...).
 
     Examples:

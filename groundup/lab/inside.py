@@ -74,20 +74,20 @@ def look_inside(
 
     Raises ModelError (no tokenizer, a text beyond the context), DataError (no text, an unknown view, no view that suits).
     """
-    for name in only:
-        if name not in VIEWS:
-            raise DataError(f"The lab has no view {name!r}.", fix=did_you_mean(name, VIEWS))
+    for view in only:
+        if view not in VIEWS:
+            raise DataError(f"The lab has no view {view!r}.", fix=did_you_mean(view, VIEWS))
     subject = _subject(opened, text, progress or Silent())
     views: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    wanted = [name for name in VIEWS if name in only or not only]
+    wanted = [view for view in VIEWS if view in only or not only]
     with subject.progress.track("lab", len(wanted), "views") as advance:
-        for name in wanted:
+        for view in wanted:
             try:
-                views[name] = VIEWS[name].look(subject, views)
+                views[view] = VIEWS[view].look(subject, views)
             except (DataError, ModelError) as reason:
-                left_out[name] = reason.message
-            advance(1, name)
+                left_out[view] = reason.message
+            advance(1, view)
     if not views:
         raise DataError(f"No view could be made: {'; '.join(left_out.values())}")
     return {

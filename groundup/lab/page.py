@@ -87,9 +87,6 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
 }
 
-# Pictures that would be too small to read on the width of a page: they scroll.
-LARGE = ("steps", "attention", "attention_forming", "embeddings_forming")
-
 
 def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
     """Write the page. Raises MissingExtra without matplotlib or Plotly, DiskError."""
@@ -158,7 +155,7 @@ def _opening(inside: Mapping[str, Any]) -> Node:
 
 def _section(name: str, view: Mapping[str, Any], charts: Mapping[str, Any]) -> Node:
     heading, see = WORDS[name]
-    still = node("figure", _still(name, view), class_="large" if name in LARGE else None)
+    still = node("figure", _still(name, view), class_="large" if name in ("steps", "attention") else None)
     chart = None
     if name in MOVING:
         chart = _film(name, view)

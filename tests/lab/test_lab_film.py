@@ -213,8 +213,9 @@ def test_a_run_with_snapshots_is_verified_and_stays_a_model_folder(folder: Path,
 
 
 def test_the_page_of_a_run_has_both_films_and_their_stills(opened: OpenModel) -> None:
-    inside = look_inside(opened, TEXT, only=tuple(MOVING))
+    inside = look_inside(opened, TEXT, name="tiny", only=tuple(MOVING))
     page = render(inside)
+    assert 'Inside <bdi dir="auto">tiny</bdi>' in page
     assert page.count("data:image/gif;base64,") == page.count("data:image/svg+xml;base64,") == 2
     assert page.count('<details class="film" open') == 2 and "prefers-reduced-motion" in page
 
