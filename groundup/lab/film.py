@@ -134,7 +134,7 @@ def group_of(text: str) -> str:
         return MARKS
     if not word.isalpha() or len(word) < FEWEST_LETTERS or text not in (word, f" {word}"):
         return ""
-    if not word.islower():
+    if word != word.lower():
         return CAPITALS
     return WORDS if text.startswith(" ") else PIECES
 

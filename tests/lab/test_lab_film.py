@@ -142,6 +142,7 @@ def test_groups_that_stand_apart_and_groups_that_do_not() -> None:
         ("The", "with a capital"),
         (" LORD", "with a capital"),
         ("ing", "parts of words"),
+        ("のです", "parts of words"),  # no capitals in this script
         (".\n", "marks"),
         *((text, "") for text in (" th", "a", "\\xc3", "", " 12", "the ")),
     ],
