@@ -16,9 +16,10 @@ from groundup.runs import package_version
 EXTRAS = {
     "demo": ("sklearn", "xllamacpp"),
     "hub": ("huggingface_hub",),
-    "lab": ("matplotlib",),
+    "lab": ("matplotlib", "plotly"),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
+    "umap": ("umap",),
 }
 ENOUGH_MEMORY_BYTES = 6e9
 ENOUGH_DISK_BYTES = 5e9
