@@ -6,8 +6,12 @@ from typing import Literal, get_args
 from groundup.errors import ConfigError
 
 Precision = Literal["float32", "bf16", "auto"]
+Schedule = Literal["cosine", "wsd"]
+OptimizerName = Literal["adamw", "muon", "sgd"]
 
 WARMUP_SHARE = 1 / 20
+# Hägele et al. 2024: longer decays gain nothing, shorter ones lose a little.
+DECAY_SHARE = 1 / 5
 LOWEST_SHARE = 1 / 10
 EVALUATIONS = 8
 MAX_STEPS_BETWEEN_CHECKPOINTS = 500
@@ -32,10 +36,20 @@ class FitConfig:
     """The learning rate of the last step; None: a tenth of the highest (`lowest_learning_rate`)."""
     warmup_steps: int | None = None
     """Steps over which the learning rate rises; None: a twentieth of all (`warmup`)."""
+    schedule: Schedule = "cosine"
+    """How it falls: "cosine", or "wsd" (warm-up, stable, decay: the highest rate for most of the run, then straight down)."""
+    decay_steps: int | None = None
+    """With wsd: the last steps, over which the learning rate falls; None: a fifth of all (`decay`)."""
+    optimizer: OptimizerName = "adamw"
+    """Who turns gradients into updates: "adamw"; "muon" (the blocks' matrices by Muon, the rest by AdamW); "sgd", to compare with."""
+    muon_learning_rate: float = 0.02
+    """With muon: the highest learning rate of the blocks' matrices; it rises and falls as the other. 0.02 as in Jordan et al. 2024."""
+    muon_momentum: float = 0.95
+    """With muon: memory of the gradient's running mean; 0.95 as in Jordan et al. 2024."""
     weight_decay: float = 0.1
-    """How strongly matrices are pulled to zero (AdamW); 0.1 as in GPT-3's appendix B."""
+    """How strongly matrices are pulled to zero, times the learning rate; 0.1 as in GPT-3's appendix B."""
     beta1: float = 0.9
-    """Memory of the gradient's running mean."""
+    """Memory of the gradient's running mean (with sgd: of its running sum)."""
     beta2: float = 0.99
     """Memory of the gradient's running square; below Adam's 0.999, as runs are short."""
     clip_norm: float = 1.0
@@ -63,10 +77,18 @@ class FitConfig:
             _require(value is None or value >= 1, name, value, "at least 1")
         _require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
         _require(0 < self.learning_rate < 10, "learning_rate", self.learning_rate, "above 0 and below 10")
+        _require(
+            0 < self.muon_learning_rate < 10, "muon_learning_rate", self.muon_learning_rate, "above 0 and below 10"
+        )
+        _require(self.optimizer in get_args(OptimizerName), "optimizer", self.optimizer, "adamw, muon or sgd")
         low = self.lowest_learning_rate
         _require(0 <= low <= self.learning_rate, "min_learning_rate", low, f"0 to {self.learning_rate:g}")
         _require(0 <= self.warmup <= self.steps, "warmup_steps", self.warmup, f"0 to {self.steps} (steps)")
+        _require(self.schedule in get_args(Schedule), "schedule", self.schedule, "cosine or wsd")
+        left = self.steps - self.warmup
+        _require(0 <= self.decay <= left, "decay_steps", self.decay, f"0 to {left} (steps after the warm-up)")
         _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or more")
+        _require(0 <= self.muon_momentum < 1, "muon_momentum", self.muon_momentum, "0 or more and below 1")
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "0 or more and below 1")
         _require(0 <= self.beta2 < 1, "beta2", self.beta2, "0 or more and below 1")
         _require(0 < self.clip_norm < float("inf"), "clip_norm", self.clip_norm, "above 0")
@@ -77,6 +99,13 @@ class FitConfig:
     def warmup(self) -> int:
         """Steps of warm-up."""
         return round(self.steps * WARMUP_SHARE) if self.warmup_steps is None else self.warmup_steps
+
+    @property
+    def decay(self) -> int:
+        """Steps of decay in a wsd schedule: what the warm-up left of a fifth, where not said."""
+        if self.decay_steps is None:
+            return min(round(self.steps * DECAY_SHARE), self.steps - self.warmup)
+        return self.decay_steps
 
     @property
     def lowest_learning_rate(self) -> float:

@@ -25,20 +25,33 @@ from groundup.train.precision import Decision
 FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots")
 # No result of a model without experts depends on these.
 EXPERT_FIELDS = ("balance_weight",)
+# No result of a run with another optimizer depends on these.
+MUON_FIELDS = ("muon_learning_rate", "muon_momentum")
+# No result of a run with another schedule depends on it.
+WSD_FIELDS = ("decay_steps",)
+# Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
+LATER_FIELDS = ("optimizer", "schedule")
+DEFAULTS = to_plain(FitConfig(1))
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
 
 
 def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:
     """The identity of a run as plain values."""
     shapes = {name: [str(p.dtype), *p.shape] for name, p in trainable(model).items()}
-    free = FREE_FIELDS if has_experts(model) else FREE_FIELDS + EXPERT_FIELDS
-    fields = {name: value for name, value in to_plain(config).items() if name not in free}
     return {
-        "config": fields,
+        "config": _fields(config, experts=has_experts(model)),
         "data": data_fingerprint,
         "trained": sha256_text(json.dumps(shapes, sort_keys=True)),
         "base": frozen_fingerprint(model),
     }
+
+
+def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
+    """The fields of a config that results depend on."""
+    free = FREE_FIELDS + (() if experts else EXPERT_FIELDS) + (() if config.optimizer == "muon" else MUON_FIELDS)
+    free += () if config.schedule == "wsd" else WSD_FIELDS
+    later = tuple(name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS[name])
+    return {name: value for name, value in to_plain(config).items() if name not in free + later}
 
 
 def identity_hash(identity: dict[str, Any]) -> str:
@@ -63,7 +76,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before, now = old.get("config"), new["config"]
     before = before if isinstance(before, dict) else {}
     found = [
-        f"{name} was {before.get(name, 'unset')} and is {now.get(name, 'unset')}"
+        f"{name} was {_value(before, name)} and is {_value(now, name)}"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]
@@ -73,6 +86,11 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         "base": "the frozen base model is not the same",
     }
     return found + [phrase for name, phrase in named.items() if old.get(name) != new[name]]
+
+
+def _value(fields: dict[str, Any], name: str) -> Any:
+    """A field's value; where it is left out, what that stands for."""
+    return fields.get(name, DEFAULTS[name] if name in LATER_FIELDS else "unset")
 
 
 def machine(compute: Compute) -> dict[str, Any]:

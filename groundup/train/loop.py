@@ -32,7 +32,7 @@ from groundup.train.memory import (
     restore_weights,
     weight_tensors,
 )
-from groundup.train.optim import build_optimizer, set_learning_rate, trainable
+from groundup.train.optim import build_optimizer, trainable
 from groundup.train.precision import decide_precision
 from groundup.train.schedule import learning_rate
 from groundup.train.snapshots import drop_after, keep_snapshot
@@ -232,7 +232,7 @@ class _Training:
         require_finite(number, norm, "gradient")
         rate = learning_rate(self.state.step, self.config)
         with self.interrupts.shielded():
-            set_learning_rate(self.optimizer, rate)
+            self.optimizer.set_rate(rate)
             self.optimizer.step()
             self._record_step(summed, norm, rate, time.perf_counter() - started)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from groundup.errors import FormatError
 from groundup.files import verify_folder
-from groundup.train.optim import trainable
+from groundup.train.optim import Optimizers, trainable
 from groundup.train.state import read_weights
 
 
@@ -46,23 +46,22 @@ def _kind(tensor: Tensor) -> str:
     return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory under flat names, "optimizer.PARAMETER.KEY"; any optimizer that keeps tensors a parameter."""
+def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, Tensor]:
+    """The optimizer's memory under flat names, "optimizer.PARAMETER.KEY"."""
     return {
         f"optimizer.{name}.{key}": value
         for name, parameter in trainable(model).items()
-        for key, value in optimizer.state[parameter].items()
-        if isinstance(value, Tensor)
+        for key, value in optimizer.memory_of(parameter).items()
     }
 
 
-def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(model: nn.Module, optimizer: Optimizers, tensors: dict[str, Tensor]) -> None:
     """Put that memory back. Each tensor lies where its parameter does."""
     for name, parameter in trainable(model).items():
         prefix = f"optimizer.{name}."
         kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         if kept:
-            optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in kept.items()}
+            optimizer.remember(parameter, {key: value.to(parameter.device) for key, value in kept.items()})
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:

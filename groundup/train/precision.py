@@ -16,7 +16,7 @@ from torch import nn
 from groundup.device import Compute, keep_freed_memory
 from groundup.progress import Progress
 from groundup.train.config import FitConfig
-from groundup.train.optim import build_optimizer, set_learning_rate, trainable
+from groundup.train.optim import build_optimizer, trainable
 from groundup.train.step import Batch, Loss, average_and_clip, sum_gradients
 
 Chosen = Literal["float32", "bf16"]
@@ -38,7 +38,7 @@ class StepClock:
             keep_freed_memory()  # as fit() does
         self._parameters = list(trainable(model).values())
         self._optimizer = build_optimizer(model, config)
-        set_learning_rate(self._optimizer, 0.0)
+        self._optimizer.set_rate(0.0)
 
     def step_s(self, *, bf16: bool) -> float:
         """Seconds of one step."""

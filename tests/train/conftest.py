@@ -30,8 +30,17 @@ def starter() -> Iterator[Starter]:
 
 
 @pytest.fixture(scope="session")
-def never_stopped(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The facts of the run that went through in one go."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    assert starter.run(folder) == 0
-    return facts(folder)
+def whole(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    """The facts of the run that went through in one go, for each optimizer."""
+    found = {}
+    for optimizer in ("adamw", "muon", "sgd"):
+        folder = tmp_path_factory.mktemp("whole") / optimizer
+        assert starter.run(folder, optimizer=optimizer) == 0
+        found[optimizer] = facts(folder)
+    return found
+
+
+@pytest.fixture(scope="session")
+def never_stopped(whole: dict[str, dict[str, object]]) -> dict[str, object]:
+    """Those of AdamW's."""
+    return whole["adamw"]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import CONFIG, Said, TinyBatches, TinyModel, tiny_fit, tiny_loss
+from tiny_run import CONFIG, CONFIGS, Said, TinyBatches, TinyModel, tiny_fit, tiny_loss
 
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json, write_manifest
 from groundup.runs import RunFolder, read_lines
 from groundup.train.config import FitConfig, Precision
+from groundup.train.identity import differences, identify
 from groundup.train.loop import fit
 from groundup.train.memory import load_weights
 
@@ -36,9 +37,14 @@ def model_of(folder: Path, step: int) -> bytes:
     return (folder / "checkpoints" / f"step-{step}" / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_a_damaged_newest_checkpoint_is_passed_over_and_said(tmp_path: Path, precision: Precision) -> None:
-    whole, folder, config = tmp_path / "whole", tmp_path / "run", replace(CONFIG, precision=precision)
+@pytest.mark.parametrize(
+    ("optimizer", "precision"),
+    [("adamw", "float32"), ("adamw", "bf16"), ("muon", "float32"), ("muon", "bf16"), ("sgd", "float32")],
+)
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
+    tmp_path: Path, optimizer: str, precision: Precision
+) -> None:
+    whole, folder, config = tmp_path / "whole", tmp_path / "run", replace(CONFIGS[optimizer], precision=precision)
     tiny_fit(whole, config=config)
     tiny_fit(folder, config=config)
     flip_a_byte(folder / "checkpoints" / "step-24" / "model.safetensors", -3)
@@ -119,6 +125,8 @@ def base(model: TinyModel) -> None:
     ("change", "batches", "config", "word"),
     [
         (None, TinyBatches(), replace(CONFIG, learning_rate=0.001), "learning_rate was 0.002 and is 0.001"),
+        (None, TinyBatches(), replace(CONFIG, optimizer="sgd"), "optimizer was adamw and is sgd"),
+        (None, TinyBatches(), replace(CONFIG, schedule="wsd"), "schedule was cosine and is wsd"),
         (None, OtherBatches(), CONFIG, "the data are not the same"),
         (shape, TinyBatches(), CONFIG, "the shape of what is trained is not the same"),
         (base, TinyBatches(), CONFIG, "the frozen base model is not the same"),
@@ -133,6 +141,19 @@ def test_a_run_that_differs_is_refused_with_what_differs(
     with pytest.raises(ConfigError) as refused:
         fit(model, batches, tiny_loss, config, RunFolder(finished), compute=CPU)
     assert word in refused.value.message and "--fresh" in refused.value.fix
+
+
+def test_runs_from_before_there_was_a_choice_of_optimizer_and_schedule_are_still_the_same(finished: Path) -> None:
+    fields = read_json(finished / "fit.json")["identity"]["config"]
+    later = {"optimizer", "muon_learning_rate", "muon_momentum", "schedule", "decay_steps"}
+    assert not later & set(fields)
+    changed = replace(CONFIG, muon_learning_rate=0.5, decay_steps=3)  # neither has a part in AdamW and cosine
+    assert identify(TinyModel(), "tiny", changed) == identify(TinyModel(), "tiny", CONFIG)
+    muon = replace(CONFIG, optimizer="muon")
+    other = replace(muon, muon_learning_rate=0.5)
+    assert differences(identify(TinyModel(), "", muon), identify(TinyModel(), "", other)) == [
+        "muon_learning_rate was 0.02 and is 0.5"
+    ]
 
 
 def test_how_many_checkpoints_are_kept_may_change(finished: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from groundup.config import build_config
 from groundup.errors import ConfigError
-from groundup.train.config import FitConfig
+from groundup.train.config import FitConfig, Schedule
 from groundup.train.schedule import learning_rate
 
 
@@ -21,9 +21,22 @@ def test_learning_rate_rises_straight_and_falls_by_half_a_cosine() -> None:
     assert rates[7] == pytest.approx(third)
 
 
+def test_learning_rate_rises_stays_and_falls_straight() -> None:
+    config = FitConfig(15, learning_rate=0.8, min_learning_rate=0.2, warmup_steps=4, schedule="wsd", decay_steps=4)
+    rates = [learning_rate(step, config) for step in range(15)]
+    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[3:12] == [0.8] * 9  # 15 - 4: the first step of the decay still has the highest rate
+    assert rates[11:] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert FitConfig(1000, schedule="wsd").decay == 200
+    assert FitConfig(10, schedule="wsd", warmup_steps=9).decay == 1
+    flat = FitConfig(9, learning_rate=0.8, warmup_steps=0, schedule="wsd", decay_steps=0)
+    assert {learning_rate(step, flat) for step in range(9)} == {0.8}
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (1, 1), (2, 1), (3, 3)])
-def test_learning_rate_of_very_short_runs_stays_within_bounds(steps: int, warmup: int) -> None:
-    config = FitConfig(steps=steps, warmup_steps=warmup, learning_rate=0.1)
+def test_learning_rate_of_very_short_runs_stays_within_bounds(steps: int, warmup: int, schedule: Schedule) -> None:
+    config = FitConfig(steps=steps, warmup_steps=warmup, learning_rate=0.1, schedule=schedule)
     rates = [learning_rate(step, config) for step in range(steps)]
     assert all(0.01 - 1e-12 <= rate <= 0.1 + 1e-12 for rate in rates)
 
@@ -44,6 +57,10 @@ def test_what_is_left_open_follows_from_the_steps() -> None:
         ({"steps": 5, "beta2": 1.0}, "beta2"),
         ({"steps": 5, "min_learning_rate": 1.0}, "min_learning_rate"),
         ({"steps": 5, "precision": "fp8"}, "precision"),
+        ({"steps": 5, "optimizer": "adam"}, "optimizer"),
+        ({"steps": 5, "muon_momentum": 1.0}, "muon_momentum"),
+        ({"steps": 5, "schedule": "linear"}, "schedule"),
+        ({"steps": 5, "warmup_steps": 3, "decay_steps": 3}, "0 to 2 (steps after the warm-up)"),
         ({"steps": 5, "evaluate_every": 0}, "evaluate_every"),
         ({"steps": 5, "learning_rat": 0.1}, "Did you mean 'learning_rate'"),
         ({"steps": "many"}, "steps"),

@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -63,6 +63,26 @@ class TinyModel(nn.Module):
         return self.head(self.dropout(self.embedding(ids)))
 
 
+class TinyBlocks(TinyModel):
+    """The same with a matrix in a block, which Muon takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(WIDTH, WIDTH, bias=False)])
+        nn.init.eye_(self.blocks[0].weight)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.dropout(self.blocks[0](self.embedding(ids))))
+
+
+# What a run with each optimizer is: every other part of a config that results depend on differs from the default once.
+CONFIGS = {
+    "adamw": CONFIG,
+    "muon": replace(CONFIG, optimizer="muon", schedule="wsd"),
+    "sgd": replace(CONFIG, optimizer="sgd", learning_rate=0.1),
+}
+
+
 @dataclass(frozen=True)
 class TinyBatches:
     """Random texts in which each token tells the next; a little sleep makes a step long enough to be killed in."""
@@ -97,7 +117,7 @@ class Said(Silent):
 
 def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) -> FitResult:
     """The run that all tests of interruption make."""
-    model = TinyModel()
+    model = TinyModel() if config.optimizer == "adamw" else TinyBlocks()
     held_out = TinyBatches(rows=8).batch(10**6)
 
     def evaluate() -> dict[str, float]:
@@ -133,7 +153,8 @@ def child(request: dict[str, object]) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     folder = Path(str(request["folder"]))
     try:
-        tiny_fit(folder, sleep_s=float(str(request.get("sleep_s", 0))))
+        config = CONFIGS[str(request.get("optimizer", "adamw"))]
+        tiny_fit(folder, config=config, sleep_s=float(str(request.get("sleep_s", 0))))
     except KeyboardInterrupt:
         return 130
     except GroundupError as error:
