@@ -206,9 +206,9 @@ def _read_metrics(path: Path) -> tuple[list[tuple[float, float]], list[Table], T
     curve, evaluations, last = Curve(), Spread(), {}
     for record in read_lines(path):
         step, loss = number(record, "step"), number(record, "loss")
-        if "event" in record:
+        if record.get("event") == "evaluation":
             evaluations.add(record)
-        elif step is not None and loss is not None:
+        elif "event" not in record and step is not None and loss is not None:
             curve.add(step, loss)
             last = record
     return curve.points(), evaluations.records(), last

@@ -54,6 +54,11 @@ class FitConfig:
     """Memory of the gradient's running square; below Adam's 0.999, as runs are short."""
     clip_norm: float = 1.0
     """The longest gradient: longer ones are scaled to it."""
+    max_skipped: int = 5
+    """A step whose loss or gradient is not finite is skipped, before the weights change; so many in a row end the run. 1: the first ends it."""
+    spike_factor: float | None = None
+    """A step whose gradient is longer than the running median times this is skipped; None: none is. Clipping tames most spikes, and where
+    hardly any error is left (fine-tuning) a long gradient is the one to learn from; for long pretraining 10 is a wide margin."""
     balance_weight: float = 0.01
     """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
     precision: Precision = "auto"
@@ -70,7 +75,7 @@ class FitConfig:
     """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints"):
+        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
@@ -92,6 +97,8 @@ class FitConfig:
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "0 or more and below 1")
         _require(0 <= self.beta2 < 1, "beta2", self.beta2, "0 or more and below 1")
         _require(0 < self.clip_norm < float("inf"), "clip_norm", self.clip_norm, "above 0")
+        factor = self.spike_factor
+        _require(factor is None or 1 < factor < float("inf"), "spike_factor", factor, "above 1")
         _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
 

@@ -30,7 +30,7 @@ MUON_FIELDS = ("muon_learning_rate", "muon_momentum")
 # No result of a run with another schedule depends on it.
 WSD_FIELDS = ("decay_steps",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
-LATER_FIELDS = ("optimizer", "schedule")
+LATER_FIELDS = ("optimizer", "schedule", "max_skipped")
 DEFAULTS = to_plain(FitConfig(1))
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
 
@@ -90,7 +90,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _value(fields: dict[str, Any], name: str) -> Any:
     """A field's value; where it is left out, what that stands for."""
-    return fields.get(name, DEFAULTS[name] if name in LATER_FIELDS else "unset")
+    return fields.get(name, DEFAULTS.get(name, "unset") if name in LATER_FIELDS else "unset")
 
 
 def machine(compute: Compute) -> dict[str, Any]:

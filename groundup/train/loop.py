@@ -35,9 +35,10 @@ from groundup.train.memory import (
 from groundup.train.optim import build_optimizer, trainable
 from groundup.train.precision import decide_precision
 from groundup.train.schedule import learning_rate
+from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
 from groundup.train.snapshots import drop_after, keep_snapshot
 from groundup.train.state import Checkpoint, TrainState, load_latest, save_checkpoint
-from groundup.train.step import Batch, Loss, Summed, average_and_clip, require_finite, sum_gradients
+from groundup.train.step import Batch, Loss, Summed, average_and_clip, sum_gradients
 
 # The figure of an evaluation by which the best checkpoint is told.
 BEST_BY = "validation_loss"
@@ -78,6 +79,8 @@ class FitResult:
     tokens_per_s: float
     """In the steps alone."""
     precision: Precision
+    skipped: int
+    """Steps that changed nothing, for their loss or gradient was no number or a spike."""
 
 
 def fit(
@@ -101,8 +104,8 @@ def fit(
     the last step's weights. A run that was finished does nothing but load them. torch's global generators are seeded and drawn from.
 
     Raises ConfigError when the folder holds another run or another process trains there, DataError when nothing is supervised,
-    FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError at a loss or gradient that is not
-    finite; and KeyboardInterrupt or SystemExit(143) after saving, when stopped.
+    FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row have a
+    loss or gradient that is not finite; and KeyboardInterrupt or SystemExit(143) after saving, when stopped.
     """
     if compute.is_cpu:
         keep_freed_memory()
@@ -133,7 +136,7 @@ class _Training:
     interrupts: Interrupts = field(default_factory=Interrupts)
 
     def __post_init__(self) -> None:
-        self.parameters = list(trainable(self.model).values())
+        self.parameters = trainable(self.model)
         assert self.parameters, "nothing in the model requires a gradient"
         self.optimizer = build_optimizer(self.model, self.config)
         self.metrics: LineLog | None = None
@@ -211,7 +214,7 @@ class _Training:
             self._boundary()
             while self.state.step < self.config.steps:
                 self._step()
-                advance(1, f"loss {self.state.last_loss:.3f}")
+                advance(1, "" if self.state.last_loss is None else f"loss {self.state.last_loss:.3f}")
                 self._boundary()
         except (KeyboardInterrupt, SystemExit):
             self.interrupts.hold()
@@ -227,10 +230,15 @@ class _Training:
         self.optimizer.zero_grad()
         bf16 = self.precision == "bf16"
         summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
-        require_finite(number, summed.mean, "loss")
-        norm = average_and_clip(self.parameters, summed.count, self.config.clip_norm)
-        require_finite(number, norm, "gradient")
-        rate = learning_rate(self.state.step, self.config)
+        norm = average_and_clip(self.parameters.values(), summed.count, self.config.clip_norm)
+        state, config = self.state, self.config
+        harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
+        if harm is not None:
+            require_hope(number, harm, state.not_finite_in_a_row + 1, min(config.max_skipped, config.steps))
+            with self.interrupts.shielded():
+                self._record_skip(harm, norm)
+            return
+        rate = learning_rate(state.step, config)
         with self.interrupts.shielded():
             self.optimizer.set_rate(rate)
             self.optimizer.step()
@@ -238,14 +246,31 @@ class _Training:
 
     def _record_step(self, summed: Summed, norm: float, rate: float, step_s: float) -> None:
         state = self.state
-        state.step += 1
-        state.data_position += self.config.accumulation
+        self._count_step(norm)
+        state.not_finite_in_a_row = 0
         state.tokens += summed.count
         state.last_loss = summed.mean
         state.training_s += step_s
-        self._random = random_states(self.compute.device)
         line = {"step": state.step, "tokens": state.tokens, "loss": summed.mean, "lr": rate, "grad_norm": norm}
         self._append(self.metrics, {**line, "tokens_per_s": round(summed.count / step_s, 1), **self._elapsed()})
+
+    def _record_skip(self, harm: Harm, norm: float) -> None:
+        """A step that changed nothing is done all the same: its batches are passed over, its place in the schedule, too."""
+        state = self.state
+        state.skipped += 1
+        state.not_finite_in_a_row = state.not_finite_in_a_row + 1 if harm.lasting else 0
+        self._count_step(None if harm.lasting else norm)
+        line = {"event": "skipped", "step": state.step, "reason": str(harm), "skipped": state.skipped}
+        self._append(self.metrics, {**line, **self._elapsed()})
+        self.progress.say(f"step {state.step} of {self.config.steps} is skipped: {harm} ({state.skipped} so far)")
+
+    def _count_step(self, norm: float | None) -> None:
+        state = self.state
+        state.step += 1
+        state.data_position += self.config.accumulation
+        if norm is not None and self.config.spike_factor is not None:
+            state.gradient_norms = [*state.gradient_norms, norm][-WINDOW_STEPS:]
+        self._random = random_states(self.compute.device)
 
     def _append(self, log: LineLog | None, line: dict[str, Any]) -> None:
         assert log is not None
@@ -339,4 +364,5 @@ class _Training:
             elapsed_s=state.elapsed_s,
             tokens_per_s=state.tokens / max(state.training_s, 1e-9),
             precision=self.precision,
+            skipped=state.skipped,
         )

@@ -45,6 +45,12 @@ class TrainState:
     """Tokens whose loss was counted."""
     last_loss: float | None = None
     """Loss of the last step, nats a token."""
+    skipped: int = 0
+    """Steps that were skipped (`skipped.py`); they are among those done."""
+    not_finite_in_a_row: int = 0
+    """How many of the last steps were skipped for not being finite."""
+    gradient_norms: list[float] = field(default_factory=list)
+    """Of the last finite steps, where spikes are looked for; oldest first."""
     evaluated_step: int | None = None
     """The last step whose evaluation is in the log: a run stopped just before an evaluation still owes it."""
     evaluation: dict[str, float] = field(default_factory=dict)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.errors import DataError, GroundupError
+from groundup.errors import DataError
 from groundup.model.products import fast_products
 
 # A batch is a dataclass with tensors in it; its loss is the only one that looks inside.
@@ -75,15 +75,6 @@ def average_and_clip(parameters: Iterable[nn.Parameter], count: int, clip_norm: 
     for gradient in gradients:
         gradient.mul_(scale / count)
     return norm
-
-
-def require_finite(step: int, value: float, what: str) -> None:
-    """Refuse a step whose loss or gradient is not a number, before it spoils the weights. Raises GroundupError."""
-    if not -float("inf") < value < float("inf"):
-        raise GroundupError(
-            f"Step {step}: the {what} is {value}; the weights were not changed by it, and what was saved before stands.",
-            fix="Set a lower learning_rate, or precision to float32, and begin anew with --fresh.",
-        )
 
 
 def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[Any]:
