@@ -24,15 +24,20 @@ if TYPE_CHECKING:
     from groundup.train.plan import Plan
 
 DEFAULT_MINUTES = 3.0
+PRESET = "quickstart"
 TABLES = ("fit", "model", "data")
 
 
 def command(
     data: Annotated[
-        str, typer.Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
-    ],
+        str | None, typer.Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
+    ] = None,
+    *,
     out: OutOption,
-    preset: Annotated[str, typer.Option("--preset", help="The model's shape by name.")] = "quickstart",
+    again: Annotated[
+        Path | None, typer.Option("--again", help="Instead of DATA: do this run once more, from its folder.")
+    ] = None,
+    preset: Annotated[str, typer.Option("--preset", help="The model's shape by name.")] = PRESET,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates of the weights.")] = None,
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.05, help="Or as many steps as this time holds; by default 3.")
@@ -60,11 +65,33 @@ def command(
         groundup pretrain runs/quickstart/data --out runs/wide --set model.width=192 --steps 2000
 
         groundup pretrain my-texts/ --out runs/mine --dry-run
+
+        groundup pretrain --again runs/mine --out runs/mine-again
     """
     from groundup.device import select_compute
 
     if steps is not None and minutes is not None:
         raise ConfigError("--steps and --minutes both say how long the training is.", fix="Give one of them.")
+    if again is not None:
+        said = (
+            data,
+            tokenizer,
+            steps,
+            minutes,
+            sets,
+            seed or None,
+            dry_run or None,
+            None if preset == PRESET else preset,
+        )
+        if any(value is not None for value in said):
+            raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
+        results = done_again(RunFolder(again), RunFolder(out), select_compute(device), console_progress(), fresh=fresh)
+        print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
+        return
+    if data is None:
+        raise ConfigError(
+            "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
+        )
     wish = Wish(data, preset, tokenizer, seed, tables(sets or []), steps, minutes or DEFAULT_MINUTES)
     compute, progress = select_compute(device), console_progress()
     if dry_run:
@@ -124,6 +151,41 @@ def carried_out(wish: Wish, run: RunFolder, compute: "Compute", progress: "Progr
         progress.say(f"note: {warning}")
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
     return pretrain(shards, tokenizer, shape, config, run, compute=compute, progress=progress, card=card)
+
+
+def done_again(
+    run: RunFolder, out: RunFolder, compute: "Compute", progress: "Progress", *, fresh: bool
+) -> dict[str, Any]:
+    """Train as `run` was trained, into `out`; says whether the weights came out the same."""
+    from groundup.train.again import parts_of, same_weights
+    from groundup.train.pretrain import pretrain
+    from groundup.weights.card import ModelCard
+
+    if out.path.resolve() == run.path.resolve():
+        raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
+    require_ours(out)
+    made = parts_of(run, compute)
+    if fresh:
+        clear(out)
+    if made.changes:
+        progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
+    card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
+    results = pretrain(
+        made.shards,
+        made.tokenizer,
+        made.model_config,
+        made.fit_config,
+        out,
+        compute=compute,
+        progress=progress,
+        card=card,
+    )
+    same = same_weights(run, out)
+    if same is not None:
+        progress.say(
+            f"The weights are {'the same' if same else 'NOT the same'}, byte for byte, as those of {run.path}."
+        )
+    return {**results, "same_weights": same}
 
 
 def parts(

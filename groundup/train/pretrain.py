@@ -70,7 +70,8 @@ def pretrain(
     if not run.run_file.exists():
         config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
         require_room(run, fit_config, snapshot_bytes(model_config))
-        run.create("pretrain", config, {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint})
+        inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint}
+        run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
     fitted = fit(
         model,
         windows,
@@ -172,6 +173,7 @@ def _results(
         "train_loss": fitted.last_loss,
         **figures,
         "steps": fitted.steps,
+        "skipped_steps": fitted.skipped,
         "best_step": fitted.best_step,
         "tokens": fitted.tokens,
         "epochs": round(fitted.tokens / (windows.num_windows * windows.context_tokens), 3),

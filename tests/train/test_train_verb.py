@@ -48,6 +48,44 @@ def test_texts_become_a_model_folder_and_the_same_command_does_nothing(
     assert run(shards) == 0, "the shards of one run serve another, with its tokenizer"
 
 
+@pytest.mark.parametrize("extra", [[], ["--set", "fit.optimizer=muon", "--set", "fit.schedule=wsd"]])
+def test_a_run_done_again_from_its_folder_is_the_same_byte_for_byte(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str]
+) -> None:
+    out, again = tmp_path / "run", tmp_path / "again"
+    assert run(["pretrain", str(texts), "--out", str(out), "--steps", "6", *SMALL, *extra, "--seed", "5"]) == 0
+    for file in texts.iterdir():
+        file.unlink()  # the folder is enough
+    capsys.readouterr()
+    assert run(["pretrain", "--again", str(out), "--out", str(again), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same_weights"] is True
+    assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    assert (out / "samples.jsonl").read_bytes() == (again / "samples.jsonl").read_bytes()
+    assert run(["pretrain", "--again", str(again), "--out", str(tmp_path / "third")]) == 0, (
+        "its shards lie in the first"
+    )
+
+
+def test_a_run_is_not_done_again_with_other_data(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run(["pretrain", str(texts), "--out", str(out), "--steps", "1", *SMALL]) == 0
+    for wrong in ([str(texts)], ["--steps", "3"], ["--seed", "2"]):
+        assert run(["pretrain", *wrong, "--again", str(out), "--out", str(tmp_path / "b")]) == 2
+        assert "--again takes everything" in capsys.readouterr().err
+    assert run(["pretrain", "--again", str(out), "--out", str(out)]) == 2
+    record = read_json(out / "run.json")
+    record["inputs"]["shards"] = "0" * 64
+    write_json(out / "run.json", record)
+    assert run(["pretrain", "--again", str(out), "--out", str(tmp_path / "b")]) == 2
+    assert "was trained with other shards" in " ".join(capsys.readouterr().err.split())
+    assert run(["pretrain", "--again", str(texts), "--out", str(tmp_path / "b")]) == 2
+    assert "is no run" in " ".join(capsys.readouterr().err.split())
+    assert run(["pretrain", "--out", str(tmp_path / "b")]) == 2
+    assert not (tmp_path / "b").exists()
+
+
 def test_a_time_becomes_steps_once(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     out.mkdir()

@@ -1,0 +1,98 @@
+"""A pretraining run done once more from its folder alone: the same shape, config, tokens and arithmetic, into another folder.
+
+On the same machine with the same packages and number of threads the weights come out the same, byte for byte; `same_weights` looks.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.config import build_config
+from groundup.data.shards import TABLE_FILE, ShardSet, open_shards
+from groundup.device import Compute
+from groundup.errors import ConfigError, FormatError
+from groundup.files import sha256_file
+from groundup.model.config import ModelConfig
+from groundup.runs import RunFolder
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.train.config import FitConfig
+from groundup.train.corpus import SHARDS
+from groundup.train.identity import machine, read_record
+from groundup.weights.hf import WEIGHTS_FILE
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What a run was made of."""
+
+    shards: ShardSet
+    tokenizer: Tokenizer
+    model_config: ModelConfig
+    fit_config: FitConfig
+    """Its precision is the one that was measured then, not measured again."""
+    changes: tuple[str, ...]
+    """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
+
+
+def parts_of(run: RunFolder, compute: Compute) -> Repeated:
+    """Read a run's folder. Raises ConfigError (no pretraining run, other data than then) and FormatError (damaged)."""
+    record = _record(run)
+    inputs, config = record["inputs"], record["config"]
+    shards = open_shards(_shards_folder(run, inputs))
+    tokenizer = Tokenizer.load(run.path if (run.path / TOKENIZER_FILE).is_file() else shards.folder.parent)
+    for name, now in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
+        if inputs.get(name) != now:
+            raise ConfigError(
+                f"{run.path} was trained with other {name} than there are now ({str(inputs.get(name))[:12]}, now {now[:12]}).",
+                fix="Put back what it was trained with; without it the run can't be done again.",
+            )
+    fit_config = build_config(FitConfig, config["fit"], where="fit.")
+    fitted = read_record(run)
+    if fitted is not None:
+        fit_config = dataclasses.replace(fit_config, precision=fitted["precision"])
+    before = (fitted or {}).get("machine")
+    changes = _changes(before if isinstance(before, dict) else {}, machine(compute))
+    return Repeated(
+        shards, tokenizer, build_config(ModelConfig, config["model"], where="model."), fit_config, tuple(changes)
+    )
+
+
+def _record(run: RunFolder) -> dict[str, Any]:
+    """run.json, its parts known to be tables."""
+    if not run.run_file.is_file():
+        raise ConfigError(f"{run.path} is no run: it has no {run.run_file.name}.")
+    record = run.read_run()
+    if record.get("kind") != "pretrain":
+        raise ConfigError(f"{run.path} is a run of kind '{record.get('kind')}', expected 'pretrain'.")
+    config = record.get("config")
+    tables = [
+        record.get("inputs"),
+        config,
+        *(config.get(name) for name in ("fit", "model") if isinstance(config, dict)),
+    ]
+    if len(tables) < 4 or not all(isinstance(table, dict) for table in tables):
+        raise FormatError(run.run_file, "inputs, config", "are not the tables of a pretraining run")
+    return record
+
+
+def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
+    """The run's own, or where those lay that it was given. Raises ConfigError."""
+    known = [run.path / SHARDS, Path(str(inputs.get("folder", run.path / SHARDS)))]
+    for folder in known:
+        if (folder / TABLE_FILE).is_file():
+            return folder
+    raise ConfigError(f"The shards that {run.path} was trained on are gone: they lay in {known[-1]}.")
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+
+
+def same_weights(run: RunFolder, other: RunFolder) -> bool | None:
+    """Whether two runs ended with the same weights, byte for byte; None where one has no model."""
+    files = [folder.path / WEIGHTS_FILE for folder in (run, other)]
+    if not all(file.is_file() for file in files):
+        return None
+    first, second = (sha256_file(file) for file in files)
+    return first == second
