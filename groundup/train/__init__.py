@@ -10,7 +10,8 @@ Where to begin reading:
     step          one step: gradients of several batches summed, scaled, clipped
     config        FitConfig, and schedule: the learning rate as a function of the step
     losses        next token, class of a text; balance: experts kept evenly used beside it
-    optim         AdamW and what it decays
+    optim         AdamW, Muon, SGD: which parameter is whose, what decays; muon: Muon written to be read
+    skipped       steps that are no number or a spike: passed over by rule
     precision     float32 or bf16, measured where the choice is left open
     state         checkpoints: what is kept, how it is written, which one is taken up again
     snapshots     the model alone after chosen steps, to look at how it learned
@@ -18,6 +19,7 @@ Where to begin reading:
     identity      what makes two calls the same run
     interrupts    Ctrl-C and SIGTERM
     pretrain      shards and a shape -> a language model; heldout: what it is judged by
+    again         a run done once more from its folder
     corpus        texts, a data folder or shards -> shards and tokenizer
     plan          what a run will cost, and whether the data are enough
 
