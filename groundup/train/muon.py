@@ -25,7 +25,7 @@ def orthogonalised(matrix: Float[Tensor, "M N"], *, dtype: torch.dtype = torch.f
     """About U V^T of U S V^T = `matrix`: singular values between 0.5 and 1.5, where they were not nearly 0. Computed in `dtype`.
 
     >>> orthogonalised(torch.tensor([[30.0, 0.0], [0.0, 2.0]])).diagonal().round(decimals=1)
-    tensor([0.7, 1.0])
+    tensor([0.7000, 1.1000])
     """
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
