@@ -74,13 +74,18 @@ def command(
     from groundup.errors import ConfigError
     from groundup.lab.gallery import write_pictures
     from groundup.lab.inside import look_inside
-    from groundup.lab.page import write_lab_page
+    from groundup.lab.page import plotly_script, write_lab_page
+    from groundup.lab.style import pyplot
     from groundup.weights.door import open_model
 
     if film is not None:
         _check_film(film, of, page_too=bool(out or pictures or only))
     if form not in ("png", "svg"):
         raise ConfigError(f"--form {form!r} is no form of picture.", fix="Take png or svg.")
+    if not as_json:  # a missing library is told before the work, not after it
+        pyplot()
+        if film is None:
+            plotly_script()
     progress = console_progress()
     opened = open_model(model, select_compute(device), prefer="pretrain", progress=progress)
     if film is not None:
@@ -140,4 +145,4 @@ def _text(text: str, file: Path | None) -> str:
     if file is None:
         return text
     documents = read_source(Source(str(file)), SourceOptions(), SourceReport())
-    return next(documents).text
+    return "\n\n".join(document.text for document in documents)

@@ -73,17 +73,7 @@ def command(
     if steps is not None and minutes is not None:
         raise ConfigError("--steps and --minutes both say how long the training is.", fix="Give one of them.")
     if again is not None:
-        said = (
-            data,
-            tokenizer,
-            steps,
-            minutes,
-            sets,
-            seed or None,
-            dry_run or None,
-            None if preset == PRESET else preset,
-        )
-        if any(value is not None for value in said):
+        if any((data, tokenizer, steps, minutes, sets, seed, dry_run, preset != PRESET)):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
         results = done_again(RunFolder(again), RunFolder(out), select_compute(device), console_progress(), fresh=fresh)
         print_result(summary(results, out), {**results, "folder": str(out)}, as_json)

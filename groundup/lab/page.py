@@ -9,7 +9,7 @@ does. Texts from the model or the user go in as text; the data of the charts are
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -97,16 +97,16 @@ def render(inside: Mapping[str, Any]) -> str:
     """The page as text."""
     views = inside["views"]
     charts = {name: CHARTS[name](view) for name, view in views.items() if name in CHARTS}
+    scripts = (plotly_script(), _resource("page.js"))
     body = node(
         "body",
         _opening(inside),
         node("main", [_section(name, view, charts) for name, view in views.items()]),
         _footer(inside),
         verbatim("script", _safe_json(charts), type="application/json", id="charts"),
-        verbatim("script", plotly_script()),
-        verbatim("script", _resource("page.js")),
+        [verbatim("script", script) for script in scripts],
     )
-    return to_html(node("html", _head(inside), body, lang="en"))
+    return to_html(node("html", _head(inside, scripts), body, lang="en"))
 
 
 def plotly_script() -> str:
@@ -119,10 +119,10 @@ def plotly_script() -> str:
     return script.replace("\r\n", "\n")
 
 
-def _head(inside: Mapping[str, Any]) -> Node:
-    scripts = " ".join(f"'{policy_hash(script)}'" for script in (plotly_script(), _resource("page.js")))
+def _head(inside: Mapping[str, Any], scripts: Sequence[str]) -> Node:
+    allowed = " ".join(f"'{policy_hash(script)}'" for script in scripts)
     policy = (
-        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
     return node(

@@ -1,6 +1,7 @@
 """`groundup lab`: every view on a model and a text, as a page, as pictures, as numbers."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,30 @@ def test_bad_input_gets_one_sentence(
     said = capsys.readouterr().err
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_a_file_without_a_text_gets_one_sentence(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in (("rows.csv", "text\n"), ("empty.txt", "")):
+        (tmp_path / name).write_text(content)
+        assert run(["lab", str(folder), "--file", str(tmp_path / name)]) == 2
+        assert "needs a text" in capsys.readouterr().err
+
+
+def test_a_file_of_several_rows_is_read_whole(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.csv").write_text("text\nTo be\nor not\n")
+    assert run(["lab", str(folder), "--file", str(tmp_path / "rows.csv"), "--only", "tokens", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "To be\n\nor not"
+
+
+@pytest.mark.parametrize(("missing", "options"), [("plotly.offline", []), ("matplotlib.pyplot", ["--film", "x.gif"])])
+def test_a_missing_library_is_told_before_the_model_is_opened(
+    missing: str, options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert run(["lab", "a model that is not there", *options]) == 2
+    assert "pip install 'groundup[lab]'" in capsys.readouterr().err
 
 
 def test_a_model_without_tokenizer_is_refused(model: LanguageModel) -> None:
