@@ -18,7 +18,9 @@ Where to begin reading:
     memory        weights, optimizer and random states as the tensors of a checkpoint
     identity      what makes two calls the same run
     interrupts    Ctrl-C and SIGTERM
-    pretrain      shards and a shape -> a language model; heldout: what it is judged by
+    pretrain      shards and a shape -> a language model
+    looks         what is looked at on the way: heldout (figures, a source at a time), samples, copies (what they have from the training text)
+    hooks         observers of a run; loggers: TensorBoard and Weights & Biases
     again         a run done once more from its folder
     corpus        texts, a data folder or shards -> shards and tokenizer
     plan          what a run will cost, and whether the data are enough

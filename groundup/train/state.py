@@ -67,6 +67,8 @@ class TrainState:
     """Seconds inside fit() so far."""
     training_s: float = 0.0
     """Seconds of its steps alone, without evaluations and saves."""
+    evaluation_s: float = 0.0
+    """Seconds of its evaluations and samples."""
 
 
 @dataclass(frozen=True)
