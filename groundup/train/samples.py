@@ -60,12 +60,16 @@ class Sampler:
         ids = list(generate_ids(model, prompt, sampling, self.tokenizer.special.stop_ids, compute=self.compute))
         copied = longest_copy(ids, self.text, model.config.vocab_size)
         share = searched_share(len(self.text))
+
+        def decode(ids: list[int]) -> str:
+            return self.tokenizer.decode(ids, skip_control=True, starts=False)
+
         return {
             "prompt": self.tokenizer.decode(prompt, skip_control=True),
-            "text": self.tokenizer.decode(ids, skip_control=True, starts=False),
+            "text": decode(ids),
             "repetition": round(repetition(ids), 4),
             "longest_copy": copied.num_tokens,
-            "copied_text": self.tokenizer.decode(ids[copied.start : copied.start + copied.num_tokens], starts=False),
+            "copied_text": decode(ids[copied.start : copied.start + copied.num_tokens]),
             **({"searched_share": round(share, 4)} if share < 1 else {}),
         }
 
