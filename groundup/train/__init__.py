@@ -12,6 +12,7 @@ Where to begin reading:
     losses        next token, class of a text; balance: experts kept evenly used beside it
     optim         AdamW, Muon, SGD: which parameter is whose, what decays; muon: Muon written to be read
     skipped       steps that are no number or a spike: passed over by rule
+    rollback      a loss that rose and stays: back to the weights of before, by rule
     precision     float32 or bf16, measured where the choice is left open
     state         checkpoints: what is kept, how it is written, which one is taken up again
     snapshots     the model alone after chosen steps, to look at how it learned

@@ -35,6 +35,7 @@ from groundup.train.memory import (
 )
 from groundup.train.optim import build_optimizer, trainable
 from groundup.train.precision import decide_precision
+from groundup.train.rollback import needed_steps, remember_loss, roll_back, said_of
 from groundup.train.schedule import learning_rate
 from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
 from groundup.train.snapshots import drop_after, keep_snapshot
@@ -84,6 +85,8 @@ class FitResult:
     """Seconds of its evaluations and samples, which are among the elapsed."""
     skipped: int
     """Steps that changed nothing, for their loss or gradient was no number or a spike."""
+    rolled_back: int
+    """How often it went back to earlier weights, for its loss had risen."""
 
 
 def fit(
@@ -183,20 +186,16 @@ class _Training:
         return decision.precision
 
     def _facts(self) -> RunFacts:
-        return RunFacts(
-            folder=self.run.path,
-            identity=self.state.identity,
-            steps=self.config.steps,
-            done=self.state.step,
-            precision=self.precision,
-            compute=self.compute,
-            flops_per_token=training_flops(self.model, self.batches),
-            epoch_tokens=epoch_tokens(self.batches),
-        )
+        state, flops, epoch = self.state, training_flops(self.model, self.batches), epoch_tokens(self.batches)
+        place = (self.run.path, state.identity, self.config.steps, state.step)
+        return RunFacts(*place, self.precision, self.compute, flops, epoch)
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _take_weights(self, checkpoint: Checkpoint) -> None:
         restore_weights(self.model, checkpoint.weights, checkpoint.folder)
         restore_optimizer(self.model, self.optimizer, checkpoint.tensors)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._take_weights(checkpoint)
         restore_random(self.compute.device, checkpoint.tensors, checkpoint.folder)
         self.state = checkpoint.state
 
@@ -263,6 +262,7 @@ class _Training:
             self.optimizer.set_rate(rate)
             self.optimizer.step()
             self._record_step(summed, norm, rate, time.perf_counter() - started)
+            self._roll_back()
 
     def _record_step(self, summed: Summed, norm: float, rate: float, step_s: float) -> None:
         state = self.state
@@ -270,6 +270,7 @@ class _Training:
         state.not_finite_in_a_row = 0
         state.tokens += summed.count
         state.last_loss = summed.mean
+        remember_loss(state, summed.mean, self.config)
         state.training_s += step_s
         line = {"step": state.step, "tokens": state.tokens, "loss": summed.mean, "lr": rate, "grad_norm": norm}
         self._append(self.metrics, {**line, "tokens_per_s": round(summed.count / step_s, 1), **self._elapsed()})
@@ -283,6 +284,12 @@ class _Training:
         line = {"event": "skipped", "step": state.step, "reason": str(harm), "skipped": state.skipped}
         self._append(self.metrics, {**line, **self._elapsed()})
         self.progress.say(f"step {state.step} of {self.config.steps} is skipped: {harm} ({state.skipped} so far)")
+
+    def _roll_back(self) -> None:
+        line = roll_back(self.state, self.config, self.run.checkpoints, self._take_weights)
+        if line is not None:
+            self._append(self.metrics, {**line, **self._elapsed()})
+            self.progress.say(said_of(line, self.config))
 
     def _count_step(self, norm: float | None) -> None:
         state = self.state
@@ -363,7 +370,12 @@ class _Training:
             state.metrics_bytes, state.samples_bytes = self.metrics.length_bytes(), self.samples.length_bytes()
             tensors = {**optimizer_tensors(self.model, self.optimizer), **self._random}
             save_checkpoint(
-                self.run.checkpoints, state, weight_tensors(self.model), tensors, keep=self.config.keep_checkpoints
+                self.run.checkpoints,
+                state,
+                weight_tensors(self.model),
+                tensors,
+                keep=self.config.keep_checkpoints,
+                needed=needed_steps(state, self.config),
             )
             self._saved = (state.step, state.evaluated_step)
 
@@ -391,4 +403,5 @@ class _Training:
             precision=self.precision,
             evaluation_s=state.evaluation_s,
             skipped=state.skipped,
+            rolled_back=state.rolled_back,
         )

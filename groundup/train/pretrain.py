@@ -188,6 +188,7 @@ def _results(
         **figures,
         "steps": fitted.steps,
         "skipped_steps": fitted.skipped,
+        "rolled_back": fitted.rolled_back,
         "best_step": fitted.best_step,
         "tokens": fitted.tokens,
         "epochs": round(fitted.tokens / windows.epoch_tokens, 3),
