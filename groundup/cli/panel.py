@@ -158,7 +158,7 @@ def _evaluation(view: TrainingView) -> str:
     return f"{first} (step {view.evaluation['step']:,}){others}"
 
 
-_NAMES = {"validation_loss": "nats a token", "bits_per_byte": "bits per byte"}
+_NAMES = {"validation_loss": "nats", "bits_per_byte": "bits per byte"}
 
 
 def _speed(view: TrainingView) -> str:
@@ -186,7 +186,7 @@ def _read(view: TrainingView) -> str:
     if tokens is None:
         return ""
     epochs = f"{tokens / view.facts.epoch_tokens:.2f} epochs, " if view.facts.epoch_tokens else ""
-    return f"{epochs}{tokens:,} tokens"
+    return f"{epochs}{tokens:,} {'tokens' if view.facts.flops_per_token else 'learned'}"
 
 
 def _rate(view: TrainingView) -> str:

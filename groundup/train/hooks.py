@@ -40,7 +40,7 @@ class RunFacts:
     flops_per_token: float | None = None
     """Forward and backward of one token; None: not known, or not every token's weights are trained."""
     epoch_tokens: int | None = None
-    """Tokens of the text read once; None: not known."""
+    """Tokens (or texts) whose loss is counted in an epoch; None: not known."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class Observer(Protocol):
 
 @runtime_checkable
 class Counted(Protocol):
-    """A BatchSource that knows how many tokens an epoch has."""
+    """A BatchSource that knows how many losses an epoch has."""
 
     @property
     def epoch_tokens(self) -> int: ...

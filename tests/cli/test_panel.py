@@ -58,7 +58,7 @@ def test_the_panel_says_where_the_run_stands() -> None:
     text = "\n".join(lines)
     assert lines[0].startswith("step 40 of 100") and lines[0].endswith("40 %  1:00 left"), "30 steps took 30 s"
     assert "loss       3.000  " in text and "█" in text and "▁" in text
-    assert "3.500 nats a token, 1.500 bits per byte, best 3.500" in text and "(step 40)" in text
+    assert "3.500 nats, 1.500 bits per byte, best 3.500" in text and "(step 40)" in text
     assert "8,000 tokens/s, 40 % of 40 GFLOP/s (float32)" in text, "8,000 tokens of 2 MFLOP are 16 of 40 GFLOP/s"
     assert "1.50 GB now, 2.00 GB at the peak" in text and "0.80 epochs, 40,000 tokens" in text
     assert "0.002, gradient 0.5" in text and "skipped    2 steps" in text
