@@ -37,6 +37,8 @@ FRAMED_HEIGHT, FREE_LINES = 16, 2
 TWO_LINE_HEIGHT = 14
 SAMPLE_LINES = 3
 WIDEST = 110
+# A terminal echoes ^C behind the picture: it must not begin a new line, or one line of the picture would stay. Twice, for the impatient.
+ECHO_COLUMNS = 4
 
 
 @dataclass
@@ -259,7 +261,7 @@ class LivePanel:
     def _picture(self, now: float) -> RenderableType:
         width, height = self._console.size
         self._make_room(width)
-        width = min(width - 1, WIDEST)
+        width = min(max(1, width - ECHO_COLUMNS), WIDEST)
         framed = height >= FRAMED_HEIGHT and width >= 50
         room = (width - 4, height - FREE_LINES - 2) if framed else (width, height - FREE_LINES)
         ascii_only = self._console.options.ascii_only

@@ -117,6 +117,9 @@ def test_it_is_drawn_at_most_four_times_a_second_and_gone_afterwards(monkeypatch
         with panel.shown() as inner:
             inner(3, "an evaluation's own progress is not drawn")
     assert 2 <= len(drawn) <= 2 / REDRAW_S + 1
+    with console.capture() as captured:
+        console.print(real(now[0]))
+    assert max(map(cell_len, captured.get().splitlines())) <= 76, "an echoed ^C breaks no line"
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "a line said meanwhile" in written and written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
 
