@@ -56,7 +56,7 @@ def read_prompts(file: Path) -> tuple[str, ...]:
     try:
         if file.stat().st_size > MAX_PROMPT_FILE_BYTES:
             raise DataError(f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.", fix="Give a few lines.")
-        lines = tuple(line for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = tuple(line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except OSError as error:
         raise ConfigError(f"--prompts {file} can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

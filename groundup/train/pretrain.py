@@ -67,6 +67,9 @@ def pretrain(
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
     evaluation = evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks)
+    if evaluation.sampler.searched_share < 1:
+        share = f"{evaluation.sampler.searched_share:.1%}"
+        progress.say(f"The training text is long: what samples copy is looked for in {share} of it, evenly spread.")
     model = new_model(model_config, fit_config.seed, compute)
     if (run.path / MANIFEST).exists():
         return _finished(run, identify(model, windows.fingerprint, fit_config))

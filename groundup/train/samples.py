@@ -46,6 +46,7 @@ class Sampler:
     ) -> None:
         self.tokenizer, self.seed, self.compute = tokenizer, seed, compute
         self.text = shards.tokens(TRAIN)
+        self.searched_share = searched_share(len(self.text))
         given = [tokenizer.encode(prompt) for prompt in prompts]
         require_room_for(given, prompts, context_tokens)
         tokens, end = shards.tokens(VALIDATION), tokenizer.special.document_end_id
@@ -59,7 +60,6 @@ class Sampler:
         sampling = Sampling(temperature=0.8, max_tokens=SAMPLE_TOKENS, seed=self.seed)
         ids = list(generate_ids(model, prompt, sampling, self.tokenizer.special.stop_ids, compute=self.compute))
         copied = longest_copy(ids, self.text, model.config.vocab_size)
-        share = searched_share(len(self.text))
 
         def decode(ids: list[int]) -> str:
             return self.tokenizer.decode(ids, skip_control=True, starts=False)
@@ -70,7 +70,7 @@ class Sampler:
             "repetition": round(repetition(ids), 4),
             "longest_copy": copied.num_tokens,
             "copied_text": decode(ids[copied.start : copied.start + copied.num_tokens]),
-            **({"searched_share": round(share, 4)} if share < 1 else {}),
+            **({"searched_share": round(self.searched_share, 4)} if self.searched_share < 1 else {}),
         }
 
 

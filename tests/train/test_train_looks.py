@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_run import Said
 
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import ShardSet, write_shards
@@ -126,3 +127,15 @@ def test_a_run_that_learned_nothing_is_as_surprised_by_every_source(made: tuple[
             parameter.zero_()
     figures = HeldOut(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU).measure(model)
     assert figures["validation_loss"] == pytest.approx(math.log(tokenizer.vocab_size), rel=1e-6)
+
+
+def test_a_text_too_long_to_search_whole_is_said_and_noted(
+    made: tuple[ShardSet, Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards, tokenizer = made
+    monkeypatch.setattr("groundup.train.copies.PIECE_TOKENS", shards.num_tokens("train") // 8)
+    monkeypatch.setattr("groundup.train.copies.MAX_SEARCHED_TOKENS", shards.num_tokens("train") // 4)
+    run, said, fit = RunFolder(tmp_path / "run"), Said(tmp_path / "said"), replace(FIT, steps=1)
+    pretrain(shards, tokenizer, shape(tokenizer), fit, run, compute=CPU, progress=said)
+    assert "looked for in 25.0% of it, evenly spread" in said.path.read_text()
+    assert {line["searched_share"] for line in read_lines(run.samples_file)} == {0.25}
