@@ -20,10 +20,12 @@ KINDS = ("answers", "labels", "text")
 MAX_PROMPT_FILE_BYTES = 2**20
 
 LogOption = Annotated[
-    list[str] | None, typer.Option("--log", help="Also log to tensorboard or wandb, in OUT/logs (again for more).")
+    list[str] | None,
+    typer.Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
 ]
 PromptsOption = Annotated[
-    Path | None, typer.Option("--prompts", help="A file of beginnings, one a line: samples go on from them.")
+    Path | None,
+    typer.Option("--prompts", metavar="FILE", help="A file of beginnings, one a line: samples go on from them."),
 ]
 TaskOption = Annotated[
     list[str] | None,
