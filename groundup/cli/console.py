@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from groundup.cli.panel import LivePanel
 from groundup.progress import Advance
 
 if TYPE_CHECKING:
+    from groundup.cli.panel import LivePanel
     from groundup.train.hooks import Line, RunFacts
 
 PLAIN_LINE_EVERY_S = 15.0
@@ -40,9 +40,11 @@ class TerminalProgress:
     """Bars with time left, and while `fit()` trains one panel: it is an observer, too. A line that is said meanwhile is printed above them."""
 
     def __init__(self) -> None:
-        self._panel: LivePanel | None = None
+        self._panel: "LivePanel | None" = None
 
     def begin(self, facts: "RunFacts") -> None:
+        from groundup.cli.panel import LivePanel
+
         self._panel = LivePanel(stderr_console(), facts)
 
     def observe(self, line: "Line") -> None:
