@@ -19,7 +19,9 @@ EXTRAS = {
     "lab": ("matplotlib", "plotly"),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
+    "tensorboard": ("tensorboard",),
     "umap": ("umap",),
+    "wandb": ("wandb",),
 }
 ENOUGH_MEMORY_BYTES = 6e9
 ENOUGH_DISK_BYTES = 5e9

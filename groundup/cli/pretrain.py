@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result
+from groundup.cli.looks import LogOption, PromptsOption, TaskOption, looks_of
 from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, OutOption, SeedOption, SetOption
 from groundup.config import apply_sets, build_config, to_plain
 from groundup.errors import ConfigError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.tokenizer.fast import Tokenizer
     from groundup.train.config import FitConfig
+    from groundup.train.looks import Looks
     from groundup.train.plan import Plan
 
 DEFAULT_MINUTES = 3.0
@@ -46,6 +48,9 @@ def command(
         Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
     ] = None,
     sets: SetOption = None,
+    log: LogOption = None,
+    prompts: PromptsOption = None,
+    task: TaskOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     fresh: FreshOption = False,
@@ -66,6 +71,8 @@ def command(
 
         groundup pretrain my-texts/ --out runs/mine --dry-run
 
+        groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
+
         groundup pretrain --again runs/mine --out runs/mine-again
     """
     from groundup.device import select_compute
@@ -73,7 +80,7 @@ def command(
     if steps is not None and minutes is not None:
         raise ConfigError("--steps and --minutes both say how long the training is.", fix="Give one of them.")
     if again is not None:
-        if any((data, tokenizer, steps, minutes, sets, seed, dry_run, preset != PRESET)):
+        if any((data, tokenizer, steps, minutes, sets, log, prompts, task, seed, dry_run, preset != PRESET)):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
         results = done_again(RunFolder(again), RunFolder(out), select_compute(device), console_progress(), fresh=fresh)
         print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
@@ -82,8 +89,9 @@ def command(
         raise ConfigError(
             "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
         )
-    wish = Wish(data, preset, tokenizer, seed, tables(sets or []), steps, minutes or DEFAULT_MINUTES)
     compute, progress = select_compute(device), console_progress()
+    looks = looks_of(log, prompts, task, seed=seed, progress=progress)
+    wish = Wish(data, preset, tokenizer, seed, tables(sets or []), steps, minutes or DEFAULT_MINUTES, looks)
     if dry_run:
         with tempfile.TemporaryDirectory() as folder:
             plan = made_plan(wish, RunFolder(Path(folder)), compute, progress)
@@ -104,6 +112,7 @@ class Wish:
     tables: dict[str, dict[str, Any]]
     steps: int | None
     minutes: float
+    looks: "Looks"
 
 
 def tables(sets: list[str]) -> dict[str, dict[str, Any]]:
@@ -123,7 +132,7 @@ def made_plan(wish: Wish, run: RunFolder, compute: "Compute", progress: "Progres
     from groundup.train.plan import make_plan, measure
 
     shards, tokenizer, shape, config = parts(wish, run, compute, progress)
-    measured = measure(shards, tokenizer, shape, config, compute=compute)
+    measured = measure(shards, tokenizer, shape, config, compute=compute, looks=wish.looks)
     return make_plan(shards, shape, config, measured, device=compute.device.type)
 
 
@@ -140,7 +149,9 @@ def carried_out(wish: Wish, run: RunFolder, compute: "Compute", progress: "Progr
     for warning in make_plan(shards, shape, config).warnings:
         progress.say(f"note: {warning}")
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
-    return pretrain(shards, tokenizer, shape, config, run, compute=compute, progress=progress, card=card)
+    return pretrain(
+        shards, tokenizer, shape, config, run, compute=compute, progress=progress, card=card, looks=wish.looks
+    )
 
 
 def done_again(
@@ -197,8 +208,11 @@ def parts(
     )
     shape = shape_of(base, {**wish.tables["model"], "vocab_size": tokenizer.vocab_size})
     if wish.steps is None and "steps" not in wish.tables["fit"]:
-        budget_s = 60 * wish.minutes
-        count = lambda: steps_for(budget_s, shards, tokenizer, shape, config, compute=compute, progress=progress)  # noqa: E731
+
+        def count() -> int:
+            made = (shards, tokenizer, shape, config)
+            return steps_for(60 * wish.minutes, *made, compute=compute, progress=progress, looks=wish.looks)
+
         config = dataclasses.replace(config, steps=fixed_steps(run, wish.minutes, count))
     return shards, tokenizer, shape, config
 
@@ -240,8 +254,10 @@ def clear(run: RunFolder) -> None:
 
 def summary(results: dict[str, Any], out: Path) -> list[str]:
     """The results for people."""
+    share = 100 * results.get("evaluation_s", 0) / max(results["elapsed_s"], 0.1)
     return [
-        f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s",
+        f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s"
+        f" ({share:.0f} % of it evaluations)",
         f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats a token",
         f"{results['bits_per_byte']:.3f} bits per byte of held-out text",
         f"Try it: groundup generate {out} 'Once'",

@@ -10,10 +10,12 @@ that holds the window's number, walked until it lands inside. Nothing is stored,
 unlike a library's shuffle it stays the same through all versions.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +63,18 @@ class Windows:
         """Batch number `position` of the endless sequence; always `batch_size` rows."""
         first = position * self.batch_size
         return self._stack([self._window_at(row) for row in range(first, first + self.batch_size)], self.context_tokens)
+
+    @property
+    def epoch_tokens(self) -> int:
+        """Tokens whose loss is counted when every window is read once."""
+        return self.num_windows * self.context_tokens
+
+    def over(self, values: Any) -> "Windows":
+        """The same windows over other values at the same places: an array, or what is indexed like one."""
+        assert len(values) == len(self.tokens)
+        other = copy.copy(self)
+        other.tokens = values
+        return other
 
     def in_order(self) -> Iterator[Batch]:
         """The split once, as evaluation reads it: from first to last token, every one but the first a label exactly once.

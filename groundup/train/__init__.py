@@ -12,13 +12,16 @@ Where to begin reading:
     losses        next token, class of a text; balance: experts kept evenly used beside it
     optim         AdamW, Muon, SGD: which parameter is whose, what decays; muon: Muon written to be read
     skipped       steps that are no number or a spike: passed over by rule
+    rollback      a loss that rose and stays: back to the weights of before, by rule
     precision     float32 or bf16, measured where the choice is left open
     state         checkpoints: what is kept, how it is written, which one is taken up again
     snapshots     the model alone after chosen steps, to look at how it learned
     memory        weights, optimizer and random states as the tensors of a checkpoint
     identity      what makes two calls the same run
     interrupts    Ctrl-C and SIGTERM
-    pretrain      shards and a shape -> a language model; heldout: what it is judged by
+    pretrain      shards and a shape -> a language model
+    looks         what is looked at on the way: heldout (figures, a source at a time), samples, copies (what they have from the training text)
+    hooks         observers of a run; loggers: TensorBoard and Weights & Biases
     again         a run done once more from its folder
     corpus        texts, a data folder or shards -> shards and tokenizer
     plan          what a run will cost, and whether the data are enough

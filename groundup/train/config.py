@@ -59,6 +59,11 @@ class FitConfig:
     spike_factor: float | None = None
     """A step whose gradient is longer than the running median times this is skipped; None: none is. Clipping tames most spikes, and where
     hardly any error is left (fine-tuning) a long gradient is the one to learn from; for long pretraining 10 is a wide margin."""
+    rollback_nats: float | None = None
+    """A loss that stays so far above its running median for eight steps takes the run back to its last checkpoint, and past the text that led
+    there (`rollback.py`); None: never. For long pretraining 1 is a wide margin; sources that differ much in turn need more."""
+    max_rollbacks: int = 3
+    """So many times; once more ends the run."""
     balance_weight: float = 0.01
     """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
     precision: Precision = "auto"
@@ -75,7 +80,7 @@ class FitConfig:
     """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped"):
+        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped", "max_rollbacks"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
@@ -99,6 +104,8 @@ class FitConfig:
         _require(0 < self.clip_norm < float("inf"), "clip_norm", self.clip_norm, "above 0")
         factor = self.spike_factor
         _require(factor is None or 1 < factor < float("inf"), "spike_factor", factor, "above 1")
+        nats = self.rollback_nats
+        _require(nats is None or 0 < nats < float("inf"), "rollback_nats", nats, "above 0")
         _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
 

@@ -29,6 +29,8 @@ EXPERT_FIELDS = ("balance_weight",)
 MUON_FIELDS = ("muon_learning_rate", "muon_momentum")
 # No result of a run with another schedule depends on it.
 WSD_FIELDS = ("decay_steps",)
+# No result of a run that is never rolled back depends on it; where it may be, its results depend on when checkpoints are written.
+ROLLBACK_FIELDS = ("max_rollbacks",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
 LATER_FIELDS = ("optimizer", "schedule", "max_skipped")
 DEFAULTS = to_plain(FitConfig(1))
@@ -50,6 +52,10 @@ def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
     """The fields of a config that results depend on."""
     free = FREE_FIELDS + (() if experts else EXPERT_FIELDS) + (() if config.optimizer == "muon" else MUON_FIELDS)
     free += () if config.schedule == "wsd" else WSD_FIELDS
+    if config.rollback_nats is None:
+        free += ROLLBACK_FIELDS
+    else:
+        free = tuple(name for name in free if name != "checkpoint_every")
     later = tuple(name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS[name])
     return {name: value for name, value in to_plain(config).items() if name not in free + later}
 

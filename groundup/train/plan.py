@@ -20,8 +20,9 @@ from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig
+from groundup.train.looks import Looks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
-from groundup.train.pretrain import held_out_of, new_model, pretraining_loss, snapshot_bytes, train_windows
+from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, snapshot_bytes, train_windows
 from groundup.weights.exportable import gguf_reason, hf_reason
 
 PLAN_FILE = "plan.json"
@@ -40,7 +41,7 @@ class Measured:
     step_s: float
     """In the precision that the config says, or in the faster of both for "auto"."""
     evaluation_s: float
-    """Held-out figures and a sample."""
+    """Held-out figures, samples, and tasks where there are any."""
 
 
 def measure(
@@ -50,6 +51,7 @@ def measure(
     fit_config: FitConfig,
     *,
     compute: Compute,
+    looks: Looks = Looks(),
 ) -> Measured:
     """Take real steps for about two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError."""
     model = new_model(model_config, fit_config.seed, compute)
@@ -59,10 +61,10 @@ def measure(
     clock = StepClock(model, batches, loss, fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
     step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S).values())
-    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    evaluation = evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks)
     started = time.perf_counter()
-    held_out.measure(model.eval())
-    held_out.sample(model)
+    evaluation.measure(model.eval())
+    evaluation.sample(model)
     return Measured(step_s, time.perf_counter() - started)
 
 
@@ -95,12 +97,15 @@ def steps_for(
     *,
     compute: Compute,
     progress: Progress | None = None,
+    looks: Looks = Looks(),
 ) -> int:
     """Measure, and say how many steps the time holds."""
-    measured = measure(shards, tokenizer, model_config, fit_config, compute=compute)
+    measured = measure(shards, tokenizer, model_config, fit_config, compute=compute, looks=looks)
     steps = steps_within(budget_s, measured)
     (progress or Silent()).say(
-        f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s."
+        f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s. "
+        f"An evaluation takes {measured.evaluation_s:.2g} s, all {EVALUATIONS + 1} of them "
+        f"{100 * (EVALUATIONS + 1) * measured.evaluation_s / budget_s:.0f} % of the time."
     )
     return steps
 
