@@ -63,6 +63,9 @@ class FitConfig:
     """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
     precision: Precision = "auto"
     """Arithmetic of the matrix products; "auto" measures this model's own step in both and takes the faster."""
+    recompute: bool = False
+    """Keep only what enters each block and compute the rest anew in the backward pass: the same gradients for a third more
+    arithmetic and far less memory, so that a larger model or batch fits."""
     evaluate_every: int | None = None
     """Steps between evaluations; None: an eighth of all (`evaluation_interval`). The first and the last step always have one."""
     checkpoint_every: int | None = None

@@ -1,7 +1,7 @@
 """What makes two calls of `fit()` the same run: its config, its data, its model. Kept in RUN/fit.json from before the first step.
 
 A call that differs is refused with what differs: going on with it would give a run that is neither the old nor the new one.
-Only how often and how many checkpoints and snapshots are kept may change, since no result hangs on it.
+Only how often and how many checkpoints and snapshots are kept, and whether activations are, may change: no result hangs on it.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from groundup.train.optim import trainable
 from groundup.train.precision import Decision
 
 # No result depends on these.
-FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots")
+FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute")
 # No result of a model without experts depends on these.
 EXPERT_FIELDS = ("balance_weight",)
 # No result of a run with another optimizer depends on these.

@@ -19,6 +19,7 @@ from torch import nn
 
 from groundup.device import Compute, keep_freed_memory, seed_for
 from groundup.files import only_one, remove_temporaries
+from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
 from groundup.train.config import FitConfig, Precision
@@ -136,6 +137,7 @@ class _Training:
     interrupts: Interrupts = field(default_factory=Interrupts)
 
     def __post_init__(self) -> None:
+        use_recompute(self.model, self.config.recompute)
         self.parameters = trainable(self.model)
         assert self.parameters, "nothing in the model requires a gradient"
         self.optimizer = build_optimizer(self.model, self.config)
