@@ -65,9 +65,7 @@ def training_memory(
         weights=FLOAT32_BYTES * total,
         gradients=FLOAT32_BYTES * trained,
         optimizer=2 * FLOAT32_BYTES * trained,
-        activations=activation_bytes(
-            config, batch_size=batch_size, context_tokens=context_tokens, recompute=recompute
-        ),
+        activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens, recompute=recompute),
         logits=FLOAT32_BYTES * places * config.vocab_size,
     )
 

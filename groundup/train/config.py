@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from groundup.errors import ConfigError
 
 Precision = Literal["float32", "bf16", "auto"]
+Compile = Literal["off", "on", "auto"]
 Schedule = Literal["cosine", "wsd"]
 OptimizerName = Literal["adamw", "muon", "sgd"]
 
@@ -63,6 +64,8 @@ class FitConfig:
     """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
     precision: Precision = "auto"
     """Arithmetic of the matrix products; "auto" measures this model's own step in both and takes the faster."""
+    compile: Compile = "auto"
+    """Whether torch.compile makes the steps: "auto" on CUDA, and on a CPU where it is measured to pay; for batches of one shape."""
     recompute: bool = False
     """Keep only what enters each block and compute the rest anew in the backward pass: the same gradients for a third more
     arithmetic and far less memory, so that a larger model or batch fits."""
@@ -104,6 +107,7 @@ class FitConfig:
         _require(factor is None or 1 < factor < float("inf"), "spike_factor", factor, "above 1")
         _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
+        _require(self.compile in get_args(Compile), "compile", self.compile, "off, on or auto")
 
     @property
     def warmup(self) -> int:

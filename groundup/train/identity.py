@@ -30,7 +30,7 @@ MUON_FIELDS = ("muon_learning_rate", "muon_momentum")
 # No result of a run with another schedule depends on it.
 WSD_FIELDS = ("decay_steps",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
-LATER_FIELDS = ("optimizer", "schedule", "max_skipped")
+LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile")
 DEFAULTS = to_plain(FitConfig(1))
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
 
@@ -99,10 +99,11 @@ def machine(compute: Compute) -> dict[str, Any]:
 
 
 def write_record(run: RunFolder, identity: dict[str, Any], decision: Decision, compute: Compute) -> None:
-    """Write fit.json: identity, precision with the figures that decided it, machine."""
+    """Write fit.json: identity, precision and compiling with the figures that decided them, machine."""
     record = {
         "identity": identity,
         "precision": decision.precision,
+        "compiled": decision.compiled,
         "step_s": decision.step_s,
         "machine": machine(compute),
     }

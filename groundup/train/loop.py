@@ -22,6 +22,7 @@ from groundup.files import only_one, remove_temporaries
 from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
+from groundup.train.compiled import compiled, decide_compile, lacking, repeatable
 from groundup.train.config import FitConfig, Precision
 from groundup.train.identity import changed_machine, identify, identity_hash, read_record, require_same, write_record
 from groundup.train.interrupts import Interrupts
@@ -34,7 +35,7 @@ from groundup.train.memory import (
     weight_tensors,
 )
 from groundup.train.optim import build_optimizer, trainable
-from groundup.train.precision import decide_precision
+from groundup.train.precision import Decision, decide_precision
 from groundup.train.schedule import learning_rate
 from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
 from groundup.train.snapshots import drop_after, keep_snapshot
@@ -80,6 +81,7 @@ class FitResult:
     tokens_per_s: float
     """In the steps alone."""
     precision: Precision
+    compiled: bool
     skipped: int
     """Steps that changed nothing, for their loss or gradient was no number or a spike."""
 
@@ -154,12 +156,15 @@ class _Training:
         record = read_record(self.run)
         self.model.train()
         if record is None:
-            self.precision: Precision = self._begin(identity)
+            decision = self._begin(identity)
+            self.precision, self.compiled = decision.precision, decision.compiled
             checkpoint = None
         else:
             require_same(self.run, record, identity)
-            self.precision = record["precision"]
+            self.precision, self.compiled = record["precision"], self._compiles(record)
             checkpoint = load_latest(self.run.checkpoints, self.state.identity, self.progress.say)
+        if self.compiled:
+            self.loss = compiled(self.loss)
         torch.manual_seed(seed_for(self.config.seed, "training"))
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -170,12 +175,20 @@ class _Training:
         self._random = random_states(self.compute.device)
         self._mark = time.perf_counter()
 
-    def _begin(self, identity: dict[str, Any]) -> Precision:
-        decision = decide_precision(
-            self.config, self.model, self._next_batches(), self.loss, compute=self.compute, progress=self.progress
-        )
+    def _begin(self, identity: dict[str, Any]) -> Decision:
+        """Measure what the config leaves open, and write it down."""
+        parts = self.config, self.model, self._next_batches(), self.loss
+        decision = decide_precision(*parts, compute=self.compute, progress=self.progress)
+        decision = decide_compile(decision, *parts, compute=self.compute, progress=self.progress)
         write_record(self.run, identity, decision, self.compute)
-        return decision.precision
+        return decision
+
+    def _compiles(self, record: dict[str, Any]) -> bool:
+        """Whether to go on compiled, as the run began."""
+        lacks = lacking(self.compute.device) if record.get("compiled") else ""
+        if lacks:
+            self.progress.say(f"Going on without torch.compile, so not bit for bit as if never stopped: {lacks}.")
+        return bool(record.get("compiled")) and not lacks
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         restore_weights(self.model, checkpoint.weights, checkpoint.folder)
@@ -231,7 +244,8 @@ class _Training:
         started, number = time.perf_counter(), self.state.step + 1
         self.optimizer.zero_grad()
         bf16 = self.precision == "bf16"
-        summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
+        with repeatable(self.compiled, self.compute.device):
+            summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
         norm = average_and_clip(self.parameters.values(), summed.count, self.config.clip_norm)
         state, config = self.state, self.config
         harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
@@ -366,5 +380,6 @@ class _Training:
             elapsed_s=state.elapsed_s,
             tokens_per_s=state.tokens / max(state.training_s, 1e-9),
             precision=self.precision,
+            compiled=self.compiled,
             skipped=state.skipped,
         )

@@ -179,6 +179,7 @@ def _results(
         "epochs": round(fitted.tokens / (windows.num_windows * windows.context_tokens), 3),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
+        "compiled": fitted.compiled,
         "elapsed_s": round(fitted.elapsed_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
     }

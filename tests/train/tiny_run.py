@@ -20,6 +20,7 @@ from groundup.device import Compute
 from groundup.errors import GroundupError
 from groundup.progress import Silent
 from groundup.runs import RunFolder
+from groundup.train import compiled
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.memory import weight_tensors
@@ -75,11 +76,15 @@ class TinyBlocks(TinyModel):
         return self.head(self.dropout(self.blocks[0](self.embedding(ids))))
 
 
-# What a run with each optimizer is: every other part of a config that results depend on differs from the default once.
+# What a run of each kind is: every other part of a config that results depend on differs from the default once.
 CONFIGS = {
     "adamw": CONFIG,
     "muon": replace(CONFIG, optimizer="muon", schedule="wsd"),
     "sgd": replace(CONFIG, optimizer="sgd", learning_rate=0.1),
+    "bf16": replace(CONFIG, precision="bf16"),
+    "muon bf16": replace(CONFIG, precision="bf16", optimizer="muon"),
+    "compiled": replace(CONFIG, compile="on"),
+    "muon compiled bf16": replace(CONFIG, compile="on", precision="bf16", optimizer="muon"),
 }
 
 
@@ -153,7 +158,7 @@ def child(request: dict[str, object]) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     folder = Path(str(request["folder"]))
     try:
-        config = CONFIGS[str(request.get("optimizer", "adamw"))]
+        config = CONFIGS[str(request.get("kind", "adamw"))]
         tiny_fit(folder, config=config, sleep_s=float(str(request.get("sleep_s", 0))))
     except KeyboardInterrupt:
         return 130
@@ -165,13 +170,17 @@ def child(request: dict[str, object]) -> int:
 
 def serve() -> None:
     torch.set_num_threads(1)
+    compiled.MEASURED_S = 0.05
     print("ready", flush=True)
     for line in sys.stdin:
+        request = json.loads(line)
+        if "compiled" in str(request.get("kind")):
+            import torch._inductor.compile_fx  # noqa: F401 (as above: once)
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = child(json.loads(line))
+                code = child(request)
             except SystemExit as stop:
                 code = int(str(stop.code))
             finally:
