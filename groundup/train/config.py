@@ -31,6 +31,10 @@ class FitConfig:
     """Rows of one batch; the caller makes its BatchSource with it."""
     accumulation: int = 1
     """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
+    start_context_tokens: int | None = None
+    """Pretraining begins with rows cut to so many tokens, as many more of them; None: whole from the first step."""
+    start_share: float = 0.5
+    """With start_context_tokens: the share of the steps, and so of the tokens, that are read in such rows."""
     learning_rate: float = 2e-3
     """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models want less."""
     min_learning_rate: float | None = None
@@ -87,6 +91,9 @@ class FitConfig:
             value = getattr(self, name)
             _require(value is None or value >= 1, name, value, "at least 1")
         _require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
+        start = self.start_context_tokens
+        _require(start is None or start >= 1, "start_context_tokens", start, "at least 1")
+        _require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
         _require(0 < self.learning_rate < 10, "learning_rate", self.learning_rate, "above 0 and below 10")
         _require(
             0 < self.muon_learning_rate < 10, "muon_learning_rate", self.muon_learning_rate, "above 0 and below 10"
@@ -135,6 +142,11 @@ class FitConfig:
     def checkpoint_interval(self) -> int:
         """Steps between checkpoints."""
         return self.checkpoint_every or min(self.evaluation_interval, MAX_STEPS_BETWEEN_CHECKPOINTS)
+
+    @property
+    def start_steps(self) -> int:
+        """Steps that read rows of `start_context_tokens`."""
+        return 0 if self.start_context_tokens is None else round(self.start_share * self.steps)
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:

@@ -29,8 +29,10 @@ EXPERT_FIELDS = ("balance_weight",)
 MUON_FIELDS = ("muon_learning_rate", "muon_momentum")
 # No result of a run with another schedule depends on it.
 WSD_FIELDS = ("decay_steps",)
+# No result of a run that reads whole rows from the first step depends on it.
+START_FIELDS = ("start_share",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
-LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile")
+LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens")
 DEFAULTS = to_plain(FitConfig(1))
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
 
@@ -50,7 +52,8 @@ def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
     """The fields of a config that results depend on."""
     free = FREE_FIELDS + (() if experts else EXPERT_FIELDS) + (() if config.optimizer == "muon" else MUON_FIELDS)
     free += () if config.schedule == "wsd" else WSD_FIELDS
-    later = tuple(name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS[name])
+    free += START_FIELDS if config.start_context_tokens is None else ()
+    later = tuple(name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS.get(name))
     return {name: value for name, value in to_plain(config).items() if name not in free + later}
 
 

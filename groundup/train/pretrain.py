@@ -14,6 +14,7 @@ import torch
 from groundup.config import to_plain
 from groundup.data.loader import Windows
 from groundup.data.shards import ShardSet
+from groundup.data.shortened import Shortened
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, write_manifest
@@ -63,10 +64,11 @@ def pretrain(
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
+    batches = training_batches(windows, fit_config)
     held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
     model = new_model(model_config, fit_config.seed, compute)
     if (run.path / MANIFEST).exists():
-        return _finished(run, identify(model, windows.fingerprint, fit_config))
+        return _finished(run, identify(model, batches.fingerprint, fit_config))
     if not run.run_file.exists():
         config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
         require_room(run, fit_config, snapshot_bytes(model_config))
@@ -74,7 +76,7 @@ def pretrain(
         run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
     fitted = fit(
         model,
-        windows,
+        batches,
         pretraining_loss(model_config, fit_config),
         fit_config,
         run,
@@ -133,6 +135,13 @@ def snapshot_bytes(model_config: ModelConfig) -> int:
 def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:
     """The batches of a run. Raises DataError."""
     return Windows(shards, "train", model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+
+
+def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | Shortened:
+    """The windows as they are read: whole, or cut shorter in the first steps. Raises ConfigError."""
+    if fit_config.start_context_tokens is None:
+        return windows
+    return Shortened(windows, fit_config.start_context_tokens, fit_config.start_steps * fit_config.accumulation)
 
 
 def held_out_of(
