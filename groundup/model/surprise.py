@@ -24,11 +24,13 @@ from groundup.model.fused import autocast_dtype
 # Logits at a time: 8 MB in float32 stay in or near the processor's cache. With a large vocabulary rather more, since every piece adds to all of dW.
 PIECE_LOGITS = 2**21
 SMALLEST_PIECE = 256
+# A GPU wants large products and has no such cache: 256 MB in float32.
+GPU_PIECE_LOGITS = 2**26
 
 
-def piece_places(vocab_size: int) -> int:
+def piece_places(vocab_size: int, *, on_cpu: bool = True) -> int:
     """For how many places logits exist at a time."""
-    return max(SMALLEST_PIECE, PIECE_LOGITS // vocab_size)
+    return max(SMALLEST_PIECE, (PIECE_LOGITS if on_cpu else GPU_PIECE_LOGITS) // vocab_size)
 
 
 @torch.compiler.disable  # compiled, it would hold all logits, or unroll the loop over the pieces
@@ -54,7 +56,7 @@ class _Surprise(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.promote_types(torch.float32, dtype), device=hidden.device)
         by_hidden = torch.empty_like(hidden) if needs[0] else None
         by_weight = torch.zeros_like(weight) if needs[1] else None
-        size = piece_places(weight.shape[0])
+        size = piece_places(weight.shape[0], on_cpu=hidden.is_cpu)
         for start in range(0, hidden.shape[0], size):
             piece = hidden[start : start + size].to(dtype)
             logits = (piece @ matrix.T).to(total.dtype)  # [piece, V]

@@ -24,6 +24,7 @@ from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
 from groundup.train.compiled import compiled, decide_compile, lacking, repeatable
 from groundup.train.config import FitConfig, Precision
+from groundup.train.feed import Feed
 from groundup.train.identity import changed_machine, identify, identity_hash, read_record, require_same, write_record
 from groundup.train.interrupts import Interrupts
 from groundup.train.memory import (
@@ -143,6 +144,8 @@ class _Training:
         self.parameters = trainable(self.model)
         assert self.parameters, "nothing in the model requires a gradient"
         self.optimizer = build_optimizer(self.model, self.config)
+        on_gpu = self.compute.device.type == "cuda"
+        self.feed = Feed(self.batches.batch, ahead=on_gpu, pinned=on_gpu)
         self.metrics: LineLog | None = None
         self.samples: LineLog | None = None
 
@@ -214,7 +217,8 @@ class _Training:
                 self.progress.say(f"{log.path} is shorter than it was: some of its lines are lost, the run is not.")
 
     def close(self) -> None:
-        """Close the logs and let go of the gradients."""
+        """Close the logs, end the feed and let go of the gradients."""
+        self.feed.close()
         self.optimizer.zero_grad()
         for log in (self.metrics, self.samples):
             if log is not None:
@@ -237,7 +241,7 @@ class _Training:
             raise
 
     def _next_batches(self) -> list[Batch]:
-        return [self.batches.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
+        return [self.feed.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
 
     def _step(self) -> None:
         """One update, thrown away as a whole when something stops it before the weights change."""
