@@ -38,12 +38,9 @@ def causal_attention(
     Under bf16 autocast, where float32 products are fast, both ways compute in float32: more exact, and on a CPU quicker than torch's kernel for
     bf16, which spends its time on conversions.
     """
-    return _on_cpu(queries, keys, values, factor) if queries.is_cpu else _kernel(queries, keys, values, factor)
-
-
-@torch.compiler.disable  # a compiled step calls it as it is: torch's kernel, which it would take instead, is half as fast here
-def _on_cpu(queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
     dtype = autocast_dtype(queries)
+    if not queries.is_cpu:
+        return _kernel(queries, keys, values, factor)
     if dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and products_are_fast():
         dtype = torch.float32
     if dtype == torch.float32 and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:

@@ -33,7 +33,6 @@ def piece_places(vocab_size: int, *, on_cpu: bool = True) -> int:
     return max(SMALLEST_PIECE, (PIECE_LOGITS if on_cpu else GPU_PIECE_LOGITS) // vocab_size)
 
 
-@torch.compiler.disable  # compiled, it would hold all logits, or unroll the loop over the pieces
 def summed_surprise(
     hidden: Float[Tensor, "N C"], weight: Float[Tensor, "V C"], labels: Int[Tensor, " N"], cap: float = 0.0
 ) -> Float[Tensor, ""]:
@@ -74,7 +73,8 @@ class _Surprise(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None  # handed on, not copied: dW is as large as the head
         assert gradients is not None, "the surprise was differentiated before"
-        if not g.is_cpu or g.item() != 1:  # on a GPU the product costs less than waiting for the answer
+        looks = g.is_cpu and not torch.compiler.is_compiling()  # elsewhere the product costs less than the answer
+        if not looks or g.item() != 1:
             gradients = tuple(None if part is None else part.mul_(g) for part in gradients)
         return *gradients, None, None, None
 

@@ -4,9 +4,9 @@
     on      always, where this machine can
     auto    on CUDA always; on a CPU where it was measured to be faster, in runs so long that the measurement costs next to nothing
 
-On a CPU little is left to gain. What compiling would merge (norms, gates, rotations) `model.fused` has merged by hand; attention and the surprise
-at the next tokens are pieces that stay as they are. 8 to 90 s of compiling bought 0 to 7 % of a step (docs/log.md), so "auto" tries it only where
-a fiftieth of the run pays for the try.
+What is compiled is one graph from ids to gradients: the readable formulas where `model.fused` has merged them by hand, and the hand-written passes of
+attention and of the surprise as they are. On a CPU 20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
+tenth of the run pays for the try.
 
 Compiled code on a CPU gives the same bits every time only under torch's deterministic algorithms. `repeatable` sets them for each step.
 """
@@ -32,7 +32,7 @@ DETERMINISTIC: Any = torch.utils.deterministic
 COMPILERS = ("c++", "g++", "clang++")
 # What compiling a model of a few blocks took here, and what part of a run may be spent on finding out whether it pays.
 COMPILE_S = 30.0
-TRIAL_SHARE = 1 / 50
+TRIAL_SHARE = 1 / 10
 
 
 def compiled(loss: Loss) -> Loss:

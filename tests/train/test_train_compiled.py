@@ -69,10 +69,8 @@ def decided(config: FitConfig, decision: Decision, folder: Path) -> tuple[Decisi
 
 def test_auto_leaves_short_runs_on_a_cpu_as_they_are_and_says_nothing(tmp_path: Path) -> None:
     before = Decision("float32", {"float32": 0.1, "bf16": 0.2})
-    assert decided(replace(CONFIG, steps=14_000), before, tmp_path) == (
-        before,
-        "",
-    )  # 1,400 s: 30 s are more than a fiftieth
+    short = replace(CONFIG, steps=2_900)  # 290 s: 30 s are more than a tenth
+    assert decided(short, before, tmp_path) == (before, "")
     assert decided(replace(CONFIG, compile="off", steps=10**6), before, tmp_path) == (before, "")
 
 
@@ -86,7 +84,7 @@ def test_auto_tries_in_long_runs_and_takes_what_is_clearly_faster(
     step_s = lambda self, loss, repeatably=False: made if loss == "made" else plain  # noqa: E731
     monkeypatch.setattr(compiled._Trial, "_step_s", step_s)
     monkeypatch.setattr(compiled, "MEASURED_S", 0.001)
-    found, text = decided(replace(CONFIG, steps=16_000), Decision("float32", {"float32": 0.1}), tmp_path)
+    found, text = decided(replace(CONFIG, steps=3_100), Decision("float32", {"float32": 0.1}), tmp_path)
     assert found.compiled is chosen and found.step_s["compiled"] == made
     assert f"{1000 * plain:.1f} ms as it is and {1000 * made:.1f} ms compiled" in text
     assert text.endswith(f"training {'compiled' if chosen else 'as it is'}.\n")
