@@ -80,12 +80,11 @@ def decide_compile(
     if config.compile == "off":
         return decision
     trial = _Trial(decision, config, model, batches, loss, compute)
-    if config.compile == "auto" and compute.is_cpu and not trial.may_pay():
+    if config.compile == "auto" and compute.device.type != "cuda" and not trial.may_pay():
         return decision
     lacks = lacking(compute.device)
     if lacks:
-        if config.compile == "on" or not compute.is_cpu:
-            progress.say(f"Training without torch.compile: {lacks}.")
+        progress.say(f"Training without torch.compile: {lacks}.")
         return decision
     return trial.run(progress)
 
@@ -103,8 +102,9 @@ class _Trial:
 
     def may_pay(self) -> bool:
         """Whether the run is so long that compiling costs little of it, even in vain."""
-        step_s = self.decision.step_s.get(self.decision.precision) or self._step_s(self.loss)
-        return TRIAL_SHARE * self.config.steps * step_s >= COMPILE_S
+        known = self.decision.step_s.get(self.decision.precision)
+        taken = [known] if known else (self._step_s(self.loss) for _ in range(2))  # the first warms up
+        return all(TRIAL_SHARE * self.config.steps * step_s >= COMPILE_S for step_s in taken)
 
     def run(self, progress: Progress) -> Decision:
         """Compile, time, decide. A compiler that fails is a reason not to, told in a sentence."""
@@ -120,7 +120,7 @@ class _Trial:
             {False: lambda: self._step_s(self.loss), True: lambda: self._step_s(faster, repeatably=True)},
             seconds=MEASURED_S,
         )
-        asked = self.config.compile == "on" or not self.compute.is_cpu
+        asked = self.config.compile == "on" or self.compute.device.type == "cuda"
         chosen = asked or taken[True] < WORTH_IT * taken[False]
         progress.say(
             f"A step takes {1000 * taken[False]:.1f} ms as it is and {1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "

@@ -19,14 +19,17 @@ from torch import Tensor, nn
 
 from groundup.device import Compute
 from groundup.errors import GroundupError
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.train import compiled
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
+from groundup.train.losses import next_token_loss
 from groundup.train.memory import weight_tensors
 from groundup.train.state import MODEL_FILE
-from groundup.train.step import LossSum
+from groundup.train.step import Loss, LossSum
 from groundup.weights.hf import save_tensors
 
 STEPS, VOCABULARY, WIDTH, CONTEXT = 24, 256, 64, 8
@@ -46,6 +49,8 @@ CONFIG = FitConfig(
 class TinyBatch:
     ids: Tensor
     labels: Tensor
+    mask: Tensor | None = None
+    all_count: bool = False
 
 
 class TinyModel(nn.Module):
@@ -75,6 +80,26 @@ class TinyBlocks(TinyModel):
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.head(self.dropout(self.blocks[0](self.embedding(ids))))
+
+
+def model_and_loss(config: FitConfig) -> tuple[nn.Module, Loss]:
+    """What a run trains; compiled with Muon a real language model, every pass of ours in it."""
+    if config.optimizer == "adamw":
+        return TinyModel(), tiny_loss
+    if config.compile != "on":
+        return TinyBlocks(), tiny_loss
+    shape = ModelConfig(
+        vocab_size=VOCABULARY,
+        context_tokens=CONTEXT,
+        width=32,
+        num_layers=2,
+        num_heads=2,
+        num_kv_heads=1,
+        feedforward_width=64,
+    )
+    model = LanguageModel(shape)
+    initialise(model, torch.Generator().manual_seed(0))
+    return model, next_token_loss
 
 
 # What a run of each kind is: every other part of a config that results depend on differs from the default once.
@@ -123,12 +148,12 @@ class Said(Silent):
 
 def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) -> FitResult:
     """The run that all tests of interruption make."""
-    model = TinyModel() if config.optimizer == "adamw" else TinyBlocks()
+    model, loss = model_and_loss(config)
     held_out = TinyBatches(rows=8).batch(10**6)
 
     def evaluate() -> dict[str, float]:
         time.sleep(sleep_s * 5)
-        part = tiny_loss(model, held_out)
+        part = loss(model, held_out)
         return {"validation_loss": part.total.item() / part.count}
 
     def sample(step: int) -> list[dict[str, object]]:
@@ -139,7 +164,7 @@ def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) 
     return fit(
         model,
         TinyBatches(sleep_s),
-        tiny_loss,
+        loss,
         config,
         RunFolder(folder),
         compute=Compute(torch.device("cpu")),
