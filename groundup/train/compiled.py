@@ -2,7 +2,7 @@
 
     off     never
     on      always, where this machine can
-    auto    on CUDA always; on a CPU where it was measured to be faster, in runs so long that the measurement costs next to nothing
+    auto    on CUDA always; on a CPU where it was measured to be faster, in runs long enough to win the try back
 
 What is compiled is one graph from ids to gradients: the readable formulas where `model.fused` has merged them by hand, and the hand-written passes of
 attention and of the surprise as they are. On a CPU 20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
@@ -79,7 +79,8 @@ def decide_compile(
     """The decision about precision, with that about compiling added; what was found or is missing is said once."""
     if config.compile == "off":
         return decision
-    trial = _Trial(decision, config, model, batches, loss, compute)
+    clock = StepClock(model, batches, loss, config, compute=compute)
+    trial = _Trial(decision, config, clock, loss, compute.device)
     if config.compile == "auto" and compute.device.type != "cuda" and not trial.may_pay():
         return decision
     lacks = lacking(compute.device)
@@ -95,10 +96,9 @@ class _Trial:
 
     decision: Decision
     config: FitConfig
-    model: nn.Module
-    batches: Sequence[Batch]
+    clock: StepClock
     loss: Loss
-    compute: Compute
+    device: torch.device
 
     def may_pay(self) -> bool:
         """Whether the run is so long that compiling costs little of it, even in vain."""
@@ -120,7 +120,7 @@ class _Trial:
             {False: lambda: self._step_s(self.loss), True: lambda: self._step_s(faster, repeatably=True)},
             seconds=MEASURED_S,
         )
-        asked = self.config.compile == "on" or self.compute.device.type == "cuda"
+        asked = self.config.compile == "on" or self.device.type == "cuda"
         chosen = asked or taken[True] < WORTH_IT * taken[False]
         progress.say(
             f"A step takes {1000 * taken[False]:.1f} ms as it is and {1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "
@@ -130,6 +130,5 @@ class _Trial:
         return dataclasses.replace(self.decision, compiled=chosen, step_s=step_s)
 
     def _step_s(self, loss: Loss, *, repeatably: bool = False) -> float:
-        clock = StepClock(self.model, self.batches, loss, self.config, compute=self.compute)
-        with repeatable(repeatably, self.compute.device):
-            return clock.step_s(bf16=self.decision.precision == "bf16")
+        with repeatable(repeatably, self.device):
+            return self.clock.step_s(bf16=self.decision.precision == "bf16", loss=loss)

@@ -42,11 +42,11 @@ class StepClock:
         self._optimizer = build_optimizer(model, config)
         self._optimizer.set_rate(0.0)
 
-    def step_s(self, *, bf16: bool) -> float:
-        """Seconds of one step."""
+    def step_s(self, *, bf16: bool, loss: Loss | None = None) -> float:
+        """Seconds of one step, with the clock's loss or the same one made in another way."""
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            summed = sum_gradients(self._model, self._batches, self._loss, device=self._device, bf16=bf16)
+            summed = sum_gradients(self._model, self._batches, loss or self._loss, device=self._device, bf16=bf16)
         norm = average_and_clip(self._parameters, summed.count, self._clip_norm)
         if math.isfinite(norm):  # 0 times infinity would spoil the weights
             self._optimizer.step()

@@ -6,11 +6,14 @@ What compiles runs in processes of its own: the checker of shapes and torch.comp
 import random
 import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from compiled_kinds import KINDS
 from stopping import Starter, after_steps, facts, last_step, said, steps_logged
 from tiny_run import CONFIG, STEPS, Said, TinyBatches, TinyModel, tiny_loss
 
@@ -131,3 +134,13 @@ def test_deterministic_algorithms_are_set_for_compiled_steps_alone_and_put_back(
             assert torch.are_deterministic_algorithms_enabled() is on
         assert not torch.are_deterministic_algorithms_enabled()
         assert torch.utils.deterministic.fill_uninitialized_memory
+
+
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiled_gradients_are_the_gradients(kind: str) -> None:
+    script = Path(__file__).parent / "compiled_kinds.py"
+    done = subprocess.run([sys.executable, str(script), kind], capture_output=True, text=True, check=True)
+    said, difference = done.stdout.strip().rsplit(": ", 1)
+    assert said == kind and float(difference) < (2e-2 if kind.endswith("bf16") else 1e-5)
