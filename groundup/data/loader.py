@@ -39,6 +39,8 @@ class Batch:
     """The id that should follow each position; -100 where the loss does not count."""
     mask: Bool[Tensor, "B T"] | None = None
     """True for real tokens; None: all are."""
+    all_count: bool = False
+    """Whether no label is -100: said by who knows, since looking would make a GPU stop."""
 
 
 class Windows:
@@ -95,7 +97,7 @@ class Windows:
         starts = np.array(windows)[:, None] * self.context_tokens
         rows = self.tokens[starts + np.arange(length + 1)].astype(np.int64)
         both = torch.from_numpy(rows)
-        return Batch(ids=both[:, :-1].contiguous(), labels=both[:, 1:].contiguous())
+        return Batch(ids=both[:, :-1].contiguous(), labels=both[:, 1:].contiguous(), all_count=True)
 
 
 def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:

@@ -34,6 +34,23 @@ def fast_products(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def tensor_core_products(device: torch.device) -> Iterator[None]:
+    """Inside, an NVIDIA GPU rounds what float32 products multiply to 10 bits (TF32), and sums in float32: several times faster from Ampere on.
+
+    Right to some 5e-4, far below the noise of a batch's gradient, so it is for training steps; evaluation stays exact.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+
+
 def products_are_fast() -> bool:
     """Whether this is inside `fast_products`, and it has an effect: float32 is then worth half of bf16's speed instead of a quarter."""
     return permission_is_safe() and ONEDNN.matmul.fp32_precision == ALLOWED

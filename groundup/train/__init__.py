@@ -13,7 +13,8 @@ Where to begin reading:
     optim         AdamW, Muon, SGD: which parameter is whose, what decays; muon: Muon written to be read
     skipped       steps that are no number or a spike: passed over by rule
     rollback      a loss that rose and stays: back to the weights of before, by rule
-    precision     float32 or bf16, measured where the choice is left open
+    precision     float32 or bf16, measured where the choice is left open; compiled: the same for torch.compile
+    feed          batches one ahead, for a GPU
     state         checkpoints: what is kept, how it is written, which one is taken up again
     snapshots     the model alone after chosen steps, to look at how it learned
     memory        weights, optimizer and random states as the tensors of a checkpoint
@@ -27,7 +28,7 @@ Where to begin reading:
     plan          what a run will cost, and whether the data are enough
 
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped
-(Ctrl-C, SIGTERM, kill -9) and resumed gives the weights and metrics, times apart, of a run that never stopped. Another
-processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last bits; a resumed run says
-so when these differ from its first part.
+(Ctrl-C, SIGTERM, kill -9) and resumed, in float32 or bf16, compiled or not, gives the weights and metrics, times apart, of a run
+that never stopped. Another processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last
+bits; a resumed run says so when these differ from its first part.
 """

@@ -19,9 +19,12 @@ from torch import nn
 
 from groundup.device import Compute, keep_freed_memory, seed_for
 from groundup.files import only_one, remove_temporaries
+from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
+from groundup.train.compiled import compiled, decide_compile, lacking, repeatable
 from groundup.train.config import FitConfig, Precision
+from groundup.train.feed import Feed
 from groundup.train.hooks import Observer, Observers, RunFacts, epoch_tokens, training_flops
 from groundup.train.identity import changed_machine, identify, identity_hash, read_record, require_same, write_record
 from groundup.train.interrupts import Interrupts
@@ -34,7 +37,7 @@ from groundup.train.memory import (
     weight_tensors,
 )
 from groundup.train.optim import build_optimizer, trainable
-from groundup.train.precision import decide_precision
+from groundup.train.precision import Decision, decide_precision
 from groundup.train.rollback import needed_steps, remember_loss, roll_back, said_of
 from groundup.train.schedule import learning_rate
 from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
@@ -83,6 +86,7 @@ class FitResult:
     precision: Precision
     evaluation_s: float
     """Seconds of its evaluations and samples, which are among the elapsed."""
+    compiled: bool
     skipped: int
     """Steps that changed nothing, for their loss or gradient was no number or a spike."""
     rolled_back: int
@@ -145,9 +149,12 @@ class _Training:
     interrupts: Interrupts = field(default_factory=Interrupts)
 
     def __post_init__(self) -> None:
+        use_recompute(self.model, self.config.recompute)
         self.parameters = trainable(self.model)
         assert self.parameters, "nothing in the model requires a gradient"
         self.optimizer = build_optimizer(self.model, self.config)
+        on_gpu = self.compute.device.type == "cuda"
+        self.feed = Feed(self.batches.batch, ahead=on_gpu, pinned=on_gpu)
         self.metrics: LineLog | None = None
         self.samples: LineLog | None = None
 
@@ -161,12 +168,15 @@ class _Training:
         record = read_record(self.run)
         self.model.train()
         if record is None:
-            self.precision: Precision = self._begin(identity)
+            decision = self._begin(identity)
+            self.precision, self.compiled = decision.precision, decision.compiled
             checkpoint = None
         else:
             require_same(self.run, record, identity)
-            self.precision = record["precision"]
+            self.precision, self.compiled = record["precision"], self._compiles(record)
             checkpoint = load_latest(self.run.checkpoints, self.state.identity, self.progress.say)
+        if self.compiled:
+            self.loss = compiled(self.loss)
         torch.manual_seed(seed_for(self.config.seed, "training"))
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -178,12 +188,20 @@ class _Training:
         self.observers.begin(self._facts())
         self._mark = time.perf_counter()
 
-    def _begin(self, identity: dict[str, Any]) -> Precision:
-        decision = decide_precision(
-            self.config, self.model, self._next_batches(), self.loss, compute=self.compute, progress=self.progress
-        )
+    def _begin(self, identity: dict[str, Any]) -> Decision:
+        """Measure what the config leaves open, and write it down."""
+        parts = self.config, self.model, self._next_batches(), self.loss
+        decision = decide_precision(*parts, compute=self.compute, progress=self.progress)
+        decision = decide_compile(decision, *parts, compute=self.compute, progress=self.progress)
         write_record(self.run, identity, decision, self.compute)
-        return decision.precision
+        return decision
+
+    def _compiles(self, record: dict[str, Any]) -> bool:
+        """Whether to go on compiled, as the run began."""
+        lacks = lacking(self.compute.device) if record.get("compiled") else ""
+        if lacks:
+            self.progress.say(f"Going on without torch.compile, so not bit for bit as if never stopped: {lacks}.")
+        return bool(record.get("compiled")) and not lacks
 
     def _facts(self) -> RunFacts:
         state, flops, epoch = self.state, training_flops(self.model, self.batches), epoch_tokens(self.batches)
@@ -217,8 +235,9 @@ class _Training:
                 self.progress.say(f"{log.path} is shorter than it was: some of its lines are lost, the run is not.")
 
     def close(self) -> None:
-        """Close the logs and let go of the gradients."""
+        """End observers and feed, close the logs and let go of the gradients."""
         self.observers.close()
+        self.feed.close()
         self.optimizer.zero_grad()
         for log in (self.metrics, self.samples):
             if log is not None:
@@ -241,14 +260,15 @@ class _Training:
             raise
 
     def _next_batches(self) -> list[Batch]:
-        return [self.batches.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
+        return [self.feed.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
 
     def _step(self) -> None:
         """One update, thrown away as a whole when something stops it before the weights change."""
         started, number = time.perf_counter(), self.state.step + 1
         self.optimizer.zero_grad()
         bf16 = self.precision == "bf16"
-        summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
+        with repeatable(self.compiled, self.compute.device):
+            summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
         norm = average_and_clip(self.parameters.values(), summed.count, self.config.clip_norm)
         state, config = self.state, self.config
         harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
@@ -402,6 +422,7 @@ class _Training:
             tokens_per_s=state.tokens / max(state.training_s, 1e-9),
             precision=self.precision,
             evaluation_s=state.evaluation_s,
+            compiled=self.compiled,
             skipped=state.skipped,
             rolled_back=state.rolled_back,
         )

@@ -16,6 +16,7 @@ from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, training_memory
 from groundup.model.sizes import parameter_count
+from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -55,6 +56,7 @@ def measure(
 ) -> Measured:
     """Take real steps for about two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError."""
     model = new_model(model_config, fit_config.seed, compute)
+    use_recompute(model, fit_config.recompute)
     windows = train_windows(shards, model_config, fit_config)
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
     loss = pretraining_loss(model_config, fit_config)
@@ -202,7 +204,9 @@ def make_plan(
     """The plan of a run of `fit_config.steps` steps on a device ("cpu", "cuda", "mps")."""
     parameters = parameter_count(model_config).total
     context = model_config.context_tokens
-    memory = training_memory(model_config, batch_size=fit_config.batch_size, context_tokens=context)
+    memory = training_memory(
+        model_config, batch_size=fit_config.batch_size, context_tokens=context, recompute=fit_config.recompute
+    )
     # A checkpoint holds the weights and AdamW's two moments; the run keeps the last ones and the best, and the model.
     kept = 3 * (fit_config.keep_checkpoints + 1) + 1
     return Plan(

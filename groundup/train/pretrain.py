@@ -14,11 +14,12 @@ import torch
 from groundup.config import to_plain
 from groundup.data.loader import Windows
 from groundup.data.shards import ShardSet
+from groundup.data.shortened import Shortened
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, write_manifest
 from groundup.model.config import ModelConfig
-from groundup.model.heads import LanguageModel, initialise
+from groundup.model.heads import LanguageModel, initial_deviation, initialise
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import LOGS, RunFolder
@@ -70,9 +71,10 @@ def pretrain(
     if evaluation.sampler.searched_share < 1:
         share = f"{evaluation.sampler.searched_share:.1%}"
         progress.say(f"The training text is long: what samples copy is looked for in {share} of it, evenly spread.")
+    batches = training_batches(windows, fit_config)
     model = new_model(model_config, fit_config.seed, compute)
     if (run.path / MANIFEST).exists():
-        return _finished(run, identify(model, windows.fingerprint, fit_config))
+        return _finished(run, identify(model, batches.fingerprint, fit_config))
     if not run.run_file.exists():
         config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
         require_room(run, fit_config, snapshot_bytes(model_config))
@@ -80,7 +82,7 @@ def pretrain(
         run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
     fitted = fit(
         model,
-        windows,
+        batches,
         pretraining_loss(model_config, fit_config),
         fit_config,
         run,
@@ -121,7 +123,7 @@ def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelC
 def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> LanguageModel:
     """A model with its first weights: the same for the same seed."""
     model = LanguageModel(model_config)
-    initialise(model, generator(seed, "weights"))
+    initialise(model, generator(seed, "weights"), deviation=initial_deviation(model_config.width))
     return model.to(compute.device)
 
 
@@ -157,6 +159,13 @@ def evaluation_of(
         Sampler(shards, tokenizer, context, prompts=looks.prompts, seed=seed, compute=compute),
         looks.tasks,
     )
+
+
+def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | Shortened:
+    """The windows as they are read: whole, or cut shorter in the first steps. Raises ConfigError."""
+    if fit_config.start_context_tokens is None:
+        return windows
+    return Shortened(windows, fit_config.start_context_tokens, fit_config.start_steps * fit_config.accumulation)
 
 
 def _said(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
@@ -197,6 +206,7 @@ def _results(
         "epochs": round(fitted.tokens / windows.epoch_tokens, 3),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
+        "compiled": fitted.compiled,
         "elapsed_s": round(fitted.elapsed_s, 1),
         "evaluation_s": round(fitted.evaluation_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
