@@ -22,16 +22,24 @@ ALLOWED = "bf16"
 PEAK_SIDE, PEAK_SIDE_GPU, PEAK_TRIES = 1024, 8192, 5
 # A product of float32 numbers is right to some 1e-6 of its largest entry; rounded to bf16 to 2e-3, to tf32 to 2e-4.
 KEPT = 2e-5
+# Whether this is inside `fast_products` with an effect: a plain variable, so that a compiler can read it.
+_given = False
 
 
 @contextlib.contextmanager
 def fast_products(device: torch.device) -> Iterator[None]:
     """Inside, float32 products on a CPU go the faster way, where that is as exact. Elsewhere it changes nothing."""
+    global _given
     if device.type != "cpu" or not permission_is_safe():
         yield
         return
+    before = _given
     with _allowed():
-        yield
+        _given = True
+        try:
+            yield
+        finally:
+            _given = before
 
 
 @contextlib.contextmanager
@@ -53,7 +61,7 @@ def tensor_core_products(device: torch.device) -> Iterator[None]:
 
 def products_are_fast() -> bool:
     """Whether this is inside `fast_products`, and it has an effect: float32 is then worth half of bf16's speed instead of a quarter."""
-    return permission_is_safe() and ONEDNN.matmul.fp32_precision == ALLOWED
+    return _given
 
 
 @cache
