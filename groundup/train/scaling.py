@@ -1,0 +1,41 @@
+"""Every number of the planner that was measured with the defaults of training as they are. When those change, this file is made anew.
+
+    groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m     the law: its last lines are LAW below
+
+The learning-rate rule hangs on the reference run (quickstart's), the critical batch on runs that read the same text in other batches (docs/log.md).
+"""
+
+from groundup.train.config import FitConfig
+from groundup.train.law import Law
+
+# The runs that the defaults of `FitConfig` were tuned on: quickstart, 8 windows of 128 tokens.
+REFERENCE_WIDTH, REFERENCE_BATCH_TOKENS = 128, 1_024
+REFERENCE_LEARNING_RATE = FitConfig(steps=1).learning_rate
+# Highest learning rate ~ width^(-2/3): from 2e-3 at width 128 it leads to 6.1e-4 at 768 and 2.0e-4 at 4,096, where GPT-3's table 2.1 has 6e-4
+# and 1.2e-4, and Llama's table 2 has 3e-4 (Brown et al. 2020, Touvron et al. 2023).
+RATE_POWER = 2 / 3
+# A rate so many times above the rule's is called too high; runs on quickstart lost from 3 times on (docs/log.md).
+TOO_HIGH = 3.0
+# A batch of n windows wants a rate the root of n higher, up to twice the reference's (Malladi et al. 2022, the square-root rule of Adam).
+MOST_RATE_FOR_BATCH = 2.0
+
+LAW = Law(
+    floor=0.6,
+    of_parameters=0.5,
+    parameters_power=0.25,
+    of_text=1.5,
+    text_power=0.3,
+    critical_batch_bytes=40e3,
+    spread=0.03,
+    parameters=(164e3, 2.816e6),
+    read_bytes=(0.87e6, 7e6),
+)
+# How much of the spread is left once a probe has told how the user's text differs from ours.
+PROBED_SHARE = 0.7
+
+
+def learning_rate_for(width: int, batch_tokens: int) -> float:
+    """The highest learning rate for a width and a batch; never above the reference's where the model is narrower."""
+    of_width = min(1.0, (REFERENCE_WIDTH / width) ** RATE_POWER)
+    of_batch = min(MOST_RATE_FOR_BATCH, max(1.0, batch_tokens / REFERENCE_BATCH_TOKENS) ** 0.5)
+    return float(f"{REFERENCE_LEARNING_RATE * of_width * of_batch:.2g}")
