@@ -11,7 +11,7 @@ from groundup.cli.options import DeviceOption, JsonOption, OutOption, SeedOption
 if TYPE_CHECKING:
     from groundup.train.sweep import Sweep
 
-PICTURE = "law.svg"
+PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
 
 def command(
@@ -19,7 +19,10 @@ def command(
     *,
     out: OutOption,
     sizes: Annotated[int, typer.Option("--sizes", min=2, max=8, help="Models of the family, from 2 blocks on.")] = 3,
-    budget: Annotated[str, typer.Option("--budget", help="For all runs together: 90s, 10m, 2h.")] = "10m",
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="For all runs together: 90s, 10m, 2h; by default 10m.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=4, help="Or so many steps of each longest run.")] = None,
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
     ] = None,
@@ -41,16 +44,20 @@ def command(
     from groundup.config import duration_s
     from groundup.data.pipeline import DataConfig
     from groundup.device import select_compute
+    from groundup.errors import ConfigError
     from groundup.runs import RunFolder
     from groundup.train.corpus import corpus
-    from groundup.train.sweep import sweep
+    from groundup.train.sweep import Asked, sweep
     from groundup.train.wish import PRESET, preset
 
-    budget_s, compute, progress = duration_s(budget), select_compute(device), console_progress()
+    if budget is not None and steps is not None:
+        raise ConfigError("--budget and --steps both say how long the runs are.", fix="Give one of them.")
+    asked = Asked(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
+    compute, progress = select_compute(device), console_progress()
     shards, own = corpus(
         data, RunFolder(out), DataConfig(), tokenizer=tokenizer, vocab_size=preset(PRESET).vocab_size, progress=progress
     )
-    found = sweep(shards, own, out, sizes=sizes, budget_s=budget_s, compute=compute, progress=progress, seed=seed)
+    found = sweep(shards, own, out, asked, compute=compute, progress=progress)
     picture = _drawn(found, out / PICTURE, progress)
     print_result(_lines(found, own.vocab_size, picture), _value(found, own.vocab_size, picture), as_json)
 

@@ -55,7 +55,7 @@ def shape_of_depth(depth: int, *, vocab_size: int, context_tokens: int | None = 
 
 def shape_of_size(parameters: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
     """Of the shapes about so large the one nearest to the rule. Raises ConfigError where all are far larger or smaller."""
-    likely = sorted(_near_rule(), key=lambda pair: abs(math.log(_roughly(*pair, vocab_size) / parameters)))
+    likely = sorted(_near_rule(), key=lambda of: abs(math.log(_roughly(of[0], of[1], vocab_size) / parameters)))
     shapes = [_shape(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]]
     off = {id(shape): abs(math.log(parameter_count(shape).total / parameters)) for shape in shapes}
     nearest = min(shapes, key=lambda shape: off[id(shape)])

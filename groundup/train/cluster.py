@@ -52,7 +52,7 @@ NOTES = (
     f"Shapes of the dial (--size) with {VOCABULARY:,} ids; {OPTIMAL_TOKENS_PER_PARAMETER} tokens a parameter where --tokens says no other.",
     f"Time at {100 * SHARE_OF_PEAK:.0f} % of the devices' bf16 peak, which is assumed, not measured; recomputing takes a third more.",
     "Memory of each device: float32 weights, gradients and Muon's memory, bf16 activations of one row of context, logits, 2 GB of CUDA's own.",
-    "DDP has all of it on each device, FSDP parts the first three; recomputed: activations of one block at a time (activation checkpointing).",
+    "DDP has all of it on each device, and bf16 copies of the weights; FSDP parts the first three. Recomputed: activations of one block at a time.",
 )
 
 
@@ -100,7 +100,7 @@ def _words(days: float) -> str:
     for unit, name in ((1.0, "days"), (1 / 24, "hours"), (1 / 1440, "minutes")):
         if days >= 2 * unit or name == "minutes":
             break
-    return f"{days / unit:,.0f} {name}"
+    return f"{days / unit:,.0f} {name}" if days >= 10 * unit else f"{days / unit:.1f} {name}"
 
 
 def parse_machine(text: str) -> tuple[str, int]:
@@ -137,7 +137,7 @@ def cluster_plan(
         tokens=tokens,
         flops=flops,
         days=flops / (count * device.flops_per_s * SHARE_OF_PEAK) / SECONDS_A_DAY,
-        ddp_bytes=DEVICE_OVERHEAD_BYTES + state + kept,
+        ddp_bytes=DEVICE_OVERHEAD_BYTES + state + BF16_BYTES * parameters + kept,
         fsdp_bytes=DEVICE_OVERHEAD_BYTES + state / count + gathered_bytes(shape) + kept,
         fsdp_recomputed_bytes=DEVICE_OVERHEAD_BYTES + state / count + gathered_bytes(shape) + kept_recomputed,
         memory_bytes=device.memory_bytes,

@@ -19,13 +19,13 @@ from groundup.train.law import Law
 from groundup.train.plan import Measured
 from groundup.train.planner import Candidate, Text, expected_loss
 from groundup.train.pretrain import pretrain
-from groundup.train.scaling import PROBED_SHARE
+from groundup.train.scaling import TEXT_SPREAD
 
 PROBE_S = 15.0
 # A probe is worth its time in runs from here on,
 PROBE_FROM_S = 240.0
-# and tells something from so many steps on.
-FEWEST_PROBE_STEPS = 60
+# and tells something where it reads about as much text as the shortest runs that the law was fitted on: this share of it.
+FEWEST_PROBE_SHARE = 0.8
 # Weights and optimizer of a probe go to the disk: not for large models.
 MOST_PROBE_PARAMETERS = 50_000_000
 
@@ -45,25 +45,32 @@ class Expected:
 
 
 def forecast(
-    candidate: Candidate, steps: int, text: Text, law: Law, *, probed: tuple[int, float] | None = None
+    candidate: Candidate,
+    steps: int,
+    text: Text,
+    law: Law,
+    *,
+    probed: tuple[int, float] | None = None,
+    own_text: bool = False,
 ) -> Expected:
-    """The law's word, times what a probe (its steps, bits per byte) found."""
+    """The law's word, times what a probe (its steps, bits per byte) found. `own_text`: the law was fitted on this text."""
     loss, read = expected_loss(candidate, steps, text, law), steps * candidate.step_tokens * text.bytes_per_token
     if probed is None:
-        return Expected(loss, *law.range(candidate.parameters, read, loss))
+        return Expected(loss, *law.range(candidate.parameters, read, loss, more=0.0 if own_text else TEXT_SPREAD))
     probe_steps, bits = probed
     offset = math.log(bits / expected_loss(candidate, probe_steps, text, law))
     loss *= math.exp(offset)
-    low, high = law.range(candidate.parameters, read, loss, share=PROBED_SHARE)
-    return Expected(loss, low, high, probe_steps, offset)
+    # the probe's own loss is as uncertain as the run's
+    return Expected(loss, *law.range(candidate.parameters, read, loss, more=law.spread), probe_steps, offset)
 
 
-def probe_steps(candidate: Candidate, steps: int, measured: Measured) -> int:
+def probe_steps(candidate: Candidate, steps: int, measured: Measured, text: Text, law: Law) -> int:
     """Steps that a probe of this run takes; 0: none is worth it."""
     if steps * measured.step_s < PROBE_FROM_S or candidate.parameters > MOST_PROBE_PARAMETERS:
         return 0
     fitting = min(int(PROBE_S / measured.step_s), steps // 4)
-    return fitting if fitting >= FEWEST_PROBE_STEPS else 0
+    read = fitting * candidate.step_tokens * text.bytes_per_token
+    return fitting if read >= FEWEST_PROBE_SHARE * law.read_bytes[0] else 0
 
 
 def probe(

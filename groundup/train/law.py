@@ -100,14 +100,14 @@ class Law:
         return f"L = {self.floor:.3f} + {of_size} + {of_text} bits per byte (N in millions of parameters, D in megabytes of text)"
 
     def range(
-        self, parameters: int | float, read_bytes: float, loss: float, *, share: float = 1.0
+        self, parameters: int | float, read_bytes: float, loss: float, *, more: float = 0.0
     ) -> tuple[float, float]:
-        """Between what the actual loss lies in 19 of 20 cases: two spreads either way, and one more for each decade beyond the runs fitted.
+        """Between what the actual loss should lie in 19 of 20 cases: two spreads either way, and one more for each decade beyond the runs fitted.
 
-        `share`: of the spread that is left after a probe.
+        `more`: another spread beside the law's own, of what else is not known.
         """
         decades = _beyond(parameters, self.parameters) + _beyond(read_bytes, self.read_bytes)
-        wide = (2 * share + decades) * self.spread
+        wide = 2 * math.hypot(self.spread, more) + decades * self.spread
         return loss * math.exp(-wide), loss * math.exp(wide)
 
 

@@ -201,10 +201,10 @@ class Plan:
 def _expected_lines(expected: "Expected | None") -> list[str]:
     if expected is None:
         return []
-    source = f"a probe of {expected.probe_steps} steps" if expected.probe_steps else "no probe on this text"
+    source = f"after a probe of {expected.probe_steps} steps" if expected.probe_steps else "without a probe"
     return [
         f"loss        about {expected.bits_per_byte:.2f} bits per byte of held-out text ({expected.low:.2f} to {expected.high:.2f}; "
-        f"scaling law, {source})"
+        f"scaling law {source})"
     ]
 
 

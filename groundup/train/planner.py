@@ -26,6 +26,8 @@ from groundup.train.scaling import REFERENCE_BATCH_TOKENS, learning_rate_for
 # Where measuring begins: a machine's speed on it tells about its neighbours.
 FIRST_PARAMETERS = 1_300_000
 MOST_MEASURED = 7
+# One block can't look at what another has found; the law, which knows parameters only, would not mind.
+FEWEST_BLOCKS = 2
 # Batches tried for a shape, in multiples of the reference's.
 BATCH_FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 SHORTEST_CONTEXT = 32
@@ -107,15 +109,14 @@ def trained_as(shape: ModelConfig, fit: FitConfig, table: dict[str, object], fac
     batch = fit.batch_size if "batch_size" in table else batch_windows(shape.context_tokens, factor)
     fit = dataclasses.replace(fit, batch_size=batch)
     if "learning_rate" not in table:
-        rate = learning_rate_for(shape.width, batch * fit.accumulation * shape.context_tokens)
-        fit = dataclasses.replace(fit, learning_rate=rate)
+        fit = dataclasses.replace(fit, learning_rate=learning_rate_for(shape.width))
     return Candidate(shape, fit)
 
 
 def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
-    """The shapes of all depths whose training fits into memory, the smallest first."""
+    """The shapes of all depths whose training fits into memory, the smallest first, which is there in any case."""
     found: list[ModelConfig] = []
-    for depth in range(1, MAX_DEPTH + 1):
+    for depth in range(FEWEST_BLOCKS, MAX_DEPTH + 1):
         shape = shape_of_depth(depth, vocab_size=vocab_size)
         if found and training_memory(shape, batch_size=1, context_tokens=shape.context_tokens).total > memory_bytes:
             break

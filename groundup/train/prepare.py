@@ -74,8 +74,9 @@ def prepared(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, *
         return Prepared(shards, tokenizer, *kept[:2], plan=None, planned=kept[2])
     planning = _Planning(wish, shards, tokenizer, compute, progress)
     candidate, plan = planning.plan(measured=measured)
-    record = {"model": to_plain(candidate.shape), "fit": to_plain(candidate.fit), "planned": plan.figures()}
-    write_json(run.path / PLAN_FILE, {"asked": wish.key(), **record})
+    if not run.run_file.exists():  # else it holds another run, and `fit` will say how they differ
+        record = {"model": to_plain(candidate.shape), "fit": to_plain(candidate.fit), "planned": plan.figures()}
+        write_json(run.path / PLAN_FILE, {"asked": wish.key(), **record})
     return Prepared(shards, tokenizer, candidate.shape, candidate.fit, plan, plan.figures())
 
 
@@ -115,7 +116,7 @@ class _Planning:
         times = self._measured(candidate) if measured or self.wish.length.seconds is not None else None
         steps = self._steps(candidate, text, times)
         candidate = dataclasses.replace(candidate, fit=self._with_steps(candidate.fit, steps))
-        probed = self._probe(candidate, times)
+        probed = self._probe(candidate, times, text, law)
         plan = make_plan(
             self.shards,
             candidate.shape,
@@ -123,7 +124,7 @@ class _Planning:
             times,
             device=self.compute.device.type,
             typical_document_tokens=text.typical_document_tokens,
-            expected=forecast(candidate, steps, text, law, probed=probed),
+            expected=forecast(candidate, steps, text, law, probed=probed, own_text=self.wish.law is not None),
             reasons=_reasons(candidate, by_shape, by_batch),
         )
         return candidate, plan
@@ -198,8 +199,8 @@ class _Planning:
     def _with_steps(self, fit: FitConfig, steps: int) -> FitConfig:
         return build_config(FitConfig, {**to_plain(fit), "steps": steps}, where="fit.")
 
-    def _probe(self, candidate: Candidate, times: Measured | None) -> tuple[int, float] | None:
-        steps = probe_steps(candidate, candidate.fit.steps, times) if times else 0
+    def _probe(self, candidate: Candidate, times: Measured | None, text: Text, law: Law) -> tuple[int, float] | None:
+        steps = probe_steps(candidate, candidate.fit.steps, times, text, law) if times else 0
         if not steps:
             return None
         return steps, probe(self.shards, self.tokenizer, candidate, steps, compute=self.compute, progress=self.progress)

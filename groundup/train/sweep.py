@@ -8,8 +8,9 @@ Every size is trained for a quarter, half and all of the steps, each a whole tra
 high, has not come to what a run of that length comes to.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from groundup.data.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json
-from groundup.model.dial import shape_of_depth
+from groundup.model.dial import MAX_DEPTH, shape_of_depth
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -33,8 +34,8 @@ SWEEP_FILE, RUNS = "sweep.json", "runs"
 FIRST_DEPTH = 2
 # Shares of the most steps: each size is trained so long.
 LENGTHS = (0.25, 0.5, 1.0)
-# With fewer steps the law's ends are all beginnings; with more than many, larger models tell more in the same time.
-FEWEST_STEPS, MANY_STEPS = 40, 4_000
+# Of the shortest run: with fewer all is beginning. Of the longest: with more, larger models tell more in the same time.
+FEWEST_STEPS, MOST_STEPS = 40, 4_000
 # Evaluations, checkpoints and starts beside the steps, as a share of the budget.
 BESIDE = 0.2
 LOOK_S = 0.5
@@ -89,30 +90,54 @@ def _read(file: Path) -> dict[str, Any]:
     return record
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep was asked for."""
+
+    sizes: int
+    """Models of the family, one after the other."""
+    budget_s: float | None
+    """For all runs together; None: `steps` says."""
+    steps: int | None = None
+    """Of the longest run of each size."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What all runs of a sweep stand on."""
+
+    shards: ShardSet
+    tokenizer: Tokenizer
+    text: Text
+    seed: int
+    compute: Compute
+
+    def candidate(self, depth: int, steps: int = 1) -> Candidate:
+        return candidate_of(depth, self.tokenizer.vocab_size, self.text, self.seed, steps)
+
+    def look(self, depth: int) -> Measured:
+        candidate = self.candidate(depth)
+        return measure(
+            self.shards, self.tokenizer, candidate.shape, candidate.fit, compute=self.compute, seconds=LOOK_S
+        )
+
+
 def sweep(
-    shards: ShardSet,
-    tokenizer: Tokenizer,
-    folder: Path,
-    *,
-    sizes: int,
-    budget_s: float,
-    compute: Compute,
-    progress: Progress,
-    seed: int = 0,
+    shards: ShardSet, tokenizer: Tokenizer, folder: Path, asked: Asked, *, compute: Compute, progress: Progress
 ) -> Sweep:
     """Do the runs that are not there, fit the law, write sweep.json. Raises ConfigError when the budget is too short for them."""
-    text = text_of(shards, tokenizer.special.document_end_id)
-    asked = {"sizes": sizes, "budget_s": budget_s, "seed": seed, "shards": shards.fingerprint}
+    ground = _Ground(shards, tokenizer, text_of(shards, tokenizer.special.document_end_id), asked.seed, compute)
+    known = {**asdict(asked), "shards": shards.fingerprint}
     record = _read(folder / SWEEP_FILE)
-    if record.get("asked") != asked:
-        record = {"asked": asked, **_planned(shards, tokenizer, text, sizes, budget_s, compute, seed)}
+    if record.get("asked") != known:
+        record = {"asked": known, **_planned(ground, asked)}
         write_json(folder / SWEEP_FILE, record)
     runs = [SweepRun(str(run["name"]), int(run["depth"]), int(run["steps"])) for run in record["runs"]]
-    done = [_done(run, shards, tokenizer, text, folder, compute, progress, seed) for run in runs]
+    done = [_done(run, ground, folder / RUNS / run.name, progress) for run in runs]
     law = fit_law([run.point for run in done if run.point], LAW)
-    result = Sweep(tuple(done), law, float(record["flops_per_s"]), text)
     write_json(folder / SWEEP_FILE, {**record, "runs": [asdict(run) for run in done], "law": to_plain(law)})
-    return result
+    return Sweep(tuple(done), law, float(record["flops_per_s"]), ground.text)
 
 
 def candidate_of(depth: int, vocab_size: int, text: Text, seed: int = 0, steps: int = 1) -> Candidate:
@@ -122,60 +147,46 @@ def candidate_of(depth: int, vocab_size: int, text: Text, seed: int = 0, steps: 
     return trained_as(shape, FitConfig(steps, seed=seed, evaluate_every=steps, checkpoint_every=steps), {})
 
 
-def _planned(
-    shards: ShardSet, tokenizer: Tokenizer, text: Text, sizes: int, budget_s: float, compute: Compute, seed: int
-) -> dict[str, Any]:
-    """Which depths for how many steps: the larger the faster this machine is."""
-    clock: dict[int, Measured] = {}
-    for first in range(FIRST_DEPTH, FIRST_DEPTH + 20):
-        depths = range(first, first + sizes)
-        for depth in depths:
-            if depth not in clock:
-                clock[depth] = _look(candidate_of(depth, tokenizer.vocab_size, text, seed), shards, tokenizer, compute)
-        steps = int(budget_s * (1 - BESIDE) / sum(LENGTHS) / sum(clock[depth].step_s for depth in depths))
-        if steps < MANY_STEPS:
-            break
-    if steps * LENGTHS[0] < FEWEST_STEPS:
-        needed = budget_s * FEWEST_STEPS / LENGTHS[0] / max(1, steps)
-        raise ConfigError(
-            f"A budget of {budget_s:g} s is too short for {sizes} sizes.",
-            fix=f"Give at least {needed:.0f}s, or fewer --sizes.",
-        )
-    plans = [(depth, round(share * steps)) for share in LENGTHS for depth in depths]
-    largest = candidate_of(depths[-1], tokenizer.vocab_size, text, seed)
+def _planned(ground: _Ground, asked: Asked) -> dict[str, Any]:
+    """Which depths for how many steps, as the record keeps them."""
+    depths, steps = _depths_and_steps(ground, asked)
+    plans = [(depth, max(1, round(share * steps))) for share in LENGTHS for depth in depths]
     return {
         "runs": [{"name": f"d{depth}-s{count}", "depth": depth, "steps": count} for depth, count in plans],
-        "flops_per_s": largest.step_flops / clock[depths[-1]].step_s,
+        "flops_per_s": ground.candidate(depths[-1]).step_flops / ground.look(depths[-1]).step_s,
     }
 
 
-def _look(candidate: Candidate, shards: ShardSet, tokenizer: Tokenizer, compute: Compute) -> Measured:
-    return measure(shards, tokenizer, candidate.shape, candidate.fit, compute=compute, seconds=LOOK_S)
+def _depths_and_steps(ground: _Ground, asked: Asked) -> tuple[range, int]:
+    """The steps asked for, of the smallest sizes; or what the budget holds, of larger ones the faster this machine is."""
+    depths = range(FIRST_DEPTH, FIRST_DEPTH + asked.sizes)
+    if asked.budget_s is None:
+        assert asked.steps is not None
+        return depths, asked.steps
+    step_s = {depth: ground.look(depth).step_s for depth in depths}
+    while True:
+        a_step_of_all = sum(LENGTHS) * sum(step_s[depth] for depth in depths)
+        steps = int(asked.budget_s * (1 - BESIDE) / a_step_of_all)
+        if steps <= MOST_STEPS or depths[-1] == MAX_DEPTH:
+            break
+        depths = range(depths[0] + 1, depths[-1] + 2)
+        step_s[depths[-1]] = ground.look(depths[-1]).step_s
+    if steps * LENGTHS[0] < FEWEST_STEPS:
+        needed = FEWEST_STEPS / LENGTHS[0] * a_step_of_all / (1 - BESIDE)
+        raise ConfigError(
+            f"A budget of {asked.budget_s:g} s is too short for {asked.sizes} sizes.",
+            fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.",
+        )
+    return depths, steps
 
 
-def _done(
-    run: SweepRun,
-    shards: ShardSet,
-    tokenizer: Tokenizer,
-    text: Text,
-    folder: Path,
-    compute: Compute,
-    progress: Progress,
-    seed: int,
-) -> SweepRun:
+def _done(run: SweepRun, ground: _Ground, folder: Path, progress: Progress) -> SweepRun:
     """The run, done now or before."""
-    candidate = candidate_of(run.depth, tokenizer.vocab_size, text, seed, run.steps)
+    candidate = ground.candidate(run.depth, run.steps)
     progress.say(f"{run.name}: {candidate.parameters:,} parameters, {run.steps} steps")
-    results = pretrain(
-        shards,
-        tokenizer,
-        candidate.shape,
-        candidate.fit,
-        RunFolder(folder / RUNS / run.name),
-        compute=compute,
-        progress=progress,
-    )
-    return SweepRun(run.name, run.depth, run.steps, point_of(candidate, results, text))
+    parts = (ground.shards, ground.tokenizer, candidate.shape, candidate.fit)
+    results = pretrain(*parts, RunFolder(folder), compute=ground.compute, progress=progress)
+    return replace(run, point=point_of(candidate, results, ground.text))
 
 
 def point_of(candidate: Candidate, results: dict[str, Any], text: Text) -> Point:

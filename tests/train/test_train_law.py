@@ -76,4 +76,5 @@ def test_a_batch_above_the_critical_one_wastes_text() -> None:
 def test_a_range_widens_beyond_what_was_fitted() -> None:
     inside, outside = KNOWN.range(1e6, 1e6, 2.0), KNOWN.range(1e6, 1e11, 2.0)
     assert inside == pytest.approx((2 * math.exp(-0.04), 2 * math.exp(0.04)))
+    assert KNOWN.range(1e6, 1e6, 2.0, more=0.0375)[1] == pytest.approx(2 * math.exp(2 * 0.0425))
     assert outside == pytest.approx((2 * math.exp(-0.08), 2 * math.exp(0.08)))

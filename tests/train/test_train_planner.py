@@ -55,7 +55,7 @@ def test_more_time_and_a_faster_machine_choose_larger_models() -> None:
 
 @pytest.mark.parametrize(("seconds", "better"), [(20.0, "small"), (36_000.0, "large")])
 def test_the_better_of_two_sizes_is_taken_for_short_and_for_long_times(seconds: float, better: str) -> None:
-    pair = {"small": candidates()[2], "large": candidates()[5]}
+    pair = {"small": candidates()[1], "large": candidates()[4]}
     chosen = choose(seconds, list(pair.values()), TEXT, LAW, Machine(1e11))[0].candidate
     assert chosen is pair[better]
 
@@ -73,7 +73,7 @@ def test_few_candidates_are_measured_and_the_choice_is_the_best_of_all() -> None
 
 
 def test_a_machine_that_waits_between_steps_is_given_larger_batches() -> None:
-    shape = family(4_096, 30e9)[5]
+    shape = family(4_096, 30e9)[4]
     batches = [trained_as(shape, FIT, {}, factor) for factor in (1.0, 2.0, 4.0, 8.0, 16.0)]
     idle, busy = Machine(1e14, start_s=0.05), Machine(1e11)
     chosen = [choose(600.0, batches, TEXT, LAW, machine)[0].candidate.step_tokens for machine in (idle, busy)]
@@ -81,7 +81,7 @@ def test_a_machine_that_waits_between_steps_is_given_larger_batches() -> None:
 
 
 def test_context_and_batch_follow_the_text_and_the_reference() -> None:
-    shape = family(4_096, 30e9)[7]
+    shape = family(4_096, 30e9)[6]
     assert shape.context_tokens == 512 and batch_windows(512) == 2
     assert fitting_context(shape, TEXT) == 512
     assert fitting_context(shape, dataclasses.replace(TEXT, typical_document_tokens=200)) == 128
@@ -92,35 +92,32 @@ def test_context_and_batch_follow_the_text_and_the_reference() -> None:
     assert (said.fit.batch_size, said.fit.learning_rate) == (5, 0.1)
 
 
-def test_the_learning_rate_falls_with_width_and_rises_with_the_batch() -> None:
-    rates = [learning_rate_for(width, 1_024) for width in (64, 128, 768, 4_096)]
+def test_the_learning_rate_falls_with_width() -> None:
+    rates = [learning_rate_for(width) for width in (64, 128, 768, 4_096)]
     assert rates[0] == rates[1] == REFERENCE_LEARNING_RATE
     assert rates[2] == pytest.approx(
         0.3 * REFERENCE_LEARNING_RATE, rel=0.05
     )  # GPT-3's table 2.1, where the reference is 2e-3
     assert rates == sorted(rates, reverse=True)
-    assert learning_rate_for(128, 2_048) > REFERENCE_LEARNING_RATE
-    assert learning_rate_for(128, 10**6) == 2 * REFERENCE_LEARNING_RATE
 
 
 def test_a_probe_moves_the_forecast_and_narrows_it() -> None:
-    candidate = candidates()[3]
+    candidate = candidates()[2]
     plain = forecast(candidate, 2_000, TEXT, LAW)
     assert plain.low < plain.bits_per_byte < plain.high and plain.probe_steps == 0
     harder = 1.1 * expected_loss(candidate, 200, TEXT, LAW)
     probed = forecast(candidate, 2_000, TEXT, LAW, probed=(200, harder))
     assert probed.bits_per_byte == pytest.approx(1.1 * plain.bits_per_byte)
-    assert probed.high / probed.low < plain.high / plain.low
+    own = forecast(candidate, 2_000, TEXT, LAW, own_text=True)
+    assert own.high / own.low < probed.high / probed.low < plain.high / plain.low
 
 
 def test_a_probe_is_made_only_where_it_is_worth_its_time() -> None:
-    candidate = candidates()[3]
-    assert probe_steps(candidate, 1_000, Measured(0.05, 0.1)) == 0, "a run of 50 s"
-    assert probe_steps(candidate, 36_000, Measured(0.05, 0.1)) == 300
-    assert probe_steps(candidate, 36_000, Measured(1.0, 0.1)) == 0, "15 steps tell nothing"
-    assert probe_steps(trained_as(family(4_096, 30e9)[12], FIT, {}), 36_000, Measured(0.05, 0.1)) == 0, (
-        "too large to try"
-    )
+    candidate, large = candidates()[2], trained_as(family(4_096, 30e9)[12], FIT, {})
+    assert probe_steps(candidate, 1_000, Measured(0.05, 0.1), TEXT, LAW) == 0, "a run of 50 s"
+    assert probe_steps(candidate, 36_000, Measured(0.05, 0.1), TEXT, LAW) == 300
+    assert probe_steps(candidate, 36_000, Measured(1.0, 0.1), TEXT, LAW) == 0, "15 steps tell nothing"
+    assert probe_steps(large, 36_000, Measured(0.05, 0.1), TEXT, LAW) == 0, "too large to try"
 
 
 @pytest.mark.parametrize(
