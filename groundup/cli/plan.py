@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from groundup.cli.lengths import (
     TokensOption,
 )
 from groundup.cli.options import DeviceOption, JsonOption, SeedOption, SetOption
+
+if TYPE_CHECKING:
+    from groundup.train.wish import Wish
 
 DEFAULT_MINUTES = 30.0
 
@@ -86,7 +89,7 @@ def command(
     print_result(*planned(wish, device), as_json)
 
 
-def planned(wish: Any, device: str) -> tuple[list[str], dict[str, Any]]:
+def planned(wish: "Wish", device: str) -> tuple[list[str], dict[str, Any]]:
     """The plan for people, and as one value; what it needed is gone again."""
     from groundup.config import to_plain
     from groundup.device import select_compute

@@ -23,6 +23,7 @@ from groundup.runs import RunFolder
 if TYPE_CHECKING:
     from groundup.device import Compute
     from groundup.progress import Progress
+    from groundup.train.wish import Wish
 
 DEFAULT_MINUTES = 3.0
 
@@ -100,7 +101,9 @@ def command(
     print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
 
 
-def carried_out(wish: Any, run: RunFolder, compute: "Compute", progress: "Progress", *, fresh: bool) -> dict[str, Any]:
+def carried_out(
+    wish: "Wish", run: RunFolder, compute: "Compute", progress: "Progress", *, fresh: bool
+) -> dict[str, Any]:
     """Train into the run folder; what results.json holds."""
     from groundup.train.folder import clear, require_ours
     from groundup.train.prepare import prepared

@@ -17,11 +17,13 @@ from groundup.data.shards import ShardSet
 from groundup.device import Compute, peak_memory_bytes, resident_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers, training_memory
+from groundup.model.heads import LanguageModel
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.advice import advice
 from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
+from groundup.train.heldout import MAX_TOKENS, HeldOut
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
 from groundup.train.pretrain import held_out_of, new_model, pretraining_loss, snapshot_bytes, train_windows
 from groundup.weights.exportable import gguf_reason, hf_reason
@@ -35,6 +37,8 @@ BESIDE_STEPS_SHARE = 0.05
 FIRST_STEP_BYTES = 60e6
 # With less of the processor's time than this a measurement was disturbed.
 BUSY_BELOW = 0.5
+# Of a step's arithmetic: the backward pass is twice the forward one.
+FORWARD_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -60,23 +64,33 @@ def measure(
     compute: Compute,
     seconds: float | None = None,
 ) -> Measured:
-    """Take real steps for about `seconds` (None: two) in each precision that is open, and one evaluation; nothing is kept. Raises DataError."""
+    """Take real steps for two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError.
+
+    With `seconds`: steps for so long, for a first look, and the evaluation is reckoned from them.
+    """
     program_bytes = resident_bytes()
     model = new_model(model_config, fit_config.seed, compute)
     windows = train_windows(shards, model_config, fit_config)
+    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
-    loss = pretraining_loss(model_config, fit_config)
-    clock = StepClock(model, batches, loss, fit_config, compute=compute)
+    clock = StepClock(model, batches, pretraining_loss(model_config, fit_config), fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S if seconds is None else seconds).values())
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     busy = compute.is_cpu and cpu_s < BUSY_BELOW * wall_s * torch.get_num_threads()
-    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    step_tokens = fit_config.accumulation * fit_config.batch_size * model_config.context_tokens
+    evaluation_s = FORWARD_SHARE * step_s * MAX_TOKENS / step_tokens
+    if seconds is None:
+        evaluation_s = _evaluation_s(held_out, model)
+    return Measured(step_s, evaluation_s, program_bytes, busy)
+
+
+def _evaluation_s(held_out: HeldOut, model: LanguageModel) -> float:
     started = time.perf_counter()
     held_out.measure(model.eval())
     held_out.sample(model)
-    return Measured(step_s, time.perf_counter() - started, program_bytes, busy)
+    return time.perf_counter() - started
 
 
 def steps_within(budget_s: float, measured: Measured) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from groundup.config import build_config, to_plain
 from groundup.data.pipeline import DataConfig
 from groundup.data.shards import ShardSet
-from groundup.device import Compute, free_memory_bytes
+from groundup.device import Compute, free_memory_bytes, resident_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
@@ -39,7 +39,7 @@ from groundup.train.sweep import read_law
 from groundup.train.wish import Wish
 
 # Seconds of real steps, in each precision that is open, for a candidate; the one that is taken is measured again, longer.
-LOOK_S = 0.5
+LOOK_S = 0.4
 # Stands for steps that are not counted yet, so that a warm-up said in steps is no contradiction.
 OPEN_STEPS = 10**9
 
@@ -112,8 +112,11 @@ class _Planning:
         """Choose what is open, count the steps, say what to expect."""
         text = text_of(self.shards, self.tokenizer.special.document_end_id)
         law = read_law(self.wish.law) if self.wish.law else LAW
+        program_bytes = resident_bytes()  # before models are looked at: what they leave is used again
         candidate, by_shape, by_batch = self._chosen(text, law)
-        times = self._measured(candidate) if measured or self.wish.length.seconds is not None else None
+        times = None
+        if measured or self.wish.length.seconds is not None:
+            times = dataclasses.replace(self._measured(candidate), program_bytes=program_bytes)
         steps = self._steps(candidate, text, times)
         candidate = dataclasses.replace(candidate, fit=self._with_steps(candidate.fit, steps))
         probed = self._probe(candidate, times, text, law)
