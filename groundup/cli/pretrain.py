@@ -16,6 +16,7 @@ from groundup.cli.lengths import (
     StepsOption,
     TokensOption,
 )
+from groundup.cli.looks import LogOption, PromptsOption, TaskOption, looks_of
 from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, OutOption, SeedOption, SetOption
 from groundup.errors import ConfigError
 from groundup.runs import RunFolder
@@ -49,6 +50,9 @@ def command(
         Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
     ] = None,
     sets: SetOption = None,
+    log: LogOption = None,
+    prompts: PromptsOption = None,
+    task: TaskOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     fresh: FreshOption = False,
@@ -72,6 +76,8 @@ def command(
 
         groundup pretrain my-texts/ --out runs/mine --dry-run
 
+        groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
+
         groundup pretrain --again runs/mine --out runs/mine-again
     """
     from groundup.cli.plan import planned
@@ -83,7 +89,7 @@ def command(
     lengths, shapes = (minutes, steps, tokens, epochs), (preset, size, depth)
     compute, progress = select_compute(device), console_progress()
     if again is not None:
-        if any((data, tokenizer, sets, seed, dry_run, law, *lengths, *shapes)):
+        if any((data, tokenizer, sets, log, prompts, task, seed, dry_run, law, *lengths, *shapes)):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
         results = done_again(RunFolder(again), RunFolder(out), compute, progress, fresh=fresh)
         print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
@@ -92,8 +98,9 @@ def command(
         raise ConfigError(
             "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
         )
+    looks = looks_of(log, prompts, task, seed=seed, progress=progress)
     length = length_of(minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES)
-    wish = Wish(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law)
+    wish = Wish(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law, looks)
     if dry_run:
         print_result(*planned(wish, device), as_json)
         return
@@ -117,14 +124,16 @@ def carried_out(
     for line in made.plan.lines() if made.plan else ():
         progress.say(line)
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
-    parts = (made.shards, made.tokenizer, made.shape, made.fit)
-    return pretrain(*parts, run, compute=compute, progress=progress, card=card, planned=made.planned)
+    parts, looks = (made.shards, made.tokenizer, made.shape, made.fit), wish.looks
+    return pretrain(*parts, run, compute=compute, progress=progress, card=card, looks=looks, planned=made.planned)
 
 
 def summary(results: dict[str, Any], out: Path) -> list[str]:
     """The results for people."""
+    share = 100 * results.get("evaluation_s", 0) / max(results["elapsed_s"], 0.1)
     return [
-        f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s",
+        f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s"
+        f" ({share:.0f} % of it evaluations)",
         f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats a token",
         f"{results['bits_per_byte']:.3f} bits per byte of held-out text",
         *_planned_lines(results),

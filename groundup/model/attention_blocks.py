@@ -39,7 +39,7 @@ def causal_attention(
     bf16, which spends its time on conversions.
     """
     dtype = autocast_dtype(queries)
-    if not queries.is_cpu or torch.compiler.is_compiling():
+    if not queries.is_cpu:
         return _kernel(queries, keys, values, factor)
     if dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and products_are_fast():
         dtype = torch.float32

@@ -52,9 +52,10 @@ def training_memory(
     batch_size: int,
     context_tokens: int,
     trained_parameters: int | None = None,
+    recompute: bool = False,
     optimizer: str = "adamw",
 ) -> TrainingMemory:
-    """An estimate of one step in float32 on `batch_size` rows of `context_tokens`.
+    """An estimate of one step in float32 on `batch_size` rows of `context_tokens`; `recompute` as in `activation_bytes`.
 
     `trained_parameters` None: all of them. Not counted: the process itself and the allocator's slack.
     """
@@ -67,7 +68,7 @@ def training_memory(
         weights=FLOAT32_BYTES * total,
         gradients=FLOAT32_BYTES * trained,
         optimizer=FLOAT32_BYTES * remembered,
-        activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens),
+        activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens, recompute=recompute),
         logits=FLOAT32_BYTES * places * config.vocab_size,
     )
 
@@ -85,15 +86,18 @@ def optimizer_numbers(config: ModelConfig, optimizer: str) -> int:
     return 2 * total - (flat if optimizer == "muon" else 0)
 
 
-def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: int) -> int:
+def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: int, recompute: bool = False) -> int:
     """What autograd keeps of one forward pass in float32 up to the final norm's result, which the head reads: see the functions below.
 
     Two things stand apart from the numbers of each token: tables of T x T that all rows share, and the angles of rotary positions.
+    With `recompute` (`transformer.use_recompute`) every block keeps its input, and one at a time, in the backward pass, all of it.
     """
-    tokens = batch_size * context_tokens
-    blocks = sum(_block_keeps(config, layer, context_tokens) for layer in range(config.num_layers))
-    of_token = blocks + _final_keeps(config)
-    tables = sum(_tables(config, layer, batch_size, context_tokens) for layer in range(config.num_layers))
+    tokens, layers = batch_size * context_tokens, range(config.num_layers)
+    blocks = [_block_keeps(config, layer, context_tokens) for layer in layers]
+    squares = [_tables(config, layer, batch_size, context_tokens) for layer in layers]
+    at_once = max if recompute else sum
+    inputs = (config.num_layers - 1) * config.width if recompute else 0
+    of_token, tables = at_once(blocks) + inputs + _final_keeps(config), at_once(squares)
     angles = {config.sees_all(layer) for layer in range(config.num_layers) if config.rotates(layer)}
     return FLOAT32_BYTES * (tokens * of_token + len(angles) * 2 * context_tokens * config.head_width) + tables
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from groundup.device import Compute, peak_memory_bytes
+from groundup.device import Compute, device_memory_bytes, peak_memory_bytes
 
 # name in a plan's figures -> (words, unit's divisor, format)
 FIGURES = {
@@ -15,20 +15,13 @@ FIGURES = {
 
 def actual_figures(results: dict[str, Any], compute: Compute) -> dict[str, float]:
     """The same figures as `Plan.figures()` has, of a run that is over."""
+    on_device = device_memory_bytes(compute)
     return {
         "minutes": results["elapsed_s"] / 60,
-        "memory_bytes": float(_peak_bytes(compute)),
+        "memory_bytes": float(on_device[1] if on_device else peak_memory_bytes()),
         "tokens_per_s": results["tokens_per_s"],
         "bits_per_byte": results["bits_per_byte"],
     }
-
-
-def _peak_bytes(compute: Compute) -> int:
-    if compute.device.type == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated(compute.device)
-    return peak_memory_bytes()
 
 
 def compared(planned: dict[str, Any], actual: dict[str, float]) -> list[list[str]]:

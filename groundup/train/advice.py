@@ -66,7 +66,7 @@ def _little_text(plan: "Plan") -> Iterator[str]:
 
 
 def _high_rate(plan: "Plan") -> Iterator[str]:
-    rule = learning_rate_for(plan.width)
+    rule = learning_rate_for(plan.width, plan.optimizer)
     if plan.optimizer != "sgd" and plan.learning_rate > TOO_HIGH * rule:
         yield (
             f"The learning rate {plan.learning_rate:g} is probably too high for width {plan.width}: wider models want less, about "

@@ -17,7 +17,7 @@ from groundup.model.config import ModelConfig
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.train.config import FitConfig
+from groundup.train.config import Compile, FitConfig
 from groundup.train.corpus import SHARDS
 from groundup.train.folder import clear, require_ours
 from groundup.train.identity import machine, read_record
@@ -34,7 +34,7 @@ class Repeated:
     tokenizer: Tokenizer
     model_config: ModelConfig
     fit_config: FitConfig
-    """Its precision is the one that was measured then, not measured again."""
+    """Its precision, and whether it is compiled, is what was measured then, not measured again."""
     changes: tuple[str, ...]
     """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
 
@@ -77,7 +77,8 @@ def parts_of(run: RunFolder, compute: Compute) -> Repeated:
     fit_config = build_config(FitConfig, config["fit"], where="fit.")
     fitted = read_record(run)
     if fitted is not None:
-        fit_config = dataclasses.replace(fit_config, precision=fitted["precision"])
+        compile: Compile = "on" if fitted.get("compiled") else "off"
+        fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
     before = (fitted or {}).get("machine")
     changes = _changes(before if isinstance(before, dict) else {}, machine(compute))
     return Repeated(

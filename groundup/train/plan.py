@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from groundup.data.shards import ShardSet
-from groundup.device import Compute, peak_memory_bytes, resident_bytes
+from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers, training_memory
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import parameter_count
+from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.advice import advice
 from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
-from groundup.train.heldout import MAX_TOKENS, HeldOut
+from groundup.train.heldout import MAX_TOKENS
+from groundup.train.looks import Evaluation, Looks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
-from groundup.train.pretrain import held_out_of, new_model, pretraining_loss, snapshot_bytes, train_windows
+from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, snapshot_bytes, train_windows
 from groundup.weights.exportable import gguf_reason, hf_reason
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Measured:
     step_s: float
     """In the precision that the config says, or in the faster of both for "auto"."""
     evaluation_s: float
-    """Held-out figures and a sample."""
+    """Held-out figures, samples, and tasks where there are any."""
     program_bytes: int = 0
     """Resident memory of this process before the model was there."""
     busy: bool = False
@@ -63,15 +65,17 @@ def measure(
     *,
     compute: Compute,
     seconds: float | None = None,
+    looks: Looks = Looks(),
 ) -> Measured:
     """Take real steps for two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError.
 
     With `seconds`: steps for so long, for a first look, and the evaluation is reckoned from them.
     """
-    program_bytes = resident_bytes()
+    program_bytes = memory_bytes() or peak_memory_bytes()
     model = new_model(model_config, fit_config.seed, compute)
+    use_recompute(model, fit_config.recompute)
     windows = train_windows(shards, model_config, fit_config)
-    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    evaluation = evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks)
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
     clock = StepClock(model, batches, pretraining_loss(model_config, fit_config), fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
@@ -82,14 +86,14 @@ def measure(
     step_tokens = fit_config.accumulation * fit_config.batch_size * model_config.context_tokens
     evaluation_s = FORWARD_SHARE * step_s * MAX_TOKENS / step_tokens
     if seconds is None:
-        evaluation_s = _evaluation_s(held_out, model)
+        evaluation_s = _evaluation_s(evaluation, model)
     return Measured(step_s, evaluation_s, program_bytes, busy)
 
 
-def _evaluation_s(held_out: HeldOut, model: LanguageModel) -> float:
+def _evaluation_s(evaluation: Evaluation, model: LanguageModel) -> float:
     started = time.perf_counter()
-    held_out.measure(model.eval())
-    held_out.sample(model)
+    evaluation.measure(model.eval())
+    evaluation.sample(model)
     return time.perf_counter() - started
 
 
@@ -108,12 +112,15 @@ def steps_for(
     *,
     compute: Compute,
     progress: Progress | None = None,
+    looks: Looks = Looks(),
 ) -> int:
     """Measure, and say how many steps the time holds."""
-    measured = measure(shards, tokenizer, model_config, fit_config, compute=compute)
+    measured = measure(shards, tokenizer, model_config, fit_config, compute=compute, looks=looks)
     steps = steps_within(budget_s, measured)
     (progress or Silent()).say(
-        f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s."
+        f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s. "
+        f"An evaluation takes {measured.evaluation_s:.2g} s, all {EVALUATIONS + 1} of them "
+        f"{100 * (EVALUATIONS + 1) * measured.evaluation_s / budget_s:.0f} % of the time."
     )
     return steps
 
@@ -246,7 +253,7 @@ def make_plan(
         steps=fit_config.steps,
         tokens=fit_config.steps * batch_tokens,
         data_tokens=max(1, shards.num_tokens("train")),
-        memory_bytes=memory_bytes(model_config, fit_config, measured, device=device),
+        memory_bytes=peak_bytes(model_config, fit_config, measured, device=device),
         disk_bytes=disk_bytes(model_config, fit_config),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
@@ -265,12 +272,13 @@ def make_plan(
     )
 
 
-def memory_bytes(model_config: ModelConfig, fit_config: FitConfig, measured: Measured | None, *, device: str) -> int:
+def peak_bytes(model_config: ModelConfig, fit_config: FitConfig, measured: Measured | None, *, device: str) -> int:
     """At the peak: of a GPU what the training holds there, on a CPU also the program and what was held before."""
     training = training_memory(
         model_config,
         batch_size=fit_config.batch_size,
         context_tokens=model_config.context_tokens,
+        recompute=fit_config.recompute,
         optimizer=fit_config.optimizer,
     ).total
     if device == "cuda":

@@ -73,7 +73,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Look:
+class Promise:
     """What a candidate promises: one line of a plan's reasons."""
 
     candidate: Candidate
@@ -109,7 +109,7 @@ def trained_as(shape: ModelConfig, fit: FitConfig, table: dict[str, object], fac
     batch = fit.batch_size if "batch_size" in table else batch_windows(shape.context_tokens, factor)
     fit = dataclasses.replace(fit, batch_size=batch)
     if "learning_rate" not in table:
-        fit = dataclasses.replace(fit, learning_rate=learning_rate_for(shape.width))
+        fit = dataclasses.replace(fit, learning_rate=learning_rate_for(shape.width, fit.optimizer))
     return Candidate(shape, fit)
 
 
@@ -135,9 +135,9 @@ def expected_loss(candidate: Candidate, steps: int, text: Text, law: Law) -> flo
     )
 
 
-def choose(seconds: float, candidates: Sequence[Candidate], text: Text, law: Law, clock: Clock) -> list[Look]:
+def choose(seconds: float, candidates: Sequence[Candidate], text: Text, law: Law, clock: Clock) -> list[Promise]:
     """Those measured, the best first. `clock` measures one; it is called for as few as need be."""
-    looks: dict[int, Look] = {}
+    looks: dict[int, Promise] = {}
     at = min(range(len(candidates)), key=lambda i: abs(candidates[i].parameters - FIRST_PARAMETERS))
     while at not in looks and len(looks) < MOST_MEASURED:
         looks[at] = _look(candidates[at], seconds, text, law, clock(candidates[at]))
@@ -147,13 +147,13 @@ def choose(seconds: float, candidates: Sequence[Candidate], text: Text, law: Law
     return sorted(looks.values(), key=lambda look: look.bits_per_byte)
 
 
-def _look(candidate: Candidate, seconds: float, text: Text, law: Law, measured: Measured) -> Look:
+def _look(candidate: Candidate, seconds: float, text: Text, law: Law, measured: Measured) -> Promise:
     steps = steps_within(seconds, measured)
-    return Look(candidate, measured, steps, expected_loss(candidate, steps, text, law))
+    return Promise(candidate, measured, steps, expected_loss(candidate, steps, text, law))
 
 
 def _promise(
-    index: int, candidates: Sequence[Candidate], looks: dict[int, Look], seconds: float, text: Text, law: Law
+    index: int, candidates: Sequence[Candidate], looks: dict[int, Promise], seconds: float, text: Text, law: Law
 ) -> float:
     """The expected loss of a candidate, measured or with the time that those measured let expect."""
     if index in looks:

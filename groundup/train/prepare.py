@@ -10,7 +10,7 @@ from typing import Any
 from groundup.config import build_config, to_plain
 from groundup.data.pipeline import DataConfig
 from groundup.data.shards import ShardSet
-from groundup.device import Compute, free_memory_bytes, resident_bytes
+from groundup.device import Compute, free_memory_bytes, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
@@ -19,6 +19,7 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import FitConfig
 from groundup.train.corpus import corpus
+from groundup.train.defaults import pretraining_config
 from groundup.train.folder import PLAN_FILE
 from groundup.train.forecast import forecast, probe, probe_steps
 from groundup.train.law import Law
@@ -26,7 +27,7 @@ from groundup.train.plan import Measured, Plan, make_plan, measure, steps_within
 from groundup.train.planner import (
     BATCH_FACTORS,
     Candidate,
-    Look,
+    Promise,
     Text,
     choose,
     family,
@@ -64,7 +65,7 @@ def prepared(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, *
     Raises ConfigError, DataError and what reading texts raises.
     """
     data_config = build_config(DataConfig, wish.tables["data"], where="data.")
-    build_config(FitConfig, {"steps": OPEN_STEPS, **wish.tables["fit"]}, where="fit.")  # told before texts are read
+    pretraining_config(OPEN_STEPS, wish.tables["fit"])  # told before texts are read
     wish.shape(wish.vocab_size)
     shards, tokenizer = corpus(
         wish.data, run, data_config, tokenizer=wish.tokenizer, vocab_size=wish.vocab_size, progress=progress
@@ -112,7 +113,9 @@ class _Planning:
         """Choose what is open, count the steps, say what to expect."""
         text = text_of(self.shards, self.tokenizer.special.document_end_id)
         law = read_law(self.wish.law) if self.wish.law else LAW
-        program_bytes = resident_bytes()  # before models are looked at: what they leave is used again
+        program_bytes = (
+            memory_bytes() or peak_memory_bytes()
+        )  # before models are looked at: what they leave is used again
         candidate, by_shape, by_batch = self._chosen(text, law)
         times = None
         if measured or self.wish.length.seconds is not None:
@@ -132,7 +135,7 @@ class _Planning:
         )
         return candidate, plan
 
-    def _chosen(self, text: Text, law: Law) -> tuple[Candidate, list[Look], list[Look]]:
+    def _chosen(self, text: Text, law: Law) -> tuple[Candidate, list[Promise], list[Promise]]:
         """The candidate that is trained, and those that were measured for its shape and for its batch."""
         shape, by_shape = self._shape(text, law)
         seconds, table = self.wish.length.seconds, self.wish.tables["fit"]
@@ -142,7 +145,7 @@ class _Planning:
         by_batch = choose(seconds, list(batches.values()), text, law, self._look)
         return by_batch[0].candidate, by_shape, by_batch
 
-    def _shape(self, text: Text, law: Law) -> tuple[ModelConfig, list[Look]]:
+    def _shape(self, text: Text, law: Law) -> tuple[ModelConfig, list[Promise]]:
         """The shape said, or the most promising of the family."""
         if not self.wish.open_shape:
             shape = self.wish.shape(self.tokenizer.vocab_size)
@@ -171,7 +174,7 @@ class _Planning:
     def _trained(self, shape: ModelConfig, factor: float = 1.0) -> Candidate:
         """With how it is trained."""
         table = self.wish.tables["fit"]
-        fit = build_config(FitConfig, {"steps": OPEN_STEPS, "seed": self.wish.seed, **table}, where="fit.")
+        fit = pretraining_config(OPEN_STEPS, {"seed": self.wish.seed, **table})
         return trained_as(shape, fit, table, factor) if self._ruled else Candidate(shape, fit)
 
     def _look(self, candidate: Candidate) -> Measured:
@@ -179,8 +182,9 @@ class _Planning:
 
     def _measured(self, candidate: Candidate, seconds: float | None = None) -> Measured:
         return measure(
-            self.shards, self.tokenizer, candidate.shape, candidate.fit, compute=self.compute, seconds=seconds
-        )
+            self.shards, self.tokenizer, candidate.shape, candidate.fit,
+            compute=self.compute, seconds=seconds, looks=self.wish.looks,
+        )  # fmt: skip
 
     def _steps(self, candidate: Candidate, text: Text, times: Measured | None) -> int:
         if "steps" in self.wish.tables["fit"]:
@@ -209,7 +213,7 @@ class _Planning:
         return steps, probe(self.shards, self.tokenizer, candidate, steps, compute=self.compute, progress=self.progress)
 
 
-def _reasons(chosen: Candidate, by_shape: list[Look], by_batch: list[Look]) -> tuple[str, ...]:
+def _reasons(chosen: Candidate, by_shape: list[Promise], by_batch: list[Promise]) -> tuple[str, ...]:
     """What was measured beside it and what each promised, in the order of size; nothing where nothing was open."""
     shapes = [
         (look.candidate.parameters, f"{look.candidate.shape.num_layers} x {look.candidate.shape.width}", look.bits_per_byte,

@@ -5,13 +5,13 @@
 The learning-rate rule hangs on the reference run (quickstart's), the critical batch on runs that read the same text in other batches (docs/log.md).
 """
 
-from groundup.train.config import FitConfig
+from groundup.train.config import OptimizerName
+from groundup.train.defaults import pretraining_config
 from groundup.train.law import Law
 
-# The runs that the defaults of `FitConfig` were tuned on: quickstart, 8 windows of 128 tokens.
+# The runs that the defaults (`defaults.py`) were tuned on: quickstart, 8 windows of 128 tokens.
 REFERENCE_WIDTH, REFERENCE_BATCH_TOKENS = 128, 1_024
-REFERENCE_LEARNING_RATE = FitConfig(steps=1).learning_rate
-# Highest learning rate ~ width^(-2/3): from 2e-3 at width 128 it leads to 6.1e-4 at 768 and 2.0e-4 at 4,096, where GPT-3's table 2.1 has 6e-4
+# Highest learning rate ~ width^(-2/3): from AdamW's 2e-3 at width 128 it leads to 6.1e-4 at 768 and 2.0e-4 at 4,096, where GPT-3's table 2.1 has 6e-4
 # and 1.2e-4, and Llama's table 2 has 3e-4 (Brown et al. 2020, Touvron et al. 2023).
 RATE_POWER = 2 / 3
 # A rate so many times above the rule's is called too high; runs on quickstart lost from 3 times on (docs/log.md).
@@ -33,6 +33,10 @@ LAW = Law(
 TEXT_SPREAD = 0.1
 
 
-def learning_rate_for(width: int) -> float:
-    """The highest learning rate for a width; never above the reference's where the model is narrower."""
-    return float(f"{REFERENCE_LEARNING_RATE * min(1.0, (REFERENCE_WIDTH / width) ** RATE_POWER):.2g}")
+def learning_rate_for(width: int, optimizer: OptimizerName) -> float:
+    """The highest learning rate for a width; never above the reference's where the model is narrower.
+
+    With Muon that of tables, head and vectors: its own, of the matrices, suits all widths, as their updates are made equally long.
+    """
+    reference = pretraining_config(1, {"optimizer": optimizer}).learning_rate
+    return float(f"{reference * min(1.0, (REFERENCE_WIDTH / width) ** RATE_POWER):.2g}")

@@ -23,10 +23,10 @@ from groundup.model.dial import MAX_DEPTH, shape_of_depth
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import FitConfig
+from groundup.train.defaults import pretraining_config
 from groundup.train.law import Law, Point, fit_law
 from groundup.train.plan import Measured, measure
-from groundup.train.planner import Candidate, Look, Text, choose, family, fitting_context, text_of, trained_as
+from groundup.train.planner import Candidate, Promise, Text, choose, family, fitting_context, text_of, trained_as
 from groundup.train.pretrain import pretrain
 from groundup.train.scaling import LAW
 
@@ -147,7 +147,7 @@ def candidate_of(depth: int, vocab_size: int, text: Text) -> Candidate:
     """A size of the family with the reference's batch."""
     shape = shape_of_depth(depth, vocab_size=vocab_size)
     shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=fitting_context(shape, text))
-    return trained_as(shape, FitConfig(steps=1), {})
+    return trained_as(shape, pretraining_config(1), {})
 
 
 def _planned(ground: _Ground, asked: Asked) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def point_of(candidate: Candidate, results: dict[str, Any], text: Text) -> Point
     )
 
 
-def best_for(found: Sweep, vocab_size: int, budgets_s: Sequence[float] = ASKED_S) -> list[tuple[float, Look]]:
+def best_for(found: Sweep, vocab_size: int, budgets_s: Sequence[float] = ASKED_S) -> list[tuple[float, Promise]]:
     """What the law says to train in each of some times, at the speed of the largest run."""
     shapes = family(vocab_size, float("inf"))
     candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]

@@ -11,6 +11,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.dial import parse_size, shape_of_depth, shape_of_size
 from groundup.model.presets import preset
 from groundup.train.length import Length
+from groundup.train.looks import Looks
 
 PRESET = "quickstart"
 TABLES = ("fit", "model", "data")
@@ -32,6 +33,7 @@ class Wish:
     tables: dict[str, dict[str, Any]] = field(default_factory=lambda: tables([]))
     law: Path | None = None
     """A sweep's folder, whose law is taken instead of ours."""
+    looks: Looks = field(default_factory=Looks)
 
     def __post_init__(self) -> None:
         said = [name for name in ("preset", "size", "depth") if getattr(self, name) is not None]

@@ -7,7 +7,7 @@ import pytest
 from groundup.errors import ConfigError
 from groundup.train.advice import advice
 from groundup.train.cluster import DEVICES, SIZES, cluster_plan, parse_machine
-from groundup.train.config import FitConfig
+from groundup.train.defaults import pretraining_config
 from groundup.train.forecast import forecast, probe_steps
 from groundup.train.length import Length, length_of
 from groundup.train.plan import Measured, Plan
@@ -21,10 +21,11 @@ from groundup.train.planner import (
     fitting_context,
     trained_as,
 )
-from groundup.train.scaling import LAW, REFERENCE_LEARNING_RATE, learning_rate_for
+from groundup.train.scaling import LAW, learning_rate_for
 
 TEXT = Text(tokens=30_000_000, num_bytes=100_000_000, validation_tokens=1_000_000, typical_document_tokens=5_000)
-FIT = FitConfig(steps=1)
+FIT = pretraining_config(1)
+RATE = FIT.learning_rate
 
 
 def candidates() -> list[Candidate]:
@@ -93,11 +94,9 @@ def test_context_and_batch_follow_the_text_and_the_reference() -> None:
 
 
 def test_the_learning_rate_falls_with_width() -> None:
-    rates = [learning_rate_for(width) for width in (64, 128, 768, 4_096)]
-    assert rates[0] == rates[1] == REFERENCE_LEARNING_RATE
-    assert rates[2] == pytest.approx(
-        0.3 * REFERENCE_LEARNING_RATE, rel=0.05
-    )  # GPT-3's table 2.1, where the reference is 2e-3
+    rates = [learning_rate_for(width, FIT.optimizer) for width in (64, 128, 768, 4_096)]
+    assert rates[0] == rates[1] == RATE
+    assert rates[2] == pytest.approx(0.3 * RATE, rel=0.05)  # GPT-3's table 2.1, where the reference is 2e-3
     assert rates == sorted(rates, reverse=True)
 
 
@@ -144,7 +143,7 @@ def test_a_length_is_said_once_and_possible() -> None:
 
 SOUND = Plan(
     1_000_000, 5_000, 40_000_000, 30_000_000, 0, 0, None, width=128, context_tokens=128, batch_tokens=8_000,
-    learning_rate=REFERENCE_LEARNING_RATE, typical_document_tokens=500,
+    learning_rate=RATE, optimizer=FIT.optimizer, typical_document_tokens=500,
 )  # fmt: skip
 
 
@@ -157,7 +156,7 @@ SOUND = Plan(
         ({"data_tokens": 5_000_000}, "reads the same text 8 times"),
         ({"data_tokens": 900_000, "tokens": 20_000_000}, "by heart"),
         ({"data_tokens": 5_000, "tokens": 20_000_000}, "every step sees everything"),
-        ({"learning_rate": 10 * REFERENCE_LEARNING_RATE}, "probably too high for width 128"),
+        ({"learning_rate": 10 * RATE}, "probably too high for width 128"),
         ({"width": 2_048}, "probably too high for width 2048"),
         ({"batch_tokens": 64}, "its gradient is mostly chance"),
         ({"context_tokens": 1_024}, "longer than a typical document"),
