@@ -96,3 +96,12 @@ def peak_memory_bytes() -> int:
         return known
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_memory_bytes(compute: Compute) -> float:
+    """What this process could still take on the device, in bytes; infinite where the system does not say."""
+    if compute.device.type == "cuda":
+        return float(torch.cuda.mem_get_info(compute.device)[0])
+    status = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024.0 if found else float("inf")

@@ -25,7 +25,11 @@ Where to begin reading:
     hooks         observers of a run; loggers: TensorBoard and Weights & Biases
     again         a run done once more from its folder
     corpus        texts, a data folder or shards -> shards and tokenizer
-    plan          what a run will cost, and whether the data are enough
+    wish          what a command line asked for -> prepare: texts, shape, config and plan of a run that can begin
+    plan          what a run will cost; advice: whether the data are enough; actual: planned against what came
+    planner       which model to train in a time; forecast: how good it will be; length, folder: small parts of it
+    law           the scaling law and its fit; scaling: its numbers, and all else that was measured with today's defaults
+    sweep         a law for the user's own texts; cluster: large models on published hardware
 
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped
 (Ctrl-C, SIGTERM, kill -9) and resumed, in float32 or bf16, compiled or not, gives the weights and metrics, times apart, of a run

@@ -24,6 +24,7 @@ from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import LOGS, RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.actual import actual_figures
 from groundup.train.balance import balanced
 from groundup.train.config import FitConfig
 from groundup.train.heldout import HeldOut
@@ -58,10 +59,12 @@ def pretrain(
     progress: Progress | None = None,
     card: ModelCard | None = None,
     looks: Looks = Looks(),
+    planned: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
-    Its seed is `fit_config.seed`. Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
+    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside those that came (`actual.py`).
+    Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
     text for one window, a prompt without room), FormatError (a finished run was altered) and what `fit` raises.
     """
     progress = progress or Silent()
@@ -95,6 +98,7 @@ def pretrain(
     )
     figures = _take_best(model, fitted, run, evaluation, progress)
     results = _results(fitted, figures, model_config, windows)
+    results |= {"actual": actual_figures(results, compute)} | ({"planned": planned} if planned else {})
     _save(model, tokenizer, run, results, card)
     return results
 
