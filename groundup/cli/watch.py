@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundup.cli.console import print_result
+from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import ApiKeyOption, HostOption, JsonOption, OpenOption
+from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -44,15 +45,21 @@ def command(
         groundup watch runs/quickstart --json
     """
     from groundup.report.live.watched import Watched
+    from groundup.serve.running import require_server
 
     watched = Watched(runs)
+    missing = [run for run in runs if not run.exists()]
     if as_json:
+        if missing:
+            raise ConfigError(
+                f"{missing[0]} does not exist.", fix="Name a folder of runs; without --json it is waited for."
+            )
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
         print_result([], {"runs": details}, as_json)
         return
-    from groundup.serve.running import require_server
-
     require_server()
+    for run in missing:
+        console_progress().say(f"{run} does not exist yet: waiting for it.")
     serve(watched, host, port, api_key=api_key, is_open=is_open)
 
 
@@ -64,7 +71,7 @@ def serve(watched: "Watched", host: str, port: int, *, api_key: str = "", is_ope
 
     guard = Guard(watch_app(watched), access_for(host, api_key=api_key, is_open=is_open))
     found = len(watched.summaries())
-    what = f"{found} run{'' if found == 1 else 's'}" if found else "no run yet (waiting for one)"
+    what = f"{found} run{'' if found == 1 else 's'}" if found else "what begins to run"
     run_server(
         guard, host, port, announce=lambda address: print(f"Watching {what}: {address}  (Ctrl-C ends it)", flush=True)
     )
@@ -104,4 +111,6 @@ def watch_app(watched: "Watched") -> "Starlette":
         Route("/runs/{number:int}.json", one),
         Route("/{name:str}", page),
     ]
-    return Starlette(routes=routes, exception_handlers=error_handlers())
+    app = Starlette(routes=routes, exception_handlers=error_handlers())
+    app.router.redirect_slashes = False
+    return app

@@ -30,7 +30,10 @@ class Writer:
     def begin(self) -> None:
         """run.json and fit.json, as they are before the first step."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = {"model": {"width": 128, "num_layers": 4}, "fit": {"steps": self.steps, "learning_rate": 0.002 * self.seed}}
+        config = {
+            "model": {"width": 128, "num_layers": 4},
+            "fit": {"steps": self.steps, "learning_rate": 0.002 * self.seed},
+        }
         (self.folder / "run.json").write_text(json.dumps({"kind": "pretrain", "config": config}))
         (self.folder / "fit.json").write_text(json.dumps({"identity": {"config": {"steps": self.steps}}}))
 
@@ -52,20 +55,47 @@ class Writer:
         chance = random.Random(f"{self.seed}-{step}")
         elapsed = {"elapsed_s": round(0.05 * step + 0.001 * chance.random(), 6)}
         if step in self.skips:
-            yield {"event": "skipped", "step": step, "reason": "the loss is nan", "skipped": self.skips.index(step) + 1, **elapsed}
+            yield {
+                "event": "skipped",
+                "step": step,
+                "reason": "the loss is nan",
+                "skipped": self.skips.index(step) + 1,
+                **elapsed,
+            }
         elif step:
             rate = 0.002 * min(1.0, step / (0.1 * self.steps)) * (1.02 - step / self.steps)
-            figures = {"loss": self.loss(step) + chance.gauss(0, 0.15), "lr": rate, "grad_norm": math.exp(chance.gauss(0, 0.4))}
-            yield {"step": step, "tokens": 1024 * step, **figures, "tokens_per_s": 20_000 + chance.gauss(0, 900), **elapsed}
+            figures = {
+                "loss": self.loss(step) + chance.gauss(0, 0.15),
+                "lr": rate,
+                "grad_norm": math.exp(chance.gauss(0, 0.4)),
+            }
+            yield {
+                "step": step,
+                "tokens": 1024 * step,
+                **figures,
+                "tokens_per_s": 20_000 + chance.gauss(0, 900),
+                **elapsed,
+            }
         if step % (self.steps // 10) == 0:
             late = max(0.0, step / self.steps - self.turn)
             held_out = self.loss(step) + 0.1 + 3 * late
-            bits = {"bits_per_byte": held_out / 2.26, "bits_per_byte:plays": held_out / 2.1, "bits_per_byte:sonnets": held_out / 2.6}
+            bits = {
+                "bits_per_byte": held_out / 2.26,
+                "bits_per_byte:plays": held_out / 2.1,
+                "bits_per_byte:sonnets": held_out / 2.6,
+            }
             yield {"event": "evaluation", "step": step, "validation_loss": held_out, **bits, **elapsed}
 
     def _sample(self, step: int) -> dict[str, Any]:
         text = TEXTS[min(2, 3 * step // self.steps)]
-        return {"step": step, "prompt": "Enter the KING. ", "text": text, "repetition": self.repetition, "longest_copy": 7, "copied_text": "all the court"}
+        return {
+            "step": step,
+            "prompt": "Enter the KING. ",
+            "text": text,
+            "repetition": self.repetition,
+            "longest_copy": 7,
+            "copied_text": "all the court",
+        }
 
     def _append(self, name: str, records: Any) -> None:
         with (self.folder / name).open("a") as handle:

@@ -143,8 +143,8 @@ def spiking(lesson: Lesson) -> Remark | None:
     return Remark(
         NOTE,
         "spikes",
-        f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. Now and then that is an odd text; often the learning rate is "
-        "near the edge: lower it, or let fit.spike_factor skip such steps.",
+        f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. Now and then that is an odd text; often the learning rate "
+        "is near the edge: lower it, or let fit.spike_factor skip such steps.",
     )
 
 
@@ -234,8 +234,8 @@ def slowing(lesson: Lesson) -> Remark | None:
     return Remark(
         NOTE,
         "slower",
-        f"It reads {count(now)} tokens a second; {count(usual)} was usual. Another program, heat or a full memory takes the rest. The result stays as "
-        "it is.",
+        f"It reads {count(now)} tokens a second; {count(usual)} was usual. Another program, heat or a full memory takes the rest. The result stays "
+        "as it is.",
     )
 
 

@@ -27,10 +27,7 @@ class Watched:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         for path in paths:
-            if path.exists() and not path.is_dir():
-                raise ConfigError(
-                    f"{path} is a file, expected a folder of runs.", fix="Name the folder that it lies in."
-                )
+            _require_no_file(path)
         self._paths = list(dict.fromkeys(path.resolve() for path in paths))
         self._runs: dict[Path, FollowedRun] = {}
         self._lock = threading.Lock()
@@ -66,6 +63,18 @@ class Watched:
         name = "/".join((top.name, *folder.relative_to(top).parts))
         taken = {run.name for run in self._runs.values()}
         return name if name not in taken else f"{folder.parent.name}/{folder.name} ({len(taken) + 1})"
+
+
+def _require_no_file(path: Path) -> None:
+    """A folder that is not there yet is waited for; what can never be one is refused. Raises ConfigError."""
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise ConfigError(
+            f"{str(path)[:60]} can't be looked into: {error.strerror}.", fix="Name another folder."
+        ) from error
+    if is_file:
+        raise ConfigError(f"{path} is a file, expected a folder of runs.", fix="Name the folder that it lies in.")
 
 
 def runs_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:

@@ -20,17 +20,19 @@ export class Rows {
   }
 
   #add(run) {
-    const box = node("input", { type: "checkbox", checked: "" });
+    const box = node("input", { type: "checkbox" });
     box.addEventListener("change", () => this.onToggle(run.id, box.checked));
     const swatch = node("span", { class: `swatch run-${run.colour}${run.dashed ? " dashed" : ""}`, "aria-hidden": "true" });
     const [badge, bar, facts] = [node("span", { class: "badge" }), node("progress", { max: 1 }), node("dl", { class: "facts" })];
-    const element = node("li", { class: "run" }, node("label", {}, box, swatch, node("bdi", { class: "name" }, run.name)), badge, bar, facts);
+    const label = node("label", {}, box, swatch, node("bdi", {}, run.name));
+    const element = node("li", { class: "run" }, node("div", {}, label, node("div", { class: "way" }, badge, bar)), facts);
     if (this.rows.size === 0) refill(this.list);
     this.list.append(element);
-    this.rows.set(run.id, { element, badge, bar, facts, said: "" });
+    this.rows.set(run.id, { box, badge, bar, facts, said: "" });
   }
 
   #update(row, run) {
+    row.box.checked = run.shown;
     row.badge.textContent = state(run);
     row.badge.className = `badge ${run.status}`;
     row.bar.hidden = !run.steps;
@@ -46,7 +48,7 @@ export class Rows {
 
 function factsOf(run) {
   const evaluation = run.evaluation ?? {};
-  const done = run.steps ? `${count(run.step)} of ${count(run.steps)}` : count(run.step);
+  const done = run.steps ? `${count(run.step ?? 0)} of ${count(run.steps)}` : count(run.step);
   const best = run.best?.step === undefined ? null : `${figure(run.best.loss)} at ${count(run.best.step)}`;
   const facts = [
     ["step", done],

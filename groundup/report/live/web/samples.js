@@ -55,12 +55,12 @@ function sample(written) {
   const text = node("blockquote", { dir: "auto" }, prompt, written.text || "(nothing)");
   const notes = [];
   if (written.repetition !== null) {
-    const often = written.repetition >= REPEATS;
-    notes.push(node("li", { class: often ? "care" : null }, `${Math.round(100 * written.repetition)} % said before`));
+    const words = `${Math.round(100 * written.repetition)} % of its groups of four tokens were there before`;
+    notes.push(node("li", { class: written.repetition >= REPEATS ? "care" : null }, words));
   }
   if (written.longest_copy !== null) {
-    notes.push(node("li", {}, `${count(written.longest_copy)} tokens in a row stand in the training text`));
+    const quoted = written.copied_text ? [": ", node("q", { dir: "auto" }, written.copied_text)] : null;
+    notes.push(node("li", {}, `${count(written.longest_copy)} tokens in a row are in the training text too`, quoted));
   }
-  if (written.copied_text) notes.push(node("li", { class: "copied" }, "there it says: ", node("q", { dir: "auto" }, written.copied_text)));
   return node("article", {}, text, notes.length ? node("ul", { class: "notes" }, notes) : null);
 }

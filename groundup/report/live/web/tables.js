@@ -5,9 +5,6 @@ import { count, figure, spoken } from "./words.js";
 
 /** The remarks of each run. */
 export function showRemarks(place, runs) {
-  const said = JSON.stringify(runs.map((run) => [run.name, run.detail?.remarks]));
-  if (place.dataset.said === said) return;
-  place.dataset.said = said; // a reader's voice is not to say it all again when nothing has changed
   refill(place, runs.filter((run) => run.detail).map(coached));
 }
 

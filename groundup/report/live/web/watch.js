@@ -14,7 +14,7 @@ const COLOURS = 8;
 
 const get = (id) => document.getElementById(id);
 const runs = new Map(); // id -> row, with its detail once it is there
-const hidden = new Set();
+const chosen = new Map(); // id -> shown, for the runs whose box a reader has set
 const cursor = (x) => charts.forEach(({ chart }) => chart.point(x));
 
 const BITS = "bits_per_byte";
@@ -49,8 +49,7 @@ const charts = [
 ].map(([title, about, lines]) => ({ chart: new Chart(title, about, cursor), lines }));
 
 const rows = new Rows(get("runs"), (id, shown) => {
-  if (shown) hidden.delete(id);
-  else hidden.add(id);
+  chosen.set(id, shown);
   draw();
 });
 const samples = new Samples();
@@ -68,7 +67,10 @@ function events(run, view) {
 // --- drawing
 
 function draw() {
-  const shown = [...runs.values()].filter((run) => !hidden.has(run.id));
+  const kind = kindNow();
+  for (const run of runs.values()) run.shown = chosen.get(run.id) ?? (run.kind === kind || run.kind === "");
+  rows.show([...runs.values()]);
+  const shown = [...runs.values()].filter((run) => run.shown);
   const known = shown.filter((run) => run.detail);
   offerFigures(known);
   const view = { axis: document.querySelector("[name=axis]:checked").value, weight: Number(get("smoothing").value) };
@@ -77,6 +79,12 @@ function draw() {
   samples.show(shown);
   showEvaluations(get("evaluations"), known);
   showSettings(get("settings"), known);
+}
+
+/** Losses of a classifier and of a language model say nothing beside each other: unless a reader chooses, one kind is shown, the one at work. */
+function kindNow() {
+  const all = [...runs.values()];
+  return (all.filter((run) => run.status === "running").at(-1) ?? all[0])?.kind;
 }
 
 /** The figures that can be chosen: what the evaluations of the shown runs have, bits per byte first. */
@@ -94,6 +102,7 @@ function offerFigures(known) {
 
 let timer = null;
 let looking = false;
+let drawn = "";
 
 async function look() {
   if (looking) return;
@@ -102,8 +111,10 @@ async function look() {
   try {
     const found = (await ask("runs.json")).runs;
     for (const row of found) await take(row);
-    rows.show([...runs.values()]);
-    draw();
+    const news = JSON.stringify(found.map((run) => [run.id, run.version, run.status]));
+    if (news === drawn) rows.show([...runs.values()]); // times go on, and nothing else does
+    else draw();
+    drawn = news;
     tell(found);
   } catch (error) {
     get("word").textContent = `No answer from groundup watch (${error.message}). Is it still running? This page asks again.`;
@@ -124,14 +135,15 @@ async function take(row) {
   const before = runs.get(row.id);
   const detail = before?.version === row.version ? before.detail : await ask(`runs/${row.id}.json`);
   const place = row.id - 1;
-  runs.set(row.id, { ...row, detail, colour: (place % COLOURS) + 1, dashed: place >= COLOURS });
+  runs.set(row.id, { ...row, detail, shown: before?.shown, colour: (place % COLOURS) + 1, dashed: place >= COLOURS });
 }
 
 function tell(found) {
   const running = found.filter((run) => run.status === "running").length;
-  const all = `${found.length} ${found.length === 1 ? "run" : "runs"}`;
+  const all = `${found.length} ${found.length === 1 ? "run" : "runs"}, ${running ? `${running} running` : "none running"}.`;
+  const other = [...runs.values()].some((run) => !run.shown && !chosen.has(run.id));
   get("word").classList.remove("lost");
-  get("word").textContent = found.length === 0 ? "No run yet." : `${all}, ${running ? `${running} running` : "none running"}.`;
+  get("word").textContent = found.length === 0 ? "No run yet." : `${all}${other ? " Runs of another kind are not ticked." : ""}`;
   document.title = running ? `${running} running · groundup watch` : "groundup watch";
 }
 
