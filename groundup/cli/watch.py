@@ -18,7 +18,7 @@ PORT = 8765
 
 RunsArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="RUN...", help="Run folders, builds, or a folder that holds them; they may come later."),
+    typer.Argument(metavar="RUN", help="Run folders, builds, or a folder that holds them; they may come later."),
 ]
 PortOption = Annotated[int, typer.Option("--port", help="0 takes any that is free.", min=0, max=65535)]
 

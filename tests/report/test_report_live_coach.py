@@ -117,10 +117,12 @@ def test_copying_names_the_longest_passage() -> None:
 
 
 def test_slower_is_half_the_usual_speed() -> None:
-    said = slowing(Lesson(curves([1.0] * 30, [1000.0] * 25 + [400.0] * 5)))
+    said = slowing(Lesson(curves([1.0] * 80, [1000.0] * 65 + [400.0] * 15)))
     assert said is not None
     assert "400 tokens a second; 1,000 was usual" in said.text
-    assert slowing(Lesson(curves([1.0] * 30, [1000.0] * 29 + [10.0]))) is None  # one slow step is a save
+    assert (
+        slowing(Lesson(curves([1.0] * 80, [1000.0] * 71 + [10.0] * 9))) is None
+    )  # a few slow steps are a save, or a neighbour
 
 
 def test_a_run_without_trouble_gets_a_word_and_an_early_one_patience() -> None:

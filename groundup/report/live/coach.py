@@ -226,9 +226,10 @@ SLOWER = 0.5
 def slowing(lesson: Lesson) -> Remark | None:
     """The machine has become slower than it was."""
     speeds = lesson.curves.means("tokens_per_s")
-    if len(speeds) < FEWEST_POINTS:
+    window = max(FEWEST_POINTS, len(speeds) // 10)
+    if len(speeds) < 3 * window:
         return None
-    usual, now = median(speeds), mean(speeds[-5:])
+    usual, now = median(speeds), median(speeds[-window:])
     if now > SLOWER * usual:
         return None
     return Remark(
