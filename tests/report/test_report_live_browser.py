@@ -204,7 +204,7 @@ def test_the_page_fits_and_everything_on_it_has_a_name(
     page = opened(compared, width=width, height=height, scheme=scheme)
     page.locator("figure.chart svg").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for part in page.locator("input, select, progress, svg[role=img]").all():
+    for part in page.locator("input, select, progress, svg[role]").all():
         if part.is_visible():
             name = part.evaluate(
                 "e => e.ariaLabel || e.getAttribute('aria-label') || [...(e.labels ?? [])].map(l => l.textContent).join('')"

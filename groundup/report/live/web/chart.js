@@ -49,7 +49,7 @@ export class Chart {
     const box = { x: this.left, y: this.top, width: this.right - this.left, height: this.bottom - this.top };
     const picture = shape(
       "svg",
-      { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", tabindex: 0, "aria-label": this.#summary() },
+      { viewBox: `0 0 ${width} ${height}`, width, height, role: "application", "aria-roledescription": "chart", tabindex: 0, "aria-label": this.#summary() },
       shape("clipPath", { id: clip }, shape("rect", box)),
       this.#axes(heights),
       shape("g", { "clip-path": `url(#${clip})` }, this.lines.map((line) => this.#line(line))),
