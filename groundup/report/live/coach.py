@@ -172,7 +172,7 @@ def rolling_back(lesson: Lesson) -> Remark | None:
     return Remark(
         NOTE if lesson.rolled_back == 1 else WARNING,
         "rolled back",
-        f"{times} the loss rose and stayed up, and the run was rolled back to earlier weights, past the text at which it happened. If it comes again, "
+        f"{times} the loss rose and stayed up, and the run was rolled back to earlier weights, past the text where it happened. If it comes again, "
         "the learning rate is too high.",
     )
 
