@@ -20,6 +20,7 @@ EXTRAS = {
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
     "tensorboard": ("tensorboard",),
+    "serve": ("starlette", "uvicorn"),
     "umap": ("umap",),
     "wandb": ("wandb",),
 }

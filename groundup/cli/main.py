@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("groundup.cli.plan", "What a training would be, before it is begun: plan DATA --budget 30m."),
     "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),
     "sweep": ("groundup.cli.sweep", "A scaling law for your own texts: sweep DATA --out DIR."),
+    "watch": ("groundup.cli.watch", "Follow runs while they are trained: watch RUN..."),
     "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
     "finetune": ("groundup.cli.finetune", "Teach a model a task: finetune classifier|chat MODEL DATA."),
     "evaluate": ("groundup.cli.evaluate", "Measure models on the same held-out data: evaluate MODEL..."),
