@@ -166,6 +166,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_real_terminal_saves_and_leaves_a_clean_screen(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     for number in range(6):
@@ -187,7 +188,7 @@ def test_ctrl_c_in_a_real_terminal_saves_and_leaves_a_clean_screen(tmp_path: Pat
     )
     os.close(slave)
     written, stopped = "", False
-    ends = time.monotonic() + 90
+    ends = time.monotonic() + 240  # seconds, on a machine that is not busy: ten
     while process.poll() is None and time.monotonic() < ends:
         if select.select([master], [], [], 0.2)[0]:
             try:
@@ -197,7 +198,9 @@ def test_ctrl_c_in_a_real_terminal_saves_and_leaves_a_clean_screen(tmp_path: Pat
         if "gradient" in written and not stopped:
             stopped = True
             os.write(master, b"\x03")
-    assert process.wait(10) == 130, written[-2000:]
+    if process.poll() is None and time.monotonic() >= ends:
+        process.kill()
+    assert process.wait(60) == 130, written[-2000:]
     letters = ANSI.sub("", written)
     assert "─ training ─" in letters and "tokens/s" in letters
     last = written[written.rindex("\x1b[?25h") :]
