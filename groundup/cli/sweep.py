@@ -47,11 +47,13 @@ def command(
     from groundup.errors import ConfigError
     from groundup.runs import RunFolder
     from groundup.train.corpus import corpus
-    from groundup.train.sweep import Asked, sweep
+    from groundup.train.folder import require_ours
+    from groundup.train.sweep import RUNS, SWEEP_FILE, Asked, sweep
     from groundup.train.wish import PRESET, preset
 
     if budget is not None and steps is not None:
         raise ConfigError("--budget and --steps both say how long the runs are.", fix="Give one of them.")
+    require_ours(RunFolder(out), also=(SWEEP_FILE, RUNS, PICTURE))
     asked = Asked(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
     shards, own = corpus(

@@ -10,11 +10,11 @@ from groundup.train.corpus import DATA, SHARDS
 PLAN_FILE = "plan.json"
 
 
-def require_ours(run: RunFolder) -> None:
-    """Refuse to write among files that no run of this kind made. Raises ConfigError."""
+def require_ours(run: RunFolder, also: tuple[str, ...] = ()) -> None:
+    """Refuse to write among files that no run of this kind, nor what makes those in `also`, has made. Raises ConfigError."""
     if run.run_file.exists() or not run.path.exists():
         return
-    own = {DATA, SHARDS, PLAN_FILE}
+    own = {DATA, SHARDS, PLAN_FILE, *also}
     others = [p.name for p in run.path.iterdir() if p.name not in own and not p.name.startswith(TMP_PREFIX)]
     if others:
         raise ConfigError(

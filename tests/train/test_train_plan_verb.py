@@ -26,7 +26,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measurements of some steps instead of seconds."""
     for name in ("plan.MEASURED_S", "prepare.LOOK_S", "sweep.LOOK_S"):
         monkeypatch.setattr(f"groundup.train.{name}", 0.02)
-    monkeypatch.setattr("groundup.train.heldout.SAMPLE_TOKENS", 4)
     monkeypatch.setattr("groundup.train.planner.MOST_MEASURED", 2)
 
 
@@ -120,3 +119,5 @@ def test_a_sweep_too_short_is_told(texts: Path, tmp_path: Path, capsys: pytest.C
     assert "too short for 3 sizes" in " ".join(capsys.readouterr().err.split())
     assert run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "1m", "--steps", "9"]) == 2
     assert "both say" in capsys.readouterr().err
+    assert run(["sweep", str(texts), "--out", str(texts), "--budget", "1m"]) == 2
+    assert "has files in it" in " ".join(capsys.readouterr().err.split())
