@@ -8,6 +8,7 @@ from groundup.errors import ConfigError
 Precision = Literal["float32", "bf16", "auto"]
 Schedule = Literal["cosine", "wsd"]
 OptimizerName = Literal["adamw", "muon", "sgd"]
+Parallel = Literal["ddp", "fsdp"]
 
 WARMUP_SHARE = 1 / 20
 # Hägele et al. 2024: longer decays gain nothing, shorter ones lose a little.
@@ -27,7 +28,7 @@ class FitConfig:
     steps: int
     """Updates of the weights."""
     batch_size: int = 8
-    """Rows of one batch; the caller makes its BatchSource with it."""
+    """Rows of one batch, over all processes; the caller makes its BatchSource with it."""
     accumulation: int = 1
     """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
     learning_rate: float = 2e-3
@@ -71,6 +72,8 @@ class FitConfig:
     """How many of the last checkpoints stay on disk, beside the best."""
     snapshots: int = 0
     """How many pictures of the weights are kept over the run, for looking at how it learned (`groundup lab RUN --film`); 0: none."""
+    parallel: Parallel = "ddp"
+    """Under torchrun: "ddp", a copy of the model in each process; "fsdp", each has a share of it, for models too large for one GPU."""
     seed: int = 0
     """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
 
@@ -101,6 +104,7 @@ class FitConfig:
         _require(factor is None or 1 < factor < float("inf"), "spike_factor", factor, "above 1")
         _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
+        _require(self.parallel in get_args(Parallel), "parallel", self.parallel, "ddp or fsdp")
 
     @property
     def warmup(self) -> int:

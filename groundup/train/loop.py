@@ -10,7 +10,7 @@ the same steps with the same batches, learning rates and random numbers. See `gr
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -18,27 +18,24 @@ import torch
 from torch import nn
 
 from groundup.device import Compute, keep_freed_memory, seed_for
-from groundup.files import only_one, remove_temporaries
+from groundup.files import only_one
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
 from groundup.train.config import FitConfig, Precision
-from groundup.train.identity import changed_machine, identify, identity_hash, read_record, require_same, write_record
+from groundup.train.group import ALONE, Group, require_shares
+from groundup.train.identity import changed_machine, identify, identity_hash, machine, processes, write_record
 from groundup.train.interrupts import Interrupts
-from groundup.train.memory import (
-    optimizer_tensors,
-    random_states,
-    restore_optimizer,
-    restore_random,
-    restore_weights,
-    weight_tensors,
-)
+from groundup.train.memory import everyones, random_states, restore_random
 from groundup.train.optim import build_optimizer, trainable
 from groundup.train.precision import decide_precision
+from groundup.train.rows import own_rows
 from groundup.train.schedule import learning_rate
 from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
 from groundup.train.snapshots import drop_after, keep_snapshot
-from groundup.train.state import Checkpoint, TrainState, load_latest, save_checkpoint
-from groundup.train.step import Batch, Loss, Summed, average_and_clip, sum_gradients
+from groundup.train.spread import measurable, spread
+from groundup.train.standing import standing
+from groundup.train.state import RANDOM, Checkpoint, TrainState, read_state, step_folder
+from groundup.train.step import Batch, Loss, Summed, average_and_clip
 
 # The figure of an evaluation by which the best checkpoint is told.
 BEST_BY = "validation_loss"
@@ -95,6 +92,7 @@ def fit(
     sample: Sample | None = None,
     snapshot: Snapshot | None = None,
     progress: Progress | None = None,
+    group: Group = ALONE,
 ) -> FitResult:
     """Train what requires a gradient in `model` (it lies on `compute.device` already) for `config.steps` steps, or what is left of them.
 
@@ -103,19 +101,26 @@ def fit(
     the model into a folder, after each of `config.snapshot_steps`; what a step done again would write is removed at resume. The model ends with
     the last step's weights. A run that was finished does nothing but load them. torch's global generators are seeded and drawn from.
 
-    Raises ConfigError when the folder holds another run or another process trains there, DataError when nothing is supervised,
-    FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row have a
-    loss or gradient that is not finite; and KeyboardInterrupt or SystemExit(143) after saving, when stopped.
+    With a `group` of several processes each calls this with the same model, batches and config, and trains on its rows of every batch
+    (`spread.py`). Rank 0 alone evaluates, writes and speaks, and with fsdp the model ends with the last weights there only.
+
+    Raises ConfigError when the folder holds another run, another process trains there or the batch can't be shared out, DataError when nothing
+    is supervised, FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row
+    have a loss or gradient that is not finite, LostTouch when another of the group is gone; and KeyboardInterrupt or SystemExit(143) after
+    saving, when stopped.
     """
     if compute.is_cpu:
         keep_freed_memory()
-    training = _Training(
-        model, batches, loss, config, run, compute, evaluate, sample, snapshot, progress=progress or Silent()
-    )
-    with only_one(run.path), training.interrupts, contextlib.closing(training):
+    require_shares(config.batch_size, group)
+    shown = progress if progress and group.leads else Silent()
+    batches = own_rows(batches, group)
+    training = _Training(model, batches, loss, config, run, compute, evaluate, sample, snapshot, shown, group)
+    lock = only_one(run.path) if group.leads else contextlib.nullcontext()
+    with lock, training.interrupts, contextlib.closing(training), group.in_touch():
         training.resume()
         with training.progress.track("training", config.steps, "steps") as advance:
             training.go(advance)
+        training.spread.end()
         return training.result()
 
 
@@ -133,11 +138,11 @@ class _Training:
     sample: Sample | None
     snapshot: Snapshot | None
     progress: Progress
-    interrupts: Interrupts = field(default_factory=Interrupts)
+    group: Group
 
     def __post_init__(self) -> None:
-        self.parameters = trainable(self.model)
-        assert self.parameters, "nothing in the model requires a gradient"
+        assert trainable(self.model), "nothing in the model requires a gradient"
+        self.interrupts = Interrupts(together=self.group.world > 1)
         self.optimizer = build_optimizer(self.model, self.config)
         self.metrics: LineLog | None = None
         self.samples: LineLog | None = None
@@ -148,44 +153,52 @@ class _Training:
         """Find out where this run stands, and put model, optimizer, random states and logs there."""
         identity = identify(self.model, self.batches.fingerprint, self.config)
         self.state = TrainState(identity_hash(identity))
-        remove_temporaries(self.run.path)
-        record = read_record(self.run)
         self.model.train()
-        if record is None:
-            self.precision: Precision = self._begin(identity)
-            checkpoint = None
-        else:
-            require_same(self.run, record, identity)
-            self.precision = record["precision"]
-            checkpoint = load_latest(self.run.checkpoints, self.state.identity, self.progress.say)
-        torch.manual_seed(seed_for(self.config.seed, "training"))
-        if checkpoint is not None:
-            self._restore(checkpoint)
-            self._say_where(record or {})
-        self._open_logs()
-        drop_after(self.run, self.state.step if checkpoint else -1)
-        self._saved = (self.state.step, self.state.evaluated_step) if checkpoint else None
+        find = lambda: standing(self.run, identity, self._begin, self.progress.say)  # noqa: E731
+        record, step = self.group.first(find)
+        self.precision: Precision = record["precision"]
+        self._spread_out()
+        torch.manual_seed(seed_for(self.config.seed, "training", self.group.rank))
+        if step is not None:
+            folder = step_folder(self.run.checkpoints, step)
+            self._restore(Checkpoint(folder, read_state(folder)))
+            self._say_where(record)
+        if self.group.leads:
+            self._open_logs()
+            drop_after(self.run, -1 if step is None else step)
+        self._saved = None if step is None else (step, self.state.evaluated_step)
         self._random = random_states(self.compute.device)
         self._mark = time.perf_counter()
 
-    def _begin(self, identity: dict[str, Any]) -> Precision:
+    def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """The record of a new run."""
+        config = measurable(self.config, self.compute)
         decision = decide_precision(
-            self.config, self.model, self._next_batches(), self.loss, compute=self.compute, progress=self.progress
+            config, self.model, self._next_batches(), self.loss, compute=self.compute, progress=self.progress
         )
-        write_record(self.run, identity, decision, self.compute)
-        return decision.precision
+        return write_record(self.run, identity, decision, self._machine)
+
+    @property
+    def _machine(self) -> dict[str, Any]:
+        return machine(self.compute, processes(self.config, self.group))
+
+    def _spread_out(self) -> None:
+        """From here on `spread.trained` is the model that trains, in this process or in all."""
+        self.spread = spread(self.model, self.loss, self.config, self.precision, self.group, self.compute)
+        self.parameters = trainable(self.spread.trained)
+        if self.spread.trained is not self.model:
+            self.optimizer = build_optimizer(self.spread.trained, self.config)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        restore_weights(self.model, checkpoint.weights, checkpoint.folder)
-        restore_optimizer(self.model, self.optimizer, checkpoint.tensors)
-        restore_random(self.compute.device, checkpoint.tensors, checkpoint.folder)
+        self.spread.restore(self.optimizer, checkpoint)
+        restore_random(self.compute.device, checkpoint.tensors(RANDOM), checkpoint.folder, self.group.rank)
         self.state = checkpoint.state
 
     def _say_where(self, record: dict[str, Any]) -> None:
         if self.state.step == self.config.steps:
             return
         self.progress.say(f"Going on after step {self.state.step} of {self.config.steps}.")
-        changed = changed_machine(record, self.compute)
+        changed = changed_machine(record, self._machine)
         if changed:
             self.progress.say(changed)
 
@@ -229,8 +242,11 @@ class _Training:
         started, number = time.perf_counter(), self.state.step + 1
         self.optimizer.zero_grad()
         bf16 = self.precision == "bf16"
-        summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
-        norm = average_and_clip(self.parameters.values(), summed.count, self.config.clip_norm)
+        summed, length = self.spread.sum_gradients(
+            self._next_batches(), self.interrupts, self.compute.device, bf16=bf16
+        )
+        share = summed.count / self.spread.shares
+        norm = average_and_clip(self.parameters.values(), share, self.config.clip_norm, length)
         state, config = self.state, self.config
         harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
         if harm is not None:
@@ -273,8 +289,8 @@ class _Training:
         self._random = random_states(self.compute.device)
 
     def _append(self, log: LineLog | None, line: dict[str, Any]) -> None:
-        assert log is not None
-        log.append(line)
+        if log is not None:  # rank 0's alone
+            log.append(line)
 
     def _elapsed(self) -> dict[str, float]:
         now = time.perf_counter()
@@ -292,8 +308,9 @@ class _Training:
             self._evaluate()
         self.interrupts.check()
         if self.snapshot is not None and state.step in config.snapshot_steps:
-            with self.interrupts.shielded():
-                keep_snapshot(self.run, state.step, self.snapshot)
+            with self.interrupts.shielded(), self.spread.whole():
+                if self.group.leads:
+                    keep_snapshot(self.run, state.step, self.snapshot)
         due = state.step > 0 and state.step % config.checkpoint_interval == 0
         if due or at_end or state.best_step == state.step:
             self._save()
@@ -301,14 +318,20 @@ class _Training:
     def _evaluate(self) -> None:
         if self.evaluate is None and self.sample is None:
             return
+        with self.spread.whole():
+            figures, written = self.group.first(self._look)
+        with self.interrupts.shielded():
+            self._record_evaluation(figures, written)
+
+    def _look(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Figures and samples of the model as it is."""
         self.model.eval()
         with torch.no_grad():
             figures = self.evaluate() if self.evaluate else {}
             self._say_figures(figures)
             written = self.sample(self.state.step) if self.sample else []
         self.model.train()
-        with self.interrupts.shielded():
-            self._record_evaluation(figures, written)
+        return figures, written
 
     def _say_figures(self, figures: dict[str, float]) -> None:
         if figures:
@@ -332,14 +355,12 @@ class _Training:
         state = self.state
         if self._saved == (state.step, state.evaluated_step):
             return
-        assert self.metrics is not None and self.samples is not None
         with self.interrupts.shielded():
             self._elapsed()
-            state.metrics_bytes, state.samples_bytes = self.metrics.length_bytes(), self.samples.length_bytes()
-            tensors = {**optimizer_tensors(self.model, self.optimizer), **self._random}
-            save_checkpoint(
-                self.run.checkpoints, state, weight_tensors(self.model), tensors, keep=self.config.keep_checkpoints
-            )
+            if self.metrics is not None and self.samples is not None:
+                state.metrics_bytes, state.samples_bytes = self.metrics.length_bytes(), self.samples.length_bytes()
+            random = everyones(self._random, self.group)
+            self.spread.save(self.run.checkpoints, state, self.optimizer, random, self.config.keep_checkpoints)
             self._saved = (state.step, state.evaluated_step)
 
     def _save_stopped(self) -> None:
