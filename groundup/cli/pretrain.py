@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result
+from groundup.cli.launched import joined, progress_of
 from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, OutOption, SeedOption, SetOption
 from groundup.config import apply_sets, build_config, to_plain
 from groundup.errors import ConfigError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.tokenizer.fast import Tokenizer
     from groundup.train.config import FitConfig
+    from groundup.train.group import Group
     from groundup.train.plan import Plan
 
 DEFAULT_MINUTES = 3.0
@@ -67,30 +69,39 @@ def command(
         groundup pretrain my-texts/ --out runs/mine --dry-run
 
         groundup pretrain --again runs/mine --out runs/mine-again
-    """
-    from groundup.device import select_compute
 
+        torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
+    """
     if steps is not None and minutes is not None:
         raise ConfigError("--steps and --minutes both say how long the training is.", fix="Give one of them.")
     if again is not None:
         if any((data, tokenizer, steps, minutes, sets, seed, dry_run, preset != PRESET)):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
-        results = done_again(RunFolder(again), RunFolder(out), select_compute(device), console_progress(), fresh=fresh)
-        print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
+        with joined(device) as (group, compute):
+            results = done_again(RunFolder(again), RunFolder(out), compute, group, fresh=fresh)
+        shown(results, out, group, as_json)
         return
     if data is None:
         raise ConfigError(
             "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
         )
     wish = Wish(data, preset, tokenizer, seed, tables(sets or []), steps, minutes or DEFAULT_MINUTES)
-    compute, progress = select_compute(device), console_progress()
     if dry_run:
+        from groundup.device import select_compute
+
         with tempfile.TemporaryDirectory() as folder:
-            plan = made_plan(wish, RunFolder(Path(folder)), compute, progress)
+            plan = made_plan(wish, RunFolder(Path(folder)), select_compute(device), console_progress())
         print_result(plan.lines(), {**dataclasses.asdict(plan), "warnings": plan.warnings}, as_json)
         return
-    results = carried_out(wish, RunFolder(out), compute, progress, fresh=fresh)
-    print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
+    with joined(device) as (group, compute):
+        results = carried_out(wish, RunFolder(out), compute, group, fresh=fresh)
+    shown(results, out, group, as_json)
+
+
+def shown(results: dict[str, Any], out: Path, group: "Group", as_json: bool) -> None:
+    """Print the results, once."""
+    if group.leads:
+        print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,43 +131,40 @@ def tables(sets: list[str]) -> dict[str, dict[str, Any]]:
 
 def made_plan(wish: Wish, run: RunFolder, compute: "Compute", progress: "Progress") -> "Plan":
     """What the run would be, its step measured."""
+    from groundup.train.group import ALONE
     from groundup.train.plan import make_plan, measure
 
-    shards, tokenizer, shape, config = parts(wish, run, compute, progress)
+    shards, tokenizer, shape, config = parts(wish, run, compute, progress, ALONE)
     measured = measure(shards, tokenizer, shape, config, compute=compute)
     return make_plan(shards, shape, config, measured, device=compute.device.type)
 
 
-def carried_out(wish: Wish, run: RunFolder, compute: "Compute", progress: "Progress", *, fresh: bool) -> dict[str, Any]:
+def carried_out(wish: Wish, run: RunFolder, compute: "Compute", group: "Group", *, fresh: bool) -> dict[str, Any]:
     """Train into the run folder; what results.json holds."""
+    progress = progress_of(group)
     from groundup.train.plan import make_plan
     from groundup.train.pretrain import pretrain
     from groundup.weights.card import ModelCard
 
-    require_ours(run)
-    if fresh:
-        clear(run)
-    shards, tokenizer, shape, config = parts(wish, run, compute, progress)
+    group.first(lambda: make_way(run, fresh=fresh))
+    shards, tokenizer, shape, config = parts(wish, run, compute, progress, group)
     for warning in make_plan(shards, shape, config).warnings:
         progress.say(f"note: {warning}")
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
-    return pretrain(shards, tokenizer, shape, config, run, compute=compute, progress=progress, card=card)
+    return pretrain(shards, tokenizer, shape, config, run, compute=compute, progress=progress, card=card, group=group)
 
 
-def done_again(
-    run: RunFolder, out: RunFolder, compute: "Compute", progress: "Progress", *, fresh: bool
-) -> dict[str, Any]:
+def done_again(run: RunFolder, out: RunFolder, compute: "Compute", group: "Group", *, fresh: bool) -> dict[str, Any]:
     """Train as `run` was trained, into `out`; says whether the weights came out the same."""
+    progress = progress_of(group)
     from groundup.train.again import parts_of, same_weights
     from groundup.train.pretrain import pretrain
     from groundup.weights.card import ModelCard
 
     if out.path.resolve() == run.path.resolve():
         raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
-    require_ours(out)
-    made = parts_of(run, compute)
-    if fresh:
-        clear(out)
+    group.first(lambda: make_way(out, fresh=fresh))
+    made = parts_of(run, compute, group)
     if made.changes:
         progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
@@ -169,8 +177,9 @@ def done_again(
         compute=compute,
         progress=progress,
         card=card,
+        group=group,
     )
-    same = same_weights(run, out)
+    same = group.first(lambda: same_weights(run, out))
     if same is not None:
         progress.say(
             f"The weights are {'the same' if same else 'NOT the same'}, byte for byte, as those of {run.path}."
@@ -179,13 +188,14 @@ def done_again(
 
 
 def parts(
-    wish: Wish, run: RunFolder, compute: "Compute", progress: "Progress"
+    wish: Wish, run: RunFolder, compute: "Compute", progress: "Progress", group: "Group"
 ) -> tuple["ShardSet", "Tokenizer", "ModelConfig", "FitConfig"]:
     """All that a run is made of; steps that a time stands for are counted here, once."""
     from groundup.data.pipeline import DataConfig
     from groundup.model.presets import preset
     from groundup.train.config import FitConfig
-    from groundup.train.corpus import corpus
+    from groundup.train.corpus import corpus, everyones_corpus
+    from groundup.train.group import require_shares
     from groundup.train.plan import fixed_steps, steps_for
 
     data_config = build_config(DataConfig, wish.tables["data"], where="data.")
@@ -193,14 +203,16 @@ def parts(
     vocab_size = shape_of(base, wish.tables["model"]).vocab_size
     fit_table = {"steps": wish.steps or 1, "seed": wish.seed, **wish.tables["fit"]}
     config = build_config(FitConfig, fit_table, where="fit.")
-    shards, tokenizer = corpus(
+    require_shares(config.batch_size, group)
+    read = lambda: corpus(  # noqa: E731
         wish.data, run, data_config, tokenizer=wish.tokenizer, vocab_size=vocab_size, progress=progress
     )
+    shards, tokenizer = everyones_corpus(read, group)
     shape = shape_of(base, {**wish.tables["model"], "vocab_size": tokenizer.vocab_size})
     if wish.steps is None and "steps" not in wish.tables["fit"]:
-        budget_s = 60 * wish.minutes
-        count = lambda: steps_for(budget_s, shards, tokenizer, shape, config, compute=compute, progress=progress)  # noqa: E731
-        config = dataclasses.replace(config, steps=fixed_steps(run, wish.minutes, count))
+        budget_s, own = 60 * wish.minutes, dataclasses.replace(config, batch_size=config.batch_size // group.world)
+        count = lambda: steps_for(budget_s, shards, tokenizer, shape, own, compute=compute, progress=progress)  # noqa: E731
+        config = dataclasses.replace(config, steps=group.first(lambda: fixed_steps(run, wish.minutes, count)))
     return shards, tokenizer, shape, config
 
 
@@ -210,6 +222,13 @@ def shape_of(base: "ModelConfig", table: dict[str, Any]) -> "ModelConfig":
     if "head_width" not in table and base.head_width * base.num_heads == base.width:
         values["head_width"] = 0
     return build_config(type(base), values, where="model.")
+
+
+def make_way(run: RunFolder, *, fresh: bool) -> None:
+    """See that the folder may be written to, and empty it where that is asked for (--fresh). Raises ConfigError."""
+    require_ours(run)
+    if fresh:
+        clear(run)
 
 
 def require_ours(run: RunFolder) -> None:

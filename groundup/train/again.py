@@ -18,7 +18,8 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.train.config import FitConfig
 from groundup.train.corpus import SHARDS
-from groundup.train.identity import machine, read_record
+from groundup.train.group import ALONE, Group
+from groundup.train.identity import machine, processes, read_record
 from groundup.weights.hf import WEIGHTS_FILE
 
 
@@ -35,7 +36,7 @@ class Repeated:
     """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
 
 
-def parts_of(run: RunFolder, compute: Compute) -> Repeated:
+def parts_of(run: RunFolder, compute: Compute, group: Group = ALONE) -> Repeated:
     """Read a run's folder. Raises ConfigError (no pretraining run, other data than then) and FormatError (damaged)."""
     record = _record(run)
     inputs, config = record["inputs"], record["config"]
@@ -52,7 +53,7 @@ def parts_of(run: RunFolder, compute: Compute) -> Repeated:
     if fitted is not None:
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"])
     before = (fitted or {}).get("machine")
-    changes = _changes(before if isinstance(before, dict) else {}, machine(compute))
+    changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
     return Repeated(
         shards, tokenizer, build_config(ModelConfig, config["model"], where="model."), fit_config, tuple(changes)
     )

@@ -4,7 +4,9 @@ What is made lies in the run folder (data/, shards/) and is made again by the sa
 so a run that is resumed finds the same tokens, and one whose texts were changed is refused by `fit`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import TABLE_FILE, ShardSet, open_shards, write_shards
@@ -15,6 +17,8 @@ from groundup.files import MANIFEST, verify_folder
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
+from groundup.tokenizer.spec import table_from_json
+from groundup.train.group import Group
 
 # Folders of a run folder.
 DATA, SHARDS = "data", "shards"
@@ -38,6 +42,27 @@ def corpus(
         verify_folder(folder)
     chosen = given or _trained(folder, vocab_size, progress)
     return write_shards(folder, chosen, run.path / SHARDS, progress=progress), chosen
+
+
+def everyones_corpus(read: Callable[[], tuple[ShardSet, Tokenizer]], group: Group) -> tuple[ShardSet, Tokenizer]:
+    """What `read` gives; rank 0 alone calls it, and the others open the shards it made, which they must see under the same path."""
+    mine: list[tuple[ShardSet, Tokenizer]] = []
+
+    def made() -> dict[str, Any]:
+        mine.append(read())
+        shards, tokenizer = mine[0]
+        return {
+            "shards": str(shards.folder.resolve()),
+            "table": tokenizer.table.to_json(),
+            "config": tokenizer.config(),
+        }
+
+    if group.world == 1:
+        return read()
+    told = group.first(made)
+    if mine:
+        return mine[0]
+    return open_shards(Path(told["shards"])), Tokenizer(table_from_json(told["table"], "rank 0"), told["config"])
 
 
 def _trained(folder: Path, vocab_size: int, progress: Progress) -> Tokenizer:

@@ -5,6 +5,7 @@ bytes of the tokens that were predicted in them. An end-of-text token has no byt
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.products import fast_products
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.losses import next_token_loss
+from groundup.train.rows import in_parts
 from groundup.train.step import to_device
 
 # The surprise of single tokens is spread by some 2.5 nats: the mean of so many is known to about 2.5 / sqrt(16,384) = 0.02.
@@ -41,9 +43,12 @@ class HeldOut:
         batch_size: int,
         seed: int,
         compute: Compute,
+        at_once: int | None = None,
     ) -> None:
+        """`at_once`: how many rows of a batch go through the model together; None: all of them."""
         self.windows = Windows(shards, "validation", context_tokens, batch_size, seed)
         self.tokenizer, self.compute, self.seed = tokenizer, compute, seed
+        self.at_once = at_once or batch_size
         self.byte_counts = token_byte_counts(tokenizer)
         self.prompt_ids = [int(id) for id in self.windows.tokens[: min(PROMPT_TOKENS, context_tokens // 2)]]
 
@@ -60,7 +65,7 @@ class HeldOut:
     def measure(self, model: LanguageModel) -> dict[str, float]:
         """validation_loss (nats a token) and bits_per_byte."""
         nats, tokens, num_bytes = 0.0, 0, 0
-        for batch in self.batches():
+        for batch in chain.from_iterable(in_parts(whole, self.at_once) for whole in self.batches()):
             with fast_products(self.compute.device):
                 part = next_token_loss(model, to_device(batch, self.compute.device))
             nats += part.total.item()

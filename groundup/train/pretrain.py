@@ -25,6 +25,7 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.balance import balanced
 from groundup.train.config import FitConfig
+from groundup.train.group import ALONE, Group
 from groundup.train.heldout import HeldOut
 from groundup.train.identity import identify, read_record, require_same
 from groundup.train.loop import FitResult, fit
@@ -54,6 +55,7 @@ def pretrain(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    group: Group = ALONE,
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
@@ -63,15 +65,12 @@ def pretrain(
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
-    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute, group)
     model = new_model(model_config, fit_config.seed, compute)
-    if (run.path / MANIFEST).exists():
-        return _finished(run, identify(model, windows.fingerprint, fit_config))
-    if not run.run_file.exists():
-        config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
-        require_room(run, fit_config, snapshot_bytes(model_config))
-        inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint}
-        run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
+    finished = group.first(lambda: _finished(run, identify(model, windows.fingerprint, fit_config)))
+    if finished is not None:
+        return finished
+    group.first(lambda: _create(run, shards, tokenizer, model_config, fit_config))
     fitted = fit(
         model,
         windows,
@@ -83,15 +82,34 @@ def pretrain(
         sample=lambda step: [_said(held_out.sample(model), progress)],
         snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
         progress=progress,
+        group=group,
     )
-    figures = _take_best(model, fitted, run, held_out, progress)
-    results = _results(fitted, figures, model_config, windows)
-    _save(model, tokenizer, run, results, card)
-    return results
+
+    def ended() -> dict[str, Any]:
+        figures = _take_best(model, fitted, run, held_out, progress)
+        results = _results(fitted, figures, model_config, windows)
+        _save(model, tokenizer, run, results, card)
+        return results
+
+    return group.first(ended)
 
 
-def _finished(run: RunFolder, identity: dict[str, Any]) -> dict[str, Any]:
-    """The results of a run that came to its end: it is this one, and every byte of it is as it was. Raises ConfigError, FormatError."""
+def _create(
+    run: RunFolder, shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig, fit_config: FitConfig
+) -> None:
+    """Begin the run's folder, unless it was. Raises DiskError."""
+    if run.run_file.exists():
+        return
+    config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
+    require_room(run, fit_config, snapshot_bytes(model_config))
+    inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint}
+    run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
+
+
+def _finished(run: RunFolder, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The results of a run that came to its end: it is this one, and every byte of it is as it was; else None. Raises ConfigError, FormatError."""
+    if not (run.path / MANIFEST).exists():
+        return None
     run.require_whole()
     require_same(run, read_record(run), identity)
     return run.read_results()
@@ -136,11 +154,17 @@ def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitCo
 
 
 def held_out_of(
-    shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig, fit_config: FitConfig, compute: Compute
+    shards: ShardSet,
+    tokenizer: Tokenizer,
+    model_config: ModelConfig,
+    fit_config: FitConfig,
+    compute: Compute,
+    group: Group = ALONE,
 ) -> HeldOut:
-    """What a run is judged by. Raises DataError."""
+    """What a run is judged by: the same places however many processes train, as many rows at once as one trains on. Raises DataError."""
     context, size = model_config.context_tokens, fit_config.batch_size
-    return HeldOut(shards, tokenizer, context, batch_size=size, seed=fit_config.seed, compute=compute)
+    share = max(1, size // group.world)
+    return HeldOut(shards, tokenizer, context, batch_size=size, seed=fit_config.seed, compute=compute, at_once=share)
 
 
 def _said(sample: dict[str, Any], progress: Progress) -> dict[str, Any]:
