@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.train.group import Group
 
+SHARED = ("pretrain",)
+"""Verbs that several processes can share."""
 NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # A step's messages come within seconds; who is silent for so long hangs. (One that ended is noticed at once.)
 STEP_TIMEOUT = timedelta(minutes=10)
@@ -50,6 +52,15 @@ def joined(device: str) -> "Iterator[tuple[Group, Compute]]":
         )  # torchrun ends those that are left; what is to be told is told first
         _end(group, error)
     _leave()
+
+
+def require_alone(verb: str) -> None:
+    """Refuse to do what one process does several times at once. Raises ConfigError, in the first of them; the others end."""
+    if verb in SHARED or "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        return
+    if os.environ.get("RANK") != "0":
+        sys.exit(0)
+    raise ConfigError(f"groundup {verb} runs in one process.", fix="Start it without torchrun.")
 
 
 def progress_of(group: "Group") -> "Progress":
@@ -84,8 +95,16 @@ def _join(compute: "Compute") -> "Group":
             )
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if compute.device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=STEP_TIMEOUT)
-    return Group(rank, world, dist.new_group(backend="gloo", timeout=PATIENCE))
+    try:
+        dist.init_process_group(backend, timeout=STEP_TIMEOUT)
+        patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ConfigError(
+            f"Rank {rank} of {world} could not meet the others at {place}: {' '.join(str(error).split())[:200]}.",
+            fix="See that this machine reaches that address; GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the network card to use.",
+        ) from error
+    return Group(rank, world, patient)
 
 
 def _number(name: str, default: int | None = None) -> int:

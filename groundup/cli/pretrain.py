@@ -148,6 +148,8 @@ def carried_out(wish: Wish, run: RunFolder, compute: "Compute", group: "Group", 
 
     group.first(lambda: make_way(run, fresh=fresh))
     shards, tokenizer, shape, config = parts(wish, run, compute, progress, group)
+    if config.parallel == "fsdp" and group.patient is None:
+        progress.say("note: fit.parallel=fsdp says how processes share a model; this is one alone (docs/large.md).")
     for warning in make_plan(shards, shape, config).warnings:
         progress.say(f"note: {warning}")
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
