@@ -26,7 +26,9 @@ NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 STEP_TIMEOUT = timedelta(minutes=10)
 # Rank 0 may clean and encode texts for days before the first step.
 PATIENCE = timedelta(days=30)
-TOLD = "groundup/told"
+# torchrun's store lives on when it starts the processes again; notes of the last time must not be read.
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+TOLD = "told"
 
 
 @contextlib.contextmanager
@@ -42,15 +44,15 @@ def joined(device: str) -> "Iterator[tuple[Group, Compute]]":
     if not all(os.environ.get(name) for name in NAMES):
         yield ALONE, compute
         return
-    signal.signal(signal.SIGTERM, _terminated)
-    group = _join(compute)
+    group, store = _join(compute)
+    signal.signal(signal.SIGTERM, _terminated)  # while they meet, a signal ends a process at once
     try:
         yield group, compute
     except BaseException as error:
         signal.signal(
             signal.SIGTERM, signal.SIG_IGN
         )  # torchrun ends those that are left; what is to be told is told first
-        _end(group, error)
+        _end(group, store, error)
     _leave()
 
 
@@ -75,7 +77,8 @@ def _terminated(number: int, frame: Any) -> None:
     sys.exit(128 + number)
 
 
-def _join(compute: "Compute") -> "Group":
+def _join(compute: "Compute") -> "tuple[Group, Any]":
+    """The group, and the store of short notes that its processes share."""
     import torch
     import torch.distributed as dist
 
@@ -96,7 +99,8 @@ def _join(compute: "Compute") -> "Group":
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if compute.device.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend, timeout=STEP_TIMEOUT)
+        store = dist.PrefixStore(f"groundup/{_number(RESTARTS, 0)}", next(dist.rendezvous("env://"))[0])
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=STEP_TIMEOUT)
         patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -104,7 +108,7 @@ def _join(compute: "Compute") -> "Group":
             f"Rank {rank} of {world} could not meet the others at {place}: {' '.join(str(error).split())[:200]}.",
             fix="See that this machine reaches that address; GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the network card to use.",
         ) from error
-    return Group(rank, world, patient)
+    return Group(rank, world, patient), store
 
 
 def _number(name: str, default: int | None = None) -> int:
@@ -116,11 +120,11 @@ def _number(name: str, default: int | None = None) -> int:
     return int(text)
 
 
-def _end(group: "Group", error: BaseException) -> None:
+def _end(group: "Group", store: Any, error: BaseException) -> None:
     """Raise what this process is to end by: the error itself where it is the one to tell it, else silence and the same code."""
     told = _groundup_error(error)
     if told is not None:
-        raise told if _speaks() else SystemExit(2)
+        raise told if _speaks(store) else SystemExit(2)
     if isinstance(error, KeyboardInterrupt) and not group.leads:
         raise SystemExit(130)
     raise error
@@ -134,13 +138,11 @@ def _groundup_error(error: BaseException) -> GroundupError | None:
     return found
 
 
-def _speaks() -> bool:
+def _speaks(store: Any) -> bool:
     """Whether this is the first process that has an error to tell. Where that can't be asked any more, it is told twice rather than never."""
-    import torch.distributed as dist
-
     try:
-        return int(dist.distributed_c10d._get_default_store().add(TOLD, 1)) == 1
-    except (RuntimeError, ValueError):
+        return int(store.add(TOLD, 1)) == 1
+    except RuntimeError:
         return True
 
 
