@@ -102,7 +102,7 @@ def fit(
     the last step's weights. A run that was finished does nothing but load them. torch's global generators are seeded and drawn from.
 
     With a `group` of several processes each calls this with the same model, batches and config, and trains on its rows of every batch
-    (`spread.py`). Rank 0 alone evaluates, writes and speaks, and with fsdp the model ends with the last weights there only.
+    (`spread.py`). Rank 0 alone evaluates, writes and speaks; with fsdp a model may lie anywhere, and ends with the last weights there only.
 
     Raises ConfigError when the folder holds another run, another process trains there or the batch can't be shared out, DataError when nothing
     is supervised, FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row

@@ -32,6 +32,7 @@ from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.memory import load_weights
 from groundup.train.snapshots import require_room
+from groundup.train.spread import birthplace
 from groundup.train.state import step_folder
 from groundup.train.step import Loss
 from groundup.weights.door import ModelCard, save_model
@@ -66,7 +67,7 @@ def pretrain(
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
     held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute, group)
-    model = new_model(model_config, fit_config.seed, compute)
+    model = new_model(model_config, fit_config.seed, birthplace(fit_config, group, compute))
     finished = group.first(lambda: _finished(run, identify(model, windows.fingerprint, fit_config)))
     if finished is not None:
         return finished

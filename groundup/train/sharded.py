@@ -84,7 +84,7 @@ def _empty_memory(found: Mapping[str, TensorStorageMetadata], name: str, paramet
     return {
         key: torch.zeros_like(parameter, dtype=entry.properties.dtype, requires_grad=False)
         if entry.size == parameter.shape
-        else torch.zeros(entry.size, dtype=entry.properties.dtype)
+        else torch.zeros(entry.size, dtype=entry.properties.dtype, device=parameter.device)
         for key, entry in kept.items()
     }
 

@@ -96,6 +96,11 @@ def spread(
     return Shards(model, loss, group, compute.device, bf16=precision == "bf16")
 
 
+def birthplace(config: FitConfig, group: Group, compute: Compute) -> Compute:
+    """Where the caller had best make its model: one that is to be sharded need not lie whole on every GPU before."""
+    return Compute(torch.device("cpu")) if config.parallel == "fsdp" and group.patient is not None else compute
+
+
 def measurable(config: FitConfig, compute: Compute) -> FitConfig:
     """The config by which the precision is decided. A model that is to be sharded may not fit on one GPU to be measured there: bf16 then."""
     if config.parallel == "fsdp" and compute.device.type == "cuda" and config.precision == "auto":
