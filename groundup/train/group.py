@@ -78,7 +78,7 @@ class Group:
             raise GroundupError(text, fix=fix)
         return message["result"]
 
-    def gather(self, numbers: Sequence[float]) -> Float[Tensor, "R N"]:
+    def gather(self, numbers: Sequence[float]) -> Float[Tensor, "ranks N"]:
         """As many numbers of each rank as a table in float64, a row a rank: the same on all."""
         own = torch.tensor(numbers, dtype=torch.float64)
         return torch.stack(self.gather_tensors(own))
