@@ -15,7 +15,7 @@ CONCEPTS = sorted((ROOT / "docs" / "concepts").glob("*.md"))
 PAGES = [
     "README.md",
     "CHANGELOG.md",
-    *(f"docs/{page}.md" for page in ("tour", "glossary", "log", "benchmarks")),
+    *(f"docs/{page}.md" for page in ("tour", "glossary", "log", "benchmarks", "large")),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),
 ]
 COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("groundup ")]

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from groundup import __version__
+from groundup.cli.launched import require_alone
 from groundup.errors import GroundupError, did_you_mean
 
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
@@ -54,6 +55,7 @@ class LazyVerbs(TyperGroup):
         name = args[0]
         if name not in VERBS:
             raise GroundupError(f"There is no verb '{name}'.", fix=f"{did_you_mean(name, VERBS)} See groundup --help.")
+        require_alone(name)
         return name, load_verb(name), args[1:]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.launched import joined, progress_of, require_alone
 from groundup.cli.lengths import (
     DepthOption,
     EpochsOption,
@@ -23,7 +24,7 @@ from groundup.runs import RunFolder
 
 if TYPE_CHECKING:
     from groundup.device import Compute
-    from groundup.progress import Progress
+    from groundup.train.group import Group
     from groundup.train.wish import Wish
 
 DEFAULT_MINUTES = 3.0
@@ -79,53 +80,72 @@ def command(
         groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
 
         groundup pretrain --again runs/mine --out runs/mine-again
+
+        torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
     from groundup.cli.plan import planned
-    from groundup.device import select_compute
     from groundup.train.again import done_again
     from groundup.train.length import length_of
+    from groundup.train.looks import Looks
     from groundup.train.wish import Wish, tables
 
     lengths, shapes = (minutes, steps, tokens, epochs), (preset, size, depth)
-    compute, progress = select_compute(device), console_progress()
     if again is not None:
         if any((data, tokenizer, sets, log, prompts, task, seed, dry_run, law, *lengths, *shapes)):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
-        results = done_again(RunFolder(again), RunFolder(out), compute, progress, fresh=fresh)
-        print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
+        with joined(device) as (group, compute):
+            results = done_again(
+                RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group
+            )
+        shown(results, out, group, as_json)
         return
     if data is None:
         raise ConfigError(
             "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
         )
-    looks = looks_of(log, prompts, task, seed=seed, progress=progress)
-    length = length_of(minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES)
-    wish = Wish(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law, looks)
+
+    def looks() -> Looks:
+        return looks_of(log, prompts, task, seed=seed, progress=console_progress())
+
+    def wished(looks: Looks) -> Wish:
+        length = length_of(minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES)
+        return Wish(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law, looks)
+
     if dry_run:
-        print_result(*planned(wish, device), as_json)
+        require_alone("pretrain --dry-run")
+        print_result(*planned(wished(looks()), device), as_json)
         return
-    results = carried_out(wish, RunFolder(out), compute, progress, fresh=fresh)
-    print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
+    with joined(device) as (group, compute):
+        wish = wished(group.made_first(looks) or Looks())
+        results = carried_out(wish, RunFolder(out), compute, group, fresh=fresh)
+    shown(results, out, group, as_json)
 
 
-def carried_out(
-    wish: "Wish", run: RunFolder, compute: "Compute", progress: "Progress", *, fresh: bool
-) -> dict[str, Any]:
+def shown(results: dict[str, Any], out: Path, group: "Group", as_json: bool) -> None:
+    """Print the results, once."""
+    if group.leads:
+        print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
+
+
+def carried_out(wish: "Wish", run: RunFolder, compute: "Compute", group: "Group", *, fresh: bool) -> dict[str, Any]:
     """Train into the run folder; what results.json holds."""
-    from groundup.train.folder import clear, require_ours
-    from groundup.train.prepare import prepared
+    from groundup.train.folder import make_way
+    from groundup.train.prepare import everyones
     from groundup.train.pretrain import pretrain
     from groundup.weights.card import ModelCard
 
-    require_ours(run)
-    if fresh:
-        clear(run)
-    made = prepared(wish, run, compute, progress)
+    progress = progress_of(group)
+    group.first(lambda: make_way(run, fresh=fresh))
+    made = everyones(wish, run, compute, progress, group)
+    if made.fit.parallel == "fsdp" and group.patient is None:
+        progress.say("note: fit.parallel=fsdp says how processes share a model; this is one alone (docs/large.md).")
     for line in made.plan.lines() if made.plan else ():
         progress.say(line)
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
     parts, looks = (made.shards, made.tokenizer, made.shape, made.fit), wish.looks
-    return pretrain(*parts, run, compute=compute, progress=progress, card=card, looks=looks, planned=made.planned)
+    return pretrain(
+        *parts, run, compute=compute, progress=progress, card=card, looks=looks, planned=made.planned, group=group
+    )
 
 
 def summary(results: dict[str, Any], out: Path) -> list[str]:

@@ -21,13 +21,14 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        if x.dtype == torch.bfloat16 and self.weight.dtype == torch.float32:  # queries and keys under autocast
+        weight = at_least(self.weight, x)
+        if x.dtype == torch.bfloat16 and weight.dtype == torch.float32:  # queries and keys under autocast
             x = x.float()  # torch has no kernel for two dtypes and would warn and take many passes
         by_hand = x.is_cpu and not torch.compiler.is_compiling()
-        if by_hand and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
-            normed: Tensor = RootMeanSquare.apply(x, self.weight, self.eps, autocast_dtype(x))
+        if by_hand and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64):
+            normed: Tensor = RootMeanSquare.apply(x, weight, self.eps, autocast_dtype(x))
             return normed
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return F.rms_norm(x, weight.shape, weight, self.eps)
 
 
 class LayerNorm(nn.Module):
@@ -40,8 +41,14 @@ class LayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        normed = F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        weight, bias = at_least(self.weight, x), at_least(self.bias, x)
+        normed = F.layer_norm(x, weight.shape, weight, bias, self.eps)
         return normed.to(autocast_dtype(x))  # rounded here once, not by every matrix that reads it
+
+
+def at_least(weight: Float[Tensor, " C"], x: Float[Tensor, "*N C"]) -> Float[Tensor, " C"]:
+    """The weight as it is, or as precise as a float32 stream where it came in bf16 (from the other processes of a sharded run)."""
+    return weight.float() if x.dtype == torch.float32 else weight
 
 
 NORMS: dict[str, type[RMSNorm] | type[LayerNorm]] = {"rms": RMSNorm, "layer": LayerNorm}

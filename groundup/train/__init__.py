@@ -18,7 +18,10 @@ Where to begin reading:
     state         checkpoints: what is kept, how it is written, which one is taken up again
     snapshots     the model alone after chosen steps, to look at how it learned
     memory        weights, optimizer and random states as the tensors of a checkpoint
-    identity      what makes two calls the same run
+    identity      what makes two calls the same run; standing: a new run, or one to go on with
+    group         several processes of one run, and their messages; rows: what each reads of a batch
+    spread        the work of a step alone or shared; distributed: copies (DDP) and shards (FSDP2) of a model
+    sharded       checkpoints that all processes write together
     interrupts    Ctrl-C and SIGTERM
     pretrain      shards and a shape -> a language model
     looks         what is looked at on the way: heldout (figures, a source at a time), samples, copies (what they have from the training text)

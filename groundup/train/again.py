@@ -19,8 +19,9 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.train.config import Compile, FitConfig
 from groundup.train.corpus import SHARDS
-from groundup.train.folder import clear, require_ours
-from groundup.train.identity import machine, read_record
+from groundup.train.folder import make_way
+from groundup.train.group import ALONE, Group
+from groundup.train.identity import machine, processes, read_record
 from groundup.train.pretrain import pretrain
 from groundup.weights.card import ModelCard
 from groundup.weights.hf import WEIGHTS_FILE
@@ -39,30 +40,30 @@ class Repeated:
     """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
 
 
-def done_again(run: RunFolder, out: RunFolder, compute: Compute, progress: Progress, *, fresh: bool) -> dict[str, Any]:
+def done_again(
+    run: RunFolder, out: RunFolder, compute: Compute, progress: Progress, *, fresh: bool, group: Group = ALONE
+) -> dict[str, Any]:
     """Train as `run` was trained, into `out`; its results, and "same_weights": whether they came out the same (None: one has no model).
 
     Raises ConfigError where `out` is the run itself or no folder of ours, and what `parts_of` raises.
     """
     if out.path.resolve() == run.path.resolve():
         raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
-    require_ours(out)
-    made = parts_of(run, compute)
-    if fresh:
-        clear(out)
+    made = parts_of(run, compute, group)
+    group.first(lambda: make_way(out, fresh=fresh))
     if made.changes:
         progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
-    results = pretrain(*parts, out, compute=compute, progress=progress, card=card)
-    same = same_weights(run, out)
+    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group)
+    same = group.first(lambda: same_weights(run, out))
     if same is not None:
         words = "the same" if same else "NOT the same"
         progress.say(f"The weights are {words}, byte for byte, as those of {run.path}.")
     return {**results, "same_weights": same}
 
 
-def parts_of(run: RunFolder, compute: Compute) -> Repeated:
+def parts_of(run: RunFolder, compute: Compute, group: Group = ALONE) -> Repeated:
     """Read a run's folder. Raises ConfigError (no pretraining run, other data than then) and FormatError (damaged)."""
     record = _record(run)
     inputs, config = record["inputs"], record["config"]
@@ -80,7 +81,7 @@ def parts_of(run: RunFolder, compute: Compute) -> Repeated:
         compile: Compile = "on" if fitted.get("compiled") else "off"
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
     before = (fitted or {}).get("machine")
-    changes = _changes(before if isinstance(before, dict) else {}, machine(compute))
+    changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
     return Repeated(
         shards, tokenizer, build_config(ModelConfig, config["model"], where="model."), fit_config, tuple(changes)
     )

@@ -8,6 +8,8 @@ What is compiled is one graph from ids to gradients: the readable formulas where
 attention and of the surprise as they are. On a CPU 20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
 tenth of the run pays for the try.
 
+A run of several processes (`spread.py`) is never compiled: with neither DDP nor FSDP has it been tried.
+
 Compiled code on a CPU gives the same bits every time only under torch's deterministic algorithms. `repeatable` sets them for each step.
 """
 
@@ -57,8 +59,10 @@ def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
         DETERMINISTIC.fill_uninitialized_memory = filled
 
 
-def lacking(device: torch.device) -> str:
-    """What this machine lacks for compiling, in words; "" where it has all."""
+def lacking(device: torch.device, *, shared: bool = False) -> str:
+    """What this machine lacks for compiling, in words; "" where it has all. `shared`: several processes train together."""
+    if shared:
+        return "it has not been tried where several processes share a step"
     if device.type == "cuda":
         return "" if importlib.util.find_spec("triton") else "the package triton is not installed"
     if device.type != "cpu":
@@ -75,15 +79,16 @@ def decide_compile(
     *,
     compute: Compute,
     progress: Progress,
+    shared: bool = False,
 ) -> Decision:
     """The decision about precision, with that about compiling added; what was found or is missing is said once."""
     if config.compile == "off":
         return decision
     clock = StepClock(model, batches, loss, config, compute=compute)
     trial = _Trial(decision, config, clock, loss, compute.device)
-    if config.compile == "auto" and compute.device.type != "cuda" and not trial.may_pay():
+    if config.compile == "auto" and compute.device.type != "cuda" and (shared or not trial.may_pay()):
         return decision
-    lacks = lacking(compute.device)
+    lacks = lacking(compute.device, shared=shared)
     if lacks:
         progress.say(f"Training without torch.compile: {lacks}.")
         return decision

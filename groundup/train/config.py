@@ -9,6 +9,7 @@ Precision = Literal["float32", "bf16", "auto"]
 Compile = Literal["off", "on", "auto"]
 Schedule = Literal["cosine", "wsd"]
 OptimizerName = Literal["adamw", "muon", "sgd"]
+Parallel = Literal["ddp", "fsdp"]
 
 WARMUP_SHARE = 1 / 20
 # Hägele et al. 2024: a fifth is as good as a cosine in long runs; the short ones here gain by more (docs/log.md).
@@ -28,7 +29,7 @@ class FitConfig:
     steps: int
     """Updates of the weights."""
     batch_size: int = 8
-    """Rows of one batch; the caller makes its BatchSource with it."""
+    """Rows of one batch, over all processes; the caller makes its BatchSource with it."""
     accumulation: int = 1
     """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
     start_context_tokens: int | None = None
@@ -86,6 +87,8 @@ class FitConfig:
     """How many of the last checkpoints stay on disk, beside the best."""
     snapshots: int = 0
     """How many pictures of the weights are kept over the run, for looking at how it learned (`groundup lab RUN --film`); 0: none."""
+    parallel: Parallel = "ddp"
+    """Under torchrun: "ddp", a copy of the model in each process; "fsdp", each has a share of it, for models too large for one GPU."""
     seed: int = 0
     """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
 
@@ -122,6 +125,7 @@ class FitConfig:
         _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
         _require(self.compile in get_args(Compile), "compile", self.compile, "off, on or auto")
+        _require(self.parallel in get_args(Parallel), "parallel", self.parallel, "ddp or fsdp")
 
     @property
     def warmup(self) -> int:

@@ -22,6 +22,13 @@ def require_ours(run: RunFolder, also: tuple[str, ...] = ()) -> None:
         )
 
 
+def make_way(run: RunFolder, *, fresh: bool) -> None:
+    """See that the folder may be written to, and empty it where that is asked for (--fresh). Raises ConfigError."""
+    require_ours(run)
+    if fresh:
+        clear(run)
+
+
 def clear(run: RunFolder) -> None:
     """Remove what an earlier run left (--fresh)."""
     run.clear()

@@ -22,6 +22,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.products import fast_products
 from groundup.model.surprise import summed_surprise
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.rows import in_parts
 from groundup.train.step import to_device
 
 # The surprise of single tokens is spread by some 2.5 nats: the mean of so many is known to about 2.5 / sqrt(16,384) = 0.02.
@@ -42,12 +43,16 @@ class HeldOut:
         batch_size: int,
         seed: int,
         compute: Compute,
+        at_once: int | None = None,
     ) -> None:
+        """`at_once`: how many rows of a batch go through the model together; None: all of them."""
         self.windows = Windows(shards, VALIDATION, context_tokens, batch_size, seed)
         self.compute = compute
+        self.at_once = at_once or batch_size
         self.byte_counts = token_byte_counts(tokenizer)
         spans = read_spans(shards.folder, VALIDATION, len(self.windows.tokens))
         self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
+        self._sources = self.windows.over(self._label_at)
 
     def batches(self) -> Iterator[Batch]:
         """The same places at every evaluation: the whole split, or where it is long, windows drawn from all over it."""
@@ -60,12 +65,16 @@ class HeldOut:
         else:
             yield from (windows.batch(position) for position in range(full))
 
+    def _parts(self, windows: Windows) -> Iterator[Batch]:
+        for whole in self._places(windows):
+            yield from in_parts(whole, self.at_once)
+
     @torch.no_grad()
     def measure(self, model: LanguageModel) -> dict[str, float]:
         """validation_loss (nats a token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
         names = self._label_at.labels
         nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
-        for batch, sources in zip(self.batches(), self._places(self.windows.over(self._label_at)), strict=True):
+        for batch, sources in zip(self._parts(self.windows), self._parts(self._sources), strict=True):
             counts, labels = self.byte_counts[batch.labels], sources.labels
             surprises = surprise_by(model, to_device(batch, self.compute.device), labels, len(names))
             for number, surprise in enumerate(surprises):

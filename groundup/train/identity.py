@@ -1,7 +1,8 @@
 """What makes two calls of `fit()` the same run: its config, its data, its model. Kept in RUN/fit.json from before the first step.
 
 A call that differs is refused with what differs: going on with it would give a run that is neither the old nor the new one.
-Only how often and how many checkpoints and snapshots are kept, and whether activations are, may change: no result hangs on it.
+Only how often and how many checkpoints and snapshots are kept, and whether activations are, may change, since no result hangs on it, and how many
+processes share the work, by which results differ in their last bits only.
 """
 
 import hashlib
@@ -18,11 +19,12 @@ from groundup.files import read_json, sha256_text, write_json
 from groundup.runs import RunFolder, package_version
 from groundup.train.balance import has_experts
 from groundup.train.config import FitConfig
+from groundup.train.group import Group
 from groundup.train.optim import trainable
 from groundup.train.precision import Decision
 
-# No result depends on these.
-FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute")
+# No result depends on these, but for last bits.
+FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute", "parallel")
 # No result of a model without experts depends on these.
 EXPERT_FIELDS = ("balance_weight",)
 # No result of a run with another optimizer depends on these.
@@ -36,6 +38,7 @@ START_FIELDS = ("start_share",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
 LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens")
 DEFAULTS = to_plain(FitConfig(1))
+ONE_PROCESS = "1"
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
 
 
@@ -102,21 +105,34 @@ def _value(fields: dict[str, Any], name: str) -> Any:
     return fields.get(name, DEFAULTS.get(name, "unset") if name in LATER_FIELDS else "unset")
 
 
-def machine(compute: Compute) -> dict[str, Any]:
+def machine(compute: Compute, processes: str = ONE_PROCESS) -> dict[str, Any]:
     """What the last bits of the arithmetic hang on."""
-    return {"device": compute.device.type, "threads": torch.get_num_threads(), "torch": package_version("torch")}
+    return {
+        "device": compute.device.type,
+        "threads": torch.get_num_threads(),
+        "torch": package_version("torch"),
+        "processes": processes,
+    }
 
 
-def write_record(run: RunFolder, identity: dict[str, Any], decision: Decision, compute: Compute) -> None:
-    """Write fit.json: identity, precision and compiling with the figures that decided them, machine."""
+def processes(config: FitConfig, group: Group) -> str:
+    """How many share the work, and by which way."""
+    return ONE_PROCESS if group.world == 1 else f"{group.world} by {config.parallel}"
+
+
+def write_record(
+    run: RunFolder, identity: dict[str, Any], decision: Decision, machine: dict[str, Any]
+) -> dict[str, Any]:
+    """Write fit.json and return it: identity, precision and compiling with the figures that decided them, machine."""
     record = {
         "identity": identity,
         "precision": decision.precision,
         "compiled": decision.compiled,
         "step_s": decision.step_s,
-        "machine": machine(compute),
+        "machine": machine,
     }
     write_json(run.fit_file, record)
+    return record
 
 
 def read_record(run: RunFolder) -> dict[str, Any] | None:
@@ -140,10 +156,13 @@ def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[s
         raise ConfigError(f"{run.path} holds a run that differs: {'; '.join(found)}.", fix=FRESH)
 
 
-def changed_machine(record: dict[str, Any], compute: Compute) -> str:
+def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
     """A sentence when the last bits may differ from here on, because the machine does; else ""."""
-    before, now = record.get("machine"), machine(compute)
-    if before == now or not isinstance(before, dict):
+    before = record.get("machine")
+    if not isinstance(before, dict):
+        return ""
+    before = {"processes": ONE_PROCESS, **before}  # older records are of one
+    if before == now:
         return ""
     changes = (f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name])
     return f"Going on, but not bit for bit as if never stopped ({', '.join(changes)})."

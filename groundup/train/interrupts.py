@@ -2,6 +2,9 @@
 
 A step can be thrown away at any moment until the weights change, and an evaluation always; so both signals raise straight
 out of them, and what stood at the last boundary is saved. Around the update and around a save they wait (`shielded`).
+
+With several processes none may leave alone: the others would wait for it for ever. There a signal is only noted (`received`), every step tells all
+what any has received, and all end after the same step (`agree`).
 """
 
 import contextlib
@@ -20,7 +23,10 @@ TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
 class Interrupts:
     """A context manager that handles both signals; in a thread other than the main one Python allows no handlers, and it does nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, together: bool = False) -> None:
+        """`together`: with other processes."""
+        self._together = together
+        self._agreed = 0
         self._before: dict[signal.Signals, Any] = {}
         self._received: int | None = None
         self._shielded = False
@@ -43,11 +49,21 @@ class Interrupts:
             if not self._shielded:
                 self.check()
 
+    @property
+    def received(self) -> int:
+        """The number of the signal that came, 0: none did."""
+        return self._received or 0
+
+    def agree(self, number: int) -> None:
+        """What came to any of the processes; from now on `check` raises for it."""
+        self._agreed = number
+
     def check(self) -> None:
         """Raise for a signal that came while shielded (or whose exception was lost in a destructor): KeyboardInterrupt or SystemExit."""
-        if self._received is None or self._held:
+        number = self._agreed if self._together else self.received
+        if number == 0 or self._held:
             return
-        if self._received == signal.SIGTERM:
+        if number == signal.SIGTERM:
             sys.exit(TERMINATED_EXIT_CODE)
         raise KeyboardInterrupt
 

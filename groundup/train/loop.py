@@ -10,7 +10,7 @@ the same steps with the same batches, learning rates and random numbers. See `gr
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -18,32 +18,31 @@ import torch
 from torch import nn
 
 from groundup.device import Compute, keep_freed_memory, seed_for
-from groundup.files import only_one, remove_temporaries
+from groundup.files import only_one
 from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
-from groundup.runs import LineLog, RunFolder
+from groundup.runs import RunFolder
 from groundup.train.compiled import compiled, decide_compile, lacking, repeatable
 from groundup.train.config import FitConfig, Precision
 from groundup.train.feed import Feed
+from groundup.train.group import ALONE, Group, require_shares
 from groundup.train.hooks import Observer, Observers, RunFacts, epoch_tokens, training_flops
-from groundup.train.identity import changed_machine, identify, identity_hash, read_record, require_same, write_record
+from groundup.train.identity import changed_machine, identify, identity_hash, machine, processes, write_record
 from groundup.train.interrupts import Interrupts
-from groundup.train.memory import (
-    optimizer_tensors,
-    random_states,
-    restore_optimizer,
-    restore_random,
-    restore_weights,
-    weight_tensors,
-)
+from groundup.train.logs import Logs
+from groundup.train.memory import everyones, random_states, restore_random
 from groundup.train.optim import build_optimizer, trainable
-from groundup.train.precision import Decision, decide_precision
+from groundup.train.precision import decide_precision
+from groundup.train.result import FitResult, result_of
 from groundup.train.rollback import needed_steps, remember_loss, roll_back, said_of
+from groundup.train.rows import own_rows
 from groundup.train.schedule import learning_rate
 from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
 from groundup.train.snapshots import drop_after, keep_snapshot
-from groundup.train.state import Checkpoint, TrainState, load_latest, save_checkpoint
-from groundup.train.step import Batch, Loss, Summed, average_and_clip, sum_gradients
+from groundup.train.spread import measurable, spread
+from groundup.train.standing import standing
+from groundup.train.state import RANDOM, Checkpoint, TrainState, read_state, step_folder
+from groundup.train.step import Batch, Loss, Summed, average_and_clip
 
 # The figure of an evaluation by which the best checkpoint is told.
 BEST_BY = "validation_loss"
@@ -65,34 +64,6 @@ class BatchSource(Protocol):
         """The batch at `position` (0, 1, 2, ... without end)."""
 
 
-@dataclass(frozen=True)
-class FitResult:
-    """What a run came to."""
-
-    steps: int
-    tokens: int
-    """Tokens (or texts) whose loss was counted."""
-    last_loss: float
-    """Training loss of the last step, nats a token."""
-    evaluation: dict[str, float]
-    """Figures of the last evaluation; {} where there is none."""
-    best_step: int | None
-    """The step with the lowest validation loss, whose weights `RUN/checkpoints/step-N` holds."""
-    best_loss: float | None
-    elapsed_s: float
-    """Seconds inside fit(), restarts added up."""
-    tokens_per_s: float
-    """In the steps alone."""
-    precision: Precision
-    evaluation_s: float
-    """Seconds of its evaluations and samples, which are among the elapsed."""
-    compiled: bool
-    skipped: int
-    """Steps that changed nothing, for their loss or gradient was no number or a spike."""
-    rolled_back: int
-    """How often it went back to earlier weights, for its loss had risen."""
-
-
 def fit(
     model: nn.Module,
     batches: BatchSource,
@@ -106,6 +77,7 @@ def fit(
     snapshot: Snapshot | None = None,
     progress: Progress | None = None,
     observers: Sequence[Observer] = (),
+    group: Group = ALONE,
 ) -> FitResult:
     """Train what requires a gradient in `model` (it lies on `compute.device` already) for `config.steps` steps, or what is left of them.
 
@@ -115,19 +87,26 @@ def fit(
     are told each line of the logs (`hooks.py`). The model ends with the last step's weights. A run that was finished does nothing but load
     them. torch's global generators are seeded and drawn from.
 
-    Raises ConfigError when the folder holds another run or another process trains there, DataError when nothing is supervised,
-    FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row have a
-    loss or gradient that is not finite; and KeyboardInterrupt or SystemExit(143) after saving, when stopped.
+    With a `group` of several processes each calls this with the same model, batches and config, and trains on its rows of every batch
+    (`spread.py`). Rank 0 alone evaluates, writes and speaks; with fsdp a model may lie anywhere, and ends with the last weights there only.
+
+    Raises ConfigError when the folder holds another run, another process trains there or the batch can't be shared out, DataError when nothing
+    is supervised, FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row
+    have a loss or gradient that is not finite, LostTouch when another of the group is gone; and KeyboardInterrupt or SystemExit(143) after
+    saving, when stopped.
     """
     if compute.is_cpu:
         keep_freed_memory()
-    progress = progress or Silent()
-    told = Observers([*observers, progress], progress.say)
-    training = _Training(model, batches, loss, config, run, compute, evaluate, sample, snapshot, progress, told)
-    with only_one(run.path), training.interrupts, contextlib.closing(training):
+    require_shares(config.batch_size, group.world)
+    shown = progress if progress and group.leads else Silent()
+    logs = Logs(run, Observers([*observers, shown] if group.leads else [], shown.say))
+    training = _Training(model, batches, loss, config, run, compute, evaluate, sample, snapshot, shown, logs, group)
+    lock = only_one(run.path) if group.leads else contextlib.nullcontext()
+    with lock, training.interrupts, contextlib.closing(training), group.in_touch():
         training.resume()
-        with progress.track("training", config.steps, "steps") as advance:
+        with shown.track("training", config.steps, "steps") as advance:
             training.go(advance)
+        training.spread.end()
         return training.result()
 
 
@@ -145,18 +124,16 @@ class _Training:
     sample: Sample | None
     snapshot: Snapshot | None
     progress: Progress
-    observers: Observers
-    interrupts: Interrupts = field(default_factory=Interrupts)
+    logs: Logs
+    group: Group
 
     def __post_init__(self) -> None:
+        assert trainable(self.model), "nothing in the model requires a gradient"
         use_recompute(self.model, self.config.recompute)
-        self.parameters = trainable(self.model)
-        assert self.parameters, "nothing in the model requires a gradient"
+        self.interrupts = Interrupts(together=self.group.world > 1)
         self.optimizer = build_optimizer(self.model, self.config)
         on_gpu = self.compute.device.type == "cuda"
-        self.feed = Feed(self.batches.batch, ahead=on_gpu, pinned=on_gpu)
-        self.metrics: LineLog | None = None
-        self.samples: LineLog | None = None
+        self.feed = Feed(own_rows(self.batches, self.group).batch, ahead=on_gpu, pinned=on_gpu)
 
     # --- before the first step
 
@@ -164,84 +141,80 @@ class _Training:
         """Find out where this run stands, and put model, optimizer, random states and logs there."""
         identity = identify(self.model, self.batches.fingerprint, self.config)
         self.state = TrainState(identity_hash(identity))
-        remove_temporaries(self.run.path)
-        record = read_record(self.run)
         self.model.train()
-        if record is None:
-            decision = self._begin(identity)
-            self.precision, self.compiled = decision.precision, decision.compiled
-            checkpoint = None
-        else:
-            require_same(self.run, record, identity)
-            self.precision, self.compiled = record["precision"], self._compiles(record)
-            checkpoint = load_latest(self.run.checkpoints, self.state.identity, self.progress.say)
-        if self.compiled:
-            self.loss = compiled(self.loss)
-        torch.manual_seed(seed_for(self.config.seed, "training"))
-        if checkpoint is not None:
-            self._restore(checkpoint)
-            self._say_where(record or {})
-        self._open_logs()
-        drop_after(self.run, self.state.step if checkpoint else -1)
-        self._saved = (self.state.step, self.state.evaluated_step) if checkpoint else None
+        find = lambda: standing(self.run, identity, self._begin, self.progress.say)  # noqa: E731
+        record, step = self.group.first(find)
+        self.precision: Precision = record["precision"]
+        self.compiled = self._compiles(record)
+        self._spread_out()
+        torch.manual_seed(seed_for(self.config.seed, "training", self.group.rank))
+        if step is not None:
+            folder = step_folder(self.run.checkpoints, step)
+            self._restore(Checkpoint(folder, read_state(folder)))
+            self._say_where(record)
+        if self.group.leads:
+            self.logs.open(self.state, self.progress.say)
+            drop_after(self.run, -1 if step is None else step)
+        self._saved = None if step is None else (step, self.state.evaluated_step)
         self._random = random_states(self.compute.device)
-        self.observers.begin(self._facts())
+        self.logs.begin(self._facts())
         self._mark = time.perf_counter()
 
-    def _begin(self, identity: dict[str, Any]) -> Decision:
-        """Measure what the config leaves open, and write it down."""
-        parts = self.config, self.model, self._next_batches(), self.loss
-        decision = decide_precision(*parts, compute=self.compute, progress=self.progress)
-        decision = decide_compile(decision, *parts, compute=self.compute, progress=self.progress)
-        write_record(self.run, identity, decision, self.compute)
-        return decision
+    def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """The record of a new run: what the config leaves open is measured, and written down."""
+        measured = measurable(self.config, self.compute), self.model, self._next_batches(), self.loss
+        decision = decide_precision(*measured, compute=self.compute, progress=self.progress)
+        shared = self.group.patient is not None
+        decision = decide_compile(decision, *measured, compute=self.compute, progress=self.progress, shared=shared)
+        return write_record(self.run, identity, decision, self._machine)
 
     def _compiles(self, record: dict[str, Any]) -> bool:
         """Whether to go on compiled, as the run began."""
-        lacks = lacking(self.compute.device) if record.get("compiled") else ""
+        if not record.get("compiled"):
+            return False
+        lacks = lacking(self.compute.device, shared=self.group.patient is not None)
         if lacks:
             self.progress.say(f"Going on without torch.compile, so not bit for bit as if never stopped: {lacks}.")
-        return bool(record.get("compiled")) and not lacks
+        return not lacks
+
+    @property
+    def _machine(self) -> dict[str, Any]:
+        return machine(self.compute, processes(self.config, self.group))
+
+    def _spread_out(self) -> None:
+        """From here on `spread.trained` is the model that trains, in this process or in all."""
+        loss = compiled(self.loss) if self.compiled else self.loss
+        self.spread = spread(self.model, loss, self.config, self.precision, self.group, self.compute)
+        self.parameters = trainable(self.spread.trained)
+        if self.spread.trained is not self.model:
+            self.optimizer = build_optimizer(self.spread.trained, self.config)
 
     def _facts(self) -> RunFacts:
         state, flops, epoch = self.state, training_flops(self.model, self.batches), epoch_tokens(self.batches)
         place = (self.run.path, state.identity, self.config.steps, state.step)
         return RunFacts(*place, self.precision, self.compute, flops, epoch)
 
-    def _take_weights(self, checkpoint: Checkpoint) -> None:
-        restore_weights(self.model, checkpoint.weights, checkpoint.folder)
-        restore_optimizer(self.model, self.optimizer, checkpoint.tensors)
+    def _take(self, checkpoint: Checkpoint) -> None:
+        self.spread.restore(self.optimizer, checkpoint)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self._take_weights(checkpoint)
-        restore_random(self.compute.device, checkpoint.tensors, checkpoint.folder)
+        self._take(checkpoint)
+        restore_random(self.compute.device, checkpoint.tensors(RANDOM), checkpoint.folder, self.group.rank)
         self.state = checkpoint.state
 
     def _say_where(self, record: dict[str, Any]) -> None:
         if self.state.step == self.config.steps:
             return
         self.progress.say(f"Going on after step {self.state.step} of {self.config.steps}.")
-        changed = changed_machine(record, self.compute)
+        changed = changed_machine(record, self._machine)
         if changed:
             self.progress.say(changed)
 
-    def _open_logs(self) -> None:
-        """Open both logs at the length they had: lines of steps that will be done again are dropped."""
-        self.metrics, self.samples = LineLog(self.run.metrics_file), LineLog(self.run.samples_file)
-        for log, length in ((self.metrics, self.state.metrics_bytes), (self.samples, self.state.samples_bytes)):
-            if log.length_bytes() > length:
-                log.cut(length)
-            elif log.length_bytes() < length:
-                self.progress.say(f"{log.path} is shorter than it was: some of its lines are lost, the run is not.")
-
     def close(self) -> None:
-        """End observers and feed, close the logs and let go of the gradients."""
-        self.observers.close()
+        """End logs and feed, and let go of the gradients."""
+        self.logs.close()
         self.feed.close()
         self.optimizer.zero_grad()
-        for log in (self.metrics, self.samples):
-            if log is not None:
-                log.close()
 
     # --- the steps
 
@@ -268,8 +241,11 @@ class _Training:
         self.optimizer.zero_grad()
         bf16 = self.precision == "bf16"
         with repeatable(self.compiled, self.compute.device):
-            summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
-        norm = average_and_clip(self.parameters.values(), summed.count, self.config.clip_norm)
+            summed, length = self.spread.sum_gradients(
+                self._next_batches(), self.interrupts, self.compute.device, bf16=bf16
+            )
+        share = summed.count / self.spread.shares
+        norm = average_and_clip(self.parameters.values(), share, self.config.clip_norm, length)
         state, config = self.state, self.config
         harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
         if harm is not None:
@@ -293,7 +269,7 @@ class _Training:
         remember_loss(state, summed.mean, self.config)
         state.training_s += step_s
         line = {"step": state.step, "tokens": state.tokens, "loss": summed.mean, "lr": rate, "grad_norm": norm}
-        self._append(self.metrics, {**line, "tokens_per_s": round(summed.count / step_s, 1), **self._elapsed()})
+        self.logs.metric({**line, "tokens_per_s": round(summed.count / step_s, 1), **self._elapsed()})
 
     def _record_skip(self, harm: Harm, norm: float) -> None:
         """A step that changed nothing is done all the same: its batches are passed over, its place in the schedule, too."""
@@ -302,13 +278,13 @@ class _Training:
         state.not_finite_in_a_row = state.not_finite_in_a_row + 1 if harm.lasting else 0
         self._count_step(None if harm.lasting else norm)
         line = {"event": "skipped", "step": state.step, "reason": str(harm), "skipped": state.skipped}
-        self._append(self.metrics, {**line, **self._elapsed()})
+        self.logs.metric({**line, **self._elapsed()})
         self.progress.say(f"step {state.step} of {self.config.steps} is skipped: {harm} ({state.skipped} so far)")
 
     def _roll_back(self) -> None:
-        line = roll_back(self.state, self.config, self.run.checkpoints, self._take_weights)
+        line = roll_back(self.state, self.config, self.run.checkpoints, self._take)
         if line is not None:
-            self._append(self.metrics, {**line, **self._elapsed()})
+            self.logs.metric({**line, **self._elapsed()})
             self.progress.say(said_of(line, self.config))
 
     def _count_step(self, norm: float | None) -> None:
@@ -318,12 +294,6 @@ class _Training:
         if norm is not None and self.config.spike_factor is not None:
             state.gradient_norms = [*state.gradient_norms, norm][-WINDOW_STEPS:]
         self._random = random_states(self.compute.device)
-
-    def _append(self, log: LineLog | None, line: dict[str, Any], **told: Any) -> None:
-        """Log a line, and tell it to the observers (with `told`, which only they need)."""
-        assert log is not None
-        log.append(line)
-        self.observers.observe({**told, **line})
 
     def _elapsed(self) -> dict[str, float]:
         now = time.perf_counter()
@@ -341,8 +311,9 @@ class _Training:
             self._evaluate()
         self.interrupts.check()
         if self.snapshot is not None and state.step in config.snapshot_steps:
-            with self.interrupts.shielded():
-                keep_snapshot(self.run, state.step, self.snapshot)
+            with self.interrupts.shielded(), self.spread.whole():
+                if self.group.leads:
+                    keep_snapshot(self.run, state.step, self.snapshot)
         due = state.step > 0 and state.step % config.checkpoint_interval == 0
         if due or at_end or state.best_step == state.step:
             self._save()
@@ -351,14 +322,20 @@ class _Training:
         if self.evaluate is None and self.sample is None:
             return
         started = time.perf_counter()
+        with self.spread.whole():
+            figures, written = self.group.first(self._look)
+        with self.interrupts.shielded():
+            self._record_evaluation(figures, written, time.perf_counter() - started)
+
+    def _look(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Figures and samples of the model as it is."""
         self.model.eval()
         with torch.no_grad():
             figures = self.evaluate() if self.evaluate else {}
             self._say_figures(figures)
             written = self.sample(self.state.step) if self.sample else []
         self.model.train()
-        with self.interrupts.shielded():
-            self._record_evaluation(figures, written, time.perf_counter() - started)
+        return figures, written
 
     def _say_figures(self, figures: dict[str, float]) -> None:
         if figures:
@@ -375,28 +352,21 @@ class _Training:
         self._random = random_states(self.compute.device)
         if figures:
             line = {"event": "evaluation", "step": state.step, **figures, "evaluation_s": round(seconds, 3)}
-            self._append(self.metrics, {**line, **self._elapsed()})
+            self.logs.metric({**line, **self._elapsed()})
         for record in written:
-            self._append(self.samples, {"step": state.step, **record}, event="sample")
+            self.logs.sample({"step": state.step, **record})
 
     def _save(self) -> None:
         """Write a checkpoint of the last boundary, unless the disk has it."""
         state = self.state
         if self._saved == (state.step, state.evaluated_step):
             return
-        assert self.metrics is not None and self.samples is not None
         with self.interrupts.shielded():
             self._elapsed()
-            state.metrics_bytes, state.samples_bytes = self.metrics.length_bytes(), self.samples.length_bytes()
-            tensors = {**optimizer_tensors(self.model, self.optimizer), **self._random}
-            save_checkpoint(
-                self.run.checkpoints,
-                state,
-                weight_tensors(self.model),
-                tensors,
-                keep=self.config.keep_checkpoints,
-                needed=needed_steps(state, self.config),
-            )
+            self.logs.note_lengths(state)
+            random, needed = everyones(self._random, self.group), needed_steps(state, self.config)
+            keep = self.config.keep_checkpoints
+            self.spread.save(self.run.checkpoints, state, self.optimizer, random, keep=keep, needed=needed)
             self._saved = (state.step, state.evaluated_step)
 
     def _save_stopped(self) -> None:
@@ -409,20 +379,4 @@ class _Training:
 
     def result(self) -> FitResult:
         """The figures the run stands at."""
-        state = self.state
-        assert state.last_loss is not None
-        return FitResult(
-            steps=state.step,
-            tokens=state.tokens,
-            last_loss=state.last_loss,
-            evaluation=state.evaluation,
-            best_step=state.best_step,
-            best_loss=state.best_loss,
-            elapsed_s=state.elapsed_s,
-            tokens_per_s=state.tokens / max(state.training_s, 1e-9),
-            precision=self.precision,
-            evaluation_s=state.evaluation_s,
-            compiled=self.compiled,
-            skipped=state.skipped,
-            rolled_back=state.rolled_back,
-        )
+        return result_of(self.state, self.precision, compiled=self.compiled)

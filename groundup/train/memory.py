@@ -3,6 +3,7 @@
 The generators of Python's `random` and of numpy are not kept: nothing that runs inside `fit()` may draw from them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from groundup.errors import FormatError
 from groundup.files import verify_folder
+from groundup.train.group import Group
 from groundup.train.optim import Optimizers, trainable
-from groundup.train.state import read_weights
+from groundup.train.state import OPTIMIZER, RANDOM, read_weights
 
 
 def weight_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -29,27 +31,36 @@ def load_weights(model: nn.Module, folder: Path) -> None:
 def restore_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
     """Copy weights into the parameters that train. Raises FormatError, before anything is changed, when they don't fit."""
     own = weight_tensors(model)
-    _require_fit(own, weights, folder)
+    require_fit(own, {name: _kind(tensor) for name, tensor in weights.items()}, folder)
     for name, parameter in own.items():
         parameter.copy_(weights[name])
 
 
-def _require_fit(expected: dict[str, Tensor], found: dict[str, Tensor], folder: Path) -> None:
+Kind = tuple[tuple[int, ...], torch.dtype]
+
+
+def require_fit(expected: dict[str, Tensor], found: Mapping[str, Kind], folder: Path) -> None:
+    """Refuse a checkpoint whose weights are not those of the model. Raises FormatError."""
     for name in sorted({*expected, *found}):
         if name not in found or name not in expected:
             raise FormatError(folder, name, "is missing" if name not in found else "was not expected")
-        if found[name].shape != expected[name].shape or found[name].dtype != expected[name].dtype:
-            raise FormatError(folder, name, f"is {_kind(found[name])}, expected {_kind(expected[name])}")
+        if found[name] != _kind(expected[name]):
+            raise FormatError(folder, name, f"is {_phrase(found[name])}, expected {_phrase(_kind(expected[name]))}")
 
 
-def _kind(tensor: Tensor) -> str:
-    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+def _kind(tensor: Tensor) -> Kind:
+    return tuple(tensor.shape), tensor.dtype
+
+
+def _phrase(kind: Kind) -> str:
+    shape, dtype = kind
+    return f"{list(shape)} {str(dtype).removeprefix('torch.')}"
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, Tensor]:
     """The optimizer's memory under flat names, "optimizer.PARAMETER.KEY"."""
     return {
-        f"optimizer.{name}.{key}": value
+        f"{OPTIMIZER}{name}.{key}": value
         for name, parameter in trainable(model).items()
         for key, value in optimizer.memory_of(parameter).items()
     }
@@ -58,7 +69,7 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, Tens
 def restore_optimizer(model: nn.Module, optimizer: Optimizers, tensors: dict[str, Tensor]) -> None:
     """Put that memory back. Each tensor lies where its parameter does."""
     for name, parameter in trainable(model).items():
-        prefix = f"optimizer.{name}."
+        prefix = f"{OPTIMIZER}{name}."
         kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         if kept:
             optimizer.remember(parameter, {key: value.to(parameter.device) for key, value in kept.items()})
@@ -66,21 +77,36 @@ def restore_optimizer(model: nn.Module, optimizer: Optimizers, tensors: dict[str
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
     """The states of torch's own generators: the CPU's and, where there is one, the device's."""
-    states = {"random.cpu": torch.get_rng_state()}
+    states = {f"{RANDOM}cpu": torch.get_rng_state()}
     if device.type in ("cuda", "mps"):
-        states[f"random.{device.type}"] = _device_random(device).get_rng_state()
+        states[f"{RANDOM}{device.type}"] = _device_random(device).get_rng_state()
     return states
 
 
-def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Path) -> None:
-    """Set them. Raises FormatError when they are missing or no states of these generators."""
+def everyones(states: dict[str, Tensor], group: Group) -> dict[str, Tensor]:
+    """The random states of all processes: rank 0's under their names, those of the others with the rank behind."""
+    return {
+        _of_rank(name, rank): state
+        for name, own in states.items()
+        for rank, state in enumerate(group.gather_tensors(own))
+    }
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}.{rank}" if rank else name
+
+
+def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Path, rank: int = 0) -> None:
+    """Set them. Raises FormatError when they are no states of these generators, or rank 0's are missing; a process that is new keeps its own."""
     for name in random_states(device):
-        kind = name.removeprefix("random.")
+        kind, key = name.removeprefix(RANDOM), _of_rank(name, rank)
+        if rank and key not in tensors:
+            continue
         setter = torch.set_rng_state if kind == "cpu" else _device_random(device).set_rng_state
         try:
-            setter(tensors[name])
+            setter(tensors[key])
         except (KeyError, RuntimeError, TypeError) as error:
-            raise FormatError(folder, name, "is missing or no state of this generator") from error
+            raise FormatError(folder, key, "is missing or no state of this generator") from error
 
 
 def _device_random(device: torch.device) -> Any:

@@ -18,7 +18,7 @@ from groundup.device import Compute, keep_freed_memory
 from groundup.progress import Progress
 from groundup.train.config import FitConfig
 from groundup.train.optim import build_optimizer, trainable
-from groundup.train.step import Batch, Loss, average_and_clip, sum_gradients
+from groundup.train.step import Batch, Loss, average_and_clip, require_supervised, sum_gradients
 
 Chosen = Literal["float32", "bf16"]
 Kind = TypeVar("Kind")
@@ -47,6 +47,7 @@ class StepClock:
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             summed = sum_gradients(self._model, self._batches, loss or self._loss, device=self._device, bf16=bf16)
+        require_supervised(summed.count)
         norm = average_and_clip(self._parameters, summed.count, self._clip_norm)
         if math.isfinite(norm):  # 0 times infinity would spoil the weights
             self._optimizer.step()

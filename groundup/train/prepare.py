@@ -5,11 +5,12 @@ What was measured and chosen is written to RUN/plan.json once, so that the same 
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config, to_plain
 from groundup.data.pipeline import DataConfig
-from groundup.data.shards import ShardSet
+from groundup.data.shards import ShardSet, open_shards
 from groundup.device import Compute, free_memory_bytes, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json
@@ -17,11 +18,14 @@ from groundup.model.config import ModelConfig
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.spec import table_from_json
 from groundup.train.config import FitConfig
 from groundup.train.corpus import corpus
 from groundup.train.defaults import pretraining_config
 from groundup.train.folder import PLAN_FILE
 from groundup.train.forecast import forecast, probe, probe_steps
+from groundup.train.group import Group, require_shares
+from groundup.train.identity import FREE_FIELDS
 from groundup.train.law import Law
 from groundup.train.plan import Measured, Plan, make_plan, measure, steps_within
 from groundup.train.planner import (
@@ -59,21 +63,48 @@ class Prepared:
     """Its figures, to be held against the run's."""
 
 
-def prepared(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, *, measured: bool = False) -> Prepared:
+def everyones(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, group: Group) -> Prepared:
+    """What `prepared` gives; rank 0 alone calls it, and the others open the shards it made, which they must see under the same path."""
+    own = group.made_first(lambda: prepared(wish, run, compute, progress, processes=group.world))
+    told = group.first(lambda: _told(own))
+    if own is not None:
+        return own
+    shards, table = open_shards(Path(told["shards"])), table_from_json(told["table"], "rank 0")
+    shape, fit = build_config(ModelConfig, told["model"]), build_config(FitConfig, told["fit"])
+    return Prepared(shards, Tokenizer(table, told["tokenizer"]), shape, fit, plan=None, planned={})
+
+
+def _told(made: Prepared | None) -> dict[str, Any]:
+    """What rank 0 has made, as plain values."""
+    assert made is not None
+    shards, tokenizer = made.shards, made.tokenizer
+    parts = {
+        "shards": str(shards.folder.resolve()),
+        "table": tokenizer.table.to_json(),
+        "tokenizer": tokenizer.config(),
+    }
+    return {**parts, "model": to_plain(made.shape), "fit": to_plain(made.fit)}
+
+
+def prepared(
+    wish: Wish, run: RunFolder, compute: Compute, progress: Progress, *, measured: bool = False, processes: int = 1
+) -> Prepared:
     """Read the texts and plan, or take up the plan that the folder holds. `measured`: take the time of a step even where steps are given.
 
-    Raises ConfigError, DataError and what reading texts raises.
+    Of several `processes` this one's share of a step is measured. Raises ConfigError, DataError and what reading texts raises.
     """
     data_config = build_config(DataConfig, wish.tables["data"], where="data.")
-    pretraining_config(OPEN_STEPS, wish.tables["fit"])  # told before texts are read
+    asked = pretraining_config(OPEN_STEPS, wish.tables["fit"])  # told before texts are read
+    if not wish.ruled or "batch_size" in wish.tables["fit"]:
+        require_shares(asked.batch_size, processes)
     wish.shape(wish.vocab_size)
     shards, tokenizer = corpus(
         wish.data, run, data_config, tokenizer=wish.tokenizer, vocab_size=wish.vocab_size, progress=progress
     )
-    kept = _kept(run, wish)
+    kept = _kept(run, wish, asked)
     if kept is not None:
         return Prepared(shards, tokenizer, *kept[:2], plan=None, planned=kept[2])
-    planning = _Planning(wish, shards, tokenizer, compute, progress)
+    planning = _Planning(wish, shards, tokenizer, compute, progress, processes)
     candidate, plan = planning.plan(measured=measured)
     if not run.run_file.exists():  # else it holds another run, and `fit` will say how they differ
         record = {"model": to_plain(candidate.shape), "fit": to_plain(candidate.fit), "planned": plan.figures()}
@@ -81,8 +112,8 @@ def prepared(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, *
     return Prepared(shards, tokenizer, candidate.shape, candidate.fit, plan, plan.figures())
 
 
-def _kept(run: RunFolder, wish: Wish) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:
-    """What an earlier call of the same command chose. Raises FormatError where the file is damaged."""
+def _kept(run: RunFolder, wish: Wish, asked: FitConfig) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:
+    """What an earlier call of the same command chose, with what may be another each time as it is asked. Raises FormatError (damaged)."""
     file = run.path / PLAN_FILE
     if not file.exists():
         return None
@@ -94,7 +125,8 @@ def _kept(run: RunFolder, wish: Wish) -> tuple[ModelConfig, FitConfig, dict[str,
         return None
     try:
         shape = build_config(ModelConfig, record["model"], where="model.")
-        return shape, build_config(FitConfig, record["fit"], where="fit."), record["planned"]
+        fit = {**record["fit"], **{name: getattr(asked, name) for name in FREE_FIELDS}}
+        return shape, build_config(FitConfig, fit, where="fit."), record["planned"]
     except ConfigError as error:
         raise FormatError(file, "model, fit", error.message, fix="Begin anew with --fresh.") from error
 
@@ -108,6 +140,7 @@ class _Planning:
     tokenizer: Tokenizer
     compute: Compute
     progress: Progress
+    processes: int
 
     def plan(self, *, measured: bool) -> tuple[Candidate, Plan]:
         """Choose what is open, count the steps, say what to expect."""
@@ -139,7 +172,7 @@ class _Planning:
         """The candidate that is trained, and those that were measured for its shape and for its batch."""
         shape, by_shape = self._shape(text, law)
         seconds, table = self.wish.length.seconds, self.wish.tables["fit"]
-        if seconds is None or not self._ruled or "batch_size" in table:
+        if seconds is None or not self.wish.ruled or "batch_size" in table:
             return self._trained(shape), by_shape, []
         batches = {(c := self._trained(shape, factor)).fit.batch_size: c for factor in BATCH_FACTORS}
         by_batch = choose(seconds, list(batches.values()), text, law, self._look)
@@ -154,11 +187,6 @@ class _Planning:
         shapes = [self._in_context(shape, text) for shape in self._family()]
         looks = choose(self.wish.length.seconds, [self._trained(shape) for shape in shapes], text, law, self._look)
         return looks[0].candidate.shape, looks
-
-    @property
-    def _ruled(self) -> bool:
-        """Whether batch and learning rate follow from the shape: it is the family's. A preset keeps the defaults."""
-        return self.wish.open_shape or self.wish.by_dial
 
     def _family(self) -> list[ModelConfig]:
         """The shapes of the dial that fit into this machine, with what --set says."""
@@ -175,14 +203,19 @@ class _Planning:
         """With how it is trained."""
         table = self.wish.tables["fit"]
         fit = pretraining_config(OPEN_STEPS, {"seed": self.wish.seed, **table})
-        return trained_as(shape, fit, table, factor) if self._ruled else Candidate(shape, fit)
+        if not self.wish.ruled:
+            return Candidate(shape, fit)
+        found = trained_as(shape, fit, table, factor)
+        shares = -(-found.fit.batch_size // self.processes)  # rounded up
+        return Candidate(shape, dataclasses.replace(found.fit, batch_size=shares * self.processes))
 
     def _look(self, candidate: Candidate) -> Measured:
         return self._measured(candidate, LOOK_S)
 
     def _measured(self, candidate: Candidate, seconds: float | None = None) -> Measured:
+        share = dataclasses.replace(candidate.fit, batch_size=candidate.fit.batch_size // self.processes)
         return measure(
-            self.shards, self.tokenizer, candidate.shape, candidate.fit,
+            self.shards, self.tokenizer, candidate.shape, share,
             compute=self.compute, seconds=seconds, looks=self.wish.looks,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ What comes out is a pure function of shards, shape, config and seed on one machi
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -27,6 +27,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.actual import actual_figures
 from groundup.train.balance import balanced
 from groundup.train.config import FitConfig
+from groundup.train.group import ALONE, Group
 from groundup.train.heldout import HeldOut
 from groundup.train.identity import identify, read_record, require_same
 from groundup.train.looks import Evaluation, Looks
@@ -35,6 +36,7 @@ from groundup.train.losses import next_token_loss
 from groundup.train.memory import load_weights
 from groundup.train.samples import Sampler
 from groundup.train.snapshots import require_room
+from groundup.train.spread import birthplace
 from groundup.train.state import step_folder
 from groundup.train.step import Loss
 from groundup.weights.door import ModelCard, save_model
@@ -60,6 +62,7 @@ def pretrain(
     card: ModelCard | None = None,
     looks: Looks = Looks(),
     planned: dict[str, Any] | None = None,
+    group: Group = ALONE,
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
@@ -70,19 +73,15 @@ def pretrain(
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
-    evaluation = evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks)
-    if evaluation.sampler.searched_share < 1:
-        share = f"{evaluation.sampler.searched_share:.1%}"
-        progress.say(f"The training text is long: what samples copy is looked for in {share} of it, evenly spread.")
     batches = training_batches(windows, fit_config)
-    model = new_model(model_config, fit_config.seed, compute)
-    if (run.path / MANIFEST).exists():
-        return _finished(run, identify(model, batches.fingerprint, fit_config))
-    if not run.run_file.exists():
-        config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
-        require_room(run, fit_config, snapshot_bytes(model_config))
-        inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint}
-        run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
+    made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks, group))
+    evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
+    model = new_model(model_config, fit_config.seed, birthplace(fit_config, group, compute))
+    finished = group.first(lambda: _finished(run, identify(model, batches.fingerprint, fit_config)))
+    if finished is not None:
+        return finished
+    group.first(lambda: _create(run, shards, tokenizer, model_config, fit_config))
+    _say_searched(made, progress)
     fitted = fit(
         model,
         batches,
@@ -95,16 +94,41 @@ def pretrain(
         snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
         progress=progress,
         observers=looks.observers,
+        group=group,
     )
-    figures = _take_best(model, fitted, run, evaluation, progress)
-    results = _results(fitted, figures, model_config, windows)
-    results |= {"actual": actual_figures(results, compute)} | ({"planned": planned} if planned else {})
-    _save(model, tokenizer, run, results, card)
-    return results
+
+    def ended() -> dict[str, Any]:
+        figures = _take_best(model, fitted, run, evaluation, progress)
+        results = _results(fitted, figures, model_config, windows)
+        results |= {"actual": actual_figures(results, compute)} | ({"planned": planned} if planned else {})
+        _save(model, tokenizer, run, results, card)
+        return results
+
+    return group.first(ended)
 
 
-def _finished(run: RunFolder, identity: dict[str, Any]) -> dict[str, Any]:
-    """The results of a run that came to its end: it is this one, and every byte of it is as it was. Raises ConfigError, FormatError."""
+def _say_searched(evaluation: Evaluation | None, progress: Progress) -> None:
+    if evaluation is not None and evaluation.sampler.searched_share < 1:
+        share = f"{evaluation.sampler.searched_share:.1%}"
+        progress.say(f"The training text is long: what samples copy is looked for in {share} of it, evenly spread.")
+
+
+def _create(
+    run: RunFolder, shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig, fit_config: FitConfig
+) -> None:
+    """Begin the run's folder, unless it was. Raises DiskError."""
+    if run.run_file.exists():
+        return
+    config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
+    require_room(run, fit_config, snapshot_bytes(model_config))
+    inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint}
+    run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
+
+
+def _finished(run: RunFolder, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """The results of a run that came to its end: it is this one, and every byte of it is as it was; else None. Raises ConfigError, FormatError."""
+    if not (run.path / MANIFEST).exists():
+        return None
     run.require_whole()
     require_same(run, read_record(run), identity)
     return run.read_results()
@@ -155,11 +179,16 @@ def evaluation_of(
     fit_config: FitConfig,
     compute: Compute,
     looks: Looks = Looks(),
+    group: Group = ALONE,
 ) -> Evaluation:
-    """What a run is judged by and what is looked at. Raises DataError, ConfigError."""
+    """What a run is judged by and what is looked at: the same however many processes train, as many rows at once as one trains on.
+
+    Raises DataError, ConfigError.
+    """
     context, size, seed = model_config.context_tokens, fit_config.batch_size, fit_config.seed
+    share = max(1, size // group.world)
     return Evaluation(
-        HeldOut(shards, tokenizer, context, batch_size=size, seed=seed, compute=compute),
+        HeldOut(shards, tokenizer, context, batch_size=size, seed=seed, compute=compute, at_once=share),
         Sampler(shards, tokenizer, context, prompts=looks.prompts, seed=seed, compute=compute),
         looks.tasks,
     )

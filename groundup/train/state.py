@@ -1,32 +1,36 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped. Safetensors and JSON only.
 
     checkpoints/step-120/model.safetensors   the weights that train (frozen ones come from the base)
-                         state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random states ("random.DEVICE")
+                         state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random states ("random.DEVICE", "random.DEVICE.RANK")
                          state.json          step, tokens, data position, best, lengths of the logs, identity of the run
                          manifest.json       length and SHA-256 of each
 
 A checkpoint is always at a step boundary: the accumulation position is 0. Written whole or not at all (`files.atomic_folder`);
 older ones go only after the new one has been read back. Loading takes the newest whose manifest holds, and says which it passed over.
-What becomes which tensor is `memory.py`'s matter.
+What becomes which tensor is `memory.py`'s matter. A run in shards writes those instead of the two safetensors files (`sharded.py`).
 """
 
+import contextlib
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
-from groundup.files import atomic_folder, read_json, remove_temporaries, verify_folder, write_json
+from groundup.files import atomic_folder, disk_errors, read_json, remove_temporaries, verify_folder, write_json
 from groundup.runs import step_folders
+from groundup.train.group import Group
 from groundup.weights.hf import save_tensors
 from groundup.weights.safetensors_header import read_header
 
 MODEL_FILE, STATE_TENSORS_FILE, STATE_FILE = "model.safetensors", "state.safetensors", "state.json"
+SHARD_FILES = "shard-*.safetensors"
+OPTIMIZER, RANDOM = "optimizer.", "random."
 # JSON, manifest and the file system's own needs, beside the tensors.
 SMALL_FILES_BYTES = 64 * 1024
 
@@ -81,12 +85,14 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint as read back."""
+    """One checkpoint that holds; its tensors are read when they are needed."""
 
     folder: Path
     state: TrainState
-    weights: dict[str, Tensor]
-    tensors: dict[str, Tensor]
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """Those of the optimizer or the random states. Raises FormatError."""
+        return _read(self.folder, STATE_TENSORS_FILE, lambda name: name.startswith(prefix))
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
@@ -104,15 +110,44 @@ def save_checkpoint(
     needed: Collection[int] = (),
 ) -> Path:
     """Write step-N, read it back, then drop all but the last `keep`, the best and those `needed`. Raises DiskError; what is there stays."""
-    folder = step_folder(checkpoints, state.step)
-    num_bytes = sum(tensor.nbytes for tensor in [*weights.values(), *tensors.values()]) + SMALL_FILES_BYTES
-    with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
+    with _checkpoint(checkpoints, state, [*weights.values(), *tensors.values()], keep, needed) as temporary:
         save_tensors(_on_cpu(weights), temporary / MODEL_FILE)
         save_tensors(_on_cpu(tensors), temporary / STATE_TENSORS_FILE)
+    return step_folder(checkpoints, state.step)
+
+
+def save_shards(
+    checkpoints: Path,
+    state: TrainState,
+    weights: dict[str, Tensor],
+    tensors: dict[str, Tensor],
+    group: Group,
+    *,
+    keep: int,
+    needed: Collection[int] = (),
+) -> None:
+    """The same by all processes, each its share; the first makes the folder whole."""
+    from groundup.train.sharded import write_shards
+
+    everything = [*weights.values(), *tensors.values()]
+    with _checkpoint(checkpoints, state, everything, keep, needed) if group.leads else nullcontext() as temporary:
+        folder = Path(group.first(lambda: str(temporary)))
+        with disk_errors(folder), group.in_touch():
+            write_shards(folder, weights, tensors, group)
+
+
+@contextlib.contextmanager
+def _checkpoint(
+    checkpoints: Path, state: TrainState, tensors: Iterable[Tensor], keep: int, needed: Collection[int]
+) -> Iterator[Path]:
+    """A folder for the tensors, whole or not there, and all that is done beside them."""
+    folder = step_folder(checkpoints, state.step)
+    num_bytes = sum(tensor.nbytes for tensor in tensors) + SMALL_FILES_BYTES
+    with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
+        yield temporary
         write_json(temporary / STATE_FILE, asdict(state))
     verify_folder(folder)
     _drop_old(checkpoints, state, keep, needed)
-    return folder
 
 
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -150,18 +185,35 @@ def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) ->
 def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
     """One checkpoint, every file checked against its manifest. Raises FormatError."""
     verify_folder(folder)
-    state = _read_state(folder / STATE_FILE)
+    state = read_state(folder)
     if state.identity != identity:
         raise FormatError(folder / STATE_FILE, "identity", "belongs to another run")
-    return Checkpoint(folder, state, read_weights(folder), _read_tensors(folder / STATE_TENSORS_FILE))
+    for file in sorted(folder.glob(SHARD_FILES)) or (folder / MODEL_FILE, folder / STATE_TENSORS_FILE):
+        read_header(file)
+    return Checkpoint(folder, state)
+
+
+def is_memory(name: str) -> bool:
+    """Whether a tensor of a checkpoint is none of the weights."""
+    return name.startswith((OPTIMIZER, RANDOM))
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """The weights alone. Raises FormatError; the folder's manifest is the caller's to check (`files.verify_folder`)."""
-    return _read_tensors(folder / MODEL_FILE)
+    return _read(folder, MODEL_FILE, lambda name: not is_memory(name))
 
 
-def _read_state(path: Path) -> TrainState:
+def _read(folder: Path, file: str, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    if not any(folder.glob(SHARD_FILES)):
+        return _read_tensors(folder / file, wanted)
+    from groundup.train.sharded import read_whole
+
+    return read_whole(folder, wanted)
+
+
+def read_state(folder: Path) -> TrainState:
+    """A checkpoint's state.json. Raises FormatError."""
+    path = folder / STATE_FILE
     values = read_json(path)
     try:
         return build_config(TrainState, values if isinstance(values, dict) else {})
@@ -169,9 +221,10 @@ def _read_state(path: Path) -> TrainState:
         raise FormatError(path, "fields", error.message) from error
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    read_header(path)
+def _read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    names = read_header(path)
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in names if wanted(name)}
     except SafetensorError as error:
         raise FormatError(path, "header", str(error)) from error

@@ -7,7 +7,7 @@ batch supervises. (The mean of batch means does not.)
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import torch
@@ -48,32 +48,51 @@ class Summed:
 
 
 def sum_gradients(
-    model: nn.Module, batches: Sequence[Batch], loss: Loss, *, device: torch.device, bf16: bool
+    model: nn.Module,
+    batches: Sequence[Batch],
+    loss: Loss,
+    *,
+    device: torch.device,
+    bf16: bool,
+    exchange: Callable[[bool], AbstractContextManager[Any]] = lambda last: nullcontext(),
 ) -> Summed:
-    """Run the batches forward and backward; gradients add up in `parameter.grad`. Raises DataError when nothing is supervised."""
+    """Run the batches forward and backward; gradients add up in `parameter.grad`. `exchange` is around each, told whether it is the last."""
     totals, count = [], 0
-    for batch in batches:
-        with fast_products(device), tensor_core_products(device):
+    for number, batch in enumerate(batches, 1):
+        with fast_products(device), tensor_core_products(device), exchange(number == len(batches)):
             with autocast(device, bf16):
                 part = loss(model, to_device(batch, device))
             part.total.backward()
         totals.append(part.total.detach())
         count += part.count
+    return Summed(sum(total.item() for total in totals), count)  # read last: a GPU is waited for once
+
+
+def require_supervised(count: int) -> None:
+    """Refuse a step without a token to learn from. Raises DataError."""
     if count == 0:
         raise DataError(
             "No token of this step is supervised: every label is masked, so there is nothing to learn from.",
             fix="Check that the answers are not cut off by the context length, and that the data have answers.",
         )
-    return Summed(sum(total.item() for total in totals), count)  # read last: a GPU is waited for once
 
 
-def average_and_clip(parameters: Iterable[nn.Parameter], count: int, clip_norm: float) -> float:
-    """Turn summed gradients into those of the mean, at most `clip_norm` long. Returns the length before clipping."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients).item() / count
+def gradient_length(parameters: Iterable[nn.Parameter]) -> float:
+    """The length of all gradients as one vector; of sharded ones, over all processes."""
+    length: Any = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    return float((length.full_tensor() if hasattr(length, "full_tensor") else length).item())
+
+
+def average_and_clip(
+    parameters: Iterable[nn.Parameter], count: int | float, clip_norm: float, length: float | None = None
+) -> float:
+    """Turn summed gradients, `length` long, into those of the mean, at most `clip_norm` long. Returns the length before clipping."""
+    parameters = list(parameters)
+    norm = (gradient_length(parameters) if length is None else length) / count
     scale = min(1.0, clip_norm / norm) if norm > 0 else 1.0
-    for gradient in gradients:
-        gradient.mul_(scale / count)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(scale / count)
     return norm
 
 

@@ -10,6 +10,7 @@ from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.dial import parse_size, shape_of_depth, shape_of_size
 from groundup.model.presets import preset
+from groundup.train.identity import FREE_FIELDS
 from groundup.train.length import Length
 from groundup.train.looks import Looks
 
@@ -53,6 +54,11 @@ class Wish:
         return self.length.seconds is not None and not named
 
     @property
+    def ruled(self) -> bool:
+        """Whether batch and learning rate follow from the shape: it is the family's. A preset keeps the defaults."""
+        return self.open_shape or self.by_dial
+
+    @property
     def vocab_size(self) -> int:
         """Ids that a tokenizer trained for this model has at most."""
         return int(self.tables["model"].get("vocab_size", preset(self.preset or PRESET).vocab_size))
@@ -77,7 +83,8 @@ class Wish:
 
     def key(self) -> dict[str, Any]:
         """What a plan was made for: where it is the same, the plan in the run folder holds."""
-        tables = {name: self.tables[name] for name in ("fit", "model")}
+        fit = {name: value for name, value in self.tables["fit"].items() if name not in FREE_FIELDS}
+        tables = {"fit": fit, "model": self.tables["model"]}
         length = {name: value for name, value in dataclasses.asdict(self.length).items() if value is not None}
         shape = {name: getattr(self, name) for name in ("preset", "size", "depth") if getattr(self, name) is not None}
         return {"length": length, **shape, **tables, "law": str(self.law or "")}

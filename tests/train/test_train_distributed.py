@@ -1,0 +1,215 @@
+"""Two processes train as one does. Real processes started by torchrun, over gloo; all runs of theirs are made in one start."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from shared_run import STEPS, shared_fit
+
+from groundup.errors import ConfigError, GroundupError
+from groundup.files import verify_folder
+from groundup.runs import RunFolder, read_lines
+from groundup.train.group import ALONE, require_shares
+from groundup.train.state import load_latest, read_weights
+
+SCRIPT = Path(__file__).parent / "shared_run.py"
+WAYS = ("ddp", "fsdp")
+STOP_AT = 20
+"""The first batch of step 11: the signal comes inside it, and it is the last that is done."""
+STOPPED = 11
+Runs = Callable[[str], Path]
+
+
+def torchrun(*words: str, processes: int = 2, timeout_s: float = 300) -> "subprocess.CompletedProcess[str]":
+    """Start a command twice; torchrun's own warnings are its own."""
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
+
+
+def jobs(way: str) -> list[dict[str, Any]]:
+    """The runs of two processes that every suite looks at. A folder that comes twice is stopped and taken up again."""
+    return [
+        {"folder": way},
+        {"folder": f"{way}-stopped", "stop_at": STOP_AT},
+        {"folder": f"{way}-resumed", "stop_at": STOP_AT},
+        {"folder": f"{way}-resumed"},
+        {"folder": f"one-to-{way}"},
+    ]
+
+
+def more_jobs(way: str) -> list[dict[str, Any]]:
+    """What takes longer."""
+    return [
+        {"folder": f"{way}-muon", "optimizer": "muon"},
+        {"folder": f"{way}-bf16", "precision": "bf16"},
+        {"folder": f"{way}-spoiled", "spoiled": True},
+        {"folder": f"other-to-{way}", "stop_at": STOP_AT, "parallel": "ddp" if way == "fsdp" else "fsdp"},
+        {"folder": f"other-to-{way}"},
+    ]
+
+
+def made(root: Path, of_one: dict[str, dict[str, Any]], chosen: Callable[[str], list[dict[str, Any]]]) -> Runs:
+    """Make runs of one process here and those of two by torchrun; where each lies."""
+    for name, job in of_one.items():
+        shared_fit({"folder": str(root / name), **job})
+    every = [{"parallel": way, **job, "folder": str(root / job["folder"])} for way in WAYS for job in chosen(way)]
+    (root / "jobs.json").write_text(json.dumps(every))
+    done = torchrun(str(SCRIPT), str(root / "jobs.json"))
+    assert done.returncode == 0, done.stderr[:3000]
+    return lambda name: root / name
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    root = tmp_path_factory.mktemp("shared")
+    for way in WAYS:
+        with pytest.raises(SystemExit):
+            shared_fit({"folder": str(root / f"one-to-{way}"), "stop_at": STOP_AT})
+    return made(root, {"one": {}}, jobs)
+
+
+@pytest.fixture(scope="module")
+def more_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    of_one: dict[str, dict[str, Any]] = {"one": {}, "muon": {"optimizer": "muon"}, "bf16": {"precision": "bf16"}}
+    return made(tmp_path_factory.mktemp("more"), of_one, more_jobs)
+
+
+def losses(folder: Path) -> list[float]:
+    """The loss of each step that is in the log."""
+    return [line["loss"] for line in read_lines(RunFolder(folder).metrics_file) if "event" not in line]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """The log without times."""
+    found = read_lines(RunFolder(folder).metrics_file)
+    return [{k: v for k, v in line.items() if k not in ("tokens_per_s", "elapsed_s")} for line in found]
+
+
+def ended(folder: Path, rank: int) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(folder.with_suffix(f".{rank}.json").read_text())
+    return found
+
+
+def farthest(first: list[float], second: list[float]) -> float:
+    assert len(first) == len(second) == STEPS
+    return max(abs(a - b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_lose_what_one_does(runs: Runs, way: str) -> None:
+    """Also where they supervise different numbers of tokens, and where one has none."""
+    assert farthest(losses(runs(way)), losses(runs("one"))) < 1e-5
+    assert [line["tokens"] for line in lines(runs(way)) if "event" not in line] == [
+        line["tokens"] for line in lines(runs("one")) if "event" not in line
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_with_muon_and_in_bf16_they_stay_near(more_runs: Runs, way: str) -> None:
+    """Muon orthogonalises in bfloat16, so a rounding more or less parts the runs; bf16 keeps 8 bits of a number."""
+    assert farthest(losses(more_runs(f"{way}-muon")), losses(more_runs("muon"))) < 2e-3
+    assert farthest(losses(more_runs(f"{way}-bf16")), losses(more_runs("bf16"))) < 2e-2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_number_of_processes_gives_the_same_bits(runs: Runs, way: str) -> None:
+    """Two runs, of which one was stopped by a signal to one process and taken up again."""
+    whole, resumed = runs(way), runs(f"{way}-resumed")
+    assert lines(whole) == lines(resumed)
+    assert whole.with_suffix(".safetensors").read_bytes() == resumed.with_suffix(".safetensors").read_bytes()
+    assert "not bit for bit" not in runs(f"{way}-resumed").with_suffix(".said").read_text()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_signal_to_one_stops_all_after_the_same_step_saved(runs: Runs, way: str) -> None:
+    folder = runs(f"{way}-stopped")
+    assert [ended(folder, rank) for rank in (0, 1)] == [{"exit": 143}] * 2
+    checkpoint = load_latest(RunFolder(folder).checkpoints, read_identity(folder), print)
+    assert checkpoint is not None and checkpoint.state.step == STOPPED == len(losses(folder))
+    assert f"Stopped after step {STOPPED} of {STEPS}, saved" in folder.with_suffix(".said").read_text()
+
+
+def read_identity(folder: Path) -> str:
+    newest = max(RunFolder(folder).checkpoints.glob("step-*"), key=lambda path: int(path.name[5:]))
+    return str(json.loads((newest / "state.json").read_text())["identity"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_goes_on_with_another_number_of_processes(runs: Runs, tmp_path: Path, way: str) -> None:
+    """The same batches, and losses as of a run that never stopped; that it is not bit for bit is said."""
+    whole = losses(runs("one"))
+    assert farthest(losses(runs(f"one-to-{way}")), whole) < 1e-5
+    assert f"processes was 1, is 2 by {way}" in runs(f"one-to-{way}").with_suffix(".said").read_text()
+    stopped = runs(f"{way}-stopped")
+    shared_fit({"folder": str(stopped)})
+    assert farthest(losses(stopped), whole) < 1e-5
+    said = stopped.with_suffix(".said").read_text()
+    assert "Going on, but not bit for bit" in said and f"processes was 2 by {way}, is 1" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_goes_on_in_the_other_way(more_runs: Runs, way: str) -> None:
+    assert farthest(losses(more_runs(f"other-to-{way}")), losses(more_runs("one"))) < 1e-5
+    last = RunFolder(more_runs(f"other-to-{way}")).checkpoints / f"step-{STEPS}"
+    assert any(last.glob("shard-*.safetensors")) == (way == "fsdp")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_evaluations_and_samples_are_made_once_and_written_once(runs: Runs, way: str) -> None:
+    assert (runs(way) / "samples.jsonl").read_bytes() == (runs("one") / "samples.jsonl").read_bytes()
+    assert runs(way).with_suffix(".once").read_text() == runs("one").with_suffix(".once").read_text()
+    found, expected = (
+        [line for line in lines(runs(name)) if line.get("event") == "evaluation"] for name in (way, "one")
+    )
+    assert [line["step"] for line in found] == [line["step"] for line in expected] == [0, 10, 20]
+    for one, other in zip(found, expected, strict=True):
+        assert one["validation_loss"] == pytest.approx(other["validation_loss"], abs=1e-5)
+    assert ended(runs(way), 0) == ended(runs(way), 1), "all know which checkpoint is best"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step_that_is_no_number_on_one_process_is_skipped_on_all(more_runs: Runs, way: str) -> None:
+    folder = more_runs(f"{way}-spoiled")
+    skipped = [line for line in lines(folder) if line.get("event") == "skipped"]
+    assert [line["step"] for line in skipped] == [2, 6, 9, 13, 16, 20]
+    assert ended(folder, 0)["skipped"] == ended(folder, 1)["skipped"] == 6
+
+
+def test_a_sharded_checkpoint_is_the_model_and_has_no_pickle(runs: Runs) -> None:
+    folder = RunFolder(runs("fsdp")).checkpoints / f"step-{STEPS}"
+    verify_folder(folder)
+    assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".json"}
+    assert len(list(folder.glob("shard-*"))) == 4, "each process wrote its weights and its memory"
+    weights, model = read_weights(folder), load_file(runs("fsdp").with_suffix(".safetensors"))
+    assert set(weights) == set(model)
+    assert all(torch.equal(weights[name], model[name]) for name in model)
+    snapshot = load_file(RunFolder(runs("fsdp")).snapshot(STEPS) / "model.safetensors")
+    assert all(torch.equal(snapshot[name], model[name]) for name in model)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused_with_the_nearest_sizes() -> None:
+    with pytest.raises(
+        ConfigError, match="batch_size 8 can't be shared out among 3 processes; the nearest are 6 and 9"
+    ):
+        require_shares(8, 3)
+    with pytest.raises(ConfigError, match="the smallest is 4"):
+        require_shares(2, 4)
+    require_shares(8, 1)
+
+
+def test_alone_a_message_is_what_it_was_told() -> None:
+    assert ALONE.leads and ALONE.first(lambda: {"a": 1}) == {"a": 1}
+    assert ALONE.gather([1.0, 2.0]).tolist() == [[1.0, 2.0]]
+    with pytest.raises(GroundupError, match="here"), ALONE.in_touch():
+        raise GroundupError("here")

@@ -1,0 +1,92 @@
+"""`torchrun ... -m groundup pretrain`: a process that is killed ends the run in one sentence, and the run goes on from its checkpoint."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.cli.main import run
+from groundup.device import Compute
+from groundup.files import verify_folder
+from groundup.weights.door import open_model
+
+STEPS = 150
+SMALL = [
+    *("--set", "model.width=16", "--set", "model.num_layers=1", "--set", "model.context_tokens=16"),
+    *("--set", "model.vocab_size=280", "--set", "fit.precision=float32", "--set", "fit.batch_size=2"),
+    *("--set", "fit.evaluate_every=150", "--set", "fit.checkpoint_every=20", "--steps", str(STEPS)),
+]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+    return folder
+
+
+def started(*words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "groundup", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def process_of_rank(rank: int, torchrun: int) -> int:
+    """The process id of a rank among torchrun's children."""
+    for child in Path(f"/proc/{torchrun}/task/{torchrun}/children").read_text().split():
+        if f"\0RANK={rank}\0".encode() in Path(f"/proc/{child}/environ").read_bytes():
+            return int(child)
+    raise AssertionError("no such rank")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the process in /proc")
+@pytest.mark.parametrize(
+    ("way", "victim"),
+    [("fsdp", 1), *(pytest.param(*each, marks=pytest.mark.slow) for each in [("ddp", 1), ("ddp", 0)])],
+)
+def test_a_killed_rank_ends_the_run_in_one_sentence_and_it_goes_on(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str, victim: int
+) -> None:
+    out = tmp_path / "run"
+    command = ["pretrain", str(texts), "--out", str(out), *SMALL]
+    with started(*command, "--set", f"fit.parallel={way}") as process:
+        ends = time.monotonic() + 120
+        while not (out / "checkpoints" / "step-20").is_dir():
+            assert process.poll() is None and time.monotonic() < ends, process.communicate()[1][:3000]
+            time.sleep(0.01)
+        os.kill(process_of_rank(victim, process.pid), signal.SIGKILL)
+        killed = time.monotonic()
+        printed, said = process.communicate(timeout=60)
+    assert process.returncode != 0 and printed == ""
+    assert time.monotonic() - killed < 40
+    assert said.count("lost touch with another one") == 1 and "the same command goes on from there" in said
+    assert said.count("6 documents kept") == 1, "one process speaks"
+    newest = max((out / "checkpoints").glob("step-*"), key=lambda path: int(path.name[5:]))
+    verify_folder(newest)
+    assert run([*command, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["steps"] == STEPS
+    assert f"Going on after step {newest.name[5:]} of {STEPS}." in captured.err
+    assert f"processes was 2 by {way}, is 1" in captured.err
+    assert open_model(out, Compute(torch.device("cpu"))).config.width == 16
+
+
+@pytest.mark.slow
+def test_what_cannot_be_is_told_once(texts: Path, tmp_path: Path) -> None:
+    for wrong, word in (
+        (["--set", "fit.batch_size=3"], "the nearest are 2 and 4"),
+        (["--set", "model.context_tokens=9000"], "are missing"),
+    ):
+        with started("pretrain", str(texts), "--out", str(tmp_path / "run"), *SMALL, *wrong) as process:
+            printed, said = process.communicate(timeout=120)
+        assert process.returncode != 0 and printed == ""
+        assert " ".join(said.split()).count(word) == 1, said
+        assert "Traceback" not in said.split("torch/distributed/elastic")[0], "what torchrun says comes after"
