@@ -6,7 +6,7 @@ project: pretraining, the classifier and the chat model all go through it.
 
 Where to begin reading:
 
-    loop          fit(): the life of a run, from resuming to the last step
+    loop          fit(): the life of a run, from resuming to the last step; result: what it came to; logs: what it writes down on the way
     step          one step: gradients of several batches summed, scaled, clipped
     config        FitConfig, and schedule: the learning rate as a function of the step
     losses        next token, class of a text; balance: experts kept evenly used beside it

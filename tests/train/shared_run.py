@@ -56,15 +56,15 @@ class Texts:
 
     fingerprint = "texts"
 
-    def __init__(self, stop_at: int = -1) -> None:
-        self.stop_at = stop_at
+    def __init__(self, stop_at: int = -1, nonsense: range = range(0)) -> None:
+        self.stop_at, self.nonsense = stop_at, nonsense
 
     def batch(self, position: int) -> Batch:
         if position == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
         g = torch.Generator().manual_seed(position)
         ids = torch.randint(0, SHAPE.vocab_size, (ROWS, SHAPE.context_tokens), generator=g)
-        labels = (ids * 3 + 1) % SHAPE.vocab_size
+        labels = ((ids + position if position in self.nonsense else ids) * 3 + 1) % SHAPE.vocab_size
         labels[torch.rand(labels.shape, generator=g) < 0.3] = IGNORED_LABEL
         if position % 7 == 3:
             labels[ROWS // 2 :] = IGNORED_LABEL  # the second of two processes has nothing to learn from
@@ -104,12 +104,10 @@ def shared_fit(job: dict[str, Any], group: Group = ALONE) -> tuple[nn.Module, Fi
         once.say(f"sample {group.rank}")
         return [{"prompt": "", "text": str(step)}]
 
-    config = replace(
-        CONFIG, **{name: job[name] for name in ("optimizer", "parallel", "precision", "spike_factor") if name in job}
-    )
+    config = replace(CONFIG, **job.get("config", {}), parallel=job.get("parallel", "ddp"))
     result = fit(
         model,
-        Texts(job.get("stop_at", -1) if group.rank == group.world - 1 else -1),
+        Texts(job.get("stop_at", -1) if group.rank == group.world - 1 else -1, range(*job.get("nonsense", (0, 0)))),
         spoiled_loss if job.get("spoiled") else next_token_loss,
         config,
         RunFolder(folder),
@@ -133,7 +131,12 @@ def main(jobs: list[dict[str, Any]]) -> None:
             ended: dict[str, Any] = {}
             try:
                 model, result = shared_fit(job, group)
-                ended = {"skipped": result.skipped, "best_step": result.best_step, "tokens": result.tokens}
+                ended = {
+                    "skipped": result.skipped,
+                    "rolled_back": result.rolled_back,
+                    "best_step": result.best_step,
+                    "tokens": result.tokens,
+                }
                 if group.leads:
                     save_tensors(weight_tensors(model), Path(job["folder"]).with_suffix(".safetensors"))
             except SystemExit as stop:

@@ -82,7 +82,7 @@ def test_auto_tries_in_long_runs_and_takes_what_is_clearly_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: float, made: float, chosen: bool
 ) -> None:
     """Only the clock is made up here: the compiler is a marker, and its steps are said to take `made` seconds."""
-    monkeypatch.setattr(compiled, "lacking", lambda device: "")
+    monkeypatch.setattr(compiled, "lacking", lambda device, shared: "")
     monkeypatch.setattr(compiled, "compiled", lambda loss: "made")
     step_s = lambda self, loss, repeatably=False: made if loss == "made" else plain  # noqa: E731
     monkeypatch.setattr(compiled._Trial, "_step_s", step_s)
@@ -111,7 +111,7 @@ def test_a_compiler_that_fails_is_told_in_one_sentence(tmp_path: Path, monkeypat
 
         return fails
 
-    monkeypatch.setattr(compiled, "lacking", lambda device: "")
+    monkeypatch.setattr(compiled, "lacking", lambda device, shared: "")
     monkeypatch.setattr(compiled, "compiled", failing)
     found, text = decided(replace(CONFIG, compile="on"), Decision("float32"), tmp_path)
     assert not found.compiled and text == "Training without torch.compile, which failed: c++ died\n"

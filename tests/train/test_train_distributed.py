@@ -24,6 +24,13 @@ WAYS = ("ddp", "fsdp")
 STOP_AT = 20
 """The first batch of step 11: the signal comes inside it, and it is the last that is done."""
 STOPPED = 11
+MUON, BF16 = {"optimizer": "muon"}, {"precision": "bf16"}
+# Learned after some 30 steps; then eight steps of labels that mean nothing.
+POISONED: dict[str, Any] = {
+    "config": {"steps": 60, "rollback_nats": 1.0, "checkpoint_every": 5, "evaluate_every": 60, "warmup_steps": 0},
+    "nonsense": (80, 96),
+}
+TIMES = ("tokens_per_s", "elapsed_s", "evaluation_s")
 Runs = Callable[[str], Path]
 
 
@@ -48,9 +55,11 @@ def jobs(way: str) -> list[dict[str, Any]]:
 def more_jobs(way: str) -> list[dict[str, Any]]:
     """What takes longer."""
     return [
-        {"folder": f"{way}-muon", "optimizer": "muon"},
-        {"folder": f"{way}-bf16", "precision": "bf16"},
+        {"folder": f"{way}-muon", "config": MUON},
+        {"folder": f"{way}-bf16", "config": BF16},
         {"folder": f"{way}-spoiled", "spoiled": True},
+        {"folder": f"{way}-recompute", "config": {"recompute": True}},
+        {"folder": f"{way}-poisoned", **POISONED},
         {"folder": f"other-to-{way}", "stop_at": STOP_AT, "parallel": "ddp" if way == "fsdp" else "fsdp"},
         {"folder": f"other-to-{way}"},
     ]
@@ -78,7 +87,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 @pytest.fixture(scope="module")
 def more_runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    of_one: dict[str, dict[str, Any]] = {"one": {}, "muon": {"optimizer": "muon"}, "bf16": {"precision": "bf16"}}
+    of_one: dict[str, dict[str, Any]] = {
+        "one": {},
+        "muon": {"config": MUON},
+        "bf16": {"config": BF16},
+        "poisoned": POISONED,
+    }
     return made(tmp_path_factory.mktemp("more"), of_one, more_jobs)
 
 
@@ -90,7 +104,7 @@ def losses(folder: Path) -> list[float]:
 def lines(folder: Path) -> list[dict[str, Any]]:
     """The log without times."""
     found = read_lines(RunFolder(folder).metrics_file)
-    return [{k: v for k, v in line.items() if k not in ("tokens_per_s", "elapsed_s")} for line in found]
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in found]
 
 
 def ended(folder: Path, rank: int) -> dict[str, Any]:
@@ -99,7 +113,7 @@ def ended(folder: Path, rank: int) -> dict[str, Any]:
 
 
 def farthest(first: list[float], second: list[float]) -> float:
-    assert len(first) == len(second) == STEPS
+    assert len(first) == len(second) >= STEPS
     return max(abs(a - b) for a, b in zip(first, second, strict=True))
 
 
@@ -184,6 +198,26 @@ def test_a_step_that_is_no_number_on_one_process_is_skipped_on_all(more_runs: Ru
     skipped = [line for line in lines(folder) if line.get("event") == "skipped"]
     assert [line["step"] for line in skipped] == [2, 6, 9, 13, 16, 20]
     assert ended(folder, 0)["skipped"] == ended(folder, 1)["skipped"] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_activations_computed_anew_give_the_same_run(more_runs: Runs, way: str) -> None:
+    assert farthest(losses(more_runs(f"{way}-recompute")), losses(more_runs("one"))) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_all_are_rolled_back_together_to_the_same_weights(more_runs: Runs, way: str) -> None:
+    """By the loss of the whole, which all know: from one process's checkpoint or from shards."""
+    found, expected = (
+        [line for line in lines(more_runs(name)) if line.get("event") == "rolled back"]
+        for name in (f"{way}-poisoned", "poisoned")
+    )
+    assert [(line["step"], line["to_step"]) for line in found] == [(line["step"], line["to_step"]) for line in expected]
+    assert len(found) == ended(more_runs(f"{way}-poisoned"), 0)["rolled_back"] == 1
+    assert ended(more_runs(f"{way}-poisoned"), 0) == ended(more_runs(f"{way}-poisoned"), 1)
+    assert farthest(losses(more_runs(f"{way}-poisoned")), losses(more_runs("poisoned"))) < 1e-3
 
 
 def test_a_sharded_checkpoint_is_the_model_and_has_no_pickle(runs: Runs) -> None:
