@@ -20,7 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("groundup.cli.data", "Look at texts before training: data inspect SOURCE."),
     "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or see what one does: tokenizer train|show."),
     "model": ("groundup.cli.model", "How a model is built and what it costs: model show MODEL."),
-    "plan": ("groundup.cli.plan", "What a training would be, before it is begun: plan DATA --budget 30m."),
+    "plan": ("groundup.cli.plan", "What a training would be, before it begins: plan DATA."),
     "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),
     "sweep": ("groundup.cli.sweep", "A scaling law for your own texts: sweep DATA --out DIR."),
     "watch": ("groundup.cli.watch", "Follow runs while they are trained: watch RUN..."),
