@@ -5,6 +5,7 @@ Each kind has one `Place`, which `attention.Attention` takes. Padding: a mask [B
 tokens only, so that a padded text gives what it gives alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from groundup.errors import ModelError
-from groundup.model.attention import Place
+from groundup.model.attention import NOWHERE, Place
 from groundup.model.attention_steps import padded_mask, window_mask
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
+from groundup.model.paged import Cache, PagedRows, Span
 from groundup.model.positions import Rotary, Rotation, alibi_bias, alibi_slopes, count_positions
 
 BlockPlace = tuple[bool, bool]  # (sees all tokens before it, has rotary positions)
@@ -42,12 +44,14 @@ class Places(nn.Module):
         self.window_rotary = _rotary(config, windowed=True) if (False, True) in self.kinds else None
 
     def forward(
-        self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: KVCache | None, dtype: torch.dtype
+        self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None, dtype: torch.dtype
     ) -> Sight:
         """For `tokens` [B, T] (ids, or anything of their shape and device) behind those that `cache` holds. Raises ModelError.
 
         `dtype` is that of the stream: angles are cast to it once here, not in every block.
         """
+        if isinstance(cache, PagedRows):
+            return self._in_one_line(tokens, cache.spans, dtype)
         num_tokens = tokens.shape[1]
         start = self._start(tokens.shape[0], num_tokens, cache)
         real = self._real(mask, num_tokens, cache)
@@ -59,16 +63,39 @@ class Places(nn.Module):
         built = {kind: self._place(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
         return Sight(positions, tuple(built[kind] for kind in self.kinds))
 
+    def _in_one_line(self, tokens: Tensor, spans: Sequence[Span], dtype: torch.dtype) -> Sight:
+        """For rows of different length, one after the other in `tokens` [1, N]: one rotation for all, each row's own mask and bias."""
+        longest = max(spans, key=lambda span: span.stop)
+        self._require_context(longest.stop)
+        places = [place for span in spans for place in range(span.start, span.stop)]
+        positions = torch.tensor([places], device=tokens.device)  # [1, N]
+        built = {}
+        for kind in set(self.kinds):
+            rows = tuple(self._row(kind, span, tokens.device, dtype) for span in spans)
+            built[kind] = Place(self._rotation(kind, positions, dtype), rows=rows)
+        return Sight(positions, tuple(built[kind] for kind in self.kinds))
+
+    def _row(self, kind: BlockPlace, span: Span, device: torch.device, dtype: torch.dtype) -> Place:
+        """Mask and bias of one row. One token of a model without ALiBi sees all up to itself and needs neither."""
+        if span.count == 1 and self.config.positions != "alibi":
+            return NOWHERE
+        keys = torch.arange(span.stop, device=device)[None]  # [1, S]
+        positions = keys[:, span.start :]
+        return Place(None, self._allowed(kind[0], span.count, keys, None), self._bias(positions, keys, dtype))
+
     def _start(self, batch: int, num_tokens: int, cache: KVCache | None) -> int:
         if cache is not None:
             cache.require_room(batch, num_tokens)
         start = 0 if cache is None else cache.length
-        if start + num_tokens > self.config.context_tokens:
+        self._require_context(start + num_tokens)
+        return start
+
+    def _require_context(self, num_tokens: int) -> None:
+        if num_tokens > self.config.context_tokens:
             raise ModelError(
-                f"A text of {start + num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
+                f"A text of {num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
                 fix="Shorten the text, or take a model with a longer context.",
             )
-        return start
 
     def _real(self, mask: Tensor | None, num_tokens: int, cache: KVCache | None) -> Tensor | None:
         """Marks of all stored tokens, or None where causality alone hides every padding token from every real one."""
@@ -79,14 +106,19 @@ class Places(nn.Module):
     def _place(
         self, kind: BlockPlace, positions: Tensor, keys: Tensor, real: Tensor | None, dtype: torch.dtype
     ) -> Place:
+        allowed = self._allowed(kind[0], positions.shape[1], keys, real)
+        return Place(self._rotation(kind, positions, dtype), allowed, self._bias(positions, keys, dtype))
+
+    def _rotation(self, kind: BlockPlace, positions: Tensor, dtype: torch.dtype) -> Rotation | None:
         sees_all, rotates = kind
         rotary = self.rotary if sees_all else self.window_rotary
-        rotation = _cast(rotary(positions), dtype) if rotary is not None and rotates else None
-        bias = None
-        if self.config.positions == "alibi":
-            slopes = alibi_slopes(self.config.num_heads).to(keys.device)
-            bias = alibi_bias(slopes, positions, keys).to(dtype)
-        return Place(rotation, self._allowed(sees_all, positions.shape[1], keys, real), bias)
+        return _cast(rotary(positions), dtype) if rotary is not None and rotates else None
+
+    def _bias(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor | None:
+        if self.config.positions != "alibi":
+            return None
+        slopes = alibi_slopes(self.config.num_heads).to(keys.device)
+        return alibi_bias(slopes, positions, keys).to(dtype)
 
     def _allowed(self, sees_all: bool, num_queries: int, keys: Tensor, real: Tensor | None) -> Tensor | None:
         window = 0 if sees_all else self.config.window_tokens
