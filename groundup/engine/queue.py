@@ -78,6 +78,7 @@ class Queue:
         self.waiting: list[Job] = []
         self.running: list[Job] = []
         self.preemptions = 0
+        self.shared_tokens = 0  # that needed no computing, since the queue began
         self._coming = 0
 
     def __len__(self) -> int:
@@ -152,6 +153,7 @@ class Queue:
             return False
         self.pages.reserve(job.table, min(len(job.ids) + 1, job.max_tokens))
         job.stored = job.table.shared_tokens
+        self.shared_tokens += job.stored
         self.running.append(self.waiting.pop(0))
         return True
 

@@ -34,18 +34,18 @@ class Sampling:
     """Keep tokens at least this fraction as probable as the most probable one; 0 keeps all."""
     repetition_penalty: float | int = 1.0
     """Divides positive logits of tokens that were seen, multiplies negative ones; 1 does nothing."""
-    presence_penalty: float | int = 0.0
-    """Taken from the logit of every token that was seen; below 0 it draws them near."""
-    frequency_penalty: float | int = 0.0
-    """Taken once for each time that it was seen."""
-    repeat_last_n: int = 64
-    """How far back the three penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
     max_tokens: int = 256
     """The longest answer, in tokens."""
     stop: tuple[str, ...] = ()
     """The answer ends before the earliest of these strings."""
     seed: int | None = None
     """The same seed gives the same text; None draws a new one."""
+    presence_penalty: float | int = 0.0
+    """Taken from the logit of every token that was seen; below 0 it draws them near."""
+    frequency_penalty: float | int = 0.0
+    """Taken once for each time that it was seen."""
+    repeat_last_n: int = 64
+    """How far back the three penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 (greedy) or more")

@@ -7,11 +7,11 @@ A page holds the keys and values of a fixed number of tokens in every layer. Whi
     rows = store.rows([Span(pages=[3, 4], start=20, count=1), Span(pages=[9], start=0, count=5)])
     model(ids, cache=rows)          # ids [1, 6]: the one new token of the first row, then the five of the second
 
-The rows stand one after the other in a single line of N tokens, so that nothing is padded: matrices, norms and positions treat each token
-alone anyway, and attention is called row by row. A row's attention is therefore computed from the same numbers in the same order whoever
-its neighbours are. Idea of the pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
+The rows stand one after the other in a single line of N tokens, so that no matrix sees padding: products, norms and positions treat each
+token alone anyway. Attention takes the line group by group: rows with one new token and about as many stored ones together, padded to the longest;
+every other row by itself. Idea of the pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
 
-Pages that follow one another in the store are read where they lie; others are first copied together (`index_select`), which
+A row by itself whose pages follow one another in the store is read where it lies; else pages are first copied together (`index_select`), which
 costs little for short texts and up to half of the attention again for long ones (docs/log.md).
 """
 
@@ -25,6 +25,11 @@ from torch import Tensor
 from groundup.model.attention import Attending, Place
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
+
+# Rows of up to so many tokens are attended to together whatever their lengths: a call of its own costs more than the padding.
+SHORT_TOKENS = 256
+# Longer ones only where the shortest has this share of the longest's tokens.
+ALIKE_SHARE = 3 / 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,23 @@ class Span:
         return self.start + self.count
 
 
+@dataclass(frozen=True)
+class Group:
+    """Rows whose attention is computed in one call: one row, or several with one new token each."""
+
+    spans: tuple[Span, ...]
+
+    @property
+    def count(self) -> int:
+        """New tokens of all."""
+        return sum(span.count for span in self.spans)
+
+    @property
+    def stop(self) -> int:
+        """Tokens of the longest row."""
+        return max(span.stop for span in self.spans)
+
+
 class PagedStore:
     """Keys and values of num_pages x page_tokens tokens: memory is taken once (the system gives it when it is first written)."""
 
@@ -55,8 +77,9 @@ class PagedStore:
     ) -> None:
         self.page_tokens = page_tokens
         shape = (config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
-        self.keys = torch.empty(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
-        self.values = torch.empty(shape, device=device, dtype=dtype)
+        # Zeros, as rows are read to the end of a page: what was never written is hidden, but 0 times not-a-number is none either.
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
 
     def rows(self, spans: Sequence[Span]) -> "PagedRows":
         """What the Transformer takes as the cache of one call."""
@@ -72,10 +95,10 @@ class PagedRows:
     """The rows of one call: where their new tokens go, and where their old ones are."""
 
     def __init__(self, store: PagedStore, spans: tuple[Span, ...]) -> None:
-        self.store, self.spans = store, spans
+        self.store, self.groups = store, grouped(spans)
         device = store.keys.device
         self.slots = torch.tensor([slot for span in spans for slot in self._slots(span)], device=device)  # [N]
-        self.stored = [self._stored(span, device) for span in spans]
+        self.stored = [self._stored(group, device) for group in self.groups]
 
     def layer(self, index: int) -> "PagedMemory":
         """The memory of one block."""
@@ -88,13 +111,28 @@ class PagedRows:
         size, pages = self.store.page_tokens, span.pages
         return [pages[t // size] * size + t % size for t in range(span.start, span.stop)]
 
-    def _stored(self, span: Span, device: torch.device) -> slice | Int[Tensor, " P"]:
-        """The tokens of the row in the store: a slice where its pages follow one another, else the pages."""
+    def _stored(self, group: Group, device: torch.device) -> slice | Int[Tensor, "rows P"]:
+        """Where the tokens of a group are: a slice of the store for one row whose pages follow one another, else the pages of each row."""
         size = self.store.page_tokens
-        pages = span.pages[: -(-span.stop // size)]
-        if is_run(pages):
-            return slice(pages[0] * size, pages[0] * size + span.stop)
-        return torch.tensor(pages, device=device)
+        tables = [list(span.pages[: -(-span.stop // size)]) for span in group.spans]
+        if len(tables) == 1 and is_run(tables[0]):
+            return slice(tables[0][0] * size, tables[0][0] * size + group.stop)
+        longest = max(map(len, tables))
+        return torch.tensor([table + table[-1:] * (longest - len(table)) for table in tables], device=device)
+
+
+def grouped(spans: Sequence[Span]) -> tuple[Group, ...]:
+    """Neighbours with one new token each and alike in length together; every other row alone."""
+    groups: list[list[Span]] = []
+    for span in spans:
+        together = [*groups[-1], span] if groups else [span]
+        stops = [each.stop for each in together]
+        alike = max(stops) <= SHORT_TOKENS or min(stops) >= ALIKE_SHARE * max(stops)
+        if groups and alike and all(each.count == 1 for each in together):
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return tuple(Group(tuple(group)) for group in groups)
 
 
 def is_run(pages: Sequence[int]) -> bool:
@@ -127,20 +165,31 @@ class PagedMemory:
         stored_keys.index_copy_(0, self.call.slots, keys[0].transpose(0, 1).to(stored_keys.dtype))
         stored_values.index_copy_(0, self.call.slots, values[0].transpose(0, 1).to(stored_values.dtype))
         mixed = []
-        counts = [span.count for span in self.call.spans]
-        for row, (asking, own) in enumerate(zip(queries.split(counts, dim=2), place.rows, strict=True)):
-            seen = (self._read(stored, row) for stored in (stored_keys, stored_values))
-            mixed.append(attention(asking, *seen, own.allowed, own.bias))
+        counts = [group.count for group in self.call.groups]
+        for index, (asking, own) in enumerate(zip(queries.split(counts, dim=2), place.rows, strict=True)):
+            seen = (self._read(stored, index) for stored in (stored_keys, stored_values))
+            rows = len(self.call.groups[index].spans)
+            answered = attention(_one_a_row(asking, rows), *seen, own.allowed, own.bias)
+            mixed.append(_in_line(answered))
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
 
-    def _read(self, stored: Float[Tensor, "slots K D"], row: int) -> Float[Tensor, "1 K S D"]:
-        where, stop = self.call.stored[row], self.call.spans[row].stop
+    def _read(self, stored: Float[Tensor, "slots K D"], index: int) -> Float[Tensor, "rows K S D"]:
+        where, stop = self.call.stored[index], self.call.groups[index].stop
         if isinstance(where, slice):
-            taken = stored[where]
-        else:
-            pages = stored.view(-1, self.call.store.page_tokens, *stored.shape[1:])
-            taken = pages.index_select(0, where).flatten(0, 1)[:stop]
-        return taken.transpose(0, 1)[None]  # [S, K, D] -> [1, K, S, D]
+            return stored[where].transpose(0, 1)[None]  # [S, K, D] -> [1, K, S, D]
+        pages = stored.view(-1, self.call.store.page_tokens * stored.shape[1], stored.shape[2])
+        taken = pages.index_select(0, where.flatten()).view(len(where), -1, *stored.shape[1:])  # [rows, P page_tokens, K, D]
+        return taken[:, :stop].transpose(1, 2)
+
+
+def _one_a_row(asking: Float[Tensor, "1 H N D"], rows: int) -> Float[Tensor, "rows H T D"]:
+    """The queries of a group, row by row: N = rows x T."""
+    return asking if rows == 1 else asking.unflatten(2, (rows, -1))[0].transpose(0, 1)
+
+
+def _in_line(mixed: Float[Tensor, "rows H T D"]) -> Float[Tensor, "1 H N D"]:
+    """The rows of a group one after the other again."""
+    return mixed if len(mixed) == 1 else mixed.transpose(0, 1).flatten(1, 2)[None]
 
 
 Cache = KVCache | PagedRows

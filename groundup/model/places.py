@@ -17,7 +17,7 @@ from groundup.model.attention import NOWHERE, Place
 from groundup.model.attention_steps import padded_mask, window_mask
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
-from groundup.model.paged import Cache, PagedRows, Span
+from groundup.model.paged import Cache, Group, PagedRows
 from groundup.model.positions import Rotary, Rotation, alibi_bias, alibi_slopes, count_positions
 
 BlockPlace = tuple[bool, bool]  # (sees all tokens before it, has rotary positions)
@@ -51,7 +51,7 @@ class Places(nn.Module):
         `dtype` is that of the stream: angles are cast to it once here, not in every block.
         """
         if isinstance(cache, PagedRows):
-            return self._in_one_line(tokens, cache.spans, dtype)
+            return self._in_one_line(tokens, cache.groups, dtype)
         num_tokens = tokens.shape[1]
         start = self._start(tokens.shape[0], num_tokens, cache)
         real = self._real(mask, num_tokens, cache)
@@ -63,25 +63,30 @@ class Places(nn.Module):
         built = {kind: self._place(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
         return Sight(positions, tuple(built[kind] for kind in self.kinds))
 
-    def _in_one_line(self, tokens: Tensor, spans: Sequence[Span], dtype: torch.dtype) -> Sight:
-        """For rows of different length, one after the other in `tokens` [1, N]: one rotation for all, each row's own mask and bias."""
-        longest = max(spans, key=lambda span: span.stop)
-        self._require_context(longest.stop)
-        places = [place for span in spans for place in range(span.start, span.stop)]
+    def _in_one_line(self, tokens: Tensor, groups: Sequence[Group], dtype: torch.dtype) -> Sight:
+        """For rows of different length, one after the other in `tokens` [1, N]: one rotation for all, mask and bias of each group."""
+        self._require_context(max(group.stop for group in groups))
+        places = [place for group in groups for span in group.spans for place in range(span.start, span.stop)]
         positions = torch.tensor([places], device=tokens.device)  # [1, N]
         built = {}
         for kind in set(self.kinds):
-            rows = tuple(self._row(kind, span, tokens.device, dtype) for span in spans)
+            rows = tuple(self._group(kind, group, tokens.device, dtype) for group in groups)
             built[kind] = Place(self._rotation(kind, positions, dtype), rows=rows)
         return Sight(positions, tuple(built[kind] for kind in self.kinds))
 
-    def _row(self, kind: BlockPlace, span: Span, device: torch.device, dtype: torch.dtype) -> Place:
-        """Mask and bias of one row. One token of a model without ALiBi sees all up to itself and needs neither."""
-        if span.count == 1 and self.config.positions != "alibi":
+    def _group(self, kind: BlockPlace, group: Group, device: torch.device, dtype: torch.dtype) -> Place:
+        """Mask and bias of rows that are attended to together. One token alone, without ALiBi, sees all up to itself and needs neither."""
+        alone = len(group.spans) == 1
+        if alone and group.count == 1 and self.config.positions != "alibi":
             return NOWHERE
-        keys = torch.arange(span.stop, device=device)[None]  # [1, S]
-        positions = keys[:, span.start :]
-        return Place(None, self._allowed(kind[0], span.count, keys, None), self._bias(positions, keys, dtype))
+        keys = torch.arange(group.stop, device=device)[None]  # [1, S]
+        if alone:
+            positions = keys[:, group.spans[0].start :]
+            allowed = self._allowed(kind[0], group.count, keys, None)
+        else:
+            positions = torch.tensor([[span.start] for span in group.spans], device=device)  # [rows, 1]
+            allowed = seen_keys(positions, keys, 0 if kind[0] else self.config.window_tokens)
+        return Place(None, allowed, self._bias(positions, keys, dtype))
 
     def _start(self, batch: int, num_tokens: int, cache: KVCache | None) -> int:
         if cache is not None:
@@ -127,6 +132,14 @@ class Places(nn.Module):
         if num_queries == 1 or not 0 < window < keys.shape[1]:
             return None
         return window_mask(num_queries, keys.shape[1], window, keys.device)[None, None]
+
+
+def seen_keys(
+    positions: Int[Tensor, "rows T"], keys: Int[Tensor, "1 S"], window_tokens: int
+) -> Bool[Tensor, "rows 1 T S"]:
+    """The keys up to each position, within the window if there is one."""
+    distance = positions[:, None, :, None] - keys[:, None, None, :]
+    return (distance >= 0) & (distance < window_tokens) if window_tokens else distance >= 0
 
 
 def _rotary(config: ModelConfig, *, windowed: bool = False) -> Rotary:

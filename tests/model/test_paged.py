@@ -40,7 +40,7 @@ def test_rows_of_different_length_give_what_each_gives_alone(
     model = model_of(**kind)
     use_attention(model, implementation)
     # chunks of a long prompt beside single tokens, a row that joins late and one that pauses
-    together = fed(model, ids, [(5, 0), (1, 3), (1, 1), (3, 1), (0, 4), (1, 2)])
+    together = fed(model, ids, [(5, 0), (1, 3), (1, 1), (1, 1), (2, 1), (0, 4), (1, 1), (1, 1)])
     for row, logits in enumerate(together):
         torch.testing.assert_close(logits, model(ids[row : row + 1, : len(logits)])[0], atol=2e-4, rtol=2e-4)
 
