@@ -134,9 +134,10 @@ class BatchEngine:
             fixed_pieces=settings.reproducible,
         )
         # One page more than are given out: padding rows write there.
-        self._padding = Span([self.pages.num_pages], 0, 1)
         num_pages = self.pages.num_pages + 1
+        self._padding = Span([num_pages - 1], 0, 1)
         self._store = PagedStore(model.config, num_pages, settings.page_tokens, compute.device, compute.dtype)
+        self._store.clear([num_pages - 1])
         self._turns: dict[str, _Turn] = {}
         self._empty: list[tuple[str, Outcome]] = []  # answers of no tokens, due with the next step
 
@@ -175,6 +176,7 @@ class BatchEngine:
         work = sorted(self.queue.plan(), key=lambda each: (-each.job.stored, each.job.order))
         if not work:
             return outcomes
+        self._clear_fresh(work)
         logits = self._logits_apart(work) if self.settings.reproducible else self._logits(work)  # [M, V]
         best_logits, best = logits.max(dim=-1)
         choices = list(zip(logits, best.tolist(), best_logits.tolist(), strict=True))
@@ -193,6 +195,13 @@ class BatchEngine:
             lookup = self._turns[job.id].lookup
             if lookup is not None and job.pending == 1:
                 job.draft = lookup.guesses(job.ids)[: job.max_tokens - len(job.ids) - 1]
+
+    def _clear_fresh(self, work: list[Work]) -> None:
+        tables = [each.job.table for each in work]
+        if fresh := [page for table in tables for page in table.fresh]:
+            self._store.clear(fresh)
+        for table in tables:
+            table.fresh.clear()
 
     def _logits(self, work: list[Work]) -> Float[Tensor, "M V"]:
         """One pass of all tokens; the logits of the places where a token is chosen: each job's last id and its guesses."""

@@ -160,6 +160,18 @@ def test_reproducible_gives_the_same_bits_alone_and_among_others_in_bf16(
         assert got[request.id] == answers(engine(100), request)[request.id]
 
 
+def test_what_another_left_in_a_page_is_never_seen(
+    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+) -> None:
+    engine = engine_of()
+    engine._store.keys.fill_(torch.nan)
+    engine._store.values.fill_(torch.nan)
+    requests = requests_of(3, tokenizer, seed=1)
+    got = answers(engine, *requests)
+    for request in requests:
+        assert got[request.id] == alone(request, model, tokenizer, compute)
+
+
 def test_what_cannot_be_reproducible_is_refused(
     model: LanguageModel, tokenizer: Tokenizer, compute: Compute, config: ModelConfig
 ) -> None:
