@@ -87,6 +87,7 @@ class _Turn:
         return sampling.temperature == 0 and not sampling.penalises and self.request.constraint is None
 
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
+        """The next token, the best of `logits` being known. Raises ModelError."""
         if not self.takes_the_best:
             constraint = self.request.constraint
             allowed = None if constraint is None else constraint.mask()
@@ -118,6 +119,7 @@ class BatchEngine:
     def __init__(
         self, model: LanguageModel, tokenizer: Tokenizer, compute: Compute, settings: BatchSettings | None = None
     ) -> None:
+        """Raises ConfigError when the settings do not suit the model."""
         self.model, self.tokenizer, self.compute = model, tokenizer, compute
         self.settings = settings = settings or BatchSettings()
         one_page = page_bytes(model.config, settings.page_tokens, compute.dtype)
@@ -172,8 +174,8 @@ class BatchEngine:
         """Compute what is due and choose a token for each request that is ready. Gives the events, and errors that ended a request."""
         outcomes, self._empty = self._empty, []
         self._guess()
-        # The longest first: rows of about the same length are attended to together.
-        work = sorted(self.queue.plan(), key=lambda each: (-each.job.stored, each.job.order))
+        # Answers before prompts, the longest first: neighbours of about the same length are attended to together.
+        work = sorted(self.queue.plan(), key=lambda each: (each.count > 1, -each.job.stored, each.job.order))
         if not work:
             return outcomes
         self._clear_fresh(work)
