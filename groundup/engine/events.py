@@ -7,6 +7,23 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
+class TokenScore:
+    """One token of an answer and how probable it was, before temperature and filters."""
+
+    raw: bytes
+    """Its bytes; half a character where it is one. A control token's text."""
+    logprob: float
+    """ln P(token | everything before it)."""
+    alternatives: tuple["TokenScore", ...] = ()
+    """The most probable tokens at this place, best first; they have none themselves."""
+
+    @property
+    def text(self) -> str:
+        """The bytes as text, U+FFFD for what is no character."""
+        return self.raw.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
 class ChatEvent:
     """A piece of text and the counters so far. The last event of an answer, and no other, has a finish reason."""
 
@@ -20,3 +37,5 @@ class ChatEvent:
     """Tokens generated so far, the end-of-turn token included."""
     dropped_messages: int = 0
     """Oldest messages left out because the conversation had outgrown the context."""
+    scores: tuple[TokenScore, ...] = ()
+    """One for each token since the event before, where they were asked for; the end-of-turn token has none."""
