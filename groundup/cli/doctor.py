@@ -19,6 +19,7 @@ EXTRAS = {
     "lab": ("matplotlib", "plotly"),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
+    "serve": ("starlette", "uvicorn"),
     "umap": ("umap",),
 }
 ENOUGH_MEMORY_BYTES = 6e9

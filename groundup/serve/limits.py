@@ -1,0 +1,37 @@
+"""How much one server of ours takes, from one request and from all of them together. Whatever has a number here is refused beyond it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one server. A field's line: what happens beyond it, and where the number comes from."""
+
+    body_bytes: int = 4 * 2**20
+    """413. A context of 128k tokens is some 0.6 MB of text; a list of texts to embed, or a few hundred turns, fit in as well."""
+    bodies_bytes: int = 64 * 2**20
+    """503. Of all requests in hand together, so that many large bodies at once stay small beside a model's weights."""
+    json_depth: int = 64
+    """400. The deepest JSON that a client sends, a schema with definitions, has about twenty levels; Python's own parser gives up near a thousand."""
+    header_bytes: int = 16 * 2**10
+    """400 or 431. nginx takes 8 kB a line and 32 kB in all; browsers send one to two."""
+    headers: int = 64
+    """431. Browsers and client libraries send fewer than thirty."""
+    connections: int = 256
+    """Closed without a word. A connection costs a file descriptor (1,024 is the usual limit of a process) and some kilobytes."""
+    requests: int = 64
+    """503. At work or waiting at the same time; twice the 32 streams that the engine's tests run."""
+    waiting_requests: int = 32
+    """503, by the engine's queue. More than that many answers in front of one's own is no longer waiting."""
+    headers_s: float = 10.0
+    """Closed. From the first byte (or from the connection) to the end of the headers, which fit in a few packets."""
+    body_s: float = 30.0
+    """408. 4 MiB in it is 140 kB/s, less than a bad mobile line."""
+    linger_s: float = 2.0
+    """Closed. What a client that was answered early may still send; it is thrown away, so that the answer can be read before the line is cut."""
+    request_s: float = 900.0
+    """503, or an answer cut short. From the end of the body to the end of the answer: 2,000 tokens at 3 a second, on a slow machine."""
+    idle_s: int = 15
+    """Closed. A connection kept open between requests; client libraries give theirs up after 5."""
+    shutdown_s: int = 8
+    """Cut short. Answers in hand when the server is asked to end: SIGTERM must be over in 10."""
