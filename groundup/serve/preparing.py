@@ -10,8 +10,9 @@ from groundup.engine.engine import ANSWER_SHARE, fit_conversation
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text, without
 from groundup.serve.limits import Limits
+from groundup.serve.shelf import Named
 from groundup.serve.worker import Job
-from groundup.tokenizer.chat import Conversation, render
+from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
 
@@ -50,6 +51,20 @@ def require_able(request: ChatRequest) -> None:
         raise without(request.model, "tools")
     if request.format is not None:
         raise without(request.model, "format: answers can't be bound to JSON or a schema here")
+
+
+def with_name(request: ChatRequest, named: Named) -> ChatRequest:
+    """With the texts that belong to the name: its messages first, and its system text where the conversation has none."""
+    return replace(request, prompts=tuple(_after(named, prompt) for prompt in request.prompts))
+
+
+def _after(named: Named, prompt: Prompt) -> Prompt:
+    if isinstance(prompt, Text):
+        return prompt
+    messages = (*(Message(said.role, said.content) for said in named.messages), *prompt.messages)  # type: ignore[arg-type]
+    if named.system and not any(message.role == "system" for message in messages):
+        messages = (Message("system", named.system), *messages)
+    return Conversation(messages)
 
 
 def sampling_of(options: Options, room_tokens: int) -> Sampling:
@@ -94,7 +109,9 @@ class _Fitting:
         if isinstance(prompt, Text):
             return self._text_ids(prompt, truncate=truncate), 0
         whole = render(prompt, self.tokenizer, add_generation_prompt=True).ids
-        if len(whole) < self.context_tokens and (not truncate or len(whole) + self.answer_tokens <= self.context_tokens):
+        if len(whole) < self.context_tokens and (
+            not truncate or len(whole) + self.answer_tokens <= self.context_tokens
+        ):
             return whole, 0
         if not truncate:
             raise self._too_long(len(whole))

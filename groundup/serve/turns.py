@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from groundup.serve.fields import Body
 from groundup.serve.exchange import RequestError
+from groundup.serve.fields import Body
 from groundup.tokenizer.chat import Conversation, Message
 
 

@@ -57,6 +57,7 @@ class Worker:
         """`max_jobs`: at work and waiting, of all desks together; more are refused."""
         self.max_jobs = max_jobs
         self.jobs = 0
+        self.stopping = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
@@ -64,7 +65,9 @@ class Worker:
         return asyncio.wrap_future(self._thread.submit(work))
 
     def admit(self, count: int) -> None:
-        """Raises RequestError, 503, where so many more jobs are too many."""
+        """Raises RequestError, 503, where so many more jobs are too many, or the server is stopping."""
+        if self.stopping:
+            raise RequestError("the server is stopping", status=503)
         if self.jobs + count > self.max_jobs:
             raise RequestError(f"the server is busy: {self.jobs} answers are at work or waiting", status=503)
 

@@ -88,7 +88,7 @@ def _score(score: TokenScore) -> JSON:
 
 def line(value: JSON) -> bytes:
     """One object of a stream."""
-    return json.dumps(value).encode() + b"\n"
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
 def rfc3339(time: datetime) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
 from groundup.serve.exchange import (
     FOREVER_S,
     ChatRequest,
@@ -17,6 +16,7 @@ from groundup.serve.exchange import (
     Text,
     without,
 )
+from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
 from groundup.serve.turns import Turn, conversation
 from groundup.tokenizer.chat import Conversation, Message
 
@@ -120,13 +120,13 @@ class ChatBody(_Generation):
 def read_generate(value: dict[str, Any]) -> ChatRequest | LoadRequest:
     """The request of an /api/generate body. Raises RequestError."""
     body = read_fields(GenerateBody, value)
-    for given, capability in ((body.suffix, "insert"), (body.images, "vision")):
-        if given:
+    for asked, capability in ((bool(body.suffix), "insert"), (bool(body.images), "vision")):
+        if asked:
             raise without(body.model, capability)
     if body.raw and (body.system or body.template or body.context):
         raise RequestError("raw mode does not support system, template or context", param="raw")
-    for given, name in ((body.template, "template"), (body.context, "context")):
-        if given:
+    for refused, name in ((bool(body.template), "template"), (bool(body.context), "context")):
+        if refused:
             raise RequestError(f"{name} is not supported here; use /api/chat for a conversation", param=name)
     if not body.prompt:
         return body.load()
@@ -147,7 +147,7 @@ def read_chat(value: dict[str, Any]) -> ChatRequest | LoadRequest:
 
 
 def _format(given: str | dict[str, Any] | None) -> Format | None:
-    """"" is none, as LangChain sends it."""
+    """ "" is none, as LangChain sends it."""
     if given in (None, ""):
         return None
     if isinstance(given, dict):

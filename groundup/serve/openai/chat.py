@@ -142,6 +142,4 @@ def _score(score: TokenScore) -> JSON:
 
 def used(lasts: Sequence[ChatEvent], choices: int) -> JSON:
     """The counters of all answers together; each prompt counts once, however many answers it has."""
-    return usage(
-        sum(last.prompt_tokens for last in lasts[::choices]), sum(last.completion_tokens for last in lasts)
-    )
+    return usage(sum(last.prompt_tokens for last in lasts[::choices]), sum(last.completion_tokens for last in lasts))

@@ -17,4 +17,4 @@ def error_body(message: str, status: int, *, param: str | None = None, code: str
 
 def sse(value: JSON) -> bytes:
     """One event of a stream."""
-    return b"data: " + json.dumps(value).encode() + b"\n\n"
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
