@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from groundup.engine.classify import classifier_ids
@@ -34,6 +34,7 @@ from groundup.serve.exchange import (
     without,
 )
 from groundup.serve.facts import ModelFacts
+from groundup.serve.json_reply import JsonReply
 from groundup.serve.limits import Limits
 from groundup.serve.metrics import Metrics
 from groundup.serve.preparing import prepare, require_able, require_within, with_name
@@ -238,7 +239,7 @@ async def _whole(told: Told, translator: Translator) -> Response:
     events: list[list[ChatEvent]] = [[] for _ in range(told.answers.count)]
     async for index, event in told:
         events[index].append(event)
-    return JSONResponse(translator.whole(events, told.clock.timing()))
+    return JsonReply(translator.whole(events, told.clock.timing()))
 
 
 async def _stream(told: Told, translator: Translator) -> AsyncIterator[bytes]:

@@ -12,13 +12,14 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from groundup.errors import GroundupError
 from groundup.serve import metrics as figures
 from groundup.serve.answering import Server
 from groundup.serve.exchange import RequestError
+from groundup.serve.json_reply import JsonReply
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
@@ -30,11 +31,13 @@ GREETING = "groundup is running"
 
 def app_of(server: Server) -> Starlette:
     """The app, to be put behind the guard."""
-    return Starlette(
+    app = Starlette(
         routes=[*_plain(server), *ollama.routes(server), *openai.routes(server)],
         exception_handlers={**error_handlers(error_body), GroundupError: _refused},
         lifespan=_lifespan(server),
     )
+    app.router.redirect_slashes = False  # a path with one more is another path, and not found
+    return app
 
 
 def paths_of(app: Starlette) -> frozenset[str]:
@@ -61,7 +64,7 @@ def _refused(request: Request, error: Exception) -> Response:
     )
     shape = _shape(request.url.path, status, error.message, param, code)
     headers = {"Retry-After": "1"} if status == 503 else {}
-    return JSONResponse(shape, status, headers)
+    return JsonReply(shape, status, headers)
 
 
 def _plain(server: Server) -> list[Route]:
@@ -69,7 +72,7 @@ def _plain(server: Server) -> list[Route]:
         return PlainTextResponse(GREETING)
 
     async def healthz(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return JsonReply({"status": "ok"})
 
     async def metrics(request: Request) -> Response:
         server.metrics.jobs.set(server.worker.jobs)

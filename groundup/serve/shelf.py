@@ -24,6 +24,7 @@ from groundup.serve.facts import ModelFacts, read_facts
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
 LATEST = "latest"
+_MEND = "Mend it, or delete it: names that clients made are lost then."
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Shelf:
 
     def _save(self) -> None:
         if self.folder is not None:
-            write_json(self.folder / NAMES_FILE, {name: asdict(named) for name, named in self._made.items()})
+            write_json(self.folder / NAMES_FILE, [asdict(named) for named in self._made.values()])
 
     def _look(self) -> None:
         """Take up what is new in the models folder; what is no model, or half-written, is passed over."""
@@ -172,9 +173,11 @@ def _values(named: Named) -> dict[str, Any]:
 def _read_names(file: Path) -> dict[str, Named]:
     """The names that clients made. Raises FormatError."""
     content = read_json(file)
+    entries = content if isinstance(content, list) and all(isinstance(entry, dict) for entry in content) else None
+    if entries is None or len(entries) > MAX_NAMES:
+        raise FormatError(file, "names", f"are no list of at most {MAX_NAMES} tables", fix=_MEND)
     try:
-        entries = content.items() if isinstance(content, dict) else ()
-        made = [build_config(Named, entry) for _, entry in entries]
-        return {whole_name(named.name): named for named in made[:MAX_NAMES]}
-    except (ConfigError, TypeError) as error:
-        raise FormatError(file, "names", str(error), fix="Mend it, or delete it: made names are lost then.") from error
+        made = [build_config(Named, entry) for entry in entries]
+    except ConfigError as error:
+        raise FormatError(file, "names", error.message, fix=_MEND) from error
+    return {whole_name(named.name): named for named in made}

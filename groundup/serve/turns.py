@@ -12,7 +12,7 @@ from pydantic import Field
 
 from groundup.serve.exchange import RequestError
 from groundup.serve.fields import Body
-from groundup.tokenizer.chat import Conversation, Message
+from groundup.tokenizer.chat import Conversation, Message, Role
 
 
 class ToolFunction(Body):
@@ -71,20 +71,23 @@ def _call_text(call: ToolCall) -> str:
 
 
 def conversation(turns: Sequence[Turn]) -> Conversation:
-    """The turns as messages. Raises RequestError."""
+    """The turns as messages. Raises RequestError.
+
+    What tools answered and the user's words around it are one message: many templates want the sides to alternate.
+    """
     messages: list[Message] = []
+    after_tool = False
     for turn in turns:
-        if turn.role == "tool":
-            _add_tool_answer(messages, turn)
-        else:
-            messages.append(Message("system" if turn.role == "developer" else turn.role, turn.text))
+        role, text = _said(turn)
+        if role == "user" and messages and messages[-1].role == "user" and (after_tool or turn.role == "tool"):
+            text = f"{messages.pop().content}\n{text}"
+        messages.append(Message(role, text))
+        after_tool = turn.role == "tool"
     return Conversation(tuple(messages))
 
 
-def _add_tool_answer(messages: list[Message], turn: Turn) -> None:
-    """Answers of several tools in a row are one user's message: templates want the sides to alternate."""
-    name = turn.tool_name or turn.name or turn.tool_call_id
-    said = f"The tool{f' {name}' if name else ''} answered: {turn.text}"
-    if messages and messages[-1].role == "user":
-        said = f"{messages.pop().content}\n{said}"
-    messages.append(Message("user", said))
+def _said(turn: Turn) -> tuple[Role, str]:
+    if turn.role == "tool":
+        name = turn.tool_name or turn.name or turn.tool_call_id
+        return "user", f"The tool{f' {name}' if name else ''} answered: {turn.text}"
+    return "system" if turn.role == "developer" else turn.role, turn.text

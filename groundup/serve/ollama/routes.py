@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from groundup.serve.answering import Server
 from groundup.serve.exchange import ChatRequest, LoadRequest, RequestError
 from groundup.serve.facts import template_and_stops
 from groundup.serve.json_body import read_object
+from groundup.serve.json_reply import JsonReply
 from groundup.serve.ollama import embedding, naming
 from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line
 from groundup.serve.ollama.generation import read_chat, read_generate
@@ -49,12 +50,12 @@ class _Api:
         return read_object(await request.body(), self.server.limits)
 
     async def version(self, request: Request) -> Response:
-        return JSONResponse({"version": VERSION})
+        return JsonReply({"version": VERSION})
 
     async def tags(self, request: Request) -> Response:
         shelf = self.server.shelf
         listed = await asyncio.to_thread(shelf.listed)
-        return JSONResponse(naming.tags([(named, shelf.facts(named)) for named in listed]))
+        return JsonReply(naming.tags([(named, shelf.facts(named)) for named in listed]))
 
     async def ps(self, request: Request) -> Response:
         held = self.server.residents.held()
@@ -62,14 +63,14 @@ class _Api:
             naming.loaded(Named(base, base), each.facts, each.size_bytes, each.expires_in_s)
             for base, each in held.items()
         ]
-        return JSONResponse({"models": models})
+        return JsonReply({"models": models})
 
     async def show(self, request: Request) -> Response:
         name = naming.read_name(await self._body(request)).model
         named = await asyncio.to_thread(self.server.shelf.find, name)
         facts = self.server.shelf.facts(named)
         template, stops = await asyncio.to_thread(template_and_stops, facts.path)
-        return JSONResponse(naming.show(named, facts, template, stops, facts.capabilities))
+        return JsonReply(naming.show(named, facts, template, stops, facts.capabilities))
 
     async def generate(self, request: Request) -> Response:
         return await self._answer(request, read_generate, chat=False)
@@ -83,17 +84,17 @@ class _Api:
         asked = read(await self._body(request))
         translator = OllamaAnswer(asked.model, chat=chat)
         if isinstance(asked, LoadRequest):
-            return JSONResponse(translator.nothing(await self.server.load(asked)))
+            return JsonReply(translator.nothing(await self.server.load(asked)))
         return await self.server.answer(asked, translator, request)
 
     async def embed(self, request: Request) -> Response:
         asked = embedding.read_embed(await self._body(request))
         found, timing = await self.server.embed(asked)
-        return JSONResponse(embedding.embed_answer(asked.model, found, timing))
+        return JsonReply(embedding.embed_answer(asked.model, found, timing))
 
     async def embeddings(self, request: Request) -> Response:
         found, _ = await self.server.embed(embedding.read_embeddings(await self._body(request)))
-        return JSONResponse(embedding.embeddings_answer(found))
+        return JsonReply(embedding.embeddings_answer(found))
 
     async def copy(self, request: Request) -> Response:
         body = naming.read_copy(await self._body(request))
@@ -123,5 +124,5 @@ class _Api:
 
 def _statuses(words: list[str], *, stream: bool) -> Response:
     if not stream:
-        return JSONResponse({"status": words[-1]})
+        return JsonReply({"status": words[-1]})
     return StreamingResponse(iter([line({"status": word}) for word in words]), media_type=MEDIA_TYPE)

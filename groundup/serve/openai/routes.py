@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.serve.answering import Server
 from groundup.serve.json_body import read_object
+from groundup.serve.json_reply import JsonReply
 from groundup.serve.openai import models
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
@@ -46,18 +47,18 @@ class _Api:
     async def embeddings(self, request: Request) -> Response:
         asked, as_base64 = read_embedding(await self._body(request))
         found, _ = await self.server.embed(asked)
-        return JSONResponse(embedding_answer(asked.model, found, as_base64=as_base64))
+        return JsonReply(embedding_answer(asked.model, found, as_base64=as_base64))
 
     async def classify(self, request: Request) -> Response:
         asked = models.read_classify(await self._body(request))
-        return JSONResponse(models.classify_answer(asked.model, await self.server.classify(asked)))
+        return JsonReply(models.classify_answer(asked.model, await self.server.classify(asked)))
 
     async def models(self, request: Request) -> Response:
         shelf = self.server.shelf
         listed = await asyncio.to_thread(shelf.listed)
-        return JSONResponse(models.model_list([(named, shelf.facts(named)) for named in listed]))
+        return JsonReply(models.model_list([(named, shelf.facts(named)) for named in listed]))
 
     async def model(self, request: Request) -> Response:
         id = request.path_params["id"]
         named = await asyncio.to_thread(self.server.shelf.find, id)
-        return JSONResponse(models.model_entry(id, self.server.shelf.facts(named)))
+        return JsonReply(models.model_entry(id, self.server.shelf.facts(named)))

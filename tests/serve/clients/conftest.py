@@ -1,0 +1,86 @@
+"""A real `groundup serve` process with small models, one for all of these tests, and what tests need to know of it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from small_models import save_classifier, save_language
+
+
+class Serving:
+    """A server process: its address, what it says on stderr, and how it ends."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        own = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "groundup", "serve", *arguments],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **own},
+        )
+        self.said = ""
+        self.address = self._address()
+
+    def _address(self) -> str:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            if found := re.search(r"at (http://\S+)", line):
+                return found[1]
+        raise AssertionError(self.said)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return httpx.get(self.address + path, timeout=60, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> Any:
+        return httpx.post(self.address + path, json=body, timeout=60, **options)
+
+    def end(self) -> str:
+        """Kill it; gives the rest of what it said."""
+        self.process.kill()
+        return self.process.communicate()[1]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny writes for ever, ender ends, other has other weights, sorter classifies."""
+    folder = tmp_path_factory.mktemp("served")
+    save_language(folder / "tiny")
+    save_language(folder / "ender", ends=True)
+    save_language(folder / "other", seed=5)
+    save_classifier(folder / "sorter")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[..., Serving]]:
+    """serve(arguments) starts one more; all are ended at the end."""
+    started: list[Serving] = []
+
+    def start(*arguments: str, **environment: str) -> Serving:
+        started.append(Serving(*arguments, "--port", "0", **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture(scope="session")
+def server(serve: Callable[..., Serving], models: Path) -> Serving:
+    return serve("--models", str(models))
+
+
+@pytest.fixture(scope="session")
+def address(server: Serving) -> str:
+    return server.address
