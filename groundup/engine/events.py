@@ -7,20 +7,23 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
-class TokenScore:
-    """One token of an answer and how probable it was, before temperature and filters."""
+class RankedToken:
+    """A token and how probable it was."""
 
-    raw: bytes
-    """Its bytes; half a character where it is one. A control token's text."""
+    id: int
+    text: bytes
+    """Its own bytes: perhaps a part of a character only; of a control token, its name."""
     logprob: float
-    """ln P(token | everything before it)."""
-    alternatives: tuple["TokenScore", ...] = ()
-    """The most probable tokens at this place, best first; they have none themselves."""
+    """ln P, before temperature, penalties and filters."""
 
-    @property
-    def text(self) -> str:
-        """The bytes as text, U+FFFD for what is no character."""
-        return self.raw.decode("utf-8", "replace")
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """What was chosen at one place of an answer, and what else could have been."""
+
+    token: RankedToken
+    alternatives: tuple[RankedToken, ...]
+    """The most probable tokens there, best first, the chosen one among them if it is one of them."""
 
 
 @dataclass(frozen=True)
@@ -37,5 +40,5 @@ class ChatEvent:
     """Tokens generated so far, the end-of-turn token included."""
     dropped_messages: int = 0
     """Oldest messages left out because the conversation had outgrown the context."""
-    scores: tuple[TokenScore, ...] = ()
-    """One for each token since the event before, where they were asked for; the end-of-turn token has none."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens since the last event, where they were asked for; the end-of-turn token is not among them."""

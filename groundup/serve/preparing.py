@@ -4,14 +4,15 @@ What is too long loses, in this order: the oldest turns (a system turn stays), t
 refused.
 """
 
+import uuid
 from dataclasses import replace
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
+from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text, without
 from groundup.serve.limits import Limits
 from groundup.serve.shelf import Named
-from groundup.serve.worker import Job
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
@@ -20,7 +21,7 @@ from groundup.tokenizer.special import TURN_END, TURN_START
 LEAST_TOP_P = 1e-9
 
 
-def prepare(request: ChatRequest, options: Options, tokenizer: Tokenizer, model_context_tokens: int) -> list[Job]:
+def prepare(request: ChatRequest, options: Options, tokenizer: Tokenizer, model_context_tokens: int) -> list[Request]:
     """The jobs of a request, `choices` for each prompt, those of the first prompt first. Raises RequestError, ConfigError, ModelError."""
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
     jobs = []
@@ -28,7 +29,11 @@ def prepare(request: ChatRequest, options: Options, tokenizer: Tokenizer, model_
         ids, dropped = _Fitting(tokenizer, context_tokens, options.max_tokens).ids(prompt, truncate=request.truncate)
         sampling = sampling_of(options, context_tokens - len(ids))
         for choice in range(request.choices):
-            jobs.append(Job(tuple(ids), _of_choice(sampling, choice), dropped, request.logprobs))
+            drawn = _of_choice(sampling, choice)
+            stop_ids = tokenizer.special.stop_ids
+            jobs.append(
+                Request(uuid.uuid4().hex, tuple(ids), drawn, stop_ids, request.logprobs, dropped_messages=dropped)
+            )
     return jobs
 
 

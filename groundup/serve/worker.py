@@ -10,44 +10,33 @@ its jobs taken out, and their places are free after the step at work.
 """
 
 import asyncio
+import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from groundup.engine.events import ChatEvent
-from groundup.engine.sampling import Sampling
+from groundup.engine.request import Request
 from groundup.errors import GroundupError
 from groundup.serve.exchange import RequestError
 
 T = TypeVar("T")
-Ticket = int
 # What an engine may say of a job: an event, or why there will be no more.
 Outcome = ChatEvent | GroundupError
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One answer to be written."""
-
-    prompt_ids: tuple[int, ...]
-    sampling: Sampling
-    dropped_messages: int = 0
-    logprobs: int | None = None
-    """As in `ChatRequest`."""
 
 
 @runtime_checkable
 class Runner(Protocol):
     """An engine at work on several jobs. All three are called in the worker's thread only."""
 
-    def submit(self, job: Job) -> Ticket: ...
+    def submit(self, request: Request) -> None: ...
 
-    def cancel(self, ticket: Ticket) -> None: ...
+    def cancel(self, request_id: str) -> None: ...
 
-    def step(self) -> Sequence[tuple[Ticket, Outcome]]: ...
+    def step(self) -> Sequence[tuple[str, Outcome]]: ...
 
 
 class Worker:
@@ -57,7 +46,7 @@ class Worker:
         """`max_jobs`: at work and waiting, of all desks together; more are refused."""
         self.max_jobs = max_jobs
         self.jobs = 0
-        self.stopping = False
+        self.stopping = self.closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     def run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
@@ -73,6 +62,7 @@ class Worker:
 
     def close(self) -> None:
         """No more work; what has not begun is dropped, what has begun is waited for."""
+        self.closed = True
         self._thread.shutdown(cancel_futures=True)
 
 
@@ -82,36 +72,46 @@ class Desk:
     def __init__(self, runner: Runner, worker: Worker) -> None:
         self.runner = runner
         self.worker = worker
-        self._asked: dict[Ticket, tuple[Answers, int]] = {}
+        self._asked: dict[str, tuple[Answers, int]] = {}
         self._pump: asyncio.Task[None] | None = None
 
-    async def open(self, jobs: Sequence[Job]) -> "Answers":
-        """Put the jobs in. Raises RequestError, 503, where they are too many."""
+    async def open(self, jobs: Sequence[Request]) -> "Answers":
+        """Put the jobs in. Raises RequestError, 503, where they are too many, and what the runner says of one that it can't do."""
         self.worker.admit(len(jobs))
         self.worker.jobs += len(jobs)
         answers = Answers(self, len(jobs))
-        tickets = await self.worker.run(lambda: [self.runner.submit(job) for job in jobs])
-        for index, ticket in enumerate(tickets):
-            self._asked[ticket] = (answers, index)
+        self._asked |= {job.id: (answers, index) for index, job in enumerate(jobs)}
+        with contextlib.ExitStack() as undo:
+            undo.callback(answers.close)
+            await self.worker.run(functools.partial(self._submit, jobs))
+            undo.pop_all()
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._work())
         return answers
 
     def take_out(self, answers: "Answers") -> None:
         """Its jobs are wanted no more."""
-        for ticket in [ticket for ticket, (owner, _) in self._asked.items() if owner is answers]:
-            self._forget(ticket)
-            self.worker.run(lambda ticket=ticket: self.runner.cancel(ticket))  # type: ignore[misc]
+        for id in [id for id, (owner, _) in self._asked.items() if owner is answers]:
+            self._forget(id)
+            self._cancel(id)
 
     def fail_all(self, error: GroundupError) -> None:
         """End every answer with an error."""
-        for ticket in list(self._asked):
-            self._deliver([(ticket, error)])
-            self.worker.run(lambda ticket=ticket: self.runner.cancel(ticket))  # type: ignore[misc]
+        for id in list(self._asked):
+            self._deliver([(id, error)])
+            self._cancel(id)
+
+    def _submit(self, jobs: Sequence[Request]) -> None:
+        for job in jobs:
+            self.runner.submit(job)
+
+    def _cancel(self, id: str) -> None:
+        if not self.worker.closed:
+            self.worker.run(functools.partial(self.runner.cancel, id))
 
     async def _work(self) -> None:
         """Step after step, as long as anybody waits."""
-        events: Sequence[tuple[Ticket, Outcome]] = []
+        events: Sequence[tuple[str, Outcome]] = []
         while self._asked:
             step = self.worker.run(self.runner.step)
             self._deliver(events)
@@ -123,16 +123,16 @@ class Desk:
             events = step.result()
         self._deliver(events)
 
-    def _deliver(self, events: Sequence[tuple[Ticket, Outcome]]) -> None:
-        for ticket, outcome in events:
-            if ticket in self._asked:
-                answers, index = self._asked[ticket]
+    def _deliver(self, events: Sequence[tuple[str, Outcome]]) -> None:
+        for id, outcome in events:
+            if id in self._asked:
+                answers, index = self._asked[id]
                 answers.put(index, outcome)
                 if isinstance(outcome, GroundupError) or outcome.finish_reason is not None:
-                    self._forget(ticket)
+                    self._forget(id)
 
-    def _forget(self, ticket: Ticket) -> None:
-        del self._asked[ticket]
+    def _forget(self, id: str) -> None:
+        del self._asked[id]
         self.worker.jobs -= 1
 
 

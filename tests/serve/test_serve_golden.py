@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from groundup.engine.events import ChatEvent, TokenScore
+from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.serve.answering import Translator
 from groundup.serve.exchange import ChatRequest, Options, Text, Timing
 from groundup.serve.ollama.answers import OllamaAnswer
@@ -41,13 +41,16 @@ READERS = {
 
 
 def event_of(value: dict[str, Any]) -> ChatEvent:
-    scores = tuple(score_of(each) for each in value.get("scores", []))
-    return ChatEvent(value["text"], value["reason"], value["prompt"], value["tokens"], scores=scores)
+    logprobs = tuple(score_of(each) for each in value.get("scores", []))
+    return ChatEvent(value["text"], value["reason"], value["prompt"], value["tokens"], logprobs=logprobs)
 
 
-def score_of(value: dict[str, Any]) -> TokenScore:
-    others = tuple(score_of(each) for each in value.get("alternatives", []))
-    return TokenScore(bytes(value["raw"]), value["logprob"], others)
+def score_of(value: dict[str, Any]) -> TokenLogprob:
+    return TokenLogprob(token_of(value), tuple(map(token_of, value["alternatives"])))
+
+
+def token_of(value: dict[str, Any]) -> RankedToken:
+    return RankedToken(0, bytes(value["raw"]), value["logprob"])
 
 
 def plain(request: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from groundup.engine.events import ChatEvent, TokenScore
+from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.serve.exchange import Timing
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -34,13 +34,13 @@ class OllamaAnswer:
         """A line for a piece of text; the last event's comes with `end`."""
         if event.finish_reason is not None:
             return b""
-        return line({**self._head(), **self._said(event.text), "done": False, **_logprobs(event.scores)})
+        return line({**self._head(), **self._said(event.text), "done": False, **_logprobs(event.logprobs)})
 
     def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes:
         """The last line, or two: what was still held back has a line of its own, so that the last one has no text."""
         [last] = lasts
-        rest = {**self._head(), **self._said(last.text), "done": False, **_logprobs(last.scores)}
-        return (line(rest) if last.text or last.scores else b"") + line(self._closing("", last, timing))
+        rest = {**self._head(), **self._said(last.text), "done": False, **_logprobs(last.logprobs)}
+        return (line(rest) if last.text or last.logprobs else b"") + line(self._closing("", last, timing))
 
     def failure(self, message: str, status: int) -> bytes:
         """A line for what went wrong after the first byte."""
@@ -50,7 +50,7 @@ class OllamaAnswer:
         """All at once."""
         [events] = answers
         text = "".join(event.text for event in events)
-        scores = [score for event in events for score in event.scores]
+        scores = [score for event in events for score in event.logprobs]
         return {**self._closing(text, events[-1], timing), **_logprobs(scores)}
 
     def nothing(self, reason: str) -> JSON:
@@ -75,15 +75,17 @@ class OllamaAnswer:
         return {**self._head(), **self._said(text), "done": True, "done_reason": last.finish_reason, **counters}
 
 
-def _logprobs(scores: Sequence[TokenScore]) -> JSON:
+def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:
     """Nothing where none were asked for."""
     if not scores:
         return {}
-    return {"logprobs": [{**_score(each), "top_logprobs": list(map(_score, each.alternatives))} for each in scores]}
+    return {
+        "logprobs": [{**_token(each.token), "top_logprobs": list(map(_token, each.alternatives))} for each in scores]
+    }
 
 
-def _score(score: TokenScore) -> JSON:
-    return {"token": score.text, "logprob": score.logprob, "bytes": list(score.raw)}
+def _token(token: RankedToken) -> JSON:
+    return {"token": token.text.decode("utf-8", "replace"), "logprob": token.logprob, "bytes": list(token.text)}
 
 
 def line(value: JSON) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from groundup.engine.events import ChatEvent, TokenScore
+from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.serve.exchange import ChatRequest, Format, RequestError, Timing
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.openai.errors import DONE, JSON, MEDIA_TYPE, error_body, sse
@@ -86,8 +86,8 @@ class ChatCompletion:
 
     def piece(self, index: int, event: ChatEvent) -> bytes:
         """A chunk with text, and where this was the last event one with the reason."""
-        said = self._chunk(index, {"content": event.text}, self._logprobs(event.scores))
-        text = said if event.text or event.scores else b""
+        said = self._chunk(index, {"content": event.text}, self._logprobs(event.logprobs))
+        text = said if event.text or event.logprobs else b""
         closing = self._chunk(index, {}, reason=event.finish_reason) if event.finish_reason else b""
         return text + closing
 
@@ -108,7 +108,7 @@ class ChatCompletion:
 
     def _choice(self, index: int, events: Sequence[ChatEvent]) -> JSON:
         text = "".join(event.text for event in events)
-        scores = [score for event in events for score in event.scores]
+        scores = [score for event in events for score in event.logprobs]
         return {
             "index": index,
             "message": {"role": "assistant", "content": text, "refusal": None},
@@ -129,15 +129,20 @@ class ChatCompletion:
         choice = {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
         return sse({**self._head("chat.completion.chunk"), "choices": [choice]})
 
-    def _logprobs(self, scores: Sequence[TokenScore]) -> JSON | None:
+    def _logprobs(self, scores: Sequence[TokenLogprob]) -> JSON | None:
         """None where none were asked for; an answer without a token has an empty list."""
         if self.request.logprobs is None:
             return None
-        return {"content": [{**_score(each), "top_logprobs": list(map(_score, each.alternatives))} for each in scores]}
+        return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
 
 
-def _score(score: TokenScore) -> JSON:
-    return {"token": score.text, "logprob": score.logprob, "bytes": list(score.raw)}
+def _token(token: RankedToken) -> JSON:
+    return {"token": shown(token), "logprob": token.logprob, "bytes": list(token.text)}
+
+
+def shown(token: RankedToken) -> str:
+    """A token as text, U+FFFD for a part of a character."""
+    return token.text.decode("utf-8", "replace")
 
 
 def used(lasts: Sequence[ChatEvent], choices: int) -> JSON:

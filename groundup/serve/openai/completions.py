@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.engine.events import ChatEvent, TokenScore
+from groundup.engine.events import ChatEvent, TokenLogprob
 from groundup.serve.exchange import ChatRequest, RequestError, Text, Timing
 from groundup.serve.fields import Texts, Whole, read_fields
-from groundup.serve.openai.chat import used
+from groundup.serve.openai.chat import shown, used
 from groundup.serve.openai.errors import DONE, JSON, MEDIA_TYPE, error_body, sse
 from groundup.serve.openai.fields import DEFAULTS, CompletionFields
 
@@ -63,9 +63,9 @@ class TextCompletion:
 
     def piece(self, index: int, event: ChatEvent) -> bytes:
         """A chunk."""
-        if not (event.text or event.scores or event.finish_reason):
+        if not (event.text or event.logprobs or event.finish_reason):
             return b""
-        choice = self._choice(index, event.text, event.finish_reason, event.scores)
+        choice = self._choice(index, event.text, event.finish_reason, event.logprobs)
         return sse({**self._head(), "choices": [choice]})
 
     def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes:
@@ -82,7 +82,7 @@ class TextCompletion:
         choices = []
         for index, events in enumerate(answers):
             text = "".join(event.text for event in events)
-            scores = [score for event in events for score in event.scores]
+            scores = [score for event in events for score in event.logprobs]
             choices.append(self._choice(index, text, events[-1].finish_reason, scores))
         counters = used([events[-1] for events in answers], self.request.choices)
         return {**self._head(), "choices": choices, "usage": counters}
@@ -90,20 +90,20 @@ class TextCompletion:
     def _head(self) -> JSON:
         return {"id": self.id, "object": "text_completion", "created": self.created, "model": self.request.model}
 
-    def _choice(self, index: int, text: str, reason: str | None, scores: Sequence[TokenScore]) -> JSON:
+    def _choice(self, index: int, text: str, reason: str | None, scores: Sequence[TokenLogprob]) -> JSON:
         logprobs = None if self.request.logprobs is None else self._logprobs(index, scores)
         return {"text": text, "index": index, "finish_reason": reason, "logprobs": logprobs}
 
-    def _logprobs(self, index: int, scores: Sequence[TokenScore]) -> JSON:
+    def _logprobs(self, index: int, scores: Sequence[TokenLogprob]) -> JSON:
         """Four lists, as long as there are tokens. A token's place is counted in the characters of the tokens before it."""
         offsets, length = [], self._lengths.get(index, 0)
         for score in scores:
             offsets.append(length)
-            length += len(score.text)
+            length += len(shown(score.token))
         self._lengths[index] = length
         return {
-            "tokens": [score.text for score in scores],
-            "token_logprobs": [score.logprob for score in scores],
-            "top_logprobs": [{each.text: each.logprob for each in score.alternatives} for score in scores],
+            "tokens": [shown(score.token) for score in scores],
+            "token_logprobs": [score.token.logprob for score in scores],
+            "top_logprobs": [{shown(each): each.logprob for each in score.alternatives} for score in scores],
             "text_offset": offsets,
         }
