@@ -134,9 +134,9 @@ def server_of(
     shelf: "Shelf", compute: "Compute", limits: "Limits", *, keep_alive: str, memory_gb: float | None
 ) -> "Server":
     """A server with one worker. Raises ConfigError for a `keep_alive` that is no time."""
+    from groundup.engine.batch import BatchSettings
     from groundup.serve.answering import Server
     from groundup.serve.exchange import RequestError
-    from groundup.serve.interleaved import Interleaved
     from groundup.serve.metrics import Metrics
     from groundup.serve.ollama.generation import keep_alive_s
     from groundup.serve.residents import Residents
@@ -146,10 +146,11 @@ def server_of(
         keep_s = keep_alive_s(keep_alive)
     except RequestError as error:
         raise ConfigError(f"--keep-alive {keep_alive!r} is no time.", fix='Write seconds, or "5m", or -1.') from error
-    worker = Worker(limits.requests + limits.waiting_requests)
+    settings = BatchSettings()
+    worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
     assert keep_s is not None
-    residents = Residents(worker, compute, keep_alive_s=keep_s, memory_bytes=memory_bytes, make_runner=Interleaved)
+    residents = Residents(worker, compute, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings)
     return Server(shelf, residents, worker, limits, Metrics())
 
 

@@ -96,6 +96,7 @@ class Server:
             jobs = await asyncio.to_thread(
                 prepare, with_name(request, named), options, tokenizer, facts.config.context_tokens
             )
+            assert resident.desk is not None  # a language model has one
             answers = await resident.desk.open(jobs)
             stack.callback(answers.close)
             told = Told(answers, clock, self.metrics)
@@ -173,7 +174,8 @@ class Server:
 
     def _end_all(self) -> None:
         for resident in self.residents.held().values():
-            resident.desk.fail_all(RequestError("the server is stopping", status=503))
+            if resident.desk is not None:
+                resident.desk.fail_all(RequestError("the server is stopping", status=503))
 
 
 def _embedding_rows(resident: Resident, request: EmbedRequest) -> list[list[int]]:

@@ -80,6 +80,9 @@ def sampling_of(options: Options, room_tokens: int) -> Sampling:
         "top_p": None if options.top_p is None else max(options.top_p, LEAST_TOP_P),
         "min_p": options.min_p,
         "repetition_penalty": options.repetition_penalty,
+        "repeat_last_n": None if options.repeat_last_n is None else max(options.repeat_last_n, -1),
+        "presence_penalty": options.presence_penalty,
+        "frequency_penalty": options.frequency_penalty,
         "stop": options.stop,
         "seed": options.seed,
     }

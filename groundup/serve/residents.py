@@ -10,15 +10,18 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from groundup.device import Compute
+from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.errors import GroundupError
+from groundup.model.footprint import cache_bytes
+from groundup.model.heads import LanguageModel
 from groundup.serve.exchange import FOREVER_S, RequestError
 from groundup.serve.facts import ModelFacts
-from groundup.serve.worker import Desk, Runner, Worker
+from groundup.serve.worker import Desk, Worker
 from groundup.weights.door import OpenModel, open_model
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,8 @@ class Resident:
     facts: ModelFacts
     opened: OpenModel
     engine: Engine
-    desk: Desk
+    desk: Desk | None
+    """None: a classifier, which writes nothing."""
     size_bytes: int
     users: int = 0
     keep_s: float = 0.0
@@ -54,14 +58,14 @@ class Residents:
         *,
         keep_alive_s: float,
         memory_bytes: int,
-        make_runner: Callable[[Engine], Runner],
+        settings: BatchSettings,
     ) -> None:
-        """`keep_alive_s` holds where a request says nothing; `memory_bytes` is what weights may take together."""
+        """`keep_alive_s` holds where a request says nothing; `memory_bytes` is what weights and caches may take together."""
         self.worker = worker
         self.compute = compute
         self.keep_alive_s = keep_alive_s
         self.memory_bytes = memory_bytes
-        self.make_runner = make_runner
+        self.settings = settings
         self._held: dict[str, Resident] = {}
         self._loading = asyncio.Lock()
 
@@ -102,7 +106,7 @@ class Residents:
             self.put_out_expired()
 
     async def _load(self, base: str, facts: ModelFacts) -> Resident:
-        size_bytes = FLOAT_BYTES * facts.parameters
+        size_bytes = FLOAT_BYTES * facts.parameters + self._cache_bytes(facts)
         self._make_room(size_bytes)
         try:
             opened = await asyncio.to_thread(open_model, facts.path, self.compute)
@@ -110,10 +114,21 @@ class Residents:
         except (GroundupError, OSError, MemoryError) as error:
             log.error("%s could not be loaded: %s", base, error)
             raise RequestError(f'model "{base}" could not be loaded; the server\'s log says why', status=500) from error
-        engine = Engine(opened, self.compute)
-        resident = Resident(facts, opened, engine, Desk(self.make_runner(engine), self.worker), size_bytes)
+        desk = None
+        if isinstance(opened.model, LanguageModel):
+            runner = BatchEngine(opened.model, opened.require_tokenizer(), self.compute, self.settings)
+            desk = Desk(runner, self.worker)
+        resident = Resident(facts, opened, Engine(opened, self.compute), desk, size_bytes)
         self._held[base] = resident
         return resident
+
+    def _cache_bytes(self, facts: ModelFacts) -> int:
+        """What keys and values may take at most; a `BatchEngine` takes no more than this."""
+        if facts.kind == "classifier":
+            return 0
+        all_rows = 2 * self.settings.max_running
+        whole = cache_bytes(facts.config, batch=all_rows, capacity=facts.config.context_tokens)
+        return min(self.settings.cache_bytes, whole)
 
     def _make_room(self, needed_bytes: int) -> None:
         """Put out the models unused longest until there is room. Raises RequestError, 503."""
