@@ -19,7 +19,7 @@ EXTRAS = {
     "lab": ("matplotlib", "plotly"),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
-    "serve": ("starlette", "uvicorn", "prometheus_client"),
+    "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),
     "umap": ("umap",),
 }
 ENOUGH_MEMORY_BYTES = 6e9

@@ -20,7 +20,10 @@ from starlette.types import Receive, Scope, Send
 from groundup.engine.classify import classifier_ids
 from groundup.engine.embed import embed, shortened
 from groundup.engine.events import ChatEvent
+from groundup.engine.grammar import as_schema
 from groundup.engine.padding import batches_by_length
+from groundup.engine.request import Constraint
+from groundup.engine.request import Request as Job
 from groundup.errors import GroundupError
 from groundup.model.heads import LanguageModel
 from groundup.serve.exchange import (
@@ -29,6 +32,7 @@ from groundup.serve.exchange import (
     Embedded,
     EmbedRequest,
     LoadRequest,
+    Options,
     RequestError,
     Timing,
     without,
@@ -92,10 +96,7 @@ class Server:
         require_able(request)
         async with contextlib.AsyncExitStack() as stack:
             resident = await stack.enter_async_context(self._lease(named, facts, request.keep_alive_s, clock))
-            tokenizer = resident.opened.require_tokenizer()
-            jobs = await asyncio.to_thread(
-                prepare, with_name(request, named), options, tokenizer, facts.config.context_tokens
-            )
+            jobs = await asyncio.to_thread(_jobs, with_name(request, named), options, resident)
             assert resident.desk is not None  # a language model has one
             answers = await resident.desk.open(jobs)
             stack.callback(answers.close)
@@ -176,6 +177,17 @@ class Server:
         for resident in self.residents.held().values():
             if resident.desk is not None:
                 resident.desk.fail_all(RequestError("the server is stopping", status=503))
+
+
+def _jobs(request: ChatRequest, options: Options, resident: Resident) -> list[Job]:
+    """The jobs of a request. Takes its time: not in the event loop."""
+    wanted = request.format
+
+    def constraint() -> Constraint | None:
+        return None if wanted is None else resident.grammars.schema(as_schema(wanted))
+
+    tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
+    return prepare(request, options, tokenizer, context_tokens, constraint)
 
 
 def _embedding_rows(resident: Resident, request: EmbedRequest) -> list[list[int]]:

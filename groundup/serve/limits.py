@@ -31,6 +31,8 @@ class Limits:
     """400. OpenAI takes 4; each is looked for in every piece of text."""
     stop_characters: int = 256
     """400. In one stop string; so much text may be held back."""
+    schema_characters: int = 64 * 2**10
+    """400. Of a JSON schema; those that tools make for large classes have some 20,000."""
     texts: int = 2048
     """400. Texts to embed or classify in one request; OpenAI's own bound."""
     headers_s: float = 10.0

@@ -4,11 +4,13 @@ What is too long loses, in this order: the oldest turns (a system turn stays), t
 refused.
 """
 
+import json
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
-from groundup.engine.request import Request
+from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text, without
 from groundup.serve.limits import Limits
@@ -21,18 +23,33 @@ from groundup.tokenizer.special import TURN_END, TURN_START
 LEAST_TOP_P = 1e-9
 
 
-def prepare(request: ChatRequest, options: Options, tokenizer: Tokenizer, model_context_tokens: int) -> list[Request]:
-    """The jobs of a request, `choices` for each prompt, those of the first prompt first. Raises RequestError, ConfigError, ModelError."""
+def prepare(
+    request: ChatRequest,
+    options: Options,
+    tokenizer: Tokenizer,
+    model_context_tokens: int,
+    constraint: Callable[[], Constraint | None],
+) -> list[Request]:
+    """The jobs of a request, `choices` for each prompt, those of the first prompt first, each with a constraint of its own.
+
+    Raises RequestError, ConfigError, ModelError.
+    """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
     jobs = []
     for prompt in request.prompts:
         ids, dropped = _Fitting(tokenizer, context_tokens, options.max_tokens).ids(prompt, truncate=request.truncate)
         sampling = sampling_of(options, context_tokens - len(ids))
         for choice in range(request.choices):
-            drawn = _of_choice(sampling, choice)
-            stop_ids = tokenizer.special.stop_ids
             jobs.append(
-                Request(uuid.uuid4().hex, tuple(ids), drawn, stop_ids, request.logprobs, dropped_messages=dropped)
+                Request(
+                    uuid.uuid4().hex,
+                    tuple(ids),
+                    _of_choice(sampling, choice),
+                    tokenizer.special.stop_ids,
+                    request.logprobs,
+                    constraint(),
+                    dropped,
+                )
             )
     return jobs
 
@@ -40,10 +57,12 @@ def prepare(request: ChatRequest, options: Options, tokenizer: Tokenizer, model_
 def require_within(request: ChatRequest, options: Options, limits: Limits) -> None:
     """Raises RequestError where more is asked for than the server gives."""
     stops = options.stop or ()
+    schema = "" if request.format is None else json.dumps(request.format)
     for given, bound, param, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives a token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
+        (len(schema), limits.schema_characters, "format", "characters of a JSON schema"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
     ):
         if given > bound:
@@ -54,8 +73,6 @@ def require_able(request: ChatRequest) -> None:
     """Raises RequestError for what no model here can do yet."""
     if request.tools:
         raise without(request.model, "tools")
-    if request.format is not None:
-        raise without(request.model, "format: answers can't be bound to JSON or a schema here")
 
 
 def with_name(request: ChatRequest, named: Named) -> ChatRequest:

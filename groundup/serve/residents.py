@@ -7,6 +7,7 @@ Loading runs beside the worker, so answers of other models go on meanwhile.
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
+from groundup.engine.grammar import Grammars
 from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
@@ -41,6 +43,11 @@ class Resident:
     users: int = 0
     keep_s: float = 0.0
     used_at: float = field(default_factory=time.monotonic)
+
+    @functools.cached_property
+    def grammars(self) -> Grammars:
+        """Makes constraints for its answers. Raises MissingExtra."""
+        return Grammars(self.opened.require_tokenizer(), self.facts.config.vocab_size)
 
     @property
     def expires_in_s(self) -> float:

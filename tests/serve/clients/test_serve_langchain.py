@@ -2,8 +2,9 @@
 
 import gc
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
+import pydantic
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
@@ -58,6 +59,23 @@ def test_tools_are_refused_in_words(chats: dict[str, Any], kind: str) -> None:
 
     with pytest.raises(Exception, match="does not support tools"):
         chats[kind].bind_tools([weather]).invoke("weather?")
+
+
+class Verdict(pydantic.BaseModel):
+    """Whether a message is spam."""
+
+    spam: bool
+    kind: Literal["prize", "invoice"]
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+def test_structured_output_is_of_the_class(address: str, kind: str) -> None:
+    chat: Any = (
+        ChatOllama(model="tiny", base_url=address, seed=3)
+        if kind == "ollama"
+        else ChatOpenAI(model="tiny", base_url=f"{address}/v1", api_key="any", seed=3)
+    )
+    assert isinstance(chat.with_structured_output(Verdict, method="json_schema").invoke("Spam?"), Verdict)
 
 
 def test_plain_language_models_go_on_with_a_text(address: str) -> None:

@@ -1,6 +1,7 @@
 """The official `ollama` client, unchanged, against a real server."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import ollama
@@ -156,6 +157,35 @@ def test_embeddings_have_unit_length_and_their_own_order(client: ollama.Client) 
     assert list(client.embeddings("tiny", "to be").embedding) == pytest.approx(together.embeddings[0], abs=1e-4)
     with pytest.raises(ollama.ResponseError, match="exceeds the context length"):
         client.embed("tiny", texts, truncate=False)
+
+
+SCHEMA = {
+    "$defs": {"mood": {"enum": ["sad", "glad", None, 5]}},
+    "type": "object",
+    "properties": {
+        "mood": {"$ref": "#/$defs/mood"},
+        "sure": {"type": "boolean"},
+        "of": {"anyOf": [{"const": "x"}, {"type": "null"}]},
+    },
+    "required": ["mood", "sure", "of"],
+    "additionalProperties": False,
+}
+
+
+def test_an_answer_fits_the_schema_and_ends_by_itself(client: ollama.Client) -> None:
+    for seed in range(4):
+        answer = client.chat("tiny", HI, format=SCHEMA, options={"seed": seed, "temperature": 2.0})
+        found = json.loads(answer.message.content or "")
+        assert found.keys() == {"mood", "sure", "of"}
+        assert found["mood"] in ("sad", "glad", None, 5) and isinstance(found["sure"], bool)
+        assert answer.done_reason == "stop"
+        pieces = client.chat("tiny", HI, format=SCHEMA, options={"seed": seed, "temperature": 2.0}, stream=True)
+        assert "".join(piece.message.content or "" for piece in pieces) == answer.message.content
+    anything = client.generate("ender", "To be", format="json", options={"seed": 1, "temperature": 1.5})
+    assert anything.response.startswith("{")
+    with pytest.raises(ollama.ResponseError, match="can't be followed") as refused:
+        client.chat("tiny", HI, format={"type": "nonsense"})
+    assert refused.value.status_code == 400
 
 
 def test_what_is_local_can_be_pulled_and_nothing_pushed(client: ollama.Client) -> None:

@@ -1,9 +1,11 @@
 """The official `openai` client, unchanged, against a real server."""
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import openai
+import pydantic
 import pytest
 
 HI: list[Any] = [{"role": "user", "content": "To be"}]
@@ -85,6 +87,43 @@ def test_completions_go_on_with_each_prompt(client: openai.OpenAI) -> None:
     assert client.completions.create(model="tiny", prompt="To be", temperature=0).usage.completion_tokens == 16  # type: ignore[union-attr]
 
 
+def test_logprobs_are_those_of_the_distribution_before_temperature(client: openai.OpenAI, server: Any) -> None:
+    ask = client.chat.completions.create
+    drawn = ask(model="tiny", messages=HI, seed=4, max_tokens=6, temperature=2.0, logprobs=True, top_logprobs=20)
+    content = drawn.choices[0].logprobs.content  # type: ignore[union-attr]
+    assert content and len(content) == 6
+    for place in content:
+        ranked = [each.logprob for each in place.top_logprobs]
+        assert ranked == sorted(ranked, reverse=True) and len(ranked) == 20
+        assert sum(map(math.exp, ranked)) <= 1 + 1e-5
+        assert place.logprob <= ranked[0] + 1e-6
+        assert place.logprob in ranked or place.logprob <= ranked[-1]
+        assert bytes(place.bytes or []).decode("utf-8", "replace") == place.token
+    greedy = ask(model="tiny", messages=HI, max_tokens=6, temperature=0, logprobs=True, top_logprobs=1)
+    assert all(place.token == place.top_logprobs[0].token for place in greedy.choices[0].logprobs.content)  # type: ignore
+    streamed = ask(model="tiny", messages=HI, seed=4, max_tokens=6, temperature=2.0, logprobs=True, stream=True)
+    told = [
+        place for chunk in streamed if chunk.choices[0].logprobs for place in chunk.choices[0].logprobs.content or []
+    ]
+    assert [place.logprob for place in told] == [place.logprob for place in content]
+    old = client.completions.create(model="tiny", prompt="To be", max_tokens=4, temperature=0, logprobs=2)
+    assert [len(each) for each in (old.choices[0].logprobs.tokens, old.choices[0].logprobs.top_logprobs)] == [4, 4]  # type: ignore
+    options = {"temperature": 0, "num_predict": 6}
+    body = {"model": "tiny", "messages": HI, "stream": False, "logprobs": True, "top_logprobs": 1, "options": options}
+    theirs = server.post("/api/chat", body).json()["logprobs"]
+    mine = greedy.choices[0].logprobs.content  # type: ignore[union-attr]
+    assert [each["logprob"] for each in theirs] == [place.logprob for place in mine or []]
+
+
+def test_penalties_change_what_is_said(client: openai.OpenAI) -> None:
+    def text(**penalty: float) -> str:
+        asked = client.completions.create(model="tiny", prompt="To be", max_tokens=40, temperature=0, **penalty)  # type: ignore[arg-type]
+        return asked.choices[0].text
+
+    assert len({text(), text(presence_penalty=2.0), text(frequency_penalty=2.0)}) > 1
+    assert len(set(text(frequency_penalty=2.0))) > len(set(text()))
+
+
 def test_embeddings_are_the_same_as_floats_and_as_base64(client: openai.OpenAI) -> None:
     packed = client.embeddings.create(model="tiny", input=["to be", "or not"])  # base64 is the client's default
     plain = client.embeddings.create(model="tiny", input=["to be", "or not"], encoding_format="float")
@@ -96,6 +135,20 @@ def test_embeddings_are_the_same_as_floats_and_as_base64(client: openai.OpenAI) 
         client.embeddings.create(model="tiny", input=[1, 2, 3])
     with pytest.raises(openai.BadRequestError, match="dimensions"):
         client.embeddings.create(model="tiny", input="x", dimensions=4000)
+
+
+class Verdict(pydantic.BaseModel):
+    spam: bool
+    kind: Literal["prize", "invoice"]
+
+
+def test_answers_are_parsed_as_the_class_that_was_asked_for(client: openai.OpenAI) -> None:
+    parsed = client.chat.completions.parse(model="tiny", messages=HI, response_format=Verdict, seed=1)
+    assert isinstance(parsed.choices[0].message.parsed, Verdict)
+    assert parsed.choices[0].finish_reason == "stop"
+    format: Any = {"type": "json_object"}
+    text = client.chat.completions.create(model="tiny", messages=HI, response_format=format, seed=1, max_tokens=30)
+    assert (text.choices[0].message.content or "").startswith("{")
 
 
 def test_models_are_those_of_the_other_api(client: openai.OpenAI, server: Any) -> None:
