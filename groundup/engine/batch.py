@@ -113,7 +113,9 @@ class BatchEngine:
         most = 2 * settings.max_running * -(-model.config.context_tokens // settings.page_tokens)
         self.pages = Pages(min(pages_within(settings.cache_bytes, one_page), most), settings.page_tokens)
         self.queue = Queue(self.pages, max_running=settings.max_running, max_waiting=settings.max_waiting)
-        self._store = PagedStore(model.config, self.pages.num_pages, settings.page_tokens, compute.device, compute.dtype)
+        self._store = PagedStore(
+            model.config, self.pages.num_pages, settings.page_tokens, compute.device, compute.dtype
+        )
         self._turns: dict[str, _Turn] = {}
         self._empty: list[tuple[str, Outcome]] = []  # answers of no tokens, due with the next step
 
@@ -177,7 +179,8 @@ class BatchEngine:
             Span(each.job.table.pages, each.job.stored, len(piece)) for each, piece in zip(work, pieces, strict=True)
         ]
         ids = torch.tensor([[token for piece in pieces for token in piece]], device=self.compute.device)
-        places, end = [], 0
+        places: list[int] = []
+        end = 0
         for each, piece in zip(work, pieces, strict=True):
             end += len(piece)
             places += range(end - 1 - len(each.job.draft), end) if each.chooses else []

@@ -10,7 +10,6 @@ then runs for both: `generate_ids` -> `TextStream` -> `ChatEvent`. What can be r
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from groundup.device import Compute
 from groundup.engine.answer import answer_events

@@ -1,9 +1,9 @@
 """Guesses of what comes next, looked up in the text itself: speculative decoding by prompt lookup. Plain Python, no tensors.
 
-Answers quote: names, code, passages of the prompt. Where the last tokens of a text stood in it before, what followed them then is proposed again.
-The model checks several guesses in one pass (`batch.py`): each place is drawn exactly as it would be without, and the first
-guess that is not what was drawn ends the check, so that the text is the same. Idea: Saxena 2023 (prompt lookup decoding); verification in one pass: Leviathan
-et al. 2022 (arXiv:2211.17192).
+Answers quote: names, code, passages of the prompt. Where the last tokens of a text stood in it before, what followed them then is
+proposed again. The model checks several guesses in one pass (`batch.py`): each place is drawn exactly as it would be without, and the
+first guess that is not what was drawn ends the check, so that the text is the same. Idea: Saxena 2023 (prompt lookup decoding);
+verification in one pass: Leviathan et al. 2022 (arXiv:2211.17192).
 
 A pass with guesses costs more than one without. So a request begins with two, doubles them when all were right, and when none was, asks
 again only after a pause that doubles too.
@@ -35,8 +35,8 @@ class PromptLookup:
         if self._wait:
             self._wait -= 1
             return []
-        end = self._after.get(tuple(ids[-NGRAM_TOKENS:]))
-        return [] if end is None else list(ids[end : end + self._size])
+        known = self._after.get(tuple(ids[-NGRAM_TOKENS:]))
+        return [] if known is None else list(ids[known : known + self._size])
 
     def checked(self, guessed: int, right: int) -> None:
         """Learn from the last guesses how many to make next time."""

@@ -1,8 +1,9 @@
 """Who runs next: requests join and leave between steps. Plain Python, no tensors; `batch.py` carries out what `Queue.plan` says.
 
-Each step has a budget of tokens. First come the rows that are being answered, one token each (and the guesses behind it, see `lookup.py`). What is left
-goes to prompts, in pieces, so that a long one does not hold up the answers of others; of several prompts each takes at most half of what is left, so that
-a short one behind a long one comes through. New requests are let in by the order of their coming, when there are pages for their whole prompt.
+Each step has a budget of tokens. First come the rows that are being answered, one token each (and the guesses behind it, see `lookup.py`).
+What is left goes to prompts, in pieces, so that a long one does not hold up the answers of others; of several prompts each takes at most
+half of what is left, so that a short one behind a long one comes through. New requests are let in by the order of their coming, when there
+are pages for their whole prompt.
 
 A row that finds no page for its next token takes those of the youngest row, which goes back to the head of the waiting ones and is
 computed again later (its answer so far is then part of its prompt). The oldest row therefore always goes on, and nothing can lock up: what a

@@ -66,7 +66,6 @@ class Sampling:
         _require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "0 or more")
         _require(all(self.stop), "stop", "", "strings of at least one character")
 
-
     @property
     def penalises(self) -> bool:
         """Whether it matters which tokens came before."""

@@ -167,10 +167,9 @@ class PagedMemory:
         mixed = []
         counts = [group.count for group in self.call.groups]
         for index, (asking, own) in enumerate(zip(queries.split(counts, dim=2), place.rows, strict=True)):
-            seen = (self._read(stored, index) for stored in (stored_keys, stored_values))
-            rows = len(self.call.groups[index].spans)
-            answered = attention(_one_a_row(asking, rows), *seen, own.allowed, own.bias)
-            mixed.append(_in_line(answered))
+            rows = _one_a_row(asking, len(self.call.groups[index].spans))
+            seen_keys, seen_values = self._read(stored_keys, index), self._read(stored_values, index)
+            mixed.append(_in_line(attention(rows, seen_keys, seen_values, own.allowed, own.bias)))
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
 
     def _read(self, stored: Float[Tensor, "slots K D"], index: int) -> Float[Tensor, "rows K S D"]:
@@ -178,7 +177,9 @@ class PagedMemory:
         if isinstance(where, slice):
             return stored[where].transpose(0, 1)[None]  # [S, K, D] -> [1, K, S, D]
         pages = stored.view(-1, self.call.store.page_tokens * stored.shape[1], stored.shape[2])
-        taken = pages.index_select(0, where.flatten()).view(len(where), -1, *stored.shape[1:])  # [rows, P page_tokens, K, D]
+        taken = pages.index_select(0, where.flatten()).view(
+            len(where), -1, *stored.shape[1:]
+        )  # [rows, P page_tokens, K, D]
         return taken[:, :stop].transpose(1, 2)
 
 

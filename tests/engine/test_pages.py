@@ -63,7 +63,7 @@ class PagesMachine(RuleBasedStateMachine):
             for index, page in enumerate(table.pages):
                 holders.setdefault(page, []).append(tuple(ids[: (index + 1) * PAGE]))
         for texts in holders.values():
-            assert len(texts) == 1 or len({text for text in texts}) == 1 and len(texts[0]) % PAGE == 0
+            assert len(texts) == 1 or (len(set(texts)) == 1 and len(texts[0]) % PAGE == 0)
         assert self.pages.owned == len(holders)
         assert 0 <= self.pages.available <= self.pages.num_pages
 
