@@ -81,9 +81,10 @@ class PagedStore:
         self.keys = torch.zeros(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
         self.values = torch.zeros(shape, device=device, dtype=dtype)
 
-    def rows(self, spans: Sequence[Span]) -> "PagedRows":
-        """What the Transformer takes as the cache of one call."""
-        return PagedRows(self, tuple(spans))
+    def rows(self, spans: Sequence[Span], *, each_alone: bool = False) -> "PagedRows":
+        """What the Transformer takes as the cache of one call. `each_alone`: every row's attention by itself, never beside others' padding."""
+        groups = tuple(Group((span,)) for span in spans) if each_alone else grouped(spans)
+        return PagedRows(self, groups)
 
 
 def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int:
@@ -94,11 +95,12 @@ def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int
 class PagedRows:
     """The rows of one call: where their new tokens go, and where their old ones are."""
 
-    def __init__(self, store: PagedStore, spans: tuple[Span, ...]) -> None:
-        self.store, self.groups = store, grouped(spans)
+    def __init__(self, store: PagedStore, groups: tuple[Group, ...]) -> None:
+        self.store, self.groups = store, groups
         device = store.keys.device
+        spans = [span for group in groups for span in group.spans]
         self.slots = torch.tensor([slot for span in spans for slot in self._slots(span)], device=device)  # [N]
-        self.stored = [self._stored(group, device) for group in self.groups]
+        self.stored = [self._stored(group, device) for group in groups]
 
     def layer(self, index: int) -> "PagedMemory":
         """The memory of one block."""

@@ -140,6 +140,36 @@ def test_32_that_join_and_leave_at_random_get_what_each_gets_alone(
     assert engine.queue.shared_tokens > 0
 
 
+def test_reproducible_gives_the_same_bits_alone_and_among_others_in_bf16(
+    model: LanguageModel, tokenizer: Tokenizer, engine_of: Callable[..., BatchEngine]
+) -> None:
+    """Logprobs too, to the last bit, with little memory and prompts that share pages."""
+    coarse = deepcopy(model).to(torch.bfloat16)
+    in_bf16 = Compute(torch.device("cpu"), torch.bfloat16)
+    requests = [replace(request, logprobs=2) for request in requests_of(16, tokenizer, seed=8)]
+
+    def engine(pages: int) -> BatchEngine:
+        cache_bytes = pages * page_bytes(coarse.config, 4, torch.bfloat16)
+        settings = BatchSettings(cache_bytes=cache_bytes, page_tokens=4, reproducible=True)
+        return BatchEngine(coarse, tokenizer, in_bf16, settings)
+
+    crowded = engine(17)
+    got = answers(crowded, *requests)
+    assert crowded.queue.preemptions > 0 and crowded.queue.shared_tokens > 0
+    for request in requests:
+        assert got[request.id] == answers(engine(100), request)[request.id]
+
+
+def test_what_cannot_be_reproducible_is_refused(
+    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, config: ModelConfig
+) -> None:
+    with pytest.raises(ConfigError, match="exclude one another"):
+        BatchSettings(reproducible=True, guess_tokens=2)
+    experts = LanguageModel(replace(config, num_experts=4, experts_per_token=2))
+    with pytest.raises(ConfigError, match="A model with experts can't be reproducible"):
+        BatchEngine(experts, tokenizer, compute, BatchSettings(reproducible=True))
+
+
 def test_a_long_prompt_in_pieces_gives_the_same_text(
     model: LanguageModel,
     tokenizer: Tokenizer,
