@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or see what one does: tokenizer train|show."),
     "model": ("groundup.cli.model", "How a model is built and what it costs: model show MODEL."),
     "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),
+    "watch": ("groundup.cli.watch", "Follow runs while they are trained: watch RUN..."),
     "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
     "finetune": ("groundup.cli.finetune", "Teach a model a task: finetune classifier|chat MODEL DATA."),
     "evaluate": ("groundup.cli.evaluate", "Measure models on the same held-out data: evaluate MODEL..."),
