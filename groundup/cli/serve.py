@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress
-from groundup.cli.options import DeviceOption
+from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, OpenOption
 from groundup.errors import ConfigError
 from groundup.progress import Progress
 
@@ -38,14 +38,9 @@ def command(
         ),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = PORT,
-    host: Annotated[
-        str, typer.Option("--host", help="Elsewhere than on this machine alone: needs a key.")
-    ] = "127.0.0.1",
-    api_key: Annotated[
-        str,
-        typer.Option("--api-key", envvar="GROUNDUP_API_KEY", help="What each request must bring.", show_envvar=True),
-    ] = "",
-    is_open: Annotated[bool, typer.Option("--open", help="Let other machines in without a key.")] = False,
+    host: HostOption = "127.0.0.1",
+    api_key: ApiKeyOption = "",
+    is_open: OpenOption = False,
     cors: Annotated[
         list[str] | None, typer.Option("--cors", metavar="ORIGIN", help="A web page that may call (again for more).")
     ] = None,
