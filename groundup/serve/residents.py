@@ -83,9 +83,11 @@ class Residents:
     @contextlib.asynccontextmanager
     async def lease(self, base: str, facts: ModelFacts, keep_alive_s: float | None) -> AsyncIterator[Resident]:
         """A model for as long as the block runs. Raises RequestError: 500 when it can't be loaded, 503 when there is no room."""
-        async with self._loading:
-            resident = self._held.get(base) or await self._load(base, facts)
-            resident.users += 1
+        resident = self._held.get(base)
+        if resident is None:
+            async with self._loading:
+                resident = self._held.get(base) or await self._load(base, facts)
+        resident.users += 1
         resident.keep_s = self.keep_alive_s if keep_alive_s is None else keep_alive_s
         try:
             yield resident
