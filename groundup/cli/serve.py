@@ -29,7 +29,7 @@ LAST_WORDS_S = 5.0
 def command(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL...", help="Models: names, folders, .gguf files or builds; NAME=PATH names one."),
+        typer.Argument(metavar="MODEL", help="Models: names, folders, .gguf files or builds; NAME=PATH names one."),
     ] = None,
     folder: Annotated[
         Path | None,

@@ -9,6 +9,7 @@ be refused is refused before the first byte. A client that hangs up ends its job
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
@@ -83,7 +84,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _lease(
-        self, named: Named, facts: ModelFacts, keep_alive_s: float | None, clock: "Clock"
+        self, named: Named, facts: ModelFacts, keep_alive_s: float | None, clock: Clock
     ) -> AsyncIterator[Resident]:
         async with self.residents.lease(named.base, facts, keep_alive_s) as resident:
             clock.loaded()
@@ -133,10 +134,13 @@ class Server:
         found: list[dict[str, float]] = [{} for _ in request.texts]
         async with self._lease(named, facts, request.keep_alive_s, Clock()) as resident:
             engine, context = resident.engine, facts.config.context_tokens
-            lengths = [len(classifier_ids(engine.tokenizer, text, context)) for text in request.texts]
-            for batch in batches_by_length(lengths, TEXTS_AT_ONCE_TOKENS):
+            rows = await asyncio.to_thread(
+                lambda: [classifier_ids(engine.tokenizer, text, context) for text in request.texts]
+            )
+            for batch in batches_by_length([len(row) for row in rows], TEXTS_AT_ONCE_TOKENS):
                 texts = [request.texts[i] for i in batch]
-                for index, labels in zip(batch, await self.worker.run(lambda t=texts: engine.classify(t)), strict=True):  # type: ignore[misc]
+                labelled = await self.worker.run(functools.partial(engine.classify, texts))
+                for index, labels in zip(batch, labelled, strict=True):
                     found[index] = labels
         return found
 

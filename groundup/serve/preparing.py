@@ -6,7 +6,7 @@ refused.
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
@@ -88,7 +88,7 @@ def with_name(request: ChatRequest, named: Named) -> ChatRequest:
 def _after(named: Named, prompt: Prompt) -> Prompt:
     if isinstance(prompt, Text):
         return prompt
-    messages = (*(Message(said.role, said.content) for said in named.messages), *prompt.messages)  # type: ignore[arg-type]
+    messages = (*named.messages, *prompt.messages)
     if named.system and not any(message.role == "system" for message in messages):
         messages = (Message("system", named.system), *messages)
     return Conversation(messages)
@@ -161,25 +161,30 @@ class _Fitting:
         rendered, dropped = fit_conversation(conversation, self.tokenizer, self.context_tokens, self.answer_tokens)
         if len(rendered.ids) < self.context_tokens:
             return rendered.ids, dropped
-        kept = tuple(message for message in conversation.messages[:-1] if message.role == "system")
-        return self._shortened(kept, conversation.messages[-1]), len(conversation.messages) - len(kept) - 1
+        return self._shortened(conversation.messages)
 
-    def _shortened(self, before: tuple[Message, ...], last: Message) -> list[int]:
-        """Ids with as much of the end of `last` as there is room for. Raises RequestError where even none of it is too long."""
+    def _shortened(self, messages: Sequence[Message]) -> tuple[list[int], int]:
+        """Ids of the system's messages and the last turn, with as much of the end of what the user says there as there is room for.
+
+        Raises RequestError where even without it they are too long.
+        """
+        place = max((i for i, each in enumerate(messages) if each.role == "user"), default=len(messages) - 1)
+        before = [each for each in messages[:place] if each.role == "system"]
+        content = messages[place].content
 
         def ids_from(start: int) -> list[int]:
-            messages = (*before, replace(last, content=last.content[start:]))
-            return render(Conversation(messages), self.tokenizer, add_generation_prompt=True).ids
+            turns = (*before, replace(messages[place], content=content[start:]), *messages[place + 1 :])
+            return render(Conversation(turns), self.tokenizer, add_generation_prompt=True).ids
 
-        _, places = self.tokenizer.encode_offsets(last.content)
+        places = [start for start, _ in self.tokenizer.encode_offsets(content)[1]]
         most_tokens = self.context_tokens - self.answer_tokens
-        room_tokens = most_tokens - len(ids_from(len(last.content)))
+        room_tokens = min(most_tokens - len(ids_from(len(content))), len(places))
         if room_tokens < 0:
             raise self._too_long(len(ids_from(0)))
         while True:
-            found = ids_from(places[-room_tokens][0] if room_tokens else len(last.content))
+            found = ids_from(places[-room_tokens] if room_tokens else len(content))
             if len(found) <= most_tokens:
-                return found
+                return found, place - len(before)
             room_tokens = max(0, room_tokens - (len(found) - most_tokens))  # at the cut another token or two may appear
 
     def _too_long(self, tokens: int) -> RequestError:

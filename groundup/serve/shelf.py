@@ -21,19 +21,12 @@ from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import inside, read_json, safe_name, write_json
 from groundup.serve.exchange import Options, RequestError, no_such_model
 from groundup.serve.facts import ModelFacts, read_facts
+from groundup.tokenizer.chat import Message
 
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
 LATEST = "latest"
 _MEND = "Mend it, or delete it: names that clients made are lost then."
-
-
-@dataclass(frozen=True)
-class Said:
-    """A message that stands before every conversation with a model of this name."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,7 @@ class Named:
     base: str
     """The name of the model itself, with its tag; for its own name the same."""
     system: str = ""
-    messages: tuple[Said, ...] = ()
+    messages: tuple[Message, ...] = ()
     options: Options = field(default_factory=Options)
     license: str = ""
     created: str = ""

@@ -85,6 +85,7 @@ class Told:
 
 
 async def whole(told: Told, translator: Translator) -> Response:
+    """The dialect's object, once all has been said. Raises the GroundupError that an answer ends with."""
     events: list[list[ChatEvent]] = [[] for _ in range(told.answers.count)]
     async for index, event in told:
         events[index].append(event)

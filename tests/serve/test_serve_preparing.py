@@ -10,7 +10,7 @@ from groundup.errors import ConfigError
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text
 from groundup.serve.limits import Limits
 from groundup.serve.preparing import prepare, require_within, with_name
-from groundup.serve.shelf import Named, Said
+from groundup.serve.shelf import Named
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import END_OF_TEXT
@@ -55,6 +55,9 @@ def test_what_is_too_long_loses_turns_then_the_beginning_of_the_last_message(tok
     [last] = jobs(tokenizer, Conversation((Message("user", "to be " * 200 + "that is the question"),)), max_tokens=8)
     assert CONTEXT - 16 <= len(last.prompt_ids) <= CONTEXT - 8
     assert "that is the question<|im_end|>" in tokenizer.decode(last.prompt_ids)
+    later = (Message("user", "to be " * 200 + "that is the question"), Message("assistant", "It is"))
+    [begun] = jobs(tokenizer, Conversation(later), max_tokens=8)
+    assert "that is the question<|im_end|>" in tokenizer.decode(begun.prompt_ids) and len(begun.prompt_ids) <= 56
     [plain] = jobs(tokenizer, Text("x " * 500 + "end"), max_tokens=8)
     assert len(plain.prompt_ids) == CONTEXT - 9 and tokenizer.decode(plain.prompt_ids).endswith("end")
 
@@ -81,7 +84,9 @@ def test_numbers_out_of_range_are_refused_and_special_ones_understood(tokenizer:
 
 
 def test_a_names_own_texts_stand_before_the_conversation(tokenizer: Tokenizer) -> None:
-    named = Named("poet:latest", "m:latest", system="Rhyme.", messages=(Said("user", "Hi"), Said("assistant", "Ho")))
+    named = Named(
+        "poet:latest", "m:latest", system="Rhyme.", messages=(Message("user", "Hi"), Message("assistant", "Ho"))
+    )
     asked = Conversation((Message("user", "To be"),))
     [prompt] = with_name(ChatRequest("poet", (asked,)), named).prompts
     assert isinstance(prompt, Conversation)
