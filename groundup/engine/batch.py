@@ -87,6 +87,7 @@ class _Turn:
         return sampling.temperature == 0 and not sampling.penalises and self.request.constraint is None
 
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
+        """The next token, the best of `logits` being known. Raises ModelError."""
         if not self.takes_the_best:
             constraint = self.request.constraint
             allowed = None if constraint is None else constraint.mask()
@@ -118,6 +119,7 @@ class BatchEngine:
     def __init__(
         self, model: LanguageModel, tokenizer: Tokenizer, compute: Compute, settings: BatchSettings | None = None
     ) -> None:
+        """Raises ConfigError when the settings do not suit the model."""
         self.model, self.tokenizer, self.compute = model, tokenizer, compute
         self.settings = settings = settings or BatchSettings()
         one_page = page_bytes(model.config, settings.page_tokens, compute.dtype)
@@ -134,9 +136,10 @@ class BatchEngine:
             fixed_pieces=settings.reproducible,
         )
         # One page more than are given out: padding rows write there.
-        self._padding = Span([self.pages.num_pages], 0, 1)
         num_pages = self.pages.num_pages + 1
+        self._padding = Span([num_pages - 1], 0, 1)
         self._store = PagedStore(model.config, num_pages, settings.page_tokens, compute.device, compute.dtype)
+        self._store.clear([num_pages - 1])
         self._turns: dict[str, _Turn] = {}
         self._empty: list[tuple[str, Outcome]] = []  # answers of no tokens, due with the next step
 
@@ -171,10 +174,11 @@ class BatchEngine:
         """Compute what is due and choose a token for each request that is ready. Gives the events, and errors that ended a request."""
         outcomes, self._empty = self._empty, []
         self._guess()
-        # The longest first: rows of about the same length are attended to together.
-        work = sorted(self.queue.plan(), key=lambda each: (-each.job.stored, each.job.order))
+        # Answers before prompts, the longest first: neighbours of about the same length are attended to together.
+        work = sorted(self.queue.plan(), key=lambda each: (each.count > 1, -each.job.stored, each.job.order))
         if not work:
             return outcomes
+        self._clear_fresh(work)
         logits = self._logits_apart(work) if self.settings.reproducible else self._logits(work)  # [M, V]
         best_logits, best = logits.max(dim=-1)
         choices = list(zip(logits, best.tolist(), best_logits.tolist(), strict=True))
@@ -193,6 +197,13 @@ class BatchEngine:
             lookup = self._turns[job.id].lookup
             if lookup is not None and job.pending == 1:
                 job.draft = lookup.guesses(job.ids)[: job.max_tokens - len(job.ids) - 1]
+
+    def _clear_fresh(self, work: list[Work]) -> None:
+        tables = [each.job.table for each in work]
+        if fresh := [page for table in tables for page in table.fresh]:
+            self._store.clear(fresh)
+        for table in tables:
+            table.fresh.clear()
 
     def _logits(self, work: list[Work]) -> Float[Tensor, "M V"]:
         """One pass of all tokens; the logits of the places where a token is chosen: each job's last id and its guesses."""

@@ -18,7 +18,7 @@ from groundup.engine.pages import Pages, Table
 from groundup.errors import GroundupError, ModelError
 
 # Tokens of a step in which nobody is being answered; larger pieces of a prompt are no faster on a CPU.
-PREFILL_TOKENS = 512
+STEP_TOKENS = 512
 # And where somebody is: a compromise between a short wait for the next token and few passes over the weights.
 SHARED_STEP_TOKENS = 128
 # A piece of a prompt is not cut smaller than this for fairness.
@@ -122,7 +122,7 @@ class Queue:
         """What to compute in the next step; empty only when there is nothing to do."""
         work = [Work(job, 1) for job in list(self.running) if self._is_answered(job) and self._has_room(job)]
         taken = sum(len(each.tokens) for each in work)
-        budget = max(SHARED_STEP_TOKENS - taken, LEAST_PIECE_TOKENS) if work else PREFILL_TOKENS
+        budget = max(SHARED_STEP_TOKENS - taken, LEAST_PIECE_TOKENS) if work else STEP_TOKENS
         prompts = [job for job in self.running if not self._is_answered(job)]
         while sum(half_each([job.pending for job in prompts], budget)) < budget and self._admit():
             prompts.append(self.running[-1])

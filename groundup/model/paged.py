@@ -65,7 +65,7 @@ class Group:
 
 
 class PagedStore:
-    """Keys and values of num_pages x page_tokens tokens: memory is taken once (the system gives it when it is first written)."""
+    """Keys and values of num_pages x page_tokens tokens: room is asked for once, and the system gives it page by page as it is first written."""
 
     def __init__(
         self,
@@ -77,9 +77,14 @@ class PagedStore:
     ) -> None:
         self.page_tokens = page_tokens
         shape = (config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
-        # Zeros, as rows are read to the end of a page: what was never written is hidden, but 0 times not-a-number is none either.
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.keys = torch.empty(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
+        self.values = torch.empty(shape, device=device, dtype=dtype)
+
+    def clear(self, pages: Sequence[int]) -> None:
+        """Zeros into pages that a row begins to use. Rows are read to the end of a page, and 0 times what another row left there may be no number."""
+        index = torch.tensor(pages, dtype=torch.long, device=self.keys.device)
+        for stored in (self.keys, self.values):
+            stored.unflatten(1, (-1, self.page_tokens)).index_fill_(1, index, 0)
 
     def rows(self, spans: Sequence[Span], *, each_alone: bool = False) -> "PagedRows":
         """What the Transformer takes as the cache of one call. `each_alone`: every row's attention by itself, never beside others' padding."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from groundup.engine.pages import Pages
 from groundup.engine.queue import (
     LEAST_PIECE_TOKENS,
-    PREFILL_TOKENS,
     SHARED_STEP_TOKENS,
+    STEP_TOKENS,
     Job,
     Queue,
     QueueFull,
@@ -112,7 +112,7 @@ def test_a_short_prompt_behind_a_long_one_comes_through() -> None:
     queue = queue_of(1024)
     queue.submit(job_of("long", 2000))
     queue.submit(job_of("short", 30, first=50))
-    assert counts(queue.plan()) == {"long": PREFILL_TOKENS - 30, "short": 30}
+    assert counts(queue.plan()) == {"long": STEP_TOKENS - 30, "short": 30}
 
 
 def test_first_come_first_served() -> None:
@@ -152,9 +152,9 @@ def test_a_request_that_begins_like_a_running_one_waits_for_the_common_part() ->
     queue = queue_of(256)
     queue.submit(job_of("a", 600, 2))
     queue.submit(job_of("b", 600, 2))
-    assert counts(queue.plan()) == {"a": PREFILL_TOKENS}
+    assert counts(queue.plan()) == {"a": STEP_TOKENS}
     carry_out(queue, queue.plan())
-    assert counts(queue.plan()) == {"a": 600 - PREFILL_TOKENS}
+    assert counts(queue.plan()) == {"a": 600 - STEP_TOKENS}
     carry_out(queue, queue.plan())
     work = queue.plan()
     assert counts(work) == {"a": 1, "b": PAGE}
