@@ -88,10 +88,10 @@ class Guard:
             raise Refused(403, "This server is not called by that name (Host).")
         if only(headers, b"upgrade").lower() == "websocket":
             raise Refused(400, "There are no web sockets here.")
-        if origin in self.access.origins:
-            return origin
         if origin and not self.access.admits_origin(origin, authority):
             raise Refused(403, "Pages from elsewhere may not call this server (Origin).")
+        if origin in self.access.origins:
+            return origin
         followed = only(headers, b"sec-fetch-mode") == "navigate" and only(headers, b"sec-fetch-dest") == "document"
         navigation = followed and method in ("GET", "HEAD")
         if not self.access.admits_site(only(headers, b"sec-fetch-site"), navigation=navigation):

@@ -7,6 +7,7 @@ from groundup.report.live.coach import (
     Lesson,
     climbing,
     copying,
+    going_back,
     memorising,
     remarks,
     repeating,
@@ -88,6 +89,15 @@ def test_skipped_steps_are_told_and_many_of_them_are_a_warning() -> None:
     assert (one.level, one.text.endswith("The run is unharmed.")) == ("note", True)
     assert many is not None
     assert (many.level, "6 steps changed nothing" in many.text) == ("warning", True)
+
+
+def test_a_run_that_went_back_is_told_and_twice_is_a_warning() -> None:
+    assert going_back(Lesson()) is None
+    once, twice = going_back(Lesson(rolled_back=1)), going_back(Lesson(rolled_back=2))
+    assert once is not None
+    assert (once.level, once.text.startswith("Once the loss rose")) == ("note", True)
+    assert twice is not None
+    assert (twice.level, twice.text.startswith("2 times the loss rose")) == ("warning", True)
 
 
 def test_standing_still_is_a_loss_that_no_longer_moves() -> None:

@@ -57,8 +57,23 @@ def test_a_run_on_its_way_says_how_far_it_is_and_how_long_it_takes(tmp_path: Pat
         "bits_per_byte:sonnets",
         "validation_loss",
     ]
-    assert run.detail()["skipped_steps"][0]["reason"] == "the loss is nan"
+    assert [(each["event"], each["step"], each["reason"]) for each in run.detail()["marks"]] == [
+        ("skipped", 50, "the loss is nan")
+    ]
     assert run.detail()["settings"]["fit.learning_rate"] == "0.002"
+
+
+def test_a_way_back_is_marked_where_it_happened_and_counted(tmp_path: Path) -> None:
+    log = [
+        {"step": 8, "loss": 9.0},
+        {"event": "rolled back", "step": 8, "to_step": 4, "reason": "the loss rose"},
+        {"step": 9, "loss": 3.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
+    run = followed(tmp_path)
+    assert (run.summary()["rolled_back"], run.summary()["skipped"]) == (1, 0)
+    assert run.detail()["marks"] == [{"step": 8, "event": "rolled back", "reason": "the loss rose", "to_step": 4}]
+    assert run.detail()["columns"]["step"] == [8, 9]
 
 
 def test_training_loss_beside_an_evaluation_is_of_the_steps_just_before(tmp_path: Path) -> None:

@@ -35,12 +35,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the coach looks at: curves, evaluations in order, what was written at the last one, steps skipped, steps done."""
+    """What the coach looks at: curves, evaluations in order, what was written at the last one, steps skipped, ways back, steps done."""
 
     curves: Curves = field(default_factory=Curves)
     evaluations: Sequence[Evaluation] = ()
     written: Sequence[Table] = ()
     skipped: int = 0
+    rolled_back: int = 0
     step: int = 0
 
 
@@ -163,6 +164,19 @@ def skipping(lesson: Lesson) -> Remark | None:
     return Remark(WARNING if many else NOTE, "skipped steps", f"{times} {why}. {verdict}")
 
 
+def going_back(lesson: Lesson) -> Remark | None:
+    """The loss rose and stayed, and earlier weights were taken up again."""
+    if not lesson.rolled_back:
+        return None
+    times = "Once" if lesson.rolled_back == 1 else f"{count(lesson.rolled_back)} times"
+    return Remark(
+        NOTE if lesson.rolled_back == 1 else WARNING,
+        "went back",
+        f"{times} the loss rose and stayed up, and the run went back to weights from before, past the text at which it happened. If it comes again, "
+        "the learning rate is too high.",
+    )
+
+
 # Less than half a hundredth of the loss over the last third of the evaluations.
 FLAT = 0.005
 FEWEST_FOR_FLAT = 6
@@ -256,4 +270,15 @@ def in_order(lesson: Lesson) -> Remark:
     )
 
 
-RULES: tuple[Rule, ...] = (memorising, risen, climbing, spiking, skipping, standing, repeating, copying, slowing)
+RULES: tuple[Rule, ...] = (
+    memorising,
+    risen,
+    climbing,
+    spiking,
+    skipping,
+    going_back,
+    standing,
+    repeating,
+    copying,
+    slowing,
+)

@@ -4,7 +4,7 @@ run = FollowedRun(folder); run.read(now_s); run.summary(now_s); run.detail()
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ PLAN_FILE = "plan.json"
 # Steps whose mean stands for "the training loss now": single batches differ too much.
 RECENT_STEPS = 50
 # What an evaluation's line has beside its figures.
-NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "train_loss", "validation")
+NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_loss", "validation")
+# Events that are marked on the curves.
+SKIPPED, ROLLED_BACK = "skipped", "rolled back"
 
 
 @dataclass
@@ -35,7 +37,8 @@ class _Log:
 
     curves: Curves = field(default_factory=Curves)
     evaluations: Spread = field(default_factory=Spread)
-    skipped: Spread = field(default_factory=Spread)
+    marks: Spread = field(default_factory=Spread)
+    happened: Counter[str] = field(default_factory=Counter)
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
     last: dict[str, Any] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
@@ -46,8 +49,10 @@ class _Log:
         self.last = {**self.last, **places(record)}
         if event == "evaluation":
             self._add_evaluation(record)
-        elif event == "skipped":
-            self.skipped.add({**self.last, "reason": text(record, "reason"), "skipped": number(record, "skipped")})
+        elif event in (SKIPPED, ROLLED_BACK):
+            self.happened[event] += 1
+            said = {"event": event, "reason": text(record, "reason"), "to_step": number(record, "to_step")}
+            self.marks.add({**self.last, **said})
         elif event is None:
             self.curves.add(record)
             loss = number(record, "loss")
@@ -60,10 +65,6 @@ class _Log:
         self.evaluations.add(self.evaluated)
         if validation is not None and validation < self.best.get("loss", float("inf")):
             self.best = {"step": self.last.get("step", 0), "loss": validation}
-
-    def skips(self) -> int:
-        """How many steps were skipped so far."""
-        return int(number((self.skipped.records() or [{}])[-1], "skipped") or 0)
 
     def train_loss(self) -> float | None:
         return sum(self.recent) / len(self.recent) if self.recent else None
@@ -166,7 +167,8 @@ class FollowedRun:
             "tokens_per_s": log.curves.latest("tokens_per_s"),
             "evaluation": log.evaluated,
             "best": log.best,
-            "skipped": log.skips(),
+            "skipped": log.happened[SKIPPED],
+            "rolled_back": log.happened[ROLLED_BACK],
         }
 
     def detail(self) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class FollowedRun:
             "columns": log.curves.columns(),
             "evaluations": evaluations,
             "figures": sorted({name for each in evaluations for name in each} - {*NOT_FIGURES}),
-            "skipped_steps": log.skipped.records(),
+            "marks": log.marks.records(),
             "samples": self._shelf.evaluations(),
             "remarks": [asdict(remark) for remark in remarks(self.lesson())],
             "settings": dict(flat(table(self._record(self.folder.run_file.name), "config"))),
@@ -196,6 +198,7 @@ class FollowedRun:
             curves=log.curves,
             evaluations=evaluations,
             written=written[-1]["written"] if written else [],
-            skipped=log.skips(),
+            skipped=log.happened[SKIPPED],
+            rolled_back=log.happened[ROLLED_BACK],
             step=int(log.last.get("step", 0)),
         )

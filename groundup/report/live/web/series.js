@@ -59,14 +59,14 @@ export function ticks(low, high, about) {
   return found;
 }
 
-/** Ticks for a logarithmic height: 1, 2 and 5 times powers of ten within [low, high], or only the powers where these are many. */
+/** Ticks for a logarithmic height: 1, 2 and 5 times powers of ten within [low, high]; only the powers where these are many, even steps where few. */
 export function logTicks(low, high) {
   const found = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
     found.push(...[1, 2, 5].map((factor) => Number((factor * 10 ** power).toPrecision(3))));
   }
   const within = found.filter((value) => value >= low && value <= high);
-  if (within.length < 2) return ticks(low, high, 4);
+  if (within.length < 4) return ticks(low, high, 5);
   return within.length > 7 ? within.filter((value) => Number.isInteger(Number(Math.log10(value).toFixed(9)))) : within;
 }
 
