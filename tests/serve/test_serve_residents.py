@@ -1,6 +1,8 @@
 """Models in memory: how long they stay, and who leaves when there is no room."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,6 +11,8 @@ from small_models import save_classifier, save_language
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchSettings
+from groundup.engine.request import Request
+from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import FOREVER_S, RequestError
 from groundup.serve.facts import ModelFacts, read_facts
 from groundup.serve.residents import Residents
@@ -89,3 +93,23 @@ def test_a_model_alone_is_loaded_even_beyond_the_bound(facts: dict[str, ModelFac
         assert residents.held().keys() == {"a"}
 
     checked(test, facts, memory_bytes=1)
+
+
+def test_weights_are_gone_as_soon_as_a_model_is_put_out(facts: dict[str, ModelFacts]) -> None:
+    async def test(residents: Residents, facts: dict[str, ModelFacts]) -> None:
+        async with residents.lease("a", facts["a"], 0) as resident:
+            weights = weakref.ref(resident.opened.model)
+            assert resident.desk is not None
+            answers = await resident.desk.open([Request("1", (1, 2), Sampling(max_tokens=3))])
+            async for _ in answers:
+                pass
+            del resident, answers
+        for _ in range(100):  # the desk's last step may still be ending
+            await asyncio.sleep(0.02 if weights() else 0)
+        assert weights() is None
+
+    gc.disable()  # nothing may wait for the collector
+    try:
+        checked(test, facts)
+    finally:
+        gc.enable()
