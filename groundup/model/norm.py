@@ -21,7 +21,10 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        if x.is_cpu and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
+        if x.dtype == torch.bfloat16 and self.weight.dtype == torch.float32:  # queries and keys under autocast
+            x = x.float()  # torch has no kernel for two dtypes and would warn and take many passes
+        by_hand = x.is_cpu and not torch.compiler.is_compiling()
+        if by_hand and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
             normed: Tensor = RootMeanSquare.apply(x, self.weight, self.eps, autocast_dtype(x))
             return normed
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
