@@ -20,7 +20,7 @@ from groundup.model.attention_blocks import causal_attention
 from groundup.model.attention_flex import flex_attention
 from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
-from groundup.model.fused import Turned
+from groundup.model.fused import Turned, fused
 from groundup.model.norm import RMSNorm
 from groundup.model.positions import Rotation, rotate
 
@@ -191,8 +191,7 @@ def turn(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "
     """`positions.rotate`, or its fast twin where no compiler would make one."""
     if torch.compiler.is_compiling():
         return rotate(x, rotation)
-    turned: Tensor = Turned.apply(x, rotation.cosine, rotation.sine)
-    return turned
+    return fused(Turned, x, rotation.cosine, rotation.sine)
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:
