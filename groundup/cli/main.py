@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
     "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
     "classify": ("groundup.cli.classify", "Name the class of a text or of lines: classify MODEL TEXT|FILE."),
+    "serve": ("groundup.cli.serve", "Models for the clients you have (Ollama, OpenAI): serve MODEL..."),
     "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
     "report": ("groundup.cli.report", "Make the page that shows every stage again: report RUN."),
     "verify": ("groundup.cli.verify", "Check every hash and length below a path: verify PATH."),
