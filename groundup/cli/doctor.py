@@ -19,8 +19,8 @@ EXTRAS = {
     "lab": ("matplotlib", "plotly"),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
+    "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),
     "tensorboard": ("tensorboard",),
-    "serve": ("starlette", "uvicorn"),
     "umap": ("umap",),
     "wandb": ("wandb",),
 }

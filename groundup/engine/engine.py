@@ -10,11 +10,11 @@ then runs for both: `generate_ids` -> `TextStream` -> `ChatEvent`. What can be r
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from groundup.device import Compute
+from groundup.engine.answer import answer_events
 from groundup.engine.classify import class_probabilities, classifier_ids
-from groundup.engine.events import ChatEvent, FinishReason
+from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream
@@ -88,24 +88,6 @@ class Engine:
 
 def _by_label(labels: Sequence[str], probabilities: Sequence[float]) -> dict[str, float]:
     return dict(sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1]))
-
-
-def answer_events(
-    ids: Iterator[int], stream: TextStream, stop_ids: frozenset[int], start: ChatEvent
-) -> Iterator[ChatEvent]:
-    """Ids as they come -> events: one for each piece of text, and a last one with the finish reason."""
-    reason: FinishReason = "length"
-    event = start
-    for token_id in ids:
-        piece = "" if token_id in stop_ids else stream.push(token_id)
-        event = replace(event, text=piece, completion_tokens=event.completion_tokens + 1)
-        if token_id in stop_ids or stream.stopped:
-            reason = "stop"
-            break
-        if event.text:
-            yield event
-            event = replace(event, text="")
-    yield replace(event, text=event.text + stream.finish(), finish_reason=reason)
 
 
 def fit_conversation(

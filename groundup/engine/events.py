@@ -7,6 +7,26 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
+class RankedToken:
+    """A token and how probable it was."""
+
+    id: int
+    text: bytes
+    """Its own bytes: perhaps a part of a character only; of a control token, its name."""
+    logprob: float
+    """ln P, before temperature, penalties and filters."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """What was chosen at one place of an answer, and what else could have been."""
+
+    token: RankedToken
+    alternatives: tuple[RankedToken, ...]
+    """The most probable tokens there, best first, the chosen one among them if it is one of them."""
+
+
+@dataclass(frozen=True)
 class ChatEvent:
     """A piece of text and the counters so far. The last event of an answer, and no other, has a finish reason."""
 
@@ -20,3 +40,5 @@ class ChatEvent:
     """Tokens generated so far, the end-of-turn token included."""
     dropped_messages: int = 0
     """Oldest messages left out because the conversation had outgrown the context."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens since the last event, where they were asked for; the end-of-turn token is not among them."""

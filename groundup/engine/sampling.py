@@ -1,24 +1,23 @@
 """Which token comes next: logits of one position -> one token id, by small pure functions.
 
-The steps run in llama.cpp's order, so that an exported model behaves there as it does here: repetition penalty, top-k,
+The steps run in llama.cpp's order, so that an exported model behaves there as it does here: penalties, top-k,
 top-p, min-p, and the temperature last. (Hugging Face's `generate` applies the temperature before the filters: with a
 temperature other than 1, top-p and min-p then keep other tokens.) Temperature 0 is greedy, whatever the seed.
 
 Sources: top-p is Holtzman et al. 2019 (arXiv:1904.09751), min-p Nguyen et al. 2024 (arXiv:2407.01082), the repetition
-penalty Keskar et al. 2019 (CTRL, arXiv:1909.05858). Left out: penalties by count, typical sampling, beam search.
+penalty Keskar et al. 2019 (CTRL, arXiv:1909.05858), presence and frequency penalty OpenAI's API. Left out: typical sampling, beam search.
 """
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundup.errors import ConfigError, ModelError
-
-# The repetition penalty looks back this far, prompt included: llama.cpp's default `repeat_last_n`.
-REPETITION_WINDOW_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,19 @@ class Sampling:
     min_p: float | int = 0.0
     """Keep tokens at least this fraction as probable as the most probable one; 0 keeps all."""
     repetition_penalty: float | int = 1.0
-    """Weakens tokens seen in the last 64; 1 does nothing."""
+    """Divides positive logits of tokens that were seen, multiplies negative ones; 1 does nothing."""
     max_tokens: int = 256
     """The longest answer, in tokens."""
     stop: tuple[str, ...] = ()
     """The answer ends before the earliest of these strings."""
     seed: int | None = None
     """The same seed gives the same text; None draws a new one."""
+    presence_penalty: float | int = 0.0
+    """Taken from the logit of every token that was seen; below 0 it draws them near."""
+    frequency_penalty: float | int = 0.0
+    """Taken once for each time that it was seen."""
+    repeat_last_n: int = 64
+    """How far back the three penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 (greedy) or more")
@@ -53,13 +58,32 @@ class Sampling:
             self.repetition_penalty,
             "above 0 (1 is off)",
         )
+        _require(math.isfinite(self.presence_penalty), "presence_penalty", self.presence_penalty, "a number (0 is off)")
+        _require(
+            math.isfinite(self.frequency_penalty), "frequency_penalty", self.frequency_penalty, "a number (0 is off)"
+        )
+        _require(self.repeat_last_n >= -1, "repeat_last_n", self.repeat_last_n, "-1 (everything), 0 (off) or more")
         _require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "0 or more")
         _require(all(self.stop), "stop", "", "strings of at least one character")
+
+    @property
+    def penalises(self) -> bool:
+        """Whether it matters which tokens came before."""
+        none = self.repetition_penalty == 1 and self.presence_penalty == 0 and self.frequency_penalty == 0
+        return not none and self.repeat_last_n != 0
+
+    def seen(self, history: Sequence[int]) -> Sequence[int]:
+        """The part of prompt and answer that the penalties look at."""
+        return history if self.repeat_last_n == -1 else history[max(len(history) - self.repeat_last_n, 0) :]
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
         raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+NOT_FINITE = "The model's logits are not finite numbers."
+NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
 
 
 def seeded_generator(seed: int | None) -> torch.Generator:
@@ -72,14 +96,26 @@ def seeded_generator(seed: int | None) -> torch.Generator:
     return generator
 
 
-def choose(logits: Float[Tensor, " V"], history: Sequence[int], sampling: Sampling, generator: torch.Generator) -> int:
-    """The next token id. `history` is prompt and answer so far. Raises ModelError when the logits are not numbers."""
+def choose(
+    logits: Float[Tensor, " V"],
+    history: Sequence[int],
+    sampling: Sampling,
+    generator: torch.Generator,
+    allowed: Bool[Tensor, " V"] | None = None,
+) -> int:
+    """The next token id. `history` is prompt and answer so far; `allowed`: which ids may be chosen (None: all).
+
+    Raises ModelError when the logits are not numbers, or nothing is allowed.
+    """
     logits = logits.float().cpu()
     if not bool(logits.max().isfinite()):
-        raise ModelError(
-            "The model's logits are not finite numbers.", fix="Its weights are damaged, or its training had diverged."
-        )
-    logits = penalise_repetition(logits, history[-REPETITION_WINDOW_TOKENS:], sampling.repetition_penalty)
+        raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
+    if allowed is not None:
+        if not bool(allowed.any()):
+            raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
+        logits = logits.masked_fill(~allowed, -torch.inf)
+    if sampling.penalises:
+        logits = penalise(logits, sampling.seen(history), sampling)
     if sampling.temperature == 0:
         return int(logits.argmax())
     return draw(next_probabilities(logits, sampling), generator)
@@ -102,13 +138,16 @@ def next_probabilities(logits: Float[Tensor, " V"], sampling: Sampling) -> Float
     return torch.softmax((logits - logits.max()) / sampling.temperature, dim=-1)
 
 
-def penalise_repetition(logits: Float[Tensor, " V"], seen: Sequence[int], penalty: float | int) -> Float[Tensor, " V"]:
-    """Logits of `seen` ids divided by `penalty` where positive, multiplied where negative: less probable either way."""
-    if penalty == 1 or not seen:
-        return logits
-    ids = torch.tensor(sorted(set(seen)))
+def penalise(logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling) -> Float[Tensor, " V"]:
+    """Logits with those of `seen` ids made smaller: first by the factor of the repetition penalty, then by what presence and frequency take."""
+    times = Counter(seen)
+    ids = torch.tensor(list(times), dtype=torch.long)
     values = logits[ids]
-    return logits.index_copy(0, ids, torch.where(values > 0, values / penalty, values * penalty))
+    factor = sampling.repetition_penalty
+    values = torch.where(values > 0, values / factor, values * factor)
+    counts = torch.tensor(list(times.values()), dtype=values.dtype)
+    values = values - sampling.presence_penalty - sampling.frequency_penalty * counts
+    return logits.index_copy(0, ids, values)
 
 
 def keep_top_k(logits: Float[Tensor, " V"], k: int) -> Float[Tensor, " V"]:

@@ -7,6 +7,7 @@ the table of T x S weights in memory) and the module with the projections around
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -19,7 +20,7 @@ from groundup.model.attention_blocks import causal_attention
 from groundup.model.attention_flex import flex_attention
 from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
-from groundup.model.fused import Turned
+from groundup.model.fused import Turned, fused
 from groundup.model.norm import RMSNorm
 from groundup.model.positions import Rotation, rotate
 
@@ -34,6 +35,8 @@ class Place:
     """Which stored token each may look at; None: all up to itself, within the window."""
     bias: Float[Tensor, "#B H T S"] | None = None
     """Added to the scores (ALiBi)."""
+    rows: tuple["Place", ...] = ()
+    """Mask and bias of each row by itself, where rows of different length stand in one line (model/paged.py)."""
 
 
 NOWHERE = Place()
@@ -92,11 +95,15 @@ IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+Attending = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
+"""One of `IMPLEMENTATIONS` with its scoring: (queries, keys, values, allowed, bias) -> mixed values."""
+
+
 @runtime_checkable
 class Memory(Protocol):
-    """Where one layer's keys and values of earlier tokens are kept: takes those of the new tokens, gives back all."""
+    """Where one layer's keys and values of earlier tokens are kept: takes those of the new tokens, and has their queries attend to all."""
 
-    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]: ...
+    def attend(self, attention: Attending, queries: Tensor, keys: Tensor, values: Tensor, place: Place) -> Tensor: ...
 
 
 class Attention(nn.Module):
@@ -143,12 +150,13 @@ class Attention(nn.Module):
         *,
         memory: Memory | None = None,
     ) -> Float[Tensor, "B T C"]:
-        attend = IMPLEMENTATIONS[self.implementation]
+        attention = partial(IMPLEMENTATIONS[self.implementation], scoring=self.scoring)
         queries, keys = self.queries_and_keys(hidden, place.rotation)
         values = self.split_heads(self.value(hidden)).transpose(1, 2)  # [B, K, T, D]
-        if memory is not None:
-            keys, values = memory.extend(keys, values)  # [B, K, S, D]
-        mixed = attend(queries, keys, values, place.allowed, place.bias, self.scoring)  # [B, H, T, D]
+        if memory is None:
+            mixed = attention(queries, keys, values, place.allowed, place.bias)  # [B, H, T, D]
+        else:
+            mixed = memory.attend(attention, queries, keys, values, place)
         return self.output(mixed.transpose(1, 2).flatten(2))  # heads side by side again: [B, T, H D] -> [B, T, C]
 
     def weights(self, hidden: Float[Tensor, "B T C"], place: Place = NOWHERE) -> Float[Tensor, "B H T T"]:
@@ -183,8 +191,7 @@ def turn(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "
     """`positions.rotate`, or its fast twin where no compiler would make one."""
     if torch.compiler.is_compiling():
         return rotate(x, rotation)
-    turned: Tensor = Turned.apply(x, rotation.cosine, rotation.sine)
-    return turned
+    return fused(Turned, x, rotation.cosine, rotation.sine)
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:

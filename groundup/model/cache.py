@@ -5,9 +5,8 @@
     model(next_id, cache=cache)              # decode: one token a call, same logits as from the whole text
 
 Memory is taken once, for `capacity` tokens a row. All rows have the same `length`; where rows differ they are padded and `real`
-says which tokens count. `extend` (per layer, see attention.Memory) writes behind `length`, and `advance` moves `length` once all layers
-have written: a call that fails half-way leaves the cache as it was. Another store (pages, rows of different lengths) needs
-to give the Transformer the same few methods.
+says which tokens count. `extend` (per layer) writes behind `length`, and `advance` moves `length` once all layers
+have written: a call that fails half-way leaves the cache as it was. `model/paged.py` is the store for rows of different lengths.
 """
 
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundup.errors import ModelError
+from groundup.model.attention import Attending, Place
 from groundup.model.config import ModelConfig
 
 
@@ -91,6 +91,18 @@ class LayerMemory:
 
     cache: KVCache
     index: int
+
+    def attend(
+        self,
+        attention: Attending,
+        queries: Float[Tensor, "B H T D"],
+        keys: Float[Tensor, "B K T D"],
+        values: Float[Tensor, "B K T D"],
+        place: Place,
+    ) -> Float[Tensor, "B H T D"]:
+        """Store the new tokens, then let their queries look at all that are stored."""
+        keys, values = self.extend(keys, values)  # [B, K, S, D]
+        return attention(queries, keys, values, place.allowed, place.bias)
 
     def extend(
         self, keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"]

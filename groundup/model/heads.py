@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from groundup.model.attention_steps import softcap
 from groundup.model.block import Block
-from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
+from groundup.model.paged import Cache
 from groundup.model.transformer import Transformer
 
 
@@ -24,12 +24,12 @@ class LanguageModel(nn.Module):
         self.head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: KVCache | None = None
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T V"]:
         return self.logits(self.hidden(ids, mask=mask, cache=cache))
 
     def hidden(
-        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: KVCache | None = None
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T C"]:
         """What the head reads; with `logits` apart from it, logits can be had for the last token only."""
         return self.transformer(ids, mask=mask, cache=cache)

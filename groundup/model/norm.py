@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model.fused import RootMeanSquare, autocast_dtype
+from groundup.model.fused import RootMeanSquare, autocast_dtype, fused
 
 
 class RMSNorm(nn.Module):
@@ -26,8 +26,7 @@ class RMSNorm(nn.Module):
             x = x.float()  # torch has no kernel for two dtypes and would warn and take many passes
         by_hand = x.is_cpu and not torch.compiler.is_compiling()
         if by_hand and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64):
-            normed: Tensor = RootMeanSquare.apply(x, weight, self.eps, autocast_dtype(x))
-            return normed
+            return fused(RootMeanSquare, x, weight, self.eps, autocast_dtype(x))
         return F.rms_norm(x, weight.shape, weight, self.eps)
 
 

@@ -5,6 +5,7 @@ Each kind has one `Place`, which `attention.Attention` takes. Padding: a mask [B
 tokens only, so that a padded text gives what it gives alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +13,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from groundup.errors import ModelError
-from groundup.model.attention import Place
+from groundup.model.attention import NOWHERE, Place
 from groundup.model.attention_steps import padded_mask, window_mask
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
+from groundup.model.paged import Cache, Group, PagedRows
 from groundup.model.positions import Rotary, Rotation, alibi_bias, alibi_slopes, count_positions
 
 BlockPlace = tuple[bool, bool]  # (sees all tokens before it, has rotary positions)
@@ -42,12 +44,14 @@ class Places(nn.Module):
         self.window_rotary = _rotary(config, windowed=True) if (False, True) in self.kinds else None
 
     def forward(
-        self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: KVCache | None, dtype: torch.dtype
+        self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None, dtype: torch.dtype
     ) -> Sight:
         """For `tokens` [B, T] (ids, or anything of their shape and device) behind those that `cache` holds. Raises ModelError.
 
         `dtype` is that of the stream: angles are cast to it once here, not in every block.
         """
+        if isinstance(cache, PagedRows):
+            return self._in_one_line(tokens, cache.groups, dtype)
         num_tokens = tokens.shape[1]
         start = self._start(tokens.shape[0], num_tokens, cache)
         real = self._real(mask, num_tokens, cache)
@@ -59,16 +63,44 @@ class Places(nn.Module):
         built = {kind: self._place(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
         return Sight(positions, tuple(built[kind] for kind in self.kinds))
 
+    def _in_one_line(self, tokens: Tensor, groups: Sequence[Group], dtype: torch.dtype) -> Sight:
+        """For rows of different length, one after the other in `tokens` [1, N]: one rotation for all, mask and bias of each group."""
+        self._require_context(max(group.stop for group in groups))
+        places = [place for group in groups for span in group.spans for place in range(span.start, span.stop)]
+        positions = torch.tensor([places], device=tokens.device)  # [1, N]
+        built = {}
+        for kind in set(self.kinds):
+            rows = tuple(self._group(kind, group, tokens.device, dtype) for group in groups)
+            built[kind] = Place(self._rotation(kind, positions, dtype), rows=rows)
+        return Sight(positions, tuple(built[kind] for kind in self.kinds))
+
+    def _group(self, kind: BlockPlace, group: Group, device: torch.device, dtype: torch.dtype) -> Place:
+        """Mask and bias of rows that are attended to together. One token alone, without ALiBi, sees all up to itself and needs neither."""
+        alone = len(group.spans) == 1
+        if alone and group.count == 1 and self.config.positions != "alibi":
+            return NOWHERE
+        keys = torch.arange(group.stop, device=device)[None]  # [1, S]
+        if alone:
+            positions = keys[:, group.spans[0].start :]
+            allowed = self._allowed(kind[0], group.count, keys, None)
+        else:
+            positions = torch.tensor([[span.start] for span in group.spans], device=device)  # [rows, 1]
+            allowed = seen_keys(positions, keys, 0 if kind[0] else self.config.window_tokens)
+        return Place(None, allowed, self._bias(positions, keys, dtype))
+
     def _start(self, batch: int, num_tokens: int, cache: KVCache | None) -> int:
         if cache is not None:
             cache.require_room(batch, num_tokens)
         start = 0 if cache is None else cache.length
-        if start + num_tokens > self.config.context_tokens:
+        self._require_context(start + num_tokens)
+        return start
+
+    def _require_context(self, num_tokens: int) -> None:
+        if num_tokens > self.config.context_tokens:
             raise ModelError(
-                f"A text of {start + num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
+                f"A text of {num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
                 fix="Shorten the text, or take a model with a longer context.",
             )
-        return start
 
     def _real(self, mask: Tensor | None, num_tokens: int, cache: KVCache | None) -> Tensor | None:
         """Marks of all stored tokens, or None where causality alone hides every padding token from every real one."""
@@ -79,14 +111,19 @@ class Places(nn.Module):
     def _place(
         self, kind: BlockPlace, positions: Tensor, keys: Tensor, real: Tensor | None, dtype: torch.dtype
     ) -> Place:
+        allowed = self._allowed(kind[0], positions.shape[1], keys, real)
+        return Place(self._rotation(kind, positions, dtype), allowed, self._bias(positions, keys, dtype))
+
+    def _rotation(self, kind: BlockPlace, positions: Tensor, dtype: torch.dtype) -> Rotation | None:
         sees_all, rotates = kind
         rotary = self.rotary if sees_all else self.window_rotary
-        rotation = _cast(rotary(positions), dtype) if rotary is not None and rotates else None
-        bias = None
-        if self.config.positions == "alibi":
-            slopes = alibi_slopes(self.config.num_heads).to(keys.device)
-            bias = alibi_bias(slopes, positions, keys).to(dtype)
-        return Place(rotation, self._allowed(sees_all, positions.shape[1], keys, real), bias)
+        return _cast(rotary(positions), dtype) if rotary is not None and rotates else None
+
+    def _bias(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor | None:
+        if self.config.positions != "alibi":
+            return None
+        slopes = alibi_slopes(self.config.num_heads).to(keys.device)
+        return alibi_bias(slopes, positions, keys).to(dtype)
 
     def _allowed(self, sees_all: bool, num_queries: int, keys: Tensor, real: Tensor | None) -> Tensor | None:
         window = 0 if sees_all else self.config.window_tokens
@@ -95,6 +132,14 @@ class Places(nn.Module):
         if num_queries == 1 or not 0 < window < keys.shape[1]:
             return None
         return window_mask(num_queries, keys.shape[1], window, keys.device)[None, None]
+
+
+def seen_keys(
+    positions: Int[Tensor, "rows T"], keys: Int[Tensor, "1 S"], window_tokens: int
+) -> Bool[Tensor, "rows 1 T S"]:
+    """The keys up to each position, within the window if there is one."""
+    distance = positions[:, None, :, None] - keys[:, None, None, :]
+    return (distance >= 0) & (distance < window_tokens) if window_tokens else distance >= 0
 
 
 def _rotary(config: ModelConfig, *, windowed: bool = False) -> Rotary:

@@ -17,11 +17,11 @@ from torch.utils.checkpoint import checkpoint
 from groundup.model.attention import Attention
 from groundup.model.attention_steps import Scoring
 from groundup.model.block import NORM_NAMES, Block
-from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.experts import Experts
 from groundup.model.feedforward import FEEDFORWARDS, GATED, GELU, GatedFeedForward
 from groundup.model.norm import NORMS, LayerNorm, RMSNorm
+from groundup.model.paged import Cache
 from groundup.model.places import Places, Sight
 from groundup.model.positions import ADDED_POSITIONS
 
@@ -41,7 +41,7 @@ class Transformer(nn.Module):
         self.final_norm = nn.Identity() if config.block == "post" else build_norm(config)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: KVCache | None = None
+        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T C"]:
         """Hidden states after the final norm. With a cache, `ids` are the tokens that follow those it holds, and `mask` is theirs.
 
@@ -96,12 +96,12 @@ class Transformer(nn.Module):
             hidden = block(hidden, place)
         return torch.stack(maps)
 
-    def sight(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: KVCache | None) -> Sight:
+    def sight(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None) -> Sight:
         """Positions, angles and mask for `tokens` [B, T] (ids, or anything of their shape and device)."""
         sight: Sight = self.places(tokens, mask, cache, self.embedding.weight.dtype)
         return sight
 
-    def _through(self, hidden: Tensor, sight: Sight, first: int, last: int, cache: KVCache | None) -> Tensor:
+    def _through(self, hidden: Tensor, sight: Sight, first: int, last: int, cache: Cache | None) -> Tensor:
         for index in range(first, last):
             block, place = self.block(index), sight.by_block[index]
             if self.recompute and cache is None and torch.is_grad_enabled():

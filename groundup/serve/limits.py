@@ -23,6 +23,20 @@ class Limits:
     """503. At work or waiting at the same time; twice the 32 streams that the engine's tests run."""
     waiting_requests: int = 32
     """503, by the engine's queue. More than that many answers in front of one's own is no longer waiting."""
+    choices: int = 16
+    """400. Answers to one request: choices times prompts; each is as much work as a request of its own."""
+    logprobs: int = 20
+    """400. Alternatives told for each token; OpenAI's own bound."""
+    prompt_characters: int = 2**20
+    """400. Of all prompts of one request; a context of 128k tokens is some 0.6 million. What is more would only be read to be cut away."""
+    stop_strings: int = 16
+    """400. OpenAI takes 4; each is looked for in every piece of text."""
+    stop_characters: int = 256
+    """400. In one stop string; so much text may be held back."""
+    schema_characters: int = 64 * 2**10
+    """400. Of a JSON schema; those that tools make for large classes have some 20,000."""
+    texts: int = 2048
+    """400. Texts to embed or classify in one request; OpenAI's own bound."""
     headers_s: float = 10.0
     """Closed. From the first byte (or from the connection) to the end of the headers, which fit in a few packets."""
     body_s: float = 30.0

@@ -15,21 +15,32 @@ from groundup.errors import MissingExtra
 from groundup.serve.access import is_address
 from groundup.serve.guard import Guard
 from groundup.serve.port import listen
+from groundup.serve.replies import App
 
 WIDE_OPEN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def require_server() -> None:
-    """Raises MissingExtra when what serves is not installed."""
-    for package in ("starlette", "uvicorn"):
+def require_server(*more: str) -> None:
+    """Raises MissingExtra when what serves, or one of `more` packages of that extra, is not installed."""
+    for package in ("starlette", "uvicorn", *more):
         try:
             __import__(package)
         except ImportError as error:
             raise MissingExtra(package, "serve") from error
 
 
-def run_server(guard: Guard, host: str, port: int, *, announce: Callable[[str], None] | None = None) -> None:
+def run_server(
+    guard: Guard,
+    host: str,
+    port: int,
+    *,
+    announce: Callable[[str], None] | None = None,
+    around: Callable[[App], App] = lambda app: app,
+    stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until a signal. `announce` is called with the address once it is listened on.
+
+    `around` may wrap the guard in what only looks on (an access log); `stopping` is called in the event loop when the signal has come.
 
     Raises MissingExtra, ConfigError (port taken, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0) after SIGTERM.
     """
@@ -40,7 +51,7 @@ def run_server(guard: Guard, host: str, port: int, *, announce: Callable[[str], 
 
     limits = guard.limits
     config = uvicorn.Config(
-        guard,
+        around(guard),
         http=bounded_protocol(limits),
         ws="none",
         loop="asyncio",
@@ -56,7 +67,13 @@ def run_server(guard: Guard, host: str, port: int, *, announce: Callable[[str], 
     with _terminated_is_done(), listen(host, port) as listening:
         if announce is not None:
             announce(address_of(listening, host))
-        uvicorn.Server(config).run(sockets=[listening])
+
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                stopping()
+                await super().shutdown(sockets)
+
+        Server(config).run(sockets=[listening])
 
 
 def address_of(listening: socket.socket, host: str) -> str:

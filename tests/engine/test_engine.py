@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from groundup.device import Compute
+from groundup.engine.answer import answer_events
 from groundup.engine.classify import class_probabilities, classifier_ids
-from groundup.engine.engine import Engine, answer_events, fit_conversation
+from groundup.engine.engine import Engine, fit_conversation
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from groundup.engine.sampling import (
-    REPETITION_WINDOW_TOKENS,
     Sampling,
     choose,
     draw,
@@ -15,7 +14,7 @@ from groundup.engine.sampling import (
     keep_top_k,
     keep_top_p,
     next_probabilities,
-    penalise_repetition,
+    penalise,
     seeded_generator,
 )
 from groundup.errors import ConfigError, ModelError
@@ -98,17 +97,40 @@ def test_filters_see_the_distribution_before_the_temperature() -> None:
 
 def test_repetition_penalty_weakens_both_signs() -> None:
     logits = torch.tensor([2.0, -2.0, 1.0, 0.0])
-    assert penalise_repetition(logits, [0, 1, 1, 3], 2.0).tolist() == [1.0, -4.0, 1.0, 0.0]
+    assert penalise(logits, [0, 1, 1, 3], Sampling(repetition_penalty=2)).tolist() == [1.0, -4.0, 1.0, 0.0]
     assert logits.tolist() == [2.0, -2.0, 1.0, 0.0]  # the caller's tensor is untouched
 
 
-def test_repetition_penalty_forgets_what_is_far_back() -> None:
-    sampling = Sampling(temperature=0, repetition_penalty=5)
-    logits = torch.tensor([2.0, 1.9])
-    near = [0] * REPETITION_WINDOW_TOKENS
-    far = [0, *[1] * REPETITION_WINDOW_TOKENS]
-    assert choose(logits, near, sampling, seeded_generator(0)) == 1
-    assert choose(logits, far, sampling, seeded_generator(0)) == 0
+def test_presence_counts_once_and_frequency_every_time() -> None:
+    logits, seen = torch.tensor([2.0, -2.0, 1.0, 0.0]), [0, 1, 1, 3, 1]
+    assert penalise(logits, seen, Sampling(presence_penalty=0.5)).tolist() == [1.5, -2.5, 1.0, -0.5]
+    assert penalise(logits, seen, Sampling(frequency_penalty=0.5)).tolist() == [1.5, -3.5, 1.0, -0.5]
+    both = Sampling(repetition_penalty=2, presence_penalty=-1, frequency_penalty=0.5)
+    assert penalise(logits, seen, both).tolist() == [1.5, -4.5, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    "penalty", [{"repetition_penalty": 5}, {"presence_penalty": 1.0}, {"frequency_penalty": 1.0}], ids=str
+)
+def test_penalties_look_back_as_far_as_they_are_told(penalty: dict[str, float]) -> None:
+    logits, history = torch.tensor([2.0, 1.9, -5.0]), [0, *[2] * 64]
+
+    def chosen(**change: int) -> int:
+        return choose(logits, history, Sampling(temperature=0, **penalty, **change), seeded_generator(0))  # type: ignore[arg-type]
+
+    assert chosen() == 0
+    assert chosen(repeat_last_n=65) == 1
+    assert chosen(repeat_last_n=-1) == 1
+    assert chosen(repeat_last_n=0) == 0
+
+
+def test_only_what_is_allowed_is_chosen() -> None:
+    allowed = torch.tensor([True, False, True, False])
+    assert choose(LOGITS, [], Sampling(temperature=0), seeded_generator(0), allowed) == 0
+    generator = seeded_generator(1)
+    assert {choose(LOGITS, [], Sampling(temperature=3), generator, allowed) for _ in range(100)} == {0, 2}
+    with pytest.raises(ModelError, match="No token is allowed"):
+        choose(LOGITS, [], Sampling(), generator, torch.zeros(4, dtype=torch.bool))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +144,9 @@ def test_repetition_penalty_forgets_what_is_far_back() -> None:
         {"top_p": 1.1},
         {"min_p": 1.5},
         {"repetition_penalty": 0.0},
+        {"presence_penalty": math.nan},
+        {"frequency_penalty": math.inf},
+        {"repeat_last_n": -2},
         {"max_tokens": -1},
         {"stop": ("",)},
     ],

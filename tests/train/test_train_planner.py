@@ -177,7 +177,7 @@ def test_large_models_in_days_and_memory() -> None:
     assert large.ddp_bytes > large.memory_bytes > large.fsdp_bytes > large.fsdp_recomputed_bytes
     assert "too much" in large.cells()["DDP"] and "too much" not in small.cells()["DDP"]
     assert (
-        15 * large.parameters > large.ddp_bytes > 12 * large.parameters
+        18 * large.parameters > large.ddp_bytes > 14 * large.parameters
     )  # weights, gradients, Muon's one number, activations
     assert large.fsdp_bytes > large.ddp_bytes / 8
     assert parse_machine("RTX4090") == parse_machine("rtx4090x1") == ("rtx4090", 1) and set(DEVICES) >= {

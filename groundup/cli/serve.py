@@ -1,0 +1,173 @@
+"""`groundup serve`: models on a socket, where Ollama's, OpenAI's and LangChain's clients work with another address and nothing else changed."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from groundup.cli.console import console_progress
+from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, JsonOption, OpenOption
+from groundup.errors import ConfigError
+from groundup.progress import Progress
+
+if TYPE_CHECKING:
+    from groundup.device import Compute
+    from groundup.serve.answering import Server
+    from groundup.serve.limits import Limits
+    from groundup.serve.shelf import Shelf
+
+# Ollama's own: its clients then find us with no setting at all. Where Ollama runs too, the refusal says so, and --port is the way out.
+PORT = 11434
+MEMORY_SHARE = 0.7
+# Answers still at work when the server is asked to end get this long; then their streams are ended in words. Below Limits.shutdown_s.
+LAST_WORDS_S = 5.0
+
+
+def command(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Models: names, folders, .gguf files or builds; NAME=PATH names one."),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--models", help="A folder of models, each served by its name. Default, if no MODEL: what was pulled."
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = PORT,
+    host: HostOption = "127.0.0.1",
+    api_key: ApiKeyOption = "",
+    is_open: OpenOption = False,
+    cors: Annotated[
+        list[str] | None, typer.Option("--cors", metavar="ORIGIN", help="A web page that may call (again for more).")
+    ] = None,
+    keep_alive: Annotated[
+        str, typer.Option("--keep-alive", help='How long an unused model stays in memory: "5m", 0, -1 (for ever).')
+    ] = "5m",
+    memory_gb: Annotated[
+        float | None,
+        typer.Option("--memory-gb", min=0.1, help="What models may take together. Default: 70 % of this machine's."),
+    ] = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Serve models to the clients people already have: the Ollama API (/api) and the OpenAI API (/v1) on one port.
+
+    It listens on this machine alone, unless --host says otherwise. Ctrl-C ends it. docs/serving.md has the clients' side. --json prints the
+    address and the names as one line of JSON, once it listens.
+
+    Examples:
+
+        groundup serve runs/quickstart
+
+        groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
+
+        groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
+    """
+    from groundup.serve.running import require_server
+
+    require_server("prometheus_client")
+    from groundup.device import select_compute
+    from groundup.serve.access import access_for
+    from groundup.serve.app import app_of, error_body, paths_of
+    from groundup.serve.guard import Guard
+    from groundup.serve.limits import Limits
+    from groundup.serve.observing import Observed
+    from groundup.serve.running import run_server
+
+    access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or ())
+    limits, progress = Limits(), console_progress()
+    shelf = shelf_of(models or [], folder, progress)
+    server = server_of(shelf, select_compute(device), limits, keep_alive=keep_alive, memory_gb=memory_gb)
+    app = app_of(server)
+    run_server(
+        Guard(app, access, limits, error_body=error_body),
+        host,
+        port,
+        announce=lambda address: greet(address, [each.name for each in shelf.listed()], as_json=as_json),
+        around=lambda guard: Observed(guard, server.metrics, paths_of(app), _log),
+        stopping=lambda: server.stop(LAST_WORDS_S),
+    )
+
+
+def shelf_of(models: Sequence[str], folder: Path | None, progress: Progress) -> "Shelf":
+    """The models that were named, and those of the folder. Raises ConfigError, ModelError, FormatError, NetworkError."""
+    from groundup.files import cache_folder
+    from groundup.serve.shelf import Shelf
+    from groundup.weights.door import find_model
+
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"--models {folder} is no folder.", fix="Name a folder with models in it.")
+    named: dict[str, Path] = {}
+    for name, path in map(name_and_path, models):
+        if name in named:
+            raise ConfigError(f"Two models would be named {name!r}.", fix="Name them yourself: NAME=PATH.")
+        named[name] = find_model(path, progress=progress)
+    shelf = Shelf(named, cache_folder("models") if folder is None and not models else folder)
+    if not shelf.listed():
+        raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
+    return shelf
+
+
+def name_and_path(given: str) -> tuple[str, str]:
+    """NAME=PATH, or a path (or a catalog's name) whose last part is the name.
+
+    >>> name_and_path("my=runs/x/chat"), name_and_path("runs/x")
+    (('my', 'runs/x/chat'), ('x', 'runs/x'))
+    """
+    from groundup.files import safe_name
+    from groundup.serve.shelf import usual_name
+
+    name, equals, path = given.partition("=")
+    if equals and not os.path.exists(given):
+        return safe_name(name), path
+    return usual_name(Path(given)), given
+
+
+def server_of(
+    shelf: "Shelf", compute: "Compute", limits: "Limits", *, keep_alive: str, memory_gb: float | None
+) -> "Server":
+    """A server with one worker. Raises ConfigError for a `keep_alive` that is no time."""
+    from groundup.engine.batch import BatchSettings
+    from groundup.serve.answering import Server
+    from groundup.serve.exchange import RequestError
+    from groundup.serve.metrics import Metrics
+    from groundup.serve.ollama.generation import keep_alive_s
+    from groundup.serve.residents import Residents
+    from groundup.serve.worker import Worker
+
+    try:
+        keep_s = keep_alive_s(keep_alive)
+    except RequestError as error:
+        raise ConfigError(f"--keep-alive {keep_alive!r} is no time.", fix='Write seconds, or "5m", or -1.') from error
+    settings = BatchSettings()
+    worker = Worker(settings.max_running + limits.waiting_requests)
+    memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
+    assert keep_s is not None
+    residents = Residents(worker, compute, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings)
+    return Server(shelf, residents, worker, limits, Metrics())
+
+
+def machine_memory_bytes() -> int:
+    """All memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def greet(address: str, names: Sequence[str], *, as_json: bool) -> None:
+    """Say where it listens: to stdout, at once, since whoever started it may be waiting for the address."""
+    if as_json:
+        print(json.dumps({"address": address, "models": list(names)}), flush=True)
+        return
+    shown = ", ".join(name.removesuffix(":latest") for name in names)
+    print(f"Serving {shown} at {address}")
+    print(f"  Ollama clients   {address}       (OLLAMA_HOST={address})")
+    print(f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)")
+    print("Ctrl-C ends it.", flush=True)
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,34 @@
+"""Texts -> vectors: a language model's last hidden states, averaged over the tokens of a text and made unit length.
+
+A model that was trained to go on with texts was not trained for this: near texts get near vectors, but all vectors lie close together, and an
+encoder made for the purpose does better. In right-padded batches, each text as it would be alone, but for rounding.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.device import Compute
+from groundup.engine.padding import BATCH_TOKENS, batches_by_length, right_padded
+from groundup.model.heads import LanguageModel
+
+
+@torch.inference_mode()
+def embed(
+    model: LanguageModel, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+) -> Float[Tensor, "rows C"]:
+    """A vector for each row of ids (at least one each), in order, on the CPU."""
+    result = torch.zeros(len(rows), model.config.width)
+    for batch in batches_by_length([len(row) for row in rows], batch_tokens):
+        ids, mask = right_padded([rows[i] for i in batch], compute.device)
+        hidden = model.hidden(ids).float() * mask[..., None]  # [B, T, C]
+        result[batch] = (hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)).cpu()
+    return F.normalize(result, dim=-1)
+
+
+def shortened(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:
+    """The first `dimensions` components, made unit length again."""
+    return F.normalize(vectors[:, :dimensions], dim=-1)

@@ -1,0 +1,202 @@
+"""Keys and values of many rows in one store of pages, and rows of different length in one call.
+
+A page holds the keys and values of a fixed number of tokens in every layer. Which page belongs to whom is decided elsewhere
+(`engine/pages.py`); here the Transformer writes new tokens into the pages that it is told and reads the old ones back:
+
+    store = PagedStore(model.config, num_pages=64, page_tokens=16)
+    rows = store.rows([Span(pages=[3, 4], start=20, count=1), Span(pages=[9], start=0, count=5)])
+    model(ids, cache=rows)          # ids [1, 6]: the one new token of the first row, then the five of the second
+
+The rows stand one after the other in a single line of N tokens, so that no matrix sees padding: products, norms and positions treat each
+token alone anyway. Attention takes the line group by group: rows with one new token and about as many stored ones together, padded to the longest;
+every other row by itself. Idea of the pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
+
+A row by itself whose pages follow one another in the store is read where it lies; else pages are first copied together (`index_select`), which
+costs little for short texts and up to half of the attention again for long ones (docs/log.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundup.model.attention import Attending, Place
+from groundup.model.cache import KVCache
+from groundup.model.config import ModelConfig
+
+# Rows of up to so many tokens are attended to together whatever their lengths: a call of its own costs more than the padding.
+SHORT_TOKENS = 256
+# Longer ones only where the shortest has this share of the longest's tokens.
+ALIKE_SHARE = 3 / 4
+
+
+@dataclass(frozen=True)
+class Span:
+    """The new tokens of one row: they stand at positions start .. start + count - 1, behind `start` stored ones."""
+
+    pages: Sequence[int]
+    """The row's pages in order: token t is in pages[t // page_tokens]."""
+    start: int
+    count: int
+
+    @property
+    def stop(self) -> int:
+        """Tokens that the row has with the new ones."""
+        return self.start + self.count
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows whose attention is computed in one call: one row, or several with one new token each."""
+
+    spans: tuple[Span, ...]
+
+    @property
+    def count(self) -> int:
+        """New tokens of all."""
+        return sum(span.count for span in self.spans)
+
+    @property
+    def stop(self) -> int:
+        """Tokens of the longest row."""
+        return max(span.stop for span in self.spans)
+
+
+class PagedStore:
+    """Keys and values of num_pages x page_tokens tokens: room is asked for once, and the system gives it page by page as it is first written."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        num_pages: int,
+        page_tokens: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.page_tokens = page_tokens
+        shape = (config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
+        self.keys = torch.empty(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
+        self.values = torch.empty(shape, device=device, dtype=dtype)
+
+    def clear(self, pages: Sequence[int]) -> None:
+        """Zeros into pages that a row begins to use. Rows are read to the end of a page, and 0 times what another row left there may be no number."""
+        index = torch.tensor(pages, dtype=torch.long, device=self.keys.device)
+        for stored in (self.keys, self.values):
+            stored.unflatten(1, (-1, self.page_tokens)).index_fill_(1, index, 0)
+
+    def rows(self, spans: Sequence[Span], *, each_alone: bool = False) -> "PagedRows":
+        """What the Transformer takes as the cache of one call. `each_alone`: every row's attention by itself, never beside others' padding."""
+        groups = tuple(Group((span,)) for span in spans) if each_alone else grouped(spans)
+        return PagedRows(self, groups)
+
+
+def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int:
+    """Memory of one page: keys and values of its tokens in every layer."""
+    return 2 * config.num_layers * page_tokens * config.num_kv_heads * config.head_width * dtype.itemsize
+
+
+class PagedRows:
+    """The rows of one call: where their new tokens go, and where their old ones are."""
+
+    def __init__(self, store: PagedStore, groups: tuple[Group, ...]) -> None:
+        self.store, self.groups = store, groups
+        device = store.keys.device
+        spans = [span for group in groups for span in group.spans]
+        self.slots = torch.tensor([slot for span in spans for slot in self._slots(span)], device=device)  # [N]
+        self.stored = [self._stored(group, device) for group in groups]
+
+    def layer(self, index: int) -> "PagedMemory":
+        """The memory of one block."""
+        return PagedMemory(self, index)
+
+    def advance(self, num_tokens: int) -> None:
+        """Nothing to count here: the spans say where every row stands."""
+
+    def _slots(self, span: Span) -> list[int]:
+        size, pages = self.store.page_tokens, span.pages
+        return [pages[t // size] * size + t % size for t in range(span.start, span.stop)]
+
+    def _stored(self, group: Group, device: torch.device) -> slice | Int[Tensor, "rows P"]:
+        """Where the tokens of a group are: a slice of the store for one row whose pages follow one another, else the pages of each row."""
+        size = self.store.page_tokens
+        tables = [list(span.pages[: -(-span.stop // size)]) for span in group.spans]
+        if len(tables) == 1 and is_run(tables[0]):
+            return slice(tables[0][0] * size, tables[0][0] * size + group.stop)
+        longest = max(map(len, tables))
+        return torch.tensor([table + table[-1:] * (longest - len(table)) for table in tables], device=device)
+
+
+def grouped(spans: Sequence[Span]) -> tuple[Group, ...]:
+    """Neighbours with one new token each and alike in length together; every other row alone."""
+    groups: list[list[Span]] = []
+    for span in spans:
+        together = [*groups[-1], span] if groups else [span]
+        stops = [each.stop for each in together]
+        alike = max(stops) <= SHORT_TOKENS or min(stops) >= ALIKE_SHARE * max(stops)
+        if groups and alike and all(each.count == 1 for each in together):
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return tuple(Group(tuple(group)) for group in groups)
+
+
+def is_run(pages: Sequence[int]) -> bool:
+    """Whether each page is the next one of the store.
+
+    >>> is_run([4, 5, 6]), is_run([4, 6])
+    (True, False)
+    """
+    return all(page == first for first, page in enumerate(pages, pages[0]))
+
+
+@dataclass(frozen=True)
+class PagedMemory:
+    """One layer's part of the call, as `attention.Memory`."""
+
+    call: PagedRows
+    index: int
+
+    def attend(
+        self,
+        attention: Attending,
+        queries: Float[Tensor, "1 H N D"],
+        keys: Float[Tensor, "1 K N D"],
+        values: Float[Tensor, "1 K N D"],
+        place: Place,
+    ) -> Float[Tensor, "1 H N D"]:
+        """Store the new tokens of all rows, then each row's queries with that row's keys and values."""
+        store = self.call.store
+        stored_keys, stored_values = store.keys[self.index], store.values[self.index]  # [P page_tokens, K, D]
+        stored_keys.index_copy_(0, self.call.slots, keys[0].transpose(0, 1).to(stored_keys.dtype))
+        stored_values.index_copy_(0, self.call.slots, values[0].transpose(0, 1).to(stored_values.dtype))
+        mixed = []
+        counts = [group.count for group in self.call.groups]
+        for index, (asking, own) in enumerate(zip(queries.split(counts, dim=2), place.rows, strict=True)):
+            rows = _one_a_row(asking, len(self.call.groups[index].spans))
+            seen_keys, seen_values = self._read(stored_keys, index), self._read(stored_values, index)
+            mixed.append(_in_line(attention(rows, seen_keys, seen_values, own.allowed, own.bias)))
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
+
+    def _read(self, stored: Float[Tensor, "slots K D"], index: int) -> Float[Tensor, "rows K S D"]:
+        where, stop = self.call.stored[index], self.call.groups[index].stop
+        if isinstance(where, slice):
+            return stored[where].transpose(0, 1)[None]  # [S, K, D] -> [1, K, S, D]
+        pages = stored.view(-1, self.call.store.page_tokens * stored.shape[1], stored.shape[2])
+        taken = pages.index_select(0, where.flatten())  # [rows P, page_tokens K, D]
+        return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
+
+
+def _one_a_row(asking: Float[Tensor, "1 H N D"], rows: int) -> Float[Tensor, "rows H T D"]:
+    """The queries of a group, row by row: N = rows x T."""
+    return asking if rows == 1 else asking.unflatten(2, (rows, -1))[0].transpose(0, 1)
+
+
+def _in_line(mixed: Float[Tensor, "rows H T D"]) -> Float[Tensor, "1 H N D"]:
+    """The rows of a group one after the other again."""
+    return mixed if len(mixed) == 1 else mixed.transpose(0, 1).flatten(1, 2)[None]
+
+
+Cache = KVCache | PagedRows
+"""What a Transformer can go on from: rows of one length, or of many."""

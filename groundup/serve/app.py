@@ -1,0 +1,105 @@
+"""The server as one ASGI app: the routes of every dialect, errors in the shape of the dialect that is spoken at a path.
+
+One port, and no path in two dialects: Ollama's /api, OpenAI's /v1, and without a dialect / (a word that Ollama's clients look for; a browser,
+which asks for text/html, is to get a page here), /healthz and /metrics. To add a dialect: a folder with a translator and its routes, a line here.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
+from groundup.serve import metrics as figures
+from groundup.serve.answering import Server
+from groundup.serve.exchange import RequestError
+from groundup.serve.json_reply import JsonReply
+from groundup.serve.ollama import routes as ollama
+from groundup.serve.ollama.answers import error_body as ollama_error
+from groundup.serve.openai import routes as openai
+from groundup.serve.openai.errors import error_body as openai_error
+from groundup.serve.replies import error_handlers
+
+log = logging.getLogger(__name__)
+GREETING = "groundup is running"
+
+
+def app_of(server: Server) -> Starlette:
+    """The app, to be put behind the guard."""
+    app = Starlette(
+        routes=[*_plain(server), *ollama.routes(server), *openai.routes(server)],
+        exception_handlers={**error_handlers(error_body), GroundupError: _refused},
+        lifespan=_lifespan(server),
+    )
+    app.router.redirect_slashes = False  # a path with one more is another path, and not found
+    return app
+
+
+def paths_of(app: Starlette) -> frozenset[str]:
+    """Every path that has no part of its own in it."""
+    return frozenset(route.path for route in app.routes if isinstance(route, Route) and "{" not in route.path)
+
+
+def error_body(status: int, message: str, path: str) -> bytes:
+    """An error as the dialect at this path has it."""
+    return json.dumps(_shape(path, status, message)).encode()
+
+
+def _shape(path: str, status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    if path.startswith("/api/"):
+        return ollama_error(message)
+    return openai_error(message, status, param=param, code=code)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """What a request is refused for. Errors about files name them, so those are for the log."""
+    assert isinstance(error, GroundupError)
+    if not isinstance(error, RequestError):
+        error = _as_request_error(error)
+    shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
+    return JsonReply(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
+
+
+def _as_request_error(error: GroundupError) -> RequestError:
+    """The rooms behind blame the request's values, or what is not installed; anything else is not the client's to know."""
+    if isinstance(error, ConfigError | DataError | ModelError):
+        return RequestError(error.message)
+    if isinstance(error, MissingExtra):
+        return RequestError(error.message, status=501)
+    log.error("a request could not be answered: %s", error)
+    return RequestError("the server could not do that; its log says why", status=500)
+
+
+def _plain(server: Server) -> list[Route]:
+    async def greet(request: Request) -> Response:
+        return PlainTextResponse(GREETING)
+
+    async def healthz(request: Request) -> Response:
+        return JsonReply({"status": "ok"})
+
+    async def metrics(request: Request) -> Response:
+        server.metrics.jobs.set(server.worker.jobs)
+        server.metrics.models.set(len(server.residents.held()))
+        return Response(server.metrics.text(), media_type=figures.MEDIA_TYPE)
+
+    return [Route("/", greet), Route("/healthz", healthz), Route("/metrics", metrics)]
+
+
+def _lifespan(server: Server) -> Any:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        watching = asyncio.create_task(server.residents.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            server.worker.close()
+
+    return lifespan

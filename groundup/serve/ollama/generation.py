@@ -1,0 +1,181 @@
+"""What /api/generate and /api/chat ask for: a body -> a ChatRequest, or a LoadRequest where there is nothing to answer."""
+
+import re
+from typing import Any
+
+from pydantic import Field
+
+from groundup.serve.exchange import (
+    FOREVER_S,
+    ChatRequest,
+    Format,
+    LoadRequest,
+    Options,
+    Prompt,
+    RequestError,
+    Text,
+    without,
+)
+from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
+from groundup.serve.turns import Turn, conversation
+from groundup.tokenizer.chat import Conversation, Message
+
+# Ollama's own (api/types.go, DefaultOptions).
+DEFAULTS = Options(temperature=0.8, top_k=40, top_p=0.9, repetition_penalty=1.0, repeat_last_n=64)
+# A length of time as Go writes it: "1h30m", "500ms", and without a unit seconds.
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+KeepAlive = float | str
+
+
+class OptionsBody(Body):
+    """`options`: those that mean something here; all others are passed over."""
+
+    temperature: Number | None = None
+    top_k: Whole | None = None
+    top_p: Number | None = None
+    min_p: Number | None = None
+    repeat_penalty: Number | None = None
+    repeat_last_n: Whole | None = None
+    presence_penalty: Number | None = None
+    frequency_penalty: Number | None = None
+    seed: Whole | None = None
+    num_predict: Whole | None = None
+    num_ctx: Whole | None = None
+    stop: Texts | None = None
+
+    def options(self) -> Options:
+        """In our words: what Ollama says by a special number becomes what it means."""
+        return Options(
+            temperature=self.temperature,
+            top_k=None if self.top_k is None else max(self.top_k, 0),
+            top_p=None if self.top_p is None else min(self.top_p, 1.0),
+            min_p=self.min_p,
+            repetition_penalty=self.repeat_penalty,
+            repeat_last_n=self.repeat_last_n,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            seed=None if self.seed == -1 else self.seed,
+            max_tokens=None if self.num_predict is None or self.num_predict < 0 else self.num_predict,
+            context_tokens=self.num_ctx if self.num_ctx and self.num_ctx > 0 else None,
+            stop=None if self.stop is None else tuple(filter(None, self.stop)),
+        )
+
+
+class _Generation(Body):
+    """What both have."""
+
+    model: str = Field(min_length=1)
+    stream: bool = True
+    format: str | dict[str, Any] | None = None
+    options: OptionsBody = OptionsBody()
+    keep_alive: KeepAlive | None = None
+    think: bool | str = False
+    logprobs: bool = False
+    top_logprobs: Whole = Field(0, ge=0, le=20)
+    truncate: bool = True
+
+    def request(self, prompt: Prompt, tools: tuple[dict[str, Any], ...] = ()) -> ChatRequest:
+        """With the fields that both have. Raises RequestError."""
+        if self.think:
+            raise without(self.model, "thinking")
+        return ChatRequest(
+            self.model,
+            (prompt,),
+            self.options.options(),
+            DEFAULTS,
+            stream=self.stream,
+            logprobs=self.top_logprobs if self.logprobs or self.top_logprobs else None,
+            format=_format(self.format),
+            tools=tools,
+            truncate=self.truncate,
+            keep_alive_s=keep_alive_s(self.keep_alive),
+        )
+
+    def load(self) -> LoadRequest:
+        """No prompt: only the model is wanted."""
+        return LoadRequest(self.model, keep_alive_s(self.keep_alive))
+
+
+class GenerateBody(_Generation):
+    """/api/generate."""
+
+    prompt: str = ""
+    suffix: str = ""
+    system: str = ""
+    template: str = ""
+    context: list[Whole] = []
+    raw: bool = False
+    images: list[str] = []
+
+
+class ChatBody(_Generation):
+    """/api/chat."""
+
+    messages: list[Turn] = []
+    tools: list[dict[str, Any]] = []
+
+
+def read_generate(value: dict[str, Any]) -> ChatRequest | LoadRequest:
+    """The request of an /api/generate body. Raises RequestError."""
+    body = read_fields(GenerateBody, value)
+    for asked, capability in ((bool(body.suffix), "insert"), (bool(body.images), "vision")):
+        if asked:
+            raise without(body.model, capability)
+    if body.raw and (body.system or body.template or body.context):
+        raise RequestError("raw mode does not support system, template or context", param="raw")
+    for refused, name in ((bool(body.template), "template"), (bool(body.context), "context")):
+        if refused:
+            raise RequestError(f"{name} is not supported here; use /api/chat for a conversation", param=name)
+    if not body.prompt:
+        return body.load()
+    if body.raw:
+        return body.request(Text(body.prompt, rendered=True))
+    system = (Message("system", body.system),) if body.system else ()
+    return body.request(Conversation((*system, Message("user", body.prompt))))
+
+
+def read_chat(value: dict[str, Any]) -> ChatRequest | LoadRequest:
+    """The request of an /api/chat body. Raises RequestError."""
+    body = read_fields(ChatBody, value)
+    if not body.messages:
+        return body.load()
+    if any(message.images for message in body.messages):
+        raise without(body.model, "vision")
+    return body.request(conversation(body.messages), tuple(body.tools))
+
+
+def _format(given: str | dict[str, Any] | None) -> Format | None:
+    """ "" is none, as LangChain sends it."""
+    if given in (None, ""):
+        return None
+    if isinstance(given, dict):
+        return given
+    if given == "json":
+        return "json"
+    raise RequestError('format: expected "json" or a JSON schema', param="format")
+
+
+def keep_alive_s(given: KeepAlive | None) -> float | None:
+    """Seconds of a `keep_alive`; negative ones mean for ever. Raises RequestError.
+
+    >>> keep_alive_s("1m30s"), keep_alive_s("-1"), keep_alive_s(0)
+    (90.0, inf, 0.0)
+    """
+    if given is None:
+        return None
+    seconds = _duration_s(given) if isinstance(given, str) else float(given)
+    if seconds is None or seconds != seconds:
+        raise RequestError('keep_alive: expected seconds, or a time such as "5m"', param="keep_alive")
+    return FOREVER_S if seconds < 0 else seconds
+
+
+def _duration_s(text: str) -> float | None:
+    """None: it is no length of time."""
+    sign, unsigned = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
+    if re.fullmatch(r"\d{1,12}(\.\d{0,9})?", unsigned):
+        return sign * float(unsigned)
+    if len(unsigned) > 64 or not re.fullmatch(rf"(?:{_DURATION.pattern})+", unsigned):
+        return None
+    return sign * sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(unsigned))

@@ -1,0 +1,51 @@
+"""Fields that chat and text completions have in common -> Options."""
+
+from typing import Any
+
+from pydantic import Field
+
+from groundup.serve.exchange import Options
+from groundup.serve.fields import Body, Number, Texts, Whole
+
+# OpenAI's own.
+DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)
+
+
+class StreamOptions(Body):
+    """How a stream is told."""
+
+    include_usage: bool = False
+
+
+class CompletionFields(Body):
+    """How answers are drawn and sent."""
+
+    model: str = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    max_tokens: Whole | None = Field(None, ge=0)
+    temperature: Number | None = Field(None, ge=0, le=100)
+    top_p: Number | None = Field(None, ge=0, le=1)
+    seed: Whole | None = None
+    stop: Texts | None = None
+    presence_penalty: Number | None = None
+    frequency_penalty: Number | None = None
+    n: Whole = Field(1, ge=1)
+
+    def options(self, max_tokens: int | None) -> Options:
+        """In our words."""
+        return Options(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            max_tokens=max_tokens,
+            stop=None if self.stop is None else tuple(filter(None, self.stop)),
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+        )
+
+
+def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+    """The counters of an answer."""
+    total = prompt_tokens + completion_tokens
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}

@@ -1,0 +1,46 @@
+"""/v1/models in OpenAI's words, and /v1/classify, which has no model in any dialect: its shape is that of a list, too."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from groundup.serve.exchange import ClassifyRequest
+from groundup.serve.facts import ModelFacts
+from groundup.serve.fields import Body, Texts, read_fields
+from groundup.serve.openai.errors import JSON
+from groundup.serve.shelf import Named
+
+
+def model_entry(id: str, facts: ModelFacts) -> JSON:
+    """One model; `id` as the client wrote it, or the name with its tag."""
+    return {"id": id, "object": "model", "created": int(facts.modified.timestamp()), "owned_by": "groundup"}
+
+
+def model_list(models: Sequence[tuple[Named, ModelFacts]]) -> JSON:
+    """All models."""
+    return {"object": "list", "data": [model_entry(named.name, facts) for named, facts in models]}
+
+
+class ClassifyBody(Body):
+    """/v1/classify."""
+
+    model: str = Field(min_length=1)
+    input: Texts
+
+
+def read_classify(value: dict[str, Any]) -> ClassifyRequest:
+    """The request of a body. Raises RequestError."""
+    body = read_fields(ClassifyBody, value)
+    return ClassifyRequest(body.model, tuple(body.input))
+
+
+def classify_answer(model: str, found: Sequence[dict[str, float]]) -> JSON:
+    """For each text its label and the probability of every label, most probable first."""
+    data = []
+    for index, probabilities in enumerate(found):
+        label = next(iter(probabilities))
+        data.append(
+            {"index": index, "label": label, "probability": probabilities[label], "probabilities": probabilities}
+        )
+    return {"object": "list", "model": model, "data": data}

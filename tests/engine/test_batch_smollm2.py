@@ -1,0 +1,86 @@
+"""A real small model: 32 conversations at once say word for word what each says alone, in float32."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from groundup.device import Compute
+from groundup.engine.batch import BatchEngine, BatchSettings
+from groundup.engine.engine import Engine
+from groundup.engine.events import ChatEvent
+from groundup.engine.request import Request
+from groundup.engine.sampling import Sampling
+from groundup.model.heads import LanguageModel
+from groundup.tokenizer.chat import Conversation, Message, render
+from groundup.weights.door import open_model
+
+pytestmark = pytest.mark.network
+SYSTEM = "You are a helpful and brief assistant who answers in plain words."
+ASKED = (
+    "What is the capital of France?",
+    "Write one sentence about the sea.",
+    "List three animals that live in the forest, and say what each of them eats in winter.",
+    "Translate 'good morning' into Spanish.",
+    "Why is the sky blue? " * 8,
+)
+
+
+@pytest.fixture(scope="module")
+def engine(compute: Compute) -> Engine:
+    return Engine(open_model("smollm2-135m-instruct", compute), compute)
+
+
+def requests_of(engine: Engine, count: int) -> list[Request]:
+    """Greedy and drawn, with a system turn in common and without, of mixed length."""
+    made = []
+    for n in range(count):
+        asked = Message("user", f"{ASKED[n % len(ASKED)]} ({n})")
+        messages = (Message("system", SYSTEM), asked) if n % 3 else (asked,)
+        ids = render(Conversation(messages), engine.tokenizer, add_generation_prompt=True).ids
+        temperature = 0 if n % 2 else 0.9
+        sampling = Sampling(temperature=temperature, top_k=40, top_p=0.9, seed=n, max_tokens=6 + n % 7)
+        made.append(Request(str(n), tuple(ids), sampling, engine.tokenizer.special.stop_ids))
+    return made
+
+
+@pytest.mark.parametrize("guess_tokens", [0, 4])
+def test_32_conversations_together_equal_each_alone(engine: Engine, compute: Compute, guess_tokens: int) -> None:
+    model, chance = engine.opened.model, random.Random(guess_tokens)
+    assert isinstance(model, LanguageModel)
+    batch = BatchEngine(model, engine.tokenizer, compute, BatchSettings(cache_bytes=2**27, guess_tokens=guess_tokens))
+    requests = requests_of(engine, 32)
+    coming, got = list(requests), {request.id: [] for request in requests}
+    while coming or batch.busy:
+        for _ in range(min(chance.randrange(9), len(coming))):
+            batch.submit(coming.pop(0))
+        for name, outcome in batch.step():
+            got[name].append(outcome)
+    for request in requests:
+        alone: list[ChatEvent] = list(engine.complete(request.prompt_ids, request.sampling))
+        assert got[request.id] == alone, request.id
+    assert batch.queue.shared_tokens > 0
+
+
+def test_reproducible_conversations_in_bf16_equal_each_alone_to_the_last_bit() -> None:
+    in_bf16 = Compute(torch.device("cpu"), torch.bfloat16)
+    engine = Engine(open_model("smollm2-135m-instruct", in_bf16), in_bf16)
+    model = engine.opened.model
+    assert isinstance(model, LanguageModel)
+    requests = [replace(request, logprobs=3) for request in requests_of(engine, 12)]
+
+    def answered(*some: Request) -> dict[str, list[object]]:
+        settings = BatchSettings(cache_bytes=2**27, page_tokens=64, reproducible=True)
+        batch = BatchEngine(model, engine.tokenizer, in_bf16, settings)
+        got: dict[str, list[object]] = {request.id: [] for request in some}
+        for request in some:
+            batch.submit(request)
+        while batch.busy:
+            for name, outcome in batch.step():
+                got[name].append(outcome)
+        return got
+
+    together = answered(*requests)
+    for request in requests:
+        assert together[request.id] == answered(request)[request.id], request.id

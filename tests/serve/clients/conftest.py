@@ -1,0 +1,105 @@
+"""A real `groundup serve` process with small models, one for all of these tests, and what tests need to know of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from small_models import save_classifier, save_language
+
+
+def _obey_ctrl_c() -> None:
+    """A suite that runs in the background of a shell is deaf to Ctrl-C, and what it starts would be, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Serving:
+    """A server process: its address, what it says on stderr, and how it ends."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        own = {"OMP_NUM_THREADS": "1", **environment}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "groundup", "serve", "--json", *arguments],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **own},
+            preexec_fn=_obey_ctrl_c,
+        )
+        self.said = ""
+        assert self.process.stdout is not None
+        # A pipe that nobody empties would stop the server at its next line.
+        self._reading = threading.Thread(target=self._read_what_it_says, daemon=True)
+        self._reading.start()
+        first = self.process.stdout.readline()
+        assert first, self.said
+        self.address = json.loads(first)["address"]
+
+    def _read_what_it_says(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+
+    def get(self, path: str, **options: Any) -> Any:
+        return httpx.get(self.address + path, timeout=60, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> Any:
+        return httpx.post(self.address + path, json=body, timeout=60, **options)
+
+    def ended(self, limit_s: float = 60.0) -> int:
+        """Its exit code, once it has ended and all that it said has been read."""
+        code = self.process.wait(limit_s)
+        self._reading.join()
+        return code
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.ended()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny writes for ever, ender ends, other has other weights, sorter classifies."""
+    folder = tmp_path_factory.mktemp("served")
+    save_language(folder / "tiny")
+    save_language(folder / "ender", ends=True)
+    save_language(folder / "other", seed=5)
+    save_classifier(folder / "sorter")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[..., Serving]]:
+    """serve(arguments) starts one more; all are ended at the end."""
+    started: list[Serving] = []
+
+    def start(*arguments: str, **environment: str) -> Serving:
+        started.append(Serving(*arguments, "--port", "0", **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+@pytest.fixture(scope="session")
+def server(serve: Callable[..., Serving], models: Path) -> Serving:
+    return serve("--models", str(models))
+
+
+@pytest.fixture(scope="session")
+def address(server: Serving) -> str:
+    return server.address

@@ -1,0 +1,158 @@
+"""Bodies -> requests: what is understood, what is refused, and in which words."""
+
+from typing import Any
+
+import pytest
+
+from groundup.serve.exchange import FOREVER_S, LoadRequest, Options, RequestError
+from groundup.serve.ollama import embedding, naming
+from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_generate
+from groundup.serve.openai.chat import read_chat_completion
+from groundup.serve.openai.completions import read_completion
+from groundup.serve.openai.embeddings import read_embedding
+from groundup.serve.openai.models import read_classify
+
+HI = [{"role": "user", "content": "Hi"}]
+
+
+def refusal(read: Any, body: dict[str, Any]) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        read(body)
+    return caught.value
+
+
+@pytest.mark.parametrize("value", [float("nan"), "0.5", True, [], {}, 10**400], ids=str)
+def test_numbers_are_numbers_in_every_dialect(value: Any) -> None:
+    asked = {"model": "m", "messages": HI}
+    assert "temperature" in refusal(read_chat, {**asked, "options": {"temperature": value}}).message
+    assert "temperature" in refusal(read_chat_completion, {**asked, "temperature": value}).message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("messages", []),
+        ("messages", "Hi"),
+        ("messages", [{"role": "wizard", "content": "Hi"}]),
+        ("messages", [{"role": "user", "content": 5}]),
+        ("messages", [{"role": "user"}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]),
+        ("max_tokens", -1),
+        ("max_tokens", 1.5),
+        ("top_p", 2),
+        ("temperature", -1),
+        ("seed", "1"),
+        ("stop", 5),
+        ("stop", [5]),
+        ("stream", "yes"),
+        ("top_logprobs", 21),
+        ("top_logprobs", -1),
+        ("response_format", {"type": "xml"}),
+        ("response_format", {"type": "json_schema"}),
+        ("n", 0),
+        ("model", ""),
+        ("model", 5),
+    ],
+    ids=str,
+)
+def test_a_chat_completion_names_the_field_at_fault(field: str, value: Any) -> None:
+    error = refusal(read_chat_completion, {"model": "m", "messages": HI, field: value})
+    assert error.status == 400
+    assert (error.param or "").split(".")[0] == field
+    assert field in error.message
+
+
+def test_what_was_sent_is_never_repeated() -> None:
+    error = refusal(read_chat_completion, {"model": "m", "messages": HI, "temperature": "my secret"})
+    assert "secret" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"suffix": "x"}, "does not support insert"),
+        ({"images": ["x"]}, "does not support vision"),
+        ({"think": True}, "does not support thinking"),
+        ({"think": "high"}, "does not support thinking"),
+        ({"raw": True, "system": "s"}, "raw mode"),
+        ({"raw": True, "context": [1]}, "raw mode"),
+        ({"template": "t"}, "template is not supported"),
+        ({"context": [1, 2]}, "context is not supported"),
+        ({"format": "xml"}, "JSON schema"),
+        ({"options": []}, "options"),
+        ({"options": {"num_predict": "5"}}, "num_predict"),
+        ({"keep_alive": "soon"}, "keep_alive"),
+        ({"keep_alive": True}, "keep_alive"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+    ],
+    ids=str,
+)
+def test_what_generate_can_not_do_is_said(body: dict[str, Any], words: str) -> None:
+    assert words in refusal(read_generate, {"model": "m", "prompt": "p", **body}).message
+
+
+def test_null_is_the_same_as_absent_and_unknown_fields_are_passed_over() -> None:
+    nulls = dict.fromkeys(("options", "format", "tools", "keep_alive", "think", "logprobs", "stream", "suffix"))
+    body = {"model": "m", "prompt": "p", "messages": HI}
+    assert read_generate({**body, **nulls, "numa": 3}) == read_generate(body)
+    assert read_chat({**body, **nulls, "numa": 3}) == read_chat(body)
+    nulls = dict.fromkeys(("max_tokens", "stop", "seed", "n", "response_format", "tool_choice", "stream_options"))
+    assert read_chat_completion({**body, **nulls, "store": 1}) == read_chat_completion(body)
+
+
+def test_the_limit_of_newer_clients_wins_and_both_are_read() -> None:
+    body = {"model": "m", "messages": HI}
+    limits = [{"max_tokens": 3}, {"max_completion_tokens": 3}, {"max_tokens": 9, "max_completion_tokens": 3}]
+    assert {read_chat_completion({**body, **each}).options.max_tokens for each in limits} == {3}
+    assert read_chat_completion(body).options.max_tokens is None
+    assert read_completion({"model": "m", "prompt": "p"}).options.max_tokens == 16
+
+
+def test_no_prompt_means_load_and_keep_alive_0_unload() -> None:
+    assert read_generate({"model": "m"}) == LoadRequest("m", None)
+    assert read_generate({"model": "m", "prompt": "", "keep_alive": 0}) == LoadRequest("m", 0.0)
+    assert read_chat({"model": "m", "messages": [], "keep_alive": "-1m"}) == LoadRequest("m", FOREVER_S)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [(None, None), (0, 0), (300, 300), (-1, FOREVER_S), ("5m", 300), ("1h30m", 5400), ("500ms", 0.5), ("0", 0)],
+)
+def test_keep_alive_is_seconds_or_a_length_of_time(given: Any, seconds: float | None) -> None:
+    assert keep_alive_s(given) == seconds
+
+
+@pytest.mark.parametrize("given", ["", "m", "5 m", "1e9", "5x", "--1", "9" * 400, "1m" * 40])
+def test_a_keep_alive_that_is_no_time_is_refused(given: str) -> None:
+    assert "keep_alive" in refusal(lambda body: keep_alive_s(body), given).message  # type: ignore[arg-type]
+
+
+def test_tool_choice_none_means_no_tools() -> None:
+    body = {"model": "m", "messages": HI, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    assert read_chat_completion(body).tools
+    assert read_chat_completion({**body, "tool_choice": "none"}).tools == ()
+
+
+def test_what_a_request_leaves_open_comes_from_the_name_and_then_from_the_dialect() -> None:
+    request, name, dialect = Options(seed=1), Options(seed=2, temperature=0.5), Options(temperature=1.0, top_k=0)
+    merged = request.over(name).over(dialect)
+    assert (merged.seed, merged.temperature, merged.top_k, merged.top_p) == (1, 0.5, 0, None)
+    assert Options(temperature=0.0, stop=()).over(name).temperature == 0.0
+
+
+@pytest.mark.parametrize("value", [5, [5], [[1, 2]], {"a": "b"}], ids=str)
+def test_only_texts_are_embedded_and_classified(value: Any) -> None:
+    for read in (embedding.read_embed, read_embedding, read_classify):
+        assert "input" in refusal(read, {"model": "m", "input": value}).message
+
+
+def test_older_clients_name_models_by_name() -> None:
+    assert naming.read_name({"name": "m"}).model == naming.read_name({"model": "m"}).model == "m"
+    assert refusal(naming.read_name, {}).status == 400
+
+
+@pytest.mark.parametrize("field", ["files", "adapters", "quantize", "template"])
+def test_create_from_elsewhere_is_not_done(field: str) -> None:
+    value: Any = "q4_0" if field in ("quantize", "template") else {"a": "sha256:0"}
+    assert refusal(naming.read_create, {"model": "m", "from": "n", field: value}).status == 501
+    assert refusal(naming.read_create, {"model": "m"}).param == "from"
