@@ -58,7 +58,7 @@ export class Answer {
     const next = this.#shownToken(this.current + (this.current < 0 && step < 0 ? 0 : step), step);
     if (!next) return;
     this.#point(next);
-    announce(spoken(this.tokens[this.current]));
+    announce(spoken(next.textContent, this.tokens[this.current]));
   }
 
   /** The nearest token from `index` on that can be seen (marks of Markdown can't). */
@@ -86,9 +86,9 @@ export class Answer {
   }
 }
 
-function spoken(token) {
-  const others = token.others.slice(0, 3).map(([text, p]) => `${visible(text)} ${percent(p)}`);
-  return `${percent(token.p)}. Most probable: ${others.join(", ")}`;
+function spoken(text, { p, others }) {
+  const best = others.slice(0, 3).map(([other, q]) => `${visible(other)} ${percent(q)}`);
+  return `${visible(text)} had ${percent(p)}. Most probable: ${best.join(", ")}`;
 }
 
 function showReadout(span, text, token) {

@@ -38,5 +38,16 @@ async function show() {
   }
 }
 
+/** A panel closes with Escape, and when a hand goes elsewhere. */
+function closePanels({ target, key }) {
+  for (const panel of document.querySelectorAll(".bar details[open]")) {
+    if (key !== "Escape" && panel.contains(target)) continue;
+    panel.open = false;
+    if (key === "Escape") panel.querySelector("summary").focus();
+  }
+}
+
+document.addEventListener("pointerdown", closePanels);
+document.addEventListener("keydown", (event) => event.key === "Escape" && closePanels(event));
 addEventListener("hashchange", show);
 show();

@@ -68,7 +68,8 @@ export class Inside {
       this.#attend();
     });
     const how = "Choose a token: the darker another one, the more of its attention this token gives to it. A line below a token is as long as it was surprising.";
-    refill(get("inside-found"), node("div", { class: "controls" }, block, head), node("p", { class: "hint" }, how), strip, this.told, this.map);
+    const left = node("div", {}, node("div", { class: "controls" }, block, head), node("p", { class: "hint" }, how), strip, this.told);
+    refill(get("inside-found"), left, this.map);
     this.#attend();
   }
 

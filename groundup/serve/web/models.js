@@ -41,7 +41,7 @@ function card(model, held) {
     node("p", { class: held ? "badge held" : "badge" }, state),
     node("p", { class: "quiet" }, `${model.details.family}: ${model.capabilities.map((each) => CAN[each] ?? each).join(", ")}`),
     node("dl", { class: "facts" }, facts.map(([name, value]) => node("div", {}, node("dd", {}, value), node("dt", {}, name)))),
-    model.parameters ? node("details", {}, node("summary", {}, "Parameters of its name"), node("pre", { tabindex: 0 }, model.parameters)) : null,
+    model.parameters ? node("details", {}, node("summary", {}, "Stops and parameters"), node("pre", { tabindex: 0 }, model.parameters)) : null,
     model.template ? node("details", {}, node("summary", {}, "Chat template"), node("pre", { tabindex: 0 }, model.template)) : null,
   );
 }

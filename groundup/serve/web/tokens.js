@@ -37,9 +37,9 @@ export function bucket(p) {
   return [0.9, 0.6, 0.3, 0.1].filter((bound) => p < bound).length;
 }
 
-/** "93 %", "0.4 %", "under 0.01 %" */
+/** "93 %", "0.4 %", "< 0.01 %" */
 export function percent(p) {
-  if (p > 0 && p < 1e-4) return "under 0.01 %";
+  if (p > 0 && p < 1e-4) return "< 0.01 %";
   const digits = p >= 0.0995 ? 0 : p >= 0.00995 ? 1 : 2;
   return `${(100 * p).toFixed(digits)} %`;
 }
