@@ -33,7 +33,8 @@ export class Inside {
 
   async #look(block) {
     const note = get("inside-note");
-    note.textContent = "Reading …";
+    note.textContent = this.text.value.trim() ? "Reading …" : "There is no text yet.";
+    if (!this.text.value.trim()) return;
     try {
       this.found = await ask("/groundup/inside", { model: this.model.value, text: this.text.value, block });
       this.block = block;
