@@ -15,7 +15,7 @@ export class Answer {
     this.tokens = tokens;
     this.element = node("div", { class: "answer", tabindex: 0, role: "group", "aria-label": "Answer. Arrow keys go through its tokens.", keydown: (event) => this.#key(event) });
     this.element.addEventListener("pointerover", (event) => this.#point(event.target.closest?.("[data-token]")));
-    this.element.addEventListener("pointerleave", () => this.#leave());
+    this.element.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.#leave()); // a finger is lifted at once
     this.element.addEventListener("blur", () => this.#leave());
     this.current = -1;
     this.#places = new Places();
@@ -57,6 +57,7 @@ export class Answer {
     event.preventDefault();
     const next = this.#shownToken(this.current + (this.current < 0 && step < 0 ? 0 : step), step);
     if (!next) return;
+    next.scrollIntoView({ block: "nearest" });
     this.#point(next);
     announce(spoken(next.textContent, this.tokens[this.current]));
   }

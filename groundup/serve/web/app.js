@@ -47,6 +47,7 @@ function closePanels({ target, key }) {
   }
 }
 
+for (const away of ["wheel", "touchmove"]) document.addEventListener(away, () => (get("readout").hidden = true), { passive: true });
 document.addEventListener("pointerdown", closePanels);
 document.addEventListener("keydown", (event) => event.key === "Escape" && closePanels(event));
 addEventListener("hashchange", show);

@@ -21,7 +21,6 @@ export class Chat {
     this.input = get("question");
     this.model = get("chat-model");
     this.system = get("system");
-    this.replies = [];
     this.running = null; // AbortController of the answer that is being written
     this.settings = new Settings(get("options"), "option", (options) => this.#changed({ options }));
     this.#listen();

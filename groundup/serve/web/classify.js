@@ -74,11 +74,19 @@ function explain(words, told, found, text) {
     span.style.setProperty("--share", Math.abs(share).toFixed(3));
     return span;
   });
-  const rest = text.slice(found.shown);
+  const rest = [...text].slice(found.shown).join("");
   refill(words, pieces, rest ? node("span", { class: "quiet" }, rest) : null);
-  const strongest = [...found.pieces.keys()].filter((index) => weights[index] > 0).sort((one, other) => weights[other] - weights[one]);
-  const named = strongest.slice(0, 4).map((index) => `“${found.pieces[index].text.trim()}”`).join(", ");
-  told.textContent =
-    `${named ? `For ${found.decision}, most of all: ${named}. ` : ""}Marked by what the score loses when the text is read without the token: ` +
-    `one colour speaks for ${found.decision}, the other for ${found.against}.${rest ? " Only the beginning was looked at." : ""}`;
+  refill(
+    told,
+    [node("span", { class: "for" }, "Marked so"), ` speaks for ${found.decision}, `, node("span", { class: "against" }, "so"), ` for ${found.against}`],
+    `: the darker, the more the score loses when the text is read without the token. ${strongest(found.pieces, weights)}`,
+    rest ? "Only the beginning was looked at." : null,
+  );
+}
+
+/** The words that spoke loudest, as a sentence. */
+function strongest(pieces, weights) {
+  const spoken = [...pieces.keys()].filter((index) => weights[index] > 0 && /[\p{L}\p{N}]/u.test(pieces[index].text));
+  const best = spoken.sort((one, other) => weights[other] - weights[one]).slice(0, 4);
+  return best.length ? `Most of all: ${best.map((index) => `“${pieces[index].text.trim()}”`).join(", ")}. ` : "";
 }

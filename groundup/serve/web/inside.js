@@ -5,7 +5,9 @@ import { models, offer } from "./catalog.js";
 import { get, node, refill, shape } from "./dom.js";
 import { percent, visible } from "./tokens.js";
 
-const CELL = 11;
+const CELL = 10;
+const LARGEST_CELL_PX = 26;
+const LARGEST_MAP_PX = 352;
 const MEAN = "mean";
 
 export class Inside {
@@ -48,7 +50,7 @@ export class Inside {
 
   #summary() {
     const { tokens, shown, bits_per_token: bits } = this.found;
-    const part = shown < this.text.value.length ? "The beginning of the text" : "The text";
+    const part = shown < [...this.text.value].length ? "The beginning of the text" : "The text";
     return `${part}, read by itself without a conversation before it: ${tokens.length} tokens of ${(shown / tokens.length).toFixed(1)} letters, ${bits.toFixed(1)} bits of surprise each.`;
   }
 
@@ -116,18 +118,21 @@ export class Inside {
       mark.tabIndex = index === this.token ? 0 : -1;
     });
     this.told.textContent = this.#sentence(row);
-    refill(this.map, grid(weights, this.token));
+    const caption = node("p", { class: "hint" }, "The whole block: a row for each token that looks, a column for each that is looked at.");
+    refill(this.map, grid(weights, this.token), caption);
   }
 
   #sentence(row) {
     const { pieces, tokens } = this.found;
     const most = [...row.keys()].sort((one, other) => row[other] - row[one]).slice(0, 3).filter((index) => row[index] > 0.005);
-    const looked = most.map((index) => `${visible(pieces[index].text)} ${percent(row[index])}`).join(", ");
+    const looked = most.map((index) => `${quoted(pieces[index])} ${percent(row[index])}`).join(", ");
     const told = tokens[this.token - this.first];
-    const expected = told ? ` It cost ${told.bits.toFixed(1)} bits; the model expected ${told.expected.map((each) => `${visible(each.text)} ${percent(each.probability)}`).join(", ")}.` : "";
-    return `Token ${this.token + 1}, ${visible(pieces[this.token].text)}, id ${pieces[this.token].id}, looks at ${looked}.${expected}`;
+    const expected = told ? ` It cost ${told.bits.toFixed(1)} bits; the model expected ${told.expected.map((each) => `${quoted(each)} ${percent(each.probability)}`).join(", ")}.` : "";
+    return `Token ${this.token + 1}, ${quoted(pieces[this.token])}, id ${pieces[this.token].id}, looks at ${looked}.${expected}`;
   }
 }
+
+const quoted = ({ text }) => `“${visible(text)}”`;
 
 /** All weights at once: a row for each token that looks, a column for each that is looked at. */
 function grid(weights, chosen) {
@@ -139,5 +144,5 @@ function grid(weights, chosen) {
   );
   const frame = shape("rect", { class: "frame", x: -0.5, y: chosen * CELL - 0.5, width: (chosen + 1) * CELL, height: CELL });
   const label = `Attention of ${weights.length} tokens, a row for each; no token sees later ones.`;
-  return shape("svg", { viewBox: `-2 -2 ${side + 4} ${side + 4}`, width: side, role: "img", "aria-label": label }, cells, frame);
+  return shape("svg", { viewBox: `-2 -2 ${side + 4} ${side + 4}`, width: Math.min(LARGEST_MAP_PX, weights.length * LARGEST_CELL_PX), role: "img", "aria-label": label }, cells, frame);
 }

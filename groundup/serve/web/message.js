@@ -44,7 +44,7 @@ export class Reply {
     this.message = message;
     this.answer = new Answer({ text: message.content, tokens: message.tokens });
     this.waiting = node("p", { class: "waiting", hidden: true }, "Thinking");
-    this.note = node("p", { class: "note" }, message.note ?? "");
+    this.note = node("p", { class: message.failed ? "note failed" : "note" }, message.note ?? "");
     this.again = button("Regenerate", acts.regenerate, { class: "plain again" });
     const copy = button("Copy", () => copyText(this.message.content), { class: "plain", "aria-label": "Copy answer" });
     this.inside = button("Look inside", () => acts.inside(message), { class: "plain" });
@@ -73,6 +73,6 @@ export class Reply {
     this.answer.draw();
     this.note.textContent = note;
     this.note.classList.toggle("failed", failed);
-    Object.assign(this.message, { content: this.answer.text, tokens: this.answer.tokens, note });
+    Object.assign(this.message, { content: this.answer.text, tokens: this.answer.tokens, note, failed });
   }
 }
