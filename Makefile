@@ -31,6 +31,7 @@ docs: $(VENV)/dev.done
 bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/spine.py
 	@$(BIN)/python benchmarks/model.py
+	@$(BIN)/python benchmarks/pretrain.py
 
 clean:
 	rm -rf .venv $(LITGPT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,9 +9,11 @@ FOLDER holds the model as Hugging Face's files. Told "forward" or "step" it does
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,12 @@ def main(contender: str, folder: str, rows: str, context: str, precision: str) -
         print(json.dumps(answer), flush=True)
 
 
-def ours(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
+def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str = "adamw") -> tuple[Work, Work]:
     """The parts that fit() puts together for a step, and those of its evaluation."""
     from groundup.data.loader import Batch
     from groundup.device import Compute, keep_freed_memory
     from groundup.model.products import fast_products
-    from groundup.train.config import FitConfig
+    from groundup.train.defaults import pretraining_config
     from groundup.train.losses import next_token_loss
     from groundup.train.optim import build_optimizer
     from groundup.train.step import autocast, average_and_clip, sum_gradients
@@ -59,7 +61,7 @@ def ours(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]
     device = torch.device("cpu")
     keep_freed_memory()
     model = open_model(folder, Compute(device)).model.train()
-    config = FitConfig(steps=1, learning_rate=LEARNING_RATE)
+    config = pretraining_config(1, {"optimizer": optimizer_name, "learning_rate": LEARNING_RATE})
     optimizer, parameters = build_optimizer(model, config), list(model.parameters())
     batch = Batch(*ids_and_labels(rows, context, vocabulary(folder)))
 
@@ -102,6 +104,78 @@ def transformers_fast(folder: Path, rows: int, context: int, bf16: bool) -> tupl
         return run
 
     return inside(forward), inside(step)
+
+
+def plain_pytorch(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
+    """A model of torch's own parts in the same loop."""
+    from plain_llama import PlainLlama
+
+    model = PlainLlama(folder)
+    return plain(model, model, folder, rows, context, bf16)
+
+
+def trainer(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
+    """transformers' Trainer over rows in memory, its own AdamW and clipping. It has no forward pass alone: transformers' stands for it.
+
+    It runs in a thread, and is let go for one step at a time: its start is not measured, all that it does around a step is.
+    """
+    from peers import load_transformers
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    turn = Turns()
+
+    class OneStep(TrainerCallback):
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            turn.wait()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            turn.done()
+
+    arguments = TrainingArguments(
+        output_dir=str(folder / "trainer"),
+        per_device_train_batch_size=rows,
+        max_steps=10**6,
+        learning_rate=LEARNING_RATE,
+        max_grad_norm=CLIP_NORM,
+        use_cpu=True,
+        bf16=bf16,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    ids, _ = ids_and_labels(rows, context, vocabulary(folder))
+    model = load_transformers(folder, torch.float32)
+    data = [{"input_ids": row, "labels": row} for row in ids]
+    training = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[OneStep()])
+    threading.Thread(target=training.train, daemon=True).start()
+    forward, _ = plain(model, lambda ids: model(input_ids=ids, use_cache=False).logits, folder, rows, context, bf16)
+
+    def step() -> float:
+        turn.give()
+        return 0.0
+
+    return forward, step
+
+
+class Turns:
+    """Lets another thread work for one turn at a time."""
+
+    def __init__(self) -> None:
+        self.mine, self.theirs = threading.Semaphore(0), threading.Semaphore(0)
+
+    def give(self) -> None:
+        """Have the other do one turn."""
+        self.theirs.release()
+        self.mine.acquire()
+
+    def wait(self) -> None:
+        """The other: until it is its turn."""
+        self.theirs.acquire()
+
+    def done(self) -> None:
+        """The other: its turn is over."""
+        self.mine.release()
 
 
 def litgpt(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
@@ -204,6 +278,11 @@ def import_transformers() -> None:
     import transformers.models.gpt2.modeling_gpt2  # noqa: F401
 
 
+def import_plain() -> None:
+    """The same for the plain model."""
+    import plain_llama  # noqa: F401
+
+
 def import_litgpt() -> None:
     """The same for litgpt."""
     import litgpt.scripts.convert_hf_checkpoint  # noqa: F401
@@ -211,14 +290,20 @@ def import_litgpt() -> None:
 
 CONTENDERS = {
     "groundup": ours,
+    "groundup, Muon": partial(ours, optimizer_name="muon"),
     "transformers": transformers_,
     "transformers, our settings": transformers_fast,
+    "transformers Trainer": trainer,
+    "plain PyTorch": plain_pytorch,
     "litgpt": litgpt,
 }
 IMPORTS = {
     "groundup": import_ours,
+    "groundup, Muon": import_ours,
     "transformers": import_transformers,
     "transformers, our settings": import_transformers,
+    "transformers Trainer": import_transformers,
+    "plain PyTorch": import_plain,
     "litgpt": import_litgpt,
 }
 

@@ -165,14 +165,20 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open("rb") as handle:
         for raw in handle:
-            if not raw.endswith(b"\n") or len(raw) > MAX_LINE_BYTES:
-                continue
-            try:
-                record = json.loads(raw)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict):
+            record = read_line(raw)
+            if record is not None:
                 yield record
+
+
+def read_line(raw: bytes) -> dict[str, Any] | None:
+    """The record in one line of such a file; None when it is half-written, too long or no JSON object."""
+    if not raw.endswith(b"\n") or len(raw) > MAX_LINE_BYTES:
+        return None
+    try:
+        record = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def provenance() -> dict[str, Any]:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SPINE = BENCHMARKS / "spine.py"
 MODEL = BENCHMARKS / "model.py"
+PRETRAIN = BENCHMARKS / "pretrain.py"
 
 
 def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_path: Path) -> None:
@@ -50,3 +53,25 @@ def test_attention_alone_is_measured_against_the_kernel_and_the_formula(tmp_path
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300, capture_output=True)
     rows = json.loads(out.read_text())["tables"]["attention"]
     assert [row["contender"] for row in rows] == ["groundup", "SDPA", "naive"]
+
+
+def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(PRETRAIN), "--quick", "--only", "steps", "--json", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr  # it also compares the losses
+    rows = json.loads(out.read_text())["tables"]["steps"]
+    measured = {row["contender"] for row in rows if row["median"] > 0 and row["what"].startswith("step")}
+    assert {"groundup", "groundup, Muon", "plain PyTorch", "transformers Trainer"} <= measured
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("contender", ["nanogpt", "bytes"])
+def test_the_time_to_a_loss_is_measured_on_the_same_text(contender: str) -> None:
+    worker, target = BENCHMARKS / "pretrain_loss.py", 9.0  # bits per byte: above any
+    command = [sys.executable, str(worker), contender, "10", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(done.stdout)
+    assert found["reached"] and found["seconds"] > 0 and 2 < found["bits_per_byte"] < target

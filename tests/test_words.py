@@ -15,10 +15,11 @@ CONCEPTS = sorted((ROOT / "docs" / "concepts").glob("*.md"))
 PAGES = [
     "README.md",
     "CHANGELOG.md",
-    *(f"docs/{page}.md" for page in ("tour", "glossary", "log", "benchmarks")),
+    *(f"docs/{page}.md" for page in ("tour", "glossary", "log", "benchmarks", "serving", "security")),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),
 ]
-COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("groundup ")]
+SERVING = (ROOT / "docs" / "serving.md").read_text()
+COMMANDS = [line.split("#")[0].strip() for line in (README + SERVING).splitlines() if line.startswith("groundup ")]
 
 
 def options_of(words: list[str]) -> set[str]:

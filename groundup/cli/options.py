@@ -48,6 +48,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]
 OutOption = Annotated[Path, typer.Option("--out", callback=folder_to_write, help="The folder to write.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")]
+HostOption = Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine it needs a key.")]
+ApiKeyOption = Annotated[
+    str, typer.Option("--api-key", envvar="GROUNDUP_API_KEY", help="Let in only who brings it (Bearer, or a password).")
+]
+OpenOption = Annotated[bool, typer.Option("--open", help="Let anyone in who reaches --host, without a key.")]
 ModelArgument = Annotated[
     str, typer.Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage).")
 ]

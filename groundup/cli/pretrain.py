@@ -184,15 +184,14 @@ def parts(
     """All that a run is made of; steps that a time stands for are counted here, once."""
     from groundup.data.pipeline import DataConfig
     from groundup.model.presets import preset
-    from groundup.train.config import FitConfig
     from groundup.train.corpus import corpus
+    from groundup.train.defaults import pretraining_config
     from groundup.train.plan import fixed_steps, steps_for
 
     data_config = build_config(DataConfig, wish.tables["data"], where="data.")
     base = preset(wish.preset)
     vocab_size = shape_of(base, wish.tables["model"]).vocab_size
-    fit_table = {"steps": wish.steps or 1, "seed": wish.seed, **wish.tables["fit"]}
-    config = build_config(FitConfig, fit_table, where="fit.")
+    config = pretraining_config(wish.steps or 1, {"seed": wish.seed, **wish.tables["fit"]})
     shards, tokenizer = corpus(
         wish.data, run, data_config, tokenizer=wish.tokenizer, vocab_size=vocab_size, progress=progress
     )

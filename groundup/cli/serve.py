@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress
-from groundup.cli.options import DeviceOption
+from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, OpenOption
 from groundup.errors import ConfigError
 from groundup.progress import Progress
 
@@ -29,7 +29,7 @@ LAST_WORDS_S = 5.0
 def command(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL...", help="Models: names, folders, .gguf files or builds; NAME=PATH names one."),
+        typer.Argument(metavar="MODEL", help="Models: names, folders, .gguf files or builds; NAME=PATH names one."),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -38,14 +38,9 @@ def command(
         ),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = PORT,
-    host: Annotated[
-        str, typer.Option("--host", help="Elsewhere than on this machine alone: needs a key.")
-    ] = "127.0.0.1",
-    api_key: Annotated[
-        str,
-        typer.Option("--api-key", envvar="GROUNDUP_API_KEY", help="What each request must bring.", show_envvar=True),
-    ] = "",
-    is_open: Annotated[bool, typer.Option("--open", help="Let other machines in without a key.")] = False,
+    host: HostOption = "127.0.0.1",
+    api_key: ApiKeyOption = "",
+    is_open: OpenOption = False,
     cors: Annotated[
         list[str] | None, typer.Option("--cors", metavar="ORIGIN", help="A web page that may call (again for more).")
     ] = None,
@@ -164,6 +159,7 @@ def greeting(address: str, names: Sequence[str]) -> list[str]:
     shown = ", ".join(name.removesuffix(":latest") for name in names)
     return [
         f"Serving {shown} at {address}",
+        f"  The page         {address}       (open it in a browser)",
         f"  Ollama clients   {address}       (OLLAMA_HOST={address})",
         f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)",
         "Ctrl-C ends it.",

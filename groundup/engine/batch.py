@@ -32,7 +32,7 @@ from groundup.engine.queue import Job, Queue, Work
 from groundup.engine.request import Request
 from groundup.engine.sampling import NOT_FINITE, NOT_FINITE_FIX, choose, seeded_generator
 from groundup.engine.stream import TextStream
-from groundup.errors import GroundupError, ModelError
+from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import LanguageModel
 from groundup.model.paged import PagedStore, Span, page_bytes
 from groundup.model.products import fast_products
@@ -41,6 +41,8 @@ from groundup.tokenizer.fast import Tokenizer
 Outcome = ChatEvent | GroundupError
 # Beside more running rows than this, checking guesses costs more than it saves: the pass is no longer bound by reading weights.
 GUESSING_ROWS = 2
+# Rows of a pass when it must not matter how many there are (BatchSettings.reproducible).
+EXACT_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class BatchSettings:
     """Requests that may wait; one more is refused with QueueFull."""
     guess_tokens: int = 0
     """The most tokens that are guessed ahead for one request (lookup.py); 0: none."""
+    reproducible: bool = False
+    """The same text alone and among others in every precision, not only in float32: answers are computed by EXACT_ROWS together, padded,
+    prompts page by page (so take pages of 64). Slower: a request alone then costs what EXACT_ROWS do."""
+
+    def __post_init__(self) -> None:
+        if self.reproducible and self.guess_tokens:
+            raise ConfigError(
+                "reproducible and guess_tokens exclude one another: a pass with guesses rounds differently."
+            )
 
 
 class _Turn:
@@ -76,6 +87,7 @@ class _Turn:
         return sampling.temperature == 0 and not sampling.penalises and self.request.constraint is None
 
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
+        """The next token, the best of `logits` being known. Raises ModelError."""
         if not self.takes_the_best:
             constraint = self.request.constraint
             allowed = None if constraint is None else constraint.mask()
@@ -107,15 +119,27 @@ class BatchEngine:
     def __init__(
         self, model: LanguageModel, tokenizer: Tokenizer, compute: Compute, settings: BatchSettings | None = None
     ) -> None:
+        """Raises ConfigError when the settings do not suit the model."""
         self.model, self.tokenizer, self.compute = model, tokenizer, compute
         self.settings = settings = settings or BatchSettings()
         one_page = page_bytes(model.config, settings.page_tokens, compute.dtype)
+        if settings.reproducible and model.config.num_experts:
+            raise ConfigError(
+                "A model with experts can't be reproducible: how many rows an expert gets depends on all of them."
+            )
         most = 2 * settings.max_running * -(-model.config.context_tokens // settings.page_tokens)
         self.pages = Pages(min(pages_within(settings.cache_bytes, one_page), most), settings.page_tokens)
-        self.queue = Queue(self.pages, max_running=settings.max_running, max_waiting=settings.max_waiting)
-        self._store = PagedStore(
-            model.config, self.pages.num_pages, settings.page_tokens, compute.device, compute.dtype
+        self.queue = Queue(
+            self.pages,
+            max_running=settings.max_running,
+            max_waiting=settings.max_waiting,
+            fixed_pieces=settings.reproducible,
         )
+        # One page more than are given out: padding rows write there.
+        num_pages = self.pages.num_pages + 1
+        self._padding = Span([num_pages - 1], 0, 1)
+        self._store = PagedStore(model.config, num_pages, settings.page_tokens, compute.device, compute.dtype)
+        self._store.clear([num_pages - 1])
         self._turns: dict[str, _Turn] = {}
         self._empty: list[tuple[str, Outcome]] = []  # answers of no tokens, due with the next step
 
@@ -130,7 +154,8 @@ class BatchEngine:
         num_prompt = len(request.prompt_ids)
         room = require_room(num_prompt, self.model.config.context_tokens)
         room = max(min(room, self.pages.num_pages * self.settings.page_tokens - num_prompt), 1)
-        job = Job(request.id, list(request.prompt_ids), num_prompt + min(room, request.sampling.max_tokens))
+        max_tokens = num_prompt + min(room, request.sampling.max_tokens)
+        job = Job(request.id, list(request.prompt_ids), num_prompt, max_tokens)
         turn = _Turn(request, job, self.tokenizer, self.settings.guess_tokens)
         if request.sampling.max_tokens == 0:
             self._empty.append((request.id, turn.answer.end("length")))
@@ -149,11 +174,12 @@ class BatchEngine:
         """Compute what is due and choose a token for each request that is ready. Gives the events, and errors that ended a request."""
         outcomes, self._empty = self._empty, []
         self._guess()
-        # The longest first: rows of about the same length are attended to together.
-        work = sorted(self.queue.plan(), key=lambda each: (-each.job.stored, each.job.order))
+        # Answers before prompts, the longest first: neighbours of about the same length are attended to together.
+        work = sorted(self.queue.plan(), key=lambda each: (each.count > 1, -each.job.stored, each.job.order))
         if not work:
             return outcomes
-        logits = self._logits(work)  # [M, V]
+        self._clear_fresh(work)
+        logits = self._logits_apart(work) if self.settings.reproducible else self._logits(work)  # [M, V]
         best_logits, best = logits.max(dim=-1)
         choices = list(zip(logits, best.tolist(), best_logits.tolist(), strict=True))
         for each in work:
@@ -172,21 +198,45 @@ class BatchEngine:
             if lookup is not None and job.pending == 1:
                 job.draft = lookup.guesses(job.ids)[: job.max_tokens - len(job.ids) - 1]
 
+    def _clear_fresh(self, work: list[Work]) -> None:
+        tables = [each.job.table for each in work]
+        if fresh := [page for table in tables for page in table.fresh]:
+            self._store.clear(fresh)
+        for table in tables:
+            table.fresh.clear()
+
     def _logits(self, work: list[Work]) -> Float[Tensor, "M V"]:
         """One pass of all tokens; the logits of the places where a token is chosen: each job's last id and its guesses."""
-        pieces = [each.tokens for each in work]
-        spans = [
-            Span(each.job.table.pages, each.job.stored, len(piece)) for each, piece in zip(work, pieces, strict=True)
-        ]
-        ids = torch.tensor([[token for piece in pieces for token in piece]], device=self.compute.device)
         places: list[int] = []
         end = 0
-        for each, piece in zip(work, pieces, strict=True):
-            end += len(piece)
+        for each in work:
+            end += len(each.tokens)
             places += range(end - 1 - len(each.job.draft), end) if each.chooses else []
+        return self._pass([_span(each) for each in work], [each.tokens for each in work], places)
+
+    def _logits_apart(self, work: list[Work]) -> Float[Tensor, "M V"]:
+        """The same in passes whose shape does not depend on who else runs: a piece of one prompt, or EXACT_ROWS rows, padded."""
+        rows: dict[str, Float[Tensor, "1 V"]] = {}
+        answers = [each for each in work if each.job.stored >= each.job.prompt_tokens]
+        for start in range(0, len(answers), EXACT_ROWS):
+            part = answers[start : start + EXACT_ROWS]
+            missing = EXACT_ROWS - len(part)
+            spans = [*map(_span, part), *[self._padding] * missing]
+            logits = self._pass(spans, [*(each.tokens for each in part), *[[0]] * missing], list(range(EXACT_ROWS)))
+            rows |= {each.job.id: row for each, row in zip(part, logits.split(1), strict=False)}
+        for each in work:
+            if each not in answers:
+                rows[each.job.id] = self._pass([_span(each)], [each.tokens], [each.count - 1])
+        chosen = [rows[each.job.id] for each in work if each.chooses]
+        return torch.cat(chosen) if chosen else torch.empty(0, self.model.config.vocab_size)
+
+    def _pass(self, spans: list[Span], pieces: list[list[int]], places: list[int]) -> Float[Tensor, "M V"]:
+        """The rows through the model in one line; logits of the tokens at `places` in it."""
+        ids = torch.tensor([[token for piece in pieces for token in piece]], device=self.compute.device)
+        rows = self._store.rows(spans, each_alone=self.settings.reproducible)
         # One row is the one case in which torch's ordinary way is the quicker (model/products.py).
         with fast_products(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
-            hidden = self.model.hidden(ids, cache=self._store.rows(spans))[0]  # [N, C]
+            hidden = self.model.hidden(ids, cache=rows)[0]  # [N, C]
             return self.model.logits(hidden[places]).float().cpu()
 
     def _advance(self, job: Job, choices: list[tuple[Tensor, int, float]]) -> Iterator[Outcome]:
@@ -209,6 +259,10 @@ class BatchEngine:
             turn.lookup.checked(len(guesses), right)
         if turn.answer.reason is not None:
             self.cancel(job.id)
+
+
+def _span(work: Work) -> Span:
+    return Span(work.job.table.pages, work.job.stored, len(work.tokens))
 
 
 def ranked(logits: Float[Tensor, " V"], chosen: int, count: int, tokenizer: Tokenizer) -> TokenLogprob:

@@ -31,6 +31,8 @@ class Table:
     pages: list[int] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
     """Of its first pages, as far as they are full and were noted."""
+    fresh: list[int] = field(default_factory=list)
+    """Pages that were taken, not shared, and whose old content is still there; whoever clears them empties this list."""
     shared_tokens: int = 0
     """How many of its first tokens were there already when it was opened."""
 
@@ -89,6 +91,7 @@ class Pages:
             page = self._take(table.pages[-1] + 1 if table.pages else None)
             self._owners[page] = 1
             table.pages.append(page)
+            table.fresh.append(page)
         return True
 
     def note(self, table: Table, ids: Sequence[int], num_stored: int) -> None:
@@ -110,8 +113,8 @@ class Pages:
                     self._kept[page] = None
                 else:
                     self._free.add(page)
-        table.pages.clear()
-        table.digests.clear()
+        for known in (table.pages, table.digests, table.fresh):
+            known.clear()
 
     def _take(self, wanted: int | None) -> int:
         """A free page: the wanted one if it is free (pages in a run are read without a copy), else one with room to grow behind it."""

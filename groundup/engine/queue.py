@@ -18,7 +18,7 @@ from groundup.engine.pages import Pages, Table
 from groundup.errors import GroundupError, ModelError
 
 # Tokens of a step in which nobody is being answered; larger pieces of a prompt are no faster on a CPU.
-PREFILL_TOKENS = 512
+STEP_TOKENS = 512
 # And where somebody is: a compromise between a short wait for the next token and few passes over the weights.
 SHARED_STEP_TOKENS = 128
 # A piece of a prompt is not cut smaller than this for fairness.
@@ -36,6 +36,7 @@ class Job:
     id: str
     ids: list[int]
     """The prompt and the answer so far; the engine appends."""
+    prompt_tokens: int
     max_tokens: int
     """The most tokens that prompt and answer may have together."""
     draft: list[int] = field(default_factory=list)
@@ -71,10 +72,16 @@ class Work:
 
 
 class Queue:
-    """Waiting and running jobs, oldest first."""
+    """Waiting and running jobs, oldest first.
 
-    def __init__(self, pages: Pages, *, max_running: int = 32, max_waiting: int = 256) -> None:
-        self.pages = pages
+    `fixed_pieces`: each token is computed in a piece that depends on its own text alone: prompts page by page, answers token by token even when they
+    are computed again, and only pages of prompts are shared.
+    """
+
+    def __init__(
+        self, pages: Pages, *, max_running: int = 32, max_waiting: int = 256, fixed_pieces: bool = False
+    ) -> None:
+        self.pages, self.fixed_pieces = pages, fixed_pieces
         self.max_running, self.max_waiting = max_running, max_waiting
         self.waiting: list[Job] = []
         self.running: list[Job] = []
@@ -109,18 +116,28 @@ class Queue:
     def stored(self, job: Job, num_tokens: int) -> None:
         """Keys and values of the job's first `num_tokens` ids are in its pages now."""
         job.stored = num_tokens
-        self.pages.note(job.table, job.ids, num_tokens)
+        self.pages.note(job.table, job.ids, min(num_tokens, job.prompt_tokens) if self.fixed_pieces else num_tokens)
 
     def plan(self) -> list[Work]:
         """What to compute in the next step; empty only when there is nothing to do."""
-        work = [Work(job, 1) for job in list(self.running) if job.pending == 1 and self._has_room(job)]
+        work = [Work(job, 1) for job in list(self.running) if self._is_answered(job) and self._has_room(job)]
         taken = sum(len(each.tokens) for each in work)
-        budget = max(SHARED_STEP_TOKENS - taken, LEAST_PIECE_TOKENS) if work else PREFILL_TOKENS
-        prompts = [job for job in self.running if job.pending > 1]
+        budget = max(SHARED_STEP_TOKENS - taken, LEAST_PIECE_TOKENS) if work else STEP_TOKENS
+        prompts = [job for job in self.running if not self._is_answered(job)]
         while sum(half_each([job.pending for job in prompts], budget)) < budget and self._admit():
             prompts.append(self.running[-1])
-        counts = shares([job.pending for job in prompts], budget)
+        counts = self._pages(prompts, budget) if self.fixed_pieces else shares([job.pending for job in prompts], budget)
         return work + [Work(job, count) for job, count in zip(prompts, counts, strict=True) if count]
+
+    def _is_answered(self, job: Job) -> bool:
+        """Whether its next token is one of its answer, not of its prompt."""
+        return job.stored >= job.prompt_tokens if self.fixed_pieces else job.pending == 1
+
+    def _pages(self, prompts: Sequence[Job], budget: int) -> list[int]:
+        """A whole page of each prompt, or what is left of it, for as many as the budget has pages."""
+        size = self.pages.page_tokens
+        lucky = max(budget // size, 1)
+        return [min(job.prompt_tokens - job.stored, size) if place < lucky else 0 for place, job in enumerate(prompts)]
 
     def _has_room(self, job: Job) -> bool:
         """Whether the job, running, has pages for its next token and guesses, after younger ones had to make room if need be."""

@@ -65,7 +65,7 @@ class Group:
 
 
 class PagedStore:
-    """Keys and values of num_pages x page_tokens tokens: memory is taken once (the system gives it when it is first written)."""
+    """Keys and values of num_pages x page_tokens tokens: room is asked for once, and the system gives it page by page as it is first written."""
 
     def __init__(
         self,
@@ -77,13 +77,19 @@ class PagedStore:
     ) -> None:
         self.page_tokens = page_tokens
         shape = (config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
-        # Zeros, as rows are read to the end of a page: what was never written is hidden, but 0 times not-a-number is none either.
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.keys = torch.empty(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
+        self.values = torch.empty(shape, device=device, dtype=dtype)
 
-    def rows(self, spans: Sequence[Span]) -> "PagedRows":
-        """What the Transformer takes as the cache of one call."""
-        return PagedRows(self, tuple(spans))
+    def clear(self, pages: Sequence[int]) -> None:
+        """Zeros into pages that a row begins to use. Rows are read to the end of a page, and 0 times what another row left there may be no number."""
+        index = torch.tensor(pages, dtype=torch.long, device=self.keys.device)
+        for stored in (self.keys, self.values):
+            stored.unflatten(1, (-1, self.page_tokens)).index_fill_(1, index, 0)
+
+    def rows(self, spans: Sequence[Span], *, each_alone: bool = False) -> "PagedRows":
+        """What the Transformer takes as the cache of one call. `each_alone`: every row's attention by itself, never beside others' padding."""
+        groups = tuple(Group((span,)) for span in spans) if each_alone else grouped(spans)
+        return PagedRows(self, groups)
 
 
 def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int:
@@ -94,11 +100,12 @@ def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int
 class PagedRows:
     """The rows of one call: where their new tokens go, and where their old ones are."""
 
-    def __init__(self, store: PagedStore, spans: tuple[Span, ...]) -> None:
-        self.store, self.groups = store, grouped(spans)
+    def __init__(self, store: PagedStore, groups: tuple[Group, ...]) -> None:
+        self.store, self.groups = store, groups
         device = store.keys.device
+        spans = [span for group in groups for span in group.spans]
         self.slots = torch.tensor([slot for span in spans for slot in self._slots(span)], device=device)  # [N]
-        self.stored = [self._stored(group, device) for group in self.groups]
+        self.stored = [self._stored(group, device) for group in groups]
 
     def layer(self, index: int) -> "PagedMemory":
         """The memory of one block."""

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from groundup.config import apply_sets, build_config, read_toml, to_plain
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
-from groundup.train.config import MAX_SNAPSHOTS
+from groundup.train.config import MAX_SNAPSHOTS, OptimizerName
+from groundup.train.defaults import OPTIMIZER
 from groundup.weights.gguf_tensors import Encoding
 
 PACKAGED = Path(__file__).parent
@@ -58,8 +59,10 @@ class PretrainStage(StageConfig):
     """Steps; by default as many as the share of the budget holds."""
     batch_windows: Count = 8
     """B: windows of `context` tokens a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    """Peak, AdamW; docs/log.md has the runs it was chosen from."""
+    optimizer: OptimizerName = OPTIMIZER
+    """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/defaults.py)."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak; by default the optimizer's."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
     """How many pictures of the weights are kept over the run, for `groundup lab RUN --film`; 0: none."""
 

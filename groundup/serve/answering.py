@@ -9,22 +9,18 @@ be refused is refused before the first byte. A client that hangs up ends its job
 
 import asyncio
 import contextlib
-import time
+import functools
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from groundup.engine.classify import classifier_ids
 from groundup.engine.embed import embed, shortened
-from groundup.engine.events import ChatEvent
 from groundup.engine.grammar import as_schema
 from groundup.engine.padding import batches_by_length
 from groundup.engine.request import Constraint
 from groundup.engine.request import Request as Job
-from groundup.errors import GroundupError
 from groundup.model.heads import LanguageModel
 from groundup.serve.exchange import (
     ChatRequest,
@@ -38,35 +34,16 @@ from groundup.serve.exchange import (
     without,
 )
 from groundup.serve.facts import ModelFacts
-from groundup.serve.json_reply import JsonReply
 from groundup.serve.limits import Limits
 from groundup.serve.metrics import Metrics
 from groundup.serve.preparing import prepare, require_able, require_within, with_name
 from groundup.serve.residents import Resident, Residents
 from groundup.serve.shelf import Named, Shelf
-from groundup.serve.worker import Answers, Worker
+from groundup.serve.telling import Clock, Streamed, Told, Translator, stream, while_there, whole
+from groundup.serve.worker import Worker
 
-T = TypeVar("T")
-HUNG_UP = 499  # nginx's number for it; nobody reads it
 # Texts that are embedded or classified between two steps of the engine: answers at work wait no longer than for these.
 TEXTS_AT_ONCE_TOKENS = 512
-
-
-@runtime_checkable
-class Translator(Protocol):
-    """Events -> bytes of one dialect, for one request. `index` is the job's."""
-
-    media_type: str
-
-    def begin(self) -> bytes: ...
-
-    def piece(self, index: int, event: ChatEvent) -> bytes: ...
-
-    def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes: ...
-
-    def failure(self, message: str, status: int) -> bytes: ...
-
-    def whole(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> dict[str, Any]: ...
 
 
 class Server:
@@ -102,12 +79,12 @@ class Server:
             stack.callback(answers.close)
             told = Told(answers, clock, self.metrics)
             if request.stream:
-                return _Streamed(_stream(told, translator), translator.media_type, stack.pop_all())
-            return await while_there(client, _whole(told, translator))
+                return Streamed(stream(told, translator), translator.media_type, stack.pop_all())
+            return await while_there(client, whole(told, translator))
 
     @contextlib.asynccontextmanager
     async def _lease(
-        self, named: Named, facts: ModelFacts, keep_alive_s: float | None, clock: "Clock"
+        self, named: Named, facts: ModelFacts, keep_alive_s: float | None, clock: Clock
     ) -> AsyncIterator[Resident]:
         async with self.residents.lease(named.base, facts, keep_alive_s) as resident:
             clock.loaded()
@@ -157,10 +134,13 @@ class Server:
         found: list[dict[str, float]] = [{} for _ in request.texts]
         async with self._lease(named, facts, request.keep_alive_s, Clock()) as resident:
             engine, context = resident.engine, facts.config.context_tokens
-            lengths = [len(classifier_ids(engine.tokenizer, text, context)) for text in request.texts]
-            for batch in batches_by_length(lengths, TEXTS_AT_ONCE_TOKENS):
+            rows = await asyncio.to_thread(
+                lambda: [classifier_ids(engine.tokenizer, text, context) for text in request.texts]
+            )
+            for batch in batches_by_length([len(row) for row in rows], TEXTS_AT_ONCE_TOKENS):
                 texts = [request.texts[i] for i in batch]
-                for index, labels in zip(batch, await self.worker.run(lambda t=texts: engine.classify(t)), strict=True):  # type: ignore[misc]
+                labelled = await self.worker.run(functools.partial(engine.classify, texts))
+                for index, labels in zip(batch, labelled, strict=True):
                     found[index] = labels
         return found
 
@@ -200,108 +180,3 @@ def _embedding_rows(resident: Resident, request: EmbedRequest) -> list[list[int]
             f"the input of {longest} tokens exceeds the context length of {context}", code="context_length_exceeded"
         )
     return [row[:context] for row in rows]
-
-
-class Clock:
-    """When the parts of an answer were over."""
-
-    def __init__(self) -> None:
-        self.started = self.ready = self.first = time.monotonic_ns()
-
-    def loaded(self) -> None:
-        """The model is there."""
-        self.ready = self.first = time.monotonic_ns()
-
-    def said(self) -> None:
-        """The first event has come."""
-        self.first = time.monotonic_ns()
-
-    def timing(self) -> Timing:
-        """Up to now."""
-        now = time.monotonic_ns()
-        return Timing(now - self.started, self.ready - self.started, self.first - self.ready, now - self.first)
-
-
-class Told:
-    """The events of a request's answers as they come, counted and timed; afterwards the last event of each."""
-
-    def __init__(self, answers: Answers, clock: Clock, metrics: Metrics) -> None:
-        self.answers = answers
-        self.clock = clock
-        self.metrics = metrics
-        self.lasts: dict[int, ChatEvent] = {}
-
-    async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
-        begun = False
-        async for index, event in self.answers:
-            if not begun:
-                begun = True
-                self.clock.said()
-                self.metrics.first_token_s.observe((self.clock.first - self.clock.started) / 1e9)
-            if event.finish_reason is not None:
-                self.lasts[index] = event
-                self.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
-                self.metrics.tokens.labels("answer").inc(event.completion_tokens)
-            yield index, event
-
-    def in_order(self) -> list[ChatEvent]:
-        """The last events by index."""
-        return [self.lasts[index] for index in sorted(self.lasts)]
-
-
-async def _whole(told: Told, translator: Translator) -> Response:
-    events: list[list[ChatEvent]] = [[] for _ in range(told.answers.count)]
-    async for index, event in told:
-        events[index].append(event)
-    return JsonReply(translator.whole(events, told.clock.timing()))
-
-
-async def _stream(told: Told, translator: Translator) -> AsyncIterator[bytes]:
-    """The dialect's bytes. After the first byte an error is told in the stream."""
-    yield translator.begin()
-    try:
-        async for index, event in told:
-            yield translator.piece(index, event)
-    except RequestError as error:
-        yield translator.failure(error.message, error.status)
-    except GroundupError as error:
-        yield translator.failure(error.message, 500)
-    else:
-        yield translator.end(told.in_order(), told.clock.timing())
-
-
-class _Streamed(StreamingResponse):
-    """A stream that lets go of everything when it ends, however it ends; also one that was never begun."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], media_type: str, held: contextlib.AsyncExitStack) -> None:
-        super().__init__(_told(pieces), media_type=media_type)
-        self._held = held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
-            await super().__call__(scope, receive, send)
-
-
-async def _told(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Without the empty ones."""
-    async for piece in pieces:
-        if piece:
-            yield piece
-
-
-async def while_there(client: Request, work: Any) -> Response:
-    """The response of `work`, which is given up when the client hangs up first."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_hung_up(client))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else Response(status_code=HUNG_UP)
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.wait({working, leaving})
-
-
-async def _hung_up(client: Request) -> None:
-    while (await client.receive())["type"] != "http.disconnect":
-        pass

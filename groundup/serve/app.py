@@ -1,12 +1,14 @@
 """The server as one ASGI app: the routes of every dialect, errors in the shape of the dialect that is spoken at a path.
 
 One port, and no path in two dialects: Ollama's /api, OpenAI's /v1, and without a dialect / (a word that Ollama's clients look for; a browser,
-which asks for text/html, gets the page), /page and /groundup (the page's own), /healthz and /metrics. To add a dialect: a folder with a translator and its routes, a line here.
+which asks for text/html, gets the page), /page and /groundup (the page's own), /healthz and /metrics. To add a dialect: a folder with a translator
+and its routes, a line here.
 """
 
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.errors import GroundupError
+from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
 from groundup.serve import inside, page
 from groundup.serve import metrics as figures
 from groundup.serve.answering import Server
@@ -27,11 +29,19 @@ from groundup.serve.openai import routes as openai
 from groundup.serve.openai.errors import error_body as openai_error
 from groundup.serve.replies import error_handlers
 
+log = logging.getLogger(__name__)
+
 
 def app_of(server: Server) -> Starlette:
     """The app, to be put behind the guard."""
     app = Starlette(
-        routes=[*page.routes(), *inside.routes(server), *_plain(server), *ollama.routes(server), *openai.routes(server)],
+        routes=[
+            *page.routes(),
+            *inside.routes(server),
+            *_plain(server),
+            *ollama.routes(server),
+            *openai.routes(server),
+        ],
         exception_handlers={**error_handlers(error_body), GroundupError: _refused},
         lifespan=_lifespan(server),
     )
@@ -56,14 +66,22 @@ def _shape(path: str, status: int, message: str, param: str | None = None, code:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    """What the request can be blamed for. Errors of the rooms behind are about its values; those with paths never come this far (`residents`)."""
+    """What a request is refused for. Errors about files name them, so those are for the log."""
     assert isinstance(error, GroundupError)
-    status, param, code = (
-        (error.status, error.param, error.code) if isinstance(error, RequestError) else (400, None, None)
-    )
-    shape = _shape(request.url.path, status, error.message, param, code)
-    headers = {"Retry-After": "1"} if status == 503 else {}
-    return JsonReply(shape, status, headers)
+    if not isinstance(error, RequestError):
+        error = _as_request_error(error)
+    shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
+    return JsonReply(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
+
+
+def _as_request_error(error: GroundupError) -> RequestError:
+    """The rooms behind blame the request's values, or what is not installed; anything else is not the client's to know."""
+    if isinstance(error, ConfigError | DataError | ModelError):
+        return RequestError(error.message)
+    if isinstance(error, MissingExtra):
+        return RequestError(error.message, status=501)
+    log.error("a request could not be answered: %s", error)
+    return RequestError("the server could not do that; its log says why", status=500)
 
 
 def _plain(server: Server) -> list[Route]:

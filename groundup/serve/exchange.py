@@ -95,6 +95,7 @@ class ChatRequest:
     truncate: bool = True
     """What is too long is cut; False: it is refused."""
     usage_in_stream: bool = True
+    """Whether a stream ends with the counters, where its dialect leaves that open."""
     keep_alive_s: float | None = None
     """How long the model stays loaded afterwards; None: as long as the server says."""
 

@@ -69,14 +69,17 @@ class Guard:
                 raise Refused(503, "Too many requests at once.", [AGAIN_SOON])
             await self._pass_on(scope, receive, visit, headers)
         except Refused as refused:
-            await send_refusal(refused, visit.send, scope["path"], self.error_body)
+            await self._refuse(refused, visit, scope["path"])
         except asyncio.CancelledError:  # only the end of the server cancels a request
-            if not visit.started:
-                ending = Refused(503, "The server is being ended.")
-                await send_refusal(ending, visit.send, scope["path"], self.error_body)
+            await self._refuse(Refused(503, "The server is being ended."), visit, scope["path"])
         finally:
             self._requests -= 1
             self._held_bytes -= visit.held_bytes
+
+    async def _refuse(self, refused: Refused, visit: "_Visit", path: str) -> None:
+        """Answer with a refusal; an answer that has begun is cut instead, for a second one would be read as its end."""
+        if not visit.started:
+            await send_refusal(refused, visit.send, path, self.error_body)
 
     def _admit(self, method: str, headers: Mapping[bytes, list[bytes]]) -> str:
         """Check Host and Origin. Returns the origin of elsewhere that may read the answer, or "". Raises Refused."""
@@ -85,10 +88,10 @@ class Guard:
             raise Refused(403, "This server is not called by that name (Host).")
         if only(headers, b"upgrade").lower() == "websocket":
             raise Refused(400, "There are no web sockets here.")
-        if origin in self.access.origins:
-            return origin
         if origin and not self.access.admits_origin(origin, authority):
             raise Refused(403, "Pages from elsewhere may not call this server (Origin).")
+        if origin in self.access.origins:
+            return origin
         followed = only(headers, b"sec-fetch-mode") == "navigate" and only(headers, b"sec-fetch-dest") == "document"
         navigation = followed and method in ("GET", "HEAD")
         if not self.access.admits_site(only(headers, b"sec-fetch-site"), navigation=navigation):
@@ -117,8 +120,7 @@ class Guard:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            if not visit.started:
-                raise Refused(503, f"The answer took longer than {self.limits.request_s:g} s.") from None
+            raise Refused(503, f"The answer took longer than {self.limits.request_s:g} s.") from None
 
     def _require_length(self, declared: str) -> None:
         if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):

@@ -6,7 +6,8 @@ POST /groundup/why      {"model", "text"}               a classifier: which toke
 Both look at the beginning of a text, and say where they stopped (`shown`): a picture of more tokens can't be read, and answers at work wait for it.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from pydantic import Field
@@ -22,6 +23,7 @@ from groundup.serve.answering import Server
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.json_body import read_object
 from groundup.serve.json_reply import JsonReply
+from groundup.serve.worker import Worker
 from groundup.weights.door import OpenModel
 
 # Along the side of an attention map. A classifier reads the text once more without each of its tokens: work grows with the square.
@@ -59,14 +61,25 @@ def routes(server: Server) -> list[Route]:
 
 
 async def _looked(server: Server, body: InsideBody, capability: str, look: Look) -> Response:
-    """Raises RequestError, DataError, ModelError."""
+    """Raises RequestError (503 where answers at work and waiting are too many, and a look counts as one), DataError, ModelError."""
     named, facts = await server.find(body.model, capability)
-    async with server.residents.lease(named.base, facts, None) as resident:
+    async with _place(server.worker), server.residents.lease(named.base, facts, None) as resident:
         opened = resident.opened
         room = min(SHOWN_TOKENS, facts.config.context_tokens - 1)
         shown = beginning(opened.require_tokenizer(), body.text, room)
         found = await server.worker.run(lambda: look(opened, shown))
     return JsonReply({"model": body.model, "shown": len(shown), **found})
+
+
+@contextlib.asynccontextmanager
+async def _place(worker: Worker) -> AsyncIterator[None]:
+    """A place among the answers at work and waiting."""
+    worker.admit(1)
+    worker.jobs += 1
+    try:
+        yield
+    finally:
+        worker.jobs -= 1
 
 
 def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Limits:
     """400. Answers to one request: choices times prompts; each is as much work as a request of its own."""
     logprobs: int = 20
     """400. Alternatives told for each token; OpenAI's own bound."""
+    prompt_characters: int = 2**20
+    """400. Of all prompts of one request; a context of 128k tokens is some 0.6 million. What is more would only be read to be cut away."""
     stop_strings: int = 16
     """400. OpenAI takes 4; each is looked for in every piece of text."""
     stop_characters: int = 256

@@ -1,4 +1,4 @@
-"""The page: its own files, read once from the package. Nothing else can be asked for by these routes, so no name leads elsewhere.
+"""The page, and the files of pages: read once from the package. Nothing else can be asked for by these routes, so no name leads elsewhere.
 
 /            the page, to who asks for text/html; else one word, which Ollama's clients look for
 /page/NAME   its styles and scripts
@@ -23,7 +23,7 @@ MEDIA_TYPES = {
 }
 
 
-def page_files(package: str = "groundup.serve") -> dict[str, tuple[str, bytes]]:
+def page_files(package: str) -> dict[str, tuple[str, bytes]]:
     """All files of the folder `web` of a package: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
     return {
@@ -35,7 +35,7 @@ def page_files(package: str = "groundup.serve") -> dict[str, tuple[str, bytes]]:
 
 def routes() -> list[Route]:
     """Both of them."""
-    files = page_files()
+    files = page_files("groundup.serve")
 
     async def front(request: Request) -> Response:
         if "text/html" not in request.headers.get("accept", ""):

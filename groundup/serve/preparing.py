@@ -6,7 +6,7 @@ refused.
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
@@ -60,6 +60,7 @@ def require_within(request: ChatRequest, options: Options, limits: Limits) -> No
     schema = "" if request.format is None else json.dumps(request.format)
     for given, bound, param, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
+        (sum(map(_characters, request.prompts)), limits.prompt_characters, "prompt", "characters of prompts"),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives a token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
         (len(schema), limits.schema_characters, "format", "characters of a JSON schema"),
@@ -67,6 +68,10 @@ def require_within(request: ChatRequest, options: Options, limits: Limits) -> No
     ):
         if given > bound:
             raise RequestError(f"{param}: at most {bound} {what} are given, {given} were asked for", param=param)
+
+
+def _characters(prompt: Prompt) -> int:
+    return len(prompt.text) if isinstance(prompt, Text) else sum(len(message.content) for message in prompt.messages)
 
 
 def require_able(request: ChatRequest) -> None:
@@ -83,7 +88,7 @@ def with_name(request: ChatRequest, named: Named) -> ChatRequest:
 def _after(named: Named, prompt: Prompt) -> Prompt:
     if isinstance(prompt, Text):
         return prompt
-    messages = (*(Message(said.role, said.content) for said in named.messages), *prompt.messages)  # type: ignore[arg-type]
+    messages = (*named.messages, *prompt.messages)
     if named.system and not any(message.role == "system" for message in messages):
         messages = (Message("system", named.system), *messages)
     return Conversation(messages)
@@ -156,21 +161,31 @@ class _Fitting:
         rendered, dropped = fit_conversation(conversation, self.tokenizer, self.context_tokens, self.answer_tokens)
         if len(rendered.ids) < self.context_tokens:
             return rendered.ids, dropped
-        kept = [message for message in conversation.messages[:-1] if message.role == "system"]
-        last = conversation.messages[-1]
+        return self._shortened(conversation.messages)
+
+    def _shortened(self, messages: Sequence[Message]) -> tuple[list[int], int]:
+        """Ids of the system's messages and the last turn, with as much of the end of what the user says there as there is room for.
+
+        Raises RequestError where even without it they are too long.
+        """
+        place = max((i for i, each in enumerate(messages) if each.role == "user"), default=len(messages) - 1)
+        before = [each for each in messages[:place] if each.role == "system"]
+        content = messages[place].content
 
         def ids_from(start: int) -> list[int]:
-            shortened = Conversation((*kept, replace(last, content=last.content[start:])))
-            return render(shortened, self.tokenizer, add_generation_prompt=True).ids
+            turns = (*before, replace(messages[place], content=content[start:]), *messages[place + 1 :])
+            return render(Conversation(turns), self.tokenizer, add_generation_prompt=True).ids
 
-        low, high = 0, len(last.content)
-        if len(ids_from(high)) + self.answer_tokens > self.context_tokens:
-            raise self._too_long(len(rendered.ids))
-        while low < high:
-            middle = (low + high) // 2
-            fits = len(ids_from(middle)) + self.answer_tokens <= self.context_tokens
-            low, high = (low, middle) if fits else (middle + 1, high)
-        return ids_from(high), len(conversation.messages) - len(kept) - 1
+        places = [start for start, _ in self.tokenizer.encode_offsets(content)[1]]
+        most_tokens = self.context_tokens - self.answer_tokens
+        room_tokens = min(most_tokens - len(ids_from(len(content))), len(places))
+        if room_tokens < 0:
+            raise self._too_long(len(ids_from(0)))
+        while True:
+            found = ids_from(places[-room_tokens] if room_tokens else len(content))
+            if len(found) <= most_tokens:
+                return found, place - len(before)
+            room_tokens = max(0, room_tokens - (len(found) - most_tokens))  # at the cut another token or two may appear
 
     def _too_long(self, tokens: int) -> RequestError:
         return RequestError(

@@ -8,7 +8,6 @@ Loading runs beside the worker, so answers of other models go on meanwhile.
 import asyncio
 import contextlib
 import functools
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -83,9 +82,11 @@ class Residents:
     @contextlib.asynccontextmanager
     async def lease(self, base: str, facts: ModelFacts, keep_alive_s: float | None) -> AsyncIterator[Resident]:
         """A model for as long as the block runs. Raises RequestError: 500 when it can't be loaded, 503 when there is no room."""
-        async with self._loading:
-            resident = self._held.get(base) or await self._load(base, facts)
-            resident.users += 1
+        resident = self._held.get(base)
+        if resident is None:
+            async with self._loading:
+                resident = self._held.get(base) or await self._load(base, facts)
+        resident.users += 1
         resident.keep_s = self.keep_alive_s if keep_alive_s is None else keep_alive_s
         try:
             yield resident
@@ -104,7 +105,7 @@ class Residents:
         """Unload what nobody uses and whose time is over. Called after each use and now and then."""
         for base, resident in self.held().items():
             if resident.users == 0 and resident.expires_in_s == 0:
-                self._put_out(base)
+                del self._held[base]
 
     async def watch(self, every_s: float = 1.0) -> None:
         """Put out what expires, for ever."""
@@ -143,8 +144,4 @@ class Residents:
         while self._held and sum(each.size_bytes for each in self._held.values()) + needed_bytes > self.memory_bytes:
             if not idle:
                 raise RequestError("no memory for this model while others are at work; try again later", status=503)
-            self._put_out(idle.pop(0)[1])
-
-    def _put_out(self, base: str) -> None:
-        del self._held[base]
-        gc.collect()  # modules have circles; their weights go now and not some time
+            del self._held[idle.pop(0)[1]]

@@ -9,6 +9,7 @@ first two kinds until the server starts again: no client removes weights.
 """
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -20,19 +21,12 @@ from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import inside, read_json, safe_name, write_json
 from groundup.serve.exchange import Options, RequestError, no_such_model
 from groundup.serve.facts import ModelFacts, read_facts
+from groundup.tokenizer.chat import Message
 
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
 LATEST = "latest"
 _MEND = "Mend it, or delete it: names that clients made are lost then."
-
-
-@dataclass(frozen=True)
-class Said:
-    """A message that stands before every conversation with a model of this name."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Named:
     base: str
     """The name of the model itself, with its tag; for its own name the same."""
     system: str = ""
-    messages: tuple[Said, ...] = ()
+    messages: tuple[Message, ...] = ()
     options: Options = field(default_factory=Options)
     license: str = ""
     created: str = ""
@@ -67,7 +61,7 @@ def whole_name(name: str) -> str:
 
 
 class Shelf:
-    """The table. Reads files, so it is used outside of the event loop."""
+    """The table. Reads files, so it is used outside of the event loop, by several threads at once."""
 
     def __init__(self, models: Mapping[str, Path], folder: Path | None = None) -> None:
         """`models`: name -> path. Raises ModelError, FormatError for one that is none, ConfigError for a name that can't be one."""
@@ -75,28 +69,33 @@ class Shelf:
         self._facts: dict[str, ModelFacts] = {whole_name(name): read_facts(path) for name, path in models.items()}
         self._made: dict[str, Named] = {}
         self._hidden: set[str] = set()
+        self._lock = threading.RLock()
         self._look()
         if folder is not None and (folder / NAMES_FILE).exists():
             self._made = _read_names(folder / NAMES_FILE)
 
     def listed(self) -> list[Named]:
         """Every name whose model is there, in alphabetical order."""
-        self._look()
-        own = [Named(name, name) for name in self._facts if name not in self._hidden and name not in self._made]
-        return sorted([*own, *(made for made in self._made.values() if made.base in self._facts)], key=lambda n: n.name)
+        with self._lock:
+            self._look()
+            own = [Named(name, name) for name in self._facts if name not in self._hidden and name not in self._made]
+            return sorted(
+                [*own, *(made for made in self._made.values() if made.base in self._facts)], key=lambda n: n.name
+            )
 
     def find(self, name: str) -> Named:
         """What a client's name means. Raises RequestError, 404."""
-        try:
-            whole = whole_name(name)
-        except FormatError:
-            raise no_such_model(name) from None
-        if whole not in self._facts:
-            self._look()
-        found = self._made.get(whole) or (Named(whole, whole) if whole not in self._hidden else None)
-        if found is None or found.base not in self._facts:
-            raise no_such_model(name)
-        return found
+        with self._lock:
+            try:
+                whole = whole_name(name)
+            except FormatError:
+                raise no_such_model(name) from None
+            if whole not in self._facts:
+                self._look()
+            found = self._made.get(whole) or (Named(whole, whole) if whole not in self._hidden else None)
+            if found is None or found.base not in self._facts:
+                raise no_such_model(name)
+            return found
 
     def facts(self, named: Named) -> ModelFacts:
         """What is known of its model."""
@@ -104,22 +103,25 @@ class Shelf:
 
     def copy(self, source: str, destination: str) -> None:
         """A second name. Raises RequestError: 404 for an unknown source, 400 for what can't be a name."""
-        found = self.find(source)
-        self._put(Named(**{**_values(found), "name": _new_name(destination), "created": _now()}))
+        with self._lock:
+            found = self.find(source)
+            self._put(Named(**{**_values(found), "name": _new_name(destination), "created": _now()}))
 
     def create(self, name: str, source: str, said: Mapping[str, Any]) -> None:
         """A second name with texts and parameters of its own; `said` has fields of Named, others are the source's. Raises RequestError."""
-        found = self.find(source)
-        values = _values(found) | {key: value for key, value in said.items() if value}
-        options = said.get("options", Options()).over(found.options)
-        self._put(Named(**{**values, "options": options, "name": _new_name(name), "created": _now()}))
+        with self._lock:
+            found = self.find(source)
+            values = _values(found) | {key: value for key, value in said.items() if value}
+            options = said.get("options", Options()).over(found.options)
+            self._put(Named(**{**values, "options": options, "name": _new_name(name), "created": _now()}))
 
     def delete(self, name: str) -> None:
         """Take a name away; the model stays where it is. Raises RequestError, 404."""
-        found = self.find(name)
-        if self._made.pop(found.name, None) is None:
-            self._hidden.add(found.name)
-        self._save()
+        with self._lock:
+            found = self.find(name)
+            if self._made.pop(found.name, None) is None:
+                self._hidden.add(found.name)
+            self._save()
 
     def _put(self, named: Named) -> None:
         if named.name in self._facts:

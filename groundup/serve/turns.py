@@ -8,8 +8,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field
-
 from groundup.serve.exchange import RequestError
 from groundup.serve.fields import Body
 from groundup.tokenizer.chat import Conversation, Message, Role
@@ -45,7 +43,6 @@ class Turn(Body):
     tool_name: str = ""
     name: str = ""
     tool_call_id: str = ""
-    thinking: str = Field("", description="What the model thought; no part of the conversation that follows.")
 
     @property
     def text(self) -> str:

@@ -18,7 +18,7 @@ from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, write_manifest
 from groundup.model.config import ModelConfig
-from groundup.model.heads import LanguageModel, initialise
+from groundup.model.heads import LanguageModel, initial_deviation, initialise
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -114,7 +114,7 @@ def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelC
 def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> LanguageModel:
     """A model with its first weights: the same for the same seed."""
     model = LanguageModel(model_config)
-    initialise(model, generator(seed, "weights"))
+    initialise(model, generator(seed, "weights"), deviation=initial_deviation(model_config.width))
     return model.to(compute.device)
 
 

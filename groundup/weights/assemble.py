@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from groundup.errors import FormatError
 from groundup.model.heads import Classifier, LanguageModel
@@ -16,10 +18,20 @@ Model = LanguageModel | Classifier
 
 def empty_model(shape: Shape) -> Model:
     """The model of this shape on the "meta" device: all names and shapes, no memory."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return (
             Classifier(shape.config, len(shape.labels)) if shape.kind == "classifier" else LanguageModel(shape.config)
         )
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out initial values. There is nothing to fill on "meta", and for one normal_ there torch imports for one to four seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def parameter_shapes(model: Model) -> dict[str, tuple[int, ...]]:

@@ -113,14 +113,15 @@ def test_many_together_get_what_each_gets_alone_with_every_kind_of_model(
     [{}, {"pages": 18}, {"pages": 30, "guess_tokens": 4, "max_running": 2}],
     ids=["plenty", "little memory", "guesses"],
 )
-def test_32_that_join_and_leave_at_random_get_what_each_gets_alone(
+def test_many_that_join_and_leave_at_random_get_what_each_gets_alone(
     model: LanguageModel,
     tokenizer: Tokenizer,
     compute: Compute,
     engine_of: Callable[..., BatchEngine],
     settings: dict[str, int],
 ) -> None:
-    engine, chance, requests = engine_of(**settings), random.Random(3), requests_of(32, tokenizer, seed=3)
+    engine, chance = engine_of(**settings), random.Random(3)
+    requests = requests_of(16 if settings else 32, tokenizer, seed=3)
     coming, got, cancelled = list(requests), {}, set()
     while coming or engine.busy:
         if coming and chance.random() < 0.7:
@@ -140,6 +141,48 @@ def test_32_that_join_and_leave_at_random_get_what_each_gets_alone(
     assert engine.queue.shared_tokens > 0
 
 
+def test_reproducible_gives_the_same_bits_alone_and_among_others_in_bf16(
+    model: LanguageModel, tokenizer: Tokenizer, engine_of: Callable[..., BatchEngine]
+) -> None:
+    """Logprobs too, to the last bit, with little memory and prompts that share pages."""
+    coarse = deepcopy(model).to(torch.bfloat16)
+    in_bf16 = Compute(torch.device("cpu"), torch.bfloat16)
+    requests = [replace(request, logprobs=2) for request in requests_of(16, tokenizer, seed=8)]
+
+    def engine(pages: int) -> BatchEngine:
+        cache_bytes = pages * page_bytes(coarse.config, 4, torch.bfloat16)
+        settings = BatchSettings(cache_bytes=cache_bytes, page_tokens=4, reproducible=True)
+        return BatchEngine(coarse, tokenizer, in_bf16, settings)
+
+    crowded = engine(17)
+    got = answers(crowded, *requests)
+    assert crowded.queue.preemptions > 0 and crowded.queue.shared_tokens > 0
+    for request in requests:
+        assert got[request.id] == answers(engine(100), request)[request.id]
+
+
+def test_what_another_left_in_a_page_is_never_seen(
+    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, engine_of: Callable[..., BatchEngine]
+) -> None:
+    engine = engine_of()
+    engine._store.keys.fill_(torch.nan)
+    engine._store.values.fill_(torch.nan)
+    requests = requests_of(3, tokenizer, seed=1)
+    got = answers(engine, *requests)
+    for request in requests:
+        assert got[request.id] == alone(request, model, tokenizer, compute)
+
+
+def test_what_cannot_be_reproducible_is_refused(
+    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, config: ModelConfig
+) -> None:
+    with pytest.raises(ConfigError, match="exclude one another"):
+        BatchSettings(reproducible=True, guess_tokens=2)
+    experts = LanguageModel(replace(config, num_experts=4, experts_per_token=2))
+    with pytest.raises(ConfigError, match="A model with experts can't be reproducible"):
+        BatchEngine(experts, tokenizer, compute, BatchSettings(reproducible=True))
+
+
 def test_a_long_prompt_in_pieces_gives_the_same_text(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -147,7 +190,7 @@ def test_a_long_prompt_in_pieces_gives_the_same_text(
     engine_of: Callable[..., BatchEngine],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("groundup.engine.queue.PREFILL_TOKENS", 7)
+    monkeypatch.setattr("groundup.engine.queue.STEP_TOKENS", 7)
     monkeypatch.setattr("groundup.engine.queue.SHARED_STEP_TOKENS", 5)
     monkeypatch.setattr("groundup.engine.queue.LEAST_PIECE_TOKENS", 2)
     requests = requests_of(6, tokenizer, seed=5)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from groundup.engine.pages import Pages
 from groundup.engine.queue import (
     LEAST_PIECE_TOKENS,
-    PREFILL_TOKENS,
     SHARED_STEP_TOKENS,
+    STEP_TOKENS,
     Job,
     Queue,
     QueueFull,
@@ -22,12 +22,13 @@ from groundup.errors import ModelError
 PAGE = 4
 
 
-def queue_of(num_pages: int = 64, **bounds: int) -> Queue:
-    return Queue(Pages(num_pages, PAGE), **bounds)
+def queue_of(num_pages: int = 64, *, fixed_pieces: bool = False, **bounds: int) -> Queue:
+    return Queue(Pages(num_pages, PAGE), fixed_pieces=fixed_pieces, **bounds)
 
 
 def job_of(name: str, prompt_tokens: int, answer_tokens: int = 10, first: int = 0) -> Job:
-    return Job(name, [first + n for n in range(prompt_tokens)], prompt_tokens + answer_tokens)
+    ids = [first + n for n in range(prompt_tokens)]
+    return Job(name, ids, prompt_tokens, prompt_tokens + answer_tokens)
 
 
 def carry_out(queue: Queue, work: list[Work]) -> list[str]:
@@ -111,7 +112,7 @@ def test_a_short_prompt_behind_a_long_one_comes_through() -> None:
     queue = queue_of(1024)
     queue.submit(job_of("long", 2000))
     queue.submit(job_of("short", 30, first=50))
-    assert counts(queue.plan()) == {"long": PREFILL_TOKENS - 30, "short": 30}
+    assert counts(queue.plan()) == {"long": STEP_TOKENS - 30, "short": 30}
 
 
 def test_first_come_first_served() -> None:
@@ -151,9 +152,9 @@ def test_a_request_that_begins_like_a_running_one_waits_for_the_common_part() ->
     queue = queue_of(256)
     queue.submit(job_of("a", 600, 2))
     queue.submit(job_of("b", 600, 2))
-    assert counts(queue.plan()) == {"a": PREFILL_TOKENS}
+    assert counts(queue.plan()) == {"a": STEP_TOKENS}
     carry_out(queue, queue.plan())
-    assert counts(queue.plan()) == {"a": 600 - PREFILL_TOKENS}
+    assert counts(queue.plan()) == {"a": 600 - STEP_TOKENS}
     carry_out(queue, queue.plan())
     work = queue.plan()
     assert counts(work) == {"a": 1, "b": PAGE}
@@ -174,3 +175,23 @@ def test_shares_use_the_budget_and_no_more(pending: list[int], budget: int) -> N
     got = shares(pending, budget)
     assert sum(got) == min(budget, sum(pending))
     assert all(0 <= count <= wanted for count, wanted in zip(got, pending, strict=True))
+
+
+def test_fixed_pieces_depend_on_the_text_alone_also_when_it_is_computed_again() -> None:
+    """Prompts page by page, answers one by one, with and without others beside and in little memory."""
+
+    def pieces_of_a(*others: Job, num_pages: int) -> list[tuple[int, int]]:
+        queue, seen = queue_of(num_pages, fixed_pieces=True), []
+        for job in (*others, job_of("a", 10, 8)):
+            queue.submit(job)
+        while work := queue.plan():
+            seen += [(each.job.stored, each.count) for each in work if each.job.id == "a"]
+            carry_out(queue, work)
+        assert queue.pages.owned == 0
+        return seen
+
+    alone = pieces_of_a(num_pages=64)
+    assert alone == [(0, 4), (4, 4), (8, 2), *((stored, 1) for stored in range(10, 17))]
+    crowded = pieces_of_a(job_of("b", 9, 13, first=50), job_of("c", 2, 14, first=70), num_pages=8)
+    assert len(crowded) > len(alone)  # some of it was computed again
+    assert set(crowded) == set(alone)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from groundup.model.config import ModelConfig
-from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.model.heads import Classifier, LanguageModel, initial_deviation, initialise
 
 ModelOf = Callable[..., LanguageModel]
 ConfigOf = Callable[..., ModelConfig]
@@ -98,3 +98,12 @@ def test_classifier_head_can_be_fed_with_kept_states(config_of: ConfigOf, ids: T
 def test_classifier_can_be_built_on_meta(config_of: ConfigOf) -> None:
     with torch.device("meta"):
         assert Classifier(config_of(), 2).score.weight.is_meta
+
+
+@pytest.mark.parametrize("width", [64, 576])
+def test_first_weights_give_products_of_the_same_size_at_every_width(width: int) -> None:
+    model = LanguageModel(ModelConfig(32, 8, width, 1, 2, width))
+    initialise(model, torch.Generator().manual_seed(0), deviation=initial_deviation(width))
+    normalised = torch.ones(width)
+    products = model.transformer.blocks[0].feedforward.up.weight @ normalised
+    assert 0.35 < products.std() < 0.65

@@ -21,6 +21,9 @@ TABLES = ([2, 3, 4], [7, 0, 5])
 def fed(model: LanguageModel, ids: Tensor, steps: list[tuple[int, int]]) -> list[Tensor]:
     """Logits of the first two rows of `ids`, fed together: at each step so many tokens of the one and of the other."""
     store = PagedStore(model.config, num_pages=8, page_tokens=PAGE)
+    store.keys.fill_(torch.nan)  # what others left
+    store.values.fill_(torch.nan)
+    store.clear([page for table in TABLES for page in table])
     starts, logits = [0, 0], ([], [])
     for counts in steps:
         rows = [row for row in (0, 1) if counts[row]]

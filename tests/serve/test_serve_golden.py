@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
-from groundup.serve.answering import Translator
 from groundup.serve.exchange import ChatRequest, Options, Text, Timing
 from groundup.serve.ollama.answers import OllamaAnswer
 from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
+from groundup.serve.telling import Translator
 
 FOLDER = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 24, 23, 0, tzinfo=UTC)

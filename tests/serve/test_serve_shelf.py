@@ -8,7 +8,8 @@ from small_models import save_classifier, save_language
 
 from groundup.errors import FormatError, ModelError
 from groundup.serve.exchange import Options, RequestError
-from groundup.serve.shelf import NAMES_FILE, Said, Shelf, usual_name, whole_name
+from groundup.serve.shelf import NAMES_FILE, Shelf, usual_name, whole_name
+from groundup.tokenizer.chat import Message
 
 HARD_NAMES = [
     "../x",
@@ -86,9 +87,9 @@ def test_a_created_name_has_texts_and_parameters_of_its_own(tmp_path: Path) -> N
     save_language(tmp_path / "one")
     shelf = Shelf({}, tmp_path)
     shelf.create("poet", "one", {"system": "Rhyme.", "options": Options(temperature=0.1, stop=("x",))})
-    shelf.create("poet2", "poet", {"messages": (Said("user", "Hi"),), "options": Options(seed=3)})
+    shelf.create("poet2", "poet", {"messages": (Message("user", "Hi"),), "options": Options(seed=3)})
     again = Shelf({}, tmp_path).find("poet2")
-    assert (again.base, again.system, again.messages) == ("one:latest", "Rhyme.", (Said("user", "Hi"),))
+    assert (again.base, again.system, again.messages) == ("one:latest", "Rhyme.", (Message("user", "Hi"),))
     assert again.options == Options(temperature=0.1, stop=("x",), seed=3)
 
 

@@ -27,7 +27,7 @@ def test_learning_rate_rises_stays_and_falls_straight() -> None:
     assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert rates[3:12] == [0.8] * 9  # 15 - 4: the first step of the decay still has the highest rate
     assert rates[11:] == pytest.approx([0.8, 0.6, 0.4, 0.2])
-    assert FitConfig(1000, schedule="wsd").decay == 200
+    assert FitConfig(1000, schedule="wsd").decay == 600
     assert FitConfig(10, schedule="wsd", warmup_steps=9).decay == 1
     flat = FitConfig(9, learning_rate=0.8, warmup_steps=0, schedule="wsd", decay_steps=0)
     assert {learning_rate(step, flat) for step in range(9)} == {0.8}

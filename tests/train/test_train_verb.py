@@ -41,7 +41,7 @@ def test_texts_become_a_model_folder_and_the_same_command_does_nothing(
     assert json.loads(capsys.readouterr().out) == results
     assert run([*command[:-1], "--set", "fit.learning_rate=0.01"]) == 2
     said = capsys.readouterr().err
-    assert "learning_rate was 0.002 and is 0.01" in said and "--fresh" in said
+    assert "learning_rate was 0.006 and is 0.01" in said and "--fresh" in said
     assert run([*command[:-1], "--set", "fit.learning_rate=0.01", "--fresh"]) == 0
     assert read_json(out / "fit.json")["identity"]["config"]["learning_rate"] == 0.01
     shards = ["pretrain", str(out / "shards"), "--out", str(tmp_path / "again"), "--steps", "1", *SMALL]

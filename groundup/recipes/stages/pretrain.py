@@ -1,6 +1,7 @@
 """Stage 3: a model of one's own, from random weights, on the train part of the shards."""
 
 import dataclasses
+from typing import Any
 
 from groundup.data.shards import open_shards
 from groundup.model.presets import preset
@@ -8,7 +9,7 @@ from groundup.recipes.stage import Outcome, Stage, StageContext
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import FitConfig
+from groundup.train.defaults import pretraining_config
 from groundup.train.plan import make_plan, steps_for
 from groundup.train.pretrain import pretrain
 from groundup.weights.door import ModelCard
@@ -25,13 +26,10 @@ def run(context: StageContext) -> Outcome:
     tokenizer = Tokenizer.load(context.build / "tokenizer")
     shards = open_shards(context.build / "tokenizer" / SHARDS)
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
-    config = FitConfig(
-        1,
-        batch_size=table.batch_windows,
-        learning_rate=table.learning_rate,
-        snapshots=table.snapshots,
-        seed=context.seed,
-    )
+    said: dict[str, Any] = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
+    if table.learning_rate is not None:
+        said["learning_rate"] = table.learning_rate
+    config = pretraining_config(1, {**said, "optimizer": table.optimizer})
 
     def measured_steps() -> int:
         seconds = context.seconds * STEPS_SHARE
@@ -76,7 +74,7 @@ def thin_figures(results: dict[str, float]) -> tuple[str, ...]:
 
 STAGE = Stage(
     "pretrain",
-    2,
+    3,
     run,
     share=0.25,
     needs=("tokenizer",),

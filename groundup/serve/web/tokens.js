@@ -37,10 +37,11 @@ export function bucket(p) {
   return [0.9, 0.6, 0.3, 0.1].filter((bound) => p < bound).length;
 }
 
-/** "93 %", "0.4 %", "< 0.01 %" */
+/** "> 99.9 %", "99.2 %", "93 %", "0.41 %", "< 0.01 %" */
 export function percent(p) {
   if (p > 0 && p < 1e-4) return "< 0.01 %";
-  const digits = p >= 0.0995 ? 0 : p >= 0.00995 ? 1 : 2;
+  if (p > 0.9995 && p < 1) return "> 99.9 %";
+  const digits = p > 0.985 && p < 1 ? 1 : p >= 0.0995 ? 0 : p >= 0.00995 ? 1 : 2;
   return `${(100 * p).toFixed(digits)} %`;
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from small_models import save_classifier, save_language
 
 
+def _obey_ctrl_c() -> None:
+    """A suite that runs in the background of a shell is deaf to Ctrl-C, and what it starts would be, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Serving:
     """A server process: its address, what it says on stderr, and how it ends."""
 
@@ -27,6 +33,7 @@ class Serving:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **own},
+            preexec_fn=_obey_ctrl_c,
         )
         self.said = ""
         self.address = self._address()

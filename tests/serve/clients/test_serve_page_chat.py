@@ -92,7 +92,9 @@ def test_a_stopped_answer_is_kept_and_frees_the_server(chat: Callable[..., Any],
     page.get_by_role("button", name="Stop").click()
     page.locator(".note", has_text="stopped by you").wait_for()
     assert page.get_by_role("button", name="Send", exact=True).is_visible()
-    page.wait_for_function("async () => (await (await fetch('/metrics')).text()).includes('groundup_answers_in_hand 0.0')")
+    page.wait_for_function(
+        "async () => (await (await fetch('/metrics')).text()).includes('groundup_answers_in_hand 0.0')"
+    )
     assert stored(page)["messages"][1]["content"]
 
 
@@ -161,7 +163,7 @@ def test_each_token_tells_its_probability_and_what_else_it_could_have_been(chat:
     readout = page.locator("#readout")
     assert "had" in readout.inner_text()
     assert readout.locator("li").count() == 5
-    assert readout.locator("li.chosen").inner_text().split()[-2] in ("98", "99", "100")
+    assert float(readout.locator("li.chosen").inner_text().split()[-2]) > 95
     page.mouse.move(5, 5)
     assert not readout.is_visible()
     tokens = stored(page)["messages"][1]["tokens"]

@@ -38,7 +38,15 @@ def test_every_file_that_the_page_names_is_there_and_none_other(server: Any) -> 
 def test_scripts_make_no_markup_from_text() -> None:
     files = Path(__file__).parents[3] / "groundup/serve/web"
     for file in files.glob("*.js"):
-        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "https://"):
+        for word in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "https://",
+        ):
             assert word not in file.read_text(), (file.name, word)
 
 

@@ -32,7 +32,9 @@ def test_models_tell_what_they_are_and_whether_they_are_loaded(view: Callable[..
 
 def test_messages_are_classified_and_their_words_marked(view: Callable[..., Any], server: Any) -> None:
     texts = ["To be, or not to be", "<b>that</b> is the question"]
-    expected = [each["label"] for each in server.post("/v1/classify", {"model": "sorter", "input": texts}).json()["data"]]
+    expected = [
+        each["label"] for each in server.post("/v1/classify", {"model": "sorter", "input": texts}).json()["data"]
+    ]
     page = view("classify")
     page.get_by_label("Messages").fill("\n\n".join(texts))
     page.get_by_role("button", name="Classify").click()

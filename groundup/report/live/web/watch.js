@@ -1,0 +1,162 @@
+// The page: asks for the runs every two seconds, for all of a run when it has news, and draws.
+
+import { Chart } from "./chart.js";
+import { node, refill } from "./dom.js";
+import { Rows } from "./rows.js";
+import { Samples } from "./samples.js";
+import { curve, evaluated } from "./series.js";
+import { showEvaluations, showRemarks, showSettings } from "./tables.js";
+import { count, spoken } from "./words.js";
+
+const LOOK_MS = 2000;
+const LOOK_SELDOM_MS = 10000; // while nothing is being trained, or nobody looks
+const COLOURS = 8;
+
+const get = (id) => document.getElementById(id);
+const runs = new Map(); // id -> row, with its detail once it is there
+const chosen = new Map(); // id -> shown, for the runs whose box a reader has set
+const cursor = (x) => charts.forEach(({ chart }) => chart.point(x));
+
+const BITS = "bits_per_byte";
+const choice = node("select", { "aria-label": "Figure of the evaluations" });
+
+/** Charts, each with the lines that a run gives it. */
+const charts = [
+  [
+    "Loss",
+    "Surprise at each next token, in nats: lower is better. Line: text it trains on. Dots: text it has not read. A triangle is a step that was skipped, or from which the run went back.",
+    (run, view) => [
+      { ...line(run), name: `${run.name}, training`, points: curve(run.detail, "loss", view.axis, view.weight), raw: view.weight > 0, events: events(run, view) },
+      { ...line(run), name: `${run.name}, validation`, points: evaluated(run.detail, "validation", view.axis), marked: true },
+    ],
+  ],
+  [
+    "On held-out text",
+    "Bits per byte is the same surprise counted for each byte of text, so that models with different vocabularies can be compared.",
+    (run, view) => [{ ...line(run), points: evaluated(run.detail, choice.value, view.axis), marked: true }],
+  ],
+  ["Learning rate", "How long a step is.", (run, view) => [{ ...line(run), points: curve(run.detail, "lr", view.axis, 0) }]],
+  [
+    "Gradient norm",
+    "How steep the loss is under the model's feet. Sudden peaks are trouble.",
+    (run, view) => [{ ...line(run), points: curve(run.detail, "grad_norm", view.axis, view.weight), raw: view.weight > 0 }],
+  ],
+  [
+    "Throughput",
+    "Tokens (or texts) read a second, in the steps alone.",
+    (run, view) => [{ ...line(run), points: curve(run.detail, "tokens_per_s", view.axis, view.weight), raw: view.weight > 0 }],
+  ],
+].map(([title, about, lines]) => ({ chart: new Chart(title, about, cursor), lines }));
+
+const rows = new Rows(get("runs"), (id, shown) => {
+  chosen.set(id, shown);
+  draw();
+});
+const samples = new Samples();
+
+function line(run) {
+  return { name: run.name, colour: run.colour, dashed: run.dashed };
+}
+
+function events(run, view) {
+  const deed = (each) => (each.event === "skipped" ? "was skipped" : `went back to the weights of step ${count(each.to_step)}`);
+  return run.detail.marks
+    .filter((each) => typeof each[view.axis] === "number")
+    .map((each) => ({ x: each[view.axis], words: `step ${count(each.step)} ${deed(each)}: ${each.reason}` }));
+}
+
+// --- drawing
+
+function draw() {
+  const kind = kindNow();
+  for (const run of runs.values()) run.shown = chosen.get(run.id) ?? (run.kind === kind || run.kind === "");
+  rows.show([...runs.values()]);
+  const shown = [...runs.values()].filter((run) => run.shown);
+  const known = shown.filter((run) => run.detail);
+  offerFigures(known);
+  const view = { axis: document.querySelector("[name=axis]:checked").value, weight: Number(get("smoothing").value) };
+  for (const { chart, lines } of charts) chart.show(known.flatMap((run) => lines(run, view)), view.axis, get("log").checked);
+  showRemarks(get("coach"), shown);
+  samples.show(shown);
+  showEvaluations(get("evaluations"), known);
+  showSettings(get("settings"), known);
+}
+
+/** Losses of a classifier and of a language model say nothing beside each other: unless a reader chooses, one kind is shown, the one at work. */
+function kindNow() {
+  const all = [...runs.values()];
+  return (all.filter((run) => run.status === "running").at(-1) ?? all[0])?.kind;
+}
+
+/** The figures that can be chosen: what the evaluations of the shown runs have, bits per byte first. */
+function offerFigures(known) {
+  const found = [...new Set(known.flatMap((run) => run.detail.figures))];
+  const names = found.filter((name) => !name.endsWith("_low") && !name.endsWith("_high") && !name.endsWith("_answers"));
+  names.sort((one, two) => two.startsWith(BITS) - one.startsWith(BITS) || one.localeCompare(two));
+  if ([...choice.options].map((option) => option.value).join() === names.join()) return;
+  const chosen = choice.value;
+  refill(choice, names.map((name) => node("option", { value: name }, spoken(name))));
+  if (names.includes(chosen)) choice.value = chosen;
+}
+
+// --- looking
+
+let timer = null;
+let looking = false;
+let drawn = "";
+
+async function look() {
+  if (looking) return;
+  looking = true;
+  window.clearTimeout(timer);
+  try {
+    const found = (await ask("runs.json")).runs;
+    for (const row of found) await take(row);
+    const news = JSON.stringify(found.map((run) => [run.id, run.version, run.status]));
+    if (news === drawn) rows.show([...runs.values()]); // times go on, and nothing else does
+    else draw();
+    drawn = news;
+    tell(found);
+  } catch (error) {
+    get("word").textContent = `No answer from groundup watch (${error.message}). Is it still running? This page asks again.`;
+    get("word").classList.add("lost");
+  }
+  const busy = [...runs.values()].some((run) => run.status === "running" || run.status === "waiting") || runs.size === 0;
+  looking = false;
+  timer = window.setTimeout(look, busy && !document.hidden ? LOOK_MS : LOOK_SELDOM_MS);
+}
+
+async function ask(address) {
+  const answer = await fetch(address, { headers: { accept: "application/json" } });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  return answer.json();
+}
+
+async function take(row) {
+  const before = runs.get(row.id);
+  const detail = before?.version === row.version ? before.detail : await ask(`runs/${row.id}.json`);
+  const place = row.id - 1;
+  runs.set(row.id, { ...row, detail, shown: before?.shown, colour: (place % COLOURS) + 1, dashed: place >= COLOURS });
+}
+
+function tell(found) {
+  const running = found.filter((run) => run.status === "running").length;
+  const all = `${found.length} ${found.length === 1 ? "run" : "runs"}, ${running ? `${running} running` : "none running"}.`;
+  const other = [...runs.values()].some((run) => !run.shown && !chosen.has(run.id));
+  get("word").classList.remove("lost");
+  get("word").textContent = found.length === 0 ? "No run yet." : `${all}${other ? " Runs of another kind are not ticked." : ""}`;
+  document.title = running ? `${running} running · groundup watch` : "groundup watch";
+}
+
+get("controls").addEventListener("input", () => {
+  get("smoothing-value").textContent = Number(get("smoothing").value).toFixed(2);
+  draw();
+});
+get("controls").addEventListener("submit", (event) => event.preventDefault());
+choice.addEventListener("change", draw);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) look();
+});
+charts[1].chart.tools.append(choice);
+refill(get("grid"), charts.map(({ chart }) => chart.element));
+look();

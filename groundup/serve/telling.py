@@ -1,0 +1,143 @@
+"""Events on their way to a client: counted and timed, as a stream or whole, and given up when the client hangs up."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from groundup.engine.events import ChatEvent
+from groundup.errors import GroundupError
+from groundup.serve.exchange import RequestError, Timing
+from groundup.serve.json_reply import JsonReply
+from groundup.serve.metrics import Metrics
+from groundup.serve.worker import Answers
+
+HUNG_UP = 499  # nginx's number for it; nobody reads it
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """Events -> bytes of one dialect, for one request. `index` is the job's."""
+
+    media_type: str
+
+    def begin(self) -> bytes: ...
+
+    def piece(self, index: int, event: ChatEvent) -> bytes: ...
+
+    def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes: ...
+
+    def failure(self, message: str, status: int) -> bytes: ...
+
+    def whole(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> dict[str, Any]: ...
+
+
+class Clock:
+    """When the parts of an answer were over."""
+
+    def __init__(self) -> None:
+        self.started = self.ready = self.first = time.monotonic_ns()
+
+    def loaded(self) -> None:
+        """The model is there."""
+        self.ready = self.first = time.monotonic_ns()
+
+    def said(self) -> None:
+        """The first event has come."""
+        self.first = time.monotonic_ns()
+
+    def timing(self) -> Timing:
+        """Up to now."""
+        now = time.monotonic_ns()
+        return Timing(now - self.started, self.ready - self.started, self.first - self.ready, now - self.first)
+
+
+class Told:
+    """The events of a request's answers as they come, counted and timed; afterwards the last event of each."""
+
+    def __init__(self, answers: Answers, clock: Clock, metrics: Metrics) -> None:
+        self.answers = answers
+        self.clock = clock
+        self.metrics = metrics
+        self.lasts: dict[int, ChatEvent] = {}
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
+        begun = False
+        async for index, event in self.answers:
+            if not begun:
+                begun = True
+                self.clock.said()
+                self.metrics.first_token_s.observe((self.clock.first - self.clock.started) / 1e9)
+            if event.finish_reason is not None:
+                self.lasts[index] = event
+                self.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
+                self.metrics.tokens.labels("answer").inc(event.completion_tokens)
+            yield index, event
+
+    def in_order(self) -> list[ChatEvent]:
+        """The last events by index."""
+        return [self.lasts[index] for index in sorted(self.lasts)]
+
+
+async def whole(told: Told, translator: Translator) -> Response:
+    """The dialect's object, once all has been said. Raises the GroundupError that an answer ends with."""
+    events: list[list[ChatEvent]] = [[] for _ in range(told.answers.count)]
+    async for index, event in told:
+        events[index].append(event)
+    return JsonReply(translator.whole(events, told.clock.timing()))
+
+
+async def stream(told: Told, translator: Translator) -> AsyncIterator[bytes]:
+    """The dialect's bytes. After the first byte an error is told in the stream."""
+    yield translator.begin()
+    try:
+        async for index, event in told:
+            yield translator.piece(index, event)
+    except RequestError as error:
+        yield translator.failure(error.message, error.status)
+    except GroundupError as error:
+        yield translator.failure(error.message, 500)
+    else:
+        yield translator.end(told.in_order(), told.clock.timing())
+
+
+class Streamed(StreamingResponse):
+    """A stream that lets go of everything when it ends, however it ends; also one that was never begun."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], media_type: str, held: contextlib.AsyncExitStack) -> None:
+        super().__init__(_told(pieces), media_type=media_type)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)
+
+
+async def _told(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Without the empty ones."""
+    async for piece in pieces:
+        if piece:
+            yield piece
+
+
+async def while_there(client: Request, work: Coroutine[Any, Any, Response]) -> Response:
+    """The response of `work`, which is given up when the client hangs up first."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_hung_up(client))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else Response(status_code=HUNG_UP)
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _hung_up(client: Request) -> None:
+    while (await client.receive())["type"] != "http.disconnect":
+        pass

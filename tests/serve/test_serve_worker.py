@@ -1,0 +1,120 @@
+"""The one thread that owns the models: who is let in, who is taken out, and what a bug in a step does."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import save_language
+
+from groundup.device import Compute
+from groundup.engine.batch import BatchEngine
+from groundup.engine.request import Request
+from groundup.engine.sampling import Sampling
+from groundup.serve.exchange import RequestError
+from groundup.serve.worker import Desk, Outcome, Worker
+from groundup.weights.door import OpenModel, open_model
+
+COMPUTE = Compute(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> OpenModel:
+    return open_model(save_language(tmp_path_factory.mktemp("model") / "tiny"), COMPUTE)
+
+
+class Stumbling(BatchEngine):
+    """An engine with a bug that shows once."""
+
+    stumbles = True
+
+    def step(self) -> list[tuple[str, Outcome]]:
+        if self.stumbles:
+            self.stumbles = False
+            raise ZeroDivisionError("/a/path/of/this/machine")
+        return super().step()
+
+
+def at_desk(opened: OpenModel, test: Callable[[Desk], Awaitable[None]], kind: type[BatchEngine] = BatchEngine) -> None:
+    async def run() -> None:
+        worker = Worker(max_jobs=3)
+        await test(Desk(kind(opened.model, opened.require_tokenizer(), COMPUTE), worker))  # type: ignore[arg-type]
+        worker.close()
+
+    asyncio.run(run())
+
+
+def jobs(opened: OpenModel, count: int = 1, max_tokens: int = 8) -> Sequence[Request]:
+    prompt = tuple(opened.require_tokenizer().encode("To be"))
+    sampling = Sampling(temperature=0, max_tokens=max_tokens)
+    return [Request(f"{id(opened)}-{torch.randint(10**9, ()).item()}", prompt, sampling) for _ in range(count)]
+
+
+async def text_of(desk: Desk, wanted: Sequence[Request]) -> list[str]:
+    texts = [""] * len(wanted)
+    async for index, event in await desk.open(wanted):
+        texts[index] += event.text
+    return texts
+
+
+def test_answers_at_one_desk_are_the_same_together_and_alone(opened: OpenModel) -> None:
+    async def test(desk: Desk) -> None:
+        [alone] = await text_of(desk, jobs(opened))
+        assert alone and await text_of(desk, jobs(opened, 3)) == [alone] * 3
+        assert desk.worker.jobs == 0
+
+    at_desk(opened, test)
+
+
+def test_more_jobs_than_allowed_are_refused_and_those_at_work_go_on(opened: OpenModel) -> None:
+    async def test(desk: Desk) -> None:
+        answers = await desk.open(jobs(opened, 2))
+        with pytest.raises(RequestError, match="busy") as refused:
+            await desk.open(jobs(opened, 2))
+        assert refused.value.status == 503
+        assert [event async for _, event in answers][-1].finish_reason == "length"
+        desk.worker.stopping = True
+        with pytest.raises(RequestError, match="stopping"):
+            await desk.open(jobs(opened))
+
+    at_desk(opened, test)
+
+
+def test_closed_answers_leave_the_engine_and_their_places(opened: OpenModel) -> None:
+    async def test(desk: Desk) -> None:
+        answers = await desk.open(jobs(opened, 3, max_tokens=200))
+        async for _ in answers:
+            break
+        answers.close()
+        assert desk.worker.jobs == 0
+        runner = desk.runner
+        assert isinstance(runner, BatchEngine)
+        await desk.worker.run(lambda: None)  # after what was before it in the thread
+        assert not runner.busy
+
+    at_desk(opened, test)
+
+
+def test_a_bug_in_a_step_ends_its_answers_in_words_and_the_next_are_given(
+    opened: OpenModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(desk: Desk) -> None:
+        with pytest.raises(RequestError, match="made a mistake") as failed:
+            await text_of(desk, jobs(opened, 2))
+        assert failed.value.status == 500 and "/a/path" not in failed.value.message
+        assert "ZeroDivisionError" in caplog.text
+        assert desk.worker.jobs == 0
+        assert await text_of(desk, jobs(opened))
+
+    at_desk(opened, test, Stumbling)
+
+
+def test_other_work_finds_its_place_between_two_steps(opened: OpenModel) -> None:
+    async def test(desk: Desk) -> None:
+        answers = await desk.open(jobs(opened, max_tokens=200))
+        assert await desk.worker.run(lambda: Path("x").name) == "x"
+        assert desk.worker.jobs == 1  # the answer is still at work
+        answers.close()
+
+    at_desk(opened, test)
