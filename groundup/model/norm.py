@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model.fused import RootMeanSquare, autocast_dtype
+from groundup.model.fused import RootMeanSquare, autocast_dtype, fused
 
 
 class RMSNorm(nn.Module):
@@ -21,9 +21,11 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        if x.is_cpu and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
-            normed: Tensor = RootMeanSquare.apply(x, self.weight, self.eps, autocast_dtype(x))
-            return normed
+        if x.dtype == torch.bfloat16 and self.weight.dtype == torch.float32:  # queries and keys under autocast
+            x = x.float()  # torch has no kernel for two dtypes and would warn and take many passes
+        by_hand = x.is_cpu and not torch.compiler.is_compiling()
+        if by_hand and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
+            return fused(RootMeanSquare, x, self.weight, self.eps, autocast_dtype(x))
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 

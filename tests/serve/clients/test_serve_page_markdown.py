@@ -100,7 +100,8 @@ def test_no_text_makes_the_parser_slow_or_wrong(page: Any) -> None:
 
 def test_any_mixture_of_marks_is_read_with_every_letter_in_its_place(page: Any) -> None:
     draw = random.Random(5)
-    parts = "* ** _ ` ``` - 1. > # | --- [ ]( ) https://a.b/c \\ ~~ a é😀".split(" ") + ["\n", "\n\n", " ", "  ", "- "]
+    marks = "* ** _ ` ``` - 1. > # | --- [ ]( ) https://a.b/c \\ ~~ a é😀"
+    parts = [*marks.split(" "), "\n", "\n\n", " ", "  ", "- "]
     sources = ["".join(draw.choices(parts, k=draw.randint(1, 60))) for _ in range(3000)]
     for source, (_, problems) in zip(sources, page.evaluate(CHECK, sources), strict=True):
         assert problems == [], json.dumps(source)
