@@ -164,6 +164,7 @@ def greet(address: str, names: Sequence[str], *, as_json: bool) -> None:
         return
     shown = ", ".join(name.removesuffix(":latest") for name in names)
     print(f"Serving {shown} at {address}")
+    print(f"  In a browser     {address}")
     print(f"  Ollama clients   {address}       (OLLAMA_HOST={address})")
     print(f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)")
     print("Ctrl-C ends it.", flush=True)

@@ -84,10 +84,10 @@ def watch_app(watched: "Watched") -> "Starlette":
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
-    from groundup.report.live.page import INDEX, page_files
+    from groundup.serve.page import INDEX, page_files
     from groundup.serve.replies import Refused, error_handlers
 
-    files = page_files()
+    files = page_files("groundup.report.live")
 
     def page(request: Request) -> Response:
         name = request.path_params.get("name", INDEX)

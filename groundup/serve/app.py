@@ -1,7 +1,8 @@
 """The server as one ASGI app: the routes of every dialect, errors in the shape of the dialect that is spoken at a path.
 
 One port, and no path in two dialects: Ollama's /api, OpenAI's /v1, and without a dialect / (a word that Ollama's clients look for; a browser,
-which asks for text/html, is to get a page here), /healthz and /metrics. To add a dialect: a folder with a translator and its routes, a line here.
+which asks for text/html, gets the page), /page and /groundup (the page's own), /healthz and /metrics. To add a dialect: a folder with a translator
+and its routes, a line here.
 """
 
 import asyncio
@@ -13,10 +14,11 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
+from groundup.serve import inside, page
 from groundup.serve import metrics as figures
 from groundup.serve.answering import Server
 from groundup.serve.exchange import RequestError
@@ -28,13 +30,18 @@ from groundup.serve.openai.errors import error_body as openai_error
 from groundup.serve.replies import error_handlers
 
 log = logging.getLogger(__name__)
-GREETING = "groundup is running"
 
 
 def app_of(server: Server) -> Starlette:
     """The app, to be put behind the guard."""
     app = Starlette(
-        routes=[*_plain(server), *ollama.routes(server), *openai.routes(server)],
+        routes=[
+            *page.routes(),
+            *inside.routes(server),
+            *_plain(server),
+            *ollama.routes(server),
+            *openai.routes(server),
+        ],
         exception_handlers={**error_handlers(error_body), GroundupError: _refused},
         lifespan=_lifespan(server),
     )
@@ -78,9 +85,6 @@ def _as_request_error(error: GroundupError) -> RequestError:
 
 
 def _plain(server: Server) -> list[Route]:
-    async def greet(request: Request) -> Response:
-        return PlainTextResponse(GREETING)
-
     async def healthz(request: Request) -> Response:
         return JsonReply({"status": "ok"})
 
@@ -89,7 +93,7 @@ def _plain(server: Server) -> list[Route]:
         server.metrics.models.set(len(server.residents.held()))
         return Response(server.metrics.text(), media_type=figures.MEDIA_TYPE)
 
-    return [Route("/", greet), Route("/healthz", healthz), Route("/metrics", metrics)]
+    return [Route("/healthz", healthz), Route("/metrics", metrics)]
 
 
 def _lifespan(server: Server) -> Any:

@@ -6,6 +6,7 @@ import torch
 
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.weights.door import save_model
 
@@ -46,4 +47,20 @@ def save_classifier(folder: Path) -> Path:
     model = Classifier(small_config(words.vocab_size), 2)
     _fill(model, 2)
     save_model(model, folder, words, labels=("ham", "spam"))
+    return folder
+
+
+def save_parrot(folder: Path, question: str, answer: str, *, steps: int = 250) -> Path:
+    """A language model that has learnt one answer by heart; greedily it gives that answer, letter for letter, and ends."""
+    words = train_tokenizer([(question + answer) * 2], 600)
+    told = render(Conversation((Message("user", question), Message("assistant", answer))), words)
+    ids = torch.tensor([told.ids])
+    model = LanguageModel(ModelConfig(words.vocab_size, max(256, 2 * ids.shape[1]), 64, 2, 4, 128, tied_head=False))
+    initialise(model, torch.Generator().manual_seed(3))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(ids[:, :-1])[0], ids[0, 1:]).backward()
+        optimizer.step()
+    save_model(model, folder, words)
     return folder

@@ -103,3 +103,28 @@ def server(serve: Callable[..., Serving], models: Path) -> Serving:
 @pytest.fixture(scope="session")
 def address(server: Serving) -> str:
     return server.address
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[..., Any]]:
+    """opened(address, ...) -> a page at it; whatever it complains of, or loads from elsewhere, fails the test."""
+    contexts: list[Any] = []
+    complaints: list[str] = []
+
+    def open_page(address: str, *, width: int = 1280, height: int = 900, scheme: str = "light") -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url) if not is_own(request.url) else None)
+        page.goto(address)
+        return page
+
+    def is_own(url: str) -> bool:
+        return url.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:"))
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

@@ -1,0 +1,64 @@
+// The server's answers: JSON, and answers to a conversation as they are written.
+
+/** What the server refused, in its words. */
+export class Refusal extends Error {}
+
+/** GET, or POST where there is a body; gives the JSON. Throws Refusal. */
+export async function ask(path, body, signal) {
+  return (await fetched(path, body, signal)).json();
+}
+
+/**
+ * The answer to {model, messages, ...}, piece by piece: {text, tokens, reason, usage}, each there when the server has told it.
+ * A token is {text: bytes, p, others: [[text, p], ...]}. Throws Refusal, and AbortError when `signal` is given the word.
+ */
+export async function* answer(request, signal) {
+  const body = { ...request, stream: true, stream_options: { include_usage: true }, logprobs: true, top_logprobs: 5 };
+  const response = await fetched("/v1/chat/completions", body, signal);
+  for await (const line of lines(response.body)) {
+    if (!line.startsWith("data: ") || line === "data: [DONE]") continue;
+    const said = JSON.parse(line.slice(6));
+    if (said.error) throw new Refusal(said.error.message);
+    yield piece(said);
+  }
+}
+
+function piece(said) {
+  const [choice] = said.choices;
+  if (!choice) return { text: "", tokens: [], usage: said.usage };
+  const tokens = (choice.logprobs?.content ?? []).map((entry) => ({
+    text: Uint8Array.from(entry.bytes),
+    p: Math.exp(entry.logprob),
+    others: entry.top_logprobs.map((other) => [other.token, Math.exp(other.logprob)]),
+  }));
+  return { text: choice.delta.content ?? "", tokens, reason: choice.finish_reason };
+}
+
+async function fetched(path, body, signal) {
+  const asked = body === undefined ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const response = await reached(path, { ...asked, signal });
+  if (response.ok) return response;
+  const told = await response.json().catch(() => null);
+  throw new Refusal(told?.error?.message ?? told?.error ?? `The server answered with status ${response.status}.`);
+}
+
+async function reached(path, asked) {
+  try {
+    return await fetch(path, asked);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal("groundup serve does not answer. Is it still running?");
+  }
+}
+
+async function* lines(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n");
+    rest = parts.pop();
+    yield* parts;
+  }
+}

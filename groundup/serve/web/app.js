@@ -1,0 +1,54 @@
+// The page: which of its views is shown, by the part of the address behind "#".
+
+import { Chat } from "./chat.js";
+import { Classify } from "./classify.js";
+import { Compare } from "./compare.js";
+import { get } from "./dom.js";
+import { Inside } from "./inside.js";
+import { Models } from "./models.js";
+
+const inside = new Inside();
+const views = {
+  chat: new Chat((text, model) => {
+    inside.take(text, model);
+    location.hash = "inside";
+  }),
+  inside,
+  classify: new Classify(),
+  compare: new Compare(),
+  models: new Models(),
+};
+
+async function show() {
+  const name = location.hash.slice(1) in views ? location.hash.slice(1) : "chat";
+  for (const each of Object.keys(views)) {
+    get(each).hidden = each !== name;
+    const link = document.querySelector(`nav a[href="#${each}"]`);
+    if (each === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  get("readout").hidden = true;
+  document.title = `${name[0].toUpperCase()}${name.slice(1)} – groundup`;
+  try {
+    await views[name].refresh();
+    get("problem").hidden = true;
+  } catch (error) {
+    get("problem").textContent = error.message;
+    get("problem").hidden = false;
+  }
+}
+
+/** A panel closes with Escape, and when a hand goes elsewhere. */
+function closePanels({ target, key }) {
+  for (const panel of document.querySelectorAll(".bar details[open]")) {
+    if (key !== "Escape" && panel.contains(target)) continue;
+    panel.open = false;
+    if (key === "Escape") panel.querySelector("summary").focus();
+  }
+}
+
+for (const away of ["wheel", "touchmove"]) document.addEventListener(away, () => (get("readout").hidden = true), { passive: true });
+document.addEventListener("pointerdown", closePanels);
+document.addEventListener("keydown", (event) => event.key === "Escape" && closePanels(event));
+addEventListener("hashchange", show);
+show();

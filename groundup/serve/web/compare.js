@@ -1,0 +1,55 @@
+// One prompt, two models, side by side. Nothing of it is kept.
+
+import { models, offer } from "./catalog.js";
+import { announce, get, refill } from "./dom.js";
+import { Reply } from "./message.js";
+import { STANDARD, Settings, asked } from "./settings.js";
+import { write } from "./writing.js";
+
+export class Compare {
+  constructor() {
+    this.selects = [get("compare-left"), get("compare-right")];
+    this.running = null;
+    this.settings = new Settings(get("compare-options"), "compare", () => {});
+    this.settings.show({ ...STANDARD, seed: 1 });
+    get("compare-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.running) this.running.abort();
+      else this.#ask(get("compare-text").value.trim());
+    });
+  }
+
+  /** Ask for the models again; keeps the choices. Throws Refusal. */
+  async refresh() {
+    const found = await models();
+    const [left, right] = this.selects;
+    const isFirst = !right.value;
+    offer(left, found, "completion");
+    offer(right, found, "completion");
+    if (isFirst && right.options.length > 1) right.selectedIndex = 1;
+  }
+
+  async #ask(content) {
+    if (!content) return;
+    this.running = new AbortController();
+    get("compare-send").textContent = "Stop";
+    const replies = this.selects.map(({ value }) => this.#reply(value));
+    refill(get("compared"), replies.map((reply) => reply.element));
+    await Promise.all(replies.map((reply) => this.#write(reply, content)));
+    this.running = null;
+    get("compare-send").textContent = "Ask both";
+    announce("Both answers ended.");
+  }
+
+  #reply(model) {
+    const reply = new Reply({ role: "assistant", content: "", model }, {});
+    reply.again.remove();
+    reply.inside.remove();
+    return reply;
+  }
+
+  #write(reply, content) {
+    const request = { model: reply.message.model, messages: [{ role: "user", content }], ...asked(this.settings.values()) };
+    return write(reply, request, this.running.signal);
+  }
+}

@@ -1,0 +1,39 @@
+// Elements as a tree. Text goes in as text nodes only: what a model wrote can't become markup.
+
+/** An element with attributes (null or false leaves one out; a function listens) and children (texts, elements, null, lists of these). */
+export function node(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** The same for SVG. */
+export function shape(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+/** A button that does something; `name` is what is read aloud where its text is not enough. */
+export function button(text, act, attributes = {}) {
+  return node("button", { type: "button", click: act, ...attributes }, text);
+}
+
+/** Put `children` in the place of what an element holds. */
+export function refill(element, ...children) {
+  element.replaceChildren(...present(children));
+}
+
+export const get = (id) => document.getElementById(id);
+
+/** Say something to who can't see it happen. */
+export function announce(text) {
+  get("announcer").textContent = text;
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...present(children));
+  return element;
+}
+
+const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined);

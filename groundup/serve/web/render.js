@@ -1,0 +1,61 @@
+// The tree of markdown.js -> elements, cut at the borders of tokens where there are any.
+
+import { coloured } from "./code.js";
+import { button, node } from "./dom.js";
+import { copyText } from "./leaving.js";
+import { bucket, reaching } from "./tokens.js";
+
+/** One block as an element. */
+export function rendered(block, tokens) {
+  if (block.tag === "pre") return program(block, tokens);
+  if (block.tag === "table") return node("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table" }, branch(block, tokens));
+  return branch(block, tokens);
+}
+
+function branch(part, tokens) {
+  if (part.tag === undefined) return words(part.text, part.at, tokens);
+  const attributes = part.tag === "a" ? { href: part.href, target: "_blank", rel: "noopener noreferrer nofollow" } : { start: part.start };
+  return node(part.tag, attributes, part.children.map((child) => (child.tag === undefined ? branch(child, tokens) : rendered(child, tokens))));
+}
+
+/** A text as text nodes and spans, one for each token in it. */
+export function words(text, at, tokens, kind = null) {
+  const [first, end] = reaching(tokens, at, at + text.length);
+  const found = [];
+  let done = at;
+  for (let index = first; index < end; index += 1) {
+    const token = tokens[index];
+    const [from, to] = [Math.max(token.from, at), Math.min(token.to, at + text.length)];
+    if (from > done) found.push(plain(text.slice(done - at, from - at), kind));
+    const classes = `token sure-${bucket(token.p)}${kind ? ` code-${kind}` : ""}`;
+    found.push(node("span", { class: classes, "data-token": index }, text.slice(from - at, to - at)));
+    done = to;
+  }
+  return done < at + text.length ? [...found, plain(text.slice(done - at), kind)] : found;
+}
+
+const plain = (text, kind) => (kind ? node("span", { class: `code-${kind}` }, text) : text);
+
+/** A program: coloured, with a button that copies it. */
+function program(block, tokens) {
+  const source = block.children.map((leaf) => leaf.text).join("");
+  const code = node("code", {}, placed(coloured(source, block.language), block.children).map((piece) => words(piece.text, piece.at, tokens, piece.kind)));
+  const head = node("div", { class: "program-head" }, node("span", {}, block.language || "text"), button("Copy", () => copyText(source), { class: "plain", "aria-label": "Copy code" }));
+  return node("div", { class: "program" }, head, node("pre", { tabindex: 0, "aria-label": "Code" }, code));
+}
+
+/** Coloured pieces, cut at the ends of the leaves, each with its place in the answer. */
+function placed(pieces, leaves) {
+  const found = [];
+  let [leaf, used] = [0, 0];
+  for (const [kind, whole] of pieces) {
+    for (let rest = whole; rest; ) {
+      const text = rest.slice(0, leaves[leaf].text.length - used);
+      if (text) found.push({ kind, text, at: leaves[leaf].at + used });
+      used += text.length;
+      rest = rest.slice(text.length);
+      if (used === leaves[leaf].text.length) [leaf, used] = [leaf + 1, 0];
+    }
+  }
+  return found;
+}

@@ -1,0 +1,112 @@
+"""The page's other views in a real Chromium: Models, Classify, Compare, Inside."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def view(opened: Callable[..., Any], address: str) -> Callable[..., Any]:
+    """view(name) -> the page with that view shown and its models known."""
+
+    def show(name: str, **options: Any) -> Any:
+        page = opened(f"{address}/#{name}", **options)
+        page.locator(f"#{name} option, #{name} .card").first.wait_for(state="attached")
+        return page
+
+    return show
+
+
+def test_models_tell_what_they_are_and_whether_they_are_loaded(view: Callable[..., Any], server: Any) -> None:
+    server.post("/api/generate", {"model": "tiny"})  # loads it
+    page = view("models")
+    tiny = page.locator(".card", has=page.get_by_role("heading", name="tiny"))
+    assert "in memory" in tiny.locator(".badge").inner_text()
+    assert tiny.locator(".facts > div", has_text="context, tokens").locator("dd").inner_text() == "256"
+    sorter = page.locator(".card", has=page.get_by_role("heading", name="sorter"))
+    assert "classifies" in sorter.inner_text()
+
+
+def test_messages_are_classified_and_their_words_marked(view: Callable[..., Any], server: Any) -> None:
+    texts = ["To be, or not to be", "<b>that</b> is the question"]
+    expected = [
+        each["label"] for each in server.post("/v1/classify", {"model": "sorter", "input": texts}).json()["data"]
+    ]
+    page = view("classify")
+    page.get_by_label("Messages").fill("\n\n".join(texts))
+    page.get_by_role("button", name="Classify").click()
+    cards = page.locator("#verdicts .card")
+    cards.nth(1).wait_for()
+    assert [card.locator("h3").inner_text().split()[0] for card in cards.all()] == expected
+    assert cards.locator(".said").all_inner_texts() == texts
+    cards.nth(1).get_by_role("button", name="Which words?").click()
+    cards.nth(1).locator(".for, .against").first.wait_for()
+    assert cards.nth(1).locator(".said").inner_text() == texts[1]
+    assert "is read without the token" in cards.nth(1).locator(".hint").inner_text()
+
+
+def test_two_models_answer_one_prompt_side_by_side(view: Callable[..., Any]) -> None:
+    page = view("compare")
+    page.get_by_label("Left").select_option("tiny")
+    page.get_by_label("Right").select_option("other")
+    page.locator("#compare-text").fill("To be")
+    page.get_by_role("button", name="Ask both").click()
+    page.get_by_text("Both answers ended.").wait_for(state="attached")
+    answers = page.locator("#compared .answer").all_inner_texts()
+    assert len(answers) == 2
+    assert answers[0] != answers[1]
+    assert page.locator("#compared .by").all_inner_texts() == ["tiny", "other"]
+    assert page.get_by_role("button", name="Ask both").is_visible()
+
+
+def test_the_inside_of_an_answer_is_one_click_away(view: Callable[..., Any]) -> None:
+    page = view("chat")
+    page.locator("#chat-model").select_option("tiny")
+    page.locator("#option-max_tokens").evaluate("e => { e.value = 12; e.dispatchEvent(new Event('input')); }")
+    page.locator("#question").fill("To be")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Look inside").click()
+    page.locator("#inside .piece").first.wait_for()
+    assert page.locator("#inside-model").input_value() == "tiny"
+    assert page.locator("#inside-text").input_value() != ""
+
+
+def test_attention_is_read_token_by_token_with_pointer_and_keys(view: Callable[..., Any]) -> None:
+    page = view("inside")
+    page.locator("#inside-model").select_option("tiny")
+    page.get_by_role("button", name="Look inside").click()
+    pieces = page.locator(".piece")
+    pieces.first.wait_for()
+    told = page.locator(".told")
+    assert told.inner_text().startswith(f"Token {pieces.count()},")
+    pieces.nth(2).hover()
+    assert told.inner_text().startswith("Token 3,")
+    pieces.nth(2).focus()
+    page.keyboard.press("ArrowRight")
+    assert told.inner_text().startswith("Token 4,")
+    shares = [float(piece.evaluate("e => e.style.getPropertyValue('--share')")) ** 2 for piece in pieces.all()]
+    assert sum(shares) == pytest.approx(1, abs=0.02)
+    assert all(share == 0 for share in shares[4:])
+    before = page.locator(".map svg").inner_html()
+    page.get_by_label("Block").select_option("2")
+    page.wait_for_function("before => document.querySelector('.map svg').innerHTML !== before", arg=before)
+    assert page.get_by_label("Block").input_value() == "2"
+
+
+def test_without_a_text_nothing_is_asked(view: Callable[..., Any]) -> None:
+    page = view("inside")
+    page.locator("#inside-text").fill("")
+    page.get_by_role("button", name="Look inside").click()
+    page.locator("#inside-note", has_text="There is no text yet.").wait_for()
+
+
+@pytest.mark.parametrize("name", ["inside", "classify", "compare", "models"])
+@pytest.mark.parametrize(("width", "height", "scheme"), [(1280, 900, "dark"), (360, 740, "light")])
+def test_every_view_fits(view: Callable[..., Any], name: str, width: int, height: int, scheme: str) -> None:
+    page = view(name, width=width, height=height, scheme=scheme)
+    assert page.locator(f"#{name} h2").is_visible()
+    assert page.locator(f"#{name}").evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
