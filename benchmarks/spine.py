@@ -1,6 +1,6 @@
 """The parts of the spine against their peers, one table each: `make bench`, or
 
-python benchmarks/spine.py [--quick] [--only tokenizer|training|generation|additions] [--json OUT]
+python benchmarks/spine.py [--quick] [--only tokenizer|training|generation|streams|additions] [--json OUT]
 
 --quick takes small sizes and two rounds: it shows that everything runs, its figures mean little. docs/benchmarks.md says what each row means.
 """
@@ -19,7 +19,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="true", TRANSFORMER
 from measure import Skipped, machine, table
 
 # Each a module spine_NAME.py with TITLE and `rows(quick)`.
-TABLES = ("tokenizer", "training", "generation", "additions")
+TABLES = ("tokenizer", "training", "generation", "streams", "additions")
 
 
 def main() -> None:

@@ -184,7 +184,7 @@ class BatchEngine:
         choices = list(zip(logits, best.tolist(), best_logits.tolist(), strict=True))
         for each in work:
             if each.chooses:
-                count = 1 + len(each.job.draft)
+                count = 1 + len(each.job.guesses)
                 outcomes += [(each.job.id, outcome) for outcome in self._advance(each.job, choices[:count])]
                 del choices[:count]
             else:
@@ -196,7 +196,7 @@ class BatchEngine:
         for job in self.queue.running if len(self.queue.running) <= GUESSING_ROWS else ():
             lookup = self._turns[job.id].lookup
             if lookup is not None and job.pending == 1:
-                job.draft = lookup.guesses(job.ids)[: job.max_tokens - len(job.ids) - 1]
+                job.guesses = lookup.guesses(job.ids)[: job.max_tokens - len(job.ids) - 1]
 
     def _clear_fresh(self, work: list[Work]) -> None:
         tables = [each.job.table for each in work]
@@ -211,7 +211,7 @@ class BatchEngine:
         end = 0
         for each in work:
             end += len(each.tokens)
-            places += range(end - 1 - len(each.job.draft), end) if each.chooses else []
+            places += range(end - 1 - len(each.job.guesses), end) if each.chooses else []
         return self._pass([_span(each) for each in work], [each.tokens for each in work], places)
 
     def _logits_apart(self, work: list[Work]) -> Float[Tensor, "M V"]:
@@ -241,8 +241,8 @@ class BatchEngine:
 
     def _advance(self, job: Job, choices: list[tuple[Tensor, int, float]]) -> Iterator[Outcome]:
         """Choose the job's next token, and the ones after it as long as its guesses turn out right."""
-        turn, guesses = self._turns[job.id], job.draft
-        job.draft, right = [], 0
+        turn, guesses = self._turns[job.id], job.guesses
+        job.guesses, right = [], 0
         try:
             for place, (logits, best, best_logit) in enumerate(choices):
                 token_id = turn.choose(logits, best, best_logit)

@@ -39,7 +39,7 @@ class Job:
     prompt_tokens: int
     max_tokens: int
     """The most tokens that prompt and answer may have together."""
-    draft: list[int] = field(default_factory=list)
+    guesses: list[int] = field(default_factory=list)
     """Guesses of what follows, to be checked in the next step."""
     stored: int = 0
     """Tokens whose keys and values are in the pages."""
@@ -63,7 +63,7 @@ class Work:
     @property
     def tokens(self) -> list[int]:
         """What goes through the model."""
-        return self.job.ids[self.job.stored : self.job.stored + self.count] + (self.job.draft if self.chooses else [])
+        return self.job.ids[self.job.stored : self.job.stored + self.count] + (self.job.guesses if self.chooses else [])
 
     @property
     def chooses(self) -> bool:
@@ -143,8 +143,8 @@ class Queue:
         """Whether the job, running, has pages for its next token and guesses, after younger ones had to make room if need be."""
         if job not in self.running:
             return False  # it made room for an older one a moment ago
-        if not self.pages.reserve(job.table, len(job.ids) + len(job.draft)):
-            job.draft = []
+        if not self.pages.reserve(job.table, len(job.ids) + len(job.guesses)):
+            job.guesses = []
         while not self.pages.reserve(job.table, len(job.ids)):
             youngest = self.running[-1]
             self._preempt(youngest)
@@ -155,7 +155,7 @@ class Queue:
     def _preempt(self, job: Job) -> None:
         self.running.remove(job)
         self.pages.close(job.table)
-        job.stored, job.draft = 0, []
+        job.stored, job.guesses = 0, []
         insort(self.waiting, job, key=lambda waiting: waiting.order)
         self.preemptions += 1
 
@@ -180,7 +180,7 @@ class Queue:
         size = self.pages.page_tokens
         end = job.table.shared_tokens + size  # of the first page that is not there yet
         return len(job.ids) > end and any(
-            other.stored < end <= len(other.ids) and other.ids[:end] == job.ids[:end] for other in self.running
+            other.stored < end <= other.prompt_tokens and other.ids[:end] == job.ids[:end] for other in self.running
         )
 
 

@@ -20,7 +20,7 @@ from groundup.model.attention_blocks import causal_attention
 from groundup.model.attention_flex import flex_attention
 from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
-from groundup.model.fused import Turned
+from groundup.model.fused import Turned, fused
 from groundup.model.norm import RMSNorm
 from groundup.model.positions import Rotation
 
@@ -176,7 +176,7 @@ class Attention(nn.Module):
             queries, keys = self._normalised(queries, keys)
         if rotation is not None:
             queries, keys = (
-                Turned.apply(x, rotation.cosine, rotation.sine) for x in (queries, keys)
+                fused(Turned, x, rotation.cosine, rotation.sine) for x in (queries, keys)
             )  # fast twin of `positions.rotate`
         return queries.transpose(1, 2), keys.transpose(1, 2)
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model.fused import RootMeanSquare, autocast_dtype
+from groundup.model.fused import RootMeanSquare, autocast_dtype, fused
 
 
 class RMSNorm(nn.Module):
@@ -22,8 +22,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         if x.is_cpu and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
-            normed: Tensor = RootMeanSquare.apply(x, self.weight, self.eps, autocast_dtype(x))
-            return normed
+            return fused(RootMeanSquare, x, self.weight, self.eps, autocast_dtype(x))
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 

@@ -184,10 +184,8 @@ class PagedMemory:
         if isinstance(where, slice):
             return stored[where].transpose(0, 1)[None]  # [S, K, D] -> [1, K, S, D]
         pages = stored.view(-1, self.call.store.page_tokens * stored.shape[1], stored.shape[2])
-        taken = pages.index_select(0, where.flatten()).view(
-            len(where), -1, *stored.shape[1:]
-        )  # [rows, P page_tokens, K, D]
-        return taken[:, :stop].transpose(1, 2)
+        taken = pages.index_select(0, where.flatten())  # [rows P, page_tokens K, D]
+        return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
 
 
 def _one_a_row(asking: Float[Tensor, "1 H N D"], rows: int) -> Float[Tensor, "rows H T D"]:

@@ -1,8 +1,10 @@
 """A real small model: 32 conversations at once say word for word what each says alone, in float32."""
 
 import random
+from dataclasses import replace
 
 import pytest
+import torch
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
@@ -59,3 +61,26 @@ def test_32_conversations_together_equal_each_alone(engine: Engine, compute: Com
         alone: list[ChatEvent] = list(engine.complete(request.prompt_ids, request.sampling))
         assert got[request.id] == alone, request.id
     assert batch.queue.shared_tokens > 0
+
+
+def test_reproducible_conversations_in_bf16_equal_each_alone_to_the_last_bit() -> None:
+    in_bf16 = Compute(torch.device("cpu"), torch.bfloat16)
+    engine = Engine(open_model("smollm2-135m-instruct", in_bf16), in_bf16)
+    model = engine.opened.model
+    assert isinstance(model, LanguageModel)
+    requests = [replace(request, logprobs=3) for request in requests_of(engine, 12)]
+
+    def answered(*some: Request) -> dict[str, list[object]]:
+        settings = BatchSettings(cache_bytes=2**27, page_tokens=64, reproducible=True)
+        batch = BatchEngine(model, engine.tokenizer, in_bf16, settings)
+        got: dict[str, list[object]] = {request.id: [] for request in some}
+        for request in some:
+            batch.submit(request)
+        while batch.busy:
+            for name, outcome in batch.step():
+                got[name].append(outcome)
+        return got
+
+    together = answered(*requests)
+    for request in requests:
+        assert together[request.id] == answered(request)[request.id], request.id

@@ -38,10 +38,10 @@ def carry_out(queue: Queue, work: list[Work]) -> list[str]:
         job = each.job
         assert each.count >= 1
         if each.chooses:
-            accepted = job.draft[: len(job.draft) // 2]
+            accepted = job.guesses[: len(job.guesses) // 2]
             job.ids += [*accepted, 7]
             queue.stored(job, len(job.ids) - 1)
-            job.draft = []
+            job.guesses = []
         else:
             queue.stored(job, job.stored + each.count)
         if len(job.ids) >= job.max_tokens:
@@ -85,7 +85,7 @@ def test_every_request_ends_whatever_the_memory_and_all_pages_come_back(
             queue.remove(job)
             cancelled.append(job.id)
         for job in queue.running:
-            job.draft = [7] * min(chance.randrange(4), job.max_tokens - len(job.ids) - 1) if job.pending == 1 else []
+            job.guesses = [7] * min(chance.randrange(4), job.max_tokens - len(job.ids) - 1) if job.pending == 1 else []
         work = queue.plan()
         assert work or not len(queue)
         assert [job.order for job in queue.running] == sorted(job.order for job in queue.running)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 
 from groundup.model.feedforward import SwiGLU
-from groundup.model.fused import Gated, RootMeanSquare, Turned
+from groundup.model.fused import Gated, RootMeanSquare, Turned, fused
 from groundup.model.norm import RMSNorm, rms_norm
 from groundup.model.positions import Rotary, rotate
 
@@ -80,3 +80,16 @@ def test_shapes_are_known_without_numbers() -> None:
             2,
             8,
         )
+
+
+def test_without_gradients_the_same_bits_come_out() -> None:
+    x, weight, up = draw(2, 5, 3, 8).float(), draw(8).float(), draw(2, 5, 3, 8, seed=2).float()
+    rotation = Rotary(8)(torch.arange(5)[None])
+    for function, inputs in (
+        (RootMeanSquare, (x, weight, 1e-5, torch.float32)),
+        (Gated, (x, up)),
+        (Turned, (x, *rotation)),
+    ):
+        with_gradients = fused(function, *inputs)
+        with torch.no_grad():
+            assert torch.equal(fused(function, *inputs), with_gradients)
