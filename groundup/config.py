@@ -5,6 +5,7 @@ this file turns its findings into one sentence and an unknown field into "did yo
 """
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from groundup.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 MAX_TOML_BYTES = 2**20
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -84,6 +86,19 @@ def apply_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]
                 raise ConfigError(f"--set {text!r}: '{parent}' is a value, not a table.")
         table[last] = _toml_value(raw)
     return result
+
+
+def duration_s(text: str) -> float:
+    """Seconds of "90s", "3m", "1h30m" or "600". Raises ConfigError.
+
+    >>> duration_s("1h30m")
+    5400.0
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if not match or not any(match.groups()):
+        raise ConfigError(f"{text!r} is no length of time.", fix="Write it as 90s, 3m or 1h30m.")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def _toml_value(raw: str) -> Any:

@@ -70,12 +70,38 @@ def generator(run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu"
     return torch.Generator(device=device).manual_seed(seed_for(run_seed, purpose, rank))
 
 
+def memory_bytes() -> int | None:
+    """The resident size of this process now, in bytes; None: this system does not tell."""
+    return _from_status("VmRSS")
+
+
+def _from_status(name: str) -> int | None:
+    """A size from Linux's account of this process."""
+    status = Path("/proc/self/status")
+    found = re.search(rf"{name}:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else None
+
+
+def device_memory_bytes(compute: Compute) -> tuple[int, int] | None:
+    """Bytes of tensors on a CUDA device now and at their peak; None: computed elsewhere."""
+    if compute.device.type != "cuda":
+        return None
+    return torch.cuda.memory_allocated(compute.device), torch.cuda.max_memory_allocated(compute.device)
+
+
 def peak_memory_bytes() -> int:
     """The largest resident size this process has had, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux; there ru_maxrss begins at the peak of the process that started this one
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if found:
-            return int(found[1]) * 1024
+    known = _from_status("VmHWM")  # Linux; there ru_maxrss begins at the peak of the process that started this one
+    if known is not None:
+        return known
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_memory_bytes(compute: Compute) -> float:
+    """What this process could still take on the device, in bytes; infinite where the system does not say."""
+    if compute.device.type == "cuda":
+        return float(torch.cuda.mem_get_info(compute.device)[0])
+    status = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024.0 if found else float("inf")

@@ -3,7 +3,8 @@
     RUN/run.json               what made it: kind, resolved config, inputs with hashes, versions, argv, when (before the first step)
     RUN/fit.json               what makes it this run and no other, and what was measured before the first step (train.identity)
     RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
-    RUN/samples.jsonl          what the model wrote at each evaluation: step, prompt, text
+    RUN/samples.jsonl          what the model wrote at each evaluation: step, prompt, text, repetition, longest_copy, copied_text
+    RUN/logs/                  what TensorBoard and Weights & Biases show (train.loggers), where they were asked for
     RUN/results.json           the figures it ended with
     RUN/checkpoints/step-N/    for resuming (train.state)
     RUN/snapshots/step-N/      the model alone as it was after step N, a Hugging Face folder, for looking at how it learned (lab.film)
@@ -31,6 +32,8 @@ from groundup.errors import FormatError
 from groundup.files import MANIFEST, disk_errors, json_bytes, read_json, verify_folder, write_json
 
 MAX_LINE_BYTES = 2**20
+# Of other programs' making, so in no manifest.
+LOGS = "logs"
 _STEP_FOLDER = re.compile(r"step-(\d{1,12})")
 
 
@@ -89,7 +92,8 @@ class RunFolder:
             self.run_file,
         ):
             file.unlink(missing_ok=True)
-        shutil.rmtree(self.snapshots, ignore_errors=True)
+        for folder in (self.path / LOGS, self.snapshots):
+            shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def require_whole(self) -> None:

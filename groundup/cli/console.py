@@ -1,7 +1,7 @@
 """What is printed and how: results to stdout, everything about the way there to stderr.
 
-On a terminal `track` draws a bar with the time left; elsewhere it prints a plain line now and then. `print_result`
-prints lines for people or one JSON value for scripts.
+On a terminal `track` draws a bar with the time left, and while a model trains the panel (`panel.py`); elsewhere it prints a plain line now
+and then. `print_result` prints lines for people or one JSON value for scripts.
 """
 
 import json
@@ -10,12 +10,16 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from groundup.progress import Advance
+
+if TYPE_CHECKING:
+    from groundup.cli.panel import LivePanel
+    from groundup.train.hooks import Line, RunFacts
 
 PLAIN_LINE_EVERY_S = 15.0
 
@@ -27,18 +31,38 @@ def stderr_console() -> Console:
 
 
 def console_progress() -> "TerminalProgress | PlainProgress":
-    """The Progress for where stderr goes: bars on a terminal, plain lines elsewhere."""
-    return TerminalProgress() if stderr_console().is_terminal else PlainProgress()
+    """The Progress for where stderr goes: bars and a panel on a terminal, plain lines elsewhere and where a terminal can't move its cursor."""
+    console = stderr_console()
+    return TerminalProgress() if console.is_terminal and not console.is_dumb_terminal else PlainProgress()
 
 
 class TerminalProgress:
-    """Bars with time left; a line said while a bar runs is printed above it."""
+    """Bars with time left, and while `fit()` trains one panel: it is an observer, too. A line that is said meanwhile is printed above them."""
+
+    def __init__(self) -> None:
+        self._panel: "LivePanel | None" = None
+
+    def begin(self, facts: "RunFacts") -> None:
+        from groundup.cli.panel import LivePanel
+
+        self._panel = LivePanel(stderr_console(), facts)
+
+    def observe(self, line: "Line") -> None:
+        if self._panel is not None:
+            self._panel.observe(line)
+
+    def close(self) -> None:
+        self._panel = None
 
     def say(self, text: str) -> None:
         stderr_console().print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+        if self._panel is not None:  # the training itself; what an evaluation tracks inside it is not drawn
+            with self._panel.shown() as advance:
+                yield advance
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

@@ -20,7 +20,9 @@ EXTRAS = {
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
     "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),
+    "tensorboard": ("tensorboard",),
     "umap": ("umap",),
+    "wandb": ("wandb",),
 }
 ENOUGH_MEMORY_BYTES = 6e9
 ENOUGH_DISK_BYTES = 5e9
@@ -94,7 +96,9 @@ def _cpu_flags() -> str:
 def _compiler() -> dict[str, Any]:
     found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
     return _row(
-        "compiler", found or "none", "not needed" if found is None else "not needed now; torch.compile could use it"
+        "compiler",
+        found or "none",
+        "long trainings go uncompiled" if found is None else "long trainings may be compiled with it",
     )
 
 

@@ -9,6 +9,7 @@ import typer
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.finetune import STARTER, read_examples
 from groundup.cli.options import DeviceOption, JsonOption, SeedOption, file_to_write
+from groundup.cli.plain import plain
 from groundup.errors import ConfigError, did_you_mean
 from groundup.files import write_json
 
@@ -222,8 +223,3 @@ def answers(results: dict[str, Any]) -> list[str]:
         written += ["", plain(f"{same[0]['instruction']} {same[0]['input']}")]
         written += [f"    {name}: {plain(each['answer'])}" for name, each in zip(models, same, strict=True)]
     return written
-
-
-def plain(text: str) -> str:
-    """One line; control characters never reach the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))

@@ -1,5 +1,6 @@
 """`groundup serve`: models on a socket, where Ollama's, OpenAI's and LangChain's clients work with another address and nothing else changed."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress
-from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, OpenOption, PrecisionOption
+from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, JsonOption, OpenOption, PrecisionOption
 from groundup.errors import ConfigError
 from groundup.progress import Progress
 
@@ -57,10 +58,12 @@ def command(
     reproducible: Annotated[
         bool, typer.Option("--reproducible", help="The same text alone and among others in every precision; slower.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve models to the clients people already have: the Ollama API (/api) and the OpenAI API (/v1) on one port.
 
-    It listens on this machine alone, unless --host says otherwise. Ctrl-C ends it. docs/serving.md has the clients' side.
+    It listens on this machine alone, unless --host says otherwise. Ctrl-C ends it. docs/serving.md has the clients' side. --json prints the
+    address and the names as one line of JSON, once it listens.
 
     Examples:
 
@@ -98,7 +101,7 @@ def command(
         Guard(app, access, limits, error_body=error_body),
         host,
         port,
-        announce=lambda address: progress.say("\n".join(greeting(address, [each.name for each in shelf.listed()]))),
+        announce=lambda address: greet(address, [each.name for each in shelf.listed()], as_json=as_json),
         around=lambda guard: Observed(guard, server.metrics, paths_of(app), _log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
@@ -178,15 +181,16 @@ def machine_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def greeting(address: str, names: Sequence[str]) -> list[str]:
-    """What to say when the server listens."""
+def greet(address: str, names: Sequence[str], *, as_json: bool) -> None:
+    """Say where it listens: to stdout, at once, since whoever started it may be waiting for the address."""
+    if as_json:
+        print(json.dumps({"address": address, "models": list(names)}), flush=True)
+        return
     shown = ", ".join(name.removesuffix(":latest") for name in names)
-    return [
-        f"Serving {shown} at {address}",
-        f"  Ollama clients   {address}       (OLLAMA_HOST={address})",
-        f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)",
-        "Ctrl-C ends it.",
-    ]
+    print(f"Serving {shown} at {address}")
+    print(f"  Ollama clients   {address}       (OLLAMA_HOST={address})")
+    print(f"  OpenAI clients   {address}/v1    (OPENAI_BASE_URL={address}/v1)")
+    print("Ctrl-C ends it.", flush=True)
 
 
 def _log(line: str) -> None:

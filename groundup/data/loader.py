@@ -10,10 +10,12 @@ that holds the window's number, walked until it lands inside. Nothing is stored,
 unlike a library's shuffle it stays the same through all versions.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +39,8 @@ class Batch:
     """The id that should follow each position; -100 where the loss does not count."""
     mask: Bool[Tensor, "B T"] | None = None
     """True for real tokens; None: all are."""
+    all_count: bool = False
+    """Whether no label is -100: said by who knows, since looking would make a GPU stop."""
 
 
 class Windows:
@@ -62,6 +66,18 @@ class Windows:
         first = position * self.batch_size
         return self._stack([self._window_at(row) for row in range(first, first + self.batch_size)], self.context_tokens)
 
+    @property
+    def epoch_tokens(self) -> int:
+        """Tokens whose loss is counted when every window is read once."""
+        return self.num_windows * self.context_tokens
+
+    def over(self, values: Any) -> "Windows":
+        """The same windows over other values at the same places: an array, or what is indexed like one."""
+        assert len(values) == len(self.tokens)
+        other = copy.copy(self)
+        other.tokens = values
+        return other
+
     def in_order(self) -> Iterator[Batch]:
         """The split once, as evaluation reads it: from first to last token, every one but the first a label exactly once.
 
@@ -81,7 +97,7 @@ class Windows:
         starts = np.array(windows)[:, None] * self.context_tokens
         rows = self.tokens[starts + np.arange(length + 1)].astype(np.int64)
         both = torch.from_numpy(rows)
-        return Batch(ids=both[:, :-1].contiguous(), labels=both[:, 1:].contiguous())
+        return Batch(ids=both[:, :-1].contiguous(), labels=both[:, 1:].contiguous(), all_count=True)
 
 
 def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:

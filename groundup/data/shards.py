@@ -2,6 +2,7 @@
 
     FOLDER/train.bin, validation.bin    little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
     FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
+    FOLDER/sources.json                 which validation tokens came from which source, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
 
 A document is encoded whole, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" typed in a document stays text.
@@ -18,7 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from groundup.data.documents import Document
-from groundup.data.split import SPLITS, read_split, split_file
+from groundup.data.spans import SPANS_FILE, SpanWriter
+from groundup.data.split import SPLITS, VALIDATION, read_split, split_file
 from groundup.errors import DataError, FormatError
 from groundup.files import MANIFEST, atomic_folder, read_json, sha256_file, sha256_text, verify_folder, write_json
 from groundup.progress import Progress
@@ -101,6 +103,8 @@ def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress
                         encoded.write(batch)
                         advance(sum(len(document.text) for document in batch) / 1e6)
                 tables[split] = encoded.table()
+                if split == VALIDATION and encoded.spans.labelled():
+                    write_json(folder / SPANS_FILE, {split: encoded.spans.labelled()})
         shards = ShardSet(out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables)
         write_json(folder / TABLE_FILE, {key: value for key, value in asdict(shards).items() if key != "folder"})
     progress.say(_summary(shards))
@@ -135,6 +139,7 @@ class _Encoded:
         self.end = np.array([tokenizer.special.document_end_id], dtype)
         self.hash = hashlib.sha256()
         self.tokens = self.documents = self.utf8_bytes = 0
+        self.spans = SpanWriter()
 
     def write(self, documents: list[Document]) -> None:
         for document, ids in zip(documents, self.tokenizer.encode_batch([d.text for d in documents]), strict=True):
@@ -143,6 +148,7 @@ class _Encoded:
             self.handle.write(data)
             self.hash.update(data)
             self.tokens += len(array)
+            self.spans.add(document, len(array))
             self.documents += 1
             self.utf8_bytes += len(document.text.encode())
 

@@ -9,7 +9,7 @@ A task holds its items, already cut to what the budget allows: every model is me
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from groundup.device import Compute
 from groundup.errors import ModelError
@@ -78,6 +78,7 @@ class Outcome:
     """What the first measure was summed from; None where it is no ratio."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """Something that can be measured of an open model."""
 

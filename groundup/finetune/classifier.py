@@ -225,6 +225,7 @@ def train(
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         precision="float32",
+        compile="off",  # batches of many shapes
         evaluate_every=batches.batches_per_epoch,
         checkpoint_every=batches.batches_per_epoch,
         keep_checkpoints=1,

@@ -138,6 +138,7 @@ def fit_config_of(batches: AnswerBatches, config: ChatConfig) -> FitConfig:
         learning_rate=config.learning_rate,
         weight_decay=0.0,  # the corrections are small already, and B A is bounded by its rank
         precision=config.precision,
+        compile="off",  # batches of many shapes
         evaluate_every=-(-steps // evaluations),
         seed=config.seed,
     )

@@ -97,6 +97,11 @@ class FeatureBatches:
             f"{features.fingerprint} {features.precision} {list(classes)} {list(rows)} {batch_size} {seed}"
         )
 
+    @property
+    def epoch_tokens(self) -> int:
+        """Texts of an epoch: each has one loss."""
+        return len(self._rows)
+
     def batch(self, position: int) -> FeatureBatch:
         """Batch number `position`."""
         rows = [self._rows[i] for i in self._order.indices(position)]

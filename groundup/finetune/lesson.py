@@ -71,6 +71,11 @@ class AnswerBatches:
         self._order = EpochOrder([len(each.ids) for each in rendered], batch_size, seed)
         self.fingerprint = sha256_text(f"{[(each.ids, each.mask) for each in rendered]} {batch_size} {seed}")
 
+    @property
+    def epoch_tokens(self) -> int:
+        """Tokens that are learned in an epoch."""
+        return sum(sum(each.mask[1:]) for each in self._rendered)
+
     def batch(self, position: int) -> Batch:
         """Batch number `position`. No mask: padding stands on the right, where no real token looks, and has no labels."""
         rows = [self._rendered[i] for i in self._order.indices(position)]

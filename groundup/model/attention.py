@@ -22,7 +22,7 @@ from groundup.model.attention_steps import Scoring, naive_attention, naive_weigh
 from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import Turned, fused
 from groundup.model.norm import RMSNorm
-from groundup.model.positions import Rotation
+from groundup.model.positions import Rotation, rotate
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,7 @@ class Attention(nn.Module):
         if self.query_key_norm == "head":
             queries, keys = self._normalised(queries, keys)
         if rotation is not None:
-            queries, keys = (
-                fused(Turned, x, rotation.cosine, rotation.sine) for x in (queries, keys)
-            )  # fast twin of `positions.rotate`
+            queries, keys = turn(queries, rotation), turn(keys, rotation)
         return queries.transpose(1, 2), keys.transpose(1, 2)
 
     def _normalised(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,6 +185,13 @@ class Attention(nn.Module):
     def split_heads(self, projected: Float[Tensor, "B T heads_times_D"]) -> Float[Tensor, "B T heads D"]:
         """Cut each token's vector into heads."""
         return projected.unflatten(-1, (-1, self.head_width))
+
+
+def turn(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
+    """`positions.rotate`, or its fast twin where no compiler would make one."""
+    if torch.compiler.is_compiling():
+        return rotate(x, rotation)
+    return fused(Turned, x, rotation.cosine, rotation.sine)
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:

@@ -39,7 +39,7 @@ def causal_attention(
     bf16, which spends its time on conversions.
     """
     dtype = autocast_dtype(queries)
-    if not queries.is_cpu or torch.compiler.is_compiling():
+    if not queries.is_cpu:
         return _kernel(queries, keys, values, factor)
     if dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and products_are_fast():
         dtype = torch.float32
@@ -83,15 +83,16 @@ class _Blocks(torch.autograd.Function):
         queries, keys, values = ctx.saved_tensors
         g = ordered(g).view(queries.shape)
         by_queries, by_keys, by_values = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(values)
-        for heads, rows in pieces(queries):
-            seen, shared = slice(0, rows.stop), queries.shape[1]
-            weights = block_weights(queries, keys, heads, rows, ctx.factor)  # A
-            given = g[heads, :, rows].flatten(1, 2)  # [heads, H/K rows, D]
-            by_values[heads, seen].baddbmm_(weights.mT, given)  # A^T g
-            by_weights = torch.bmm(given, values[heads, seen].mT)  # g V^T
-            by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype).mul_(ctx.factor)
-            by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(1, (shared, -1))
-            by_keys[heads, seen].baddbmm_(by_scores.mT, queries[heads, :, rows].flatten(1, 2))
+        with torch.autocast("cpu", enabled=False):  # a compiler traces this where the forward pass is, autocast and all
+            for heads, rows in pieces(queries):
+                seen, shared = slice(0, rows.stop), queries.shape[1]
+                weights = block_weights(queries, keys, heads, rows, ctx.factor)  # A
+                given = g[heads, :, rows].flatten(1, 2)  # [heads, H/K rows, D]
+                by_values[heads, seen].baddbmm_(weights.mT, given)  # A^T g
+                by_weights = torch.bmm(given, values[heads, seen].mT)  # g V^T
+                by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype).mul_(ctx.factor)
+                by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(1, (shared, -1))
+                by_keys[heads, seen].baddbmm_(by_scores.mT, queries[heads, :, rows].flatten(1, 2))
         split = (by.view(ctx.batch, -1, *by.shape[-2:]) for by in (by_queries, by_keys, by_values))
         return *(side_by_side(by, dtype).copy_(by) for by, dtype in zip(split, ctx.dtypes, strict=True)), None
 

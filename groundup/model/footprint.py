@@ -1,6 +1,7 @@
 """What a shape takes in memory, from its config alone: weights, gradients, optimizer, activations, cache. The tests measure the same.
 
 training_memory(config, batch_size=8, context_tokens=128)   bytes by part at the peak of a step
+optimizer_numbers(config, "muon")                           numbers that an optimizer remembers: also what a checkpoint holds of it
 activation_bytes(config, batch_size=8, context_tokens=128)  what the forward pass keeps for the backward pass
 cache_bytes(config, batch=1, capacity=2048)                 keys and values
 weight_bytes(config, "q8_0")                                the weights in one of ENCODINGS
@@ -31,7 +32,7 @@ class TrainingMemory:
     weights: int
     gradients: int
     optimizer: int
-    """AdamW's two moments."""
+    """What it remembers: see `optimizer_numbers`."""
     activations: int
     """What the blocks keep for the backward pass."""
     logits: int
@@ -46,12 +47,19 @@ class TrainingMemory:
 
 
 def training_memory(
-    config: ModelConfig, *, batch_size: int, context_tokens: int, trained_parameters: int | None = None
+    config: ModelConfig,
+    *,
+    batch_size: int,
+    context_tokens: int,
+    trained_parameters: int | None = None,
+    recompute: bool = False,
+    optimizer: str = "adamw",
 ) -> TrainingMemory:
-    """An estimate of one step in float32 on `batch_size` rows of `context_tokens`.
+    """An estimate of one step in float32 on `batch_size` rows of `context_tokens`; `recompute` as in `activation_bytes`.
 
     `trained_parameters` None: all of them. Not counted: the process itself and the allocator's slack.
     """
+    remembered = optimizer_numbers(config, optimizer) if trained_parameters is None else 2 * trained_parameters
     total = parameter_count(config).total
     trained = total if trained_parameters is None else trained_parameters
     tokens = batch_size * context_tokens
@@ -59,21 +67,37 @@ def training_memory(
     return TrainingMemory(
         weights=FLOAT32_BYTES * total,
         gradients=FLOAT32_BYTES * trained,
-        optimizer=2 * FLOAT32_BYTES * trained,
-        activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens),
+        optimizer=FLOAT32_BYTES * remembered,
+        activations=activation_bytes(config, batch_size=batch_size, context_tokens=context_tokens, recompute=recompute),
         logits=FLOAT32_BYTES * places * config.vocab_size,
     )
 
 
-def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: int) -> int:
+def optimizer_numbers(config: ModelConfig, optimizer: str) -> int:
+    """AdamW: two running means for each parameter; SGD one; Muon one for the matrices of the blocks, AdamW's two for the rest.
+
+    The same division as `train.optim.is_block_matrix`, on shapes.
+    """
+    total = parameter_count(config).total
+    if optimizer == "sgd":
+        return total
+    matrices = (kind for kind in weight_kinds(config) if kind.part in ("attention", "feedforward"))
+    flat = sum(kind.numbers for kind in matrices if len(kind.shape) == 2 and kind.name != ROUTER)
+    return 2 * total - (flat if optimizer == "muon" else 0)
+
+
+def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: int, recompute: bool = False) -> int:
     """What autograd keeps of one forward pass in float32 up to the final norm's result, which the head reads: see the functions below.
 
     Two things stand apart from the numbers of each token: tables of T x T that all rows share, and the angles of rotary positions.
+    With `recompute` (`transformer.use_recompute`) every block keeps its input, and one at a time, in the backward pass, all of it.
     """
-    tokens = batch_size * context_tokens
-    blocks = sum(_block_keeps(config, layer, context_tokens) for layer in range(config.num_layers))
-    of_token = blocks + _final_keeps(config)
-    tables = sum(_tables(config, layer, batch_size, context_tokens) for layer in range(config.num_layers))
+    tokens, layers = batch_size * context_tokens, range(config.num_layers)
+    blocks = [_block_keeps(config, layer, context_tokens) for layer in layers]
+    squares = [_tables(config, layer, batch_size, context_tokens) for layer in layers]
+    at_once = max if recompute else sum
+    inputs = (config.num_layers - 1) * config.width if recompute else 0
+    of_token, tables = at_once(blocks) + inputs + _final_keeps(config), at_once(squares)
     angles = {config.sees_all(layer) for layer in range(config.num_layers) if config.rotates(layer)}
     return FLOAT32_BYTES * (tokens * of_token + len(angles) * 2 * context_tokens * config.head_width) + tables
 

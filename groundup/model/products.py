@@ -9,6 +9,7 @@ It is given for a while, not for good: for a few rows (a token that is decoded) 
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -17,23 +18,50 @@ import torch
 
 ONEDNN: Any = torch.backends.mkldnn
 ALLOWED = "bf16"
+# Large enough for full speed, small enough for a tenth of a second: sides of the measured product on a CPU and on anything else.
+PEAK_SIDE, PEAK_SIDE_GPU, PEAK_TRIES = 1024, 8192, 5
 # A product of float32 numbers is right to some 1e-6 of its largest entry; rounded to bf16 to 2e-3, to tf32 to 2e-4.
 KEPT = 2e-5
+# Whether this is inside `fast_products` with an effect: a plain variable, so that a compiler can read it.
+_given = False
 
 
 @contextlib.contextmanager
 def fast_products(device: torch.device) -> Iterator[None]:
     """Inside, float32 products on a CPU go the faster way, where that is as exact. Elsewhere it changes nothing."""
+    global _given
     if device.type != "cpu" or not permission_is_safe():
         yield
         return
+    before = _given
     with _allowed():
+        _given = True
+        try:
+            yield
+        finally:
+            _given = before
+
+
+@contextlib.contextmanager
+def tensor_core_products(device: torch.device) -> Iterator[None]:
+    """Inside, an NVIDIA GPU rounds what float32 products multiply to 10 bits (TF32), and sums in float32: several times faster from Ampere on.
+
+    Right to some 5e-4, far below the noise of a batch's gradient, so it is for training steps; evaluation stays exact.
+    """
+    if device.type != "cuda":
         yield
+        return
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
 
 
 def products_are_fast() -> bool:
     """Whether this is inside `fast_products`, and it has an effect: float32 is then worth half of bf16's speed instead of a quarter."""
-    return permission_is_safe() and ONEDNN.matmul.fp32_precision == ALLOWED
+    return _given
 
 
 @cache
@@ -65,3 +93,17 @@ def _relative_error(size: int) -> float:
     alone = left.float() @ right.float()
     batch = torch.bmm(left.float().expand(3, -1, -1), right.float().expand(3, -1, -1))
     return float((torch.cat([alone[None], batch]) - exact).abs().max() / exact.abs().max())
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product here and now: what a model's arithmetic could at best come to."""
+    side = PEAK_SIDE if device.type == "cpu" else PEAK_SIDE_GPU
+    ones = torch.ones(side, side, device=device, dtype=dtype)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), fast_products(device):
+        return 2 * side**3 / min(_product_s(ones) for _ in range(PEAK_TRIES))
+
+
+def _product_s(matrix: torch.Tensor) -> float:
+    started = time.perf_counter()
+    (matrix @ matrix)[0, 0].item()  # reading a number waits for the device
+    return time.perf_counter() - started

@@ -24,11 +24,13 @@ from groundup.model.fused import autocast_dtype
 # Logits at a time: 8 MB in float32 stay in or near the processor's cache. With a large vocabulary rather more, since every piece adds to all of dW.
 PIECE_LOGITS = 2**21
 SMALLEST_PIECE = 256
+# A GPU wants large products and has no such cache: 256 MB in float32.
+GPU_PIECE_LOGITS = 2**26
 
 
-def piece_places(vocab_size: int) -> int:
+def piece_places(vocab_size: int, *, on_cpu: bool = True) -> int:
     """For how many places logits exist at a time."""
-    return max(SMALLEST_PIECE, PIECE_LOGITS // vocab_size)
+    return max(SMALLEST_PIECE, (PIECE_LOGITS if on_cpu else GPU_PIECE_LOGITS) // vocab_size)
 
 
 def summed_surprise(
@@ -53,7 +55,7 @@ class _Surprise(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.promote_types(torch.float32, dtype), device=hidden.device)
         by_hidden = torch.empty_like(hidden) if needs[0] else None
         by_weight = torch.zeros_like(weight) if needs[1] else None
-        size = piece_places(weight.shape[0])
+        size = piece_places(weight.shape[0], on_cpu=hidden.is_cpu)
         for start in range(0, hidden.shape[0], size):
             piece = hidden[start : start + size].to(dtype)
             logits = (piece @ matrix.T).to(total.dtype)  # [piece, V]
@@ -71,7 +73,8 @@ class _Surprise(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None  # handed on, not copied: dW is as large as the head
         assert gradients is not None, "the surprise was differentiated before"
-        if g.item() != 1:
+        looks = g.is_cpu and not torch.compiler.is_compiling()  # elsewhere the product costs less than the answer
+        if not looks or g.item() != 1:
             gradients = tuple(None if part is None else part.mul_(g) for part in gradients)
         return *gradients, None, None, None
 

@@ -4,7 +4,6 @@ Each stage has a table of its own; every field has its meaning under it. A recip
 the defaults here. Packaged recipes lie beside this file and go by their name.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
-from groundup.config import apply_sets, build_config, read_toml, to_plain
+from groundup.config import apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.train.config import MAX_SNAPSHOTS, OptimizerName
@@ -191,20 +190,9 @@ def write_recipe(recipe: Recipe) -> str:
     return tomli_w.dumps(to_plain(recipe))
 
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
-
-
 def parse_duration(text: str) -> float:
-    """Seconds of "90s", "3m", "1h30m" or "600". Raises ConfigError.
-
-    >>> parse_duration("1h30m")
-    5400.0
-    """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if not match or not any(match.groups()):
-        raise ConfigError(f"{text!r} is no length of time.", fix="Write it as 90s, 3m or 1h30m.")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    total = hours * 3600 + minutes * 60 + seconds
+    """Seconds of a build's budget. Raises ConfigError, also when it is too short."""
+    total = duration_s(text)
     if total < MIN_BUDGET_S:
         raise ConfigError(
             f"A budget of {total:g} s is too short to do every stage.", fix=f"Give at least {MIN_BUDGET_S:g}s."

@@ -12,19 +12,27 @@ Where to begin reading:
     losses        next token, class of a text; balance: experts kept evenly used beside it
     optim         AdamW, Muon, SGD: which parameter is whose, what decays; muon: Muon written to be read
     skipped       steps that are no number or a spike: passed over by rule
-    precision     float32 or bf16, measured where the choice is left open
+    rollback      a loss that rose and stays: back to the weights of before, by rule
+    precision     float32 or bf16, measured where the choice is left open; compiled: the same for torch.compile
+    feed          batches one ahead, for a GPU
     state         checkpoints: what is kept, how it is written, which one is taken up again
     snapshots     the model alone after chosen steps, to look at how it learned
     memory        weights, optimizer and random states as the tensors of a checkpoint
     identity      what makes two calls the same run
     interrupts    Ctrl-C and SIGTERM
-    pretrain      shards and a shape -> a language model; heldout: what it is judged by
+    pretrain      shards and a shape -> a language model
+    looks         what is looked at on the way: heldout (figures, a source at a time), samples, copies (what they have from the training text)
+    hooks         observers of a run; loggers: TensorBoard and Weights & Biases
     again         a run done once more from its folder
     corpus        texts, a data folder or shards -> shards and tokenizer
-    plan          what a run will cost, and whether the data are enough
+    wish          what a command line asked for -> prepare: texts, shape, config and plan of a run that can begin
+    plan          what a run will cost; advice: whether the data are enough; actual: planned against what came
+    planner       which model to train in a time; forecast: how good it will be; length, folder: small parts of it
+    law           the scaling law and its fit; scaling: its numbers, and all else that was measured with today's defaults
+    sweep         a law for the user's own texts; cluster: large models on published hardware
 
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped
-(Ctrl-C, SIGTERM, kill -9) and resumed gives the weights and metrics, times apart, of a run that never stopped. Another
-processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last bits; a resumed run says
-so when these differ from its first part.
+(Ctrl-C, SIGTERM, kill -9) and resumed, in float32 or bf16, compiled or not, gives the weights and metrics, times apart, of a run
+that never stopped. Another processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last
+bits; a resumed run says so when these differ from its first part.
 """

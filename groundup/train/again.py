@@ -14,11 +14,15 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import sha256_file
 from groundup.model.config import ModelConfig
+from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.train.config import FitConfig
+from groundup.train.config import Compile, FitConfig
 from groundup.train.corpus import SHARDS
+from groundup.train.folder import clear, require_ours
 from groundup.train.identity import machine, read_record
+from groundup.train.pretrain import pretrain
+from groundup.weights.card import ModelCard
 from groundup.weights.hf import WEIGHTS_FILE
 
 
@@ -30,9 +34,32 @@ class Repeated:
     tokenizer: Tokenizer
     model_config: ModelConfig
     fit_config: FitConfig
-    """Its precision is the one that was measured then, not measured again."""
+    """Its precision, and whether it is compiled, is what was measured then, not measured again."""
     changes: tuple[str, ...]
     """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
+
+
+def done_again(run: RunFolder, out: RunFolder, compute: Compute, progress: Progress, *, fresh: bool) -> dict[str, Any]:
+    """Train as `run` was trained, into `out`; its results, and "same_weights": whether they came out the same (None: one has no model).
+
+    Raises ConfigError where `out` is the run itself or no folder of ours, and what `parts_of` raises.
+    """
+    if out.path.resolve() == run.path.resolve():
+        raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
+    require_ours(out)
+    made = parts_of(run, compute)
+    if fresh:
+        clear(out)
+    if made.changes:
+        progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
+    card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
+    parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
+    results = pretrain(*parts, out, compute=compute, progress=progress, card=card)
+    same = same_weights(run, out)
+    if same is not None:
+        words = "the same" if same else "NOT the same"
+        progress.say(f"The weights are {words}, byte for byte, as those of {run.path}.")
+    return {**results, "same_weights": same}
 
 
 def parts_of(run: RunFolder, compute: Compute) -> Repeated:
@@ -50,7 +77,8 @@ def parts_of(run: RunFolder, compute: Compute) -> Repeated:
     fit_config = build_config(FitConfig, config["fit"], where="fit.")
     fitted = read_record(run)
     if fitted is not None:
-        fit_config = dataclasses.replace(fit_config, precision=fitted["precision"])
+        compile: Compile = "on" if fitted.get("compiled") else "off"
+        fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
     before = (fitted or {}).get("machine")
     changes = _changes(before if isinstance(before, dict) else {}, machine(compute))
     return Repeated(

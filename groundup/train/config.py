@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from groundup.errors import ConfigError
 
 Precision = Literal["float32", "bf16", "auto"]
+Compile = Literal["off", "on", "auto"]
 Schedule = Literal["cosine", "wsd"]
 OptimizerName = Literal["adamw", "muon", "sgd"]
 
@@ -30,6 +31,10 @@ class FitConfig:
     """Rows of one batch; the caller makes its BatchSource with it."""
     accumulation: int = 1
     """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
+    start_context_tokens: int | None = None
+    """Pretraining begins with rows cut to so many tokens, as many more of them; None: whole from the first step."""
+    start_share: float = 0.5
+    """With start_context_tokens: the share of the steps, and so of the tokens, that are read in such rows."""
     learning_rate: float = 2e-3
     """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models want less."""
     min_learning_rate: float | None = None
@@ -59,10 +64,20 @@ class FitConfig:
     spike_factor: float | None = None
     """A step whose gradient is longer than the running median times this is skipped; None: none is. Clipping tames most spikes, and where
     hardly any error is left (fine-tuning) a long gradient is the one to learn from; for long pretraining 10 is a wide margin."""
+    rollback_nats: float | None = None
+    """A loss that stays so far above its running median for eight steps takes the run back to its last checkpoint, and past the text that led
+    there (`rollback.py`); None: never. For long pretraining 1 is a wide margin; sources that differ much in turn need more."""
+    max_rollbacks: int = 3
+    """So many times; once more ends the run."""
     balance_weight: float = 0.01
     """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
     precision: Precision = "auto"
     """Arithmetic of the matrix products; "auto" measures this model's own step in both and takes the faster."""
+    compile: Compile = "auto"
+    """Whether torch.compile makes the steps: "auto" on CUDA, and on a CPU where it is measured to pay; for batches of one shape."""
+    recompute: bool = False
+    """Keep only what enters each block and compute the rest anew in the backward pass: the same gradients for a third more
+    arithmetic and far less memory, so that a larger model or batch fits."""
     evaluate_every: int | None = None
     """Steps between evaluations; None: an eighth of all (`evaluation_interval`). The first and the last step always have one."""
     checkpoint_every: int | None = None
@@ -75,12 +90,15 @@ class FitConfig:
     """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped"):
+        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped", "max_rollbacks"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("evaluate_every", "checkpoint_every"):
             value = getattr(self, name)
             _require(value is None or value >= 1, name, value, "at least 1")
         _require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
+        start = self.start_context_tokens
+        _require(start is None or start >= 1, "start_context_tokens", start, "at least 1")
+        _require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
         _require(0 < self.learning_rate < 10, "learning_rate", self.learning_rate, "above 0 and below 10")
         _require(
             0 < self.muon_learning_rate < 10, "muon_learning_rate", self.muon_learning_rate, "above 0 and below 10"
@@ -99,8 +117,11 @@ class FitConfig:
         _require(0 < self.clip_norm < float("inf"), "clip_norm", self.clip_norm, "above 0")
         factor = self.spike_factor
         _require(factor is None or 1 < factor < float("inf"), "spike_factor", factor, "above 1")
+        nats = self.rollback_nats
+        _require(nats is None or 0 < nats < float("inf"), "rollback_nats", nats, "above 0")
         _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
+        _require(self.compile in get_args(Compile), "compile", self.compile, "off, on or auto")
 
     @property
     def warmup(self) -> int:
@@ -128,6 +149,11 @@ class FitConfig:
     def checkpoint_interval(self) -> int:
         """Steps between checkpoints."""
         return self.checkpoint_every or min(self.evaluation_interval, MAX_STEPS_BETWEEN_CHECKPOINTS)
+
+    @property
+    def start_steps(self) -> int:
+        """Steps that read rows of `start_context_tokens`."""
+        return 0 if self.start_context_tokens is None else round(self.start_share * self.steps)
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:

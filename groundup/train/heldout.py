@@ -1,11 +1,12 @@
-"""What a language model is judged by while it trains: its surprise at held-out text, always the same places, and a few words of its own.
+"""What a language model is judged by while it trains: its surprise at held-out text, always the same places, source by source.
 
 Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows, divided by ln 2 and by the UTF-8
 bytes of the tokens that were predicted in them. An end-of-text token has no bytes, but its surprise is counted.
+
+    validation_loss, bits_per_byte, and where the shards know of several sources: bits_per_byte:SOURCE
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -13,24 +14,24 @@ from torch import Tensor
 
 from groundup.data.loader import Batch, Windows
 from groundup.data.shards import ShardSet
+from groundup.data.spans import LabelAt, read_spans
+from groundup.data.split import VALIDATION
 from groundup.device import Compute
-from groundup.engine.generate import generate_ids
-from groundup.engine.sampling import Sampling
 from groundup.evaluate.metrics import bits_per_byte
 from groundup.model.heads import LanguageModel
 from groundup.model.products import fast_products
+from groundup.model.surprise import summed_surprise
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.losses import next_token_loss
 from groundup.train.step import to_device
 
 # The surprise of single tokens is spread by some 2.5 nats: the mean of so many is known to about 2.5 / sqrt(16,384) = 0.02.
 MAX_TOKENS = 16_384
-PROMPT_TOKENS = 8
-SAMPLE_TOKENS = 64
+# A source with fewer among them has no figure of its own: it would be known to worse than 2.5 / sqrt(512) = 0.11.
+FEWEST_SOURCE_TOKENS = 512
 
 
 class HeldOut:
-    """The validation split of a shard set: figures and samples of a model on it. Raises DataError when it is shorter than one window."""
+    """The validation split of a shard set: figures of a model on it. Raises DataError when it is shorter than one window."""
 
     def __init__(
         self,
@@ -42,41 +43,52 @@ class HeldOut:
         seed: int,
         compute: Compute,
     ) -> None:
-        self.windows = Windows(shards, "validation", context_tokens, batch_size, seed)
-        self.tokenizer, self.compute, self.seed = tokenizer, compute, seed
+        self.windows = Windows(shards, VALIDATION, context_tokens, batch_size, seed)
+        self.compute = compute
         self.byte_counts = token_byte_counts(tokenizer)
-        self.prompt_ids = [int(id) for id in self.windows.tokens[: min(PROMPT_TOKENS, context_tokens // 2)]]
+        spans = read_spans(shards.folder, VALIDATION, len(self.windows.tokens))
+        self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
 
     def batches(self) -> Iterator[Batch]:
         """The same places at every evaluation: the whole split, or where it is long, windows drawn from all over it."""
-        size = self.windows.batch_size
-        full = max(1, MAX_TOKENS // (self.windows.context_tokens * size))  # batches
-        if self.windows.num_windows <= full * size:
-            yield from self.windows.in_order()
+        return self._places(self.windows)
+
+    def _places(self, windows: Windows) -> Iterator[Batch]:
+        full = max(1, MAX_TOKENS // (windows.context_tokens * windows.batch_size))  # batches
+        if windows.num_windows <= full * windows.batch_size:
+            yield from windows.in_order()
         else:
-            yield from (self.windows.batch(position) for position in range(full))
+            yield from (windows.batch(position) for position in range(full))
 
     @torch.no_grad()
     def measure(self, model: LanguageModel) -> dict[str, float]:
-        """validation_loss (nats a token) and bits_per_byte."""
-        nats, tokens, num_bytes = 0.0, 0, 0
-        for batch in self.batches():
-            with fast_products(self.compute.device):
-                part = next_token_loss(model, to_device(batch, self.compute.device))
-            nats += part.total.item()
-            tokens += part.count
-            num_bytes += int(self.byte_counts[batch.labels].sum())
-        return {"validation_loss": nats / tokens, "bits_per_byte": bits_per_byte(nats, max(1, num_bytes))}
-
-    def sample(self, model: LanguageModel) -> dict[str, Any]:
-        """How the model goes on from the first words of the validation text: {"prompt", "text"}."""
-        sampling = Sampling(temperature=0.8, max_tokens=SAMPLE_TOKENS, seed=self.seed)
-        stops = self.tokenizer.special.stop_ids
-        ids = list(generate_ids(model, self.prompt_ids, sampling, stops, compute=self.compute))
-        return {
-            "prompt": self.tokenizer.decode(self.prompt_ids, skip_control=True),
-            "text": self.tokenizer.decode(ids, skip_control=True, starts=False),
+        """validation_loss (nats a token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
+        names = self._label_at.labels
+        nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
+        for batch, sources in zip(self.batches(), self._places(self.windows.over(self._label_at)), strict=True):
+            counts, labels = self.byte_counts[batch.labels], sources.labels
+            surprises = surprise_by(model, to_device(batch, self.compute.device), labels, len(names))
+            for number, surprise in enumerate(surprises):
+                chosen = labels == number
+                nats[number] += surprise
+                tokens[number] += int(chosen.sum())
+                num_bytes[number] += int(counts[chosen].sum())
+        figures = {
+            "validation_loss": sum(nats) / sum(tokens),
+            "bits_per_byte": bits_per_byte(sum(nats), max(1, sum(num_bytes))),
         }
+        enough = [i for i in range(len(names)) if tokens[i] >= FEWEST_SOURCE_TOKENS and len(names) > 1 and num_bytes[i]]
+        return figures | {f"bits_per_byte:{names[i]}": bits_per_byte(nats[i], num_bytes[i]) for i in enough}
+
+
+def surprise_by(model: LanguageModel, batch: Batch, groups: Int[Tensor, "B T"], num_groups: int) -> Iterator[float]:
+    """Nats at the labels of each group of places, one pass of the model for all; the head is applied to each place once."""
+    with fast_products(batch.ids.device):
+        hidden, labels = model.hidden(batch.ids).flatten(0, 1), batch.labels.flatten()  # [B*T, C], [B*T]
+        for number in range(num_groups):
+            places = (groups.flatten() == number).nonzero().squeeze(1).to(hidden.device)
+            chosen, wanted = hidden.index_select(0, places), labels[places]
+            yield summed_surprise(chosen, model.head_weight, wanted, model.config.logit_softcap).item()
 
 
 def token_byte_counts(tokenizer: Tokenizer) -> Int[Tensor, " V"]:

@@ -1,7 +1,7 @@
 """What makes two calls of `fit()` the same run: its config, its data, its model. Kept in RUN/fit.json from before the first step.
 
 A call that differs is refused with what differs: going on with it would give a run that is neither the old nor the new one.
-Only how often and how many checkpoints and snapshots are kept may change, since no result hangs on it.
+Only how often and how many checkpoints and snapshots are kept, and whether activations are, may change: no result hangs on it.
 """
 
 import hashlib
@@ -22,15 +22,19 @@ from groundup.train.optim import trainable
 from groundup.train.precision import Decision
 
 # No result depends on these.
-FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots")
+FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute")
 # No result of a model without experts depends on these.
 EXPERT_FIELDS = ("balance_weight",)
 # No result of a run with another optimizer depends on these.
 MUON_FIELDS = ("muon_learning_rate", "muon_momentum")
 # No result of a run with another schedule depends on it.
 WSD_FIELDS = ("decay_steps",)
+# No result of a run that is never rolled back depends on it; where it may be, its results depend on when checkpoints are written.
+ROLLBACK_FIELDS = ("max_rollbacks",)
+# No result of a run that reads whole rows from the first step depends on it.
+START_FIELDS = ("start_share",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
-LATER_FIELDS = ("optimizer", "schedule", "max_skipped")
+LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens")
 DEFAULTS = to_plain(FitConfig(1))
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
 
@@ -50,7 +54,12 @@ def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
     """The fields of a config that results depend on."""
     free = FREE_FIELDS + (() if experts else EXPERT_FIELDS) + (() if config.optimizer == "muon" else MUON_FIELDS)
     free += () if config.schedule == "wsd" else WSD_FIELDS
-    later = tuple(name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS[name])
+    if config.rollback_nats is None:
+        free += ROLLBACK_FIELDS
+    else:
+        free = tuple(name for name in free if name != "checkpoint_every")
+    free += START_FIELDS if config.start_context_tokens is None else ()
+    later = tuple(name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS.get(name))
     return {name: value for name, value in to_plain(config).items() if name not in free + later}
 
 
@@ -99,10 +108,11 @@ def machine(compute: Compute) -> dict[str, Any]:
 
 
 def write_record(run: RunFolder, identity: dict[str, Any], decision: Decision, compute: Compute) -> None:
-    """Write fit.json: identity, precision with the figures that decided it, machine."""
+    """Write fit.json: identity, precision and compiling with the figures that decided them, machine."""
     record = {
         "identity": identity,
         "precision": decision.precision,
+        "compiled": decision.compiled,
         "step_s": decision.step_s,
         "machine": machine(compute),
     }

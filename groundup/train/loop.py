@@ -9,7 +9,7 @@ the same steps with the same batches, learning rates and random numbers. See `gr
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -19,9 +19,13 @@ from torch import nn
 
 from groundup.device import Compute, keep_freed_memory, seed_for
 from groundup.files import only_one, remove_temporaries
+from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import LineLog, RunFolder
+from groundup.train.compiled import compiled, decide_compile, lacking, repeatable
 from groundup.train.config import FitConfig, Precision
+from groundup.train.feed import Feed
+from groundup.train.hooks import Observer, Observers, RunFacts, epoch_tokens, training_flops
 from groundup.train.identity import changed_machine, identify, identity_hash, read_record, require_same, write_record
 from groundup.train.interrupts import Interrupts
 from groundup.train.memory import (
@@ -33,7 +37,8 @@ from groundup.train.memory import (
     weight_tensors,
 )
 from groundup.train.optim import build_optimizer, trainable
-from groundup.train.precision import decide_precision
+from groundup.train.precision import Decision, decide_precision
+from groundup.train.rollback import needed_steps, remember_loss, roll_back, said_of
 from groundup.train.schedule import learning_rate
 from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
 from groundup.train.snapshots import drop_after, keep_snapshot
@@ -79,8 +84,13 @@ class FitResult:
     tokens_per_s: float
     """In the steps alone."""
     precision: Precision
+    evaluation_s: float
+    """Seconds of its evaluations and samples, which are among the elapsed."""
+    compiled: bool
     skipped: int
     """Steps that changed nothing, for their loss or gradient was no number or a spike."""
+    rolled_back: int
+    """How often it went back to earlier weights, for its loss had risen."""
 
 
 def fit(
@@ -95,13 +105,15 @@ def fit(
     sample: Sample | None = None,
     snapshot: Snapshot | None = None,
     progress: Progress | None = None,
+    observers: Sequence[Observer] = (),
 ) -> FitResult:
     """Train what requires a gradient in `model` (it lies on `compute.device` already) for `config.steps` steps, or what is left of them.
 
     `evaluate` gives figures ("validation_loss" tells the best checkpoint), `sample` records for samples.jsonl; both are called
     without gradients, in evaluation mode, before the first step, every `evaluation_interval` steps and at the end. `snapshot` writes
-    the model into a folder, after each of `config.snapshot_steps`; what a step done again would write is removed at resume. The model ends with
-    the last step's weights. A run that was finished does nothing but load them. torch's global generators are seeded and drawn from.
+    the model into a folder, after each of `config.snapshot_steps`; what a step done again would write is removed at resume. `observers`
+    are told each line of the logs (`hooks.py`). The model ends with the last step's weights. A run that was finished does nothing but load
+    them. torch's global generators are seeded and drawn from.
 
     Raises ConfigError when the folder holds another run or another process trains there, DataError when nothing is supervised,
     FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row have a
@@ -109,12 +121,12 @@ def fit(
     """
     if compute.is_cpu:
         keep_freed_memory()
-    training = _Training(
-        model, batches, loss, config, run, compute, evaluate, sample, snapshot, progress=progress or Silent()
-    )
+    progress = progress or Silent()
+    told = Observers([*observers, progress], progress.say)
+    training = _Training(model, batches, loss, config, run, compute, evaluate, sample, snapshot, progress, told)
     with only_one(run.path), training.interrupts, contextlib.closing(training):
         training.resume()
-        with training.progress.track("training", config.steps, "steps") as advance:
+        with progress.track("training", config.steps, "steps") as advance:
             training.go(advance)
         return training.result()
 
@@ -133,12 +145,16 @@ class _Training:
     sample: Sample | None
     snapshot: Snapshot | None
     progress: Progress
+    observers: Observers
     interrupts: Interrupts = field(default_factory=Interrupts)
 
     def __post_init__(self) -> None:
+        use_recompute(self.model, self.config.recompute)
         self.parameters = trainable(self.model)
         assert self.parameters, "nothing in the model requires a gradient"
         self.optimizer = build_optimizer(self.model, self.config)
+        on_gpu = self.compute.device.type == "cuda"
+        self.feed = Feed(self.batches.batch, ahead=on_gpu, pinned=on_gpu)
         self.metrics: LineLog | None = None
         self.samples: LineLog | None = None
 
@@ -152,12 +168,15 @@ class _Training:
         record = read_record(self.run)
         self.model.train()
         if record is None:
-            self.precision: Precision = self._begin(identity)
+            decision = self._begin(identity)
+            self.precision, self.compiled = decision.precision, decision.compiled
             checkpoint = None
         else:
             require_same(self.run, record, identity)
-            self.precision = record["precision"]
+            self.precision, self.compiled = record["precision"], self._compiles(record)
             checkpoint = load_latest(self.run.checkpoints, self.state.identity, self.progress.say)
+        if self.compiled:
+            self.loss = compiled(self.loss)
         torch.manual_seed(seed_for(self.config.seed, "training"))
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -166,18 +185,35 @@ class _Training:
         drop_after(self.run, self.state.step if checkpoint else -1)
         self._saved = (self.state.step, self.state.evaluated_step) if checkpoint else None
         self._random = random_states(self.compute.device)
+        self.observers.begin(self._facts())
         self._mark = time.perf_counter()
 
-    def _begin(self, identity: dict[str, Any]) -> Precision:
-        decision = decide_precision(
-            self.config, self.model, self._next_batches(), self.loss, compute=self.compute, progress=self.progress
-        )
+    def _begin(self, identity: dict[str, Any]) -> Decision:
+        """Measure what the config leaves open, and write it down."""
+        parts = self.config, self.model, self._next_batches(), self.loss
+        decision = decide_precision(*parts, compute=self.compute, progress=self.progress)
+        decision = decide_compile(decision, *parts, compute=self.compute, progress=self.progress)
         write_record(self.run, identity, decision, self.compute)
-        return decision.precision
+        return decision
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _compiles(self, record: dict[str, Any]) -> bool:
+        """Whether to go on compiled, as the run began."""
+        lacks = lacking(self.compute.device) if record.get("compiled") else ""
+        if lacks:
+            self.progress.say(f"Going on without torch.compile, so not bit for bit as if never stopped: {lacks}.")
+        return bool(record.get("compiled")) and not lacks
+
+    def _facts(self) -> RunFacts:
+        state, flops, epoch = self.state, training_flops(self.model, self.batches), epoch_tokens(self.batches)
+        place = (self.run.path, state.identity, self.config.steps, state.step)
+        return RunFacts(*place, self.precision, self.compute, flops, epoch)
+
+    def _take_weights(self, checkpoint: Checkpoint) -> None:
         restore_weights(self.model, checkpoint.weights, checkpoint.folder)
         restore_optimizer(self.model, self.optimizer, checkpoint.tensors)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._take_weights(checkpoint)
         restore_random(self.compute.device, checkpoint.tensors, checkpoint.folder)
         self.state = checkpoint.state
 
@@ -199,7 +235,9 @@ class _Training:
                 self.progress.say(f"{log.path} is shorter than it was: some of its lines are lost, the run is not.")
 
     def close(self) -> None:
-        """Close the logs and let go of the gradients."""
+        """End observers and feed, close the logs and let go of the gradients."""
+        self.observers.close()
+        self.feed.close()
         self.optimizer.zero_grad()
         for log in (self.metrics, self.samples):
             if log is not None:
@@ -222,14 +260,15 @@ class _Training:
             raise
 
     def _next_batches(self) -> list[Batch]:
-        return [self.batches.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
+        return [self.feed.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
 
     def _step(self) -> None:
         """One update, thrown away as a whole when something stops it before the weights change."""
         started, number = time.perf_counter(), self.state.step + 1
         self.optimizer.zero_grad()
         bf16 = self.precision == "bf16"
-        summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
+        with repeatable(self.compiled, self.compute.device):
+            summed = sum_gradients(self.model, self._next_batches(), self.loss, device=self.compute.device, bf16=bf16)
         norm = average_and_clip(self.parameters.values(), summed.count, self.config.clip_norm)
         state, config = self.state, self.config
         harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
@@ -243,6 +282,7 @@ class _Training:
             self.optimizer.set_rate(rate)
             self.optimizer.step()
             self._record_step(summed, norm, rate, time.perf_counter() - started)
+            self._roll_back()
 
     def _record_step(self, summed: Summed, norm: float, rate: float, step_s: float) -> None:
         state = self.state
@@ -250,6 +290,7 @@ class _Training:
         state.not_finite_in_a_row = 0
         state.tokens += summed.count
         state.last_loss = summed.mean
+        remember_loss(state, summed.mean, self.config)
         state.training_s += step_s
         line = {"step": state.step, "tokens": state.tokens, "loss": summed.mean, "lr": rate, "grad_norm": norm}
         self._append(self.metrics, {**line, "tokens_per_s": round(summed.count / step_s, 1), **self._elapsed()})
@@ -264,6 +305,12 @@ class _Training:
         self._append(self.metrics, {**line, **self._elapsed()})
         self.progress.say(f"step {state.step} of {self.config.steps} is skipped: {harm} ({state.skipped} so far)")
 
+    def _roll_back(self) -> None:
+        line = roll_back(self.state, self.config, self.run.checkpoints, self._take_weights)
+        if line is not None:
+            self._append(self.metrics, {**line, **self._elapsed()})
+            self.progress.say(said_of(line, self.config))
+
     def _count_step(self, norm: float | None) -> None:
         state = self.state
         state.step += 1
@@ -272,9 +319,11 @@ class _Training:
             state.gradient_norms = [*state.gradient_norms, norm][-WINDOW_STEPS:]
         self._random = random_states(self.compute.device)
 
-    def _append(self, log: LineLog | None, line: dict[str, Any]) -> None:
+    def _append(self, log: LineLog | None, line: dict[str, Any], **told: Any) -> None:
+        """Log a line, and tell it to the observers (with `told`, which only they need)."""
         assert log is not None
         log.append(line)
+        self.observers.observe({**told, **line})
 
     def _elapsed(self) -> dict[str, float]:
         now = time.perf_counter()
@@ -301,6 +350,7 @@ class _Training:
     def _evaluate(self) -> None:
         if self.evaluate is None and self.sample is None:
             return
+        started = time.perf_counter()
         self.model.eval()
         with torch.no_grad():
             figures = self.evaluate() if self.evaluate else {}
@@ -308,24 +358,26 @@ class _Training:
             written = self.sample(self.state.step) if self.sample else []
         self.model.train()
         with self.interrupts.shielded():
-            self._record_evaluation(figures, written)
+            self._record_evaluation(figures, written, time.perf_counter() - started)
 
     def _say_figures(self, figures: dict[str, float]) -> None:
         if figures:
             named = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
             self.progress.say(f"step {self.state.step} of {self.config.steps}: {named}")
 
-    def _record_evaluation(self, figures: dict[str, float], written: list[dict[str, Any]]) -> None:
+    def _record_evaluation(self, figures: dict[str, float], written: list[dict[str, Any]], seconds: float) -> None:
         state = self.state
+        state.evaluation_s += seconds
         state.evaluated_step, state.evaluation = state.step, figures
         loss = figures.get(BEST_BY)
         if loss is not None and (state.best_loss is None or loss < state.best_loss):
             state.best_step, state.best_loss = state.step, loss
         self._random = random_states(self.compute.device)
         if figures:
-            self._append(self.metrics, {"event": "evaluation", "step": state.step, **figures, **self._elapsed()})
+            line = {"event": "evaluation", "step": state.step, **figures, "evaluation_s": round(seconds, 3)}
+            self._append(self.metrics, {**line, **self._elapsed()})
         for record in written:
-            self._append(self.samples, {"step": state.step, **record})
+            self._append(self.samples, {"step": state.step, **record}, event="sample")
 
     def _save(self) -> None:
         """Write a checkpoint of the last boundary, unless the disk has it."""
@@ -338,7 +390,12 @@ class _Training:
             state.metrics_bytes, state.samples_bytes = self.metrics.length_bytes(), self.samples.length_bytes()
             tensors = {**optimizer_tensors(self.model, self.optimizer), **self._random}
             save_checkpoint(
-                self.run.checkpoints, state, weight_tensors(self.model), tensors, keep=self.config.keep_checkpoints
+                self.run.checkpoints,
+                state,
+                weight_tensors(self.model),
+                tensors,
+                keep=self.config.keep_checkpoints,
+                needed=needed_steps(state, self.config),
             )
             self._saved = (state.step, state.evaluated_step)
 
@@ -364,5 +421,8 @@ class _Training:
             elapsed_s=state.elapsed_s,
             tokens_per_s=state.tokens / max(state.training_s, 1e-9),
             precision=self.precision,
+            evaluation_s=state.evaluation_s,
+            compiled=self.compiled,
             skipped=state.skipped,
+            rolled_back=state.rolled_back,
         )

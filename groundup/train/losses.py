@@ -20,8 +20,9 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
     assert isinstance(model, LanguageModel)
     hidden = model.hidden(batch.ids, mask=batch.mask).flatten(0, 1)  # [B*T, C]
     labels = batch.labels.flatten()  # [B*T]
-    counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [places that count]
-    if len(counted) < len(labels):
-        hidden, labels = hidden.index_select(0, counted), labels[counted]
+    if not batch.all_count:
+        counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [places that count]
+        if len(counted) < len(labels):
+            hidden, labels = hidden.index_select(0, counted), labels[counted]
     total = summed_surprise(hidden, model.head_weight, labels, model.config.logit_softcap)
     return LossSum(total, len(labels))

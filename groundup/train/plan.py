@@ -2,35 +2,45 @@
 
 measure(...)        a few seconds on the real model and batches: seconds of a step and of an evaluation
 steps_within(...)   how many steps a time holds
-make_plan(...)      parameters, tokens, epochs, memory, disk, minutes, and warnings that teach
+make_plan(...)      parameters, tokens, epochs, memory, disk, minutes, and warnings that teach (`advice.py`)
+
+Which model, and how good it will be: `planner.py`, `forecast.py`.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from groundup.data.shards import ShardSet
-from groundup.device import Compute, peak_memory_bytes
-from groundup.errors import FormatError
-from groundup.files import read_json, write_json
+from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.model.config import ModelConfig
-from groundup.model.footprint import FLOAT32_BYTES, attention_path, training_memory
+from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers, training_memory
+from groundup.model.heads import LanguageModel
 from groundup.model.sizes import parameter_count
+from groundup.model.transformer import use_recompute
 from groundup.progress import Progress, Silent
-from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import EVALUATIONS, FitConfig
+from groundup.train.advice import advice
+from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
+from groundup.train.heldout import MAX_TOKENS
+from groundup.train.looks import Evaluation, Looks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
-from groundup.train.pretrain import held_out_of, new_model, pretraining_loss, snapshot_bytes, train_windows
+from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, snapshot_bytes, train_windows
 from groundup.weights.exportable import gguf_reason, hf_reason
 
-PLAN_FILE = "plan.json"
-# Compute-optimal training reads about 20 tokens a parameter (Hoffmann et al. 2022, "Chinchilla", table 3).
-OPTIMAL_TOKENS_PER_PARAMETER = 20
-# Up to 4 times the same text is nearly as good as new text; later repeats teach less and less (Muennighoff et al. 2023, figure 1).
-HARMLESS_EPOCHS = 4
+if TYPE_CHECKING:
+    from groundup.train.forecast import Expected
+
 # Batches, log lines and checkpoints, in shares of the time of the steps.
 BESIDE_STEPS_SHARE = 0.05
+# What the first step on a CPU adds for good: code pages, threads' stacks, buffers of the matrix kernels (docs/log.md).
+FIRST_STEP_BYTES = 60e6
+# With less of the processor's time than this a measurement was disturbed.
+BUSY_BELOW = 0.5
+# Of a step's arithmetic: the backward pass is twice the forward one.
+FORWARD_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,11 @@ class Measured:
     step_s: float
     """In the precision that the config says, or in the faster of both for "auto"."""
     evaluation_s: float
-    """Held-out figures and a sample."""
+    """Held-out figures, samples, and tasks where there are any."""
+    program_bytes: int = 0
+    """Resident memory of this process before the model was there."""
+    busy: bool = False
+    """Whether steps waited for other programs for more than half of their time (on a CPU)."""
 
 
 def measure(
@@ -50,40 +64,43 @@ def measure(
     fit_config: FitConfig,
     *,
     compute: Compute,
+    seconds: float | None = None,
+    looks: Looks = Looks(),
 ) -> Measured:
-    """Take real steps for about two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError."""
+    """Take real steps for two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError.
+
+    With `seconds`: steps for so long, for a first look, and the evaluation is reckoned from them.
+    """
+    program_bytes = memory_bytes() or peak_memory_bytes()
     model = new_model(model_config, fit_config.seed, compute)
+    use_recompute(model, fit_config.recompute)
     windows = train_windows(shards, model_config, fit_config)
+    evaluation = evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks)
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
-    loss = pretraining_loss(model_config, fit_config)
-    clock = StepClock(model, batches, loss, fit_config, compute=compute)
+    clock = StepClock(model, batches, pretraining_loss(model_config, fit_config), fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
-    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S).values())
-    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S if seconds is None else seconds).values())
+    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+    busy = compute.is_cpu and cpu_s < BUSY_BELOW * wall_s * torch.get_num_threads()
+    step_tokens = fit_config.accumulation * fit_config.batch_size * model_config.context_tokens
+    evaluation_s = FORWARD_SHARE * step_s * MAX_TOKENS / step_tokens
+    if seconds is None:
+        evaluation_s = _evaluation_s(evaluation, model)
+    return Measured(step_s, evaluation_s, program_bytes, busy)
+
+
+def _evaluation_s(evaluation: Evaluation, model: LanguageModel) -> float:
     started = time.perf_counter()
-    held_out.measure(model.eval())
-    held_out.sample(model)
-    return Measured(step_s, time.perf_counter() - started)
+    evaluation.measure(model.eval())
+    evaluation.sample(model)
+    return time.perf_counter() - started
 
 
 def steps_within(budget_s: float, measured: Measured) -> int:
     """Steps that a run of `budget_s` seconds has time for beside its evaluations; at least 1."""
     left = budget_s - (EVALUATIONS + 1) * measured.evaluation_s
     return max(1, int(left / (measured.step_s * (1 + BESIDE_STEPS_SHARE))))
-
-
-def fixed_steps(run: RunFolder, minutes: float, count: Callable[[], int]) -> int:
-    """The steps of a run that was given a time: counted once, written to RUN/plan.json, and the same whenever it is resumed."""
-    file = run.path / PLAN_FILE
-    if file.exists():
-        before = read_json(file)
-        if not isinstance(before, dict) or not isinstance(before.get("steps"), int):
-            raise FormatError(file, "steps", "is missing", fix="Begin anew with --fresh.")
-        if before.get("minutes") == minutes:
-            return int(before["steps"])
-    steps = count()
-    write_json(file, {"minutes": minutes, "steps": steps})
-    return steps
 
 
 def steps_for(
@@ -95,12 +112,15 @@ def steps_for(
     *,
     compute: Compute,
     progress: Progress | None = None,
+    looks: Looks = Looks(),
 ) -> int:
     """Measure, and say how many steps the time holds."""
-    measured = measure(shards, tokenizer, model_config, fit_config, compute=compute)
+    measured = measure(shards, tokenizer, model_config, fit_config, compute=compute, looks=looks)
     steps = steps_within(budget_s, measured)
     (progress or Silent()).say(
-        f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s."
+        f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s. "
+        f"An evaluation takes {measured.evaluation_s:.2g} s, all {EVALUATIONS + 1} of them "
+        f"{100 * (EVALUATIONS + 1) * measured.evaluation_s / budget_s:.0f} % of the time."
     )
     return steps
 
@@ -128,6 +148,19 @@ class Plan:
     """Why the model can't be written as GGUF; None: it can."""
     hugging_face: str | None = None
     """Why no class of transformers has it; None: one does."""
+    num_layers: int = 0
+    width: int = 0
+    context_tokens: int = 0
+    batch_tokens: int = 0
+    """Tokens of one step."""
+    learning_rate: float = 0.0
+    optimizer: OptimizerName = "adamw"
+    typical_document_tokens: int = 0
+    """0: not looked at."""
+    expected: "Expected | None" = None
+    """The loss it should end with; None: not asked for."""
+    reasons: tuple[str, ...] = ()
+    """Why this model: what else was measured, and what it promised."""
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -146,40 +179,54 @@ class Plan:
         return (self.steps * self.step_s * (1 + BESIDE_STEPS_SHARE) + (EVALUATIONS + 1) * self.evaluation_s) / 60
 
     @property
+    def tokens_per_s(self) -> float | None:
+        """In the steps alone, where one was measured."""
+        return self.batch_tokens / self.step_s if self.step_s else None
+
+    @property
     def warnings(self) -> list[str]:
         """What a reader should expect, one sentence each."""
-        found = []
-        if self.tokens_per_parameter < OPTIMAL_TOKENS_PER_PARAMETER:
-            found.append(
-                f"It reads {self.tokens_per_parameter:.2g} tokens for each parameter; a model has learned most of what it can hold "
-                f"after about {OPTIMAL_TOKENS_PER_PARAMETER} (Hoffmann et al. 2022): expect rough text, or give it more time."
-            )
-        if self.epochs > HARMLESS_EPOCHS:
-            found.append(
-                f"It reads the same text {self.epochs:.0f} times; after about {HARMLESS_EPOCHS} a repeat teaches little "
-                "(Muennighoff et al. 2023): more text would help more than more steps."
-            )
-        if self.data_tokens < self.parameters and self.epochs > 1:
-            found.append(
-                f"The text has {self.data_tokens:,} tokens, the model {self.parameters:,} parameters: it can learn the text by "
-                "heart. Where validation loss rises, it does; the best weights are kept."
-            )
-        return found
+        return advice(self)
+
+    def figures(self) -> dict[str, Any]:
+        """What can be held against the run when it is over (`actual.py`)."""
+        expected = self.expected
+        return {
+            "minutes": self.minutes,
+            "memory_bytes": self.memory_bytes,
+            "tokens_per_s": self.tokens_per_s,
+            "bits_per_byte": expected and expected.bits_per_byte,
+            "bits_per_byte_range": [expected.low, expected.high] if expected else None,
+        }
 
     def lines(self) -> list[str]:
         """The plan for people."""
         minutes = "not measured" if self.minutes is None else f"{self.minutes:.1f} minutes"
+        speed = f", {self.tokens_per_s:,.0f} tokens a second" if self.tokens_per_s else ""
         return [
-            f"parameters  {self.parameters:,}",
+            f"parameters  {self.parameters:,}: {self.num_layers} blocks of width {self.width}",
             f"tokens      {self.tokens:,} in {self.steps:,} steps, {self.tokens_per_parameter:.2g} a parameter",
             f"text        {self.data_tokens:,} tokens, read {self.epochs:.2f} times",
-            f"memory      about {self.memory_bytes / 1e9:.1f} GB",
+            f"step        {self.batch_tokens:,} tokens, context {self.context_tokens}; learning rate {self.learning_rate:g}, {self.optimizer}",
+            *_expected_lines(self.expected),
+            f"memory      about {self.memory_bytes / 1e9:.2g} GB",
             f"disk        {self.disk_bytes / 1e6:.0f} MB",
-            f"time        {minutes}",
+            f"time        {minutes}{speed}",
             f"attention   {self.attention}",
             f"exportable  GGUF {_possible(self.gguf)}; Hugging Face {_possible(self.hugging_face)}",
+            *(f"why         {reason}" for reason in self.reasons),
             *(f"note: {warning}" for warning in self.warnings),
         ]
+
+
+def _expected_lines(expected: "Expected | None") -> list[str]:
+    if expected is None:
+        return []
+    source = f"after a probe of {expected.probe_steps} steps" if expected.probe_steps else "without a probe"
+    return [
+        f"loss        about {expected.bits_per_byte:.2f} bits per byte of held-out text ({expected.low:.2f} to {expected.high:.2f}; "
+        f"scaling law {source})"
+    ]
 
 
 def _possible(reason: str | None) -> str:
@@ -193,23 +240,57 @@ def make_plan(
     measured: Measured | None = None,
     *,
     device: str = "cpu",
+    typical_document_tokens: int = 0,
+    expected: "Expected | None" = None,
+    reasons: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of a run of `fit_config.steps` steps on a device ("cpu", "cuda", "mps")."""
     parameters = parameter_count(model_config).total
     context = model_config.context_tokens
-    memory = training_memory(model_config, batch_size=fit_config.batch_size, context_tokens=context)
-    # A checkpoint holds the weights and AdamW's two moments; the run keeps the last ones and the best, and the model.
-    kept = 3 * (fit_config.keep_checkpoints + 1) + 1
+    batch_tokens = fit_config.accumulation * fit_config.batch_size * context
     return Plan(
         parameters=parameters,
         steps=fit_config.steps,
-        tokens=fit_config.steps * fit_config.accumulation * fit_config.batch_size * context,
+        tokens=fit_config.steps * batch_tokens,
         data_tokens=max(1, shards.num_tokens("train")),
-        memory_bytes=memory.total + peak_memory_bytes(),
-        disk_bytes=kept * FLOAT32_BYTES * parameters + len(fit_config.snapshot_steps) * snapshot_bytes(model_config),
+        memory_bytes=peak_bytes(model_config, fit_config, measured, device=device),
+        disk_bytes=disk_bytes(model_config, fit_config),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
         attention=attention_path(model_config, context, device),
         gguf=gguf_reason(model_config),
         hugging_face=hf_reason(model_config),
+        num_layers=model_config.num_layers,
+        width=model_config.width,
+        context_tokens=context,
+        batch_tokens=batch_tokens,
+        learning_rate=fit_config.learning_rate,
+        optimizer=fit_config.optimizer,
+        typical_document_tokens=typical_document_tokens,
+        expected=expected,
+        reasons=reasons,
     )
+
+
+def peak_bytes(model_config: ModelConfig, fit_config: FitConfig, measured: Measured | None, *, device: str) -> int:
+    """At the peak: of a GPU what the training holds there, on a CPU also the program and what was held before."""
+    training = training_memory(
+        model_config,
+        batch_size=fit_config.batch_size,
+        context_tokens=model_config.context_tokens,
+        recompute=fit_config.recompute,
+        optimizer=fit_config.optimizer,
+    ).total
+    if device == "cuda":
+        return training
+    if measured is None:
+        return training + peak_memory_bytes()
+    return max(peak_memory_bytes(), int(measured.program_bytes + FIRST_STEP_BYTES + training))
+
+
+def disk_bytes(model_config: ModelConfig, fit_config: FitConfig) -> int:
+    """The run folder at the end: the last checkpoints and the best, each weights and the optimizer's memory, the model, snapshots."""
+    weights = parameter_count(model_config).total
+    checkpoint = weights + optimizer_numbers(model_config, fit_config.optimizer)
+    kept = FLOAT32_BYTES * ((fit_config.keep_checkpoints + 1) * checkpoint + weights)
+    return kept + len(fit_config.snapshot_steps) * snapshot_bytes(model_config)

@@ -6,9 +6,10 @@ save, and without hardware it is slower by far. So it is measured, not guessed.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from groundup.train.optim import build_optimizer, trainable
 from groundup.train.step import Batch, Loss, average_and_clip, sum_gradients
 
 Chosen = Literal["float32", "bf16"]
+Kind = TypeVar("Kind")
 
 MEASURED_S = 2.0
 # float32 is exact and needs no casts: bf16 has to be clearly faster, not by the noise of a measurement.
@@ -40,30 +42,37 @@ class StepClock:
         self._optimizer = build_optimizer(model, config)
         self._optimizer.set_rate(0.0)
 
-    def step_s(self, *, bf16: bool) -> float:
-        """Seconds of one step."""
+    def step_s(self, *, bf16: bool, loss: Loss | None = None) -> float:
+        """Seconds of one step, with the clock's loss or the same one made in another way."""
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            summed = sum_gradients(self._model, self._batches, self._loss, device=self._device, bf16=bf16)
+            summed = sum_gradients(self._model, self._batches, loss or self._loss, device=self._device, bf16=bf16)
         norm = average_and_clip(self._parameters, summed.count, self._clip_norm)
         if math.isfinite(norm):  # 0 times infinity would spoil the weights
             self._optimizer.step()
         self._optimizer.zero_grad()
+        if self._device.type == "cuda":  # which works on by itself
+            torch.cuda.synchronize(self._device)
         return time.perf_counter() - started
 
 
 def measure_steps(clock: StepClock, kinds: Sequence[bool], *, seconds: float) -> dict[bool, float]:
-    """The shortest seconds of a step in each kind (bf16 or not), measured for about `seconds` each.
+    """The shortest seconds of a step in each kind (bf16 or not), measured for about `seconds` each."""
+    return shortest({bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}, seconds=seconds)
+
+
+def shortest(takes: Mapping[Kind, Callable[[], float]], *, seconds: float) -> dict[Kind, float]:
+    """The shortest of the times that each of `takes` gives, called for about `seconds` each.
 
     The shortest, since a busy machine only ever adds: a median taken in a busy moment once planned 8 steps instead of 2,000. The kinds
     alternate, so that such a moment meets them alike; the first of each warms up and is not counted.
     """
-    ends = time.perf_counter() + seconds * len(kinds)
-    times = {bf16: [clock.step_s(bf16=bf16)] for bf16 in kinds}
+    ends = time.perf_counter() + seconds * len(takes)
+    times = {kind: [take()] for kind, take in takes.items()}
     while time.perf_counter() < ends:
-        for bf16 in kinds:
-            times[bf16].append(clock.step_s(bf16=bf16))
-    return {bf16: min(taken[1:] or taken) for bf16, taken in times.items()}
+        for kind, take in takes.items():
+            times[kind].append(take())
+    return {kind: min(taken[1:] or taken) for kind, taken in times.items()}
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Decision:
 
     precision: Chosen
     step_s: dict[str, float] = field(default_factory=dict)
+    compiled: bool = False
+    """Whether torch.compile makes its steps (`compiled.py`)."""
 
 
 def decide_precision(
@@ -80,6 +91,8 @@ def decide_precision(
     """What the config prescribes; for "auto" the faster of the two, both figures said once."""
     if config.precision != "auto":
         return Decision(config.precision)
+    if compute.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return Decision("float32")
     clock = StepClock(model, batches, loss, config, compute=compute)
     taken = measure_steps(clock, (False, True), seconds=MEASURED_S)
     chosen: Chosen = "bf16" if taken[True] < WORTH_IT * taken[False] else "float32"

@@ -14,6 +14,7 @@ import torch
 from groundup.config import to_plain
 from groundup.data.loader import Windows
 from groundup.data.shards import ShardSet
+from groundup.data.shortened import Shortened
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, write_manifest
@@ -21,15 +22,18 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initial_deviation, initialise
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
-from groundup.runs import RunFolder
+from groundup.runs import LOGS, RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.actual import actual_figures
 from groundup.train.balance import balanced
 from groundup.train.config import FitConfig
 from groundup.train.heldout import HeldOut
 from groundup.train.identity import identify, read_record, require_same
+from groundup.train.looks import Evaluation, Looks
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.memory import load_weights
+from groundup.train.samples import Sampler
 from groundup.train.snapshots import require_room
 from groundup.train.state import step_folder
 from groundup.train.step import Loss
@@ -37,7 +41,7 @@ from groundup.weights.door import ModelCard, save_model
 
 SHOWN_CHARACTERS = 100
 # Parts of a run folder with manifests of their own.
-APART = ("checkpoints", "data", "shards", "snapshots")
+APART = ("checkpoints", "data", LOGS, "shards", "snapshots")
 # Of a snapshot: half the disk of float32. It is looked at, never gone on from; an attention weight moves by less than 0.01.
 SNAPSHOT_DTYPE = torch.bfloat16
 # Tokenizer, configs and manifest beside a snapshot's weights.
@@ -54,19 +58,26 @@ def pretrain(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
+    looks: Looks = Looks(),
+    planned: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
-    Its seed is `fit_config.seed`. Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
-    text for one window), FormatError (a finished run was altered) and what `fit` raises.
+    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside those that came (`actual.py`).
+    Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
+    text for one window, a prompt without room), FormatError (a finished run was altered) and what `fit` raises.
     """
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
-    held_out = held_out_of(shards, tokenizer, model_config, fit_config, compute)
+    evaluation = evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks)
+    if evaluation.sampler.searched_share < 1:
+        share = f"{evaluation.sampler.searched_share:.1%}"
+        progress.say(f"The training text is long: what samples copy is looked for in {share} of it, evenly spread.")
+    batches = training_batches(windows, fit_config)
     model = new_model(model_config, fit_config.seed, compute)
     if (run.path / MANIFEST).exists():
-        return _finished(run, identify(model, windows.fingerprint, fit_config))
+        return _finished(run, identify(model, batches.fingerprint, fit_config))
     if not run.run_file.exists():
         config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
         require_room(run, fit_config, snapshot_bytes(model_config))
@@ -74,18 +85,20 @@ def pretrain(
         run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
     fitted = fit(
         model,
-        windows,
+        batches,
         pretraining_loss(model_config, fit_config),
         fit_config,
         run,
         compute=compute,
-        evaluate=lambda: held_out.measure(model),
-        sample=lambda step: [_said(held_out.sample(model), progress)],
+        evaluate=lambda: evaluation.measure(model),
+        sample=lambda step: _said(evaluation.sample(model), progress),
         snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
         progress=progress,
+        observers=looks.observers,
     )
-    figures = _take_best(model, fitted, run, held_out, progress)
+    figures = _take_best(model, fitted, run, evaluation, progress)
     results = _results(fitted, figures, model_config, windows)
+    results |= {"actual": actual_figures(results, compute)} | ({"planned": planned} if planned else {})
     _save(model, tokenizer, run, results, card)
     return results
 
@@ -135,25 +148,42 @@ def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitCo
     return Windows(shards, "train", model_config.context_tokens, fit_config.batch_size, fit_config.seed)
 
 
-def held_out_of(
-    shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig, fit_config: FitConfig, compute: Compute
-) -> HeldOut:
-    """What a run is judged by. Raises DataError."""
-    context, size = model_config.context_tokens, fit_config.batch_size
-    return HeldOut(shards, tokenizer, context, batch_size=size, seed=fit_config.seed, compute=compute)
+def evaluation_of(
+    shards: ShardSet,
+    tokenizer: Tokenizer,
+    model_config: ModelConfig,
+    fit_config: FitConfig,
+    compute: Compute,
+    looks: Looks = Looks(),
+) -> Evaluation:
+    """What a run is judged by and what is looked at. Raises DataError, ConfigError."""
+    context, size, seed = model_config.context_tokens, fit_config.batch_size, fit_config.seed
+    return Evaluation(
+        HeldOut(shards, tokenizer, context, batch_size=size, seed=seed, compute=compute),
+        Sampler(shards, tokenizer, context, prompts=looks.prompts, seed=seed, compute=compute),
+        looks.tasks,
+    )
 
 
-def _said(sample: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Show a sample on one line (control characters of a young model never reach the terminal), and hand it on."""
+def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | Shortened:
+    """The windows as they are read: whole, or cut shorter in the first steps. Raises ConfigError."""
+    if fit_config.start_context_tokens is None:
+        return windows
+    return Shortened(windows, fit_config.start_context_tokens, fit_config.start_steps * fit_config.accumulation)
+
+
+def _said(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
+    """Show the first sample on one line (control characters of a young model never reach the terminal), and hand all on."""
+    sample = samples[0]
     text = " ".join(f"{sample['prompt']}|{sample['text']}".split())
     progress.say(
         "    " + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:SHOWN_CHARACTERS])
     )
-    return sample
+    return samples
 
 
 def _take_best(
-    model: LanguageModel, fitted: FitResult, run: RunFolder, held_out: HeldOut, progress: Progress
+    model: LanguageModel, fitted: FitResult, run: RunFolder, evaluation: Evaluation, progress: Progress
 ) -> dict[str, float]:
     """Go back to the weights with the lowest validation loss where they are not the last; returns the figures of what is kept."""
     model.eval()
@@ -163,7 +193,7 @@ def _take_best(
     progress.say(
         f"Validation loss was lowest after step {fitted.best_step} ({fitted.best_loss:.3f}): those weights are kept."
     )
-    return held_out.measure(model)
+    return evaluation.measure(model)
 
 
 def _results(
@@ -174,12 +204,15 @@ def _results(
         **figures,
         "steps": fitted.steps,
         "skipped_steps": fitted.skipped,
+        "rolled_back": fitted.rolled_back,
         "best_step": fitted.best_step,
         "tokens": fitted.tokens,
-        "epochs": round(fitted.tokens / (windows.num_windows * windows.context_tokens), 3),
+        "epochs": round(fitted.tokens / windows.epoch_tokens, 3),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
+        "compiled": fitted.compiled,
         "elapsed_s": round(fitted.elapsed_s, 1),
+        "evaluation_s": round(fitted.evaluation_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
     }
 

@@ -11,7 +11,7 @@ What becomes which tensor is `memory.py`'s matter.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,14 @@ class TrainState:
     """How many of the last steps were skipped for not being finite."""
     gradient_norms: list[float] = field(default_factory=list)
     """Of the last finite steps, where spikes are looked for; oldest first."""
+    losses: list[float] = field(default_factory=list)
+    """Of the last steps, where a rise is looked for (`rollback.py`); oldest first."""
+    rolled_back: int = 0
+    """How often the run went back to earlier weights."""
+    rolled_back_at: int | None = None
+    """After which step it did so last."""
+    rolled_back_to: int | None = None
+    """To the weights of which step."""
     evaluated_step: int | None = None
     """The last step whose evaluation is in the log: a run stopped just before an evaluation still owes it."""
     evaluation: dict[str, float] = field(default_factory=dict)
@@ -67,6 +75,8 @@ class TrainState:
     """Seconds inside fit() so far."""
     training_s: float = 0.0
     """Seconds of its steps alone, without evaluations and saves."""
+    evaluation_s: float = 0.0
+    """Seconds of its evaluations and samples."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +95,23 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 
 def save_checkpoint(
-    checkpoints: Path, state: TrainState, weights: dict[str, Tensor], tensors: dict[str, Tensor], *, keep: int
+    checkpoints: Path,
+    state: TrainState,
+    weights: dict[str, Tensor],
+    tensors: dict[str, Tensor],
+    *,
+    keep: int,
+    needed: Collection[int] = (),
 ) -> Path:
-    """Write step-N, read it back, then drop all but the last `keep` and the best. Raises DiskError; what is there stays."""
+    """Write step-N, read it back, then drop all but the last `keep`, the best and those `needed`. Raises DiskError; what is there stays."""
     folder = step_folder(checkpoints, state.step)
-    needed = sum(tensor.nbytes for tensor in [*weights.values(), *tensors.values()]) + SMALL_FILES_BYTES
-    with atomic_folder(folder, needed_bytes=needed) as temporary:
+    num_bytes = sum(tensor.nbytes for tensor in [*weights.values(), *tensors.values()]) + SMALL_FILES_BYTES
+    with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
         save_tensors(_on_cpu(weights), temporary / MODEL_FILE)
         save_tensors(_on_cpu(tensors), temporary / STATE_TENSORS_FILE)
         write_json(temporary / STATE_FILE, asdict(state))
     verify_folder(folder)
-    _drop_old(checkpoints, state, keep)
+    _drop_old(checkpoints, state, keep, needed)
     return folder
 
 
@@ -103,12 +119,12 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
 
 
-def _drop_old(checkpoints: Path, state: TrainState, keep: int) -> None:
+def _drop_old(checkpoints: Path, state: TrainState, keep: int, needed: Collection[int]) -> None:
     """Steps beyond this one are damaged ones that were passed over: the run has just gone past them on another way."""
     folders = step_folders(checkpoints)
     last = [step for step, _ in folders if step <= state.step][-keep:]
     for step, folder in folders:
-        if step not in last and step != state.best_step:
+        if step not in last and step != state.best_step and step not in needed:
             shutil.rmtree(folder)
 
 

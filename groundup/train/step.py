@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import DataError
-from groundup.model.products import fast_products
+from groundup.model.products import fast_products, tensor_core_products
 
 # A batch is a dataclass with tensors in it; its loss is the only one that looks inside.
 Batch: TypeAlias = Any
@@ -51,20 +51,20 @@ def sum_gradients(
     model: nn.Module, batches: Sequence[Batch], loss: Loss, *, device: torch.device, bf16: bool
 ) -> Summed:
     """Run the batches forward and backward; gradients add up in `parameter.grad`. Raises DataError when nothing is supervised."""
-    nats, count = 0.0, 0
+    totals, count = [], 0
     for batch in batches:
-        with fast_products(device):
+        with fast_products(device), tensor_core_products(device):
             with autocast(device, bf16):
                 part = loss(model, to_device(batch, device))
             part.total.backward()
-        nats += part.total.item()
+        totals.append(part.total.detach())
         count += part.count
     if count == 0:
         raise DataError(
             "No token of this step is supervised: every label is masked, so there is nothing to learn from.",
             fix="Check that the answers are not cut off by the context length, and that the data have answers.",
         )
-    return Summed(nats, count)
+    return Summed(sum(total.item() for total in totals), count)  # read last: a GPU is waited for once
 
 
 def average_and_clip(parameters: Iterable[nn.Parameter], count: int, clip_norm: float) -> float:
@@ -83,9 +83,9 @@ def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[Any]:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its tensors on `device`; the same object where they are there already."""
+    """The batch with its tensors on `device`; the same object where they are there already. A GPU copies from pinned memory by itself."""
     moved = {
-        field.name: value.to(device)
+        field.name: value.to(device, non_blocking=device.type == "cuda")
         for field in dataclasses.fields(batch)
         if isinstance(value := getattr(batch, field.name), Tensor) and value.device != device
     }

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundup.model import products
-from groundup.model.products import fast_products, permission_is_safe, products_are_fast
+from groundup.model.products import fast_products, permission_is_safe, products_are_fast, tensor_core_products
 
 CPU = torch.device("cpu")
 
@@ -31,6 +31,17 @@ def test_the_setting_is_put_back_also_after_an_error() -> None:
 def test_other_devices_are_left_alone() -> None:
     with fast_products(torch.device("meta")):
         assert not products_are_fast()
+
+
+def test_a_gpu_may_round_inside_a_step_and_nowhere_else() -> None:
+    """The setting alone: what it does to products has not been seen here, for want of a GPU."""
+    setting = torch.backends.cuda.matmul
+    before = setting.fp32_precision
+    with tensor_core_products(CPU):
+        assert setting.fp32_precision == before
+    with tensor_core_products(torch.device("cuda")):
+        assert setting.fp32_precision == "tf32"
+    assert setting.fp32_precision == before != "tf32"
 
 
 def test_a_processor_that_rounds_is_not_given_the_permission(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from groundup.report.live.coach import (
     Lesson,
     climbing,
     copying,
-    going_back,
     memorising,
     remarks,
     repeating,
     risen,
+    rolling_back,
     skipping,
     slowing,
     spiking,
@@ -91,9 +91,9 @@ def test_skipped_steps_are_told_and_many_of_them_are_a_warning() -> None:
     assert (many.level, "6 steps changed nothing" in many.text) == ("warning", True)
 
 
-def test_a_run_that_went_back_is_told_and_twice_is_a_warning() -> None:
-    assert going_back(Lesson()) is None
-    once, twice = going_back(Lesson(rolled_back=1)), going_back(Lesson(rolled_back=2))
+def test_a_run_that_was_rolled_back_is_told_and_twice_is_a_warning() -> None:
+    assert rolling_back(Lesson()) is None
+    once, twice = rolling_back(Lesson(rolled_back=1)), rolling_back(Lesson(rolled_back=2))
     assert once is not None
     assert (once.level, once.text.startswith("Once the loss rose")) == ("note", True)
     assert twice is not None

@@ -63,7 +63,7 @@ def test_a_run_on_its_way_says_how_far_it_is_and_how_long_it_takes(tmp_path: Pat
     assert run.detail()["settings"]["fit.learning_rate"] == "0.002"
 
 
-def test_a_way_back_is_marked_where_it_happened_and_counted(tmp_path: Path) -> None:
+def test_a_run_rolled_back_is_marked_where_it_happened_and_counted(tmp_path: Path) -> None:
     log = [
         {"step": 8, "loss": 9.0},
         {"event": "rolled back", "step": 8, "to_step": 4, "reason": "the loss rose"},

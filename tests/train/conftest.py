@@ -14,15 +14,21 @@ from stopping import Starter, facts
 
 
 @pytest.fixture(scope="session")
-def starter() -> Iterator[Starter]:
-    """Imports torch once; see tiny_run.py."""
+def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Imports torch once; see tiny_run.py. What it compiles is kept until the tests are done, and compiled by the process itself."""
+    kept = str(tmp_path_factory.mktemp("compiled"))
     script = Path(__file__).parent / "tiny_run.py"
     with subprocess.Popen(
         [sys.executable, str(script)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "TORCHINDUCTOR_CACHE_DIR": kept,
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",
+        },
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -31,12 +37,12 @@ def starter() -> Iterator[Starter]:
 
 @pytest.fixture(scope="session")
 def whole(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
-    """The facts of the run that went through in one go, for each optimizer."""
+    """The facts of the run that went through in one go, for each kind."""
     found = {}
-    for optimizer in ("adamw", "muon", "sgd"):
-        folder = tmp_path_factory.mktemp("whole") / optimizer
-        assert starter.run(folder, optimizer=optimizer) == 0
-        found[optimizer] = facts(folder)
+    for kind in ("adamw", "muon", "sgd", "bf16", "muon bf16"):
+        folder = tmp_path_factory.mktemp("whole") / kind
+        assert starter.run(folder, kind=kind) == 0
+        found[kind] = facts(folder)
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from groundup.runs import RunFolder, read_lines
 
 Moment = Callable[[Path], bool]
-TIMES = ("tokens_per_s", "elapsed_s")
+TIMES = ("tokens_per_s", "elapsed_s", "evaluation_s")
 
 
 @dataclass

@@ -1,6 +1,9 @@
 """The losses count what they should, and nothing else."""
 
 import math
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from groundup.data.loader import Batch
 from groundup.device import generator
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.model.transformer import use_recompute
 from groundup.train.losses import next_token_loss
 
 CONFIG = ModelConfig(
@@ -74,3 +78,36 @@ def test_a_batch_without_labels_adds_nothing_and_breaks_nothing(model: LanguageM
     part.total.backward()
     assert (part.count, part.total.item()) == (0, 0.0)
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_batch_that_says_that_all_its_labels_count_gives_the_same(model: LanguageModel) -> None:
+    batch = random_batch()
+    said = Batch(batch.ids, batch.labels, all_count=True)
+    assert torch.equal(next_token_loss(model, batch).total, next_token_loss(model, said).total)
+
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen3": {"qk_norm": "head"},
+    "gpt2": {"norm": "layer", "positions": "learned", "feedforward": "gelu", "num_kv_heads": 2},
+    "gemma2": {"block": "sandwich", "feedforward": "geglu", "score_softcap": 50.0, "logit_softcap": 30.0},
+    "window": {"window_tokens": 4},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_forward_and_backward_never_wait_for_a_number(
+    monkeypatch: pytest.MonkeyPatch, shape: str, recompute: bool
+) -> None:
+    """On a device that has shapes and no numbers (and no autocast), whatever a GPU would be stopped for is an error."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
+    monkeypatch.setattr(torch, "autocast", lambda *parts, **choices: nullcontext())
+    made = LanguageModel(replace(CONFIG, **SHAPES[shape])).to("meta")
+    use_recompute(made, recompute)
+    ids = torch.zeros(3, 12, dtype=torch.long, device="meta")
+    part = next_token_loss(made, Batch(ids, ids, all_count=True))
+    part.total.backward()
+    assert part.count == 36 and all(p.grad is not None for p in made.parameters())
+    with pytest.raises(NotImplementedError):
+        next_token_loss(made, Batch(ids, ids))

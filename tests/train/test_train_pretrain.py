@@ -170,4 +170,38 @@ def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer], monkeypatc
     nowhere = make_plan(shards, replace(shape(tokenizer), positions="none"), FIT).lines()
     assert any(line.startswith("exportable  GGUF no (") and "Hugging Face no (" in line for line in nowhere)
     few = make_plan(shards, shape(tokenizer), replace(FIT, steps=2))
-    assert few.minutes is None and len(few.warnings) == 1 and "tokens for each parameter" in few.warnings[0]
+    assert few.minutes is None and any("tokens for each parameter" in warning for warning in few.warnings)
+    assert not any("reads the same text" in warning or "by heart" in warning for warning in few.warnings)
+
+
+class StopsOnce(Silent):
+    """Interrupts the run when its first evaluation after `step` is told."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def say(self, text: str) -> None:
+        if text.startswith(f"step {self.step} "):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stopped_at", [8, 16])
+def test_a_run_that_begins_with_short_rows_goes_on_equal_before_and_after_they_grow(
+    made: tuple[ShardSet, Tokenizer], tmp_path: Path, stopped_at: int
+) -> None:
+    shards, tokenizer = made
+    config = replace(FIT, steps=24, evaluate_every=8, start_context_tokens=8, start_share=0.5)
+    whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
+    pretrain(shards, tokenizer, shape(tokenizer), config, whole, compute=CPU)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(shards, tokenizer, shape(tokenizer), config, run, compute=CPU, progress=StopsOnce(stopped_at))
+    pretrain(shards, tokenizer, shape(tokenizer), config, run, compute=CPU)
+    weights = [(folder.path / "model.safetensors").read_bytes() for folder in (whole, run)]
+    assert weights[0] == weights[1]
+    logs = [
+        [(line["step"], line["tokens"], line["loss"]) for line in read_lines(f.metrics_file) if "loss" in line]
+        for f in (whole, run)
+    ]
+    assert logs[0] == logs[1] and [tokens for _, tokens, _ in logs[0]] == [128 * step for step in range(1, 25)]
+    with pytest.raises(ConfigError, match="start_context_tokens was 8 and is unset"):
+        pretrain(shards, tokenizer, shape(tokenizer), replace(config, start_context_tokens=None), run, compute=CPU)

@@ -110,7 +110,8 @@ def test_a_spike_is_held_against_the_median_of_enough_steps() -> None:
     assert harm_of(1.0, 60.0, {}, recent, None) is None
 
 
-@pytest.mark.parametrize("optimizer", CONFIGS)
+# compiled, a step is made with torch.compile, which the checker of shapes does not allow here: test_train_compiled.py has it
+@pytest.mark.parametrize("optimizer", [name for name in CONFIGS if "compiled" not in name])
 @pytest.mark.parametrize("change", [nan_loss, long_gradient])
 def test_stopped_and_resumed_it_skips_the_same_steps(
     tmp_path: Path, optimizer: str, change: Callable[[LossSum], LossSum]

@@ -113,7 +113,7 @@ def test_evaluation_runs_without_dropout_and_training_with_it(tmp_path: Path) ->
         modes.append((model.training, torch.is_grad_enabled()))
         return tiny_loss(model, batch)
 
-    config = FitConfig(steps=1, precision="float32")
+    config = FitConfig(steps=1, precision="float32", compile="off")
     fit(model, TinyBatches(), loss, config, RunFolder(tmp_path / "run"), compute=CPU, evaluate=evaluate)
     assert modes == [(False, False), (True, True), (False, False)]
 

@@ -24,12 +24,12 @@ from groundup.files import verify_folder
 from groundup.runs import RunFolder, read_lines
 
 KILLS = 10
-OPTIMIZERS = ("adamw", "muon", "sgd")
+KINDS = ("adamw", "muon", "sgd", "bf16", "muon bf16")
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
-    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, optimizer: str
+    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, kind: str
 ) -> None:
     folder, dice = tmp_path / "run", random.Random(1)
     inside = killed = 0
@@ -39,15 +39,15 @@ def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
         else:
             moment, slow_disk_s = after_seconds(dice.uniform(0.02, 0.25)), 0.0
         speeds = {"sleep_s": 0.004, "slow_disk_s": slow_disk_s}
-        status = starter.run(folder, signal=signal.SIGKILL, moment=moment, optimizer=optimizer, **speeds)
+        status = starter.run(folder, signal=signal.SIGKILL, moment=moment, kind=kind, **speeds)
         if status == 0:
             break  # it came to its end first
         assert status == -signal.SIGKILL
         killed += 1
         inside += bool(half_written(folder))
-    assert starter.run(folder, optimizer=optimizer) == 0
+    assert starter.run(folder, kind=kind) == 0
     assert killed >= 6 and inside >= 3, (killed, inside)
-    assert facts(folder) == whole[optimizer]
+    assert facts(folder) == whole[kind]
     assert not list(RunFolder(folder).checkpoints.glob(".tmp-*"))
     assert sorted(path.name for path in RunFolder(folder).snapshots.iterdir()) == [
         f"step-{s:06d}" for s in (0, 1, 4, 9, 15, 24)
@@ -57,36 +57,36 @@ def test_killed_at_random_moments_and_inside_saves_equals_never_stopped(
 SIGNALS = [(signal.SIGINT, 130, "adamw"), (signal.SIGTERM, 143, "adamw"), (signal.SIGTERM, 143, "muon")]
 
 
-@pytest.mark.parametrize(("number", "code", "optimizer"), SIGNALS)
+@pytest.mark.parametrize(("number", "code", "kind"), SIGNALS)
 def test_stopped_by_a_signal_saves_and_goes_on_equal(
-    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, number: int, code: int, optimizer: str
+    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, number: int, code: int, kind: str
 ) -> None:
     folder = tmp_path / "run"
     started = time.monotonic()
     for steps in (3, 6, 14):  # 6: the log has it while its evaluation is still running
         moment = after_steps(steps)
-        assert starter.run(folder, signal=number, moment=moment, sleep_s=0.02, optimizer=optimizer) == code
+        assert starter.run(folder, signal=number, moment=moment, sleep_s=0.02, kind=kind) == code
         assert last_step(folder) == steps_logged(folder), "nothing that was done is done again"
     assert time.monotonic() - started < 10
     assert "Stopped after step" in said(folder) and "Going on after step" in said(folder)
-    assert starter.run(folder, optimizer=optimizer) == 0
-    assert facts(folder) == whole[optimizer]
+    assert starter.run(folder, kind=kind) == 0
+    assert facts(folder) == whole[kind]
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_full_disk_ends_in_one_sentence_and_goes_on_when_there_is_room(
-    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, optimizer: str
+    starter: Starter, whole: dict[str, dict[str, object]], tmp_path: Path, kind: str
 ) -> None:
     folder = tmp_path / "run"
-    assert starter.run(folder, signal=signal.SIGTERM, moment=after_steps(5), sleep_s=0.02, optimizer=optimizer) == 143
+    assert starter.run(folder, signal=signal.SIGTERM, moment=after_steps(5), sleep_s=0.02, kind=kind) == 143
     before = last_step(folder)
-    assert starter.run(folder, file_limit_bytes=50_000, optimizer=optimizer) == 2
+    assert starter.run(folder, file_limit_bytes=50_000, kind=kind) == 2
     (sentence,) = [line for line in said(folder).splitlines() if line.startswith("error:")]
     assert "No space left" in sentence and "Free some space" in sentence
     assert last_step(folder) == before and not half_written(folder)
     verify_folder(RunFolder(folder).checkpoints / f"step-{before}")
-    assert starter.run(folder, optimizer=optimizer) == 0
-    assert facts(folder) == whole[optimizer]
+    assert starter.run(folder, kind=kind) == 0
+    assert facts(folder) == whole[kind]
 
 
 def test_a_finished_run_called_again_does_nothing(starter: Starter, tmp_path: Path) -> None:

@@ -86,12 +86,31 @@ def test_a_run_is_not_done_again_with_other_data(
     assert not (tmp_path / "b").exists()
 
 
-def test_a_time_becomes_steps_once(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 3)
     out = tmp_path / "run"
-    out.mkdir()
-    write_json(out / "plan.json", {"minutes": 0.5, "steps": 3})  # as an earlier, interrupted call left it
-    assert run(["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["steps"] == 3
+    command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL]
+    assert run(command) == 0
+    printed = capsys.readouterr().out
+    assert all(
+        words in printed for words in ("planned", "actual", "difference", "minutes", "memory, GB", "bits per byte")
+    )
+    results = read_json(out / "results.json")
+    assert results["steps"] == 3
+    assert set(results["planned"]) == {
+        "minutes",
+        "memory_bytes",
+        "tokens_per_s",
+        "bits_per_byte",
+        "bits_per_byte_range",
+    }
+    assert set(results["actual"]) <= set(results["planned"])
+    monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 4)
+    assert run(command) == 0, "the plan in the folder holds, so it is the same run"
+    assert read_json(out / "plan.json")["fit"]["steps"] == 3
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(
@@ -101,7 +120,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     out = tmp_path / "run"
     assert run(["pretrain", str(texts), "--out", str(out), "--minutes", "1", *SMALL, "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("parameters", "tokens", "memory", "disk", "time", "note:"))
+    assert all(word in printed for word in ("parameters", "tokens", "loss", "memory", "disk", "time", "note:"))
     assert not out.exists()
 
 
@@ -111,7 +130,11 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
         (["--set", "fit.learning_rat=1"], "Did you mean 'learning_rate'"),
         (["--set", "speed=9"], "Fields begin with"),
         (["--preset", "quickstar"], "quickstart"),
-        (["--steps", "3", "--minutes", "1"], "Give one of them"),
+        (["--steps", "3", "--minutes", "1"], "must be said once"),
+        (["--tokens", "3", "--epochs", "1"], "must be said once"),
+        (["--size", "3X", "--steps", "1"], "can't be read"),
+        (["--size", "1M", "--depth", "3", "--steps", "1"], "both say the model's shape"),
+        (["--depth", "99", "--steps", "1"], "depth must be 1 to"),
         (["--set", "model.num_kv_heads=3"], "3 key/value heads"),
         (["--set", "model.context_tokens=100000", "--steps", "1"], "are missing"),
     ],

@@ -3,6 +3,7 @@
 Importing torch takes seconds, so the process imports once and forks for each request; what is forked is a process like any other.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -18,13 +19,17 @@ from torch import Tensor, nn
 
 from groundup.device import Compute
 from groundup.errors import GroundupError
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder
+from groundup.train import compiled
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
+from groundup.train.losses import next_token_loss
 from groundup.train.memory import weight_tensors
 from groundup.train.state import MODEL_FILE
-from groundup.train.step import LossSum
+from groundup.train.step import Loss, LossSum
 from groundup.weights.hf import save_tensors
 
 STEPS, VOCABULARY, WIDTH, CONTEXT = 24, 256, 64, 8
@@ -44,6 +49,8 @@ CONFIG = FitConfig(
 class TinyBatch:
     ids: Tensor
     labels: Tensor
+    mask: Tensor | None = None
+    all_count: bool = False
 
 
 class TinyModel(nn.Module):
@@ -75,11 +82,35 @@ class TinyBlocks(TinyModel):
         return self.head(self.dropout(self.blocks[0](self.embedding(ids))))
 
 
-# What a run with each optimizer is: every other part of a config that results depend on differs from the default once.
+def model_and_loss(config: FitConfig) -> tuple[nn.Module, Loss]:
+    """What a run trains; compiled with Muon a real language model, every pass of ours in it."""
+    if config.optimizer == "adamw":
+        return TinyModel(), tiny_loss
+    if config.compile != "on":
+        return TinyBlocks(), tiny_loss
+    shape = ModelConfig(
+        vocab_size=VOCABULARY,
+        context_tokens=CONTEXT,
+        width=32,
+        num_layers=2,
+        num_heads=2,
+        num_kv_heads=1,
+        feedforward_width=64,
+    )
+    model = LanguageModel(shape)
+    initialise(model, torch.Generator().manual_seed(0))
+    return model, next_token_loss
+
+
+# What a run of each kind is: every other part of a config that results depend on differs from the default once.
 CONFIGS = {
     "adamw": CONFIG,
     "muon": replace(CONFIG, optimizer="muon", schedule="wsd"),
     "sgd": replace(CONFIG, optimizer="sgd", learning_rate=0.1),
+    "bf16": replace(CONFIG, precision="bf16"),
+    "muon bf16": replace(CONFIG, precision="bf16", optimizer="muon"),
+    "compiled": replace(CONFIG, compile="on"),
+    "muon compiled bf16": replace(CONFIG, compile="on", precision="bf16", optimizer="muon"),
 }
 
 
@@ -117,12 +148,12 @@ class Said(Silent):
 
 def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) -> FitResult:
     """The run that all tests of interruption make."""
-    model = TinyModel() if config.optimizer == "adamw" else TinyBlocks()
+    model, loss = model_and_loss(config)
     held_out = TinyBatches(rows=8).batch(10**6)
 
     def evaluate() -> dict[str, float]:
         time.sleep(sleep_s * 5)
-        part = tiny_loss(model, held_out)
+        part = loss(model, held_out)
         return {"validation_loss": part.total.item() / part.count}
 
     def sample(step: int) -> list[dict[str, object]]:
@@ -133,7 +164,7 @@ def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) 
     return fit(
         model,
         TinyBatches(sleep_s),
-        tiny_loss,
+        loss,
         config,
         RunFolder(folder),
         compute=Compute(torch.device("cpu")),
@@ -153,7 +184,7 @@ def child(request: dict[str, object]) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     folder = Path(str(request["folder"]))
     try:
-        config = CONFIGS[str(request.get("optimizer", "adamw"))]
+        config = CONFIGS[str(request.get("kind", "adamw"))]
         tiny_fit(folder, config=config, sleep_s=float(str(request.get("sleep_s", 0))))
     except KeyboardInterrupt:
         return 130
@@ -165,13 +196,17 @@ def child(request: dict[str, object]) -> int:
 
 def serve() -> None:
     torch.set_num_threads(1)
+    compiled.MEASURED_S = 0.05
     print("ready", flush=True)
     for line in sys.stdin:
+        request = json.loads(line)
+        if "compiled" in str(request.get("kind")):
+            importlib.import_module("torch._inductor.compile_fx")  # seconds, too: once, and only where it is needed
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = child(json.loads(line))
+                code = child(request)
             except SystemExit as stop:
                 code = int(str(stop.code))
             finally:

@@ -35,7 +35,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the coach looks at: curves, evaluations in order, what was written at the last one, steps skipped, ways back, steps done."""
+    """What the coach looks at: curves, evaluations in order, what was written at the last one, steps skipped, times rolled back, steps done."""
 
     curves: Curves = field(default_factory=Curves)
     evaluations: Sequence[Evaluation] = ()
@@ -164,15 +164,15 @@ def skipping(lesson: Lesson) -> Remark | None:
     return Remark(WARNING if many else NOTE, "skipped steps", f"{times} {why}. {verdict}")
 
 
-def going_back(lesson: Lesson) -> Remark | None:
+def rolling_back(lesson: Lesson) -> Remark | None:
     """The loss rose and stayed, and earlier weights were taken up again."""
     if not lesson.rolled_back:
         return None
     times = "Once" if lesson.rolled_back == 1 else f"{count(lesson.rolled_back)} times"
     return Remark(
         NOTE if lesson.rolled_back == 1 else WARNING,
-        "went back",
-        f"{times} the loss rose and stayed up, and the run went back to weights from before, past the text at which it happened. If it comes again, "
+        "rolled back",
+        f"{times} the loss rose and stayed up, and the run was rolled back to earlier weights, past the text where it happened. If it comes again, "
         "the learning rate is too high.",
     )
 
@@ -276,7 +276,7 @@ RULES: tuple[Rule, ...] = (
     climbing,
     spiking,
     skipping,
-    going_back,
+    rolling_back,
     standing,
     repeating,
     copying,

@@ -1,6 +1,8 @@
-"""One run folder, followed: what its files have said so far, as values. Reading again costs what is new.
+"""One run folder, followed: what its files have said so far, as values.
 
-run = FollowedRun(folder); run.read(now_s); run.summary(now_s); run.detail()
+    run = FollowedRun(folder, "name");  run.read();  run.summary();  run.detail()
+
+To read again costs what is new. Whatever is damaged, missing or older than this code is passed over.
 """
 
 import time

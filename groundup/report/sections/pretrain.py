@@ -8,7 +8,7 @@ from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
 from groundup.report.sections.repeat import settings
 from groundup.report.story import RunRecord, Story
 from groundup.report.values import Table, flat, number, table
-from groundup.report.words import count, duration, fixed, parameters
+from groundup.report.words import count, duration, fixed, parameters, size
 
 KEY, KICKER, TITLE = "pretrain", "Stage 3 · pretrain", "Learning to guess the next token"
 SEE = (
@@ -16,6 +16,13 @@ SEE = (
     "where the training line falls alone it learns the text by heart."
 )
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
+# Figures of a plan, its words, and how a figure is written.
+PLANNED = (
+    ("minutes", "minutes", lambda value: fixed(value, 1)),
+    ("memory_bytes", "memory", size),
+    ("tokens_per_s", "tokens a second", count),
+    ("bits_per_byte", "bits per byte", fixed),
+)
 
 
 def pretrain(story: Story) -> Node:
@@ -33,6 +40,7 @@ def pretrain(story: Story) -> Node:
         _loss(run, _vocabulary(story)),
         _bits(run, table(story.evaluate, "text")),
         _kept(run),
+        _planned(run),
         _shape(run),
         notes_of(stage.thin if stage else []),
     )
@@ -106,6 +114,17 @@ def _kept(run: RunRecord) -> Node | None:
     if best is None or best == steps:
         return None
     return note(f"The weights of step {count(best)} were kept: after it the validation loss rose again.")
+
+
+def _planned(run: RunRecord) -> Node | None:
+    """What was said before the first step beside what came; None for a run without a plan."""
+    said = [
+        f"{words} {form(planned)} planned, {form(actual)} came"
+        for name, words, form in PLANNED
+        if (planned := number(run.results, "planned", name)) is not None
+        and (actual := number(run.results, "actual", name)) is not None
+    ]
+    return note("The plan and the run: " + "; ".join(said) + ".") if said else None
 
 
 def _shape(run: RunRecord) -> Node | None:

@@ -17,7 +17,7 @@ def samples(story: Story) -> Node:
     written = [sample for sample in story.pretrain.samples if text(sample, "text").strip()]
     if not written:
         return absent(KEY, KICKER, TITLE, "no samples were written")
-    chosen = evenly(written, SHOWN)
+    chosen = evenly([sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN)
     rest = [sample for sample in written if not any(sample is one for one in chosen)]
     others = more(f"All {count(len(written))} samples", _listed(written)) if rest else None
     return chapter(KEY, KICKER, TITLE, SEE, _listed(chosen), others)

@@ -1,10 +1,11 @@
 """A real `groundup serve` process with small models, one for all of these tests, and what tests need to know of it."""
 
+import json
 import os
-import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ class Serving:
     """A server process: its address, what it says on stderr, and how it ends."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
-        own = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment}
+        own = {"OMP_NUM_THREADS": "1", **environment}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "groundup", "serve", *arguments],
+            [sys.executable, "-m", "groundup", "serve", "--json", *arguments],
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -36,15 +37,18 @@ class Serving:
             preexec_fn=_obey_ctrl_c,
         )
         self.said = ""
-        self.address = self._address()
+        assert self.process.stdout is not None
+        # A pipe that nobody empties would stop the server at its next line.
+        self._reading = threading.Thread(target=self._read_what_it_says, daemon=True)
+        self._reading.start()
+        first = self.process.stdout.readline()
+        assert first, self.said
+        self.address = json.loads(first)["address"]
 
-    def _address(self) -> str:
+    def _read_what_it_says(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said += line
-            if found := re.search(r"at (http://\S+)", line):
-                return found[1]
-        raise AssertionError(self.said)
 
     def get(self, path: str, **options: Any) -> Any:
         return httpx.get(self.address + path, timeout=60, **options)
@@ -52,10 +56,18 @@ class Serving:
     def post(self, path: str, body: Any = None, **options: Any) -> Any:
         return httpx.post(self.address + path, json=body, timeout=60, **options)
 
-    def end(self) -> str:
-        """Kill it; gives the rest of what it said."""
+    def ended(self, limit_s: float = 60.0) -> int:
+        """Its exit code, once it has ended and all that it said has been read."""
+        code = self.process.wait(limit_s)
+        self._reading.join()
+        return code
+
+    def kill(self) -> None:
         self.process.kill()
-        return self.process.communicate()[1]
+        self.ended()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +92,7 @@ def serve() -> Iterator[Callable[..., Serving]]:
 
     yield start
     for each in started:
-        each.end()
+        each.kill()
 
 
 @pytest.fixture(scope="session")

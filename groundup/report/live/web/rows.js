@@ -61,7 +61,7 @@ function factsOf(run) {
     ["tokens a second", run.tokens_per_s === null ? null : count(run.tokens_per_s)],
     ["tokens read", run.tokens === null ? null : short(run.tokens)],
     ["skipped steps", run.skipped ? count(run.skipped) : null],
-    ["times gone back", run.rolled_back ? count(run.rolled_back) : null],
+    ["rolled back", run.rolled_back ? count(run.rolled_back) : null],
   ];
   return facts.filter(([, value]) => value !== null);
 }

@@ -24,7 +24,7 @@ const choice = node("select", { "aria-label": "Figure of the evaluations" });
 const charts = [
   [
     "Loss",
-    "Surprise at each next token, in nats: lower is better. Line: text it trains on. Dots: text it has not read. A triangle is a step that was skipped, or from which the run went back.",
+    "Surprise at each next token, in nats: lower is better. Line: text it trains on. Dots: text it has not read. A triangle is a step that was skipped, or from which the run was rolled back.",
     (run, view) => [
       { ...line(run), name: `${run.name}, training`, points: curve(run.detail, "loss", view.axis, view.weight), raw: view.weight > 0, events: events(run, view) },
       { ...line(run), name: `${run.name}, validation`, points: evaluated(run.detail, "validation", view.axis), marked: true },
@@ -59,7 +59,7 @@ function line(run) {
 }
 
 function events(run, view) {
-  const deed = (each) => (each.event === "skipped" ? "was skipped" : `went back to the weights of step ${count(each.to_step)}`);
+  const deed = (each) => (each.event === "skipped" ? "was skipped" : `was rolled back to the weights of step ${count(each.to_step)}`);
   return run.detail.marks
     .filter((each) => typeof each[view.axis] === "number")
     .map((each) => ({ x: each[view.axis], words: `step ${count(each.step)} ${deed(each)}: ${each.reason}` }));

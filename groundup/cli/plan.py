@@ -1,0 +1,115 @@
+"""`groundup plan`: what a training would be, before it is begun."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.lengths import (
+    BudgetOption,
+    DepthOption,
+    EpochsOption,
+    LawOption,
+    MinutesOption,
+    PresetOption,
+    SizeOption,
+    StepsOption,
+    TokensOption,
+)
+from groundup.cli.options import DeviceOption, JsonOption, SeedOption, SetOption
+
+if TYPE_CHECKING:
+    from groundup.train.wish import Wish
+
+DEFAULT_MINUTES = 30.0
+
+
+def command(
+    data: Annotated[
+        str | None, typer.Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
+    ] = None,
+    budget: BudgetOption = None,
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
+    tokens: TokensOption = None,
+    epochs: EpochsOption = None,
+    size: SizeOption = None,
+    depth: DepthOption = None,
+    preset: PresetOption = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
+    ] = None,
+    law: LawOption = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
+    ] = None,
+    sets: SetOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a training would be: which model, batch and learning rate, how good it will be, how long it takes, memory and disk.
+
+    This machine is measured for some seconds with real steps. With a time, the shape is chosen that the scaling law expects the most
+    of; --size, --depth, --preset or --set model.width=... choose it instead, and any field can be set. Nothing is kept.
+
+    Without DATA, --size and --machine give days and memory of each device for large models, from published figures.
+
+    Examples:
+
+        groundup plan my-texts/ --budget 30m
+
+        groundup plan my-texts/ --size 10M --epochs 2
+
+        groundup plan --size 1B --machine h100x8
+    """
+    from groundup.errors import ConfigError
+
+    if data is None:
+        if machine is None:
+            raise ConfigError(
+                "There is nothing to plan for.", fix="Name texts, or --size and --machine for a large model."
+            )
+        _large(size, machine, tokens, as_json)
+        return
+    if machine is not None:
+        raise ConfigError(
+            "--machine is for plans without DATA.", fix="Leave one of them out; this machine is measured."
+        )
+    from groundup.train.length import length_of
+    from groundup.train.wish import Wish, tables
+
+    length = length_of(
+        budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES
+    )
+    wish = Wish(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law)
+    print_result(*planned(wish, device), as_json)
+
+
+def planned(wish: "Wish", device: str) -> tuple[list[str], dict[str, Any]]:
+    """The plan for people, and as one value; what it needed is gone again."""
+    from groundup.config import to_plain
+    from groundup.device import select_compute
+    from groundup.runs import RunFolder
+    from groundup.train.prepare import prepared
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = prepared(wish, RunFolder(Path(folder)), select_compute(device), console_progress(), measured=True)
+    plan = made.plan
+    assert plan is not None
+    value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}
+    value |= {"warnings": plan.warnings, "model": to_plain(made.shape), "fit": to_plain(made.fit)}
+    return plan.lines(), value
+
+
+def _large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:
+    """Rows of days and memory, for one size or for the usual ones."""
+    from groundup.train.cluster import NOTES, SIZES, cluster_plan, parse_machine
+
+    kind, count = parse_machine(machine)
+    plans = [cluster_plan(each, kind, count, tokens=tokens) for each in ([size] if size else SIZES)]
+    lines = table(list(plans[0].cells()), [list(plan.cells().values()) for plan in plans])
+    print_result([*lines, "", *NOTES], [dataclasses.asdict(plan) for plan in plans], as_json)

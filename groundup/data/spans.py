@@ -1,0 +1,99 @@
+"""Which part of a token file came from which source: known to the evaluation, so that each source has its own figures.
+
+    FOLDER/sources.json    {"validation": [["books", 81234], ["letters", 5120], ...]}: label and tokens, in the order of the file
+
+A label is the document's source; where all have one source, the folder inside it. Written beside shards.json and not into it, so that shards
+made before are read as they are (they have no such figures), and nothing that names the tokens changes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundup.data.documents import Document
+from groundup.errors import FormatError
+from groundup.files import read_json
+
+SPANS_FILE = "sources.json"
+# Documents of many sources in turn would make the table as long as the text: then it is left out.
+MAX_SPANS = 65_536
+MAX_LABELS = 16
+
+Span = tuple[str, int]
+
+
+@dataclass
+class SpanWriter:
+    """Counts the tokens of neighbouring documents that share source and folder."""
+
+    spans: list[tuple[str, str, int]] = field(default_factory=list)
+    full: bool = False
+
+    def add(self, document: Document, num_tokens: int) -> None:
+        """The next document of the token file."""
+        folder = document.name.partition("/")[0] if "/" in document.name else "."
+        if self.spans and self.spans[-1][:2] == (document.source, folder):
+            num_tokens += self.spans.pop()[2]
+        self.full = self.full or len(self.spans) >= MAX_SPANS
+        if not self.full:
+            self.spans.append((document.source, folder, num_tokens))
+
+    def labelled(self) -> list[Span]:
+        """(label, tokens), empty where there is one label only, too many of them, or too many spans."""
+        by_folder = len({source for source, _, _ in self.spans}) == 1
+        spans = [(folder if by_folder else source, count) for source, folder, count in self.spans]
+        many = 2 <= len({label for label, _ in spans}) <= MAX_LABELS
+        return merged(spans) if many and not self.full else []
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """Neighbours of one label as one span.
+
+    >>> merged([("a", 1), ("a", 2), ("b", 3)])
+    [('a', 3), ('b', 3)]
+    """
+    return [(label, sum(count for _, count in same)) for label, same in groupby(spans, key=lambda span: span[0])]
+
+
+def read_spans(folder: Path, split: str, num_tokens: int) -> list[Span]:
+    """The spans of a split; [] where they are not known. Raises FormatError."""
+    file = folder / SPANS_FILE
+    if not file.exists():
+        return []
+    table = read_json(file)
+    spans = table.get(split, []) if isinstance(table, dict) else None
+    if not isinstance(spans, list) or not all(map(_is_span, spans)):
+        raise FormatError(file, split, "is not a list of labels and tokens")
+    if spans and sum(count for _, count in spans) != num_tokens:
+        raise FormatError(file, split, f"does not add up to the {num_tokens} tokens of the split")
+    return [(label, count) for label, count in spans]
+
+
+def _is_span(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+        and not isinstance(value[1], bool)
+        and value[1] > 0
+    )
+
+
+class LabelAt:
+    """The label's number at each place of a token file, as an array that is computed where it is looked at."""
+
+    def __init__(self, spans: list[Span]) -> None:
+        self.labels = tuple(dict.fromkeys(label for label, _ in spans))
+        self._ends = np.cumsum([count for _, count in spans])
+        self._numbers = np.array([self.labels.index(label) for label, _ in spans])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        return self._numbers[np.searchsorted(self._ends, places, side="right")]

@@ -1,0 +1,118 @@
+"""One dial for a model's shape: its depth, or about how many parameters it shall have. Everything else follows by a rule, as in a family of models.
+
+shape_of_depth(4, vocab_size=4_096)             width, heads, feed-forward, context
+shape_of_size(10_000_000, vocab_size=4_096)     the depth and width of the family that come nearest
+parse_size("124M")                              124000000
+
+The rule. Width is 128 (depth / 4)^(5/3): models get wider faster than deeper. It passes through models that were trained well: the quickstart's
+4 x 128, GPT-2's 12 x 768 (Radford et al. 2019), Llama's 32 x 4,096 (Touvron et al. 2023). Near the rule the loss hardly depends on
+the ratio of width to depth (Kaplan et al. 2020, figure 5: a few percent over a factor of ten), so rounding does no harm. Heads
+are 64 wide, 32 below width 256; two, or three, share a key/value head where their number can be divided so (Ainslie et al. 2023).
+Feed-forward is 8/3 of the width, so that SwiGLU's three matrices have as many numbers as two of four times the width (Shazeer 2020).
+Context is about as long as the model is wide, as in GPT-2 (768, 1,024) and Llama 2 (4,096, 4,096).
+"""
+
+import math
+import re
+
+from groundup.errors import ConfigError
+from groundup.model.config import ModelConfig
+from groundup.model.sizes import parameter_count
+
+MAX_DEPTH = 64
+# Where the family begins, and how width grows with depth.
+FIRST_DEPTH, FIRST_WIDTH, POWER = 4, 128, 5 / 3
+NARROW_WIDTH = 256
+"""Below it heads are 32 wide and width goes in steps of 32 (a block of q8_0); from it both are 64."""
+WIDE_WIDTH = 1_024
+"""From here width goes in steps of 128, and the feed-forward part is rounded up to 256 as in Llama, below to 64."""
+SHORTEST_CONTEXT, LONGEST_CONTEXT = 128, 4_096
+# How far from the rule's width `shape_of_size` may go, and how near to the size it wants to come.
+WIDTH_SPREAD, NEAR = 1.5, 0.06
+# So many shapes are counted exactly, after all have been counted roughly.
+LIKELY = 60
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9}
+_SIZE = re.compile(r"(\d{1,12}(?:[_,]\d{3})*(?:\.\d{1,6})?)\s*([kmbg]?)", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Parameters from words such as 10M, 1.5B, 300k or 124439808. Raises ConfigError."""
+    found = _SIZE.fullmatch(text.strip())
+    size = int(float(re.sub("[_,]", "", found[1])) * UNITS[found[2].lower()]) if found else 0
+    if not size:
+        raise ConfigError(
+            f"A size {text!r} can't be read, expected parameters as a number with k, M or B.", fix="Write it as 10M."
+        )
+    return size
+
+
+def shape_of_depth(depth: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
+    """The family's model of so many blocks. Raises ConfigError beyond 1 .. 64."""
+    if not 1 <= depth <= MAX_DEPTH:
+        raise ConfigError(f"depth must be 1 to {MAX_DEPTH} (got {depth}).")
+    return _shape(depth, _rounded(ideal_width(depth)), vocab_size, context_tokens)
+
+
+def shape_of_size(parameters: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
+    """Of the shapes about so large the one nearest to the rule. Raises ConfigError where all are far larger or smaller."""
+    likely = sorted(_near_rule(), key=lambda of: abs(math.log(_roughly(of[0], of[1], vocab_size) / parameters)))
+    shapes = [_shape(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]]
+    off = {id(shape): abs(math.log(parameter_count(shape).total / parameters)) for shape in shapes}
+    nearest = min(shapes, key=lambda shape: off[id(shape)])
+    if off[id(nearest)] > math.log(WIDTH_SPREAD):
+        raise ConfigError(
+            f"No model of the family has about {parameters:,} parameters; with {vocab_size:,} ids the nearest has "
+            f"{parameter_count(nearest).total:,}.",
+            fix="Choose another size, or another vocabulary with --set model.vocab_size.",
+        )
+    near = [shape for shape in shapes if off[id(shape)] < NEAR] or [nearest]
+    return min(near, key=lambda shape: abs(math.log(shape.width / ideal_width(shape.num_layers))))
+
+
+def ideal_width(depth: int) -> float:
+    """The rule's width, not rounded."""
+    return FIRST_WIDTH * (depth / FIRST_DEPTH) ** POWER
+
+
+def _near_rule() -> list[tuple[int, int]]:
+    """(depth, width) of all shapes whose width is at most half as much again, or two thirds, of the rule's."""
+    found = []
+    for depth in range(1, MAX_DEPTH + 1):
+        low, high = _rounded(ideal_width(depth) / WIDTH_SPREAD), _rounded(ideal_width(depth) * WIDTH_SPREAD)
+        found += [(depth, width) for width in range(low, high + 1, 32) if width == _rounded(float(width))]
+    return found
+
+
+def _roughly(depth: int, width: int, vocab_size: int) -> int:
+    """Parameters: the table, and in each block 3 C^2 of attention and 8 C^2 of feed-forward."""
+    return vocab_size * width + 11 * depth * width**2
+
+
+def _rounded(width: float) -> int:
+    """To a whole number of heads."""
+    step = 32 if width < NARROW_WIDTH else 64 if width < WIDE_WIDTH else 128
+    return max(step, step * round(width / step))
+
+
+def _shape(depth: int, width: int, vocab_size: int, context_tokens: int | None) -> ModelConfig:
+    head_width = 32 if width < NARROW_WIDTH else 64
+    heads = width // head_width
+    return ModelConfig(
+        vocab_size=vocab_size,
+        context_tokens=context_tokens or context_of(width),
+        width=width,
+        num_layers=depth,
+        num_heads=heads,
+        num_kv_heads=heads // next((sharing for sharing in (2, 3) if heads % sharing == 0), 1),
+        head_width=head_width,
+        feedforward_width=_up(8 / 3 * width, 256 if width >= WIDE_WIDTH else 64),
+    )
+
+
+def context_of(width: int) -> int:
+    """The power of two at or above the width, within bounds."""
+    return min(LONGEST_CONTEXT, max(SHORTEST_CONTEXT, 2 ** math.ceil(math.log2(width))))
+
+
+def _up(value: float, step: int) -> int:
+    return step * math.ceil(value / step)

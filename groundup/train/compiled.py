@@ -1,0 +1,134 @@
+"""Compiled steps: torch.compile turns the forward and backward pass of a loss into code of their own, where that is worth its time.
+
+    off     never
+    on      always, where this machine can
+    auto    on CUDA always; on a CPU where it was measured to be faster, in runs long enough to win the try back
+
+What is compiled is one graph from ids to gradients: the readable formulas where `model.fused` has merged them by hand, and the hand-written passes of
+attention and of the surprise as they are. On a CPU 20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
+tenth of the run pays for the try.
+
+Compiled code on a CPU gives the same bits every time only under torch's deterministic algorithms. `repeatable` sets them for each step.
+"""
+
+import contextlib
+import dataclasses
+import importlib.util
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from groundup.device import Compute
+from groundup.progress import Progress
+from groundup.train.config import FitConfig
+from groundup.train.precision import MEASURED_S, WORTH_IT, Decision, StepClock, shortest
+from groundup.train.step import Batch, Loss
+
+DETERMINISTIC: Any = torch.utils.deterministic
+COMPILERS = ("c++", "g++", "clang++")
+# What compiling a model of a few blocks took here, and what part of a run may be spent on finding out whether it pays.
+COMPILE_S = 30.0
+TRIAL_SHARE = 1 / 10
+
+
+def compiled(loss: Loss) -> Loss:
+    """`loss`, compiled at its first call, and again for every other shape of batch. The model is left as it is: evaluation runs uncompiled."""
+    made: Loss = torch.compile(loss, dynamic=False)
+    return made
+
+
+@contextlib.contextmanager
+def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
+    """Inside, on a CPU, compiled steps give the same bits every time; torch's settings are put back afterwards."""
+    if not compiled or device.type != "cpu":
+        yield
+        return
+    before, filled = torch.are_deterministic_algorithms_enabled(), DETERMINISTIC.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    DETERMINISTIC.fill_uninitialized_memory = False  # nothing here reads what it did not write
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        DETERMINISTIC.fill_uninitialized_memory = filled
+
+
+def lacking(device: torch.device) -> str:
+    """What this machine lacks for compiling, in words; "" where it has all."""
+    if device.type == "cuda":
+        return "" if importlib.util.find_spec("triton") else "the package triton is not installed"
+    if device.type != "cpu":
+        return f"it has not been tried on {device.type}"
+    return "" if any(shutil.which(name) for name in COMPILERS) else f"there is no C++ compiler ({', '.join(COMPILERS)})"
+
+
+def decide_compile(
+    decision: Decision,
+    config: FitConfig,
+    model: nn.Module,
+    batches: Sequence[Batch],
+    loss: Loss,
+    *,
+    compute: Compute,
+    progress: Progress,
+) -> Decision:
+    """The decision about precision, with that about compiling added; what was found or is missing is said once."""
+    if config.compile == "off":
+        return decision
+    clock = StepClock(model, batches, loss, config, compute=compute)
+    trial = _Trial(decision, config, clock, loss, compute.device)
+    if config.compile == "auto" and compute.device.type != "cuda" and not trial.may_pay():
+        return decision
+    lacks = lacking(compute.device)
+    if lacks:
+        progress.say(f"Training without torch.compile: {lacks}.")
+        return decision
+    return trial.run(progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+    """Steps of both kinds, on the model and batches that will be trained."""
+
+    decision: Decision
+    config: FitConfig
+    clock: StepClock
+    loss: Loss
+    device: torch.device
+
+    def may_pay(self) -> bool:
+        """Whether the run is so long that compiling costs little of it, even in vain."""
+        known = self.decision.step_s.get(self.decision.precision)
+        taken = [known] if known else (self._step_s(self.loss) for _ in range(2))  # the first warms up
+        return all(TRIAL_SHARE * self.config.steps * step_s >= COMPILE_S for step_s in taken)
+
+    def run(self, progress: Progress) -> Decision:
+        """Compile, time, decide. A compiler that fails is a reason not to, told in a sentence."""
+        faster = compiled(self.loss)
+        started = time.perf_counter()
+        try:
+            self._step_s(faster, repeatably=True)
+        except RuntimeError as error:  # whatever a compiler raises
+            progress.say(f"Training without torch.compile, which failed: {str(error).strip().splitlines()[0]}")
+            return self.decision
+        compile_s = time.perf_counter() - started
+        taken = shortest(
+            {False: lambda: self._step_s(self.loss), True: lambda: self._step_s(faster, repeatably=True)},
+            seconds=MEASURED_S,
+        )
+        asked = self.config.compile == "on" or self.device.type == "cuda"
+        chosen = asked or taken[True] < WORTH_IT * taken[False]
+        progress.say(
+            f"A step takes {1000 * taken[False]:.1f} ms as it is and {1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "
+            f"training {'compiled' if chosen else 'as it is'}."
+        )
+        step_s = {**self.decision.step_s, "plain": taken[False], "compiled": taken[True]}
+        return dataclasses.replace(self.decision, compiled=chosen, step_s=step_s)
+
+    def _step_s(self, loss: Loss, *, repeatably: bool = False) -> float:
+        with repeatable(repeatably, self.device):
+            return self.clock.step_s(bf16=self.decision.precision == "bf16", loss=loss)

@@ -1,0 +1,30 @@
+"""Which folders pretraining may write into, and what it leaves there beside a run's own files."""
+
+import shutil
+
+from groundup.errors import ConfigError
+from groundup.files import TMP_PREFIX
+from groundup.runs import RunFolder
+from groundup.train.corpus import DATA, SHARDS
+
+PLAN_FILE = "plan.json"
+
+
+def require_ours(run: RunFolder, also: tuple[str, ...] = ()) -> None:
+    """Refuse to write among files that no run of this kind, nor what makes those in `also`, has made. Raises ConfigError."""
+    if run.run_file.exists() or not run.path.exists():
+        return
+    own = {DATA, SHARDS, PLAN_FILE, *also}
+    others = [p.name for p in run.path.iterdir() if p.name not in own and not p.name.startswith(TMP_PREFIX)]
+    if others:
+        raise ConfigError(
+            f"{run.path} has files in it ('{others[0]}') but is no run.", fix="Choose another folder with --out."
+        )
+
+
+def clear(run: RunFolder) -> None:
+    """Remove what an earlier run left (--fresh)."""
+    run.clear()
+    for name in (DATA, SHARDS):
+        shutil.rmtree(run.path / name, ignore_errors=True)
+    (run.path / PLAN_FILE).unlink(missing_ok=True)

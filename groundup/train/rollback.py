@@ -1,0 +1,104 @@
+"""A loss that rose and does not come back: the run goes back to the weights of before, and past the text that led there, by rule.
+
+    risen        each of the last 8 steps' losses is more than `rollback_nats` above the median of the (up to 64, at least 16) before them
+    where to     the newest checkpoint of the regular ones (every `checkpoint_interval` steps) from before those 8 steps, and from after
+                 an earlier roll-back: what lies between a checkpoint and a roll-back to it is spoiled
+    what         weights and the optimizer's memory. The step, the schedule and the place in the data go on: time is lost, text is passed over,
+                 no step is done twice
+    how often    `max_rollbacks` times, then the run ends with one sentence
+
+Stops change none of it: what is looked at is kept in checkpoints (`TrainState`), only regular checkpoints are gone back to, whenever else the
+run was saved, and those that may be needed are never removed. Where none is old enough yet, the run goes on as it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from groundup.errors import GroundupError
+from groundup.train.config import FitConfig
+from groundup.train.skipped import FEWEST_STEPS, WINDOW_STEPS
+from groundup.train.state import Checkpoint, TrainState, load_checkpoint, step_folder
+
+# A single bad batch is over in a step; eight in a row are a state that the model is in.
+RISEN_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Rise:
+    """How far the loss has risen, in nats."""
+
+    lowest: float
+    """Of the last eight steps."""
+    median: float
+    """Of those before them."""
+
+    def __str__(self) -> str:
+        return f"the loss was {self.lowest:.3g} or more for {RISEN_STEPS} steps, the median before is {self.median:.3g}"
+
+
+def remember_loss(state: TrainState, loss: float, config: FitConfig) -> None:
+    """Keep a step's loss where the rule will look for it."""
+    if config.rollback_nats is not None:
+        state.losses = [*state.losses, loss][-(WINDOW_STEPS + RISEN_STEPS) :]
+
+
+def rise_of(losses: list[float], nats: float | None) -> Rise | None:
+    """The rise, if the last losses are one; oldest first."""
+    before, last = losses[:-RISEN_STEPS], losses[-RISEN_STEPS:]
+    if nats is None or len(before) < FEWEST_STEPS:
+        return None
+    found = Rise(min(last), median(before))
+    return found if found.lowest > found.median + nats else None
+
+
+def target_step(state: TrainState, config: FitConfig) -> int | None:
+    """The step whose checkpoint a roll-back would go to now; None: there is none."""
+    interval = config.checkpoint_interval
+    newest = (state.step - RISEN_STEPS) // interval * interval
+    return newest if newest > (state.rolled_back_at or 0) else state.rolled_back_to
+
+
+def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
+    """The steps whose checkpoints a roll-back may want now or later: the target and the regular ones after it."""
+    if config.rollback_nats is None:
+        return set()
+    target, interval = target_step(state, config), config.checkpoint_interval
+    later = range(
+        max(target or 0, state.rolled_back_at or 0) // interval * interval + interval, state.step + 1, interval
+    )
+    return {*later, *([target] if target else [])}
+
+
+def roll_back(
+    state: TrainState, config: FitConfig, checkpoints: Path, restore: Callable[[Checkpoint], None]
+) -> dict[str, Any] | None:
+    """Where the rule says so, have the earlier checkpoint restored and note it in `state`: the line for the log, or None.
+
+    Raises GroundupError when it was done often enough, FormatError when the checkpoint is damaged.
+    """
+    rise, target = rise_of(state.losses, config.rollback_nats), target_step(state, config)
+    if rise is None or target is None:
+        return None
+    if state.rolled_back >= config.max_rollbacks:
+        raise GroundupError(
+            f"Step {state.step}: {rise}; the run was rolled back {state.rolled_back} times already (max_rollbacks).",
+            fix="Set a lower learning_rate, or look at the text: what was saved before stands. Begin anew with --fresh.",
+        )
+    before = load_checkpoint(step_folder(checkpoints, target), state.identity)
+    restore(before)
+    state.rolled_back += 1
+    state.rolled_back_at, state.rolled_back_to = state.step, target
+    state.losses, state.gradient_norms = list(before.state.losses), list(before.state.gradient_norms)
+    line = {"event": "rolled back", "step": state.step, "to_step": target, "reason": str(rise)}
+    return {**line, "rolled_back": state.rolled_back}
+
+
+def said_of(line: dict[str, Any], config: FitConfig) -> str:
+    """That line for people."""
+    return (
+        f"step {line['step']} of {config.steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}, "
+        f"and past the text since ({line['rolled_back']} of at most {config.max_rollbacks} times)."
+    )

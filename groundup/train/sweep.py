@@ -1,0 +1,215 @@
+"""A scaling law for the user's own text: some tiny runs of several sizes and lengths, and the law that fits them.
+
+    DIR/sweep.json        what was asked, the runs with what they came to, the law (the last to be written)
+    DIR/runs/d3-s400/     each an ordinary run folder: resumed where it was stopped, never done twice
+    DIR/shards/, data/    the texts, as a run folder has them
+
+Every size is trained for a quarter, half and all of the steps, each a whole training: the middle of a longer run, its learning rate still
+high, has not come to what a run of that length comes to.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from groundup.config import build_config, to_plain
+from groundup.data.shards import ShardSet
+from groundup.device import Compute
+from groundup.errors import ConfigError, FormatError
+from groundup.files import read_json, write_json
+from groundup.model.dial import MAX_DEPTH, shape_of_depth
+from groundup.progress import Progress
+from groundup.runs import RunFolder
+from groundup.tokenizer.fast import Tokenizer
+from groundup.train.defaults import pretraining_config
+from groundup.train.law import Law, Point, fit_law
+from groundup.train.plan import Measured, measure
+from groundup.train.planner import Candidate, Promise, Text, choose, family, fitting_context, text_of, trained_as
+from groundup.train.pretrain import pretrain
+from groundup.train.scaling import LAW
+
+SWEEP_FILE, RUNS = "sweep.json", "runs"
+FIRST_DEPTH = 2
+# Shares of the most steps: each size is trained so long.
+LENGTHS = (0.25, 0.5, 1.0)
+# Of the shortest run: with fewer all is beginning. Of the longest: with more, larger models tell more in the same time.
+FEWEST_STEPS, MOST_STEPS = 40, 4_000
+# Evaluations, checkpoints and starts beside the steps, as a share of the budget.
+BESIDE = 0.2
+LOOK_S = 0.5
+# Budgets that the law is asked about at the end, seconds.
+ASKED_S = (600.0, 3_600.0, 28_800.0)
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep."""
+
+    name: str
+    depth: int
+    steps: int
+    point: Point | None = None
+    """What it came to; None before it is done."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All of it, when it is done."""
+
+    runs: tuple[SweepRun, ...]
+    law: Law
+    flops_per_s: float
+    """Of the largest model, on this machine."""
+    text: Text
+
+    @property
+    def points(self) -> list[Point]:
+        return [run.point for run in self.runs if run.point is not None]
+
+
+def read_law(folder: Path) -> Law:
+    """The law in a sweep's folder. Raises ConfigError (no sweep, or not finished) and FormatError."""
+    record = _read(folder / SWEEP_FILE)
+    if "law" not in record:
+        raise ConfigError(f"{folder} holds no law.", fix="Finish it: groundup sweep DATA --out " + str(folder))
+    try:
+        law = build_config(Law, record["law"])
+    except ConfigError as error:
+        raise FormatError(folder / SWEEP_FILE, "law", error.message) from error
+    return law
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    record = read_json(file)
+    if not isinstance(record, dict):
+        raise FormatError(file, "top", "is not a JSON object")
+    return record
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep was asked for."""
+
+    sizes: int
+    """Models of the family, one after the other."""
+    budget_s: float | None
+    """For all runs together; None: `steps` says."""
+    steps: int | None = None
+    """Of the longest run of each size."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What all runs of a sweep stand on."""
+
+    shards: ShardSet
+    tokenizer: Tokenizer
+    text: Text
+    seed: int
+    compute: Compute
+
+    def candidate(self, depth: int, steps: int = 1) -> Candidate:
+        """A size as this sweep trains it. On a CPU in float32: models so small gain nothing from bf16, and finding that out takes seconds."""
+        found = candidate_of(depth, self.tokenizer.vocab_size, self.text)
+        fit = replace(found.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps, seed=self.seed)
+        return replace(found, fit=replace(fit, precision="float32" if self.compute.is_cpu else "auto"))
+
+    def look(self, depth: int) -> Measured:
+        candidate = self.candidate(depth)
+        return measure(
+            self.shards, self.tokenizer, candidate.shape, candidate.fit, compute=self.compute, seconds=LOOK_S
+        )
+
+
+def sweep(
+    shards: ShardSet, tokenizer: Tokenizer, folder: Path, asked: Asked, *, compute: Compute, progress: Progress
+) -> Sweep:
+    """Do the runs that are not there, fit the law, write sweep.json. Raises ConfigError when the budget is too short for them."""
+    ground = _Ground(shards, tokenizer, text_of(shards, tokenizer.special.document_end_id), asked.seed, compute)
+    known = {**asdict(asked), "shards": shards.fingerprint}
+    record = _read(folder / SWEEP_FILE)
+    if record.get("asked") != known:
+        record = {"asked": known, **_planned(ground, asked)}
+        write_json(folder / SWEEP_FILE, record)
+    runs = [SweepRun(str(run["name"]), int(run["depth"]), int(run["steps"])) for run in record["runs"]]
+    done = [_done(run, ground, folder / RUNS / run.name, progress) for run in runs]
+    law = fit_law([run.point for run in done if run.point], LAW)
+    write_json(folder / SWEEP_FILE, {**record, "runs": [asdict(run) for run in done], "law": to_plain(law)})
+    return Sweep(tuple(done), law, float(record["flops_per_s"]), ground.text)
+
+
+def candidate_of(depth: int, vocab_size: int, text: Text) -> Candidate:
+    """A size of the family with the reference's batch."""
+    shape = shape_of_depth(depth, vocab_size=vocab_size)
+    shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=fitting_context(shape, text))
+    return trained_as(shape, pretraining_config(1), {})
+
+
+def _planned(ground: _Ground, asked: Asked) -> dict[str, Any]:
+    """Which depths for how many steps, as the record keeps them."""
+    depths, steps = _depths_and_steps(ground, asked)
+    plans = [(depth, max(1, round(share * steps))) for share in LENGTHS for depth in depths]
+    return {
+        "runs": [{"name": f"d{depth}-s{count}", "depth": depth, "steps": count} for depth, count in plans],
+        "flops_per_s": ground.candidate(depths[-1]).step_flops / ground.look(depths[-1]).step_s,
+    }
+
+
+def _depths_and_steps(ground: _Ground, asked: Asked) -> tuple[range, int]:
+    """The steps asked for, of the smallest sizes; or what the budget holds, of larger ones the faster this machine is."""
+    depths = range(FIRST_DEPTH, FIRST_DEPTH + asked.sizes)
+    if asked.budget_s is None:
+        assert asked.steps is not None
+        return depths, asked.steps
+    step_s = {depth: ground.look(depth).step_s for depth in depths}
+    while True:
+        a_step_of_all = sum(LENGTHS) * sum(step_s[depth] for depth in depths)
+        steps = int(asked.budget_s * (1 - BESIDE) / a_step_of_all)
+        if steps <= MOST_STEPS or depths[-1] == MAX_DEPTH:
+            break
+        depths = range(depths[0] + 1, depths[-1] + 2)
+        step_s[depths[-1]] = ground.look(depths[-1]).step_s
+    if steps * LENGTHS[0] < FEWEST_STEPS:
+        needed = FEWEST_STEPS / LENGTHS[0] * a_step_of_all / (1 - BESIDE)
+        raise ConfigError(
+            f"A budget of {asked.budget_s:g} s is too short for {asked.sizes} sizes.",
+            fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.",
+        )
+    return depths, steps
+
+
+def _done(run: SweepRun, ground: _Ground, folder: Path, progress: Progress) -> SweepRun:
+    """The run, done now or before."""
+    candidate = ground.candidate(run.depth, run.steps)
+    progress.say(f"{run.name}: {candidate.parameters:,} parameters, {run.steps} steps")
+    parts = (ground.shards, ground.tokenizer, candidate.shape, candidate.fit)
+    results = pretrain(*parts, RunFolder(folder), compute=ground.compute, progress=progress)
+    return replace(run, point=point_of(candidate, results, ground.text))
+
+
+def point_of(candidate: Candidate, results: dict[str, Any], text: Text) -> Point:
+    """A finished run as a point to fit."""
+    a_token = text.bytes_per_token
+    return Point(
+        candidate.parameters,
+        results["tokens"] * a_token,
+        float(text.num_bytes),
+        candidate.step_tokens * a_token,
+        float(results["bits_per_byte"]),
+    )
+
+
+def best_for(found: Sweep, vocab_size: int, budgets_s: Sequence[float] = ASKED_S) -> list[tuple[float, Promise]]:
+    """What the law says to train in each of some times, at the speed of the largest run."""
+    shapes = family(vocab_size, float("inf"))
+    candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]
+
+    def clock(candidate: Candidate) -> Measured:
+        return Measured(candidate.step_flops / found.flops_per_s, 0.0)
+
+    return [(seconds, choose(seconds, candidates, found.text, found.law, clock)[0]) for seconds in budgets_s]
