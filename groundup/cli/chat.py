@@ -30,7 +30,6 @@ from groundup.errors import ModelError
 if TYPE_CHECKING:
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
-    from groundup.engine.precision import as_wish, open_in
     from groundup.engine.sampling import Sampling
     from groundup.tokenizer.chat import Conversation
 

@@ -3,8 +3,8 @@
     opened, compute = open_in("auto", "smollm2-135m-instruct", select_compute())
 
 float32 is the default, and the one in which an answer is the same alone and among others without being asked to (`BatchSettings.reproducible`).
-"auto" times single-stream decoding in float32, bf16 and int8 once and remembers the verdict in the cache folder, for models of this shape on this machine.
-It never takes int4, which costs quality that one can read (docs/log.md).
+"auto" times single-stream decoding in float32, bf16 and int8 once and remembers the verdict in the cache folder, for models of this shape on this
+machine. It never takes int4: how much that costs depends on the model more than on the machine (docs/log.md).
 """
 
 import platform

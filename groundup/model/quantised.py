@@ -7,8 +7,9 @@ A matrix W [O, C] is stored as whole numbers q with a scale (and in 4 bits an of
     int8    W = s q,               q in -127 .. 127,   s = max |row| / 127
     int4    W = s (q - 8) + z,     q in 0 .. 15,       s = (max - min) / 15 of the group,   z = min + 8 s
 
-Only weights are rounded (round to nearest); what passes through the matrix is not. The products are torch's own kernels for CPUs, which unpack as they
-multiply. Where many rows come at once (a prompt) the product is the work, not the reading, and int8 weights are unpacked for an ordinary bf16 product.
+Only weights are rounded (to the nearest); what passes through the matrix is not. The products are torch's own kernels for CPUs, which unpack as
+they multiply. Where many rows come at once (a prompt) the product is the work, not the reading, and int8 weights are unpacked for an ordinary bf16
+product.
 
 The head costs a fifth of SmolLM2's parameters and decides between tokens directly, so it has 8 bits in both; the embedding is only looked up, and
 stays. Norms, experts, their router, and matrices of a shape that the kernels do not take stay too: `quantise` counts them.

@@ -53,9 +53,7 @@ def test_an_unknown_precision_is_one_sentence_with_the_nearest() -> None:
     assert "int" in (refused.value.fix or "")
 
 
-def test_auto_measures_once_and_remembers(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_measures_once_and_remembers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
     first, _ = open_in("auto", folder, CPU)
     record = tmp_path / "precision" / f"{fingerprint(first.config)}.json"

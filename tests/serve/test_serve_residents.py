@@ -33,7 +33,11 @@ def checked(test: Tested, facts: dict[str, ModelFacts], memory_bytes: int = 2**4
         worker = Worker(8)
         compute = Compute(torch.device("cpu"))
         residents = Residents(
-            worker, Numbers("float32", compute), keep_alive_s=keep_alive_s, memory_bytes=memory_bytes, settings=BatchSettings()
+            worker,
+            Numbers("float32", compute),
+            keep_alive_s=keep_alive_s,
+            memory_bytes=memory_bytes,
+            settings=BatchSettings(),
         )
         await test(residents, facts)
         worker.close()
