@@ -44,7 +44,9 @@ class LanguageModel(nn.Module):
     @property
     def head_weight(self) -> Float[Tensor, "V C"]:
         """The output matrix."""
-        return self.transformer.embedding.weight if self.head is None else self.head.weight
+        weight = self.transformer.embedding.weight if self.head is None else self.head.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
 
 class Classifier(nn.Module):

@@ -42,6 +42,9 @@ KERNELS: Any = torch.ops.aten
 class Int8Linear(nn.Module):
     """x W^T + b with W in 8 bits, a scale for each row."""
 
+    numbers: Int[Tensor, "O C"]
+    scales: Float[Tensor, " O"]
+
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
         numbers, scales = rounded_int8(weight)
@@ -67,9 +70,11 @@ class Int8Linear(nn.Module):
 class Int4Linear(nn.Module):
     """x W^T + b with W in 4 bits, a scale and an offset for each `GROUP` numbers of a row."""
 
+    packed: Int[Tensor, "O half_C"]
+    pairs: Float[Tensor, "G O 2"]
+
     def __init__(self, weight: Float[Tensor, "O C"], bias: Tensor | None = None) -> None:
         super().__init__()
-        self.outputs = weight.shape[0]
         numbers, scales, offsets = rounded_int4(weight)
         self.register_buffer("packed", KERNELS._convert_weight_to_int4pack_for_cpu(numbers, 1))
         pairs = torch.stack([scales, offsets], dim=-1).transpose(0, 1)  # [O, G, 2] -> [G, O, 2], as the kernel reads
