@@ -32,6 +32,7 @@ bench: $(VENV)/dev.done $(LITGPT)/bench.done
 	@$(BIN)/python benchmarks/spine.py
 	@$(BIN)/python benchmarks/model.py
 	@$(BIN)/python benchmarks/pretrain.py
+	@$(BIN)/python benchmarks/serve.py
 
 clean:
 	rm -rf .venv $(LITGPT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

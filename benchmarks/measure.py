@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -70,8 +70,13 @@ def compare(what: str, unit: str, contenders: Sequence[Contender], *, rounds: in
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
             cost_s[contender.name].append(seconds(contender.work) / contender.amount)
-    first = cost_s[contenders[0].name]
-    return [_row(what, name, unit, costs, first) for name, costs in cost_s.items()]
+    return rows_of(what, unit, cost_s)
+
+
+def rows_of(what: str, unit: str, costs: Mapping[str, Sequence[float]]) -> list[Row]:
+    """Rows of costs that were measured elsewhere, each contender's by the round: in seconds, or as `COSTS` has the unit."""
+    first = next(iter(costs.values()))
+    return [_row(what, name, unit, taken, first) for name, taken in costs.items()]
 
 
 def _row(what: str, name: str, unit: str, costs: Sequence[float], first: Sequence[float]) -> Row:
@@ -82,7 +87,7 @@ def _row(what: str, name: str, unit: str, costs: Sequence[float], first: Sequenc
 
 def costs(what: str, unit: str, measured: dict[str, float]) -> list[Row]:
     """Rows of costs that were measured once (memory)."""
-    return [_row(what, name, unit, [cost], [next(iter(measured.values()))]) for name, cost in measured.items()]
+    return rows_of(what, unit, {name: [cost] for name, cost in measured.items()})
 
 
 def seconds(work: Callable[[], object]) -> float:

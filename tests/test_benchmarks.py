@@ -12,6 +12,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 SPINE = BENCHMARKS / "spine.py"
 MODEL = BENCHMARKS / "model.py"
 PRETRAIN = BENCHMARKS / "pretrain.py"
+SERVE = BENCHMARKS / "serve.py"
 
 
 def test_a_quick_table_names_its_machine_and_compares_ours_with_each_peer(tmp_path: Path) -> None:
@@ -75,3 +76,18 @@ def test_the_time_to_a_loss_is_measured_on_the_same_text(contender: str) -> None
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     found = json.loads(done.stdout)
     assert found["reached"] and found["seconds"] > 0 and 2 < found["bits_per_byte"] < target
+
+
+def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(SERVE), "--quick", "--json", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    if results["skipped"]:
+        pytest.skip(results["skipped"]["single"])
+    found = {name: {row["contender"] for row in rows} for name, rows in results["tables"].items()}
+    assert {"groundup int8", "transformers bf16", "llama.cpp q8_0"} <= found["single"]
+    assert found["streams"] == found["start"] == {"groundup int8", "llama.cpp q8_0"}

@@ -24,7 +24,7 @@ from groundup.cli.generate import (
     TopPOption,
     terminal_safe,
 )
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
 from groundup.errors import ModelError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def command(
     stop: StopOption = None,
     seed: DrawSeedOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
     """Talk with a model. In the terminal, /help says what else can be done; questions can also be piped in, one a line.
@@ -66,12 +67,11 @@ def command(
     """
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
+    from groundup.engine.precision import as_wish, open_in
     from groundup.engine.sampling import Sampling
-    from groundup.weights.door import open_model
 
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
-    compute = select_compute(device)
-    engine = Engine(open_model(model, compute, progress=console_progress()), compute)
+    engine = Engine(*open_in(as_wish(precision), model, select_compute(device), progress=console_progress()))
     talk(Chat(engine, sampling, system), as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
 
 TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: always the most probable token.")]
 TopKOption = Annotated[int, typer.Option("--top-k", help="Draw from the k most probable tokens; 0: from all.")]
@@ -43,6 +43,7 @@ def command(
     stop: StopOption = None,
     seed: DrawSeedOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
     """Continue a text; only what is new is printed, as it is written. The prompt is plain text: control tokens in it mean nothing.
@@ -57,12 +58,11 @@ def command(
     """
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
+    from groundup.engine.precision import as_wish, open_in
     from groundup.engine.sampling import Sampling
-    from groundup.weights.door import open_model
 
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
-    compute = select_compute(device)
-    engine = Engine(open_model(model, compute, progress=console_progress()), compute)
+    engine = Engine(*open_in(as_wish(precision), model, select_compute(device), progress=console_progress()))
     text = ""
     for event in engine.complete(prompt, sampling):
         text += event.text

@@ -41,6 +41,10 @@ def _exists(path: Path) -> bool:
 
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.", min=0)]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option("--precision", help="float32, bf16, int8, int4 (weights in so many bits), or auto: measured once."),
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override one field (again for more).")
 ]

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress
-from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, JsonOption, OpenOption
+from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, JsonOption, OpenOption, PrecisionOption
 from groundup.errors import ConfigError
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
-    from groundup.device import Compute
+    from groundup.engine.batch import BatchSettings
     from groundup.serve.answering import Server
     from groundup.serve.limits import Limits
+    from groundup.serve.residents import Numbers
     from groundup.serve.shelf import Shelf
 
 # Ollama's own: its clients then find us with no setting at all. Where Ollama runs too, the refusal says so, and --port is the way out.
@@ -53,6 +54,10 @@ def command(
         typer.Option("--memory-gb", min=0.1, help="What models may take together. Default: 70 % of this machine's."),
     ] = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
+    reproducible: Annotated[
+        bool, typer.Option("--reproducible", help="The same text alone and among others in every precision; slower.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Serve models to the clients people already have: the Ollama API (/api) and the OpenAI API (/v1) on one port.
@@ -66,23 +71,31 @@ def command(
 
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
 
+        groundup serve smollm2-135m-instruct --precision int8
+
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     from groundup.serve.running import require_server
 
     require_server("prometheus_client")
     from groundup.device import select_compute
+    from groundup.engine.precision import as_wish
     from groundup.serve.access import access_for
     from groundup.serve.app import app_of, error_body, paths_of
     from groundup.serve.guard import Guard
     from groundup.serve.limits import Limits
     from groundup.serve.observing import Observed
+    from groundup.serve.promises import promise
+    from groundup.serve.residents import Numbers
     from groundup.serve.running import run_server
 
     access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or ())
     limits, progress = Limits(), console_progress()
     shelf = shelf_of(models or [], folder, progress)
-    server = server_of(shelf, select_compute(device), limits, keep_alive=keep_alive, memory_gb=memory_gb)
+    numbers = Numbers(as_wish(precision), select_compute(device))
+    settings = settings_of(reproducible)
+    server = server_of(shelf, numbers, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
+    progress.say(promise(numbers.wish, reproducible=reproducible))
     app = app_of(server)
     run_server(
         Guard(app, access, limits, error_body=error_body),
@@ -128,11 +141,23 @@ def name_and_path(given: str) -> tuple[str, str]:
     return usual_name(Path(given)), given
 
 
+def settings_of(reproducible: bool) -> "BatchSettings":
+    """How answers are computed together. Prompts of reproducible ones go page by page, so their pages are larger."""
+    from groundup.engine.batch import BatchSettings
+
+    return BatchSettings(page_tokens=64, reproducible=True) if reproducible else BatchSettings()
+
+
 def server_of(
-    shelf: "Shelf", compute: "Compute", limits: "Limits", *, keep_alive: str, memory_gb: float | None
+    shelf: "Shelf",
+    numbers: "Numbers",
+    limits: "Limits",
+    settings: "BatchSettings",
+    *,
+    keep_alive: str,
+    memory_gb: float | None,
 ) -> "Server":
     """A server with one worker. Raises ConfigError for a `keep_alive` that is no time."""
-    from groundup.engine.batch import BatchSettings
     from groundup.serve.answering import Server
     from groundup.serve.exchange import RequestError
     from groundup.serve.metrics import Metrics
@@ -144,11 +169,10 @@ def server_of(
         keep_s = keep_alive_s(keep_alive)
     except RequestError as error:
         raise ConfigError(f"--keep-alive {keep_alive!r} is no time.", fix='Write seconds, or "5m", or -1.') from error
-    settings = BatchSettings()
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
     assert keep_s is not None
-    residents = Residents(worker, compute, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings)
+    residents = Residents(worker, numbers, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings)
     return Server(shelf, residents, worker, limits, Metrics())
 
 

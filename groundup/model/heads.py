@@ -21,7 +21,9 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.transformer = Transformer(config)
-        self.head = None if config.tied_head else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.head: nn.Module | None = None  # tied: the embedding's matrix
+        if not config.tied_head:
+            self.head = nn.Linear(config.width, config.vocab_size, bias=False)
 
     def forward(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
@@ -36,12 +38,15 @@ class LanguageModel(nn.Module):
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """Scores of all V ids; a tied head compares with every row of the embedding table."""
-        return softcap(F.linear(hidden, self.head_weight), self.config.logit_softcap)
+        scores = F.linear(hidden, self.transformer.embedding.weight) if self.head is None else self.head(hidden)
+        return softcap(scores, self.config.logit_softcap)
 
     @property
     def head_weight(self) -> Float[Tensor, "V C"]:
         """The output matrix."""
-        return self.transformer.embedding.weight if self.head is None else self.head.weight
+        weight = self.transformer.embedding.weight if self.head is None else self.head.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
 
 class Classifier(nn.Module):

@@ -121,7 +121,7 @@ class Server:
     async def _embedded(
         self, resident: Resident, rows: Sequence[Sequence[int]], dimensions: int | None
     ) -> list[list[float]]:
-        model, compute = resident.opened.model, self.residents.compute
+        model, compute = resident.opened.model, resident.engine.compute
         assert isinstance(model, LanguageModel)
         vectors = await self.worker.run(lambda: embed(model, rows, compute=compute))
         listed: list[list[float]] = (vectors if dimensions is None else shortened(vectors, dimensions)).tolist()

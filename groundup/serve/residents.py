@@ -17,16 +17,25 @@ from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
+from groundup.engine.precision import WEIGHT_BYTES, Wish, open_in
 from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
 from groundup.serve.exchange import FOREVER_S, RequestError
 from groundup.serve.facts import ModelFacts
+from groundup.serve.promises import promise
 from groundup.serve.worker import Desk, Worker
-from groundup.weights.door import OpenModel, open_model
+from groundup.weights.door import OpenModel
 
 log = logging.getLogger(__name__)
-FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """In which numbers models answer, and where."""
+
+    wish: Wish
+    compute: Compute
 
 
 @dataclass
@@ -60,7 +69,7 @@ class Residents:
     def __init__(
         self,
         worker: Worker,
-        compute: Compute,
+        numbers: Numbers,
         *,
         keep_alive_s: float,
         memory_bytes: int,
@@ -68,12 +77,17 @@ class Residents:
     ) -> None:
         """`keep_alive_s` holds where a request says nothing; `memory_bytes` is what weights and caches may take together."""
         self.worker = worker
-        self.compute = compute
+        self.numbers = numbers
         self.keep_alive_s = keep_alive_s
         self.memory_bytes = memory_bytes
         self.settings = settings
         self._held: dict[str, Resident] = {}
         self._loading = asyncio.Lock()
+
+    @property
+    def promise(self) -> str:
+        """What holds for every answer."""
+        return promise(self.numbers.wish, reproducible=self.settings.reproducible)
 
     def held(self) -> dict[str, Resident]:
         """What is in memory now."""
@@ -114,19 +128,19 @@ class Residents:
             self.put_out_expired()
 
     async def _load(self, base: str, facts: ModelFacts) -> Resident:
-        size_bytes = FLOAT_BYTES * facts.parameters + self._cache_bytes(facts)
+        size_bytes = int(WEIGHT_BYTES[self.numbers.wish] * facts.parameters) + self._cache_bytes(facts)
         self._make_room(size_bytes)
         try:
-            opened = await asyncio.to_thread(open_model, facts.path, self.compute)
+            opened, compute = await asyncio.to_thread(open_in, self.numbers.wish, facts.path, self.numbers.compute)
             opened.require_tokenizer()
         except (GroundupError, OSError, MemoryError) as error:
             log.error("%s could not be loaded: %s", base, error)
             raise RequestError(f'model "{base}" could not be loaded; the server\'s log says why', status=500) from error
         desk = None
         if isinstance(opened.model, LanguageModel):
-            runner = BatchEngine(opened.model, opened.require_tokenizer(), self.compute, self.settings)
+            runner = BatchEngine(opened.model, opened.require_tokenizer(), compute, self.settings)
             desk = Desk(runner, self.worker)
-        resident = Resident(facts, opened, Engine(opened, self.compute), desk, size_bytes)
+        resident = Resident(facts, opened, Engine(opened, compute), desk, size_bytes)
         self._held[base] = resident
         return resident
 

@@ -54,3 +54,12 @@ def test_gelu_equals_its_formula() -> None:
     up = F.linear(X, part.up.weight, part.up.bias)
     bent = 0.5 * up * (1 + torch.tanh(math.sqrt(2 / math.pi) * (up + 0.044715 * up**3)))
     torch.testing.assert_close(part(X), F.linear(bent, part.down.weight, part.down.bias))
+
+
+def test_rms_norm_of_bf16_without_gradients_is_llamas_own() -> None:
+    norm = RMSNorm(16, eps=1e-5).bfloat16()
+    norm.weight.data.copy_(WEIGHT)
+    x = X.bfloat16()
+    with torch.no_grad():
+        inverse = torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-5)
+        torch.testing.assert_close(norm(x), norm.weight * (x.float() * inverse).bfloat16(), rtol=0.008, atol=0)

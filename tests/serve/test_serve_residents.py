@@ -15,7 +15,7 @@ from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import FOREVER_S, RequestError
 from groundup.serve.facts import ModelFacts, read_facts
-from groundup.serve.residents import Residents
+from groundup.serve.residents import Numbers, Residents
 from groundup.serve.worker import Worker
 
 Tested = Callable[[Residents, dict[str, ModelFacts]], Awaitable[None]]
@@ -33,7 +33,11 @@ def checked(test: Tested, facts: dict[str, ModelFacts], memory_bytes: int = 2**4
         worker = Worker(8)
         compute = Compute(torch.device("cpu"))
         residents = Residents(
-            worker, compute, keep_alive_s=keep_alive_s, memory_bytes=memory_bytes, settings=BatchSettings()
+            worker,
+            Numbers("float32", compute),
+            keep_alive_s=keep_alive_s,
+            memory_bytes=memory_bytes,
+            settings=BatchSettings(),
         )
         await test(residents, facts)
         worker.close()

@@ -147,13 +147,14 @@ def loaded(named: Named, facts: ModelFacts, size_bytes: int, expires_in_s: float
     return {**_head(named, facts), **memory, "expires_at": rfc3339(expires)}
 
 
-def show(named: Named, facts: ModelFacts, template: str, stops: Sequence[str], capabilities: Sequence[str]) -> JSON:
-    """/api/show. `template` is the model's own, `stops` the texts of the tokens that end its answers."""
+def show(named: Named, facts: ModelFacts, template: str, stops: Sequence[str], promise: str) -> JSON:
+    """/api/show. `template` is the model's own, `stops` the texts of the tokens that end its answers, `promise` ours (a field of our own)."""
     parameters = parameter_lines(named.options, stops)
     return {
         "details": details(named, facts),
         "model_info": model_info(facts),
-        "capabilities": list(capabilities),
+        "capabilities": list(facts.capabilities),
+        "promise": promise,
         "template": template,
         "system": named.system,
         "parameters": parameters,

@@ -70,7 +70,7 @@ class _Api:
         named = await asyncio.to_thread(self.server.shelf.find, name)
         facts = self.server.shelf.facts(named)
         template, stops = await asyncio.to_thread(template_and_stops, facts.path)
-        return JsonReply(naming.show(named, facts, template, stops, facts.capabilities))
+        return JsonReply(naming.show(named, facts, template, stops, self.server.residents.promise))
 
     async def generate(self, request: Request) -> Response:
         return await self._answer(request, read_generate, chat=False)

@@ -190,3 +190,13 @@ def test_a_server_with_a_key_logs_no_prompt_and_ends_at_ctrl_c(serve: Callable[.
     assert "POST /api/generate 200" in said
     assert r"/no/such\n/page" in said
     assert "hidden" not in said and "secret" not in said
+
+
+def test_company_changes_no_answer_of_packed_weights_where_that_was_asked_for(
+    serve: Callable[..., Any], models: Path
+) -> None:
+    packed = serve(str(models / "tiny"), "--precision", "int8", "--reproducible")
+    assert "reproducible" in packed.post("/api/show", {"model": "tiny"}).json()["promise"]
+    alone = [ask(packed, number) for number in range(12)]
+    with ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(lambda number: ask(packed, number), range(12))) == alone

@@ -1,0 +1,170 @@
+"""SmolLM2-135M answering, against transformers' `generate` and a real llama.cpp, in every precision. Part of `make bench`, or
+
+python benchmarks/serve.py [--quick] [--only single|streams|start] [--rounds N] [--json OUT]
+
+*single*: one stream without a server of ours in between: a prompt of 512 tokens, and writing. *streams*: 1, 4, 16 and 32 clients at once over
+HTTP, against llama.cpp's server with as many slots: tokens a second of all together, and the 50th and 95th percentile of the time to the first
+text and between two. *start*: from the start of the process to the first token, and the memory after it. llama.cpp reads files that we write, and
+greedy answers are asked for.
+--quick takes one small load and one round: it shows that everything runs.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="true")
+
+import torch
+from measure import Contender, Row, compare, costs, machine, rows_of, table
+from peers import PULLED, pulled_model
+from serve_clients import Load, Served, load, percentile, serving
+from spine import describe
+from spine_generation import Generate, of_llama, ours, prompts, theirs
+
+from groundup.device import Compute
+from groundup.engine.precision import Precision, open_in
+from groundup.evaluate.llamacpp import llama_server
+from groundup.weights.door import open_model
+from groundup.weights.export import export
+
+HERE = Path(__file__).parent
+CPU = Compute(torch.device("cpu"))
+TABLES = ("single", "streams", "start")
+PRECISIONS: tuple[Precision, ...] = ("int8", "int4", "bf16", "float32")
+ENCODINGS = ("q8_0", "q4_0", "f16")
+STREAMS, NEW_TOKENS, PROMPT_TOKENS = (1, 4, 16, 32), 32, 512
+QUICK_STREAMS, QUICK_TOKENS, QUICK_PROMPT = (2,), 4, 32
+
+
+class Bench:
+    """What all tables measure with: the model, the sizes, and the files that llama.cpp reads."""
+
+    def __init__(self, folder: Path, files: Path, rounds: int, quick: bool) -> None:
+        self.folder, self.rounds = folder, rounds
+        self.streams = QUICK_STREAMS if quick else STREAMS
+        self.new_tokens = QUICK_TOKENS if quick else NEW_TOKENS
+        self.prompt_tokens = QUICK_PROMPT if quick else PROMPT_TOKENS
+        self.precisions, encodings = (PRECISIONS[:1], ENCODINGS[:1]) if quick else (PRECISIONS, ENCODINGS)
+        opened = open_model(folder, CPU)
+        self.files = {each: export(opened, "gguf", files / f"{each}.gguf", encoding=each) for each in encodings}
+
+    def single(self) -> Iterator[Row]:
+        """One stream, every contender in this process but llama.cpp."""
+        prompt, opening = prompts(open_model(self.folder, CPU), self.prompt_tokens)
+        contenders: dict[str, Generate] = {
+            f"groundup {each}": ours(open_in(each, self.folder, CPU)[0]) for each in self.precisions
+        }
+        for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+            contenders[f"transformers {name}"] = theirs(self.folder, dtype)
+        with contextlib.ExitStack() as stack:
+            for each, file in self.files.items():
+                server = stack.enter_context(llama_server(file, context_tokens=2 * PROMPT_TOKENS))
+                contenders[f"llama.cpp {each}"] = of_llama(server)
+            yield from self._timed(f"prompt of {len(prompt)}", contenders, prompt, 1, len(prompt))
+            yield from self._timed(
+                f"{self.new_tokens} new tokens", contenders, opening, self.new_tokens, self.new_tokens
+            )
+
+    def _timed(self, what: str, contenders: dict[str, Generate], ids: list[int], tokens: int, amount: int) -> list[Row]:
+        def contender(name: str, generate: Generate) -> Contender:
+            return Contender(name, lambda: generate(ids, tokens), amount)
+
+        return compare(what, "tokens/s", [contender(*each) for each in contenders.items()], rounds=self.rounds)
+
+    def over_http(self) -> Iterator[Row]:
+        """Several clients at once; all servers stay in memory, one at a time is asked."""
+        with contextlib.ExitStack() as stack:
+            servers = self._servers(stack)
+            for server in servers.values():
+                load(server, self.streams[-1], 2)
+            for streams in self.streams:
+                loads: dict[str, list[Load]] = {name: [] for name in servers}
+                for number in range(self.rounds):
+                    for name in list(servers) if number % 2 == 0 else reversed(list(servers)):
+                        loads[name].append(load(servers[name], streams, self.new_tokens))
+                yield from rows_of_loads(f"{streams} streams", loads)
+
+    def start(self) -> Iterator[Row]:
+        """One server after the other."""
+        started, memory = {}, {}
+        for name in [f"groundup {each}" for each in self.precisions] + [f"llama.cpp {each}" for each in self.files]:
+            with contextlib.ExitStack() as stack:
+                server = self._server(stack, name)
+                started[name], memory[name] = server.started_s, server.memory_mb()
+        yield from costs("to the first token", "s", started)
+        yield from costs("memory after it", "MB", memory)
+
+    def _servers(self, stack: contextlib.ExitStack) -> dict[str, Served]:
+        names = [f"groundup {each}" for each in self.precisions] + [f"llama.cpp {each}" for each in self.files]
+        return {name: self._server(stack, name) for name in names}
+
+    def _server(self, stack: contextlib.ExitStack, name: str) -> Served:
+        whose, numbers = name.split()
+        if whose == "groundup":
+            command: list[object] = [sys.executable, "-m", "groundup", "serve", f"bench={self.folder}", "--json"]
+            return stack.enter_context(serving([*command, "--port", 0, "--precision", numbers], "bench"))
+        program, slots = HERE / "serve_llama.py", max(self.streams)
+        command = [sys.executable, program, self.files[numbers], torch.get_num_threads(), slots]
+        return stack.enter_context(serving(command, "bench"))
+
+
+def rows_of_loads(what: str, loads: dict[str, list[Load]]) -> Iterator[Row]:
+    """Speed and latencies of the rounds of every server."""
+    yield from rows_of(what, "tokens/s", {name: [each.token_s for each in rounds] for name, rounds in loads.items()})
+    for share in (50, 95):
+        for part in ("first", "between"):
+            taken = {
+                name: [percentile(getattr(each, f"{part}_s"), share) for each in rounds]
+                for name, rounds in loads.items()
+            }
+            yield from rows_of(f"{what}, {part}, {share} %", "ms", taken)
+
+
+def main() -> None:
+    """Measure, print, and write the JSON where it is asked for."""
+    options = parse()
+    results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
+    print(describe(results["machine"]))
+    folder = pulled_model()
+    if folder is None:
+        results["skipped"] = dict.fromkeys(TABLES, f"{PULLED} is not in the cache (groundup pull {PULLED}).")
+        print(f"Skipped: {results['skipped']['single']}")
+    else:
+        with tempfile.TemporaryDirectory() as files:
+            measure(Bench(folder, Path(files), options.rounds, options.quick), options.only, results)
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def measure(bench: Bench, only: str | None, results: dict[str, Any]) -> None:
+    """The tables into `results` and onto the screen."""
+    made = {"single": bench.single, "streams": bench.over_http, "start": bench.start}
+    for name in TABLES if only is None else (only,):
+        print(f"\n{name}\n", flush=True)
+        rows = list(made[name]())
+        results["tables"][name] = [asdict(row) for row in rows]
+        print(table(rows), flush=True)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one small load, one round")
+    parser.add_argument("--only", choices=TABLES, help="one table")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    return options
+
+
+if __name__ == "__main__":
+    main()

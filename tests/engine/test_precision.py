@@ -1,0 +1,87 @@
+"""The precision that is asked for is the one that answers; "auto" measures once; coarser numbers cost a bounded quality."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from groundup.device import Compute
+from groundup.engine import precision
+from groundup.engine.precision import Wish, as_wish, fastest, fingerprint, open_in
+from groundup.errors import ConfigError
+from groundup.files import cache_folder
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.model.quantised import Int4Linear, Int8Linear
+from groundup.weights.door import save_model
+
+CPU = Compute(torch.device("cpu"))
+SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
+# Printed for docs/log.md, and what a change must not push over.
+MOST_LOSS, LEAST_AGREEMENT = 0.03, {"bf16": 0.93, "int8": 0.9, "int4": 0.9}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = LanguageModel(ModelConfig(192, 64, 64, 2, 2, 128))
+    initialise(made, torch.Generator().manual_seed(0))
+    save_model(made, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    ("wish", "dtype", "kind"),
+    [
+        ("float32", torch.float32, torch.nn.Linear),
+        ("bf16", torch.bfloat16, torch.nn.Linear),
+        ("int8", torch.bfloat16, Int8Linear),
+        ("int4", torch.bfloat16, Int4Linear),
+    ],
+)
+def test_a_model_answers_in_the_precision_asked_for(
+    folder: Path, wish: Wish, dtype: torch.dtype, kind: type[torch.nn.Module]
+) -> None:
+    opened, compute = open_in(wish, folder, CPU)
+    assert compute.dtype == dtype and next(opened.model.parameters()).dtype == dtype
+    assert isinstance(opened.model.transformer.block(0).feedforward.up, kind)
+
+
+def test_an_unknown_precision_is_one_sentence_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="int7") as refused:
+        as_wish("int7")
+    assert "int" in (refused.value.fix or "")
+
+
+def test_auto_measures_once_and_remembers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    first, _ = open_in("auto", folder, CPU)
+    record = tmp_path / "precision" / f"{fingerprint(first.config)}.json"
+    record.write_text('{"precision": "bf16"}')
+    monkeypatch.setattr(precision, "_token_s", None)  # it would be called
+    assert open_in("auto", folder, CPU)[1].dtype == torch.bfloat16
+
+
+def test_auto_takes_coarser_numbers_only_where_they_are_clearly_faster() -> None:
+    assert fastest({"float32": 1.0, "bf16": 0.95, "int8": 0.97}) == "float32"
+    assert fastest({"float32": 1.0, "bf16": 0.5, "int8": 0.49}) == "bf16"
+
+
+@pytest.mark.skipif(not SMOLLM2.exists(), reason="SmolLM2 was not pulled")
+@pytest.mark.slow
+def test_coarser_numbers_cost_little_on_a_real_model() -> None:
+    text = Path(precision.__file__).parents[2].joinpath("LICENSE").read_text()[:2000]
+    found: dict[str, torch.Tensor] = {}
+    for wish in ("float32", "bf16", "int8", "int4"):
+        opened, _ = open_in(as_wish(wish), SMOLLM2, CPU)
+        ids = torch.tensor([opened.require_tokenizer().encode(text)])
+        assert isinstance(opened.model, LanguageModel)
+        with torch.inference_mode():
+            found[wish] = opened.model(ids)[0].float()
+    exact = found["float32"]
+    for wish, logits in found.items():
+        loss = float(F.cross_entropy(logits[:-1], ids[0, 1:]))
+        agreement = float((logits.argmax(-1) == exact.argmax(-1)).float().mean())
+        print(f"{wish}: {loss:.4f} nats a token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}")
+        assert loss < float(F.cross_entropy(exact[:-1], ids[0, 1:])) + MOST_LOSS
+        assert agreement >= LEAST_AGREEMENT.get(wish, 1.0)
