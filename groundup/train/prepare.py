@@ -67,6 +67,8 @@ def prepared(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, *
     data_config = build_config(DataConfig, wish.tables["data"], where="data.")
     pretraining_config(OPEN_STEPS, wish.tables["fit"])  # told before texts are read
     wish.shape(wish.vocab_size)
+    if wish.law is not None:
+        read_law(wish.law)
     shards, tokenizer = corpus(
         wish.data, run, data_config, tokenizer=wish.tokenizer, vocab_size=wish.vocab_size, progress=progress
     )
