@@ -98,6 +98,8 @@ def prepared(
     if not wish.ruled or "batch_size" in wish.tables["fit"]:
         require_shares(asked.batch_size, processes)
     wish.shape(wish.vocab_size)
+    if wish.law is not None:
+        read_law(wish.law)
     shards, tokenizer = corpus(
         wish.data, run, data_config, tokenizer=wish.tokenizer, vocab_size=wish.vocab_size, progress=progress
     )

@@ -13,7 +13,7 @@ Where to begin reading:
     shape               config.json <-> ModelConfig, with rope (stretched positions) and windows (which layer sees how far)
     hf, gguf            the two formats: read and write
     gguf_architectures, exportable    what llama.cpp computes, as a table, and what a model can therefore be written as
-    modelfile, card     what Ollama and the hub want beside the weights
+    modelfile, card     what Ollama and the hub want beside the weights; `ollama` runs its `create`
     catalog, verify     named models and where they come from; every hash below a folder
 
 A file that is not what it claims to be raises FormatError and nothing else. Nothing is ever unpickled.

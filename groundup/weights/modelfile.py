@@ -2,12 +2,15 @@
 
 Ollama renders conversations with a Go template, not with the model's jinja. A wrong one, or a missing stop, is the usual cause of
 rambling after an export, so the Go template is written only where it is sure: the model's own template is tried on probing
-conversations, and where all come out as ChatML (with or without a default system text), this is ChatML in Go's words:
+conversations, and where all come out as ChatML (with or without a default system text), this is ChatML in Go's words. It has two forms:
 
-    {{ if not .System }}the default system turn{{ end }}{{ range .Messages }}a turn{{ end }}the assistant's opening
+    {{ if .Messages }}    every turn, then the assistant's opening: what Ollama's servers of today fill in
+    {{ else }}            one exchange of .System, .Prompt and .Response: its early versions, exchange by exchange
 
-Ollama hands `.Messages` all turns, the system's too, and in `.System` the system text. Where the template is something else none is
-written; Ollama then takes the one in the GGUF if it knows it, and the file says so.
+A default system text goes into SYSTEM: Ollama puts that before a conversation whose first message is not the system's, as the template
+does. Left out, since no template can help it: Ollama joins messages of one role that follow each other, and reads a control token
+that somebody typed as a control token. Where the template is something else none is written; Ollama then takes the one in the GGUF if it
+knows it, and the file says so.
 """
 
 import re
@@ -24,11 +27,24 @@ MODELFILE = "Modelfile"
 # What a Modelfile's texts are written between; it can't be escaped.
 QUOTES = '"""'
 
+OPENING = f"{TURN_START}assistant\n"
+# ChatML in Go's template language. Ollama ends the second form after .Response where the answer is still to come.
+GO_TEMPLATE = (
+    "{{ if .Messages }}"
+    f"{{{{ range .Messages }}}}{TURN_START}{{{{ .Role }}}}\n{{{{ .Content }}}}{TURN_END}\n{{{{ end }}}}{OPENING}"
+    "{{ else }}"
+    f"{{{{ if .System }}}}{TURN_START}system\n{{{{ .System }}}}{TURN_END}\n{{{{ end }}}}"
+    f"{{{{ if .Prompt }}}}{TURN_START}user\n{{{{ .Prompt }}}}{TURN_END}\n{{{{ end }}}}"
+    f"{OPENING}{{{{ .Response }}}}{TURN_END}\n"
+    "{{ end }}"
+)
+
 _PROBES = (
     (Message("user", "One?"),),
     (Message("system", "Be brief."), Message("user", "One?")),
     (Message("user", " One\n\ntwo? "), Message("assistant", "Yes.\n"), Message("user", "Three?")),
     (Message("system", "S."), Message("user", "1"), Message("assistant", "2"), Message("user", "3")),
+    (Message("system", ""), Message("user", "1"), Message("assistant", "2")),
 )
 
 
@@ -39,25 +55,10 @@ class ChatML:
     default_system: str | None = None
 
     def text(self, messages: tuple[Message, ...]) -> str:
-        """What the Go template makes of a conversation."""
-        has_system = any(message.role == "system" for message in messages)
-        default = () if has_system or self.default_system is None else (Message("system", self.default_system),)
-        turns = [f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in (*default, *messages)]
-        return "".join(turns) + f"{TURN_START}assistant\n"
-
-    def go_template(self) -> str:
-        """The same in Go's template language."""
-        turn = f"{TURN_START}{{{{ .Role }}}}\n{{{{ .Content }}}}{TURN_END}\n"
-        turns = f"{{{{ range .Messages }}}}{turn}{{{{ end }}}}{TURN_START}assistant\n"
-        if self.default_system is None:
-            return turns
-        default = f"{TURN_START}system\n{_go_text(self.default_system)}{TURN_END}\n"
-        return f"{{{{ if not .System }}}}{default}{{{{ end }}}}{turns}"
-
-
-def _go_text(text: str) -> str:
-    """Text that Go's template language leaves as it is."""
-    return text.replace("{{", '{{ "{{" }}')
+        """What Ollama makes of a conversation with `GO_TEMPLATE` and this default."""
+        default = () if self.default_system is None or messages[0].role == "system" else (self.default_system,)
+        turns = [*(Message("system", text) for text in default), *messages]
+        return "".join(f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in turns) + OPENING
 
 
 def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
@@ -69,27 +70,31 @@ def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
     except ModelError:
         return None
     default = re.match(rf"{re.escape(TURN_START)}system\n(.*?){re.escape(TURN_END)}\n", rendered[0], re.DOTALL)
+    if default and not default[1]:
+        return None  # SYSTEM can't hold an empty turn
     chatml = ChatML(default[1] if default else None)
     return chatml if rendered == [chatml.text(probe) for probe in _PROBES] else None
 
 
 def write_modelfile(folder: Path, gguf_name: str, tokenizer: Tokenizer, system: str | None = None) -> Path:
     """Write `folder/Modelfile` for `folder/gguf_name`; then `ollama create NAME -f Modelfile`. Raises ModelError, DiskError."""
-    lines = [f"FROM ./{gguf_name}", *_template_lines(tokenizer)]
+    chatml = recognise_chatml(tokenizer)
+    lines = [f"FROM ./{gguf_name}", _template_line(tokenizer, chatml)]
     lines += [f"PARAMETER stop {_quoted(text, short=True)}" for text in turn_tokens(tokenizer)]
+    if system is None and chatml is not None:
+        system = chatml.default_system
     if system is not None:
         lines.append(f"SYSTEM {_quoted(system)}")
     write_text(folder / MODELFILE, "\n".join(lines) + "\n")
     return folder / MODELFILE
 
 
-def _template_lines(tokenizer: Tokenizer) -> list[str]:
-    chatml = recognise_chatml(tokenizer)
+def _template_line(tokenizer: Tokenizer, chatml: ChatML | None) -> str:
     if chatml is not None:
-        return [f"TEMPLATE {_quoted(chatml.go_template())}"]
+        return f"TEMPLATE {_quoted(GO_TEMPLATE)}"
     if tokenizer.chat_template is None:
-        return [f"TEMPLATE {_quoted('{{ .Prompt }}')}"]
-    return ["# The model's chat template is not ChatML; Ollama takes the one in the GGUF where it knows it."]
+        return f"TEMPLATE {_quoted('{{ .Prompt }}')}"
+    return "# The model's chat template is not ChatML; Ollama takes the one in the GGUF where it knows it."
 
 
 def turn_tokens(tokenizer: Tokenizer) -> list[str]:

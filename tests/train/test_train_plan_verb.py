@@ -67,6 +67,8 @@ def test_what_is_said_is_not_chosen(
         (["TEXTS", "--budget", "1m", "--steps", "4"], "must be said once"),
         (["TEXTS", "--size", "3X"], "can't be read"),
         (["TEXTS", "--law", "nowhere", "--steps", "1"], "holds no law"),
+        (["TEXTS", "--steps", "99999999999999999999", "--size", "1M"], "--steps"),
+        (["TEXTS", "--tokens", "99999999999999999999", "--size", "1M"], "--tokens"),
         (["TEXTS", "--machine", "h100"], "without DATA"),
         (["--machine", "abacus"], "no device of the table"),
         (["--size", "ten", "--machine", "h100"], "can't be read"),
@@ -77,6 +79,11 @@ def test_bad_plans_end_in_one_sentence(
 ) -> None:
     assert run(["plan", *(str(texts) if word == "TEXTS" else word for word in words)]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_missing_law_is_said_before_texts_are_read(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(texts), "--law", "nowhere", "--steps", "1"]) == 2
+    assert capsys.readouterr().err.startswith("error: nowhere holds no law")
 
 
 def test_the_table_of_large_models_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:

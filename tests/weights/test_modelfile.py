@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,28 +22,10 @@ WITH_DEFAULT = (
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 ).replace("DEFAULT", DEFAULT.replace('"', '\\"'))
-CONVERSATIONS = (
-    (Message("user", "Hello"),),
-    (Message("system", "Be short."), Message("user", "Hello {{ .Role }}\n")),
-    (Message("user", "1"), Message("assistant", "  2\n"), Message("user", "<|im_end|>")),
-    (
-        Message("system", "s"),
-        Message("user", "1"),
-        Message("assistant", "2"),
-        Message("tool", "3"),
-        Message("user", "4"),
-    ),
-)
-
-
-def go(template: str, messages: tuple[Message, ...]) -> str:
-    """The part of Go's text/template that the Modelfile uses: if not, range, fields, quoted texts."""
-    system = "\n\n".join(message.content for message in messages if message.role == "system")
-    conditional = r"\{\{ if not \.System \}\}(.*?)\{\{ end \}\}(?=\{\{ range)"
-    template = re.sub(conditional, lambda found: "" if system else found[1], template, flags=re.DOTALL)
-    before, loop, after = re.split(r"\{\{ range \.Messages \}\}|\{\{ end \}\}", template)
-    turns = [re.sub(r"\{\{ \.(Role|Content) \}\}", lambda f, m=m: getattr(m, f[1].lower()), loop) for m in messages]
-    return before.replace('{{ "{{" }}', "{{") + "".join(turns) + after
+# Ten conversations and their texts by a plain f-string per turn, written once: {"name", "messages", "text", "text_with_default"}.
+GOLDEN = json.loads((Path(__file__).parent / "ollama_conversations.json").read_text())
+NAMES = [golden["name"] for golden in GOLDEN]
+GO_PROGRAM = Path(__file__).parent / "ollama_template.go"
 
 
 def template_of(file: Path) -> str:
@@ -49,9 +34,16 @@ def template_of(file: Path) -> str:
     return found[1]
 
 
-@pytest.fixture(params=["own", "with a default system text"])
-def chatting(request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path) -> Tokenizer:
-    return tokenizer if request.param == "own" else with_template(tokenizer, WITH_DEFAULT, tmp_path)
+def system_of(file: Path) -> str:
+    found = re.search(r'^SYSTEM """(.*?)"""$', file.read_text(), re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
+@pytest.fixture(params=["text", "text_with_default"])
+def chatting(request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path) -> tuple[Tokenizer, str]:
+    """A tokenizer with our template, or with one that has a default system text; which of the golden texts is its."""
+    expected: str = request.param
+    return (tokenizer if expected == "text" else with_template(tokenizer, WITH_DEFAULT, tmp_path)), expected
 
 
 def with_template(tokenizer: Tokenizer, template: str | None, folder: Path) -> Tokenizer:
@@ -61,10 +53,42 @@ def with_template(tokenizer: Tokenizer, template: str | None, folder: Path) -> T
     return Tokenizer.load(folder)
 
 
-@pytest.mark.parametrize("messages", CONVERSATIONS, ids=range(len(CONVERSATIONS)))
-def test_the_go_template_equals_render(messages: tuple[Message, ...], chatting: Tokenizer, tmp_path: Path) -> None:
-    template = template_of(write_modelfile(tmp_path, "m.gguf", chatting))
-    assert go(template, messages) == render(Conversation(messages), chatting, add_generation_prompt=True).text
+@pytest.mark.parametrize("golden", GOLDEN, ids=NAMES)
+def test_the_golden_texts_are_what_render_makes(golden: dict[str, Any], chatting: tuple[Tokenizer, str]) -> None:
+    tokenizer, expected = chatting
+    conversation = Conversation(tuple(Message(**message) for message in golden["messages"]))
+    assert render(conversation, tokenizer, add_generation_prompt=True).text == golden[expected]
+
+
+@pytest.mark.go
+@pytest.mark.skipif(shutil.which("go") is None, reason="needs Go: apt-get install --no-install-recommends golang-go")
+def test_go_renders_the_template_to_the_golden_texts(chatting: tuple[Tokenizer, str], tmp_path: Path) -> None:
+    tokenizer, expected = chatting
+    file = write_modelfile(tmp_path, "m.gguf", tokenizer)
+    asked = {"template": template_of(file), "system": system_of(file)}
+    rendered = go_renders({**asked, "conversations": [golden["messages"] for golden in GOLDEN]})
+    for golden, forms in zip(GOLDEN, rendered, strict=True):
+        assert forms["messages"] == golden[expected], golden["name"]
+    whole_exchanges = {golden["name"]: forms for golden, forms in zip(GOLDEN, rendered, strict=True)}
+    for name in (
+        NAMES[:5] + NAMES[6:8]
+    ):  # the others have what one exchange can't say: empty texts, a tool, an answer to go on with
+        assert whole_exchanges[name]["exchanges"] == whole_exchanges[name]["messages"], name
+
+
+def go_renders(asked: dict[str, Any]) -> list[dict[str, str]]:
+    """Both forms of each conversation, from Go's own text/template."""
+    done = subprocess.run(
+        ["go", "run", GO_PROGRAM], input=json.dumps(asked), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_default_system_text_is_ollamas_to_put_in(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    with_default = with_template(tokenizer, WITH_DEFAULT, tmp_path)
+    assert system_of(write_modelfile(tmp_path, "m.gguf", with_default)) == DEFAULT
+    assert system_of(write_modelfile(tmp_path, "m.gguf", with_default, "Mine.")) == "Mine."
 
 
 def test_every_turn_token_stops(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""`convert --to ollama --create NAME` runs Ollama's own program on the folder that was written.
+
+Ollama itself is not installed where these tests run: a program of that name stands in its place, a real one in a real process, that
+writes down how it was called.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from groundup.model.heads import LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.hf import write_hf
+
+STAND_IN = """#!{python}
+import json, os, pathlib, sys
+called = {{"arguments": sys.argv[1:], "folder": sorted(os.listdir("."))}}
+pathlib.Path({record!r}).write_text(json.dumps(called))
+if "refused" in sys.argv:
+    sys.exit("pulling...\\nError: could not connect to ollama server")
+"""
+
+
+@pytest.fixture
+def model(tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path) -> Path:
+    write_hf(tiny_model, tmp_path / "model", tiny_tokenizer)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """A folder for PATH with an `ollama` that records its arguments in `called.json` there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "ollama"
+    program.write_text(STAND_IN.format(python=sys.executable, record=str(folder / "called.json")))
+    program.chmod(0o755)
+    return folder
+
+
+def convert(model: Path, *arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
+    out = model.parent / "exported"
+    command = [sys.executable, "-m", "groundup", "convert", str(model), "--out", str(out), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": str(path)})
+
+
+def test_create_hands_the_folder_to_ollama(model: Path, stand_in: Path) -> None:
+    done = convert(model, "--to", "ollama", "--create", "me/my-chat:v1", "--json", path=stand_in)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["created"] == "me/my-chat:v1"
+    called = json.loads((stand_in / "called.json").read_text())
+    assert called["arguments"] == ["create", "me/my-chat:v1", "-f", "Modelfile"]
+    assert {"Modelfile", "model-f16.gguf"} <= set(called["folder"])
+
+
+def test_what_ollama_refuses_is_said_in_its_words_and_the_files_stay(model: Path, stand_in: Path) -> None:
+    done = convert(model, "--to", "ollama", "--create", "refused", path=stand_in)
+    assert done.returncode == 2
+    assert "could not connect to ollama server" in done.stderr
+    assert "ollama serve" in done.stderr
+    assert (model.parent / "exported" / "Modelfile").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--to", "ollama", "--create", "my-chat"], "no `ollama` on this machine's PATH"),
+        (["--to", "ollama", "--create=-f"], "'-f' is no name for an Ollama model"),
+        (["--to", "ollama", "--create", "a b"], "'a b' is no name"),
+        (["--to", "hf", "--create", "my-chat"], "got --to hf"),
+    ],
+)
+def test_what_can_t_be_created_is_refused_before_any_work(
+    model: Path, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    done = convert(model, *arguments, path=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (model.parent / "exported").exists()
