@@ -69,6 +69,9 @@ def test_what_is_said_is_not_chosen(
         (["TEXTS", "--law", "nowhere", "--steps", "1"], "holds no law"),
         (["TEXTS", "--machine", "h100"], "without DATA"),
         (["--machine", "abacus"], "no device of the table"),
+        (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
+        (["TEXTS", "--epochs", "inf"], "finite"),
+        (["TEXTS", "--minutes", "inf"], "finite"),
         (["--size", "ten", "--machine", "h100"], "can't be read"),
     ],
 )
