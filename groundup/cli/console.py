@@ -104,7 +104,8 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        written = json.dumps(value, indent=2, ensure_ascii=False)
+        print(written.encode(errors="backslashreplace").decode())  # half a character as \udXXX, which JSON reads again
         return
     for line in lines:
         print(line)

@@ -73,6 +73,8 @@ def command(
             raise ConfigError(
                 "There is nothing to plan for.", fix="Name texts, or --size and --machine for a large model."
             )
+        if any((budget, minutes, steps, epochs, depth, preset, law, tokenizer, sets)):
+            raise ConfigError("A plan with --machine takes --size and --tokens only.", fix="Leave the others out.")
         _large(size, machine, tokens, as_json)
         return
     if machine is not None:

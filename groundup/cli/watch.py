@@ -81,9 +81,10 @@ def watch_app(watched: "Watched") -> "Starlette":
     """The page and its two addresses of values: /runs.json (a row each), /runs/3.json (all of one)."""
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import Response
     from starlette.routing import Route
 
+    from groundup.serve.json_reply import JsonReply
     from groundup.serve.page import INDEX, page_files
     from groundup.serve.replies import Refused, error_handlers
 
@@ -97,13 +98,13 @@ def watch_app(watched: "Watched") -> "Starlette":
         return Response(content, media_type=media_type)
 
     def rows(request: Request) -> Response:
-        return JSONResponse({"runs": watched.summaries()})
+        return JsonReply({"runs": watched.summaries()})
 
     def one(request: Request) -> Response:
         detail = watched.detail(request.path_params["number"])
         if detail is None:
             raise Refused(404, "There is no run of that number.")
-        return JSONResponse(detail)
+        return JsonReply(detail)
 
     routes = [
         Route("/", page),

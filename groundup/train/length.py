@@ -1,5 +1,6 @@
 """How long a training shall be: a time, steps, tokens or rounds over the text. One of them, from the command line to the plan."""
 
+import math
 from dataclasses import dataclass
 
 from groundup.config import duration_s
@@ -27,8 +28,8 @@ class Length:
                 fix="Give one of --minutes (or --budget), --steps, --tokens, --epochs.",
             )
         name, value = next(iter(said.items()))
-        if not value > 0:
-            raise ConfigError(f"{name} must be above 0 (got {value}).")
+        if not 0 < value < math.inf:
+            raise ConfigError(f"{name} must be above 0 and finite (got {value}).")
         if self.seconds is not None and self.seconds < SHORTEST_S:
             raise ConfigError(
                 f"{self.seconds:g} s is too short to train in.",

@@ -1,6 +1,6 @@
 """Every number of the planner that was measured with the defaults of training as they are. When those change, this file is made anew.
 
-    groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m     the law: its last lines are LAW below
+    groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m     the law; LAW's runs: docs/log.md
 
 The learning-rate rule hangs on the reference run (quickstart's), the critical batch on runs that read the same text in other batches (docs/log.md).
 """

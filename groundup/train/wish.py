@@ -87,7 +87,7 @@ class Wish:
         tables = {"fit": fit, "model": self.tables["model"]}
         length = {name: value for name, value in dataclasses.asdict(self.length).items() if value is not None}
         shape = {name: getattr(self, name) for name in ("preset", "size", "depth") if getattr(self, name) is not None}
-        return {"length": length, **shape, **tables, "law": str(self.law or "")}
+        return {"length": length, **shape, **tables, "law": str(self.law or ""), "seed": self.seed}
 
 
 def tables(sets: list[str]) -> dict[str, dict[str, Any]]:

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "metrics.jsonl").write_text(
         "".join(json.dumps({"step": n, "loss": 9 - n, "elapsed_s": n}) + "\n" for n in (1, 2, 3))
     )
+    (made / "samples.jsonl").write_text('{"step": 3, "prompt": "a", "text": "half \\ud800"}\n')
     return made
 
 

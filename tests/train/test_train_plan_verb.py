@@ -71,6 +71,9 @@ def test_what_is_said_is_not_chosen(
         (["TEXTS", "--tokens", "99999999999999999999", "--size", "1M"], "--tokens"),
         (["TEXTS", "--machine", "h100"], "without DATA"),
         (["--machine", "abacus"], "no device of the table"),
+        (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
+        (["TEXTS", "--epochs", "inf"], "finite"),
+        (["TEXTS", "--minutes", "inf"], "finite"),
         (["--size", "ten", "--machine", "h100"], "can't be read"),
     ],
 )
