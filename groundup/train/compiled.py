@@ -118,7 +118,9 @@ class _Trial:
         try:
             self._step_s(faster, repeatably=True)
         except RuntimeError as error:  # whatever a compiler raises
-            progress.say(f"Training without torch.compile, which failed: {(str(error).strip() or repr(error)).splitlines()[0]}")
+            progress.say(
+                f"Training without torch.compile, which failed: {(str(error).strip() or repr(error)).splitlines()[0]}"
+            )
             return self.decision
         compile_s = time.perf_counter() - started
         taken = shortest(
