@@ -15,6 +15,7 @@ from groundup.device import Compute, free_memory_bytes, memory_bytes, peak_memor
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
+from groundup.model.footprint import training_memory
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -152,6 +153,7 @@ class _Planning:
             memory_bytes() or peak_memory_bytes()
         )  # before models are looked at: what they leave is used again
         candidate, by_shape, by_batch = self._chosen(text, law)
+        self._share(candidate)
         times = None
         if measured or self.wish.length.seconds is not None:
             times = dataclasses.replace(self._measured(candidate), program_bytes=program_bytes)
@@ -215,11 +217,16 @@ class _Planning:
         return self._measured(candidate, LOOK_S)
 
     def _measured(self, candidate: Candidate, seconds: float | None = None) -> Measured:
-        share = dataclasses.replace(candidate.fit, batch_size=candidate.fit.batch_size // self.processes)
         return measure(
-            self.shards, self.tokenizer, candidate.shape, share,
+            self.shards, self.tokenizer, candidate.shape, self._share(candidate),
             compute=self.compute, seconds=seconds, looks=self.wish.looks,
         )  # fmt: skip
+
+    def _share(self, candidate: Candidate) -> FitConfig:
+        """With the rows of one process, for which there is memory. Raises ConfigError."""
+        share = dataclasses.replace(candidate.fit, batch_size=candidate.fit.batch_size // self.processes)
+        require_memory(candidate.shape, share, self.compute)
+        return share
 
     def _steps(self, candidate: Candidate, text: Text, times: Measured | None) -> int:
         if "steps" in self.wish.tables["fit"]:
@@ -246,6 +253,21 @@ class _Planning:
         if not steps:
             return None
         return steps, probe(self.shards, self.tokenizer, candidate, steps, compute=self.compute, progress=self.progress)
+
+
+def require_memory(shape: ModelConfig, fit: FitConfig, compute: Compute) -> None:
+    """Refuse, before a batch is made, a training that this machine has no memory for. Raises ConfigError."""
+    batch, context = fit.batch_size, shape.context_tokens
+    needed = training_memory(
+        shape, batch_size=batch, context_tokens=context, optimizer=fit.optimizer, recompute=fit.recompute
+    ).total
+    free = free_memory_bytes(compute)
+    if needed > free:
+        raise ConfigError(
+            f"{shape.num_layers} blocks of width {shape.width} with {batch:,} rows of {context:,} tokens need some {needed / 1e9:,.1f} GB, "
+            f"and {free / 1e9:,.1f} GB are free.",
+            fix="Set a smaller fit.batch_size (and fit.accumulation for the same effect), fit.recompute=true, or a smaller model.",
+        )
 
 
 def _reasons(chosen: Candidate, by_shape: list[Promise], by_batch: list[Promise]) -> tuple[str, ...]:

@@ -131,3 +131,13 @@ def test_a_sweep_too_short_is_told(texts: Path, tmp_path: Path, capsys: pytest.C
     assert "both say" in capsys.readouterr().err
     assert run(["sweep", str(texts), "--out", str(texts), "--budget", "1m"]) == 2
     assert "has files in it" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("length", [["--steps", "5"], ["--minutes", "1"]])
+def test_a_batch_beyond_the_memory_is_refused_before_it_is_made(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], length: list[str]
+) -> None:
+    command = ["pretrain", str(texts), "--out", str(tmp_path / "run"), *length, "--set", "fit.batch_size=1000000000"]
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert "GB are free" in said and "fit.batch_size" in said
