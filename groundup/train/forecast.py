@@ -80,7 +80,7 @@ def probe(
     progress.say(f"Trying {steps} steps, to see how hard this text is.")
     fit = dataclasses.replace(
         candidate.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps, snapshots=0, warmup_steps=None,
-        decay_steps=None, precision="float32" if candidate.fit.precision == "auto" else candidate.fit.precision,
+        decay_steps=None, compile="off", precision="float32" if candidate.fit.precision == "auto" else candidate.fit.precision,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder) / "probe")

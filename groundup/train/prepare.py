@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config, to_plain
+from groundup.data.loader import require_tokens
 from groundup.data.pipeline import DataConfig
 from groundup.data.shards import ShardSet, open_shards
+from groundup.data.split import TRAIN
 from groundup.device import Compute, free_memory_bytes, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json
@@ -223,7 +225,8 @@ class _Planning:
         )  # fmt: skip
 
     def _share(self, candidate: Candidate) -> FitConfig:
-        """With the rows of one process, for which there is memory. Raises ConfigError."""
+        """With the rows of one process, for which there is text and memory. Raises DataError, ConfigError."""
+        require_tokens(self.shards.num_tokens(TRAIN), candidate.shape.context_tokens, TRAIN)
         share = dataclasses.replace(candidate.fit, batch_size=candidate.fit.batch_size // self.processes)
         require_memory(candidate.shape, share, self.compute)
         return share
