@@ -260,7 +260,7 @@ def test_a_server_that_is_gone_is_said_in_words(serve: Callable[..., Any], model
     page = browser.new_page()
     page.goto(own.address)
     page.locator("#chat-model option").first.wait_for(state="attached")
-    own.end()
+    own.kill()
     page.locator("#question").fill("To be")
     page.keyboard.press("Enter")
     page.get_by_text("groundup serve does not answer. Is it still running?").first.wait_for()
