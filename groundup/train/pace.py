@@ -57,14 +57,14 @@ class Aim:
         """How many steps the run shall have from now on; None: as many as it has."""
         if abs(reading.end_s(course.steps) - self.seconds) <= TOLERANCE * self.seconds:
             return None
-        low = max(round(FEWEST_SHARE * course.planned), self.fewest_steps, reading.step + stretch(course))
+        low = max(round(FEWEST_SHARE * course.planned), self.fewest_steps, reading.step + look_interval(course))
         high = max(low, MOST_SHARE * course.planned)
         in_time = bisect_right(range(low, high + 1), self.seconds, key=reading.end_s)
         steps = low + max(0, in_time - 1)
         return None if steps == course.steps else steps
 
 
-def stretch(course: Course) -> int:
+def look_interval(course: Course) -> int:
     """Steps between two looks at the clock."""
     return -(-course.planned // LOOKS)
 
@@ -88,7 +88,7 @@ class Pacer:
 
     def due(self, course: Course, step: int) -> bool:
         """Whether to look at the clock after `step`: the same for all processes of a run."""
-        return step > self._warm and step % stretch(course) == 0 and course.steps - step > stretch(course)
+        return step > self._warm and step % look_interval(course) == 0 and course.steps - step > look_interval(course)
 
     def steps(self, course: Course, state: TrainState) -> int | None:
         """Look: how many steps the run shall have from now on; None: as many as it has."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from stopping import facts, said
-from tiny_run import Said, TinyBatch, TinyBatches, TinyModel, tiny_loss
+from tiny_run import Said, TinyBatch, TinyBatches, TinyBlocks, TinyModel, tiny_loss
+from torch import nn
 
 from groundup.device import Compute
 from groundup.progress import Silent
@@ -62,8 +63,10 @@ class Machine:
         return {"validation_loss": 1.0}
 
 
-def trained(folder: Path, machine: Machine, config: FitConfig = CONFIG, **more: Any) -> FitResult:
-    model = TinyModel()
+def trained(
+    folder: Path, machine: Machine, config: FitConfig = CONFIG, model: nn.Module | None = None, **more: Any
+) -> FitResult:
+    model = model or TinyModel()
     return fit(
         model,
         machine,
@@ -170,6 +173,35 @@ def test_a_run_that_was_resumed_without_its_aim_keeps_its_turns(never_stopped: P
         trained(folder, Machine(slow, 25), aim=Aim(PLANNED_S))
     trained(folder, Machine(steady))
     assert facts(folder) == facts(never_stopped)
+
+
+@dataclass
+class PoisonedMachine(Machine):
+    """Eight batches teach nonsense."""
+
+    def batch(self, position: int) -> TinyBatch:
+        batch = super().batch(position)
+        if not 40 <= position < 48:
+            return batch
+        labels = torch.randint(0, 256, batch.ids.shape, generator=torch.Generator().manual_seed(position))
+        return TinyBatch(batch.ids, labels)
+
+
+@pytest.mark.parametrize("stop_at", [38, 47, 52])
+def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(tmp_path: Path, stop_at: int) -> None:
+    config = replace(
+        CONFIG, steps=96, learning_rate=0.08, warmup_steps=0, checkpoint_every=5, rollback_nats=1.0, schedule="cosine"
+    )
+    seconds = 96 + 9 * EVALUATION_S
+    pace: Callable[[int], float] = lambda position: 1.25  # noqa: E731
+    whole = trained(tmp_path / "whole", PoisonedMachine(pace), config, TinyBlocks(), aim=Aim(seconds))
+    assert whole.rolled_back == 1 and 70 < whole.steps < 90 and whole.elapsed_s == pytest.approx(seconds, rel=0.05)
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        trained(folder, PoisonedMachine(pace, stop_at), config, TinyBlocks(), aim=Aim(seconds))
+    trained(folder, PoisonedMachine(pace), config, TinyBlocks(), aim=Aim(seconds))
+    assert facts(folder) == facts(tmp_path / "whole")
+    assert f"of {whole.steps}: the loss was" in said(folder)
 
 
 def test_the_turns_of_a_run_taken_by_another_give_the_same_weights_whatever_the_clock(
