@@ -109,7 +109,7 @@ class Pacer:
 def said_of_turn(before: int, steps: int) -> str:
     """A turn from so many steps to so many, for people."""
     slower = "slower" if steps < before else "faster"
-    return f"The machine is {slower} than measured: {steps:,} steps instead of {before:,} in the time."
+    return f"The machine is {slower} than expected: {steps:,} steps instead of {before:,} in the time."
 
 
 def _beside_evaluations_s(state: TrainState) -> float:

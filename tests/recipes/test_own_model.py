@@ -56,6 +56,8 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     build: Path, monkeypatch: pytest.MonkeyPatch, measured: int, seconds: float, sets: tuple[str, ...], steps: int
 ) -> None:
     monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
+    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.samples.SAMPLE_TOKENS", 4)
     monkeypatch.setattr(pretrain, "steps_for", lambda *parts, **more: measured)
     name = f"{measured}-{seconds}-{steps}"
     outcome = trained(build, name, seconds, *sets)

@@ -127,7 +127,7 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
     assert [(line["step"], line["steps"]) for line in turns] == [(turn.step, turn.steps) for turn in result.turns]
     first = turns[0]
     slower = "slower" if first["steps"] < 64 else "faster"
-    assert f"The machine is {slower} than measured: {first['steps']} steps instead of 64 in the time." in said(folder)
+    assert f"The machine is {slower} than expected: {first['steps']} steps instead of 64 in the time." in said(folder)
     assert f"step {result.steps} of {result.steps}: validation loss" in said(folder)
 
 

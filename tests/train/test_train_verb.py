@@ -137,7 +137,7 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
         patch.setattr(Windows, "batch", stopped)
         assert run(command) == 130
     said = capsys.readouterr().err
-    assert "The machine is faster than measured: 128 steps instead of 64 in the time." in said
+    assert "The machine is faster than expected: 128 steps instead of 64 in the time." in said
     assert "Stopped after step 20 of 128" in said
     assert run(command) == 0
     results = read_json(out / "results.json")
