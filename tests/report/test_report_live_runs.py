@@ -76,6 +76,27 @@ def test_a_run_rolled_back_is_marked_where_it_happened_and_counted(tmp_path: Pat
     assert run.detail()["columns"]["step"] == [8, 9]
 
 
+def test_a_run_that_aims_at_another_number_of_steps_has_the_last_one_told(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "run")
+    writer.begin()
+    writer.write(last=100)
+    run = followed(writer.folder)
+    assert run.summary()["steps"] == 200
+    log = writer.folder / "metrics.jsonl"
+    before, marks = log.read_bytes(), run.detail()["marks"]
+    for steps in (260, 150):
+        with log.open("a") as handle:
+            handle.write(json.dumps({"event": "re-aimed", "step": 100, "steps": steps, "elapsed_s": 5.0}) + "\n")
+    run.read()
+    row = run.summary()
+    assert (row["step"], row["steps"]) == (100, 150)
+    assert row["left_s"] == pytest.approx(2.5, rel=0.05)  # 50 steps of 0.05 s
+    assert run.detail()["marks"] == marks
+    log.write_bytes(before)  # it was killed, and went on from before that
+    run.read()
+    assert run.summary()["steps"] == 200
+
+
 def test_training_loss_beside_an_evaluation_is_of_the_steps_just_before(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "run")
     writer.begin()
