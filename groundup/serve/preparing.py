@@ -4,9 +4,11 @@ What is too long loses, in this order: the oldest turns (a system turn stays), t
 refused.
 """
 
+import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
 from groundup.engine.form import Form
@@ -73,8 +75,23 @@ def _form_bounds(form: Form | None, limits: Limits) -> list[tuple[int, int, str,
     if form is None:
         return []
     bounds = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
-    bound = bounds.get(form.kind, limits.schema_characters)
-    return [(len(form.text), bound, "format", f"characters of a {form.kind}")]
+    rows = [(len(form.text), bounds.get(form.kind, limits.schema_characters), "format", f"characters of a {form.kind}")]
+    if form.kind == "JSON schema":
+        inside = sum(map(len, _expressions(json.loads(form.text))))
+        rows.append((inside, limits.regex_characters, "format", "characters of regular expressions in a JSON schema"))
+    return rows
+
+
+def _expressions(schema: Any) -> Iterator[str]:
+    """Every regular expression in a JSON schema."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _expressions(each)
+    elif isinstance(schema, dict):
+        pattern, properties = schema.get("pattern"), schema.get("patternProperties")
+        yield from [pattern] if isinstance(pattern, str) else []
+        yield from properties if isinstance(properties, dict) else []
+        yield from _expressions(list(schema.values()))
 
 
 def _characters(prompt: Prompt) -> int:

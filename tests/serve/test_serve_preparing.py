@@ -125,6 +125,8 @@ def test_more_than_the_server_gives_is_refused() -> None:
         ChatRequest("m", (Text("a"),) * 3, choices=2),
         ChatRequest("m", (Text("a"),), logprobs=6),
         ChatRequest("m", (Text("a"),), form=Form.schema({"enum": ["x" * 200]})),
+        ChatRequest("m", (Text("a"),), form=Form.schema({"items": [{"pattern": "x" * 5}, {"pattern": "x" * 5}]})),
+        ChatRequest("m", (Text("a"),), form=Form.schema({"patternProperties": {"x" * 10: {}}})),
         ChatRequest("m", (Text("a"),), form=Form.regex("x" * 10)),
         ChatRequest("m", (Text("a"),), form=Form.grammar("start: " + "x" * 20)),
         ChatRequest("m", (Text("a"),), form=Form.choice(["x" * 60, "y" * 60])),
@@ -133,6 +135,8 @@ def test_more_than_the_server_gives_is_refused() -> None:
         with pytest.raises(RequestError, match="at most"):
             require_within(request, Options(), limits)
     require_within(ChatRequest("m", (Text("a"),), form=Form.choice(["x" * 60])), Options(), limits)
+    plain = {"properties": {"pattern": {"type": "string"}, "b": {"pattern": "x" * 9}}}
+    require_within(ChatRequest("m", (Text("a"),), form=Form.schema(plain)), Options(), limits)
     for stop in (("a", "b", "c"), ("x" * 9,)):
         with pytest.raises(RequestError, match="at most"):
             require_within(ChatRequest("m", (Text("a"),)), Options(stop=stop), limits)

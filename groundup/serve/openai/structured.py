@@ -16,8 +16,7 @@ from groundup.engine.form import ANY_OBJECT, Form
 from groundup.serve.exchange import RequestError
 from groundup.serve.fields import Body
 
-# A schema, or a text that is one.
-Schema = dict[str, Any] | str
+Schema = dict[str, Any]
 Choice = Annotated[list[str], Field(min_length=1)]
 # Where something is asked for, and what.
 Asked = tuple[str, Form]
@@ -68,13 +67,9 @@ class FormFields(Body):
         return [(f"structured_outputs.{name}", form) for name, form in asked]
 
 
-def _schema(given: Schema) -> Form:
-    return Form("JSON schema", given) if isinstance(given, str) else Form.schema(given)
-
-
 # What the value of each field asks for. (`wanted` is `json`.)
 _MAKERS: dict[str, Callable[[Any], Form]] = {
-    **dict.fromkeys(("wanted", "guided_json", "json_schema"), _schema),
+    **dict.fromkeys(("wanted", "guided_json", "json_schema"), Form.schema),
     **dict.fromkeys(("regex", "guided_regex"), Form.regex),
     **dict.fromkeys(("choice", "guided_choice"), Form.choice),
     **dict.fromkeys(("grammar", "guided_grammar"), Form.grammar),
