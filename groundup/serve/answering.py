@@ -17,7 +17,6 @@ from starlette.responses import Response
 
 from groundup.engine.classify import classifier_ids
 from groundup.engine.embed import embed, shortened
-from groundup.engine.grammar import as_schema
 from groundup.engine.padding import batches_by_length
 from groundup.engine.request import Constraint
 from groundup.engine.request import Request as Job
@@ -161,10 +160,9 @@ class Server:
 
 def _jobs(request: ChatRequest, options: Options, resident: Resident) -> list[Job]:
     """The jobs of a request. Takes its time: not in the event loop."""
-    wanted = request.format
 
     def constraint() -> Constraint | None:
-        return None if wanted is None else resident.grammars.schema(as_schema(wanted))
+        return None if request.form is None else resident.grammars.constraint(request.form)
 
     tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
     return prepare(request, options, tokenizer, context_tokens, constraint)

@@ -9,8 +9,9 @@ What a request leaves open is None. It is filled in this order: the request, the
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
+from groundup.engine.form import Form
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import Conversation
 
@@ -72,7 +73,6 @@ class Text:
 
 
 Prompt = Conversation | Text
-Format = Literal["json"] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class ChatRequest:
     choices: int = 1
     logprobs: int | None = None
     """How many alternatives to each token; 0: the chosen one's probability only, None: none wanted."""
-    format: Format | None = None
-    """"json": one JSON object; a schema: what fits it; None: any text."""
+    form: Form | None = None
+    """What the answers must be; None: any text."""
     tools: tuple[Mapping[str, Any], ...] = ()
     truncate: bool = True
     """What is too long is cut; False: it is refused."""

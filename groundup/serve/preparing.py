@@ -6,10 +6,12 @@ refused.
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
+from groundup.engine.form import Form
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text, without
@@ -57,17 +59,39 @@ def prepare(
 def require_within(request: ChatRequest, options: Options, limits: Limits) -> None:
     """Raises RequestError where more is asked for than the server gives."""
     stops = options.stop or ()
-    schema = "" if request.format is None else json.dumps(request.format)
     for given, bound, param, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
         (sum(map(_characters, request.prompts)), limits.prompt_characters, "prompt", "characters of prompts"),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives a token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
-        (len(schema), limits.schema_characters, "format", "characters of a JSON schema"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
+        *_form_bounds(request.form, limits),
     ):
         if given > bound:
             raise RequestError(f"{param}: at most {bound} {what} are given, {given} were asked for", param=param)
+
+
+def _form_bounds(form: Form | None, limits: Limits) -> list[tuple[int, int, str, str]]:
+    if form is None:
+        return []
+    bounds = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
+    rows = [(len(form.text), bounds.get(form.kind, limits.schema_characters), "format", f"characters of a {form.kind}")]
+    if form.kind == "JSON schema":
+        inside = sum(map(len, _expressions(json.loads(form.text))))
+        rows.append((inside, limits.regex_characters, "format", "characters of regular expressions in a JSON schema"))
+    return rows
+
+
+def _expressions(schema: Any) -> Iterator[str]:
+    """Every regular expression in a JSON schema."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _expressions(each)
+    elif isinstance(schema, dict):
+        pattern, properties = schema.get("pattern"), schema.get("patternProperties")
+        yield from [pattern] if isinstance(pattern, str) else []
+        yield from properties if isinstance(properties, dict) else []
+        yield from _expressions(list(schema.values()))
 
 
 def _characters(prompt: Prompt) -> int:

@@ -11,7 +11,7 @@ from live_runs import Writer
 
 from groundup.errors import ConfigError
 from groundup.report.live.follow import FollowedRun
-from groundup.report.live.presence import LOCKS, is_locked, status_of
+from groundup.report.live.presence import LOCKS, held, is_locked, status_of
 from groundup.report.live.watched import Watched
 
 
@@ -159,6 +159,15 @@ def test_who_holds_the_lock_is_at_work_and_the_lock_is_not_touched(tmp_path: Pat
     os.close(descriptor)
     assert is_locked(tmp_path) is False
     assert is_locked(tmp_path / "nowhere") is None
+
+
+def test_a_lock_that_is_listed_under_another_device_is_no_proof() -> None:
+    locks = "1: POSIX  ADVISORY  WRITE 42 08:10:7 0 EOF\n2: FLOCK  ADVISORY  WRITE 42 00:1f:257 0 EOF\n2: -> FLOCK"
+    btrfs, subvolume = os.makedev(0, 0x1F), os.makedev(0, 0x22)
+    assert held(locks, btrfs, 257) is True
+    assert held(locks, subvolume, 257) is None
+    assert held(locks, btrfs, 258) is False
+    assert held(locks, os.makedev(8, 16), 7) is False  # another kind of lock
 
 
 def test_a_run_is_stopped_when_nobody_holds_it_and_it_has_been_quiet() -> None:
