@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from groundup.engine.stream import longest_beginning
-from groundup.tokenizer.tools import CallFormat, ToolCall, read_calls
+from groundup.tokenizer.tools import MOST_DEPTH, CallFormat, ToolCall, read_calls
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class _Call:
         self._json = (start, start)
         self._depth = 0
         self._in_text = self._escaped = False
-        self._json_read = False
+        self._json_read = self._too_deep = False
         self.whole = False
         """Whether all of it was there."""
 
@@ -129,8 +129,8 @@ class _Call:
         if closing:
             self._skip_spaces(text)
         rest = text[self._place : self._place + len(closing)]
-        self.whole = rest == closing
-        if self.whole:
+        if rest == closing:
+            self.whole = not self._too_deep
             return self._place + len(closing)
         return None if closing.startswith(rest) else self._place
 
@@ -154,6 +154,7 @@ class _Call:
             self._in_text = True
         elif character in "{[":
             self._depth += 1
+            self._too_deep = self._too_deep or self._depth > MOST_DEPTH
         elif character in "]}":
             self._depth -= 1
             self._json_read = self._depth == 0

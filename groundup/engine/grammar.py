@@ -20,7 +20,7 @@ from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
 ANY_OBJECT = {"type": "object"}
-_SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 class Grammars:
@@ -41,12 +41,19 @@ class Grammars:
     def schema(self, schema: Mapping[str, Any]) -> "GrammarConstraint":
         """For one answer that fits `schema`. Raises ConfigError for a schema that can't be followed."""
         try:
-            grammar = self._library.LLMatcher.grammar_from_json_schema(dict(schema), overrides=_SPACING)
+            grammar = self._library.LLMatcher.grammar_from_json_schema(dict(schema), overrides=SPACING)
         except ValueError as error:
             raise ConfigError(f"The JSON schema can't be read: {_first_line(error)}.") from error
+        return self._constraint(grammar, "JSON schema")
+
+    def calls(self, grammar: str) -> "GrammarConstraint":
+        """For one answer with calls of tools, as `call_grammar` wrote it. Raises ConfigError for a tool's schema that can't be followed."""
+        return self._constraint(grammar, "JSON schema of a tool")
+
+    def _constraint(self, grammar: str, what: str) -> "GrammarConstraint":
         matcher = self._library.LLMatcher(self._tokens, grammar, log_level=0)
         if matcher.is_error():
-            raise ConfigError(f"The JSON schema can't be followed: {_first_line(matcher.get_error())}.")
+            raise ConfigError(f"The {what} can't be followed: {_first_line(matcher.get_error())}.")
         return GrammarConstraint(matcher, self._vocab_size)
 
 

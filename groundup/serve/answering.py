@@ -10,11 +10,14 @@ be refused is refused before the first byte. A client that hangs up ends its job
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from groundup.engine.call_grammar import call_grammar
+from groundup.engine.calls import CallSplitter
 from groundup.engine.classify import classifier_ids
 from groundup.engine.embed import embed, shortened
 from groundup.engine.grammar import as_schema
@@ -36,11 +39,13 @@ from groundup.serve.exchange import (
 from groundup.serve.facts import ModelFacts
 from groundup.serve.limits import Limits
 from groundup.serve.metrics import Metrics
-from groundup.serve.preparing import prepare, require_able, require_within, with_name
+from groundup.serve.preparing import form_of_calls, prepare, require_able, require_within, with_name
 from groundup.serve.residents import Resident, Residents
 from groundup.serve.shelf import Named, Shelf
 from groundup.serve.telling import Clock, Streamed, Told, Translator, stream, while_there, whole
 from groundup.serve.worker import Worker
+from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.tools import CallFormat
 
 # Texts that are embedded or classified between two steps of the engine: answers at work wait no longer than for these.
 TEXTS_AT_ONCE_TOKENS = 512
@@ -70,14 +75,14 @@ class Server:
         named, facts = await self.find(request.model, "completion")
         options = request.options.over(named.options).over(request.defaults)
         require_within(request, options, self.limits)
-        require_able(request)
+        require_able(request, facts)
         async with contextlib.AsyncExitStack() as stack:
             resident = await stack.enter_async_context(self._lease(named, facts, request.keep_alive_s, clock))
             jobs = await asyncio.to_thread(_jobs, with_name(request, named), options, resident)
             assert resident.desk is not None  # a language model has one
             answers = await resident.desk.open(jobs)
             stack.callback(answers.close)
-            told = Told(answers, clock, self.metrics)
+            told = Told(answers, clock, self.metrics, _splitters(request, resident))
             if request.stream:
                 return Streamed(stream(told, translator), translator.media_type, stack.pop_all())
             return await while_there(client, whole(told, translator))
@@ -161,13 +166,38 @@ class Server:
 
 def _jobs(request: ChatRequest, options: Options, resident: Resident) -> list[Job]:
     """The jobs of a request. Takes its time: not in the event loop."""
-    wanted = request.format
+    tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
+    schema = None if request.format is None else as_schema(request.format)
+    form = form_of_calls(request, tokenizer)
+    calls = None if form is None else _call_grammar(form, request, schema, tokenizer)
 
     def constraint() -> Constraint | None:
-        return None if wanted is None else resident.grammars.schema(as_schema(wanted))
+        if calls is not None:
+            return resident.grammars.calls(calls)
+        return None if schema is None else resident.grammars.schema(schema)
 
-    tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
     return prepare(request, options, tokenizer, context_tokens, constraint)
+
+
+def _call_grammar(
+    form: CallFormat, request: ChatRequest, schema: Mapping[str, Any] | None, tokenizer: Tokenizer
+) -> str | None:
+    return call_grammar(
+        form,
+        request.tools,
+        must_call=request.must_call,
+        one_call=request.one_call,
+        answer=schema,
+        control=tokenizer.special.tokens,
+    )
+
+
+def _splitters(request: ChatRequest, resident: Resident) -> list[CallSplitter]:
+    """One for each answer; none where no tools were given."""
+    form = form_of_calls(request, resident.opened.require_tokenizer())
+    names = [tool["function"]["name"] for tool in request.tools]
+    answers = len(request.prompts) * request.choices
+    return [] if form is None else [CallSplitter(form, names) for _ in range(answers)]
 
 
 def _embedding_rows(resident: Resident, request: EmbedRequest) -> list[list[int]]:

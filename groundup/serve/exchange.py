@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import Conversation
+from groundup.tokenizer.tools import Tool
 
 FOREVER_S = math.inf
 
@@ -91,7 +92,12 @@ class ChatRequest:
     """How many alternatives to each token; 0: the chosen one's probability only, None: none wanted."""
     format: Format | None = None
     """"json": one JSON object; a schema: what fits it; None: any text."""
-    tools: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[Tool, ...] = ()
+    """What the model may have called; the client calls it, never the server."""
+    must_call: tuple[str, ...] = ()
+    """Names of tools: the answer consists of calls of these, and no text. (): the model chooses."""
+    one_call: bool = False
+    """At most one call, as far as an answer's form can be kept to that."""
     truncate: bool = True
     """What is too long is cut; False: it is refused."""
     usage_in_stream: bool = True

@@ -35,6 +35,8 @@ class Limits:
     """400. In one stop string; so much text may be held back."""
     schema_characters: int = 64 * 2**10
     """400. Of a JSON schema; those that tools make for large classes have some 20,000."""
+    tools_characters: int = 256 * 2**10
+    """400. Of all tools of one request, which every prompt begins with; a hundred of them, each with a page of description, have some 200,000."""
     texts: int = 2048
     """400. Texts to embed or classify in one request; OpenAI's own bound."""
     headers_s: float = 10.0

@@ -23,7 +23,7 @@ import itertools
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -109,7 +109,9 @@ def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_p
     said = _variables(conversation, lambda message: well_formed(message.content), well_formed)
     marks = _unused_marks(template + json.dumps(said, ensure_ascii=False))
     guard = functools.partial(tokenizer.control_starts.sub, marks.guard)
-    marked_said = _variables(conversation, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text)))
+    marked_said = _variables(
+        conversation, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text))
+    )
     plain, marked = render_template(template, [{**shared, **said}, {**shared, **marked_said}])
     text = marks.removed(marked)
     _require_equal(plain, text)
@@ -167,7 +169,11 @@ def _variables(
 def _tool_fields(message: Message) -> dict[str, Any]:
     """What is said of tools beside the content; templates ask whether a key is there, so none is there without a value."""
     calls = [
-        {"type": "function", "function": {"name": call.name, "arguments": call.arguments}, **({"id": call.id} if call.id else {})}
+        {
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+            **({"id": call.id} if call.id else {}),
+        }
         for call in message.calls
     ]
     fields = {"tool_calls": calls, "name": message.tool, "tool_call_id": message.call_id}

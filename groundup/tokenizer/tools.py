@@ -22,6 +22,8 @@ from jinja2 import nodes
 
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
 
+MOST_DEPTH = 64
+"""Lists and tables in one another in a call. Python's reader and writer of JSON give up near a thousand, and not at the same depth."""
 Tool = Mapping[str, Any]
 """{"type": "function", "function": {"name", "description", "parameters": a JSON schema}}, as all dialects and templates have it."""
 
@@ -53,15 +55,14 @@ class CallFormat:
     signs: tuple[re.Pattern[str], ...]
     """All of them are found in the texts of a template of this form."""
 
-    def written(self, name: str) -> tuple[str, str]:
-        """What stands before and after the arguments of a call of `name`.
+    def around(self, name: str) -> tuple[str, str]:
+        """What stands between the marks, before and after the arguments of a call of `name`.
 
-        >>> FORMATS["bare"].written("weather")
-        ('{"name": "weather", "parameters": ', '}')
+        >>> FORMATS["tagged"].around("weather")
+        ('\\n{"name": "weather", "arguments": ', '}\\n')
         """
         space = "\n" if self.lines else ""
-        head = f'{{"name": {json.dumps(name, ensure_ascii=False)}, "{self.arguments}": '
-        return f"{self.opening}{space}{head}", f"}}{space}{self.closing}"
+        return f'{space}{{"name": {json.dumps(name, ensure_ascii=False)}, "{self.arguments}": ', f"}}{space}"
 
 
 FORMATS = {

@@ -1,5 +1,6 @@
 """Calls parted from text: none leaks, none is lost, and what is no call comes back to the letter, wherever the pieces are cut."""
 
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -24,12 +25,27 @@ CALLS = st.builds(
 )
 # Words that are no space at either end and that hold no opening.
 WORDS = st.lists(st.sampled_from(["a", "{}", "<", "<tool_cal", "<<tool_", ">", "é", '{"name": 1}', "b c"]), min_size=1)
-FRAGMENTS = ["<tool_call>", "</tool_call>", '{"name": "f"', ', "arguments": {', "}", '"', "\\", "\n", " ", "x", "<tool", "[", "]", ";"]
+FRAGMENTS = [
+    "<tool_call>",
+    "</tool_call>",
+    '{"name": "f"',
+    ', "arguments": {',
+    "}",
+    '"',
+    "\\",
+    "\n",
+    " ",
+    "x",
+    "<tool",
+    "[",
+    "]",
+    ";",
+]
 
 
 def write(form: CallFormat, call: ToolCall) -> str:
-    before, after = form.written(call.name)
-    return before + json.dumps(call.arguments, ensure_ascii=False) + after
+    before, after = form.around(call.name)
+    return form.opening + before + json.dumps(call.arguments, ensure_ascii=False) + after + form.closing
 
 
 def part(form: CallFormat, pieces: Sequence[str]) -> tuple[str, list[ToolCall]]:
@@ -40,7 +56,7 @@ def part(form: CallFormat, pieces: Sequence[str]) -> tuple[str, list[ToolCall]]:
 
 def cut(text: str, places: Sequence[int]) -> list[str]:
     bounds = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
-    return [text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [text[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 PLACES = st.lists(st.integers(0, 10_000), max_size=12)
@@ -96,6 +112,7 @@ def test_an_unfinished_call_is_text(call: ToolCall, form: CallFormat, data: st.D
         '<tool_call>{"name": "f", "arguments": {}} </tool>',
         "<tool_call>[]</tool_call>",
         '<tool_call>[{"name": "f"}, 5]</tool_call>',
+        '<tool_call>{"name": "f", "arguments": {"x": ' + "[" * 63 + "]" * 63 + "}}</tool_call>",
         "<tool_call>" + "[" * 20_000 + "]" * 20_000 + "</tool_call>",
     ],
     ids=lambda text: text[:60],

@@ -158,6 +158,5 @@ def test_the_loss_counts_no_call(tokenizer: Tokenizer) -> None:
 
 def test_a_call_is_written_and_read_in_each_form() -> None:
     for form in FORMATS.values():
-        before, after = form.written("f")
-        body = (before + json.dumps({"x": 1}) + after).removeprefix(form.opening).removesuffix(form.closing)
-        assert read_calls(body) == (ToolCall("f", {"x": 1}),)
+        before, after = form.around("f")
+        assert read_calls(before + json.dumps({"x": 1}) + after) == (ToolCall("f", {"x": 1}),)
