@@ -1,12 +1,12 @@
 """Pretraining against its peers: steps, the time to a loss, what it costs as it grows, a GPU. Part of `make bench`, or
 
-python benchmarks/pretrain.py [--quick] [--only steps|loss|growth|gpu] [--rounds N] [--json OUT]
+python benchmarks/pretrain.py [--quick] [--only steps|loss|growth|gpu] [--rounds N] [--text FILE] [--json OUT]
 
 *steps*: forward, backward, clipping, AdamW on the same weights and ids, against a plain PyTorch loop, transformers' Trainer and litgpt, each in a
 process of its own (model_worker.py); "groundup, Muon" is our default optimizer, which does more work a step. *loss*: the wall time until our
-defaults reach the validation loss at which nanoGPT's own CPU recipe ends (pretrain_loss.py). *growth*: a step's time and memory against
-width, context and batch, with the loader's share and a checkpoint's time. *gpu*: tokens a second in bf16 against a plain compiled
-loop; skipped where there is no GPU.
+defaults reach the validation loss at which nanoGPT's own CPU recipe ends (pretrain_loss.py), on Shakespeare or on FILE. *growth*: a step's
+time and memory against width, context and batch, with the loader's share and a checkpoint's time. *gpu*: tokens a second in bf16 against a
+plain compiled loop; skipped where there is no GPU.
 --quick takes tiny sizes and one round: it shows that everything runs.
 """
 
@@ -89,16 +89,18 @@ def steps_of(what: str, size: Size, folder: Path, precision: str, rounds: int) -
     return [*found, *costs(f"memory, {what}", "MB", memory)]
 
 
-def loss_rows(rounds: int, quick: bool) -> Iterator[Row]:
+def loss_rows(rounds: int, quick: bool, text: Path | None) -> Iterator[Row]:
     """The recipe, then ours to its end's loss, in turns. Raises Skipped when ours does not get there."""
-    worker = HERE / "pretrain_loss.py"
+    on_text = [] if text is None else ["--text", text]
+    worker = partial(command, sys.executable, HERE / "pretrain_loss.py")
     taken: dict[str, list[float]] = {"bytes": [], "tokens": [], "nanogpt": []}
     for _ in range(rounds):
-        recipe = json.loads(command(sys.executable, worker, "nanogpt", QUICK_STEPS if quick else RECIPE_STEPS))
+        recipe = json.loads(worker("nanogpt", QUICK_STEPS if quick else RECIPE_STEPS, *on_text))
         taken["nanogpt"].append(recipe["seconds"])
         print(f"nanoGPT's recipe: {recipe['bits_per_byte']:.3f} bits per byte", flush=True)
         for kind, steps in OUR_STEPS.items():
-            ours = json.loads(command(sys.executable, worker, kind, steps, 9.0 if quick else recipe["bits_per_byte"]))
+            target = 9.0 if quick else recipe["bits_per_byte"]
+            ours = json.loads(worker(kind, steps, "--target", target, *on_text))
             if not ours["reached"]:
                 raise Skipped(f"ours on {kind} ended at {ours['bits_per_byte']:.3f} bits per byte, above the recipe")
             taken[kind].append(ours["seconds"])
@@ -116,7 +118,8 @@ def main() -> None:
     options = parse()
     results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
     print(describe(results["machine"]))
-    made = {"steps": step_rows, "loss": loss_rows, "growth": growth_rows, "gpu": gpu_rows}
+    on_text = partial(loss_rows, text=options.text)
+    made = {"steps": step_rows, "loss": on_text, "growth": growth_rows, "gpu": gpu_rows}
     for name in TABLES if options.only is None else (options.only,):
         print(f"\n{name}\n", flush=True)
         try:
@@ -137,6 +140,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--text", type=Path, metavar="FILE", help="the loss is that of this text")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)

@@ -1,21 +1,21 @@
 """One contender of the table "time to a loss" in a process of its own; prints {"seconds", "bits_per_byte", "reached"} as JSON.
 
-    python pretrain_loss.py nanogpt STEPS
-    python pretrain_loss.py bytes|tokens STEPS TARGET
+    python pretrain_loss.py nanogpt STEPS [--text FILE]
+    python pretrain_loss.py bytes|tokens STEPS --target BITS [--text FILE]
 
-All learn the first 1,115,394 characters of quickstart's Shakespeare but their last tenth, and are judged by that tenth, whole, in bits per
+All learn the first 1,115,394 characters of quickstart's Shakespeare, or of FILE, but their last tenth, and are judged by that tenth in bits per
 byte: nats of its tokens over ln 2 over its UTF-8 bytes. Seconds are wall time without evaluations. Ours are those of `fit()` from the
-call to the first evaluation at or below TARGET (with log and what else it does), for "tokens" with training the tokenizer and encoding the text.
+call to the first evaluation at or below BITS (with log and what else it does), for "tokens" with training the tokenizer and encoding the text.
 
     nanogpt   nanoGPT's recipe on characters (nanogpt.py), from its first to its last step
     bytes     our defaults on bytes, in the recipe's size: 4 blocks x 128, context 64, 12 rows a batch
     tokens    our defaults as they come: quickstart's shape on 4,096 tokens learned from the text
 """
 
+import argparse
 import contextlib
 import json
 import math
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -71,16 +71,16 @@ class Clock:
         self._paused += time.perf_counter() - since
 
 
-def split_text() -> tuple[str, str]:
+def split_text(file: Path | None) -> tuple[str, str]:
     """What is trained on, what is judged by."""
-    text = "".join(read_texts(False))[:CHARACTERS]
+    text = ("".join(read_texts(False)) if file is None else file.read_text())[:CHARACTERS]
     cut = round(len(text) * (1 - VALIDATION_SHARE))
     return text[:cut], text[cut:]
 
 
-def recipe(steps: int) -> dict[str, float | bool]:
+def recipe(steps: int, text: Path | None) -> dict[str, float | bool]:
     """nanoGPT's, to its end."""
-    train, validation = split_text()
+    train, validation = split_text(text)
     number = {character: index for index, character in enumerate(sorted({*train, *validation}))}
     ended = nanogpt(ids_of(train, number), ids_of(validation, number), len(number), steps=steps)
     bits = ended.nats / math.log(2) * len(validation) / len(validation.encode())
@@ -92,13 +92,13 @@ def ids_of(text: str, number: dict[str, int]) -> torch.Tensor:
     return torch.tensor([number[character] for character in text])
 
 
-def ours(kind: str, steps: int, target: float) -> dict[str, float | bool]:
+def ours(kind: str, steps: int, target: float, text: Path | None) -> dict[str, float | bool]:
     """Our defaults, to the target or the last step."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         with SplitWriter(folder) as writer:
-            for split, text in zip((TRAIN, VALIDATION), split_text(), strict=True):
-                writer.write(split, Document(text, "shakespeare", split))
+            for split, part in zip((TRAIN, VALIDATION), split_text(text), strict=True):
+                writer.write(split, Document(part, "text", split))
         return trained(kind, folder, steps, target)
 
 
@@ -157,6 +157,19 @@ class Judge:
         return nats / math.log(2) / num_bytes
 
 
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=("nanogpt", "bytes", "tokens"))
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--target", type=float, default=0.0, metavar="BITS", help="bits per byte to stop at")
+    parser.add_argument("--text", type=Path, metavar="FILE", help="learn this text instead of Shakespeare")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    name, steps = sys.argv[1], int(sys.argv[2])
-    print(json.dumps(recipe(steps) if name == "nanogpt" else ours(name, steps, float(sys.argv[3]))))
+    said = parse()
+    found = (
+        recipe(said.steps, said.text) if said.kind == "nanogpt" else ours(said.kind, said.steps, said.target, said.text)
+    )
+    print(json.dumps(found))

@@ -11,10 +11,8 @@ from measure import Contender, Row, Skipped, compare
 from peers import PULLED, pulled_model
 
 from groundup.device import Compute
-from groundup.engine.batch import BatchEngine, BatchSettings
-from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
-from groundup.engine.request import Request
+from groundup.engine.many import answers_to
 from groundup.engine.sampling import Sampling
 from groundup.model.heads import LanguageModel
 from groundup.weights.door import OpenModel, open_model
@@ -51,19 +49,8 @@ def together(opened: OpenModel, prompts: Sequence[Sequence[int]], tokens: int) -
     """All prompts in one engine; a new one each time, so that nothing is in its pages."""
     model, tokenizer = opened.model, opened.require_tokenizer()
     assert isinstance(model, LanguageModel)
-
-    def run() -> list[str]:
-        engine = BatchEngine(model, tokenizer, COMPUTE, BatchSettings(max_running=len(prompts)))
-        for number, prompt in enumerate(prompts):
-            engine.submit(Request(str(number), tuple(prompt), Sampling(temperature=0, max_tokens=tokens)))
-        written = [""] * len(prompts)
-        while engine.busy:
-            for name, event in engine.step():
-                assert isinstance(event, ChatEvent), event
-                written[int(name)] += event.text
-        return written
-
-    return run
+    sampling = Sampling(temperature=0, max_tokens=tokens)
+    return lambda: answers_to(prompts, model, tokenizer, sampling, compute=COMPUTE)
 
 
 def alone(opened: OpenModel, prompt: Sequence[int], tokens: int) -> Callable[[], str]:

@@ -198,6 +198,11 @@ def only_one(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             fix = "Wait for it, or choose another folder with --out."
             raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
+        except OSError as error:  # ENOLCK, ENOSYS, EOPNOTSUPP: some network disks
+            raise DiskError(
+                f"{folder} is on a disk that has no locks ({error.strerror}), so that two processes could write it at once.",
+                fix="Choose a folder on another disk with --out.",
+            ) from error
         yield
     finally:
         os.close(descriptor)

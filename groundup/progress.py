@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Advance(Protocol):
-    """Called as work proceeds: `advance(3, "loss 2.10")`."""
+    """Called as work proceeds: `advance(3, "loss 2.10")`. `total`: the work is now known to be so much in all."""
 
-    def __call__(self, amount: float = 1, note: str = "") -> None: ...
+    def __call__(self, amount: float = 1, note: str = "", total: float | None = None) -> None: ...
 
 
 @runtime_checkable
@@ -44,4 +44,4 @@ class Silent:
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
-        yield lambda amount=1, note="": None
+        yield lambda amount=1, note="", total=None: None

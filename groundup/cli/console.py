@@ -74,7 +74,9 @@ class TerminalProgress:
         )
         with Progress(*columns, console=stderr_console(), transient=True) as bars:
             task = bars.add_task(what, total=total, note="")
-            yield lambda amount=1, note="": bars.update(task, advance=amount, **({"note": note} if note else {}))
+            yield lambda amount=1, note="", total=None: bars.update(
+                task, advance=amount, total=total, **({"note": note} if note else {})
+            )
 
 
 class PlainProgress:
@@ -86,16 +88,16 @@ class PlainProgress:
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
         started = last = time.monotonic()
-        done = 0.0
+        done, whole = 0.0, total
 
-        def advance(amount: float = 1, note: str = "") -> None:
-            nonlocal done, last
-            done += amount
+        def advance(amount: float = 1, note: str = "", total: float | None = None) -> None:
+            nonlocal done, last, whole
+            done, whole = done + amount, whole if total is None else total
             now = time.monotonic()
             if now - last >= PLAIN_LINE_EVERY_S:
                 last = now
-                left = (now - started) / done * (total - done) if done else 0.0
-                counted = f"{done:.0f}/{total:.0f} {unit}".rstrip()
+                left = (now - started) / done * (whole - done) if done else 0.0
+                counted = f"{done:.0f}/{whole:.0f} {unit}".rstrip()
                 self.say(f"{what}: {counted}, {left:.0f} s left{', ' + note if note else ''}")
 
         yield advance

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result
+from groundup.cli.form import FormatOption, GrammarOption, RegexOption, form_of
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
 
 TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: always the most probable token.")]
@@ -42,6 +43,9 @@ def command(
     max_tokens: MaxTokensOption = 256,
     stop: StopOption = None,
     seed: DrawSeedOption = None,
+    format: FormatOption = None,
+    regex: RegexOption = None,
+    grammar: GrammarOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
@@ -55,16 +59,21 @@ def command(
         groundup generate smollm2-135m-instruct "The capital of France is" --temperature 0 --max-tokens 16
 
         groundup generate model.gguf "Once upon a time" --top-p 0.9 --seed 1 --stop "The end"
+
+        groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
+    from groundup.engine.grammar import Grammars
     from groundup.engine.precision import as_wish, open_in
     from groundup.engine.sampling import Sampling
 
+    form = form_of(format, regex, grammar)
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
     engine = Engine(*open_in(as_wish(precision), model, select_compute(device), progress=console_progress()))
+    constraint = form and Grammars(engine.tokenizer, engine.opened.config.vocab_size).constraint(form)
     text = ""
-    for event in engine.complete(prompt, sampling):
+    for event in engine.complete(prompt, sampling, constraint):
         text += event.text
         if not as_json:
             print(terminal_safe(event.text), end="", flush=True)

@@ -50,6 +50,8 @@ class TrainingView:
     """Of a clock in seconds."""
     peak_flops: float | None = None
     step: int = 0
+    steps: int = 0
+    """Of the whole run; another number where it keeps a time."""
     losses: Curve = field(default_factory=Curve)
     speeds: deque[float] = field(default_factory=lambda: deque(maxlen=SPEED_STEPS))
     last: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class TrainingView:
     rolled_back: int = 0
 
     def __post_init__(self) -> None:
-        self.step = self.facts.done
+        self.step, self.steps = self.facts.done, self.facts.steps
 
     def observe(self, line: "Line") -> None:
         """Take in one line of a run's log."""
@@ -75,6 +77,7 @@ class TrainingView:
             self._take_sample(line)
         else:
             self.step = int(line["step"])
+            self.steps = int(line.get("steps", self.steps))
             self.skipped = int(line.get("skipped", self.skipped))
             self.rolled_back = int(line.get("rolled_back", self.rolled_back))
         if event is None:
@@ -96,7 +99,7 @@ class TrainingView:
     def left_s(self, now: float) -> float | None:
         """Seconds to the end at the pace of this session, evaluations and saves included."""
         done = self.step - self.facts.done
-        return (now - self.started) / done * (self.facts.steps - self.step) if done > 0 else None
+        return (now - self.started) / done * (self.steps - self.step) if done > 0 else None
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,9 @@ def _row(name: str, text: str) -> Text:
 
 
 def _head(view: TrainingView, now: float, width: int, ascii_only: bool) -> Text:
-    share = view.step / view.facts.steps
+    share = view.step / view.steps
     left = view.left_s(now)
-    counted = f"step {view.step:,} of {view.facts.steps:,}"
+    counted = f"step {view.step:,} of {view.steps:,}"
     ends = f"{100 * share:3.0f} %  {'' if left is None else duration(left) + ' left'}".rstrip()
     room = width - len(counted) - len(ends) - 4
     done = round(share * max(0, room))
@@ -235,7 +238,7 @@ class LivePanel:
     def shown(self) -> Iterator[Advance]:
         """While the training lasts; inside it, what else is tracked is not drawn."""
         if self._live is not None:
-            yield lambda amount=1, note="": None
+            yield lambda amount=1, note="", total=None: None
             return
         self._view.started = time.monotonic()
         live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
@@ -246,7 +249,7 @@ class LivePanel:
             finally:
                 self._live = None
 
-    def _advance(self, amount: float = 1, note: str = "") -> None:
+    def _advance(self, amount: float = 1, note: str = "", total: float | None = None) -> None:
         now = time.monotonic()
         if self._live is not None and now - self._drawn >= REDRAW_S:
             self._drawn = now

@@ -144,7 +144,15 @@ def carried_out(wish: "Wish", run: RunFolder, compute: "Compute", group: "Group"
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
     parts, looks = (made.shards, made.tokenizer, made.shape, made.fit), wish.looks
     return pretrain(
-        *parts, run, compute=compute, progress=progress, card=card, looks=looks, planned=made.planned, group=group
+        *parts,
+        run,
+        compute=compute,
+        progress=progress,
+        card=card,
+        looks=looks,
+        planned=made.planned,
+        group=group,
+        aim=made.aim,
     )
 
 

@@ -1,6 +1,6 @@
-"""What an answer may be where the model may call tools, as a grammar in llguidance's form of Lark: values -> text.
+"""The form of an answer where the model may call tools: a grammar in llguidance's Lark, in which the tools' schemas stand.
 
-    TAGGED, the model chooses      any text; what follows an opening mark is a call whose arguments fit the tool's schema
+    the model chooses              any text; what follows an opening mark is a call whose arguments fit the tool's schema
     a call is wanted               one call, or several, and nothing else
     the answer has a schema too    calls, or an answer that fits it
 
@@ -14,46 +14,47 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from groundup.engine.form import Form
 from groundup.engine.grammar import SPACING
 from groundup.tokenizer.tools import CallFormat, Tool
 
 
-def call_grammar(
-    form: CallFormat,
+def form_with_calls(
+    calls: CallFormat,
     tools: Sequence[Tool],
     *,
     must_call: Collection[str] = (),
     one_call: bool = False,
-    answer: Mapping[str, Any] | None = None,
+    answer: Form | None = None,
     control: Collection[str] = (),
-) -> str | None:
-    """The grammar; None: anything goes. `answer`: the schema of an answer that is no call, `control`: the texts of control tokens."""
+) -> Form | None:
+    """None: anything goes. `answer`: the JSON schema of an answer that is no call, `control`: the texts of control tokens."""
     functions = [tool["function"] for tool in tools if not must_call or tool["function"]["name"] in must_call]
-    marks = [json.dumps(mark) if mark not in control else mark for mark in (form.opening, form.closing)]
-    more = "" if one_call or not form.several else "*"
-    rules = [*_calls(form, functions), f"marked: {marks[0]} call {marks[1]}"]
-    if must_call or answer is not None:
-        wanted = f'marked ("\\n" marked){more}' if more else "marked"
-        return _text(
-            [f"start: {wanted}" if must_call else f"start: {wanted} | answer", *rules, *_json("answer", answer)]
-        )
-    if not form.opening:
+    marks = [json.dumps(mark) if mark not in control else mark for mark in (calls.opening, calls.closing)]
+    more = "" if one_call or not calls.several else "*"
+    rules = [*_calls(calls, functions), f"marked: {marks[0]} call {marks[1]}"]
+    wanted = f'marked ("\\n" marked){more}' if more else "marked"
+    if must_call:
+        return _form(f"start: {wanted}", *rules)
+    if answer is not None:
+        return _form(f"start: {wanted} | answer", *rules, _json("answer", json.loads(answer.text)))
+    if not calls.opening:
         return None
-    if form.opening in control:
+    if calls.opening in control:
         said = [f"begun: SAID {marks[0]}", "SAID: /(?s:.*)/"]
     else:  # a text ends where the mark is spelled out, in whatever tokens
-        mark = re.escape(form.opening)
+        mark = re.escape(calls.opening)
         said = [f"begun[suffix={marks[0]}]: /(?s:.*)/", f"SAID: /(?s:.*)/ & ~/(?s:.*){mark}(?s:.*)/"]
-    return _text([f"start: (begun call {marks[1]}){more or '?'} SAID", *said, *rules[:-1]])
+    return _form(f"start: (begun call {marks[1]}){more or '?'} SAID", *said, *rules[:-1])
 
 
-def _calls(form: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[str]:
+def _calls(calls: CallFormat, functions: Sequence[Mapping[str, Any]]) -> list[str]:
     """One rule for each function, and `call` for any of them."""
     rules = ["call: " + " | ".join(f"call_{index}" for index in range(len(functions)))]
     for index, function in enumerate(functions):
-        before, after = map(json.dumps, form.around(function["name"]))
-        rules += [f"call_{index}: {before} arguments_{index} {after}"]
-        rules += _json(f"arguments_{index}", _arguments(function.get("parameters", {})), lenient=True)
+        before, after = map(json.dumps, calls.around(function["name"]))
+        arguments = _json(f"arguments_{index}", _arguments(function.get("parameters", {})), lenient=True)
+        rules += [f"call_{index}: {before} arguments_{index} {after}", arguments]
     return rules
 
 
@@ -63,11 +64,11 @@ def _arguments(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", **closed, **schema}
 
 
-def _json(rule: str, schema: Mapping[str, Any] | None, *, lenient: bool = False) -> list[str]:
+def _json(rule: str, schema: Mapping[str, Any], *, lenient: bool = False) -> str:
     """`lenient`: what the library can't follow in the schema is passed over."""
     settings = {**SPACING, "lenient": lenient}
-    return [] if schema is None else [f"{rule}: %json {json.dumps({**schema, 'x-guidance': settings})}"]
+    return f"{rule}: %json {json.dumps({**schema, 'x-guidance': settings})}"
 
 
-def _text(rules: Sequence[str]) -> str:
-    return "\n".join(rules) + "\n"
+def _form(*rules: str) -> Form:
+    return Form("call of a tool", "\n".join(rules) + "\n")

@@ -26,10 +26,10 @@ class Parted:
 class CallSplitter:
     """One answer: `push` every piece, then `finish`."""
 
-    def __init__(self, form: CallFormat, names: Collection[str]) -> None:
+    def __init__(self, format: CallFormat, names: Collection[str]) -> None:
         """`names`: those of the tools. Where a call has no marks around it, only these make JSON a call."""
-        self._form, self._names = form, frozenset(names)
-        self._between = None if form.opening else _BETWEEN  # as str.strip takes it
+        self._format, self._names = format, frozenset(names)
+        self._between = None if format.opening else _BETWEEN  # as str.strip takes it
         self._held = ""
         self._call: _Call | None = None  # the one that `_held` begins with
         self._called = False  # whether nothing has been said since a call
@@ -67,7 +67,7 @@ class CallSplitter:
 
     def _opening(self) -> tuple[int, int | None]:
         """Where the next call begins in what is held, and the place after its opening; without one, where it may begin yet, and None."""
-        text, mark = self._held, self._form.opening
+        text, mark = self._held, self._format.opening
         if mark:
             start = text.find(mark)
             return (start, start + len(mark)) if start >= 0 else (len(text) - longest_beginning(text, [mark]), None)
@@ -79,7 +79,7 @@ class CallSplitter:
     def _read(self, said: list[str]) -> tuple[ToolCall, ...]:
         """Take away the call that what is held begins with, once it is whole; text, once it is clear that it is none."""
         assert self._call is not None
-        end = self._call.end(self._held, self._form.closing)
+        end = self._call.end(self._held, self._format.closing)
         if end is None:
             return ()
         calls = self._known(read_calls(self._call.json(self._held))) if self._call.whole else None
@@ -91,11 +91,11 @@ class CallSplitter:
         return calls or ()
 
     def _known(self, calls: tuple[ToolCall, ...] | None) -> tuple[ToolCall, ...] | None:
-        bare = not self._form.opening
+        bare = not self._format.opening
         return None if calls is None or (bare and not all(call.name in self._names for call in calls)) else calls
 
 
-# What models of the form without marks put between two calls, beside spaces.
+# What models of the format without marks put between two calls, beside spaces.
 _BETWEEN = "; \t\r\n"
 
 

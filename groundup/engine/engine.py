@@ -17,6 +17,7 @@ from groundup.engine.answer import answer_events
 from groundup.engine.classify import class_probabilities, classifier_ids
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
+from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream
 from groundup.errors import ModelError
@@ -41,10 +42,12 @@ class Engine:
         """The model's tokenizer. Raises ModelError where it has none."""
         return self.opened.require_tokenizer()
 
-    def complete(self, prompt: str | Sequence[int], sampling: Sampling) -> Iterator[ChatEvent]:
+    def complete(
+        self, prompt: str | Sequence[int], sampling: Sampling, constraint: Constraint | None = None
+    ) -> Iterator[ChatEvent]:
         """Continue a text, or ids that are used as they are. Raises ModelError."""
         ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
-        return self._events(ids, sampling, dropped=0)
+        return self._events(ids, sampling, dropped=0, constraint=constraint)
 
     def prompt_ids(self, text: str) -> list[int]:
         """The ids of a text to be continued; the empty text is a new document."""
@@ -60,10 +63,12 @@ class Engine:
         rendered, dropped = fit_conversation(conversation, self.tokenizer, context_tokens, answer_tokens)
         return self._events(rendered.ids, sampling, dropped=dropped)
 
-    def _events(self, prompt_ids: list[int], sampling: Sampling, *, dropped: int) -> Iterator[ChatEvent]:
+    def _events(
+        self, prompt_ids: list[int], sampling: Sampling, *, dropped: int, constraint: Constraint | None = None
+    ) -> Iterator[ChatEvent]:
         model = self._language_model()
         stop_ids = self.tokenizer.special.stop_ids
-        ids = generate_ids(model, prompt_ids, sampling, stop_ids, compute=self.compute)
+        ids = generate_ids(model, prompt_ids, sampling, stop_ids, compute=self.compute, constraint=constraint)
         start = ChatEvent("", None, len(prompt_ids), 0, dropped)
         return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute
+from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling, choose, seeded_generator
 from groundup.errors import ModelError
 from groundup.model.cache import KVCache
@@ -29,11 +30,17 @@ FAST_TOKENS = 32
 
 
 def generate_ids(
-    model: LanguageModel, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Collection[int], *, compute: Compute
+    model: LanguageModel,
+    prompt_ids: Sequence[int],
+    sampling: Sampling,
+    stop_ids: Collection[int],
+    *,
+    compute: Compute,
+    constraint: Constraint | None = None,
 ) -> Iterator[int]:
     """The answer's ids as they are chosen, a stop id included. Raises ModelError at once when the context has no room for an answer."""
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
-    return _cached(model, list(prompt_ids), sampling, frozenset(stop_ids), limit, compute)
+    return _cached(model, list(prompt_ids), sampling, frozenset(stop_ids), limit, compute, constraint)
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:
@@ -56,6 +63,7 @@ def _cached(
     stop_ids: frozenset[int],
     limit: int,
     compute: Compute,
+    constraint: Constraint | None,
 ) -> Iterator[int]:
     if limit == 0:
         return
@@ -65,11 +73,14 @@ def _cached(
     next_id = torch.zeros(1, 1, dtype=torch.long, device=compute.device)  # filled anew at each step
     logits = prefill(model, ids, cache)
     for remaining in reversed(range(limit)):
-        chosen = choose(logits, history, sampling, random)
+        allowed = None if constraint is None else constraint.mask()
+        chosen = choose(logits, history, sampling, random, allowed)
         history.append(chosen)
         yield chosen
         if chosen in stop_ids or remaining == 0:
             return
+        if constraint is not None:
+            constraint.accept(chosen)
         logits = prefill(model, next_id.fill_(chosen), cache)
 
 

@@ -1,14 +1,14 @@
-"""Answers that must be JSON, or fit a JSON schema: which tokens may come next, through the library llguidance.
+"""Answers that must have a form (`form.py`): which tokens may come next, through the library llguidance.
 
     grammars = Grammars(tokenizer, vocab_size)
-    engine.submit(Request("a", ids, sampling, stop_ids, constraint=grammars.schema({"type": "object", ...})))
+    engine.submit(Request("a", ids, sampling, stop_ids, constraint=grammars.constraint(Form.regex("[0-9]+"))))
 
-Between the parts of the JSON stands exactly ", " and ": ", as Python writes it. With free spaces no language would be finite, and a small model
-would go on writing them; so an answer whose schema allows only so many texts ends by itself. Seed, temperature and the rest hold among the tokens
-that are allowed. llguidance bounds the size of a grammar and the work for each token; past that a request ends with an error.
+Between the parts of JSON stands exactly ", " and ": ", as Python writes it. With free spaces no language would be finite, and a small model
+would go on writing them; so an answer whose form allows only so many texts ends by itself. Seed, temperature and the rest hold among the tokens
+that are allowed. llguidance bounds the size of a form and the work for each token (`_LIMITS`); past that a request ends with an error.
 """
 
-from collections.abc import Mapping
+import re
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,17 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from groundup.engine.form import Form
 from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
-ANY_OBJECT = {"type": "object"}
 SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+# What a grammar may cost at each token. With llguidance's own 2,000 and 50,000 a grammar of one line ("s: s s s | s s | ...") takes half a second a
+# token (20,000 ids), with these at most 0.07 s before it is given up. Schemas keep its own: many optional keys branch as widely, but once.
+_LIMITS: dict[str, dict[str, int]] = {"grammar": {"max_items_in_row": 500, "step_max_items": 20_000}}
+_LARK = re.compile(r"^[ \t]*(%llguidance\b|start[ \t]*(\[|:(?!:)))", re.MULTILINE)
+# The conversion of GBNF tries its rules again and again until it knows which are plain expressions: time goes by their square.
+MOST_GBNF_RULES = 300
 
 
 class Grammars:
@@ -38,23 +44,48 @@ class Grammars:
         stops = sorted(tokenizer.special.stop_ids)
         self._tokens = llguidance.LLTokenizer(wrapped, n_vocab=vocab_size, eos_token=stops)
 
-    def schema(self, schema: Mapping[str, Any]) -> "GrammarConstraint":
-        """For one answer that fits `schema`. Raises ConfigError for a schema that can't be followed."""
+    def constraint(self, form: Form) -> "GrammarConstraint":
+        """For one answer of this form. Raises ConfigError for a form that can't be followed, or that no text has."""
+        limits = self._library.LLParserLimits(**_LIMITS.get(form.kind, {}), verbose_errors=False)
+        matcher = self._library.LLMatcher(self._tokens, self._source(form), log_level=0, limits=limits)
+        made = GrammarConstraint(matcher, self._vocab_size)
         try:
-            grammar = self._library.LLMatcher.grammar_from_json_schema(dict(schema), overrides=SPACING)
+            made.mask()  # that there is no way to begin shows only here
+        except ModelError as error:
+            empty = matcher.stop_reason().startswith("NoExtension")
+            reason = "there is no text that fits it" if empty else _reason(matcher.get_error())
+            raise ConfigError(f"The {form.kind} can't be followed: {reason}.") from error
+        return made
+
+    def _source(self, form: Form) -> str:
+        """The form as the library takes it. Raises ConfigError."""
+        of = self._library.LLMatcher
+        try:
+            if form.kind == "JSON schema":
+                return str(of.grammar_from_json_schema(form.text, overrides=SPACING))
+            if form.kind in ("grammar", "call of a tool"):
+                return str(of.grammar_from_lark(_lark(form.text)))
+            return str(of.grammar_from_regex(form.text))
         except ValueError as error:
-            raise ConfigError(f"The JSON schema can't be read: {_first_line(error)}.") from error
-        return self._constraint(grammar, "JSON schema")
+            raise ConfigError(f"The {form.kind} can't be read: {_reason(error)}.") from error
 
-    def calls(self, grammar: str) -> "GrammarConstraint":
-        """For one answer with calls of tools, as `call_grammar` wrote it. Raises ConfigError for a tool's schema that can't be followed."""
-        return self._constraint(grammar, "JSON schema of a tool")
 
-    def _constraint(self, grammar: str, what: str) -> "GrammarConstraint":
-        matcher = self._library.LLMatcher(self._tokens, grammar, log_level=0)
-        if matcher.is_error():
-            raise ConfigError(f"The {what} can't be followed: {_first_line(matcher.get_error())}.")
-        return GrammarConstraint(matcher, self._vocab_size)
+def _lark(text: str) -> str:
+    """A grammar in llguidance's own language; one in GBNF is put into it, by the library. Raises ValueError."""
+    if _LARK.search(text):
+        return text
+    if not re.search(r"^[ \t]*root\b", text, re.MULTILINE):
+        raise ValueError("it has neither a rule start: (Lark) nor root ::= (GBNF)")
+    if (rules := text.count("::=")) > MOST_GBNF_RULES:
+        raise ValueError(f"it has {rules:,} rules of GBNF, of which {MOST_GBNF_RULES} are taken; Lark may have more")
+    if re.search(r"\\[uU]0", text):  # the library drops the zeros, and then reads the wrong digits
+        raise ValueError(r"in GBNF the character itself is wanted, instead of \u0 or \U0 and its number")
+    from llguidance.gbnf_to_lark import gbnf_to_lark
+
+    try:
+        return gbnf_to_lark(text)
+    except Exception as error:  # the library raises nothing more precise
+        raise ValueError(str(error)) from error
 
 
 class _Tokens:
@@ -98,13 +129,11 @@ class GrammarConstraint:
 
     def _require_sound(self) -> None:
         if self._matcher.is_error():
-            raise ModelError(f"The answer could not be kept to its form: {_first_line(self._matcher.get_error())}.")
+            raise ModelError(f"The answer could not be kept to its form: {_reason(self._matcher.get_error())}.")
 
 
-def _first_line(error: object) -> str:
-    return (str(error).strip().splitlines() or ["no reason is known"])[0].rstrip(".")[:300]
-
-
-def as_schema(wanted: object) -> Mapping[str, Any]:
-    """The schema of a request's format: "json" is any object."""
-    return wanted if isinstance(wanted, Mapping) else ANY_OBJECT
+def _reason(error: object) -> str:
+    """The line that says what is wrong: the one that says so, where expressions are drawn with a mark below them; else the first."""
+    lines = str(error).strip().splitlines() or ["no reason is known"]
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (told or lines)[0].rstrip(".")[:300]

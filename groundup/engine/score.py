@@ -1,10 +1,11 @@
 """How probable a model finds given continuations: (context ids, continuation ids) -> log-probabilities (natural logarithm).
 
-Many pairs at once, in right-padded batches of similar length; the result is that of each alone. Only the positions that predict a
-continuation's token meet the head, a bounded number at a time, so that memory does not grow with length times vocabulary.
+Many pairs at once, in lines without padding (`line.py`): a beginning that several pairs share, as the question before four choices, goes through
+the model once. The result is that of each pair alone. Only the positions that predict a continuation's token meet the head, a bounded number at a
+time, so that memory does not grow with length times vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +13,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.device import Compute
-from groundup.engine.padding import BATCH_TOKENS, batches_by_length, right_padded
+from groundup.engine.line import Line, lines
+from groundup.engine.padding import BATCH_TOKENS
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel
+from groundup.model.paged import PagedStore
+from groundup.model.products import fast_products
 
 Pair = tuple[Sequence[int], Sequence[int]]
 
@@ -35,18 +39,25 @@ class ScoredContinuation:
 
 
 def score(
-    model: LanguageModel, pairs: Sequence[Pair], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+    model: LanguageModel,
+    pairs: Sequence[Pair],
+    *,
+    compute: Compute,
+    batch_tokens: int = BATCH_TOKENS,
+    done: Callable[[int], None] = lambda pairs: None,
 ) -> list[ScoredContinuation]:
     """One result for each pair, in order. A context that doesn't fit before its continuation loses its oldest tokens.
 
-    An empty continuation has probability 1. Raises ModelError for an empty context, or a continuation as long as the model's context.
+    An empty continuation has probability 1. `done` hears how many pairs were scored, again and again. Raises ModelError for an empty context, or a
+    continuation as long as the model's context.
     """
     rows = [_row(context, continuation, model.config.context_tokens) for context, continuation in pairs]
     results: list[ScoredContinuation] = [ScoredContinuation(0.0, True, ())] * len(pairs)
-    for batch in batches_by_length([len(row) for row in rows], batch_tokens):
-        scored = _score_batch(model, [rows[i] for i in batch], [pairs[i][1] for i in batch], compute)
-        for index, result in zip(batch, scored, strict=True):
+    for line in lines(rows, batch_tokens):
+        scored = _score_line(model, line, [pairs[i][1] for i in line.rows], compute)
+        for index, result in zip(line.rows, scored, strict=True):
             results[index] = result
+        done(len(scored))
     return results
 
 
@@ -66,18 +77,19 @@ def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: in
 
 
 @torch.inference_mode()
-def _score_batch(
-    model: LanguageModel, rows: Sequence[list[int]], continuations: Sequence[Sequence[int]], compute: Compute
+def _score_line(
+    model: LanguageModel, line: Line, continuations: Sequence[Sequence[int]], compute: Compute
 ) -> list[ScoredContinuation]:
-    ids, _ = right_padded(rows, compute.device)
-    hidden = model.hidden(ids)  # [B, T, C]
+    ids = torch.tensor([line.ids], device=compute.device)
+    dtype = model.transformer.embedding.weight.dtype
+    store = PagedStore(model.config, len(line.ids), 1, compute.device, dtype, passing=True)
     counts = [len(continuation) for continuation in continuations]
     # The last `count` tokens of a row each predict one token of its continuation.
-    predicting = [
-        hidden[i, len(row) - count : len(row)] for i, (row, count) in enumerate(zip(rows, counts, strict=True))
-    ]
+    predicting = [place for row, count in zip(line.places, counts, strict=True) for place in row[len(row) - count :]]
     targets = torch.tensor([token for each in continuations for token in each], dtype=torch.long, device=compute.device)
-    logprobs, greedy = token_logprobs(model, torch.cat(predicting), targets)
+    with fast_products(compute.device):
+        hidden = model.hidden(ids, cache=store.rows(line.spans))[0]  # [N, C]
+        logprobs, greedy = token_logprobs(model, hidden[predicting], targets)
     pieces = zip(logprobs.cpu().split(counts), greedy.cpu().split(counts), strict=True)
     return [ScoredContinuation(float(each.sum()), bool(best.all()), tuple(each.tolist())) for each, best in pieces]
 

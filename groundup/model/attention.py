@@ -23,6 +23,7 @@ from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import Turned, fused
 from groundup.model.norm import RMSNorm
 from groundup.model.positions import Rotation, rotate
+from groundup.model.products import ordinary_products
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def sdpa_attention(
     shared = queries.shape[1] != keys.shape[1]
     if shared and num_queries == 1 and bias is None:
         rows = queries.squeeze(2).unflatten(1, (keys.shape[1], -1))  # [B, H, 1, D] -> [B, K, H/K, D]
-        mixed = F.scaled_dot_product_attention(rows, keys, values, attn_mask=allowed, scale=factor)
+        mixed = _kernel(rows, keys, values, allowed, factor)
         return mixed.flatten(1, 2).unsqueeze(2)
     windowed = 0 < scoring.window_tokens < num_keys
     if allowed is None and (windowed or bias is not None or num_queries < num_keys) and num_queries > 1:
@@ -79,7 +80,14 @@ def sdpa_attention(
         return causal_attention(queries, keys, values, factor)
     if bias is not None:
         allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, scale=factor, enable_gqa=shared)
+    return _kernel(queries, keys, values, allowed, factor)
+
+
+def _kernel(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None, factor: float) -> Tensor:
+    """torch's own, under a mask. Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, and 0.7 so (docs/log.md)."""
+    shared = queries.shape[1] != keys.shape[1]
+    with ordinary_products():
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, scale=factor, enable_gqa=shared)
 
 
 def chooses_flex(device: torch.device, scoring: Scoring, allowed: Tensor | None, bias: Tensor | None) -> bool:

@@ -8,8 +8,10 @@ A page holds the keys and values of a fixed number of tokens in every layer. Whi
     model(ids, cache=rows)          # ids [1, 6]: the one new token of the first row, then the five of the second
 
 The rows stand one after the other in a single line of N tokens, so that no matrix sees padding: products, norms and positions treat each
-token alone anyway. Attention takes the line group by group: rows with one new token and about as many stored ones together, padded to the longest;
-every other row by itself. Idea of the pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
+token alone anyway. Attention takes the line group by group: neighbours with one new token each and about as many stored ones, or with about as many
+new tokens behind equally many stored ones, are padded to the longest and attended to together; every other row by itself. All new keys and values are
+stored before any query looks, so a row may have pages that another row of the same call fills (`engine/line.py` is built on that).
+Idea of the pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
 
 A row by itself whose pages follow one another in the store is read where it lies; else pages are first copied together (`index_select`), which
 costs little for short texts and up to half of the attention again for long ones (docs/log.md).
@@ -26,10 +28,13 @@ from groundup.model.attention import Attending, Place
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 
-# Rows of up to so many tokens are attended to together whatever their lengths: a call of its own costs more than the padding.
-SHORT_TOKENS = 256
+# Rows of up to so many tokens (those with one new token), or so many new ones, are attended to together whatever their lengths: a call of its own
+# costs more than the padding.
+SHORT_TOKENS, SHORT_NEW_TOKENS = 256, 64
 # Longer ones only where the shortest has this share of the longest's tokens.
 ALIKE_SHARE = 3 / 4
+# Stored tokens that are copied together for one call at most, padding included: 50 MB of SmolLM2's keys.
+MOST_STORED_TOKENS = 2**16
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows whose attention is computed in one call: one row, or several with one new token each."""
+    """Rows whose attention is computed in one call, the shorter ones padded at their end."""
 
     spans: tuple[Span, ...]
 
@@ -59,9 +64,19 @@ class Group:
         return sum(span.count for span in self.spans)
 
     @property
+    def longest(self) -> int:
+        """New tokens of the row that has most."""
+        return max(span.count for span in self.spans)
+
+    @property
     def stop(self) -> int:
         """Tokens of the longest row."""
         return max(span.stop for span in self.spans)
+
+    @property
+    def starts_alike(self) -> bool:
+        """Whether all new tokens stand behind equally many stored ones: then padding is later than whatever is real, and causality hides it."""
+        return len({span.start for span in self.spans}) == 1
 
 
 class PagedStore:
@@ -74,11 +89,15 @@ class PagedStore:
         page_tokens: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        *,
+        passing: bool = False,
     ) -> None:
+        """`passing`: for one call only, with nothing to go on from; each layer then writes where the one before it wrote."""
         self.page_tokens = page_tokens
-        shape = (config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
-        self.keys = torch.empty(shape, device=device, dtype=dtype)  # [L, P page_tokens, K, D]
-        self.values = torch.empty(shape, device=device, dtype=dtype)
+        shape = (1 if passing else config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
+        self.keys, self.values = (
+            torch.empty(shape, device=device, dtype=dtype).expand(config.num_layers, -1, -1, -1) for _ in range(2)
+        )  # [L, P page_tokens, K, D] each
 
     def clear(self, pages: Sequence[int]) -> None:
         """Zeros into pages that a row begins to use. Rows are read to the end of a page, and 0 times what another row left there may be no number."""
@@ -106,6 +125,7 @@ class PagedRows:
         spans = [span for group in groups for span in group.spans]
         self.slots = torch.tensor([slot for span in spans for slot in self._slots(span)], device=device)  # [N]
         self.stored = [self._stored(group, device) for group in groups]
+        self.real = [_real(group, device) for group in groups]
 
     def layer(self, index: int) -> "PagedMemory":
         """The memory of one block."""
@@ -129,17 +149,36 @@ class PagedRows:
 
 
 def grouped(spans: Sequence[Span]) -> tuple[Group, ...]:
-    """Neighbours with one new token each and alike in length together; every other row alone."""
+    """Neighbours that suit one another together; every other row alone."""
     groups: list[list[Span]] = []
     for span in spans:
-        together = [*groups[-1], span] if groups else [span]
-        stops = [each.stop for each in together]
-        alike = max(stops) <= SHORT_TOKENS or min(stops) >= ALIKE_SHARE * max(stops)
-        if groups and alike and all(each.count == 1 for each in together):
+        if groups and suits(span, groups[-1]):
             groups[-1].append(span)
         else:
             groups.append([span])
     return tuple(Group(tuple(group)) for group in groups)
+
+
+def suits(span: Span, group: Sequence[Span]) -> bool:
+    """Whether to attend to one more row in the same call as a group: it must be possible, and cost less than a call of its own.
+
+    Compared with the group's first row: so give rows in the order of their lengths.
+    """
+    first = group[0]
+    if (len(group) + 1) * max(first.stop, span.stop) > MOST_STORED_TOKENS:
+        return False
+    if first.count == span.count == 1:
+        return alike(first.stop, span.stop, SHORT_TOKENS)
+    return (
+        min(first.count, span.count) > 1
+        and first.start == span.start
+        and alike(first.count, span.count, SHORT_NEW_TOKENS)
+    )
+
+
+def alike(size: int, other: int, short: int) -> bool:
+    """Whether both are short, or near one another."""
+    return max(size, other) <= short or min(size, other) >= ALIKE_SHARE * max(size, other)
 
 
 def is_run(pages: Sequence[int]) -> bool:
@@ -174,9 +213,10 @@ class PagedMemory:
         mixed = []
         counts = [group.count for group in self.call.groups]
         for index, (asking, own) in enumerate(zip(queries.split(counts, dim=2), place.rows, strict=True)):
-            rows = _one_a_row(asking, len(self.call.groups[index].spans))
+            real = self.call.real[index]
+            rows = _one_a_row(asking, self.call.groups[index], real)
             seen_keys, seen_values = self._read(stored_keys, index), self._read(stored_values, index)
-            mixed.append(_in_line(attention(rows, seen_keys, seen_values, own.allowed, own.bias)))
+            mixed.append(_in_line(attention(rows, seen_keys, seen_values, own.allowed, own.bias), real))
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
 
     def _read(self, stored: Float[Tensor, "slots K D"], index: int) -> Float[Tensor, "rows K S D"]:
@@ -188,14 +228,30 @@ class PagedMemory:
         return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
 
 
-def _one_a_row(asking: Float[Tensor, "1 H N D"], rows: int) -> Float[Tensor, "rows H T D"]:
-    """The queries of a group, row by row: N = rows x T."""
+def _real(group: Group, device: torch.device) -> Int[Tensor, " N"] | None:
+    """Where the new tokens of a group stand when each row is padded to the longest; None where no row is."""
+    longest = group.longest
+    if group.count == longest * len(group.spans):
+        return None
+    places = [row * longest + place for row, span in enumerate(group.spans) for place in range(span.count)]
+    return torch.tensor(places, device=device)
+
+
+def _one_a_row(
+    asking: Float[Tensor, "1 H N D"], group: Group, real: Int[Tensor, " N"] | None
+) -> Float[Tensor, "rows H T D"]:
+    """The queries of a group, row by row."""
+    rows = len(group.spans)
+    if real is not None:
+        padded = asking.new_zeros(1, asking.shape[1], rows * group.longest, asking.shape[3])
+        asking = padded.index_copy_(2, real, asking)
     return asking if rows == 1 else asking.unflatten(2, (rows, -1))[0].transpose(0, 1)
 
 
-def _in_line(mixed: Float[Tensor, "rows H T D"]) -> Float[Tensor, "1 H N D"]:
-    """The rows of a group one after the other again."""
-    return mixed if len(mixed) == 1 else mixed.transpose(0, 1).flatten(1, 2)[None]
+def _in_line(mixed: Float[Tensor, "rows H T D"], real: Int[Tensor, " N"] | None) -> Float[Tensor, "1 H N D"]:
+    """The rows of a group one after the other again, without padding."""
+    line = mixed if len(mixed) == 1 else mixed.transpose(0, 1).flatten(1, 2)[None]
+    return line if real is None else line.index_select(2, real)
 
 
 Cache = KVCache | PagedRows

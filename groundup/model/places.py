@@ -76,13 +76,12 @@ class Places(nn.Module):
 
     def _group(self, kind: BlockPlace, group: Group, device: torch.device, dtype: torch.dtype) -> Place:
         """Mask and bias of rows that are attended to together. One token alone, without ALiBi, sees all up to itself and needs neither."""
-        alone = len(group.spans) == 1
-        if alone and group.count == 1 and self.config.positions != "alibi":
+        if group.starts_alike and group.longest == 1 and self.config.positions != "alibi":
             return NOWHERE
         keys = torch.arange(group.stop, device=device)[None]  # [1, S]
-        if alone:
+        if group.starts_alike:
             positions = keys[:, group.spans[0].start :]
-            allowed = self._allowed(kind[0], group.count, keys, None)
+            allowed = self._allowed(kind[0], group.longest, keys, None)
         else:
             positions = torch.tensor([[span.start] for span in group.spans], device=device)  # [rows, 1]
             allowed = seen_keys(positions, keys, 0 if kind[0] else self.config.window_tokens)

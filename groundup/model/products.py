@@ -5,7 +5,8 @@ EPYC 9005, one core: 110 GFLOP/s through MKL, 250 through oneDNN, which torch ca
 *allowed* to round to bf16 inside. Processors with matrix tiles (AMX) and some ARM ones then do round; all others have nothing to gain by it,
 and oneDNN computes in full float32. So the permission is given only where a product shows that it is not used.
 
-It is given for a while, not for good: for a few rows (a token that is decoded) MKL is the quicker one.
+It is given for a while, not for good: for a few rows (a token that is decoded) MKL is the quicker one, and so it is inside torch's attention kernel
+(`ordinary_products`), for many small products whose shapes are ever new: oneDNN prepares for each.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 
 ONEDNN: Any = torch.backends.mkldnn
-ALLOWED = "bf16"
+ALLOWED, ORDINARY = "bf16", "ieee"
 # Large enough for full speed, small enough for a tenth of a second: sides of the measured product on a CPU and on anything else.
 PEAK_SIDE, PEAK_SIDE_GPU, PEAK_TRIES = 1024, 8192, 5
 # A product of float32 numbers is right to some 1e-6 of its largest entry; rounded to bf16 to 2e-3, to tf32 to 2e-4.
@@ -34,12 +35,19 @@ def fast_products(device: torch.device) -> Iterator[None]:
         yield
         return
     before = _given
-    with _allowed():
+    with _precision(ALLOWED):
         _given = True
         try:
             yield
         finally:
             _given = before
+
+
+def ordinary_products() -> contextlib.AbstractContextManager[None]:
+    """Inside `fast_products`, torch's ordinary way again for a while. A compiler must not see the switch, and does not need it."""
+    if torch.compiler.is_compiling() or not _given:
+        return contextlib.nullcontext()
+    return _precision(ORDINARY)
 
 
 @contextlib.contextmanager
@@ -71,14 +79,14 @@ def permission_is_safe() -> bool:
         return False
     if getattr(torch.cpu, "_is_amx_tile_supported", lambda: True)():
         return False
-    with torch.no_grad(), torch.autocast("cpu", enabled=False), _allowed():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), _precision(ALLOWED):
         return all(_relative_error(size) < KEPT for size in (48, 512))
 
 
 @contextlib.contextmanager
-def _allowed() -> Iterator[None]:
+def _precision(name: str) -> Iterator[None]:
     before = ONEDNN.matmul.fp32_precision
-    ONEDNN.matmul.fp32_precision = ALLOWED
+    ONEDNN.matmul.fp32_precision = name
     try:
         yield
     finally:

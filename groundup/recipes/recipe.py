@@ -55,7 +55,7 @@ class PretrainStage(StageConfig):
     preset: str = "quickstart"
     """Shape, from model/presets.py; its vocabulary is the tokenizer's."""
     steps: Count | None = None
-    """Steps; by default as many as the share of the budget holds."""
+    """Steps; by default as many as the share of the budget holds, counted again on the way."""
     batch_windows: Count = 8
     """B: windows of `context` tokens a step."""
     optimizer: OptimizerName = OPTIMIZER

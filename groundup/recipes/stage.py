@@ -44,7 +44,8 @@ class StageContext:
     def fix(self, name: str, measure: Callable[[], float]) -> int:
         """A number that the machine decides (steps, messages): measured once, written down, and the same ever after.
 
-        A build that is resumed or repeated therefore does the same work, however busy the machine is then.
+        A build that is resumed therefore does the same work, however busy the machine is then; only the own model, begun with the steps
+        written down, takes more or fewer of them on its way to keep its time (`train.pace`).
         """
         if name not in self.sizes:
             self.sizes[name] = max(1, int(measure()))

@@ -10,17 +10,16 @@ be refused is refused before the first byte. A client that hangs up ends its job
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from groundup.engine.call_grammar import call_grammar
+from groundup.engine.call_grammar import form_with_calls
 from groundup.engine.calls import CallSplitter
 from groundup.engine.classify import classifier_ids
 from groundup.engine.embed import embed, shortened
-from groundup.engine.grammar import as_schema
+from groundup.engine.form import Form
 from groundup.engine.padding import batches_by_length
 from groundup.engine.request import Constraint
 from groundup.engine.request import Request as Job
@@ -39,7 +38,7 @@ from groundup.serve.exchange import (
 from groundup.serve.facts import ModelFacts
 from groundup.serve.limits import Limits
 from groundup.serve.metrics import Metrics
-from groundup.serve.preparing import form_of_calls, prepare, require_able, require_within, with_name
+from groundup.serve.preparing import format_of_calls, prepare, require_able, require_within, with_name
 from groundup.serve.residents import Resident, Residents
 from groundup.serve.shelf import Named, Shelf
 from groundup.serve.telling import Clock, Streamed, Told, Translator, stream, while_there, whole
@@ -167,37 +166,32 @@ class Server:
 def _jobs(request: ChatRequest, options: Options, resident: Resident) -> list[Job]:
     """The jobs of a request. Takes its time: not in the event loop."""
     tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
-    schema = None if request.format is None else as_schema(request.format)
-    form = form_of_calls(request, tokenizer)
-    calls = None if form is None else _call_grammar(form, request, schema, tokenizer)
+    calls = format_of_calls(request, tokenizer)
+    form = request.form if calls is None else _form_with_calls(calls, request, tokenizer)
 
     def constraint() -> Constraint | None:
-        if calls is not None:
-            return resident.grammars.calls(calls)
-        return None if schema is None else resident.grammars.schema(schema)
+        return None if form is None else resident.grammars.constraint(form)
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
 
 
-def _call_grammar(
-    form: CallFormat, request: ChatRequest, schema: Mapping[str, Any] | None, tokenizer: Tokenizer
-) -> str | None:
-    return call_grammar(
-        form,
+def _form_with_calls(calls: CallFormat, request: ChatRequest, tokenizer: Tokenizer) -> Form | None:
+    return form_with_calls(
+        calls,
         request.tools,
         must_call=request.must_call,
         one_call=request.one_call,
-        answer=schema,
+        answer=request.form,
         control=tokenizer.special.tokens,
     )
 
 
 def _splitters(request: ChatRequest, resident: Resident) -> list[CallSplitter]:
     """One for each answer; none where no tools were given."""
-    form = form_of_calls(request, resident.opened.require_tokenizer())
+    calls = format_of_calls(request, resident.opened.require_tokenizer())
     names = [tool["function"]["name"] for tool in request.tools]
     answers = len(request.prompts) * request.choices
-    return [] if form is None else [CallSplitter(form, names) for _ in range(answers)]
+    return [] if calls is None else [CallSplitter(calls, names) for _ in range(answers)]
 
 
 def _embedding_rows(resident: Resident, request: EmbedRequest) -> list[list[int]]:

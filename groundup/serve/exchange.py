@@ -7,10 +7,9 @@ What a request leaves open is None. It is filled in this order: the request, the
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
 
+from groundup.engine.form import Form
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import Conversation
 from groundup.tokenizer.tools import Tool
@@ -73,7 +72,6 @@ class Text:
 
 
 Prompt = Conversation | Text
-Format = Literal["json"] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,8 @@ class ChatRequest:
     choices: int = 1
     logprobs: int | None = None
     """How many alternatives to each token; 0: the chosen one's probability only, None: none wanted."""
-    format: Format | None = None
-    """"json": one JSON object; a schema: what fits it; None: any text."""
+    form: Form | None = None
+    """What the answers must be, where they are no calls; None: any text."""
     tools: tuple[Tool, ...] = ()
     """What the model may have called; the client calls it, never the server."""
     must_call: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ class ModelFacts:
     parameters: int
     license: str
     calls_tools: bool
-    """Whether its chat template knows tools, in a form of calls that can be read."""
+    """Whether its chat template knows tools, in a format of calls that can be read."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:

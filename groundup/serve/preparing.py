@@ -6,10 +6,12 @@ refused.
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
+from groundup.engine.form import Form
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text, without
@@ -24,6 +26,7 @@ from groundup.tokenizer.tools import CallFormat, call_format
 
 # Below any probability: keeps the best token only, which always stays.
 LEAST_TOP_P = 1e-9
+IN_SCHEMA = "characters of regular expressions in a JSON schema"
 
 
 def prepare(
@@ -38,7 +41,7 @@ def prepare(
     Raises RequestError, ConfigError, ModelError.
     """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
-    marks = () if (form := form_of_calls(request, tokenizer)) is None else (form.opening, form.closing)
+    marks = () if (calls := format_of_calls(request, tokenizer)) is None else (calls.opening, calls.closing)
     shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
     jobs = []
     for prompt in request.prompts:
@@ -61,7 +64,7 @@ def prepare(
     return jobs
 
 
-def form_of_calls(request: ChatRequest, tokenizer: Tokenizer) -> CallFormat | None:
+def format_of_calls(request: ChatRequest, tokenizer: Tokenizer) -> CallFormat | None:
     """How calls are written in the answers to a request; None: it has no tools."""
     return call_format(tokenizer.chat_template) if request.tools else None
 
@@ -73,18 +76,45 @@ def _with_tools(prompt: Conversation, request: ChatRequest, tokenizer: Tokenizer
 def require_within(request: ChatRequest, options: Options, limits: Limits) -> None:
     """Raises RequestError where more is asked for than the server gives."""
     stops = options.stop or ()
-    schema = "" if request.format is None else json.dumps(request.format)
     for given, bound, param, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
         (sum(map(_characters, request.prompts)), limits.prompt_characters, "prompt", "characters of prompts"),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives a token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
-        (len(schema), limits.schema_characters, "format", "characters of a JSON schema"),
         (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
+        *_form_bounds(request.form, limits),
+        (_expression_characters(list(request.tools)), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
     ):
         if given > bound:
             raise RequestError(f"{param}: at most {bound} {what} are given, {given} were asked for", param=param)
+
+
+def _form_bounds(form: Form | None, limits: Limits) -> list[tuple[int, int, str, str]]:
+    if form is None:
+        return []
+    bounds = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
+    rows = [(len(form.text), bounds.get(form.kind, limits.schema_characters), "format", f"characters of a {form.kind}")]
+    if form.kind == "JSON schema":
+        inside = _expression_characters(json.loads(form.text))
+        rows.append((inside, limits.regex_characters, "format", IN_SCHEMA))
+    return rows
+
+
+def _expression_characters(schema: Any) -> int:
+    return sum(map(len, _expressions(schema)))
+
+
+def _expressions(schema: Any) -> Iterator[str]:
+    """Every regular expression in a JSON schema."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _expressions(each)
+    elif isinstance(schema, dict):
+        pattern, properties = schema.get("pattern"), schema.get("patternProperties")
+        yield from [pattern] if isinstance(pattern, str) else []
+        yield from properties if isinstance(properties, dict) else []
+        yield from _expressions(list(schema.values()))
 
 
 def _characters(prompt: Prompt) -> int:
@@ -99,6 +129,10 @@ def require_able(request: ChatRequest, facts: ModelFacts) -> None:
     """Raises RequestError for what this model can't do."""
     if request.tools and "tools" not in facts.capabilities:
         raise without(request.model, "tools")
+    if request.tools and request.form is not None and request.form.kind != "JSON schema":
+        raise RequestError(
+            f"tools: beside them an answer may be kept to a JSON schema, and to no {request.form.kind}", param="tools"
+        )
 
 
 def with_name(request: ChatRequest, named: Named) -> ChatRequest:

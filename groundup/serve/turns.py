@@ -101,10 +101,10 @@ def conversation(turns: Sequence[Turn]) -> Conversation:
     return Conversation(tuple(turn.message() for turn in turns))
 
 
-def shown(asked: Conversation, form: CallFormat | None) -> Conversation:
-    """As a template of this form can show it; None: a template that knows no tools."""
-    too_many = form is not None and not form.several and any(len(message.calls) > 1 for message in asked.messages)
-    return plain(asked) if form is None or too_many else asked
+def shown(asked: Conversation, calls: CallFormat | None) -> Conversation:
+    """As a template with this format of calls can show it; None: a template that knows no tools."""
+    too_many = calls is not None and not calls.several and any(len(message.calls) > 1 for message in asked.messages)
+    return plain(asked) if calls is None or too_many else asked
 
 
 def plain(asked: Conversation) -> Conversation:

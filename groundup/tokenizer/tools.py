@@ -1,12 +1,12 @@
-"""Tools in conversations: in which form a model writes its calls, told from its chat template, and such a call's JSON -> ToolCall.
+"""Tools in conversations: in which format a model writes its calls, told from its chat template, and such a call's JSON -> ToolCall.
 
-A template that knows tools shows the model how to call one, and writes the calls of earlier turns itself. So its texts name the form; what
-the template does is of no interest here, and it is not run. `FORMATS` are the forms that can be read:
+A template that knows tools shows the model how to call one, and writes the calls of earlier turns itself. So its texts name the format; what
+the template does is of no interest here, and it is not run. `FORMATS` are the formats that can be read:
 
     tagged    <tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>, anywhere in an answer (Hermes, Qwen 2.5, Qwen 3, SmolLM2 1.7B)
     bare      {"name": ..., "parameters": {...}} and nothing else (Llama 3.1 and later)
 
-Left out: every form of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-Coder), and the built-in tools of Llama.
+Left out: every format of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-Coder), and the built-in tools of Llama.
 """
 
 import functools
@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import jinja2
 from jinja2 import nodes
 
+from groundup.tokenizer.sandbox import FAILURES
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
 
 MOST_DEPTH = 64
@@ -53,7 +54,7 @@ class CallFormat:
     several: bool
     """Whether one turn of a history may have more than one call: templates of some families refuse that."""
     signs: tuple[re.Pattern[str], ...]
-    """All of them are found in the texts of a template of this form."""
+    """All of them are found in the texts of a template of this format."""
 
     def around(self, name: str) -> tuple[str, str]:
         """What stands between the marks, before and after the arguments of a call of `name`.
@@ -75,7 +76,7 @@ FORMATS = {
             "arguments",
             lines=True,
             several=True,
-            signs=(re.compile(r"""<tool_call>\s*\[?\s*\{\s*["'](?:name|arguments)["']"""), re.compile("</tool_call>")),
+            signs=(re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""), re.compile("</tool_call>")),
         ),
         CallFormat(
             "bare",
@@ -92,7 +93,7 @@ FORMATS = {
 
 @functools.lru_cache(maxsize=32)
 def call_format(template: str | None) -> CallFormat | None:
-    """The form of calls that a chat template asks for; None: it knows no tools, or another form.
+    """The format of calls that a chat template asks for; None: it knows no tools, or another format.
 
     >>> call_format("{{ messages }}") is None
     True
@@ -105,7 +106,7 @@ def call_format(template: str | None) -> CallFormat | None:
         if not any(each.name == "tools" and each.ctx == "load" for each in tree.find_all(nodes.Name)):
             return None
         texts = "".join(map(_text, tree.find_all((nodes.TemplateData, nodes.Const))))
-    except (jinja2.TemplateError, RecursionError):
+    except FAILURES:
         return None
     found = (each for each in FORMATS.values() if all(sign.search(texts) for sign in each.signs))
     return next(found, None)
@@ -133,7 +134,7 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
 
 
 def _call(value: Any) -> ToolCall | None:
-    """A model that was trained on several forms may take the other one's key."""
+    """A model that was trained on several formats may take the other one's key."""
     if not isinstance(value, dict):
         return None
     name, given = value.get("name"), [value[key] for key in ("arguments", "parameters") if key in value]

@@ -8,7 +8,8 @@ Where to begin reading:
 
     loop          fit(): the life of a run, from resuming to the last step; result: what it came to; logs: what it writes down on the way
     step          one step: gradients of several batches summed, scaled, clipped
-    config        FitConfig, and schedule: the learning rate as a function of the step
+    config        FitConfig, and schedule: the learning rate as a function of the place in it
+    course        step -> place in the schedule, also where the number of steps was changed; pace: when it is, to keep a time
     losses        next token, class of a text; balance: experts kept evenly used beside it
     optim         AdamW, Muon, SGD: which parameter is whose, what decays; muon: Muon written to be read
     skipped       steps that are no number or a spike: passed over by rule
@@ -37,5 +38,6 @@ Where to begin reading:
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped
 (Ctrl-C, SIGTERM, kill -9) and resumed, in float32 or bf16, compiled or not, gives the weights and metrics, times apart, of a run
 that never stopped. Another processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last
-bits; a resumed run says so when these differ from its first part.
+bits; a resumed run says so when these differ from its first part. A run that was given a time follows a clock (`pace.py`), which
+never goes twice alike.
 """

@@ -1,4 +1,5 @@
-"""A pretraining run done once more from its folder alone: the same shape, config, tokens and arithmetic, into another folder.
+"""A pretraining run done once more from its folder alone: the same shape, config, tokens and arithmetic, into another folder. One that kept a
+time (`pace.py`) changed its number of steps by the clock; done again it takes the same turns, whatever the clock says.
 
 On the same machine with the same packages and number of threads the weights come out the same, byte for byte; `same_weights` looks.
 """
@@ -15,14 +16,16 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import sha256_file
 from groundup.model.config import ModelConfig
 from groundup.progress import Progress
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.train.config import Compile, FitConfig
 from groundup.train.corpus import SHARDS
+from groundup.train.course import Turn
 from groundup.train.folder import make_way
 from groundup.train.group import ALONE, Group
 from groundup.train.identity import machine, processes, read_record
 from groundup.train.pretrain import pretrain
+from groundup.train.state import read_state
 from groundup.weights.card import ModelCard
 from groundup.weights.hf import WEIGHTS_FILE
 
@@ -36,6 +39,8 @@ class Repeated:
     model_config: ModelConfig
     fit_config: FitConfig
     """Its precision, and whether it is compiled, is what was measured then, not measured again."""
+    turns: tuple[Turn, ...]
+    """Where its number of steps was changed."""
     changes: tuple[str, ...]
     """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
 
@@ -55,7 +60,7 @@ def done_again(
         progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
-    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group)
+    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, turns=made.turns)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
         words = "the same" if same else "NOT the same"
@@ -82,9 +87,22 @@ def parts_of(run: RunFolder, compute: Compute, group: Group = ALONE) -> Repeated
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
     before = (fitted or {}).get("machine")
     changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
-    return Repeated(
-        shards, tokenizer, build_config(ModelConfig, config["model"], where="model."), fit_config, tuple(changes)
-    )
+    model_config = build_config(ModelConfig, config["model"], where="model.")
+    return Repeated(shards, tokenizer, model_config, fit_config, turns_of(run), tuple(changes))
+
+
+def turns_of(run: RunFolder) -> tuple[Turn, ...]:
+    """As the results of a finished run say, or the newest checkpoint of another. Raises FormatError."""
+    if not run.results_file.is_file():
+        checkpoints = step_folders(run.checkpoints)
+        return tuple(read_state(checkpoints[-1][1]).turns) if checkpoints else ()
+    found = run.read_results().get("turns", [])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise FormatError(run.results_file, "turns", "is no list of tables")
+    try:
+        return tuple(build_config(Turn, each) for each in found)
+    except ConfigError as error:
+        raise FormatError(run.results_file, "turns", error.message) from error
 
 
 def _record(run: RunFolder) -> dict[str, Any]:

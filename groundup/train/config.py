@@ -35,7 +35,7 @@ class FitConfig:
     start_context_tokens: int | None = None
     """Pretraining begins with rows cut to so many tokens, as many more of them; None: whole from the first step."""
     start_share: float = 0.5
-    """With start_context_tokens: the share of the steps, and so of the tokens, that are read in such rows."""
+    """With start_context_tokens: the share of the planned steps, and so of the tokens, that are read in such rows."""
     learning_rate: float = 2e-3
     """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models want less."""
     min_learning_rate: float | None = None

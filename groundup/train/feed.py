@@ -7,10 +7,23 @@ made ahead: a batch takes 0.05 % of the quickstart's step.
 import dataclasses
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from groundup.train.step import Batch
+
+
+@runtime_checkable
+class BatchSource(Protocol):
+    """Batches by number: the same position gives the same batch, today and after a restart."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells the data, their order and the batch size from any other."""
+
+    def batch(self, position: int) -> Batch:
+        """The batch at `position` (0, 1, 2, ... without end)."""
 
 
 class Feed:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -24,7 +24,8 @@ from groundup.progress import Advance, Progress, Silent
 from groundup.runs import RunFolder
 from groundup.train.compiled import compiled, decide_compile, lacking, repeatable
 from groundup.train.config import FitConfig, Precision
-from groundup.train.feed import Feed
+from groundup.train.course import Course, Turn
+from groundup.train.feed import BatchSource, Feed
 from groundup.train.group import ALONE, Group, require_shares
 from groundup.train.hooks import Observer, Observers, RunFacts, epoch_tokens, training_flops
 from groundup.train.identity import changed_machine, identify, identity_hash, machine, processes, write_record
@@ -32,6 +33,7 @@ from groundup.train.interrupts import Interrupts
 from groundup.train.logs import Logs
 from groundup.train.memory import everyones, random_states, restore_random
 from groundup.train.optim import build_optimizer, trainable
+from groundup.train.pace import Aim, Pacer, said_of_turn
 from groundup.train.precision import decide_precision
 from groundup.train.result import FitResult, result_of
 from groundup.train.rollback import needed_steps, remember_loss, roll_back, said_of
@@ -50,18 +52,7 @@ BEST_BY = "validation_loss"
 Evaluate: TypeAlias = Callable[[], dict[str, float]]
 Sample: TypeAlias = Callable[[int], list[dict[str, Any]]]
 Snapshot: TypeAlias = Callable[[Path], None]
-
-
-@runtime_checkable
-class BatchSource(Protocol):
-    """Batches by number: the same position gives the same batch, today and after a restart."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Tells the data, their order and the batch size from any other."""
-
-    def batch(self, position: int) -> Batch:
-        """The batch at `position` (0, 1, 2, ... without end)."""
+Clock: TypeAlias = Callable[[], float]
 
 
 def fit(
@@ -78,6 +69,9 @@ def fit(
     progress: Progress | None = None,
     observers: Sequence[Observer] = (),
     group: Group = ALONE,
+    aim: Aim | None = None,
+    turns: Sequence[Turn] = (),
+    clock: Clock = time.perf_counter,
 ) -> FitResult:
     """Train what requires a gradient in `model` (it lies on `compute.device` already) for `config.steps` steps, or what is left of them.
 
@@ -86,6 +80,9 @@ def fit(
     the model into a folder, after each of `config.snapshot_steps`; what a step done again would write is removed at resume. `observers`
     are told each line of the logs (`hooks.py`). The model ends with the last step's weights. A run that was finished does nothing but load
     them. torch's global generators are seeded and drawn from.
+
+    With an `aim` the run keeps that time: by what `clock` (seconds) says it takes turns to another number of steps, and the schedule follows
+    (`pace.py`). `turns` are those of another run, which a new run takes as it did (`again.py`). None of them is part of a run's identity.
 
     With a `group` of several processes each calls this with the same model, batches and config, and trains on its rows of every batch
     (`spread.py`). Rank 0 alone evaluates, writes and speaks; with fsdp a model may lie anywhere, and ends with the last weights there only.
@@ -100,11 +97,12 @@ def fit(
     require_shares(config.batch_size, group.world)
     shown = progress if progress and group.leads else Silent()
     logs = Logs(run, Observers([*observers, shown] if group.leads else [], shown.say))
-    training = _Training(model, batches, loss, config, run, compute, evaluate, sample, snapshot, shown, logs, group)
+    parts = (model, batches, loss, config, run, compute, evaluate, sample, snapshot, shown, logs, group)
+    training = _Training(*parts, aim, turns, clock)
     lock = only_one(run.path) if group.leads else contextlib.nullcontext()
     with lock, training.interrupts, contextlib.closing(training), group.in_touch():
         training.resume()
-        with shown.track("training", config.steps, "steps") as advance:
+        with shown.track("training", training.course.steps, "steps") as advance:
             training.go(advance)
         training.spread.end()
         return training.result()
@@ -126,6 +124,9 @@ class _Training:
     progress: Progress
     logs: Logs
     group: Group
+    aim: Aim | None
+    turns: Sequence[Turn]
+    clock: Clock
 
     def __post_init__(self) -> None:
         assert trainable(self.model), "nothing in the model requires a gradient"
@@ -140,7 +141,7 @@ class _Training:
     def resume(self) -> None:
         """Find out where this run stands, and put model, optimizer, random states and logs there."""
         identity = identify(self.model, self.batches.fingerprint, self.config)
-        self.state = TrainState(identity_hash(identity))
+        self.state = TrainState(identity_hash(identity), turns=list(self.turns))
         self.model.train()
         find = lambda: standing(self.run, identity, self._begin, self.progress.say)  # noqa: E731
         record, step = self.group.first(find)
@@ -158,7 +159,10 @@ class _Training:
         self._saved = None if step is None else (step, self.state.evaluated_step)
         self._random = random_states(self.compute.device)
         self.logs.begin(self._facts())
-        self._mark = time.perf_counter()
+        self._pacer = Pacer(self.aim, self.config, self.state.step) if self.aim else None
+        self._mark = self.clock()
+        if step is None and self.state.turns:
+            self._log_turn()
 
     def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
         """The record of a new run: what the config leaves open is measured, and written down."""
@@ -178,6 +182,11 @@ class _Training:
         return not lacks
 
     @property
+    def course(self) -> Course:
+        """The steps of the run, and their places in the schedule."""
+        return Course(self.config.steps, self.state.turns)
+
+    @property
     def _machine(self) -> dict[str, Any]:
         return machine(self.compute, processes(self.config, self.group))
 
@@ -191,7 +200,7 @@ class _Training:
 
     def _facts(self) -> RunFacts:
         state, flops, epoch = self.state, training_flops(self.model, self.batches), epoch_tokens(self.batches)
-        place = (self.run.path, state.identity, self.config.steps, state.step)
+        place = (self.run.path, state.identity, self.course.steps, state.step)
         return RunFacts(*place, self.precision, self.compute, flops, epoch)
 
     def _take(self, checkpoint: Checkpoint) -> None:
@@ -203,9 +212,9 @@ class _Training:
         self.state = checkpoint.state
 
     def _say_where(self, record: dict[str, Any]) -> None:
-        if self.state.step == self.config.steps:
+        if self.state.step == self.course.steps:
             return
-        self.progress.say(f"Going on after step {self.state.step} of {self.config.steps}.")
+        self.progress.say(f"Going on after step {self.state.step} of {self.course.steps}.")
         changed = changed_machine(record, self._machine)
         if changed:
             self.progress.say(changed)
@@ -223,9 +232,10 @@ class _Training:
         advance(self.state.step)
         try:
             self._boundary()
-            while self.state.step < self.config.steps:
+            while self.state.step < self.course.steps:
                 self._step()
-                advance(1, "" if self.state.last_loss is None else f"loss {self.state.last_loss:.3f}")
+                note = "" if self.state.last_loss is None else f"loss {self.state.last_loss:.3f}"
+                advance(1, note, self.course.steps)
                 self._boundary()
         except (KeyboardInterrupt, SystemExit):
             self.interrupts.hold()
@@ -237,7 +247,7 @@ class _Training:
 
     def _step(self) -> None:
         """One update, thrown away as a whole when something stops it before the weights change."""
-        started, number = time.perf_counter(), self.state.step + 1
+        started, number = self.clock(), self.state.step + 1
         self.optimizer.zero_grad()
         bf16 = self.precision == "bf16"
         with repeatable(self.compiled, self.compute.device):
@@ -249,15 +259,15 @@ class _Training:
         state, config = self.state, self.config
         harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
         if harm is not None:
-            require_hope(number, harm, state.not_finite_in_a_row + 1, min(config.max_skipped, config.steps))
+            require_hope(number, harm, state.not_finite_in_a_row + 1, min(config.max_skipped, self.course.steps))
             with self.interrupts.shielded():
                 self._record_skip(harm, norm)
             return
-        rate = learning_rate(state.step, config)
+        rate = learning_rate(self.course.update_place(state.step), config)
         with self.interrupts.shielded():
             self.optimizer.set_rate(rate)
             self.optimizer.step()
-            self._record_step(summed, norm, rate, time.perf_counter() - started)
+            self._record_step(summed, norm, rate, self.clock() - started)
             self._roll_back()
 
     def _record_step(self, summed: Summed, norm: float, rate: float, step_s: float) -> None:
@@ -279,13 +289,13 @@ class _Training:
         self._count_step(None if harm.lasting else norm)
         line = {"event": "skipped", "step": state.step, "reason": str(harm), "skipped": state.skipped}
         self.logs.metric({**line, **self._elapsed()})
-        self.progress.say(f"step {state.step} of {self.config.steps} is skipped: {harm} ({state.skipped} so far)")
+        self.progress.say(f"step {state.step} of {self.course.steps} is skipped: {harm} ({state.skipped} so far)")
 
     def _roll_back(self) -> None:
         line = roll_back(self.state, self.config, self.run.checkpoints, self._take)
         if line is not None:
             self.logs.metric({**line, **self._elapsed()})
-            self.progress.say(said_of(line, self.config))
+            self.progress.say(said_of(line, self.config, self.course.steps))
 
     def _count_step(self, norm: float | None) -> None:
         state = self.state
@@ -296,7 +306,7 @@ class _Training:
         self._random = random_states(self.compute.device)
 
     def _elapsed(self) -> dict[str, float]:
-        now = time.perf_counter()
+        now = self.clock()
         self.state.elapsed_s += now - self._mark
         self._mark = now
         return {"elapsed_s": round(self.state.elapsed_s, 3)}
@@ -306,11 +316,12 @@ class _Training:
     def _boundary(self) -> None:
         """What is due where the run stands. Called again after a restart, it does what was left undone and nothing twice."""
         state, config = self.state, self.config
-        at_end = state.step == config.steps
+        at_end = state.step == self.course.steps
         if (state.step % config.evaluation_interval == 0 or at_end) and state.evaluated_step != state.step:
             self._evaluate()
         self.interrupts.check()
-        if self.snapshot is not None and state.step in config.snapshot_steps:
+        self._keep_time()
+        if self.snapshot is not None and self.course.passes(config.snapshot_steps, state.step):
             with self.interrupts.shielded(), self.spread.whole():
                 if self.group.leads:
                     keep_snapshot(self.run, state.step, self.snapshot)
@@ -321,11 +332,11 @@ class _Training:
     def _evaluate(self) -> None:
         if self.evaluate is None and self.sample is None:
             return
-        started = time.perf_counter()
+        started = self.clock()
         with self.spread.whole():
             figures, written = self.group.first(self._look)
         with self.interrupts.shielded():
-            self._record_evaluation(figures, written, time.perf_counter() - started)
+            self._record_evaluation(figures, written, self.clock() - started)
 
     def _look(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Figures and samples of the model as it is."""
@@ -340,7 +351,7 @@ class _Training:
     def _say_figures(self, figures: dict[str, float]) -> None:
         if figures:
             named = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
-            self.progress.say(f"step {self.state.step} of {self.config.steps}: {named}")
+            self.progress.say(f"step {self.state.step} of {self.course.steps}: {named}")
 
     def _record_evaluation(self, figures: dict[str, float], written: list[dict[str, Any]], seconds: float) -> None:
         state = self.state
@@ -355,6 +366,29 @@ class _Training:
             self.logs.metric({**line, **self._elapsed()})
         for record in written:
             self.logs.sample({"step": state.step, **record})
+
+    def _keep_time(self) -> None:
+        """Look at the clock where that is due, and aim at as many steps as there is time for. Rank 0's clock counts."""
+        state, pacer = self.state, self._pacer
+        if pacer is None:
+            return
+        pacer.mark(state)
+        if not pacer.due(self.course, state.step):
+            return
+        with self.interrupts.shielded():
+            self._elapsed()
+            steps = self.group.first(lambda: pacer.steps(self.course, state))
+            if steps is not None:
+                self._turn(steps)
+
+    def _turn(self, steps: int) -> None:
+        self.progress.say(said_of_turn(self.course.steps, steps))
+        self.state.turns = [*self.state.turns, self.course.turned(self.state.step, steps)]
+        self._log_turn()
+
+    def _log_turn(self) -> None:
+        line = {"event": "re-aimed", "step": self.state.step, "steps": self.course.steps}
+        self.logs.metric({**line, **self._elapsed()})
 
     def _save(self) -> None:
         """Write a checkpoint of the last boundary, unless the disk has it."""
@@ -374,7 +408,7 @@ class _Training:
             return
         self._save()
         self.progress.say(
-            f"Stopped after step {self.state.step} of {self.config.steps}, saved: the same command goes on from there."
+            f"Stopped after step {self.state.step} of {self.course.steps}, saved: the same command goes on from there."
         )
 
     def result(self) -> FitResult:

@@ -30,6 +30,7 @@ from groundup.train.forecast import forecast, probe, probe_steps
 from groundup.train.group import Group, require_shares
 from groundup.train.identity import FREE_FIELDS
 from groundup.train.law import Law
+from groundup.train.pace import Aim
 from groundup.train.plan import Measured, Plan, make_plan, measure, steps_within
 from groundup.train.planner import (
     BATCH_FACTORS,
@@ -64,6 +65,8 @@ class Prepared:
     """None: it was made by an earlier call."""
     planned: dict[str, Any]
     """Its figures, to be held against the run's."""
+    aim: Aim | None
+    """The time that the run is to keep; None: its length is said otherwise."""
 
 
 def everyones(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, group: Group) -> Prepared:
@@ -74,7 +77,7 @@ def everyones(wish: Wish, run: RunFolder, compute: Compute, progress: Progress, 
         return own
     shards, table = open_shards(Path(told["shards"])), table_from_json(told["table"], "rank 0")
     shape, fit = build_config(ModelConfig, told["model"]), build_config(FitConfig, told["fit"])
-    return Prepared(shards, Tokenizer(table, told["tokenizer"]), shape, fit, plan=None, planned={})
+    return Prepared(shards, Tokenizer(table, told["tokenizer"]), shape, fit, plan=None, planned={}, aim=aim_of(wish))
 
 
 def _told(made: Prepared | None) -> dict[str, Any]:
@@ -108,13 +111,19 @@ def prepared(
     )
     kept = _kept(run, wish, asked)
     if kept is not None:
-        return Prepared(shards, tokenizer, *kept[:2], plan=None, planned=kept[2])
+        return Prepared(shards, tokenizer, *kept[:2], plan=None, planned=kept[2], aim=aim_of(wish))
     planning = _Planning(wish, shards, tokenizer, compute, progress, processes)
     candidate, plan = planning.plan(measured=measured)
     if not run.run_file.exists():  # else it holds another run, and `fit` will say how they differ
         record = {"model": to_plain(candidate.shape), "fit": to_plain(candidate.fit), "planned": plan.figures()}
         write_json(run.path / PLAN_FILE, {"asked": wish.key(), **record})
-    return Prepared(shards, tokenizer, candidate.shape, candidate.fit, plan, plan.figures())
+    return Prepared(shards, tokenizer, candidate.shape, candidate.fit, plan, plan.figures(), aim_of(wish))
+
+
+def aim_of(wish: Wish) -> Aim | None:
+    """The time asked for; none where steps are set beside it."""
+    seconds = wish.length.seconds
+    return None if seconds is None or "steps" in wish.tables["fit"] else Aim(seconds)
 
 
 def _kept(run: RunFolder, wish: Wish, asked: FitConfig) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:

@@ -7,6 +7,7 @@ What comes out is a pure function of shards, shape, config and seed on one machi
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -27,6 +28,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.actual import actual_figures
 from groundup.train.balance import balanced
 from groundup.train.config import FitConfig
+from groundup.train.course import Turn
 from groundup.train.group import ALONE, Group
 from groundup.train.heldout import HeldOut
 from groundup.train.identity import identify, read_record, require_same
@@ -34,6 +36,7 @@ from groundup.train.looks import Evaluation, Looks
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.memory import load_weights
+from groundup.train.pace import Aim
 from groundup.train.samples import Sampler
 from groundup.train.snapshots import require_room
 from groundup.train.spread import birthplace
@@ -63,10 +66,13 @@ def pretrain(
     looks: Looks = Looks(),
     planned: dict[str, Any] | None = None,
     group: Group = ALONE,
+    aim: Aim | None = None,
+    turns: Sequence[Turn] = (),
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
-    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside those that came (`actual.py`).
+    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside those that came (`actual.py`). `aim`, a time to keep, and `turns`,
+    another run's, are `fit`'s.
     Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
     text for one window, a prompt without room), FormatError (a finished run was altered) and what `fit` raises.
     """
@@ -95,6 +101,8 @@ def pretrain(
         progress=progress,
         observers=looks.observers,
         group=group,
+        aim=aim,
+        turns=turns,
     )
 
     def ended() -> dict[str, Any]:
@@ -243,6 +251,7 @@ def _results(
         "elapsed_s": round(fitted.elapsed_s, 1),
         "evaluation_s": round(fitted.evaluation_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
+        **({"turns": [dataclasses.asdict(turn) for turn in fitted.turns]} if fitted.turns else {}),
     }
 
 

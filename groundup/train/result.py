@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from groundup.train.config import Precision
+from groundup.train.course import Turn
 from groundup.train.state import TrainState
 
 
@@ -32,6 +33,8 @@ class FitResult:
     """Steps that changed nothing, for their loss or gradient was no number or a spike."""
     rolled_back: int
     """How often it went back to earlier weights, for its loss had risen."""
+    turns: tuple[Turn, ...]
+    """Where its number of steps was changed, to keep a time."""
 
 
 def result_of(state: TrainState, precision: Precision, *, compiled: bool) -> FitResult:
@@ -51,4 +54,5 @@ def result_of(state: TrainState, precision: Precision, *, compiled: bool) -> Fit
         compiled=compiled,
         skipped=state.skipped,
         rolled_back=state.rolled_back,
+        turns=tuple(state.turns),
     )

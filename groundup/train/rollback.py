@@ -96,9 +96,9 @@ def roll_back(
     return {**line, "rolled_back": state.rolled_back}
 
 
-def said_of(line: dict[str, Any], config: FitConfig) -> str:
-    """That line for people."""
+def said_of(line: dict[str, Any], config: FitConfig, steps: int) -> str:
+    """That line of a run of `steps` steps for people."""
     return (
-        f"step {line['step']} of {config.steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}, "
+        f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}, "
         f"and past the text since ({line['rolled_back']} of at most {config.max_rollbacks} times)."
     )

@@ -24,6 +24,7 @@ from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
 from groundup.files import atomic_folder, disk_errors, read_json, remove_temporaries, verify_folder, write_json
 from groundup.runs import step_folders
+from groundup.train.course import Turn
 from groundup.train.group import Group
 from groundup.weights.hf import save_tensors
 from groundup.weights.safetensors_header import read_header
@@ -42,11 +43,13 @@ class TrainState:
     identity: str
     """Hash of the config, data and model it belongs to (`identity.py`)."""
     step: int = 0
-    """Updates done; also the place in the schedule."""
+    """Updates done."""
     data_position: int = 0
     """Batches taken from the BatchSource: the next one is batch(data_position)."""
     tokens: int = 0
     """Tokens whose loss was counted."""
+    turns: list[Turn] = field(default_factory=list)
+    """Where the run was given another number of steps (`course.py`); none: it has the config's, and a step's place in the schedule is its number."""
     last_loss: float | None = None
     """Loss of the last step, nats a token."""
     skipped: int = 0

@@ -1,8 +1,10 @@
 """Results go to stdout, the way there to stderr."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from groundup.cli import console
 from groundup.cli.console import PlainProgress, TerminalProgress, print_result, table
@@ -46,6 +48,24 @@ def test_a_log_gets_a_plain_line_now_and_then_with_the_time_left(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == "Begins.\ntraining: 10/40 steps, 60 s left, loss 2.5\n"
+
+
+def test_work_that_turns_out_another_amount_is_counted_and_timed_by_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 20.0, 40.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    with PlainProgress().track("training", 40, "steps") as advance:
+        advance(10, total=30)
+        advance(10)
+    assert capsys.readouterr().err == "training: 10/30 steps, 40 s left\ntraining: 20/30 steps, 20 s left\n"
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.undo()
+    monkeypatch.setattr(console, "stderr_console", lambda: terminal)
+    with TerminalProgress().track("training", 4, "steps") as advance:
+        advance(1, total=2)
+        advance(1, total=2)
+    assert "2/2 steps" in terminal.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_terminal_gets_a_bar_and_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,15 @@ def test_the_panel_says_where_the_run_stands() -> None:
     assert "To\N{REPLACEMENT CHARACTER}[2J be|or" in text and "Second" not in text
 
 
+def test_a_run_that_aims_at_another_number_of_steps_shows_it_with_the_time_that_is_left_then() -> None:
+    view = view_at()
+    view.observe({"event": "re-aimed", "step": 40, "steps": 60, "elapsed_s": 9.5})
+    head = shown(view)[0]
+    assert head.startswith("step 40 of 60") and head.endswith("67 %  0:20 left"), "30 steps took 30 s"
+    view.observe(step_line(41, 3.0))
+    assert shown(view)[0].startswith("step 41 of 60")
+
+
 @pytest.mark.parametrize("width", [4, 12, 36, 60, 200])
 @pytest.mark.parametrize("height", [1, 3, 8, 14, 40])
 def test_it_fits_any_terminal_and_lets_no_control_character_through(width: int, height: int) -> None:

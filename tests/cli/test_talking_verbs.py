@@ -79,6 +79,43 @@ def test_generate_refuses_what_is_out_of_range(folder: Path, capsys: pytest.Capt
     assert "no-such-model" in capsys.readouterr().err
 
 
+def test_generate_keeps_to_a_form(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema, grammar = tmp_path / "schema.json", tmp_path / "moves.gbnf"
+    schema.write_text('{"enum": ["a", 5]}')
+    grammar.write_text('root ::= "to " ("be" | "go")')
+    for options, expected in (
+        (["--regex", "[a-c]{2}[.]"], r"[a-c]{2}\."),
+        (["--format", str(schema)], '"a"|5'),
+        (["--format", "json", "--max-tokens", "3"], r"\{.*"),
+        (["--grammar", str(grammar)], "to (be|go)"),
+    ):
+        assert run(["generate", str(folder), "to be", "--seed", "1", "--temperature", "3", "--json", *options]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert re.fullmatch(expected, told["text"]), told
+        assert told["finish_reason"] == ("length" if "json" in options else "stop")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--regex", "("], "unclosed group"),
+        (["--regex", "a", "--format", "json"], "--format and --regex exclude one another"),
+        (["--format", "FOLDER/none.json"], "none.json can't be read"),
+        (["--grammar", "FOLDER"], "can't be read"),
+        (["--grammar", "FOLDER/bytes"], "no UTF-8 text"),
+        (["--format", "FOLDER/half.json"], "The JSON schema can't be read"),
+    ],
+    ids=str,
+)
+def test_generate_refuses_a_form_in_one_sentence(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    (tmp_path / "half.json").write_text('{"type": ')
+    assert run(["generate", str(folder), "to be", *(each.replace("FOLDER", str(tmp_path)) for each in options)]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_piped_questions_are_answered_one_by_one_with_the_conversation_kept(piped: Callable[..., Done]) -> None:
     done = piped(b"to be\n\nor not\r\n/reset\nto be", *GREEDY, "--max-tokens", "8", "--json")
     assert done.code == 0, done.err

@@ -43,13 +43,13 @@ FRAGMENTS = [
 ]
 
 
-def write(form: CallFormat, call: ToolCall) -> str:
-    before, after = form.around(call.name)
-    return form.opening + before + json.dumps(call.arguments, ensure_ascii=False) + after + form.closing
+def write(format: CallFormat, call: ToolCall) -> str:
+    before, after = format.around(call.name)
+    return format.opening + before + json.dumps(call.arguments, ensure_ascii=False) + after + format.closing
 
 
-def part(form: CallFormat, pieces: Sequence[str]) -> tuple[str, list[ToolCall]]:
-    splitter = CallSplitter(form, ["f", "g", 'h"\\'])
+def part(format: CallFormat, pieces: Sequence[str]) -> tuple[str, list[ToolCall]]:
+    splitter = CallSplitter(format, ["f", "g", 'h"\\'])
     found = [*map(splitter.push, pieces), splitter.finish()]
     return "".join(each.text for each in found), [call for each in found for call in each.calls]
 
@@ -80,22 +80,22 @@ def test_bare_calls_are_an_answer_of_their_own(calls: list[ToolCall], between: s
     assert part(BARE, cut(f"Look: {text}", places)) == (f"Look: {text}", [])
 
 
-@pytest.mark.parametrize("form", FORMATS.values(), ids=lambda form: form.name)
+@pytest.mark.parametrize("format", FORMATS.values(), ids=lambda format: format.name)
 @given(pieces=st.lists(st.sampled_from(FRAGMENTS), max_size=20), places=PLACES)
 def test_where_the_pieces_are_cut_changes_nothing_and_what_is_no_call_is_text(
-    form: CallFormat, pieces: list[str], places: list[int]
+    format: CallFormat, pieces: list[str], places: list[int]
 ) -> None:
     text = "".join(pieces)
-    whole = part(form, [text])
-    assert part(form, cut(text, places)) == part(form, list(text)) == whole
+    whole = part(format, [text])
+    assert part(format, cut(text, places)) == part(format, list(text)) == whole
     assert whole[1] or whole[0] == text
 
 
 @given(CALLS, st.sampled_from([TAGGED, BARE]), st.data())
-def test_an_unfinished_call_is_text(call: ToolCall, form: CallFormat, data: st.DataObject) -> None:
-    written = write(form, call)
+def test_an_unfinished_call_is_text(call: ToolCall, format: CallFormat, data: st.DataObject) -> None:
+    written = write(format, call)
     begun = written[: data.draw(st.integers(0, len(written) - 1))]
-    assert part(form, list(begun)) == (begun, [])
+    assert part(format, list(begun)) == (begun, [])
 
 
 @pytest.mark.parametrize(

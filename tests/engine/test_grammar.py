@@ -1,70 +1,116 @@
-"""Answers kept to a JSON schema: every one of them fits, and one of a finite language ends by itself."""
+"""Answers kept to a form: every one of them has it, and one of a finite language ends by itself."""
 
-import json
-from typing import Any
+import re
+import time
+from collections.abc import Callable
 
 import pytest
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine
-from groundup.engine.grammar import ANY_OBJECT, Grammars, as_schema
+from groundup.engine.form import Form
+from groundup.engine.generate import generate_ids
+from groundup.engine.grammar import Grammars
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, ModelError
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
-FINITE: list[tuple[dict[str, Any], list[str]]] = [
-    ({"const": {"a": [1, None]}}, ['{"a": [1, null]}']),
-    ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, ["null", "true", "false"]),
-    ({"enum": ["é", 5]}, ['"é"', "5"]),
-    ({"type": "array", "items": {"enum": [0]}, "minItems": 1, "maxItems": 2}, ["[0]", "[0, 0]"]),
-    ({"$ref": "#/$defs/x", "$defs": {"x": {"const": "y"}}}, ['"y"']),
+HARD = ["a", "ab", 'q"\\', "x/y", "1.5*", "\t\n", "é😀", "<|im_start|>"]
+FINITE: list[tuple[Form, list[str]]] = [
+    (Form.schema({"const": {"a": [1, None]}}), ['{"a": [1, null]}']),
+    (Form.schema({"anyOf": [{"type": "null"}, {"type": "boolean"}]}), ["null", "true", "false"]),
+    (Form.schema({"enum": ["é", 5]}), ['"é"', "5"]),
+    (Form.schema({"type": "array", "items": {"enum": [0]}, "minItems": 1, "maxItems": 2}), ["[0]", "[0, 0]"]),
+    (Form.schema({"$ref": "#/$defs/x", "$defs": {"x": {"const": "y"}}}), ['"y"']),
     (
-        {"type": "object", "properties": {"k": {"enum": ["a", "b"]}}, "required": ["k"], "additionalProperties": False},
+        Form.schema(
+            {
+                "type": "object",
+                "properties": {"k": {"enum": ["a", "b"]}},
+                "required": ["k"],
+                "additionalProperties": False,
+            }
+        ),
         ['{"k": "a"}', '{"k": "b"}'],
     ),
-]
+    (Form.regex("(to|or) be?"), ["to b", "to be", "or b", "or be"]),
+    (Form.regex("a/b\n[c-e]"), ["a/b\nc", "a/b\nd", "a/b\ne"]),
+    (Form.choice(["ham", "spam"]), ["ham", "spam"]),
+    (Form.choice(HARD), HARD),
+    (Form.grammar('start: x x?\nx: "a" | /b[12]/'), ["a", "b1", "b2", "aa", "ab1", "ab2", "b1a", "b2a", "b1b1", "b1b2", "b2b1", "b2b2"]),
+    (Form.grammar('# of llama.cpp\nroot ::= x ("," x)?\nx ::= [01] | "é"'), [f"{a}{b}" for a in "01é" for b in ("", ",0", ",1", ",é")]),
+]  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def grammars(tokenizer: Tokenizer, model: LanguageModel) -> Grammars:
     return Grammars(tokenizer, model.config.vocab_size)
 
 
-def answers(
-    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars, schema: dict[str, Any], count: int
-) -> list[tuple[str, str]]:
-    """(text, reason) of several answers at once, hot."""
-    engine = BatchEngine(model, tokenizer, compute)
-    prompt, stops = tuple(tokenizer.encode("To be")), tokenizer.special.stop_ids
-    for seed in range(count):
-        sampling = Sampling(temperature=3.0, seed=seed, max_tokens=40)
-        engine.submit(Request(str(seed), prompt, sampling, stops, constraint=grammars.schema(schema)))
-    texts, reasons = dict.fromkeys(map(str, range(count)), ""), {}
-    while engine.busy:
-        for id, event in engine.step():
-            texts[id] += event.text  # type: ignore[union-attr]
-            reasons[id] = event.finish_reason  # type: ignore[union-attr]
-    return [(texts[id], reasons[id]) for id in texts]
+Answers = Callable[[Form, int], list[tuple[str, str]]]
 
 
-@pytest.mark.parametrize(("schema", "language"), FINITE, ids=lambda value: json.dumps(value)[:40])
+@pytest.fixture
+def answers(model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars) -> Answers:
+    """answers(form, count) -> (text, reason) of several answers at once, hot."""
+
+    def ask(form: Form, count: int) -> list[tuple[str, str]]:
+        engine = BatchEngine(model, tokenizer, compute)
+        prompt, stops = tuple(tokenizer.encode("To be")), tokenizer.special.stop_ids
+        for seed in range(count):
+            sampling = Sampling(temperature=3.0, seed=seed, max_tokens=40)
+            engine.submit(Request(str(seed), prompt, sampling, stops, constraint=grammars.constraint(form)))
+        texts: dict[str, str] = dict.fromkeys(map(str, range(count)), "")
+        reasons: dict[str, str] = {}
+        while engine.busy:
+            for id, event in engine.step():
+                if isinstance(event, ModelError):
+                    raise event
+                texts[id] += event.text  # type: ignore[union-attr]
+                reasons[id] = event.finish_reason  # type: ignore[union-attr]
+        return [(texts[id], reasons[id]) for id in texts]
+
+    return ask
+
+
+@pytest.mark.parametrize(("form", "language"), FINITE, ids=lambda value: str(value)[:60])
 def test_an_answer_of_a_finite_language_is_one_of_its_texts_and_stops(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    compute: Compute,
-    grammars: Grammars,
-    schema: dict[str, Any],
-    language: list[str],
+    answers: Answers, form: Form, language: list[str]
 ) -> None:
-    found = answers(model, tokenizer, compute, grammars, schema, 8)
+    found = answers(form, 8)
     assert {text for text, _ in found} <= set(language)
     assert {reason for _, reason in found} == {"stop"}
 
 
+@pytest.mark.parametrize(
+    "pattern", [r"[a-z ]{3,9}\.", r"\d{4}-(0[1-9]|1[0-2])", "(?i)(ham|eggs)(, (ham|eggs))*;", r"[^\x00-\x7f]{2}"]
+)
+def test_an_answer_matches_the_expression_as_a_whole(answers: Answers, pattern: str) -> None:
+    found = answers(Form.regex(pattern), 8)
+    ended = [text for text, reason in found if reason == "stop"]
+    assert len(ended) >= 4 and len(set(ended)) > 1
+    for text in ended:
+        assert re.fullmatch(pattern, text), text
+
+
+def test_alone_and_token_by_token_it_is_the_same_answer(
+    model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars, answers: Answers
+) -> None:
+    form, stops = Form.regex("[a-z]{2,12}[.!]"), tokenizer.special.stop_ids
+    for seed, (text, reason) in enumerate(answers(form, 4)):
+        sampling = Sampling(temperature=3.0, seed=seed, max_tokens=40)
+        constraint = grammars.constraint(form)
+        ids = list(
+            generate_ids(model, tokenizer.encode("To be"), sampling, stops, compute=compute, constraint=constraint)
+        )
+        assert ids[-1] in stops and reason == "stop"
+        assert tokenizer.decode(ids[:-1]) == text
+
+
 def test_no_control_token_stands_inside_a_text(tokenizer: Tokenizer, grammars: Grammars) -> None:
-    constraint = grammars.schema({"type": "string"})
+    constraint = grammars.constraint(Form.schema({"type": "string"}))
     [quote] = tokenizer.encode('"')
     constraint.accept(quote)
     mask = constraint.mask()
@@ -72,12 +118,54 @@ def test_no_control_token_stands_inside_a_text(tokenizer: Tokenizer, grammars: G
     assert mask[tokenizer.encode("a")[0]]
 
 
-def test_a_schema_that_can_not_be_followed_is_refused_in_words(grammars: Grammars) -> None:
-    for schema in ({"type": "nonsense"}, {"not": {}}, {"$ref": "http://127.0.0.1:9/x"}, {"type": 5}):
-        with pytest.raises(ConfigError, match="JSON schema"):
-            grammars.schema(schema)
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        *((Form.schema(each), "JSON schema") for each in ({"type": "nonsense"}, {"not": {}}, {"type": 5})),
+        (Form.schema({"$ref": "http://127.0.0.1:9/x"}), "JSON schema"),
+        (Form("JSON schema", "{"), "JSON schema can't be read"),
+        (Form.regex("(a"), "regular expression can't be followed: unclosed group"),
+        (Form.regex("a(?=b)"), "look-around"),
+        (Form.regex("[z-a]"), "the start must be <= the end"),
+        (Form.regex("\ud800"), "regular expression can't be read"),
+        (Form.choice(["\ud800"]), "choice can't be read"),
+        (Form.regex("[^\\x00-\\x{10FFFF}]"), "there is no text that fits it"),
+        (Form.grammar("start: start"), "there is no text that fits it"),
+        (Form.grammar("start: y"), 'unknown name: "y"'),
+        (Form.grammar("root ::= y"), "Rule 'y' not found"),
+        (Form.grammar("root ::= ("), "Expected"),
+        (Form.grammar("root ::= " + "(" * 3000), "recursion"),
+        (Form.grammar('root ::= "\\u00e9"'), "the character itself"),
+        (Form.grammar("yes or no"), "neither a rule start: (Lark) nor root ::= (GBNF)"),
+        (Form.grammar(""), "neither"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_form_that_can_not_be_followed_is_refused_in_one_sentence(grammars: Grammars, form: Form, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)) as refused:
+        grammars.constraint(form)
+    assert refused.value.message.startswith(f"The {form.kind} can't be")
+    assert "\n" not in refused.value.message and len(refused.value.message) < 400
 
 
-def test_json_means_any_object() -> None:
-    assert as_schema("json") == ANY_OBJECT
-    assert as_schema({"type": "null"}) == {"type": "null"}
+# Each stands for what would cost an engine that tries everything more than all time, or all memory.
+CATASTROPHES = [
+    Form.regex("(a{1,1000}){1,1000}"),
+    Form.regex("a{1000000000}"),
+    Form.regex("(a*)*(a|aa)*b"),
+    Form.regex("([ab]*a[ab]{20})+"),
+    Form.regex("(((a{0,50}){0,50}){0,50}){0,50}"),
+    Form.grammar('start: (("a"|"b"){1,1000}){1,1000}'),
+    Form.grammar('start: s\ns: s s s | s s | "a" | "b" | ""'),
+]
+
+
+@pytest.mark.parametrize("form", CATASTROPHES, ids=lambda form: form.text[:40])
+def test_a_catastrophic_form_is_answered_or_given_up_in_bounded_time(answers: Answers, form: Form) -> None:
+    started = time.monotonic()
+    try:
+        for text, _ in answers(form, 1):
+            assert set(text) <= {"a", "b"}
+    except (ConfigError, ModelError) as error:
+        assert "\n" not in error.message and len(error.message) < 400
+    assert time.monotonic() - started < 10

@@ -37,6 +37,34 @@ def test_batches_give_what_each_pair_gives_alone(model: LanguageModel, compute: 
         assert result.logprob == pytest.approx(sum(expected), abs=1e-3)
 
 
+def test_a_shared_context_gives_what_each_pair_gives_alone(model: LanguageModel, compute: Compute) -> None:
+    """Three questions of four choices each, two of the questions beginning alike; and choices of one token only."""
+    stem = [token * 7 % 250 for token in range(24)]
+    contexts = [[*stem, 3, 1], [*stem, 8], [9] * 5]
+    choices = [[4], [4, 5, 6], [7] * 9, [250, 249]]
+    pairs: list[Pair] = [(context, choice) for context in contexts for choice in choices]
+    done: list[int] = []
+    for batch_tokens in (30, 4096):
+        together = score(model, pairs, compute=compute, batch_tokens=batch_tokens, done=done.append)
+        for (context, choice), result in zip(pairs, together, strict=True):
+            expected = logprobs_by_definition(model, list(context), list(choice))
+            assert result.token_logprobs == pytest.approx(expected, abs=1e-4)
+    assert sum(done) == 2 * len(pairs)
+
+
+def test_a_shared_context_goes_through_the_model_once(model: LanguageModel, compute: Compute) -> None:
+    """Three questions of 40 tokens, each with four tokens behind it that predict: the second ones of the choices."""
+    seen: list[int] = []
+    watch = model.transformer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+    try:
+        score(
+            model, [([kind] * 40, [choice, choice]) for kind in (1, 2, 3) for choice in (4, 5, 6, 7)], compute=compute
+        )
+    finally:
+        watch.remove()
+    assert seen == [3 * (40 + 4)]
+
+
 def test_logits_held_piece_by_piece_give_the_same(
     model: LanguageModel, compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,12 +139,12 @@ class StopsTraining(Silent):
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = ""):  # type: ignore[no-untyped-def]
-        done = 0.0
+        done, third = 0.0, total / 3
 
-        def advance(amount: float = 1, note: str = "") -> None:
+        def advance(amount: float = 1, note: str = "", total: float | None = None) -> None:
             nonlocal done
             done += amount
-            if what == "training" and done >= total / 3:
+            if what == "training" and done >= third:
                 raise KeyboardInterrupt
 
         shown: Advance = advance

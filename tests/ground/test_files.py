@@ -1,5 +1,7 @@
 """Files and folders: whole or not at all, and whatever stands in a manifest or a path, one error class."""
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -118,3 +120,14 @@ def test_two_processes_never_write_one_folder(tmp_path: Path) -> None:
         holder.kill()  # however it ends, the folder is free again
     with only_one(folder):
         assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def test_a_disk_without_locks_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:  # what the system says there; such a disk is not at hand
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(DiskError, match="has no locks") as refused, only_one(tmp_path):
+        pass
+    assert str(tmp_path) in refused.value.message and "--out" in refused.value.fix

@@ -1,9 +1,13 @@
 """The permission to round is given only where it is not used, and only for a while."""
 
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from groundup.model import products
+from groundup.model.attention import sdpa_attention
 from groundup.model.products import fast_products, permission_is_safe, products_are_fast, tensor_core_products
 
 CPU = torch.device("cpu")
@@ -26,6 +30,23 @@ def test_the_setting_is_put_back_also_after_an_error() -> None:
         raise ValueError("stop")
     assert torch.backends.mkldnn.matmul.fp32_precision == before
     assert not products_are_fast()
+
+
+def test_attention_under_a_mask_goes_the_ordinary_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, kernel = [], F.scaled_dot_product_attention
+
+    def watched(*inputs: Any, **choices: Any) -> torch.Tensor:
+        settings.append(torch.backends.mkldnn.matmul.fp32_precision)
+        return kernel(*inputs, **choices)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    queries, keys = torch.ones(1, 2, 1, 8), torch.ones(1, 1, 5, 8)
+    outside = sdpa_attention(queries, keys, keys)
+    with fast_products(CPU):
+        inside, given = sdpa_attention(queries, keys, keys), torch.backends.mkldnn.matmul.fp32_precision
+    assert settings[1] == (products.ORDINARY if permission_is_safe() else settings[0])
+    assert given == (products.ALLOWED if permission_is_safe() else settings[0])
+    torch.testing.assert_close(inside, outside)
 
 
 def test_other_devices_are_left_alone() -> None:

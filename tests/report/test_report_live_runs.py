@@ -11,7 +11,7 @@ from live_runs import Writer
 
 from groundup.errors import ConfigError
 from groundup.report.live.follow import FollowedRun
-from groundup.report.live.presence import LOCKS, is_locked, status_of
+from groundup.report.live.presence import LOCKS, held, is_locked, status_of
 from groundup.report.live.watched import Watched
 
 
@@ -76,6 +76,27 @@ def test_a_run_rolled_back_is_marked_where_it_happened_and_counted(tmp_path: Pat
     assert run.detail()["columns"]["step"] == [8, 9]
 
 
+def test_a_run_that_aims_at_another_number_of_steps_has_the_last_one_told(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "run")
+    writer.begin()
+    writer.write(last=100)
+    run = followed(writer.folder)
+    assert run.summary()["steps"] == 200
+    log = writer.folder / "metrics.jsonl"
+    before, marks = log.read_bytes(), run.detail()["marks"]
+    for steps in (260, 150):
+        with log.open("a") as handle:
+            handle.write(json.dumps({"event": "re-aimed", "step": 100, "steps": steps, "elapsed_s": 5.0}) + "\n")
+    run.read()
+    row = run.summary()
+    assert (row["step"], row["steps"]) == (100, 150)
+    assert row["left_s"] == pytest.approx(2.5, rel=0.05)  # 50 steps of 0.05 s
+    assert run.detail()["marks"] == marks
+    log.write_bytes(before)  # it was killed, and went on from before that
+    run.read()
+    assert run.summary()["steps"] == 200
+
+
 def test_training_loss_beside_an_evaluation_is_of_the_steps_just_before(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "run")
     writer.begin()
@@ -138,6 +159,15 @@ def test_who_holds_the_lock_is_at_work_and_the_lock_is_not_touched(tmp_path: Pat
     os.close(descriptor)
     assert is_locked(tmp_path) is False
     assert is_locked(tmp_path / "nowhere") is None
+
+
+def test_a_lock_that_is_listed_under_another_device_is_no_proof() -> None:
+    locks = "1: POSIX  ADVISORY  WRITE 42 08:10:7 0 EOF\n2: FLOCK  ADVISORY  WRITE 42 00:1f:257 0 EOF\n2: -> FLOCK"
+    btrfs, subvolume = os.makedev(0, 0x1F), os.makedev(0, 0x22)
+    assert held(locks, btrfs, 257) is True
+    assert held(locks, subvolume, 257) is None
+    assert held(locks, btrfs, 258) is False
+    assert held(locks, os.makedev(8, 16), 7) is False  # another kind of lock
 
 
 def test_a_run_is_stopped_when_nobody_holds_it_and_it_has_been_quiet() -> None:

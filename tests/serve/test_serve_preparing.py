@@ -7,6 +7,7 @@ import pytest
 from small_models import TOOL_TEMPLATES
 from small_models import tokenizer as small_tokenizer
 
+from groundup.engine.form import Form
 from groundup.engine.request import Request
 from groundup.errors import ConfigError
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text
@@ -152,17 +153,28 @@ def test_more_than_the_server_gives_is_refused() -> None:
         schema_characters=100,
         tools_characters=99,
         prompt_characters=99,
+        regex_characters=9,
+        grammar_characters=20,
     )
     wants = (
         ChatRequest("m", (Text("a"),) * 3, choices=2),
         ChatRequest("m", (Text("a"),), logprobs=6),
-        ChatRequest("m", (Text("a"),), format={"enum": ["x" * 200]}),
         ChatRequest("m", (Text("a"),), tools=({"type": "function", "function": {"name": "x" * 200}},)),
+        ChatRequest("m", (Text("a"),), tools=({"function": {"parameters": {"pattern": "x" * 10}}},)),
         ChatRequest("m", (Conversation((Message("assistant", "", (ToolCall("f", {"x": "x" * 200}),)),)),)),
+        ChatRequest("m", (Text("a"),), form=Form.schema({"enum": ["x" * 200]})),
+        ChatRequest("m", (Text("a"),), form=Form.schema({"items": [{"pattern": "x" * 5}, {"pattern": "x" * 5}]})),
+        ChatRequest("m", (Text("a"),), form=Form.schema({"patternProperties": {"x" * 10: {}}})),
+        ChatRequest("m", (Text("a"),), form=Form.regex("x" * 10)),
+        ChatRequest("m", (Text("a"),), form=Form.grammar("start: " + "x" * 20)),
+        ChatRequest("m", (Text("a"),), form=Form.choice(["x" * 60, "y" * 60])),
     )
     for request in wants:
         with pytest.raises(RequestError, match="at most"):
             require_within(request, Options(), limits)
+    require_within(ChatRequest("m", (Text("a"),), form=Form.choice(["x" * 60])), Options(), limits)
+    plain = {"properties": {"pattern": {"type": "string"}, "b": {"pattern": "x" * 9}}}
+    require_within(ChatRequest("m", (Text("a"),), form=Form.schema(plain)), Options(), limits)
     for stop in (("a", "b", "c"), ("x" * 9,)):
         with pytest.raises(RequestError, match="at most"):
             require_within(ChatRequest("m", (Text("a"),)), Options(stop=stop), limits)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from groundup.engine.form import ANY_OBJECT, Form
 from groundup.serve.exchange import FOREVER_S, ChatRequest, LoadRequest, Options, RequestError
 from groundup.serve.ollama import embedding, naming
 from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_generate
@@ -50,6 +51,19 @@ def test_numbers_are_numbers_in_every_dialect(value: Any) -> None:
         ("top_logprobs", -1),
         ("response_format", {"type": "xml"}),
         ("response_format", {"type": "json_schema"}),
+        ("structured_outputs", "json"),
+        ("structured_outputs", {}),
+        ("structured_outputs", {"regex": 5}),
+        ("structured_outputs", {"choice": []}),
+        ("structured_outputs", {"choice": ["a", 5]}),
+        ("structured_outputs", {"choices": ["a"]}),
+        ("structured_outputs", {"structural_tag": "{}"}),
+        ("structured_outputs", {"regex": "a", "choice": ["a"]}),
+        ("structured_outputs", {"json": '{"type": "boolean"}'}),
+        ("guided_choice", "a"),
+        ("guided_regex", ["a"]),
+        ("grammar", {"root": "a"}),
+        ("json_schema", 5),
         ("n", 0),
         ("model", ""),
         ("model", 5),
@@ -152,6 +166,51 @@ def test_a_choice_says_what_must_be_called(choice: Any, must_call: tuple[str, ..
     asked = read_chat_completion(body)
     assert (asked.must_call, asked.one_call) == (must_call, one_call)
     assert read_chat_completion({**body, "parallel_tool_calls": False}).one_call
+
+
+SCHEMA = {"type": "boolean"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "form"),
+    [
+        ({}, None),
+        ({"response_format": {"type": "text"}}, None),
+        ({"response_format": {"type": "json_object"}}, ANY_OBJECT),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}, Form.schema(SCHEMA)),
+        ({"structured_outputs": {"regex": "a+"}}, Form.regex("a+")),
+        ({"structured_outputs": {"regex": ""}}, Form.regex("")),
+        ({"structured_outputs": {"choice": ["a", "b"]}, "response_format": {"type": "text"}}, Form.choice(["a", "b"])),
+        ({"structured_outputs": {"grammar": "start: /a/", "regex": None}}, Form.grammar("start: /a/")),
+        ({"structured_outputs": {"json": SCHEMA}}, Form.schema(SCHEMA)),
+        ({"structured_outputs": {"json_object": True}}, ANY_OBJECT),
+        ({"guided_regex": "a+"}, Form.regex("a+")),
+        ({"guided_choice": ["a.b"]}, Form("choice", r"a\.b")),
+        ({"guided_json": SCHEMA}, Form.schema(SCHEMA)),
+        ({"guided_grammar": 'root ::= "a"'}, Form.grammar('root ::= "a"')),
+        ({"grammar": 'root ::= "a"'}, Form.grammar('root ::= "a"')),
+        ({"grammar": ""}, None),
+        ({"json_schema": SCHEMA}, Form.schema(SCHEMA)),
+    ],
+    ids=str,
+)
+def test_a_form_is_asked_for_in_the_words_of_any_server_of_this_api(fields: dict[str, Any], form: Form | None) -> None:
+    assert read_chat_completion({"model": "m", "messages": HI, **fields}).form == form
+    if "response_format" not in fields:
+        assert read_completion({"model": "m", "prompt": "p", **fields}).form == form
+
+
+def test_two_forms_of_one_answer_are_refused() -> None:
+    regex, grammar = {"structured_outputs": {"regex": "a"}}, {"grammar": "start: /a/"}
+    wants: list[tuple[dict[str, Any], str]] = [
+        ({**regex, **grammar}, "grammar and structured_outputs.regex"),
+        ({**regex, "response_format": {"type": "json_object"}}, "response_format and structured_outputs.regex"),
+        ({"structured_outputs": {"json": {}, "json_object": True}}, "structured_outputs.json and"),
+        ({**grammar, "json_schema": {}}, "json_schema and grammar"),
+    ]
+    for fields, words in wants:
+        error = refusal(read_chat_completion, {"model": "m", "messages": HI, **fields})
+        assert words in error.message and "exclude one another" in error.message and error.status == 400
 
 
 def test_tool_choice_none_means_no_tools() -> None:

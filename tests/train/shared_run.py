@@ -28,6 +28,7 @@ from groundup.train.group import ALONE, Group
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.memory import weight_tensors
+from groundup.train.pace import Aim
 from groundup.train.state import MODEL_FILE
 from groundup.train.step import LossSum
 from groundup.weights.hf import save_tensors
@@ -56,10 +57,16 @@ class Texts:
 
     fingerprint = "texts"
 
-    def __init__(self, stop_at: int = -1, nonsense: range = range(0)) -> None:
+    def __init__(self, stop_at: int = -1, nonsense: range = range(0), batch_s: float = 0.0) -> None:
         self.stop_at, self.nonsense = stop_at, nonsense
+        self.batch_s, self.now_s = batch_s, 0.0
+
+    def clock(self) -> float:
+        """Seconds by which a batch takes `batch_s`, and all else nothing."""
+        return self.now_s
 
     def batch(self, position: int) -> Batch:
+        self.now_s += self.batch_s
         if position == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
         g = torch.Generator().manual_seed(position)
@@ -105,9 +112,12 @@ def shared_fit(job: dict[str, Any], group: Group = ALONE) -> tuple[nn.Module, Fi
         return [{"prompt": "", "text": str(step)}]
 
     config = replace(CONFIG, **job.get("config", {}), parallel=job.get("parallel", "ddp"))
+    stop_at = job.get("stop_at", -1) if group.rank == group.world - 1 else -1
+    texts = Texts(stop_at, range(*job.get("nonsense", (0, 0))), batch_s=0.5 + 0.5 * group.rank)
+    timed: dict[str, Any] = {"aim": Aim(job["aim_s"]), "clock": texts.clock} if "aim_s" in job else {}
     result = fit(
         model,
-        Texts(job.get("stop_at", -1) if group.rank == group.world - 1 else -1, range(*job.get("nonsense", (0, 0)))),
+        texts,
         spoiled_loss if job.get("spoiled") else next_token_loss,
         config,
         RunFolder(folder),
@@ -117,6 +127,7 @@ def shared_fit(job: dict[str, Any], group: Group = ALONE) -> tuple[nn.Module, Fi
         snapshot=lambda into: save_tensors(weight_tensors(model), into / MODEL_FILE),
         progress=Said(folder.with_suffix(".said")),
         group=group,
+        **timed,
     )
     return model, result
 
@@ -136,6 +147,7 @@ def main(jobs: list[dict[str, Any]]) -> None:
                     "rolled_back": result.rolled_back,
                     "best_step": result.best_step,
                     "tokens": result.tokens,
+                    "turns": [[turn.step, turn.steps] for turn in result.turns],
                 }
                 if group.leads:
                     save_tensors(weight_tensors(model), Path(job["folder"]).with_suffix(".safetensors"))

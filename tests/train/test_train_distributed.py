@@ -30,6 +30,8 @@ POISONED: dict[str, Any] = {
     "config": {"steps": 60, "rollback_nats": 1.0, "checkpoint_every": 5, "evaluate_every": 60, "warmup_steps": 0},
     "nonsense": (80, 96),
 }
+# A step takes a second by the first process's clock, and two by the other's.
+AIM_S = 14.0
 TIMES = ("tokens_per_s", "elapsed_s", "evaluation_s")
 Runs = Callable[[str], Path]
 
@@ -49,6 +51,8 @@ def jobs(way: str) -> list[dict[str, Any]]:
         {"folder": f"{way}-resumed", "stop_at": STOP_AT},
         {"folder": f"{way}-resumed"},
         {"folder": f"one-to-{way}"},
+        {"folder": f"{way}-aimed", "aim_s": AIM_S, "stop_at": STOP_AT},
+        {"folder": f"{way}-aimed", "aim_s": AIM_S},
     ]
 
 
@@ -82,7 +86,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     for way in WAYS:
         with pytest.raises(SystemExit):
             shared_fit({"folder": str(root / f"one-to-{way}"), "stop_at": STOP_AT})
-    return made(root, {"one": {}}, jobs)
+    return made(root, {"one": {}, "aimed": {"aim_s": AIM_S}}, jobs)
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +222,17 @@ def test_all_are_rolled_back_together_to_the_same_weights(more_runs: Runs, way: 
     assert len(found) == ended(more_runs(f"{way}-poisoned"), 0)["rolled_back"] == 1
     assert ended(more_runs(f"{way}-poisoned"), 0) == ended(more_runs(f"{way}-poisoned"), 1)
     assert farthest(losses(more_runs(f"{way}-poisoned")), losses(more_runs("poisoned"))) < 1e-3
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_keep_the_time_of_the_first_one_s_clock(runs: Runs, way: str) -> None:
+    """Also stopped in between, and taken up again."""
+    folder = runs(f"{way}-aimed")
+    assert ended(folder, 0) == ended(folder, 1) and ended(folder, 0)["turns"] == [[6, 14]]
+    assert len(losses(folder)) == len(losses(runs("aimed"))) == 14
+    assert max(abs(a - b) for a, b in zip(losses(folder), losses(runs("aimed")), strict=True)) < 1e-5
+    rates = [[line["lr"] for line in lines(runs(name)) if "lr" in line] for name in (f"{way}-aimed", "aimed", "one")]
+    assert rates[0] == rates[1] and rates[0][-1] == rates[2][-1]
 
 
 def test_a_sharded_checkpoint_is_the_model_and_has_no_pickle(runs: Runs) -> None:

@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from groundup.cli.main import run
+from groundup.data.loader import Batch, Windows
 from groundup.device import Compute
+from groundup.errors import FormatError
 from groundup.files import read_json, verify_folder, write_json
+from groundup.runs import RunFolder
+from groundup.train.again import turns_of
+from groundup.train.course import Turn
 from groundup.weights.door import open_model
 
 SMALL = [
@@ -111,6 +116,56 @@ def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
     monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 4)
     assert run(command) == 0, "the plan in the folder holds, so it is the same run"
     assert read_json(out / "plan.json")["fit"]["steps"] == 3
+
+
+def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned are 64 steps; all of them, and as many again, take far less than the half minute."""
+    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 64)
+    out, again = tmp_path / "run", tmp_path / "again"
+    command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL]
+    batch = Windows.batch
+
+    def stopped(windows: Windows, position: int) -> Batch:
+        if position == 20 and (out / "checkpoints" / "step-16").exists():
+            raise KeyboardInterrupt
+        return batch(windows, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Windows, "batch", stopped)
+        assert run(command) == 130
+    said = capsys.readouterr().err
+    assert "The machine is faster than expected: 128 steps instead of 64 in the time." in said
+    assert "Stopped after step 20 of 128" in said
+    assert run(command) == 0
+    results = read_json(out / "results.json")
+    assert results["steps"] == results["turns"][-1]["steps"] == 128
+    capsys.readouterr()
+    assert run(["pretrain", "--again", str(out), "--out", str(again), "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["same_weights"] is True and done["turns"] == results["turns"]
+    assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    assert (out / "samples.jsonl").read_bytes() == (again / "samples.jsonl").read_bytes()
+
+
+def test_the_turns_of_a_run_are_read_from_its_results_or_its_newest_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert turns_of(folder) == ()
+    for step in (8, 12):
+        checkpoint = folder.checkpoints / f"step-{step}"
+        checkpoint.mkdir(parents=True)
+        write_json(checkpoint / "state.json", {"identity": "", "turns": [{"step": 4, "place": 4.0, "steps": 2 * step}]})
+    assert turns_of(folder) == (Turn(4, 4.0, 24),)
+    folder.write_results({"steps": 30, "turns": [{"step": 4, "place": 4.0, "steps": 30}]})
+    assert turns_of(folder) == (Turn(4, 4.0, 30),)
+    folder.write_results({"steps": 30})
+    assert turns_of(folder) == ()
+    for wrong in (3, ["x"], [{"step": 4}], [{"step": 4, "place": 4.0, "steps": 4}]):
+        folder.write_results({"turns": wrong})
+        with pytest.raises(FormatError, match=r"results\.json"):
+            turns_of(folder)
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(

@@ -16,7 +16,8 @@ from typing import Any
 
 from groundup.data.documents import InstructionExample, to_conversation
 from groundup.device import Compute
-from groundup.engine.many import greedy_answers
+from groundup.engine.many import answers_to
+from groundup.engine.sampling import Sampling
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import ratio_interval, wilson_interval
@@ -141,12 +142,11 @@ def write_answers(
     prompts = [
         render(to_conversation(each, answer=False), tokenizer, add_generation_prompt=True).ids for each in examples
     ]
+    sampling = Sampling(temperature=0, max_tokens=max_tokens)
     stop_ids = tokenizer.special.stop_ids
     with progress.track("answers", len(prompts), "answers") as advance:
-        answers = greedy_answers(
-            model, prompts, max_tokens=max_tokens, stop_ids=stop_ids, compute=compute, done=advance
-        )
-    return [tokenizer.decode(ids, skip_control=True).strip() for ids in answers]
+        texts = answers_to(prompts, model, tokenizer, sampling, compute=compute, stop_ids=stop_ids, done=advance)
+    return [text.strip() for text in texts]
 
 
 def passes(answer: str, check: Check) -> bool:

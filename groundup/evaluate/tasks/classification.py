@@ -13,7 +13,8 @@ from typing import Any
 from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.engine.engine import Engine
-from groundup.engine.many import choice_logprobs
+from groundup.engine.generate import require_room
+from groundup.engine.score import score
 from groundup.errors import DataError, MissingExtra, ModelError
 from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
 from groundup.evaluate.task import Measure, Outcome, as_measure, language_model
@@ -196,8 +197,12 @@ def predict_zero_shot(
     prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
     starts = tokenizer.starts_after(prompts[0] if prompts else [])
     answers = [tokenizer.encode(label, starts=starts) for label in labels]
-    with progress.track("asking the base model", len(prompts), "messages") as advance:
-        rows = choice_logprobs(model, prompts, answers, compute=compute, done=advance)
+    for prompt in prompts:
+        require_room(len(prompt) + max(map(len, answers)) - 1, model.config.context_tokens)
+    pairs = [(prompt, answer) for prompt in prompts for answer in answers]
+    with progress.track("asking the base model", len(pairs), "answers") as advance:
+        scored = iter(score(model, pairs, compute=compute, done=advance))
+    rows = [[next(scored).logprob for _ in labels] for _ in prompts]
     return [labels[row.index(max(row))] for row in rows]
 
 

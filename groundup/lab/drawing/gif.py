@@ -18,7 +18,7 @@ NEARLY_WHITE = 250
 FRAME_MS, FIRST_MS, LAST_MS = 450, 900, 3500
 
 
-def gif_bytes(reel: Reel, frames: int, advance: Advance = lambda amount=1, note="": None) -> bytes:
+def gif_bytes(reel: Reel, frames: int, advance: Advance = lambda amount=1, note="", total=None: None) -> bytes:
     """The file's bytes; the same reel gives the same ones."""
     from PIL import Image
 

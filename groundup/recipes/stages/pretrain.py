@@ -10,6 +10,7 @@ from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.defaults import pretraining_config
+from groundup.train.pace import Aim
 from groundup.train.plan import make_plan, steps_for
 from groundup.train.pretrain import pretrain
 from groundup.weights.door import ModelCard
@@ -21,7 +22,7 @@ FEWEST_STEPS = 50
 
 
 def run(context: StageContext) -> Outcome:
-    """Measure this machine, fix the number of steps, train."""
+    """Measure this machine, count the steps that the time has room for, train, and keep the time."""
     table = context.recipe.pretrain
     tokenizer = Tokenizer.load(context.build / "tokenizer")
     shards = open_shards(context.build / "tokenizer" / SHARDS)
@@ -31,8 +32,9 @@ def run(context: StageContext) -> Outcome:
         said["learning_rate"] = table.learning_rate
     config = pretraining_config(1, {**said, "optimizer": table.optimizer})
 
+    seconds = context.seconds * STEPS_SHARE
+
     def measured_steps() -> int:
-        seconds = context.seconds * STEPS_SHARE
         steps = steps_for(seconds, shards, tokenizer, shape, config, compute=context.compute, progress=context.progress)
         return max(FEWEST_STEPS, steps)
 
@@ -49,9 +51,10 @@ def run(context: StageContext) -> Outcome:
         compute=context.compute,
         progress=context.progress,
         card=card(context),
+        aim=None if table.steps else Aim(seconds, FEWEST_STEPS),
     )
     line = (
-        f"{results['parameters']:,} parameters, {steps:,} steps: validation loss {results['validation_loss']:.3f} nats a token, "
+        f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats a token, "
         f"{results['bits_per_byte']:.3f} bits per byte"
     )
     return Outcome(line, results, thin_figures(results))
@@ -74,7 +77,7 @@ def thin_figures(results: dict[str, float]) -> tuple[str, ...]:
 
 STAGE = Stage(
     "pretrain",
-    3,
+    4,
     run,
     share=0.25,
     needs=("tokenizer",),

@@ -31,6 +31,8 @@ RECENT_STEPS = 50
 NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_loss", "validation")
 # Events that are marked on the curves.
 SKIPPED, ROLLED_BACK = "skipped", "rolled back"
+# From here on the run has another number of steps, to keep its time.
+RE_AIMED = "re-aimed"
 
 
 @dataclass
@@ -45,6 +47,7 @@ class _Log:
     last: dict[str, Any] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     evaluated: dict[str, Any] = field(default_factory=dict)
+    steps: float | None = None
 
     def add(self, record: Table) -> None:
         event = record.get("event")
@@ -55,6 +58,8 @@ class _Log:
             self.happened[event] += 1
             said = {"event": event, "reason": text(record, "reason"), "to_step": number(record, "to_step")}
             self.marks.add({**self.last, **said})
+        elif event == RE_AIMED:
+            self.steps = number(record, "steps")
         elif event is None:
             self.curves.add(record)
             loss = number(record, "loss")
@@ -119,13 +124,13 @@ class FollowedRun:
 
     @property
     def steps(self) -> int | None:
-        """Steps that the run is to have, where a file says so."""
+        """Steps that the run is to have, where a file says so: the log's last word, else what it began with."""
         said = (
             (self.folder.fit_file.name, ("identity", "config", "steps")),
             (self.folder.run_file.name, ("config", "fit", "steps")),
             (PLAN_FILE, ("steps",)),
         )
-        found = (number(self._record(name), *keys) for name, keys in said)
+        found = (self._log.steps, *(number(self._record(name), *keys) for name, keys in said))
         return next((round(steps) for steps in found if steps is not None), None)
 
     def quiet_s(self, now_s: float) -> float | None:

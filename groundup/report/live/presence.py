@@ -15,11 +15,24 @@ QUIET_S = {False: 20.0, None: 90.0}
 def is_locked(folder: Path) -> bool | None:
     """Does a process hold the folder's lock? None where the system does not tell."""
     try:
-        stat, lines = folder.stat(), LOCKS.read_text().splitlines()
+        stat, text = folder.stat(), LOCKS.read_text()
     except OSError:
         return None
-    place = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
-    return any(fields[1:2] == ["FLOCK"] and place in fields for fields in (line.split() for line in lines))
+    return held(text, stat.st_dev, stat.st_ino)
+
+
+def held(locks: str, device: int, inode: int) -> bool | None:
+    """Is a file locked, in the words of /proc/locks? None where a file of this number is, but on another device.
+
+    It may be the same file: btrfs, for one, has a device for each subvolume, and lists the lock under that of the whole disk.
+    """
+    place = f"{os.major(device):02x}:{os.minor(device):02x}"
+    devices = set()
+    for fields in map(str.split, locks.splitlines()):
+        if fields[1:2] == ["FLOCK"] and len(fields) > 5:
+            found, _, number = fields[5].rpartition(":")
+            devices |= {found} if number == str(inode) else set()
+    return True if place in devices else None if devices else False
 
 
 def status_of(*, finished: bool, locked: bool | None, quiet_s: float | None) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from groundup.engine.form import ANY_OBJECT, Form
 from groundup.serve.exchange import (
     FOREVER_S,
     ChatRequest,
-    Format,
     LoadRequest,
     Options,
     Prompt,
@@ -89,7 +89,7 @@ class _Generation(Body):
             DEFAULTS,
             stream=self.stream,
             logprobs=self.top_logprobs if self.logprobs or self.top_logprobs else None,
-            format=_format(self.format),
+            form=_form(self.format),
             **read_tools(tools, "auto"),
             truncate=self.truncate,
             keep_alive_s=keep_alive_s(self.keep_alive),
@@ -148,14 +148,14 @@ def read_chat(value: dict[str, Any]) -> ChatRequest | LoadRequest:
     return body.request(conversation(body.messages), body.tools)
 
 
-def _format(given: str | dict[str, Any] | None) -> Format | None:
+def _form(given: str | dict[str, Any] | None) -> Form | None:
     """ "" is none, as LangChain sends it."""
     if given in (None, ""):
         return None
     if isinstance(given, dict):
-        return given
+        return Form.schema(given)
     if given == "json":
-        return "json"
+        return ANY_OBJECT
     raise RequestError('format: expected "json" or a JSON schema', param="format")
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from groundup.engine.events import ChatEvent, FinishReason, RankedToken, TokenLogprob
-from groundup.serve.exchange import ChatRequest, Format, RequestError, Timing
+from groundup.engine.form import ANY_OBJECT, Form
+from groundup.serve.exchange import ChatRequest, RequestError, Timing
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.openai.errors import DONE, JSON, MEDIA_TYPE, error_body, sse
 from groundup.serve.openai.fields import DEFAULTS, CompletionFields, usage
@@ -60,19 +61,19 @@ def read_chat_completion(value: dict[str, Any]) -> ChatRequest:
         stream=body.stream,
         choices=body.n,
         logprobs=body.top_logprobs if body.logprobs or body.top_logprobs else None,
-        format=_format(body.response_format),
+        form=body.form(_form(body.response_format)),
         **read_tools(body.tools, body.tool_choice, parallel=body.parallel_tool_calls),
         truncate=False,
         usage_in_stream=body.stream_options.include_usage,
     )
 
 
-def _format(given: ResponseFormat) -> Format | None:
+def _form(given: ResponseFormat) -> Form | None:
     if given.type == "json_schema":
         if given.json_schema is None:
             raise RequestError("response_format.json_schema: is missing", param="response_format.json_schema")
-        return given.json_schema.wanted
-    return "json" if given.type == "json_object" else None
+        return Form.schema(given.json_schema.wanted)
+    return ANY_OBJECT if given.type == "json_object" else None
 
 
 class ChatCompletion:

@@ -41,6 +41,7 @@ def read_completion(value: dict[str, Any]) -> ChatRequest:
         stream=body.stream,
         choices=body.n,
         logprobs=body.logprobs,
+        form=body.form(),
         truncate=False,
         usage_in_stream=body.stream_options.include_usage,
     )

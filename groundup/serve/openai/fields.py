@@ -6,6 +6,7 @@ from pydantic import Field
 
 from groundup.serve.exchange import Options
 from groundup.serve.fields import Body, Number, Texts, Whole
+from groundup.serve.openai.structured import FormFields
 
 # OpenAI's own.
 DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)
@@ -17,8 +18,8 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
-class CompletionFields(Body):
-    """How answers are drawn and sent."""
+class CompletionFields(FormFields):
+    """How answers are drawn and sent, and what they must be."""
 
     model: str = Field(min_length=1)
     stream: bool = False

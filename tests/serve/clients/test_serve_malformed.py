@@ -19,6 +19,20 @@ WRONG: dict[str, list[Any]] = {
     "tables": ["x", 5, True, [1], ["x"], [[]], {"a": 1}],
     "texts": [5, True, [5], [[]], {}, ["x", None], [{}]],
     "stop": [5, True, [5], {}, ["x", 5], ["x"] * 1000, "y" * 10_000],
+    "expression": [5, [], {}, "(", "a(?=b)", "[z-a]", "\ud800", "a" * 10_000],
+    "form": [
+        "x",
+        5,
+        {},
+        {"regex": 5},
+        {"regex": "("},
+        {"regex": "a", "json": {}},
+        {"grammar": "x"},
+        {"choice": []},
+        {"other": 1},
+        {"json": "{"},
+    ],
+    "chosen": ["perhaps", "required", "", 5, [], {}, {"type": "x"}, {"function": {"name": "nobody"}}],
     "content": [5, True, {}, [5], ["x"], [{"type": "image_url"}]],
     "role": ["wizard", "", 5, [], {}],
     "name": ["nobody", "../tiny", "/etc/passwd", "tiny:../x", "a" * 3000, "", "tiny\0", "\ud800", 5, [], {}, None],
@@ -34,6 +48,8 @@ OPTIONS |= {"options.num_predict": "whole", "options.stop": "stop", "options.rep
 OLLAMA = {"model": "name", "stream": "flag", "options": "table", "top_logprobs": "whole", "logprobs": "flag", **OPTIONS}
 TURNS = {"messages": "tables", "messages.0.role": "role", "messages.0.content": "content"}
 OPENAI = {"model": "name", "stream": "flag", "max_tokens": "whole", "temperature": "number", "top_p": "number"}
+OPENAI |= {"structured_outputs": "form", "guided_regex": "expression"}
+TOOLS = {"tools": "tables", "tool_choice": "chosen", "parallel_tool_calls": "flag"}
 OPENAI |= {"seed": "whole", "stop": "stop", "n": "whole", "presence_penalty": "number", "stream_options": "table"}
 # path -> a good body, and the kind of each field that is made wrong
 ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
@@ -50,7 +66,14 @@ ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/api/pull": ({"model": "tiny"}, {"model": "name"}),
     "/v1/chat/completions": (
         {"model": "tiny", "messages": [TURN]},
-        {**OPENAI, **TURNS, "top_logprobs": "whole", "response_format": "table", "max_completion_tokens": "whole"},
+        {
+            **OPENAI,
+            **TURNS,
+            **TOOLS,
+            "top_logprobs": "whole",
+            "response_format": "table",
+            "max_completion_tokens": "whole",
+        },
     ),
     "/v1/completions": ({"model": "tiny", "prompt": "To be"}, {**OPENAI, "prompt": "texts", "logprobs": "whole"}),
     "/v1/embeddings": (

@@ -1,7 +1,10 @@
 """The official `openai` client, unchanged, against a real server."""
 
 import math
+import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import openai
@@ -149,6 +152,84 @@ def test_answers_are_parsed_as_the_class_that_was_asked_for(client: openai.OpenA
     format: Any = {"type": "json_object"}
     text = client.chat.completions.create(model="tiny", messages=HI, response_format=format, seed=1, max_tokens=30)
     assert (text.choices[0].message.content or "").startswith("{")
+
+
+def said(client: openai.OpenAI, seed: int = 1, **extra: Any) -> str:
+    asked = client.chat.completions.create(model="tiny", messages=HI, seed=seed, temperature=2.0, extra_body=extra)
+    assert asked.choices[0].finish_reason == "stop"
+    return asked.choices[0].message.content or ""
+
+
+@pytest.mark.parametrize(
+    ("extra", "pattern"),
+    [
+        ({"structured_outputs": {"regex": r"[a-z]{2,8}\.[0-9]"}}, r"[a-z]{2,8}\.[0-9]"),
+        ({"structured_outputs": {"choice": ["positive", "negative"]}}, "positive|negative"),
+        ({"structured_outputs": {"grammar": 'root ::= "SELECT " ("a" | "b") [0-9]'}}, "SELECT [ab][0-9]"),
+        ({"structured_outputs": {"grammar": 'start: "is " x\nx: "(" x? ")"', "json": None}}, r"is \(+\)+"),
+        ({"structured_outputs": {"json": {"enum": [1, True]}}}, "1|true"),
+        ({"guided_choice": ["yes", "no"]}, "yes|no"),
+        ({"grammar": 'root ::= [ab] "é"'}, "[ab]é"),
+        ({"json_schema": {"type": "null"}}, "null"),
+    ],
+    ids=str,
+)
+def test_an_answer_has_the_form_that_another_servers_fields_ask_for(
+    client: openai.OpenAI, extra: dict[str, Any], pattern: str
+) -> None:
+    for seed in range(4):
+        text = said(client, seed, **extra)
+        assert re.fullmatch(pattern, text), text
+
+
+def test_a_form_holds_for_every_choice_in_a_stream_and_for_text_completions(client: openai.OpenAI) -> None:
+    form: Any = {"structured_outputs": {"choice": ["spam", "ham"]}}
+    joined = ["", "", ""]
+    for chunk in client.chat.completions.create(
+        model="tiny", messages=HI, n=3, seed=1, temperature=2.0, stream=True, extra_body=form
+    ):
+        [choice] = chunk.choices
+        joined[choice.index] += choice.delta.content or ""
+    assert set(joined) <= {"spam", "ham"}
+    both = client.completions.create(model="tiny", prompt=["To be", "or not"], seed=5, extra_body=form)
+    assert {choice.text for choice in both.choices} <= {"spam", "ham"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"structured_outputs": {"regex": "("}}, "unclosed group"),
+        ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "exclude one another"),
+        ({"structured_outputs": {"grammar": "start: y"}}, "unknown name"),
+        ({"structured_outputs": {"choices": ["b"]}}, "structured_outputs.choices"),
+        ({"structured_outputs": {"json": {"type": "nothing"}}}, "JSON schema"),
+        ({"structured_outputs": {"json": {"type": "string", "pattern": ".*" * 9000}}}, "regular expressions in"),
+        ({"structured_outputs": {"regex": "a" * 100_000}}, "at most"),
+        ({"structured_outputs": {"grammar": "start: start"}}, "no text that fits"),
+        ({"response_format": {"type": "json_object"}, "grammar": "start: /a/"}, "exclude one another"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_form_that_can_not_be_had_is_refused_before_the_stream(
+    client: openai.OpenAI, extra: dict[str, Any], words: str
+) -> None:
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError, match=words):
+            client.chat.completions.create(model="tiny", messages=HI, stream=stream, extra_body=extra)
+
+
+@pytest.mark.parametrize("pattern", ["(a{1,1000}){1,1000}", "a{1000000000}", "(.*){2000}"])
+def test_a_catastrophic_expression_costs_the_others_little(client: openai.OpenAI, server: Any, pattern: str) -> None:
+    hard: Any = {"structured_outputs": {"regex": pattern}}
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(said, client, seed, **hard) for seed in range(3)]
+        started = time.monotonic()
+        assert server.get("/healthz").status_code == 200
+        assert said(client, structured_outputs={"choice": ["yes"]}) == "yes"
+        assert time.monotonic() - started < 10
+    for each in asked:
+        assert isinstance(each.exception(), openai.BadRequestError | AssertionError | None)
+    assert "groundup_answers_in_hand 0.0" in server.get("/metrics").text
 
 
 def test_models_are_those_of_the_other_api(client: openai.OpenAI, server: Any) -> None:

@@ -1,0 +1,65 @@
+"""The own model of a build: it keeps the time that is its share of the budget, unless the recipe says the steps."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.shards import write_shards
+from groundup.data.sources import Source
+from groundup.data.split import read_split
+from groundup.device import Compute
+from groundup.files import read_json
+from groundup.model.config import ModelConfig
+from groundup.progress import Silent
+from groundup.recipes.recipe import load_recipe
+from groundup.recipes.stage import Outcome, StageContext
+from groundup.recipes.stages import pretrain
+from groundup.tokenizer.fast import train_tokenizer
+
+TINY = ModelConfig(
+    vocab_size=300, context_tokens=16, width=16, num_layers=1, num_heads=2, num_kv_heads=1, feedforward_width=32
+)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build whose first two stages are done."""
+    root = tmp_path_factory.mktemp("build")
+    (root / "texts").mkdir()
+    for number in range(12):
+        (root / "texts" / f"{number}.txt").write_text(f"Tale {number}: the fox and the hen sang of the sea. " * 20)
+    prepare([Source(str(root / "texts"))], root / "data", DataConfig(validation_fraction=0.3), progress=Silent())
+    tokenizer = train_tokenizer((document.text for document in read_split(root / "data", "train")), 300)
+    tokenizer.save(root / "tokenizer")
+    write_shards(root / "data", tokenizer, root / "tokenizer" / "shards", progress=Silent())
+    return root
+
+
+def trained(build: Path, name: str, seconds: float, *sets: str) -> Outcome:
+    recipe = load_recipe("quickstart", ["pretrain.batch_windows=2", *sets])
+    place = (build / name, build, recipe, seconds, Compute(torch.device("cpu")), Silent())
+    return pretrain.run(StageContext(*place, sizes={}, record=lambda: None))
+
+
+@pytest.mark.parametrize(
+    ("measured", "seconds", "sets", "steps"),
+    [
+        (64, 600.0, (), 128),  # ten minutes are more than it needs: at most twice as many
+        (64, 0.001, (), 50),  # it is over before it begins: at least so many as teach something
+        (3, 0.001, (), 50),
+        (64, 600.0, ("pretrain.steps=12",), 12),
+    ],
+)
+def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
+    build: Path, monkeypatch: pytest.MonkeyPatch, measured: int, seconds: float, sets: tuple[str, ...], steps: int
+) -> None:
+    monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
+    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.samples.SAMPLE_TOKENS", 4)
+    monkeypatch.setattr(pretrain, "steps_for", lambda *parts, **more: measured)
+    name = f"{measured}-{seconds}-{steps}"
+    outcome = trained(build, name, seconds, *sets)
+    assert read_json(build / name / "results.json")["steps"] == outcome.facts["steps"] == steps
+    assert f" {steps} steps: validation loss" in outcome.line
