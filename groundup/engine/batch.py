@@ -77,7 +77,8 @@ class _Turn:
         self.request, self.job, self.tokenizer = request, job, tokenizer
         self.random = seeded_generator(request.sampling.seed)
         start = ChatEvent("", None, len(request.prompt_ids), 0, request.dropped_messages)
-        self.answer = Answer(TextStream(tokenizer, request.sampling.stop), request.stop_ids, start)
+        stream = TextStream(tokenizer, request.sampling.stop, request.shown_ids)
+        self.answer = Answer(stream, request.stop_ids, start)
         self.lookup = PromptLookup(guess_tokens) if guess_tokens else None
 
     @property

@@ -10,6 +10,7 @@ then runs for both: `generate_ids` -> `TextStream` -> `ChatEvent`. What can be r
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from groundup.device import Compute
 from groundup.engine.answer import answer_events
@@ -110,7 +111,7 @@ def fit_conversation(
     ]
 
     def rendered(index: int) -> Rendered:
-        return render(Conversation(variants[index]), tokenizer, add_generation_prompt=True)
+        return render(replace(conversation, messages=variants[index]), tokenizer, add_generation_prompt=True)
 
     def fits(index: int) -> bool:
         return len(rendered(index).ids) + answer_tokens <= context_tokens

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from groundup.tokenizer.tools import ToolCall
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -42,3 +44,5 @@ class ChatEvent:
     """Oldest messages left out because the conversation had outgrown the context."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """Of the tokens since the last event, where they were asked for; the end-of-turn token is not among them."""
+    calls: tuple[ToolCall, ...] = ()
+    """What the model wants called, where it was told of tools; their text is in no event's text."""

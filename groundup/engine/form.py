@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["JSON schema", "regular expression", "grammar", "choice"]
+Kind = Literal["JSON schema", "regular expression", "grammar", "choice", "call of a tool"]
 
 
 @dataclass(frozen=True)
 class Form:
-    """`text` in the language of its kind; of a choice it is the regular expression that matches its texts and no other."""
+    """`text` in the language of its kind; of a choice it is the regular expression that matches its texts and no other, of calls
+    the Lark that `call_grammar.py` writes."""
 
     kind: Kind
     text: str

@@ -20,7 +20,7 @@ from groundup.engine.form import Form
 from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
-_SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 # What a grammar may cost; measured with 20,000 to 40,000 ids. With llguidance's own bounds for a token (2,000 and 50,000) a grammar of one line
 # ("s: s s s | s s | ...") takes half a second a token, with these at most 0.07 s before it is given up. With its own for the start (1,000,000)
 # names that stand for eight others each, four deep, take 2 s to be refused, five deep more than 6 s. Schemas keep its own: many optional keys
@@ -64,8 +64,8 @@ class Grammars:
         of = self._library.LLMatcher
         try:
             if form.kind == "JSON schema":
-                return str(of.grammar_from_json_schema(form.text, overrides=_SPACING))
-            if form.kind == "grammar":
+                return str(of.grammar_from_json_schema(form.text, overrides=SPACING))
+            if form.kind in ("grammar", "call of a tool"):
                 return str(of.grammar_from_lark(_lark(form.text)))
             return str(of.grammar_from_regex(form.text))
         except ValueError as error:

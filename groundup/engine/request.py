@@ -41,6 +41,8 @@ class Request:
     logprobs: int | None = None
     """With each token its logprob and those of so many of the most probable ones, 0 to 20; None: none."""
     constraint: Constraint | None = None
+    shown_ids: frozenset[int] = frozenset()
+    """Control tokens that are part of the text: marks of a call, in families that have tokens for them."""
     dropped_messages: int = 0
     """Passed on to its events."""
 

@@ -6,7 +6,7 @@ the earliest stop string. Control tokens have no text here, as in llama.cpp's se
 """
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from groundup.tokenizer.fast import Tokenizer
 
@@ -14,9 +14,10 @@ from groundup.tokenizer.fast import Tokenizer
 class TextStream:
     """The text of one answer as it grows: `push` every id, then `finish`. `stopped` is True once a stop string was seen."""
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), shown_ids: Collection[int] = ()) -> None:
+        """`shown_ids`: control tokens that are text all the same."""
         self._tokenizer = tokenizer
-        self._control = frozenset(tokenizer.special.tokens.values())
+        self._control = frozenset(tokenizer.special.tokens.values()) - frozenset(shown_ids)
         self._stop = tuple(stop)
         # "replace" agrees with Tokenizer.decode: one U+FFFD for each maximal part of an invalid sequence.
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")

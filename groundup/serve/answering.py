@@ -15,8 +15,11 @@ from collections.abc import AsyncIterator, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from groundup.engine.call_grammar import form_with_calls
+from groundup.engine.calls import CallSplitter
 from groundup.engine.classify import classifier_ids
 from groundup.engine.embed import embed, shortened
+from groundup.engine.form import Form
 from groundup.engine.padding import batches_by_length
 from groundup.engine.request import Constraint
 from groundup.engine.request import Request as Job
@@ -35,11 +38,13 @@ from groundup.serve.exchange import (
 from groundup.serve.facts import ModelFacts
 from groundup.serve.limits import Limits
 from groundup.serve.metrics import Metrics
-from groundup.serve.preparing import prepare, require_able, require_within, with_name
+from groundup.serve.preparing import format_of_calls, prepare, require_able, require_within, with_name
 from groundup.serve.residents import Resident, Residents
 from groundup.serve.shelf import Named, Shelf
 from groundup.serve.telling import Clock, Streamed, Told, Translator, stream, while_there, whole
 from groundup.serve.worker import Worker
+from groundup.tokenizer.fast import Tokenizer
+from groundup.tokenizer.tools import CallFormat
 
 # Texts that are embedded or classified between two steps of the engine: answers at work wait no longer than for these.
 TEXTS_AT_ONCE_TOKENS = 512
@@ -69,14 +74,14 @@ class Server:
         named, facts = await self.find(request.model, "completion")
         options = request.options.over(named.options).over(request.defaults)
         require_within(request, options, self.limits)
-        require_able(request)
+        require_able(request, facts)
         async with contextlib.AsyncExitStack() as stack:
             resident = await stack.enter_async_context(self._lease(named, facts, request.keep_alive_s, clock))
             jobs = await asyncio.to_thread(_jobs, with_name(request, named), options, resident)
             assert resident.desk is not None  # a language model has one
             answers = await resident.desk.open(jobs)
             stack.callback(answers.close)
-            told = Told(answers, clock, self.metrics)
+            told = Told(answers, clock, self.metrics, _splitters(request, resident))
             if request.stream:
                 return Streamed(stream(told, translator), translator.media_type, stack.pop_all())
             return await while_there(client, whole(told, translator))
@@ -160,12 +165,33 @@ class Server:
 
 def _jobs(request: ChatRequest, options: Options, resident: Resident) -> list[Job]:
     """The jobs of a request. Takes its time: not in the event loop."""
+    tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
+    calls = format_of_calls(request, tokenizer)
+    form = request.form if calls is None else _form_with_calls(calls, request, tokenizer)
 
     def constraint() -> Constraint | None:
-        return None if request.form is None else resident.grammars.constraint(request.form)
+        return None if form is None else resident.grammars.constraint(form)
 
-    tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
     return prepare(request, options, tokenizer, context_tokens, constraint)
+
+
+def _form_with_calls(calls: CallFormat, request: ChatRequest, tokenizer: Tokenizer) -> Form | None:
+    return form_with_calls(
+        calls,
+        request.tools,
+        must_call=request.must_call,
+        one_call=request.one_call,
+        answer=request.form,
+        control=tokenizer.special.tokens,
+    )
+
+
+def _splitters(request: ChatRequest, resident: Resident) -> list[CallSplitter]:
+    """One for each answer; none where no tools were given."""
+    calls = format_of_calls(request, resident.opened.require_tokenizer())
+    names = [tool["function"]["name"] for tool in request.tools]
+    answers = len(request.prompts) * request.choices
+    return [] if calls is None else [CallSplitter(calls, names) for _ in range(answers)]
 
 
 def _embedding_rows(resident: Resident, request: EmbedRequest) -> list[list[int]]:

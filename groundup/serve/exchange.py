@@ -7,13 +7,12 @@ What a request leaves open is None. It is filled in this order: the request, the
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from groundup.engine.form import Form
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import Conversation
+from groundup.tokenizer.tools import Tool
 
 FOREVER_S = math.inf
 
@@ -90,8 +89,13 @@ class ChatRequest:
     logprobs: int | None = None
     """How many alternatives to each token; 0: the chosen one's probability only, None: none wanted."""
     form: Form | None = None
-    """What the answers must be; None: any text."""
-    tools: tuple[Mapping[str, Any], ...] = ()
+    """What the answers must be, where they are no calls; None: any text."""
+    tools: tuple[Tool, ...] = ()
+    """What the model may have called; the client calls it, never the server."""
+    must_call: tuple[str, ...] = ()
+    """Names of tools: the answer consists of calls of these, and no text. (): the model chooses."""
+    one_call: bool = False
+    """At most one call, as far as an answer's form can be kept to that."""
     truncate: bool = True
     """What is too long is cut; False: it is refused."""
     usage_in_stream: bool = True

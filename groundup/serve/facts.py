@@ -4,12 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from groundup.files import MANIFEST, sha256_file
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
-from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.tokenizer.formats import tokenizer_from_gguf
+from groundup.tokenizer.tools import call_format
 from groundup.weights.card import read_license
 from groundup.weights.door import find_model
 from groundup.weights.gguf_header import read_gguf_header
@@ -36,11 +38,15 @@ class ModelFacts:
     """64 hexadecimal digits that change when the model does."""
     parameters: int
     license: str
+    calls_tools: bool
+    """Whether its chat template knows tools, in a format of calls that can be read."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
         """What it can be asked for here."""
-        return ("classification",) if self.kind == "classifier" else ("completion", "embedding")
+        if self.kind == "classifier":
+            return ("classification",)
+        return ("completion", "embedding", *(("tools",) if self.calls_tools else ()))
 
 
 def read_facts(name_or_path: str | Path) -> ModelFacts:
@@ -59,7 +65,7 @@ def read_facts(name_or_path: str | Path) -> ModelFacts:
         modified=datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC),
         digest=_digest(path, files),
         parameters=parameter_count(outline.config, num_labels=len(outline.labels)).total,
-        license=read_license(path) if path.is_dir() else _gguf_license(path),
+        **(_of_folder(path) if path.is_dir() else _of_gguf(path)),
     )
 
 
@@ -71,9 +77,17 @@ def _digest(path: Path, files: list[Path]) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()
 
 
-def _gguf_license(path: Path) -> str:
-    licence = read_gguf_header(path).metadata.get("general.license")
-    return licence if isinstance(licence, str) else ""
+def _of_folder(path: Path) -> dict[str, Any]:
+    return {"license": read_license(path), "calls_tools": call_format(read_template(path)) is not None}
+
+
+def _of_gguf(path: Path) -> dict[str, Any]:
+    metadata = read_gguf_header(path).metadata
+    licence, template = metadata.get("general.license"), metadata.get("tokenizer.chat_template")
+    return {
+        "license": licence if isinstance(licence, str) else "",
+        "calls_tools": isinstance(template, str) and call_format(template) is not None,
+    }
 
 
 def read_tokenizer(path: Path) -> Tokenizer | None:

@@ -39,6 +39,8 @@ class Limits:
     """400. Of a regular expression, or of all in a JSON schema: what llguidance takes for one grows with the square (".*" 4,096 times over: 2 s)."""
     grammar_characters: int = 16 * 2**10
     """400. Of a grammar; the one of C among llama.cpp's examples has some 2,000."""
+    tools_characters: int = 256 * 2**10
+    """400. Of all tools of one request, which every prompt begins with; a hundred of them, each with a page of description, have some 200,000."""
     texts: int = 2048
     """400. Texts to embed or classify in one request; OpenAI's own bound."""
     headers_s: float = 10.0

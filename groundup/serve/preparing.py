@@ -6,7 +6,7 @@ refused.
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +15,18 @@ from groundup.engine.form import Form
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import ChatRequest, Options, Prompt, RequestError, Text, without
+from groundup.serve.facts import ModelFacts
 from groundup.serve.limits import Limits
 from groundup.serve.shelf import Named
+from groundup.serve.turns import shown
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
+from groundup.tokenizer.tools import CallFormat, call_format
 
 # Below any probability: keeps the best token only, which always stays.
 LEAST_TOP_P = 1e-9
+IN_SCHEMA = "characters of regular expressions in a JSON schema"
 
 
 def prepare(
@@ -37,9 +41,12 @@ def prepare(
     Raises RequestError, ConfigError, ModelError.
     """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
+    marks = () if (calls := format_of_calls(request, tokenizer)) is None else (calls.opening, calls.closing)
+    shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
     jobs = []
     for prompt in request.prompts:
-        ids, dropped = _Fitting(tokenizer, context_tokens, options.max_tokens).ids(prompt, truncate=request.truncate)
+        asked = prompt if isinstance(prompt, Text) else _with_tools(prompt, request, tokenizer)
+        ids, dropped = _Fitting(tokenizer, context_tokens, options.max_tokens).ids(asked, truncate=request.truncate)
         sampling = sampling_of(options, context_tokens - len(ids))
         for choice in range(request.choices):
             jobs.append(
@@ -50,10 +57,20 @@ def prepare(
                     tokenizer.special.stop_ids,
                     request.logprobs,
                     constraint(),
+                    shown_ids,
                     dropped,
                 )
             )
     return jobs
+
+
+def format_of_calls(request: ChatRequest, tokenizer: Tokenizer) -> CallFormat | None:
+    """How calls are written in the answers to a request; None: it has no tools."""
+    return call_format(tokenizer.chat_template) if request.tools else None
+
+
+def _with_tools(prompt: Conversation, request: ChatRequest, tokenizer: Tokenizer) -> Conversation:
+    return replace(shown(prompt, call_format(tokenizer.chat_template)), tools=request.tools)
 
 
 def require_within(request: ChatRequest, options: Options, limits: Limits) -> None:
@@ -64,8 +81,10 @@ def require_within(request: ChatRequest, options: Options, limits: Limits) -> No
         (sum(map(_characters, request.prompts)), limits.prompt_characters, "prompt", "characters of prompts"),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives a token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
+        (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
         *_form_bounds(request.form, limits),
+        (_expression_characters(list(request.tools)), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
     ):
         if given > bound:
             raise RequestError(f"{param}: at most {bound} {what} are given, {given} were asked for", param=param)
@@ -77,9 +96,13 @@ def _form_bounds(form: Form | None, limits: Limits) -> list[tuple[int, int, str,
     bounds = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
     rows = [(len(form.text), bounds.get(form.kind, limits.schema_characters), "format", f"characters of a {form.kind}")]
     if form.kind == "JSON schema":
-        inside = sum(map(len, _expressions(json.loads(form.text))))
-        rows.append((inside, limits.regex_characters, "format", "characters of regular expressions in a JSON schema"))
+        inside = _expression_characters(json.loads(form.text))
+        rows.append((inside, limits.regex_characters, "format", IN_SCHEMA))
     return rows
+
+
+def _expression_characters(schema: Any) -> int:
+    return sum(map(len, _expressions(schema)))
 
 
 def _expressions(schema: Any) -> Iterator[str]:
@@ -95,13 +118,21 @@ def _expressions(schema: Any) -> Iterator[str]:
 
 
 def _characters(prompt: Prompt) -> int:
-    return len(prompt.text) if isinstance(prompt, Text) else sum(len(message.content) for message in prompt.messages)
+    return len(prompt.text) if isinstance(prompt, Text) else sum(map(_message_characters, prompt.messages))
 
 
-def require_able(request: ChatRequest) -> None:
-    """Raises RequestError for what no model here can do yet."""
-    if request.tools:
+def _message_characters(message: Message) -> int:
+    return len(message.content) + sum(len(json.dumps(call.arguments)) for call in message.calls)
+
+
+def require_able(request: ChatRequest, facts: ModelFacts) -> None:
+    """Raises RequestError for what this model can't do."""
+    if request.tools and "tools" not in facts.capabilities:
         raise without(request.model, "tools")
+    if request.tools and request.form is not None and request.form.kind != "JSON schema":
+        raise RequestError(
+            f"tools: beside them an answer may be kept to a JSON schema, and to no {request.form.kind}", param="tools"
+        )
 
 
 def with_name(request: ChatRequest, named: Named) -> ChatRequest:
@@ -115,7 +146,7 @@ def _after(named: Named, prompt: Prompt) -> Prompt:
     messages = (*named.messages, *prompt.messages)
     if named.system and not any(message.role == "system" for message in messages):
         messages = (Message("system", named.system), *messages)
-    return Conversation(messages)
+    return replace(prompt, messages=messages)
 
 
 def sampling_of(options: Options, room_tokens: int) -> Sampling:
@@ -185,20 +216,21 @@ class _Fitting:
         rendered, dropped = fit_conversation(conversation, self.tokenizer, self.context_tokens, self.answer_tokens)
         if len(rendered.ids) < self.context_tokens:
             return rendered.ids, dropped
-        return self._shortened(conversation.messages)
+        return self._shortened(conversation)
 
-    def _shortened(self, messages: Sequence[Message]) -> tuple[list[int], int]:
+    def _shortened(self, asked: Conversation) -> tuple[list[int], int]:
         """Ids of the system's messages and the last turn, with as much of the end of what the user says there as there is room for.
 
         Raises RequestError where even without it they are too long.
         """
+        messages = asked.messages
         place = max((i for i, each in enumerate(messages) if each.role == "user"), default=len(messages) - 1)
         before = [each for each in messages[:place] if each.role == "system"]
         content = messages[place].content
 
         def ids_from(start: int) -> list[int]:
             turns = (*before, replace(messages[place], content=content[start:]), *messages[place + 1 :])
-            return render(Conversation(turns), self.tokenizer, add_generation_prompt=True).ids
+            return render(replace(asked, messages=turns), self.tokenizer, add_generation_prompt=True).ids
 
         places = [start for start, _ in self.tokenizer.encode_offsets(content)[1]]
         most_tokens = self.context_tokens - self.answer_tokens

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from groundup.engine.calls import CallSplitter
 from groundup.engine.events import ChatEvent
 from groundup.errors import GroundupError
 from groundup.serve.exchange import RequestError, Timing
@@ -60,8 +62,12 @@ class Clock:
 class Told:
     """The events of a request's answers as they come, counted and timed; afterwards the last event of each."""
 
-    def __init__(self, answers: Answers, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, answers: Answers, clock: Clock, metrics: Metrics, splitters: Sequence[CallSplitter] = ()
+    ) -> None:
+        """`splitters`: one for each answer, where calls are to be parted from its text."""
         self.answers = answers
+        self.splitters = splitters
         self.clock = clock
         self.metrics = metrics
         self.lasts: dict[int, ChatEvent] = {}
@@ -73,15 +79,25 @@ class Told:
                 begun = True
                 self.clock.said()
                 self.metrics.first_token_s.observe((self.clock.first - self.clock.started) / 1e9)
+            if self.splitters:
+                event = parted(event, self.splitters[index])
             if event.finish_reason is not None:
                 self.lasts[index] = event
                 self.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
                 self.metrics.tokens.labels("answer").inc(event.completion_tokens)
-            yield index, event
+            if event.text or event.calls or event.logprobs or event.finish_reason:
+                yield index, event
 
     def in_order(self) -> list[ChatEvent]:
         """The last events by index."""
         return [self.lasts[index] for index in sorted(self.lasts)]
+
+
+def parted(event: ChatEvent, splitter: CallSplitter) -> ChatEvent:
+    """The event with its calls apart from its text."""
+    pieces = [splitter.push(event.text), *([] if event.finish_reason is None else [splitter.finish()])]
+    calls = tuple(call for piece in pieces for call in piece.calls)
+    return replace(event, text="".join(piece.text for piece in pieces), calls=calls)
 
 
 async def whole(told: Told, translator: Translator) -> Response:

@@ -7,28 +7,32 @@ have typed `<|im_end|>`. So the contents go into the template with marks, charac
     fence    before and after what users, systems and tools say: no control token can be formed across the edge of a content
     open     before what the assistant says  (loss counts from here)
     close    after it                        (to here, and the end-of-turn token that follows)
-    guard    before every text in a content that looks like a control token: it stays text
+    guard    before every text that looks like a control token, in a content, in a call or in what is said of the tools: it stays text
 
 Marks stand inside leading and trailing spaces, so a template may trim. Afterwards they are taken out. The same conversation is
 rendered without marks too: a template that looks into contents so that the two differ can't be followed safely and is refused.
 
 Ids: what lies between two control tokens is encoded as one text. For ordinary contents that is what tokenising the rendered text
 gives, in llama.cpp too. Mask: by character offsets, True where the loss counts. A token that straddles the edge of an answer counts.
+Left out: calls of tools are no answers to the mask, since it is the template that writes them.
 """
 
 import bisect
+import functools
 import itertools
+import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from groundup.errors import DataError, ModelError
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import well_formed
 from groundup.tokenizer.special import CHATML_TEMPLATE, TURN_END, TURN_START
 from groundup.tokenizer.template import render_template
+from groundup.tokenizer.tools import Tool, ToolCall
 
 Role = Literal["system", "user", "assistant", "tool"]
 Span = tuple[int, int]
@@ -42,6 +46,12 @@ class Message:
 
     role: Role
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    """What the assistant wants called, beside its content."""
+    tool: str = ""
+    """Whose answer this is, in a tool's message."""
+    call_id: str = ""
+    """Which call it answers."""
 
     def __post_init__(self) -> None:
         if self.role not in get_args(Role):
@@ -50,9 +60,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Messages in order."""
+    """Messages in order, and the tools that the assistant may call."""
 
     messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True)
@@ -94,11 +105,14 @@ def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_p
     '<|im_start|>user\\nHi<|im_end|>\\n'
     """
     template = _template(tokenizer)
-    messages = [Message(message.role, well_formed(message.content)) for message in conversation.messages]
-    marks = _unused_marks("".join([template, *(message.content for message in messages)]))
-    marked_messages = [Message(message.role, _mark(message, tokenizer, marks)) for message in messages]
-    variants = [_variables(each, tokenizer, add_generation_prompt) for each in (messages, marked_messages)]
-    plain, marked = render_template(template, variants)
+    shared = {**_special_texts(tokenizer), "add_generation_prompt": add_generation_prompt}
+    said = _variables(conversation, lambda message: well_formed(message.content), well_formed)
+    marks = _unused_marks(template + json.dumps(said, ensure_ascii=False))
+    guard = functools.partial(tokenizer.control_starts.sub, marks.guard)
+    marked_said = _variables(
+        conversation, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text))
+    )
+    plain, marked = render_template(template, [{**shared, **said}, {**shared, **marked_said}])
     text = marks.removed(marked)
     _require_equal(plain, text)
     ids, mask = _encode(marked, tokenizer, marks)
@@ -127,19 +141,56 @@ def _unused_marks(text: str) -> Marks:
     return Marks(*free)
 
 
-def _mark(message: Message, tokenizer: Tokenizer, marks: Marks) -> str:
+def _mark(message: Message, guard: Callable[[str], str], marks: Marks) -> str:
     """The content with its marks; spaces at its ends stay outside, and nothing but spaces stays as it is (a template may ask whether it is empty)."""
-    inner = message.content.strip()
+    content = well_formed(message.content)
+    inner = content.strip()
     if not inner:
-        return message.content
-    before, after = message.content.split(inner, 1)
+        return content
+    before, after = content.split(inner, 1)
     first, last = (marks.open, marks.close) if message.role == "assistant" else (marks.fence, marks.fence)
-    guarded = tokenizer.control_starts.sub(marks.guard, inner)
-    return f"{before}{first}{guarded}{last}{after}"
+    return f"{before}{first}{guard(inner)}{last}{after}"
 
 
-def _variables(messages: Sequence[Message], tokenizer: Tokenizer, add_generation_prompt: bool) -> dict[str, object]:
-    """What a template is given."""
+def _variables(
+    conversation: Conversation, content: Callable[[Message], str], text: Callable[[str], str]
+) -> dict[str, object]:
+    """Messages and tools as a template is given them: contents through `content`, every other text that a client wrote through `text`."""
+    tools = [_texts_changed(tool, text) for tool in conversation.tools]
+    return {
+        "messages": [
+            {"role": message.role, "content": content(message), **_texts_changed(_tool_fields(message), text)}
+            for message in conversation.messages
+        ],
+        "tools": tools or None,
+    }
+
+
+def _tool_fields(message: Message) -> dict[str, Any]:
+    """What is said of tools beside the content; templates ask whether a key is there, so none is there without a value."""
+    calls = [
+        {
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+            **({"id": call.id} if call.id else {}),
+        }
+        for call in message.calls
+    ]
+    fields = {"tool_calls": calls, "name": message.tool, "tool_call_id": message.call_id}
+    return {name: value for name, value in fields.items() if value}
+
+
+def _texts_changed(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with each text in it changed, keys too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key): _texts_changed(each, change) for key, each in value.items()}
+    return [_texts_changed(each, change) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _special_texts(tokenizer: Tokenizer) -> dict[str, str]:
+    """The tokens that a template may name."""
     special = tokenizer.special
     named = {
         "bos_token": special.bos_id,
@@ -147,12 +198,7 @@ def _variables(messages: Sequence[Message], tokenizer: Tokenizer, add_generation
         "pad_token": special.pad_id,
         "unk_token": special.unk_id,
     }
-    return {
-        "messages": [{"role": message.role, "content": message.content} for message in messages],
-        "add_generation_prompt": add_generation_prompt,
-        "tools": None,
-        **{name: tokenizer.decode([id]) for name, id in named.items() if id is not None},
-    }
+    return {name: tokenizer.decode([id]) for name, id in named.items() if id is not None}
 
 
 def _require_equal(plain: str, unmarked: str) -> None:

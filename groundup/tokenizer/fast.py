@@ -71,14 +71,7 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The tokenizer of a Hugging Face folder. Raises FormatError."""
-        config_file = folder / CONFIG_FILE
-        config = read_json(config_file, max_bytes=MAX_CONFIG_BYTES) if config_file.exists() else {}
-        if not isinstance(config, dict):
-            raise FormatError(config_file, "top level", "is not a table")
-        template_file = folder / TEMPLATE_FILE  # where transformers 5 writes the template
-        if template_file.exists():
-            config = {**config, "chat_template": _read_template(template_file)}
-        return cls(read_table(folder / TOKENIZER_FILE), config, source=folder / TOKENIZER_FILE)
+        return cls(read_table(folder / TOKENIZER_FILE), _read_config(folder), source=folder / TOKENIZER_FILE)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
@@ -233,6 +226,20 @@ class Tokenizer:
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
 
 
+def read_template(folder: Path) -> str | None:
+    """The chat template of a Hugging Face folder, without its tokenizer. Raises FormatError."""
+    return _chat_template(_read_config(folder), folder / CONFIG_FILE)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Its tokenizer_config.json, with the template from where transformers 5 writes it. Raises FormatError."""
+    file, template_file = folder / CONFIG_FILE, folder / TEMPLATE_FILE
+    config = read_json(file, max_bytes=MAX_CONFIG_BYTES) if file.exists() else {}
+    if not isinstance(config, dict):
+        raise FormatError(file, "top level", "is not a table")
+    return {**config, "chat_template": _read_template_file(template_file)} if template_file.exists() else config
+
+
 def _library(table: Table) -> tokenizers.Tokenizer:
     """The table in the `tokenizers` library, which leaves control tokens in texts alone."""
     # Vocabulary and merges are handed over as objects: as JSON they take several times as long.
@@ -260,7 +267,7 @@ def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
     return None if template is None else well_formed(template)
 
 
-def _read_template(file: Path) -> str:
+def _read_template_file(file: Path) -> str:
     """A chat_template.jinja. Raises FormatError."""
     try:
         with read_errors(file):

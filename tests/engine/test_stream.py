@@ -36,6 +36,12 @@ def test_any_ids_give_what_decoding_them_whole_gives(tokenizer: Tokenizer, ids: 
     assert "".join(pieces(tokenizer, ids)) == tokenizer.decode(ids, skip_control=True)
 
 
+def test_a_control_token_that_is_to_be_shown_is_text(tokenizer: Tokenizer) -> None:
+    stream = TextStream(tokenizer, shown_ids={tokenizer.special.tokens["<|reserved_0|>"]})
+    ids = tokenizer.encode_control("a<|reserved_0|>b<|im_start|>c")
+    assert [stream.push(id) for id in ids] == ["a", "<|reserved_0|>", "b", "", "c"]
+
+
 def test_control_tokens_have_no_text(tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode_control("a<|im_start|>b")
     assert "".join(pieces(tokenizer, ids)) == "ab"

@@ -1,5 +1,7 @@
 """Small models on disk: random weights spread wide, so that choices are clear, and a tokenizer that knows bytes and a few words."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,14 +10,23 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
+from groundup.tokenizer.tools import Tool
 from groundup.weights.door import save_model
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer. "
+TOOL_TEMPLATES = {
+    file.stem: file.read_text() for file in (Path(__file__).parents[1] / "tool_templates").glob("*.jinja")
+}
 HARD = "öß é 中文字符 😀😀 \u2028"
 
 
-def tokenizer() -> Tokenizer:
-    return train_tokenizer([(TEXT + HARD) * 3], 400)
+def tokenizer(template: str | None = None) -> Tokenizer:
+    words = train_tokenizer([(TEXT + HARD) * 3], 400)
+    return words if template is None else with_template(words, template)
+
+
+def with_template(words: Tokenizer, template: str) -> Tokenizer:
+    return Tokenizer(words.table, {**words.config(), "chat_template": template})
 
 
 def small_config(vocab_size: int, context_tokens: int = 256) -> ModelConfig:
@@ -29,9 +40,11 @@ def _fill(model: torch.nn.Module, seed: int) -> None:
             parameter.mul_(8 if parameter.ndim == 2 else 1)
 
 
-def save_language(folder: Path, *, seed: int = 1, context_tokens: int = 256, ends: bool = False) -> Path:
+def save_language(
+    folder: Path, *, seed: int = 1, context_tokens: int = 256, ends: bool = False, template: str | None = None
+) -> Path:
     """A language model; unless it `ends`, a control token is never its best choice: greedily it writes until it is stopped."""
-    words = tokenizer()
+    words = tokenizer(template)
     model = LanguageModel(small_config(words.vocab_size, context_tokens))
     _fill(model, seed)
     if not ends:
@@ -54,11 +67,24 @@ def save_parrot(folder: Path, question: str, answer: str, *, steps: int = 250) -
     """A language model that has learnt one answer by heart; greedily it gives that answer, letter for letter, and ends."""
     words = train_tokenizer([(question + answer) * 2], 600)
     told = render(Conversation((Message("user", question), Message("assistant", answer))), words)
-    ids = torch.tensor([told.ids])
-    model = LanguageModel(ModelConfig(words.vocab_size, max(256, 2 * ids.shape[1]), 64, 2, 4, 128, tied_head=False))
+    return _save_taught(folder, words, [told.ids], steps)
+
+
+def save_caller(folder: Path, turns: tuple[Message, ...], tools: Sequence[Sequence[Tool]], *, steps: int = 250) -> Path:
+    """A parrot of a conversation with calls; `tools` are those that it may be told of, as each client writes them."""
+    words = train_tokenizer([json.dumps(tools) + repr(turns)] * 2, 600)
+    words = with_template(words, TOOL_TEMPLATES["tagged"])
+    return _save_taught(folder, words, [render(Conversation(turns, tuple(told)), words).ids for told in tools], steps)
+
+
+def _save_taught(folder: Path, words: Tokenizer, rows: Sequence[Sequence[int]], steps: int) -> Path:
+    """Each row has a learning step in turn."""
+    context_tokens = max(256, 2 * max(map(len, rows)))
+    model = LanguageModel(ModelConfig(words.vocab_size, context_tokens, 64, 2, 4, 128, tied_head=False))
     initialise(model, torch.Generator().manual_seed(3))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(steps):
+    for step in range(steps):
+        ids = torch.tensor([rows[step % len(rows)]])
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(ids[:, :-1])[0], ids[0, 1:]).backward()
         optimizer.step()

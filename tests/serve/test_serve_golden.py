@@ -18,6 +18,7 @@ from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
 from groundup.serve.telling import Translator
+from groundup.tokenizer.tools import ToolCall
 
 FOLDER = Path(__file__).parent / "golden"
 NOW = datetime(2026, 11, 24, 23, 0, tzinfo=UTC)
@@ -42,7 +43,8 @@ READERS = {
 
 def event_of(value: dict[str, Any]) -> ChatEvent:
     logprobs = tuple(score_of(each) for each in value.get("scores", []))
-    return ChatEvent(value["text"], value["reason"], value["prompt"], value["tokens"], logprobs=logprobs)
+    calls = tuple(ToolCall(**each) for each in value.get("calls", []))
+    return ChatEvent(value["text"], value["reason"], value["prompt"], value["tokens"], logprobs=logprobs, calls=calls)
 
 
 def score_of(value: dict[str, Any]) -> TokenLogprob:
@@ -66,7 +68,9 @@ def _plain_part(value: Any) -> Any:
         return {name: each for name, each in dataclasses.asdict(value).items() if each is not None}
     if isinstance(value, Text):
         return {"text": value.text, "rendered": value.rendered}
-    return dataclasses.asdict(value)
+    return {
+        each.name: said for each in dataclasses.fields(value) if (said := getattr(value, each.name)) != each.default
+    }
 
 
 def outcome(golden: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """A request and a model's name -> jobs: what is filled in, what is cut, what is refused."""
 
 import dataclasses
+import json
 
 import pytest
+from small_models import TOOL_TEMPLATES
 from small_models import tokenizer as small_tokenizer
 
 from groundup.engine.form import Form
@@ -15,6 +17,7 @@ from groundup.serve.shelf import Named
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import END_OF_TEXT
+from groundup.tokenizer.tools import ToolCall
 
 CONTEXT = 64
 LONG = Conversation((Message("system", "Be."), *(Message("user", "to be or not " * 3) for _ in range(9))))
@@ -111,6 +114,36 @@ def test_a_model_that_knows_no_turns_goes_on_with_a_text(tokenizer: Tokenizer) -
     assert jobs(tokenizer, one)[0].prompt_ids == tuple(render(one, tokenizer, add_generation_prompt=True).ids)
 
 
+def test_tools_stay_when_turns_are_cut_and_calls_stay_with_their_answers() -> None:
+    tokenizer = small_tokenizer(TOOL_TEMPLATES["tagged"])
+    call = Message("assistant", "", (ToolCall("f", {"x": 1}),))
+    turns = (*[Message("user", "to be or not " * 9)] * 4, Message("user", "f?"), call, Message("tool", "7"))
+    tool = {"type": "function", "function": {"name": "f"}}
+    request = ChatRequest("m", (Conversation(turns),), tools=(tool,))
+    [job] = prepare(request, Options(max_tokens=8), tokenizer, 420, lambda: None)
+    text = tokenizer.decode(job.prompt_ids)
+    assert json.dumps(tool) in text and 0 < job.dropped_messages < 5
+    assert '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>' in text
+    assert text.endswith("<tool_response>\n7\n</tool_response><|im_end|>\n<|im_start|>assistant\n")
+    plain = prepare(ChatRequest("m", (Conversation(turns[-3:]),)), Options(), small_tokenizer(), 420, lambda: None)
+    assert "The tool answered: 7" in tokenizer.decode(plain[0].prompt_ids)
+
+
+def test_marks_of_calls_that_are_control_tokens_are_shown() -> None:
+    marked = TOOL_TEMPLATES["tagged"]
+    tokenizer = small_tokenizer(marked)
+    names = {"<|reserved_0|>": "<tool_call>", "<|reserved_1|>": "</tool_call>"}
+    added = {id: each._replace(text=names.get(each.text, each.text)) for id, each in tokenizer.table.added.items()}
+    tokenizer = Tokenizer(dataclasses.replace(tokenizer.table, added=added), tokenizer.config())
+    tools = ({"type": "function", "function": {"name": "f"}},)
+    asked = Conversation((Message("user", "f?"),))
+    shown = [
+        prepare(ChatRequest("m", (asked,), tools=given), Options(), tokenizer, 900, lambda: None)[0].shown_ids
+        for given in (tools, ())
+    ]
+    assert shown == [{tokenizer.special.tokens[each] for each in names.values()}, frozenset()]
+
+
 def test_more_than_the_server_gives_is_refused() -> None:
     limits = Limits(
         choices=4,
@@ -118,12 +151,17 @@ def test_more_than_the_server_gives_is_refused() -> None:
         stop_characters=8,
         logprobs=5,
         schema_characters=100,
+        tools_characters=99,
+        prompt_characters=99,
         regex_characters=9,
         grammar_characters=20,
     )
     wants = (
         ChatRequest("m", (Text("a"),) * 3, choices=2),
         ChatRequest("m", (Text("a"),), logprobs=6),
+        ChatRequest("m", (Text("a"),), tools=({"type": "function", "function": {"name": "x" * 200}},)),
+        ChatRequest("m", (Text("a"),), tools=({"function": {"parameters": {"pattern": "x" * 10}}},)),
+        ChatRequest("m", (Conversation((Message("assistant", "", (ToolCall("f", {"x": "x" * 200}),)),)),)),
         ChatRequest("m", (Text("a"),), form=Form.schema({"enum": ["x" * 200]})),
         ChatRequest("m", (Text("a"),), form=Form.schema({"items": [{"pattern": "x" * 5}, {"pattern": "x" * 5}]})),
         ChatRequest("m", (Text("a"),), form=Form.schema({"patternProperties": {"x" * 10: {}}})),

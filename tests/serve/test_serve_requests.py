@@ -1,11 +1,12 @@
 """Bodies -> requests: what is understood, what is refused, and in which words."""
 
+import json
 from typing import Any
 
 import pytest
 
 from groundup.engine.form import ANY_OBJECT, Form
-from groundup.serve.exchange import FOREVER_S, LoadRequest, Options, RequestError
+from groundup.serve.exchange import FOREVER_S, ChatRequest, LoadRequest, Options, RequestError
 from groundup.serve.ollama import embedding, naming
 from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_generate
 from groundup.serve.openai.chat import read_chat_completion
@@ -139,6 +140,32 @@ def test_keep_alive_is_seconds_or_a_length_of_time(given: Any, seconds: float | 
 @pytest.mark.parametrize("given", ["", "m", "5 m", "1e9", "5x", "--1", "9" * 400, "1m" * 40])
 def test_a_keep_alive_that_is_no_time_is_refused(given: str) -> None:
     assert "keep_alive" in refusal(lambda body: keep_alive_s(body), given).message  # type: ignore[arg-type]
+
+
+def test_tools_are_told_to_models_as_they_have_seen_them() -> None:
+    function = {"strict": True, "parameters": {"b": 1, "a": 2}, "description": None, "name": "f", "x": 1}
+    body = {"model": "m", "messages": HI, "tools": [{"function": function, "type": "function"}]}
+    [tool] = read_chat_completion(body).tools
+    assert json.dumps(tool) == '{"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": 2}}}'
+    asked = read_chat(body)
+    assert isinstance(asked, ChatRequest) and asked.tools == (tool,)
+
+
+@pytest.mark.parametrize(
+    ("choice", "must_call", "one_call"),
+    [
+        ("auto", (), False),
+        ("required", ("f", "g"), False),
+        ({"type": "function", "function": {"name": "g"}}, ("g",), True),
+    ],
+    ids=str,
+)
+def test_a_choice_says_what_must_be_called(choice: Any, must_call: tuple[str, ...], one_call: bool) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in "fg"]
+    body = {"model": "m", "messages": HI, "tools": tools, "tool_choice": choice}
+    asked = read_chat_completion(body)
+    assert (asked.must_call, asked.one_call) == (must_call, one_call)
+    assert read_chat_completion({**body, "parallel_tool_calls": False}).one_call
 
 
 SCHEMA = {"type": "boolean"}

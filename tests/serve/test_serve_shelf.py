@@ -4,12 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from small_models import save_classifier, save_language
+import torch
+from small_models import TOOL_TEMPLATES, save_classifier, save_language
 
+from groundup.device import Compute
 from groundup.errors import FormatError, ModelError
 from groundup.serve.exchange import Options, RequestError
 from groundup.serve.shelf import NAMES_FILE, Shelf, usual_name, whole_name
 from groundup.tokenizer.chat import Message
+from groundup.weights.door import open_model
+from groundup.weights.gguf import write_gguf
+
+CPU = Compute(torch.device("cpu"))
 
 HARD_NAMES = [
     "../x",
@@ -45,6 +51,17 @@ def test_a_models_folder_is_served_by_name_and_what_is_half_written_is_passed_ov
     assert [each.name for each in shelf.listed()] == ["one:latest", "sorter:latest"]
     assert shelf.find("one") == shelf.find("one:latest")
     assert shelf.facts(shelf.find("sorter")).capabilities == ("classification",)
+
+
+@pytest.mark.parametrize("template", ["tagged", None])
+def test_a_model_can_call_tools_where_its_template_can_in_both_kinds_of_files(
+    tmp_path: Path, template: str | None
+) -> None:
+    opened = open_model(save_language(tmp_path / "m", template=TOOL_TEMPLATES.get(template or "")), CPU)
+    write_gguf(opened.model, opened.require_tokenizer(), tmp_path / "m2.gguf", encoding="f16", name="m2")
+    shelf = Shelf({}, tmp_path)
+    able = ["tools" in shelf.facts(named).capabilities for named in shelf.listed()]
+    assert able == [template is not None] * 2
 
 
 def test_a_model_that_comes_later_is_found(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.serve.exchange import Timing
+from groundup.tokenizer.tools import ToolCall
 
 MEDIA_TYPE = "application/x-ndjson"
 JSON = dict[str, Any]
@@ -34,13 +35,14 @@ class OllamaAnswer:
         """A line for a piece of text; the last event's comes with `end`."""
         if event.finish_reason is not None:
             return b""
-        return line({**self._head(), **self._said(event.text), "done": False, **_logprobs(event.logprobs)})
+        return line({**self._head(), **self._said(event.text, event.calls), "done": False, **_logprobs(event.logprobs)})
 
     def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes:
         """The last line, or two: what was still held back has a line of its own, so that the last one has no text."""
         [last] = lasts
-        rest = {**self._head(), **self._said(last.text), "done": False, **_logprobs(last.logprobs)}
-        return (line(rest) if last.text or last.logprobs else b"") + line(self._closing("", last, timing))
+        rest = {**self._head(), **self._said(last.text, last.calls), "done": False, **_logprobs(last.logprobs)}
+        held = line(rest) if last.text or last.calls or last.logprobs else b""
+        return held + line(self._closing(self._said(""), last, timing))
 
     def failure(self, message: str, status: int) -> bytes:
         """A line for what went wrong after the first byte."""
@@ -49,9 +51,9 @@ class OllamaAnswer:
     def whole(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
         """All at once."""
         [events] = answers
-        text = "".join(event.text for event in events)
+        said = self._said("".join(event.text for event in events), [call for event in events for call in event.calls])
         scores = [score for event in events for score in event.logprobs]
-        return {**self._closing(text, events[-1], timing), **_logprobs(scores)}
+        return {**self._closing(said, events[-1], timing), **_logprobs(scores)}
 
     def nothing(self, reason: str) -> JSON:
         """The answer to a LoadRequest: "load" or "unload"."""
@@ -60,10 +62,12 @@ class OllamaAnswer:
     def _head(self) -> JSON:
         return {"model": self.model, "created_at": rfc3339(self.now())}
 
-    def _said(self, text: str) -> JSON:
-        return {"message": {"role": "assistant", "content": text}} if self.chat else {"response": text}
+    def _said(self, text: str, calls: Sequence[ToolCall] = ()) -> JSON:
+        called = [{"function": {"name": call.name, "arguments": call.arguments}} for call in calls]
+        message = {"role": "assistant", "content": text, **({"tool_calls": called} if called else {})}
+        return {"message": message} if self.chat else {"response": text}
 
-    def _closing(self, text: str, last: ChatEvent, timing: Timing) -> JSON:
+    def _closing(self, said: JSON, last: ChatEvent, timing: Timing) -> JSON:
         counters = {
             "total_duration": timing.total_ns,
             "load_duration": timing.load_ns,
@@ -72,7 +76,7 @@ class OllamaAnswer:
             "eval_count": last.completion_tokens,
             "eval_duration": timing.answer_ns,
         }
-        return {**self._head(), **self._said(text), "done": True, "done_reason": last.finish_reason, **counters}
+        return {**self._head(), **said, "done": True, "done_reason": last.finish_reason, **counters}
 
 
 def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:

@@ -1,6 +1,7 @@
 """What /api/generate and /api/chat ask for: a body -> a ChatRequest, or a LoadRequest where there is nothing to answer."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -17,6 +18,7 @@ from groundup.serve.exchange import (
     without,
 )
 from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
+from groundup.serve.tools import ToolBody, read_tools
 from groundup.serve.turns import Turn, conversation
 from groundup.tokenizer.chat import Conversation, Message
 
@@ -76,7 +78,7 @@ class _Generation(Body):
     top_logprobs: Whole = Field(0, ge=0, le=20)
     truncate: bool = True
 
-    def request(self, prompt: Prompt, tools: tuple[dict[str, Any], ...] = ()) -> ChatRequest:
+    def request(self, prompt: Prompt, tools: Sequence[ToolBody] = ()) -> ChatRequest:
         """With the fields that both have. Raises RequestError."""
         if self.think:
             raise without(self.model, "thinking")
@@ -88,7 +90,7 @@ class _Generation(Body):
             stream=self.stream,
             logprobs=self.top_logprobs if self.logprobs or self.top_logprobs else None,
             form=_form(self.format),
-            tools=tools,
+            **read_tools(tools, "auto"),
             truncate=self.truncate,
             keep_alive_s=keep_alive_s(self.keep_alive),
         )
@@ -114,7 +116,7 @@ class ChatBody(_Generation):
     """/api/chat."""
 
     messages: list[Turn] = []
-    tools: list[dict[str, Any]] = []
+    tools: list[ToolBody] = []
 
 
 def read_generate(value: dict[str, Any]) -> ChatRequest | LoadRequest:
@@ -143,7 +145,7 @@ def read_chat(value: dict[str, Any]) -> ChatRequest | LoadRequest:
         return body.load()
     if any(message.images for message in body.messages):
         raise without(body.model, "vision")
-    return body.request(conversation(body.messages), tuple(body.tools))
+    return body.request(conversation(body.messages), body.tools)
 
 
 def _form(given: str | dict[str, Any] | None) -> Form | None:

@@ -14,7 +14,7 @@ from groundup.serve.fields import Body, read_fields
 from groundup.serve.ollama.answers import rfc3339
 from groundup.serve.ollama.generation import OptionsBody
 from groundup.serve.shelf import Named
-from groundup.serve.turns import Turn, conversation
+from groundup.serve.turns import Turn, conversation, plain
 
 JSON = dict[str, Any]
 # A model that stays for ever expires in a year of the far future, which every client's date can hold.
@@ -93,7 +93,7 @@ def _named(body: Any) -> Any:
 def created(body: CreateBody) -> JSON:
     """What the new name says beyond its source, as fields of `Named`."""
     licence = body.license if isinstance(body.license, str) else "\n".join(body.license)
-    values = {"system": body.system, "license": licence, "messages": conversation(body.messages).messages}
+    values = {"system": body.system, "license": licence, "messages": plain(conversation(body.messages)).messages}
     return {**values, "options": body.parameters.options()}
 
 

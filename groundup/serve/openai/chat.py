@@ -1,19 +1,23 @@
 """/v1/chat/completions: a body -> a ChatRequest; events -> a completion, or its chunks."""
 
+import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
-from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
+from groundup.engine.events import ChatEvent, FinishReason, RankedToken, TokenLogprob
 from groundup.engine.form import ANY_OBJECT, Form
 from groundup.serve.exchange import ChatRequest, RequestError, Timing
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.openai.errors import DONE, JSON, MEDIA_TYPE, error_body, sse
 from groundup.serve.openai.fields import DEFAULTS, CompletionFields, usage
+from groundup.serve.tools import Choice, ToolBody, read_tools
 from groundup.serve.turns import Turn, conversation
+from groundup.tokenizer.tools import ToolCall
 
 
 class JsonSchema(Body):
@@ -37,8 +41,9 @@ class ChatCompletionBody(CompletionFields):
     response_format: ResponseFormat = ResponseFormat(type="text")
     logprobs: bool = False
     top_logprobs: Whole = Field(0, ge=0, le=20)
-    tools: list[dict[str, Any]] = []
-    tool_choice: str | dict[str, Any] = "auto"
+    tools: list[ToolBody] = []
+    tool_choice: Choice = "auto"
+    parallel_tool_calls: bool = True
 
 
 def read_chat_completion(value: dict[str, Any]) -> ChatRequest:
@@ -57,7 +62,7 @@ def read_chat_completion(value: dict[str, Any]) -> ChatRequest:
         choices=body.n,
         logprobs=body.top_logprobs if body.logprobs or body.top_logprobs else None,
         form=body.form(_form(body.response_format)),
-        tools=() if body.tool_choice == "none" else tuple(body.tools),
+        **read_tools(body.tools, body.tool_choice, parallel=body.parallel_tool_calls),
         truncate=False,
         usage_in_stream=body.stream_options.include_usage,
     )
@@ -80,17 +85,22 @@ class ChatCompletion:
         self.request = request
         self.id = id or f"chatcmpl-{uuid.uuid4().hex}"
         self.created = created or int(time.time())
+        self._told: Counter[int] = Counter()  # calls of each choice so far
 
     def begin(self) -> bytes:
         """The assistant's turn opens: one chunk a choice."""
         return b"".join(self._chunk(i, {"role": "assistant", "content": ""}) for i in range(self.request.choices))
 
     def piece(self, index: int, event: ChatEvent) -> bytes:
-        """A chunk with text, and where this was the last event one with the reason."""
+        """A chunk with text, one with calls, and where this was the last event one with the reason."""
         said = self._chunk(index, {"content": event.text}, self._logprobs(event.logprobs))
         text = said if event.text or event.logprobs else b""
-        closing = self._chunk(index, {}, reason=event.finish_reason) if event.finish_reason else b""
-        return text + closing
+        calls = self._calls(index, event.calls, start=self._told[index])
+        self._told[index] += len(calls)
+        numbered = [{"index": place, **call} for place, call in enumerate(calls, self._told[index] - len(calls))]
+        called = self._chunk(index, {"tool_calls": numbered}) if calls else b""
+        reason = _reason(event.finish_reason, called=bool(self._told[index]))
+        return text + called + (self._chunk(index, {}, reason=reason) if reason else b"")
 
     def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes:
         """What was used, where it was asked for, and the end of the stream."""
@@ -110,12 +120,26 @@ class ChatCompletion:
     def _choice(self, index: int, events: Sequence[ChatEvent]) -> JSON:
         text = "".join(event.text for event in events)
         scores = [score for event in events for score in event.logprobs]
+        calls = self._calls(index, [call for event in events for call in event.calls])
+        content = {"content": None if calls and not text else text, "refusal": None}
         return {
             "index": index,
-            "message": {"role": "assistant", "content": text, "refusal": None},
-            "finish_reason": events[-1].finish_reason,
+            "message": {"role": "assistant", **content, **({"tool_calls": calls} if calls else {})},
+            "finish_reason": _reason(events[-1].finish_reason, called=bool(calls)),
             "logprobs": self._logprobs(scores),
         }
+
+    def _calls(self, index: int, calls: Sequence[ToolCall], start: int = 0) -> list[JSON]:
+        """Calls of a choice from number `start` on, each with an id that no other one has."""
+        own = self.id.removeprefix("chatcmpl-")[:24]
+        return [
+            {
+                "id": f"call_{own}_{index}_{place}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            }
+            for place, call in enumerate(calls, start)
+        ]
 
     def _head(self, kind: str) -> JSON:
         return {
@@ -135,6 +159,11 @@ class ChatCompletion:
         if self.request.logprobs is None:
             return None
         return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
+
+
+def _reason(reason: FinishReason | None, *, called: bool) -> str | None:
+    """An answer that was cut short says so, calls or not."""
+    return "tool_calls" if called and reason == "stop" else reason
 
 
 def _token(token: RankedToken) -> JSON:

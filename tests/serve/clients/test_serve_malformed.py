@@ -32,6 +32,7 @@ WRONG: dict[str, list[Any]] = {
         {"other": 1},
         {"json": "{"},
     ],
+    "chosen": ["perhaps", "required", "", 5, [], {}, {"type": "x"}, {"function": {"name": "nobody"}}],
     "content": [5, True, {}, [5], ["x"], [{"type": "image_url"}]],
     "role": ["wizard", "", 5, [], {}],
     "name": ["nobody", "../tiny", "/etc/passwd", "tiny:../x", "a" * 3000, "", "tiny\0", "\ud800", 5, [], {}, None],
@@ -48,6 +49,7 @@ OLLAMA = {"model": "name", "stream": "flag", "options": "table", "top_logprobs":
 TURNS = {"messages": "tables", "messages.0.role": "role", "messages.0.content": "content"}
 OPENAI = {"model": "name", "stream": "flag", "max_tokens": "whole", "temperature": "number", "top_p": "number"}
 OPENAI |= {"structured_outputs": "form", "guided_regex": "expression"}
+TOOLS = {"tools": "tables", "tool_choice": "chosen", "parallel_tool_calls": "flag"}
 OPENAI |= {"seed": "whole", "stop": "stop", "n": "whole", "presence_penalty": "number", "stream_options": "table"}
 # path -> a good body, and the kind of each field that is made wrong
 ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
@@ -64,7 +66,14 @@ ENDPOINTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "/api/pull": ({"model": "tiny"}, {"model": "name"}),
     "/v1/chat/completions": (
         {"model": "tiny", "messages": [TURN]},
-        {**OPENAI, **TURNS, "top_logprobs": "whole", "response_format": "table", "max_completion_tokens": "whole"},
+        {
+            **OPENAI,
+            **TURNS,
+            **TOOLS,
+            "top_logprobs": "whole",
+            "response_format": "table",
+            "max_completion_tokens": "whole",
+        },
     ),
     "/v1/completions": ({"model": "tiny", "prompt": "To be"}, {**OPENAI, "prompt": "texts", "logprobs": "whole"}),
     "/v1/embeddings": (
