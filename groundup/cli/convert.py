@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import JsonOption, ModelArgument, possible_name
+from groundup.cli.options import JsonOption, ModelArgument, name_to_write
 from groundup.errors import ConfigError
 
 ToOption = Annotated[
@@ -15,7 +15,7 @@ ToOption = Annotated[
     typer.Option("--to", help="hf (a Hugging Face folder), gguf (a file for llama.cpp), ollama (GGUF and Modelfile)."),
 ]
 OutOption = Annotated[
-    Path, typer.Option("--out", callback=possible_name, help="The folder to write; for gguf the file, NAME.gguf.")
+    Path, typer.Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
 ]
 EncodingOption = Annotated[
     str | None, typer.Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")

@@ -8,35 +8,54 @@ import typer
 from groundup.errors import ConfigError
 
 
-def folder_to_write(path: Path | None) -> Path | None:
-    """Refuse, before any work, a name that can't be a folder's. Raises ConfigError."""
-    if path is not None and _exists(path) and not path.is_dir():
+def folder_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Refuse, before any work, a name that can't be a folder's: a file stands there, or where a folder above it must. Raises ConfigError."""
+    if path is not None:
+        _require_folder(path, option, path)
+    return path
+
+
+def file_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Refuse, before any work, a name that can't be a file's: a folder stands there, or a file where its folder must. Raises ConfigError."""
+    if path is not None:
+        if _stands(path, option) and path.is_dir():
+            raise ConfigError(
+                f"{option.opts[0]} {path} is a folder, expected a file.",
+                fix="Name a file, such as one in that folder.",
+            )
+        _require_folder(path.parent, option, path)
+    return path
+
+
+def name_to_write(option: typer.CallbackParam, path: Path) -> Path:
+    """Refuse, before any work, a name that is neither a file's nor a folder's. Raises ConfigError."""
+    _stands(path, option)
+    _require_folder(path.parent, option, path)
+    return path
+
+
+def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> None:
+    """See that `folder`, needed for `path`, is one or can be made: the nearest thing there is on the way to it is a folder."""
+    nearest = next((place for place in (folder, *folder.parents) if _stands(place, option)), None)
+    if nearest is not None and not nearest.is_dir():
         raise ConfigError(
-            f"--out {path} is a file, expected a folder.", fix="Name a folder: an empty one, or a new one."
+            f"{option.opts[0]} {path} can't be written: {nearest} is a file, expected a folder.",
+            fix="Name a place in a folder that is there, or in a new one.",
         )
-    return path
 
 
-def file_to_write(path: Path | None) -> Path | None:
-    """Refuse, before any work, a name that can't be a file's. Raises ConfigError."""
-    if path is not None and _exists(path) and path.is_dir():
-        raise ConfigError(f"--out {path} is a folder, expected a file.", fix="Name a file, such as one in that folder.")
-    return path
-
-
-def possible_name(path: Path) -> Path:
-    """Refuse a name that is neither a file's nor a folder's. Raises ConfigError."""
-    _exists(path)
-    return path
-
-
-def _exists(path: Path) -> bool:
+def _stands(path: Path, option: typer.CallbackParam) -> bool:
+    """Whether anything has this name, be it a link that leads nowhere. Raises ConfigError for what can't be a name."""
     try:
-        return path.exists()
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as error:
         raise ConfigError(
-            f"--out {str(path)[:60]}... can't be written: {error.strerror}.", fix="Shorten it."
+            f"{option.opts[0]} {str(path)[:60]}... can't be written: {error.strerror}.",
+            fix="Shorten it, or name another place.",
         ) from error
+    return True
 
 
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.", min=0)]
@@ -47,6 +66,9 @@ PrecisionOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override one field (again for more).")
+]
+TokenizerOption = Annotated[
+    Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, JsonOption, OutOption, SeedOption
+from groundup.cli.options import DeviceOption, JsonOption, OutOption, SeedOption, TokenizerOption
 
 if TYPE_CHECKING:
     from groundup.train.sweep import Sweep
@@ -23,9 +23,7 @@ def command(
         str | None, typer.Option("--budget", help="For all runs together: 90s, 10m, 2h; by default 10m.")
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=4, help="Or so many steps of each longest run.")] = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
-    ] = None,
+    tokenizer: TokenizerOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,

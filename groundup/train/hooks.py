@@ -4,10 +4,11 @@
     observe(line)    each line as it goes into metrics.jsonl, and each sample, as {"event": "sample", "step", "prompt", "text", ...}
     close()          at the end, also of a run that was stopped
 
-An observer that fails is said once and told nothing more: a full log server ends no training. A `Progress` that is also an observer (the
-terminal's panel) is told too, without being named.
+An observer that fails is said once, closed, and told nothing more: a full log server ends no training. A `Progress` that is also an observer
+(the terminal's panel) is told too, without being named.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,15 +77,24 @@ class Observers:
         self._each(lambda observer: observer.observe(line))
 
     def close(self) -> None:
-        self._each(lambda observer: observer.close())
+        for observer in self._observers:
+            self._tell(observer, lambda observer: observer.close())
 
     def _each(self, tell: Callable[[Observer], None]) -> None:
         for observer in list(self._observers):
-            try:
-                tell(observer)
-            except Exception as error:  # an observer's library raises what it likes
+            if not self._tell(observer, tell):
                 self._observers.remove(observer)
-                self._say(f"{type(observer).__name__} fails and is told nothing more; training goes on: {error!r}")
+                with contextlib.suppress(Exception):  # what failed may fail again, and that it fails was said
+                    observer.close()
+
+    def _tell(self, observer: Observer, tell: Callable[[Observer], None]) -> bool:
+        """Whether it went well; else that is said."""
+        try:
+            tell(observer)
+        except Exception as error:  # an observer's library raises what it likes
+            self._say(f"{type(observer).__name__} fails and is told nothing more; training goes on: {error!r}")
+            return False
+        return True
 
 
 def training_flops(model: nn.Module, batches: object) -> float | None:

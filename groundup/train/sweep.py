@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from groundup.config import build_config, to_plain
 from groundup.data.shards import ShardSet
@@ -41,17 +41,42 @@ BESIDE = 0.2
 LOOK_S = 0.5
 # Budgets that the law is asked about at the end, seconds.
 ASKED_S = (600.0, 3_600.0, 28_800.0)
+REMOVE = "Remove it and give the same sweep again: runs that are whole are not done twice."
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run of a sweep."""
+    """One run of a sweep. Raises ConfigError for one that no sweep has."""
 
     name: str
     depth: int
     steps: int
     point: Point | None = None
     """What it came to; None before it is done."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.depth <= MAX_DEPTH or self.steps < 1 or self.name != run_name(self.depth, self.steps):
+            raise ConfigError(f"The run {self.name!r} of depth {self.depth} and {self.steps} steps is none of a sweep.")
+
+
+def run_name(depth: int, steps: int) -> str:
+    """Its folder's."""
+    return f"d{depth}-s{steps}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a sweep is going to do, as sweep.json keeps it. Raises ConfigError."""
+
+    runs: tuple[SweepRun, ...]
+    flops_per_s: float
+    """Of the largest model, on this machine."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.flops_per_s < math.inf:
+            raise ConfigError(f"flops_per_s must be above 0 and finite (got {self.flops_per_s}).")
 
 
 @dataclass(frozen=True)
@@ -71,13 +96,14 @@ class Sweep:
 
 def read_law(folder: Path) -> Law:
     """The law in a sweep's folder. Raises ConfigError (no sweep, or not finished) and FormatError."""
-    record = _read(folder / SWEEP_FILE)
+    file = folder / SWEEP_FILE
+    record = _read(file)
     if "law" not in record:
         raise ConfigError(f"{folder} holds no law.", fix="Finish it: groundup sweep DATA --out " + str(folder))
-    try:
-        law = build_config(Law, record["law"])
-    except ConfigError as error:
-        raise FormatError(folder / SWEEP_FILE, "law", error.message) from error
+    law = _part(Law, record["law"], file, "law")
+    numbers = [number for value in asdict(law).values() for number in (value if isinstance(value, tuple) else [value])]
+    if not all(0 < number < math.inf for number in numbers):
+        raise FormatError(file, "law", "has a number that is not above 0 and finite")
     return law
 
 
@@ -88,6 +114,16 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise FormatError(file, "top", "is not a JSON object")
     return record
+
+
+def _part(kind: type[T], value: object, file: Path, place: str) -> T:
+    """One part of sweep.json. Raises FormatError."""
+    if not isinstance(value, dict):
+        raise FormatError(file, place, "is missing or no table", fix=REMOVE)
+    try:
+        return build_config(kind, value)
+    except ConfigError as error:
+        raise FormatError(file, place, error.message, fix=REMOVE) from error
 
 
 @dataclass(frozen=True)
@@ -129,18 +165,30 @@ class _Ground:
 def sweep(
     shards: ShardSet, tokenizer: Tokenizer, folder: Path, asked: Asked, *, compute: Compute, progress: Progress
 ) -> Sweep:
-    """Do the runs that are not there, fit the law, write sweep.json. Raises ConfigError when the budget is too short for them."""
+    """Do the runs that are not there, fit the law, write sweep.json.
+
+    Raises ConfigError (the budget is too short for them) and FormatError (sweep.json is damaged).
+    """
     ground = _Ground(shards, tokenizer, text_of(shards, tokenizer.special.document_end_id), asked.seed, compute)
-    known = {**asdict(asked), "shards": shards.fingerprint}
-    record = _read(folder / SWEEP_FILE)
+    file, known = folder / SWEEP_FILE, {**asdict(asked), "shards": shards.fingerprint}
+    record = _read(file)
     if record.get("asked") != known:
-        record = {"asked": known, **_planned(ground, asked)}
-        write_json(folder / SWEEP_FILE, record)
-    runs = [SweepRun(str(run["name"]), int(run["depth"]), int(run["steps"])) for run in record["runs"]]
-    done = [_done(run, ground, folder / RUNS / run.name, progress) for run in runs]
+        record = {"asked": known, **asdict(_planned(ground, asked))}
+        write_json(file, record)
+    planned = _kept(record, asked, file)
+    done = [_done(run, ground, folder / RUNS / run.name, progress) for run in planned.runs]
     law = fit_law([run.point for run in done if run.point], LAW)
-    write_json(folder / SWEEP_FILE, {**record, "runs": [asdict(run) for run in done], "law": to_plain(law)})
-    return Sweep(tuple(done), law, float(record["flops_per_s"]), ground.text)
+    write_json(file, {**record, "runs": [asdict(run) for run in done], "law": to_plain(law)})
+    return Sweep(tuple(done), law, planned.flops_per_s, ground.text)
+
+
+def _kept(record: dict[str, Any], asked: Asked, file: Path) -> Planned:
+    """What sweep.json says is to be done. Raises FormatError."""
+    planned = _part(Planned, {name: record[name] for name in ("runs", "flops_per_s") if name in record}, file, "runs")
+    expected = asked.sizes * len(LENGTHS)
+    if len(planned.runs) != expected:
+        raise FormatError(file, "runs", f"are {len(planned.runs)}, expected {expected}", fix=REMOVE)
+    return planned
 
 
 def candidate_of(depth: int, vocab_size: int, text: Text) -> Candidate:
@@ -150,14 +198,12 @@ def candidate_of(depth: int, vocab_size: int, text: Text) -> Candidate:
     return trained_as(shape, pretraining_config(1), {})
 
 
-def _planned(ground: _Ground, asked: Asked) -> dict[str, Any]:
-    """Which depths for how many steps, as the record keeps them."""
+def _planned(ground: _Ground, asked: Asked) -> Planned:
+    """Which depths for how many steps."""
     depths, steps = _depths_and_steps(ground, asked)
     plans = [(depth, max(1, round(share * steps))) for share in LENGTHS for depth in depths]
-    return {
-        "runs": [{"name": f"d{depth}-s{count}", "depth": depth, "steps": count} for depth, count in plans],
-        "flops_per_s": ground.candidate(depths[-1]).step_flops / ground.look(depths[-1]).step_s,
-    }
+    runs = tuple(SweepRun(run_name(depth, count), depth, count) for depth, count in plans)
+    return Planned(runs, ground.candidate(depths[-1]).step_flops / ground.look(depths[-1]).step_s)
 
 
 def _depths_and_steps(ground: _Ground, asked: Asked) -> tuple[range, int]:

@@ -15,7 +15,7 @@ from groundup.errors import ConfigError, MissingExtra
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.config import FitConfig
-from groundup.train.hooks import Line, Observer, RunFacts
+from groundup.train.hooks import Line, Observer, Observers, RunFacts
 from groundup.train.loggers import LOGGERS, loggers
 from groundup.train.loop import fit
 from groundup.train.memory import weight_tensors
@@ -23,13 +23,14 @@ from groundup.train.state import MODEL_FILE
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
+FACTS = RunFacts(Path("run"), "a run", 24, 0, "float32", CPU)
 HINT = "needs {0}: pip install 'groundup[{0}]'"
 
 
 class Kept:
-    """An observer that keeps what it is told; `fails` raises in the call of that name."""
+    """An observer that keeps what it is told; it raises in the calls named in `fails`."""
 
-    def __init__(self, fails: str = "", stop_at: int | None = None) -> None:
+    def __init__(self, *fails: str, stop_at: int | None = None) -> None:
         self.fails, self.stop_at = fails, stop_at
         self.facts: list[RunFacts] = []
         self.lines: list[Line] = []
@@ -37,19 +38,19 @@ class Kept:
 
     def begin(self, facts: RunFacts) -> None:
         self.facts.append(facts)
-        if self.fails == "begin":
+        if "begin" in self.fails:
             raise OSError("no room for logs")
 
     def observe(self, line: Line) -> None:
         self.lines.append(line)
-        if self.fails == "observe":
+        if "observe" in self.fails:
             raise ValueError("a line it can't take")
         if line["step"] == self.stop_at:
             raise KeyboardInterrupt
 
     def close(self) -> None:
         self.closed += 1
-        if self.fails == "close":
+        if "close" in self.fails:
             raise RuntimeError("can't end")
 
 
@@ -89,6 +90,19 @@ def test_a_run_with_observers_and_failing_ones_is_the_run_without(tmp_path: Path
     assert facts(tmp_path / "told") == facts(tmp_path / "alone")
     said = (tmp_path / "told.said").read_text()
     assert said.count("Kept fails and is told nothing more; training goes on") == 1
+
+
+@pytest.mark.parametrize("fails", [("begin",), ("observe",), ("close",), ("begin", "close"), ("observe", "close")])
+def test_an_observer_that_fails_is_closed_once_and_told_nothing_more(fails: tuple[str, ...]) -> None:
+    said: list[str] = []
+    failing, sound = Kept(*fails), Kept()
+    observers = Observers([failing, sound], said.append)
+    observers.begin(FACTS)
+    for step in (1, 2):
+        observers.observe({"step": step})
+    observers.close()
+    assert (failing.closed, sound.closed, len(said)) == (1, 1, 1)
+    assert len(failing.lines) == {"begin": 0, "observe": 1, "close": 2}[fails[0]] and len(sound.lines) == 2
 
 
 def test_a_resumed_run_tells_where_it_goes_on(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.cli.main import run
+from groundup.errors import FormatError
 from groundup.files import read_json
 from groundup.train.sweep import SWEEP_FILE, read_law
 
@@ -122,6 +123,19 @@ def test_sweep_fits_a_law_once_and_plan_takes_it(
     )
     assert "bits per byte" in capsys.readouterr().out
     assert "law" in read_json(out / SWEEP_FILE)
+    for part in ("runs", "flops_per_s"):
+        record = read_json(out / SWEEP_FILE)
+        (out / SWEEP_FILE).write_text(json.dumps({name: record[name] for name in record if name != part}))
+        assert run(command) == 2, part
+        assert SWEEP_FILE in capsys.readouterr().err
+        (out / SWEEP_FILE).write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("record", [[], {"law": 1}, {"law": {"floor": 0.5}}, {"law": {"floor": "low"}}])
+def test_a_damaged_law_is_told(tmp_path: Path, record: object) -> None:
+    (tmp_path / SWEEP_FILE).write_text(json.dumps(record))
+    with pytest.raises(FormatError, match=SWEEP_FILE):
+        read_law(tmp_path)
 
 
 def test_a_sweep_too_short_is_told(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
