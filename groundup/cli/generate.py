@@ -71,7 +71,9 @@ def command(
     form = form_of(format, regex, grammar)
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
     engine = Engine(*open_in(as_wish(precision), model, select_compute(device), progress=console_progress()))
-    constraint = form and Grammars(engine.tokenizer, engine.opened.config.vocab_size).constraint(form)
+    constraint = None
+    if form is not None:
+        constraint = Grammars(engine.tokenizer, engine.opened.config.vocab_size).constraint(form)
     text = ""
     for event in engine.complete(prompt, sampling, constraint):
         text += event.text

@@ -7,5 +7,5 @@ parts together: `generate.py` (prefill and decode with the cache), `sampling.py`
 
 Many requests at once are `batch.py`'s: it carries out, on tensors, what `queue.py` (who runs next) and `pages.py` (whose keys and values are
 where) decide without any. `request.py` says what can be asked for, `answer.py` turns ids into events, `lookup.py` guesses ahead, `many.py` has a
-list of prompts answered.
+list of prompts answered. What an answer must be is a `form.py`, and `grammar.py` sees to it.
 """

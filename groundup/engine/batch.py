@@ -7,7 +7,7 @@
             ...                             # a ChatEvent, or the error that ended the request
 
 In a step all tokens that are due, of answers and of prompts, go through the model in one line (model/paged.py): its weights are read once for all of
-them. Requests join and leave between steps. Each has its own random numbers, its own place in the pages, and its attention is computed by itself;
+them. Requests join and leave between steps. Each has its own random numbers, its own place in the pages, and looks at its own tokens only;
 in float32 its text is therefore the same alone and among others (`generate_ids` is the obvious version, and the test of this one).
 
 Not for several threads: one thread submits, cancels and steps.

@@ -1,8 +1,8 @@
 """Rows of ids -> lines for `model/paged.py`: one row after the other without padding, and what several begin with in common only once.
 
-    (1 2 3 4 5)                      ids     1 2 3 4 5 . 6 7 . 9 9          places   0 1 2 3 4
-    (1 2 3 6 7)     in one line      spans   (0, 5), (3, 2), (0, 2)                  0 1 2 5 6
-    (9 9)                                                                            7 8
+    (1 2 3 4 5)     in one line          ids     9 9 1 2 3 4 5 6 7         places   2 3 4 5 6
+    (1 2 3 6 7)     (three tokens were   spans   (0, 2), (0, 5), (3, 2)             2 3 4 7 8
+    (9 9)           worth sharing)               (start, count)                     0 1
 
 A page of the store is one token, and its number the token's place in the line. In every block all keys and values are stored before any query looks
 at them, so a row finds those of its beginning wherever they stand, and all goes through the model in one call.
@@ -52,7 +52,7 @@ def lines(rows: Sequence[Row], most_tokens: int = BATCH_TOKENS) -> Iterator[Line
 
 
 def families(rows: Sequence[Row]) -> list[list[tuple[int, int]]]:
-    """Rows that begin alike, by index, each with how many tokens it has in common with the one before it: in this order no other has more.
+    """Rows that begin alike, by index, each with how many tokens it has in common with the one before it: no earlier one has more.
 
     >>> families([[7], [1] * 20 + [2], [7], [1] * 18])
     [[(3, 0), (1, 18)], [(0, 0), (2, 1)]]
@@ -80,7 +80,7 @@ def _line(rows: Sequence[Row], members: Sequence[tuple[int, int]]) -> Line:
     counts = [len(rows[index]) - shared for index, shared in members]
     order = sorted(range(len(members)), key=lambda member: (members[member][1], counts[member]))
     ids: list[int] = []
-    begins = dict.fromkeys(order, 0)
+    begins: dict[int, int] = {}
     for member in order:
         index, shared = members[member]
         begins[member] = len(ids)

@@ -36,9 +36,9 @@ class Limits:
     schema_characters: int = 64 * 2**10
     """400. Of a JSON schema; those that tools make for large classes have some 20,000. And of a choice's texts together."""
     regex_characters: int = 2048
-    """400. Of a regular expression: what llguidance takes for one grows with the square (".*" 4,096 times over: 2 s)."""
+    """400. Of a regular expression, or of all in a JSON schema: what llguidance takes for one grows with the square (".*" 4,096 times over: 2 s)."""
     grammar_characters: int = 16 * 2**10
-    """400. Of a grammar; llama.cpp's own of C has 2,000."""
+    """400. Of a grammar; the one of C among llama.cpp's examples has some 2,000."""
     tools_characters: int = 256 * 2**10
     """400. Of all tools of one request, which every prompt begins with; a hundred of them, each with a page of description, have some 200,000."""
     texts: int = 2048

@@ -1,5 +1,6 @@
 """Answers kept to a form: every one of them has it, and one of a finite language ends by itself."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -95,6 +96,15 @@ def test_an_answer_matches_the_expression_as_a_whole(answers: Answers, pattern: 
         assert re.fullmatch(pattern, text), text
 
 
+def test_a_grammar_that_refers_to_itself_is_followed(answers: Answers) -> None:
+    lark = 'start: "[" (item ("," item)*)? "]"\nitem: start | /[0-9]/'
+    gbnf = 'root ::= "[" (item ("," item)*)? "]"\nitem ::= root | [0-9]'
+    for text in (lark, gbnf):
+        ended = [text for text, reason in answers(Form.grammar(text), 12) if reason == "stop"]
+        assert len(ended) >= 4
+        assert all(isinstance(json.loads(text), list) for text in ended)
+
+
 def test_alone_and_token_by_token_it_is_the_same_answer(
     model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars, answers: Answers
 ) -> None:
@@ -156,6 +166,7 @@ CATASTROPHES = [
     Form.regex("([ab]*a[ab]{20})+"),
     Form.regex("(((a{0,50}){0,50}){0,50}){0,50}"),
     Form.grammar('start: (("a"|"b"){1,1000}){1,1000}'),
+    Form.grammar("start: T6\nT0: /.*/\n" + "\n".join(f"T{i + 1}: " + f"T{i} " * 8 for i in range(6))),
     Form.grammar('start: s\ns: s s s | s s | "a" | "b" | ""'),
 ]
 

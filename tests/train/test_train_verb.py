@@ -124,8 +124,10 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     """Planned are 64 steps; all of them, and as many again, take far less than the half minute."""
     monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
     monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 64)
+    monkeypatch.setattr("groundup.train.samples.SAMPLE_TOKENS", 4)
+    seldom = ["--set", "fit.evaluate_every=32", "--set", "fit.checkpoint_every=16"]
     out, again = tmp_path / "run", tmp_path / "again"
-    command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL]
+    command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL, *seldom]
     batch = Windows.batch
 
     def stopped(windows: Windows, position: int) -> Batch:
