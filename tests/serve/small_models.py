@@ -70,7 +70,7 @@ def save_parrot(folder: Path, question: str, answer: str, *, steps: int = 250) -
     return _save_taught(folder, words, [told.ids], steps)
 
 
-def save_caller(folder: Path, turns: tuple[Message, ...], tools: Sequence[Sequence[Tool]], *, steps: int = 250) -> Path:
+def save_caller(folder: Path, turns: tuple[Message, ...], tools: Sequence[Sequence[Tool]], *, steps: int = 150) -> Path:
     """A parrot of a conversation with calls; `tools` are those that it may be told of, as each client writes them."""
     words = train_tokenizer([json.dumps(tools) + repr(turns)] * 2, 600)
     words = with_template(words, TOOL_TEMPLATES["tagged"])
