@@ -105,6 +105,11 @@ def test_a_grammar_that_refers_to_itself_is_followed(answers: Answers) -> None:
         assert all(isinstance(json.loads(text), list) for text in ended)
 
 
+def test_a_grammar_with_wide_classes_and_imports_has_room(answers: Answers) -> None:
+    grammar = "%import common.NUMBER\n%import common.ESCAPED_STRING\nstart: NAME (NUMBER | ESCAPED_STRING)\nNAME: /[a-z_]\\w{0,9}/ | /\\p{Lu}+/"
+    assert all(re.match(r"\w+", text) for text, _ in answers(Form.grammar(grammar), 4))
+
+
 def test_alone_and_token_by_token_it_is_the_same_answer(
     model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars, answers: Answers
 ) -> None:
