@@ -59,6 +59,8 @@ class Server:
         self.worker = worker
         self.limits = limits
         self.metrics = metrics
+        # Whoever asks for a form waits for the others that do, and never has more than one of the threads that all requests share.
+        self._forming = asyncio.Lock()
 
     async def find(self, name: str, capability: str) -> tuple[Named, ModelFacts]:
         """The model of a name. Raises RequestError: 404, or 400 where it can't do that."""
@@ -77,7 +79,11 @@ class Server:
         require_able(request, facts)
         async with contextlib.AsyncExitStack() as stack:
             resident = await stack.enter_async_context(self._lease(named, facts, request.keep_alive_s, clock))
-            jobs = await asyncio.to_thread(_jobs, with_name(request, named), options, resident)
+            turn: contextlib.AbstractAsyncContextManager[None] = (
+                self._forming if request.form else contextlib.nullcontext()
+            )
+            async with turn:
+                jobs = await asyncio.to_thread(_jobs, with_name(request, named), options, resident)
             assert resident.desk is not None  # a language model has one
             answers = await resident.desk.open(jobs)
             stack.callback(answers.close)

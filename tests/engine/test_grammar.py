@@ -105,6 +105,12 @@ def test_a_grammar_that_refers_to_itself_is_followed(answers: Answers) -> None:
         assert all(isinstance(json.loads(text), list) for text in ended)
 
 
+def test_a_grammar_with_a_wide_class_and_imports_has_room(answers: Answers) -> None:
+    imports = "%import common.NUMBER\n%import common.ESCAPED_STRING\n"
+    grammar = Form.grammar(imports + "start: NAME (NUMBER | ESCAPED_STRING)\nNAME: /[a-zA-Z_]\\w*/")
+    assert all(re.match(r"[a-zA-Z_]", text) for text, _ in answers(grammar, 4))
+
+
 def test_alone_and_token_by_token_it_is_the_same_answer(
     model: LanguageModel, tokenizer: Tokenizer, compute: Compute, grammars: Grammars, answers: Answers
 ) -> None:
