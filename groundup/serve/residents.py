@@ -24,7 +24,7 @@ from groundup.model.heads import LanguageModel
 from groundup.serve.exchange import FOREVER_S, RequestError
 from groundup.serve.facts import ModelFacts
 from groundup.serve.promises import promise
-from groundup.serve.worker import Desk, Worker
+from groundup.serve.worker import Desk, Worker, in_own_thread
 from groundup.weights.door import OpenModel
 
 log = logging.getLogger(__name__)
@@ -131,18 +131,22 @@ class Residents:
         size_bytes = int(WEIGHT_BYTES[self.numbers.wish] * facts.parameters) + self._cache_bytes(facts)
         self._make_room(size_bytes)
         try:
-            opened, compute = await asyncio.to_thread(open_in, self.numbers.wish, facts.path, self.numbers.compute)
-            opened.require_tokenizer()
+            opened, compute, runner = await in_own_thread(functools.partial(self._opened, facts))
         except (GroundupError, OSError, MemoryError) as error:
             log.error("%s could not be loaded: %s", base, error)
             raise RequestError(f'model "{base}" could not be loaded; the server\'s log says why', status=500) from error
-        desk = None
-        if isinstance(opened.model, LanguageModel):
-            runner = BatchEngine(opened.model, opened.require_tokenizer(), compute, self.settings)
-            desk = Desk(runner, self.worker)
+        desk = None if runner is None else Desk(runner, self.worker)
         resident = Resident(facts, opened, Engine(opened, compute), desk, size_bytes)
         self._held[base] = resident
         return resident
+
+    def _opened(self, facts: ModelFacts) -> tuple[OpenModel, Compute, BatchEngine | None]:
+        """The model and what writes its answers. Raises GroundupError, OSError."""
+        opened, compute = open_in(self.numbers.wish, facts.path, self.numbers.compute)
+        tokenizer = opened.require_tokenizer()
+        if not isinstance(opened.model, LanguageModel):
+            return opened, compute, None
+        return opened, compute, BatchEngine(opened.model, tokenizer, compute, self.settings)
 
     def _cache_bytes(self, facts: ModelFacts) -> int:
         """What keys and values may take at most; a `BatchEngine` takes no more than this."""

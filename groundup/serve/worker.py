@@ -66,6 +66,19 @@ class Worker:
         self._thread.shutdown(cancel_futures=True)
 
 
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """The result of work beside the worker, in a thread that ends with it.
+
+    One that lived on would keep the OpenMP threads that its tensors were shared out to. Where there are more of those than cores, OpenMP has all
+    of them sleep instead of wait for a moment, the worker's too: a token of SmolLM2 in int8 then takes 36 ms for 21 (docs/log.md).
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="beside")
+    try:
+        return await asyncio.wrap_future(thread.submit(work))
+    finally:
+        thread.shutdown(wait=False)
+
+
 class Desk:
     """A runner, and who waits for which of its answers."""
 

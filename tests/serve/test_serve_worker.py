@@ -1,6 +1,8 @@
 """The one thread that owns the models: who is let in, who is taken out, and what a bug in a step does."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from groundup.engine.batch import BatchEngine
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.exchange import RequestError
-from groundup.serve.worker import Desk, Outcome, Worker
+from groundup.serve.worker import Desk, Outcome, Worker, in_own_thread
 from groundup.weights.door import OpenModel, open_model
 
 COMPUTE = Compute(torch.device("cpu"))
@@ -118,3 +120,23 @@ def test_other_work_finds_its_place_between_two_steps(opened: OpenModel) -> None
         answers.close()
 
     at_desk(opened, test)
+
+
+def test_a_thread_beside_the_worker_ends_with_its_work() -> None:
+    """One that stayed would keep OpenMP threads, and slow those of the worker."""
+    used = asyncio.run(in_own_thread(threading.current_thread))
+    used.join(timeout=5)
+    assert used is not threading.current_thread() and not used.is_alive()
+
+
+def test_what_the_work_raises_comes_out_and_who_gives_up_does_not_wait() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(in_own_thread(lambda: 1 // 0))
+
+    async def give_up() -> float:
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(in_own_thread(lambda: time.sleep(0.5)), timeout=0.01)
+        return time.monotonic() - started
+
+    assert asyncio.run(give_up()) < 0.4
