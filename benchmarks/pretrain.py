@@ -143,6 +143,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--text", type=Path, metavar="FILE", help="the loss is that of this text")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
+    if options.text is not None and not options.text.is_file():
+        parser.error(f"--text {options.text} is no file; name one with some 1.1 million characters or more")
     options.rounds = options.rounds or (1 if options.quick else 3)
     return options
 

@@ -19,7 +19,7 @@ from groundup.cli.lengths import (
     StepsOption,
     TokensOption,
 )
-from groundup.cli.options import DeviceOption, JsonOption, SeedOption, SetOption
+from groundup.cli.options import DeviceOption, JsonOption, SeedOption, SetOption, TokenizerOption
 
 if TYPE_CHECKING:
     from groundup.train.wish import Wish
@@ -43,9 +43,7 @@ def command(
         str | None, typer.Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
     ] = None,
     law: LawOption = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
-    ] = None,
+    tokenizer: TokenizerOption = None,
     sets: SetOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",

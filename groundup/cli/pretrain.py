@@ -18,7 +18,16 @@ from groundup.cli.lengths import (
     TokensOption,
 )
 from groundup.cli.looks import LogOption, PromptsOption, TaskOption, looks_of
-from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, OutOption, SeedOption, SetOption
+from groundup.cli.options import (
+    DeviceOption,
+    DryRunOption,
+    FreshOption,
+    JsonOption,
+    OutOption,
+    SeedOption,
+    SetOption,
+    TokenizerOption,
+)
 from groundup.errors import ConfigError
 from groundup.runs import RunFolder
 
@@ -47,9 +56,7 @@ def command(
     depth: DepthOption = None,
     preset: PresetOption = None,
     law: LawOption = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
-    ] = None,
+    tokenizer: TokenizerOption = None,
     sets: SetOption = None,
     log: LogOption = None,
     prompts: PromptsOption = None,
