@@ -5,7 +5,7 @@ python benchmarks/model.py [--quick] [--only llama|gpt2|attention] [--contexts 1
 Every contender runs in a process of its own (`model_worker.py`; litgpt with the python of its own environment, which make makes), on the same
 weights and ids; they work in turns, and their first losses are compared before anything is timed. *forward*: the loss of a batch without
 gradients. *step*: forward, backward, clipping, AdamW. *memory*: by how much a process has grown at its peak. *transformers, our settings*: with the
-faster float32 products and the kept memory that we switch on (`model/products.py`, `device.keep_freed_memory`), so that what is left is our code.
+faster float32 products and the kept memory that we switch on (`model/matmul_precision.py`, `device.keep_freed_memory`), so that what is left is our code.
 --quick takes tiny models and one round: it shows that everything runs.
 """
 
@@ -34,9 +34,9 @@ from groundup.model.attention_blocks import causal_attention
 from groundup.model.attention_steps import naive_attention
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.model.matmul_precision import fast_matmul
 from groundup.model.presets import preset
-from groundup.model.products import fast_products
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 HERE = Path(__file__).parent
 LITGPT_PYTHON = HERE.parent / ".venv-litgpt" / "bin" / "python"
@@ -165,7 +165,7 @@ def attention_rows(contexts: Sequence[int], rounds: int) -> Iterator[Row]:
 
 def forward_backward(way: Any, given: Sequence[Tensor], *, fast: bool) -> None:
     """Once; ours as in a step, the others as torch comes."""
-    with fast_products(torch.device("cpu" if fast else "meta")):
+    with fast_matmul(torch.device("cpu" if fast else "meta")):
         torch.autograd.grad(way(*given).sum(), given)
 
 

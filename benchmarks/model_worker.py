@@ -51,12 +51,12 @@ def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str 
     """The parts that fit() puts together for a step, and those of its evaluation."""
     from groundup.data.loader import Batch
     from groundup.device import Compute, keep_freed_memory
-    from groundup.model.products import fast_products
+    from groundup.model.matmul_precision import fast_matmul
     from groundup.train.defaults import pretraining_config
     from groundup.train.losses import next_token_loss
-    from groundup.train.optim import build_optimizer
+    from groundup.train.optimizers import build_optimizer
     from groundup.train.step import autocast, average_and_clip, sum_gradients
-    from groundup.weights.door import open_model
+    from groundup.weights.model_io import open_model
 
     device = torch.device("cpu")
     keep_freed_memory()
@@ -66,7 +66,7 @@ def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str 
     batch = Batch(*ids_and_labels(rows, context, vocabulary(folder)))
 
     def forward() -> float:
-        with torch.no_grad(), fast_products(device), autocast(device, bf16):
+        with torch.no_grad(), fast_matmul(device), autocast(device, bf16):
             loss = next_token_loss(model, batch)
         return loss.total.item() / loss.count
 
@@ -91,14 +91,14 @@ def transformers_(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Wo
 def transformers_fast(folder: Path, rows: int, context: int, bf16: bool) -> tuple[Work, Work]:
     """The same, given the two settings of torch and of the C library that we set: what is left is our own code."""
     from groundup.device import keep_freed_memory
-    from groundup.model.products import fast_products
+    from groundup.model.matmul_precision import fast_matmul
 
     keep_freed_memory()
     forward, step = transformers_(folder, rows, context, bf16)
 
     def inside(work: Work) -> Work:
         def run() -> float:
-            with fast_products(torch.device("cpu")):
+            with fast_matmul(torch.device("cpu")):
                 return work()
 
         return run
@@ -269,7 +269,7 @@ def peak_mb() -> float:
 def import_ours() -> None:
     """What is imported before memory is counted from."""
     import groundup.train.losses
-    import groundup.weights.door  # noqa: F401
+    import groundup.weights.model_io  # noqa: F401
 
 
 def import_transformers() -> None:

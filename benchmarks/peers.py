@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from groundup.files import cache_folder
-from groundup.weights.shape import CONFIG_FILE
+from groundup.weights.hf_config import CONFIG_FILE
 
 PULLED = "smollm2-135m-instruct"
 

@@ -33,7 +33,7 @@ from spine_training import SHAPES as SPINE_SHAPES
 from spine_training import new_model
 
 from groundup.model.config import ModelConfig
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 HERE = Path(__file__).parent
 PEERS = ("groundup, Muon", "plain PyTorch", "transformers Trainer")

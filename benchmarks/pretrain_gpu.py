@@ -18,9 +18,9 @@ from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
 from groundup.train.defaults import pretraining_config
 from groundup.train.losses import next_token_loss
-from groundup.train.optim import build_optimizer, trainable
+from groundup.train.optimizers import build_optimizer, trainable
 from groundup.train.step import average_and_clip, sum_gradients
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 SIZES = {
     "124M": ModelConfig(50_304, 1_024, 768, 12, 12, 2_048),

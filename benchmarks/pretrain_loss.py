@@ -32,16 +32,16 @@ from groundup.data.shards import ShardSet, write_shards
 from groundup.data.split import TRAIN, VALIDATION, SplitWriter
 from groundup.device import Compute
 from groundup.model.heads import LanguageModel
+from groundup.model.matmul_precision import fast_matmul
 from groundup.model.presets import preset
-from groundup.model.products import fast_products
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
 from groundup.train.defaults import pretraining_config
-from groundup.train.heldout import token_byte_counts
 from groundup.train.loop import fit
 from groundup.train.losses import next_token_loss
+from groundup.train.monitor.validation import token_byte_counts
 from groundup.train.pretrain import new_model
 
 CHARACTERS = 1_115_394
@@ -151,7 +151,7 @@ class Judge:
         """Of the model as it is now."""
         nats, num_bytes = 0.0, 0
         for batch in self.windows.in_order():
-            with fast_products(CPU.device):
+            with fast_matmul(CPU.device):
                 nats += next_token_loss(self.model, batch).total.item()
             num_bytes += int(self.byte_counts[batch.labels].sum())
         return nats / math.log(2) / num_bytes

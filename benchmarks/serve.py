@@ -32,8 +32,8 @@ from spine_generation import Generate, of_llama, ours, prompts, theirs
 from groundup.device import Compute
 from groundup.engine.precision import Precision, open_in
 from groundup.evaluate.llamacpp import llama_server
-from groundup.weights.door import open_model
 from groundup.weights.export import export
+from groundup.weights.model_io import open_model
 
 HERE = Path(__file__).parent
 CPU = Compute(torch.device("cpu"))

@@ -29,7 +29,7 @@ from serve_clients import TEXT, Served, serving
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 MODELS = ("one", "two")
 CLIENTS = 8

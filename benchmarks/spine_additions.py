@@ -26,13 +26,13 @@ from groundup.files import verify_folder, write_manifest
 from groundup.progress import Silent
 from groundup.runs import LineLog, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
+from groundup.train.checkpoint.state import TrainState, save_checkpoint
+from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import fit
 from groundup.train.losses import next_token_loss
-from groundup.train.memory import optimizer_tensors, random_states, weight_tensors
-from groundup.train.optim import build_optimizer
-from groundup.train.state import TrainState, save_checkpoint
-from groundup.weights.door import open_model, save_model
+from groundup.train.optimizers import build_optimizer
+from groundup.weights.model_io import open_model, save_model
 
 TITLE = "what fit() and open_model() add; quickstart's text and shape, float32"
 COMPUTE = Compute(torch.device("cpu"))

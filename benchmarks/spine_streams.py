@@ -12,10 +12,10 @@ from peers import PULLED, pulled_model
 
 from groundup.device import Compute
 from groundup.engine.generate import generate_ids
-from groundup.engine.many import answers_to
+from groundup.engine.generate_batch import generate_answers
 from groundup.engine.sampling import Sampling
 from groundup.model.heads import LanguageModel
-from groundup.weights.door import OpenModel, open_model
+from groundup.weights.model_io import OpenModel, open_model
 
 TITLE = "SmolLM2-135M, several streams, greedy; tokens a second of all together"
 STREAMS, NEW_TOKENS, ROUNDS = (1, 4, 16, 32), 48, 5
@@ -50,7 +50,7 @@ def together(opened: OpenModel, prompts: Sequence[Sequence[int]], tokens: int) -
     model, tokenizer = opened.model, opened.require_tokenizer()
     assert isinstance(model, LanguageModel)
     sampling = Sampling(temperature=0, max_tokens=tokens)
-    return lambda: answers_to(prompts, model, tokenizer, sampling, compute=COMPUTE)
+    return lambda: generate_answers(prompts, model, tokenizer, sampling, compute=COMPUTE)
 
 
 def alone(opened: OpenModel, prompt: Sequence[int], tokens: int) -> Callable[[], str]:

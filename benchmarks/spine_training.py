@@ -24,9 +24,9 @@ from groundup.model.presets import preset
 from groundup.model.sizes import parameter_count
 from groundup.train.config import FitConfig
 from groundup.train.losses import next_token_loss
-from groundup.train.optim import build_optimizer
+from groundup.train.optimizers import build_optimizer
 from groundup.train.step import average_and_clip, sum_gradients
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 TITLE = "one training step on a batch of 8 x 128 tokens, float32"
 BATCH_SIZE = 8

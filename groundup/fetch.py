@@ -41,7 +41,7 @@ from groundup.files import (
 )
 from groundup.progress import Progress, Silent
 
-Kind = Literal["wheel", "sdist"]
+ArchiveKind = Literal["wheel", "sdist"]
 
 # Bounds on what one archive may expand to. The largest archive we name is 93 MB; text compresses 3 to 10 times, JSON up to 30.
 MAX_TOTAL_BYTES = 8 * 2**30
@@ -74,7 +74,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch_package(
-    name_version: str, sha256: str, *, kind: Kind | None = None, progress: Progress | None = None
+    name_version: str, sha256: str, *, kind: ArchiveKind | None = None, progress: Progress | None = None
 ) -> Path:
     """The archive of `NAME==VERSION` with that SHA-256, from the cache or else from the package registry that pip is set to.
 
@@ -111,7 +111,7 @@ def cached_package(name_version: str, sha256: str) -> Path:
     return cache_folder("packages") / f"{parts[1]}-{version}-{sha256[:16]}.archive"
 
 
-def _download(name_version: str, sha256: str, kind: Kind | None, folder: Path, cached: Path) -> Path:
+def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path) -> Path:
     """Let pip put the archive into `folder`; the one file there, its hash checked once more by us."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
@@ -152,7 +152,7 @@ def _download(name_version: str, sha256: str, kind: Kind | None, folder: Path, c
     return found[0]
 
 
-def _explain(output: str, name_version: str, kind: Kind | None, cached: Path) -> Exception:
+def _explain(output: str, name_version: str, kind: ArchiveKind | None, cached: Path) -> Exception:
     """The one sentence for what pip wrote."""
     if "DO NOT MATCH THE HASHES" in output:
         return _wrong_hash(name_version)

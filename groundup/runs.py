@@ -1,15 +1,15 @@
 """THE run folder: where each thing of a run lies, and how it is written and read. No torch.
 
     RUN/run.json               what made it: kind, resolved config, inputs with hashes, versions, argv, when (before the first step)
-    RUN/fit.json               what makes it this run and no other, and what was measured before the first step (train.identity)
+    RUN/fit.json               what makes it this run and no other, and what was measured before the first step (train.checkpoint.identity)
     RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
                                (others: "skipped", "rolled back", and "re-aimed", with the steps that the whole run has from there on)
     RUN/samples.jsonl          what the model wrote at each evaluation: step, prompt, text, repetition, longest_copy, copied_text
-    RUN/logs/                  what TensorBoard and Weights & Biases show (train.loggers), where they were asked for
+    RUN/logs/                  what TensorBoard and Weights & Biases show (train.monitor.loggers), where they were asked for
     RUN/results.json           the figures it ended with
-    RUN/checkpoints/step-N/    for resuming (train.state)
+    RUN/checkpoints/step-N/    for resuming (train.checkpoint.state)
     RUN/snapshots/step-N/      the model alone as it was after step N, a Hugging Face folder, for looking at how it learned (lab.film)
-    RUN/model.safetensors, config.json, tokenizer.json, ...   the model itself, laid out as a Hugging Face folder (weights.door)
+    RUN/model.safetensors, config.json, tokenizer.json, ...   the model itself, laid out as a Hugging Face folder (weights.model_io)
     RUN/manifest.json          size and SHA-256 of the finished run's files (not of checkpoints and snapshots, which have their own)
 
 A stage of a build that trains is a run folder; pretraining and fine-tuning make the same kind of thing.

@@ -16,7 +16,7 @@ import pytest
 from groundup.cli.main import run
 from groundup.device import select_compute
 from groundup.evaluate.parity import gate
-from groundup.weights.door import open_model
+from groundup.weights.model_io import open_model
 
 pytest.importorskip("xllamacpp")
 

@@ -12,11 +12,11 @@ from groundup.lab.attention import attention_picture
 from groundup.lab.drawing.attention import draw_maps
 from groundup.lab.drawing.positions import draw_schemes
 from groundup.lab.gallery import DRAWINGS
-from groundup.lab.inside import look_inside
+from groundup.lab.internals import look_inside
 from groundup.lab.neighbours import neighbours
 from groundup.lab.positions import position_picture
 from groundup.lab.qkv import head_steps
-from groundup.weights.door import open_model
+from groundup.weights.model_io import open_model
 
 IMAGES = Path(__file__).parents[1] / "images"
 MODEL = "smollm2-135m-instruct"

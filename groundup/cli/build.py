@@ -60,7 +60,7 @@ def command(
 
     from groundup.device import select_compute
     from groundup.recipes.build import build, forget
-    from groundup.recipes.life import STAGES
+    from groundup.recipes.pipeline import STAGES
 
     forget(folder, redo or [], STAGES)
     record = build(loaded, folder, STAGES, compute=select_compute(device), progress=console_progress(), fresh=fresh)

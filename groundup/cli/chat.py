@@ -67,11 +67,13 @@ def command(
     """
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
-    from groundup.engine.precision import as_wish, open_in
+    from groundup.engine.precision import as_precision_choice, open_in
     from groundup.engine.sampling import Sampling
 
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
-    engine = Engine(*open_in(as_wish(precision), model, select_compute(device), progress=console_progress()))
+    engine = Engine(
+        *open_in(as_precision_choice(precision), model, select_compute(device), progress=console_progress())
+    )
     talk(Chat(engine, sampling, system), as_json=as_json)
 
 

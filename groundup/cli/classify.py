@@ -37,7 +37,7 @@ def command(
     """
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
-    from groundup.weights.door import open_model
+    from groundup.weights.model_io import open_model
 
     compute, progress, from_file = select_compute(device), console_progress(), is_file(text)
     if not from_file and looks_like_a_file(text):

@@ -19,7 +19,7 @@ from groundup.progress import Advance
 
 if TYPE_CHECKING:
     from groundup.cli.panel import LivePanel
-    from groundup.train.hooks import Line, RunFacts
+    from groundup.train.monitor.callbacks import Line, RunFacts
 
 PLAIN_LINE_EVERY_S = 15.0
 

@@ -48,8 +48,8 @@ def command(
     """
     from groundup.device import select_compute
     from groundup.files import folder_bytes
-    from groundup.weights.door import open_model
     from groundup.weights.export import check_target, export
+    from groundup.weights.model_io import open_model
     from groundup.weights.ollama import create_in_ollama, require_ollama
 
     check_target(to, out, encoding)

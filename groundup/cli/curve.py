@@ -9,10 +9,10 @@ from itertools import pairwise
 BARS = " ▁▂▃▄▅▆▇█"
 # Where only ASCII can be written.
 ASCII_BARS = " .:-=+*%#"
-MOST_POINTS = 512
+MAX_POINTS = 512
 
 
-class Curve:
+class Sparkline:
     """Values over time, thinned to at most 512 points."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Curve:
             return
         self.points.append(_mean(self._waiting))
         self._waiting = []
-        if len(self.points) >= MOST_POINTS:
+        if len(self.points) >= MAX_POINTS:
             self.points = [_mean(self.points[at : at + 2]) for at in range(0, len(self.points), 2)]
             self._stride *= 2
 

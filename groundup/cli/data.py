@@ -10,7 +10,7 @@ from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.data.inspection import Inspection
-    from groundup.data.source_report import Noted
+    from groundup.data.source_report import Tally
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 ERRORS = ("replace", "drop")
@@ -79,6 +79,6 @@ def describe(found: "Inspection") -> list[str]:
     return lines
 
 
-def _noted(what: str, noted: "Noted") -> str:
+def _noted(what: str, noted: "Tally") -> str:
     """`what`, and the first few by name; "" when there was none."""
     return f"{what}: {', '.join(noted.examples)}" if noted.count else ""

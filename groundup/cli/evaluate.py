@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from groundup.data.documents import Example
     from groundup.evaluate.task import Task
     from groundup.progress import Progress
-    from groundup.weights.door import OpenModel
+    from groundup.weights.model_io import OpenModel
 
-Kind = Literal["answers", "labels", "text"]
+DataKind = Literal["answers", "labels", "text"]
 SHARES = ("accuracy", "f1", "macro_f1")
 SHOWN_ANSWERS = 4
 FIRST_CHARACTERS = 65_536
@@ -60,10 +60,10 @@ def command(
     """
     from groundup.device import select_compute
     from groundup.evaluate.run import evaluate
-    from groundup.weights.door import open_model
+    from groundup.weights.model_io import open_model
 
-    if kind is not None and kind not in get_args(Kind):
-        raise ConfigError(f"--as {kind!r} is unknown.", fix=did_you_mean(kind, get_args(Kind)))
+    if kind is not None and kind not in get_args(DataKind):
+        raise ConfigError(f"--as {kind!r} is unknown.", fix=did_you_mean(kind, get_args(DataKind)))
     if len(set(models)) < len(models):
         raise ConfigError("A model is named twice.", fix="Name each once.")
     compute, progress = select_compute(device), console_progress()
@@ -96,7 +96,7 @@ def merge(results: dict[str, Any], more: dict[str, Any]) -> None:
         results["details"].setdefault(task, {}).update(models)
 
 
-def kind_of(data: str) -> Kind:
+def kind_of(data: str) -> DataKind:
     """What the data look like: the first line of a .jsonl tells, a .csv, .tsv or .parquet has labels, the rest is text."""
     path = Path(data)
     if data == STARTER:
@@ -108,7 +108,7 @@ def kind_of(data: str) -> Kind:
     return "labels" if path.suffix in (".csv", ".tsv", ".parquet") else "text"
 
 
-def kind_of_record(line: str) -> Kind:
+def kind_of_record(line: str) -> DataKind:
     """What a line of a .jsonl is."""
     try:
         record = json.loads(line)

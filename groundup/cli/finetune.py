@@ -65,7 +65,7 @@ def classifier(
     from groundup.device import select_compute
     from groundup.finetune.baselines import add_baselines
     from groundup.finetune.classifier import ClassifierConfig, fit_classifier
-    from groundup.weights.door import open_model
+    from groundup.weights.model_io import open_model
 
     compute, progress, run = select_compute(device), console_progress(), RunFolder(out)
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, sets or []))
@@ -155,7 +155,7 @@ def chat(
     """
     from groundup.device import select_compute
     from groundup.finetune.instruct import ChatConfig, fit_chat
-    from groundup.weights.door import open_model
+    from groundup.weights.model_io import open_model
 
     compute, progress, run = select_compute(device), console_progress(), RunFolder(out)
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, sets or []))

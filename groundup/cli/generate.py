@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.form import FormatOption, GrammarOption, RegexOption, form_of
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
+from groundup.cli.output_options import FormatOption, GrammarOption, RegexOption, constraint_of
 
 TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: always the most probable token.")]
 TopKOption = Annotated[int, typer.Option("--top-k", help="Draw from the k most probable tokens; 0: from all.")]
@@ -65,12 +65,14 @@ def command(
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
     from groundup.engine.grammar import Grammars
-    from groundup.engine.precision import as_wish, open_in
+    from groundup.engine.precision import as_precision_choice, open_in
     from groundup.engine.sampling import Sampling
 
-    form = form_of(format, regex, grammar)
+    form = constraint_of(format, regex, grammar)
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
-    engine = Engine(*open_in(as_wish(precision), model, select_compute(device), progress=console_progress()))
+    engine = Engine(
+        *open_in(as_precision_choice(precision), model, select_compute(device), progress=console_progress())
+    )
     constraint = None
     if form is not None:
         constraint = Grammars(engine.tokenizer, engine.opened.config.vocab_size).constraint(form)

@@ -10,7 +10,7 @@ from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_t
 
 if TYPE_CHECKING:
     from groundup.progress import Progress
-    from groundup.weights.door import OpenModel
+    from groundup.weights.model_io import OpenModel
 
 DEFAULT_TEXT = "The cat sat on the mat. The dog sat on the log. When the cat saw the dog, the cat ran away, and the dog ran after the cat."
 FILMED = ("attention", "embeddings")
@@ -73,10 +73,10 @@ def command(
     from groundup.device import select_compute
     from groundup.errors import ConfigError
     from groundup.lab.gallery import write_pictures
-    from groundup.lab.inside import look_inside
+    from groundup.lab.internals import look_inside
     from groundup.lab.page import plotly_script, write_lab_page
     from groundup.lab.style import pyplot
-    from groundup.weights.door import open_model
+    from groundup.weights.model_io import open_model
 
     if film is not None:
         _check_film(film, of, page_too=bool(out or pictures or only))

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from groundup import __version__
-from groundup.cli.launched import require_alone
+from groundup.cli.distributed_launch import require_alone
 from groundup.errors import GroundupError, did_you_mean
 
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.

@@ -12,7 +12,7 @@ from groundup.errors import ConfigError
 if TYPE_CHECKING:
     from groundup.lab.anatomy import Anatomy, PartCost
     from groundup.lab.architecture import Architecture
-    from groundup.weights.outline import Outline
+    from groundup.weights.model_summary import ModelSummary
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 PICTURES = (".svg", ".png", ".html")
@@ -62,13 +62,13 @@ def show(
     """
     from groundup.lab.anatomy import anatomy, to_plain
     from groundup.lab.architecture import architecture
-    from groundup.weights.outline import read_outline, tensor_names
+    from groundup.weights.model_summary import read_model_summary, tensor_names
 
     if out is not None and out.suffix not in PICTURES:
         raise ConfigError(
             f"--out {out} is not one of {', '.join(PICTURES)}.", fix=f"Name it {out.stem}.svg, for example."
         )
-    outline = read_outline(model)
+    outline = read_model_summary(model)
     picture = architecture(outline.config, outline.name, outline.labels)
     found = anatomy(outline.config, context_tokens=context or 0, batch_size=batch, num_labels=len(outline.labels))
     listed = tensor_names(outline) if tensors else []
@@ -86,7 +86,7 @@ def show(
     print_result(lines, plain, as_json)
 
 
-def described(picture: "Architecture", outline: "Outline", found: "Anatomy", out: Path | None) -> list[str]:
+def described(picture: "Architecture", outline: "ModelSummary", found: "Anatomy", out: Path | None) -> list[str]:
     """Drawing, table and facts for people; the drawing stands in the file `out`, where one was written."""
     from groundup.lab.drawing.architecture_text import architecture_lines
 
@@ -125,7 +125,7 @@ def flops_text(flops: float) -> str:
     return f"{flops:,.0f}"
 
 
-def facts_of(outline: "Outline", found: "Anatomy") -> list[tuple[str, str]]:
+def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]:
     """What stands below the table: (name, value)."""
     from groundup.report.words import size
 
@@ -162,7 +162,7 @@ def _yes(reason: str | None) -> str:
     return "yes" if reason is None else f"no ({reason.rstrip('.')})"
 
 
-def write_picture(out: Path, picture: "Architecture", outline: "Outline", found: "Anatomy") -> None:
+def write_picture(out: Path, picture: "Architecture", outline: "ModelSummary", found: "Anatomy") -> None:
     """The drawing as a file, by its ending. Raises DiskError, MissingExtra (a .png without matplotlib)."""
     from groundup.files import atomic_file, write_text
     from groundup.lab.drawing.architecture_svg import architecture_page, architecture_svg

@@ -21,12 +21,12 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from groundup.cli.curve import Curve, bars
+from groundup.cli.curve import Sparkline, bars
 from groundup.cli.plain import plain
 from groundup.progress import Advance
 
 if TYPE_CHECKING:
-    from groundup.train.hooks import Line, RunFacts
+    from groundup.train.monitor.callbacks import Line, RunFacts
 
 REDRAW_S = 0.25
 # The speed that is shown is the median of so many steps.
@@ -52,7 +52,7 @@ class TrainingView:
     step: int = 0
     steps: int = 0
     """Of the whole run; another number where it keeps a time."""
-    losses: Curve = field(default_factory=Curve)
+    losses: Sparkline = field(default_factory=Sparkline)
     speeds: deque[float] = field(default_factory=lambda: deque(maxlen=SPEED_STEPS))
     last: dict[str, Any] = field(default_factory=dict)
     """The last step's line."""
@@ -103,7 +103,7 @@ class TrainingView:
 
 
 @dataclass(frozen=True)
-class Memory:
+class PanelState:
     """Bytes now and at the peak; of a GPU, where one computes."""
 
     now: int | None
@@ -111,7 +111,9 @@ class Memory:
     where: str = ""
 
 
-def rows(view: TrainingView, memory: Memory, now: float, width: int, height: int, *, ascii_only: bool) -> list[Text]:
+def rows(
+    view: TrainingView, memory: PanelState, now: float, width: int, height: int, *, ascii_only: bool
+) -> list[Text]:
     """At most `height` lines of at most `width` columns, the most important ones where there is no room for all."""
     loss = view.last.get("loss")
     shown = "" if loss is None else f"{loss:.3f}  "
@@ -181,7 +183,7 @@ def _skipped(view: TrainingView) -> str:
     return f"{view.skipped:,} steps{back}" if view.skipped or view.rolled_back else ""
 
 
-def _memory(memory: Memory) -> str:
+def _memory(memory: PanelState) -> str:
     now = "" if memory.now is None else f"{memory.now / 1e9:.2f} GB now, "
     return f"{now}{memory.peak / 1e9:.2f} GB at the peak{memory.where}"
 
@@ -220,7 +222,7 @@ class LivePanel:
     def __init__(self, console: Console, facts: "RunFacts") -> None:
         import torch
 
-        from groundup.model.products import peak_flops
+        from groundup.model.matmul_precision import peak_flops
 
         self._console, self._compute = console, facts.compute
         self._view = TrainingView(facts, time.monotonic())
@@ -271,10 +273,10 @@ class LivePanel:
         found = Group(*rows(self._view, self._memory(), now, *room, ascii_only=ascii_only))
         return Panel(found, title="training", title_align="left", width=width, border_style="dim") if framed else found
 
-    def _memory(self) -> Memory:
+    def _memory(self) -> PanelState:
         from groundup.device import device_memory_bytes, memory_bytes, peak_memory_bytes
 
         on_device = device_memory_bytes(self._compute)
         if on_device is not None:
-            return Memory(*on_device, " of the GPU")
-        return Memory(memory_bytes(), peak_memory_bytes())
+            return PanelState(*on_device, " of the GPU")
+        return PanelState(memory_bytes(), peak_memory_bytes())

@@ -22,7 +22,7 @@ from groundup.cli.lengths import (
 from groundup.cli.options import DeviceOption, JsonOption, SeedOption, SetOption, TokenizerOption
 
 if TYPE_CHECKING:
-    from groundup.train.wish import Wish
+    from groundup.planning.pretrain_options import PretrainOptions
 
 DEFAULT_MINUTES = 30.0
 
@@ -79,22 +79,22 @@ def command(
         raise ConfigError(
             "--machine is for plans without DATA.", fix="Leave one of them out; this machine is measured."
         )
-    from groundup.train.length import length_of
-    from groundup.train.wish import Wish, tables
+    from groundup.planning.length import length_of
+    from groundup.planning.pretrain_options import PretrainOptions, tables
 
     length = length_of(
         budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES
     )
-    wish = Wish(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law)
+    wish = PretrainOptions(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law)
     print_result(*planned(wish, device), as_json)
 
 
-def planned(wish: "Wish", device: str) -> tuple[list[str], dict[str, Any]]:
+def planned(wish: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
     """The plan for people, and as one value; what it needed is gone again."""
     from groundup.config import to_plain
     from groundup.device import select_compute
+    from groundup.planning.prepare import prepared
     from groundup.runs import RunFolder
-    from groundup.train.prepare import prepared
 
     with tempfile.TemporaryDirectory() as folder:
         made = prepared(wish, RunFolder(Path(folder)), select_compute(device), console_progress(), measured=True)
@@ -107,7 +107,7 @@ def planned(wish: "Wish", device: str) -> tuple[list[str], dict[str, Any]]:
 
 def _large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:
     """Rows of days and memory, for one size or for the usual ones."""
-    from groundup.train.cluster import NOTES, SIZES, cluster_plan, parse_machine
+    from groundup.planning.cluster import NOTES, SIZES, cluster_plan, parse_machine
 
     kind, count = parse_machine(machine)
     plans = [cluster_plan(each, kind, count, tokens=tokens) for each in ([size] if size else SIZES)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.launched import joined, progress_of, require_alone
+from groundup.cli.distributed_launch import joined, progress_of, require_alone
 from groundup.cli.lengths import (
     DepthOption,
     EpochsOption,
@@ -17,7 +17,7 @@ from groundup.cli.lengths import (
     StepsOption,
     TokensOption,
 )
-from groundup.cli.looks import LogOption, PromptsOption, TaskOption, looks_of
+from groundup.cli.monitor_options import LogOption, PromptsOption, TaskOption, monitor_config_of
 from groundup.cli.options import (
     DeviceOption,
     DryRunOption,
@@ -33,8 +33,8 @@ from groundup.runs import RunFolder
 
 if TYPE_CHECKING:
     from groundup.device import Compute
-    from groundup.train.group import Group
-    from groundup.train.wish import Wish
+    from groundup.planning.pretrain_options import PretrainOptions
+    from groundup.train.parallel.process_group import ProcessGroup
 
 DEFAULT_MINUTES = 3.0
 
@@ -91,19 +91,17 @@ def command(
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
     from groundup.cli.plan import planned
-    from groundup.train.again import done_again
-    from groundup.train.length import length_of
-    from groundup.train.looks import Looks
-    from groundup.train.wish import Wish, tables
+    from groundup.planning.length import length_of
+    from groundup.planning.pretrain_options import PretrainOptions, tables
+    from groundup.planning.reproduce import reproduce
+    from groundup.train.monitor.config import MonitorConfig
 
     lengths, shapes = (minutes, steps, tokens, epochs), (preset, size, depth)
     if again is not None:
         if any((data, tokenizer, sets, log, prompts, task, seed, dry_run, law, *lengths, *shapes)):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
-            results = done_again(
-                RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group
-            )
+            results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
         shown(results, out, group, as_json)
         return
     if data is None:
@@ -111,39 +109,41 @@ def command(
             "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
         )
 
-    def looks() -> Looks:
-        return looks_of(log, prompts, task, seed=seed, progress=console_progress())
+    def looks() -> MonitorConfig:
+        return monitor_config_of(log, prompts, task, seed=seed, progress=console_progress())
 
-    def wished(looks: Looks) -> Wish:
+    def wished(looks: MonitorConfig) -> PretrainOptions:
         length = length_of(minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES)
-        return Wish(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law, looks)
+        return PretrainOptions(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law, looks)
 
     if dry_run:
         require_alone("pretrain --dry-run")
         print_result(*planned(wished(looks()), device), as_json)
         return
     with joined(device) as (group, compute):
-        wish = wished(group.made_first(looks) or Looks())
+        wish = wished(group.made_first(looks) or MonitorConfig())
         results = carried_out(wish, RunFolder(out), compute, group, fresh=fresh)
     shown(results, out, group, as_json)
 
 
-def shown(results: dict[str, Any], out: Path, group: "Group", as_json: bool) -> None:
+def shown(results: dict[str, Any], out: Path, group: "ProcessGroup", as_json: bool) -> None:
     """Print the results, once."""
     if group.leads:
         print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
 
 
-def carried_out(wish: "Wish", run: RunFolder, compute: "Compute", group: "Group", *, fresh: bool) -> dict[str, Any]:
+def carried_out(
+    wish: "PretrainOptions", run: RunFolder, compute: "Compute", group: "ProcessGroup", *, fresh: bool
+) -> dict[str, Any]:
     """Train into the run folder; what results.json holds."""
-    from groundup.train.folder import make_way
-    from groundup.train.prepare import everyones
+    from groundup.planning.folder import make_way
+    from groundup.planning.prepare import shared_by_all
     from groundup.train.pretrain import pretrain
     from groundup.weights.card import ModelCard
 
     progress = progress_of(group)
     group.first(lambda: make_way(run, fresh=fresh))
-    made = everyones(wish, run, compute, progress, group)
+    made = shared_by_all(wish, run, compute, progress, group)
     if made.fit.parallel == "fsdp" and group.patient is None:
         progress.say("note: fit.parallel=fsdp says how processes share a model; this is one alone (docs/large.md).")
     for line in made.plan.lines() if made.plan else ():
@@ -178,7 +178,7 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
 
 def _planned_lines(results: dict[str, Any]) -> list[str]:
     """What was planned beside what came; nothing for runs that had no plan."""
-    from groundup.train.actual import compared
+    from groundup.train.monitor.plan_vs_actual import compared
 
     rows = compared(results.get("planned") or {}, results.get("actual") or {})
     return ["", *table(["", "planned", "actual", "difference"], rows), ""] if rows else []

@@ -16,10 +16,10 @@ from groundup.progress import Progress
 
 if TYPE_CHECKING:
     from groundup.engine.batch import BatchSettings
-    from groundup.serve.answering import Server
-    from groundup.serve.limits import Limits
-    from groundup.serve.residents import Numbers
-    from groundup.serve.shelf import Shelf
+    from groundup.http.limits import Limits
+    from groundup.serve.loaded_models import ComputeSettings
+    from groundup.serve.model_registry import ModelRegistry
+    from groundup.serve.server import Server
 
 # Ollama's own: its clients then find us with no setting at all. Where Ollama runs too, the refusal says so, and --port is the way out.
 PORT = 11434
@@ -75,43 +75,43 @@ def command(
 
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
-    from groundup.serve.running import require_server
+    from groundup.http.run_server import require_server
 
     require_server("prometheus_client")
     from groundup.device import select_compute
-    from groundup.engine.precision import as_wish
-    from groundup.serve.access import access_for
+    from groundup.engine.precision import as_precision_choice
+    from groundup.http.access import access_for
+    from groundup.http.access_log import AccessLog
+    from groundup.http.guard import Guard
+    from groundup.http.limits import Limits
+    from groundup.http.run_server import run_server
     from groundup.serve.app import app_of, error_body, paths_of
-    from groundup.serve.guard import Guard
-    from groundup.serve.limits import Limits
-    from groundup.serve.observing import Observed
-    from groundup.serve.promises import promise
-    from groundup.serve.residents import Numbers
-    from groundup.serve.running import run_server
+    from groundup.serve.loaded_models import ComputeSettings
+    from groundup.serve.promises import determinism_note
 
     access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or ())
     limits, progress = Limits(), console_progress()
-    shelf = shelf_of(models or [], folder, progress)
-    numbers = Numbers(as_wish(precision), select_compute(device))
+    shelf = registry_of(models or [], folder, progress)
+    numbers = ComputeSettings(as_precision_choice(precision), select_compute(device))
     settings = settings_of(reproducible)
     server = server_of(shelf, numbers, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
-    progress.say(promise(numbers.wish, reproducible=reproducible))
+    progress.say(determinism_note(numbers.wish, reproducible=reproducible))
     app = app_of(server)
     run_server(
         Guard(app, access, limits, error_body=error_body),
         host,
         port,
         announce=lambda address: greet(address, [each.name for each in shelf.listed()], as_json=as_json),
-        around=lambda guard: Observed(guard, server.metrics, paths_of(app), _log),
+        around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), _log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
 
 
-def shelf_of(models: Sequence[str], folder: Path | None, progress: Progress) -> "Shelf":
+def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) -> "ModelRegistry":
     """The models that were named, and those of the folder. Raises ConfigError, ModelError, FormatError, NetworkError."""
     from groundup.files import cache_folder
-    from groundup.serve.shelf import Shelf
-    from groundup.weights.door import find_model
+    from groundup.serve.model_registry import ModelRegistry
+    from groundup.weights.model_io import find_model
 
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"--models {folder} is no folder.", fix="Name a folder with models in it.")
@@ -120,7 +120,7 @@ def shelf_of(models: Sequence[str], folder: Path | None, progress: Progress) -> 
         if name in named:
             raise ConfigError(f"Two models would be named {name!r}.", fix="Name them yourself: NAME=PATH.")
         named[name] = find_model(path, progress=progress)
-    shelf = Shelf(named, cache_folder("models") if folder is None and not models else folder)
+    shelf = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder)
     if not shelf.listed():
         raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
     return shelf
@@ -133,12 +133,12 @@ def name_and_path(given: str) -> tuple[str, str]:
     (('my', 'runs/x/chat'), ('x', 'runs/x'))
     """
     from groundup.files import safe_name
-    from groundup.serve.shelf import usual_name
+    from groundup.serve.model_registry import default_name
 
     name, equals, path = given.partition("=")
     if equals and not os.path.exists(given):
         return safe_name(name), path
-    return usual_name(Path(given)), given
+    return default_name(Path(given)), given
 
 
 def settings_of(reproducible: bool) -> "BatchSettings":
@@ -149,8 +149,8 @@ def settings_of(reproducible: bool) -> "BatchSettings":
 
 
 def server_of(
-    shelf: "Shelf",
-    numbers: "Numbers",
+    shelf: "ModelRegistry",
+    numbers: "ComputeSettings",
     limits: "Limits",
     settings: "BatchSettings",
     *,
@@ -158,11 +158,11 @@ def server_of(
     memory_gb: float | None,
 ) -> "Server":
     """A server with one worker. Raises ConfigError for a `keep_alive` that is no time."""
-    from groundup.serve.answering import Server
-    from groundup.serve.exchange import RequestError
-    from groundup.serve.metrics import Metrics
+    from groundup.http.metrics import Metrics
+    from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
-    from groundup.serve.residents import Residents
+    from groundup.serve.requests import RequestError
+    from groundup.serve.server import Server
     from groundup.serve.worker import Worker
 
     try:
@@ -172,7 +172,7 @@ def server_of(
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
     assert keep_s is not None
-    residents = Residents(worker, numbers, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings)
+    residents = LoadedModels(worker, numbers, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings)
     return Server(shelf, residents, worker, limits, Metrics())
 
 

@@ -9,7 +9,7 @@ from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import DeviceOption, JsonOption, OutOption, SeedOption, TokenizerOption
 
 if TYPE_CHECKING:
-    from groundup.train.sweep import Sweep
+    from groundup.planning.sweep import Sweep
 
 PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
@@ -43,16 +43,16 @@ def command(
     from groundup.data.pipeline import DataConfig
     from groundup.device import select_compute
     from groundup.errors import ConfigError
+    from groundup.planning.corpus import corpus
+    from groundup.planning.folder import require_ours
+    from groundup.planning.pretrain_options import PRESET, preset
+    from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, sweep
     from groundup.runs import RunFolder
-    from groundup.train.corpus import corpus
-    from groundup.train.folder import require_ours
-    from groundup.train.sweep import RUNS, SWEEP_FILE, Asked, sweep
-    from groundup.train.wish import PRESET, preset
 
     if budget is not None and steps is not None:
         raise ConfigError("--budget and --steps both say how long the runs are.", fix="Give one of them.")
     require_ours(RunFolder(out), also=(SWEEP_FILE, RUNS, PICTURE))
-    asked = Asked(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
+    asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
     shards, own = corpus(
         data, RunFolder(out), DataConfig(), tokenizer=tokenizer, vocab_size=preset(PRESET).vocab_size, progress=progress
@@ -65,7 +65,7 @@ def command(
 def _drawn(found: "Sweep", file: Path, progress: Any) -> str | None:
     """The picture's name; None where there is no matplotlib, which is said."""
     from groundup.errors import MissingExtra
-    from groundup.train.sweep_drawing import draw_sweep
+    from groundup.planning.sweep_drawing import draw_sweep
 
     try:
         draw_sweep(found).savefig(file)
@@ -101,7 +101,7 @@ def _lines(found: "Sweep", vocab_size: int, picture: str | None) -> list[str]:
 
 def _asked(found: "Sweep", vocab_size: int) -> list[dict[str, Any]]:
     """What to train in some times, as plain values."""
-    from groundup.train.sweep import best_for
+    from groundup.planning.sweep import best_for
 
     rows = []
     for seconds, look in best_for(found, vocab_size):

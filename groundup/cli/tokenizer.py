@@ -131,8 +131,8 @@ def open_tokenizer(name: str) -> "Tokenizer":
         return Tokenizer.load(Path(name))
     # Only now: finding a model by name imports torch.
     from groundup.tokenizer.formats import tokenizer_from_gguf
-    from groundup.weights.door import find_model
     from groundup.weights.gguf_header import read_gguf_header
+    from groundup.weights.model_io import find_model
 
     path = find_model(name, progress=console_progress())
     if path.is_dir():

@@ -44,8 +44,8 @@ def command(
 
         groundup watch runs/quickstart --json
     """
+    from groundup.http.run_server import require_server
     from groundup.report.live.watched import Watched
-    from groundup.serve.running import require_server
 
     watched = Watched(runs)
     missing = [run for run in runs if not run.exists()]
@@ -65,9 +65,9 @@ def command(
 
 def serve(watched: "Watched", host: str, port: int, *, api_key: str = "", is_open: bool = False) -> None:
     """Serve the page until a signal. Raises ConfigError: the port is taken, or the door would stand open."""
-    from groundup.serve.access import access_for
-    from groundup.serve.guard import Guard
-    from groundup.serve.running import run_server
+    from groundup.http.access import access_for
+    from groundup.http.guard import Guard
+    from groundup.http.run_server import run_server
 
     guard = Guard(watch_app(watched), access_for(host, api_key=api_key, is_open=is_open))
     found = len(watched.summaries())
@@ -84,27 +84,27 @@ def watch_app(watched: "Watched") -> "Starlette":
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from groundup.serve.json_reply import JsonReply
-    from groundup.serve.page import INDEX, page_files
-    from groundup.serve.replies import Refused, error_handlers
+    from groundup.http.json_response import JsonResponse
+    from groundup.http.page import INDEX, page_files
+    from groundup.http.responses import RefusedError, error_handlers
 
     files = page_files("groundup.report.live")
 
     def page(request: Request) -> Response:
         name = request.path_params.get("name", INDEX)
         if name not in files:
-            raise Refused(404, "There is no such page.")
+            raise RefusedError(404, "There is no such page.")
         media_type, content = files[name]
         return Response(content, media_type=media_type)
 
     def rows(request: Request) -> Response:
-        return JsonReply({"runs": watched.summaries()})
+        return JsonResponse({"runs": watched.summaries()})
 
     def one(request: Request) -> Response:
         detail = watched.detail(request.path_params["number"])
         if detail is None:
-            raise Refused(404, "There is no run of that number.")
-        return JsonReply(detail)
+            raise RefusedError(404, "There is no run of that number.")
+        return JsonResponse(detail)
 
     routes = [
         Route("/", page),

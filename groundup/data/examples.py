@@ -19,7 +19,7 @@ from groundup.data.clean import clean
 from groundup.data.decoding import numbered_lines, text_pieces
 from groundup.data.documents import Example, InstructionExample
 from groundup.data.records import json_objects
-from groundup.data.source_report import LineAccount, SourceReport
+from groundup.data.source_report import LineTally, SourceReport
 from groundup.data.sources import Source, SourceFile, SourceOptions, read_files, read_rows
 from groundup.errors import DataError
 from groundup.progress import Progress
@@ -86,7 +86,7 @@ def _has_no_header(file: SourceFile, columns: Sequence[str], options: SourceOpti
 
 def _tabbed(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[Example]:
     """Lines of label, tab, text; quotation marks are text."""
-    account = LineAccount(file.name, report, strict=options.strict)
+    account = LineTally(file.name, report, strict=options.strict)
     with file.open() as stream:
         for number, line in numbered_lines(text_pieces(stream, file.name, options.encoding_errors, report)):
             label, tab, text = (line or "").partition("\t")
@@ -194,7 +194,7 @@ def read_instructions(
     def read(file: SourceFile) -> Iterator[InstructionExample]:
         if file.suffix != INSTRUCTION_SUFFIX:
             raise DataError(f"{file.name}: instructions are read from {INSTRUCTION_SUFFIX} files only.")
-        account = LineAccount(file.name, report, strict=strict)
+        account = LineTally(file.name, report, strict=strict)
         with file.open() as stream:
             for number, value in json_objects(text_pieces(stream, file.name, "replace", report), account):
                 value.setdefault("id", f"{file.name}:{number}")

@@ -18,7 +18,7 @@ from groundup.data.decoding import EncodingErrors
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
-from groundup.data.source_report import Noted, SourceReport
+from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import Source, SourceOptions, disk_bytes, read_source
 from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, mend_split
 from groundup.errors import ConfigError, DataError
@@ -61,7 +61,7 @@ class SourceCard:
     read: SourceReport = field(default_factory=SourceReport)
     kept_documents: int = 0
     kept_characters: int = 0
-    dropped: dict[str, Noted] = field(default_factory=dict)
+    dropped: dict[str, Tally] = field(default_factory=dict)
     """reason -> how many documents, and the names of the first."""
     changed: dict[str, int] = field(default_factory=dict)
     """What cleaning changed in the kept documents (see clean.Cleaned)."""
@@ -78,7 +78,7 @@ class SourceCard:
 
     def drop(self, document: Document, reason: str) -> None:
         """Count a document that is dropped."""
-        self.dropped.setdefault(reason, Noted()).note(document.name)
+        self.dropped.setdefault(reason, Tally()).note(document.name)
 
     def summary(self) -> str:
         """One line for people."""

@@ -1,4 +1,4 @@
-"""Rows of .jsonl, .csv and .parquet files. A bad row is counted and named; the rest is used (see `source_report.LineAccount`)."""
+"""Rows of .jsonl, .csv and .parquet files. A bad row is counted and named; the rest is used (see `source_report.LineTally`)."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines
-from groundup.data.source_report import LineAccount
+from groundup.data.source_report import LineTally
 from groundup.errors import DataError, FormatError, MissingExtra
 
 DELIMITERS = (",", "\t", ";")
@@ -23,7 +23,7 @@ class Row:
     values: tuple[str, ...]
 
 
-def json_objects(pieces: Iterator[str], account: LineAccount) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_objects(pieces: Iterator[str], account: LineTally) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each good line of a .jsonl file. Blank lines are no lines."""
     for number, line in numbered_lines(pieces):
         if line is not None and not line.strip():
@@ -47,7 +47,7 @@ def _parse(line: str | None) -> tuple[Any, str]:
         return None, f"is not JSON ({str(error)[:80]})"
 
 
-def json_rows(pieces: Iterator[str], columns: Sequence[str], account: LineAccount) -> Iterator[Row]:
+def json_rows(pieces: Iterator[str], columns: Sequence[str], account: LineTally) -> Iterator[Row]:
     """The texts in `columns` of a .jsonl file's lines. Raises DataError (too many bad lines, or strict)."""
     for number, value in json_objects(pieces, account):
         wrong = next((column for column in columns if not isinstance(value.get(column), str)), None)
@@ -65,7 +65,7 @@ def _why_not(value: dict[str, Any], column: str) -> str:
     return f"has no '{column}' (it has: {', '.join(list(value)[:20])[:200]})"
 
 
-def csv_rows(pieces: Iterator[str], columns: Sequence[str], account: LineAccount) -> Iterator[Row]:
+def csv_rows(pieces: Iterator[str], columns: Sequence[str], account: LineTally) -> Iterator[Row]:
     """The texts in `columns` of a .csv file with a header; the delimiter (comma, tab, semicolon) is the header's most frequent one.
 
     Raises DataError: a column is not there (those that are, are listed), too many bad lines, or strict.
@@ -93,7 +93,7 @@ def csv_rows(pieces: Iterator[str], columns: Sequence[str], account: LineAccount
     account.close()
 
 
-def _csv_lines(pieces: Iterator[str], account: LineAccount) -> Iterator[str]:
+def _csv_lines(pieces: Iterator[str], account: LineTally) -> Iterator[str]:
     for number, line in numbered_lines(pieces):
         if line is None:
             account.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters")
@@ -105,7 +105,7 @@ def _chain(first: str, rest: Iterable[str]) -> Iterator[str]:
     yield from rest
 
 
-def _next_row(reader: Any, account: LineAccount) -> list[str] | None:
+def _next_row(reader: Any, account: LineTally) -> list[str] | None:
     """The next row that can be parsed; None at the end. A quote that never closes costs all the lines it swallows."""
     while True:
         before = reader.line_num
@@ -131,7 +131,7 @@ def _value(scalar: Any) -> Any:
         return scalar.as_buffer().to_pybytes()
 
 
-def parquet_rows(path: Path, columns: Sequence[str], account: LineAccount) -> Iterator[Row]:
+def parquet_rows(path: Path, columns: Sequence[str], account: LineTally) -> Iterator[Row]:
     """The texts in `columns` of a .parquet file, a batch at a time. Raises DataError as `csv_rows`, FormatError, MissingExtra."""
     try:
         import pyarrow

@@ -10,7 +10,7 @@ MAX_BAD_SHARE = 0.01
 
 
 @dataclass
-class Noted:
+class Tally:
     """How often something happened, and the first few times by name."""
 
     count: int = 0
@@ -34,25 +34,25 @@ class SourceReport:
     characters: int = 0
     lines: int = 0
     """Lines of .jsonl and .csv, rows of .parquet."""
-    bad_lines: Noted = field(default_factory=Noted)
+    bad_lines: Tally = field(default_factory=Tally)
     invalid_bytes: int = 0
     """Bytes that are not UTF-8 (replaced or dropped as told)."""
-    invalid_files: Noted = field(default_factory=Noted)
-    skipped: dict[str, Noted] = field(default_factory=dict)
+    invalid_files: Tally = field(default_factory=Tally)
+    skipped: dict[str, Tally] = field(default_factory=dict)
     """Files passed over: reason -> which."""
 
     def skip(self, reason: str, name: str) -> None:
         """Note a file that is passed over."""
-        self.skipped.setdefault(reason, Noted()).note(name)
+        self.skipped.setdefault(reason, Tally()).note(name)
 
 
-class LineAccount:
+class LineTally:
     """Good and bad lines of one file: a bad one costs itself only, unless there are too many, or `strict`."""
 
     def __init__(self, name: str, report: SourceReport, *, strict: bool = False) -> None:
         self.name, self.report, self.strict = name, report, strict
         self.lines = 0
-        self.bad = Noted()
+        self.bad = Tally()
 
     def good(self, lines: int = 1) -> None:
         """Count lines that can be used."""

@@ -20,7 +20,7 @@ from typing import TypeVar
 from groundup.data.decoding import EncodingErrors, NotTextError, text_pieces
 from groundup.data.documents import Document
 from groundup.data.records import Row, csv_rows, json_rows, parquet_rows
-from groundup.data.source_report import LineAccount, Noted, SourceReport
+from groundup.data.source_report import LineTally, SourceReport, Tally
 from groundup.errors import ConfigError, DataError
 from groundup.fetch import Member, fetch_package, members
 from groundup.files import sha256_text
@@ -127,7 +127,7 @@ def content_hash(source: Source) -> str:
 
 def read_rows(file: SourceFile, columns: Sequence[str], options: SourceOptions, report: SourceReport) -> Iterator[Row]:
     """The texts in `columns` of one .jsonl, .csv, .tsv or .parquet file."""
-    account = LineAccount(file.name, report, strict=options.strict)
+    account = LineTally(file.name, report, strict=options.strict)
     if file.suffix == ".parquet":
         if file.path is None:
             raise DataError(f"{file.name}: a .parquet file inside a package archive is not read.")
@@ -272,7 +272,7 @@ def _open(path: Path, shown: str) -> io.BufferedReader:
 
 
 def _nothing(source: Source, report: SourceReport) -> DataError:
-    def listed(reason: str, noted: Noted) -> str:
+    def listed(reason: str, noted: Tally) -> str:
         return f"{noted.count} {reason} ({', '.join(noted.examples)}{', ...' if noted.count > len(noted.examples) else ''})"
 
     passed_over = "; ".join(listed(reason, noted) for reason, noted in report.skipped.items())

@@ -23,7 +23,7 @@ SPANS_FILE = "sources.json"
 MAX_SPANS = 65_536
 MAX_LABELS = 16
 
-Span = tuple[str, int]
+SourceSpan = tuple[str, int]
 
 
 @dataclass
@@ -42,7 +42,7 @@ class SpanWriter:
         if not self.full:
             self.spans.append((document.source, folder, num_tokens))
 
-    def labelled(self) -> list[Span]:
+    def labelled(self) -> list[SourceSpan]:
         """(label, tokens), empty where there is one label only, too many of them, or too many spans."""
         by_folder = len({source for source, _, _ in self.spans}) == 1
         spans = [(folder if by_folder else source, count) for source, folder, count in self.spans]
@@ -50,7 +50,7 @@ class SpanWriter:
         return merged(spans) if many and not self.full else []
 
 
-def merged(spans: Iterable[Span]) -> list[Span]:
+def merged(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
     """Neighbours of one label as one span.
 
     >>> merged([("a", 1), ("a", 2), ("b", 3)])
@@ -59,7 +59,7 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return [(label, sum(count for _, count in same)) for label, same in groupby(spans, key=lambda span: span[0])]
 
 
-def read_spans(folder: Path, split: str, num_tokens: int) -> list[Span]:
+def read_spans(folder: Path, split: str, num_tokens: int) -> list[SourceSpan]:
     """The spans of a split; [] where they are not known. Raises FormatError."""
     file = folder / SPANS_FILE
     if not file.exists():
@@ -87,7 +87,7 @@ def _is_span(value: Any) -> bool:
 class LabelAt:
     """The label's number at each place of a token file, as an array that is computed where it is looked at."""
 
-    def __init__(self, spans: list[Span]) -> None:
+    def __init__(self, spans: list[SourceSpan]) -> None:
         self.labels = tuple(dict.fromkeys(label for label, _ in spans))
         self._ends = np.cumsum([count for _, count in spans])
         self._numbers = np.array([self.labels.index(label) for label, _ in spans])

@@ -26,19 +26,19 @@ from groundup.device import Compute
 from groundup.engine.answer import Answer
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.engine.generate import require_room
-from groundup.engine.lookup import PromptLookup
 from groundup.engine.pages import Pages, pages_within
-from groundup.engine.queue import Job, Queue, Work
+from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Request
 from groundup.engine.sampling import NOT_FINITE, NOT_FINITE_FIX, choose, seeded_generator
+from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
 from groundup.engine.stream import TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import LanguageModel
-from groundup.model.paged import PagedStore, Span, page_bytes
-from groundup.model.products import fast_products
+from groundup.model.matmul_precision import fast_matmul
+from groundup.model.paged import PagedStore, TokenSpan, page_bytes
 from groundup.tokenizer.fast import Tokenizer
 
-Outcome = ChatEvent | GroundupError
+StepOutput = ChatEvent | GroundupError
 # Beside more running rows than this, checking guesses costs more than it saves: the pass is no longer bound by reading weights.
 GUESSING_ROWS = 2
 # Rows of a pass when it must not matter how many there are (BatchSettings.reproducible).
@@ -70,10 +70,10 @@ class BatchSettings:
             )
 
 
-class _Turn:
+class _Running:
     """One request on its way: what was asked for, and what it needs to choose its next token."""
 
-    def __init__(self, request: Request, job: Job, tokenizer: Tokenizer, guess_tokens: int) -> None:
+    def __init__(self, request: Request, job: ScheduledRequest, tokenizer: Tokenizer, guess_tokens: int) -> None:
         self.request, self.job, self.tokenizer = request, job, tokenizer
         self.random = seeded_generator(request.sampling.seed)
         start = ChatEvent("", None, len(request.prompt_ids), 0, request.dropped_messages)
@@ -130,7 +130,7 @@ class BatchEngine:
             )
         most = 2 * settings.max_running * -(-model.config.context_tokens // settings.page_tokens)
         self.pages = Pages(min(pages_within(settings.cache_bytes, one_page), most), settings.page_tokens)
-        self.queue = Queue(
+        self.queue = Scheduler(
             self.pages,
             max_running=settings.max_running,
             max_waiting=settings.max_waiting,
@@ -138,11 +138,11 @@ class BatchEngine:
         )
         # One page more than are given out: padding rows write there.
         num_pages = self.pages.num_pages + 1
-        self._padding = Span([num_pages - 1], 0, 1)
+        self._padding = TokenSpan([num_pages - 1], 0, 1)
         self._store = PagedStore(model.config, num_pages, settings.page_tokens, compute.device, compute.dtype)
         self._store.clear([num_pages - 1])
-        self._turns: dict[str, _Turn] = {}
-        self._empty: list[tuple[str, Outcome]] = []  # answers of no tokens, due with the next step
+        self._turns: dict[str, _Running] = {}
+        self._empty: list[tuple[str, StepOutput]] = []  # answers of no tokens, due with the next step
 
     @property
     def busy(self) -> bool:
@@ -156,8 +156,8 @@ class BatchEngine:
         room = require_room(num_prompt, self.model.config.context_tokens)
         room = max(min(room, self.pages.num_pages * self.settings.page_tokens - num_prompt), 1)
         max_tokens = num_prompt + min(room, request.sampling.max_tokens)
-        job = Job(request.id, list(request.prompt_ids), num_prompt, max_tokens)
-        turn = _Turn(request, job, self.tokenizer, self.settings.guess_tokens)
+        job = ScheduledRequest(request.id, list(request.prompt_ids), num_prompt, max_tokens)
+        turn = _Running(request, job, self.tokenizer, self.settings.guess_tokens)
         if request.sampling.max_tokens == 0:
             self._empty.append((request.id, turn.answer.end("length")))
             return
@@ -171,7 +171,7 @@ class BatchEngine:
             self.queue.remove(turn.job)
 
     @torch.inference_mode()
-    def step(self) -> list[tuple[str, Outcome]]:
+    def step(self) -> list[tuple[str, StepOutput]]:
         """Compute what is due and choose a token for each request that is ready. Gives the events, and errors that ended a request."""
         outcomes, self._empty = self._empty, []
         self._guess()
@@ -199,14 +199,14 @@ class BatchEngine:
             if lookup is not None and job.pending == 1:
                 job.guesses = lookup.guesses(job.ids)[: job.max_tokens - len(job.ids) - 1]
 
-    def _clear_fresh(self, work: list[Work]) -> None:
+    def _clear_fresh(self, work: list[ScheduledChunk]) -> None:
         tables = [each.job.table for each in work]
         if fresh := [page for table in tables for page in table.fresh]:
             self._store.clear(fresh)
         for table in tables:
             table.fresh.clear()
 
-    def _logits(self, work: list[Work]) -> Float[Tensor, "M V"]:
+    def _logits(self, work: list[ScheduledChunk]) -> Float[Tensor, "M V"]:
         """One pass of all tokens; the logits of the places where a token is chosen: each job's last id and its guesses."""
         places: list[int] = []
         end = 0
@@ -215,7 +215,7 @@ class BatchEngine:
             places += range(end - 1 - len(each.job.guesses), end) if each.chooses else []
         return self._pass([_span(each) for each in work], [each.tokens for each in work], places)
 
-    def _logits_apart(self, work: list[Work]) -> Float[Tensor, "M V"]:
+    def _logits_apart(self, work: list[ScheduledChunk]) -> Float[Tensor, "M V"]:
         """The same in passes whose shape does not depend on who else runs: a piece of one prompt, or EXACT_ROWS rows, padded."""
         rows: dict[str, Float[Tensor, "1 V"]] = {}
         answers = [each for each in work if each.job.stored >= each.job.prompt_tokens]
@@ -231,16 +231,16 @@ class BatchEngine:
         chosen = [rows[each.job.id] for each in work if each.chooses]
         return torch.cat(chosen) if chosen else torch.empty(0, self.model.config.vocab_size)
 
-    def _pass(self, spans: list[Span], pieces: list[list[int]], places: list[int]) -> Float[Tensor, "M V"]:
+    def _pass(self, spans: list[TokenSpan], pieces: list[list[int]], places: list[int]) -> Float[Tensor, "M V"]:
         """The rows through the model in one line; logits of the tokens at `places` in it."""
         ids = torch.tensor([[token for piece in pieces for token in piece]], device=self.compute.device)
         rows = self._store.rows(spans, each_alone=self.settings.reproducible)
-        # One row is the one case in which torch's ordinary way is the quicker (model/products.py).
-        with fast_products(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
+        # One row is the one case in which torch's ordinary way is the quicker (model/matmul_precision.py).
+        with fast_matmul(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
             hidden = self.model.hidden(ids, cache=rows)[0]  # [N, C]
             return self.model.logits(hidden[places]).float().cpu()
 
-    def _advance(self, job: Job, choices: list[tuple[Tensor, int, float]]) -> Iterator[Outcome]:
+    def _advance(self, job: ScheduledRequest, choices: list[tuple[Tensor, int, float]]) -> Iterator[StepOutput]:
         """Choose the job's next token, and the ones after it as long as its guesses turn out right."""
         turn, guesses = self._turns[job.id], job.guesses
         job.guesses, right = [], 0
@@ -262,8 +262,8 @@ class BatchEngine:
             self.cancel(job.id)
 
 
-def _span(work: Work) -> Span:
-    return Span(work.job.table.pages, work.job.stored, len(work.tokens))
+def _span(work: ScheduledChunk) -> TokenSpan:
+    return TokenSpan(work.job.table.pages, work.job.stored, len(work.tokens))
 
 
 def ranked(logits: Float[Tensor, " V"], chosen: int, count: int, tokenizer: Tokenizer) -> TokenLogprob:

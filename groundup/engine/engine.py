@@ -24,7 +24,7 @@ from groundup.errors import ModelError
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.chat import Conversation, Rendered, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 # A conversation is cut so that the answer has this share of the context, or `max_tokens` where that is less.
 ANSWER_SHARE = 1 / 4

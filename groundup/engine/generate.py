@@ -21,11 +21,11 @@ from groundup.engine.sampling import Sampling, choose, seeded_generator
 from groundup.errors import ModelError
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
-from groundup.model.products import fast_products
+from groundup.model.matmul_precision import fast_matmul
 
 # Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no faster on a CPU.
 PREFILL_TOKENS = 512
-# From so many rows on, `fast_products` is the quicker way (model/products.py).
+# From so many rows on, `fast_matmul` is the quicker way (model/matmul_precision.py).
 FAST_TOKENS = 32
 
 
@@ -87,7 +87,7 @@ def _cached(
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
     """Run one row of ids [1, T] into the cache; the logits of what follows the last of them."""
     for piece in ids.split(PREFILL_TOKENS, dim=1):
-        with fast_products(ids.device) if piece.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
+        with fast_matmul(ids.device) if piece.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
             hidden = model.hidden(piece, cache=cache)
     return model.logits(hidden[0, -1])
 

@@ -1,4 +1,4 @@
-"""Answers that must have a form (`form.py`): which tokens may come next, through the library llguidance.
+"""Answers that must have a form (`structured_output.py`): which tokens may come next, through the library llguidance.
 
     grammars = Grammars(tokenizer, vocab_size)
     engine.submit(Request("a", ids, sampling, stop_ids, constraint=grammars.constraint(Form.regex("[0-9]+"))))
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from groundup.engine.form import Form
+from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
@@ -47,7 +47,7 @@ class Grammars:
         stops = sorted(tokenizer.special.stop_ids)
         self._tokens = llguidance.LLTokenizer(wrapped, n_vocab=vocab_size, eos_token=stops)
 
-    def constraint(self, form: Form) -> "GrammarConstraint":
+    def constraint(self, form: OutputConstraint) -> "GrammarConstraint":
         """For one answer of this form. Raises ConfigError for a form that can't be followed, or that no text has."""
         limits = self._library.LLParserLimits(**_LIMITS.get(form.kind, {}), verbose_errors=False)
         matcher = self._library.LLMatcher(self._tokens, self._source(form), log_level=0, limits=limits)
@@ -60,7 +60,7 @@ class Grammars:
             raise ConfigError(f"The {form.kind} can't be followed: {reason}.") from error
         return made
 
-    def _source(self, form: Form) -> str:
+    def _source(self, form: OutputConstraint) -> str:
         """The form as the library takes it. Raises ConfigError."""
         of = self._library.LLMatcher
         try:

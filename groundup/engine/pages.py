@@ -25,7 +25,7 @@ GIVEN_UP_SHARE = 1 / 16
 
 
 @dataclass(eq=False)
-class Table:
+class BlockTable:
     """The pages of one row: its token t is in pages[t // page_tokens]."""
 
     pages: list[int] = field(default_factory=list)
@@ -67,9 +67,9 @@ class Pages:
         """How many pages so many tokens take."""
         return -(-num_tokens // self.page_tokens)
 
-    def open(self, ids: Sequence[int]) -> Table:
+    def open(self, ids: Sequence[int]) -> BlockTable:
         """A table for a row that begins with `ids`: with the known pages of its beginning, but at least one token is left to compute."""
-        table, digest = Table(), b""
+        table, digest = BlockTable(), b""
         for start in range(0, len(ids) - self.page_tokens, self.page_tokens):
             digest = chained(digest, ids[start : start + self.page_tokens])
             page = self._page_of.get(digest)
@@ -82,7 +82,7 @@ class Pages:
         table.shared_tokens = len(table.pages) * self.page_tokens
         return table
 
-    def reserve(self, table: Table, num_tokens: int) -> bool:
+    def reserve(self, table: BlockTable, num_tokens: int) -> bool:
         """Give the row pages for `num_tokens` tokens in all. False, and nothing taken, when there are not enough."""
         missing = self.needed(num_tokens) - len(table.pages)
         if missing > self.available:
@@ -94,7 +94,7 @@ class Pages:
             table.fresh.append(page)
         return True
 
-    def note(self, table: Table, ids: Sequence[int], num_stored: int) -> None:
+    def note(self, table: BlockTable, ids: Sequence[int], num_stored: int) -> None:
         """Say that the row's first `num_stored` tokens are stored and are `ids`: its full pages can be shared from now on."""
         for index in range(len(table.digests), num_stored // self.page_tokens):
             start = index * self.page_tokens
@@ -104,7 +104,7 @@ class Pages:
                 self._page_of[digest] = table.pages[index]
                 self._digest_of[table.pages[index]] = digest
 
-    def close(self, table: Table) -> None:
+    def close(self, table: BlockTable) -> None:
         """The row gives all its pages back. Its beginning is the last to be given up, as it is the likeliest to be wanted again."""
         for page in reversed(table.pages):
             self._owners[page] -= 1

@@ -25,29 +25,29 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.quantised import quantise
 from groundup.progress import Progress, Silent
-from groundup.weights.door import OpenModel, open_model
+from groundup.weights.model_io import OpenModel, open_model
 
 Precision = Literal["float32", "bf16", "int8", "int4"]
-Wish = Literal["float32", "bf16", "int8", "int4", "auto"]
+PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
 # Bytes of a weight, scales counted: room for a model is made by it.
-WEIGHT_BYTES: dict[Wish, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.25, "auto": 4.0}
+WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.25, "auto": 4.0}
 MEASURED: tuple[Precision, ...] = ("float32", "bf16", "int8")
 MEASURED_TOKENS, MEASURED_ROUNDS = 8, 3
 # A coarser precision has to be clearly faster than a finer one.
 WORTH_IT = 0.9
 
 
-def as_wish(text: str) -> Wish:
+def as_precision_choice(text: str) -> PrecisionChoice:
     """What was asked for. Raises ConfigError."""
-    for known in get_args(Wish):
+    for known in get_args(PrecisionChoice):
         if text == known:
-            wish: Wish = known
+            wish: PrecisionChoice = known
             return wish
-    raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(Wish)))
+    raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice)))
 
 
 def open_in(
-    wish: Wish, name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
+    wish: PrecisionChoice, name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
 ) -> tuple[OpenModel, Compute]:
     """A model in the precision wished for, and the Compute to use it with. Raises what `open_model` does, and ConfigError."""
     progress = progress or Silent()

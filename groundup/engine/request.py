@@ -10,7 +10,7 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError
 
 # As many alternatives as OpenAI's API gives.
-MOST_LOGPROBS = 20
+MAX_LOGPROBS = 20
 
 
 @runtime_checkable
@@ -47,5 +47,5 @@ class Request:
     """Passed on to its events."""
 
     def __post_init__(self) -> None:
-        if self.logprobs is not None and not 0 <= self.logprobs <= MOST_LOGPROBS:
-            raise ConfigError(f"logprobs is {self.logprobs}; expected 0 to {MOST_LOGPROBS}.")
+        if self.logprobs is not None and not 0 <= self.logprobs <= MAX_LOGPROBS:
+            raise ConfigError(f"logprobs is {self.logprobs}; expected 0 to {MAX_LOGPROBS}.")

@@ -1,6 +1,6 @@
 """How probable a model finds given continuations: (context ids, continuation ids) -> log-probabilities (natural logarithm).
 
-Many pairs at once, in lines without padding (`line.py`): a beginning that several pairs share, as the question before four choices, goes through
+Many pairs at once, in lines without padding (`ragged_batch.py`): a beginning that several pairs share, as the question before four choices, goes through
 the model once. The result is that of each pair alone. Only the positions that predict a continuation's token meet the head, a bounded number at a
 time, so that memory does not grow with length times vocabulary.
 """
@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.device import Compute
-from groundup.engine.line import Line, lines
 from groundup.engine.padding import BATCH_TOKENS
+from groundup.engine.ragged_batch import RaggedBatch, ragged_batches
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel
+from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore
-from groundup.model.products import fast_products
 
 Pair = tuple[Sequence[int], Sequence[int]]
 
@@ -53,7 +53,7 @@ def score(
     """
     rows = [_row(context, continuation, model.config.context_tokens) for context, continuation in pairs]
     results: list[ScoredContinuation] = [ScoredContinuation(0.0, True, ())] * len(pairs)
-    for line in lines(rows, batch_tokens):
+    for line in ragged_batches(rows, batch_tokens):
         scored = _score_line(model, line, [pairs[i][1] for i in line.rows], compute)
         for index, result in zip(line.rows, scored, strict=True):
             results[index] = result
@@ -78,7 +78,7 @@ def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: in
 
 @torch.inference_mode()
 def _score_line(
-    model: LanguageModel, line: Line, continuations: Sequence[Sequence[int]], compute: Compute
+    model: LanguageModel, line: RaggedBatch, continuations: Sequence[Sequence[int]], compute: Compute
 ) -> list[ScoredContinuation]:
     ids = torch.tensor([line.ids], device=compute.device)
     dtype = model.transformer.embedding.weight.dtype
@@ -87,7 +87,7 @@ def _score_line(
     # The last `count` tokens of a row each predict one token of its continuation.
     predicting = [place for row, count in zip(line.places, counts, strict=True) for place in row[len(row) - count :]]
     targets = torch.tensor([token for each in continuations for token in each], dtype=torch.long, device=compute.device)
-    with fast_products(compute.device):
+    with fast_matmul(compute.device):
         hidden = model.hidden(ids, cache=store.rows(line.spans))[0]  # [N, C]
         logprobs, greedy = token_logprobs(model, hidden[predicting], targets)
     pieces = zip(logprobs.cpu().split(counts), greedy.cpu().split(counts), strict=True)

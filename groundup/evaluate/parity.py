@@ -28,15 +28,15 @@ from typing import Any
 import torch
 
 from groundup.errors import ConfigError, ModelError, did_you_mean
-from groundup.evaluate.gate_texts import PROMPTS, QUESTIONS
 from groundup.evaluate.llamacpp import LlamaError, LlamaServer, llama_server
 from groundup.evaluate.parity_answers import check_answers, check_greedy
 from groundup.evaluate.parity_sides import CONTEXT_TOKENS, TOLERANCES, Check, Sides
 from groundup.evaluate.parity_text import check_stops, check_template, check_tokens
+from groundup.evaluate.parity_texts import PROMPTS, QUESTIONS
 from groundup.model.heads import LanguageModel
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import package_version
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from groundup.evaluate.gate_texts import QUESTIONS
 from groundup.evaluate.llamacpp import Generated, LlamaServer
 from groundup.evaluate.parity_sides import FAR_SHARE, Check, Sides, Tolerance, short
 from groundup.evaluate.parity_text import rendered
+from groundup.evaluate.parity_texts import QUESTIONS
 from groundup.progress import Advance
 from groundup.tokenizer.chat import Conversation, Message, Rendered
 

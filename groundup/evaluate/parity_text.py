@@ -4,9 +4,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from groundup.errors import ModelError
-from groundup.evaluate.gate_texts import CONVERSATIONS, HARD_STRINGS
 from groundup.evaluate.llamacpp import LlamaServer
 from groundup.evaluate.parity_sides import Check, Sides, parting, short
+from groundup.evaluate.parity_texts import CONVERSATIONS, HARD_STRINGS
 from groundup.tokenizer.chat import Conversation, Rendered, render
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from groundup.device import Compute
 from groundup.errors import ConfigError
 from groundup.evaluate.metrics import ratio_interval
-from groundup.evaluate.task import Outcome, Task, as_measure, line
+from groundup.evaluate.task import Task, TaskResult, as_measure, line
 from groundup.progress import Progress, Silent
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 
 def evaluate(
@@ -33,7 +33,7 @@ def evaluate(
     progress = progress or Silent()
     results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
     for task in tasks:
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, TaskResult] = {}
         for name, opened in models.items():
             started = time.monotonic()
             outcomes[name] = task.measure(opened, compute=compute, progress=progress)
@@ -45,7 +45,7 @@ def evaluate(
     return results
 
 
-def table_rows(task: str, model: str, outcome: Outcome, elapsed_s: float) -> list[dict[str, Any]]:
+def table_rows(task: str, model: str, outcome: TaskResult, elapsed_s: float) -> list[dict[str, Any]]:
     """An outcome's measures as rows."""
     return [
         {"task": task, "model": model, **measure.plain(), "elapsed_s": round(elapsed_s, 2)}
@@ -53,7 +53,7 @@ def table_rows(task: str, model: str, outcome: Outcome, elapsed_s: float) -> lis
     ]
 
 
-def changes(task: str, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+def changes(task: str, outcomes: Mapping[str, TaskResult]) -> list[dict[str, Any]]:
     """How each further model differs from the first one in a loss, item by item, with the interval of the difference.
 
     Texts differ far more than two models do on the same text: where the models' own intervals overlap, the difference may still be sure.

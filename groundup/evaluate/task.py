@@ -17,7 +17,7 @@ from groundup.evaluate.metrics import THIN_ITEMS, Interval
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 Better = Literal["higher", "lower"]
 
@@ -67,7 +67,7 @@ class PerItem:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResult:
     """What one model gave on one task."""
 
     measures: tuple[Measure, ...]
@@ -86,7 +86,7 @@ class Task(Protocol):
     def name(self) -> str:
         """Unique among the tasks of one evaluation; shown in tables."""
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Raises ModelError for a model of the wrong kind or without a tokenizer."""
         ...
 

@@ -15,7 +15,7 @@ from groundup.files import MANIFEST, write_manifest
 from groundup.finetune.finished import APART
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 ASKED = "the base model, asked"
 

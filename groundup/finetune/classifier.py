@@ -37,11 +37,11 @@ from groundup.finetune.lastblock import FeatureBatches, LastBlock, class_scores,
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
+from groundup.train.checkpoint.state import step_folder
+from groundup.train.checkpoint.tensors import load_weights
 from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import FitResult, fit
-from groundup.train.memory import load_weights
-from groundup.train.state import step_folder
-from groundup.weights.door import ModelCard, OpenModel, save_model
+from groundup.weights.model_io import ModelCard, OpenModel, save_model
 
 FEATURES_FILE = "features.safetensors"
 SPLITS = ("train", "validation", "test")

@@ -26,11 +26,11 @@ from torch import Tensor
 from groundup.device import Compute
 from groundup.engine.padding import batches_by_length, right_padded
 from groundup.files import atomic_file
-from groundup.model.products import fast_products
+from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
 from groundup.progress import Progress
+from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import Precision
-from groundup.train.identity import frozen_fingerprint
 from groundup.train.precision import WORTH_IT
 from groundup.train.step import autocast
 
@@ -154,7 +154,7 @@ def run_frozen(
 ) -> Float[Tensor, "B T C"]:
     """One padded batch through embedding and the first blocks; float32 on the CPU."""
     ids, mask = right_padded(rows, compute.device)
-    with fast_products(compute.device), autocast(compute.device, bf16):
+    with fast_matmul(compute.device), autocast(compute.device, bf16):
         hidden = transformer.run_blocks(transformer.embed(ids), 0, num_blocks, mask=mask)
     return hidden.float().cpu()
 

@@ -8,7 +8,7 @@ from typing import Any
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST
 from groundup.runs import RunFolder
-from groundup.train.identity import FRESH
+from groundup.train.checkpoint.identity import FRESH
 
 # Parts of a run folder with manifests of their own.
 APART = ("checkpoints",)

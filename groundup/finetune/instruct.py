@@ -23,17 +23,17 @@ from groundup.evaluate.task import as_measure, language_model, line
 from groundup.evaluate.tasks.answers import AnswerLoss
 from groundup.files import sha256_text, write_manifest
 from groundup.finetune.finished import APART, begin_or_finished
-from groundup.finetune.lesson import AnswerBatches, Lesson, make_lesson
+from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import add_lora, lora_parameters, merge_lora, remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
+from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import FitConfig, Precision
-from groundup.train.identity import frozen_fingerprint
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps
-from groundup.weights.door import ModelCard, OpenModel, save_model
+from groundup.weights.model_io import ModelCard, OpenModel, save_model
 
 # An evaluation reads all held-out examples: as seldom as this it costs a quarter of the training at most.
 EVALUATE_EVERY_TOKENS = 20_000
@@ -90,7 +90,7 @@ def fit_chat(
     finished = begin_or_finished(run, "chat", to_plain(config), inputs)
     if finished is not None:
         return finished
-    say_lesson(lesson, progress)
+    say_instruction_data(lesson, progress)
     adapt(model, config)
     fitted = train(opened, lesson, batches, run, config, compute=compute, progress=progress)
     results = described(lesson, batches, fitted, run, model, config)
@@ -106,15 +106,15 @@ def fit_chat(
 
 def prepare(
     opened: OpenModel, examples: Sequence[InstructionExample], config: ChatConfig
-) -> tuple[Lesson, AnswerBatches]:
+) -> tuple[InstructionData, AnswerBatches]:
     """What is learned from, and its batches. Raises DataError, ModelError."""
     _, tokenizer = language_model(opened)
     max_tokens = min(config.max_tokens, opened.config.context_tokens)
-    lesson = make_lesson(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
+    lesson = make_instruction_data(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
     return lesson, AnswerBatches(lesson.train, batch_size=config.batch_size, seed=config.seed)
 
 
-def say_lesson(lesson: Lesson, progress: Progress) -> None:
+def say_instruction_data(lesson: InstructionData, progress: Progress) -> None:
     """How many examples, and how much of them is learned."""
     left_out = f", {lesson.left_out} left out (the answer lies behind the cut)" if lesson.left_out else ""
     progress.say(
@@ -146,7 +146,7 @@ def fit_config_of(batches: AnswerBatches, config: ChatConfig) -> FitConfig:
 
 def train(
     opened: OpenModel,
-    lesson: Lesson,
+    lesson: InstructionData,
     batches: AnswerBatches,
     run: RunFolder,
     config: ChatConfig,
@@ -171,7 +171,12 @@ def train(
 
 
 def described(
-    lesson: Lesson, batches: AnswerBatches, fitted: FitResult, run: RunFolder, model: LanguageModel, config: ChatConfig
+    lesson: InstructionData,
+    batches: AnswerBatches,
+    fitted: FitResult,
+    run: RunFolder,
+    model: LanguageModel,
+    config: ChatConfig,
 ) -> dict[str, Any]:
     """What results.json holds."""
     found = fitted.evaluation

@@ -7,7 +7,7 @@
      "kind": "previous", "score": 0.86
 
 Blocks, heads and tokens are counted from 1. A habit is measured, not seen: the share of its attention that a head gives to certain
-places, averaged over the tokens that have such a place (`heads.py` searches a whole model for them).
+places, averaged over the tokens that have such a place (`head_patterns.py` searches a whole model for them).
 
     previous   the token just before                     (heads that carry a token's neighbour along)
     first      the first token of the text               ("attention sinks": Xiao et al. 2023, arXiv:2309.17453)
@@ -33,7 +33,7 @@ MAX_TOKENS = 18
 MAX_PICTURE_TOKENS = 64
 # Weights of all maps of a text that are held at once: float32, 256 MiB.
 MAX_WEIGHTS = 2**26
-SHORTEST_TOKENS = 8
+MIN_TOKENS = 8
 # Lines of text looked at to find a good sentence.
 MAX_LINES = 2000
 DECIMALS = 4
@@ -172,7 +172,7 @@ def telling_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: 
     for line in _lines(texts):
         ids = tokenizer.encode(line)
         longest = max(longest, line, key=len)
-        if SHORTEST_TOKENS <= len(ids) <= max_tokens and len(ids) - len(set(ids)) > most:
+        if MIN_TOKENS <= len(ids) <= max_tokens and len(ids) - len(set(ids)) > most:
             best, most = line, len(ids) - len(set(ids))
     return best or tokenizer.decode(tokenizer.encode(longest)[:max_tokens])
 

@@ -37,7 +37,7 @@ from groundup.tokenizer.fast import Tokenizer
 
 DECIMALS = 5
 # Longer texts are not read again without each of their tokens: the work grows with the square of the length.
-MOST_LEFT_OUT = 128
+MAX_LEFT_OUT = 128
 CAPTION = (
     "Contribution: the token's vector as it enters block 1, times the gradient of the score in it, summed over its numbers. "
     "The score is the logit of {decision!r} less that of {against!r}: {score:.2f}; the contributions add up to {total:.2f}, and agree with it only "
@@ -189,7 +189,7 @@ def _left_out(
     progress: Progress | None,
 ) -> Float[Tensor, " T"] | None:
     """The score less that of the text without each token in turn; a text of one token has nothing left."""
-    if not 2 <= len(ids) <= MOST_LEFT_OUT:
+    if not 2 <= len(ids) <= MAX_LEFT_OUT:
         return None
     rows = [[*ids[:place], *ids[place + 1 :]] for place in range(len(ids))]
     together = max(1, BATCH_TOKENS // len(ids))

@@ -23,8 +23,8 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
 WINDOW_TOKENS = 256
-MOST_WINDOWS = 64
-FEWEST = 3
+MAX_WINDOWS = 64
+MIN_COUNT = 3
 # After a mark that ends a sentence, or an empty line; the space goes with the sentence that follows, as tokens have it in front.
 SENTENCE_ENDS = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?=\n\s*\n)")
 
@@ -43,7 +43,7 @@ def loss_by_context(
         raise ConfigError(f"window_tokens must be at least 2 (got {window_tokens}).")
     ids, first = _enough(text_ids(tokenizer, text)), first_ids(tokenizer)
     size = min(window_tokens, model.config.context_tokens - len(first), len(ids))
-    windows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)][:MOST_WINDOWS]
+    windows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)][:MAX_WINDOWS]
     pairs = [([*first, *window[:1]], window[1:]) for window in windows]
     losses = [[-logprob for logprob in row] for row in _logprobs(model, pairs)]
     return {
@@ -148,8 +148,8 @@ def _mean(logprobs: Sequence[float]) -> float:
 
 
 def _enough(ids: list[int]) -> list[int]:
-    if len(ids) < FEWEST:
-        raise DataError(f"This needs a text of at least {FEWEST} tokens, got {len(ids)}.", fix="Give a longer text.")
+    if len(ids) < MIN_COUNT:
+        raise DataError(f"This needs a text of at least {MIN_COUNT} tokens, got {len(ids)}.", fix="Give a longer text.")
     return ids
 
 

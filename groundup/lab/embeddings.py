@@ -23,7 +23,7 @@ from groundup.lab.vectors import Model, word_vectors
 from groundup.tokenizer.fast import Tokenizer
 
 Method = Literal["pca", "umap"]
-FEWEST = 3
+MIN_COUNT = 3
 # umap-learn's own default: small enough for kinds of a dozen words.
 UMAP_NEIGHBOURS = 15
 CAPTIONS = {
@@ -48,8 +48,8 @@ def embedding_map(
     model: Model, tokenizer: Tokenizer, ids: Sequence[int], *, method: Method = "pca", seed: int = 0
 ) -> dict[str, Any]:
     """The tokens `ids`, by their rows of the table, on a plane. Raises DataError for fewer than three, MissingExtra without UMAP."""
-    if len(ids) < FEWEST:
-        raise DataError(f"A map of tokens needs at least {FEWEST}, got {len(ids)}.", fix="Give a longer text.")
+    if len(ids) < MIN_COUNT:
+        raise DataError(f"A map of tokens needs at least {MIN_COUNT}, got {len(ids)}.", fix="Give a longer text.")
     rows = model.transformer.embedding.weight.detach()[torch.tensor(list(ids))].float().cpu()  # [n, C]
     pieces = [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
     return _map(pieces, rows, method, seed)
@@ -66,8 +66,8 @@ def word_map(
 ) -> dict[str, Any]:
     """Words of several kinds on a plane, from any layer (see `vectors`); each point has its "group". Raises as both functions it calls."""
     words = [{"text": word, "group": name} for name, group in groups.items() for word in group]
-    if len(words) < FEWEST:
-        raise DataError(f"A map of words needs at least {FEWEST}, got {len(words)}.", fix="Give more words.")
+    if len(words) < MIN_COUNT:
+        raise DataError(f"A map of words needs at least {MIN_COUNT}, got {len(words)}.", fix="Give more words.")
     vectors = word_vectors(model, tokenizer, [word["text"] for word in words], layer=layer)
     return {**_map(words, vectors, method, seed), "layer": layer}
 

@@ -32,14 +32,14 @@ from groundup.lab.tokens import beginning, pieces_of, token_text
 from groundup.lab.vectors import Model
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 # Tokens along an axis of a frame that can still be read at its size.
 FILM_TOKENS = 14
-FEWEST_TOKENS = 3
+MIN_TOKENS = 3
 GROUP_TOKENS = 16
 # Shorter ones are mostly left-overs of merges, which hardly occur.
-FEWEST_LETTERS = 3
+MIN_LETTERS = 3
 AVERAGED_STEPS = 8
 STEPS = "{count} steps of one training run, closer together at its beginning. Training loss: the mean of up to {averaged} steps."
 GROUPS = WORDS, CAPITALS, PIECES, MARKS = "words", "with a capital", "parts of words", "marks"
@@ -52,7 +52,7 @@ def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = 
     """
     tokenizer = require_tokenizer(opened.tokenizer)
     shown = beginning(tokenizer, text, min(FILM_TOKENS, opened.config.context_tokens - 1))
-    ids = ids_of(opened.model, tokenizer, shown, fewest=FEWEST_TOKENS)
+    ids = ids_of(opened.model, tokenizer, shown, fewest=MIN_TOKENS)
     maps = {moment.step: attention_maps(moment.model, ids) for moment in moments(opened, progress or Silent())}
     found, places = telling_heads(maps[max(maps)], ids), habits(ids)
     frames = [
@@ -118,8 +118,8 @@ def map_tokens(tokenizer: Tokenizer) -> list[dict[str, Any]]:
         if group and len(found[group]) < GROUP_TOKENS:
             found[group].append({"id": id, "text": text, "group": group})
     tokens = [token for group in found.values() for token in group]
-    if len(tokens) < FEWEST_TOKENS:
-        raise DataError(f"A map needs at least {FEWEST_TOKENS} tokens, the vocabulary has {len(tokens)} to show.")
+    if len(tokens) < MIN_TOKENS:
+        raise DataError(f"A map needs at least {MIN_TOKENS} tokens, the vocabulary has {len(tokens)} to show.")
     return tokens
 
 
@@ -132,7 +132,7 @@ def group_of(text: str) -> str:
     word = text.strip()
     if word and all(mark in ".,;:!?'\"-()" for mark in word):
         return MARKS
-    if not word.isalpha() or len(word) < FEWEST_LETTERS or text not in (word, f" {word}"):
+    if not word.isalpha() or len(word) < MIN_LETTERS or text not in (word, f" {word}"):
         return ""
     if word != word.lower():
         return CAPITALS

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from groundup.files import write_bytes
 from groundup.lab.drawing.ablation import draw_ablation
 from groundup.lab.drawing.attention import draw_attention_from, draw_maps
+from groundup.lab.drawing.attention_distance import draw_head_distances
 from groundup.lab.drawing.attribution import draw_attribution
 from groundup.lab.drawing.context import draw_loss_by_context, draw_sentence_losses
 from groundup.lab.drawing.embeddings import draw_embeddings
@@ -22,12 +23,11 @@ from groundup.lab.drawing.film import (
     embeddings_strip,
 )
 from groundup.lab.drawing.gif import gif_bytes
-from groundup.lab.drawing.heads import draw_head_search
+from groundup.lab.drawing.head_patterns import draw_head_search
 from groundup.lab.drawing.lens import draw_lens
 from groundup.lab.drawing.neighbours import draw_kinds, draw_neighbours
 from groundup.lab.drawing.positions import draw_positions
 from groundup.lab.drawing.qkv import draw_head_steps
-from groundup.lab.drawing.reach import draw_reach
 from groundup.lab.drawing.surprise import draw_surprise
 from groundup.lab.drawing.tokens import draw_tokens
 from groundup.progress import Progress, Silent
@@ -44,7 +44,7 @@ DRAWINGS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "heads": draw_head_search,
     "attention": draw_maps,
     "last_token": draw_attention_from,
-    "reach": draw_reach,
+    "reach": draw_head_distances,
     "steps": draw_head_steps,
     "lens": draw_lens,
     "surprise": draw_surprise,

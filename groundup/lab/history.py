@@ -20,11 +20,11 @@ from groundup.files import verify_folder
 from groundup.lab.vectors import Model
 from groundup.progress import Progress
 from groundup.runs import RunFolder, read_lines, step_folders
-from groundup.weights.door import OpenModel, open_model
 from groundup.weights.hf import WEIGHTS_FILE
+from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.safetensors_header import read_header
 
-FEWEST = 2
+MIN_COUNT = 2
 HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.snapshots=16"
 
 
@@ -44,11 +44,11 @@ def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
     snapshots = step_folders(run.snapshots)
     whole = run.read_run().get("kind") == "pretrain"  # a fine-tuning's checkpoints hold a part of the model
     checkpoints = step_folders(run.checkpoints) if whole else []
-    found = snapshots if len(snapshots) >= FEWEST else checkpoints
-    if len(found) < FEWEST:
+    found = snapshots if len(snapshots) >= MIN_COUNT else checkpoints
+    if len(found) < MIN_COUNT:
         raise DataError(
             f"The run {opened.path.name} kept {len(snapshots)} snapshots and {len(checkpoints)} checkpoints; "
-            f"to see it learn takes at least {FEWEST} of them.",
+            f"to see it learn takes at least {MIN_COUNT} of them.",
             fix=HOW,
         )
     return found
@@ -68,7 +68,7 @@ def moments(opened: OpenModel, progress: Progress) -> Iterator[Moment]:
                 held += 1
                 yield Moment(step, model)
             advance(1, f"step {step}")
-    if held < FEWEST:
+    if held < MIN_COUNT:
         raise DataError(f"Of the {len(found)} steps that {opened.path.name} kept, {held} can be read.", fix=HOW)
 
 

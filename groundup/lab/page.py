@@ -19,7 +19,7 @@ from groundup.errors import MissingExtra
 from groundup.files import write_text
 from groundup.lab.charts import CHARTS
 from groundup.lab.gallery import MOVING, moving_picture, picture
-from groundup.lab.inside import VIEWS
+from groundup.lab.internals import VIEWS
 from groundup.markup import Node, foreign, node, policy_hash, to_html, verbatim
 
 # name -> (heading, what to see)

@@ -19,7 +19,7 @@ from torch import Tensor
 from groundup.lab.attention import MAX_PICTURE_TOKENS, rounded
 from groundup.lab.request import block_index, head_index, ids_of, require_tokenizer
 from groundup.lab.tokens import pieces_of
-from groundup.model.attention import Attention, Place
+from groundup.model.attention import Attention, AttentionMetadata
 from groundup.model.attention_steps import (
     mask,
     repeat_heads,
@@ -89,7 +89,7 @@ def steps_of(model: LanguageModel | Classifier, ids: list[int], layer: int, head
 
 
 def _tables(
-    attention: Attention, place: Place, head: int, queries: Float[Tensor, "T D"], keys: Float[Tensor, "T D"]
+    attention: Attention, place: AttentionMetadata, head: int, queries: Float[Tensor, "T D"], keys: Float[Tensor, "T D"]
 ) -> list[tuple[str, str, Float[Tensor, "T T"]]]:
     """The same steps in the same order as `naive_weights`."""
     scoring, size = attention.scoring, queries.shape[0]

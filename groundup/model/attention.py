@@ -20,14 +20,14 @@ from groundup.model.attention_blocks import causal_attention
 from groundup.model.attention_flex import flex_attention
 from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
-from groundup.model.fused import Turned, fused
+from groundup.model.fused import FusedRotary, fused
+from groundup.model.matmul_precision import default_matmul
 from groundup.model.norm import RMSNorm
 from groundup.model.positions import Rotation, rotate
-from groundup.model.products import ordinary_products
 
 
 @dataclass(frozen=True)
-class Place:
+class AttentionMetadata:
     """What one block's attention needs to know of where the tokens of a call stand. Empty: no positions, causal, nothing padded."""
 
     rotation: Rotation | None = None
@@ -36,11 +36,11 @@ class Place:
     """Which stored token each may look at; None: all up to itself, within the window."""
     bias: Float[Tensor, "#B H T S"] | None = None
     """Added to the scores (ALiBi)."""
-    rows: tuple["Place", ...] = ()
+    rows: tuple["AttentionMetadata", ...] = ()
     """Mask and bias of each row by itself, where rows of different length stand in one line (model/paged.py)."""
 
 
-NOWHERE = Place()
+EMPTY_METADATA = AttentionMetadata()
 
 
 def sdpa_attention(
@@ -86,7 +86,7 @@ def sdpa_attention(
 def _kernel(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None, factor: float) -> Tensor:
     """torch's own, under a mask. Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, and 0.7 so (docs/log.md)."""
     shared = queries.shape[1] != keys.shape[1]
-    with ordinary_products():
+    with default_matmul():
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, scale=factor, enable_gqa=shared)
 
 
@@ -108,10 +108,12 @@ Attending = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Ten
 
 
 @runtime_checkable
-class Memory(Protocol):
+class LayerCache(Protocol):
     """Where one layer's keys and values of earlier tokens are kept: takes those of the new tokens, and has their queries attend to all."""
 
-    def attend(self, attention: Attending, queries: Tensor, keys: Tensor, values: Tensor, place: Place) -> Tensor: ...
+    def attend(
+        self, attention: Attending, queries: Tensor, keys: Tensor, values: Tensor, place: AttentionMetadata
+    ) -> Tensor: ...
 
 
 class Attention(nn.Module):
@@ -154,9 +156,9 @@ class Attention(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "B T C"],
-        place: Place = NOWHERE,
+        place: AttentionMetadata = EMPTY_METADATA,
         *,
-        memory: Memory | None = None,
+        memory: LayerCache | None = None,
     ) -> Float[Tensor, "B T C"]:
         attention = partial(IMPLEMENTATIONS[self.implementation], scoring=self.scoring)
         queries, keys = self.queries_and_keys(hidden, place.rotation)
@@ -167,7 +169,9 @@ class Attention(nn.Module):
             mixed = memory.attend(attention, queries, keys, values, place)
         return self.output(mixed.transpose(1, 2).flatten(2))  # heads side by side again: [B, T, H D] -> [B, T, C]
 
-    def weights(self, hidden: Float[Tensor, "B T C"], place: Place = NOWHERE) -> Float[Tensor, "B H T T"]:
+    def weights(
+        self, hidden: Float[Tensor, "B T C"], place: AttentionMetadata = EMPTY_METADATA
+    ) -> Float[Tensor, "B H T T"]:
         """The attention maps that `forward` would use, for looking at."""
         queries, keys = self.queries_and_keys(hidden, place.rotation)
         return naive_weights(queries, keys, place.allowed, place.bias, self.scoring)
@@ -199,7 +203,7 @@ def turn(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "
     """`positions.rotate`, or its fast twin where no compiler would make one."""
     if torch.compiler.is_compiling():
         return rotate(x, rotation)
-    return fused(Turned, x, rotation.cosine, rotation.sine)
+    return fused(FusedRotary, x, rotation.cosine, rotation.sine)
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from groundup.model.fused import autocast_dtype
-from groundup.model.products import products_are_fast
+from groundup.model.matmul_precision import matmul_is_fast
 
 # Numbers of a piece of the T x T table: 2 MB in float32, so that it, its softmax and its gradient lie in a core's cache or near it.
 PIECE = 2**19
@@ -41,7 +41,7 @@ def causal_attention(
     dtype = autocast_dtype(queries)
     if not queries.is_cpu:
         return _kernel(queries, keys, values, factor)
-    if dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and products_are_fast():
+    if dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and matmul_is_fast():
         dtype = torch.float32
     if dtype == torch.float32 and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
         mixed: Tensor = _Blocks.apply(queries, keys, values, factor)

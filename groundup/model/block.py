@@ -13,7 +13,7 @@ wiring, with f for either part and n for its norm:
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model.attention import NOWHERE, Attention, Memory, Place
+from groundup.model.attention import EMPTY_METADATA, Attention, AttentionMetadata, LayerCache
 from groundup.model.config import BlockKind
 from groundup.model.experts import Experts
 from groundup.model.feedforward import GELU, GatedFeedForward
@@ -51,7 +51,11 @@ class Block(nn.Module):
         self.feedforward_output_norm = norms.get("feedforward_output_norm")
 
     def forward(
-        self, hidden: Float[Tensor, "B T C"], place: Place = NOWHERE, *, memory: Memory | None = None
+        self,
+        hidden: Float[Tensor, "B T C"],
+        place: AttentionMetadata = EMPTY_METADATA,
+        *,
+        memory: LayerCache | None = None,
     ) -> Float[Tensor, "B T C"]:
         attended = self.attention(self.attention_input(hidden), place, memory=memory)
         return self.after_attention(hidden, attended)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundup.errors import ModelError
-from groundup.model.attention import Attending, Place
+from groundup.model.attention import Attending, AttentionMetadata
 from groundup.model.config import ModelConfig
 
 
@@ -49,9 +49,9 @@ class KVCache:
         self.length = 0
         self._real: Tensor | None = None  # [B, capacity]; None while no token was padding
 
-    def layer(self, index: int) -> "LayerMemory":
+    def layer(self, index: int) -> "KVLayerCache":
         """The memory of one block."""
-        return LayerMemory(self, index)
+        return KVLayerCache(self, index)
 
     def require_room(self, batch: int, num_tokens: int) -> None:
         """Raises ModelError when `num_tokens` more don't fit, or the batch is another."""
@@ -86,7 +86,7 @@ class KVCache:
 
 
 @dataclass(frozen=True)
-class LayerMemory:
+class KVLayerCache:
     """One layer's part of a KVCache, as `attention.Memory`."""
 
     cache: KVCache
@@ -98,7 +98,7 @@ class LayerMemory:
         queries: Float[Tensor, "B H T D"],
         keys: Float[Tensor, "B K T D"],
         values: Float[Tensor, "B K T D"],
-        place: Place,
+        place: AttentionMetadata,
     ) -> Float[Tensor, "B H T D"]:
         """Store the new tokens, then let their queries look at all that are stored."""
         keys, values = self.extend(keys, values)  # [B, K, S, D]

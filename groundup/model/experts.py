@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from groundup.model.feedforward import GatedFeedForward, SwiGLU
 
-Passed = Callable[[Tensor, Tensor], Tensor]
+RouterScores = Callable[[Tensor, Tensor], Tensor]
 """What the bent gate lets through of the other copy: `GatedFeedForward.passed`."""
 
 
@@ -54,7 +54,7 @@ def route(scores: Float[Tensor, "N E"], experts_per_token: int, *, normalised: b
 
 
 @dataclass(frozen=True)
-class Matrices:
+class ExpertMatrices:
     """Those of all experts, stacked; `gate[e]`, `up[e]` and `down[e]` are a gated feed-forward part."""
 
     gate: Float[Tensor, "E F C"]
@@ -63,7 +63,7 @@ class Matrices:
 
 
 def mix_one_by_one(
-    x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, passed: Passed
+    x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, passed: RouterScores
 ) -> Float[Tensor, "N C"]:
     """Each token's experts, one after the other: what is meant, and the test of `mix_grouped`."""
     rows = []
@@ -73,7 +73,9 @@ def mix_one_by_one(
     return torch.stack(rows).to(x.dtype)
 
 
-def mix_grouped(x: Float[Tensor, "N C"], routing: Routing, matrices: Matrices, passed: Passed) -> Float[Tensor, "N C"]:
+def mix_grouped(
+    x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, passed: RouterScores
+) -> Float[Tensor, "N C"]:
     """The same, with the N A places sorted by expert, so that each expert's matrices are read once for all of its tokens."""
     places = routing.experts.flatten()  # [N A]
     order = places.argsort(stable=True)
@@ -93,11 +95,11 @@ def _one_by_one(stack: Tensor) -> Tensor | tuple[Tensor, ...]:
     return stack.unbind() if torch.is_grad_enabled() and stack.requires_grad else stack
 
 
-def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, passed: Passed) -> Tensor:
+def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, passed: RouterScores) -> Tensor:
     return F.linear(passed(F.linear(x, gate), F.linear(x, up)), down)
 
 
-class Stacked(nn.Module):
+class StackedExperts(nn.Module):
     """One matrix of every expert: `weight[e]` is the weight of a Linear."""
 
     def __init__(self, num_experts: int, inputs: int, outputs: int) -> None:
@@ -126,17 +128,17 @@ class Experts(nn.Module):
         super().__init__()
         self.experts_per_token, self.normalised, self.passed = experts_per_token, normalised, kind.passed
         self.router = nn.Linear(width, num_experts, bias=False)
-        self.gate = Stacked(num_experts, width, feedforward_width)
-        self.up = Stacked(num_experts, width, feedforward_width)
-        self.down = Stacked(num_experts, feedforward_width, width)
+        self.gate = StackedExperts(num_experts, width, feedforward_width)
+        self.up = StackedExperts(num_experts, width, feedforward_width)
+        self.down = StackedExperts(num_experts, feedforward_width, width)
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         flat = x.flatten(0, -2)
         routing = route(self.router(flat), self.experts_per_token, normalised=self.normalised)
         return mix_grouped(flat, routing, self.matrices(), self.passed).view_as(x)
 
-    def matrices(self) -> Matrices:
-        return Matrices(self.gate.weight, self.up.weight, self.down.weight)
+    def matrices(self) -> ExpertMatrices:
+        return ExpertMatrices(self.gate.weight, self.up.weight, self.down.weight)
 
 
 def balance_loss(

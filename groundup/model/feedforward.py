@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model.fused import Gated, fused
+from groundup.model.fused import FusedSwiGLU, fused
 
 
 class GatedFeedForward(nn.Module):
@@ -28,10 +28,10 @@ class GatedFeedForward(nn.Module):
     @classmethod
     def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         """What the bent gate lets through."""
-        return cls.bend(gate) * up
+        return cls.activation(gate) * up
 
     @staticmethod
-    def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    def activation(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         raise NotImplementedError
 
 
@@ -39,21 +39,21 @@ class SwiGLU(GatedFeedForward):
     """down(silu(gate(x)) * up(x))."""
 
     @staticmethod
-    def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    def activation(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         return F.silu(gate)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
 
     @classmethod
     def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         if torch.compiler.is_compiling():  # which merges the plain formula by itself
             return super().passed(gate, up)
-        return fused(Gated, gate, up)  # the same, keeping less for the backward pass
+        return fused(FusedSwiGLU, gate, up)  # the same, keeping less for the backward pass
 
 
 class GeGLU(GatedFeedForward):
     """down(gelu(gate(x)) * up(x)), with the tanh form of GELU as Gemma was trained."""
 
     @staticmethod
-    def bend(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    def activation(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         return F.gelu(gate, approximate="tanh")  # eq. 6: FFN_GEGLU(x) = (GELU(x W) * x V) W_2
 
 

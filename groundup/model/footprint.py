@@ -14,8 +14,8 @@ from typing import Literal, get_args
 from groundup.model.attention_blocks import BLOCKS_UP_TO_TOKENS
 from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
+from groundup.model.linear_cross_entropy import piece_places
 from groundup.model.sizes import WeightKind, parameter_count, weight_kinds
-from groundup.model.surprise import piece_places
 
 FLOAT32_BYTES = 4
 Encoding = Literal["float32", "bf16", "q8_0"]
@@ -76,7 +76,7 @@ def training_memory(
 def optimizer_numbers(config: ModelConfig, optimizer: str) -> int:
     """AdamW: two running means for each parameter; SGD one; Muon one for the matrices of the blocks, AdamW's two for the rest.
 
-    The same division as `train.optim.is_block_matrix`, on shapes.
+    The same division as `train.optimizers.is_block_matrix`, on shapes.
     """
     total = parameter_count(config).total
     if optimizer == "sgd":

@@ -22,7 +22,7 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(x.device.type) if on else x.dtype
 
 
-class _Forgetting:
+class _NoBackwardContext:
     """In the place of a function's context where there will be no backward pass."""
 
     def save_for_backward(self, *tensors: Tensor) -> None:
@@ -34,11 +34,11 @@ def fused(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     if torch.is_grad_enabled():
         result: Tensor = function.apply(*inputs)
         return result
-    result = function.forward(_Forgetting(), *inputs)
+    result = function.forward(_NoBackwardContext(), *inputs)
     return result
 
 
-class RootMeanSquare(torch.autograd.Function):
+class FusedRMSNorm(torch.autograd.Function):
     """y = x r w with r = 1 / sqrt(mean(x^2) + eps): keeps x, r and w.
 
     Since dr/dx_j = -r^3 x_j / C, with n = x r (what the weight multiplies):
@@ -63,7 +63,7 @@ class RootMeanSquare(torch.autograd.Function):
         return normed.mul_(shared).addcmul_(g, weight).mul_(inverse), products.sum(0), None, None
 
 
-class Gated(torch.autograd.Function):
+class FusedSwiGLU(torch.autograd.Function):
     """h = silu(a) b, with silu(a) = a s and s = 1 / (1 + exp(-a)): keeps a and b, and computes silu(a) again.
 
     dL/db = g silu(a)          dL/da = g b silu'(a), where silu'(a) = s (1 + a (1 - s))
@@ -82,7 +82,7 @@ class Gated(torch.autograd.Function):
         return torch.ops.aten.silu_backward(by_bent, gate), F.silu(gate).mul_(g)
 
 
-class Turned(torch.autograd.Function):
+class FusedRotary(torch.autograd.Function):
     """Rotary positions: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), half by half, written where they belong. Keeps the angles only.
 
     A rotation's gradient is turned back: the same with -sin. The tables are those of `positions.Rotation`, [.., D]: cos twice, -sin and sin.
@@ -93,16 +93,16 @@ class Turned(torch.autograd.Function):
         half = x.shape[-1] // 2
         cosine, sine = cosine[..., :half].to(x.dtype), sine[..., half:].to(x.dtype)
         ctx.save_for_backward(cosine, sine)
-        return turn_halves(x, cosine, sine)
+        return rotate_half(x, cosine, sine)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         cosine, sine = ctx.saved_tensors
-        return turn_halves(g, cosine, -sine), None, None
+        return rotate_half(g, cosine, -sine), None, None
 
 
-def turn_halves(
+def rotate_half(
     x: Float[Tensor, "B T heads D"], cosine: Float[Tensor, "#B T 1 half"], sine: Float[Tensor, "#B T 1 half"]
 ) -> Float[Tensor, "B T heads D"]:
     """Turn every pair (i, i + D/2) by its angle."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.model.fused import RootMeanSquare, autocast_dtype, fused
+from groundup.model.fused import FusedRMSNorm, autocast_dtype, fused
 
 
 class RMSNorm(nn.Module):
@@ -26,7 +26,7 @@ class RMSNorm(nn.Module):
             x = x.float()  # torch has no kernel for two dtypes and would warn and take many passes
         by_hand = x.is_cpu and not torch.compiler.is_compiling()
         if by_hand and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64):
-            return fused(RootMeanSquare, x, weight, self.eps, autocast_dtype(x))
+            return fused(FusedRMSNorm, x, weight, self.eps, autocast_dtype(x))
         if by_hand and x.dtype == weight.dtype == torch.bfloat16 and not torch.is_grad_enabled():
             return rounded_rms_norm(x, weight, self.eps)
         return F.rms_norm(x, weight.shape, weight, self.eps)

@@ -10,7 +10,7 @@ A page holds the keys and values of a fixed number of tokens in every layer. Whi
 The rows stand one after the other in a single line of N tokens, so that no matrix sees padding: products, norms and positions treat each
 token alone anyway. Attention takes the line group by group: neighbours with one new token each and about as many stored ones, or with about as many
 new tokens behind equally many stored ones, are padded to the longest and attended to together; every other row by itself. All new keys and values are
-stored before any query looks, so a row may have pages that another row of the same call fills (`engine/line.py` is built on that).
+stored before any query looks, so a row may have pages that another row of the same call fills (`engine/ragged_batch.py` is built on that).
 Idea of the pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
 
 A row by itself whose pages follow one another in the store is read where it lies; else pages are first copied together (`index_select`), which
@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.model.attention import Attending, Place
+from groundup.model.attention import Attending, AttentionMetadata
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 
@@ -34,11 +34,11 @@ SHORT_TOKENS, SHORT_NEW_TOKENS = 256, 64
 # Longer ones only where the shortest has this share of the longest's tokens.
 ALIKE_SHARE = 3 / 4
 # Stored tokens that are copied together for one call at most, padding included: 50 MB of SmolLM2's keys.
-MOST_STORED_TOKENS = 2**16
+MAX_STORED_TOKENS = 2**16
 
 
 @dataclass(frozen=True)
-class Span:
+class TokenSpan:
     """The new tokens of one row: they stand at positions start .. start + count - 1, behind `start` stored ones."""
 
     pages: Sequence[int]
@@ -53,10 +53,10 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """Rows whose attention is computed in one call, the shorter ones padded at their end."""
 
-    spans: tuple[Span, ...]
+    spans: tuple[TokenSpan, ...]
 
     @property
     def count(self) -> int:
@@ -105,9 +105,9 @@ class PagedStore:
         for stored in (self.keys, self.values):
             stored.unflatten(1, (-1, self.page_tokens)).index_fill_(1, index, 0)
 
-    def rows(self, spans: Sequence[Span], *, each_alone: bool = False) -> "PagedRows":
+    def rows(self, spans: Sequence[TokenSpan], *, each_alone: bool = False) -> "PagedRows":
         """What the Transformer takes as the cache of one call. `each_alone`: every row's attention by itself, never beside others' padding."""
-        groups = tuple(Group((span,)) for span in spans) if each_alone else grouped(spans)
+        groups = tuple(RowGroup((span,)) for span in spans) if each_alone else grouped(spans)
         return PagedRows(self, groups)
 
 
@@ -119,7 +119,7 @@ def page_bytes(config: ModelConfig, page_tokens: int, dtype: torch.dtype) -> int
 class PagedRows:
     """The rows of one call: where their new tokens go, and where their old ones are."""
 
-    def __init__(self, store: PagedStore, groups: tuple[Group, ...]) -> None:
+    def __init__(self, store: PagedStore, groups: tuple[RowGroup, ...]) -> None:
         self.store, self.groups = store, groups
         device = store.keys.device
         spans = [span for group in groups for span in group.spans]
@@ -127,18 +127,18 @@ class PagedRows:
         self.stored = [self._stored(group, device) for group in groups]
         self.real = [_real(group, device) for group in groups]
 
-    def layer(self, index: int) -> "PagedMemory":
+    def layer(self, index: int) -> "PagedLayerCache":
         """The memory of one block."""
-        return PagedMemory(self, index)
+        return PagedLayerCache(self, index)
 
     def advance(self, num_tokens: int) -> None:
         """Nothing to count here: the spans say where every row stands."""
 
-    def _slots(self, span: Span) -> list[int]:
+    def _slots(self, span: TokenSpan) -> list[int]:
         size, pages = self.store.page_tokens, span.pages
         return [pages[t // size] * size + t % size for t in range(span.start, span.stop)]
 
-    def _stored(self, group: Group, device: torch.device) -> slice | Int[Tensor, "rows P"]:
+    def _stored(self, group: RowGroup, device: torch.device) -> slice | Int[Tensor, "rows P"]:
         """Where the tokens of a group are: a slice of the store for one row whose pages follow one another, else the pages of each row."""
         size = self.store.page_tokens
         tables = [list(span.pages[: -(-span.stop // size)]) for span in group.spans]
@@ -148,24 +148,24 @@ class PagedRows:
         return torch.tensor([table + table[-1:] * (longest - len(table)) for table in tables], device=device)
 
 
-def grouped(spans: Sequence[Span]) -> tuple[Group, ...]:
+def grouped(spans: Sequence[TokenSpan]) -> tuple[RowGroup, ...]:
     """Neighbours that suit one another together; every other row alone."""
-    groups: list[list[Span]] = []
+    groups: list[list[TokenSpan]] = []
     for span in spans:
         if groups and suits(span, groups[-1]):
             groups[-1].append(span)
         else:
             groups.append([span])
-    return tuple(Group(tuple(group)) for group in groups)
+    return tuple(RowGroup(tuple(group)) for group in groups)
 
 
-def suits(span: Span, group: Sequence[Span]) -> bool:
+def suits(span: TokenSpan, group: Sequence[TokenSpan]) -> bool:
     """Whether to attend to one more row in the same call as a group: it must be possible, and cost less than a call of its own.
 
     Compared with the group's first row: so give rows in the order of their lengths.
     """
     first = group[0]
-    if (len(group) + 1) * max(first.stop, span.stop) > MOST_STORED_TOKENS:
+    if (len(group) + 1) * max(first.stop, span.stop) > MAX_STORED_TOKENS:
         return False
     if first.count == span.count == 1:
         return alike(first.stop, span.stop, SHORT_TOKENS)
@@ -191,7 +191,7 @@ def is_run(pages: Sequence[int]) -> bool:
 
 
 @dataclass(frozen=True)
-class PagedMemory:
+class PagedLayerCache:
     """One layer's part of the call, as `attention.Memory`."""
 
     call: PagedRows
@@ -203,7 +203,7 @@ class PagedMemory:
         queries: Float[Tensor, "1 H N D"],
         keys: Float[Tensor, "1 K N D"],
         values: Float[Tensor, "1 K N D"],
-        place: Place,
+        place: AttentionMetadata,
     ) -> Float[Tensor, "1 H N D"]:
         """Store the new tokens of all rows, then each row's queries with that row's keys and values."""
         store = self.call.store
@@ -228,7 +228,7 @@ class PagedMemory:
         return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
 
 
-def _real(group: Group, device: torch.device) -> Int[Tensor, " N"] | None:
+def _real(group: RowGroup, device: torch.device) -> Int[Tensor, " N"] | None:
     """Where the new tokens of a group stand when each row is padded to the longest; None where no row is."""
     longest = group.longest
     if group.count == longest * len(group.spans):
@@ -238,7 +238,7 @@ def _real(group: Group, device: torch.device) -> Int[Tensor, " N"] | None:
 
 
 def _one_a_row(
-    asking: Float[Tensor, "1 H N D"], group: Group, real: Int[Tensor, " N"] | None
+    asking: Float[Tensor, "1 H N D"], group: RowGroup, real: Int[Tensor, " N"] | None
 ) -> Float[Tensor, "rows H T D"]:
     """The queries of a group, row by row."""
     rows = len(group.spans)

@@ -118,7 +118,7 @@ def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor,
     return x * rotation.cosine.to(x.dtype) + swapped * rotation.sine.to(x.dtype)  # eq. 34: x cos + rotate_half(x) sin
 
 
-class Waves(nn.Module):
+class SinusoidTable(nn.Module):
     """The fixed frequencies of a scheme of sines and cosines, and the angles [B, T, half] they give to positions [B, T].
 
     Frequencies are no weights: they are not saved, and whenever the module moves they are computed anew in float32, so that a
@@ -140,14 +140,14 @@ class Waves(nn.Module):
         frequencies = rotary_frequencies(self.width, self.base, self.scaling)
         self.register_buffer("frequencies", frequencies.to(device), persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Waves":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SinusoidTable":
         device = fn(self.frequencies[:0]).device
         if device != self.frequencies.device:
             self._fill(device)
         return self
 
 
-class Rotary(Waves):
+class Rotary(SinusoidTable):
     """Positions [B, T] -> the Rotation of their queries and keys."""
 
     def __init__(self, head_width: int, *, base: float = 10_000.0, scaling: RopeScaling | None = None) -> None:
@@ -160,7 +160,7 @@ class Rotary(Waves):
         return Rotation(torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1))
 
 
-class SinusoidalPositions(Waves):
+class SinusoidalPositions(SinusoidTable):
     """Positions [B, T] -> rows [B, T, C] of sines and cosines of geometrically growing wavelengths, to be added to the embedding."""
 
     def __init__(self, width: int, context_tokens: int) -> None:

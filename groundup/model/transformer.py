@@ -1,7 +1,7 @@
 """The Transformer: ids -> embedding -> L blocks -> final norm. [B, T] -> [B, T, C].
 
 One module for every family; the config chooses the parts (Vaswani et al. 2017, decoder only as in GPT-2). It has no head:
-`heads.py` puts one on. Where the tokens of a call stand and what they may see is worked out once (`places.Sight`) and used by all blocks.
+`heads.py` puts one on. Where the tokens of a call stand and what they may see is worked out once (`places.ForwardMetadata`) and used by all blocks.
 
 Padding: a mask [B, T] marks the real tokens, padding may stand left or right. Positions count real tokens, so that a padded text gives
 what it gives alone (transformers agrees when it is handed those positions). What comes out at a padding token has no meaning.
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from groundup.model.attention import Attention
+from groundup.model.attention_metadata import ForwardMetadata, MetadataBuilder
 from groundup.model.attention_steps import Scoring
 from groundup.model.block import NORM_NAMES, Block
 from groundup.model.config import ModelConfig
@@ -22,7 +23,6 @@ from groundup.model.experts import Experts
 from groundup.model.feedforward import FEEDFORWARDS, GATED, GELU, GatedFeedForward
 from groundup.model.norm import NORMS, LayerNorm, RMSNorm
 from groundup.model.paged import Cache
-from groundup.model.places import Places, Sight
 from groundup.model.positions import ADDED_POSITIONS
 
 
@@ -36,7 +36,7 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         added = ADDED_POSITIONS.get(config.positions)
         self.position_embedding = added(config.width, config.context_tokens) if added else None
-        self.places = Places(config)
+        self.places = MetadataBuilder(config)
         self.blocks = nn.ModuleList(build_block(config, layer) for layer in range(config.num_layers))
         self.final_norm = nn.Identity() if config.block == "post" else build_norm(config)
 
@@ -96,12 +96,12 @@ class Transformer(nn.Module):
             hidden = block(hidden, place)
         return torch.stack(maps)
 
-    def sight(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None) -> Sight:
+    def sight(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None) -> ForwardMetadata:
         """Positions, angles and mask for `tokens` [B, T] (ids, or anything of their shape and device)."""
-        sight: Sight = self.places(tokens, mask, cache, self.embedding.weight.dtype)
+        sight: ForwardMetadata = self.places(tokens, mask, cache, self.embedding.weight.dtype)
         return sight
 
-    def _through(self, hidden: Tensor, sight: Sight, first: int, last: int, cache: Cache | None) -> Tensor:
+    def _through(self, hidden: Tensor, sight: ForwardMetadata, first: int, last: int, cache: Cache | None) -> Tensor:
         for index in range(first, last):
             block, place = self.block(index), sight.by_block[index]
             if self.recompute and cache is None and torch.is_grad_enabled():

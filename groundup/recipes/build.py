@@ -30,7 +30,7 @@ from groundup.files import (
 )
 from groundup.progress import Progress
 from groundup.recipes.recipe import Recipe, write_recipe
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.runs import provenance
 
 BUILD_FILE = "build.json"
@@ -147,7 +147,7 @@ def _run(
     return outcome.line
 
 
-def described(outcome: Outcome) -> dict[str, Any]:
+def described(outcome: StageResult) -> dict[str, Any]:
     """An outcome as build.json keeps it."""
     return {"line": outcome.line, "facts": outcome.facts, "thin": list(outcome.thin)}
 

@@ -7,7 +7,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
 from groundup.model.presets import PRESETS, preset
 from groundup.model.sizes import parameter_count
-from groundup.recipes.life import STAGES
+from groundup.recipes.pipeline import STAGES
 from groundup.recipes.recipe import Recipe
 
 # Bytes of a weight in each GGUF encoding, block scales included (ggml's block layouts).

@@ -16,7 +16,7 @@ from groundup.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageResult:
     """What a stage says of itself: one line for people, facts for scripts, and which figures are thin and why."""
 
     line: str
@@ -45,7 +45,7 @@ class StageContext:
         """A number that the machine decides (steps, messages): measured once, written down, and the same ever after.
 
         A build that is resumed therefore does the same work, however busy the machine is then; only the own model, begun with the steps
-        written down, takes more or fewer of them on its way to keep its time (`train.pace`).
+        written down, takes more or fewer of them on its way to keep its time (`train.time_budget`).
         """
         if name not in self.sizes:
             self.sizes[name] = max(1, int(measure()))
@@ -71,7 +71,7 @@ class Stage:
 
     name: str
     version: int
-    run: Callable[[StageContext], Outcome]
+    run: Callable[[StageContext], StageResult]
     share: float
     """Of the budget."""
     needs: tuple[str, ...] = ()

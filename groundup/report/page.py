@@ -13,6 +13,7 @@ from pathlib import Path
 from groundup import __version__
 from groundup.files import write_text
 from groundup.markup import Node, node, policy_hash, to_html
+from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.attention import attention
 from groundup.report.sections.chat import chat
 from groundup.report.sections.data import data
@@ -26,11 +27,10 @@ from groundup.report.sections.samples import samples
 from groundup.report.sections.spam import spam
 from groundup.report.sections.times import times
 from groundup.report.sections.tokens import tokens
-from groundup.report.story import Story, read_story
 
 REPORT_NAME = "report.html"
 
-Chapter = Callable[[Story], Node]
+Chapter = Callable[[ReportData], Node]
 CHAPTERS: tuple[Chapter, ...] = (
     times,
     readers,
@@ -54,11 +54,11 @@ CHAT_CHAPTERS: tuple[Chapter, ...] = (chat, lineage, repeat)
 def write_page(folder: Path, out: Path | None = None) -> Path:
     """Read a build or run folder and write its page (default: report.html inside it). Raises FormatError, DiskError."""
     path = out or folder / REPORT_NAME
-    write_text(path, render_page(read_story(folder)))
+    write_text(path, render_page(read_report_data(folder)))
     return path
 
 
-def render_page(story: Story) -> str:
+def render_page(story: ReportData) -> str:
     """The page as text."""
     main = node("main", [chapter(story) for chapter in _chapters(story)], id="main")
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
@@ -70,7 +70,7 @@ def render_page(story: Story) -> str:
     return to_html(node("html", _head(story), body, lang="en"))
 
 
-def _chapters(story: Story) -> tuple[Chapter, ...]:
+def _chapters(story: ReportData) -> tuple[Chapter, ...]:
     if story.is_build:
         return CHAPTERS
     if story.spam.run:
@@ -78,7 +78,7 @@ def _chapters(story: Story) -> tuple[Chapter, ...]:
     return CHAT_CHAPTERS if story.chat.run else PRETRAIN_CHAPTERS
 
 
-def _head(story: Story) -> Node:
+def _head(story: ReportData) -> Node:
     sheet = style_sheet()
     policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'; base-uri 'none'; form-action 'none'"
     return node(

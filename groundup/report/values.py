@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-Table: TypeAlias = Mapping[str, Any]
+JsonObject: TypeAlias = Mapping[str, Any]
 
 # Nothing that is counted or measured here is larger; what is would overflow the arithmetic of a chart.
 LARGEST = 1e18
@@ -45,13 +45,13 @@ def text(value: object, *keys: str) -> str:
     return str(found) if isinstance(found, int | float) and not isinstance(found, bool) else ""
 
 
-def table(value: object, *keys: str) -> Table:
+def table(value: object, *keys: str) -> JsonObject:
     """A table below `keys`, or an empty one."""
     found = at(value, *keys)
     return found if isinstance(found, Mapping) else {}
 
 
-def tables(value: object, *keys: str) -> list[Table]:
+def tables(value: object, *keys: str) -> list[JsonObject]:
     """The tables in the list below `keys`."""
     found = at(value, *keys)
     return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
@@ -76,7 +76,7 @@ def matrix(value: object, *keys: str) -> list[list[float]]:
     return whole if len(widths) == 1 and widths != {0} else []
 
 
-def flat(nested: Table, prefix: str = "") -> list[tuple[str, str]]:
+def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as (dotted name, value) pairs; a list of tables counts its entries from 1.
 
     >>> flat({"a": {"b": 1}, "c": "x"})

@@ -10,5 +10,5 @@ The voices, `groundup serve`:
     JSON -> ollama/, openai/ -> a request of exchange.py -> preparing.py (options, prompt, cut) -> worker.py -> BatchEngine
     ChatEvents -> the same translator -> bytes
 
-`answering.py` walks this way; `shelf.py` knows names, `residents.py` what is in memory, `app.py` the routes. Begin reading there with `exchange.py`.
+`server.py` walks this way; `model_registry.py` knows names, `loaded_models.py` what is in memory, `app.py` the routes. Begin reading there with `requests.py`.
 """

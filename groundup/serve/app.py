@@ -18,16 +18,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
-from groundup.serve import inside, page
-from groundup.serve import metrics as figures
-from groundup.serve.answering import Server
-from groundup.serve.exchange import RequestError
-from groundup.serve.json_reply import JsonReply
+from groundup.http import metrics as figures
+from groundup.http import page
+from groundup.http.json_response import JsonResponse
+from groundup.http.responses import error_handlers
+from groundup.serve import internals
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
 from groundup.serve.openai.errors import error_body as openai_error
-from groundup.serve.replies import error_handlers
+from groundup.serve.requests import RequestError
+from groundup.serve.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def app_of(server: Server) -> Starlette:
     app = Starlette(
         routes=[
             *page.routes(),
-            *inside.routes(server),
+            *internals.routes(server),
             *_plain(server),
             *ollama.routes(server),
             *openai.routes(server),
@@ -71,7 +72,7 @@ def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestError):
         error = _as_request_error(error)
     shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
-    return JsonReply(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
+    return JsonResponse(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
 
 
 def _as_request_error(error: GroundupError) -> RequestError:
@@ -86,7 +87,7 @@ def _as_request_error(error: GroundupError) -> RequestError:
 
 def _plain(server: Server) -> list[Route]:
     async def healthz(request: Request) -> Response:
-        return JsonReply({"status": "ok"})
+        return JsonResponse({"status": "ok"})
 
     async def metrics(request: Request) -> Response:
         server.metrics.jobs.set(server.worker.jobs)

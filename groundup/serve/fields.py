@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from groundup.serve.exchange import RequestError
+from groundup.serve.requests import RequestError
 
 
 class Body(BaseModel):

@@ -1,9 +1,9 @@
 """What a server promises of its answers, in one sentence: for its log and for /api/show."""
 
-from groundup.engine.precision import Wish
+from groundup.engine.precision import PrecisionChoice
 
 
-def promise(wish: Wish, *, reproducible: bool) -> str:
+def determinism_note(wish: PrecisionChoice, *, reproducible: bool) -> str:
     """Whether an answer depends on who else is answered.
 
     >>> promise("int8", reproducible=False)

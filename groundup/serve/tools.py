@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from groundup.serve.exchange import RequestError
 from groundup.serve.fields import Body
+from groundup.serve.requests import RequestError
 from groundup.tokenizer.tools import Tool
 
 

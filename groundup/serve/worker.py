@@ -4,7 +4,7 @@
     async for index, event in desk.open(jobs): ...                  answers, as they are written
     vectors = await worker.run(lambda: embed(...))                  anything else, between two steps
 
-A `Runner` is an engine as the worker needs it: jobs are put in and taken out between steps, and a step gives the events that it made. While
+A `StepEngine` is an engine as the worker needs it: jobs are put in and taken out between steps, and a step gives the events that it made. While
 one step computes, the events of the step before are on their way to the clients. Whoever closes its `Answers` early (a client that hung up) has
 its jobs taken out, and their places are free after the step at work.
 """
@@ -20,23 +20,23 @@ from typing import Protocol, TypeVar, runtime_checkable
 from groundup.engine.events import ChatEvent
 from groundup.engine.request import Request
 from groundup.errors import GroundupError
-from groundup.serve.exchange import RequestError
+from groundup.serve.requests import RequestError
 
 T = TypeVar("T")
 # What an engine may say of a job: an event, or why there will be no more.
-Outcome = ChatEvent | GroundupError
+StepOutput = ChatEvent | GroundupError
 log = logging.getLogger(__name__)
 
 
 @runtime_checkable
-class Runner(Protocol):
+class StepEngine(Protocol):
     """An engine at work on several jobs. All three are called in the worker's thread only."""
 
     def submit(self, request: Request) -> None: ...
 
     def cancel(self, request_id: str) -> None: ...
 
-    def step(self) -> Sequence[tuple[str, Outcome]]: ...
+    def step(self) -> Sequence[tuple[str, StepOutput]]: ...
 
 
 class Worker:
@@ -79,10 +79,10 @@ async def in_own_thread(work: Callable[[], T]) -> T:
         thread.shutdown(wait=False)
 
 
-class Desk:
+class ModelSession:
     """A runner, and who waits for which of its answers."""
 
-    def __init__(self, runner: Runner, worker: Worker) -> None:
+    def __init__(self, runner: StepEngine, worker: Worker) -> None:
         self.runner = runner
         self.worker = worker
         self._asked: dict[str, tuple[Answers, int]] = {}
@@ -124,7 +124,7 @@ class Desk:
 
     async def _work(self) -> None:
         """Step after step, as long as anybody waits."""
-        events: Sequence[tuple[str, Outcome]] = []
+        events: Sequence[tuple[str, StepOutput]] = []
         while self._asked:
             step = self.worker.run(self.runner.step)
             self._deliver(events)
@@ -136,7 +136,7 @@ class Desk:
             events = step.result()
         self._deliver(events)
 
-    def _deliver(self, events: Sequence[tuple[str, Outcome]]) -> None:
+    def _deliver(self, events: Sequence[tuple[str, StepOutput]]) -> None:
         for id, outcome in events:
             if id in self._asked:
                 answers, index = self._asked[id]
@@ -152,13 +152,13 @@ class Desk:
 class Answers:
     """The events of a request's jobs, each with the job's index, in the order in which they are made. Close it when done, or earlier."""
 
-    def __init__(self, desk: Desk, count: int) -> None:
+    def __init__(self, desk: ModelSession, count: int) -> None:
         self.count = count
         self._desk = desk
         # Holds no more than the answers have events: they end with the context.
-        self._events: asyncio.Queue[tuple[int, Outcome]] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[int, StepOutput]] = asyncio.Queue()
 
-    def put(self, index: int, outcome: Outcome) -> None:
+    def put(self, index: int, outcome: StepOutput) -> None:
         """From the desk."""
         self._events.put_nowait((index, outcome))
 

@@ -35,7 +35,7 @@ from groundup.tokenizer.template import render_template
 from groundup.tokenizer.tools import Tool, ToolCall
 
 Role = Literal["system", "user", "assistant", "tool"]
-Span = tuple[int, int]
+TextSpan = tuple[int, int]
 
 _PRIVATE_USE = range(0xF0000, 0xFFFFE)
 
@@ -217,7 +217,7 @@ def _require_equal(plain: str, unmarked: str) -> None:
 def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int], list[bool]]:
     """Ids and mask of a marked text."""
     ids: list[int] = []
-    offsets: list[Span] = []  # in the text without marks
+    offsets: list[TextSpan] = []  # in the text without marks
     start = 0
     for part, control_id in tokenizer.split_control(marked, unless_after=marks.guard):
         text = marks.removed(part)
@@ -232,7 +232,7 @@ def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int],
     return ids, list(_supervised(offsets, _answers(marked, tokenizer, marks)))
 
 
-def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> Iterator[Span]:
+def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> Iterator[TextSpan]:
     """Where the assistant speaks, in the text without marks: its content, and the spaces and the end-of-turn token right after it."""
     stops = [text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids]
     turn_end = "|".join(map(re.escape, sorted(stops, key=len, reverse=True)))
@@ -243,7 +243,7 @@ def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> Iterator[Span]:
         yield start, end
 
 
-def _supervised(offsets: Iterable[Span], answers: Iterable[Span]) -> Iterator[bool]:
+def _supervised(offsets: Iterable[TextSpan], answers: Iterable[TextSpan]) -> Iterator[bool]:
     """For each token: does it overlap an answer? Both in order."""
     waiting = deque(answers)
     for start, end in offsets:

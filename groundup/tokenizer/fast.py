@@ -26,7 +26,15 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer import ranks
 from groundup.tokenizer.bytelevel import ByteLevel
 from groundup.tokenizer.pieces import Pieces
-from groundup.tokenizer.spec import AddedToken, Table, canonical_text, check_table, read_table, token_bytes, well_formed
+from groundup.tokenizer.spec import (
+    AddedToken,
+    TokenizerTable,
+    canonical_text,
+    check_table,
+    read_table,
+    token_bytes,
+    well_formed,
+)
 from groundup.tokenizer.special import (
     CHATML_TEMPLATE,
     CONTROL_TOKENS,
@@ -55,7 +63,7 @@ class Tokenizer:
     chat_template: str | None
     """The jinja template of the model, None: it brings none."""
 
-    def __init__(self, table: Table, config: Mapping[str, Any], *, source: object = "tokenizer") -> None:
+    def __init__(self, table: TokenizerTable, config: Mapping[str, Any], *, source: object = "tokenizer") -> None:
         """From a table and a tokenizer_config.json. Raises FormatError naming `source`."""
         check_table(table, source)
         self.special = find_special_tokens(table.control, config, table.bos, source)
@@ -240,7 +248,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return {**config, "chat_template": _read_template_file(template_file)} if template_file.exists() else config
 
 
-def _library(table: Table) -> tokenizers.Tokenizer:
+def _library(table: TokenizerTable) -> tokenizers.Tokenizer:
     """The table in the `tokenizers` library, which leaves control tokens in texts alone."""
     # Vocabulary and merges are handed over as objects: as JSON they take several times as long.
     empty = dataclasses.replace(table, vocabulary={}, merges=[], added={}, bos=None)
@@ -290,7 +298,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
             f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {smallest}.",
             fix="4096 suits a small model.",
         )
-    library = tokenizers.Tokenizer.from_str(json.dumps(Table({}, [], ByteLevel(SPLIT), {}).to_json()))
+    library = tokenizers.Tokenizer.from_str(json.dumps(TokenizerTable({}, [], ByteLevel(SPLIT), {}).to_json()))
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
@@ -326,4 +334,4 @@ def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:
     added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
     merges = [(left, right) for left, right in model["merges"]]
     config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
-    return Tokenizer(Table(vocabulary, merges, ByteLevel(SPLIT), added), config, source="trained tokenizer")
+    return Tokenizer(TokenizerTable(vocabulary, merges, ByteLevel(SPLIT), added), config, source="trained tokenizer")

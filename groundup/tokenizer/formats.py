@@ -20,7 +20,7 @@ from groundup.tokenizer.bytelevel import ByteLevel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.pieces import BYTE_TOKENS, SPACE, Pieces
 from groundup.tokenizer.scores import made_of_unknown, merges_of, scores_of, unsayable
-from groundup.tokenizer.spec import MAX_IDS, Added, AddedToken, Merge, Style, Table
+from groundup.tokenizer.spec import MAX_IDS, Added, AddedToken, Merge, Style, TokenizerTable
 from groundup.tokenizer.special import GENERATION_ENDS, TURN_ENDS
 from groundup.tokenizer.split import SPLITS
 
@@ -57,7 +57,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGU
     tokens, added = _tokens(fields)
     config = _config(fields, tokens, added, style)
     vocabulary = _vocabulary(tokens, added)
-    table = Table(
+    table = TokenizerTable(
         vocabulary=vocabulary,
         merges=_merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added),
         style=style,
@@ -223,12 +223,12 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
     return {_PREFIX + name: value for name, value in metadata.items()} | template
 
 
-def _byte_level_fields(table: Table) -> dict[str, object]:
+def _byte_level_fields(table: TokenizerTable) -> dict[str, object]:
     merges = [f"{left} {right}" for left, right in table.merges]
     return {"model": "gpt2", "merges": merges, "add_space_prefix": False}
 
 
-def _pieces_fields(table: Table, texts: Mapping[int, str], rows: int) -> dict[str, object]:
+def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -> dict[str, object]:
     """Raises ModelError where scores can't say what the merges do."""
     assert isinstance(table.style, Pieces)
     whole = {each.text for each in table.added.values()}
@@ -251,13 +251,13 @@ def _pieces_fields(table: Table, texts: Mapping[int, str], rows: int) -> dict[st
     }
 
 
-def _written(id: int, texts: Mapping[int, str], table: Table) -> str:
+def _written(id: int, texts: Mapping[int, str], table: TokenizerTable) -> str:
     """A token as llama.cpp wants it: a whole one that is no control token has its spaces as spaces."""
     text = texts.get(id, f"[PAD{id}]")
     return text.replace(SPACE, " ") if id in table.added and not table.added[id].control else text
 
 
-def _type(id: int, texts: Mapping[int, str], table: Table) -> int:
+def _type(id: int, texts: Mapping[int, str], table: TokenizerTable) -> int:
     if id in table.added:
         return CONTROL if table.added[id].control else USER_DEFINED
     if isinstance(table.style, Pieces) and texts.get(id) in BYTE_TOKENS:

@@ -21,20 +21,20 @@ import tiktoken
 from tokenizers import models
 
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, ByteLevel
-from groundup.tokenizer.spec import Table
+from groundup.tokenizer.spec import TokenizerTable
 from groundup.tokenizer.split import SPLITS
 
 # tiktoken panics (no Exception that could be caught) on about a million spaces in a row; a tenth of that is sent elsewhere.
-LONGEST_RUN_OF_SPACES = 100_000
-_LONG_RUN = re.compile(rf"(?<!\s)\s{{{LONGEST_RUN_OF_SPACES + 1}}}")
+MAX_RUN_OF_SPACES = 100_000
+_LONG_RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN_OF_SPACES + 1}}}")
 
 
 def fits_tiktoken(text: str) -> bool:
     """Whether `text` has no run of spaces over the limit above."""
-    return len(text) <= LONGEST_RUN_OF_SPACES or _LONG_RUN.search(text) is None
+    return len(text) <= MAX_RUN_OF_SPACES or _LONG_RUN.search(text) is None
 
 
-def rank_encoder(table: Table) -> tiktoken.Encoding | None:
+def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
     """A tiktoken encoder that gives the ids of `table`, or None where that is not certain."""
     style = table.style
     if not isinstance(style, ByteLevel) or len(SPLITS[style.split]) != 1 or style.nfc:
@@ -55,7 +55,7 @@ def _rank_order_is_merge_order(tokens: dict[str, int], made: list[str]) -> bool:
     return rising and set(BYTE_TO_CHARACTER.values()) | set(made) == tokens.keys()
 
 
-def _each_encodes_as_itself(table: Table, tokens: dict[str, int]) -> bool:
+def _each_encodes_as_itself(table: TokenizerTable, tokens: dict[str, int]) -> bool:
     """Condition 2, by merging alone (without the look-up of whole pieces)."""
     merging = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges))
     return all([token.id for token in merging.tokenize(text)] == [id] for text, id in tokens.items())

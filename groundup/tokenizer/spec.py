@@ -52,7 +52,7 @@ def well_formed(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Table:
+class TokenizerTable:
     """All that decides the ids of a text."""
 
     vocabulary: Mapping[str, int]
@@ -119,12 +119,12 @@ def _bos_first(text: str, id: int) -> dict[str, object]:
     }
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> TokenizerTable:
     """The table of a tokenizer.json. Raises FormatError."""
     return table_from_json(read_json(path, max_bytes=MAX_JSON_BYTES), path)
 
 
-def table_from_json(spec: object, source: object) -> Table:
+def table_from_json(spec: object, source: object) -> TokenizerTable:
     """The table that a parsed tokenizer.json holds, its shape checked. Raises FormatError naming `source`."""
     if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
         raise FormatError(source, "model", "is missing: this is no tokenizer.json")
@@ -133,7 +133,7 @@ def table_from_json(spec: object, source: object) -> Table:
     style = read_pieces(spec, source) if model.get("byte_fallback") else read_byte_level(spec, source)
     added = _added(spec.get("added_tokens", []), source)
     merges = _merges(model.get("merges"), source)
-    return Table(
+    return TokenizerTable(
         vocabulary=_vocabulary(model.get("vocab"), source),
         merges=merges if isinstance(style, ByteLevel) else _without_structure(merges, added),
         style=style,
@@ -209,7 +209,7 @@ def _bos(post_processor: object, source: object) -> str | None:
     raise FormatError(source, "post_processor", "does more than to put one token before a text")
 
 
-def check_table(table: Table, source: object) -> None:
+def check_table(table: TokenizerTable, source: object) -> None:
     """Refuse a table that contradicts itself. Raises FormatError naming `source`."""
     texts = table.texts
     if (
@@ -233,7 +233,7 @@ def check_table(table: Table, source: object) -> None:
     _check_merges(table, source)
 
 
-def _check_added(table: Table, source: object) -> None:
+def _check_added(table: TokenizerTable, source: object) -> None:
     """Every added token has one id, and the one that its place gives it."""
     ids = {each.text: id for id, each in table.added.items()}
     behind = [id for id, each in sorted(table.added.items()) if each.text not in table.vocabulary]
@@ -249,7 +249,7 @@ def _check_added(table: Table, source: object) -> None:
         raise FormatError(source, "post_processor", f"puts {table.bos[:40]!r} before a text, which is no control token")
 
 
-def _check_control(table: Table, source: object) -> None:
+def _check_control(table: TokenizerTable, source: object) -> None:
     """No control token inside the vocabulary is what ordinary text becomes without a merge, and no text is without a token."""
     whole = next(filter(table.style.is_whole, table.control.keys() & table.vocabulary.keys()), None)
     if whole is not None:
@@ -259,7 +259,7 @@ def _check_control(table: Table, source: object) -> None:
         raise FormatError(source, "tokens", f"none stands for the byte {byte}, '<0x{byte:02X}>'")
 
 
-def _check_merges(table: Table, source: object) -> None:
+def _check_merges(table: TokenizerTable, source: object) -> None:
     """Both sides of a merge, and what it makes, are ordinary tokens: text never merges into a control token."""
     ordinary = table.vocabulary.keys() - table.control.keys()
     for number, (left, right) in enumerate(table.merges):
@@ -273,7 +273,7 @@ def _check_merges(table: Table, source: object) -> None:
         raise FormatError(source, "merges", f"{len(table.merges) - len(set(table.merges))} are there twice")
 
 
-def token_bytes(table: Table, source: object) -> list[bytes]:
+def token_bytes(table: TokenizerTable, source: object) -> list[bytes]:
     """The bytes of every id, b"" for ids that no token has; added tokens are their text. Raises FormatError."""
     texts = table.texts
     tokens = [b""] * (1 + max(texts))
@@ -288,6 +288,6 @@ def token_bytes(table: Table, source: object) -> list[bytes]:
     return tokens
 
 
-def canonical_text(table: Table) -> str:
+def canonical_text(table: TokenizerTable) -> str:
     """The table as one text, the same for equal tables."""
     return json.dumps(table.to_json(), sort_keys=True, separators=(",", ":"))

@@ -23,7 +23,7 @@ from jinja2 import nodes
 from groundup.tokenizer.sandbox import FAILURES
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
 
-MOST_DEPTH = 64
+MAX_DEPTH = 64
 """Lists and tables in one another in a call. Python's reader and writer of JSON give up near a thousand, and not at the same depth."""
 Tool = Mapping[str, Any]
 """{"type": "function", "function": {"name", "description", "parameters": a JSON schema}}, as all dialects and templates have it."""

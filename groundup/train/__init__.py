@@ -38,6 +38,6 @@ Where to begin reading:
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped
 (Ctrl-C, SIGTERM, kill -9) and resumed, in float32 or bf16, compiled or not, gives the weights and metrics, times apart, of a run
 that never stopped. Another processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last
-bits; a resumed run says so when these differ from its first part. A run that was given a time follows a clock (`pace.py`), which
+bits; a resumed run says so when these differ from its first part. A run that was given a time follows a clock (`time_budget.py`), which
 never goes twice alike.
 """

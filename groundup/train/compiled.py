@@ -8,7 +8,7 @@ What is compiled is one graph from ids to gradients: the readable formulas where
 attention and of the surprise as they are. On a CPU 20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
 tenth of the run pays for the try.
 
-A run of several processes (`spread.py`) is never compiled: with neither DDP nor FSDP has it been tried.
+A run of several processes (`strategies.py`) is never compiled: with neither DDP nor FSDP has it been tried.
 
 Compiled code on a CPU gives the same bits every time only under torch's deterministic algorithms. `repeatable` sets them for each step.
 """
@@ -59,7 +59,7 @@ def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
         DETERMINISTIC.fill_uninitialized_memory = filled
 
 
-def lacking(device: torch.device, *, shared: bool = False) -> str:
+def compile_obstacle(device: torch.device, *, shared: bool = False) -> str:
     """What this machine lacks for compiling, in words; "" where it has all. `shared`: several processes train together."""
     if shared:
         return "it has not been tried where several processes share a step"
@@ -88,7 +88,7 @@ def decide_compile(
     trial = _Trial(decision, config, clock, loss, compute.device)
     if config.compile == "auto" and compute.device.type != "cuda" and (shared or not trial.may_pay()):
         return decision
-    lacks = lacking(compute.device, shared=shared)
+    lacks = compile_obstacle(compute.device, shared=shared)
     if lacks:
         progress.say(f"Training without torch.compile: {lacks}.")
         return decision

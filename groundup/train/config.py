@@ -14,7 +14,7 @@ Parallel = Literal["ddp", "fsdp"]
 WARMUP_SHARE = 1 / 20
 # Hägele et al. 2024: a fifth is as good as a cosine in long runs; the short ones here gain by more (docs/log.md).
 DECAY_SHARE = 3 / 5
-LOWEST_SHARE = 1 / 10
+MIN_SHARE = 1 / 10
 EVALUATIONS = 8
 MAX_STEPS_BETWEEN_CHECKPOINTS = 500
 MAX_SNAPSHOTS = 64
@@ -142,7 +142,7 @@ class FitConfig:
     @property
     def lowest_learning_rate(self) -> float:
         """Where the learning rate ends."""
-        return self.learning_rate * LOWEST_SHARE if self.min_learning_rate is None else self.min_learning_rate
+        return self.learning_rate * MIN_SHARE if self.min_learning_rate is None else self.min_learning_rate
 
     @property
     def evaluation_interval(self) -> int:

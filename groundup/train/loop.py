@@ -22,29 +22,36 @@ from groundup.files import only_one
 from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.compiled import compiled, decide_compile, lacking, repeatable
+from groundup.train.bad_steps import WINDOW_STEPS, BadStep, find_bad_step, stop_if_diverged
+from groundup.train.checkpoint.identity import (
+    changed_machine,
+    identify,
+    identity_hash,
+    machine,
+    processes,
+    write_record,
+)
+from groundup.train.checkpoint.resume import find_resume_point
+from groundup.train.checkpoint.snapshots import drop_after, keep_snapshot
+from groundup.train.checkpoint.state import RANDOM, Checkpoint, TrainState, read_state, step_folder
+from groundup.train.checkpoint.tensors import gather_random_states, random_states, restore_random
+from groundup.train.compiled import compile_obstacle, compiled, decide_compile, repeatable
 from groundup.train.config import FitConfig, Precision
-from groundup.train.course import Course, Turn
-from groundup.train.feed import BatchSource, Feed
-from groundup.train.group import ALONE, Group, require_shares
-from groundup.train.hooks import Observer, Observers, RunFacts, epoch_tokens, training_flops
-from groundup.train.identity import changed_machine, identify, identity_hash, machine, processes, write_record
 from groundup.train.interrupts import Interrupts
-from groundup.train.logs import Logs
-from groundup.train.memory import everyones, random_states, restore_random
-from groundup.train.optim import build_optimizer, trainable
-from groundup.train.pace import Aim, Pacer, said_of_turn
+from groundup.train.monitor.callbacks import Callback, CallbackList, RunFacts, epoch_tokens, training_flops
+from groundup.train.monitor.logs import Logs
+from groundup.train.optimizers import build_optimizer, trainable
+from groundup.train.parallel.batch_slices import rank_slice
+from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
+from groundup.train.parallel.strategies import build_strategy, precision_probe_config
 from groundup.train.precision import decide_precision
-from groundup.train.result import FitResult, result_of
-from groundup.train.rollback import needed_steps, remember_loss, roll_back, said_of
-from groundup.train.rows import own_rows
+from groundup.train.prefetch import BatchSource, Prefetcher
+from groundup.train.result import FitResult, fit_result
+from groundup.train.rollback import describe_rollback, needed_steps, remember_loss, roll_back
 from groundup.train.schedule import learning_rate
-from groundup.train.skipped import WINDOW_STEPS, Harm, harm_of, require_hope
-from groundup.train.snapshots import drop_after, keep_snapshot
-from groundup.train.spread import measurable, spread
-from groundup.train.standing import standing
-from groundup.train.state import RANDOM, Checkpoint, TrainState, read_state, step_folder
 from groundup.train.step import Batch, Loss, Summed, average_and_clip
+from groundup.train.step_schedule import Rescale, StepSchedule
+from groundup.train.time_budget import BudgetController, TimeBudget, describe_rescale
 
 # The figure of an evaluation by which the best checkpoint is told.
 BEST_BY = "validation_loss"
@@ -67,10 +74,10 @@ def fit(
     sample: Sample | None = None,
     snapshot: Snapshot | None = None,
     progress: Progress | None = None,
-    observers: Sequence[Observer] = (),
-    group: Group = ALONE,
-    aim: Aim | None = None,
-    turns: Sequence[Turn] = (),
+    observers: Sequence[Callback] = (),
+    group: ProcessGroup = SINGLE_PROCESS,
+    aim: TimeBudget | None = None,
+    turns: Sequence[Rescale] = (),
     clock: Clock = time.perf_counter,
 ) -> FitResult:
     """Train what requires a gradient in `model` (it lies on `compute.device` already) for `config.steps` steps, or what is left of them.
@@ -78,14 +85,14 @@ def fit(
     `evaluate` gives figures ("validation_loss" tells the best checkpoint), `sample` records for samples.jsonl; both are called
     without gradients, in evaluation mode, before the first step, every `evaluation_interval` steps and at the end. `snapshot` writes
     the model into a folder, after each of `config.snapshot_steps`; what a step done again would write is removed at resume. `observers`
-    are told each line of the logs (`hooks.py`). The model ends with the last step's weights. A run that was finished does nothing but load
+    are told each line of the logs (`callbacks.py`). The model ends with the last step's weights. A run that was finished does nothing but load
     them. torch's global generators are seeded and drawn from.
 
     With an `aim` the run keeps that time: by what `clock` (seconds) says it takes turns to another number of steps, and the schedule follows
-    (`pace.py`). `turns` are those of another run, which a new run takes as it did (`again.py`). None of them is part of a run's identity.
+    (`time_budget.py`). `turns` are those of another run, which a new run takes as it did (`reproduce.py`). None of them is part of a run's identity.
 
     With a `group` of several processes each calls this with the same model, batches and config, and trains on its rows of every batch
-    (`spread.py`). Rank 0 alone evaluates, writes and speaks; with fsdp a model may lie anywhere, and ends with the last weights there only.
+    (`strategies.py`). Rank 0 alone evaluates, writes and speaks; with fsdp a model may lie anywhere, and ends with the last weights there only.
 
     Raises ConfigError when the folder holds another run, another process trains there or the batch can't be shared out, DataError when nothing
     is supervised, FormatError when no checkpoint holds, DiskError when one can't be written, GroundupError when `max_skipped` steps in a row
@@ -96,7 +103,7 @@ def fit(
         keep_freed_memory()
     require_shares(config.batch_size, group.world)
     shown = progress if progress and group.leads else Silent()
-    logs = Logs(run, Observers([*observers, shown] if group.leads else [], shown.say))
+    logs = Logs(run, CallbackList([*observers, shown] if group.leads else [], shown.say))
     parts = (model, batches, loss, config, run, compute, evaluate, sample, snapshot, shown, logs, group)
     training = _Training(*parts, aim, turns, clock)
     lock = only_one(run.path) if group.leads else contextlib.nullcontext()
@@ -123,9 +130,9 @@ class _Training:
     snapshot: Snapshot | None
     progress: Progress
     logs: Logs
-    group: Group
-    aim: Aim | None
-    turns: Sequence[Turn]
+    group: ProcessGroup
+    aim: TimeBudget | None
+    turns: Sequence[Rescale]
     clock: Clock
 
     def __post_init__(self) -> None:
@@ -134,7 +141,7 @@ class _Training:
         self.interrupts = Interrupts(together=self.group.world > 1)
         self.optimizer = build_optimizer(self.model, self.config)
         on_gpu = self.compute.device.type == "cuda"
-        self.feed = Feed(own_rows(self.batches, self.group).batch, ahead=on_gpu, pinned=on_gpu)
+        self.feed = Prefetcher(rank_slice(self.batches, self.group).batch, ahead=on_gpu, pinned=on_gpu)
 
     # --- before the first step
 
@@ -143,7 +150,7 @@ class _Training:
         identity = identify(self.model, self.batches.fingerprint, self.config)
         self.state = TrainState(identity_hash(identity), turns=list(self.turns))
         self.model.train()
-        find = lambda: standing(self.run, identity, self._begin, self.progress.say)  # noqa: E731
+        find = lambda: find_resume_point(self.run, identity, self._begin, self.progress.say)  # noqa: E731
         record, step = self.group.first(find)
         self.precision: Precision = record["precision"]
         self.compiled = self._compiles(record)
@@ -159,14 +166,14 @@ class _Training:
         self._saved = None if step is None else (step, self.state.evaluated_step)
         self._random = random_states(self.compute.device)
         self.logs.begin(self._facts())
-        self._pacer = Pacer(self.aim, self.config, self.state.step) if self.aim else None
+        self._pacer = BudgetController(self.aim, self.config, self.state.step) if self.aim else None
         self._mark = self.clock()
         if step is None and self.state.turns:
             self._log_turn()
 
     def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
         """The record of a new run: what the config leaves open is measured, and written down."""
-        measured = measurable(self.config, self.compute), self.model, self._next_batches(), self.loss
+        measured = precision_probe_config(self.config, self.compute), self.model, self._next_batches(), self.loss
         decision = decide_precision(*measured, compute=self.compute, progress=self.progress)
         shared = self.group.patient is not None
         decision = decide_compile(decision, *measured, compute=self.compute, progress=self.progress, shared=shared)
@@ -176,15 +183,15 @@ class _Training:
         """Whether to go on compiled, as the run began."""
         if not record.get("compiled"):
             return False
-        lacks = lacking(self.compute.device, shared=self.group.patient is not None)
+        lacks = compile_obstacle(self.compute.device, shared=self.group.patient is not None)
         if lacks:
             self.progress.say(f"Going on without torch.compile, so not bit for bit as if never stopped: {lacks}.")
         return not lacks
 
     @property
-    def course(self) -> Course:
+    def course(self) -> StepSchedule:
         """The steps of the run, and their places in the schedule."""
-        return Course(self.config.steps, self.state.turns)
+        return StepSchedule(self.config.steps, self.state.turns)
 
     @property
     def _machine(self) -> dict[str, Any]:
@@ -193,7 +200,7 @@ class _Training:
     def _spread_out(self) -> None:
         """From here on `spread.trained` is the model that trains, in this process or in all."""
         loss = compiled(self.loss) if self.compiled else self.loss
-        self.spread = spread(self.model, loss, self.config, self.precision, self.group, self.compute)
+        self.spread = build_strategy(self.model, loss, self.config, self.precision, self.group, self.compute)
         self.parameters = trainable(self.spread.trained)
         if self.spread.trained is not self.model:
             self.optimizer = build_optimizer(self.spread.trained, self.config)
@@ -257,9 +264,9 @@ class _Training:
         share = summed.count / self.spread.shares
         norm = average_and_clip(self.parameters.values(), share, self.config.clip_norm, length)
         state, config = self.state, self.config
-        harm = harm_of(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
+        harm = find_bad_step(summed.mean, norm, self.parameters, state.gradient_norms, config.spike_factor)
         if harm is not None:
-            require_hope(number, harm, state.not_finite_in_a_row + 1, min(config.max_skipped, self.course.steps))
+            stop_if_diverged(number, harm, state.not_finite_in_a_row + 1, min(config.max_skipped, self.course.steps))
             with self.interrupts.shielded():
                 self._record_skip(harm, norm)
             return
@@ -281,7 +288,7 @@ class _Training:
         line = {"step": state.step, "tokens": state.tokens, "loss": summed.mean, "lr": rate, "grad_norm": norm}
         self.logs.metric({**line, "tokens_per_s": round(summed.count / step_s, 1), **self._elapsed()})
 
-    def _record_skip(self, harm: Harm, norm: float) -> None:
+    def _record_skip(self, harm: BadStep, norm: float) -> None:
         """A step that changed nothing is done all the same: its batches are passed over, its place in the schedule, too."""
         state = self.state
         state.skipped += 1
@@ -295,7 +302,7 @@ class _Training:
         line = roll_back(self.state, self.config, self.run.checkpoints, self._take)
         if line is not None:
             self.logs.metric({**line, **self._elapsed()})
-            self.progress.say(said_of(line, self.config, self.course.steps))
+            self.progress.say(describe_rollback(line, self.config, self.course.steps))
 
     def _count_step(self, norm: float | None) -> None:
         state = self.state
@@ -382,7 +389,7 @@ class _Training:
                 self._turn(steps)
 
     def _turn(self, steps: int) -> None:
-        self.progress.say(said_of_turn(self.course.steps, steps))
+        self.progress.say(describe_rescale(self.course.steps, steps))
         self.state.turns = [*self.state.turns, self.course.turned(self.state.step, steps)]
         self._log_turn()
 
@@ -398,7 +405,7 @@ class _Training:
         with self.interrupts.shielded():
             self._elapsed()
             self.logs.note_lengths(state)
-            random, needed = everyones(self._random, self.group), needed_steps(state, self.config)
+            random, needed = gather_random_states(self._random, self.group), needed_steps(state, self.config)
             keep = self.config.keep_checkpoints
             self.spread.save(self.run.checkpoints, state, self.optimizer, random, keep=keep, needed=needed)
             self._saved = (state.step, state.evaluated_step)
@@ -413,4 +420,4 @@ class _Training:
 
     def result(self) -> FitResult:
         """The figures the run stands at."""
-        return result_of(self.state, self.precision, compiled=self.compiled)
+        return fit_result(self.state, self.precision, compiled=self.compiled)

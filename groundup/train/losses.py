@@ -8,7 +8,7 @@ from torch import nn
 
 from groundup.data.loader import IGNORED_LABEL, Batch
 from groundup.model.heads import LanguageModel
-from groundup.model.surprise import summed_surprise
+from groundup.model.linear_cross_entropy import summed_cross_entropy
 from groundup.train.step import LossSum
 
 
@@ -24,5 +24,5 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
         counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [places that count]
         if len(counted) < len(labels):
             hidden, labels = hidden.index_select(0, counted), labels[counted]
-    total = summed_surprise(hidden, model.head_weight, labels, model.config.logit_softcap)
+    total = summed_cross_entropy(hidden, model.head_weight, labels, model.config.logit_softcap)
     return LossSum(total, len(labels))

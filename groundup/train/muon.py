@@ -5,7 +5,7 @@ very long, most are short and hardly learned. Muon takes of it only the directio
 direction is equally long. Singular values are costly; five rounds of an odd polynomial bring them all near to 1 with products of
 matrices alone (Newton-Schulz).
 
-`fit()` trains with torch's own (`optim.py`); this one is its test. What neither does: tables, vectors and stacked experts, which AdamW
+`fit()` trains with torch's own (`optimizers.py`); this one is its test. What neither does: tables, vectors and stacked experts, which AdamW
 takes, and the head, whose rows stand for single tokens as a table's do.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 # a x + b x^3 + c x^5: chosen by Jordan et al. for a steep rise at 0, so that short directions grow fast; it does not settle at 1 but moves about it.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
-SMALLEST_LENGTH = 1e-7
+MIN_LENGTH = 1e-7
 
 
 def orthogonalised(matrix: Float[Tensor, "M N"], *, dtype: torch.dtype = torch.float32) -> Float[Tensor, "M N"]:
@@ -30,7 +30,7 @@ def orthogonalised(matrix: Float[Tensor, "M N"], *, dtype: torch.dtype = torch.f
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).to(dtype)  # wide: X X^T is the smaller product
-    x = x / x.norm().clamp(min=SMALLEST_LENGTH)  # no singular value is above the root of the sum of their squares
+    x = x / x.norm().clamp(min=MIN_LENGTH)  # no singular value is above the root of the sum of their squares
     for _ in range(ROUNDS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x  # U (a S + b S^3 + c S^5) V^T

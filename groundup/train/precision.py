@@ -17,7 +17,7 @@ from torch import nn
 from groundup.device import Compute, keep_freed_memory
 from groundup.progress import Progress
 from groundup.train.config import FitConfig
-from groundup.train.optim import build_optimizer, trainable
+from groundup.train.optimizers import build_optimizer, trainable
 from groundup.train.step import Batch, Loss, average_and_clip, require_supervised, sum_gradients
 
 Chosen = Literal["float32", "bf16"]

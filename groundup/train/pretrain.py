@@ -14,8 +14,8 @@ import torch
 
 from groundup.config import to_plain
 from groundup.data.loader import Windows
+from groundup.data.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.shards import ShardSet
-from groundup.data.shortened import Shortened
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, write_manifest
@@ -25,24 +25,24 @@ from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
 from groundup.runs import LOGS, RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.actual import actual_figures
 from groundup.train.balance import balanced
+from groundup.train.checkpoint.identity import identify, read_record, require_same
+from groundup.train.checkpoint.snapshots import require_room
+from groundup.train.checkpoint.state import step_folder
+from groundup.train.checkpoint.tensors import load_weights
 from groundup.train.config import FitConfig
-from groundup.train.course import Turn
-from groundup.train.group import ALONE, Group
-from groundup.train.heldout import HeldOut
-from groundup.train.identity import identify, read_record, require_same
-from groundup.train.looks import Evaluation, Looks
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
-from groundup.train.memory import load_weights
-from groundup.train.pace import Aim
-from groundup.train.samples import Sampler
-from groundup.train.snapshots import require_room
-from groundup.train.spread import birthplace
-from groundup.train.state import step_folder
+from groundup.train.monitor.config import Evaluation, MonitorConfig
+from groundup.train.monitor.plan_vs_actual import actual_figures
+from groundup.train.monitor.samples import Sampler
+from groundup.train.monitor.validation import Validation
+from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
+from groundup.train.parallel.strategies import initial_compute
 from groundup.train.step import Loss
-from groundup.weights.door import ModelCard, save_model
+from groundup.train.step_schedule import Rescale
+from groundup.train.time_budget import TimeBudget
+from groundup.weights.model_io import ModelCard, save_model
 
 SHOWN_CHARACTERS = 100
 # Parts of a run folder with manifests of their own.
@@ -63,15 +63,15 @@ def pretrain(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
-    looks: Looks = Looks(),
+    looks: MonitorConfig = MonitorConfig(),
     planned: dict[str, Any] | None = None,
-    group: Group = ALONE,
-    aim: Aim | None = None,
-    turns: Sequence[Turn] = (),
+    group: ProcessGroup = SINGLE_PROCESS,
+    aim: TimeBudget | None = None,
+    turns: Sequence[Rescale] = (),
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
-    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside those that came (`actual.py`). `aim`, a time to keep, and `turns`,
+    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside those that came (`plan_vs_actual.py`). `aim`, a time to keep, and `turns`,
     another run's, are `fit`'s.
     Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
     text for one window, a prompt without room), FormatError (a finished run was altered) and what `fit` raises.
@@ -82,7 +82,7 @@ def pretrain(
     batches = training_batches(windows, fit_config)
     made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks, group))
     evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
-    model = new_model(model_config, fit_config.seed, birthplace(fit_config, group, compute))
+    model = new_model(model_config, fit_config.seed, initial_compute(fit_config, group, compute))
     finished = group.first(lambda: _finished(run, identify(model, batches.fingerprint, fit_config)))
     if finished is not None:
         return finished
@@ -186,8 +186,8 @@ def evaluation_of(
     model_config: ModelConfig,
     fit_config: FitConfig,
     compute: Compute,
-    looks: Looks = Looks(),
-    group: Group = ALONE,
+    looks: MonitorConfig = MonitorConfig(),
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Evaluation:
     """What a run is judged by and what is looked at: the same however many processes train, as many rows at once as one trains on.
 
@@ -196,17 +196,19 @@ def evaluation_of(
     context, size, seed = model_config.context_tokens, fit_config.batch_size, fit_config.seed
     share = max(1, size // group.world)
     return Evaluation(
-        HeldOut(shards, tokenizer, context, batch_size=size, seed=seed, compute=compute, at_once=share),
+        Validation(shards, tokenizer, context, batch_size=size, seed=seed, compute=compute, at_once=share),
         Sampler(shards, tokenizer, context, prompts=looks.prompts, seed=seed, compute=compute),
         looks.tasks,
     )
 
 
-def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | Shortened:
+def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | SequenceLengthWarmup:
     """The windows as they are read: whole, or cut shorter in the first steps. Raises ConfigError."""
     if fit_config.start_context_tokens is None:
         return windows
-    return Shortened(windows, fit_config.start_context_tokens, fit_config.start_steps * fit_config.accumulation)
+    return SequenceLengthWarmup(
+        windows, fit_config.start_context_tokens, fit_config.start_steps * fit_config.accumulation
+    )
 
 
 def _said(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from groundup.train.checkpoint.state import TrainState
 from groundup.train.config import Precision
-from groundup.train.course import Turn
-from groundup.train.state import TrainState
+from groundup.train.step_schedule import Rescale
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class FitResult:
     """Steps that changed nothing, for their loss or gradient was no number or a spike."""
     rolled_back: int
     """How often it went back to earlier weights, for its loss had risen."""
-    turns: tuple[Turn, ...]
+    turns: tuple[Rescale, ...]
     """Where its number of steps was changed, to keep a time."""
 
 
-def result_of(state: TrainState, precision: Precision, *, compiled: bool) -> FitResult:
+def fit_result(state: TrainState, precision: Precision, *, compiled: bool) -> FitResult:
     """The figures that a run stands at; it has done a step."""
     assert state.last_loss is not None
     return FitResult(

@@ -18,16 +18,16 @@ from statistics import median
 from typing import Any
 
 from groundup.errors import GroundupError
+from groundup.train.bad_steps import MIN_STEPS, WINDOW_STEPS
+from groundup.train.checkpoint.state import Checkpoint, TrainState, load_checkpoint, step_folder
 from groundup.train.config import FitConfig
-from groundup.train.skipped import FEWEST_STEPS, WINDOW_STEPS
-from groundup.train.state import Checkpoint, TrainState, load_checkpoint, step_folder
 
 # A single bad batch is over in a step; eight in a row are a state that the model is in.
 RISEN_STEPS = 8
 
 
 @dataclass(frozen=True)
-class Rise:
+class LossRise:
     """How far the loss has risen, in nats."""
 
     lowest: float
@@ -45,12 +45,12 @@ def remember_loss(state: TrainState, loss: float, config: FitConfig) -> None:
         state.losses = [*state.losses, loss][-(WINDOW_STEPS + RISEN_STEPS) :]
 
 
-def rise_of(losses: list[float], nats: float | None) -> Rise | None:
+def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
     """The rise, if the last losses are one; oldest first."""
     before, last = losses[:-RISEN_STEPS], losses[-RISEN_STEPS:]
-    if nats is None or len(before) < FEWEST_STEPS:
+    if nats is None or len(before) < MIN_STEPS:
         return None
-    found = Rise(min(last), median(before))
+    found = LossRise(min(last), median(before))
     return found if found.lowest > found.median + nats else None
 
 
@@ -79,7 +79,7 @@ def roll_back(
 
     Raises GroundupError when it was done often enough, FormatError when the checkpoint is damaged.
     """
-    rise, target = rise_of(state.losses, config.rollback_nats), target_step(state, config)
+    rise, target = find_loss_rise(state.losses, config.rollback_nats), target_step(state, config)
     if rise is None or target is None:
         return None
     if state.rolled_back >= config.max_rollbacks:
@@ -96,7 +96,7 @@ def roll_back(
     return {**line, "rolled_back": state.rolled_back}
 
 
-def said_of(line: dict[str, Any], config: FitConfig, steps: int) -> str:
+def describe_rollback(line: dict[str, Any], config: FitConfig, steps: int) -> str:
     """That line of a run of `steps` steps for people."""
     return (
         f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}, "

@@ -14,7 +14,7 @@ def learning_rate(step: int | float, config: FitConfig) -> float:
     """The learning rate of the update that leads from `step` to `step + 1` (0 <= step < config.steps).
 
     The rise ends at the highest rate in the last step of the warm-up; the last step of all has the lowest. Where a run's number of steps was
-    changed on its way (`course.py`), a step may lie between two.
+    changed on its way (`step_schedule.py`), a step may lie between two.
     """
     if step + 1 <= config.warmup:
         return config.learning_rate * (step + 1) / config.warmup

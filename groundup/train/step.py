@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import DataError
-from groundup.model.products import fast_products, tensor_core_products
+from groundup.model.matmul_precision import fast_matmul, tensor_core_matmul
 
 # A batch is a dataclass with tensors in it; its loss is the only one that looks inside.
 Batch: TypeAlias = Any
@@ -59,7 +59,7 @@ def sum_gradients(
     """Run the batches forward and backward; gradients add up in `parameter.grad`. `exchange` is around each, told whether it is the last."""
     totals, count = [], 0
     for number, batch in enumerate(batches, 1):
-        with fast_products(device), tensor_core_products(device), exchange(number == len(batches)):
+        with fast_matmul(device), tensor_core_matmul(device), exchange(number == len(batches)):
             with autocast(device, bf16):
                 part = loss(model, to_device(batch, device))
             part.total.backward()
@@ -77,7 +77,7 @@ def require_supervised(count: int) -> None:
         )
 
 
-def gradient_length(parameters: Iterable[nn.Parameter]) -> float:
+def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
     """The length of all gradients as one vector; of sharded ones, over all processes."""
     length: Any = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     return float((length.full_tensor() if hasattr(length, "full_tensor") else length).item())
@@ -88,7 +88,7 @@ def average_and_clip(
 ) -> float:
     """Turn summed gradients, `length` long, into those of the mean, at most `clip_norm` long. Returns the length before clipping."""
     parameters = list(parameters)
-    norm = (gradient_length(parameters) if length is None else length) / count
+    norm = (gradient_norm(parameters) if length is None else length) / count
     scale = min(1.0, clip_norm / norm) if norm > 0 else 1.0
     for parameter in parameters:
         if parameter.grad is not None:

@@ -10,13 +10,13 @@ from torch.overrides import TorchFunctionMode
 
 from groundup.errors import FormatError
 from groundup.model.heads import Classifier, LanguageModel
+from groundup.weights.hf_config import HFConfig
 from groundup.weights.names import Binding
-from groundup.weights.shape import Shape
 
 Model = LanguageModel | Classifier
 
 
-def empty_model(shape: Shape) -> Model:
+def empty_model(shape: HFConfig) -> Model:
     """The model of this shape on the "meta" device: all names and shapes, no memory."""
     with torch.device("meta"), _Unfilled():
         return (

@@ -13,10 +13,10 @@ from groundup.errors import ConfigError, FormatError, ModelError
 from groundup.files import MANIFEST, atomic_folder, read_manifest, write_bytes, write_text
 from groundup.progress import Progress
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
-from groundup.weights.door import OpenModel
 from groundup.weights.gguf import write_gguf
 from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.hf import write_hf
+from groundup.weights.model_io import OpenModel
 from groundup.weights.modelfile import write_modelfile
 
 TARGETS = ("hf", "gguf", "ollama")

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.model.config import ModelConfig
-from groundup.weights.families import CLASS_NAMES, PARTS
 from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows
+from groundup.weights.hf_config import has_class
+from groundup.weights.hf_families import CLASS_NAMES, PARTS
 from groundup.weights.names import GGUF_ARCHITECTURES
-from groundup.weights.shape import has_class
 
 
 def gguf_reason(config: ModelConfig) -> str | None:

@@ -46,8 +46,8 @@ from groundup.weights.gguf_tensors import (
     tensor_kind,
     write_tensors,
 )
+from groundup.weights.hf_config import HFConfig
 from groundup.weights.names import GGUF_ARCHITECTURES, Binding, gguf_bindings
-from groundup.weights.shape import Shape
 
 # The version of the quantised formats that ggml counts (GGML_QNT_VERSION).
 QUANTIZATION_VERSION = 2
@@ -82,7 +82,7 @@ def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype
     table = {name: info.shape for name, info in header.tensors.items()}
     if _reads_factors(config):
         table.pop(ROPE_FACTORS, None)
-    model = empty_model(Shape(config, "language"))
+    model = empty_model(HFConfig(config, "language"))
     assert isinstance(model, LanguageModel)
     bindings = gguf_bindings(config, parameter_shapes(model))
     check_table(bindings, table, path)

@@ -22,19 +22,19 @@ from groundup.errors import FormatError
 from groundup.files import atomic_file, inside, read_json, safe_name, write_json
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
-from groundup.weights.layouts import LAYOUTS
-from groundup.weights.names import Binding, hf_bindings
-from groundup.weights.safetensors_header import TensorEntry, read_header
-from groundup.weights.shape import (
+from groundup.weights.hf_config import (
     CONFIG_FILE,
-    Kind,
-    Shape,
+    HFConfig,
+    ModelKind,
     TokenIds,
     generation_json,
     has_class,
-    read_shape,
-    shape_json,
+    hf_config_json,
+    read_hf_config,
 )
+from groundup.weights.layouts import LAYOUTS
+from groundup.weights.names import Binding, hf_bindings
+from groundup.weights.safetensors_header import TensorEntry, read_header
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -46,7 +46,7 @@ HEAD = "lm_head.weight"
 
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
     """The model of a folder on the CPU, and the labels of a classifier. Raises FormatError."""
-    shape = read_shape(folder)
+    shape = read_hf_config(folder)
     found = _Tensors(folder, shape)
     if len(found.entries) < shape.config.num_layers:
         reason = f"{shape.config.num_layers} layers, but the weights are {len(found.entries)} tensors in all"
@@ -58,7 +58,7 @@ def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model,
     return fill(model, found.read(bindings), dtype, folder), shape.labels
 
 
-def _bindings(shape: Shape, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
+def _bindings(shape: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
     if shape.own:
         return [Binding(name, (name,), size[:1], size) for name, size in shapes.items()]
     return hf_bindings(shape.config, shapes)
@@ -67,7 +67,7 @@ def _bindings(shape: Shape, shapes: dict[str, tuple[int, ...]]) -> list[Binding]
 class _Tensors:
     """The float tensors of a folder under the names that a whole model has, each with its file."""
 
-    def __init__(self, folder: Path, shape: Shape) -> None:
+    def __init__(self, folder: Path, shape: HFConfig) -> None:
         self.entries: dict[str, tuple[Path, TensorEntry]] = {}
         layout = None if shape.own else LAYOUTS[shape.config.family]
         listed = list_tensors(folder)
@@ -158,8 +158,8 @@ def write_hf(
 
     Raises DiskError, and FormatError naming weights that are not finite.
     """
-    kind: Kind = "classifier" if labels else "language"
-    shape = Shape(model.config, kind, tuple(labels), own=not has_class(model.config))
+    kind: ModelKind = "classifier" if labels else "language"
+    shape = HFConfig(model.config, kind, tuple(labels), own=not has_class(model.config))
     parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     tensors = {}
     for binding in _bindings(shape, parameter_shapes(model)):
@@ -170,7 +170,7 @@ def write_hf(
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     ids = token_ids(tokenizer)
-    write_json(folder / CONFIG_FILE, shape_json(shape, ids, name))
+    write_json(folder / CONFIG_FILE, hf_config_json(shape, ids, name))
     if kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(ids))
     if tokenizer is not None:

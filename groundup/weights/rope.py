@@ -10,8 +10,8 @@ do not compute is refused by name, and so is a parameter that we do not know: it
 from typing import Any
 
 from groundup.model.config import ModelConfig, RopeScaling
-from groundup.weights.families import HFFamily
 from groundup.weights.fields import Fields
+from groundup.weights.hf_families import HFFamily
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 LOCAL_BASE = 10_000.0  # what a missing rope_local_base_freq means to Gemma 3's class

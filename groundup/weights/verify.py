@@ -14,8 +14,8 @@ from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.hf import INDEX_FILE, WEIGHTS_FILE
+from groundup.weights.hf_config import CONFIG_FILE
 from groundup.weights.safetensors_header import read_header
-from groundup.weights.shape import CONFIG_FILE
 
 # Files that decide what a model does; where a manifest covers its folder none of them may be there unlisted.
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TEMPLATE_FILE)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundup.model.config import ModelConfig
-from groundup.weights.families import HFFamily
 from groundup.weights.fields import MAX_LAYERS, Fields
+from groundup.weights.hf_families import HFFamily
 from groundup.weights.rope import FULL, SLIDING
 
 PATTERN = "sliding_window_pattern"  # Gemma 3: the n of "every n-th layer sees all"

@@ -20,15 +20,15 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from groundup.cli.console import TerminalProgress
-from groundup.cli.curve import MOST_POINTS, Curve, bars
-from groundup.cli.panel import REDRAW_S, LivePanel, Memory, TrainingView, duration, rows
+from groundup.cli.curve import MAX_POINTS, Sparkline, bars
+from groundup.cli.panel import REDRAW_S, LivePanel, PanelState, TrainingView, duration, rows
 from groundup.device import Compute, memory_bytes, peak_memory_bytes
-from groundup.model.products import peak_flops
-from groundup.train.hooks import Observer, RunFacts
+from groundup.model.matmul_precision import peak_flops
+from groundup.train.monitor.callbacks import Callback, RunFacts
 
 CPU = Compute(torch.device("cpu"))
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-MEMORY = Memory(1_500_000_000, 2_000_000_000)
+MEMORY = PanelState(1_500_000_000, 2_000_000_000)
 
 
 def step_line(step: int, loss: float) -> dict[str, Any]:
@@ -100,10 +100,10 @@ def test_where_only_ascii_can_be_written_there_is_only_ascii() -> None:
 
 
 def test_a_curve_keeps_the_whole_way_in_bounded_memory() -> None:
-    curve = Curve()
+    curve = Sparkline()
     for step in range(10_000):
         curve.add(10_000 - step)
-    assert len(curve.points) < MOST_POINTS
+    assert len(curve.points) < MAX_POINTS
     columns = curve.columns(10)
     assert len(columns) == 10 and columns == sorted(columns, reverse=True) and columns[0] > 9000 > 1100 > columns[-1]
     assert bars([1.0, 1.0]) == ["▁▁"] and bars([]) == [""]
@@ -138,7 +138,7 @@ def test_the_terminal_shows_the_panel_only_while_a_run_trains(monkeypatch: pytes
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
     monkeypatch.setattr("groundup.cli.console.stderr_console", lambda: console)
     progress = TerminalProgress()
-    assert isinstance(progress, Observer)
+    assert isinstance(progress, Callback)
     progress.begin(RunFacts(Path("run"), "id", 4, 0, "float32", CPU))
     with progress.track("training", 4, "steps") as advance:
         progress.observe(step_line(1, 2.0))

@@ -22,7 +22,7 @@ from groundup.cli.main import run
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 GREEDY = ("--temperature", "0")
 

@@ -14,9 +14,9 @@ from groundup.engine.answer import answer_events
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
-from groundup.engine.queue import QueueFull
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
+from groundup.engine.scheduler import QueueFull
 from groundup.engine.stream import TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.config import ModelConfig
@@ -190,9 +190,9 @@ def test_a_long_prompt_in_pieces_gives_the_same_text(
     engine_of: Callable[..., BatchEngine],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("groundup.engine.queue.STEP_TOKENS", 7)
-    monkeypatch.setattr("groundup.engine.queue.SHARED_STEP_TOKENS", 5)
-    monkeypatch.setattr("groundup.engine.queue.LEAST_PIECE_TOKENS", 2)
+    monkeypatch.setattr("groundup.engine.scheduler.STEP_TOKENS", 7)
+    monkeypatch.setattr("groundup.engine.scheduler.SHARED_STEP_TOKENS", 5)
+    monkeypatch.setattr("groundup.engine.scheduler.MIN_PIECE_TOKENS", 2)
     requests = requests_of(6, tokenizer, seed=5)
     got = answers(engine_of(), *requests)
     for request in requests:

@@ -14,7 +14,7 @@ from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.chat import Conversation, Message, render
-from groundup.weights.door import open_model
+from groundup.weights.model_io import open_model
 
 pytestmark = pytest.mark.network
 SYSTEM = "You are a helpful and brief assistant who answers in plain words."

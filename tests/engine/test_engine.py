@@ -18,7 +18,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 SAMPLING = Sampling(temperature=1.5, seed=4, max_tokens=30)
 LONG = Conversation(

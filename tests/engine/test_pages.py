@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from groundup.engine.pages import Pages, Table, pages_within, roomiest
+from groundup.engine.pages import BlockTable, Pages, pages_within, roomiest
 from groundup.errors import ConfigError
 
 PAGE = 4
@@ -19,7 +19,7 @@ class PagesMachine(RuleBasedStateMachine):
     @initialize(num_pages=st.integers(1, 12))
     def begin(self, num_pages: int) -> None:
         self.pages = Pages(num_pages, PAGE)
-        self.rows: list[tuple[Table, list[int]]] = []
+        self.rows: list[tuple[BlockTable, list[int]]] = []
         self.content: dict[int, tuple[int, ...]] = {}  # page -> all tokens up to its end, as last written
 
     @rule(ids=TEXTS)
@@ -78,7 +78,7 @@ TestPages = PagesMachine.TestCase
 TestPages.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
-def filled(pages: Pages, ids: list[int]) -> Table:
+def filled(pages: Pages, ids: list[int]) -> BlockTable:
     table = pages.open(ids)
     assert pages.reserve(table, len(ids))
     pages.note(table, ids, len(ids))
@@ -122,7 +122,7 @@ def test_the_longest_unused_goes_first_and_the_end_of_a_text_before_its_beginnin
 
 def test_nothing_is_taken_when_there_is_not_enough() -> None:
     pages = Pages(2, PAGE)
-    table = Table()
+    table = BlockTable()
     assert not pages.reserve(table, 9)
     assert (table.pages, pages.available) == ([], 2)
 
@@ -130,7 +130,7 @@ def test_nothing_is_taken_when_there_is_not_enough() -> None:
 @given(rows=st.integers(1, 4))
 def test_rows_that_grow_side_by_side_lie_in_runs(rows: int) -> None:
     pages = Pages(64, PAGE)
-    tables = [Table() for _ in range(rows)]
+    tables = [BlockTable() for _ in range(rows)]
     for num_tokens in range(1, 8 * PAGE):
         for table in tables:
             pages.reserve(table, num_tokens)

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 
 from groundup.device import Compute
 from groundup.engine import precision
-from groundup.engine.precision import Wish, as_wish, fastest, fingerprint, open_in
+from groundup.engine.precision import PrecisionChoice, as_precision_choice, fastest, fingerprint, open_in
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.quantised import Int4Linear, Int8Linear
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 CPU = Compute(torch.device("cpu"))
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_model_answers_in_the_precision_asked_for(
-    folder: Path, wish: Wish, dtype: torch.dtype, kind: type[torch.nn.Module]
+    folder: Path, wish: PrecisionChoice, dtype: torch.dtype, kind: type[torch.nn.Module]
 ) -> None:
     opened, compute = open_in(wish, folder, CPU)
     assert compute.dtype == dtype and next(opened.model.parameters()).dtype == dtype
@@ -49,7 +49,7 @@ def test_a_model_answers_in_the_precision_asked_for(
 
 def test_an_unknown_precision_is_one_sentence_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="int7") as refused:
-        as_wish("int7")
+        as_precision_choice("int7")
     assert "int" in (refused.value.fix or "")
 
 
@@ -73,7 +73,7 @@ def test_coarser_numbers_cost_little_on_a_real_model() -> None:
     text = Path(precision.__file__).parents[2].joinpath("LICENSE").read_text()[:2000]
     found: dict[str, torch.Tensor] = {}
     for wish in ("float32", "bf16", "int8", "int4"):
-        opened, _ = open_in(as_wish(wish), SMOLLM2, CPU)
+        opened, _ = open_in(as_precision_choice(wish), SMOLLM2, CPU)
         ids = torch.tensor([opened.require_tokenizer().encode(text)])
         assert isinstance(opened.model, LanguageModel)
         with torch.inference_mode():

@@ -9,7 +9,7 @@ from groundup.device import Compute, generator
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 TEXT = (
     "Which label fits this text: ham or spam? Answer with one word. See you at the station, call now to win a prize. "

@@ -19,7 +19,7 @@ from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAns
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Silent
 from groundup.tokenizer.chat import render
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 NUMBER = {"type": "number", "answer": "4"}
 LABEL = {"type": "label", "answer": "spam", "labels": ["spam", "not spam"]}

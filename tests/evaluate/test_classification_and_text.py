@@ -21,7 +21,7 @@ from groundup.evaluate.tasks.classification import Classification, ZeroShot
 from groundup.evaluate.tasks.text import BitsPerByte
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Silent
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 WORDS = ["see", "you", "at", "the", "station", "call", "me", "when", "over", "we", "can", "meet", "later", "today"]
 

@@ -17,16 +17,16 @@ import torch
 from torch import nn
 
 from groundup.errors import ConfigError, MissingExtra, ModelError
-from groundup.evaluate.gate_texts import HARD_STRINGS, PROMPTS, QUESTIONS
 from groundup.evaluate.llamacpp import LlamaError, LlamaServer, llama_server
 from groundup.evaluate.parity import ParityReport, gate
 from groundup.evaluate.parity_text import is_comparable
+from groundup.evaluate.parity_texts import HARD_STRINGS, PROMPTS, QUESTIONS
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.weights.door import OpenModel
 from groundup.weights.gguf import write_gguf
+from groundup.weights.model_io import OpenModel
 
 TensorChange = Callable[[str, np.ndarray], np.ndarray]
 

@@ -13,7 +13,7 @@ from groundup.device import Compute, generator
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 SENTENCE = "see you at the station call me when it is over we can meet later today what is left of right up down"
 WORDS = SENTENCE.split()

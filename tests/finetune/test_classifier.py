@@ -25,7 +25,7 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import ModelCard, OpenModel, open_model
+from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 Splits = dict[str, list[Example]]
 OpenBase = Callable[[], OpenModel]

@@ -9,7 +9,7 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.data.documents import Example, InstructionExample
-from groundup.weights.door import OpenModel, save_model
+from groundup.weights.model_io import OpenModel, save_model
 
 OpenBase = Callable[[], OpenModel]
 

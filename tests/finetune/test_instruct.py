@@ -15,14 +15,14 @@ from groundup.errors import ConfigError, DataError
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers
 from groundup.files import verify_folder
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
-from groundup.finetune.lesson import AnswerBatches, held_out_ids, make_lesson
+from groundup.finetune.instruction_data import AnswerBatches, held_out_ids, make_instruction_data
 from groundup.finetune.order import epoch_batches
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import ModelCard, OpenModel, open_model
+from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 OpenBase = Callable[[], OpenModel]
 CONFIG = ChatConfig(tokens=20_000, learning_rate=1e-2, precision="float32", max_tokens=48)
@@ -126,7 +126,7 @@ def test_examples_whose_answer_is_cut_off_are_left_out_and_all_of_them_refused(
     open_base: OpenBase, tokenizer: Tokenizer, instructions: list[InstructionExample], compute: Compute, tmp_path: Path
 ) -> None:
     long = InstructionExample("see you " * 30, "", "down", "long")
-    lesson = make_lesson([*instructions, long], tokenizer, max_tokens=48, seed=0)
+    lesson = make_instruction_data([*instructions, long], tokenizer, max_tokens=48, seed=0)
     assert lesson.left_out == 1 and len(lesson.train) == 40
     with pytest.raises(DataError, match="nothing is left to learn"):
         fit_chat(open_base(), instructions, RunFolder(tmp_path / "r"), replace(CONFIG, max_tokens=4), compute=compute)

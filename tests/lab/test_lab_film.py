@@ -20,7 +20,7 @@ from groundup.lab.attention import attention_picture
 from groundup.lab.embeddings import principal_components
 from groundup.lab.film import apart, attention_film, embeddings_film, group_of
 from groundup.lab.gallery import MOVING, moving_picture
-from groundup.lab.inside import look_inside
+from groundup.lab.internals import look_inside
 from groundup.lab.page import render
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
@@ -29,7 +29,7 @@ from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.train.config import FitConfig
 from groundup.train.pretrain import pretrain
-from groundup.weights.door import OpenModel, open_model
+from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.verify import verify_path
 
 CPU = Compute(torch.device("cpu"))

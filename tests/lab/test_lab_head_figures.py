@@ -7,15 +7,15 @@ import pytest
 
 from groundup.errors import ModelError
 from groundup.lab.attention import attention_from, attention_picture
+from groundup.lab.attention_distance import head_distances
 from groundup.lab.context import loss_by_context, sentence_losses
 from groundup.lab.drawing.attention import NUMBERED_TOKENS, draw_attention_from, draw_head, draw_maps
+from groundup.lab.drawing.attention_distance import draw_head_distances
 from groundup.lab.drawing.context import draw_loss_by_context, draw_sentence_losses
-from groundup.lab.drawing.heads import draw_head_search
+from groundup.lab.drawing.head_patterns import draw_head_search
 from groundup.lab.drawing.qkv import draw_head_steps
-from groundup.lab.drawing.reach import draw_reach
-from groundup.lab.heads import search_heads
+from groundup.lab.head_patterns import search_heads
 from groundup.lab.qkv import head_steps
-from groundup.lab.reach import head_reach
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
@@ -76,7 +76,7 @@ def test_search_frames_the_best_head_where_it_is_far_above_chance(model: Languag
 
 
 def test_reach_has_three_fields_with_their_units(model: LanguageModel, tokenizer: Tokenizer) -> None:
-    figure = draw_reach(head_reach(model, tokenizer, TEXT))
+    figure = draw_head_distances(head_distances(model, tokenizer, TEXT))
     assert {axes.get_ylabel() for axes in figure.axes} >= {
         "mean distance, tokens",
         "entropy, bits",

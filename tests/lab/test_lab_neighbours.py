@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from groundup.errors import DataError, ModelError
-from groundup.lab.kinds import analogy_score, kind_score
 from groundup.lab.neighbours import analogy, neighbours, table_candidates
 from groundup.lab.vectors import word_ids
+from groundup.lab.word_categories import analogy_score, kind_score
 from groundup.lab.words import ANALOGIES, KINDS
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise

@@ -12,12 +12,12 @@ from groundup.cli.main import run
 from groundup.errors import DataError, ModelError
 from groundup.lab.charts import CHARTS
 from groundup.lab.gallery import DRAWINGS, MOVING, picture
-from groundup.lab.inside import VIEWS, look_inside
+from groundup.lab.internals import VIEWS, look_inside
 from groundup.lab.page import WORDS, render
 from groundup.lab.tokens import beginning
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel, save_model
+from groundup.weights.model_io import OpenModel, save_model
 
 TEXT = "To be, or not to be. To suffer the mind."
 

@@ -15,11 +15,11 @@ from groundup.lab.drawing.neighbours import draw_kinds, draw_neighbours
 from groundup.lab.drawing.similarity import draw_similarity
 from groundup.lab.drawing.surprise import SHOWN_TOKENS, draw_surprise
 from groundup.lab.embeddings import word_map
-from groundup.lab.kinds import kind_score
 from groundup.lab.lens import logit_lens
 from groundup.lab.neighbours import analogy, neighbours
 from groundup.lab.surprise import surprise
 from groundup.lab.vectors import similarity
+from groundup.lab.word_categories import kind_score
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 

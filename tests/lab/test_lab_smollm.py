@@ -6,15 +6,15 @@ import torch
 from groundup.device import Compute
 from groundup.lab.ablation import ablate_head, skip_block
 from groundup.lab.attribution import next_token_attribution
-from groundup.lab.heads import search_heads
-from groundup.lab.kinds import analogy_score, kind_score
+from groundup.lab.head_patterns import search_heads
 from groundup.lab.lens import logit_lens
 from groundup.lab.surprise import surprise
 from groundup.lab.vectors import similarity, similarity_in_texts
+from groundup.lab.word_categories import analogy_score, kind_score
 from groundup.lab.words import KINDS
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel, open_model
+from groundup.weights.model_io import OpenModel, open_model
 
 pytestmark = pytest.mark.network
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from groundup.errors import ConfigError
-from groundup.model.attention import Attention, Place, sdpa_attention, use_attention
+from groundup.model.attention import Attention, AttentionMetadata, sdpa_attention, use_attention
 from groundup.model.attention_steps import (
     causal_mask,
     mask,
@@ -130,7 +130,7 @@ def test_no_token_sees_what_follows() -> None:
     hidden = torch.randn(1, 9, 16)
     changed = hidden.clone()
     changed[:, 6:] += 1.0
-    before, after = attention(hidden, Place(rotation)), attention(changed, Place(rotation))
+    before, after = attention(hidden, AttentionMetadata(rotation)), attention(changed, AttentionMetadata(rotation))
     assert torch.equal(before[:, :6], after[:, :6])
     assert not torch.isclose(before[:, 6:], after[:, 6:]).all(dim=-1).any()
 
@@ -161,7 +161,7 @@ def test_attention_maps_are_the_weights_that_forward_uses(model_of: Callable[...
     rotation = model.transformer.places.rotary(torch.arange(12)[None])
     values = block.attention.split_heads(block.attention.value(normed)).transpose(1, 2)
     mixed = weighted_sum(maps[0], repeat_heads(values, 4)).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(block.attention.output(mixed), block.attention(normed, Place(rotation)))
+    torch.testing.assert_close(block.attention.output(mixed), block.attention(normed, AttentionMetadata(rotation)))
 
 
 def test_attention_maps_of_a_padded_row_give_padding_no_weight(

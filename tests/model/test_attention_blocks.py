@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 from groundup.model import attention_blocks
 from groundup.model.attention_blocks import BLOCKS_UP_TO_TOKENS, causal_attention
 from groundup.model.attention_steps import Scoring, naive_attention
-from groundup.model.products import fast_products, permission_is_safe
+from groundup.model.matmul_precision import fast_matmul, fast_matmul_is_exact
 
 CPU = torch.device("cpu")
 
@@ -42,14 +42,14 @@ def test_gradients_are_the_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gradcheck(lambda *given: attention_blocks._Blocks.apply(*given, 0.3), inputs(5, torch.float64))
 
 
-@pytest.mark.skipif(not permission_is_safe(), reason="this processor has no faster float32 products")
+@pytest.mark.skipif(not fast_matmul_is_exact(), reason="this processor has no faster float32 products")
 @pytest.mark.parametrize("tokens", [40, BLOCKS_UP_TO_TOKENS + 1])
 def test_under_autocast_it_is_at_least_as_exact_as_the_bf16_kernel(tokens: int) -> None:
     given = inputs(tokens, torch.bfloat16)
     exact = F.scaled_dot_product_attention(*(x.double() for x in given), is_causal=True, scale=0.3, enable_gqa=True)
     with torch.autocast("cpu", torch.bfloat16):
         kernel = F.scaled_dot_product_attention(*given, is_causal=True, scale=0.3, enable_gqa=True)
-        with fast_products(CPU):
+        with fast_matmul(CPU):
             blocks = causal_attention(*given, 0.3)
     assert blocks.dtype == kernel.dtype == torch.bfloat16
     assert (blocks - exact).norm() <= 1.01 * (kernel - exact).norm()

@@ -11,8 +11,8 @@ from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.experts import (
+    ExpertMatrices,
     Experts,
-    Matrices,
     Routing,
     balance_loss,
     mix_grouped,
@@ -32,13 +32,13 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def parts() -> tuple[Tensor, Tensor, Matrices]:
+def parts() -> tuple[Tensor, Tensor, ExpertMatrices]:
     """Tokens, a router's scores, and matrices, all with gradients."""
     x, scores = random(N, C).requires_grad_(), random(N, E, seed=1).requires_grad_()
     gate, up, down = (
         random(E, *shape, seed=seed).requires_grad_() for seed, shape in enumerate([(F, C), (F, C), (C, F)])
     )
-    return x, scores, Matrices(gate, up, down)
+    return x, scores, ExpertMatrices(gate, up, down)
 
 
 def test_a_worked_example_of_routing() -> None:
@@ -69,7 +69,7 @@ def test_gradients_equal_differences() -> None:
 
     def mixed(*parameters: Tensor) -> Tensor:
         shares, tokens, gate, up, down = parameters
-        return mix_grouped(tokens, Routing(routing.experts, shares), Matrices(gate, up, down), SwiGLU.passed)
+        return mix_grouped(tokens, Routing(routing.experts, shares), ExpertMatrices(gate, up, down), SwiGLU.passed)
 
     own = (matrices.gate, matrices.up, matrices.down)
     assert torch.autograd.gradcheck(mixed, (routing.shares, x[:3].detach().requires_grad_(), *own))

@@ -17,8 +17,8 @@ from groundup.model.footprint import (
     weight_bytes,
 )
 from groundup.model.heads import LanguageModel
+from groundup.model.linear_cross_entropy import piece_places
 from groundup.model.sizes import parameter_count
-from groundup.model.surprise import piece_places
 
 ConfigOf = Callable[..., ModelConfig]
 CHOICES: list[dict[str, Any]] = [

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 
 from groundup.model.feedforward import SwiGLU
-from groundup.model.fused import Gated, RootMeanSquare, Turned, fused
+from groundup.model.fused import FusedRMSNorm, FusedRotary, FusedSwiGLU, fused
 from groundup.model.norm import RMSNorm, rms_norm
 from groundup.model.positions import Rotary, rotate
 
@@ -28,10 +28,10 @@ def same_gradients(fast: Tensor, slow: Tensor, inputs: tuple[Tensor, ...], **tol
 
 def test_gradients_are_the_derivatives() -> None:
     x, weight = draw(2, 3, 6), draw(6, seed=1)
-    assert gradcheck(lambda x, w: RootMeanSquare.apply(x, w, 1e-3, torch.float64), (x, weight))
-    assert gradcheck(Gated.apply, (x, draw(2, 3, 6, seed=2)))
+    assert gradcheck(lambda x, w: FusedRMSNorm.apply(x, w, 1e-3, torch.float64), (x, weight))
+    assert gradcheck(FusedSwiGLU.apply, (x, draw(2, 3, 6, seed=2)))
     cosine, sine = Rotary(8)(torch.arange(5)[None])
-    assert gradcheck(lambda x: Turned.apply(x, cosine, sine), (draw(2, 5, 3, 8),))
+    assert gradcheck(lambda x: FusedRotary.apply(x, cosine, sine), (draw(2, 5, 3, 8),))
 
 
 def test_each_equals_its_readable_formula() -> None:
@@ -41,15 +41,15 @@ def test_each_equals_its_readable_formula() -> None:
         draw(4, 7, 16, dtype=torch.float32, seed=2),
     )
     same_gradients(
-        RootMeanSquare.apply(x, weight, 1e-5, torch.float32),
+        FusedRMSNorm.apply(x, weight, 1e-5, torch.float32),
         rms_norm(x, weight, 1e-5),
         (x, weight),
         rtol=1e-4,
         atol=1e-5,
     )
-    same_gradients(Gated.apply(x, up), F.silu(x) * up, (x, up), rtol=1e-5, atol=1e-6)
+    same_gradients(FusedSwiGLU.apply(x, up), F.silu(x) * up, (x, up), rtol=1e-5, atol=1e-6)
     heads, rotation = draw(2, 7, 4, 16, dtype=torch.float32), Rotary(16)(torch.arange(7)[None])
-    same_gradients(Turned.apply(heads, *rotation), rotate(heads, rotation), (heads,), rtol=1e-5, atol=1e-6)
+    same_gradients(FusedRotary.apply(heads, *rotation), rotate(heads, rotation), (heads,), rtol=1e-5, atol=1e-6)
 
 
 def test_a_vector_of_zeros_has_a_finite_norm_and_gradient() -> None:
@@ -74,7 +74,7 @@ def test_under_autocast_gradients_are_within_bf16_of_the_exact(part: nn.Module) 
 def test_shapes_are_known_without_numbers() -> None:
     with torch.device("meta"):
         assert SwiGLU(16, 24)(RMSNorm(16)(torch.empty(2, 3, 16))).shape == (2, 3, 16)
-        assert Turned.apply(torch.empty(1, 3, 2, 8), torch.empty(1, 3, 1, 8), torch.empty(1, 3, 1, 8)).shape == (
+        assert FusedRotary.apply(torch.empty(1, 3, 2, 8), torch.empty(1, 3, 1, 8), torch.empty(1, 3, 1, 8)).shape == (
             1,
             3,
             2,
@@ -86,9 +86,9 @@ def test_without_gradients_the_same_bits_come_out() -> None:
     x, weight, up = draw(2, 5, 3, 8).float(), draw(8).float(), draw(2, 5, 3, 8, seed=2).float()
     rotation = Rotary(8)(torch.arange(5)[None])
     for function, inputs in (
-        (RootMeanSquare, (x, weight, 1e-5, torch.float32)),
-        (Gated, (x, up)),
-        (Turned, (x, *rotation)),
+        (FusedRMSNorm, (x, weight, 1e-5, torch.float32)),
+        (FusedSwiGLU, (x, up)),
+        (FusedRotary, (x, *rotation)),
     ):
         with_gradients = fused(function, *inputs)
         with torch.no_grad():

@@ -10,7 +10,7 @@ from torch import Tensor
 from groundup.errors import ModelError
 from groundup.model.attention import use_attention
 from groundup.model.heads import LanguageModel
-from groundup.model.paged import PagedStore, Span, grouped, is_run, page_bytes
+from groundup.model.paged import PagedStore, TokenSpan, grouped, is_run, page_bytes
 
 ModelOf = Callable[..., LanguageModel]
 PAGE = 4
@@ -27,7 +27,7 @@ def fed(model: LanguageModel, ids: Tensor, steps: list[tuple[int, int]]) -> list
     starts, logits = [0, 0], ([], [])
     for counts in steps:
         rows = [row for row in (0, 1) if counts[row]]
-        spans = [Span(TABLES[row], starts[row], counts[row]) for row in rows]
+        spans = [TokenSpan(TABLES[row], starts[row], counts[row]) for row in rows]
         line = torch.cat([ids[row, starts[row] : starts[row] + counts[row]] for row in rows])[None]
         out = model(line, cache=store.rows(spans))[0].split([span.count for span in spans])
         for row, piece in zip(rows, out, strict=True):
@@ -58,7 +58,7 @@ def test_rows_that_share_a_beginning_give_in_one_call_what_each_gives_alone(
     rows = [ids[0, :8], ids[1, :6], torch.cat([ids[0, :5], ids[1, 6:10]]), torch.cat([ids[0, :5], ids[2, :2]])]
     slots = [list(range(8)), list(range(8, 14)), [*range(5), *range(14, 18)], [*range(5), 18, 19]]
     starts = [0, 0, 5, 5]
-    spans = [Span(pages, start, len(pages) - start) for pages, start in zip(slots, starts, strict=True)]
+    spans = [TokenSpan(pages, start, len(pages) - start) for pages, start in zip(slots, starts, strict=True)]
     line = torch.cat([row[start:] for row, start in zip(rows, starts, strict=True)])[None]
     store = PagedStore(model.config, num_pages=20, page_tokens=1, passing=True)
     call = store.rows(spans)
@@ -72,9 +72,9 @@ def test_tokens_written_again_replace_the_first_ones(model_of: ModelOf, ids: Ten
     """As when guesses were wrong: the next call simply starts earlier."""
     model = model_of()
     store = PagedStore(model.config, num_pages=8, page_tokens=PAGE)
-    model(ids[1:2, :9], cache=store.rows([Span(TABLES[0], 0, 9)]))
-    model(ids[:1, :6], cache=store.rows([Span(TABLES[0], 0, 6)]))
-    after = model(ids[:1, 6:8], cache=store.rows([Span(TABLES[0], 6, 2)]))
+    model(ids[1:2, :9], cache=store.rows([TokenSpan(TABLES[0], 0, 9)]))
+    model(ids[:1, :6], cache=store.rows([TokenSpan(TABLES[0], 0, 6)]))
+    after = model(ids[:1, 6:8], cache=store.rows([TokenSpan(TABLES[0], 6, 2)]))
     torch.testing.assert_close(after[0], model(ids[:1, :8])[0, 6:], atol=1e-4, rtol=1e-4)
 
 
@@ -82,7 +82,7 @@ def test_a_row_longer_than_the_context_is_refused(model_of: ModelOf, ids: Tensor
     model = model_of()
     store = PagedStore(model.config, num_pages=8, page_tokens=PAGE)
     with pytest.raises(ModelError, match="25 tokens is longer than the model's context of 24"):
-        model(ids[:1, :1], cache=store.rows([Span(list(range(7)), 24, 1)]))
+        model(ids[:1, :1], cache=store.rows([TokenSpan(list(range(7)), 24, 1)]))
 
 
 def test_the_bytes_of_a_page_are_those_of_the_store(model_of: ModelOf) -> None:
@@ -94,7 +94,7 @@ def test_the_bytes_of_a_page_are_those_of_the_store(model_of: ModelOf) -> None:
 def test_rows_are_attended_to_together_where_causality_hides_the_padding_or_a_mask_is_cheap() -> None:
     def sizes(*spans: tuple[int, int]) -> list[int]:
         """How many rows of (start, count) stand in each group."""
-        return [len(group.spans) for group in grouped([Span([], start, count) for start, count in spans])]
+        return [len(group.spans) for group in grouped([TokenSpan([], start, count) for start, count in spans])]
 
     assert sizes((3, 1), (200, 1), (7, 1)) == [3]  # one new token each, short
     assert sizes((1000, 1), (800, 1), (300, 1)) == [2, 1]  # or alike

@@ -12,7 +12,7 @@ from groundup.files import atomic_folder, read_json, write_json
 from groundup.progress import Silent
 from groundup.recipes.build import build, forget
 from groundup.recipes.recipe import Recipe, load_recipe
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, StageResult
 
 CPU = Compute(torch.device("cpu"))
 
@@ -42,15 +42,15 @@ class Life:
             ),
         ]
 
-    def writer(self, name: str, text: Callable[[StageContext], str]) -> Callable[[StageContext], Outcome]:
-        def run(context: StageContext) -> Outcome:
+    def writer(self, name: str, text: Callable[[StageContext], str]) -> Callable[[StageContext], StageResult]:
+        def run(context: StageContext) -> StageResult:
             self.ran.append(name)
             steps = context.fix("steps", lambda: self.measured)
             if self.fail_in == name:
                 raise DataError("planted")
             with atomic_folder(context.folder) as folder:
                 (folder / "out.txt").write_text(text(context))
-            return Outcome(f"{name} done", {"steps": steps})
+            return StageResult(f"{name} done", {"steps": steps})
 
         return run
 
@@ -149,10 +149,10 @@ def test_fresh_removes_nothing_where_there_is_no_build(life: Life, tmp_path: Pat
 def test_two_builds_never_write_one_folder(life: Life, tmp_path: Path) -> None:
     out = tmp_path / "b"
 
-    def second(context: StageContext) -> Outcome:
+    def second(context: StageContext) -> StageResult:
         with pytest.raises(ConfigError, match="Another process is writing"):
             life.build(out, recipe())
-        return Outcome("")
+        return StageResult("")
 
     with pytest.raises(FormatError):  # the stage leaves no manifest
         build(recipe(), out, [Stage("data", 1, second, 0.1)], compute=CPU, progress=Silent())

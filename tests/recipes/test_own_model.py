@@ -14,7 +14,7 @@ from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.progress import Silent
 from groundup.recipes.recipe import load_recipe
-from groundup.recipes.stage import Outcome, StageContext
+from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import pretrain
 from groundup.tokenizer.fast import train_tokenizer
 
@@ -37,7 +37,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def trained(build: Path, name: str, seconds: float, *sets: str) -> Outcome:
+def trained(build: Path, name: str, seconds: float, *sets: str) -> StageResult:
     recipe = load_recipe("quickstart", ["pretrain.batch_windows=2", *sets])
     place = (build / name, build, recipe, seconds, Compute(torch.device("cpu")), Silent())
     return pretrain.run(StageContext(*place, sizes={}, record=lambda: None))
@@ -56,8 +56,8 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
 ) -> None:
     monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
-    monkeypatch.setattr("groundup.train.samples.SAMPLE_TOKENS", 4)
-    monkeypatch.setattr("groundup.train.heldout.MAX_TOKENS", 64)
+    monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
+    monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 64)
     monkeypatch.setattr(pretrain, "steps_for", lambda *parts, **more: measured)
     name = f"{measured}-{seconds}-{steps}"
     outcome = trained(build, name, seconds, *sets)

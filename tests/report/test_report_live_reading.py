@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.report.live.curves import Curves
-from groundup.report.live.shelf import MAX_CHARACTERS, Shelf
+from groundup.report.live.samples import MAX_CHARACTERS, SampleHistory
 from groundup.report.live.tail import Tail
 from groundup.runs import MAX_LINE_BYTES
 
@@ -167,7 +167,7 @@ def test_a_figure_that_is_no_number_is_left_out_of_its_mean() -> None:
 
 
 def test_samples_are_kept_by_step_and_cut_to_a_measure() -> None:
-    shelf = Shelf()
+    shelf = SampleHistory()
     for step in range(1000):
         for prompt in ("a", "b"):
             shelf.add({"step": step, "prompt": prompt, "text": "x" * 10_000})
@@ -185,7 +185,7 @@ def unreadable() -> Iterator[dict[str, Any]]:
 
 
 def test_samples_without_a_step_are_passed_over() -> None:
-    shelf = Shelf()
+    shelf = SampleHistory()
     for each in unreadable():
         shelf.add(each)
     assert shelf.evaluations() == []

@@ -19,7 +19,7 @@ import pytest
 
 from groundup.cli.main import run as groundup
 from groundup.report.page import CHAPTERS, render_page, write_page
-from groundup.report.story import read_story
+from groundup.report.report_data import read_report_data
 
 Rewrite = Callable[[str, Callable[[Any], None]], Path]
 VOID = {"meta", "br", "hr", "img", "input", "link", "base", "col"}
@@ -70,7 +70,7 @@ class Checked(HTMLParser):
 
 
 def page_of(folder: Path) -> Checked:
-    return Checked(render_page(read_story(folder)))
+    return Checked(render_page(read_report_data(folder)))
 
 
 def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
@@ -184,7 +184,7 @@ def test_no_text_of_any_file_becomes_markup(build_folder: Path) -> None:
     for file in build_folder.rglob("*.jsonl"):
         records = [poison(json.loads(line)) for line in file.read_text().splitlines()]
         file.write_text("".join(json.dumps(record) + "\n" for record in records))
-    html = render_page(read_story(build_folder))
+    html = render_page(read_report_data(build_folder))
     page = Checked(html)
     assert not {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "embed", "form", "input", "b0"}
     assert not [name for _, values in page.tags for name in values if name.startswith("on")]
@@ -250,7 +250,7 @@ def test_keys_of_tables_are_escaped_too(build_folder: Path, rewrite: Rewrite) ->
 
 
 def test_nothing_is_loaded_from_elsewhere(build_folder: Path) -> None:
-    html = render_page(read_story(build_folder))
+    html = render_page(read_report_data(build_folder))
     page = Checked(html)
     assert not re.search(r"https?://|url\(|@import|//cdn", html)
     links = [values["href"] for _, values in page.tags if "href" in values]
@@ -272,7 +272,7 @@ def test_links_lead_to_chapters_that_exist_and_ids_are_unique(build_folder: Path
 
 
 def test_policy_allows_the_one_style_sheet_by_its_hash_and_nothing_else(build_folder: Path) -> None:
-    html = render_page(read_story(build_folder))
+    html = render_page(read_report_data(build_folder))
     sheet = html.split("<style>")[1].split("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = next(
@@ -294,9 +294,9 @@ def test_pictures_and_tables_can_be_heard(build_folder: Path) -> None:
 
 def test_page_is_made_in_less_than_a_second_and_always_the_same(build_folder: Path) -> None:
     started = time.monotonic()
-    first = render_page(read_story(build_folder))
+    first = render_page(read_report_data(build_folder))
     assert time.monotonic() - started < 1.0
-    assert render_page(read_story(build_folder)) == first
+    assert render_page(read_report_data(build_folder)) == first
 
 
 def test_the_page_needs_no_torch() -> None:
@@ -370,7 +370,7 @@ def test_report_verb_makes_the_page_again_from_the_folder(
     moved = tmp_path / "elsewhere"
     build_folder.rename(moved)
     assert groundup(["report", str(moved)]) == 0
-    assert (moved / "report.html").read_text(encoding="utf-8") == render_page(read_story(moved))
+    assert (moved / "report.html").read_text(encoding="utf-8") == render_page(read_report_data(moved))
     capsys.readouterr()
     other = tmp_path / "page.html"
     assert groundup(["report", str(moved), "--out", str(other), "--json"]) == 0

@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from groundup.serve.access import access_for
-from groundup.serve.guard import Guard
-from groundup.serve.json_body import read_object
-from groundup.serve.limits import Limits
-from groundup.serve.replies import error_handlers
-from groundup.serve.running import run_server
+from groundup.http.access import access_for
+from groundup.http.guard import Guard
+from groundup.http.json_body import read_object
+from groundup.http.limits import Limits
+from groundup.http.responses import error_handlers
+from groundup.http.run_server import run_server
 
 
 async def length(request: Request) -> Response:

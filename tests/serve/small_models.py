@@ -11,7 +11,7 @@ from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.tools import Tool
-from groundup.weights.door import save_model
+from groundup.weights.model_io import save_model
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer. "
 TOOL_TEMPLATES = {

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
-from groundup.serve.exchange import ChatRequest, Options, Text, Timing
 from groundup.serve.ollama.answers import OllamaAnswer
 from groundup.serve.ollama.generation import read_chat, read_generate
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
-from groundup.serve.telling import Translator
+from groundup.serve.requests import GenerateRequest, Options, TextPrompt, Timing
+from groundup.serve.streaming import Translator
 from groundup.tokenizer.tools import ToolCall
 
 FOLDER = Path(__file__).parent / "golden"
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 24, 23, 0, tzinfo=UTC)
 TIMING = Timing(1000, 10, 90, 900)
 
 
-def fixed(request: ChatRequest, endpoint: str) -> Translator:
+def fixed(request: GenerateRequest, endpoint: str) -> Translator:
     """The endpoint's translator, with ids and times that never change."""
     if endpoint.startswith("api/"):
         return OllamaAnswer(request.model, chat=endpoint == "api/chat", now=lambda: NOW)
@@ -58,7 +58,7 @@ def token_of(value: dict[str, Any]) -> RankedToken:
 def plain(request: Any) -> dict[str, Any]:
     """What a request says beyond the defaults."""
     values = {each.name: getattr(request, each.name) for each in dataclasses.fields(request)}
-    default = ChatRequest("", ())
+    default = GenerateRequest("", ())
     said = {name: value for name, value in values.items() if value != getattr(default, name)}
     return json.loads(json.dumps(said, default=_plain_part))
 
@@ -66,7 +66,7 @@ def plain(request: Any) -> dict[str, Any]:
 def _plain_part(value: Any) -> Any:
     if isinstance(value, Options):
         return {name: each for name, each in dataclasses.asdict(value).items() if each is not None}
-    if isinstance(value, Text):
+    if isinstance(value, TextPrompt):
         return {"text": value.text, "rendered": value.rendered}
     return {
         each.name: said for each in dataclasses.fields(value) if (said := getattr(value, each.name)) != each.default
@@ -76,7 +76,7 @@ def _plain_part(value: Any) -> Any:
 def outcome(golden: dict[str, Any]) -> dict[str, Any]:
     """What the code makes of a golden file's body and events."""
     request = READERS[golden["endpoint"]](golden["body"])
-    assert isinstance(request, ChatRequest)
+    assert isinstance(request, GenerateRequest)
     answers = [[event_of(each) for each in events] for events in golden["events"]]
     translator = fixed(request, golden["endpoint"])
     stream = [translator.begin()]

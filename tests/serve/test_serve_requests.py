@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from groundup.engine.form import ANY_OBJECT, Form
-from groundup.serve.exchange import FOREVER_S, ChatRequest, LoadRequest, Options, RequestError
+from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.ollama import embedding, naming
 from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_generate
 from groundup.serve.openai.chat import read_chat_completion
 from groundup.serve.openai.completions import read_completion
 from groundup.serve.openai.embeddings import read_embedding
 from groundup.serve.openai.models import read_classify
+from groundup.serve.requests import FOREVER_S, GenerateRequest, LoadRequest, Options, RequestError
 
 HI = [{"role": "user", "content": "Hi"}]
 
@@ -148,7 +148,7 @@ def test_tools_are_told_to_models_as_they_have_seen_them() -> None:
     [tool] = read_chat_completion(body).tools
     assert json.dumps(tool) == '{"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": 2}}}'
     asked = read_chat(body)
-    assert isinstance(asked, ChatRequest) and asked.tools == (tool,)
+    assert isinstance(asked, GenerateRequest) and asked.tools == (tool,)
 
 
 @pytest.mark.parametrize(
@@ -177,24 +177,32 @@ SCHEMA = {"type": "boolean"}
         ({}, None),
         ({"response_format": {"type": "text"}}, None),
         ({"response_format": {"type": "json_object"}}, ANY_OBJECT),
-        ({"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}, Form.schema(SCHEMA)),
-        ({"structured_outputs": {"regex": "a+"}}, Form.regex("a+")),
-        ({"structured_outputs": {"regex": ""}}, Form.regex("")),
-        ({"structured_outputs": {"choice": ["a", "b"]}, "response_format": {"type": "text"}}, Form.choice(["a", "b"])),
-        ({"structured_outputs": {"grammar": "start: /a/", "regex": None}}, Form.grammar("start: /a/")),
-        ({"structured_outputs": {"json": SCHEMA}}, Form.schema(SCHEMA)),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}},
+            OutputConstraint.schema(SCHEMA),
+        ),
+        ({"structured_outputs": {"regex": "a+"}}, OutputConstraint.regex("a+")),
+        ({"structured_outputs": {"regex": ""}}, OutputConstraint.regex("")),
+        (
+            {"structured_outputs": {"choice": ["a", "b"]}, "response_format": {"type": "text"}},
+            OutputConstraint.choice(["a", "b"]),
+        ),
+        ({"structured_outputs": {"grammar": "start: /a/", "regex": None}}, OutputConstraint.grammar("start: /a/")),
+        ({"structured_outputs": {"json": SCHEMA}}, OutputConstraint.schema(SCHEMA)),
         ({"structured_outputs": {"json_object": True}}, ANY_OBJECT),
-        ({"guided_regex": "a+"}, Form.regex("a+")),
-        ({"guided_choice": ["a.b"]}, Form("choice", r"a\.b")),
-        ({"guided_json": SCHEMA}, Form.schema(SCHEMA)),
-        ({"guided_grammar": 'root ::= "a"'}, Form.grammar('root ::= "a"')),
-        ({"grammar": 'root ::= "a"'}, Form.grammar('root ::= "a"')),
+        ({"guided_regex": "a+"}, OutputConstraint.regex("a+")),
+        ({"guided_choice": ["a.b"]}, OutputConstraint("choice", r"a\.b")),
+        ({"guided_json": SCHEMA}, OutputConstraint.schema(SCHEMA)),
+        ({"guided_grammar": 'root ::= "a"'}, OutputConstraint.grammar('root ::= "a"')),
+        ({"grammar": 'root ::= "a"'}, OutputConstraint.grammar('root ::= "a"')),
         ({"grammar": ""}, None),
-        ({"json_schema": SCHEMA}, Form.schema(SCHEMA)),
+        ({"json_schema": SCHEMA}, OutputConstraint.schema(SCHEMA)),
     ],
     ids=str,
 )
-def test_a_form_is_asked_for_in_the_words_of_any_server_of_this_api(fields: dict[str, Any], form: Form | None) -> None:
+def test_a_form_is_asked_for_in_the_words_of_any_server_of_this_api(
+    fields: dict[str, Any], form: OutputConstraint | None
+) -> None:
     assert read_chat_completion({"model": "m", "messages": HI, **fields}).form == form
     if "response_format" not in fields:
         assert read_completion({"model": "m", "prompt": "p", **fields}).form == form

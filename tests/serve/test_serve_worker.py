@@ -14,9 +14,9 @@ from groundup.device import Compute
 from groundup.engine.batch import BatchEngine
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.serve.exchange import RequestError
-from groundup.serve.worker import Desk, Outcome, Worker, in_own_thread
-from groundup.weights.door import OpenModel, open_model
+from groundup.serve.requests import RequestError
+from groundup.serve.worker import ModelSession, StepOutput, Worker, in_own_thread
+from groundup.weights.model_io import OpenModel, open_model
 
 COMPUTE = Compute(torch.device("cpu"))
 
@@ -31,17 +31,19 @@ class Stumbling(BatchEngine):
 
     stumbles = True
 
-    def step(self) -> list[tuple[str, Outcome]]:
+    def step(self) -> list[tuple[str, StepOutput]]:
         if self.stumbles:
             self.stumbles = False
             raise ZeroDivisionError("/a/path/of/this/machine")
         return super().step()
 
 
-def at_desk(opened: OpenModel, test: Callable[[Desk], Awaitable[None]], kind: type[BatchEngine] = BatchEngine) -> None:
+def at_desk(
+    opened: OpenModel, test: Callable[[ModelSession], Awaitable[None]], kind: type[BatchEngine] = BatchEngine
+) -> None:
     async def run() -> None:
         worker = Worker(max_jobs=3)
-        await test(Desk(kind(opened.model, opened.require_tokenizer(), COMPUTE), worker))  # type: ignore[arg-type]
+        await test(ModelSession(kind(opened.model, opened.require_tokenizer(), COMPUTE), worker))  # type: ignore[arg-type]
         worker.close()
 
     asyncio.run(run())
@@ -53,7 +55,7 @@ def jobs(opened: OpenModel, count: int = 1, max_tokens: int = 8) -> Sequence[Req
     return [Request(f"{id(opened)}-{torch.randint(10**9, ()).item()}", prompt, sampling) for _ in range(count)]
 
 
-async def text_of(desk: Desk, wanted: Sequence[Request]) -> list[str]:
+async def text_of(desk: ModelSession, wanted: Sequence[Request]) -> list[str]:
     texts = [""] * len(wanted)
     async for index, event in await desk.open(wanted):
         texts[index] += event.text
@@ -61,7 +63,7 @@ async def text_of(desk: Desk, wanted: Sequence[Request]) -> list[str]:
 
 
 def test_answers_at_one_desk_are_the_same_together_and_alone(opened: OpenModel) -> None:
-    async def test(desk: Desk) -> None:
+    async def test(desk: ModelSession) -> None:
         [alone] = await text_of(desk, jobs(opened))
         assert alone and await text_of(desk, jobs(opened, 3)) == [alone] * 3
         assert desk.worker.jobs == 0
@@ -70,7 +72,7 @@ def test_answers_at_one_desk_are_the_same_together_and_alone(opened: OpenModel) 
 
 
 def test_more_jobs_than_allowed_are_refused_and_those_at_work_go_on(opened: OpenModel) -> None:
-    async def test(desk: Desk) -> None:
+    async def test(desk: ModelSession) -> None:
         answers = await desk.open(jobs(opened, 2))
         with pytest.raises(RequestError, match="busy") as refused:
             await desk.open(jobs(opened, 2))
@@ -84,7 +86,7 @@ def test_more_jobs_than_allowed_are_refused_and_those_at_work_go_on(opened: Open
 
 
 def test_closed_answers_leave_the_engine_and_their_places(opened: OpenModel) -> None:
-    async def test(desk: Desk) -> None:
+    async def test(desk: ModelSession) -> None:
         answers = await desk.open(jobs(opened, 3, max_tokens=200))
         async for _ in answers:
             break
@@ -101,7 +103,7 @@ def test_closed_answers_leave_the_engine_and_their_places(opened: OpenModel) -> 
 def test_a_bug_in_a_step_ends_its_answers_in_words_and_the_next_are_given(
     opened: OpenModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def test(desk: Desk) -> None:
+    async def test(desk: ModelSession) -> None:
         with pytest.raises(RequestError, match="made a mistake") as failed:
             await text_of(desk, jobs(opened, 2))
         assert failed.value.status == 500 and "/a/path" not in failed.value.message
@@ -113,7 +115,7 @@ def test_a_bug_in_a_step_ends_its_answers_in_words_and_the_next_are_given(
 
 
 def test_other_work_finds_its_place_between_two_steps(opened: OpenModel) -> None:
-    async def test(desk: Desk) -> None:
+    async def test(desk: ModelSession) -> None:
         answers = await desk.open(jobs(opened, max_tokens=200))
         assert await desk.worker.run(lambda: Path("x").name) == "x"
         assert desk.worker.jobs == 1  # the answer is still at work

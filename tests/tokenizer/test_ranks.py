@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from groundup.tokenizer import ranks
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, ByteLevel
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
-from groundup.tokenizer.spec import AddedToken, Table
+from groundup.tokenizer.spec import AddedToken, TokenizerTable
 from groundup.tokenizer.special import CONTROL_TOKENS
 
 AB = st.text(alphabet="aab b", min_size=1, max_size=40)
@@ -37,7 +37,7 @@ def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
         vocabulary[token] = len(vocabulary)
     merges = [("b", "c"), ("a", "b"), ("ab", "c")]
     added = {len(vocabulary): AddedToken("<|endoftext|>", True)}
-    table = Table(vocabulary, merges, ByteLevel("llama-bpe"), added)
+    table = TokenizerTable(vocabulary, merges, ByteLevel("llama-bpe"), added)
     assert ranks.rank_encoder(table) is None
     assert Tokenizer(table, {}).encode_batch(["abc"]) == [Tokenizer(table, {}).encode("abc")]
 
@@ -50,7 +50,7 @@ def test_what_one_expression_can_not_say_is_left_to_tokenizers(tokenizer: Tokeni
 
 
 def test_only_long_runs_of_spaces_are_sent_away() -> None:
-    limit = ranks.LONGEST_RUN_OF_SPACES
+    limit = ranks.MAX_RUN_OF_SPACES
     assert ranks.fits_tiktoken(" " * limit)
     assert not ranks.fits_tiktoken("a" + " " * (limit + 1))
     assert not ranks.fits_tiktoken("a" + "\t \n" * limit)

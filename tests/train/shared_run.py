@@ -23,14 +23,14 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder
+from groundup.train.checkpoint.state import MODEL_FILE
+from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
-from groundup.train.group import ALONE, Group
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
-from groundup.train.memory import weight_tensors
-from groundup.train.pace import Aim
-from groundup.train.state import MODEL_FILE
+from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.step import LossSum
+from groundup.train.time_budget import TimeBudget
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -94,7 +94,7 @@ class Said(Silent):
             handle.write(text + "\n")
 
 
-def shared_fit(job: dict[str, Any], group: Group = ALONE) -> tuple[nn.Module, FitResult]:
+def shared_fit(job: dict[str, Any], group: ProcessGroup = SINGLE_PROCESS) -> tuple[nn.Module, FitResult]:
     """The run; what is called once only leaves a line beside its folder."""
     folder = Path(job["folder"])
     model = LanguageModel(SHAPE)
@@ -114,7 +114,7 @@ def shared_fit(job: dict[str, Any], group: Group = ALONE) -> tuple[nn.Module, Fi
     config = replace(CONFIG, **job.get("config", {}), parallel=job.get("parallel", "ddp"))
     stop_at = job.get("stop_at", -1) if group.rank == group.world - 1 else -1
     texts = Texts(stop_at, range(*job.get("nonsense", (0, 0))), batch_s=0.5 + 0.5 * group.rank)
-    timed: dict[str, Any] = {"aim": Aim(job["aim_s"]), "clock": texts.clock} if "aim_s" in job else {}
+    timed: dict[str, Any] = {"aim": TimeBudget(job["aim_s"]), "clock": texts.clock} if "aim_s" in job else {}
     result = fit(
         model,
         texts,
@@ -134,7 +134,7 @@ def shared_fit(job: dict[str, Any], group: Group = ALONE) -> tuple[nn.Module, Fi
 
 def main(jobs: list[dict[str, Any]]) -> None:
     """Each job in turn; how it ended is told in FOLDER.RANK.json."""
-    from groundup.cli.launched import joined
+    from groundup.cli.distributed_launch import joined
 
     torch.set_num_threads(1)
     with joined("cpu") as (group, _):

@@ -15,7 +15,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.transformer import use_recompute
 from groundup.train.config import FitConfig
 from groundup.train.losses import next_token_loss
-from groundup.train.optim import build_optimizer
+from groundup.train.optimizers import build_optimizer
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 1_000,

@@ -21,13 +21,13 @@ from groundup.device import Compute
 from groundup.files import read_json, write_json
 from groundup.runs import RunFolder
 from groundup.train import compiled
-from groundup.train.compiled import decide_compile, lacking, repeatable
+from groundup.train.compiled import compile_obstacle, decide_compile, repeatable
 from groundup.train.config import FitConfig
 from groundup.train.loop import fit
 from groundup.train.precision import Decision
 
 CPU = Compute(torch.device("cpu"))
-needs_a_compiler = pytest.mark.skipif(bool(lacking(CPU.device)), reason="needs a C++ compiler")
+needs_a_compiler = pytest.mark.skipif(bool(compile_obstacle(CPU.device)), reason="needs a C++ compiler")
 
 
 def killed_often(starter: Starter, folder: Path, kind: str, kills: int) -> None:
@@ -82,7 +82,7 @@ def test_auto_tries_in_long_runs_and_takes_what_is_clearly_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: float, made: float, chosen: bool
 ) -> None:
     """Only the clock is made up here: the compiler is a marker, and its steps are said to take `made` seconds."""
-    monkeypatch.setattr(compiled, "lacking", lambda device, shared: "")
+    monkeypatch.setattr(compiled, "compile_obstacle", lambda device, shared: "")
     monkeypatch.setattr(compiled, "compiled", lambda loss: "made")
     step_s = lambda self, loss, repeatably=False: made if loss == "made" else plain  # noqa: E731
     monkeypatch.setattr(compiled._Trial, "_step_s", step_s)
@@ -111,7 +111,7 @@ def test_a_compiler_that_fails_is_told_in_one_sentence(tmp_path: Path, monkeypat
 
         return fails
 
-    monkeypatch.setattr(compiled, "lacking", lambda device, shared: "")
+    monkeypatch.setattr(compiled, "compile_obstacle", lambda device, shared: "")
     monkeypatch.setattr(compiled, "compiled", failing)
     found, text = decided(replace(CONFIG, compile="on"), Decision("float32"), tmp_path)
     assert not found.compiled and text == "Training without torch.compile, which failed: c++ died\n"

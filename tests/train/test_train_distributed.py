@@ -16,8 +16,8 @@ from shared_run import STEPS, shared_fit
 from groundup.errors import ConfigError, GroundupError
 from groundup.files import verify_folder
 from groundup.runs import RunFolder, read_lines
-from groundup.train.group import ALONE, require_shares
-from groundup.train.state import load_latest, read_weights
+from groundup.train.checkpoint.state import load_latest, read_weights
+from groundup.train.parallel.process_group import SINGLE_PROCESS, require_shares
 
 SCRIPT = Path(__file__).parent / "shared_run.py"
 WAYS = ("ddp", "fsdp")
@@ -258,7 +258,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused_with_the_nearest_sizes() -
 
 
 def test_alone_a_message_is_what_it_was_told() -> None:
-    assert ALONE.leads and ALONE.first(lambda: {"a": 1}) == {"a": 1}
-    assert ALONE.gather([1.0, 2.0]).tolist() == [[1.0, 2.0]]
-    with pytest.raises(GroundupError, match="here"), ALONE.in_touch():
+    assert SINGLE_PROCESS.leads and SINGLE_PROCESS.first(lambda: {"a": 1}) == {"a": 1}
+    assert SINGLE_PROCESS.gather([1.0, 2.0]).tolist() == [[1.0, 2.0]]
+    with pytest.raises(GroundupError, match="here"), SINGLE_PROCESS.in_touch():
         raise GroundupError("here")

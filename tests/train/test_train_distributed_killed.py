@@ -14,7 +14,7 @@ import torch
 from groundup.cli.main import run
 from groundup.device import Compute
 from groundup.files import verify_folder
-from groundup.weights.door import open_model
+from groundup.weights.model_io import open_model
 
 STEPS = 150
 SMALL = [

@@ -18,14 +18,14 @@ from groundup.files import verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import parameter_count
+from groundup.planning.plan import Measured, Plan, make_plan, measure, steps_within
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.config import FitConfig
-from groundup.train.heldout import HeldOut
-from groundup.train.plan import Measured, Plan, make_plan, measure, steps_within
+from groundup.train.monitor.validation import Validation
 from groundup.train.pretrain import pretrain
-from groundup.weights.door import ModelCard, open_model
+from groundup.weights.model_io import ModelCard, open_model
 
 CPU = Compute(torch.device("cpu"))
 TALE = "The {a} fox saw the {b} hen, and the {b} hen saw the {a} fox. So they sang of the sea, and the sea sang back: é, 海! "
@@ -74,7 +74,7 @@ def test_a_model_learns_and_its_folder_opens_to_the_same_model(
     verify_folder(run.path)
     opened = open_model(run.path, CPU)
     assert isinstance(opened.model, LanguageModel) and opened.tokenizer is not None
-    again = HeldOut(shards, opened.tokenizer, 32, batch_size=4, seed=3, compute=CPU).measure(opened.model)
+    again = Validation(shards, opened.tokenizer, 32, batch_size=4, seed=3, compute=CPU).measure(opened.model)
     assert again == {name: results[name] for name in again}
     assert "validation bits per byte" in (run.path / "README.md").read_text()
     samples = list(read_lines(run.samples_file))
@@ -114,7 +114,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing(made: tuple[ShardSet, Token
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()  # every logit 0: each of V ids has probability 1 / V
-    figures = HeldOut(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU).measure(model)
+    figures = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU).measure(model)
     tokens = shards.num_tokens("validation") - 1  # the whole split, each token but the first predicted once
     first = len(tokenizer.token_bytes(int(shards.tokens("validation")[0])))
     expected = tokens * math.log2(tokenizer.vocab_size) / (shards.num_bytes("validation") - first)
@@ -126,8 +126,8 @@ def test_an_evaluation_of_a_long_split_reads_a_fixed_part_of_it(
     made: tuple[ShardSet, Tokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards, tokenizer = made
-    monkeypatch.setattr("groundup.train.heldout.MAX_TOKENS", 300)
-    held_out = HeldOut(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU)
+    monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 300)
+    held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU)
     once, twice = list(held_out.batches()), list(held_out.batches())
     assert sum(batch.ids.numel() for batch in once) == 256
     assert all(torch.equal(a.ids, b.ids) for a, b in zip(once, twice, strict=True))
@@ -157,7 +157,7 @@ def test_steps_fill_the_time_left_beside_evaluations() -> None:
 
 
 def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
     shards, tokenizer = made
     measured = measure(shards, tokenizer, shape(tokenizer), replace(FIT, precision="auto"), compute=CPU)
     assert measured.step_s > 0 and measured.evaluation_s > 0

@@ -12,10 +12,10 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json, write_manifest
 from groundup.runs import RunFolder, read_lines
+from groundup.train.checkpoint.identity import differences, identify
+from groundup.train.checkpoint.tensors import load_weights
 from groundup.train.config import FitConfig, Precision
-from groundup.train.identity import differences, identify
 from groundup.train.loop import fit
-from groundup.train.memory import load_weights
 
 CPU = Compute(torch.device("cpu"))
 

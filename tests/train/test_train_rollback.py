@@ -12,12 +12,12 @@ from tiny_run import Said, TinyBatch, TinyBatches, TinyBlocks, tiny_loss
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError
 from groundup.runs import RunFolder, read_lines
+from groundup.train.checkpoint.identity import identify
+from groundup.train.checkpoint.state import MODEL_FILE, TrainState
+from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
-from groundup.train.identity import identify
 from groundup.train.loop import FitResult, fit
-from groundup.train.memory import weight_tensors
-from groundup.train.rollback import RISEN_STEPS, needed_steps, rise_of, target_step
-from groundup.train.state import MODEL_FILE, TrainState
+from groundup.train.rollback import RISEN_STEPS, find_loss_rise, needed_steps, target_step
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -148,11 +148,11 @@ def test_what_lies_between_a_checkpoint_and_the_way_back_to_it_is_never_gone_to_
 
 def test_only_a_rise_that_stays_is_one() -> None:
     calm = [2.0] * 30
-    assert rise_of([*calm, *[3.5] * 8], 1.0) is not None
-    assert rise_of([*calm, *[3.5] * 7], 1.0) is None
-    assert rise_of([*calm, *[9.0] * 7, 2.9], 1.0) is None, "it came back"
-    assert rise_of([*calm, *[3.5] * 8], None) is None
-    assert rise_of([2.0] * 15 + [9.0] * 8, 1.0) is None, "too few to know a median"
+    assert find_loss_rise([*calm, *[3.5] * 8], 1.0) is not None
+    assert find_loss_rise([*calm, *[3.5] * 7], 1.0) is None
+    assert find_loss_rise([*calm, *[9.0] * 7, 2.9], 1.0) is None, "it came back"
+    assert find_loss_rise([*calm, *[3.5] * 8], None) is None
+    assert find_loss_rise([2.0] * 15 + [9.0] * 8, 1.0) is None, "too few to know a median"
 
 
 def test_the_rule_is_part_of_what_makes_a_run_only_where_it_is_on() -> None:

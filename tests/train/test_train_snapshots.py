@@ -9,8 +9,8 @@ from tiny_run import CONFIG, tiny_fit
 from groundup.errors import ConfigError, DiskError
 from groundup.files import verify_folder
 from groundup.runs import RunFolder, step_folders
+from groundup.train.checkpoint.snapshots import drop_after, require_room
 from groundup.train.config import MAX_SNAPSHOTS, FitConfig
-from groundup.train.snapshots import drop_after, require_room
 
 
 @pytest.mark.parametrize(

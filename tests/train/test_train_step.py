@@ -14,7 +14,7 @@ from groundup.errors import DataError
 from groundup.runs import RunFolder, read_lines
 from groundup.train.config import FitConfig
 from groundup.train.loop import fit
-from groundup.train.optim import build_optimizer
+from groundup.train.optimizers import build_optimizer
 from groundup.train.step import LossSum, average_and_clip, sum_gradients
 
 CPU = Compute(torch.device("cpu"))

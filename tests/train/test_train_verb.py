@@ -11,10 +11,10 @@ from groundup.data.loader import Batch, Windows
 from groundup.device import Compute
 from groundup.errors import FormatError
 from groundup.files import read_json, verify_folder, write_json
+from groundup.planning.reproduce import turns_of
 from groundup.runs import RunFolder
-from groundup.train.again import turns_of
-from groundup.train.course import Turn
-from groundup.weights.door import open_model
+from groundup.train.step_schedule import Rescale
+from groundup.weights.model_io import open_model
 
 SMALL = [
     *("--set", "model.width=32", "--set", "model.num_layers=1", "--set", "model.context_tokens=16"),
@@ -94,8 +94,8 @@ def test_a_run_is_not_done_again_with_other_data(
 def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
-    monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 3)
+    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 3)
     out = tmp_path / "run"
     command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL]
     assert run(command) == 0
@@ -113,7 +113,7 @@ def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
         "bits_per_byte_range",
     }
     assert set(results["actual"]) <= set(results["planned"])
-    monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 4)
+    monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 4)
     assert run(command) == 0, "the plan in the folder holds, so it is the same run"
     assert read_json(out / "plan.json")["fit"]["steps"] == 3
 
@@ -122,9 +122,9 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planned are 64 steps; all of them, and as many again, take far less than the half minute."""
-    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
-    monkeypatch.setattr("groundup.train.prepare.steps_within", lambda *_: 64)
-    monkeypatch.setattr("groundup.train.samples.SAMPLE_TOKENS", 4)
+    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 64)
+    monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
     seldom = ["--set", "fit.evaluate_every=32", "--set", "fit.checkpoint_every=16"]
     out, again = tmp_path / "run", tmp_path / "again"
     command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL, *seldom]
@@ -159,9 +159,9 @@ def test_the_turns_of_a_run_are_read_from_its_results_or_its_newest_checkpoint(t
         checkpoint = folder.checkpoints / f"step-{step}"
         checkpoint.mkdir(parents=True)
         write_json(checkpoint / "state.json", {"identity": "", "turns": [{"step": 4, "place": 4.0, "steps": 2 * step}]})
-    assert turns_of(folder) == (Turn(4, 4.0, 24),)
+    assert turns_of(folder) == (Rescale(4, 4.0, 24),)
     folder.write_results({"steps": 30, "turns": [{"step": 4, "place": 4.0, "steps": 30}]})
-    assert turns_of(folder) == (Turn(4, 4.0, 30),)
+    assert turns_of(folder) == (Rescale(4, 4.0, 30),)
     folder.write_results({"steps": 30})
     assert turns_of(folder) == ()
     for wrong in (3, ["x"], [{"step": 4}], [{"step": 4, "place": 4.0, "steps": 4}]):
@@ -173,7 +173,7 @@ def test_the_turns_of_a_run_are_read_from_its_results_or_its_newest_checkpoint(t
 def test_dry_run_prints_the_plan_and_writes_nothing(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.train.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
     out = tmp_path / "run"
     assert run(["pretrain", str(texts), "--out", str(out), "--minutes", "1", *SMALL, "--dry-run"]) == 0
     printed = capsys.readouterr().out

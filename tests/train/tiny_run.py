@@ -24,11 +24,11 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.train import compiled
+from groundup.train.checkpoint.state import MODEL_FILE
+from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
-from groundup.train.memory import weight_tensors
-from groundup.train.state import MODEL_FILE
 from groundup.train.step import Loss, LossSum
 from groundup.weights.hf import save_tensors
 

@@ -23,8 +23,8 @@ from groundup.progress import Silent
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.catalog import CATALOG, Archive, Entry, extract_member, pull
-from groundup.weights.door import open_model, save_model
 from groundup.weights.gguf import read_gguf, write_gguf
+from groundup.weights.model_io import open_model, save_model
 
 MODEL = "smollm2-135m-instruct"
 

@@ -15,10 +15,10 @@ from groundup.errors import FormatError, ModelError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import save_model
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.hf import read_hf
+from groundup.weights.model_io import save_model
 from groundup.weights.safetensors_header import read_header
 
 EXPERTS: dict[str, Any] = {

@@ -12,8 +12,8 @@ from tiny_weights import randomise
 from torch import Tensor
 
 from groundup.model.cache import KVCache
-from groundup.weights.families import FAMILIES
 from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.hf_families import FAMILIES
 
 V, T, TOLERANCE = 61, 40, 1e-4
 COUNTS = {

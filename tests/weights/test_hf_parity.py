@@ -12,8 +12,8 @@ from tiny_weights import CPU, randomise
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import open_model, save_model
 from groundup.weights.hf import read_hf
+from groundup.weights.model_io import open_model, save_model
 
 V, T = 97, 40
 TOLERANCE = 1e-4

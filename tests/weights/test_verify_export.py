@@ -13,8 +13,8 @@ from groundup.files import write_manifest
 from groundup.model.heads import Classifier
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.card import ModelCard
-from groundup.weights.door import open_model, save_model
 from groundup.weights.export import export
+from groundup.weights.model_io import open_model, save_model
 from groundup.weights.verify import verify_path
 
 

@@ -14,12 +14,12 @@ from groundup.errors import FormatError
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import check_table, empty_model, parameter_shapes
-from groundup.weights.door import open_model, save_model
 from groundup.weights.gguf import write_gguf
 from groundup.weights.gguf_config import read_gguf_config
 from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.hf_config import HFConfig
+from groundup.weights.model_io import open_model, save_model
 from groundup.weights.names import gguf_bindings
-from groundup.weights.shape import Shape
 
 MUTANTS = 2000
 SLOWEST_S = 5.0
@@ -106,7 +106,7 @@ def test_any_metadata_of_a_gguf_may_be_odd(variant: str, tiny_tokenizer: Tokeniz
     for key, value in odd:
         try:
             config = read_gguf_config(replace(header, metadata=header.metadata | {key: value}), path)
-            check_table(gguf_bindings(config, parameter_shapes(empty_model(Shape(config, "language")))), {}, path)
+            check_table(gguf_bindings(config, parameter_shapes(empty_model(HFConfig(config, "language")))), {}, path)
         except FormatError:
             refused += 1
     assert refused == len(odd)  # the last step refuses everything, being given an empty table

@@ -13,8 +13,8 @@ import torch
 from groundup.device import Compute
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import LanguageModel
-from groundup.weights.families import PARTS
 from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.hf_families import PARTS
 
 M = TypeVar("M", bound=torch.nn.Module)
 CPU = Compute(torch.device("cpu"))

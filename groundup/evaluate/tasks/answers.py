@@ -16,16 +16,16 @@ from typing import Any
 
 from groundup.data.documents import InstructionExample, to_conversation
 from groundup.device import Compute
-from groundup.engine.many import answers_to
+from groundup.engine.generate_batch import generate_answers
 from groundup.engine.sampling import Sampling
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import ratio_interval, wilson_interval
-from groundup.evaluate.task import Outcome, PerItem, as_measure, language_model
+from groundup.evaluate.task import PerItem, TaskResult, as_measure, language_model
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Rendered, render
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 # What a check says: type, answer, and for a label all labels it is chosen from.
 Check = Mapping[str, Any]
@@ -42,7 +42,7 @@ class AnswerLoss:
     name: str = "answers"
     max_tokens: int = 128
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """`n` counts answers. Chance: all ids equally likely. Raises DataError when no answer has a token within the cut."""
         model, tokenizer = language_model(opened)
         rendered = [cut(render(to_conversation(example), tokenizer), self.max_tokens) for example in self.examples]
@@ -58,7 +58,7 @@ class AnswerLoss:
             "loss_nats", found, len(rendered), chance=math.log(opened.config.vocab_size), better="lower"
         )
         details = {"supervised_tokens": sum(counts), "left_out": len(self.examples) - len(rendered)}
-        return Outcome((measure,), details, PerItem(tuple(nats), tuple(counts)))
+        return TaskResult((measure,), details, PerItem(tuple(nats), tuple(counts)))
 
 
 def cut(rendered: Rendered, max_tokens: int) -> Rendered:
@@ -87,7 +87,7 @@ class CheckedAnswers:
     name: str = "checked answers"
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Chance: a label guessed at random, numbers and words never guessed. Raises DataError when nothing can be checked."""
         checks = [(example, example.check) for example in self.examples if example.check is not None]
         if not checks:
@@ -105,7 +105,7 @@ class CheckedAnswers:
             {**described(example, answer), "check": dict(check), "right": is_right}
             for (example, check), answer, is_right in zip(checks, answers, right, strict=True)
         ]
-        return Outcome((measure,), {"right": sum(right), "answers": shown})
+        return TaskResult((measure,), {"right": sum(right), "answers": shown})
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ class ShownAnswers:
     name: str = "shown answers"
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """No measures; the details hold the answers."""
         answers = write_answers(opened, self.examples, self.max_tokens, compute=compute, progress=progress)
-        return Outcome((), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]})
+        return TaskResult((), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]})
 
 
 def described(example: InstructionExample, answer: str) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def write_answers(
     sampling = Sampling(temperature=0, max_tokens=max_tokens)
     stop_ids = tokenizer.special.stop_ids
     with progress.track("answers", len(prompts), "answers") as advance:
-        texts = answers_to(prompts, model, tokenizer, sampling, compute=compute, stop_ids=stop_ids, done=advance)
+        texts = generate_answers(prompts, model, tokenizer, sampling, compute=compute, stop_ids=stop_ids, done=advance)
     return [text.strip() for text in texts]
 
 

@@ -17,11 +17,11 @@ from groundup.engine.generate import require_room
 from groundup.engine.score import score
 from groundup.errors import DataError, MissingExtra, ModelError
 from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
-from groundup.evaluate.task import Measure, Outcome, as_measure, language_model
+from groundup.evaluate.task import Measure, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 ZERO_SHOT_ITEMS = 200
 # A message is cut as the classifier cuts it: all methods read the same.
@@ -46,7 +46,7 @@ def positive_label(examples: Sequence[Example]) -> str:
     return min(sorted(counts), key=lambda label: counts[label])
 
 
-def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str) -> Outcome:
+def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str) -> TaskResult:
     """Accuracy (chance: the majority's share), F1 of `positive` (more than two labels: the mean F1 of all), confusion matrix."""
     confusion = confusion_matrix(actual, predicted, labels)
     n = len(actual)
@@ -54,7 +54,7 @@ def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
         as_measure("accuracy", accuracy(confusion), n, chance=majority_share(actual)),
         f1_measure(confusion, labels, positive, n),
     )
-    return Outcome(measures, {"labels": list(labels), "positive": positive, "confusion": confusion})
+    return TaskResult(measures, {"labels": list(labels), "positive": positive, "confusion": confusion})
 
 
 def f1_measure(confusion: Sequence[Sequence[int]], labels: Sequence[str], positive: str, n: int) -> Measure:
@@ -64,7 +64,7 @@ def f1_measure(confusion: Sequence[Sequence[int]], labels: Sequence[str], positi
     return as_measure("macro_f1", macro_f1(confusion), n)
 
 
-def model_row(name: str, outcome: Outcome) -> dict[str, Any]:
+def model_row(name: str, outcome: TaskResult) -> dict[str, Any]:
     """What `judge` found as one row of a table: name, accuracy (with interval), f1, its interval, confusion."""
     accuracy_found, f1_found = outcome.measures
     return {
@@ -132,7 +132,7 @@ class Classification:
     positive: str
     name: str = "classification"
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Raises ModelError for a language model, or one that knows other labels."""
         unknown = {example.label for example in self.examples} - set(opened.labels)
         if opened.labels and unknown:
@@ -143,7 +143,7 @@ class Classification:
         found = Engine(opened, compute).classify([example.text for example in self.examples])
         predicted = [next(iter(probabilities)) for probabilities in found]  # the most probable comes first
         outcome = judge([example.label for example in self.examples], predicted, opened.labels, self.positive)
-        return Outcome(outcome.measures, {**outcome.details, "predictions": predicted})
+        return TaskResult(outcome.measures, {**outcome.details, "predictions": predicted})
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class ZeroShot:
     name: str = "zero-shot"
     items: int = ZERO_SHOT_ITEMS
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """`details` holds the question and how many of all examples were asked about."""
         asked = self.examples[: self.items]
         question = self.question or default_question(self.labels)
@@ -172,7 +172,7 @@ class ZeroShot:
             "of": len(self.examples),
             "predictions": predicted,
         }
-        return Outcome(outcome.measures, details)
+        return TaskResult(outcome.measures, details)
 
 
 def default_question(labels: Sequence[str]) -> str:

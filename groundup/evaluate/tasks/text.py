@@ -12,10 +12,10 @@ from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import bits_per_byte, ratio_interval
-from groundup.evaluate.task import Outcome, PerItem, as_measure, language_model
+from groundup.evaluate.task import PerItem, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.door import OpenModel
+from groundup.weights.model_io import OpenModel
 
 Window = tuple[list[int], list[int]]
 
@@ -29,7 +29,7 @@ class BitsPerByte:
     max_characters: int = 32_768
     window_tokens: int = 256
 
-    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> Outcome:
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """`n` counts windows. Chance: all ids equally likely. Raises DataError when there is no text."""
         model, tokenizer = language_model(opened)
         size = min(self.window_tokens, opened.config.context_tokens - 1)
@@ -45,7 +45,7 @@ class BitsPerByte:
         chance = bits_per_byte(num_tokens * math.log(opened.config.vocab_size), sum(num_bytes))
         measure = as_measure("bits_per_byte", found, len(windows), chance=chance, better="lower")
         details = {"tokens": num_tokens, "bytes": int(sum(num_bytes)), "nats_per_token": sum(nats) / num_tokens}
-        return Outcome((measure,), details, PerItem(tuple(bits), tuple(num_bytes)))
+        return TaskResult((measure,), details, PerItem(tuple(bits), tuple(num_bytes)))
 
 
 def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:

@@ -31,7 +31,7 @@ from groundup.lab.style import (
 SCORE_LINES = ((ONE, "-", "o"), (TWO, "--", "s"), (MUTED, ":", "^"))
 STRIP_FRAMES = 5
 # What the title needs.
-NARROWEST_INCHES = 6.2
+MIN_INCHES = 6.2
 # While the points lie closer than a third of what they will, their names would lie on one another.
 READABLE = 1 / 3
 
@@ -47,7 +47,7 @@ class Reel:
 def attention_reel(film: Mapping[str, Any]) -> Reel:
     """The squares of the film's heads, and below how much of its habit each has had by each step."""
     heads, frames = film["heads"], film["frames"]
-    figure = pyplot().figure(figsize=(max(3.1 * len(heads), NARROWEST_INCHES), 4.9))
+    figure = pyplot().figure(figsize=(max(3.1 * len(heads), MIN_INCHES), 4.9))
     rows = figure.add_gridspec(2, 1, height_ratios=(3.4, 1), left=0.09, right=0.98, bottom=0.1, top=0.84, hspace=0.42)
     squares = rows[0].subgridspec(1, len(heads), wspace=0.28).subplots(squeeze=False)[0]
     images = []

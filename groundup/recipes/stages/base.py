@@ -5,9 +5,9 @@ from pathlib import Path
 
 from groundup.files import atomic_folder, link_or_copy, sha256_file
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.catalog import CATALOG
-from groundup.weights.door import find_model, open_model, save_model
+from groundup.weights.model_io import find_model, open_model, save_model
 
 PATTERNS = (
     "*.safetensors",
@@ -20,7 +20,7 @@ PATTERNS = (
 )
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Pull it into the cache (once for all builds), and place its files here by hard link; a .gguf is read and written anew."""
     name = context.recipe.base.model
     source = find_model(name, progress=context.progress)
@@ -33,7 +33,7 @@ def run(context: StageContext) -> Outcome:
     opened = open_model(context.folder, context.compute)
     parameters = sum(parameter.numel() for parameter in opened.model.parameters())
     facts = {"name": name, "parameters": parameters, "licence": opened.license}
-    return Outcome(f"{name}: {parameters:,} parameters, licence {opened.license or 'not stated'}", facts)
+    return StageResult(f"{name}: {parameters:,} parameters, licence {opened.license or 'not stated'}", facts)
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -7,18 +7,18 @@ from groundup.data.documents import InstructionExample
 from groundup.data.examples import read_instructions
 from groundup.data.sources import Source, content_hash
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
-from groundup.finetune.lesson import held_out_ids
+from groundup.finetune.instruction_data import held_out_ids
 from groundup.recipes.recipe import PACKAGED, Recipe
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.runs import RunFolder
-from groundup.weights.door import ModelCard, open_model
+from groundup.weights.model_io import ModelCard, open_model
 
 STARTER = "starter"
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Measure this machine, fix the number of tokens, train."""
     table = context.recipe.chat
     examples = read_instructions(instruction_source(context.recipe))
@@ -50,7 +50,7 @@ def run(context: StageContext) -> Outcome:
         if tokens < table.tokens
         else ()
     )
-    return Outcome(line, {"tokens": results["tokens"], "held_out_loss": loss}, thin)
+    return StageResult(line, {"tokens": results["tokens"], "held_out_loss": loss}, thin)
 
 
 def instruction_source(recipe: Recipe) -> Path:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.sources import content_hash
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, StageResult
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Make the data folder."""
     table = context.recipe.data
     config = DataConfig(table.text_column, table.encoding_errors, table.strict, table.validation_share)
@@ -17,7 +17,7 @@ def run(context: StageContext) -> Outcome:
     dropped = sum(noted.count for source in card.sources for noted in source.dropped.values())
     characters = sum(source.kept_characters for source in card.sources)
     facts = {"documents": kept, "dropped": dropped, "characters": characters}
-    return Outcome(f"{kept:,} documents, {characters:,} characters; {dropped:,} dropped", facts)
+    return StageResult(f"{kept:,} documents, {characters:,} characters; {dropped:,} dropped", facts)
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:

@@ -15,18 +15,18 @@ from groundup.evaluate.tasks.text import BitsPerByte
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, telling_sentence
 from groundup.progress import Silent
-from groundup.recipes.stage import Outcome, Stage, StageContext, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult, timed
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
-from groundup.weights.door import OpenModel, open_model
+from groundup.weights.model_io import OpenModel, open_model
 
 BEFORE, AFTER = "before", "after"
 # Opening three models and the figures that cost little.
 BESIDE_S = 5.0
-FEWEST_PERCENT = 20
+MIN_PERCENT = 20
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Measure before and after on the same items, as many as the time allows."""
     table = context.recipe.evaluate
     held_out = held_out_instructions(context.recipe)
@@ -91,7 +91,7 @@ def affordable_percent(opened: OpenModel, held_out: Sequence[InstructionExample]
     table = context.recipe.evaluate
     # two batches of answers, each of which takes as long as its longest answer; a larger batch is slower by its width
     whole_s = 2 * (loss_s * len(held_out) + 2 * table.answer_tokens * token_s * 1.6)
-    return min(100.0, max(FEWEST_PERCENT, 100 * (context.seconds - BESIDE_S) / whole_s))
+    return min(100.0, max(MIN_PERCENT, 100 * (context.seconds - BESIDE_S) / whole_s))
 
 
 def page_values(found: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
     return {**asked, "reference": before["expected"], BEFORE: before["answer"], AFTER: after["answer"], **right}
 
 
-def described(results: Mapping[str, Any], percent: int) -> Outcome:
+def described(results: Mapping[str, Any], percent: int) -> StageResult:
     """Before and after in one line."""
     loss, checked = results["loss"], results["checked"]
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
@@ -131,7 +131,7 @@ def described(results: Mapping[str, Any], percent: int) -> Outcome:
         thin.append("No held-out instruction has an answer that code can check.")
     elif checked[AFTER]["thin"]:
         thin.append(f"Checked answers are only {checked[AFTER]['n']}: the intervals are wide.")
-    return Outcome(
+    return StageResult(
         line, {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}, tuple(thin)
     )
 

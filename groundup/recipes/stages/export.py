@@ -14,12 +14,12 @@ from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.parity import ParityReport, gate
 from groundup.evaluate.parity_answers import NEW_TOKENS
 from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
-from groundup.recipes.stage import Outcome, Stage, StageContext, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult, timed
 from groundup.recipes.stages.base import model_files
 from groundup.recipes.stages.chat import held_out_instructions
-from groundup.weights.door import OpenModel, open_model
 from groundup.weights.gguf import write_gguf
 from groundup.weights.gguf_tensors import Encoding
+from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
 
 FAILED_GATE = "gate-failed.json"
@@ -27,12 +27,12 @@ MODELS = {"own": "pretrain", "chat": "chat"}
 USER_LINES = 40
 LINE_CHARACTERS = 200
 PROMPT_CHARACTERS = 120
-FEWEST_PROMPTS = 4
+MIN_PROMPTS = 4
 # Starting llama.cpp, strings and templates, for each file of the large model; writing it.
 BESIDE_FILE_S = 4.0
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Write and check both models. Raises ModelError when a gate fails."""
     lines = user_lines(context)
     questions = [each.instruction for each in held_out_instructions(context.recipe)]
@@ -111,10 +111,10 @@ def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
         pass_s = min(timed(lambda: opened.model(ids)) for _ in range(3))
     prompt_s = NEW_TOKENS * token_s / 3 + 2 * pass_s
     free_s = context.seconds - BESIDE_FILE_S * len(table.encodings) - 2
-    return min(table.prompts, max(FEWEST_PROMPTS, free_s / (prompt_s * len(table.encodings))))
+    return min(table.prompts, max(MIN_PROMPTS, free_s / (prompt_s * len(table.encodings))))
 
 
-def described(gates: Sequence[Mapping[str, Any]], prompts: int, context: StageContext) -> Outcome:
+def described(gates: Sequence[Mapping[str, Any]], prompts: int, context: StageContext) -> StageResult:
     """How many files passed how many checks."""
     checks = sum(len(entry["checks"]) for entry in gates)
     thin = (
@@ -122,7 +122,7 @@ def described(gates: Sequence[Mapping[str, Any]], prompts: int, context: StageCo
         if prompts < context.recipe.export.prompts
         else ()
     )
-    return Outcome(
+    return StageResult(
         f"{len(gates)} GGUF files agree with ours in real llama.cpp ({checks} checks)", {"prompts": prompts}, thin
     )
 

@@ -5,23 +5,23 @@ from typing import Any
 
 from groundup.data.shards import open_shards
 from groundup.model.presets import preset
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.planning.plan import make_plan, steps_for
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.defaults import pretraining_config
-from groundup.train.pace import Aim
-from groundup.train.plan import make_plan, steps_for
 from groundup.train.pretrain import pretrain
-from groundup.weights.door import ModelCard
+from groundup.train.time_budget import TimeBudget
+from groundup.weights.model_io import ModelCard
 
 # Measuring, the first evaluation and saving take their part of the share, too.
 STEPS_SHARE = 0.85
 # On a machine so busy that the clock allows fewer, the budget is overrun: fewer steps teach nothing at all.
-FEWEST_STEPS = 50
+MIN_STEPS = 50
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Measure this machine, count the steps that the time has room for, train, and keep the time."""
     table = context.recipe.pretrain
     tokenizer = Tokenizer.load(context.build / "tokenizer")
@@ -36,7 +36,7 @@ def run(context: StageContext) -> Outcome:
 
     def measured_steps() -> int:
         steps = steps_for(seconds, shards, tokenizer, shape, config, compute=context.compute, progress=context.progress)
-        return max(FEWEST_STEPS, steps)
+        return max(MIN_STEPS, steps)
 
     steps = table.steps or context.fix("steps", measured_steps)
     config = dataclasses.replace(config, steps=steps)
@@ -51,13 +51,13 @@ def run(context: StageContext) -> Outcome:
         compute=context.compute,
         progress=context.progress,
         card=card(context),
-        aim=None if table.steps else Aim(seconds, FEWEST_STEPS),
+        aim=None if table.steps else TimeBudget(seconds, MIN_STEPS),
     )
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats a token, "
         f"{results['bits_per_byte']:.3f} bits per byte"
     )
-    return Outcome(line, results, thin_figures(results))
+    return StageResult(line, results, thin_figures(results))
 
 
 def card(context: StageContext) -> ModelCard:

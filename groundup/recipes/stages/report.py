@@ -1,15 +1,15 @@
 """Stage 9: one page that shows every stage, made from the build folder alone."""
 
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.report.page import write_page
 
 PAGE = "report.html"
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Write the page."""
     page = write_page(context.build, context.build / PAGE)
-    return Outcome(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+    return StageResult(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
 
 
 STAGE = Stage(

@@ -15,19 +15,19 @@ from groundup.device import Compute
 from groundup.finetune.baselines import add_baselines
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.recipes.recipe import Recipe, SpamStage
-from groundup.recipes.stage import Outcome, Stage, StageContext, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult, timed
 from groundup.runs import RunFolder
-from groundup.weights.door import ModelCard, OpenModel, open_model
+from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 # Seconds beside the passes through the model: reading, training on the kept states, baselines, saving. Measured, docs/log.md.
 BESIDE_S = 12.0
 # A zero-shot prompt has the question and the turns' control tokens around its message.
 PROMPT_TOKENS_AROUND = 30
-SMALLEST_PERCENT = 5
+MIN_PERCENT = 5
 TIMED_PASSES = 4
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Read and split the messages, train, and judge all methods on the same test messages."""
     table = context.recipe.spam
     opened = open_model(context.build / "base", context.compute)
@@ -83,7 +83,7 @@ def affordable_percent(
     whole_s = messages * mean_tokens * min(token_s.values())
     whole_s += table.zero_shot * (mean_tokens + PROMPT_TOKENS_AROUND) * token_s[False]
     percent = 100 * (context.seconds - BESIDE_S) / whole_s
-    return min(100.0, max(SMALLEST_PERCENT, percent))
+    return min(100.0, max(MIN_PERCENT, percent))
 
 
 def seconds_per_token(
@@ -98,7 +98,7 @@ def seconds_per_token(
     return shortest_s / ids.numel()
 
 
-def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int) -> Outcome:
+def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int) -> StageResult:
     """The classifier beside the best of the others, in one line."""
     ours, *others = results["models"]
     found = ours["accuracy"]
@@ -116,7 +116,7 @@ def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int
         "best_other": best["accuracy"]["value"],
     }
     thin = (f"Spam was learned from and judged on {percent} % of the messages.",) if percent < 100 else ()
-    return Outcome(line, facts, thin)
+    return StageResult(line, facts, thin)
 
 
 def card(recipe: Recipe) -> ModelCard:

@@ -12,7 +12,7 @@ from groundup.data.shards import ShardSet, open_shards, write_shards
 from groundup.data.split import TRAIN, VALIDATION, read_split
 from groundup.files import atomic_folder, write_json
 from groundup.lab.tokens import tokenizer_report
-from groundup.recipes.stage import Outcome, Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
 SHARDS = "shards"
@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 400
 HARD_LINE = "In 1984: 3.14159, naïve café, 日本 🙂, and <|im_end|> written by a user."
 
 
-def run(context: StageContext) -> Outcome:
+def run(context: StageContext) -> StageResult:
     """Train the tokenizer, write the shards and the page's examples."""
     data = context.build / "data"
     texts = (document.text for document in read_split(data, TRAIN))
@@ -34,12 +34,14 @@ def run(context: StageContext) -> Outcome:
     return outcome(tokenizer, open_shards(context.folder / SHARDS))
 
 
-def outcome(tokenizer: Tokenizer, shards: ShardSet) -> Outcome:
+def outcome(tokenizer: Tokenizer, shards: ShardSet) -> StageResult:
     """What came out, in numbers."""
     tokens = shards.splits[TRAIN].tokens
     bytes_per_token = shards.splits[TRAIN].utf8_bytes / max(1, tokens)
     facts = {"vocab_size": tokenizer.vocab_size, "train_tokens": tokens, "bytes_per_token": round(bytes_per_token, 3)}
-    return Outcome(f"{tokenizer.vocab_size:,} ids; {tokens:,} training tokens of {bytes_per_token:.2f} bytes", facts)
+    return StageResult(
+        f"{tokenizer.vocab_size:,} ids; {tokens:,} training tokens of {bytes_per_token:.2f} bytes", facts
+    )
 
 
 def pictures(tokenizer: Tokenizer, data: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 
 from groundup.report.live.curves import Curves
-from groundup.report.values import Table, number, text
+from groundup.report.values import JsonObject, number, text
 from groundup.report.words import count, first_letters, fixed, percent
 
 # Levels of a remark, most urgent first.
@@ -34,21 +34,21 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class RunView:
     """What the coach looks at: curves, evaluations in order, what was written at the last one, steps skipped, times rolled back, steps done."""
 
     curves: Curves = field(default_factory=Curves)
     evaluations: Sequence[Evaluation] = ()
-    written: Sequence[Table] = ()
+    written: Sequence[JsonObject] = ()
     skipped: int = 0
     rolled_back: int = 0
     step: int = 0
 
 
-Rule = Callable[[Lesson], "Remark | None"]
+Rule = Callable[[RunView], "Remark | None"]
 
 
-def remarks(lesson: Lesson) -> list[Remark]:
+def remarks(lesson: RunView) -> list[Remark]:
     """All that is to be said, most urgent first; a word of comfort where nothing is wrong, or of patience where it is too early."""
     said = [remark for rule in RULES if (remark := rule(lesson)) is not None]
     if not any(remark.level == WARNING for remark in said):
@@ -57,15 +57,15 @@ def remarks(lesson: Lesson) -> list[Remark]:
 
 
 # Evaluations before a trend is one.
-FEWEST_EVALUATIONS = 3
+MIN_EVALUATIONS = 3
 # A gap of less than a tenth of the loss is seen in every run; half as wide again as it was, it grows.
 WIDE, GROWN = 0.1, 1.5
 
 
-def memorising(lesson: Lesson) -> Remark | None:
+def memorising(lesson: RunView) -> Remark | None:
     """Training loss falls away from validation loss."""
     seen = [(each.step, each.train, each.validation) for each in lesson.evaluations if each.train is not None]
-    if len(seen) < FEWEST_EVALUATIONS:
+    if len(seen) < MIN_EVALUATIONS:
         return None
     (step, then, held_out), (_, now, last) = seen[len(seen) // 2 - 1], seen[-1]
     before, gap = max(held_out - then, 0.0), last - now
@@ -83,10 +83,10 @@ def memorising(lesson: Lesson) -> Remark | None:
 RISEN = 0.01
 
 
-def risen(lesson: Lesson) -> Remark | None:
+def risen(lesson: RunView) -> Remark | None:
     """Validation loss was better some evaluations ago."""
     evaluations = lesson.evaluations
-    if len(evaluations) < FEWEST_EVALUATIONS:
+    if len(evaluations) < MIN_EVALUATIONS:
         return None
     best = min(range(len(evaluations)), key=lambda index: evaluations[index].validation)
     ago, low, last = len(evaluations) - 1 - best, evaluations[best], evaluations[-1]
@@ -102,13 +102,13 @@ def risen(lesson: Lesson) -> Remark | None:
 
 # The mean of the last tenth of the points against the lowest tenth before it.
 CLIMBED = 0.1
-FEWEST_POINTS = 20
+MIN_POINTS = 20
 
 
-def climbing(lesson: Lesson) -> Remark | None:
+def climbing(lesson: RunView) -> Remark | None:
     """Training loss went up again, and stayed there."""
     losses = lesson.curves.means("loss")
-    if len(losses) < FEWEST_POINTS:
+    if len(losses) < MIN_POINTS:
         return None
     window = max(3, len(losses) // 10)
     low = min(mean(losses[start : start + window]) for start in range(0, len(losses) - 2 * window + 1, window))
@@ -129,7 +129,7 @@ SPIKE, UNDONE, ORDINARY = 1.5, 0.25, 0.05
 NEIGHBOURS = 10
 
 
-def spiking(lesson: Lesson) -> Remark | None:
+def spiking(lesson: RunView) -> Remark | None:
     """Single steps stand out far above their neighbours."""
     buckets = [bucket for bucket in lesson.curves.buckets if "loss" in bucket.cells]
     losses = [bucket.cells["loss"] for bucket in buckets]
@@ -153,7 +153,7 @@ def spiking(lesson: Lesson) -> Remark | None:
 OFTEN = 0.01
 
 
-def skipping(lesson: Lesson) -> Remark | None:
+def skipping(lesson: RunView) -> Remark | None:
     """Steps were skipped, for their loss or gradient was no number or a spike."""
     if not lesson.skipped:
         return None
@@ -164,7 +164,7 @@ def skipping(lesson: Lesson) -> Remark | None:
     return Remark(WARNING if many else NOTE, "skipped steps", f"{times} {why}. {verdict}")
 
 
-def rolling_back(lesson: Lesson) -> Remark | None:
+def rolling_back(lesson: RunView) -> Remark | None:
     """The loss rose and stayed, and earlier weights were taken up again."""
     if not lesson.rolled_back:
         return None
@@ -179,13 +179,13 @@ def rolling_back(lesson: Lesson) -> Remark | None:
 
 # Less than half a hundredth of the loss over the last third of the evaluations.
 FLAT = 0.005
-FEWEST_FOR_FLAT = 6
+MIN_FOR_FLAT = 6
 
 
-def standing(lesson: Lesson) -> Remark | None:
+def standing(lesson: RunView) -> Remark | None:
     """Validation loss no longer moves."""
     evaluations = lesson.evaluations
-    if len(evaluations) < FEWEST_FOR_FLAT:
+    if len(evaluations) < MIN_FOR_FLAT:
         return None
     third = [each.validation for each in evaluations[-max(3, len(evaluations) // 3) :]]
     if third[0] - min(third) > FLAT * third[0] or max(third) > (1 + RISEN) * third[0]:
@@ -202,7 +202,7 @@ def standing(lesson: Lesson) -> Remark | None:
 REPEATS = 0.3
 
 
-def repeating(lesson: Lesson) -> Remark | None:
+def repeating(lesson: RunView) -> Remark | None:
     """What it writes goes round in circles."""
     shares = [found for each in lesson.written if (found := number(each, "repetition")) is not None]
     if not shares or mean(shares) < REPEATS:
@@ -219,7 +219,7 @@ def repeating(lesson: Lesson) -> Remark | None:
 LONG_COPY = 20
 
 
-def copying(lesson: Lesson) -> Remark | None:
+def copying(lesson: RunView) -> Remark | None:
     """What it writes stands in the training text."""
     copies = [(found, text(each, "copied_text")) for each in lesson.written if (found := number(each, "longest_copy"))]
     longest, copied = max(copies, default=(0.0, ""))
@@ -237,10 +237,10 @@ def copying(lesson: Lesson) -> Remark | None:
 SLOWER = 0.5
 
 
-def slowing(lesson: Lesson) -> Remark | None:
+def slowing(lesson: RunView) -> Remark | None:
     """The machine has become slower than it was."""
     speeds = lesson.curves.means("tokens_per_s")
-    window = max(FEWEST_POINTS, len(speeds) // 10)
+    window = max(MIN_POINTS, len(speeds) // 10)
     if len(speeds) < 3 * window:
         return None
     usual, now = median(speeds), median(speeds[-window:])
@@ -254,9 +254,9 @@ def slowing(lesson: Lesson) -> Remark | None:
     )
 
 
-def in_order(lesson: Lesson) -> Remark:
+def in_order(lesson: RunView) -> Remark:
     """What there is to say when no rule warned."""
-    if len(lesson.evaluations) < FEWEST_EVALUATIONS:
+    if len(lesson.evaluations) < MIN_EVALUATIONS:
         return Remark(NOTE, "too early", "A few more evaluations are needed to see where this goes.")
     first, last = lesson.evaluations[0].validation, lesson.evaluations[-1].validation
     if last >= first:

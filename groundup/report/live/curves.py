@@ -7,7 +7,7 @@ figure, so that a spike of one step in a million is still seen.
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.report.values import Table, number
+from groundup.report.values import JsonObject, number
 
 FIGURES = ("loss", "lr", "grad_norm", "tokens_per_s")
 AXES = ("step", "tokens", "elapsed_s")
@@ -61,7 +61,7 @@ class Curves:
         self._limit, self._each = limit, 1
         self.buckets: list[Bucket] = []
 
-    def add(self, record: Table) -> None:
+    def add(self, record: JsonObject) -> None:
         """One more step, in the order of the log. A figure that is missing or no number is left out of its mean."""
         axes = places(record)
         cells = {name: Cell(found, found, found) for name in FIGURES if (found := number(record, name)) is not None}
@@ -102,7 +102,7 @@ class Curves:
         }
 
 
-def places(record: Table) -> dict[str, float | int]:
+def places(record: JsonObject) -> dict[str, float | int]:
     """Where a line of the log stands on each axis, where it says so; steps and tokens are whole."""
     found = {name: value for name in AXES if (value := number(record, name)) is not None}
     return {name: value if name == "elapsed_s" else round(value) for name, value in found.items()}

@@ -13,17 +13,17 @@ from typing import Any
 
 from groundup.errors import FormatError
 from groundup.files import read_json
-from groundup.report.live.coach import Evaluation, Lesson, remarks
+from groundup.report.downsampling import EvenSample
+from groundup.report.live.coach import Evaluation, RunView, remarks
 from groundup.report.live.curves import Curves, places
 from groundup.report.live.presence import is_locked, status_of
-from groundup.report.live.shelf import Shelf
+from groundup.report.live.samples import SampleHistory
 from groundup.report.live.tail import Tail
 from groundup.report.sections.pretrain import VALIDATION_NAMES
-from groundup.report.thinning import Spread
-from groundup.report.values import Table, flat, number, table, text
+from groundup.report.values import JsonObject, flat, number, table, text
 from groundup.runs import RunFolder
 
-# train.plan writes it; this room does not know that one.
+# planning.plan writes it; this room does not know that one.
 PLAN_FILE = "plan.json"
 # Steps whose mean stands for "the training loss now": single batches differ too much.
 RECENT_STEPS = 50
@@ -40,8 +40,8 @@ class _Log:
     """What metrics.jsonl and samples.jsonl have said so far."""
 
     curves: Curves = field(default_factory=Curves)
-    evaluations: Spread = field(default_factory=Spread)
-    marks: Spread = field(default_factory=Spread)
+    evaluations: EvenSample = field(default_factory=EvenSample)
+    marks: EvenSample = field(default_factory=EvenSample)
     happened: Counter[str] = field(default_factory=Counter)
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
     last: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class _Log:
     evaluated: dict[str, Any] = field(default_factory=dict)
     steps: float | None = None
 
-    def add(self, record: Table) -> None:
+    def add(self, record: JsonObject) -> None:
         event = record.get("event")
         self.last = {**self.last, **places(record)}
         if event == "evaluation":
@@ -65,7 +65,7 @@ class _Log:
             loss = number(record, "loss")
             self.recent.extend([] if loss is None else [loss])
 
-    def _add_evaluation(self, record: Table) -> None:
+    def _add_evaluation(self, record: JsonObject) -> None:
         figures = {name: found for name in record if (found := number(record, name)) is not None}
         validation = next((figures[name] for name in VALIDATION_NAMES if name in figures), None)
         self.evaluated = {**figures, **self.last, "train_loss": self.train_loss(), "validation": validation}
@@ -84,8 +84,8 @@ class FollowedRun:
         self.folder, self.name = RunFolder(folder), name
         self.version = 0
         self._metrics, self._samples = Tail(self.folder.metrics_file), Tail(self.folder.samples_file)
-        self._records: dict[str, tuple[tuple[int, int], Table]] = {}
-        self._log, self._shelf = _Log(), Shelf()
+        self._records: dict[str, tuple[tuple[int, int], JsonObject]] = {}
+        self._log, self._shelf = _Log(), SampleHistory()
 
     def read(self) -> None:
         """Take in what the files say that is new. Damaged files are passed over: they may be whole the next time."""
@@ -104,7 +104,7 @@ class FollowedRun:
         self.version += 1
 
     def _forget_samples(self) -> None:
-        self._shelf = Shelf()
+        self._shelf = SampleHistory()
         self.version += 1
 
     def _read_record(self, path: Path) -> None:
@@ -117,7 +117,7 @@ class FollowedRun:
         except (OSError, FormatError):
             self.version += 1 if self._records.pop(path.name, None) else 0
 
-    def _record(self, name: str) -> Table:
+    def _record(self, name: str) -> JsonObject:
         return self._records.get(name, ((0, 0), {}))[1]
 
     # --- what it comes to
@@ -192,7 +192,7 @@ class FollowedRun:
             "settings": dict(flat(table(self._record(self.folder.run_file.name), "config"))),
         }
 
-    def lesson(self) -> Lesson:
+    def lesson(self) -> RunView:
         """What the coach looks at."""
         log = self._log
         evaluations = [
@@ -201,7 +201,7 @@ class FollowedRun:
             if each["validation"] is not None and "step" in each
         ]
         written = self._shelf.evaluations()
-        return Lesson(
+        return RunView(
             curves=log.curves,
             evaluations=evaluations,
             written=written[-1]["written"] if written else [],

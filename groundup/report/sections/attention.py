@@ -3,9 +3,9 @@
 from groundup.markup import Child, Node, node
 from groundup.report.chapter import absent, chapter, figure
 from groundup.report.drawing.heatmap import heat_map, heat_scale
+from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
-from groundup.report.story import Story
-from groundup.report.values import Table, matrix, number, tables, text
+from groundup.report.values import JsonObject, matrix, number, tables, text
 from groundup.report.words import percent
 
 KEY, KICKER, TITLE = "attention", "Stage 3 · pretrain", "Where it looks"
@@ -36,7 +36,7 @@ KINDS = {
 CLEAR_HABIT = 0.3
 
 
-def attention(story: Story) -> Node:
+def attention(story: ReportData) -> Node:
     """The chapter with the heat maps."""
     record = story.attention
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
@@ -46,7 +46,7 @@ def attention(story: Story) -> Node:
     return chapter(KEY, KICKER, TITLE, SEE, node("div", pictures, _remark(record), class_="maps wide"))
 
 
-def _picture(head: Table, pieces: list[str]) -> Node | None:
+def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
     weights = matrix(head, "weights")
     shown = min(len(pieces), MAX_TOKENS)
     if len(weights) != len(pieces) or not weights or len(weights[0]) != len(pieces):
@@ -62,7 +62,7 @@ def _picture(head: Table, pieces: list[str]) -> Node | None:
     return figure(caption, drawing, class_="map")
 
 
-def _remark(record: Table) -> Node:
+def _remark(record: JsonObject) -> Node:
     heads = number(record, "heads_in_all")
     chosen = f"Of {heads:.0f} heads these" if heads is not None else "These heads"
     return figure(

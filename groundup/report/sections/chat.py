@@ -4,10 +4,10 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, figure, more, note, notes_of
 from groundup.report.drawing.lines import LineChart, Series, line_chart
 from groundup.report.drawing.rows import scale_cell, whisker
+from groundup.report.report_data import ReportData
 from groundup.report.sections.opening import base_name
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
-from groundup.report.story import Story
-from groundup.report.values import Table, number, tables, text
+from groundup.report.values import JsonObject, number, tables, text
 from groundup.report.words import count, first_letters, fixed, percent
 
 KEY, KICKER, TITLE = "chat", "Stages 6 and 7 · chat, evaluate", "Answers before and after"
@@ -22,7 +22,7 @@ ANSWER_CHARACTERS = 700
 PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def chat(story: Story) -> Node:
+def chat(story: ReportData) -> Node:
     """The chapter on the chat model."""
     if not story.chat.results and not story.evaluate:
         return absent(KEY, KICKER, TITLE, "no chat model has been trained")
@@ -42,7 +42,7 @@ def chat(story: Story) -> Node:
     )
 
 
-def _before(story: Story) -> Node:
+def _before(story: ReportData) -> Node:
     return note(
         foreign(base_name(story)),
         " had been instruction-tuned by its makers before it came here. What stands under “before” is already ",
@@ -50,7 +50,7 @@ def _before(story: Story) -> Node:
     )
 
 
-def _figures(story: Story) -> Node | None:
+def _figures(story: ReportData) -> Node | None:
     results = story.chat.results
     before, after = (number(story.evaluate, "loss", key) for key in ("before", "after"))
     if before is None and after is None:
@@ -63,7 +63,7 @@ def _figures(story: Story) -> Node | None:
     )
 
 
-def _checked(story: Story) -> Node | None:
+def _checked(story: ReportData) -> Node | None:
     rows = [row for name in ("before", "after") if (row := _checked_row(story.evaluate, name))]
     if not rows:
         return None
@@ -75,7 +75,7 @@ def _checked(story: Story) -> Node | None:
     return figure(caption, data_table("Checked answers", head, rows, figures=(2, 3), class_="bars whiskers"))
 
 
-def _checked_row(evaluate: Table, name: str) -> list[Child]:
+def _checked_row(evaluate: JsonObject, name: str) -> list[Child]:
     value, low, high, tested, chance = (
         number(evaluate, "checked", name, key) for key in ("value", "low", "high", "n", "chance")
     )
@@ -87,7 +87,7 @@ def _checked_row(evaluate: Table, name: str) -> list[Child]:
     return [name, drawing, right, f"{percent(low, 0)} to {percent(high, 0)}"]
 
 
-def _cards(story: Story) -> list[Node]:
+def _cards(story: ReportData) -> list[Node]:
     first, others = one_of_each_kind(tables(story.evaluate, "answers")[:MAX_CARDS])
     shown = [node("div", [_card(answer) for answer in first], class_="answers")] if first else []
     if not others:
@@ -98,14 +98,14 @@ def _cards(story: Story) -> list[Node]:
     ]
 
 
-def one_of_each_kind(answers: list[Table]) -> tuple[list[Table], list[Table]]:
+def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[JsonObject]]:
     """The first answer of each kind, at most CARDS_SHOWN of them; and all others."""
     kinds = {text(answer, "kind"): answer for answer in reversed(answers)}
     firsts = [answer for answer in answers if kinds[text(answer, "kind")] is answer][:CARDS_SHOWN]
     return firsts, [answer for answer in answers if not any(answer is first for first in firsts)]
 
 
-def _card(answer: Table) -> Node:
+def _card(answer: JsonObject) -> Node:
     given, reference = text(answer, "input"), text(answer, "reference")
     kind = node("p", foreign(text(answer, "kind")), class_="step")
     question = [
@@ -118,7 +118,7 @@ def _card(answer: Table) -> Node:
     return node("article", kind, question, node("div", sides, class_="sides"), wanted, class_="answer")
 
 
-def _side(answer: Table, name: str) -> Node:
+def _side(answer: JsonObject, name: str) -> Node:
     words = text(answer, name)
     said = foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
     nothing = node("p", "(nothing)", class_="said quiet")
@@ -127,7 +127,7 @@ def _side(answer: Table, name: str) -> Node:
     )
 
 
-def _verdict(answer: Table, name: str) -> Child:
+def _verdict(answer: JsonObject, name: str) -> Child:
     """Whether an answer that code can check passed."""
     right = answer.get(f"{name}_right")
     if not isinstance(right, bool):
@@ -135,7 +135,7 @@ def _verdict(answer: Table, name: str) -> Child:
     return [" · ", node("span", "✓ right", class_="yes") if right else node("span", "✗ wrong", class_="no")]
 
 
-def _curve(story: Story) -> Node | None:
+def _curve(story: ReportData) -> Node | None:
     run = story.chat
     series = [Series("training", run.losses), Series("held out", evaluation_points(run, *VALIDATION_NAMES), "marked")]
     drawn = line_chart(

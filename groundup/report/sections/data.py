@@ -2,8 +2,8 @@
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, more, note, notes_of
-from groundup.report.story import Story
-from groundup.report.values import Table, number, table, tables, text, texts
+from groundup.report.report_data import ReportData
+from groundup.report.values import JsonObject, number, table, tables, text, texts
 from groundup.report.words import count, first_letters, percent
 
 KEY, KICKER, TITLE = "data", "Stage 1 · data", "The text, and what was left out"
@@ -26,7 +26,7 @@ CHANGES = {
 }
 
 
-def data(story: Story) -> Node:
+def data(story: ReportData) -> Node:
     """The chapter on the texts."""
     card = story.data
     if not card:
@@ -36,13 +36,13 @@ def data(story: Story) -> Node:
     return chapter(KEY, KICKER, TITLE, SEE, parts, notes_of(thin))
 
 
-def kept(card: Table, what: str) -> float | None:
+def kept(card: JsonObject, what: str) -> float | None:
     """Documents or characters kept, over all sources; None where no source says."""
     found = [value for source in tables(card, "sources") if (value := number(source, f"kept_{what}")) is not None]
     return sum(found) if found else None
 
 
-def _figures(card: Table) -> Node | None:
+def _figures(card: JsonObject) -> Node | None:
     return facts(
         (count(kept(card, "documents")), "documents kept"),
         (count(kept(card, "characters")), "characters"),
@@ -51,7 +51,7 @@ def _figures(card: Table) -> Node | None:
     )
 
 
-def _cut(card: Table) -> Node | None:
+def _cut(card: JsonObject) -> Node | None:
     cut = table(card, "cut")
     if not cut:
         return None
@@ -63,7 +63,7 @@ def _cut(card: Table) -> Node | None:
     )
 
 
-def _sources(card: Table) -> Node | None:
+def _sources(card: JsonObject) -> Node | None:
     rows = [_source(source) for source in tables(card, "sources")]
     if not rows:
         return None
@@ -71,7 +71,7 @@ def _sources(card: Table) -> Node | None:
     return data_table("Where the text comes from", head, rows, figures=(2, 3))
 
 
-def _source(card: Table) -> list[Child]:
+def _source(card: JsonObject) -> list[Child]:
     spec, licence = text(card, "source", "spec"), text(card, "source", "licence") or "not stated"
     return [
         foreign(spec),
@@ -81,7 +81,7 @@ def _source(card: Table) -> list[Child]:
     ]
 
 
-def _dropped(card: Table) -> Node:
+def _dropped(card: JsonObject) -> Node:
     rows = [row for source in tables(card, "sources") for row in _dropped_rows(source)]
     if not rows:
         return note("Nothing was dropped: nothing was empty, repeated or unreadable.", kind="good")
@@ -91,12 +91,12 @@ def _dropped(card: Table) -> Node:
     return data_table(caption, ["reason", "how many", "for example"], rows, figures=(1,))
 
 
-def _number_dropped(card: Table) -> float:
+def _number_dropped(card: JsonObject) -> float:
     noted = [entry for source in tables(card, "sources") for entry in table(source, "dropped").values()]
     return sum(number(entry, "count") or 0.0 for entry in noted)
 
 
-def _dropped_rows(source: Table) -> list[list[Child]]:
+def _dropped_rows(source: JsonObject) -> list[list[Child]]:
     read = table(source, "read")
     noted = [(reason, entry) for reason, entry in table(source, "dropped").items()]
     noted += [(f"file passed over: {reason}", entry) for reason, entry in table(read, "skipped").items()]
@@ -114,7 +114,7 @@ def _noted(reason: str, entry: object) -> list[Child]:
     return [foreign(reason), count(number(entry, "count")), examples]
 
 
-def _changed(card: Table) -> Node | None:
+def _changed(card: JsonObject) -> Node | None:
     totals: dict[str, float] = {}
     for source in tables(card, "sources"):
         for name in table(source, "changed"):
@@ -129,7 +129,7 @@ def _changed(card: Table) -> Node | None:
     )
 
 
-def _samples(card: Table) -> Node | None:
+def _samples(card: JsonObject) -> Node | None:
     found = [sample for source in tables(card, "sources") for sample in tables(source, "samples")][:MAX_SAMPLES]
     shown = [(foreign(text(sample, "name"), "h3"), _beginning(text(sample, "text"))) for sample in found]
     return more("How the texts begin", shown) if shown else None

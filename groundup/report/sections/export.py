@@ -2,8 +2,8 @@
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, more, note, notes_of
-from groundup.report.story import Story
-from groundup.report.values import Table, tables, text
+from groundup.report.report_data import ReportData
+from groundup.report.values import JsonObject, tables, text
 from groundup.report.values import number as value_of
 from groundup.report.words import NBSP, count, short_hash, size
 
@@ -25,7 +25,7 @@ CHECKS = {
 }
 
 
-def export(story: Story) -> Node:
+def export(story: ReportData) -> Node:
     """The chapter on exported files and the parity gate."""
     files, gates = tables(story.export, "files"), tables(story.export, "gates")
     if not files and not gates:
@@ -44,7 +44,7 @@ def export(story: Story) -> Node:
     )
 
 
-def _outcome(gates: list[Table]) -> Node:
+def _outcome(gates: list[JsonObject]) -> Node:
     failed = [gate for gate in gates if gate.get("passed") is not True]
     if not gates:
         return note("No file was compared with llama.cpp in this build: treat the files as unchecked.", kind="warning")
@@ -54,7 +54,7 @@ def _outcome(gates: list[Table]) -> Node:
     return note(f"All {len(gates)} files passed every check.", kind="good")
 
 
-def _gates(gates: list[Table]) -> Node | None:
+def _gates(gates: list[JsonObject]) -> Node | None:
     names = list(dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks")))
     if not names:
         return None
@@ -64,15 +64,15 @@ def _gates(gates: list[Table]) -> Node | None:
     return data_table(f"What was compared in llama.cpp {f'({llama})' if llama else ''}".rstrip(), head, rows)
 
 
-def _gate_name(gate: Table) -> str:
+def _gate_name(gate: JsonObject) -> str:
     return text(gate, "file").rsplit("/", 1)[-1] or text(gate, "model")
 
 
-def _check(gate: Table, name: str) -> Table:
+def _check(gate: JsonObject, name: str) -> JsonObject:
     return next((check for check in tables(gate, "checks") if text(check, "name") == name), {})
 
 
-def _mark(check: Table) -> Node:
+def _mark(check: JsonObject) -> Node:
     if not check or text(check, "detail").startswith("not made"):
         return node("span", "not made", class_="quiet")
     if check.get("passed") is True:
@@ -80,7 +80,7 @@ def _mark(check: Table) -> Node:
     return node("strong", f"✗{NBSP}differs", class_="no")
 
 
-def _files(files: list[Table]) -> list[Node]:
+def _files(files: list[JsonObject]) -> list[Node]:
     if not files:
         return []
     head = ["file", "model", "encoding", "size", "SHA-256"]
@@ -92,7 +92,7 @@ def _files(files: list[Table]) -> list[Node]:
     return [data_table("Files written below export/", head, [_file(entry) for entry in files], figures=(3,)), beside]
 
 
-def _file(entry: Table) -> list[Child]:
+def _file(entry: JsonObject) -> list[Child]:
     digest = node("code", short_hash(text(entry, "sha256")))
     return [
         foreign(text(entry, "path")),
@@ -103,7 +103,7 @@ def _file(entry: Table) -> list[Child]:
     ]
 
 
-def _details(gates: list[Table]) -> Node | None:
+def _details(gates: list[JsonObject]) -> Node | None:
     rows = [_detail(gate, check) for gate in gates for check in tables(gate, "checks")]
     if not rows:
         return None
@@ -113,7 +113,7 @@ def _details(gates: list[Table]) -> Node | None:
     )
 
 
-def _detail(gate: Table, check: Table) -> list[Child]:
+def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
     found = text(check, "detail")
     figures = check.get("figures")
     listed = (

@@ -2,8 +2,8 @@
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, figure, more
-from groundup.report.story import Stage, Story
-from groundup.report.values import Table, table, text
+from groundup.report.report_data import ReportData, Stage
+from groundup.report.values import JsonObject, table, text
 from groundup.report.words import count, short_hash
 
 KEY, KICKER, TITLE = "lineage", "From source to file", "Lineage"
@@ -14,7 +14,7 @@ SEE = (
 SHOWN_OUTPUTS = 4
 
 
-def lineage(story: Story) -> Node:
+def lineage(story: ReportData) -> Node:
     """The chapter with the table of hashes."""
     if not story.is_build:
         return _run_inputs(story)
@@ -26,7 +26,7 @@ def lineage(story: Story) -> Node:
     return chapter(KEY, KICKER, TITLE, SEE, figure(None, made), _all_hashes(story))
 
 
-def _row(story: Story, stage: Stage) -> list[Child]:
+def _row(story: ReportData, stage: Stage) -> list[Child]:
     outputs = list(table(stage.record, "outputs_sha256").items())
     rest = (
         node("li", f"and {count(len(outputs) - SHOWN_OUTPUTS)} more", class_="quiet")
@@ -46,13 +46,13 @@ def _hashed(name: str, digest: object) -> Node:
     return node("li", foreign(name), " ", node("code", short_hash(digest if isinstance(digest, str) else "")))
 
 
-def _made_from(story: Story, stage: Stage) -> Child:
+def _made_from(story: ReportData, stage: Stage) -> Child:
     outside = [_hashed(name, digest) for name, digest in table(stage.record, "key_parts", "outside").items()]
     inputs = [_input(story, name, hashes) for name, hashes in table(stage.record, "key_parts", "inputs").items()]
     return node("ul", outside, inputs, class_="hashes") if outside or inputs else "–"
 
 
-def _input(story: Story, name: str, hashes: object) -> Node:
+def _input(story: ReportData, name: str, hashes: object) -> Node:
     """A stage that was read, and whether what it holds today is what was read then."""
     source = story.stage(name)
     same = source is not None and table(source.record, "outputs_sha256") == hashes
@@ -62,7 +62,7 @@ def _input(story: Story, name: str, hashes: object) -> Node:
     return node("li", foreign(name), " ", mark)
 
 
-def _all_hashes(story: Story) -> Node | None:
+def _all_hashes(story: ReportData) -> Node | None:
     named = [pair for stage in story.stages for pair in table(stage.record, "outputs_sha256").items()]
     if not named:
         return None
@@ -80,8 +80,8 @@ def whole(named: list[tuple[str, object]]) -> list[list[Child]]:
     ]
 
 
-def _run_inputs(story: Story) -> Node:
-    run: Table = next((record.run for record in (story.pretrain, story.spam, story.chat) if record.run), {})
+def _run_inputs(story: ReportData) -> Node:
+    run: JsonObject = next((record.run for record in (story.pretrain, story.spam, story.chat) if record.run), {})
     inputs = list(table(run, "inputs").items())
     if not inputs:
         return absent(KEY, KICKER, TITLE, "this run names no inputs")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import note, notes_of
 from groundup.report.drawing.icons import icon
+from groundup.report.report_data import ReportData, Stage
 from groundup.report.sections.data import kept
-from groundup.report.story import Stage, Story
 from groundup.report.values import number, tables, text
 from groundup.report.words import count, duration, parameters
 
@@ -30,7 +30,7 @@ LANES = (
 )
 
 
-def opening(story: Story) -> Node:
+def opening(story: ReportData) -> Node:
     """Name, sentence, path, and what to take with care."""
     title = node("h1", "From raw text to a model that answers" if story.is_build else "One training run")
     name = node("p", "groundup · ", "build " if story.is_build else "run ", foreign(story.name), class_="kicker")
@@ -39,7 +39,7 @@ def opening(story: Story) -> Node:
     )
 
 
-def _sentence(story: Story) -> Child:
+def _sentence(story: ReportData) -> Child:
     if not story.is_build:
         return "This page shows one training run, made again from its folder alone."
     parts = [part for part in (_own(story), _pulled(story), _exported(story)) if part]
@@ -49,7 +49,7 @@ def _sentence(story: Story) -> Child:
     return f"{spent} build " + (parts[0] if len(parts) == 1 else "; it ".join(parts)) + "."
 
 
-def _own(story: Story) -> str:
+def _own(story: ReportData) -> str:
     characters, vocabulary = kept(story.data, "characters"), number(story.tokenizer, "vocab_size")
     size = number(story.pretrain.results, "parameters")
     parts = []
@@ -66,14 +66,14 @@ def _own(story: Story) -> str:
     return _listed(parts)
 
 
-def _pulled(story: Story) -> str:
+def _pulled(story: ReportData) -> str:
     taught = [
         what for what, run in (("to sort spam", story.spam), ("to follow instructions", story.chat)) if run.results
     ]
     return f"taught {base_name(story)} {_listed(taught)}" if taught else ""
 
 
-def _exported(story: Story) -> str:
+def _exported(story: ReportData) -> str:
     files, gates = tables(story.export, "files"), tables(story.export, "gates")
     passed = sum(gate.get("passed") is True for gate in gates)
     if not gates:
@@ -87,12 +87,12 @@ def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + (" and " if parts else "") + "".join(parts[-1:])
 
 
-def base_name(story: Story) -> str:
+def base_name(story: ReportData) -> str:
     """The name of the pulled model, or a phrase for it."""
     return text(story.base, "pulled") or text(story.recipe, "base", "model") or "a public model"
 
 
-def _path(story: Story) -> Node | None:
+def _path(story: ReportData) -> Node | None:
     if not story.is_build:
         return None
     others = [stage.name for stage in story.stages if stage.name not in STAGES]
@@ -104,7 +104,7 @@ def _path(story: Story) -> Node | None:
     return node("nav", [_lane(story, title, shape, names) for title, shape, names in lanes], aria_label=label)
 
 
-def _lane(story: Story, title: str, shape: str, names: Sequence[str]) -> list[Node]:
+def _lane(story: ReportData, title: str, shape: str, names: Sequence[str]) -> list[Node]:
     cards = [_card(story.stage(name) or Stage(name, {})) for name in names]
     return [node("h2", title, class_="lane-title"), node("ol", cards, class_=f"lane {shape}")]
 
@@ -130,7 +130,7 @@ def _state_class(stage: Stage) -> str:
     return {"done": "done", "failed": "failed"}.get(stage.status, "open")
 
 
-def _warnings(story: Story) -> list[Node]:
+def _warnings(story: ReportData) -> list[Node]:
     failed = [
         note(f"The stage '{stage.name}' failed. ", foreign(stage.line), kind="warning")
         for stage in story.stages

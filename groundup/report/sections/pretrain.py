@@ -5,9 +5,9 @@ import math
 from groundup.markup import Node
 from groundup.report.chapter import absent, chapter, facts, figure, more, note, notes_of
 from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
+from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.repeat import settings
-from groundup.report.story import RunRecord, Story
-from groundup.report.values import Table, flat, number, table
+from groundup.report.values import JsonObject, flat, number, table
 from groundup.report.words import count, duration, fixed, parameters, size
 
 KEY, KICKER, TITLE = "pretrain", "Stage 3 · pretrain", "Learning to guess the next token"
@@ -25,7 +25,7 @@ PLANNED = (
 )
 
 
-def pretrain(story: Story) -> Node:
+def pretrain(story: ReportData) -> Node:
     """The chapter with loss and bits per byte."""
     run = story.pretrain
     if not run.losses and not run.evaluations and not run.results:
@@ -57,7 +57,7 @@ def _figures(run: RunRecord) -> Node | None:
     )
 
 
-def _vocabulary(story: Story) -> float | None:
+def _vocabulary(story: ReportData) -> float | None:
     return number(story.tokenizer, "vocab_size") or number(story.pretrain.run, "config", "model", "vocab_size")
 
 
@@ -87,7 +87,7 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     return figure(caption, drawn) if drawn else None
 
 
-def _bits(run: RunRecord, measured: Table) -> Node | None:
+def _bits(run: RunRecord, measured: JsonObject) -> Node | None:
     series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
     drawn = line_chart(
         LineChart("Bits per byte over training steps", "training step", "bits a byte of held-out text", series)
@@ -101,7 +101,7 @@ def _bits(run: RunRecord, measured: Table) -> Node | None:
     return figure([caption, _measured(measured)], drawn)
 
 
-def _measured(found: Table) -> str:
+def _measured(found: JsonObject) -> str:
     value, low, high, chance = (number(found, key) for key in ("value", "low", "high", "chance"))
     if value is None or low is None or high is None:
         return ""

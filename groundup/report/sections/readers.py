@@ -2,9 +2,9 @@
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, note
+from groundup.report.report_data import ReportData
 from groundup.report.sections.opening import base_name
 from groundup.report.sections.spam import split_count
-from groundup.report.story import Story
 from groundup.report.values import number, table
 from groundup.report.words import count, fixed, parameters
 
@@ -12,7 +12,7 @@ KEY, KICKER, TITLE = "readers", "Two lives, not one", "Who has read {texts}, and
 SEE = "Two families of models leave this build. Only one of them has seen the texts that went in at stage 1."
 
 
-def readers(story: Story) -> Node:
+def readers(story: ReportData) -> Node:
     """The chapter that keeps apart what each model was trained on."""
     title = TITLE.format(texts=story.texts)
     rows = [row for row in (_own(story), _spam(story), _chat(story)) if row]
@@ -24,7 +24,7 @@ def readers(story: Story) -> Node:
     return chapter(KEY, KICKER, title, SEE, shown, _consequence(story))
 
 
-def _own(story: Story) -> list[Child]:
+def _own(story: ReportData) -> list[Child]:
     if not story.pretrain.results and not story.pretrain.run:
         return []
     size, tokens = number(story.pretrain.results, "parameters"), _tokens_read(story)
@@ -35,12 +35,12 @@ def _own(story: Story) -> list[Child]:
     return ["the model of its own", began, read + again, _verdict(True)]
 
 
-def _tokens_read(story: Story) -> float | None:
+def _tokens_read(story: ReportData) -> float | None:
     last = number(story.pretrain.last_step, "tokens")
     return last if last is not None else number(story.pretrain.results, "tokens")
 
 
-def _spam(story: Story) -> list[Child]:
+def _spam(story: ReportData) -> list[Child]:
     if not story.spam.results:
         return []
     messages = split_count(table(story.spam.results, "splits"), "train")
@@ -48,7 +48,7 @@ def _spam(story: Story) -> list[Child]:
     return ["the spam classifier", foreign(base_name(story)), read, _verdict(False)]
 
 
-def _chat(story: Story) -> list[Child]:
+def _chat(story: ReportData) -> list[Child]:
     if not story.chat.results:
         return []
     entries = number(story.chat.results, "examples", "train")
@@ -60,7 +60,7 @@ def _verdict(has_read: bool) -> Node:
     return node("strong", "yes", class_="yes") if has_read else node("strong", "no", class_="no")
 
 
-def _consequence(story: Story) -> Node | None:
+def _consequence(story: ReportData) -> Node | None:
     grown = [name for name, run in (("the spam classifier", story.spam), ("the chat model", story.chat)) if run.results]
     if not grown:
         return None

@@ -4,8 +4,8 @@ import shlex
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import chapter, more
-from groundup.report.story import Story
-from groundup.report.values import Table, flat, table, text, texts
+from groundup.report.report_data import ReportData
+from groundup.report.values import JsonObject, flat, table, text, texts
 
 KEY, KICKER, TITLE = "repeat", "Once more", "Make it again"
 SEE = (
@@ -14,7 +14,7 @@ SEE = (
 )
 
 
-def repeat(story: Story) -> Node:
+def repeat(story: ReportData) -> Node:
     """The chapter with the command, versions and machine."""
     made_by = provenance(story)
     rows = [*_time_and_seed(story, made_by), *_versions(made_by), *flat(table(made_by, "machine"))]
@@ -22,7 +22,7 @@ def repeat(story: Story) -> Node:
     return chapter(KEY, KICKER, TITLE, SEE, _commands(story, made_by), settings(rows), recipe)
 
 
-def provenance(story: Story) -> Table:
+def provenance(story: ReportData) -> JsonObject:
     """The first record of versions and machine that the folder has: the build's own, else a run's."""
     runs = [record.run for record in (story.pretrain, story.chat, story.spam)]
     return next((record for record in (story.build, *runs) if record.get("packages") or record.get("python")), {})
@@ -34,7 +34,7 @@ def settings(pairs: list[tuple[str, str]]) -> Node:
     return node("dl", rows, class_="settings")
 
 
-def _commands(story: Story, made_by: Table) -> list[Node]:
+def _commands(story: ReportData, made_by: JsonObject) -> list[Node]:
     typed = ["groundup", *texts(made_by, "argv")[1:]]
     if not story.is_build:
         return [_command("As it was typed", shlex.join(typed))]
@@ -51,12 +51,12 @@ def _command(what: Child, line: str) -> Node:
     return node("div", node("p", what, class_="step"), node("pre", node("code", line, dir="ltr"), class_="command"))
 
 
-def _time_and_seed(story: Story, made_by: Table) -> list[tuple[str, str]]:
+def _time_and_seed(story: ReportData, made_by: JsonObject) -> list[tuple[str, str]]:
     pairs = [("made", text(made_by, "created")), ("seed", text(story.build, "seed"))]
     return [(name, value) for name, value in pairs if value]
 
 
-def _versions(made_by: Table) -> list[tuple[str, str]]:
+def _versions(made_by: JsonObject) -> list[tuple[str, str]]:
     pairs = [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
     pairs += [(name, text(version)) for name, version in table(made_by, "packages").items()]
     return [(name, value) for name, value in pairs if value]

@@ -2,8 +2,8 @@
 
 from groundup.markup import Node, node
 from groundup.report.chapter import absent, chapter, more
-from groundup.report.story import Story
-from groundup.report.values import Table, number, text
+from groundup.report.report_data import ReportData
+from groundup.report.values import JsonObject, number, text
 from groundup.report.words import count, first_letters
 
 KEY, KICKER, TITLE = "samples", "Stage 3 · pretrain", "What it wrote along the way"
@@ -12,7 +12,7 @@ SHOWN = 5
 SAMPLE_CHARACTERS = 420
 
 
-def samples(story: Story) -> Node:
+def samples(story: ReportData) -> Node:
     """The chapter with samples over time."""
     written = [sample for sample in story.pretrain.samples if text(sample, "text").strip()]
     if not written:
@@ -23,18 +23,18 @@ def samples(story: Story) -> Node:
     return chapter(KEY, KICKER, TITLE, SEE, _listed(chosen), others)
 
 
-def evenly(items: list[Table], wanted: int) -> list[Table]:
+def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
     """At most `wanted` of the items, evenly spread, the first and the last among them."""
     if len(items) <= wanted:
         return items
     return [items[round(index * (len(items) - 1) / (wanted - 1))] for index in range(wanted)]
 
 
-def _listed(written: list[Table]) -> Node:
+def _listed(written: list[JsonObject]) -> Node:
     return node("ol", [_sample(sample) for sample in written], class_="samples")
 
 
-def _sample(sample: Table) -> Node:
+def _sample(sample: JsonObject) -> Node:
     step, prompt, continued = number(sample, "step"), text(sample, "prompt"), text(sample, "text")
     quote = node(
         "blockquote", node("b", prompt), first_letters(continued, SAMPLE_CHARACTERS), class_="document", dir="auto"

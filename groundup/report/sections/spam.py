@@ -3,8 +3,8 @@
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, figure, more, note, notes_of
 from groundup.report.drawing.rows import scale_cell, whisker
-from groundup.report.story import Story
-from groundup.report.values import Table, matrix, number, table, tables, text, texts
+from groundup.report.report_data import ReportData
+from groundup.report.values import JsonObject, matrix, number, table, tables, text, texts
 from groundup.report.words import count, first_letters, fixed, percent, ticks
 
 KEY, KICKER, TITLE = "spam", "Stage 5 · spam", "A classifier, and whether it was worth it"
@@ -19,7 +19,7 @@ MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
 
 
-def spam(story: Story) -> Node:
+def spam(story: ReportData) -> Node:
     """The chapter on the spam classifier."""
     results = story.spam.results
     models = [model for model in tables(results, "models") if number(model, "accuracy", "value") is not None]
@@ -37,7 +37,7 @@ def spam(story: Story) -> Node:
     return chapter(KEY, KICKER, TITLE, SEE, parts, notes_of(stage.thin if stage else []))
 
 
-def _figures(story: Story) -> list[Node | None]:
+def _figures(story: ReportData) -> list[Node | None]:
     splits, source = table(story.spam.results, "splits"), table(story.spam.results, "source")
     meanings = (("train", "to train on"), ("validation", "to choose by"), ("test", "to measure on"))
     pairs = [(split_count(splits, name), meaning) for name, meaning in meanings]
@@ -49,13 +49,13 @@ def _figures(story: Story) -> list[Node | None]:
     return [shown, node("p", before, class_="see") if repeats else None]
 
 
-def split_count(splits: Table, name: str) -> float | None:
+def split_count(splits: JsonObject, name: str) -> float | None:
     """A split's size, recorded as a number or as a number for each label."""
     by_label = [value for label in table(splits, name) if (value := number(splits, name, label)) is not None]
     return sum(by_label) if by_label else number(splits, name)
 
 
-def _comparison(results: Table, models: list[Table]) -> Node:
+def _comparison(results: JsonObject, models: list[JsonObject]) -> Node:
     chance = number(results, "majority", "value") or number(results, "majority")
     axis = _axis(models, chance)
     shown = ticks(*axis, 4)
@@ -77,7 +77,7 @@ def _comparison(results: Table, models: list[Table]) -> Node:
     )
 
 
-def _same_messages(results: Table) -> Node | None:
+def _same_messages(results: JsonObject) -> Node | None:
     """The base model was asked about the first messages only; here all methods on those."""
     models = [model for model in tables(results, "same_messages") if number(model, "accuracy", "value") is not None]
     asked = number(results, "zero_shot", "asked")
@@ -91,19 +91,19 @@ def _same_messages(results: Table) -> Node | None:
     return more(f"The {count(asked)} messages that the base model was asked about", question, table_)
 
 
-def _axis(models: list[Table], chance: float | None) -> tuple[float, float]:
+def _axis(models: list[JsonObject], chance: float | None) -> tuple[float, float]:
     lows = [value for model in models if (value := number(model, "accuracy", "low")) is not None]
     lows += [value for model in models if (value := number(model, "accuracy", "value")) is not None]
     return max(0.0, min([*lows, *([chance] if chance is not None else [])]) - ROOM_BELOW_CHANCE), 1.0
 
 
-def _row(model: Table, chance: float | None, axis: tuple[float, float]) -> list[Child]:
+def _row(model: JsonObject, chance: float | None, axis: tuple[float, float]) -> list[Child]:
     value, low, high = bounds(model)
     drawing = node("div", whisker(value, low, high, chance, axis), class_="drawn")
     return [foreign(text(model, "name")), drawing, *_figures_of(model)]
 
 
-def _figures_of(model: Table) -> list[Child]:
+def _figures_of(model: JsonObject) -> list[Child]:
     """Accuracy, its interval with the number of messages, F1: as words."""
     value, low, high = bounds(model)
     tested = number(model, "accuracy", "n")
@@ -111,14 +111,14 @@ def _figures_of(model: Table) -> list[Child]:
     return [percent(value), interval, fixed(number(model, "f1"), 3)]
 
 
-def bounds(model: Table) -> tuple[float, float, float]:
+def bounds(model: JsonObject) -> tuple[float, float, float]:
     """A model's accuracy and its interval; models without an accuracy were left out before."""
     value, low, high = (number(model, "accuracy", key) for key in ("value", "low", "high"))
     assert value is not None
     return value, value if low is None else low, value if high is None else high
 
 
-def _verdict(models: list[Table]) -> Node | None:
+def _verdict(models: list[JsonObject]) -> Node | None:
     """Who wins of those that were measured on the same messages, and whether the difference is more than luck can make."""
     ours = models[0]
     others = [each for each in models[1:] if number(each, "accuracy", "n") == number(ours, "accuracy", "n")]
@@ -146,7 +146,7 @@ def _verdict(models: list[Table]) -> Node | None:
     return note("Clearly ahead of the best baseline: ", name, f", {figures}.", kind="good")
 
 
-def _confusion(results: Table, model: Table) -> Node | None:
+def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
     counts, labels = matrix(model, "confusion"), texts(results, "labels")
     if not counts or len(counts) != len(counts[0]) or len(labels) != len(counts):
         return None
@@ -169,7 +169,7 @@ def _count_cell(value: float, of_row: float) -> Node:
     return node("div", node("b", count(value)), node("small", percent(share)), class_=f"heat-{level}")
 
 
-def _examples(results: Table) -> Node | None:
+def _examples(results: JsonObject) -> Node | None:
     rows = [_example(example) for example in tables(results, "examples")[:MAX_EXAMPLES]]
     return (
         more("Some messages and what it said", data_table("Test messages", ["message", "is", "said", ""], rows))
@@ -178,7 +178,7 @@ def _examples(results: Table) -> Node | None:
     )
 
 
-def _example(example: Table) -> list[Child]:
+def _example(example: JsonObject) -> list[Child]:
     label, said = text(example, "label"), text(example, "predicted")
     mark = "right" if label == said else node("strong", "wrong", class_="no")
     return [foreign(first_letters(text(example, "text"), MESSAGE_CHARACTERS)), foreign(label), foreign(said), mark]

@@ -3,7 +3,7 @@
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, facts, figure
 from groundup.report.drawing.rows import bar
-from groundup.report.story import Stage, Story
+from groundup.report.report_data import ReportData, Stage
 from groundup.report.values import number
 from groundup.report.words import duration, size
 
@@ -11,7 +11,7 @@ KEY, KICKER, TITLE = "times", "What it cost", "Time and memory"
 SEE = "A bar is the time a stage took; the upright mark is the time it was given before it began."
 
 
-def times(story: Story) -> Node:
+def times(story: ReportData) -> Node:
     """The chapter on time and memory."""
     timed = [stage for stage in story.stages if stage.elapsed_s is not None and stage.status != "running"]
     if not timed:
@@ -19,7 +19,7 @@ def times(story: Story) -> Node:
     return chapter(KEY, KICKER, TITLE, SEE, _totals(story, timed), figure(None, _table(timed)))
 
 
-def _totals(story: Story, timed: list[Stage]) -> Node | None:
+def _totals(story: ReportData, timed: list[Stage]) -> Node | None:
     budget = number(story.build, "budget_s")
     memory = [stage.peak_memory_bytes for stage in timed if stage.peak_memory_bytes is not None]
     return facts(

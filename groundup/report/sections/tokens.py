@@ -2,8 +2,8 @@
 
 from groundup.markup import Node, foreign, node
 from groundup.report.chapter import absent, chapter, facts, figure, more, notes_of
-from groundup.report.story import Stage, Story
-from groundup.report.values import Table, number, tables, text, texts
+from groundup.report.report_data import ReportData, Stage
+from groundup.report.values import JsonObject, number, tables, text, texts
 from groundup.report.words import count, fixed
 
 KEY, KICKER, TITLE = "tokens", "Stage 2 · tokenizer", "Text becomes numbers"
@@ -13,7 +13,7 @@ MAX_PIECES = 200
 COLOURS = 4
 
 
-def tokens(story: Story) -> Node:
+def tokens(story: ReportData) -> Node:
     """The chapter with the token pictures."""
     report = story.tokenizer
     if not report:
@@ -32,7 +32,7 @@ def tokens(story: Story) -> Node:
     )
 
 
-def _figures(report: Table, stage: Stage | None) -> Node | None:
+def _figures(report: JsonObject, stage: Stage | None) -> Node | None:
     return facts(
         (count(number(report, "vocab_size")), "pieces in the vocabulary"),
         (fixed(number(report, "characters_per_token")), "characters a token, on held-out text"),
@@ -40,7 +40,7 @@ def _figures(report: Table, stage: Stage | None) -> Node | None:
     )
 
 
-def _picture(example: Table) -> Node:
+def _picture(example: JsonObject) -> Node:
     pieces = tables(example, "pieces")
     shown = [_piece(piece, index) for index, piece in enumerate(pieces[:MAX_PIECES])]
     cut = " (the beginning is shown)" if len(pieces) > MAX_PIECES else ""
@@ -53,7 +53,7 @@ def _picture(example: Table) -> Node:
     return figure(caption, node("p", shown, class_="pieces"), class_="tokens")
 
 
-def _piece(piece: Table, index: int) -> Node:
+def _piece(piece: JsonObject, index: int) -> Node:
     words = foreign(show_spaces(text(piece, "text")), "bdi", "piece-text")
     return node(
         "span", words, node("span", text(piece, "id"), class_="piece-id"), class_=f"piece piece-{index % COLOURS}"
@@ -65,7 +65,7 @@ def show_spaces(piece: str) -> str:
     return piece.replace(" ", "·").replace("\r", "␍").replace("\n", "↵").replace("\t", "⇥") or "∅"
 
 
-def _vocabulary(report: Table) -> Node | None:
+def _vocabulary(report: JsonObject) -> Node | None:
     lists = [
         ("The first pairs it learned to join", texts(report, "merges_first")),
         ("The longest pieces it learned", texts(report, "longest")),

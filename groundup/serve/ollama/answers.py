@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
-from groundup.serve.exchange import Timing
+from groundup.serve.requests import Timing
 from groundup.tokenizer.tools import ToolCall
 
 MEDIA_TYPE = "application/x-ndjson"

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.serve.exchange import Embedded, EmbedRequest, Timing
 from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.ollama.generation import KeepAlive, keep_alive_s
+from groundup.serve.requests import Embeddings, EmbedRequest, Timing
 
 JSON = dict[str, Any]
 
@@ -42,7 +42,7 @@ def read_embeddings(value: JSON) -> EmbedRequest:
     return EmbedRequest(body.model, (body.prompt,), keep_alive_s=keep_alive_s(body.keep_alive))
 
 
-def embed_answer(model: str, found: Embedded, timing: Timing) -> JSON:
+def embed_answer(model: str, found: Embeddings, timing: Timing) -> JSON:
     """All vectors, in the order of the texts."""
     return {
         "model": model,
@@ -53,6 +53,6 @@ def embed_answer(model: str, found: Embedded, timing: Timing) -> JSON:
     }
 
 
-def embeddings_answer(found: Embedded) -> JSON:
+def embeddings_answer(found: Embeddings) -> JSON:
     """The one vector."""
     return {"embedding": found.vectors[0]}

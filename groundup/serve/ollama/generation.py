@@ -6,20 +6,20 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.engine.form import ANY_OBJECT, Form
-from groundup.serve.exchange import (
+from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
+from groundup.serve.messages import ClientMessage, conversation
+from groundup.serve.requests import (
     FOREVER_S,
-    ChatRequest,
+    GenerateRequest,
     LoadRequest,
     Options,
     Prompt,
     RequestError,
-    Text,
-    without,
+    TextPrompt,
+    unsupported,
 )
-from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
 from groundup.serve.tools import ToolBody, read_tools
-from groundup.serve.turns import Turn, conversation
 from groundup.tokenizer.chat import Conversation, Message
 
 # Ollama's own (api/types.go, DefaultOptions).
@@ -78,11 +78,11 @@ class _Generation(Body):
     top_logprobs: Whole = Field(0, ge=0, le=20)
     truncate: bool = True
 
-    def request(self, prompt: Prompt, tools: Sequence[ToolBody] = ()) -> ChatRequest:
+    def request(self, prompt: Prompt, tools: Sequence[ToolBody] = ()) -> GenerateRequest:
         """With the fields that both have. Raises RequestError."""
         if self.think:
-            raise without(self.model, "thinking")
-        return ChatRequest(
+            raise unsupported(self.model, "thinking")
+        return GenerateRequest(
             self.model,
             (prompt,),
             self.options.options(),
@@ -115,16 +115,16 @@ class GenerateBody(_Generation):
 class ChatBody(_Generation):
     """/api/chat."""
 
-    messages: list[Turn] = []
+    messages: list[ClientMessage] = []
     tools: list[ToolBody] = []
 
 
-def read_generate(value: dict[str, Any]) -> ChatRequest | LoadRequest:
+def read_generate(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
     """The request of an /api/generate body. Raises RequestError."""
     body = read_fields(GenerateBody, value)
     for asked, capability in ((bool(body.suffix), "insert"), (bool(body.images), "vision")):
         if asked:
-            raise without(body.model, capability)
+            raise unsupported(body.model, capability)
     if body.raw and (body.system or body.template or body.context):
         raise RequestError("raw mode does not support system, template or context", param="raw")
     for refused, name in ((bool(body.template), "template"), (bool(body.context), "context")):
@@ -133,27 +133,27 @@ def read_generate(value: dict[str, Any]) -> ChatRequest | LoadRequest:
     if not body.prompt:
         return body.load()
     if body.raw:
-        return body.request(Text(body.prompt, rendered=True))
+        return body.request(TextPrompt(body.prompt, rendered=True))
     system = (Message("system", body.system),) if body.system else ()
     return body.request(Conversation((*system, Message("user", body.prompt))))
 
 
-def read_chat(value: dict[str, Any]) -> ChatRequest | LoadRequest:
+def read_chat(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
     """The request of an /api/chat body. Raises RequestError."""
     body = read_fields(ChatBody, value)
     if not body.messages:
         return body.load()
     if any(message.images for message in body.messages):
-        raise without(body.model, "vision")
+        raise unsupported(body.model, "vision")
     return body.request(conversation(body.messages), body.tools)
 
 
-def _form(given: str | dict[str, Any] | None) -> Form | None:
+def _form(given: str | dict[str, Any] | None) -> OutputConstraint | None:
     """ "" is none, as LangChain sends it."""
     if given in (None, ""):
         return None
     if isinstance(given, dict):
-        return Form.schema(given)
+        return OutputConstraint.schema(given)
     if given == "json":
         return ANY_OBJECT
     raise RequestError('format: expected "json" or a JSON schema', param="format")

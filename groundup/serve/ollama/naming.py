@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.serve.exchange import Options, RequestError
-from groundup.serve.facts import ModelFacts
 from groundup.serve.fields import Body, read_fields
+from groundup.serve.messages import ClientMessage, conversation, without_tools
+from groundup.serve.model_info import ModelInfo
+from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import rfc3339
 from groundup.serve.ollama.generation import OptionsBody
-from groundup.serve.shelf import Named
-from groundup.serve.turns import Turn, conversation, plain
+from groundup.serve.requests import Options, RequestError
 
 JSON = dict[str, Any]
 # A model that stays for ever expires in a year of the far future, which every client's date can hold.
@@ -47,7 +47,7 @@ class CreateBody(NameBody):
     template: str = ""
     license: str | list[str] = ""
     parameters: OptionsBody = OptionsBody()
-    messages: list[Turn] = []
+    messages: list[ClientMessage] = []
     files: dict[str, Any] = {}
     adapters: dict[str, Any] = {}
     quantize: str = ""
@@ -91,13 +91,17 @@ def _named(body: Any) -> Any:
 
 
 def created(body: CreateBody) -> JSON:
-    """What the new name says beyond its source, as fields of `Named`."""
+    """What the new name says beyond its source, as fields of `ModelAlias`."""
     licence = body.license if isinstance(body.license, str) else "\n".join(body.license)
-    values = {"system": body.system, "license": licence, "messages": plain(conversation(body.messages)).messages}
+    values = {
+        "system": body.system,
+        "license": licence,
+        "messages": without_tools(conversation(body.messages)).messages,
+    }
     return {**values, "options": body.parameters.options()}
 
 
-def details(named: Named, facts: ModelFacts) -> JSON:
+def details(named: ModelAlias, facts: ModelInfo) -> JSON:
     """The short description that lists have."""
     return {
         "parent_model": "" if named.is_own else named.base,
@@ -118,7 +122,7 @@ def short_count(number: int) -> str:
     return f"{number / unit:.1f}{name}" if name else str(number)
 
 
-def _head(named: Named, facts: ModelFacts) -> JSON:
+def _head(named: ModelAlias, facts: ModelInfo) -> JSON:
     return {
         "name": named.name,
         "model": named.name,
@@ -128,17 +132,17 @@ def _head(named: Named, facts: ModelFacts) -> JSON:
     }
 
 
-def tags(models: Sequence[tuple[Named, ModelFacts]]) -> JSON:
+def tags(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> JSON:
     """/api/tags."""
     return {"models": [{**_head(*each), "modified_at": modified(*each)} for each in models]}
 
 
-def modified(named: Named, facts: ModelFacts) -> str:
+def modified(named: ModelAlias, facts: ModelInfo) -> str:
     """When the name was made, or the model's files written."""
     return named.created or rfc3339(facts.modified)
 
 
-def loaded(named: Named, facts: ModelFacts, size_bytes: int, expires_in_s: float) -> JSON:
+def loaded(named: ModelAlias, facts: ModelInfo, size_bytes: int, expires_in_s: float) -> JSON:
     """One entry of /api/ps."""
     now = datetime.now(UTC)
     far = (NEVER - now).total_seconds()
@@ -147,7 +151,7 @@ def loaded(named: Named, facts: ModelFacts, size_bytes: int, expires_in_s: float
     return {**_head(named, facts), **memory, "expires_at": rfc3339(expires)}
 
 
-def show(named: Named, facts: ModelFacts, template: str, stops: Sequence[str], promise: str) -> JSON:
+def show(named: ModelAlias, facts: ModelInfo, template: str, stops: Sequence[str], promise: str) -> JSON:
     """/api/show. `template` is the model's own, `stops` the texts of the tokens that end its answers, `promise` ours (a field of our own)."""
     parameters = parameter_lines(named.options, stops)
     return {
@@ -165,7 +169,7 @@ def show(named: Named, facts: ModelFacts, template: str, stops: Sequence[str], p
     }
 
 
-def model_info(facts: ModelFacts) -> JSON:
+def model_info(facts: ModelInfo) -> JSON:
     """The shape, under the names that GGUF files have for it."""
     config, name = facts.config, facts.config.family
     return {
@@ -193,7 +197,7 @@ def parameter_lines(options: Options, stops: Sequence[str]) -> str:
     return "\n".join(f"{name:<30} {value}" for name, value in lines)
 
 
-def _modelfile(named: Named, parameters: str) -> str:
+def _modelfile(named: ModelAlias, parameters: str) -> str:
     """What `ollama create` would make this name from. The model's own place is not told."""
     system = [f'SYSTEM """{named.system}"""'] if named.system else []
     return "\n".join([f"FROM {named.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]) + "\n"

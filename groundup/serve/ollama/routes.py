@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from groundup.serve.answering import Server
-from groundup.serve.exchange import ChatRequest, LoadRequest, RequestError
-from groundup.serve.facts import template_and_stops
-from groundup.serve.json_body import read_object
-from groundup.serve.json_reply import JsonReply
+from groundup.http.json_body import read_object
+from groundup.http.json_response import JsonResponse
+from groundup.serve.model_info import template_and_stops
+from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama import embedding, naming
 from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line
 from groundup.serve.ollama.generation import read_chat, read_generate
-from groundup.serve.shelf import Named
+from groundup.serve.requests import GenerateRequest, LoadRequest, RequestError
+from groundup.serve.server import Server
 
 # The release of Ollama whose API this is; editors ask for at least 0.6.4.
 VERSION = "0.12.11"
@@ -50,27 +50,27 @@ class _Api:
         return read_object(await request.body(), self.server.limits)
 
     async def version(self, request: Request) -> Response:
-        return JsonReply({"version": VERSION})
+        return JsonResponse({"version": VERSION})
 
     async def tags(self, request: Request) -> Response:
         shelf = self.server.shelf
         listed = await asyncio.to_thread(shelf.listed)
-        return JsonReply(naming.tags([(named, shelf.facts(named)) for named in listed]))
+        return JsonResponse(naming.tags([(named, shelf.facts(named)) for named in listed]))
 
     async def ps(self, request: Request) -> Response:
         held = self.server.residents.held()
         models = [
-            naming.loaded(Named(base, base), each.facts, each.size_bytes, each.expires_in_s)
+            naming.loaded(ModelAlias(base, base), each.facts, each.size_bytes, each.expires_in_s)
             for base, each in held.items()
         ]
-        return JsonReply({"models": models})
+        return JsonResponse({"models": models})
 
     async def show(self, request: Request) -> Response:
         name = naming.read_name(await self._body(request)).model
         named = await asyncio.to_thread(self.server.shelf.find, name)
         facts = self.server.shelf.facts(named)
         template, stops = await asyncio.to_thread(template_and_stops, facts.path)
-        return JsonReply(naming.show(named, facts, template, stops, self.server.residents.promise))
+        return JsonResponse(naming.show(named, facts, template, stops, self.server.residents.promise))
 
     async def generate(self, request: Request) -> Response:
         return await self._answer(request, read_generate, chat=False)
@@ -79,22 +79,22 @@ class _Api:
         return await self._answer(request, read_chat, chat=True)
 
     async def _answer(
-        self, request: Request, read: Callable[[dict[str, Any]], ChatRequest | LoadRequest], *, chat: bool
+        self, request: Request, read: Callable[[dict[str, Any]], GenerateRequest | LoadRequest], *, chat: bool
     ) -> Response:
         asked = read(await self._body(request))
         translator = OllamaAnswer(asked.model, chat=chat)
         if isinstance(asked, LoadRequest):
-            return JsonReply(translator.nothing(await self.server.load(asked)))
+            return JsonResponse(translator.nothing(await self.server.load(asked)))
         return await self.server.answer(asked, translator, request)
 
     async def embed(self, request: Request) -> Response:
         asked = embedding.read_embed(await self._body(request))
         found, timing = await self.server.embed(asked)
-        return JsonReply(embedding.embed_answer(asked.model, found, timing))
+        return JsonResponse(embedding.embed_answer(asked.model, found, timing))
 
     async def embeddings(self, request: Request) -> Response:
         found, _ = await self.server.embed(embedding.read_embeddings(await self._body(request)))
-        return JsonReply(embedding.embeddings_answer(found))
+        return JsonResponse(embedding.embeddings_answer(found))
 
     async def copy(self, request: Request) -> Response:
         body = naming.read_copy(await self._body(request))
@@ -124,5 +124,5 @@ class _Api:
 
 def _statuses(words: list[str], *, stream: bool) -> Response:
     if not stream:
-        return JsonReply({"status": words[-1]})
+        return JsonResponse({"status": words[-1]})
     return StreamingResponse(iter([line({"status": word}) for word in words]), media_type=MEDIA_TYPE)

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from groundup.engine.events import ChatEvent, FinishReason, RankedToken, TokenLogprob
-from groundup.engine.form import ANY_OBJECT, Form
-from groundup.serve.exchange import ChatRequest, RequestError, Timing
+from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body, Whole, read_fields
+from groundup.serve.messages import ClientMessage, conversation
 from groundup.serve.openai.errors import DONE, JSON, MEDIA_TYPE, error_body, sse
 from groundup.serve.openai.fields import DEFAULTS, CompletionFields, usage
+from groundup.serve.requests import GenerateRequest, RequestError, Timing
 from groundup.serve.tools import Choice, ToolBody, read_tools
-from groundup.serve.turns import Turn, conversation
 from groundup.tokenizer.tools import ToolCall
 
 
@@ -36,7 +36,7 @@ class ResponseFormat(Body):
 class ChatCompletionBody(CompletionFields):
     """The request."""
 
-    messages: list[Turn] = Field(min_length=1)
+    messages: list[ClientMessage] = Field(min_length=1)
     max_completion_tokens: Whole | None = Field(None, ge=0)
     response_format: ResponseFormat = ResponseFormat(type="text")
     logprobs: bool = False
@@ -46,14 +46,14 @@ class ChatCompletionBody(CompletionFields):
     parallel_tool_calls: bool = True
 
 
-def read_chat_completion(value: dict[str, Any]) -> ChatRequest:
+def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
     """The request of a body. Raises RequestError."""
     body = read_fields(ChatCompletionBody, value)
     for place, turn in enumerate(body.messages):
         if turn.content is None and not turn.tool_calls:
             raise RequestError(f"messages.{place}.content: is missing", param=f"messages.{place}.content")
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    return ChatRequest(
+    return GenerateRequest(
         body.model,
         (conversation(body.messages),),
         body.options(limit),
@@ -68,11 +68,11 @@ def read_chat_completion(value: dict[str, Any]) -> ChatRequest:
     )
 
 
-def _form(given: ResponseFormat) -> Form | None:
+def _form(given: ResponseFormat) -> OutputConstraint | None:
     if given.type == "json_schema":
         if given.json_schema is None:
             raise RequestError("response_format.json_schema: is missing", param="response_format.json_schema")
-        return Form.schema(given.json_schema.wanted)
+        return OutputConstraint.schema(given.json_schema.wanted)
     return ANY_OBJECT if given.type == "json_object" else None
 
 
@@ -81,7 +81,7 @@ class ChatCompletion:
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, request: ChatRequest, *, id: str = "", created: int = 0) -> None:
+    def __init__(self, request: GenerateRequest, *, id: str = "", created: int = 0) -> None:
         self.request = request
         self.id = id or f"chatcmpl-{uuid.uuid4().hex}"
         self.created = created or int(time.time())

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import Field
 
 from groundup.engine.events import ChatEvent, TokenLogprob
-from groundup.serve.exchange import ChatRequest, RequestError, Text, Timing
 from groundup.serve.fields import Texts, Whole, read_fields
 from groundup.serve.openai.chat import shown, used
 from groundup.serve.openai.errors import DONE, JSON, MEDIA_TYPE, error_body, sse
 from groundup.serve.openai.fields import DEFAULTS, CompletionFields
+from groundup.serve.requests import GenerateRequest, RequestError, TextPrompt, Timing
 
 MAX_TOKENS = 16  # OpenAI's own default here
 
@@ -27,15 +27,15 @@ class CompletionBody(CompletionFields):
     best_of: Whole | None = None
 
 
-def read_completion(value: dict[str, Any]) -> ChatRequest:
+def read_completion(value: dict[str, Any]) -> GenerateRequest:
     """The request of a body. Raises RequestError."""
     body = read_fields(CompletionBody, value)
     for given, name in ((body.echo, "echo"), (body.suffix, "suffix"), ((body.best_of or 1) > body.n, "best_of")):
         if given:
             raise RequestError(f"{name} is not supported", param=name)
-    return ChatRequest(
+    return GenerateRequest(
         body.model,
-        tuple(map(Text, body.prompt)),
+        tuple(map(TextPrompt, body.prompt)),
         body.options(MAX_TOKENS if body.max_tokens is None else body.max_tokens),
         DEFAULTS,
         stream=body.stream,
@@ -52,7 +52,7 @@ class TextCompletion:
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, request: ChatRequest, *, id: str = "", created: int = 0) -> None:
+    def __init__(self, request: GenerateRequest, *, id: str = "", created: int = 0) -> None:
         self.request = request
         self.id = id or f"cmpl-{uuid.uuid4().hex}"
         self.created = created or int(time.time())

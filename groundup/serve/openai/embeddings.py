@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from groundup.serve.exchange import Embedded, EmbedRequest
 from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.openai.errors import JSON
+from groundup.serve.requests import Embeddings, EmbedRequest
 
 
 class EmbeddingsBody(Body):
@@ -27,7 +27,7 @@ def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
     return request, body.encoding_format == "base64"
 
 
-def embedding_answer(model: str, found: Embedded, *, as_base64: bool) -> JSON:
+def embedding_answer(model: str, found: Embeddings, *, as_base64: bool) -> JSON:
     """All vectors, in the order of the texts."""
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.serve.exchange import Options
 from groundup.serve.fields import Body, Number, Texts, Whole
 from groundup.serve.openai.structured import FormFields
+from groundup.serve.requests import Options
 
 # OpenAI's own.
 DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)

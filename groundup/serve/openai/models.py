@@ -5,19 +5,19 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.serve.exchange import ClassifyRequest
-from groundup.serve.facts import ModelFacts
 from groundup.serve.fields import Body, Texts, read_fields
+from groundup.serve.model_info import ModelInfo
+from groundup.serve.model_registry import ModelAlias
 from groundup.serve.openai.errors import JSON
-from groundup.serve.shelf import Named
+from groundup.serve.requests import ClassifyRequest
 
 
-def model_entry(id: str, facts: ModelFacts) -> JSON:
+def model_entry(id: str, facts: ModelInfo) -> JSON:
     """One model; `id` as the client wrote it, or the name with its tag."""
     return {"id": id, "object": "model", "created": int(facts.modified.timestamp()), "owned_by": "groundup"}
 
 
-def model_list(models: Sequence[tuple[Named, ModelFacts]]) -> JSON:
+def model_list(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> JSON:
     """All models."""
     return {"object": "list", "data": [model_entry(named.name, facts) for named, facts in models]}
 

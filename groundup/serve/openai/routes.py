@@ -7,13 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.serve.answering import Server
-from groundup.serve.json_body import read_object
-from groundup.serve.json_reply import JsonReply
+from groundup.http.json_body import read_object
+from groundup.http.json_response import JsonResponse
 from groundup.serve.openai import models
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
 from groundup.serve.openai.embeddings import embedding_answer, read_embedding
+from groundup.serve.server import Server
 
 
 def routes(server: Server) -> list[Route]:
@@ -47,18 +47,18 @@ class _Api:
     async def embeddings(self, request: Request) -> Response:
         asked, as_base64 = read_embedding(await self._body(request))
         found, _ = await self.server.embed(asked)
-        return JsonReply(embedding_answer(asked.model, found, as_base64=as_base64))
+        return JsonResponse(embedding_answer(asked.model, found, as_base64=as_base64))
 
     async def classify(self, request: Request) -> Response:
         asked = models.read_classify(await self._body(request))
-        return JsonReply(models.classify_answer(asked.model, await self.server.classify(asked)))
+        return JsonResponse(models.classify_answer(asked.model, await self.server.classify(asked)))
 
     async def models(self, request: Request) -> Response:
         shelf = self.server.shelf
         listed = await asyncio.to_thread(shelf.listed)
-        return JsonReply(models.model_list([(named, shelf.facts(named)) for named in listed]))
+        return JsonResponse(models.model_list([(named, shelf.facts(named)) for named in listed]))
 
     async def model(self, request: Request) -> Response:
         id = request.path_params["id"]
         named = await asyncio.to_thread(self.server.shelf.find, id)
-        return JsonReply(models.model_entry(id, self.server.shelf.facts(named)))
+        return JsonResponse(models.model_entry(id, self.server.shelf.facts(named)))

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from groundup.engine.form import ANY_OBJECT, Form
-from groundup.serve.exchange import RequestError
+from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body
+from groundup.serve.requests import RequestError
 
 Schema = dict[str, Any]
 Choice = Annotated[list[str], Field(min_length=1)]
 # Where something is asked for, and what.
-Asked = tuple[str, Form]
+Asked = tuple[str, OutputConstraint]
 
 
 class StructuredOutputs(Body):
@@ -48,7 +48,7 @@ class FormFields(Body):
     json_schema: Schema | None = None
     grammar: str = ""
 
-    def form(self, own: Form | None = None) -> Form | None:
+    def form(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
         """The form that is asked for here, or by `response_format` (`own`). Raises RequestError where there are two."""
         asked = [] if own is None else [("response_format", own)]
         asked += [*_asked(self), *self._structured()]
@@ -68,11 +68,11 @@ class FormFields(Body):
 
 
 # What the value of each field asks for. (`wanted` is `json`.)
-_MAKERS: dict[str, Callable[[Any], Form]] = {
-    **dict.fromkeys(("wanted", "guided_json", "json_schema"), Form.schema),
-    **dict.fromkeys(("regex", "guided_regex"), Form.regex),
-    **dict.fromkeys(("choice", "guided_choice"), Form.choice),
-    **dict.fromkeys(("grammar", "guided_grammar"), Form.grammar),
+_MAKERS: dict[str, Callable[[Any], OutputConstraint]] = {
+    **dict.fromkeys(("wanted", "guided_json", "json_schema"), OutputConstraint.schema),
+    **dict.fromkeys(("regex", "guided_regex"), OutputConstraint.regex),
+    **dict.fromkeys(("choice", "guided_choice"), OutputConstraint.choice),
+    **dict.fromkeys(("grammar", "guided_grammar"), OutputConstraint.grammar),
     "json_object": lambda _: ANY_OBJECT,
 }
 

@@ -1,0 +1,108 @@
+"""Instructions with answers -> what is learned from (rendered, cut, masked, in batches) and what is held out.
+
+Only the answers' tokens have labels; prompts and padding have none. The mask comes from the rendering, so what is learned is what
+`groundup chat` will ask for.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from groundup.data.documents import InstructionExample, to_conversation
+from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.errors import DataError
+from groundup.evaluate.tasks.answers import cut
+from groundup.files import sha256_text
+from groundup.finetune.order import EpochOrder
+from groundup.tokenizer.chat import Rendered, render
+from groundup.tokenizer.fast import Tokenizer
+
+HELD_OUT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class InstructionData:
+    """What is learned from and what is held out."""
+
+    train: tuple[Rendered, ...]
+    held_out: tuple[InstructionExample, ...]
+    left_out: int
+    """Training examples whose answer lay wholly behind the cut."""
+
+    @property
+    def supervised_share(self) -> float:
+        """Tokens that are learned, of all training tokens."""
+        return sum(sum(each.mask) for each in self.train) / sum(len(each.ids) for each in self.train)
+
+
+def make_instruction_data(
+    examples: Sequence[InstructionExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
+) -> InstructionData:
+    """Render, cut, and keep the held-out ones apart. Raises DataError when nothing is left to learn from or to measure on."""
+    held_out = held_out_ids(examples, seed)
+    train = [example for example in examples if example.id not in held_out]
+    rendered = [cut(render(to_conversation(example), tokenizer), max_tokens) for example in train]
+    kept = tuple(each for each in rendered if any(each.mask[1:]))
+    if not kept:
+        raise DataError(
+            f"None of the {len(train)} training examples has an answer within {max_tokens} tokens: nothing is left to learn.",
+            fix="Give examples with answers, or raise max_tokens.",
+        )
+    return InstructionData(kept, tuple(e for e in examples if e.id in held_out), len(train) - len(kept))
+
+
+def held_out_ids(examples: Sequence[InstructionExample], seed: int) -> set[str]:
+    """The ids of the examples marked as held out; where none is marked, of a tenth (at least one) that the hash of id and seed chooses."""
+    marked = {example.id for example in examples if example.held_out}
+    if marked:
+        return marked
+    if len(examples) < 2:
+        raise DataError(f"{len(examples)} instruction is too few: one is held out to measure on.", fix="Give more.")
+    ordered = sorted(example.id for example in examples)
+    ordered.sort(key=lambda id: hashlib.sha256(f"{seed}/{id}".encode()).digest())
+    return set(ordered[: max(1, round(HELD_OUT_SHARE * len(ordered)))])
+
+
+class AnswerBatches:
+    """Rendered examples as padded batches whose labels are the answers' tokens, epoch after epoch in the order of (seed, epoch)."""
+
+    def __init__(self, rendered: Sequence[Rendered], *, batch_size: int, seed: int) -> None:
+        self._rendered = rendered
+        self._order = EpochOrder([len(each.ids) for each in rendered], batch_size, seed)
+        self.fingerprint = sha256_text(f"{[(each.ids, each.mask) for each in rendered]} {batch_size} {seed}")
+
+    @property
+    def epoch_tokens(self) -> int:
+        """Tokens that are learned in an epoch."""
+        return sum(sum(each.mask[1:]) for each in self._rendered)
+
+    def batch(self, position: int) -> Batch:
+        """Batch number `position`. No mask: padding stands on the right, where no real token looks, and has no labels."""
+        rows = [self._rendered[i] for i in self._order.indices(position)]
+        longest = max(len(row.ids) for row in rows) - 1
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        labels = torch.full((len(rows), longest), IGNORED_LABEL)
+        for place, row in enumerate(rows):
+            count = len(row.ids) - 1
+            ids[place, :count] = torch.tensor(row.ids[:-1])
+            labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in _targets(row)])
+        return Batch(ids, labels)
+
+    def steps_for(self, tokens: int) -> int:
+        """How many batches from the first on hold `tokens` tokens, padding not counted; at least one."""
+        steps, read = 0, 0
+        while read < tokens:
+            read += self.num_tokens(steps)
+            steps += 1
+        return steps
+
+    def num_tokens(self, position: int) -> int:
+        """Tokens in one batch, padding not counted."""
+        return sum(len(self._rendered[i].ids) for i in self._order.indices(position))
+
+
+def _targets(row: Rendered) -> list[tuple[int, bool]]:
+    """Each token but the first, and whether its loss counts."""
+    return list(zip(row.ids[1:], row.mask[1:], strict=True))

@@ -1,0 +1,51 @@
+"""What happened, one line a request, and the figures of it: around the guard, so that its refusals are seen too. No prompt, no answer, no query.
+
+2026-11-24T23:00:00Z 127.0.0.1 POST /api/chat 200 1.234 s 2048 bytes
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from groundup.http.metrics import Metrics
+from groundup.http.responses import App, Message, Receive, Scope, Send
+
+MAX_PATH_CHARACTERS = 200
+
+
+class AccessLog:
+    """An app that looks on another. `say` gets each line; `known_paths` are told apart in the figures, all others are one."""
+
+    def __init__(self, app: App, metrics: Metrics, known_paths: frozenset[str], say: Callable[[str], None]) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.known_paths = known_paths
+        self.say = say
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; note what came of it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status, sent_bytes = time.monotonic(), 0, 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status, sent_bytes
+            status = message.get("status", status)
+            sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            self._note(scope, status, time.monotonic() - started, sent_bytes)
+
+    def _note(self, scope: Scope, status: int, elapsed_s: float, sent_bytes: int) -> None:
+        path = str(scope["path"])
+        route = path if path in self.known_paths else "other"
+        self.metrics.requests.labels(route, str(status)).inc()
+        self.metrics.request_s.labels(route).observe(elapsed_s)
+        client = (scope.get("client") or ("-",))[0]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        shown = path[:MAX_PATH_CHARACTERS].encode("unicode_escape").decode()
+        self.say(f"{now} {client} {scope['method'][:16]} {shown} {status or '-'} {elapsed_s:.3f} s {sent_bytes} bytes")

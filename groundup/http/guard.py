@@ -1,0 +1,175 @@
+"""THE middleware of every server of ours, around every route: Host, Origin, key, body, deadline, in that order; what is not allowed is refused.
+
+    run_server(Guard(app, access), ...)
+
+Pure ASGI. The body is counted while it comes, refused at the first byte too many, and read whole before the app is called: an app never waits for
+a slow sender. Refusals are small JSON errors in the shape that `error_body` gives; no answer leaves without the headers of `headers.py`.
+What lies below a request (headers that never end, too many connections) is `protocol.py`'s.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from groundup.http.access import Access
+from groundup.http.headers import only, preflight, read_headers, secured
+from groundup.http.limits import Limits
+from groundup.http.responses import (
+    App,
+    ErrorBody,
+    Message,
+    Receive,
+    RefusedError,
+    Scope,
+    Send,
+    plain_error,
+    send_refusal,
+    send_whole,
+)
+
+POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
+CHALLENGE = (b"www-authenticate", b'Basic realm="groundup", charset="UTF-8"')
+AGAIN_SOON = (b"retry-after", b"1")
+
+
+class Guard:
+    """An ASGI app that lets through to another what `access` and `limits` allow. `error_body` shapes its refusals."""
+
+    def __init__(
+        self, app: App, access: Access, limits: Limits | None = None, *, error_body: ErrorBody = plain_error
+    ) -> None:
+        self.app = app
+        self.access = access
+        self.limits = limits or Limits()
+        self.error_body = error_body
+        self._requests = 0
+        self._held_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection event of a server: a request, or the server's beginning and end (lifespan)."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Admit, read, pass on; whatever is refused on the way is answered here."""
+        visit = _Visit(send)
+        self._requests += 1
+        try:
+            headers = read_headers(scope["headers"], self.limits)
+            visit.origin = self._admit(scope["method"], headers)
+            if visit.origin and scope["method"] == "OPTIONS":
+                asked = only(headers, b"access-control-request-headers")
+                await send_whole(visit.send, 204, b"", preflight(asked))
+                return
+            self._require_key(headers)
+            if self._requests > self.limits.requests:
+                raise RefusedError(503, "Too many requests at once.", [AGAIN_SOON])
+            await self._pass_on(scope, receive, visit, headers)
+        except RefusedError as refused:
+            await self._refuse(refused, visit, scope["path"])
+        except asyncio.CancelledError:  # only the end of the server cancels a request
+            await self._refuse(RefusedError(503, "The server is being ended."), visit, scope["path"])
+        finally:
+            self._requests -= 1
+            self._held_bytes -= visit.held_bytes
+
+    async def _refuse(self, refused: RefusedError, visit: "_Visit", path: str) -> None:
+        """Answer with a refusal; an answer that has begun is cut instead, for a second one would be read as its end."""
+        if not visit.started:
+            await send_refusal(refused, visit.send, path, self.error_body)
+
+    def _admit(self, method: str, headers: Mapping[bytes, list[bytes]]) -> str:
+        """Check Host and Origin. Returns the origin of elsewhere that may read the answer, or "". Raises Refused."""
+        authority, origin = only(headers, b"host"), only(headers, b"origin")
+        if not self.access.admits_host(authority):
+            raise RefusedError(403, "This server is not called by that name (Host).")
+        if only(headers, b"upgrade").lower() == "websocket":
+            raise RefusedError(400, "There are no web sockets here.")
+        if origin and not self.access.admits_origin(origin, authority):
+            raise RefusedError(403, "Pages from elsewhere may not call this server (Origin).")
+        if origin in self.access.origins:
+            return origin
+        followed = only(headers, b"sec-fetch-mode") == "navigate" and only(headers, b"sec-fetch-dest") == "document"
+        navigation = followed and method in ("GET", "HEAD")
+        if not self.access.admits_site(only(headers, b"sec-fetch-site"), navigation=navigation):
+            raise RefusedError(403, "Pages from elsewhere may not call this server (Sec-Fetch-Site).")
+        return ""
+
+    def _require_key(self, headers: Mapping[bytes, list[bytes]]) -> None:
+        if not self.access.admits_key(only(headers, b"authorization")):
+            raise RefusedError(401, "An API key is needed: Authorization: Bearer KEY.", [CHALLENGE])
+
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, visit: "_Visit", headers: Mapping[bytes, list[bytes]]
+    ) -> None:
+        """Read the body within its deadline, then let the app answer within its own. Raises Refused."""
+        self._require_length(only(headers, b"content-length"))
+        try:
+            async with asyncio.timeout(self.limits.body_s):
+                body = await self._read_body(receive, visit)
+        except TimeoutError:
+            raise RefusedError(408, f"The body did not arrive within {self.limits.body_s:g} s.") from None
+        if body is None:  # the client hung up
+            return
+        try:
+            async with asyncio.timeout(self.limits.request_s) as deadline:
+                await self.app(scope, _replayed(body, receive), visit.send)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise RefusedError(503, f"The answer took longer than {self.limits.request_s:g} s.") from None
+
+    def _require_length(self, declared: str) -> None:
+        if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):
+            raise self._too_large()
+
+    async def _read_body(self, receive: Receive, visit: "_Visit") -> bytes | None:
+        """The whole body, or None when the client hung up. Raises Refused at the first byte too many."""
+        parts: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part = message.get("body", b"")
+            visit.held_bytes += len(part)
+            self._held_bytes += len(part)
+            if visit.held_bytes > self.limits.body_bytes:
+                raise self._too_large()
+            if self._held_bytes > self.limits.bodies_bytes:
+                raise RefusedError(503, "Too many large requests at once.", [AGAIN_SOON])
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(413, f"The body is too large: at most {self.limits.body_bytes:,} bytes are taken.")
+
+
+class _Visit:
+    """One request on its way: how much of it is held, which origin may read the answer, whether the answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.origin = ""
+        self.held_bytes = 0
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        """Send on, with our headers."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            message = {**message, "headers": secured(message.get("headers", []), self.origin)}
+        await self._send(message)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body in one piece, and then what else happens on the connection."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return again

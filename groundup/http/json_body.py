@@ -1,0 +1,44 @@
+"""A request's body as a JSON object, whatever its Content-Type says: one reader for every dialect. Refusals say what, never quote."""
+
+import json
+from typing import Any
+
+from groundup.http.limits import Limits
+from groundup.http.responses import RefusedError
+
+
+def read_object(body: bytes, limits: Limits) -> dict[str, Any]:
+    """The object in `body` (UTF-8, with or without a BOM). Raises Refused (400): not JSON, no object, nested too deep, NaN."""
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise _too_deep(limits) from None
+    except ValueError:  # not JSON, not UTF-8, or a number of more digits than Python converts
+        raise RefusedError(400, "The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise RefusedError(400, "The body is not a JSON object.")
+    if is_deeper(value, limits.json_depth):
+        raise _too_deep(limits)
+    return value
+
+
+def is_deeper(value: Any, depth: int) -> bool:
+    """Is there anything in `value` below more than `depth` lists and tables?
+
+    >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
+    (False, True)
+    """
+    level = [value] if isinstance(value, dict | list) else []
+    while level and depth:
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        depth -= 1
+    return bool(level)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _too_deep(limits: Limits) -> RefusedError:
+    return RefusedError(400, f"The JSON is nested too deep: at most {limits.json_depth} levels are taken.")

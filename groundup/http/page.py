@@ -1,0 +1,53 @@
+"""The page, and the files of pages: read once from the package. Nothing else can be asked for by these routes, so no name leads elsewhere.
+
+/            the page, to who asks for text/html; else one word, which Ollama's clients look for
+/page/NAME   its styles and scripts
+"""
+
+from importlib import resources
+from pathlib import PurePosixPath
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from groundup.http.responses import RefusedError
+
+GREETING = "groundup is running"
+INDEX = "index.html"
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def page_files(package: str) -> dict[str, tuple[str, bytes]]:
+    """All files of the folder `web` of a package: name -> (media type, bytes)."""
+    folder = resources.files(package).joinpath("web")
+    return {
+        file.name: (MEDIA_TYPES[PurePosixPath(file.name).suffix], file.read_bytes())
+        for file in folder.iterdir()
+        if PurePosixPath(file.name).suffix in MEDIA_TYPES
+    }
+
+
+def routes() -> list[Route]:
+    """Both of them."""
+    files = page_files("groundup.serve")
+
+    async def front(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse(GREETING, headers={"Vary": "Accept"})
+        media_type, content = files[INDEX]
+        return Response(content, media_type=media_type, headers={"Vary": "Accept"})
+
+    async def file(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in files:
+            raise RefusedError(404, "The page has no such file.")
+        media_type, content = files[name]
+        return Response(content, media_type=media_type)
+
+    return [Route("/", front), Route("/page/{name}", file)]

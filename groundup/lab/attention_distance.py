@@ -1,0 +1,86 @@
+"""How far back each head looks, and how widely: two numbers a head, from its attention maps.
+
+    distance    sum_s weight(t, s) (t - s), in tokens: 0 for a head that looks at its own token, 1 for one that looks at the one before
+    entropy     -sum_s weight(t, s) log2 weight(t, s), in bits: 0 where all goes to one token, log2(t) where it is spread over t tokens
+
+Both are means over the tokens from the second on. Many heads rest on the first token when they have nothing to say ("attention sinks",
+Xiao et al. 2023, arXiv:2309.17453): a far look that is none. So the share of that token is given too, and the distance without it.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.lab.attention import DECIMALS, attention_maps
+from groundup.lab.request import ids_of
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+
+MIN_COUNT = 3
+
+
+def head_distances(model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
+    """Distance, entropy and share of the first token of every head on a text, and what a head would have that looks everywhere alike.
+
+    Raises ModelError (no tokenizer, a text beyond the context), DataError (fewer than three tokens, or too many to hold).
+    """
+    ids = ids_of(model, tokenizer, text, fewest=MIN_COUNT)
+    maps = attention_maps(model, ids)
+    measured = {name: measure(maps) for name, measure in MEASURES.items()}
+    alike = uniform_maps(len(ids))
+    heads = [
+        {"block": layer + 1, "head": head + 1}
+        | {name: round(float(values[layer, head]), DECIMALS) for name, values in measured.items()}
+        for layer in range(maps.shape[0])
+        for head in range(maps.shape[1])
+    ]
+    return {
+        "tokens": len(ids),
+        "heads": heads,
+        "uniform": {name: round(float(measure(alike)[0, 0]), DECIMALS) for name, measure in MEASURES.items()},
+        "caption": f"Means over the tokens 2 to {len(ids)} of one text, in one forward pass. Distance: the sum of weight times tokens back, "
+        "once with all tokens and once without the first (the others' weights made to sum to 1). Entropy: -Σ w log₂ w.",
+    }
+
+
+def mean_distance(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """Tokens back, weighted by attention."""
+    return (maps * _tokens_back(maps.shape[-1])).sum(dim=-1)[..., 1:].mean(dim=-1)
+
+
+def distance_beyond_first(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """The same where the first token is left out and the weights of the others are made to sum to one."""
+    others = maps.clone()
+    others[..., 0] = 0
+    back = (others * _tokens_back(maps.shape[-1])).sum(dim=-1) / others.sum(dim=-1).clamp(min=1e-9)
+    return back[..., 1:].mean(dim=-1)
+
+
+def entropy_bits(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """How widely the attention is spread; 2 to this power is the number of tokens it could be spread over evenly."""
+    bits = -torch.xlogy(maps, maps).sum(dim=-1) / torch.log(torch.tensor(2.0))  # 0 log 0 = 0
+    return bits[..., 1:].mean(dim=-1)
+
+
+def first_share(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """Share of the attention that goes to the first token."""
+    return maps[..., 1:, 0].mean(dim=-1)
+
+
+def uniform_maps(size: int) -> Float[Tensor, "1 1 T T"]:
+    """The map of a head that looks everywhere alike: what chance gives."""
+    return (torch.ones(size, size).tril() / torch.arange(1, size + 1)[:, None])[None, None]
+
+
+def _tokens_back(size: int) -> Float[Tensor, "T T"]:
+    return (torch.arange(size)[:, None] - torch.arange(size)[None]).clamp(min=0).float()
+
+
+MEASURES = {
+    "distance_tokens": mean_distance,
+    "distance_beyond_first_tokens": distance_beyond_first,
+    "entropy_bits": entropy_bits,
+    "first_share": first_share,
+}

@@ -1,0 +1,163 @@
+"""Heads that do something one can name, searched for in all of a model, on texts where nothing but the habit can help.
+
+    search_heads(model, tokenizer)  ->  {"heads": [{"block", "head", "scores": {"induction": 0.91, ...}, "named": "induction"}],
+                                         "kinds": [{"kind", "chance", "best": [{"block", "head", "score"}]}], "loss", "caption"}
+
+The text is random tokens, given twice: [A B C D] [A B C D]. In its second half an *induction head* finds where the present token stood
+before and looks at the one after it, which is what comes next: it continues patterns that it was never taught. Its score is the
+prefix matching score of Olsson et al. 2022 (arXiv:2209.11895, "head activation evaluators"): the attention from each token of the
+second half to the token after its first occurrence. It needs an earlier head that looks one token back, so that every token knows what
+stood before it; the other habits are those of `attention.habits`, measured on the same text.
+
+Random tokens, as in a real text a head could come to the right place by meaning. Each sequence has another length: a head that always
+looks back by the same distance would otherwise pass for one. What chance gives is the score of a head that looks everywhere alike.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from groundup.device import Compute, generator
+from groundup.engine.score import score
+from groundup.errors import ModelError
+from groundup.lab.attention import DECIMALS, attention_maps, habit_scores, habits
+from groundup.lab.attention_distance import uniform_maps
+from groundup.lab.request import first_ids
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.tokenizer.fast import Tokenizer
+
+SEQUENCES = 8
+# Tokens of a half: the paper has 25; more make chance smaller.
+MAX_HALF = 50
+MIN_HALF = 4
+# A head is named after a habit that takes more than half of its attention: at most one can.
+NAMED = 0.5
+BEST = 5
+
+
+def search_heads(
+    model: LanguageModel | Classifier,
+    tokenizer: Tokenizer | None = None,
+    *,
+    ids: Sequence[int] = (),
+    seed: int = 0,
+    sequences: int = SEQUENCES,
+) -> dict[str, Any]:
+    """Every head's scores on repeated random tokens, the best of each kind, chance, and (of a language model) the loss in both halves.
+
+    `ids` are those to draw from, where a model was trained on a part of its vocabulary only; none given: all but control tokens
+    (without a tokenizer those too). Raises ModelError where the context holds no repeated sequence.
+    """
+    texts = repeated_sequences(model, tokenizer, ids=ids, seed=seed, count=sequences)
+    scores = mean_scores(model, texts)
+    chance = {kind: float(torch.stack(_chances(texts, kind)).mean()) for kind in scores}
+    return {
+        "heads": _heads(scores),
+        "kinds": [
+            {"kind": kind, "chance": round(chance[kind], DECIMALS), "best": _best(scores[kind])} for kind in scores
+        ],
+        "loss": half_losses(model, texts, len(first_ids(tokenizer))) if isinstance(model, LanguageModel) else None,
+        "sequences": len(texts),
+        "caption": f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, each given twice in a row. Induction: "
+        "from a token of the second half to the token after its first occurrence (Olsson et al. 2022). Chance: attention spread "
+        "evenly over the token and all before it.",
+    }
+
+
+def repeated_sequences(
+    model: LanguageModel | Classifier,
+    tokenizer: Tokenizer | None = None,
+    *,
+    ids: Sequence[int] = (),
+    seed: int = 0,
+    count: int = SEQUENCES,
+) -> list[list[int]]:
+    """Random tokens, each once, then all of them again; the halves' lengths differ from sequence to sequence. Raises ModelError."""
+    control = () if tokenizer is None else tokenizer.special.tokens.values()
+    first = first_ids(tokenizer)
+    known = model.config.vocab_size if tokenizer is None else tokenizer.vocab_size
+    pool = torch.tensor(sorted(set(ids or range(known)) - set(control)))
+    longest = min(MAX_HALF, (model.config.context_tokens - len(first)) // 2, len(pool))
+    if longest < MIN_HALF:
+        raise ModelError(
+            f"A random sequence of at least {MIN_HALF} tokens given twice does not fit into a context of "
+            f"{model.config.context_tokens} and a vocabulary of {len(pool)}.",
+            fix="Take a model with a longer context.",
+        )
+    lengths = torch.linspace(longest, max(MIN_HALF, longest // 2), count).round().int().tolist()
+    random = generator(seed, "lab/repeated")
+    halves = [pool[torch.randperm(len(pool), generator=random)[:length]].tolist() for length in lengths]
+    return [[*first, *half, *half] for half in halves]
+
+
+def kinds_of(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
+    """For each habit the places [query, key] that count for it."""
+    return {**habits(ids), "induction": induction_places(ids)}
+
+
+def induction_places(ids: Sequence[int]) -> Bool[Tensor, "T T"]:
+    """Where the key is the token after an earlier occurrence of the query's own token (and not the query itself).
+
+    >>> induction_places([5, 7, 5]).nonzero().tolist()      # the second 5 should look at the 7
+    [[2, 1]]
+    """
+    values, places = torch.tensor(list(ids)), torch.arange(len(ids))
+    before_key = values.roll(1)  # [T]: what stands before each key
+    matches = before_key[None] == values[:, None]
+    return matches & (places >= 1)[None] & (places[None] < places[:, None])
+
+
+def mean_scores(model: LanguageModel | Classifier, texts: Sequence[Sequence[int]]) -> dict[str, Float[Tensor, "L H"]]:
+    """Each habit's scores, averaged over the texts."""
+    found: dict[str, list[Tensor]] = {}
+    for ids in texts:
+        maps = attention_maps(model, ids)
+        for kind, places in kinds_of(ids).items():
+            found.setdefault(kind, []).append(habit_scores(maps, places))
+    return {kind: torch.stack(each).mean(dim=0) for kind, each in found.items()}
+
+
+def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int) -> dict[str, float]:
+    """Nats a token in the first half, where nothing can be known, and in the second, where all can; the first token of each is left out."""
+    compute = Compute(model.transformer.embedding.weight.device)
+    scored = score(model, [(ids[:1], ids[1:]) for ids in texts], compute=compute)
+    halves: tuple[list[float], list[float]] = ([], [])
+    for ids, result in zip(texts, scored, strict=True):
+        losses = [0.0, *(-logprob for logprob in result.token_logprobs)]
+        middle = first + (len(ids) - first) // 2
+        halves[0].extend(losses[first + 1 : middle])
+        halves[1].extend(losses[middle + 1 :])
+    means = [round(sum(half) / len(half), DECIMALS) for half in halves]
+    return {"first_half": means[0], "second_half": means[1]}
+
+
+def _chances(texts: Sequence[Sequence[int]], kind: str) -> list[Tensor]:
+    return [habit_scores(uniform_maps(len(ids)), kinds_of(ids)[kind]) for ids in texts]
+
+
+def _heads(scores: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    layers, heads = next(iter(scores.values())).shape
+    return [_head(scores, layer, head) for layer in range(layers) for head in range(heads)]
+
+
+def _head(scores: Mapping[str, Tensor], layer: int, head: int) -> dict[str, Any]:
+    own = {kind: round(float(values[layer, head]), DECIMALS) for kind, values in scores.items()}
+    kind = max(own, key=lambda name: own[name])
+    return {"block": layer + 1, "head": head + 1, "scores": own, "named": kind if own[kind] > NAMED else None}
+
+
+def _best(values: Float[Tensor, "L H"]) -> list[dict[str, Any]]:
+    order = values.flatten().argsort(descending=True, stable=True)[:BEST].tolist()
+    places = [divmod(flat, values.shape[1]) for flat in order]
+    return [
+        {"block": layer + 1, "head": head + 1, "score": round(float(values[layer, head]), DECIMALS)}
+        for layer, head in places
+    ]
+
+
+def _span(texts: Sequence[Sequence[int]]) -> str:
+    lengths = [len(ids) // 2 for ids in texts]
+    return f"{min(lengths)} to {max(lengths)}" if len(set(lengths)) > 1 else str(lengths[0])

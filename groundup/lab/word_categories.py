@@ -1,0 +1,111 @@
+"""Do embeddings know what kind of thing a word is? Days near days, countries near countries: the share, beside chance.
+
+    kind_score(model, tokenizer)       {"vocabulary": {"kinds": {"days": {"words": 7, "judged": 35, "share": 0.97, "chance": 0.0002}, ...}, ...}, ...}
+    analogy_score(model, tokenizer)    how many of a list of a - b + c come out as expected
+
+For any model with a tokenizer, a small one of your own, too: its vocabulary may hold few of the words whole, and the score says how many.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from groundup.errors import DataError
+from groundup.lab.neighbours import Candidates, spelled, table_candidates
+from groundup.lab.request import require_tokenizer
+from groundup.lab.tokens import token_text
+from groundup.lab.vectors import Model, word_ids, word_vectors
+from groundup.lab.words import ANALOGIES, KINDS
+from groundup.tokenizer.fast import Tokenizer
+
+# Judged neighbours of each word; a kind with fewer other words is judged by as many as it has.
+JUDGED = 5
+# Words that a kind needs, or its share would be luck.
+MIN_WORDS = 3
+CAPTION = (
+    "The nearest neighbours of each word by cosine, as many as its kind has other words, {judged} at most: the share that is of its kind. "
+    "Chance: neighbours drawn at random. Among all words of the vocabulary for words that are one token; and among the listed words only, "
+    "where those of several tokens take part with the mean of theirs (words that share a token are then near for that alone)."
+)
+ANALOGY_CAPTION = (
+    "a - b + c at length one each; where the expected word stands among all words of the vocabulary, by cosine."
+)
+
+
+def kind_score(model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Sequence[str]] = KINDS) -> dict[str, Any]:
+    """How far neighbours are of a word's own kind, for each kind and in the mean of all kinds, beside chance.
+
+    {"vocabulary": {"kinds": {kind: {"words", "judged", "share", "chance"}}, "share", "chance"}, "listed": the same, "caption"}
+    "share" is None where a kind has fewer than three words to judge. Raises DataError (fewer than two kinds), ModelError.
+    """
+    tokenizer = require_tokenizer(tokenizer)
+    if len(kinds) < 2:
+        raise DataError(f"Kinds are told apart: at least 2 are needed, got {len(kinds)}.", fix="Give another.")
+    every = [word for words in kinds.values() for word in words]
+    unit = F.normalize(word_vectors(model, tokenizer, every), dim=-1)
+    vectors = dict(zip(every, unit, strict=True))
+    single = {kind: [word for word in words if len(word_ids(tokenizer, word)) == 1] for kind, words in kinds.items()}
+    return {
+        "vocabulary": _scores(table_candidates(model, tokenizer)[0], single, vectors),
+        "listed": _scores(Candidates([spelled(word) for word in every], unit), kinds, vectors),
+        "caption": CAPTION.format(judged=JUDGED),
+    }
+
+
+def _scores(
+    candidates: Candidates, kinds: Mapping[str, Sequence[str]], vectors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Each kind's share and chance, and their means over the kinds that could be judged."""
+    found = {kind: _score(candidates, words, vectors) for kind, words in kinds.items()}
+    judged = [score for score in found.values() if score["judged"]]
+
+    def mean(name: str) -> float | None:
+        return round(sum(score[name] for score in judged) / len(judged), 6) if judged else None
+
+    return {"kinds": found, "share": mean("share"), "chance": mean("chance")}
+
+
+def _score(candidates: Candidates, words: Sequence[str], vectors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Of one kind: the share of judged neighbours in it; chance is the share of its other words among all other candidates."""
+    count = min(JUDGED, len(words) - 1)
+    if len(words) < MIN_WORDS:
+        return {"words": len(words), "judged": 0, "share": None, "chance": None}
+    kind = {spelled(word) for word in words}
+    hits = sum(
+        candidates.words[place] in kind
+        for word in words
+        for place, _ in candidates.nearest(vectors[word], count, [word])
+    )
+    judged = count * len(words)
+    chance = (len(kind) - 1) / (candidates.num_words - 1)
+    return {"words": len(words), "judged": judged, "share": round(hits / judged, 4), "chance": round(chance, 6)}
+
+
+def analogy_score(
+    model: Model, tokenizer: Tokenizer | None, questions: Sequence[tuple[str, str, str, str]] = ANALOGIES
+) -> dict[str, Any]:
+    """How many of the questions a - b + c have d nearest, and among the five nearest; those whose d is no single token are left out.
+
+    {"answers": [{"question", "expected", "found": [5 words], "rank": 1 .. 5 or None}], "first", "among_five", "asked", "caption"}. Raises ModelError.
+    """
+    tokenizer = require_tokenizer(tokenizer)
+    candidates, ids = table_candidates(model, tokenizer)
+    answers = []
+    for a, b, c, expected in questions:
+        if len(word_ids(tokenizer, expected)) > 1:
+            continue
+        first, minus, plus = F.normalize(word_vectors(model, tokenizer, [a, b, c]), dim=-1)
+        places = [place for place, _ in candidates.nearest(first - minus + plus, JUDGED, [a, b, c])]
+        words = [candidates.words[place] for place in places]
+        rank = words.index(spelled(expected)) + 1 if spelled(expected) in words else None
+        found = [token_text(tokenizer, ids[place]).strip() for place in places]
+        answers.append({"question": f"{a} - {b} + {c}", "expected": expected, "found": found, "rank": rank})
+    return {
+        "answers": answers,
+        "first": sum(answer["rank"] == 1 for answer in answers),
+        "among_five": sum(answer["rank"] is not None for answer in answers),
+        "asked": len(answers),
+        "caption": ANALOGY_CAPTION,
+    }

@@ -1,0 +1,160 @@
+"""Where the tokens of one call stand and what they may see: worked out once, used by all blocks.
+
+Blocks of one model can differ in two ways: some look back through a window, some have no rotary positions (`config.sees_all`, `config.rotates`).
+Each kind has one `AttentionMetadata`, which `attention.Attention` takes. Padding: a mask [B, T] marks the real tokens; positions count real
+tokens only, so that a padded text gives what it gives alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+from groundup.errors import ModelError
+from groundup.model.attention import EMPTY_METADATA, AttentionMetadata
+from groundup.model.attention_steps import padded_mask, window_mask
+from groundup.model.cache import KVCache
+from groundup.model.config import ModelConfig
+from groundup.model.paged import Cache, PagedRows, RowGroup
+from groundup.model.positions import Rotary, Rotation, alibi_bias, alibi_slopes, count_positions
+
+AttentionKind = tuple[bool, bool]  # (sees all tokens before it, has rotary positions)
+
+
+@dataclass(frozen=True)
+class ForwardMetadata:
+    """What the tokens of one call need to know of their place."""
+
+    positions: Int[Tensor, "#B T"]
+    """How many real tokens stand before each."""
+    by_block: tuple[AttentionMetadata, ...]
+    """The place that each block's attention takes; blocks of a kind share one."""
+
+
+class MetadataBuilder(nn.Module):
+    """Builds the `ForwardMetadata` of a call. Has no weights."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.kinds = [(config.sees_all(layer), config.rotates(layer)) for layer in range(config.num_layers)]
+        self.rotary = _rotary(config) if (True, True) in self.kinds else None
+        self.window_rotary = _rotary(config, windowed=True) if (False, True) in self.kinds else None
+
+    def forward(
+        self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None, dtype: torch.dtype
+    ) -> ForwardMetadata:
+        """For `tokens` [B, T] (ids, or anything of their shape and device) behind those that `cache` holds. Raises ModelError.
+
+        `dtype` is that of the stream: angles are cast to it once here, not in every block.
+        """
+        if isinstance(cache, PagedRows):
+            return self._in_one_line(tokens, cache.groups, dtype)
+        num_tokens = tokens.shape[1]
+        start = self._start(tokens.shape[0], num_tokens, cache)
+        real = self._real(mask, num_tokens, cache)
+        if real is None:
+            keys = torch.arange(start + num_tokens, device=tokens.device)[None]  # [1, S]
+        else:
+            keys = count_positions(real, real.shape[1])  # [B, S]
+        positions = keys[:, -num_tokens:]
+        built = {kind: self._place(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
+        return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
+
+    def _in_one_line(self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype) -> ForwardMetadata:
+        """For rows of different length, one after the other in `tokens` [1, N]: one rotation for all, mask and bias of each group."""
+        self._require_context(max(group.stop for group in groups))
+        places = [place for group in groups for span in group.spans for place in range(span.start, span.stop)]
+        positions = torch.tensor([places], device=tokens.device)  # [1, N]
+        built = {}
+        for kind in set(self.kinds):
+            rows = tuple(self._group(kind, group, tokens.device, dtype) for group in groups)
+            built[kind] = AttentionMetadata(self._rotation(kind, positions, dtype), rows=rows)
+        return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
+
+    def _group(
+        self, kind: AttentionKind, group: RowGroup, device: torch.device, dtype: torch.dtype
+    ) -> AttentionMetadata:
+        """Mask and bias of rows that are attended to together. One token alone, without ALiBi, sees all up to itself and needs neither."""
+        if group.starts_alike and group.longest == 1 and self.config.positions != "alibi":
+            return EMPTY_METADATA
+        keys = torch.arange(group.stop, device=device)[None]  # [1, S]
+        if group.starts_alike:
+            positions = keys[:, group.spans[0].start :]
+            allowed = self._allowed(kind[0], group.longest, keys, None)
+        else:
+            positions = torch.tensor([[span.start] for span in group.spans], device=device)  # [rows, 1]
+            allowed = seen_keys(positions, keys, 0 if kind[0] else self.config.window_tokens)
+        return AttentionMetadata(None, allowed, self._bias(positions, keys, dtype))
+
+    def _start(self, batch: int, num_tokens: int, cache: KVCache | None) -> int:
+        if cache is not None:
+            cache.require_room(batch, num_tokens)
+        start = 0 if cache is None else cache.length
+        self._require_context(start + num_tokens)
+        return start
+
+    def _require_context(self, num_tokens: int) -> None:
+        if num_tokens > self.config.context_tokens:
+            raise ModelError(
+                f"A text of {num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
+                fix="Shorten the text, or take a model with a longer context.",
+            )
+
+    def _real(self, mask: Tensor | None, num_tokens: int, cache: KVCache | None) -> Tensor | None:
+        """Marks of all stored tokens, or None where causality alone hides every padding token from every real one."""
+        if cache is not None:
+            return cache.note_real(mask, num_tokens)
+        return None if mask is None or is_right_padded(mask) else mask
+
+    def _place(
+        self, kind: AttentionKind, positions: Tensor, keys: Tensor, real: Tensor | None, dtype: torch.dtype
+    ) -> AttentionMetadata:
+        allowed = self._allowed(kind[0], positions.shape[1], keys, real)
+        return AttentionMetadata(self._rotation(kind, positions, dtype), allowed, self._bias(positions, keys, dtype))
+
+    def _rotation(self, kind: AttentionKind, positions: Tensor, dtype: torch.dtype) -> Rotation | None:
+        sees_all, rotates = kind
+        rotary = self.rotary if sees_all else self.window_rotary
+        return _cast(rotary(positions), dtype) if rotary is not None and rotates else None
+
+    def _bias(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor | None:
+        if self.config.positions != "alibi":
+            return None
+        slopes = alibi_slopes(self.config.num_heads).to(keys.device)
+        return alibi_bias(slopes, positions, keys).to(dtype)
+
+    def _allowed(self, sees_all: bool, num_queries: int, keys: Tensor, real: Tensor | None) -> Tensor | None:
+        window = 0 if sees_all else self.config.window_tokens
+        if real is not None:
+            return padded_mask(real, num_queries, window)
+        if num_queries == 1 or not 0 < window < keys.shape[1]:
+            return None
+        return window_mask(num_queries, keys.shape[1], window, keys.device)[None, None]
+
+
+def seen_keys(
+    positions: Int[Tensor, "rows T"], keys: Int[Tensor, "1 S"], window_tokens: int
+) -> Bool[Tensor, "rows 1 T S"]:
+    """The keys up to each position, within the window if there is one."""
+    distance = positions[:, None, :, None] - keys[:, None, None, :]
+    return (distance >= 0) & (distance < window_tokens) if window_tokens else distance >= 0
+
+
+def _rotary(config: ModelConfig, *, windowed: bool = False) -> Rotary:
+    """Blocks with a window may have a base of their own, and then are not stretched."""
+    own_base = windowed and config.window_rope_base > 0
+    base, scaling = (config.window_rope_base, None) if own_base else (config.rope_base, config.rope_scaling)
+    return Rotary(config.head_width, base=base, scaling=scaling)
+
+
+def _cast(rotation: Rotation, dtype: torch.dtype) -> Rotation:
+    return Rotation(rotation.cosine.to(dtype), rotation.sine.to(dtype))
+
+
+def is_right_padded(mask: Bool[Tensor, "B T"]) -> bool:
+    """Whether every row is real tokens first and padding after (or none): then no real token could see padding anyway."""
+    begins_again = mask[:, 1:] & ~mask[:, :-1]
+    return not bool(begins_again.any())

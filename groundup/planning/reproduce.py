@@ -1,0 +1,151 @@
+"""A pretraining run done once more from its folder alone: the same shape, config, tokens and arithmetic, into another folder. One that kept a
+time (`time_budget.py`) changed its number of steps by the clock; done again it takes the same turns, whatever the clock says.
+
+On the same machine with the same packages and number of threads the weights come out the same, byte for byte; `same_weights` looks.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.config import build_config
+from groundup.data.shards import TABLE_FILE, ShardSet, open_shards
+from groundup.device import Compute
+from groundup.errors import ConfigError, FormatError
+from groundup.files import sha256_file
+from groundup.model.config import ModelConfig
+from groundup.planning.corpus import SHARDS
+from groundup.planning.folder import make_way
+from groundup.progress import Progress
+from groundup.runs import RunFolder, step_folders
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.train.checkpoint.identity import machine, processes, read_record
+from groundup.train.checkpoint.state import read_state
+from groundup.train.config import Compile, FitConfig
+from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
+from groundup.train.pretrain import pretrain
+from groundup.train.step_schedule import Rescale
+from groundup.weights.card import ModelCard
+from groundup.weights.hf import WEIGHTS_FILE
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What a run was made of."""
+
+    shards: ShardSet
+    tokenizer: Tokenizer
+    model_config: ModelConfig
+    fit_config: FitConfig
+    """Its precision, and whether it is compiled, is what was measured then, not measured again."""
+    turns: tuple[Rescale, ...]
+    """Where its number of steps was changed."""
+    changes: tuple[str, ...]
+    """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
+
+
+def reproduce(
+    run: RunFolder,
+    out: RunFolder,
+    compute: Compute,
+    progress: Progress,
+    *,
+    fresh: bool,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> dict[str, Any]:
+    """Train as `run` was trained, into `out`; its results, and "same_weights": whether they came out the same (None: one has no model).
+
+    Raises ConfigError where `out` is the run itself or no folder of ours, and what `parts_of` raises.
+    """
+    if out.path.resolve() == run.path.resolve():
+        raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
+    made = parts_of(run, compute, group)
+    group.first(lambda: make_way(out, fresh=fresh))
+    if made.changes:
+        progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
+    card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
+    parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
+    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, turns=made.turns)
+    same = group.first(lambda: same_weights(run, out))
+    if same is not None:
+        words = "the same" if same else "NOT the same"
+        progress.say(f"The weights are {words}, byte for byte, as those of {run.path}.")
+    return {**results, "same_weights": same}
+
+
+def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROCESS) -> Reproduction:
+    """Read a run's folder. Raises ConfigError (no pretraining run, other data than then) and FormatError (damaged)."""
+    record = _record(run)
+    inputs, config = record["inputs"], record["config"]
+    shards = open_shards(_shards_folder(run, inputs))
+    tokenizer = Tokenizer.load(run.path if (run.path / TOKENIZER_FILE).is_file() else shards.folder.parent)
+    for name, now in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
+        if inputs.get(name) != now:
+            raise ConfigError(
+                f"{run.path} was trained with other {name} than there are now ({str(inputs.get(name))[:12]}, now {now[:12]}).",
+                fix="Put back what it was trained with; without it the run can't be done again.",
+            )
+    fit_config = build_config(FitConfig, config["fit"], where="fit.")
+    fitted = read_record(run)
+    if fitted is not None:
+        compile: Compile = "on" if fitted.get("compiled") else "off"
+        fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
+    before = (fitted or {}).get("machine")
+    changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
+    model_config = build_config(ModelConfig, config["model"], where="model.")
+    return Reproduction(shards, tokenizer, model_config, fit_config, turns_of(run), tuple(changes))
+
+
+def turns_of(run: RunFolder) -> tuple[Rescale, ...]:
+    """As the results of a finished run say, or the newest checkpoint of another. Raises FormatError."""
+    if not run.results_file.is_file():
+        checkpoints = step_folders(run.checkpoints)
+        return tuple(read_state(checkpoints[-1][1]).turns) if checkpoints else ()
+    found = run.read_results().get("turns", [])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise FormatError(run.results_file, "turns", "is no list of tables")
+    try:
+        return tuple(build_config(Rescale, each) for each in found)
+    except ConfigError as error:
+        raise FormatError(run.results_file, "turns", error.message) from error
+
+
+def _record(run: RunFolder) -> dict[str, Any]:
+    """run.json, its parts known to be tables."""
+    if not run.run_file.is_file():
+        raise ConfigError(f"{run.path} is no run: it has no {run.run_file.name}.")
+    record = run.read_run()
+    if record.get("kind") != "pretrain":
+        raise ConfigError(f"{run.path} is a run of kind '{record.get('kind')}', expected 'pretrain'.")
+    config = record.get("config")
+    tables = [
+        record.get("inputs"),
+        config,
+        *(config.get(name) for name in ("fit", "model") if isinstance(config, dict)),
+    ]
+    if len(tables) < 4 or not all(isinstance(table, dict) for table in tables):
+        raise FormatError(run.run_file, "inputs, config", "are not the tables of a pretraining run")
+    return record
+
+
+def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
+    """The run's own, or where those lay that it was given. Raises ConfigError."""
+    known = [run.path / SHARDS, Path(str(inputs.get("folder", run.path / SHARDS)))]
+    for folder in known:
+        if (folder / TABLE_FILE).is_file():
+            return folder
+    raise ConfigError(f"The shards that {run.path} was trained on are gone: they lay in {known[-1]}.")
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+
+
+def same_weights(run: RunFolder, other: RunFolder) -> bool | None:
+    """Whether two runs ended with the same weights, byte for byte; None where one has no model."""
+    files = [folder.path / WEIGHTS_FILE for folder in (run, other)]
+    if not all(file.is_file() for file in files):
+        return None
+    first, second = (sha256_file(file) for file in files)
+    return first == second

@@ -1,0 +1,113 @@
+"""What training remembers, as flat named tensors that go into a checkpoint and come back: weights, optimizer, random states.
+
+The generators of Python's `random` and of numpy are not kept: nothing that runs inside `fit()` may draw from them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groundup.errors import FormatError
+from groundup.files import verify_folder
+from groundup.train.checkpoint.state import OPTIMIZER, RANDOM, read_weights
+from groundup.train.optimizers import Optimizers, trainable
+from groundup.train.parallel.process_group import ProcessGroup
+
+
+def weight_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that train, by their names in the model."""
+    return {name: parameter.detach() for name, parameter in trainable(model).items()}
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Put one checkpoint's weights (the best one's, say) into `model`. Raises FormatError, before anything is changed."""
+    verify_folder(folder)
+    restore_weights(model, read_weights(folder), folder)
+
+
+def restore_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    """Copy weights into the parameters that train. Raises FormatError, before anything is changed, when they don't fit."""
+    own = weight_tensors(model)
+    require_fit(own, {name: _kind(tensor) for name, tensor in weights.items()}, folder)
+    for name, parameter in own.items():
+        parameter.copy_(weights[name])
+
+
+ShapeAndDtype = tuple[tuple[int, ...], torch.dtype]
+
+
+def require_fit(expected: dict[str, Tensor], found: Mapping[str, ShapeAndDtype], folder: Path) -> None:
+    """Refuse a checkpoint whose weights are not those of the model. Raises FormatError."""
+    for name in sorted({*expected, *found}):
+        if name not in found or name not in expected:
+            raise FormatError(folder, name, "is missing" if name not in found else "was not expected")
+        if found[name] != _kind(expected[name]):
+            raise FormatError(folder, name, f"is {_phrase(found[name])}, expected {_phrase(_kind(expected[name]))}")
+
+
+def _kind(tensor: Tensor) -> ShapeAndDtype:
+    return tuple(tensor.shape), tensor.dtype
+
+
+def _phrase(kind: ShapeAndDtype) -> str:
+    shape, dtype = kind
+    return f"{list(shape)} {str(dtype).removeprefix('torch.')}"
+
+
+def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, Tensor]:
+    """The optimizer's memory under flat names, "optimizer.PARAMETER.KEY"."""
+    return {
+        f"{OPTIMIZER}{name}.{key}": value
+        for name, parameter in trainable(model).items()
+        for key, value in optimizer.memory_of(parameter).items()
+    }
+
+
+def restore_optimizer(model: nn.Module, optimizer: Optimizers, tensors: dict[str, Tensor]) -> None:
+    """Put that memory back. Each tensor lies where its parameter does."""
+    for name, parameter in trainable(model).items():
+        prefix = f"{OPTIMIZER}{name}."
+        kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if kept:
+            optimizer.remember(parameter, {key: value.to(parameter.device) for key, value in kept.items()})
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's own generators: the CPU's and, where there is one, the device's."""
+    states = {f"{RANDOM}cpu": torch.get_rng_state()}
+    if device.type in ("cuda", "mps"):
+        states[f"{RANDOM}{device.type}"] = _device_random(device).get_rng_state()
+    return states
+
+
+def gather_random_states(states: dict[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
+    """The random states of all processes: rank 0's under their names, those of the others with the rank behind."""
+    return {
+        _of_rank(name, rank): state
+        for name, own in states.items()
+        for rank, state in enumerate(group.gather_tensors(own))
+    }
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}.{rank}" if rank else name
+
+
+def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Path, rank: int = 0) -> None:
+    """Set them. Raises FormatError when they are no states of these generators, or rank 0's are missing; a process that is new keeps its own."""
+    for name in random_states(device):
+        kind, key = name.removeprefix(RANDOM), _of_rank(name, rank)
+        if rank and key not in tensors:
+            continue
+        setter = torch.set_rng_state if kind == "cpu" else _device_random(device).set_rng_state
+        try:
+            setter(tensors[key])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise FormatError(folder, key, "is missing or no state of this generator") from error
+
+
+def _device_random(device: torch.device) -> Any:
+    return torch.cuda if device.type == "cuda" else torch.mps

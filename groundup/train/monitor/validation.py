@@ -1,0 +1,107 @@
+"""What a language model is judged by while it trains: its surprise at held-out text, always the same places, source by source.
+
+Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows, divided by ln 2 and by the UTF-8
+bytes of the tokens that were predicted in them. An end-of-text token has no bytes, but its surprise is counted.
+
+    validation_loss, bits_per_byte, and where the shards know of several sources: bits_per_byte:SOURCE
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from groundup.data.loader import Batch, Windows
+from groundup.data.shards import ShardSet
+from groundup.data.spans import LabelAt, read_spans
+from groundup.data.split import VALIDATION
+from groundup.device import Compute
+from groundup.evaluate.metrics import bits_per_byte
+from groundup.model.heads import LanguageModel
+from groundup.model.linear_cross_entropy import summed_cross_entropy
+from groundup.model.matmul_precision import fast_matmul
+from groundup.tokenizer.fast import Tokenizer
+from groundup.train.parallel.batch_slices import in_micro_batches
+from groundup.train.step import to_device
+
+# The surprise of single tokens is spread by some 2.5 nats: the mean of so many is known to about 2.5 / sqrt(16,384) = 0.02.
+MAX_TOKENS = 16_384
+# A source with fewer among them has no figure of its own: it would be known to worse than 2.5 / sqrt(512) = 0.11.
+MIN_SOURCE_TOKENS = 512
+
+
+class Validation:
+    """The validation split of a shard set: figures of a model on it. Raises DataError when it is shorter than one window."""
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        tokenizer: Tokenizer,
+        context_tokens: int,
+        *,
+        batch_size: int,
+        seed: int,
+        compute: Compute,
+        at_once: int | None = None,
+    ) -> None:
+        """`at_once`: how many rows of a batch go through the model together; None: all of them."""
+        self.windows = Windows(shards, VALIDATION, context_tokens, batch_size, seed)
+        self.compute = compute
+        self.at_once = at_once or batch_size
+        self.byte_counts = token_byte_counts(tokenizer)
+        spans = read_spans(shards.folder, VALIDATION, len(self.windows.tokens))
+        self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
+        self._sources = self.windows.over(self._label_at)
+
+    def batches(self) -> Iterator[Batch]:
+        """The same places at every evaluation: the whole split, or where it is long, windows drawn from all over it."""
+        return self._places(self.windows)
+
+    def _places(self, windows: Windows) -> Iterator[Batch]:
+        full = max(1, MAX_TOKENS // (windows.context_tokens * windows.batch_size))  # batches
+        if windows.num_windows <= full * windows.batch_size:
+            yield from windows.in_order()
+        else:
+            yield from (windows.batch(position) for position in range(full))
+
+    def _parts(self, windows: Windows) -> Iterator[Batch]:
+        for whole in self._places(windows):
+            yield from in_micro_batches(whole, self.at_once)
+
+    @torch.no_grad()
+    def measure(self, model: LanguageModel) -> dict[str, float]:
+        """validation_loss (nats a token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
+        names = self._label_at.labels
+        nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
+        for batch, sources in zip(self._parts(self.windows), self._parts(self._sources), strict=True):
+            counts, labels = self.byte_counts[batch.labels], sources.labels
+            surprises = loss_by_source(model, to_device(batch, self.compute.device), labels, len(names))
+            for number, surprise in enumerate(surprises):
+                chosen = labels == number
+                nats[number] += surprise
+                tokens[number] += int(chosen.sum())
+                num_bytes[number] += int(counts[chosen].sum())
+        figures = {
+            "validation_loss": sum(nats) / sum(tokens),
+            "bits_per_byte": bits_per_byte(sum(nats), max(1, sum(num_bytes))),
+        }
+        enough = [i for i in range(len(names)) if tokens[i] >= MIN_SOURCE_TOKENS and len(names) > 1 and num_bytes[i]]
+        return figures | {f"bits_per_byte:{names[i]}": bits_per_byte(nats[i], num_bytes[i]) for i in enough}
+
+
+def loss_by_source(model: LanguageModel, batch: Batch, groups: Int[Tensor, "B T"], num_groups: int) -> Iterator[float]:
+    """Nats at the labels of each group of places, one pass of the model for all; the head is applied to each place once."""
+    with fast_matmul(batch.ids.device):
+        hidden, labels = model.hidden(batch.ids).flatten(0, 1), batch.labels.flatten()  # [B*T, C], [B*T]
+        for number in range(num_groups):
+            places = (groups.flatten() == number).nonzero().squeeze(1).to(hidden.device)
+            chosen, wanted = hidden.index_select(0, places), labels[places]
+            yield summed_cross_entropy(chosen, model.head_weight, wanted, model.config.logit_softcap).item()
+
+
+def token_byte_counts(tokenizer: Tokenizer) -> Int[Tensor, " V"]:
+    """UTF-8 bytes of text that each id stands for; 0 for control tokens, which are no text."""
+    control = set(tokenizer.special.tokens.values())
+    counts = (0 if id in control else len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size))
+    return torch.tensor(list(counts))

@@ -1,0 +1,67 @@
+"""A run's course: which place in the schedule each of its steps has, also where the number of steps was changed on the way.
+
+As planned a step's place is its number. A turn gives the run another number of steps from there on (`time_budget.py` says when): what is left of the
+schedule is then spread evenly over the steps that are left, so that warm-up, stable part and decay keep their shares of it, whatever the schedule.
+
+    place(s) = planned - (planned - place at the turn) (steps - s) / (steps - step of the turn)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from groundup.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """From here on the run has another number of steps. Raises ConfigError."""
+
+    step: int
+    """After which step."""
+    place: float
+    """What place that step has in the schedule, in planned steps."""
+    steps: int
+    """How many steps the whole run has from now on."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step < self.steps:
+            raise ConfigError(f"A turn after step {self.step} to {self.steps} steps leaves none.")
+
+
+@dataclass(frozen=True)
+class StepSchedule:
+    """The steps planned, and the turns made, the earliest first."""
+
+    planned: int
+    turns: Sequence[Rescale] = ()
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run, as far as is known."""
+        return self.turns[-1].steps if self.turns else self.planned
+
+    def place(self, step: int) -> float:
+        """Where the schedule stands after `step`, in planned steps: 0 before the first one, exactly `planned` after the last.
+
+        >>> course = Course(100, [Turn(step=20, place=20.0, steps=60)])
+        >>> course.place(20), course.place(40), course.place(60)
+        (20.0, 60.0, 100.0)
+        """
+        before = next((turn for turn in reversed(self.turns) if turn.step < step), None)
+        if before is None:
+            return float(step)
+        left = (before.steps - step) / (before.steps - before.step)  # 1 .. 0
+        return self.planned - (self.planned - before.place) * left
+
+    def update_place(self, step: int) -> float:
+        """The place of the update that leads from `step` to `step + 1`, as a schedule counts: from 0 to exactly `planned - 1`."""
+        return self.place(step + 1) - 1
+
+    def passes(self, places: Sequence[int], step: int) -> bool:
+        """Whether `step` comes to one of these places or is the first beyond it."""
+        before = self.place(step - 1) if step else -1
+        return any(before < place <= self.place(step) for place in places)
+
+    def turned(self, step: int, steps: int) -> Rescale:
+        """The turn that gives the run `steps` steps after this one."""
+        return Rescale(step, self.place(step), steps)

@@ -1,0 +1,256 @@
+"""config.json <-> ModelConfig: what a Hugging Face folder says about the shape of its model, read strictly and written completely.
+
+Read: the families of `families.FAMILIES`, for the next token (`LlamaForCausalLM`, ...) and for classes of texts
+(`LlamaForSequenceClassification`, ... with `id2label`). A setting that our model does not compute (another activation, quantised
+weights, another way of stretching positions) is refused by name, never passed over.
+
+Written: rotary positions twice, since transformers 5 reads `rope_parameters` while transformers 4, vLLM before 0.14 and Ollama read
+`rope_theta` and `rope_scaling`; the dtype twice for the same reason (`dtype`, `torch_dtype`). The two agree.
+
+A model whose parts no class of transformers has (sinusoidal positions, no positions, ...) is written as `model_type: groundup`
+with our own fields and names: we open it again, other programs say that they don't know it.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from groundup.config import build_config, to_plain
+from groundup.errors import ConfigError, FormatError, did_you_mean
+from groundup.files import read_json
+from groundup.model.config import ModelConfig
+from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
+from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily
+from groundup.weights.rope import read_rope, rope_json
+from groundup.weights.windows import read_unrotated, read_windows, unrotated_json, windows_json
+
+CONFIG_FILE = "config.json"
+MAX_CONFIG_BYTES = 4 * 2**20
+MAX_LABELS = 2**16
+OWN_CLASSES = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
+# Keys whose null says "not at all", while a missing one has a default.
+NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
+HOW_TO_ADD = "A family is added by tables: docs/tour.md, the row 'load a new model family'."
+# Models of texts and images: how to take the part that reads text.
+TEXT_PART = {
+    "gemma3": "Take its text part with transformers, whole being that model: text = Gemma3ForCausalLM(whole.config.text_config), "
+    "text.model = whole.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
+}
+
+ModelKind = Literal["language", "classifier"]
+
+
+@dataclass(frozen=True)
+class HFConfig:
+    """What config.json says: the model's config, which head it has, and the labels of a classifier."""
+
+    config: ModelConfig
+    kind: ModelKind
+    labels: tuple[str, ...] = ()
+    own: bool = False
+    """Written in our own layout (`model_type: groundup`), with our own tensor names."""
+
+
+def read_hf_config(folder: Path) -> HFConfig:
+    """The shape that `folder/config.json` describes. Raises FormatError."""
+    file = folder / CONFIG_FILE
+    values = read_json(file, max_bytes=MAX_CONFIG_BYTES)
+    if not isinstance(values, dict):
+        raise FormatError(file, "top level", "is not a table")
+    fields = Fields(values, file)
+    model_type = fields.text("model_type")
+    if model_type != OWN and model_type not in MODEL_TYPES:
+        raise _unknown(fields, model_type)
+    name = MODEL_TYPES.get(model_type)
+    kind = _kind(fields, FAMILIES[name].classes if name else OWN_CLASSES)
+    if values.get("quantization_config") is not None:
+        raise fields.error("quantization_config", "the weights are quantised; plain ones (or a GGUF) are read")
+    labels = _labels(fields) if kind == "classifier" else ()
+    try:
+        config = _read_config(fields, FAMILIES[name], name) if name else _read_own(fields)
+    except ConfigError as error:
+        raise FormatError(file, "content", error.message) from error
+    return HFConfig(config, kind, labels, own=name is None)
+
+
+def _unknown(fields: Fields, model_type: str) -> FormatError:
+    """Names the nearest family that is known, and how to add another."""
+    if model_type in TEXT_PART:
+        reason = f"is {model_type!r}, a model of texts and images; models of text alone are opened"
+        return FormatError(fields.source, "model_type", reason, fix=TEXT_PART[model_type])
+    fix = f"{did_you_mean(model_type, MODEL_TYPES)} {HOW_TO_ADD}"
+    return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, no family that is known", fix=fix)
+
+
+def _kind(fields: Fields, classes: Mapping[str, str]) -> ModelKind:
+    """The head, from `architectures`; where that is missing, the next token's."""
+    named = fields.get("architectures", (list,), "a list", [classes["language"]])
+    if len(named) == 1 and named[0] == classes["language"]:
+        return "language"
+    if len(named) == 1 and named[0] == classes["classifier"]:
+        return "classifier"
+    raise fields.error("architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}")
+
+
+def _labels(fields: Fields) -> tuple[str, ...]:
+    """The names of the classes in order, from `id2label`, else LABEL_0, ... as transformers has it."""
+    table = fields.table("id2label", None) if fields.values.get("id2label") is not None else None
+    if table is None:
+        return tuple(f"LABEL_{i}" for i in range(fields.integer("num_labels", 2, high=MAX_LABELS)))
+    labels = tuple(table.get(str(i)) for i in range(len(table)))
+    if not labels or not all(isinstance(label, str) and label for label in labels):
+        raise fields.error("id2label", "does not name the classes 0, 1, ... one by one")
+    if len(set(labels)) != len(labels):
+        raise fields.error("id2label", "gives two classes the same name")
+    return tuple(str(label) for label in labels)
+
+
+def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
+    """The settings of the family's table, then what takes a rule: positions, windows."""
+    fields = _renamed(fields, family)
+    for key, values in family.fixed.items():
+        fields.require_one_of(key, values)
+    settings: dict[str, Any] = dict(family.parts)
+    for key, ours in family.keys.items():
+        settings |= dict.fromkeys(ours, _read_key(fields, key, ours[0], family.defaults))
+    settings["feedforward_width"] = settings["feedforward_width"] or 4 * settings["width"]  # GPT-2 says null
+    if settings.get("score_width") == (settings.get("head_width") or settings["width"] // settings["num_heads"]):
+        settings["score_width"] = 0
+    if settings["positions"] == "rope":
+        windows = read_windows(fields, family, settings["num_layers"], settings["context_tokens"])
+        settings |= read_rope(fields, family) | windows
+        if not windows:
+            settings.pop("window_rope_base", None)
+        if "unrotated_every" not in family.parts:
+            settings["unrotated_every"] = read_unrotated(fields, settings["num_layers"])
+    return ModelConfig(family=name, **settings)  # type: ignore[arg-type]
+
+
+def _renamed(fields: Fields, family: HFFamily) -> Fields:
+    """With every key under the name that the family's table has. Raises FormatError where its two names say different things."""
+    values = dict(fields.values)
+    for key, other in family.other_names.items():
+        found = values.pop(other, None)
+        if found is not None and values.setdefault(key, found) != found:
+            raise fields.error(other, f"is {str(found)[:40]}, but {key} is {str(values[key])[:40]}")
+    return Fields(values, fields.source)
+
+
+_TYPES = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
+
+
+def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) -> Any:
+    """One setting, of the type that our field has."""
+    if key in NULL_IS_NONE and key in fields.values and fields.values[key] is None:
+        return 0.0
+    if fields.values.get(key) is None and key in defaults:
+        return defaults[key]
+    if _TYPES[ours] is bool:
+        return fields.flag(key)
+    if _TYPES[ours] is float:
+        return fields.number(key)
+    return fields.integer(key, high=MAX_LAYERS if ours == "num_layers" else MAX_COUNT)
+
+
+def _read_own(fields: Fields) -> ModelConfig:
+    """Our own fields, checked like a recipe's and bounded like a foreign file's."""
+    values = fields.table(OWN)
+    inner = Fields(values, f"{fields.source}: {OWN}")
+    for key, value in values.items():
+        if type(value) is int:
+            inner.integer(key, low=0, high=MAX_LAYERS if key == "num_layers" else 2**24)
+    return build_config(ModelConfig, values)
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """The ids that config.json and generation_config.json name."""
+
+    bos: int | None = None
+    eos: int | None = None
+    pad: int | None = None
+    stops: tuple[int, ...] = ()
+    """Every id that ends a generation, eos first."""
+
+
+def has_class(config: ModelConfig) -> bool:
+    """Is there a class of transformers that computes what this config says?"""
+    family = FAMILIES.get(config.family)
+    if family is None or any(getattr(config, name) != value for name, value in family.parts.items()):
+        return False
+    if "num_experts" not in family.parts and not config.num_experts:
+        return False
+    if any(getattr(config, one) != getattr(config, fields[0]) for fields in family.keys.values() for one in fields):
+        return False  # one key for several fields, which differ
+    if config.rope_scaling is not None and not _stretches(config, family):
+        return False
+    if config.positions == "learned":
+        return config.num_kv_heads == config.num_heads and config.head_width * config.num_heads == config.width
+    return True
+
+
+def _stretches(config: ModelConfig, family: HFFamily) -> bool:
+    """Does the class stretch positions in this way, and in the same layers?"""
+    assert config.rope_scaling is not None
+    apart = config.window_rope_base > 0 or not config.window_tokens
+    return config.rope_scaling.kind in family.rope_kinds and (apart or not family.window.own_base)
+
+
+def hf_config_json(shape: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
+    """The config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
+    config = shape.config
+    family = FAMILIES[config.family] if has_class(config) else None
+    classes = family.classes if family else OWN_CLASSES
+    return {
+        "architectures": [classes[shape.kind]],
+        "model_type": family.model_type if family else OWN,
+        **(_config_json(config, family) if family else _own_json(config)),
+        **_label_json(shape.labels),
+        "bos_token_id": ids.bos,
+        "eos_token_id": ids.eos,
+        "pad_token_id": ids.pad,
+        "dtype": dtype,
+        "torch_dtype": dtype,
+    }
+
+
+def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+    """Every key of the family's table, and the ones of positions and windows."""
+    body = {key: getattr(config, ours[0]) for key, ours in family.keys.items()}
+    body |= {key: body[key] or None for key in NULL_IS_NONE if key in body}
+    if "query_pre_attn_scalar" in body:
+        body["query_pre_attn_scalar"] = config.score_width or config.head_width
+    body |= {key: values[0] for key, values in family.fixed.items()} | dict(family.written)
+    body |= {other: body[key] for key, other in family.other_names.items()}
+    if (
+        config.num_experts
+    ):  # the width of a layer without experts, of which there is none: Qwen's files name what a token goes through
+        body["intermediate_size"] = config.experts_per_token * config.feedforward_width
+    if config.positions == "rope":
+        body |= rope_json(config, family) | windows_json(config, family)
+        if "unrotated_every" not in family.parts:
+            body |= unrotated_json(config)
+    return body
+
+
+def _own_json(config: ModelConfig) -> dict[str, Any]:
+    return {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
+
+
+def _label_json(labels: Sequence[str]) -> dict[str, Any]:
+    if not labels:
+        return {}
+    return {
+        "num_labels": len(labels),
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "problem_type": "single_label_classification",
+    }
+
+
+def generation_json(ids: TokenIds) -> dict[str, Any]:
+    """generation_config.json: every id that ends a generation, so that transformers and vLLM stop where we do."""
+    named = {"bos_token_id": ids.bos, "eos_token_id": list(ids.stops), "pad_token_id": ids.pad}
+    return {key: value for key, value in named.items() if value not in (None, [])}

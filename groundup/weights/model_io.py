@@ -1,0 +1,164 @@
+"""The only door between models and disk for the other rooms: `open_model` and `save_model`.
+
+open_model takes a name of the catalog, a Hugging Face or run folder, a .gguf, a folder with one .gguf, or a build folder (its chat stage, or the
+stage that `prefer` names). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
+gigabyte, less than reading the weights. save_model writes a folder that transformers, vLLM and Ollama open as it is.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from groundup.device import Compute
+from groundup.errors import FormatError, ModelError, did_you_mean
+from groundup.files import write_text
+from groundup.model.config import ModelConfig
+from groundup.model.heads import Classifier
+from groundup.progress import Progress
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.weights.assemble import Model
+from groundup.weights.card import CARD_FILE, ModelCard, read_license
+from groundup.weights.catalog import CATALOG, pull
+from groundup.weights.gguf import read_gguf
+from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.hf_config import CONFIG_FILE, ModelKind
+from groundup.weights.verify import verify_covered
+
+BUILD_FILE = "build.json"
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model ready to use, and where it came from."""
+
+    model: Model
+    """On the device and in the dtype that were asked for, set to evaluation."""
+    tokenizer: Tokenizer | None
+    """None: the folder has none; verbs that take text refuse, tensors work."""
+    config: ModelConfig
+    path: Path
+    kind: ModelKind
+    labels: tuple[str, ...] = ()
+    """Of a classifier, in the order of its scores."""
+    license: str = ""
+    """The hub's word for it, where a card or the GGUF names one."""
+
+    def require_tokenizer(self) -> Tokenizer:
+        """The tokenizer. Raises ModelError when the model has none."""
+        if self.tokenizer is None:
+            raise ModelError(
+                f"{self.path} has no tokenizer, so it can't read text.", fix=f"Put its {TOKENIZER_FILE} there."
+            )
+        return self.tokenizer
+
+
+def open_model(
+    name_or_path: str | Path,
+    compute: Compute,
+    *,
+    prefer: Literal["chat", "spam", "pretrain"] = "chat",
+    progress: Progress | None = None,
+) -> OpenModel:
+    """Open a model; a name of the catalog is pulled when it is not there yet.
+
+    Raises ModelError (unknown name, no model there), FormatError (damaged or not understood), NetworkError (can't be pulled).
+    """
+    path = find_model(name_or_path, prefer=prefer, progress=progress)
+    verify_covered(path)
+    opened = _open_gguf(path, compute) if path.is_file() else _open_folder(path, compute)
+    if opened.tokenizer is not None and opened.tokenizer.vocab_size > opened.config.vocab_size:
+        raise FormatError(
+            path,
+            "vocabulary",
+            f"the tokenizer has {opened.tokenizer.vocab_size} ids, the model's embedding {opened.config.vocab_size} rows",
+            fix="Use the tokenizer that the model was trained with.",
+        )
+    opened.model.to(device=compute.device, dtype=compute.dtype)
+    return opened
+
+
+def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Progress | None = None) -> Path:
+    """The model folder or .gguf file that a name or path means. Raises ModelError, NetworkError."""
+    path = Path(name_or_path)
+    # pathlib's own is_file raises for what can't be a name, such as a long prompt in the model's place
+    if os.path.isfile(path):
+        return path
+    if os.path.isdir(path):
+        return _inner_model(path, prefer)
+    if str(name_or_path) in CATALOG:
+        return pull(str(name_or_path), None, progress)
+    known = did_you_mean(str(name_or_path), CATALOG)
+    raise ModelError(f"There is no model {str(name_or_path)!r}: no such folder or file, and no such name.", fix=known)
+
+
+def _inner_model(folder: Path, prefer: str) -> Path:
+    """The folder itself, a build's stage, or the one .gguf in it."""
+    if (folder / CONFIG_FILE).exists():
+        return folder
+    if (folder / BUILD_FILE).exists():
+        stage = folder / prefer
+        if not (stage / CONFIG_FILE).exists():
+            raise ModelError(
+                f"The build {folder} has no finished {prefer} stage.", fix="Run the same build again: it goes on."
+            )
+        return stage
+    files = sorted(folder.glob("*.gguf"))
+    if len(files) == 1:
+        return files[0]
+    what = (
+        f"{len(files)} .gguf files, name one of them"
+        if files
+        else f"no {CONFIG_FILE}, so it is no model folder or half-written"
+    )
+    raise ModelError(
+        f"{folder} can't be opened as a model: it has {what}.",
+        fix=f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}.",
+    )
+
+
+def _open_gguf(path: Path, compute: Compute) -> OpenModel:
+    found = read_gguf(path, dtype=compute.dtype)
+    licence = found.metadata.get("general.license")
+    text = licence if isinstance(licence, str) else ""
+    return OpenModel(found.model, found.tokenizer, found.model.config, path, "language", license=text)
+
+
+def _open_folder(folder: Path, compute: Compute) -> OpenModel:
+    model, labels = read_hf(folder, dtype=compute.dtype)
+    tokenizer = Tokenizer.load(folder).fitted(model.config.vocab_size) if (folder / TOKENIZER_FILE).is_file() else None
+    kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
+    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder))
+
+
+def save_model(
+    model: Model,
+    folder: Path,
+    tokenizer: Tokenizer | None = None,
+    *,
+    labels: tuple[str, ...] = (),
+    card: ModelCard | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file atomically.
+
+    A classifier needs its `labels`. Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
+    """
+    _check_fit(model, tokenizer, labels)
+    write_hf(model, folder, tokenizer, labels=labels, dtype=dtype)
+    if card is not None:
+        write_text(folder / CARD_FILE, card.markdown())
+
+
+def _check_fit(model: Model, tokenizer: Tokenizer | None, labels: tuple[str, ...]) -> None:
+    if isinstance(model, Classifier) != bool(labels) or (
+        isinstance(model, Classifier) and model.score.weight.shape[0] != len(labels)
+    ):
+        scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
+        raise ModelError(f"The model has {scores} class scores, but {len(labels)} labels were given.")
+    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
+        raise ModelError(
+            f"The tokenizer has {tokenizer.vocab_size} ids, the model's embedding only {model.config.vocab_size} rows."
+        )

@@ -1,0 +1,156 @@
+"""The shape of a model without its weights: what `groundup model show` draws. Only headers and configs are read, so it answers at once.
+
+A name or path means, in this order: a .toml with the fields of ModelConfig, a .gguf, a folder (Hugging Face, run, build; also a run that has not
+come to its end, whose run.json has the shape), a preset, a model of the catalog that was pulled or whose shape is a preset.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundup.config import build_config, read_toml
+from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
+from groundup.files import cache_folder
+from groundup.model.config import ModelConfig
+from groundup.model.presets import PRESETS
+from groundup.runs import RunFolder
+from groundup.weights.assemble import empty_model, parameter_shapes
+from groundup.weights.catalog import CATALOG
+from groundup.weights.exportable import hf_reason
+from groundup.weights.gguf import gguf_shape
+from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.hf import list_tensors
+from groundup.weights.hf_config import CONFIG_FILE, HFConfig, ModelKind, read_hf_config
+from groundup.weights.model_io import find_model
+from groundup.weights.names import hf_bindings
+
+INSTRUCT = "-instruct"
+MODEL_TABLE = "model"
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model's shape and where it was read."""
+
+    config: ModelConfig
+    source: str
+    """In words: "the preset quickstart", "runs/mine/config.json"."""
+    name: str
+    kind: ModelKind = "language"
+    labels: tuple[str, ...] = ()
+    stored: dict[str, int] = field(default_factory=dict)
+    """Bytes of the weights on disk by their type ("F32", "Q8_0"); empty: there are none, or none yet."""
+
+
+def read_model_summary(name_or_path: str) -> ModelSummary:
+    """The outline of what a name or path means. Raises ModelError, ConfigError, FormatError."""
+    path = Path(name_or_path)
+    if os.path.isfile(path):
+        return _of_file(path)
+    if os.path.isdir(path):
+        return _of_folder(path)
+    if name_or_path in PRESETS:
+        return ModelSummary(PRESETS[name_or_path], f"the preset {name_or_path}", name_or_path)
+    if name_or_path in CATALOG:
+        return _of_catalog(name_or_path)
+    near = did_you_mean(name_or_path, {*PRESETS, *CATALOG})
+    raise ModelError(
+        f"There is no model {name_or_path[:80]!r}: no such folder or file, no preset, no named model.", fix=near
+    )
+
+
+def _of_file(path: Path) -> ModelSummary:
+    if path.suffix == ".toml":
+        return _of_toml(path)
+    if path.name == CONFIG_FILE:
+        return _of_hf(path.parent)
+    return _of_gguf(path)
+
+
+def _of_toml(path: Path) -> ModelSummary:
+    """The fields of ModelConfig, at the top or in a table of that name beside others."""
+    values = read_toml(path)
+    table = values.get(MODEL_TABLE, values)
+    if not isinstance(table, dict):
+        raise ConfigError(
+            f"{path}: {MODEL_TABLE} is no table.", fix=f"Write the model's fields below a line [{MODEL_TABLE}]."
+        )
+    return ModelSummary(_config(table, path), str(path), path.stem)
+
+
+def _config(table: dict[str, Any], file: Path) -> ModelConfig:
+    """The config of plain fields. Raises ConfigError, which names the file."""
+    try:
+        return build_config(ModelConfig, table)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error.message}", fix=error.fix) from error
+
+
+def _of_gguf(path: Path) -> ModelSummary:
+    header = read_gguf_header(path)
+    config = gguf_shape(header, np.memmap(path, dtype=np.uint8, mode="r"), path)
+    stored: Counter[str] = Counter()
+    for info in header.tensors.values():
+        stored[info.kind.name] += info.num_bytes
+    return ModelSummary(config, str(path), path.stem, stored=dict(stored))
+
+
+def _of_folder(path: Path) -> ModelSummary:
+    run = RunFolder(path)
+    if not (path / CONFIG_FILE).exists() and run.run_file.exists():
+        return _of_unfinished(run)
+    found = find_model(path)
+    return _of_gguf(found) if found.is_file() else _of_hf(found)
+
+
+def _of_unfinished(run: RunFolder) -> ModelSummary:
+    """A training run names its shape before the first step. Raises FormatError."""
+    config = run.read_run().get("config")
+    table = config.get(MODEL_TABLE) if isinstance(config, dict) else None
+    if not isinstance(table, dict):
+        raise FormatError(run.run_file, "config.model", "is missing: this run has not come to a model")
+    return ModelSummary(_config(table, run.run_file), f"{run.run_file}, a run at work", run.path.resolve().name)
+
+
+def _of_hf(folder: Path) -> ModelSummary:
+    shape = read_hf_config(folder)
+    stored: Counter[str] = Counter()
+    if any(folder.glob("*.safetensors")):
+        for _, entry in list_tensors(folder).values():
+            stored[entry.dtype] += entry.end - entry.begin
+    name = folder.resolve().name
+    return ModelSummary(shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored))
+
+
+def _of_catalog(name: str) -> ModelSummary:
+    """From the folder it was pulled into, else from the preset of its shape. Raises ModelError."""
+    folder = cache_folder("models") / name
+    if (folder / CONFIG_FILE).exists():
+        return _of_hf(folder)
+    base = name.removesuffix(INSTRUCT)  # training on instructions changes no shape
+    if base not in PRESETS:
+        raise ModelError(f"{name} is known, but not here yet.", fix=f"Fetch it: groundup pull {name}")
+    return ModelSummary(PRESETS[base], f"the preset {base} ({name} is not pulled)", name)
+
+
+@dataclass(frozen=True)
+class TensorName:
+    """A parameter and where a Hugging Face file has it."""
+
+    name: str
+    shape: tuple[int, ...]
+    hugging_face: str
+    """"": no class of transformers has this model, its files have our names."""
+
+
+def tensor_names(outline: ModelSummary) -> list[TensorName]:
+    """Every parameter of the model, from its config: nothing is allocated."""
+    shapes = parameter_shapes(empty_model(HFConfig(outline.config, outline.kind, outline.labels)))
+    theirs: dict[str, str] = {}
+    if hf_reason(outline.config) is None:
+        theirs = {ours: binding.theirs for binding in hf_bindings(outline.config, shapes) for ours in binding.ours}
+    return [TensorName(name, shape, theirs.get(name, "")) for name, shape in shapes.items()]

@@ -1,0 +1,104 @@
+"""Who is let in: names, origins, keys, and a door that can't be left open by mistake."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.errors import ConfigError
+from groundup.http.access import Access, access_for, host_name, is_same_origin
+
+LOOPBACK = access_for("127.0.0.1")
+OPEN = access_for("0.0.0.0", is_open=True, hosts=["Models.Example"])
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost", "LOCALHOST:1", "127.0.0.1:8765", "127.9.9.9", "[::1]:8765", "a.localhost", "localhost."]
+)
+def test_this_machine_is_called_by_its_own_names(name: str) -> None:
+    assert LOOPBACK.admits_host(name)
+    assert OPEN.admits_host(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "evil.example",
+        "evil.example:8765",
+        "localhost.evil.example",
+        "notlocalhost",
+        "127.0.0.1.evil.example",
+        "",
+        "a b",
+        "localhost:x",
+        "[::1",
+    ],
+)
+def test_a_name_that_can_be_made_to_point_here_is_refused(name: str) -> None:
+    assert not LOOPBACK.admits_host(name)
+    assert not OPEN.admits_host(name)
+
+
+def test_addresses_of_the_network_are_names_only_of_a_server_bound_to_it() -> None:
+    assert not LOOPBACK.admits_host("192.168.1.5:8765")
+    assert OPEN.admits_host("192.168.1.5:8765")
+    assert OPEN.admits_host("models.example")
+
+
+@given(st.text(max_size=40))
+def test_any_host_header_gets_a_yes_or_a_no(authority: str) -> None:
+    assert LOOPBACK.admits_host(authority) in (True, False)
+    assert OPEN.admits_host(authority) in (True, False)
+
+
+def test_own_origin_is_host_and_port() -> None:
+    assert is_same_origin("http://localhost:8765", "localhost:8765")
+    assert is_same_origin("https://models.example", "models.example:443")
+    assert not is_same_origin("http://localhost:3000", "localhost:8765")
+    assert not is_same_origin("null", "localhost:8765")
+    assert not is_same_origin("file://", "localhost")
+    assert host_name("[FE80::1]:80") == "fe80::1"
+
+
+def test_a_link_from_elsewhere_may_be_followed_and_nothing_else() -> None:
+    assert LOOPBACK.admits_site("cross-site", navigation=True)
+    assert not LOOPBACK.admits_site("cross-site", navigation=False)
+    assert not LOOPBACK.admits_site("same-site", navigation=False)
+    assert LOOPBACK.admits_site("same-origin", navigation=False)
+    assert LOOPBACK.admits_site("", navigation=False)
+
+
+def test_key_comes_as_bearer_or_as_the_password_that_a_browser_asks_for() -> None:
+    access = Access(loopback=True, api_key="sésame")
+    basic = base64.b64encode("anyone:sésame".encode()).decode()
+    assert access.admits_key("Bearer " + "sésame".encode().decode("latin-1"))
+    assert access.admits_key(f"Basic {basic}")
+    for wrong in (
+        "",
+        "Bearer",
+        "Bearer sesame",
+        "sésame",
+        f"Basic {basic[:-4]}",
+        "Basic ***",
+        "Digest x",
+        "Bearer sésame x",
+    ):
+        assert not access.admits_key(wrong), wrong
+    assert LOOPBACK.admits_key("Bearer whatever")  # none is asked for
+
+
+def test_beyond_loopback_a_key_or_an_open_door_must_be_named() -> None:
+    with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 lets other machines in.*--api-key"):
+        access_for("0.0.0.0")
+    with pytest.raises(ConfigError, match="--open"):
+        access_for("a-name.example")
+    assert not access_for("0.0.0.0", api_key="k").loopback
+    assert access_for("localhost").loopback
+    assert access_for("::1").loopback
+
+
+def test_an_origin_that_no_browser_would_send_is_refused_at_the_start() -> None:
+    with pytest.raises(ConfigError, match=r"'example\.org' is no origin"):
+        access_for("127.0.0.1", origins=["example.org"])
+    assert access_for("127.0.0.1", origins=["https://a.example"]).admits_origin("https://a.example", "localhost")

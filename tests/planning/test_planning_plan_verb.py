@@ -1,0 +1,157 @@
+"""`groundup plan` and `groundup sweep` as a user meets them, on real small texts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.cli.main import run
+from groundup.errors import FormatError
+from groundup.files import read_json
+from groundup.planning.sweep import SWEEP_FILE, read_law
+
+VOCABULARY = ["--set", "model.vocab_size=280"]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 120)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measurements of some steps instead of seconds."""
+    for name in ("plan.MEASURED_S", "prepare.LOOK_S", "sweep.LOOK_S"):
+        monkeypatch.setattr(f"groundup.train.{name}", 0.02)
+    monkeypatch.setattr("groundup.planning.planner.MAX_MEASURED", 2)
+
+
+def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(texts), "--budget", "2m", *VOCABULARY, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["model"]["vocab_size"] == 280 and plan["fit"]["steps"] == plan["steps"] > 0
+    assert plan["parameters"] > 0 and plan["minutes"] == pytest.approx(2, rel=0.3)
+    assert plan["expected"]["low"] < plan["expected"]["bits_per_byte"] < plan["expected"]["high"]
+    assert any("blocks x width" in reason and "(taken)" in reason for reason in plan["reasons"])
+    assert any("tokens a step" in reason for reason in plan["reasons"])
+    assert plan["context_tokens"] == plan["model"]["context_tokens"] and plan["warnings"]
+    assert [path.name for path in tmp_path.iterdir()] == ["texts"], "nothing is kept"
+
+
+@pytest.mark.parametrize(
+    ("said", "parameters", "steps"),
+    [
+        (["--depth", "2", "--steps", "9"], (20_000, 60_000), 9),
+        (["--size", "200k", "--tokens", "40960"], (150_000, 230_000), 40),
+        (["--preset", "quickstart", "--steps", "9"], (800_000, 900_000), 9),
+    ],
+)
+def test_what_is_said_is_not_chosen(
+    texts: Path, capsys: pytest.CaptureFixture[str], said: list[str], parameters: tuple[int, int], steps: int
+) -> None:
+    assert run(["plan", str(texts), *said, *VOCABULARY, "--set", "fit.precision=float32", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert parameters[0] < plan["parameters"] < parameters[1]
+    assert plan["steps"] == steps and plan["reasons"] == [] and plan["step_s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere/", "--budget", "10s"], "nowhere"),
+        ([], "nothing to plan for"),
+        (["TEXTS", "--budget", "1s"], "too short to train"),
+        (["TEXTS", "--budget", "1m", "--steps", "4"], "must be said once"),
+        (["TEXTS", "--size", "3X"], "can't be read"),
+        (["TEXTS", "--law", "nowhere", "--steps", "1"], "holds no law"),
+        (["TEXTS", "--steps", "99999999999999999999", "--size", "1M"], "--steps"),
+        (["TEXTS", "--tokens", "99999999999999999999", "--size", "1M"], "--tokens"),
+        (["TEXTS", "--machine", "h100"], "without DATA"),
+        (["--machine", "abacus"], "no device of the table"),
+        (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
+        (["TEXTS", "--epochs", "inf"], "finite"),
+        (["TEXTS", "--minutes", "inf"], "finite"),
+        (["--size", "ten", "--machine", "h100"], "can't be read"),
+    ],
+)
+def test_bad_plans_end_in_one_sentence(
+    texts: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert run(["plan", *(str(texts) if word == "TEXTS" else word for word in words)]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_missing_law_is_said_before_texts_are_read(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(texts), "--law", "nowhere", "--steps", "1"]) == 2
+    assert capsys.readouterr().err.startswith("error: nowhere holds no law")
+
+
+def test_the_table_of_large_models_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "--machine", "h100x8"]) == 0
+    printed = capsys.readouterr().out
+    assert "124M" in printed and "7B" in printed and "assumed" in printed
+    assert run(["plan", "--size", "1B", "--machine", "a100x4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["devices"] == 4
+
+
+def test_sweep_fits_a_law_once_and_plan_takes_it(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "law"
+    command = ["sweep", str(texts), "--out", str(out), "--sizes", "2", "--steps", "8", "--json"]
+    assert run(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["runs"]) == 6 and all(row["point"]["bits_per_byte"] > 0 for row in found["runs"])
+    assert len(found["asked"]) == 3 and found["asked"][0]["minutes"] == 10
+    assert Path(found["picture"]).read_text().startswith("<?xml")
+    assert read_law(out).floor == found["law"]["floor"]
+    folder = out / "runs" / found["runs"][0]["name"]
+    made = (folder / "results.json").stat().st_mtime_ns
+    assert run(command) == 0, "nothing is done twice"
+    assert (folder / "results.json").stat().st_mtime_ns == made
+    assert json.loads(capsys.readouterr().out)["law"] == found["law"]
+    assert (
+        run(
+            ["plan", str(out / "shards"), "--tokenizer", str(folder), "--law", str(out), "--depth", "1", "--steps", "5"]
+        )
+        == 0
+    )
+    assert "bits per byte" in capsys.readouterr().out
+    assert "law" in read_json(out / SWEEP_FILE)
+    for part in ("runs", "flops_per_s"):
+        record = read_json(out / SWEEP_FILE)
+        (out / SWEEP_FILE).write_text(json.dumps({name: record[name] for name in record if name != part}))
+        assert run(command) == 2, part
+        assert SWEEP_FILE in capsys.readouterr().err
+        (out / SWEEP_FILE).write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("record", [[], {"law": 1}, {"law": {"floor": 0.5}}, {"law": {"floor": "low"}}])
+def test_a_damaged_law_is_told(tmp_path: Path, record: object) -> None:
+    (tmp_path / SWEEP_FILE).write_text(json.dumps(record))
+    with pytest.raises(FormatError, match=SWEEP_FILE):
+        read_law(tmp_path)
+
+
+def test_a_sweep_too_short_is_told(texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "0.2s"]) == 2
+    assert "too short for 3 sizes" in " ".join(capsys.readouterr().err.split())
+    assert run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "1m", "--steps", "9"]) == 2
+    assert "both say" in capsys.readouterr().err
+    assert run(["sweep", str(texts), "--out", str(texts), "--budget", "1m"]) == 2
+    assert "has files in it" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("length", [["--steps", "5"], ["--minutes", "1"]])
+def test_a_batch_beyond_the_memory_is_refused_before_it_is_made(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], length: list[str]
+) -> None:
+    command = ["pretrain", str(texts), "--out", str(tmp_path / "run"), *length, "--set", "fit.batch_size=1000000000"]
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert "GB are free" in said and "fit.batch_size" in said

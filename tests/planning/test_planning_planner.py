@@ -1,0 +1,190 @@
+"""Which model is chosen in which time, on machines that are a function; what a plan advises."""
+
+import dataclasses
+
+import pytest
+
+from groundup.errors import ConfigError
+from groundup.planning.advice import advice
+from groundup.planning.cluster import DEVICES, SIZES, cluster_plan, parse_machine
+from groundup.planning.forecast import forecast, probe_steps
+from groundup.planning.length import Length, length_of
+from groundup.planning.plan import Measured, Plan
+from groundup.planning.planner import (
+    Candidate,
+    TextStats,
+    batch_windows,
+    choose,
+    expected_loss,
+    family,
+    fitting_context,
+    trained_as,
+)
+from groundup.planning.scaling import LAW, learning_rate_for
+from groundup.train.defaults import pretraining_config
+
+TEXT = TextStats(tokens=30_000_000, num_bytes=100_000_000, validation_tokens=1_000_000, typical_document_tokens=5_000)
+FIT = pretraining_config(1)
+RATE = FIT.learning_rate
+
+
+def candidates() -> list[Candidate]:
+    return [trained_as(shape, FIT, {}) for shape in family(4_096, 30e9)][:14]
+
+
+class Machine:
+    """So many operations a second, and a start of a step that takes its time, as a GPU's does."""
+
+    def __init__(self, flops_per_s: float, start_s: float = 0.0) -> None:
+        self.flops_per_s, self.start_s = flops_per_s, start_s
+        self.asked: list[Candidate] = []
+
+    def __call__(self, candidate: Candidate) -> Measured:
+        self.asked.append(candidate)
+        return Measured(self.start_s + candidate.step_flops / self.flops_per_s, 0.1)
+
+
+def test_more_time_and_a_faster_machine_choose_larger_models() -> None:
+    sizes = {
+        (seconds, speed): choose(seconds, candidates(), TEXT, LAW, Machine(speed))[0].candidate.parameters
+        for seconds in (60.0, 3_600.0)
+        for speed in (1e11, 1e13)
+    }
+    assert sizes[60.0, 1e11] < sizes[3_600, 1e11] < sizes[3_600, 1e13]
+    assert sizes[60.0, 1e11] < sizes[60, 1e13]
+
+
+@pytest.mark.parametrize(("seconds", "better"), [(20.0, "small"), (36_000.0, "large")])
+def test_the_better_of_two_sizes_is_taken_for_short_and_for_long_times(seconds: float, better: str) -> None:
+    pair = {"small": candidates()[1], "large": candidates()[4]}
+    chosen = choose(seconds, list(pair.values()), TEXT, LAW, Machine(1e11))[0].candidate
+    assert chosen is pair[better]
+
+
+def test_few_candidates_are_measured_and_the_choice_is_the_best_of_all() -> None:
+    for machine, seconds in (
+        (Machine(1e11), 600.0),
+        (Machine(1e14, start_s=0.01), 600.0),
+        (Machine(1e10, start_s=0.2), 60.0),
+    ):
+        looks = choose(seconds, candidates(), TEXT, LAW, machine)
+        assert len(machine.asked) <= 7
+        everywhere = [choose(seconds, [candidate], TEXT, LAW, machine)[0].bits_per_byte for candidate in candidates()]
+        assert looks[0].bits_per_byte == pytest.approx(min(everywhere), rel=0.01)
+
+
+def test_a_machine_that_waits_between_steps_is_given_larger_batches() -> None:
+    shape = family(4_096, 30e9)[4]
+    batches = [trained_as(shape, FIT, {}, factor) for factor in (1.0, 2.0, 4.0, 8.0, 16.0)]
+    idle, busy = Machine(1e14, start_s=0.05), Machine(1e11)
+    chosen = [choose(600.0, batches, TEXT, LAW, machine)[0].candidate.step_tokens for machine in (idle, busy)]
+    assert chosen[0] > chosen[1] == 1_024
+
+
+def test_context_and_batch_follow_the_text_and_the_reference() -> None:
+    shape = family(4_096, 30e9)[6]
+    assert shape.context_tokens == 512 and batch_windows(512) == 2
+    assert fitting_context(shape, TEXT) == 512
+    assert fitting_context(shape, dataclasses.replace(TEXT, typical_document_tokens=200)) == 128
+    assert fitting_context(shape, dataclasses.replace(TEXT, validation_tokens=70)) == 64
+    said = trained_as(
+        shape, dataclasses.replace(FIT, batch_size=5, learning_rate=0.1), {"batch_size": 5, "learning_rate": 0.1}
+    )
+    assert (said.fit.batch_size, said.fit.learning_rate) == (5, 0.1)
+
+
+def test_the_learning_rate_falls_with_width() -> None:
+    rates = [learning_rate_for(width, FIT.optimizer) for width in (64, 128, 768, 4_096)]
+    assert rates[0] == rates[1] == RATE
+    assert rates[2] == pytest.approx(0.3 * RATE, rel=0.05)  # GPT-3's table 2.1, where the reference is 2e-3
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_a_probe_moves_the_forecast_and_narrows_it() -> None:
+    candidate = candidates()[2]
+    plain = forecast(candidate, 2_000, TEXT, LAW)
+    assert plain.low < plain.bits_per_byte < plain.high and plain.probe_steps == 0
+    harder = 1.1 * expected_loss(candidate, 200, TEXT, LAW)
+    probed = forecast(candidate, 2_000, TEXT, LAW, probed=(200, harder))
+    assert probed.bits_per_byte == pytest.approx(1.1 * plain.bits_per_byte)
+    own = forecast(candidate, 2_000, TEXT, LAW, own_text=True)
+    assert own.high / own.low < probed.high / probed.low < plain.high / plain.low
+
+
+def test_a_probe_is_made_only_where_it_is_worth_its_time() -> None:
+    candidate, large = candidates()[2], trained_as(family(4_096, 30e9)[12], FIT, {})
+    assert probe_steps(candidate, 1_000, Measured(0.05, 0.1), TEXT, LAW) == 0, "a run of 50 s"
+    assert probe_steps(candidate, 36_000, Measured(0.05, 0.1), TEXT, LAW) == 300
+    assert probe_steps(candidate, 36_000, Measured(1.0, 0.1), TEXT, LAW) == 0, "15 steps tell nothing"
+    assert probe_steps(large, 36_000, Measured(0.05, 0.1), TEXT, LAW) == 0, "too large to try"
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [({"steps": 7}, 7), ({"tokens": 10_000}, 10), ({"epochs": 0.5}, 50), ({"seconds": 60.0}, None), ({"tokens": 1}, 1)],
+)
+def test_a_length_in_every_unit(said: dict[str, float], steps: int | None) -> None:
+    assert Length(**said).steps_of(1_000, 100_000) == steps  # type: ignore[arg-type]
+
+
+def test_a_length_is_said_once_and_possible() -> None:
+    assert length_of(budget="1h30m").seconds == 5_400 and length_of(default_minutes=3.0).seconds == 180
+    for said in ({"minutes": 1.0, "steps": 3}, {"budget": "1m", "minutes": 1.0}, {"tokens": 5, "epochs": 1.0}, {}):
+        with pytest.raises(ConfigError, match="said once|both say"):
+            length_of(**said)  # type: ignore[arg-type]
+    for wrong, word in (
+        ({"budget": "soon"}, "no length of time"),
+        ({"budget": "1s"}, "too short"),
+        ({"epochs": 0.0}, "above 0"),
+    ):
+        with pytest.raises(ConfigError, match=word):
+            length_of(**wrong)  # type: ignore[arg-type]
+
+
+SOUND = Plan(
+    1_000_000, 5_000, 40_000_000, 30_000_000, 0, 0, None, width=128, context_tokens=128, batch_tokens=8_000,
+    learning_rate=RATE, optimizer=FIT.optimizer, typical_document_tokens=500,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, None),
+        ({"tokens": 3_000_000}, "tokens for each parameter"),
+        ({"tokens": 900_000_000, "data_tokens": 900_000_000}, "a larger model would learn more"),
+        ({"data_tokens": 5_000_000}, "reads the same text 8 times"),
+        ({"data_tokens": 900_000, "tokens": 20_000_000}, "by heart"),
+        ({"data_tokens": 5_000, "tokens": 20_000_000}, "every step sees everything"),
+        ({"learning_rate": 10 * RATE}, "probably too high for width 128"),
+        ({"width": 2_048}, "probably too high for width 2048"),
+        ({"batch_tokens": 64}, "its gradient is mostly chance"),
+        ({"context_tokens": 1_024}, "longer than a typical document"),
+        ({"steps": 20}, "hardly a training"),
+    ],
+)
+def test_a_plan_warns_of_what_is_wrong_and_of_nothing_else(changed: dict[str, int], words: str | None) -> None:
+    found = advice(dataclasses.replace(SOUND, **changed))  # type: ignore[arg-type]
+    assert not found if words is None else any(words in sentence for sentence in found), found
+
+
+def test_large_models_in_days_and_memory() -> None:
+    small, middle, large = (cluster_plan(size, "h100", 8) for size in SIZES)
+    assert small.days < middle.days < large.days
+    seven = 6 * large.parameters * large.tokens / (8 * 989e12 * 0.4) / 86_400
+    assert seven < large.days < 1.15 * seven, "6 N D, and attention"
+    assert cluster_plan("7B", "h100", 16).days == pytest.approx(large.days / 2)
+    assert large.ddp_bytes > large.memory_bytes > large.fsdp_bytes > large.fsdp_recomputed_bytes
+    assert "too much" in large.cells()["DDP"] and "too much" not in small.cells()["DDP"]
+    assert (
+        18 * large.parameters > large.ddp_bytes > 14 * large.parameters
+    )  # weights, gradients, Muon's one number, activations
+    assert large.fsdp_bytes > large.ddp_bytes / 8
+    assert parse_machine("RTX4090") == parse_machine("rtx4090x1") == ("rtx4090", 1) and set(DEVICES) >= {
+        "h100",
+        "a100",
+        "rtx4090",
+    }
+    for wrong in ("h10x8", "h100x0", "x8", ""):
+        with pytest.raises(ConfigError, match="no device of the table"):
+            parse_machine(wrong)

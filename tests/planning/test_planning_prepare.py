@@ -1,0 +1,42 @@
+"""A plan in the run folder holds for the command that made it, and for no other."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.device import Compute
+from groundup.planning.length import Length
+from groundup.planning.prepare import Prepared, prepared
+from groundup.planning.pretrain_options import PretrainOptions, tables
+from groundup.progress import Silent
+from groundup.runs import RunFolder
+
+SMALL = [
+    *("model.width=16", "model.num_layers=1", "model.num_heads=2", "model.num_kv_heads=1", "model.context_tokens=16"),
+    *("model.vocab_size=280", "fit.precision=float32", "fit.batch_size=2"),
+]
+
+
+def made(folder: Path, *, seed: int, sets: tuple[str, ...] = ()) -> Prepared:
+    """What the command with this seed begins with, in the same run folder each time."""
+    texts = folder / "texts"
+    texts.mkdir(exist_ok=True)
+    for number in range(6):
+        (texts / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
+    wish = PretrainOptions(str(texts), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets]))
+    return prepared(wish, RunFolder(folder / "run"), Compute(torch.device("cpu")), Silent())
+
+
+def test_a_plan_is_kept_for_its_seed_and_made_anew_for_another(tmp_path: Path) -> None:
+    first, again, other = (made(tmp_path, seed=seed) for seed in (1, 1, 2))
+    assert (first.fit.seed, again.fit.seed, other.fit.seed) == (1, 1, 2)
+    assert first.plan is not None and again.plan is None and other.plan is not None
+    assert again.fit == first.fit
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_seed_that_is_set_as_a_field_goes_before_the_option(tmp_path: Path, seed: int) -> None:
+    made(tmp_path, seed=1)
+    found = made(tmp_path, seed=seed, sets=("fit.seed=9",))
+    assert found.plan is not None and found.fit.seed == 9

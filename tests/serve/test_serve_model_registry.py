@@ -1,0 +1,147 @@
+"""Names of models: looked up in a table, never a path; copies and deletions change names, never weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import TOOL_TEMPLATES, save_classifier, save_language
+
+from groundup.device import Compute
+from groundup.errors import FormatError, ModelError
+from groundup.serve.model_registry import NAMES_FILE, ModelRegistry, default_name, full_name
+from groundup.serve.requests import Options, RequestError
+from groundup.tokenizer.chat import Message
+from groundup.weights.gguf import write_gguf
+from groundup.weights.model_io import open_model
+
+CPU = Compute(torch.device("cpu"))
+
+HARD_NAMES = [
+    "../x",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    "",
+    ".",
+    "..",
+    "~",
+    "a:b:c",
+    "a:",
+    ":a",
+    "a\0b",
+    "a" * 300,
+    "\ud800",
+    "%2e%2e",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models")
+    save_language(path / "one")
+    save_classifier(path / "sorter")
+    (path / "half").mkdir()
+    (path / "half" / "config.json").write_text("{}")
+    return path
+
+
+def test_a_models_folder_is_served_by_name_and_what_is_half_written_is_passed_over(folder: Path) -> None:
+    shelf = ModelRegistry({}, folder)
+    assert [each.name for each in shelf.listed()] == ["one:latest", "sorter:latest"]
+    assert shelf.find("one") == shelf.find("one:latest")
+    assert shelf.facts(shelf.find("sorter")).capabilities == ("classification",)
+
+
+@pytest.mark.parametrize("template", ["tagged", None])
+def test_a_model_can_call_tools_where_its_template_can_in_both_kinds_of_files(
+    tmp_path: Path, template: str | None
+) -> None:
+    opened = open_model(save_language(tmp_path / "m", template=TOOL_TEMPLATES.get(template or "")), CPU)
+    write_gguf(opened.model, opened.require_tokenizer(), tmp_path / "m2.gguf", encoding="f16", name="m2")
+    shelf = ModelRegistry({}, tmp_path)
+    able = ["tools" in shelf.facts(named).capabilities for named in shelf.listed()]
+    assert able == [template is not None] * 2
+
+
+def test_a_model_that_comes_later_is_found(tmp_path: Path) -> None:
+    shelf = ModelRegistry({}, tmp_path)
+    assert shelf.listed() == []
+    save_language(tmp_path / "new")
+    assert shelf.find("new").name == "new:latest"
+
+
+@pytest.mark.parametrize("name", HARD_NAMES, ids=ascii)
+def test_a_name_never_leaves_the_folder(folder: Path, name: str) -> None:
+    shelf = ModelRegistry({}, folder)
+    with pytest.raises(RequestError) as unknown:
+        shelf.find(name)
+    assert unknown.value.status == 404
+    for refused in (lambda: shelf.copy("one", name), lambda: shelf.create(name, "one", {})):
+        with pytest.raises(RequestError) as bad:
+            refused()
+        assert bad.value.status == 400
+    assert not (folder / NAMES_FILE).exists()
+
+
+def test_copies_are_kept_in_the_folder_and_deleted_without_touching_weights(tmp_path: Path) -> None:
+    save_language(tmp_path / "one")
+    before = sorted(tmp_path.rglob("*"))
+    ModelRegistry({}, tmp_path).copy("one", "gpt-3.5-turbo")
+    shelf = ModelRegistry({}, tmp_path)
+    assert [each.name for each in shelf.listed()] == ["gpt-3.5-turbo:latest", "one:latest"]
+    shelf.delete("one")
+    assert [each.name for each in shelf.listed()] == ["gpt-3.5-turbo:latest"]
+    with pytest.raises(RequestError, match="not found"):
+        shelf.find("one")
+    shelf.delete("gpt-3.5-turbo")
+    assert shelf.listed() == []
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / NAMES_FILE])
+    assert [each.name for each in ModelRegistry({}, tmp_path).listed()] == [
+        "one:latest"
+    ]  # back when the server starts again
+
+
+def test_a_created_name_has_texts_and_parameters_of_its_own(tmp_path: Path) -> None:
+    save_language(tmp_path / "one")
+    shelf = ModelRegistry({}, tmp_path)
+    shelf.create("poet", "one", {"system": "Rhyme.", "options": Options(temperature=0.1, stop=("x",))})
+    shelf.create("poet2", "poet", {"messages": (Message("user", "Hi"),), "options": Options(seed=3)})
+    again = ModelRegistry({}, tmp_path).find("poet2")
+    assert (again.base, again.system, again.messages) == ("one:latest", "Rhyme.", (Message("user", "Hi"),))
+    assert again.options == Options(temperature=0.1, stop=("x",), seed=3)
+
+
+def test_a_models_own_name_can_not_be_taken(folder: Path) -> None:
+    with pytest.raises(RequestError, match="own"):
+        ModelRegistry({}, folder).copy("one", "sorter")
+
+
+def test_names_of_a_damaged_file_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    for content in ('[{"name": "x"}]', "[5]", '{"a": 5}', '[{"name": "../x", "base": "one:latest"}]', "{"):
+        (tmp_path / NAMES_FILE).write_text(content)
+        with pytest.raises(FormatError):
+            ModelRegistry({}, tmp_path)
+
+
+def test_what_is_no_model_is_refused_before_the_server_starts(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="half-written"):
+        ModelRegistry({"x": tmp_path})
+    with pytest.raises(FormatError):
+        ModelRegistry({"half": folder / "half"})
+
+
+def test_the_digest_changes_when_the_model_does(tmp_path: Path) -> None:
+    save_language(tmp_path / "one")
+    before = ModelRegistry({}, tmp_path)
+    digest = before.facts(before.find("one")).digest
+    assert len(digest) == 64
+    config = tmp_path / "one" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"rms_norm_eps": 1e-3}))
+    after = ModelRegistry({}, tmp_path)
+    assert after.facts(after.find("one")).digest != digest
+
+
+def test_usual_names_can_stand_in_a_request() -> None:
+    for path in ("runs/my model.gguf", "models/Qwen2.5-0.5B", "x/ü", "a/..hidden"):
+        assert full_name(default_name(Path(path)))

@@ -1,0 +1,120 @@
+"""Muon is what its readable version computes; each optimizer takes the parameters that are its own."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.data.loader import Batch
+from groundup.errors import ConfigError
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.model.lora import add_lora
+from groundup.train.config import FitConfig
+from groundup.train.losses import next_token_loss
+from groundup.train.muon import muon_step, orthogonalised
+from groundup.train.optimizers import Optimizers, build_optimizer
+
+SHAPE = ModelConfig(60, 16, 32, 2, 2, 48, positions="learned", attention_bias=True)
+MUON = FitConfig(steps=3, optimizer="muon", weight_decay=0.3)
+
+
+def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(48, 32), (32, 48), (32, 32), (1, 32)])
+def test_orthogonalising_keeps_directions_and_evens_their_lengths(rows: int, columns: int) -> None:
+    matrix = random_matrix(rows, columns)
+    u, lengths, v = torch.linalg.svd(matrix, full_matrices=False)
+    within = u.T @ orthogonalised(matrix) @ v.T  # U^T X V: only its diagonal has numbers
+    kept = within.diagonal()[lengths > 0.05 * lengths.norm()]
+    assert kept.min() > 0.5 and kept.max() < 1.5
+    torch.testing.assert_close(within, torch.diag(within.diagonal()), atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(48, 32), (32, 48), (32, 32)])
+def test_torchs_muon_is_the_readable_one_but_for_its_bfloat16(rows: int, columns: int) -> None:
+    weight = nn.Parameter(random_matrix(rows, columns))
+    readable, memory = weight.detach().clone(), torch.zeros(rows, columns)
+    optimizer = torch.optim.Muon([weight], lr=0.02, momentum=0.95, weight_decay=0.3)
+    for step in range(1, 4):
+        weight.grad = random_matrix(rows, columns, seed=step)
+        before = weight.detach().clone()
+        optimizer.step()
+        readable, memory = muon_step(readable, weight.grad, memory, rate=0.02, momentum=0.95, weight_decay=0.3)
+        torch.testing.assert_close(optimizer.state[weight]["momentum_buffer"], memory, rtol=1e-5, atol=1e-6)
+        moved = (weight - before).norm()
+        assert (weight - readable).norm() < 0.02 * step * moved  # 8 bits of a number, through fifteen products
+
+
+def model_of(config: ModelConfig = SHAPE) -> LanguageModel:
+    model = LanguageModel(config)
+    initialise(model, torch.Generator().manual_seed(1))
+    return model
+
+
+def owners(model: nn.Module, optimizer: Optimizers) -> dict[str, str]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        names[id(p)]: type(part).__name__ for part in optimizer.parts for g in part.param_groups for p in g["params"]
+    }
+
+
+def test_muon_takes_the_matrices_of_the_blocks_and_adamw_all_else() -> None:
+    model = model_of(replace(SHAPE, tied_head=False))
+    found = owners(model, build_optimizer(model, MUON))
+    assert set(found) == set(dict(model.named_parameters()))
+    parts = ("query", "key", "value", "output", "gate", "up", "down")
+    expected = {n for n in found if ".blocks." in n and n.endswith(".weight") and n.split(".")[-2] in parts}
+    assert {name for name, owner in found.items() if owner == "Muon"} == expected and len(expected) == 14
+    assert {"head.weight", "transformer.embedding.weight", "transformer.position_embedding.weight"} <= set(found)
+
+
+def test_routers_and_stacked_experts_are_adamws() -> None:
+    model = model_of(replace(SHAPE, num_experts=4, experts_per_token=2))
+    found = owners(model, build_optimizer(model, MUON))
+    experts = {name: owner for name, owner in found.items() if ".feedforward." in name}
+    assert len(experts) == 8 and set(experts.values()) == {"AdamW"}
+    assert sum(owner == "Muon" for owner in found.values()) == 8
+
+
+def test_muon_serves_adapters_of_frozen_blocks_and_needs_a_matrix() -> None:
+    model = model_of()
+    add_lora(model, rank=4, alpha=8.0, generator=torch.Generator().manual_seed(0))
+    assert set(owners(model, build_optimizer(model, MUON)).values()) == {"Muon"}
+    with pytest.raises(ConfigError, match="no matrix in a block"):
+        build_optimizer(nn.Linear(3, 3), MUON)
+
+
+def test_learning_rates_rise_and_fall_together() -> None:
+    optimizer = build_optimizer(model_of(), replace(MUON, learning_rate=0.004, muon_learning_rate=0.02))
+    optimizer.set_rate(0.001)  # a quarter
+    rates = {type(part).__name__: [group["lr"] for group in part.param_groups] for part in optimizer.parts}
+    assert rates == {"Muon": [pytest.approx(0.005)], "AdamW": [0.001, 0.001]}
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
+def test_every_optimizer_learns_and_its_memory_comes_back_by_name(name: str) -> None:
+    from groundup.train.checkpoint.tensors import optimizer_tensors, restore_optimizer
+
+    model = model_of()
+    optimizer = build_optimizer(model, replace(MUON, optimizer=name, learning_rate=0.01))  # type: ignore[arg-type]
+    text = torch.arange(17).repeat(4, 1)
+    batch, losses = Batch(text[:, :-1], text[:, 1:]), []
+    for _ in range(12):
+        loss = next_token_loss(model, batch)
+        optimizer.zero_grad()
+        (loss.total / loss.count).backward()
+        optimizer.step()
+        losses.append(loss.total.item())
+    assert losses[-1] < 0.9 * losses[0]
+    kept = optimizer_tensors(model, optimizer)
+    keys = {"adamw": {"exp_avg", "exp_avg_sq", "step"}, "sgd": {"momentum_buffer"}}
+    assert {key.split(".")[-1] for key in kept} == keys.get(name, keys["adamw"] | keys["sgd"])
+    other = build_optimizer(model, replace(MUON, optimizer=name))  # type: ignore[arg-type]
+    assert optimizer_tensors(model, other) == {}
+    restore_optimizer(model, other, kept)
+    again = optimizer_tensors(model, other)
+    assert set(again) == set(kept) and all(torch.equal(again[key], kept[key]) for key in kept)

@@ -1,0 +1,100 @@
+"""The course of a run: planned, a step's place is its number; after turns the schedule still begins and ends where it did, and nothing jumps."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from groundup.config import build_config, to_plain
+from groundup.errors import ConfigError
+from groundup.train.config import FitConfig, Schedule
+from groundup.train.schedule import learning_rate
+from groundup.train.step_schedule import Rescale, StepSchedule
+
+
+def random_course(seed: int) -> StepSchedule:
+    """A course of up to 300 planned steps with up to six turns, however wild."""
+    dice = random.Random(seed)
+    course = StepSchedule(dice.randint(2, 300))
+    step = 0
+    for _ in range(dice.randint(1, 6)):
+        if course.steps - step < 3:
+            break
+        step = dice.randint(step + 1, course.steps - 1)
+        course = StepSchedule(course.planned, [*course.turns, course.turned(step, step + dice.randint(1, 400))])
+    return course
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_without_turns_a_step_s_place_is_its_number(schedule: Schedule) -> None:
+    course, config = StepSchedule(1000), FitConfig(1000, schedule=schedule)
+    assert course.steps == 1000
+    for step in range(1000):
+        assert course.place(step) == course.update_place(step) == step
+        assert learning_rate(course.update_place(step), config) == learning_rate(step, config), "to the last bit"
+    places = (0, 3, 7, 1000)
+    assert [step for step in range(1001) if course.passes(places, step)] == list(places)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_places_rise_from_nothing_to_exactly_all_that_was_planned(seed: int) -> None:
+    course = random_course(seed)
+    assert course.turns
+    places = [course.place(step) for step in range(course.steps + 1)]
+    assert all(later > earlier for earlier, later in pairwise(places))
+    assert places[0] == 0 and places[-1] == course.planned
+    assert course.update_place(0) >= 0 and course.update_place(course.steps - 1) == course.planned - 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_later_turn_changes_no_place_before_it(seed: int) -> None:
+    course = random_course(seed)
+    last = course.turns[-1]
+    before = StepSchedule(course.planned, course.turns[:-1])
+    assert all(course.place(step) == before.place(step) for step in range(last.step + 1))
+    assert last.place == before.place(last.step)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_marked_places_are_each_passed_once_and_the_last_one_at_the_end(seed: int) -> None:
+    course = random_course(seed)
+    places = FitConfig(course.planned, snapshots=9).snapshot_steps
+    steps = [step for step in range(course.steps + 1) if course.passes(places, step)]
+    assert steps[0] == 0 and steps[-1] == course.steps
+    assert len(steps) <= len(places)
+    for place in places:
+        assert sum(course.place(step) < place for step in range(course.steps + 1)) in steps, "the first to come so far"
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+@pytest.mark.parametrize("steps", [60, 90, 101, 180])
+def test_the_learning_rate_ends_at_its_end_and_keeps_the_shares_of_what_is_left(schedule: Schedule, steps: int) -> None:
+    config = FitConfig(
+        100, learning_rate=0.5, min_learning_rate=0.1, warmup_steps=10, schedule=schedule, decay_steps=None
+    )
+    course = StepSchedule(100, [Rescale(20, 20.0, steps)])
+    rates = [learning_rate(course.update_place(step), config) for step in range(steps)]
+    planned = [learning_rate(step, config) for step in range(100)]
+    assert rates[:20] == planned[:20], "what was done before the turn"
+    assert rates[-1] == planned[-1] == pytest.approx(0.1)
+    assert max(rates) == 0.5 and all(later <= earlier for earlier, later in pairwise(rates[10:]))
+    # at each share of what was left at the turn, the rate planned for it
+    for share in (0.25, 0.5, 0.75):
+        found, expected = rates[20 + round(share * (steps - 20))], planned[20 + round(share * 80)]
+        assert found == pytest.approx(expected, abs=0.012)
+
+
+def test_a_rise_that_is_stretched_or_pressed_never_exceeds_the_highest_rate() -> None:
+    config = FitConfig(100, learning_rate=0.3, warmup_steps=50)
+    for steps in (30, 55, 100, 199):
+        course = StepSchedule(100, [Rescale(7, 7.0, steps)])
+        rates = [learning_rate(course.update_place(step), config) for step in range(steps)]
+        assert 0 < max(rates) <= 0.3 + 1e-15 and rates[6] == pytest.approx(0.3 * 7 / 50)
+
+
+@pytest.mark.parametrize("wrong", [{"step": 0, "place": 0.0, "steps": 5}, {"step": 5, "place": 5.0, "steps": 5}])
+def test_a_turn_that_leaves_no_step_is_refused_and_any_other_is_read_as_written(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="leaves none"):
+        build_config(Rescale, wrong)
+    turn = StepSchedule(30, [Rescale(7, 7.0, 22)]).turned(11, 90)
+    assert build_config(Rescale, to_plain(turn)) == turn
