@@ -11,14 +11,15 @@ ROOT = Path(groundup.__file__).parent
 # Left may import right. Rooms of one row do not import one another.
 ORDER = [
     {"cli"},
+    {"api"},
     {"recipes"},
-    {"report", "finetune"},
+    {"report", "planning", "finetune", "integrations"},
     {"serve", "train"},
     {"lab", "retrieve", "evaluate"},
     {"engine"},
     {"data", "weights"},
     {"tokenizer", "runs"},
-    {"model"},
+    {"http", "model"},
     {"config", "device", "fetch"},
     {"progress", "files", "markup"},
     {"errors"},

@@ -1,8 +1,8 @@
 """How probable a model finds given continuations: (context ids, continuation ids) -> log-probabilities (natural logarithm).
 
-Many pairs at once, in lines without padding (`ragged_batch.py`): a beginning that several pairs share, as the question before four choices, goes through
-the model once. The result is that of each pair alone. Only the positions that predict a continuation's token meet the head, a bounded number at a
-time, so that memory does not grow with length times vocabulary.
+Many pairs at once, in ragged batches without padding (`ragged_batch.py`): a prefix that several pairs share, as the question before four
+choices, goes through the model once. The result is that of each pair alone. Only the positions that predict a continuation's token meet the
+head, a bounded number at a time, so that memory does not grow with length times vocabulary.
 """
 
 from collections.abc import Callable, Sequence

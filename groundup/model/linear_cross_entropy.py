@@ -6,8 +6,8 @@ log-probabilities, their gradient, the logits' gradient. But the gradient of a s
     l = h W^T        loss = log sum_j exp(l_j) - l_label        dloss/dl_j = softmax(l)_j - [j = label]
     dloss/dh = dloss/dl W        dloss/dW = (dloss/dl)^T h
 
-so each piece's logits are turned into its part of both gradients at once and thrown away; the backward pass only has to scale what is there
-(an idea known from Liger Kernel, Hsu et al. 2024, and Wijmans et al. 2024). `summed_cross_entropy` with plain logits is one line, and the test of this.
+so each piece's logits are turned into its part of both gradients at once and discarded; the backward pass only scales them (the idea is that of
+Liger Kernel, Hsu et al. 2024, and Wijmans et al. 2024). The test is the one line with plain logits.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Messages as clients send them -> a Conversation. Both dialects' shapes are read, since their clients mix them.
 
-Tool turns in a history are always accepted. For a model whose chat template can't show them they become `without_tools`: what the model asked of a tool
-is its text then, and what a tool answered a user's message. Roles that mean the same are one.
+Tool messages in a history are always accepted. For a model whose chat template can't show them, a tool call becomes the assistant's text and a
+tool's result a user message (`without_tools`). Roles that mean the same are one.
 """
 
 import json

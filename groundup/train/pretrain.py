@@ -71,8 +71,8 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
-    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside those that came (`plan_vs_actual.py`). `aim`, a time to keep, and `turns`,
-    another run's, are `fit`'s.
+    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside the measured ones (`plan_vs_actual.py`). `aim` (a time budget) and
+    `turns` (the rescales of another run) are `fit`'s.
     Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
     text for one window, a prompt without room), FormatError (a finished run was altered) and what `fit` raises.
     """

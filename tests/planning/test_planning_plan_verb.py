@@ -26,7 +26,7 @@ def texts(tmp_path: Path) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measurements of some steps instead of seconds."""
     for name in ("plan.MEASURED_S", "prepare.LOOK_S", "sweep.LOOK_S"):
-        monkeypatch.setattr(f"groundup.train.{name}", 0.02)
+        monkeypatch.setattr(f"groundup.planning.{name}", 0.02)
     monkeypatch.setattr("groundup.planning.planner.MAX_MEASURED", 2)
 
 

@@ -49,7 +49,7 @@ class TrainState:
     tokens: int = 0
     """Tokens whose loss was counted."""
     turns: list[Rescale] = field(default_factory=list)
-    """Where the run was given another number of steps (`step_schedule.py`); none: it has the config's, and a step's place in the schedule is its number."""
+    """Where the run's number of steps was changed (`step_schedule.py`); none: it is the config's, and a step's place in the schedule its number."""
     last_loss: float | None = None
     """Loss of the last step, nats a token."""
     skipped: int = 0

@@ -1,0 +1,59 @@
+"""Folders that the version of 2026-11-25 wrote (before modules were renamed) still open, verify, resume and give the same figures.
+
+`older_folders.tar.xz` holds `texts/` and a tokenizer `tok/`, a pretraining run `run/`, its GGUF file, a classifier `spam/` and a chat model `chat/`
+fine-tuned from it, and `stopped/`: a pretraining run of 600 steps that SIGTERM ended after step 41.
+"""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.cli.main import run
+from groundup.device import select_compute
+from groundup.engine.classify import class_probabilities
+from groundup.weights.model_io import open_model
+
+ARCHIVE = Path(__file__).parent / "older_folders.tar.xz"
+TEXT = "The cat sat on a mat and the dog ran."
+SHAPE = {"width": 32, "num_layers": 1, "num_heads": 2, "feedforward_width": 32, "context_tokens": 32}
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("older")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "nats"), [("run", 3.83584), ("chat", 4.03738), ("run.gguf", 3.83582)])
+def test_older_language_models_give_the_same_loss(older: Path, name: str, nats: float) -> None:
+    opened = open_model(older / name, select_compute("cpu"))
+    assert opened.tokenizer is not None
+    ids = torch.tensor([opened.tokenizer.encode(TEXT)])
+    with torch.no_grad():
+        log_probabilities = opened.model(ids).log_softmax(-1)[0, :-1]
+    assert float(-log_probabilities.gather(-1, ids[0, 1:, None]).mean()) == pytest.approx(nats, abs=1e-4)
+
+
+def test_an_older_classifier_names_the_same_class(older: Path) -> None:
+    opened = open_model(older / "spam", select_compute("cpu"), prefer="spam")
+    assert opened.tokenizer is not None and opened.labels == ("animal", "place")
+    rows = [opened.tokenizer.encode(text) for text in ("the old dog", "the red house")]
+    assert class_probabilities(opened.model, rows, compute=select_compute("cpu")).argmax(-1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["run", "spam", "chat", "stopped"])
+def test_older_folders_verify(older: Path, name: str) -> None:
+    assert run(["verify", str(older / name)]) == 0
+
+
+def test_an_older_run_resumes(older: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape = [word for field, value in SHAPE.items() for word in ("--set", f"model.{field}={value}")]
+    command = ["pretrain", str(older / "texts"), "--out", str(older / "stopped"), "--steps", "600"]
+    assert run([*command, "--tokenizer", str(older / "tok"), *shape, "--set", "fit.keep_checkpoints=1"]) == 0
+    assert "Going on after step 41 of 600" in capsys.readouterr().err
+    assert json.loads((older / "stopped" / "results.json").read_text())["steps"] == 600
