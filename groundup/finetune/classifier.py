@@ -37,8 +37,7 @@ from groundup.finetune.lastblock import FeatureBatches, LastBlock, class_scores,
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.checkpoint.state import step_folder
-from groundup.train.checkpoint.tensors import load_weights
+from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import FitResult, fit
 from groundup.weights.model_io import ModelCard, OpenModel, save_model

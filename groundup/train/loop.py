@@ -33,8 +33,8 @@ from groundup.train.checkpoint.identity import (
 )
 from groundup.train.checkpoint.resume import find_resume_point
 from groundup.train.checkpoint.snapshots import drop_after, keep_snapshot
-from groundup.train.checkpoint.state import RANDOM, Checkpoint, TrainState, read_state, step_folder
-from groundup.train.checkpoint.tensors import gather_random_states, random_states, restore_random
+from groundup.train.checkpoint.state import Checkpoint, TrainState, read_state, step_folder
+from groundup.train.checkpoint.tensors import RANDOM, gather_random_states, random_states, restore_random
 from groundup.train.compiled import compile_obstacle, compiled, decide_compile, repeatable
 from groundup.train.config import FitConfig, Precision
 from groundup.train.interrupts import Interrupts

@@ -28,8 +28,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.balance import balanced
 from groundup.train.checkpoint.identity import identify, read_record, require_same
 from groundup.train.checkpoint.snapshots import require_room
-from groundup.train.checkpoint.state import step_folder
-from groundup.train.checkpoint.tensors import load_weights
+from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss

@@ -13,7 +13,7 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json, write_manifest
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import differences, identify
-from groundup.train.checkpoint.tensors import load_weights
+from groundup.train.checkpoint.state import load_weights
 from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import fit
 

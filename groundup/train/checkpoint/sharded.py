@@ -23,8 +23,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from groundup.errors import FormatError
-from groundup.train.checkpoint.state import OPTIMIZER, is_training_state
-from groundup.train.checkpoint.tensors import require_fit, weight_tensors
+from groundup.train.checkpoint.tensors import OPTIMIZER, is_training_state, require_fit, weight_tensors
 from groundup.train.optimizers import Optimizers, trainable
 from groundup.train.parallel.process_group import ProcessGroup
 

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
 from groundup.files import atomic_folder, disk_errors, read_json, remove_temporaries, verify_folder, write_json
 from groundup.runs import step_folders
+from groundup.train.checkpoint.tensors import is_training_state, restore_weights
 from groundup.train.parallel.process_group import ProcessGroup
 from groundup.train.step_schedule import Rescale
 from groundup.weights.hf import save_tensors
@@ -31,7 +32,6 @@ from groundup.weights.safetensors_header import read_header
 
 MODEL_FILE, STATE_TENSORS_FILE, STATE_FILE = "model.safetensors", "state.safetensors", "state.json"
 SHARD_FILES = "shard-*.safetensors"
-OPTIMIZER, RANDOM = "optimizer.", "random."
 # JSON, manifest and the file system's own needs, beside the tensors.
 SMALL_FILES_BYTES = 64 * 1024
 
@@ -196,9 +196,10 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
     return Checkpoint(folder, state)
 
 
-def is_training_state(name: str) -> bool:
-    """Whether a tensor of a checkpoint is none of the weights."""
-    return name.startswith((OPTIMIZER, RANDOM))
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Put one checkpoint's weights (the best one's, say) into `model`. Raises FormatError, before anything is changed."""
+    verify_folder(folder)
+    restore_weights(model, read_weights(folder), folder)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

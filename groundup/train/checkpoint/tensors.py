@@ -11,21 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from groundup.errors import FormatError
-from groundup.files import verify_folder
-from groundup.train.checkpoint.state import OPTIMIZER, RANDOM, read_weights
 from groundup.train.optimizers import Optimizers, trainable
 from groundup.train.parallel.process_group import ProcessGroup
+
+# Names of the tensors that are no weights begin with these: "optimizer.NAME.KEY", "random.DEVICE", "random.DEVICE.RANK".
+OPTIMIZER, RANDOM = "optimizer.", "random."
+
+
+def is_training_state(name: str) -> bool:
+    """Whether a tensor of a checkpoint is optimizer or random state, not a weight."""
+    return name.startswith((OPTIMIZER, RANDOM))
 
 
 def weight_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The weights that train, by their names in the model."""
     return {name: parameter.detach() for name, parameter in trainable(model).items()}
-
-
-def load_weights(model: nn.Module, folder: Path) -> None:
-    """Put one checkpoint's weights (the best one's, say) into `model`. Raises FormatError, before anything is changed."""
-    verify_folder(folder)
-    restore_weights(model, read_weights(folder), folder)
 
 
 def restore_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:

@@ -29,7 +29,7 @@ from groundup.train.checkpoint.state import Checkpoint, TrainState, save_shards
 from groundup.train.checkpoint.tensors import optimizer_tensors, weight_tensors
 from groundup.train.optimizers import Optimizers
 from groundup.train.parallel.process_group import ProcessGroup
-from groundup.train.parallel.strategies import SingleProcess
+from groundup.train.parallel.single_process import SingleProcess
 from groundup.train.step import Batch, Loss, LossSum
 
 BLOCKS = "blocks"
