@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from groundup.model.config import ModelConfig
+from groundup.model.feedforward import FEEDFORWARDS
 
 Role = Literal["table", "norm", "attention", "feedforward", "head"]
 NORMS = {"rms": "RMSNorm", "layer": "LayerNorm"}
-FEEDFORWARDS = {
-    "swiglu": ("SwiGLU", "down(silu(gate) × up)"),
-    "geglu": ("GeGLU", "down(gelu(gate) × up)"),
-    "gelu": ("GELU", "down(gelu(up))"),
-}
 
 
 @dataclass(frozen=True)
@@ -177,7 +173,8 @@ def _attention_biases(config: ModelConfig) -> list[str]:
 
 
 def _feedforward(config: ModelConfig) -> Box:
-    name, formula = FEEDFORWARDS[config.feedforward]
+    network = FEEDFORWARDS[config.feedforward]
+    name, formula = network.title, network.formula
     widths = f"{config.width:,} → {config.feedforward_width:,} → {config.width:,}"
     biases = ("with biases",) if config.feedforward_bias else ()
     if not config.num_experts:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from groundup.model.attention import EMPTY_METADATA, Attention, AttentionMetadata, LayerCache
 from groundup.model.config import BlockKind
 from groundup.model.experts import Experts
-from groundup.model.feedforward import GELU, GatedFeedForward
+from groundup.model.feedforward import FeedForward
 from groundup.model.norm import LayerNorm, RMSNorm
 
 Norm = RMSNorm | LayerNorm
@@ -36,7 +36,7 @@ class Block(nn.Module):
         self,
         kind: BlockKind,
         attention: Attention,
-        feedforward: GatedFeedForward | GELU | Experts,
+        feedforward: FeedForward | Experts,
         norms: dict[str, Norm],
     ) -> None:
         """`norms` by name, those of `NORM_NAMES[kind]`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from groundup.errors import ConfigError
+from groundup.model.feedforward import FEEDFORWARDS
 
 Family = Literal[
     "llama", "gpt2", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma2", "gemma3", "phi3", "olmo2", "smollm3"
@@ -16,7 +17,6 @@ Norm = Literal["rms", "layer"]
 BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
 Positions = Literal["rope", "alibi", "learned", "sinusoidal", "none"]
 ScalingKind = Literal["llama3", "linear", "yarn"]
-FeedForwardKind = Literal["swiglu", "geglu", "gelu"]
 QueryKeyNorm = Literal["none", "head", "projection"]
 
 
@@ -106,7 +106,7 @@ class ModelConfig:
     """The same for the logits (Gemma 2: 30); 0: not at all."""
     scaled_embedding: bool = False
     """The embedding is multiplied by the root of width (Vaswani et al. 2017, section 3.4; Gemma)."""
-    feedforward: FeedForwardKind = "swiglu"
+    feedforward: str = "swiglu"
     """SwiGLU (Llama, Qwen), GeGLU (Gemma) or GELU (GPT-2)."""
     num_experts: int = 0
     """E: feed-forward parts that a router chooses from for every token (Qwen3-MoE); 0: one part, no router."""
@@ -149,12 +149,14 @@ class ModelConfig:
             "norm": Norm,
             "block": BlockKind,
             "positions": Positions,
-            "feedforward": FeedForwardKind,
             "qk_norm": QueryKeyNorm,
         }
-        for name, kind in choices.items():
-            if getattr(self, name) not in get_args(kind):
-                raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {', '.join(get_args(kind))}.")
+        for name, allowed in [
+            *((name, get_args(kind)) for name, kind in choices.items()),
+            ("feedforward", FEEDFORWARDS),
+        ]:
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
 
     def _check_counts(self) -> None:
         for name in ("vocab_size", "context_tokens", "width", "num_layers", "num_heads", "feedforward_width"):
@@ -210,9 +212,10 @@ class ModelConfig:
             raise ConfigError(
                 f"experts_per_token must be 1 .. num_experts (got {self.experts_per_token} of {self.num_experts})."
             )
-        if self.num_experts and (self.feedforward == "gelu" or self.feedforward_bias):
+        if self.num_experts and (not FEEDFORWARDS[self.feedforward].gated or self.feedforward_bias):
+            gated = " or ".join(name for name, network in FEEDFORWARDS.items() if network.gated)
             raise ConfigError(
-                "Experts are gated feed-forward parts without biases: feedforward must be swiglu or geglu with them, feedforward_bias false."
+                f"Experts are gated feed-forward parts without biases: feedforward must be {gated} with them, feedforward_bias false."
             )
 
 

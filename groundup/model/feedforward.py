@@ -1,8 +1,11 @@
-"""The feed-forward part of a block: the same small network for every token alone. [.., C] -> [.., F] -> [.., C].
+"""The feed-forward part of a block: the same small network for every token. [.., C] -> [.., F] -> [.., C].
 
-GELU (Hendrycks & Gimpel 2016) is GPT-2's: widen, bend, narrow. SwiGLU (Shazeer 2020, eq. 6) is Llama's: one of two
-widened copies, bent, decides how much of the other passes; with three matrices F is usually near 8/3 C instead of 4 C.
+GELU (Hendrycks & Gimpel 2016) is GPT-2's: expand, activate, project back. SwiGLU (Shazeer 2020, eq. 6) is Llama's: one of two expanded
+projections, activated, gates the other; with three matrices F is usually near 8/3 C instead of 4 C. A class in FEEDFORWARDS is all that another
+activation takes: config, sizes, memory, experts and the drawing of the architecture read its attributes.
 """
+
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,39 +15,59 @@ from torch import Tensor, nn
 from groundup.model.fused import FusedSwiGLU, fused
 
 
-class GatedFeedForward(nn.Module):
-    """Three matrices; the subclass says how the gate is bent."""
+class FeedForward(nn.Module):
+    """A feed-forward part without a gate: down(activation(up(x))); `GatedFeedForward` adds the gate."""
+
+    title: ClassVar[str]
+    formula: ClassVar[str]
+    """For people."""
+    saved_tensors: ClassVar[int]
+    """How many tensors of width F a training step keeps for the backward pass."""
+    gated: ClassVar[bool] = False
 
     def __init__(self, width: int, feedforward_width: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.gate = nn.Linear(width, feedforward_width, bias=bias)
+        if self.gated:  # first: the order in which random weights are drawn
+            self.gate = nn.Linear(width, feedforward_width, bias=bias)
         self.up = nn.Linear(width, feedforward_width, bias=bias)
         self.down = nn.Linear(feedforward_width, width, bias=bias)
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        narrowed: Tensor = self.down(self.passed(self.gate(x), self.up(x)))
-        return narrowed
+        projected: Tensor = self.down(self.activation(self.up(x)))
+        return projected
+
+    @staticmethod
+    def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        raise NotImplementedError
+
+
+class GatedFeedForward(FeedForward):
+    """Three matrices: down(activation(gate(x)) * up(x))."""
+
+    gated = True
+
+    def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
+        projected: Tensor = self.down(self.passed(self.gate(x), self.up(x)))
+        return projected
 
     @classmethod
     def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
-        """What the bent gate lets through."""
+        """What the activated gate lets through."""
         return cls.activation(gate) * up
-
-    @staticmethod
-    def activation(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
-        raise NotImplementedError
 
 
 class SwiGLU(GatedFeedForward):
     """down(silu(gate(x)) * up(x))."""
 
+    title, formula, saved_tensors = "SwiGLU", "down(silu(gate) × up)", 3  # gate, up, their product
+
     @staticmethod
-    def activation(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
-        return F.silu(gate)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
+    def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        return F.silu(x)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
 
     @classmethod
     def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
-        if torch.compiler.is_compiling():  # which merges the plain formula by itself
+        if torch.compiler.is_compiling():  # the compiler fuses the plain formula itself
             return super().passed(gate, up)
         return fused(FusedSwiGLU, gate, up)  # the same, keeping less for the backward pass
 
@@ -52,22 +75,21 @@ class SwiGLU(GatedFeedForward):
 class GeGLU(GatedFeedForward):
     """down(gelu(gate(x)) * up(x)), with the tanh form of GELU as Gemma was trained."""
 
+    title, formula, saved_tensors = "GeGLU", "down(gelu(gate) × up)", 4  # also the activated gate
+
     @staticmethod
-    def activation(gate: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
-        return F.gelu(gate, approximate="tanh")  # eq. 6: FFN_GEGLU(x) = (GELU(x W) * x V) W_2
+    def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        return F.gelu(x, approximate="tanh")  # eq. 6: FFN_GEGLU(x) = (GELU(x W) * x V) W_2
 
 
-class GELU(nn.Module):
+class GELU(FeedForward):
     """down(gelu(up(x))), with the tanh form of GELU as GPT-2 was trained."""
 
-    def __init__(self, width: int, feedforward_width: int, *, bias: bool = True) -> None:
-        super().__init__()
-        self.up = nn.Linear(width, feedforward_width, bias=bias)
-        self.down = nn.Linear(feedforward_width, width, bias=bias)
+    title, formula, saved_tensors = "GELU", "down(gelu(up))", 2  # before and after the activation
 
-    def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        return self.down(F.gelu(self.up(x), approximate="tanh"))  # 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+    @staticmethod
+    def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        return F.gelu(x, approximate="tanh")  # 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 
 
-GATED: dict[str, type[GatedFeedForward]] = {"swiglu": SwiGLU, "geglu": GeGLU}
-FEEDFORWARDS: dict[str, type[GatedFeedForward] | type[GELU]] = {**GATED, "gelu": GELU}
+FEEDFORWARDS: dict[str, type[FeedForward]] = {"swiglu": SwiGLU, "geglu": GeGLU, "gelu": GELU}

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from groundup.model.attention_blocks import BLOCKS_UP_TO_TOKENS
 from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
+from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.linear_cross_entropy import piece_places
 from groundup.model.sizes import WeightKind, parameter_count, weight_kinds
 
@@ -156,11 +157,8 @@ def _tables(config: ModelConfig, layer: int, batch_size: int, context_tokens: in
 
 
 def _feedforward_keeps(config: ModelConfig) -> int:
-    """Gate, up and what is let through, GeGLU also the bent gate; ungated: up and bent.
-
-    With experts, those of each chosen one and the way to it and back.
-    """
-    network = {"swiglu": 3, "geglu": 4, "gelu": 2}[config.feedforward] * config.feedforward_width
+    """Numbers a token; with experts, those of each chosen one and the way to it and back."""
+    network = FEEDFORWARDS[config.feedforward].saved_tensors * config.feedforward_width
     if not config.num_experts:
         return network
     copies = 3 * config.width  # what it is given, its answer, and the answer times its share

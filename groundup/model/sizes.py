@@ -12,6 +12,7 @@ from typing import Literal
 
 from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
+from groundup.model.feedforward import FEEDFORWARDS
 
 Part = Literal["embedding", "positions", "attention", "feedforward", "norms", "head"]
 
@@ -62,7 +63,7 @@ def _attention(config: ModelConfig) -> Iterator[WeightKind]:
 
 def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
     wide, narrow = (config.feedforward_width, config.width), (config.width, config.feedforward_width)
-    gate = [] if config.feedforward == "gelu" else [("gate", wide)]
+    gate = [("gate", wide)] if FEEDFORWARDS[config.feedforward].gated else []
     matrices = [*gate, ("up", wide), ("down", narrow)]
     if config.num_experts:
         yield from _linear(config, "feedforward.router", (config.num_experts, config.width))

@@ -20,7 +20,7 @@ from groundup.model.attention_steps import Scoring
 from groundup.model.block import NORM_NAMES, Block
 from groundup.model.config import ModelConfig
 from groundup.model.experts import Experts
-from groundup.model.feedforward import FEEDFORWARDS, GATED, GELU, GatedFeedForward
+from groundup.model.feedforward import FEEDFORWARDS, FeedForward, GatedFeedForward
 from groundup.model.norm import NORMS, LayerNorm, RMSNorm
 from groundup.model.paged import Cache
 from groundup.model.positions import ADDED_POSITIONS
@@ -148,15 +148,17 @@ def build_block(config: ModelConfig, layer: int) -> Block:
     return Block(config.block, attention, build_feedforward(config), norms)
 
 
-def build_feedforward(config: ModelConfig) -> GatedFeedForward | GELU | Experts:
+def build_feedforward(config: ModelConfig) -> FeedForward | Experts:
     """The feed-forward part of a block: one network, or experts with a router."""
+    kind = FEEDFORWARDS[config.feedforward]
     if not config.num_experts:
-        return FEEDFORWARDS[config.feedforward](config.width, config.feedforward_width, bias=config.feedforward_bias)
+        return kind(config.width, config.feedforward_width, bias=config.feedforward_bias)
+    assert issubclass(kind, GatedFeedForward)
     return Experts(
         config.width,
         config.feedforward_width,
         num_experts=config.num_experts,
         experts_per_token=config.experts_per_token,
-        kind=GATED[config.feedforward],
+        kind=kind,
         normalised=config.normalised_router,
     )

@@ -73,7 +73,9 @@ def test_a_run_fed_ahead_is_the_same_run_also_when_it_is_interrupted(
     weights = []
     for ahead in (False, True):
         monkeypatch.setattr(
-            loop, "Prefetcher", lambda make, ahead_here=ahead, **others: Prefetcher(make, ahead=ahead_here, pinned=False)
+            loop,
+            "Prefetcher",
+            lambda make, ahead_here=ahead, **others: Prefetcher(make, ahead=ahead_here, pinned=False),
         )
         model, run = TinyModel(), RunFolder(tmp_path / f"{ahead}")
         config = replace(CONFIG, steps=8, evaluate_every=4)
