@@ -11,7 +11,13 @@ PIP_ARGS ?=
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
-	@echo "Open runs/quickstart/report.html in a browser."
+	@echo
+	@echo "Open runs/quickstart/report.html in a browser. These lines can be pasted; the first makes 'groundup' a command in this terminal:"
+	@echo
+	@echo "    source $(BIN)/activate"
+	@echo "    groundup chat runs/quickstart"
+	@echo "    groundup lab runs/quickstart --text 'To be, or not to be'"
+	@echo "    groundup serve runs/quickstart"
 
 test: $(VENV)/dev.done
 	@$(BIN)/python -m pytest

@@ -2,7 +2,7 @@
 
 The order of the house, in one line (imports point right, never left; `tests/test_architecture.py` checks it):
 
-    cli > recipes > report, finetune > serve, train > lab, retrieve, evaluate > engine > data, weights
+    cli > recipes > report, finetune > serve, train > lab, evaluate > engine > data, weights
         > tokenizer, runs > model > config, device, fetch > progress, files, markup > errors
 """
 

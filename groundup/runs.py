@@ -1,6 +1,7 @@
 """THE run folder: where each thing of a run lies, and how it is written and read. No torch.
 
     RUN/run.json               what made it: kind, resolved config, inputs with hashes, versions, argv, when (before the first step)
+    RUN/plan.json              where pretraining was planned: what was asked, the model and fit chosen, the figures planned (before run.json)
     RUN/fit.json               what makes it this run and no other, and what was measured before the first step (train.checkpoint.identity)
     RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
                                (others: "skipped", "rolled back", and "re-aimed", with the steps that the whole run has from there on)
@@ -35,6 +36,8 @@ from groundup.files import MANIFEST, disk_errors, json_bytes, read_json, verify_
 MAX_LINE_BYTES = 2**20
 # Of other programs' making, so in no manifest.
 LOGS = "logs"
+PLAN_FILE = "plan.json"
+PLAN_TABLES = ("asked", "model", "fit", "planned")
 _STEP_FOLDER = re.compile(r"step-(\d{1,12})")
 
 
@@ -47,6 +50,10 @@ class RunFolder:
     @property
     def run_file(self) -> Path:
         return self.path / "run.json"
+
+    @property
+    def plan_file(self) -> Path:
+        return self.path / PLAN_FILE
 
     @property
     def fit_file(self) -> Path:
@@ -107,6 +114,23 @@ class RunFolder:
                 "command; --fresh begins anew."
             )
             raise FormatError(error.file, error.place, error.reason, fix=fix) from error
+
+    def write_plan(
+        self, asked: dict[str, Any], *, model: dict[str, Any], fit: dict[str, Any], planned: dict[str, Any]
+    ) -> None:
+        """Write `plan.json`: the command's own settings, the model's and the training's config, and what was planned of time and loss."""
+        write_json(self.plan_file, {"asked": asked, "model": model, "fit": fit, "planned": planned})
+
+    def read_plan(self) -> dict[str, dict[str, Any]] | None:
+        """plan.json as its four tables; None where there is none. Raises FormatError."""
+        if not self.plan_file.exists():
+            return None
+        record = _table(self.plan_file)
+        if not all(isinstance(record.get(name), dict) for name in PLAN_TABLES):
+            raise FormatError(
+                self.plan_file, ", ".join(PLAN_TABLES), "are not its tables", fix="Begin anew with --fresh."
+            )
+        return record
 
     def read_run(self) -> dict[str, Any]:
         """run.json as a table. Raises FormatError."""

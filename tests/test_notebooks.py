@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,10 @@ def test_runner_names_the_cell_and_the_error_and_writes_nothing(tmp_path: Path) 
     assert bad.startswith("FAILED") and "b-bad.ipynb" in bad
     assert "cell 3 (cell-b): b = a / 0" in done.stderr and "ZeroDivisionError: division by zero" in done.stderr
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@each_notebook
+def test_notebook_names_files_that_exist(file: Path) -> None:
+    texts = [cell["source"] for cell in nbformat.read(file, as_version=4)["cells"] if cell["cell_type"] == "markdown"]
+    named = re.findall(r"`([a-z]+/[a-z_/]+(?:\.[a-z]+)?)`", "\n".join(texts))
+    assert not [name for name in named if not (ROOT / name).exists() and not (ROOT / "groundup" / name).exists()]

@@ -3,6 +3,7 @@
 import doctest
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,27 @@ def test_readme_command_exists_with_its_options(command: str) -> None:
     assert {word.split("=")[0] for word in words if word.startswith("--")} <= options_of(words)
 
 
+def test_groundup_is_made_a_command_before_it_is_typed(tmp_path: Path) -> None:
+    """What `make demo` says last, and README's first command, is the line without which the others are not found."""
+    said = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    echoed = [shlex.split(line)[1].strip() for line in said.splitlines() if line.startswith('echo "    ')]
+    assert echoed[0] == "source .venv/bin/activate"
+    for line in echoed[1:]:
+        test_readme_command_exists_with_its_options(line)
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    typed = [line for block in blocks for line in block.splitlines() if not line.startswith("make ")]
+    assert typed[0] == "source .venv/bin/activate"
+
+
+def test_readme_names_nothing_that_is_not_built() -> None:
+    rooms = re.findall(r"[a-z]+", README.split("## Which room do I enter?")[1].split("Imports point right")[0])
+    assert not [
+        room
+        for room in rooms
+        if not (ROOT / "groundup" / room).exists() and not (ROOT / f"groundup/{room}.py").exists()
+    ]
+
+
 def test_readme_lists_every_verb() -> None:
     listed = set(re.findall(r"^\| `([a-z]+)", README, re.MULTILINE))
     assert listed >= set(VERBS)
@@ -65,6 +87,38 @@ def test_links_lead_to_files(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)", text):
         if "://" not in target:
             assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_rows_of_a_table_have_its_columns(page: str) -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", (ROOT / page).read_text(), re.MULTILINE):
+        rows = [re.split(r"(?<!\\)\|", row)[1:-1] for row in table.splitlines()]
+        assert [len(row) for row in rows] == [len(rows[0])] * len(rows), table
+
+
+@pytest.mark.parametrize("page", ["docs/tour.md", "docs/glossary.md"])
+def test_no_row_of_tour_and_glossary_stands_twice(page: str) -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", (ROOT / page).read_text(), re.MULTILINE):
+        firsts = [row.split("|")[1].strip() for row in table.splitlines()[2:]]
+        assert not {first for first in firsts if firsts.count(first) > 1}
+
+
+def test_the_path_picture_draws_classifier_and_chatbot_as_made_from_the_pulled_model() -> None:
+    drawing = (ROOT / "docs/images/path.svg").read_text()
+    box = r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)" rx[^>]*>\n<text[^>]*>([^<]+)'
+    boxes = {name: tuple(map(int, place)) for *place, name in re.findall(box, drawing)}
+    arrows = set()
+    for x, y, way in re.findall(r"M(\d+) ([\d.]+)((?: [hv]-?\d+)+)", drawing):
+        moved = {axis: sum(map(int, re.findall(rf"{axis}(-?\d+)", way))) for axis in "hv"}
+        ends = ((int(x) - 5, float(y)), (int(x) + moved["h"] + 5, float(y) + moved["v"]))
+        arrows.add(tuple(next((name for name, b in boxes.items() if touches(b, end)), "") for end in ends))
+    assert {start for start, end in arrows if end == "chatbot"} == {"pull"}
+    assert {start for start, end in arrows if end == "spam classifier"} == {"pull"}
+
+
+def touches(box: tuple[int, ...], point: tuple[float, float]) -> bool:
+    x, y, width, height = box
+    return x <= point[0] <= x + width and y <= point[1] <= y + height
 
 
 def test_tour_names_files_that_exist() -> None:

@@ -1,11 +1,12 @@
 """`groundup build`: a whole life of a model from one command."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from groundup.cli.console import console_progress, print_result, table
+from groundup.cli.console import console_progress, print_result, program, table
 from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, SetOption, folder_to_write
 
 
@@ -71,14 +72,15 @@ def _summary(record: dict[str, Any], folder: Path) -> list[str]:
     stages = record["stages"]
     rows = [[name, f"{e['planned_s']:.0f}", f"{e['elapsed_s']:.0f}", e["line"]] for name, e in stages.items()]
     thin = [f"thin: {name}: {text}" for name, entry in stages.items() for text in entry["thin"]]
+    typed, named = program(), shlex.quote(str(folder))
     return [
         "",
         *table(["stage", "planned s", "actual s", "result"], rows),
         *thin,
         "",
         f"Look at it:       {folder / 'report.html'}",
-        f"Talk to it:       groundup chat {folder}",
-        f"Classify with it: groundup classify {folder} 'You won a prize, call now'",
+        f"Talk to it:       {typed} chat {named}",
+        f"Classify with it: {typed} classify {named} 'WINNER! You have won a free prize, call 09061701461 now'",
     ]
 
 

@@ -29,7 +29,7 @@ def command(
 
     Examples:
 
-        groundup classify runs/quickstart "You have won a prize, call now!"
+        groundup classify runs/quickstart 'WINNER! You have won a free prize, call 09061701461 now'
 
         groundup classify runs/spam messages.txt
 

@@ -5,11 +5,14 @@ and then. `print_result` prints lines for people or one JSON value for scripts.
 """
 
 import json
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,6 +25,24 @@ if TYPE_CHECKING:
     from groundup.train.monitor.callbacks import Line, RunFacts
 
 PLAIN_LINE_EVERY_S = 15.0
+NAME = "groundup"
+
+
+def program() -> str:
+    """How this program is started from here: "groundup" where that is found, else the path of the one that runs, as a shell takes it."""
+    started = Path(sys.argv[0])
+    found = shutil.which(NAME)
+    if found is not None and started.name == NAME and Path(found).resolve() == started.resolve():
+        return NAME
+    if started.name == "__main__.py":  # python -m groundup
+        return f"{_from_here(Path(sys.executable))} -m {NAME}"
+    return _from_here(started)
+
+
+def _from_here(path: Path) -> str:
+    """A path as it is typed: from the working directory where it lies below it."""
+    path, here = path.absolute(), Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 @lru_cache(maxsize=1)

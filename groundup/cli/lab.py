@@ -7,6 +7,7 @@ import typer
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
+from groundup.lab.views import WORDS
 
 if TYPE_CHECKING:
     from groundup.progress import Progress
@@ -27,7 +28,12 @@ PicturesOption = Annotated[
 ]
 FormOption = Annotated[str, typer.Option("--form", help="Of the picture files: png or svg.")]
 OnlyOption = Annotated[
-    list[str] | None, typer.Option("--only", metavar="VIEW", help="Make this view only (again for more).")
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="VIEW",
+        help=f"Make this view only (again for more). The lab has {len(WORDS)}: {', '.join(WORDS)}.",
+    ),
 ]
 
 FilmOption = Annotated[
@@ -58,6 +64,7 @@ def command(
     the guess after every block, surprise, what context is worth, what each head is worth, what made the decision.
 
     One page that opens from disk and loads nothing from elsewhere. --pictures writes each view as a file too; --json prints the numbers.
+    Of a build its own model (pretrain) is opened; for another name its folder, as in runs/quickstart/chat.
     --film shows how a training run came to it, from the snapshots that it kept (`groundup build` keeps some; --set fit.snapshots=16).
 
     Examples:
@@ -91,7 +98,8 @@ def command(
     if film is not None:
         _film(opened, _text(text, file), film, of, form, progress=progress, as_json=as_json)
         return
-    inside = look_inside(opened, _text(text, file), name=Path(model).name, only=only or (), progress=progress)
+    name = "" if Path(model).exists() else model  # what is pulled lies in a folder of another name
+    inside = look_inside(opened, _text(text, file), name=name, only=only or (), progress=progress)
     if as_json:
         print_result([], inside, as_json)
         return

@@ -115,17 +115,19 @@ def embeddings_chart(view: Mapping[str, Any]) -> Chart:
     points = view["points"]
     trace = {
         "type": "scatter",
-        "mode": "text",
+        "mode": "markers+text",
+        "marker": {"size": 4, "color": MUTED},
         "x": [point["x"] for point in points],
         "y": [point["y"] for point in points],
         "text": _labels(points),
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertext": _labels(points),
+        "hovertemplate": "%{hovertext}<extra></extra>",
         "textfont": {"family": "ui-monospace, monospace", "size": 12},
     }
     layout = _layout(560)
     layout["xaxis"] |= {"title": {"text": "principal component 1"}}
     layout["yaxis"] |= {"title": {"text": "principal component 2"}}
-    return {"data": [trace], "layout": layout}
+    return {"data": [trace], "layout": layout, "labels_apart": True}
 
 
 CHARTS: dict[str, Callable[[Mapping[str, Any]], Chart]] = {

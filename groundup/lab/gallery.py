@@ -27,7 +27,7 @@ from groundup.lab.drawing.head_patterns import draw_head_search
 from groundup.lab.drawing.lens import draw_lens
 from groundup.lab.drawing.neighbours import draw_kinds, draw_neighbours
 from groundup.lab.drawing.positions import draw_positions
-from groundup.lab.drawing.qkv import draw_head_steps
+from groundup.lab.drawing.qkv import draw_head_steps, draw_step_parts
 from groundup.lab.drawing.surprise import draw_surprise
 from groundup.lab.drawing.tokens import draw_tokens
 from groundup.progress import Progress, Silent
@@ -55,6 +55,8 @@ DRAWINGS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "attention_forming": attention_strip,
     "embeddings_forming": embeddings_strip,
 }
+# Views that are too wide for a page: drawn there as parts, one beside the other.
+PARTS: dict[str, Callable[[Mapping[str, Any]], list[Any]]] = {"steps": draw_step_parts}
 # Views of several moments, which are films too.
 MOVING: dict[str, Callable[[Mapping[str, Any]], Reel]] = {
     "attention_forming": attention_reel,
@@ -64,7 +66,17 @@ MOVING: dict[str, Callable[[Mapping[str, Any]], Reel]] = {
 
 def picture(name: str, view: Mapping[str, Any], form: Form) -> bytes:
     """One view as the bytes of a picture file; the same view gives the same bytes. Raises MissingExtra without matplotlib."""
-    figure = DRAWINGS[name](view)
+    return _bytes(DRAWINGS[name](view), name, form)
+
+
+def pictures(name: str, view: Mapping[str, Any], form: Form) -> list[bytes]:
+    """The same in the parts that a page shows side by side: most views have one."""
+    return (
+        [_bytes(figure, name, form) for figure in PARTS[name](view)] if name in PARTS else [picture(name, view, form)]
+    )
+
+
+def _bytes(figure: Any, name: str, form: Form) -> bytes:
     from matplotlib import rc_context  # there, or the drawing had refused
 
     file = io.BytesIO()

@@ -10,6 +10,7 @@ it) is left out with its reason, and the others are there.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from groundup.errors import DataError, ModelError, did_you_mean
@@ -33,11 +34,11 @@ from groundup.lab.word_categories import kind_score
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.model_io import OpenModel
+from groundup.weights.model_io import BUILD_FILE, OpenModel
 
 # Tokens of the text that views with a row or column for each of them look at; what is longer would be unreadable.
 SHOWN_TOKENS = 32
-STEP_TOKENS = 10
+STEP_TOKENS = 8
 MAP_TOKENS = 60
 
 
@@ -70,7 +71,7 @@ class View:
 def look_inside(
     opened: OpenModel, text: str, *, name: str = "", only: Sequence[str] = (), progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Look at a model reading `text` through every view, or through those named in `only`. `name` is its heading ("": its folder's).
+    """Look at a model reading `text` through every view, or through those named in `only`. `name` is its heading ("": its folder's, and its build's).
 
     Raises ModelError (no tokenizer, a text beyond the context), DataError (no text, an unknown view, no view that suits).
     """
@@ -91,7 +92,7 @@ def look_inside(
     if not views:
         raise DataError(f"No view could be made: {'; '.join(left_out.values())}")
     return {
-        "model": {"name": name or opened.path.name, **_described(opened)},
+        "model": {"name": name or _name(opened.path), **_described(opened)},
         "text": text,
         "views": views,
         "left_out": left_out,
@@ -105,9 +106,21 @@ def _subject(opened: OpenModel, text: str, progress: Progress) -> Subject:
     return Subject(opened.model, tokenizer, opened.labels, opened, text, shown, progress)
 
 
+def _name(path: Path) -> str:
+    """A folder's name; of a build's model with the build's, since a build has several."""
+    return f"{path.parent.name}/{path.name}" if _in_build(path) else path.name
+
+
+def _in_build(path: Path) -> bool:
+    return (path.parent / BUILD_FILE).exists()
+
+
 def _described(opened: OpenModel) -> dict[str, Any]:
     config = opened.config
+    build = opened.path.parent.name if _in_build(opened.path) else ""
     return {
+        "build": build,
+        "stage": opened.path.name if build else "",
         "kind": opened.kind,
         "blocks": config.num_layers,
         "heads": config.num_heads,
@@ -120,13 +133,10 @@ def _described(opened: OpenModel) -> dict[str, Any]:
 def _embeddings(subject: Subject, _: Mapping[str, Any]) -> dict[str, Any]:
     """The words of the text, and where it has few the first of the vocabulary too."""
     ids = common_tokens(subject.tokenizer, [subject.text], MAP_TOKENS)
-    for id in range(subject.tokenizer.vocab_size):
-        if len(ids) >= MAP_TOKENS:
-            break
-        text = token_text(subject.tokenizer, id)
-        if id not in ids and len(text) > 3 and text.strip().isalpha():
-            ids.append(id)
-    return embedding_map(subject.model, subject.tokenizer, ids)
+    texts = {id: token_text(subject.tokenizer, id) for id in range(subject.tokenizer.vocab_size)}
+    words = [id for id, text in texts.items() if id not in ids and len(text) > 3 and text.strip().isalpha()]
+    words.sort(key=lambda id: not texts[id].startswith(" "))  # whole words before parts of words
+    return embedding_map(subject.model, subject.tokenizer, [*ids, *words][:MAP_TOKENS])
 
 
 def _neighbours(subject: Subject, _: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,10 @@ const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: [
 for (const [name, chart] of Object.entries(charts)) {
   const place = document.getElementById(`chart-${name}`);
   Plotly.newPlot(place, chart.data, chart.layout, config);
+  if (chart.labels_apart) {
+    keepLabelsApart(place, chart.data[0].text);
+    place.on("plotly_afterplot", () => keepLabelsApart(place, chart.data[0].text));
+  }
   const selects = (chart.choices || []).map((choice, index) => addSelect(place, choice, index));
   const show = () => {
     let table = chart.z;
@@ -28,4 +32,42 @@ function addSelect(place, choice, index) {
   label.append(select);
   place.previousElementSibling.append(label);
   return select;
+}
+
+// Writes each point's label where it meets no other, above, below, right or left of the point, and leaves it out where all four places
+// are taken: the point stays, and says its name when pointed at. Coming closer makes room for more.
+function keepLabelsApart(place, names) {
+  const { xaxis, yaxis } = place._fullLayout;
+  const seen = JSON.stringify([xaxis.range, yaxis.range, xaxis._length, yaxis._length]);
+  if (place.dataset.labelled === seen) return;
+  place.dataset.labelled = seen;
+  const { x, y } = place.data[0];
+  const points = names.map((name, index) => [xaxis.d2p(x[index]), yaxis.d2p(y[index])]);
+  const taken = points.map(([left, top]) => [left - 2, top - 2, left + 2, top + 2]);
+  const positions = [];
+  const texts = names.map((name, index) => {
+    const spot = labelSpots(points[index], name).find(({ box }) => inside(box, xaxis, yaxis) && !taken.some((other) => meet(box, other)));
+    positions.push(spot ? spot.position : "top center");
+    if (spot) taken.push(spot.box);
+    return spot ? name : "";
+  });
+  Plotly.restyle(place, { text: [texts], textposition: [positions] }, [0]);
+}
+
+function labelSpots([x, y], name) {
+  const wide = [...name].length * 7.6 + 4;
+  return [
+    { position: "top center", box: [x - wide / 2, y - 20, x + wide / 2, y - 3] },
+    { position: "bottom center", box: [x - wide / 2, y + 3, x + wide / 2, y + 20] },
+    { position: "middle right", box: [x + 3, y - 9, x + 5 + wide, y + 9] },
+    { position: "middle left", box: [x - 5 - wide, y - 9, x - 3, y + 9] },
+  ];
+}
+
+function inside([left, top, right, bottom], xaxis, yaxis) {
+  return left >= 0 && top >= 0 && right <= xaxis._length && bottom <= yaxis._length;
+}
+
+function meet(one, other) {
+  return one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3];
 }

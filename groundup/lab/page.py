@@ -9,99 +9,48 @@ does. Texts from the model or the user go in as text; the data of the charts are
 
 import base64
 import json
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import groundup
 from groundup import __version__
 from groundup.errors import MissingExtra
 from groundup.files import write_text
 from groundup.lab.charts import CHARTS
-from groundup.lab.gallery import MOVING, moving_picture, picture
+from groundup.lab.gallery import MOVING, moving_picture, pictures
 from groundup.lab.internals import VIEWS
-from groundup.markup import Node, foreign, node, policy_hash, to_html, verbatim
+from groundup.lab.thin import too_thin
+from groundup.lab.views import ABOUT_ALL, CONCEPTS, WORDS
+from groundup.markup import Child, Node, foreign, node, policy_hash, to_html, verbatim
 
-# name -> (heading, what to see)
-WORDS: dict[str, tuple[str, str]] = {
-    "tokens": ("The text as the model gets it", "Pieces of words with a number each: the model never sees letters."),
-    "embeddings": (
-        "A map of the embedding table",
-        "Each token is a row of numbers; here the two directions along which these rows differ most. Who stands together?",
-    ),
-    "neighbours": ("The nearest words", "Which words have nearly the same row: what the model holds to be alike."),
-    "kinds": (
-        "Are neighbours of one kind?",
-        "Days near days, countries near countries: the share of neighbours of a word's own kind, and what chance would give.",
-    ),
-    "positions": (
-        "How places are told apart",
-        "What a score keeps of itself as the distance between two tokens grows.",
-    ),
-    "heads": (
-        "Heads that do something nameable",
-        "Every head is tried on random tokens given twice: does it look at the token before, the first, its own copies, or (induction) at what "
-        "followed its copy last time? Choose a habit; dark squares have it.",
-    ),
-    "attention": (
-        "Where every head looks",
-        "Row: the token that looks; column: where. Choose a block and a head, and point at a square.",
-    ),
-    "last_token": (
-        "From the last token, block by block",
-        "Where the next word is made from, and in which block.",
-    ),
-    "reach": (
-        "How far back heads look",
-        "Some heads look at neighbours only, some at the whole text, many rest on the first token.",
-    ),
-    "steps": (
-        "One head, step by step",
-        "Queries and keys give scores; scores are scaled, masked and made shares; the shares mix the values. All numbers are the model's own.",
-    ),
-    "lens": (
-        "The guess after every block",
-        "What the model would answer if it stopped there. Upwards the guesses become what it says in the end.",
-    ),
-    "surprise": (
-        "What the model did not expect",
-        "High bars are surprises. Point at one to read what was expected instead.",
-    ),
-    "context": (
-        "What context is worth",
-        "The farther into the text, the better the next token is known, if the model uses what it has read.",
-    ),
-    "sentences": ("What earlier sentences are worth", "The same sentence read alone, and after those before it."),
-    "ablation": (
-        "What each head and each block is worth",
-        "One is taken away: how much worse is the text predicted? Dark squares are needed here.",
-    ),
-    "attribution": ("Which tokens made the decision", "To the right: spoke for it. To the left: against."),
-    "attention_forming": (
-        "Attention forming",
-        "The same heads after more and more steps of training: they begin by looking everywhere alike. Which habit comes first?",
-    ),
-    "embeddings_forming": (
-        "Embeddings forming",
-        "The same tokens on the same axes. The model never sees letters, and yet tokens that look alike to us come to stand together.",
-    ),
-}
+# The stage of a build whose model the lab opens (cli.lab).
+OWN_STAGE = "pretrain"
+# Large enough to have heads with a habit and words near their like; named in weights.catalog.
+PUBLIC_MODEL = "smollm2-135m-instruct"
+# Longer texts are not repeated in a command.
+TYPED_CHARACTERS = 200
+THIN = "Some views show little of this model and say so: it is small, or has trained for a short time. A public model shows more: "
 
 
 def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
     """Write the page. Raises MissingExtra without matplotlib or Plotly, DiskError."""
-    write_text(path, render(inside))
+    write_text(path, render(inside, path.parent))
 
 
-def render(inside: Mapping[str, Any]) -> str:
-    """The page as text."""
+def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
+    """The page as text; from `folder`, where it will lie, links lead to the concept pages."""
     views = inside["views"]
     charts = {name: CHARTS[name](view) for name, view in views.items() if name in CHARTS}
     scripts = (plotly_script(), _resource("page.js"))
     body = node(
         "body",
         _opening(inside),
-        node("main", [_section(name, view, charts) for name, view in views.items()]),
+        node("main", [_section(name, inside, charts, folder) for name in views]),
         _footer(inside),
         verbatim("script", _safe_json(charts), type="application/json", id="charts"),
         [verbatim("script", script) for script in scripts],
@@ -143,26 +92,66 @@ def _opening(inside: Mapping[str, Any]) -> Node:
         f"context {model['context_tokens']:,} tokens."
     )
     links = [node("a", WORDS[name][0], href=f"#{name}") for name in inside["views"]]
+    poor = any(too_thin(name, view) for name, view in inside["views"].items())
     return node(
         "header",
         node("h1", "Inside ", foreign(model["name"])),
-        node("p", shape, class_="quiet"),
+        node("p", shape, f" {len(links)} of the lab's {len(VIEWS)} views.", class_="quiet"),
+        _stage(model),
+        node("p", THIN, _command(inside), class_="thin") if poor else None,
         node("p", "What follows is what the model does with this text:"),
         foreign(inside["text"], "blockquote"),
         node("nav", links),
     )
 
 
-def _section(name: str, view: Mapping[str, Any], charts: Mapping[str, Any]) -> Node:
-    heading, see = WORDS[name]
-    still = node("figure", _still(name, view), class_="large" if name in ("steps", "attention") else None)
+def _stage(model: Mapping[str, Any]) -> Node | None:
+    """Which model of a build this is."""
+    if not model["build"]:
+        return None
+    own = "the build's own model, trained from nothing on its texts: the one that groundup lab opens of a build"
+    other = "a model that the build made from a public one; of a build, groundup lab opens the build's own"
+    stages: list[Child] = [node("code", OWN_STAGE), ", ", node("code", "spam"), " and ", node("code", "chat")]
+    said = own if model["stage"] == OWN_STAGE else other
+    return node("p", f"This is {said}. Each is opened by its folder too: ", stages, ".")
+
+
+def _command(inside: Mapping[str, Any]) -> Node:
+    """How to see the same on a public model."""
+    text = ["--text", inside["text"]] if len(inside["text"]) <= TYPED_CHARACTERS else []
+    return node("code", shlex.join(["groundup", "lab", PUBLIC_MODEL, *text]))
+
+
+def _section(name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], folder: Path | None) -> Node:
+    view, (heading, see) = inside["views"][name], WORDS[name]
+    still: list[Node] = [_stills(name, view)]
     chart = None
     if name in MOVING:
         chart = _film(name, view)
     elif name in charts:
         chart = node("figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart"))
-        still = node("details", node("summary", "The same as a still picture"), still)
-    return node("section", node("h2", heading), node("p", see, class_="see"), chart, still, id=name)
+        still = [node("details", node("summary", "The same as a still picture"), still)]
+    thin = too_thin(name, view)
+    return node(
+        "section",
+        node("h2", heading),
+        node("p", see, class_="see"),
+        node("p", thin, class_="thin") if thin else None,
+        chart,
+        still,
+        _concept(name, folder),
+        id=name,
+    )
+
+
+def _concept(name: str, folder: Path | None) -> Node:
+    """Where the idea is explained: a link where the page lies beside groundup's source, else the file's name there."""
+    file = f"docs/concepts/{CONCEPTS.get(name, ABOUT_ALL)}.md"
+    source = Path(groundup.__file__).parents[1] / file
+    if folder is None or not source.exists():
+        return node("p", "The idea and its code: ", node("code", file), " in groundup's source.", class_="quiet")
+    target = quote(Path(os.path.relpath(source, folder.resolve())).as_posix())
+    return node("p", "The idea and its code: ", node("a", file, href=target), class_="quiet")
 
 
 def _film(name: str, view: Mapping[str, Any]) -> Node:
@@ -176,10 +165,18 @@ def _film(name: str, view: Mapping[str, Any]) -> Node:
     )
 
 
-def _still(name: str, view: Mapping[str, Any]) -> Node:
-    source = base64.b64encode(picture(name, view, "svg")).decode()
+def _stills(name: str, view: Mapping[str, Any]) -> Node:
+    """The still, or its parts side by side as far as the page is wide."""
     caption = str(view.get("caption", ""))
-    return node("img", src=f"data:image/svg+xml;base64,{source}", alt=f"{VIEWS[name].what}. {caption}")
+    parts = pictures(name, view, "svg")
+    images = []
+    for number, part in enumerate(parts, start=1):
+        said = f"{VIEWS[name].what}{f', part {number} of {len(parts)}' if len(parts) > 1 else ''}. {caption}"
+        source = base64.b64encode(part).decode()
+        images.append(node("img", src=f"data:image/svg+xml;base64,{source}", alt=said))
+    if len(parts) == 1:
+        return node("figure", images)
+    return node("figure", node("div", images, class_="parts"), node("figcaption", caption))
 
 
 def _footer(inside: Mapping[str, Any]) -> Node:
@@ -197,4 +194,4 @@ def _resource(name: str) -> str:
     return resources.files("groundup.lab").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
-assert set(WORDS) == set(VIEWS)
+assert set(WORDS) == set(VIEWS) and set(CONCEPTS) <= set(VIEWS)

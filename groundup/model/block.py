@@ -23,7 +23,7 @@ Norm = RMSNorm | LayerNorm
 
 
 class Block(nn.Module):
-    """Wires the parts around the stream; see `transformer.build_block` for which, `NORMS` for which norms a kind has.
+    """Wires the parts around the stream; see `transformer.build_block` for which, `NORM_NAMES` for which norms a kind has.
 
     >>> from groundup.model.config import ModelConfig
     >>> from groundup.model.transformer import build_block

@@ -5,9 +5,7 @@ import shutil
 from groundup.errors import ConfigError
 from groundup.files import TMP_PREFIX
 from groundup.planning.corpus import DATA, SHARDS
-from groundup.runs import RunFolder
-
-PLAN_FILE = "plan.json"
+from groundup.runs import PLAN_FILE, RunFolder
 
 
 def require_ours(run: RunFolder, also: tuple[str, ...] = ()) -> None:
@@ -34,4 +32,4 @@ def clear(run: RunFolder) -> None:
     run.clear()
     for name in (DATA, SHARDS):
         shutil.rmtree(run.path / name, ignore_errors=True)
-    (run.path / PLAN_FILE).unlink(missing_ok=True)
+    run.plan_file.unlink(missing_ok=True)

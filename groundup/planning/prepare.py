@@ -15,11 +15,9 @@ from groundup.data.shards import ShardSet, open_shards
 from groundup.data.split import TRAIN
 from groundup.device import Compute, free_memory_bytes, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
-from groundup.files import read_json, write_json
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.planning.corpus import corpus
-from groundup.planning.folder import PLAN_FILE
 from groundup.planning.forecast import forecast, probe, probe_steps
 from groundup.planning.law import Law
 from groundup.planning.plan import Measured, Plan, make_plan, measure, steps_within
@@ -125,8 +123,7 @@ def prepared(
     planning = _Planning(wish, shards, tokenizer, compute, progress, processes)
     candidate, plan = planning.plan(measured=measured)
     if not run.run_file.exists():  # else it holds another run, and `fit` will say how they differ
-        record = {"model": to_plain(candidate.shape), "fit": to_plain(candidate.fit), "planned": plan.figures()}
-        write_json(run.path / PLAN_FILE, {"asked": wish.key(), **record})
+        run.write_plan(wish.key(), model=to_plain(candidate.shape), fit=to_plain(candidate.fit), planned=plan.figures())
     return Prepared(shards, tokenizer, candidate.shape, candidate.fit, plan, plan.figures(), time_budget_of(wish))
 
 
@@ -140,21 +137,15 @@ def _kept(
     run: RunFolder, wish: PretrainOptions, asked: FitConfig
 ) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:
     """What an earlier call of the same command chose, with what may be another each time as it is asked. Raises FormatError (damaged)."""
-    file = run.path / PLAN_FILE
-    if not file.exists():
-        return None
-    record = read_json(file)
-    names = ("asked", "model", "fit", "planned")
-    if not isinstance(record, dict) or not all(isinstance(record.get(name), dict) for name in names):
-        raise FormatError(file, "asked, model, fit, planned", "are not its tables", fix="Begin anew with --fresh.")
-    if record["asked"] != wish.key():
+    record = run.read_plan()
+    if record is None or record["asked"] != wish.key():
         return None
     try:
         shape = build_config(ModelConfig, record["model"], where="model.")
         fit = {**record["fit"], **{name: getattr(asked, name) for name in FREE_FIELDS}}
         return shape, build_config(FitConfig, fit, where="fit."), record["planned"]
     except ConfigError as error:
-        raise FormatError(file, "model, fit", error.message, fix="Begin anew with --fresh.") from error
+        raise FormatError(run.plan_file, "model, fit", error.message, fix="Begin anew with --fresh.") from error
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ The content security policy is `default-src 'none'` and the style sheet's SHA-25
 address to send anything to, and no style attribute either, so even a hole in the escaping could neither run nor load anything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from groundup.report.sections.samples import samples
 from groundup.report.sections.spam import spam
 from groundup.report.sections.times import times
 from groundup.report.sections.tokens import tokens
+from groundup.report.terms import explain
 
 REPORT_NAME = "report.html"
 
@@ -60,14 +61,23 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 def render_page(story: ReportData) -> str:
     """The page as text."""
-    main = node("main", [chapter(story) for chapter in _chapters(story)], id="main")
+    chapters = [chapter(story) for chapter in _chapters(story)]
+    head = opening(story, _contents(chapters))
+    explain([head, *chapters])
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
     footer = node(
         "footer",
         node("p", f"Made by groundup {__version__} from files alone; no part of this page is loaded from elsewhere."),
     )
-    body = node("body", skip, opening(story), main, footer)
+    body = node("body", skip, head, node("main", chapters, id="main"), footer)
     return to_html(node("html", _head(story), body, lang="en"))
+
+
+def _contents(chapters: Sequence[Node]) -> Node:
+    """A link to each chapter, by its title."""
+    titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
+    links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
+    return node("nav", node("ol", links), class_="contents", aria_label="Contents")
 
 
 def _chapters(story: ReportData) -> tuple[Chapter, ...]:

@@ -56,11 +56,6 @@ def parameters(value: float | None) -> str:
     return f"{value / 1e9:.3g}{NBSP}billion" if value >= 1e9 else f"{value / 1e6:.3g}{NBSP}million"
 
 
-def short_hash(digest: str) -> str:
-    """The first twelve characters of a hash: enough to compare by eye."""
-    return digest[:12]
-
-
 def first_letters(long_text: str, limit: int) -> str:
     """At most `limit` characters, with an ellipsis where text was cut off."""
     return long_text if len(long_text) <= limit else long_text[: limit - 1].rstrip() + "…"

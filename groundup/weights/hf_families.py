@@ -8,7 +8,8 @@ which one meaning is computed here; any other is refused by name. `window`: how 
 What a class of transformers does not look at is not looked at here either: it changes nothing. A missing key means what the class
 means by it. Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
 
-To add a family: a line here, its names in `names.py`, a preset and a line in tests/weights/test_family_parity.py.
+To add a family: a line here, its names in `layouts.py`, its GGUF in `gguf_architectures.py`, a preset and a case in
+tests/weights/test_family_parity.py.
 """
 
 from collections.abc import Mapping

@@ -2,12 +2,14 @@
 
 import io
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from groundup.cli import console
-from groundup.cli.console import PlainProgress, TerminalProgress, print_result, table
+from groundup.cli.console import PlainProgress, TerminalProgress, print_result, program, table
 from groundup.progress import Progress
 
 
@@ -79,3 +81,21 @@ def test_a_terminal_gets_a_bar_and_text_as_it_is(capsys: pytest.CaptureFixture[s
 
 def test_both_are_progress() -> None:
     assert isinstance(PlainProgress(), Progress) and isinstance(TerminalProgress(), Progress)
+
+
+def test_closing_lines_can_be_typed_where_the_program_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    script = folder / "groundup"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/groundup", "build"])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert program() == ".venv/bin/groundup"
+    monkeypatch.setenv("PATH", str(folder))
+    assert program() == "groundup"
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "groundup" / "__main__.py"), "build"])
+    assert program() == f"{sys.executable} -m groundup"

@@ -1,6 +1,10 @@
 """`groundup lab`: every view on a model and a text, as a page, as pictures, as numbers."""
 
+import html
+import itertools
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,10 +17,12 @@ from groundup.errors import DataError, ModelError
 from groundup.lab.charts import CHARTS
 from groundup.lab.gallery import DRAWINGS, MOVING, picture
 from groundup.lab.internals import VIEWS, look_inside
-from groundup.lab.page import WORDS, render
+from groundup.lab.page import PUBLIC_MODEL, render, write_lab_page
 from groundup.lab.tokens import beginning
+from groundup.lab.views import WORDS
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import OpenModel, save_model
 
 TEXT = "To be, or not to be. To suffer the mind."
@@ -79,6 +85,46 @@ def test_the_page_holds_every_view_and_no_markup_from_texts(inside: dict[str, An
     assert "<b>tiny" not in page
     assert "<script>alert" not in page
     assert "https://" not in page.split("<main>")[1].split("</main>")[0]
+
+
+def test_help_page_and_registry_agree_on_the_views(inside: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "--help"]) == 0
+    said = " ".join(re.sub(r"[^A-Za-z0-9_,:. ]", " ", capsys.readouterr().out).split())
+    assert f"The lab has {len(VIEWS)}: tokens" in said
+    assert "Of a build its own model pretrain is opened" in said
+    assert f"{len(inside['views'])} of the lab's {len(VIEWS)} views" in render(inside)
+
+
+def test_the_page_says_which_model_of_a_build_it_shows(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build, page = tmp_path / "life", tmp_path / "page.html"
+    build.mkdir()
+    (build / "build.json").write_text("{}")
+    shutil.copytree(folder, build / "pretrain")
+    assert run(["lab", str(build), "--text", TEXT, "--only", "tokens", "--out", str(page)]) == 0
+    body = page.read_text().split("<body>")[1]
+    assert "life/pretrain" in body
+    assert "trained from nothing" in body
+
+
+def test_a_model_too_small_to_show_a_habit_says_so_and_names_a_public_one(inside: dict[str, Any]) -> None:
+    page = render(inside)
+    assert "No head of this model gives half of its attention" in page
+    assert html.unescape(page).count(f"groundup lab {PUBLIC_MODEL} --text '{TEXT}'") == 1
+    assert PUBLIC_MODEL in CATALOG
+    kinds = [{**kind, "best": [{**kind["best"][0], "score": 0.9}]} for kind in inside["views"]["heads"]["kinds"]]
+    able = {"heads": {**inside["views"]["heads"], "kinds": kinds}}
+    assert "No head of this model" not in render({**inside, "views": able})
+
+
+def test_every_section_leads_to_the_page_that_explains_it(inside: dict[str, Any], tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "inside.html"
+    page.parent.mkdir()
+    write_lab_page(inside, page)
+    links = re.findall(r'<a href="([^"#]+)"', page.read_text().split("<main>")[1].split("</main>")[0])
+    assert len(links) == len(inside["views"])
+    assert all((page.parent / link).resolve().is_file() for link in links)
 
 
 @pytest.mark.parametrize("form", ["png", "svg"])
@@ -186,4 +232,20 @@ def test_the_page_opens_offline_and_its_charts_react(
     chosen = next(h for h in inside["views"]["attention"]["heads"] if (h["block"], h["head"]) == (2, 3))
     assert after == pytest.approx(chosen["weights"][5][5]) != before
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for part in page.locator("#steps img").all():  # each wholly inside its figure
+        figure, box = page.locator("#steps figure").bounding_box(), part.bounding_box()
+        assert figure["x"] <= box["x"]
+        assert box["x"] + box["width"] <= figure["x"] + figure["width"]
+    page.wait_for_function("document.getElementById('chart-embeddings').dataset.labelled")
+    boxes = [label.bounding_box() for label in page.locator("#chart-embeddings .textpoint text").all()]
+    shown = [box for box in boxes if box and box["width"]]
+    assert len(shown) >= 3
+    assert not [(a, b) for a, b in itertools.combinations(shown, 2) if _meet(a, b)]
     page.close()
+
+
+def _meet(one: dict[str, float], other: dict[str, float]) -> bool:
+    return all(
+        one[at] < other[at] + other[size] and other[at] < one[at] + one[size]
+        for at, size in (("x", "width"), ("y", "height"))
+    )

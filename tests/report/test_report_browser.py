@@ -31,6 +31,21 @@ def test_page_opens_without_complaint_and_fits(
     page.close()
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_classifier_and_chat_model_are_both_drawn_as_made_from_the_pulled_model(
+    browser: Any, build_folder: Path, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(write_page(build_folder).as_uri())
+    base, spam, chat = (card.bounding_box() for card in page.locator(".fork .stage").all())
+    arrows = page.locator(".fork .stage").evaluate_all("all => all.map(c => getComputedStyle(c, '::before').content)")
+    assert spam["x"] == chat["x"] > base["x"]
+    assert chat["y"] >= spam["y"] + spam["height"]
+    assert arrows[0] == "none"
+    assert arrows[1] == arrows[2] != "none"
+    page.close()
+
+
 def test_style_sheet_is_accepted_and_one_drawing_of_each_chart_is_shown(browser: Any, build_folder: Path) -> None:
     address = write_page(build_folder).as_uri()
     for width, shown, hidden in ((1280, "wide", "narrow"), (390, "narrow", "wide")):

@@ -13,6 +13,7 @@ from groundup.errors import ConfigError
 from groundup.report.live.follow import FollowedRun
 from groundup.report.live.presence import LOCKS, held, is_locked, status_of
 from groundup.report.live.watched import Watched
+from groundup.runs import RunFolder
 
 
 def followed(folder: Path) -> FollowedRun:
@@ -95,6 +96,14 @@ def test_a_run_that_aims_at_another_number_of_steps_has_the_last_one_told(tmp_pa
     log.write_bytes(before)  # it was killed, and went on from before that
     run.read()
     assert run.summary()["steps"] == 200
+
+
+def test_a_run_that_is_planned_and_has_not_begun_says_its_steps(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.write_plan({}, model={"width": 64}, fit={"steps": 120}, planned={"elapsed_s": 60.0})
+    assert followed(run.path).summary()["steps"] == 120
+    run.create("pretrain", {"fit": {"steps": 90}}, {})
+    assert followed(run.path).summary()["steps"] == 90
 
 
 def test_training_loss_beside_an_evaluation_is_of_the_steps_just_before(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import itertools
 import json
 import random
@@ -20,6 +21,7 @@ import pytest
 from groundup.cli.main import run as groundup
 from groundup.report.page import CHAPTERS, render_page, write_page
 from groundup.report.report_data import read_report_data
+from groundup.report.terms import PATTERNS, TERMS
 
 Rewrite = Callable[[str, Callable[[Any], None]], Path]
 VOID = {"meta", "br", "hr", "img", "input", "link", "base", "col"}
@@ -269,6 +271,40 @@ def test_links_lead_to_chapters_that_exist_and_ids_are_unique(build_folder: Path
         if name in values
     ]
     assert set(named) <= set(ids)
+
+
+def test_contents_at_the_top_name_every_chapter(build_folder: Path) -> None:
+    page = render_page(read_report_data(build_folder))
+    contents = re.search(r'<nav class="contents".*?</nav>', page, re.DOTALL)
+    assert contents is not None
+    assert re.findall(r'href="#([a-z]+)"', contents[0]) == SECTIONS
+    assert page.index(contents[0]) < page.index("<main")
+
+
+@pytest.mark.parametrize("part", ["", "pretrain"])
+def test_every_term_is_explained_once_and_not_after_it_is_used(build_folder: Path, part: str) -> None:
+    page = render_page(read_report_data(build_folder / part))
+    parts = re.findall(r"<(?:header|section)[ >].*?</(?:header|section)>", page, re.DOTALL)
+    explained: list[str] = []
+    for each in parts:
+        for lists in re.findall(r'<dl class="terms">.*?</dl>', each, re.DOTALL):
+            explained += [html.unescape(term) for term in re.findall(r"<dt>([^<]+)</dt>", lists)]
+        bare = re.sub(
+            r"<(blockquote|article|q|pre|code)\b.*?</\1>|<bdi[^>]*>[^<]{61,}</bdi>|<dl class=.terms.*?</dl>",
+            "",
+            each,
+            flags=re.DOTALL,
+        )
+        words = html.unescape(re.sub(r"<[^>]+>", " ", bare))
+        assert not [term for term in TERMS if PATTERNS[term].search(words) and term not in explained]
+    assert len(explained) == len(set(explained)) >= 3
+
+
+def test_hashes_are_folded(build_folder: Path) -> None:
+    page = render_page(read_report_data(build_folder))
+    shown = re.sub(r"<details>.*?</details>", "", page.split("<body>")[1], flags=re.DOTALL)
+    assert re.search(r"\b[0-9a-f]{64}\b", page)
+    assert not re.search(r"\b(?=[0-9]*[a-f])[0-9a-f]{12,}\b", shown)
 
 
 def test_policy_allows_the_one_style_sheet_by_its_hash_and_nothing_else(build_folder: Path) -> None:

@@ -8,6 +8,14 @@ from groundup.lab.style import LABEL_SIZE, MUTED, SHARES, SIGNED, SMALL_SIZE, fi
 
 # Inches of a cell with its number and without, and of a row of a vector.
 CELL_INCHES, SMALL_CELL_INCHES, ROW_INCHES = 0.4, 0.16, 0.19
+# A part that stands beside others on a page.
+PART_INCHES = 4.7
+VECTORS = {
+    "queries": "queries Q: what each token asks for",
+    "keys": "keys K: what each token offers",
+    "values": "values V: what each token would give",
+    "mixed": "mixed: weights × V, what each token gets",
+}
 # The shades of a vector's components end here: a few are far larger than all others, which then would look alike.
 SHADED_PART = 0.98
 SHADES = "Each table has shades of its own; of the vectors above, the largest 2 % of the numbers lie beyond the shades."
@@ -32,24 +40,40 @@ def draw_head_steps(steps: Mapping[str, Any]) -> Any:
     return finished(figure, title=title, caption=f"{steps['caption']} {SHADES}")
 
 
+def draw_step_parts(steps: Mapping[str, Any]) -> list[Any]:
+    """The same as one figure for each part, in the order of the arithmetic: Q, K, the tables, V, the mix."""
+    labels = [show_spaces(piece["text"]) for piece in steps["pieces"]]
+    tables = [_table_part(f"{number}", step, labels) for number, step in enumerate(steps["steps"], start=1)]
+    vectors = {name: _vector_part(steps, name, labels) for name in VECTORS}
+    return [vectors["queries"], vectors["keys"], *tables, vectors["values"], vectors["mixed"]]
+
+
+def _vector_part(steps: Mapping[str, Any], name: str, labels: Sequence[str]) -> Any:
+    figure, axes = pyplot().subplots(figsize=(PART_INCHES, max(len(labels) * ROW_INCHES, 1.2) + 0.9))
+    _vector(figure, axes, name, steps[name], labels)
+    return finished(figure)
+
+
+def _table_part(number: str, step: Mapping[str, Any], labels: Sequence[str]) -> Any:
+    figure, axes = pyplot().subplots(figsize=(PART_INCHES, PART_INCHES))
+    _table(axes, number, step, labels, first=True)
+    return finished(figure)
+
+
 def _vectors(figure: Any, grid: Any, steps: Mapping[str, Any], labels: Sequence[str]) -> None:
-    names = (
-        ("queries", "queries Q: what each token asks for"),
-        ("keys", "keys K: what each token offers"),
-        ("values", "values V: what each token would give"),
-        ("mixed", "mixed: weights × V, what each token gets"),
-    )
-    for column, (name, title) in enumerate(names):
-        axes, rows = figure.add_subplot(grid[column]), steps[name]
-        largest = _shaded_up_to(rows)
-        image = axes.imshow(rows, cmap=SIGNED, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
-        axes.set_yticks(
-            range(len(labels)), labels if column == 0 else [""] * len(labels), family="monospace", fontsize=SMALL_SIZE
-        )
-        axes.set_xlabel(f"component, 1 to {len(rows[0])}", fontsize=SMALL_SIZE)
-        axes.set_xticks([0, len(rows[0]) - 1], ["1", str(len(rows[0]))], fontsize=SMALL_SIZE)
-        axes.set_title(title, fontsize=LABEL_SIZE)
-        figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, extend="both").ax.tick_params(labelsize=SMALL_SIZE)
+    for column, name in enumerate(VECTORS):
+        shown = labels if column == 0 else [""] * len(labels)
+        _vector(figure, figure.add_subplot(grid[column]), name, steps[name], shown)
+
+
+def _vector(figure: Any, axes: Any, name: str, rows: Sequence[Sequence[float]], labels: Sequence[str]) -> None:
+    largest = _shaded_up_to(rows)
+    image = axes.imshow(rows, cmap=SIGNED, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(labels)), labels, family="monospace", fontsize=SMALL_SIZE)
+    axes.set_xlabel(f"component, 1 to {len(rows[0])}", fontsize=SMALL_SIZE)
+    axes.set_xticks([0, len(rows[0]) - 1], ["1", str(len(rows[0]))], fontsize=SMALL_SIZE)
+    axes.set_title(VECTORS[name], fontsize=LABEL_SIZE)
+    figure.colorbar(image, ax=axes, fraction=0.05, pad=0.03, extend="both").ax.tick_params(labelsize=SMALL_SIZE)
 
 
 def _shaded_up_to(rows: Sequence[Sequence[float]]) -> float:

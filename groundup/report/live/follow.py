@@ -23,8 +23,6 @@ from groundup.report.sections.pretrain import VALIDATION_NAMES
 from groundup.report.values import JsonObject, flat, number, table, text
 from groundup.runs import RunFolder
 
-# planning.plan writes it; this room does not know that one.
-PLAN_FILE = "plan.json"
 # Steps whose mean stands for "the training loss now": single batches differ too much.
 RECENT_STEPS = 50
 # What an evaluation's line has beside its figures.
@@ -96,7 +94,7 @@ class FollowedRun:
             self._shelf.add(record)
             self.version += 1
         folder = self.folder
-        for path in (folder.run_file, folder.fit_file, folder.results_file, folder.path / PLAN_FILE):
+        for path in (folder.run_file, folder.fit_file, folder.results_file, folder.plan_file):
             self._read_record(path)
 
     def _forget_metrics(self) -> None:
@@ -128,7 +126,7 @@ class FollowedRun:
         said = (
             (self.folder.fit_file.name, ("identity", "config", "steps")),
             (self.folder.run_file.name, ("config", "fit", "steps")),
-            (PLAN_FILE, ("steps",)),
+            (self.folder.plan_file.name, ("fit", "steps")),
         )
         found = (self._log.steps, *(number(self._record(name), *keys) for name, keys in said))
         return next((round(steps) for steps in found if steps is not None), None)

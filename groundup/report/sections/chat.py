@@ -46,7 +46,7 @@ def _before(story: ReportData) -> Node:
     return note(
         foreign(base_name(story)),
         " had been instruction-tuned by its makers before it came here. What stands under “before” is already ",
-        "a chat model; “after” is what our instructions added to it.",
+        "a chat model; “after” is what our instructions added to it, by LoRA.",
     )
 
 

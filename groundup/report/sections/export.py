@@ -3,9 +3,10 @@
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, more, note, notes_of
 from groundup.report.report_data import ReportData
+from groundup.report.sections.lineage import folded
 from groundup.report.values import JsonObject, tables, text
 from groundup.report.values import number as value_of
-from groundup.report.words import NBSP, count, short_hash, size
+from groundup.report.words import NBSP, count, size
 
 KEY, KICKER, TITLE = "export", "Stage 8 · export", "Files for other programs, and proof that they agree"
 SEE = (
@@ -83,23 +84,23 @@ def _mark(check: JsonObject) -> Node:
 def _files(files: list[JsonObject]) -> list[Node]:
     if not files:
         return []
-    head = ["file", "model", "encoding", "size", "SHA-256"]
+    head = ["file", "model", "encoding", "size"]
     beside = note(
         "Beside each lie the same model as a Hugging Face folder, for transformers and vLLM, and a Modelfile: ",
         node("code", "ollama create NAME -f Modelfile"),
         ".",
     )
-    return [data_table("Files written below export/", head, [_file(entry) for entry in files], figures=(3,)), beside]
+    hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
+    shown = data_table("Files written below export/", head, [_file(entry) for entry in files], figures=(3,))
+    return [shown, *([hashes] if hashes is not None else []), beside]
 
 
 def _file(entry: JsonObject) -> list[Child]:
-    digest = node("code", short_hash(text(entry, "sha256")))
     return [
         foreign(text(entry, "path")),
         foreign(text(entry, "model")),
         foreign(text(entry, "encoding")),
         size(value_of(entry, "bytes")),
-        digest,
     ]
 
 

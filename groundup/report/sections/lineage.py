@@ -4,7 +4,7 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import absent, chapter, data_table, figure, more
 from groundup.report.report_data import ReportData, Stage
 from groundup.report.values import JsonObject, table, text
-from groundup.report.words import count, short_hash
+from groundup.report.words import count
 
 KEY, KICKER, TITLE = "lineage", "From source to file", "Lineage"
 SEE = (
@@ -21,33 +21,24 @@ def lineage(story: ReportData) -> Node:
     if not story.stages:
         return absent(KEY, KICKER, TITLE, "no stage has written anything")
     rows = [_row(story, stage) for stage in story.stages]
-    head = ["stage", "made from", "wrote", "key"]
+    head = ["stage", "made from", "wrote"]
     made = data_table("Each stage, what it was made from and what it wrote", head, rows, class_="stacked lineage")
     return chapter(KEY, KICKER, TITLE, SEE, figure(None, made), _all_hashes(story))
 
 
 def _row(story: ReportData, stage: Stage) -> list[Child]:
-    outputs = list(table(stage.record, "outputs_sha256").items())
+    outputs = list(table(stage.record, "outputs_sha256"))
     rest = (
         node("li", f"and {count(len(outputs) - SHOWN_OUTPUTS)} more", class_="quiet")
         if len(outputs) > SHOWN_OUTPUTS
         else None
     )
-    wrote = node(
-        "ul",
-        [_hashed(name.removeprefix(f"{stage.name}/"), digest) for name, digest in outputs[:SHOWN_OUTPUTS]],
-        rest,
-        class_="hashes",
-    )
-    return [foreign(stage.name), _made_from(story, stage), wrote, node("code", short_hash(text(stage.record, "key")))]
-
-
-def _hashed(name: str, digest: object) -> Node:
-    return node("li", foreign(name), " ", node("code", short_hash(digest if isinstance(digest, str) else "")))
+    wrote = [node("li", foreign(name.removeprefix(f"{stage.name}/"))) for name in outputs[:SHOWN_OUTPUTS]]
+    return [foreign(stage.name), _made_from(story, stage), node("ul", wrote, rest, class_="hashes")]
 
 
 def _made_from(story: ReportData, stage: Stage) -> Child:
-    outside = [_hashed(name, digest) for name, digest in table(stage.record, "key_parts", "outside").items()]
+    outside = [node("li", foreign(name)) for name in table(stage.record, "key_parts", "outside")]
     inputs = [_input(story, name, hashes) for name, hashes in table(stage.record, "key_parts", "inputs").items()]
     return node("ul", outside, inputs, class_="hashes") if outside or inputs else "–"
 
@@ -63,13 +54,18 @@ def _input(story: ReportData, name: str, hashes: object) -> Node:
 
 
 def _all_hashes(story: ReportData) -> Node | None:
-    named = [pair for stage in story.stages for pair in table(stage.record, "outputs_sha256").items()]
-    if not named:
-        return None
-    return more(
-        f"All {count(len(named))} hashes in full",
-        data_table("SHA-256 of every file that a later stage reads", ["file", "SHA-256"], whole(named)),
-    )
+    named: list[tuple[str, object]] = []
+    for stage in story.stages:
+        named += table(stage.record, "key_parts", "outside").items()
+        named += [(f"{stage.name}: key", text(stage.record, "key"))]
+        named += table(stage.record, "outputs_sha256").items()
+    return folded(named)
+
+
+def folded(named: list[tuple[str, object]]) -> Node | None:
+    """Hashes in full, to be opened."""
+    title = "The hash in full" if len(named) == 1 else f"All {count(len(named))} hashes in full"
+    return more(title, data_table("SHA-256", ["of what", "SHA-256"], whole(named))) if named else None
 
 
 def whole(named: list[tuple[str, object]]) -> list[list[Child]]:
@@ -85,4 +81,5 @@ def _run_inputs(story: ReportData) -> Node:
     inputs = list(table(run, "inputs").items())
     if not inputs:
         return absent(KEY, KICKER, TITLE, "this run names no inputs")
-    return chapter(KEY, KICKER, TITLE, SEE, data_table("What this run was made from", ["input", "hash"], whole(inputs)))
+    names = node("ul", [node("li", foreign(name)) for name, _ in inputs], class_="hashes")
+    return chapter(KEY, KICKER, TITLE, SEE, node("p", "This run was made from:"), names, folded(inputs))

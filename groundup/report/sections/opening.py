@@ -30,13 +30,12 @@ LANES = (
 )
 
 
-def opening(story: ReportData) -> Node:
-    """Name, sentence, path, and what to take with care."""
+def opening(story: ReportData, contents: Node) -> Node:
+    """Name, sentence, contents, path, and what to take with care."""
     title = node("h1", "From raw text to a model that answers" if story.is_build else "One training run")
     name = node("p", "groundup · ", "build " if story.is_build else "run ", foreign(story.name), class_="kicker")
-    return node(
-        "header", name, title, node("p", _sentence(story), class_="lead"), _path(story), _warnings(story), id="top"
-    )
+    lead = node("p", _sentence(story), class_="lead")
+    return node("header", name, title, lead, contents, _path(story), _warnings(story), id="top")
 
 
 def _sentence(story: ReportData) -> Child:
