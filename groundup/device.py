@@ -5,6 +5,7 @@ choice comes from a generator seeded from (run seed, purpose, rank), so that two
 """
 
 import ctypes
+import functools
 import hashlib
 import platform
 import re
@@ -29,10 +30,21 @@ class Compute:
 
     device: torch.device
     dtype: torch.dtype = torch.float32
+    native_bf16: bool | None = None
+    """Whether the device multiplies bf16 itself; None: as detected. Tests say it."""
 
     @property
     def is_cpu(self) -> bool:
         return self.device.type == "cpu"
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether bf16 products are worth measuring here: where the device has none they are emulated, several times slower than float32."""
+        if self.native_bf16 is not None:
+            return self.native_bf16
+        if self.device.type == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return cpu_has_bf16() if self.is_cpu else True
 
 
 def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> Compute:
@@ -45,6 +57,28 @@ def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> 
     if not present[device]:
         raise ConfigError(f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu.")
     return Compute(torch.device(device), dtype)
+
+
+@functools.cache
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16 (AVX-512 bf16, AMX, Arm's bf16) and torch's kernels use it.
+
+    With ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 in the environment before torch is loaded, it has none:
+    a newer processor then computes, and is treated, as one with AVX2 only.
+    """
+    kernels = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    if not kernels or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False  # they also run, emulated, on AVX-512 without bf16: so the processor is asked, too
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()) or "bf16" in _cpu_flags()
+
+
+def _cpu_flags() -> str:
+    """The processor's instruction sets as Linux lists them; "" elsewhere."""
+    try:
+        with open("/proc/cpuinfo") as handle:
+            return next((line for line in handle if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return ""
 
 
 def keep_freed_memory() -> bool:

@@ -49,7 +49,7 @@ def examine() -> list[dict[str, Any]]:
     return [
         _row("groundup", _versions(), "name these when you report something"),
         _device(torch),
-        _bf16(torch),
+        _bf16(),
         _compiler(),
         _memory(),
         _disk(),
@@ -78,19 +78,12 @@ def _device(torch: Any) -> dict[str, Any]:
     )
 
 
-def _bf16(torch: Any) -> dict[str, Any]:
-    fast = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()) or "bf16" in _cpu_flags()
-    if fast:
+def _bf16() -> dict[str, Any]:
+    from groundup.device import cpu_has_bf16
+
+    if cpu_has_bf16():
         return _row("bf16", "in the processor", "fine-tuning the 135M model runs at about twice the speed")
-    return _row("bf16", "not in the processor", "fine-tuning runs in float32: plan half as much more time")
-
-
-def _cpu_flags() -> str:
-    try:
-        with open("/proc/cpuinfo") as handle:
-            return next((line for line in handle if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return ""
+    return _row("bf16", "not in the processor", "training, Muon and answers in float32: plan half as much more time")
 
 
 def _compiler() -> dict[str, Any]:

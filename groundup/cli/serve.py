@@ -79,7 +79,7 @@ def command(
 
     require_server("prometheus_client")
     from groundup.device import select_compute
-    from groundup.engine.precision import as_precision_choice
+    from groundup.engine.precision import as_precision_choice, emulation_note
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
     from groundup.http.guard import Guard
@@ -96,6 +96,9 @@ def command(
     settings = settings_of(reproducible)
     server = server_of(shelf, numbers, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
     progress.say(determinism_note(numbers.wish, reproducible=reproducible))
+    note = emulation_note(numbers.wish, numbers.compute)
+    if note:
+        progress.say(note)
     app = app_of(server)
     run_server(
         Guard(app, access, limits, error_body=error_body),

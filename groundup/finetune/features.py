@@ -31,7 +31,7 @@ from groundup.model.transformer import Transformer
 from groundup.progress import Progress
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import Precision
-from groundup.train.precision import WORTH_IT
+from groundup.train.precision import WORTH_IT, open_kinds
 from groundup.train.step import autocast
 
 # About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded to 60.
@@ -135,7 +135,7 @@ def compute_features(
     hidden = torch.empty(starts[-1], transformer.config.width)
     batches = list(batches_by_length(lengths, FEATURE_BATCH_TOKENS))
     bf16 = precision == "bf16"
-    if precision == "auto":
+    if len(open_kinds(precision, transformer.config.width, compute=compute)) > 1:
         seconds = measure_frozen(transformer, [rows[i] for i in batches[0]], num_blocks, compute=compute)
         bf16 = seconds[True] < WORTH_IT * seconds[False]
     with progress.track("frozen blocks", starts[-1], "tokens") as advance:

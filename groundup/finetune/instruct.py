@@ -32,11 +32,13 @@ from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
-from groundup.train.precision import MEASURED_S, StepClock, measure_steps
+from groundup.train.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel, save_model
 
 # An evaluation reads all held-out examples: as seldom as this it costs a quarter of the training at most.
 EVALUATE_EVERY_TOKENS = 20_000
+# Rows of the steps by which the speed is measured: as many tokens a second as with 8 (docs/log.md), and several steps in the time of one.
+MEASURED_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -220,15 +222,21 @@ def finished_card(card: ModelCard | None, results: dict[str, Any]) -> ModelCard 
 
 
 def measure_tokens_per_s(
-    opened: OpenModel, examples: Sequence[InstructionExample], config: ChatConfig, *, compute: Compute
+    opened: OpenModel,
+    examples: Sequence[InstructionExample],
+    config: ChatConfig,
+    *,
+    compute: Compute,
+    progress: Progress,
 ) -> float:
     """Tokens a second that training would read here, in the precision it would take: real steps for a few seconds, nothing is kept."""
     model, _ = language_model(opened)
-    _, batches = prepare(opened, examples, config)
+    few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
+    _, batches = prepare(opened, examples, few)
     adapt(model, config)
     fit_config = fit_config_of(batches, config)
     clock = StepClock(model, [batches.batch(0)], next_token_loss, fit_config, compute=compute)
-    kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[config.precision]
-    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S).values())
+    kinds = open_kinds(config.precision, opened.config.width, compute=compute)
+    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S, progress=progress).values())
     remove_lora(model)
     return batches.num_tokens(0) / step_s

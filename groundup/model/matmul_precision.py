@@ -10,8 +10,10 @@ It is given for a while, not for good: for a few rows (a token that is decoded) 
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -21,6 +23,10 @@ ONEDNN: Any = torch.backends.mkldnn
 ALLOWED, ORDINARY = "bf16", "ieee"
 # Large enough for full speed, small enough for a tenth of a second: sides of the measured product on a CPU and on anything else.
 PEAK_SIDE, PEAK_SIDE_GPU, PEAK_TRIES = 1024, 8192, 5
+# Sides of the product that is measured in bf16 beside float32: large enough to tell, small enough for some 0.1 s where bf16 is emulated.
+LEAST_SIDE, MOST_SIDE = 128, 256
+# Two times of the same work that differ by more were disturbed, and it is timed again, so many times at most.
+AGREEMENT, MOST_TIMINGS = 1.5, 8
 # A product of float32 numbers is right to some 1e-6 of its largest entry; rounded to bf16 to 2e-3, to tf32 to 2e-4.
 KEPT = 2e-5
 # Whether this is inside `fast_matmul` with an effect: a plain variable, so that a compiler can read it.
@@ -108,10 +114,59 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     side = PEAK_SIDE if device.type == "cpu" else PEAK_SIDE_GPU
     ones = torch.ones(side, side, device=device, dtype=dtype)
     with torch.no_grad(), torch.autocast(device.type, enabled=False), fast_matmul(device):
-        return 2 * side**3 / min(_product_s(ones) for _ in range(PEAK_TRIES))
+        return 2 * side**3 / min(_product_s(ones, ones) for _ in range(PEAK_TRIES))
 
 
-def _product_s(matrix: torch.Tensor) -> float:
+def _product_s(left: torch.Tensor, right: torch.Tensor) -> float:
     started = time.perf_counter()
-    (matrix @ matrix)[0, 0].item()  # reading a number waits for the device
+    (left @ right)[0, 0].item()  # reading a number waits for the device
     return time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class ProductTimes:
+    """One product of two matrices, timed in both precisions."""
+
+    float32_s: float
+    bf16_s: float
+
+    @property
+    def slowdown(self) -> float:
+        """How many times as long it takes in bf16: some 0.3 where the processor has bf16, 4 to 12 where it is emulated (docs/log.md)."""
+        return self.bf16_s / self.float32_s
+
+    def __str__(self) -> str:
+        return (
+            f"a matrix product takes {1000 * self.bf16_s:.2g} ms in bf16 and {1000 * self.float32_s:.2g} ms in float32"
+        )
+
+
+def product_times(rows: int, columns: int, device: torch.device) -> ProductTimes:
+    """A [rows, rows] x [rows, columns] product (each side 128 to 256) in float32 and in bf16: some milliseconds, 0.1 s where bf16 is emulated."""
+    rows, columns = (min(max(side, LEAST_SIDE), MOST_SIDE) for side in (rows, columns))
+
+    def seconds(dtype: torch.dtype) -> float:
+        left, right = (torch.ones(rows, side, device=device, dtype=dtype) for side in (rows, columns))
+        _product_s(left, right)  # warms up
+        return steady_s(lambda: _product_s(left, right))
+
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), fast_matmul(device):
+        return ProductTimes(seconds(torch.float32), seconds(torch.bfloat16))
+
+
+def steady_s(take_s: Callable[[], float]) -> float:
+    """The shortest of some times of the same work: two, and more until the two shortest agree. What disturbs a measurement only ever adds.
+
+    >>> steady_s(iter([9.0, 1.0, 7.0, 1.1]).__next__)
+    1.0
+    """
+    taken = [take_s(), take_s()]
+    while not agree(taken) and len(taken) < MOST_TIMINGS:
+        taken.append(take_s())
+    return min(taken)
+
+
+def agree(taken_s: Sequence[float]) -> bool:
+    """Whether the two shortest of some times differ by a factor of 1.5 at most: none do, one alone does not."""
+    first, second = (*sorted(taken_s), math.inf, math.inf)[:2]
+    return second <= AGREEMENT * first

@@ -16,14 +16,14 @@ from groundup.planning.law import Law
 from groundup.planning.plan import Measured
 from groundup.planning.planner import Candidate, TextStats, expected_loss
 from groundup.planning.scaling import TEXT_SPREAD
-from groundup.progress import Progress, Silent
+from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.pretrain import pretrain
 
 PROBE_S = 15.0
-# A probe is worth its time in runs from here on,
-PROBE_FROM_S = 240.0
+# A probe is worth its time, and takes a twentieth of it at most, in runs from here on,
+PROBE_FROM_S = 300.0
 # and tells something where it reads about as much text as the shortest runs that the law was fitted on: this share of it.
 MIN_PROBE_SHARE = 0.8
 # Weights and optimizer of a probe go to the disk: not for large models.
@@ -84,5 +84,15 @@ def probe(
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder) / "probe")
-        results = pretrain(shards, tokenizer, candidate.shape, fit, run, compute=compute, progress=Silent())
+        results = pretrain(shards, tokenizer, candidate.shape, fit, run, compute=compute, progress=_Bar(progress))
     return float(results["bits_per_byte"])
+
+
+class _Bar:
+    """How far a probe is, and nothing of what its training says."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.track = progress.track
+
+    def say(self, text: str) -> None:
+        pass

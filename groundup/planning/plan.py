@@ -7,8 +7,11 @@ make_plan(...)      parameters, tokens, epochs, memory, disk, minutes, and warni
 Which model, and how good it will be: `planner.py`, `forecast.py`.
 """
 
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +29,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
 from groundup.train.monitor.config import Evaluation, MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS
-from groundup.train.precision import MEASURED_S, StepClock, measure_steps
+from groundup.train.precision import MEASURED_S, PROBE_SHARE, StepClock, measure_steps, open_kinds, shortest
 from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, snapshot_bytes, train_windows
 from groundup.weights.exportable import gguf_reason, hf_reason
 
@@ -66,10 +69,13 @@ def measure(
     compute: Compute,
     seconds: float | None = None,
     looks: MonitorConfig = MonitorConfig(),
+    run_s: float = math.inf,
+    progress: Progress | None = None,
 ) -> Measured:
     """Take real steps for two seconds in each precision that is open, and one evaluation; nothing is kept. Raises DataError.
 
-    With `seconds`: steps for so long, for a first look, and the evaluation is reckoned from them.
+    With `seconds`: steps for so long, for a first look, and the evaluation is reckoned from them. Of a run of `run_s` seconds each of the two
+    takes a twentieth at most, where one step does not take longer; an evaluation that would is reckoned, too.
     """
     program_bytes = memory_bytes() or peak_memory_bytes()
     model = new_model(model_config, fit_config.seed, compute)
@@ -78,16 +84,40 @@ def measure(
     evaluation = evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks)
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
     clock = StepClock(model, batches, pretraining_loss(model_config, fit_config), fit_config, compute=compute)
-    kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
+    kinds, most_s = open_kinds(fit_config.precision, model_config.width, compute=compute), PROBE_SHARE * run_s
+    given_s = min(MEASURED_S, most_s / (2 * len(kinds))) if seconds is None else seconds
     wall_s, cpu_s = time.perf_counter(), time.process_time()
-    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S if seconds is None else seconds).values())
+    step_s = min(measure_steps(clock, kinds, seconds=given_s, progress=progress).values())
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     busy = compute.is_cpu and cpu_s < BUSY_BELOW * wall_s * torch.get_num_threads()
     step_tokens = fit_config.accumulation * fit_config.batch_size * model_config.context_tokens
     evaluation_s = FORWARD_SHARE * step_s * MAX_TOKENS / step_tokens
-    if seconds is None:
+    if seconds is None and evaluation_s <= most_s:
         evaluation_s = _evaluation_s(evaluation, model)
     return Measured(step_s, evaluation_s, program_bytes, busy)
+
+
+def optimizer_step_s(
+    shards: ShardSet,
+    model_config: ModelConfig,
+    fit_configs: Mapping[OptimizerName, FitConfig],
+    *,
+    compute: Compute,
+    seconds: float,
+    progress: Progress,
+) -> dict[OptimizerName, float]:
+    """Seconds of a step with each optimizer, in turns, so that a busy moment meets them alike; in the faster of the open precisions."""
+    takes = {}
+    for name, fit in fit_configs.items():
+        model = new_model(model_config, fit.seed, compute)
+        use_recompute(model, fit.recompute)
+        windows = train_windows(shards, model_config, fit)
+        batches = [windows.batch(position) for position in range(fit.accumulation)]
+        clock = StepClock(model, batches, pretraining_loss(model_config, fit), fit, compute=compute)
+        for bf16 in open_kinds(fit.precision, model_config.width, compute=compute):
+            takes[name, bf16] = partial(clock.step_s, bf16=bf16)
+    taken = shortest(takes, seconds=seconds, progress=progress)
+    return {name: min(taken_s for (each, _), taken_s in taken.items() if each == name) for name in fit_configs}
 
 
 def _evaluation_s(evaluation: Evaluation, model: LanguageModel) -> float:
@@ -115,7 +145,8 @@ def steps_for(
     looks: MonitorConfig = MonitorConfig(),
 ) -> int:
     """Measure, and say how many steps the time holds."""
-    measured = measure(shards, tokenizer, model_config, fit_config, compute=compute, looks=looks)
+    found = (shards, tokenizer, model_config, fit_config)
+    measured = measure(*found, compute=compute, looks=looks, run_s=budget_s, progress=progress)
     steps = steps_within(budget_s, measured)
     (progress or Silent()).say(
         f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s. "

@@ -8,7 +8,7 @@ of models that are about right: a machine that takes seconds for a step of a lar
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.planning.law import Law
 from groundup.planning.plan import Measured, steps_within
 from groundup.planning.scaling import REFERENCE_BATCH_TOKENS, learning_rate_for
-from groundup.train.config import FitConfig
+from groundup.train.config import FitConfig, OptimizerName
 
 # Where measuring begins: a machine's speed on it tells about its neighbours.
 FIRST_PARAMETERS = 1_300_000
@@ -33,6 +33,9 @@ BATCH_FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MIN_CONTEXT = 32
 # Documents are looked at in so many tokens from the front of the train split.
 LOOKED_AT_TOKENS = 4_000_000
+# So many of AdamW's steps are worth one of Muon's: quickstart's runs of 1,200 and 3,251 steps with AdamW ended where the law with Muon is after 680
+# and 1,780 (docs/log.md: 2.123 and 1.951 bits per byte). In shorter ones Muon gains more, 2.6 times at 400 steps.
+MUON_WORTH = 1.8
 
 MeasureCandidate = Callable[["Candidate"], Measured]
 
@@ -127,11 +130,12 @@ def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
 
 
 def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -> float:
-    """Bits per byte of held-out text after so many steps."""
+    """Bits per byte of held-out text after so many steps. The law is Muon's: AdamW's steps count for less."""
     a_token = text.bytes_per_token
+    worth = 1 / MUON_WORTH if candidate.fit.optimizer == "adamw" else 1.0
     return law.loss(
         candidate.parameters,
-        steps * candidate.step_tokens * a_token,
+        worth * steps * candidate.step_tokens * a_token,
         unique_bytes=float(text.num_bytes),
         batch_bytes=candidate.step_tokens * a_token,
     )
@@ -149,6 +153,24 @@ def choose(
         larger = min(best + 1, len(candidates) - 1)
         at = larger if best in looks else best
     return sorted(looks.values(), key=lambda look: look.bits_per_byte)
+
+
+def paying_optimizer(step_s: Mapping[OptimizerName, float]) -> OptimizerName:
+    """Muon, unless its step takes more times as long as AdamW's than its steps are worth.
+
+    >>> paying_optimizer({"muon": 0.12, "adamw": 0.1}), paying_optimizer({"muon": 0.7, "adamw": 0.1})
+    ('muon', 'adamw')
+    """
+    return "adamw" if step_s["muon"] > MUON_WORTH * step_s["adamw"] else "muon"
+
+
+def optimizer_reason(step_s: Mapping[OptimizerName, float]) -> str:
+    """Why that one, for the plan."""
+    muon, adamw = (1000 * step_s[name] for name in ("muon", "adamw"))
+    return (
+        f"{paying_optimizer(step_s)}: a step takes {muon:.0f} ms with Muon and {adamw:.0f} ms with AdamW, {muon / adamw:.1f} times as long, "
+        f"and teaches as much as {MUON_WORTH} of AdamW's (docs/log.md)"
+    )
 
 
 def _look(candidate: Candidate, seconds: float, text: TextStats, law: Law, measured: Measured) -> CandidateForecast:

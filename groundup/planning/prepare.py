@@ -4,6 +4,7 @@ What was measured and chosen is written to RUN/plan.json once, so that the same 
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from groundup.model.footprint import training_memory
 from groundup.planning.corpus import corpus
 from groundup.planning.forecast import forecast, probe, probe_steps
 from groundup.planning.law import Law
-from groundup.planning.plan import Measured, Plan, make_plan, measure, steps_within
+from groundup.planning.plan import Measured, Plan, make_plan, measure, optimizer_step_s, steps_within
 from groundup.planning.planner import (
     BATCH_FACTORS,
     Candidate,
@@ -29,6 +30,8 @@ from groundup.planning.planner import (
     choose,
     family,
     fitting_context,
+    optimizer_reason,
+    paying_optimizer,
     text_stats,
     trained_as,
 )
@@ -40,7 +43,7 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import table_from_json
 from groundup.train.checkpoint.identity import FREE_FIELDS
-from groundup.train.config import FitConfig
+from groundup.train.config import FitConfig, OptimizerName
 from groundup.train.defaults import pretraining_config
 from groundup.train.parallel.process_group import ProcessGroup, require_shares
 from groundup.train.time_budget import TimeBudget
@@ -168,6 +171,7 @@ class _Planning:
         )  # before models are looked at: what they leave is used again
         candidate, by_shape, by_batch = self._chosen(text, law)
         self._share(candidate)
+        candidate, optimizer_reasons = self._with_paying_optimizer(candidate)
         times = None
         if measured or self.wish.length.seconds is not None:
             times = dataclasses.replace(self._measured(candidate), program_bytes=program_bytes)
@@ -182,7 +186,7 @@ class _Planning:
             device=self.compute.device.type,
             typical_document_tokens=text.typical_document_tokens,
             expected=forecast(candidate, steps, text, law, probed=probed, own_text=self.wish.law is not None),
-            reasons=_reasons(candidate, by_shape, by_batch),
+            reasons=_reasons(candidate, by_shape, by_batch) + optimizer_reasons,
         )
         return candidate, plan
 
@@ -217,9 +221,9 @@ class _Planning:
             return shape
         return dataclasses.replace(shape, context_tokens=fitting_context(shape, text))
 
-    def _trained(self, shape: ModelConfig, factor: float = 1.0) -> Candidate:
+    def _trained(self, shape: ModelConfig, factor: float = 1.0, *, optimizer: OptimizerName | None = None) -> Candidate:
         """With how it is trained."""
-        table = self.wish.tables["fit"]
+        table = {**self.wish.tables["fit"], **({"optimizer": optimizer} if optimizer else {})}
         fit = pretraining_config(OPEN_STEPS, {"seed": self.wish.seed, **table})
         if not self.wish.ruled:
             return Candidate(shape, fit)
@@ -227,13 +231,27 @@ class _Planning:
         shares = -(-found.fit.batch_size // self.processes)  # rounded up
         return Candidate(shape, dataclasses.replace(found.fit, batch_size=shares * self.processes))
 
+    def _with_paying_optimizer(self, candidate: Candidate) -> tuple[Candidate, tuple[str, ...]]:
+        """With AdamW where Muon's time costs more than its steps gain, and why; asked only where a time is to be kept and --set names neither."""
+        named = any(name == "optimizer" or name.startswith("muon_") for name in self.wish.tables["fit"])
+        if self.wish.length.seconds is None or named:
+            return candidate, ()
+        other = self._trained(candidate.shape, optimizer="adamw")
+        other = dataclasses.replace(other, fit=dataclasses.replace(other.fit, batch_size=candidate.fit.batch_size))
+        fits = {each.fit.optimizer: self._share(each) for each in (candidate, other)}
+        step_s = optimizer_step_s(
+            self.shards, candidate.shape, fits, compute=self.compute, seconds=LOOK_S, progress=self.progress
+        )
+        taken = other if paying_optimizer(step_s) == "adamw" else candidate
+        return taken, (optimizer_reason(step_s),)
+
     def _look(self, candidate: Candidate) -> Measured:
         return self._measured(candidate, LOOK_S)
 
     def _measured(self, candidate: Candidate, seconds: float | None = None) -> Measured:
         return measure(
             self.shards, self.tokenizer, candidate.shape, self._share(candidate),
-            compute=self.compute, seconds=seconds, looks=self.wish.looks,
+            compute=self.compute, seconds=seconds, looks=self.wish.looks, run_s=self.wish.length.seconds or math.inf, progress=self.progress,
         )  # fmt: skip
 
     def _share(self, candidate: Candidate) -> FitConfig:

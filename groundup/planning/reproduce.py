@@ -20,7 +20,7 @@ from groundup.planning.folder import make_way
 from groundup.progress import Progress
 from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.train.checkpoint.identity import machine, processes, read_record
+from groundup.train.checkpoint.identity import machine, muon_precision, processes, read_record
 from groundup.train.checkpoint.state import read_state
 from groundup.train.config import Compile, FitConfig
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
@@ -38,7 +38,7 @@ class Reproduction:
     tokenizer: Tokenizer
     model_config: ModelConfig
     fit_config: FitConfig
-    """Its precision, and whether it is compiled, is what was measured then, not measured again."""
+    """Its precisions, and whether it is compiled, are what was measured then, not measured again."""
     turns: tuple[Rescale, ...]
     """Where its number of steps was changed."""
     changes: tuple[str, ...]
@@ -91,6 +91,8 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     if fitted is not None:
         compile: Compile = "on" if fitted.get("compiled") else "off"
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
+        if fit_config.optimizer == "muon":
+            fit_config = dataclasses.replace(fit_config, muon_precision=muon_precision(fitted))
     before = (fitted or {}).get("machine")
     changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
     model_config = build_config(ModelConfig, config["model"], where="model.")

@@ -126,6 +126,7 @@ class _Trial:
         taken = shortest(
             {False: lambda: self._step_s(self.loss), True: lambda: self._step_s(faster, repeatably=True)},
             seconds=MEASURED_S,
+            progress=progress,
         )
         asked = self.config.compile == "on" or self.device.type == "cuda"
         chosen = asked or taken[True] < WORTH_IT * taken[False]

@@ -52,6 +52,8 @@ class FitConfig:
     """With muon: the highest learning rate of the blocks' matrices; it rises and falls as the other. 0.02 as in Jordan et al. 2024."""
     muon_momentum: float = 0.95
     """With muon: memory of the gradient's running mean; 0.95 as in Jordan et al. 2024."""
+    muon_precision: Precision = "auto"
+    """With muon: the precision in which matrices are orthogonalised; "auto": bf16, but float32 where the processor only emulates it."""
     weight_decay: float = 0.1
     """How strongly matrices are pulled to zero, times the learning rate; 0.1 as in GPT-3's appendix B."""
     beta1: float = 0.9
@@ -124,6 +126,9 @@ class FitConfig:
         _require(nats is None or 0 < nats < float("inf"), "rollback_nats", nats, "above 0")
         _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
         _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
+        _require(
+            self.muon_precision in get_args(Precision), "muon_precision", self.muon_precision, "float32, bf16 or auto"
+        )
         _require(self.compile in get_args(Compile), "compile", self.compile, "off, on or auto")
         _require(self.parallel in get_args(Parallel), "parallel", self.parallel, "ddp or fsdp")
 

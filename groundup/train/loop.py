@@ -10,7 +10,7 @@ the same steps with the same batches, learning rates and random numbers. See `gr
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,6 +28,7 @@ from groundup.train.checkpoint.identity import (
     identify,
     identity_hash,
     machine,
+    muon_precision,
     processes,
     write_record,
 )
@@ -44,7 +45,7 @@ from groundup.train.optimizers import build_optimizer, trainable
 from groundup.train.parallel.batch_slices import rank_slice
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
 from groundup.train.parallel.strategies import build_strategy, precision_probe_config
-from groundup.train.precision import decide_precision
+from groundup.train.precision import decide_muon, decide_precision
 from groundup.train.prefetch import BatchSource, Prefetcher
 from groundup.train.result import FitResult, fit_result
 from groundup.train.rollback import describe_rollback, needed_steps, remember_loss, roll_back
@@ -154,6 +155,8 @@ class _Training:
         record, step = self.group.first(find)
         self.precision: Precision = record["precision"]
         self.compiled = self._compiles(record)
+        if self.config.optimizer == "muon":
+            self.config = replace(self.config, muon_precision=muon_precision(record))
         self._spread_out()
         torch.manual_seed(seed_for(self.config.seed, "training", self.group.rank))
         if step is not None:
@@ -173,11 +176,16 @@ class _Training:
 
     def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
         """The record of a new run: what the config leaves open is measured, and written down."""
-        measured = precision_probe_config(self.config, self.compute), self.model, self._next_batches(), self.loss
-        decision = decide_precision(*measured, compute=self.compute, progress=self.progress)
+        muon = decide_muon(self.config, self.model, compute=self.compute)
+        if muon.precision == "float32" and muon.times is not None:
+            self.progress.say(str(muon))
+        config = muon.closed(precision_probe_config(self.config, self.compute))
+        measured = config, self.model, self._next_batches(), self.loss
+        run_s = self.aim.seconds if self.aim else None
+        decision = decide_precision(*measured, compute=self.compute, progress=self.progress, run_s=run_s)
         shared = self.group.patient is not None
         decision = decide_compile(decision, *measured, compute=self.compute, progress=self.progress, shared=shared)
-        return write_record(self.run, identity, decision, self._machine)
+        return write_record(self.run, identity, decision, muon, self._machine)
 
     def _compiles(self, record: dict[str, Any]) -> bool:
         """Whether to go on compiled, as the run began."""
@@ -202,8 +210,7 @@ class _Training:
         loss = compiled(self.loss) if self.compiled else self.loss
         self.spread = build_strategy(self.model, loss, self.config, self.precision, self.group, self.compute)
         self.parameters = trainable(self.spread.trained)
-        if self.spread.trained is not self.model:
-            self.optimizer = build_optimizer(self.spread.trained, self.config)
+        self.optimizer = build_optimizer(self.spread.trained, self.config)
 
     def _facts(self) -> RunFacts:
         state, flops, epoch = self.state, training_flops(self.model, self.batches), epoch_tokens(self.batches)
@@ -420,4 +427,4 @@ class _Training:
 
     def result(self) -> FitResult:
         """The figures the run stands at."""
-        return fit_result(self.state, self.precision, compiled=self.compiled)
+        return fit_result(self.state, self.precision, self.config, compiled=self.compiled)

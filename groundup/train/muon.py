@@ -5,15 +5,19 @@ very long, most are short and hardly learned. Muon takes of it only the directio
 direction is equally long. Singular values are costly; five rounds of an odd polynomial bring them all near to 1 with products of
 matrices alone (Newton-Schulz).
 
-`fit()` trains with torch's own (`optimizers.py`); this one is its test. What neither does: tables, vectors and stacked experts, which AdamW
-takes, and the head, whose rows stand for single tokens as a table's do.
+`fit()` trains with torch's own (`optimizers.py`), whose products are in bfloat16; `muon_step` is its test. Where the processor has no bf16 and torch
+emulates it, 20 times slower, `Float32Muon` takes the same steps in float32: `precision.decide_muon` says which, before the first step. What none
+of them does: tables, vectors and stacked experts, which AdamW takes, and the head, whose rows stand for single tokens as a table's do.
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from groundup.model.matmul_precision import fast_matmul
 
 # a x + b x^3 + c x^5: chosen by Jordan et al. for a steep rise at 0, so that short directions grow fast; it does not settle at 1 but moves about it.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -33,7 +37,8 @@ def orthogonalised(matrix: Float[Tensor, "M N"], *, dtype: torch.dtype = torch.f
     x = x / x.norm().clamp(min=MIN_LENGTH)  # no singular value is above the root of the sum of their squares
     for _ in range(ROUNDS):
         square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x  # U (a S + b S^3 + c S^5) V^T
+        polynomial = torch.addmm(square, square, square, beta=b, alpha=c)
+        x = torch.addmm(x, polynomial, x, beta=a)  # U (a S + b S^3 + c S^5) V^T
     return x.T if tall else x
 
 
@@ -55,3 +60,26 @@ def muon_step(
     length = math.sqrt(max(1, rows / columns))  # a tall matrix has M outputs and only N directions to move them by
     decayed = weight * (1 - rate * weight_decay)
     return decayed - rate * length * orthogonalised(ahead), memory
+
+
+class Float32Muon(torch.optim.Muon):
+    """torch's Muon with its groups and its memory, orthogonalising in float32: `muon_step` on all matrices, in place."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # torch's also returns what a closure gives
+        """One update of every matrix that has a gradient. It takes no closure."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    with fast_matmul(weight.device):
+                        self._update(weight, weight.grad, group)
+
+    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        memory = state.get("momentum_buffer")
+        after, state["momentum_buffer"] = muon_step(
+            weight, gradient, torch.zeros_like(gradient) if memory is None else memory,
+            rate=group["lr"], momentum=group["momentum"], weight_decay=group["weight_decay"],
+        )  # fmt: skip
+        weight.copy_(after)

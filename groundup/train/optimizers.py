@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from groundup.errors import ConfigError
 from groundup.train.config import FitConfig
+from groundup.train.muon import Float32Muon
 
 ROUTER = "router.weight"
 
@@ -65,7 +66,10 @@ class Optimizers:
 
 
 def build_optimizer(model: nn.Module, config: FitConfig) -> Optimizers:
-    """What the config names, over all that trains. Raises ConfigError where there is nothing for it."""
+    """What the config names, over all that trains. Raises ConfigError where there is nothing for it.
+
+    A Muon whose precision the config leaves open is torch's; `precision.decide_muon` closes it.
+    """
     parameters, tables = trainable(model), _tables(model)
     if config.optimizer == "sgd":
         groups = _groups(parameters.values(), tables, config)
@@ -112,7 +116,8 @@ def _groups(parameters: Iterable[nn.Parameter], tables: set[int], config: FitCon
 
 def _muon(parameters: Iterable[nn.Parameter], config: FitConfig) -> torch.optim.Muon:
     group = {"params": list(parameters), "rate_factor": config.muon_learning_rate / config.learning_rate}
-    return torch.optim.Muon(
+    kind = Float32Muon if config.muon_precision == "float32" else torch.optim.Muon
+    return kind(
         [group],
         lr=config.muon_learning_rate,
         momentum=config.muon_momentum,

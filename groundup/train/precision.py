@@ -1,29 +1,37 @@
 """How long a step takes, and from that: float32 or bf16. Both are measured on the model and batches that will be trained.
 
 bf16 halves the work of large matrix products where the processor has it; at small widths the casts cost more than they
-save, and without hardware it is slower by far. So it is measured, not guessed.
+save, and without hardware it is slower by far: a step may take minutes. So it is measured, not guessed, and never tried where the
+processor has no bf16, or where one small product shows that it is slow all the same. A measurement takes a twentieth of the run at most.
 """
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
 
 from groundup.device import Compute, keep_freed_memory
-from groundup.progress import Progress
-from groundup.train.config import FitConfig
-from groundup.train.optimizers import build_optimizer, trainable
+from groundup.model.matmul_precision import ProductTimes, agree, product_times
+from groundup.progress import Progress, Silent
+from groundup.train.config import FitConfig, Precision
+from groundup.train.optimizers import build_optimizer, is_block_matrix, trainable
 from groundup.train.step import Batch, Loss, average_and_clip, require_supervised, sum_gradients
 
 Chosen = Literal["float32", "bf16"]
 Kind = TypeVar("Kind")
 
 MEASURED_S = 2.0
+# No measurement takes more of a run than this share of it, nor is one second too much.
+PROBE_SHARE, SHORT_S = 1 / 20, 1.0
+# A product that takes so many times as long in bf16: it is emulated, whatever the processor says of itself.
+EMULATED = 2.0
+# Where steps take too long to be tried in both, a product decides, which has to gain more, as a step is not products alone.
+PRODUCT_WORTH_IT = 0.75
 # float32 is exact and needs no casts: bf16 has to be clearly faster, not by the noise of a measurement.
 WORTH_IT = 0.95
 
@@ -39,7 +47,7 @@ class StepClock:
         if compute.is_cpu:
             keep_freed_memory()  # as fit() does
         self._parameters = list(trainable(model).values())
-        self._optimizer = build_optimizer(model, config)
+        self._optimizer = build_optimizer(model, decide_muon(config, model, compute=compute).closed(config))
         self._optimizer.set_rate(0.0)
 
     def step_s(self, *, bf16: bool, loss: Loss | None = None) -> float:
@@ -57,22 +65,35 @@ class StepClock:
         return time.perf_counter() - started
 
 
-def measure_steps(clock: StepClock, kinds: Sequence[bool], *, seconds: float) -> dict[bool, float]:
+def measure_steps(
+    clock: StepClock, kinds: Sequence[bool], *, seconds: float, progress: Progress | None = None
+) -> dict[bool, float]:
     """The shortest seconds of a step in each kind (bf16 or not), measured for about `seconds` each."""
-    return shortest({bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}, seconds=seconds)
+    takes = {bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}
+    return shortest(takes, seconds=seconds, progress=progress)
 
 
-def shortest(takes: Mapping[Kind, Callable[[], float]], *, seconds: float) -> dict[Kind, float]:
+def shortest(
+    takes: Mapping[Kind, Callable[[], float]], *, seconds: float, progress: Progress | None = None
+) -> dict[Kind, float]:
     """The shortest of the times that each of `takes` gives, called for about `seconds` each.
 
     The shortest, since a busy machine only ever adds: a median taken in a busy moment once planned 8 steps instead of 2,000. The kinds
-    alternate, so that such a moment meets them alike; the first of each warms up and is not counted.
+    alternate, so that such a moment meets them alike; the first of each warms up and is not counted. Where the two shortest of a kind
+    differ by more than 1.5 times they are taken again, for twice as long at most.
     """
-    ends = time.perf_counter() + seconds * len(takes)
-    times = {kind: [take()] for kind, take in takes.items()}
-    while time.perf_counter() < ends:
+    whole_s, started = seconds * len(takes), time.perf_counter()
+    with (progress or Silent()).track("measuring a step", whole_s, "s") as advance:
+        times: dict[Kind, list[float]] = {}
         for kind, take in takes.items():
-            times[kind].append(take())
+            times[kind] = [take()]
+            advance(times[kind][0])
+        while (spent_s := time.perf_counter() - started) < 2 * whole_s:
+            if spent_s >= whole_s and all(agree(taken[1:]) for taken in times.values()):
+                break
+            for kind, take in takes.items():
+                times[kind].append(take())
+                advance(times[kind][-1])
     return {kind: min(taken[1:] or taken) for kind, taken in times.items()}
 
 
@@ -86,18 +107,93 @@ class Decision:
     """Whether torch.compile makes its steps (`compiled.py`)."""
 
 
+@dataclass(frozen=True)
+class MuonDecision:
+    """In which precision Muon orthogonalises, and the product that was measured for it (None: nothing was open)."""
+
+    precision: Chosen | None
+    times: ProductTimes | None = None
+
+    def closed(self, config: FitConfig) -> FitConfig:
+        """The config with its precision in it."""
+        return config if self.precision is None else replace(config, muon_precision=self.precision)
+
+    def described(self) -> dict[str, Any]:
+        """For a run's record; {} without Muon."""
+        measured = {} if self.times is None else {"product_s": asdict(self.times)}
+        return {} if self.precision is None else {"muon_precision": self.precision, **measured}
+
+    def __str__(self) -> str:
+        measured = "" if self.times is None else f": {self.times}"
+        return f"Muon orthogonalises in {self.precision}{measured}."
+
+
+def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> MuonDecision:
+    """What the config prescribes; for "auto" bf16, but float32 where the processor has no bf16 or a product shows that it is emulated."""
+    if config.optimizer != "muon":
+        return MuonDecision(None)
+    if config.muon_precision != "auto":
+        return MuonDecision(config.muon_precision)
+    if not compute.is_cpu:
+        return MuonDecision("bf16" if compute.has_bf16 else "float32")
+    times = product_times(*_largest_matrix(model), compute.device)
+    return MuonDecision("bf16" if compute.has_bf16 and times.slowdown < EMULATED else "float32", times)
+
+
+def _largest_matrix(model: nn.Module) -> tuple[int, int]:
+    """Rows and columns, the fewer first as Muon turns them, of the largest matrix that trains in a block; 1, 1 where none does."""
+    shapes = [p.shape for name, p in trainable(model).items() if is_block_matrix(name, p.shape)]
+    rows, columns = sorted(max(shapes, key=lambda shape: shape.numel(), default=(1, 1)))
+    return rows, columns
+
+
+def open_kinds(precision: Precision, width: int, *, compute: Compute) -> tuple[bool, ...]:
+    """Which of float32 (False) and bf16 (True) are worth a measured step: bf16 only where the device has it and a product is not slow in it."""
+    if precision != "auto":
+        return (precision == "bf16",)
+    return (False, True) if bf16_is_worth_a_try(width, compute=compute) else (False,)
+
+
+def bf16_is_worth_a_try(width: int, *, compute: Compute) -> bool:
+    """Whether the device has bf16, and on a CPU a product of that width does not say otherwise."""
+    if not compute.has_bf16:
+        return False
+    return not compute.is_cpu or product_times(width, width, compute.device).slowdown < EMULATED
+
+
 def decide_precision(
-    config: FitConfig, model: nn.Module, batches: Sequence[Batch], loss: Loss, *, compute: Compute, progress: Progress
+    config: FitConfig,
+    model: nn.Module,
+    batches: Sequence[Batch],
+    loss: Loss,
+    *,
+    compute: Compute,
+    progress: Progress,
+    run_s: float | None = None,
 ) -> Decision:
-    """What the config prescribes; for "auto" the faster of the two, both figures said once."""
+    """What the config prescribes; for "auto" the faster of the two, both figures said once. `run_s`: the time that the run is to keep."""
     if config.precision != "auto":
         return Decision(config.precision)
-    if compute.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    width = max(_largest_matrix(model))
+    if not bf16_is_worth_a_try(width, compute=compute):
+        progress.say(f"There is no bf16 in this {'processor' if compute.is_cpu else 'device'}: training in float32.")
         return Decision("float32")
     clock = StepClock(model, batches, loss, config, compute=compute)
-    taken = measure_steps(clock, (False, True), seconds=MEASURED_S)
+    first_s = clock.step_s(bf16=False)
+    most_s = max(SHORT_S, PROBE_SHARE * (run_s or config.steps * first_s))
+    if 3 * first_s > most_s:  # this one, and one of each kind that counts
+        return _by_product(width, compute, progress)
+    taken = measure_steps(clock, (False, True), seconds=min(MEASURED_S, most_s / 4), progress=progress)
     chosen: Chosen = "bf16" if taken[True] < WORTH_IT * taken[False] else "float32"
     progress.say(
         f"A step takes {1000 * taken[False]:.1f} ms in float32 and {1000 * taken[True]:.1f} ms in bf16: training in {chosen}."
     )
     return Decision(chosen, {"float32": taken[False], "bf16": taken[True]})
+
+
+def _by_product(width: int, compute: Compute, progress: Progress) -> Decision:
+    """Where steps take too long to be tried."""
+    times = product_times(width, width, compute.device)
+    chosen: Chosen = "bf16" if times.slowdown < PRODUCT_WORTH_IT else "float32"
+    progress.say(f"A step takes too long to try one in each precision; {times}: training in {chosen}.")
+    return Decision(chosen)

@@ -248,6 +248,7 @@ def _results(
         "epochs": round(fitted.tokens / windows.epoch_tokens, 3),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
+        **({"muon_precision": fitted.muon_precision} if fitted.muon_precision else {}),
         "compiled": fitted.compiled,
         "elapsed_s": round(fitted.elapsed_s, 1),
         "evaluation_s": round(fitted.evaluation_s, 1),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from groundup.train.checkpoint.state import TrainState
-from groundup.train.config import Precision
+from groundup.train.config import FitConfig, Precision
 from groundup.train.step_schedule import Rescale
 
 
@@ -26,6 +26,8 @@ class FitResult:
     tokens_per_s: float
     """In the steps alone."""
     precision: Precision
+    muon_precision: Precision | None
+    """In which Muon orthogonalised; None: another optimizer."""
     evaluation_s: float
     """Seconds of its evaluations and samples, which are among the elapsed."""
     compiled: bool
@@ -37,7 +39,7 @@ class FitResult:
     """Where its number of steps was changed, to keep a time."""
 
 
-def fit_result(state: TrainState, precision: Precision, *, compiled: bool) -> FitResult:
+def fit_result(state: TrainState, precision: Precision, config: FitConfig, *, compiled: bool) -> FitResult:
     """The figures that a run stands at; it has done a step."""
     assert state.last_loss is not None
     return FitResult(
@@ -50,6 +52,7 @@ def fit_result(state: TrainState, precision: Precision, *, compiled: bool) -> Fi
         elapsed_s=state.elapsed_s,
         tokens_per_s=state.tokens / max(state.training_s, 1e-9),
         precision=precision,
+        muon_precision=config.muon_precision if config.optimizer == "muon" else None,
         evaluation_s=state.evaluation_s,
         compiled=compiled,
         skipped=state.skipped,

@@ -1,5 +1,6 @@
 """The precision that is asked for is the one that answers; "auto" measures once; coarser numbers cost a bounded quality."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,21 @@ import torch.nn.functional as F
 
 from groundup.device import Compute
 from groundup.engine import precision
-from groundup.engine.precision import PrecisionChoice, as_precision_choice, fastest, fingerprint, open_in
+from groundup.engine.precision import (
+    PrecisionChoice,
+    as_precision_choice,
+    emulation_note,
+    fastest,
+    fingerprint,
+    open_in,
+)
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.model.matmul_precision import ProductTimes
 from groundup.model.quantised import Int4Linear, Int8Linear
+from groundup.progress import Silent
 from groundup.weights.model_io import save_model
 
 CPU = Compute(torch.device("cpu"))
@@ -55,11 +65,35 @@ def test_an_unknown_precision_is_one_sentence_with_the_nearest() -> None:
 
 def test_auto_measures_once_and_remembers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
-    first, _ = open_in("auto", folder, CPU)
+    has = replace(CPU, native_bf16=True)
+    first, _ = open_in("auto", folder, has)
     record = tmp_path / "precision" / f"{fingerprint(first.config)}.json"
     record.write_text('{"precision": "bf16"}')
     monkeypatch.setattr(precision, "_token_s", None)  # it would be called
-    assert open_in("auto", folder, CPU)[1].dtype == torch.bfloat16
+    assert open_in("auto", folder, has)[1].dtype == torch.bfloat16
+
+
+def test_without_bf16_in_the_processor_auto_is_float32_and_the_others_are_warned_of(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path))
+    monkeypatch.setattr(precision, "_token_s", None)  # it would be called
+    monkeypatch.setattr(precision, "product_times", lambda *_: ProductTimes(0.0003, 0.012))
+    lines: list[str] = []
+
+    class Heard(Silent):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    without = replace(CPU, native_bf16=False)
+    assert open_in("auto", folder, without, progress=Heard())[1].dtype == torch.float32
+    assert open_in("bf16", folder, without, progress=Heard())[1].dtype == torch.bfloat16
+    figure = "this processor has no bf16, a matrix product takes 12 ms in bf16 and 0.3 ms in float32 (40 times as long)"
+    assert lines == [
+        f"--precision auto: float32, as {figure}.",
+        f"--precision bf16: {figure}, so prompts are read several times slower; use --precision float32.",
+    ]
+    assert not emulation_note("float32", without) and not emulation_note("int8", replace(CPU, native_bf16=True))
 
 
 def test_auto_takes_coarser_numbers_only_where_they_are_clearly_faster() -> None:

@@ -146,7 +146,7 @@ def test_measuring_the_speed_changes_nothing(
     open_base: OpenBase, base_model: LanguageModel, instructions: list[InstructionExample], compute: Compute
 ) -> None:
     opened = open_base()
-    assert measure_tokens_per_s(opened, instructions, CONFIG, compute=compute) > 0
+    assert measure_tokens_per_s(opened, instructions, CONFIG, compute=compute, progress=Silent()) > 0
     state = opened.model.state_dict()
     assert state.keys() == base_model.state_dict().keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in base_model.state_dict().items())

@@ -23,6 +23,19 @@ def test_products_are_as_exact_inside_as_outside() -> None:
         assert (got - exact).abs().max() < 5e-6 * exact.abs().max()
 
 
+def test_times_are_taken_again_until_the_two_shortest_agree() -> None:
+    for times, shortest, left in (
+        ([1.0, 1.4, 9.0], 1.0, 1),
+        ([1.0, 9.0, 9.0, 1.1, 5.0], 1.0, 1),
+        ([1.0 * 2**n for n in range(9)], 1.0, 1),
+    ):
+        given = iter(times)
+        assert matmul_precision.steady_s(given.__next__) == shortest
+        assert len(list(given)) == left
+    found = matmul_precision.product_times(16, 4_096, CPU)
+    assert found.float32_s > 0 and found.slowdown == found.bf16_s / found.float32_s
+
+
 def test_the_setting_is_put_back_also_after_an_error() -> None:
     before = torch.backends.mkldnn.matmul.fp32_precision
     with pytest.raises(ValueError, match="stop"), fast_matmul(CPU):

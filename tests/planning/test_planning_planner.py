@@ -18,6 +18,8 @@ from groundup.planning.planner import (
     expected_loss,
     family,
     fitting_context,
+    optimizer_reason,
+    paying_optimizer,
     trained_as,
 )
 from groundup.planning.scaling import LAW, learning_rate_for
@@ -79,6 +81,20 @@ def test_a_machine_that_waits_between_steps_is_given_larger_batches() -> None:
     idle, busy = Machine(1e14, start_s=0.05), Machine(1e11)
     chosen = [choose(600.0, batches, TEXT, LAW, machine)[0].candidate.step_tokens for machine in (idle, busy)]
     assert chosen[0] > chosen[1] == 1_024
+
+
+def test_adamw_is_planned_where_muon_takes_more_time_than_its_steps_are_worth() -> None:
+    assert paying_optimizer({"muon": 0.17, "adamw": 0.1}) == "muon"
+    assert paying_optimizer({"muon": 0.19, "adamw": 0.1}) == "adamw"
+    assert "adamw: a step takes 190 ms with Muon and 100 ms with AdamW, 1.9 times" in optimizer_reason(
+        {"muon": 0.19, "adamw": 0.1}
+    )
+    muon, adamw = (
+        candidates()[2],
+        dataclasses.replace(candidates()[2], fit=pretraining_config(1, {"optimizer": "adamw"})),
+    )
+    adamw = dataclasses.replace(adamw, fit=dataclasses.replace(adamw.fit, batch_size=muon.fit.batch_size))
+    assert expected_loss(adamw, 1_800, TEXT, LAW) == pytest.approx(expected_loss(muon, 1_000, TEXT, LAW))
 
 
 def test_context_and_batch_follow_the_text_and_the_reference() -> None:

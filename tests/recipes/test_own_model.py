@@ -1,4 +1,4 @@
-"""The own model of a build: it keeps the time that is its share of the budget, unless the recipe says the steps."""
+"""The trained stages of a build keep the time that is their share of the budget, unless the recipe says the steps, or the processor has no bf16."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from groundup.model.config import ModelConfig
 from groundup.progress import Silent
 from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext, StageResult
-from groundup.recipes.stages import pretrain
+from groundup.recipes.stages import chat, pretrain
 from groundup.tokenizer.fast import train_tokenizer
 
 TINY = ModelConfig(
@@ -63,3 +63,36 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     outcome = trained(build, name, seconds, *sets)
     assert read_json(build / name / "results.json")["steps"] == outcome.facts["steps"] == steps
     assert f" {steps} steps: validation loss" in outcome.line
+
+
+@pytest.mark.parametrize(
+    ("has_bf16", "rate", "tokens", "said"),
+    [
+        (True, 200.0, 18_000, ""),
+        (False, 200.0, 40_000, "333 s instead of 150 s"),  # what it needs
+        (False, 100.0, 22_500, "375 s instead of 150 s"),  # 2.5 times its share, and no more
+        (False, 500.0, 40_000, ""),
+    ],
+)
+def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_bf16: bool, rate: float, tokens: int, said: str
+) -> None:
+    lines: list[str] = []
+    trained: list[int] = []
+
+    class Heard(Silent):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    def fit_chat(opened: object, examples: object, run: object, config: chat.ChatConfig, **_: object) -> object:
+        trained.append(config.tokens)
+        return {"tokens": config.tokens, "held_out_loss": {"before": 2.0, "after": 1.0}}
+
+    monkeypatch.setattr(chat, "open_model", lambda *_: None)
+    monkeypatch.setattr(chat, "measure_tokens_per_s", lambda *_, **__: rate)
+    monkeypatch.setattr(chat, "fit_chat", fit_chat)
+    compute = Compute(torch.device("cpu"), native_bf16=has_bf16)
+    place = (tmp_path, tmp_path, load_recipe("quickstart", []), 150.0, compute, Heard())
+    chat.run(StageContext(*place, sizes={}, record=lambda: None))
+    assert trained == [tokens]
+    assert said in " ".join(lines) and ("no bf16" in " ".join(lines)) == bool(said)

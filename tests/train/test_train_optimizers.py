@@ -7,14 +7,17 @@ import torch
 from torch import nn
 
 from groundup.data.loader import Batch
+from groundup.device import Compute
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.lora import add_lora
-from groundup.train.config import FitConfig
+from groundup.model.matmul_precision import ProductTimes
+from groundup.train.config import FitConfig, Precision
 from groundup.train.losses import next_token_loss
-from groundup.train.muon import muon_step, orthogonalised
+from groundup.train.muon import Float32Muon, muon_step, orthogonalised
 from groundup.train.optimizers import Optimizers, build_optimizer
+from groundup.train.precision import decide_muon
 
 SHAPE = ModelConfig(60, 16, 32, 2, 2, 48, positions="learned", attention_bias=True)
 MUON = FitConfig(steps=3, optimizer="muon", weight_decay=0.3)
@@ -47,6 +50,44 @@ def test_torchs_muon_is_the_readable_one_but_for_its_bfloat16(rows: int, columns
         torch.testing.assert_close(optimizer.state[weight]["momentum_buffer"], memory, rtol=1e-5, atol=1e-6)
         moved = (weight - before).norm()
         assert (weight - readable).norm() < 0.02 * step * moved  # 8 bits of a number, through fifteen products
+
+
+def test_muon_in_float32_is_the_readable_one_and_goes_on_from_torchs_memory() -> None:
+    weight = nn.Parameter(random_matrix(48, 32))
+    readable, memory = weight.detach().clone(), torch.zeros(48, 32)
+    settings = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.3}
+    optimizer: torch.optim.Optimizer = Float32Muon([weight], **settings)
+    for step in range(1, 4):
+        weight.grad = random_matrix(48, 32, seed=step)
+        optimizer.step()
+        readable, memory = muon_step(readable, weight.grad, memory, rate=0.02, momentum=0.95, weight_decay=0.3)
+        torch.testing.assert_close(weight.detach(), readable, rtol=1e-4, atol=1e-6)
+    other = torch.optim.Muon([weight], **settings)
+    other.load_state_dict(optimizer.state_dict())
+    assert torch.equal(other.state[weight]["momentum_buffer"], memory)
+
+
+@pytest.mark.parametrize(
+    ("has_bf16", "said", "slowdown", "expected"),
+    [
+        (True, "auto", 0.5, "bf16"),
+        (False, "auto", 0.5, "float32"),  # a processor that has none is not asked
+        (True, "auto", 20.0, "float32"),  # one that says it has, and emulates
+        (False, "bf16", 20.0, "bf16"),
+        (True, "float32", 0.5, "float32"),
+    ],
+)
+def test_muon_is_in_float32_where_bf16_is_emulated_unless_the_config_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, has_bf16: bool, said: Precision, slowdown: float, expected: str
+) -> None:
+    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(1.0, slowdown))
+    compute, model = Compute(torch.device("cpu"), native_bf16=has_bf16), model_of()
+    config = replace(MUON, muon_precision=said)
+    decided = decide_muon(config, model, compute=compute)
+    assert decided.precision == expected
+    kinds = {type(part) for part in build_optimizer(model, decided.closed(config)).parts}
+    assert (Float32Muon in kinds) == (expected == "float32")
+    assert decide_muon(FitConfig(steps=1), model, compute=compute).described() == {}
 
 
 def model_of(config: ModelConfig = SHAPE) -> LanguageModel:

@@ -3,21 +3,34 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_run import CONFIG, CONFIGS, Said, TinyBatches, TinyModel, tiny_fit, tiny_loss
+from tiny_run import CONFIG, CONFIGS, Said, TinyBatch, TinyBatches, TinyBlocks, TinyModel, tiny_fit, tiny_loss
 
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json, write_manifest
+from groundup.model.matmul_precision import ProductTimes
 from groundup.runs import RunFolder, read_lines
+from groundup.train import precision as precision_room
 from groundup.train.checkpoint.identity import differences, identify
 from groundup.train.checkpoint.state import load_weights
 from groundup.train.config import FitConfig, Precision
-from groundup.train.loop import fit
+from groundup.train.loop import FitResult, fit
+from groundup.train.precision import StepClock, decide_precision, open_kinds, shortest
 
 CPU = Compute(torch.device("cpu"))
+
+
+class StoppedBatches(TinyBatches):
+    """Ctrl-C at the eleventh step."""
+
+    def batch(self, position: int) -> TinyBatch:
+        if position >= 10 * CONFIG.accumulation:
+            raise KeyboardInterrupt
+        return super().batch(position)
 
 
 @pytest.fixture(scope="module")
@@ -194,18 +207,89 @@ def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(0.002, 0.001))
     run, said = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
-    config = FitConfig(steps=2)
+    config, has = FitConfig(steps=2), replace(CPU, native_bf16=True)
     model, untouched = TinyModel(), TinyModel()
     results = [
-        fit(model, TinyBatches(), tiny_loss, config, run, compute=CPU, progress=said),
-        fit(untouched, TinyBatches(), tiny_loss, config, run, compute=CPU, progress=said),
+        fit(model, TinyBatches(), tiny_loss, config, run, compute=has, progress=said),
+        fit(untouched, TinyBatches(), tiny_loss, config, run, compute=has, progress=said),
     ]
     (line,) = said.path.read_text().splitlines()
     assert "ms in float32 and" in line and "ms in bf16: training in" in line
     record = read_json(run.fit_file)
     assert results[0].precision == results[1].precision == record["precision"]
     assert set(record["step_s"]) == {"float32", "bf16"}
+
+
+def test_bf16_is_never_tried_where_the_processor_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(StepClock, "step_s", lambda self, *, bf16, loss=None: asked.append(bf16) or 1.0)
+    said, without = Said(tmp_path / "said"), replace(CPU, native_bf16=False)
+    run = RunFolder(tmp_path / "run")
+    fitted = fit(TinyModel(), TinyBatches(), tiny_loss, FitConfig(steps=2), run, compute=without, progress=said)
+    assert fitted.precision == "float32" and not any(asked)
+    assert "no bf16 in this processor: training in float32" in said.path.read_text()
+    slow = ProductTimes(0.001, 0.02)  # one that says it has bf16, and takes 20 times as long in it
+    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: slow)
+    assert open_kinds("auto", 64, compute=replace(CPU, native_bf16=True)) == (False,)
+    assert open_kinds("bf16", 64, compute=without) == (True,), "what is asked for is done"
+
+
+def test_steps_too_long_for_their_run_are_not_tried_in_both_precisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(0.002, 0.001))
+    taken: list[bool] = []
+    monkeypatch.setattr(StepClock, "step_s", lambda self, *, bf16, loss=None: taken.append(bf16) or 8.0)
+    said = Said(tmp_path / "said")
+    parts = FitConfig(steps=50), TinyModel(), [TinyBatches().batch(0)], tiny_loss
+    found = decide_precision(*parts, compute=replace(CPU, native_bf16=True), progress=said, run_s=150.0)
+    assert (found.precision, taken) == ("bf16", [False]), "one step of 8 s is more than a twentieth of 150"
+    assert "too long to try" in said.path.read_text() and "1 ms in bf16 and 2 ms in float32" in said.path.read_text()
+
+
+def test_what_was_disturbed_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, taken = [0.0], iter([9.0, 5.0, 1.0, 1.2, 7.0])
+    monkeypatch.setattr(precision_room, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def take() -> float:
+        now[0] += 0.4
+        return next(taken)
+
+    assert shortest({"step": take}, seconds=1.0) == {"step": 1.0}
+    assert list(taken) == [7.0], (
+        "the second is over in 3 times, of which the first warms up and the others differ by 5 times: one more"
+    )
+
+
+def test_a_run_goes_on_with_the_muon_it_began_with_on_any_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, whole, run = (
+        replace(CONFIGS["muon"], muon_precision="auto"),
+        tmp_path / "whole",
+        RunFolder(tmp_path / "run"),
+    )
+    without, has = replace(CPU, native_bf16=False), replace(CPU, native_bf16=True)
+    monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(0.002, 0.001))
+
+    def fitted(folder: RunFolder, compute: Compute, batches: TinyBatches = TinyBatches()) -> FitResult:
+        return fit(TinyBlocks(), batches, tiny_loss, config, folder, compute=compute)
+
+    assert fitted(RunFolder(whole), without).muon_precision == "float32"
+    with pytest.raises(KeyboardInterrupt):
+        fitted(run, without, StoppedBatches())
+    assert fitted(run, has).muon_precision == "float32"
+    kept = read_json(run.fit_file)
+    assert kept["muon_precision"] == "float32" and kept["product_s"] == {"float32_s": 0.002, "bf16_s": 0.001}
+    last = "checkpoints/step-24/model.safetensors"
+    assert (run.path / last).read_bytes() == (whole / last).read_bytes()
+    assert fitted(RunFolder(tmp_path / "other"), has).muon_precision == "bf16"
+    assert (tmp_path / "other" / last).read_bytes() != (whole / last).read_bytes()
+    write_json(run.fit_file, {**kept, "muon_precision": "int3"})
+    with pytest.raises(FormatError, match="muon_precision"):
+        fitted(run, has)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])

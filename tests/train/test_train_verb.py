@@ -64,11 +64,37 @@ def test_a_run_done_again_from_its_folder_is_the_same_byte_for_byte(
     capsys.readouterr()
     assert run(["pretrain", "--again", str(out), "--out", str(again), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["same_weights"] is True
+    first, second = (read_json(folder / "fit.json")["muon_precision"] for folder in (out, again))
+    assert first == second == read_json(out / "results.json")["muon_precision"]
     assert (out / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
     assert (out / "samples.jsonl").read_bytes() == (again / "samples.jsonl").read_bytes()
     assert run(["pretrain", "--again", str(again), "--out", str(tmp_path / "third")]) == 0, (
         "its shards lie in the first"
     )
+
+
+def test_a_run_with_muon_in_float32_is_done_again_so_on_a_processor_with_bf16(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, again = tmp_path / "run", tmp_path / "again"
+    monkeypatch.setattr("groundup.device.cpu_has_bf16", lambda: False)
+    assert run(["pretrain", str(texts), "--out", str(out), "--steps", "6", *SMALL, "--seed", "5"]) == 0
+    assert "Muon orthogonalises in float32: a matrix product takes" in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr("groundup.device.cpu_has_bf16", lambda: True)
+    assert run(["pretrain", "--again", str(out), "--out", str(again), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same_weights"] is True
+
+
+@pytest.mark.parametrize(("muon_s", "optimizer"), [(0.17, "muon"), (0.19, "adamw")])
+def test_a_plan_for_a_time_takes_the_optimizer_that_pays_and_says_why(
+    texts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, muon_s: float, optimizer: str
+) -> None:
+    monkeypatch.setattr("groundup.planning.prepare.optimizer_step_s", lambda *_, **__: {"muon": muon_s, "adamw": 0.1})
+    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.02)
+    assert run(["pretrain", str(texts), "--out", "nowhere", "--minutes", "0.5", "--dry-run", *SMALL]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{optimizer}: a step takes {1000 * muon_s:.0f} ms with Muon and 100 ms with AdamW" in said
+    assert f"learning rate {'0.006, muon' if optimizer == 'muon' else '0.002, adamw'}" in said
 
 
 def test_a_run_is_not_done_again_with_other_data(

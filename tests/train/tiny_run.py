@@ -105,12 +105,12 @@ def model_and_loss(config: FitConfig) -> tuple[nn.Module, Loss]:
 # What a run of each kind is: every other part of a config that results depend on differs from the default once.
 CONFIGS = {
     "adamw": CONFIG,
-    "muon": replace(CONFIG, optimizer="muon", schedule="wsd"),
+    "muon": replace(CONFIG, optimizer="muon", schedule="wsd", muon_precision="float32"),
     "sgd": replace(CONFIG, optimizer="sgd", learning_rate=0.1),
     "bf16": replace(CONFIG, precision="bf16"),
-    "muon bf16": replace(CONFIG, precision="bf16", optimizer="muon"),
+    "muon bf16": replace(CONFIG, precision="bf16", optimizer="muon", muon_precision="bf16"),
     "compiled": replace(CONFIG, compile="on"),
-    "muon compiled bf16": replace(CONFIG, compile="on", precision="bf16", optimizer="muon"),
+    "muon compiled bf16": replace(CONFIG, compile="on", precision="bf16", optimizer="muon", muon_precision="bf16"),
 }
 
 

@@ -16,6 +16,8 @@ from groundup.weights.model_io import ModelCard, open_model
 STARTER = "starter"
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
+# In float32 a step takes twice as long, and half as much is too little to learn from: without bf16 the stage may overrun its share by so much.
+OVERRUN_WITHOUT_BF16 = 2.5
 
 
 def run(context: StageContext) -> StageResult:
@@ -28,9 +30,16 @@ def run(context: StageContext) -> StageResult:
     )
 
     def affordable_tokens() -> float:
-        rate = measure_tokens_per_s(opened, examples, config, compute=context.compute)
+        rate = measure_tokens_per_s(opened, examples, config, compute=context.compute, progress=context.progress)
         context.progress.say(f"      {rate:.0f} tokens a second in training here")
-        return min(table.tokens, rate * context.seconds * TRAINING_SHARE)
+        most_s = context.seconds * (1.0 if context.compute.has_bf16 else OVERRUN_WITHOUT_BF16)
+        needed_s = table.tokens / (rate * TRAINING_SHARE)
+        if context.seconds < needed_s and context.seconds < most_s:
+            context.progress.say(
+                f"      this {'processor' if context.compute.is_cpu else 'device'} has no bf16: {min(needed_s, most_s):.0f} s instead of "
+                f"{context.seconds:.0f} s, so as to learn from enough"
+            )
+        return min(table.tokens, rate * TRAINING_SHARE * most_s)
 
     tokens = context.fix("tokens", affordable_tokens)
     config = ChatConfig(tokens, table.max_tokens, table.rank, learning_rate=table.learning_rate, seed=context.seed)

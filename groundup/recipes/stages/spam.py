@@ -14,9 +14,11 @@ from groundup.data.sources import SourceOptions, content_hash
 from groundup.device import Compute
 from groundup.finetune.baselines import add_baselines
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
 from groundup.recipes.stage import Stage, StageContext, StageResult, timed
 from groundup.runs import RunFolder
+from groundup.train.precision import open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
 # Seconds beside the passes through the model: reading, training on the kept states, baselines, saving. Measured, docs/log.md.
@@ -24,7 +26,6 @@ BESIDE_S = 12.0
 # A zero-shot prompt has the question and the turns' control tokens around its message.
 PROMPT_TOKENS_AROUND = 30
 MIN_PERCENT = 5
-TIMED_PASSES = 4
 
 
 def run(context: StageContext) -> StageResult:
@@ -78,7 +79,12 @@ def affordable_percent(
     tokenizer = opened.require_tokenizer()
     rows = [tokenizer.encode(example.text)[: table.max_tokens] for example in examples[:256]]
     mean_tokens = sum(map(len, rows)) / len(rows)
-    token_s = {low: seconds_per_token(opened, rows[:32], context.compute, low_precision=low) for low in (False, True)}
+    kinds = open_kinds("auto", opened.config.width, compute=context.compute)
+    token_s = {}
+    with context.progress.track("measuring a pass", len(kinds), "precisions") as advance:
+        for low in kinds:
+            token_s[low] = seconds_per_token(opened, rows[:32], context.compute, low_precision=low)
+            advance()
     messages = table.train + table.validation + table.test
     whole_s = messages * mean_tokens * min(token_s.values())
     whole_s += table.zero_shot * (mean_tokens + PROMPT_TOKENS_AROUND) * token_s[False]
@@ -89,13 +95,12 @@ def affordable_percent(
 def seconds_per_token(
     opened: OpenModel, rows: Sequence[Sequence[int]], compute: Compute, *, low_precision: bool
 ) -> float:
-    """Seconds of one token in a forward pass over rows of about the same length, the shortest of a few: a busy machine only adds."""
+    """Seconds of one token in a forward pass over rows of about the same length, of two or more that agree."""
     longest = sorted(rows, key=len)[len(rows) // 2 :]
     length = min(map(len, longest))
     ids = torch.tensor([list(row[:length]) for row in longest], device=compute.device)
     with torch.no_grad(), torch.autocast(compute.device.type, dtype=torch.bfloat16, enabled=low_precision):
-        shortest_s = min(timed(lambda: opened.model.transformer(ids)) for _ in range(TIMED_PASSES))
-    return shortest_s / ids.numel()
+        return steady_s(lambda: timed(lambda: opened.model.transformer(ids))) / ids.numel()
 
 
 def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int) -> StageResult:

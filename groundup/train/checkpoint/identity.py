@@ -21,14 +21,14 @@ from groundup.train.balance import has_experts
 from groundup.train.config import FitConfig
 from groundup.train.optimizers import trainable
 from groundup.train.parallel.process_group import ProcessGroup
-from groundup.train.precision import Decision
+from groundup.train.precision import Decision, MuonDecision
 
 # No result depends on these, but for last bits.
 FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute", "parallel")
 # No result of a model without experts depends on these.
 EXPERT_FIELDS = ("balance_weight",)
 # No result of a run with another optimizer depends on these.
-MUON_FIELDS = ("muon_learning_rate", "muon_momentum")
+MUON_FIELDS = ("muon_learning_rate", "muon_momentum", "muon_precision")
 # No result of a run with another schedule depends on it.
 WSD_FIELDS = ("decay_steps",)
 # No result of a run that is never rolled back depends on it; where it may be, its results depend on when checkpoints are written.
@@ -36,7 +36,7 @@ ROLLBACK_FIELDS = ("max_rollbacks",)
 # No result of a run that reads whole rows from the first step depends on it.
 START_FIELDS = ("start_share",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
-LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens")
+LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens", "muon_precision")
 DEFAULTS = to_plain(FitConfig(1))
 ONE_PROCESS = "1"
 FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
@@ -109,6 +109,7 @@ def machine(compute: Compute, processes: str = ONE_PROCESS) -> dict[str, Any]:
     """What the last bits of the arithmetic hang on."""
     return {
         "device": compute.device.type,
+        "bf16": compute.has_bf16,
         "threads": torch.get_num_threads(),
         "torch": package_version("torch"),
         "processes": processes,
@@ -121,15 +122,16 @@ def processes(config: FitConfig, group: ProcessGroup) -> str:
 
 
 def write_record(
-    run: RunFolder, identity: dict[str, Any], decision: Decision, machine: dict[str, Any]
+    run: RunFolder, identity: dict[str, Any], decision: Decision, muon: MuonDecision, machine: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write fit.json and return it: identity, precision and compiling with the figures that decided them, machine."""
+    """Write fit.json and return it: identity, precisions and compiling with the figures that decided them, machine."""
     record = {
         "identity": identity,
         "precision": decision.precision,
         "compiled": decision.compiled,
         "step_s": decision.step_s,
         "machine": machine,
+        **muon.described(),
     }
     write_json(run.fit_file, record)
     return record
@@ -146,7 +148,14 @@ def read_record(run: RunFolder) -> dict[str, Any] | None:
         raise FormatError(run.fit_file, "identity", "is missing", fix=FRESH)
     if record.get("precision") not in ("float32", "bf16"):
         raise FormatError(run.fit_file, "precision", "is neither float32 nor bf16", fix=FRESH)
+    if muon_precision(record) not in ("float32", "bf16"):
+        raise FormatError(run.fit_file, "muon_precision", "is neither float32 nor bf16", fix=FRESH)
     return record
+
+
+def muon_precision(record: dict[str, Any]) -> Any:
+    """In which precision the run's Muon orthogonalises; in records that do not say, from before there was a choice, it is bf16."""
+    return record.get("muon_precision", "bf16")
 
 
 def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[str, Any]) -> None:
@@ -161,7 +170,7 @@ def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
     before = record.get("machine")
     if not isinstance(before, dict):
         return ""
-    before = {"processes": ONE_PROCESS, **before}  # older records are of one
+    before = {"processes": ONE_PROCESS, "bf16": now["bf16"], **before}  # older records are of one, and do not say
     if before == now:
         return ""
     changes = (f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name])
