@@ -97,8 +97,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done("tokenizer", "train", home / "texts", "--out", home / "tokenizer", "--vocab-size", 300)
     done(*pretraining(home, home / "run"))
     done("finetune", "classifier", home / "run", home / "messages.jsonl", "--out", home / "spam", "--set", "epochs=1")
-    done("convert", home / "run", "--to", "gguf", "--out", home / "run.gguf", "--encoding", "f32")
-    done("convert", home / "run", "--to", "ollama", "--out", home / "ollama")
+    done("convert", home / "run", "--to", "gguf", "--out", home / "run.gguf", "--encoding", "f32", "--no-check")
+    done("convert", home / "run", "--to", "ollama", "--out", home / "ollama", "--no-check")
     return home
 
 
@@ -563,7 +563,7 @@ def test_help_answers_at_once() -> None:
         ["generate", "run", "The", "--max-tokens", "4"],
         ["classify", "spam", "texts/0.txt"],
         ["evaluate", "run", "--data", "asked.jsonl"],
-        ["convert", "run", "--out", "again.gguf"],
+        ["convert", "run", "--out", "again.gguf", "--no-check"],
         ["report", "spam"],
         ["verify", "run"],
         ["doctor"],

@@ -1,30 +1,33 @@
 """`groundup chat`: talk with a model in the terminal, or pipe questions in, one a line.
 
 The conversation is kept here, in memory, and given whole to the engine at every turn. Ctrl-C stops the answer that is being written (what was
-said of it stays in the conversation), Ctrl-D leaves. When stdin is no terminal there is no prompt and nothing but the answers on stdout.
+said of it stays in the conversation), /bye or Ctrl-D ends the program. When stdin is no terminal there is no prompt and nothing but the answers on
+stdout.
 """
 
 import contextlib
 import json
 import sys
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from groundup.cli.console import console_progress, stderr_console
 from groundup.cli.generate import (
+    MIN_P_HELP,
+    PENALTY_HELP,
+    TEMPERATURE_HELP,
+    TOP_K_HELP,
+    TOP_P_HELP,
     DrawSeedOption,
     MaxTokensOption,
-    MinPOption,
-    PenaltyOption,
     StopOption,
-    TemperatureOption,
-    TopKOption,
-    TopPOption,
     terminal_safe,
 )
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
+from groundup.engine.talking import TALKING, talking_of
 from groundup.errors import ModelError
 
 if TYPE_CHECKING:
@@ -37,17 +40,27 @@ PROMPT = "you> "
 HELP = """/help           this
 /reset          forget the conversation, keep the system text
 /system TEXT    who the model should be; without TEXT: show it
-/exit           leave (also Ctrl-D); Ctrl-C stops an answer"""
+/bye            leave (also /quit, /exit and Ctrl-D); Ctrl-C stops an answer"""
+LEAVING = ("/bye", "/quit", "/exit")
+
+
+def _default(name: str) -> str:
+    return f"the model's own, else {TALKING[name]:g}"
 
 
 def command(
     model: ModelArgument,
     system: Annotated[str, typer.Option("--system", help="Who the model should be.")] = "",
-    temperature: TemperatureOption = 0.8,
-    top_k: TopKOption = 0,
-    top_p: TopPOption = 1.0,
-    min_p: MinPOption = 0.0,
-    repetition_penalty: PenaltyOption = 1.0,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help=TEMPERATURE_HELP, show_default=_default("temperature"))
+    ] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", help=TOP_K_HELP, show_default=_default("top_k"))] = None,
+    top_p: Annotated[float | None, typer.Option("--top-p", help=TOP_P_HELP, show_default=_default("top_p"))] = None,
+    min_p: Annotated[float | None, typer.Option("--min-p", help=MIN_P_HELP, show_default=_default("min_p"))] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option("--repetition-penalty", help=PENALTY_HELP, show_default=_default("repetition_penalty")),
+    ] = None,
     max_tokens: MaxTokensOption = 512,
     stop: StopOption = None,
     seed: DrawSeedOption = None,
@@ -55,7 +68,9 @@ def command(
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
-    """Talk with a model. In the terminal, /help says what else can be done; questions can also be piped in, one a line.
+    """Talk with a model. In the terminal, /help says what else can be done; /bye or Ctrl-D ends it. Questions can also be piped in, one a line.
+
+    Where no option says how an answer is drawn, the model's generation_config.json does; else the defaults below.
 
     Examples:
 
@@ -70,10 +85,14 @@ def command(
     from groundup.engine.precision import as_precision_choice, open_in
     from groundup.engine.sampling import Sampling
 
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
+    said = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    said |= {"repetition_penalty": repetition_penalty}
+    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    sampling = Sampling(**given, max_tokens=max_tokens, stop=tuple(stop or ()), seed=seed)
     engine = Engine(
         *open_in(as_precision_choice(precision), model, select_compute(device), progress=console_progress())
     )
+    sampling = replace(sampling, **{**talking_of(engine.opened.path), **given})
     talk(Chat(engine, sampling, system), as_json=as_json)
 
 
@@ -118,13 +137,13 @@ class Chat:
 
 
 def talk(chat: Chat, *, as_json: bool) -> None:
-    """Read questions from stdin and answer them on stdout, until /exit or the end of input."""
+    """Read questions from stdin and answer them on stdout, until one of `LEAVING` or the end of input."""
     interactive = sys.stdin.isatty()
     if interactive:
-        say(f"{chat.engine.opened.path}: write a question; /help says what else.")
+        say(f"{chat.engine.opened.path}: write a question; /help says what else, /bye or Ctrl-D ends it.")
     told_dropped = False
     for line in lines(interactive=interactive):
-        if line == "/exit":
+        if line in LEAVING:
             return
         if line.startswith("/"):
             say(chat.obey(line))

@@ -10,18 +10,11 @@ from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
 from groundup.cli.output_options import FormatOption, GrammarOption, RegexOption, constraint_of
 
-TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: always the most probable token.")]
-TopKOption = Annotated[int, typer.Option("--top-k", help="Draw from the k most probable tokens; 0: from all.")]
-TopPOption = Annotated[
-    float,
-    typer.Option("--top-p", help="Draw from the most probable tokens that hold this much probability; 1: from all."),
-]
-MinPOption = Annotated[
-    float, typer.Option("--min-p", help="Draw from tokens at least this fraction as probable as the best; 0: from all.")
-]
-PenaltyOption = Annotated[
-    float, typer.Option("--repetition-penalty", help="Above 1: tokens of the last 64 become less probable.")
-]
+TEMPERATURE_HELP = "0: always the most probable token."
+TOP_K_HELP = "Draw from the k most probable tokens; 0: from all."
+TOP_P_HELP = "Draw from the most probable tokens that hold this much probability; 1: from all."
+MIN_P_HELP = "Draw from tokens at least this fraction as probable as the best; 0: from all."
+PENALTY_HELP = "Above 1: tokens of the last 64 become less probable."
 MaxTokensOption = Annotated[int, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
 StopOption = Annotated[list[str] | None, typer.Option("--stop", help="End before this text (again for more).")]
 DrawSeedOption = Annotated[
@@ -35,11 +28,11 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def command(
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
-    temperature: TemperatureOption = 0.8,
-    top_k: TopKOption = 0,
-    top_p: TopPOption = 1.0,
-    min_p: MinPOption = 0.0,
-    repetition_penalty: PenaltyOption = 1.0,
+    temperature: Annotated[float, typer.Option("--temperature", help=TEMPERATURE_HELP)] = 0.8,
+    top_k: Annotated[int, typer.Option("--top-k", help=TOP_K_HELP)] = 0,
+    top_p: Annotated[float, typer.Option("--top-p", help=TOP_P_HELP)] = 1.0,
+    min_p: Annotated[float, typer.Option("--min-p", help=MIN_P_HELP)] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option("--repetition-penalty", help=PENALTY_HELP)] = 1.0,
     max_tokens: MaxTokensOption = 256,
     stop: StopOption = None,
     seed: DrawSeedOption = None,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Ollama's own: its clients then find us with no setting at all. Where Ollama runs too, the refusal says so, and --port is the way out.
 PORT = 11434
 MEMORY_SHARE = 0.7
+CLASSIFIER_STAGE = "spam"
 # Answers still at work when the server is asked to end get this long; then their streams are ended in words. Below Limits.shutdown_s.
 LAST_WORDS_S = 5.0
 
@@ -31,7 +32,10 @@ LAST_WORDS_S = 5.0
 def command(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Models: names, folders, .gguf files or builds; NAME=PATH names one."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Models: names, folders, .gguf files, or builds (chat model and classifier); NAME=PATH names one.",
+        ),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -120,13 +124,24 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
         raise ConfigError(f"--models {folder} is no folder.", fix="Name a folder with models in it.")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        if name in named:
-            raise ConfigError(f"Two models would be named {name!r}.", fix="Name them yourself: NAME=PATH.")
-        named[name] = find_model(path, progress=progress)
+        found = {name: find_model(path, progress=progress), **classifier_of_build(name, path)}
+        for twice in found.keys() & named.keys():
+            raise ConfigError(f"Two models would be named {twice!r}.", fix="Name them yourself: NAME=PATH.")
+        named |= found
     shelf = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder)
     if not shelf.listed():
         raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
     return shelf
+
+
+def classifier_of_build(name: str, path: str) -> dict[str, Path]:
+    """The finished classifier of a build, as NAME-spam beside its chat model, which is NAME; {} for anything else."""
+    from groundup.weights.hf_config import CONFIG_FILE
+    from groundup.weights.model_io import BUILD_FILE
+
+    stage = Path(path) / CLASSIFIER_STAGE
+    is_there = (Path(path) / BUILD_FILE).is_file() and (stage / CONFIG_FILE).is_file()
+    return {f"{name}-{CLASSIFIER_STAGE}": stage} if is_there else {}
 
 
 def name_and_path(given: str) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def app_of(server: Server) -> Starlette:
     """The app, to be put behind the guard."""
     app = Starlette(
         routes=[
-            *page.routes(),
+            *page.routes(server),
             *internals.routes(server),
             *_plain(server),
             *ollama.routes(server),

@@ -1,6 +1,7 @@
 """/groundup/...: what the page shows of a model's inside, in no client's dialect. The lab computes it, in the worker's thread, between two steps.
 
 POST /groundup/inside   {"model", "text", "block": 1}   a language model reading a text: tokens with their surprise, one block's attention
+POST /groundup/heads    {"model"}                       the heads of all its blocks that do something one can name, found once for each model
 POST /groundup/why      {"model", "text"}               a classifier: which tokens spoke for and against its verdict
 
 Both look at the beginning of a text, and say where they stopped (`shown`): a picture of more tokens can't be read, and answers at work wait for it.
@@ -19,6 +20,9 @@ from groundup.http.json_body import read_object
 from groundup.http.json_response import JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
+from groundup.lab.drawing.attention import HABITS
+from groundup.lab.drawing.head_patterns import TELLING
+from groundup.lab.head_patterns import search_heads
 from groundup.lab.surprise import surprise
 from groundup.lab.tokens import beginning
 from groundup.serve.fields import Body, Whole, read_fields
@@ -30,7 +34,18 @@ from groundup.weights.model_io import OpenModel
 SHOWN_TOKENS = 48
 MAX_CHARACTERS = 20_000
 EXPECTED = 3
+# Random texts read to find the heads: each holds up the answers at work, and two tell heads apart as well as the lab's eight.
+HEAD_TEXTS = 2
+HEADS_OF_A_HABIT = 3
+# Models whose heads are remembered.
+MAX_KNOWN = 64
 Look = Callable[[OpenModel, str], dict[str, Any]]
+
+
+class ModelBody(Body):
+    """Which model."""
+
+    model: str = Field(min_length=1)
 
 
 class InsideBody(Body):
@@ -42,7 +57,8 @@ class InsideBody(Body):
 
 
 def routes(server: Server) -> list[Route]:
-    """Both of them."""
+    """All of them."""
+    known: dict[str, dict[str, Any]] = {}  # by the model's digest
 
     async def asked(request: Request) -> InsideBody:
         return read_fields(InsideBody, read_object(await request.body(), server.limits))
@@ -54,7 +70,19 @@ def routes(server: Server) -> list[Route]:
     async def why(request: Request) -> Response:
         return await _looked(server, await asked(request), "classification", _explained)
 
+    async def heads(request: Request) -> Response:
+        body = read_fields(ModelBody, read_object(await request.body(), server.limits))
+        named, facts = await server.find(body.model, "completion")
+        if facts.digest not in known:
+            async with _place(server.worker), server.residents.lease(named.base, facts, None) as resident:
+                found = await server.worker.run(lambda: _telling(resident.opened))
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            known[facts.digest] = found
+        return JsonResponse({"model": body.model, **known[facts.digest]})
+
     return [
+        Route("/groundup/heads", heads, methods=["POST"]),
         Route("/groundup/inside", inside, methods=["POST"]),
         Route("/groundup/why", why, methods=["POST"]),
     ]
@@ -93,6 +121,18 @@ def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:
         "pieces": picture["pieces"],
         "heads": [head["weights"] for head in picture["heads"]],
     }
+
+
+def _telling(opened: OpenModel) -> dict[str, Any]:
+    """For each habit the heads that have it far above chance, most of all those."""
+    found = search_heads(opened.model, opened.tokenizer, sequences=HEAD_TEXTS)
+    heads = [
+        {**head, "kind": kind["kind"], "looks": HABITS[kind["kind"]], "chance": kind["chance"]}
+        for kind in found["kinds"]
+        for head in kind["best"][:HEADS_OF_A_HABIT]
+        if head["score"] > TELLING * kind["chance"]
+    ]
+    return {"heads": heads, "caption": found["caption"]}
 
 
 def _explained(opened: OpenModel, text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from groundup.model.sizes import parameter_count
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.tokenizer.formats import tokenizer_from_gguf
 from groundup.tokenizer.tools import call_format
-from groundup.weights.card import read_license
+from groundup.weights.card import is_from_scratch, read_license
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.hf_config import ModelKind
 from groundup.weights.model_io import find_model
@@ -40,6 +40,8 @@ class ModelInfo:
     license: str
     calls_tools: bool
     """Whether its chat template knows tools, in a format of calls that can be read."""
+    chats: bool
+    """Whether it was tuned to answer; a base model only continues texts."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
@@ -78,7 +80,13 @@ def _digest(path: Path, files: list[Path]) -> str:
 
 
 def _of_folder(path: Path) -> dict[str, Any]:
-    return {"license": read_license(path), "calls_tools": call_format(read_template(path)) is not None}
+    """A tokenizer of ours has a chat template from the start, so the card says whether its model was tuned."""
+    template = read_template(path)
+    return {
+        "license": read_license(path),
+        "calls_tools": call_format(template) is not None,
+        "chats": template is not None and not is_from_scratch(path),
+    }
 
 
 def _of_gguf(path: Path) -> dict[str, Any]:
@@ -87,6 +95,7 @@ def _of_gguf(path: Path) -> dict[str, Any]:
     return {
         "license": licence if isinstance(licence, str) else "",
         "calls_tools": isinstance(template, str) and call_format(template) is not None,
+        "chats": isinstance(template, str),
     }
 
 

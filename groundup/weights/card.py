@@ -74,6 +74,12 @@ def read_license(folder: Path) -> str:
     return found[1] if found else ""
 
 
+def is_from_scratch(folder: Path) -> bool:
+    """Is its card one of ours that names no model it began as?"""
+    front = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
+    return front is not None and "\n- groundup" in front[1] and "\nbase_model:" not in front[1]
+
+
 def read_title(folder: Path) -> str:
     """The first heading of a model folder's card, "" where there is none."""
     found = re.search(r"^# +(\S.{0,98})", _beginning(folder), re.MULTILINE)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from groundup.errors import FormatError, ModelError, NetworkError, did_you_mean
 from groundup.fetch import fetch_package, members
@@ -20,18 +21,21 @@ from groundup.files import (
     atomic_folder,
     cache_folder,
     disk_errors,
+    read_json,
     read_manifest,
     require_free_bytes,
     safe_name,
     sha256_file,
     temporary_folder,
     verify_folder,
+    write_json,
     write_text,
 )
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard
+from groundup.weights.generation import GENERATION_FILE, read_sampling
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
 
@@ -135,10 +139,11 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
     folder = cache_folder("models") / name if out is None else out
     if _is_there(folder, name, progress, cached=out is None):
         return folder
-    with _source(name, entry, progress) as (model, tokenizer, origin):
+    with _source(name, entry, progress) as (model, tokenizer, origin, sampling):
         needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
         with atomic_folder(folder, needed_bytes=needed_bytes, extra={"pulled": name, "from": origin}) as temporary:
             write_hf(model, temporary, tokenizer)
+            write_json(temporary / GENERATION_FILE, {**read_json(temporary / GENERATION_FILE), **sampling})
             write_text(temporary / CARD_FILE, _card(name, entry, origin).markdown())
     progress.say(f"{name} ({entry.license}) is in {folder}.")
     return folder
@@ -173,8 +178,8 @@ def _occupied(folder: Path, name: str) -> ModelError:
 
 
 @contextmanager
-def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model, Tokenizer, str]]:
-    """The model, read by our own readers from the first place that has it, and where that was. Raises NetworkError."""
+def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model, Tokenizer, str, dict[str, Any]]]:
+    """The model, read by our own readers from the first place that has it, where that was, and its sampling values. Raises NetworkError."""
     looked: list[str] = []
     with temporary_folder(cache_folder("models")) as temporary:
         found = _from_hub(entry, temporary, looked, progress)
@@ -182,7 +187,7 @@ def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model
             found = _from_archive(entry.archive, temporary, looked, progress)
         if found is None:
             raise _nowhere(name, entry, looked)
-        yield found
+        yield (*found, read_sampling(temporary))
 
 
 def _nowhere(name: str, entry: Entry, looked: list[str]) -> NetworkError:

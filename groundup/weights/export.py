@@ -3,14 +3,24 @@
 Folders are written whole or not at all, with a manifest; a folder that holds something else is never replaced.
 """
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import torch
 
 from groundup.errors import ConfigError, FormatError, ModelError
-from groundup.files import MANIFEST, atomic_folder, read_manifest, write_bytes, write_text
+from groundup.files import (
+    MANIFEST,
+    atomic_folder,
+    disk_errors,
+    read_manifest,
+    temporary_folder,
+    write_bytes,
+    write_text,
+)
 from groundup.progress import Progress
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
 from groundup.weights.gguf import write_gguf
@@ -19,6 +29,8 @@ from groundup.weights.hf import write_hf
 from groundup.weights.model_io import OpenModel
 from groundup.weights.modelfile import write_modelfile
 
+# Called with a finished GGUF file.
+Check = Callable[[Path], None]
 TARGETS = ("hf", "gguf", "ollama")
 # What a Hugging Face folder may hold; transformers has no name for GGUF's quantised formats in safetensors.
 HF_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -32,19 +44,21 @@ def export(
     *,
     encoding: str | None = None,
     system: str | None = None,
+    check: Check | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write `opened` as `to` (hf, gguf, ollama) at `out`; gives `out` back.
 
+    `check` looks at the finished GGUF file before it takes its place: what it raises leaves `out` as it was.
     Raises ConfigError for a target or encoding that is not known, ModelError for a model that the format can't hold or a folder that
     holds something else, DiskError.
     """
     encoding = check_target(to, out, encoding)
     if to == "gguf":
-        return _export_gguf(opened, out, encoding, progress)  # type: ignore[arg-type]
+        return _export_gguf(opened, out, encoding, check, progress)  # type: ignore[arg-type]
     if to == "hf":
         return _export_hf(opened, out, HF_DTYPES[encoding])
-    return _export_ollama(opened, out, encoding, system, progress)  # type: ignore[arg-type]
+    return _export_ollama(opened, out, encoding, system, check, progress)  # type: ignore[arg-type]
 
 
 def check_target(to: str, out: Path, encoding: str | None) -> str:
@@ -82,16 +96,20 @@ def model_name(opened: OpenModel) -> str:
     return (read_title(opened.path) if opened.path.is_dir() else "") or opened.path.resolve().stem
 
 
-def _export_gguf(opened: OpenModel, out: Path, encoding: Encoding, progress: Progress | None) -> Path:
-    write_gguf(
-        opened.model,
-        opened.tokenizer,
-        out,
-        encoding=encoding,
-        name=model_name(opened),
-        license_id=opened.license,
-        progress=progress,
-    )
+def _export_gguf(
+    opened: OpenModel, out: Path, encoding: Encoding, check: Check | None, progress: Progress | None
+) -> Path:
+    """In a folder beside its place until it is checked."""
+    named = {"encoding": encoding, "name": model_name(opened), "license_id": opened.license}
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(out.parent) as folder:
+        file = folder / out.name
+        write_gguf(opened.model, opened.tokenizer, file, **named, progress=progress)  # type: ignore[arg-type]
+        if check is not None:
+            check(file)
+        with disk_errors(out):
+            os.replace(file, out)
     return out
 
 
@@ -103,11 +121,16 @@ def _export_hf(opened: OpenModel, out: Path, dtype: torch.dtype) -> Path:
 
 
 def _export_ollama(
-    opened: OpenModel, out: Path, encoding: Encoding, system: str | None, progress: Progress | None
+    opened: OpenModel,
+    out: Path,
+    encoding: Encoding,
+    system: str | None,
+    check: Check | None,
+    progress: Progress | None,
 ) -> Path:
     name = f"{safe_file_name(model_name(opened))}-{encoding}{GGUF_SUFFIX}"
     with atomic_folder(out, extra={"exported": "ollama"}) as folder:
-        _export_gguf(opened, folder / name, encoding, progress)
+        _export_gguf(opened, folder / name, encoding, check, progress)
         write_modelfile(folder, name, opened.require_tokenizer(), system)
         _write_card(opened, folder)
     return out

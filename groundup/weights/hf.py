@@ -22,6 +22,7 @@ from groundup.errors import FormatError
 from groundup.files import atomic_file, inside, read_json, safe_name, write_json
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
+from groundup.weights.generation import GENERATION_FILE
 from groundup.weights.hf_config import (
     CONFIG_FILE,
     HFConfig,
@@ -38,7 +39,6 @@ from groundup.weights.safetensors_header import TensorEntry, read_header
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-GENERATION_FILE = "generation_config.json"
 PICKLED_FILE = "pytorch_model.bin"
 FLOATS = ("F32", "F16", "BF16", "F64")
 HEAD = "lm_head.weight"

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 import torch
 
 from groundup.cli.main import run
+from groundup.engine.engine import Engine
+from groundup.engine.sampling import Sampling
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import train_tokenizer
@@ -127,12 +130,49 @@ def test_piped_questions_are_answered_one_by_one_with_the_conversation_kept(pipe
 
 
 def test_a_piped_conversation_prints_answers_only_and_obeys_orders(piped: Callable[..., Done]) -> None:
-    done = piped(b"/help\n/system You are brief.\n/system\n/what\nto be\n/exit\nnever", *GREEDY, "--max-tokens", "4")
+    done = piped(b"/help\n/system You are brief.\n/system\n/what\nto be", *GREEDY, "--max-tokens", "4")
     assert done.code == 0
     assert done.out.count("\n") == 1
     for words in ("Ctrl-C stops an answer", "System text: You are brief.", "There is no /what."):
         assert words in done.err
     assert done.err.count("System text: You are brief.") == 2
+
+
+@pytest.mark.parametrize("word", ["/bye", "/quit", "/exit"])
+def test_a_word_ends_the_conversation_and_help_names_it(piped: Callable[..., Done], word: str) -> None:
+    done = piped(f"/help\n{word}\nto be\n".encode(), *GREEDY, "--max-tokens", "4")
+    assert (done.code, done.out) == (0, "")  # what comes after it is not answered
+    assert word in done.err
+
+
+def test_chat_draws_as_the_model_recommends_else_narrowly_and_options_decide(
+    folder: Path, tmp_path: Path, piped: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Sampling] = []
+    asked = Engine.chat
+    monkeypatch.setattr(Engine, "chat", lambda *said: drawn.append(said[2]) or asked(*said))  # type: ignore[func-returns-value]
+    recommending = tmp_path / "recommending"
+    shutil.copytree(folder, recommending)
+    kept = json.loads((folder / "generation_config.json").read_text())
+    advice = {"temperature": 0.6, "top_k": 20, "top_p": 7}  # a top_p that can't be is passed over
+    (recommending / "generation_config.json").write_text(json.dumps(kept | advice))
+
+    def values(*options: str, of: Path = folder) -> tuple[float, ...]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"to be"), encoding="utf-8"))
+        assert run(["chat", str(of), "--max-tokens", "1", *options]) == 0
+        return drawn[-1].temperature, drawn[-1].top_k, drawn[-1].top_p, drawn[-1].min_p
+
+    assert values() == (0.7, 40, 0.9, 0.05)
+    assert values("--top-k", "0", "--min-p", "0") == (0.7, 0, 0.9, 0)
+    assert values(of=recommending) == (0.6, 20, 0.9, 0.05)
+    assert values("--temperature", "0.1", of=recommending) == (0.1, 20, 0.9, 0.05)
+
+
+def test_chat_help_says_how_answers_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["chat", "--help"]) == 0
+    said = "".join(re.sub(r"[^\w.,']", "", line) for line in capsys.readouterr().out.splitlines())
+    for value in ("0.7", "40", "0.9", "0.05"):
+        assert f"themodel'sown,else{value}" in said
 
 
 def test_a_piped_question_that_does_not_fit_ends_with_2(piped: Callable[..., Done]) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,12 +71,35 @@ def test_zero_shot_takes_the_label_that_scores_highest(opened: OpenModel, comput
     expected = []
     for example in examples[:9]:
         prompt = classification.zero_shot_prompt(question, example.text, opened.tokenizer)
-        pairs = [(prompt, opened.tokenizer.encode(label)) for label in labels]
-        scored = [each.logprob for each in score(opened.model, pairs, compute=compute)]
+        turns = [[*opened.tokenizer.encode(label), opened.tokenizer.special.eos_id] for label in labels]
+        pairs = [(prompt, turn) for turn in turns]
+        found = score(opened.model, pairs, compute=compute)
+        scored = [each.logprob / len(label) for each, label in zip(found, labels, strict=True)]
         expected.append(labels[scored.index(max(scored))])
     assert outcome.details["predictions"] == expected
     assert (outcome.details["asked"], outcome.details["of"]) == (9, 12)
     assert outcome.measures[0].n == 9
+
+
+@pytest.mark.parametrize("taught", ["see", "see you", "see you at the station"])
+def test_a_label_that_begins_another_label_has_no_advantage(opened: OpenModel, compute: Compute, taught: str) -> None:
+    """A model that has learnt to answer one of three labels, each the beginning of the next, is found to answer that one."""
+    assert opened.tokenizer is not None
+    labels, question = ("see", "see you", "see you at the station"), "Which?"
+    prompt = classification.zero_shot_prompt(question, "call now", opened.tokenizer)
+    turn = classification.answer_ids(taught, opened.tokenizer)
+    assert turn[-1] == opened.tokenizer.special.eos_id and opened.tokenizer.decode(turn[:-1]) == taught
+    model = LanguageModel(opened.config)
+    initialise(model, generator(3, "test"))
+    ids, optimizer = torch.tensor([[*prompt, *turn]]), torch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(40):
+        loss = F.cross_entropy(model(ids[:, :-1])[0, len(prompt) - 1 :], ids[0, len(prompt) :])
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    learnt = replace(opened, model=model.eval())
+    asked = {"compute": compute, "progress": Silent()}
+    assert classification.predict_zero_shot(learnt, ["call now"], labels, question, **asked) == [taught]
 
 
 def test_labels_need_two_and_the_rarest_is_looked_for() -> None:

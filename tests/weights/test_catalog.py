@@ -144,6 +144,9 @@ def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_pat
     model = make_model(make_config("qwen2", tokenizer.vocab_size))
     repository = tmp_path / "hub" / "owner" / "tiny"
     save_model(model.bfloat16(), repository, tokenizer)
+    generation = json.loads((repository / "generation_config.json").read_text())
+    advice = {"temperature": 0.6, "top_p": 0.95, "top_k": -3, "do_sample": True, "custom_generate": "evil"}
+    (repository / "generation_config.json").write_text(json.dumps(generation | advice))
     for folder in (
         "onnx",
         "model-onnx",
@@ -174,6 +177,8 @@ def test_a_model_comes_from_a_hub_without_its_code(tokenizer: Tokenizer, tmp_pat
     for ours, theirs in zip(opened.model.parameters(), model.parameters(), strict=True):
         assert torch.equal(ours, theirs.float())
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["from"] == "hub:owner/tiny"
+    kept = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert kept == {**generation, "temperature": 0.6, "top_p": 0.95}  # how to draw, of what can be; nothing else
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 """`verify` names the file at fault; `convert` writes what it says; exit codes are 0 and 2."""
 
+import copy
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +13,11 @@ from tiny_weights import CPU, make_config, make_model, randomise
 from groundup.cli.main import run
 from groundup.errors import FormatError, ModelError
 from groundup.files import write_manifest
-from groundup.model.heads import Classifier
+from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.card import ModelCard
 from groundup.weights.export import export
+from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.verify import verify_path
 
@@ -72,9 +76,52 @@ def test_verify_speaks_json(build: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(capsys.readouterr().out)["files"] == 15
 
 
+def converted(build: Path, out: Path, *options: str) -> int:
+    return run(["convert", str(build), "--to", "gguf", "--out", str(out), *options])
+
+
+def test_convert_holds_its_file_against_real_llamacpp(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("xllamacpp")
+    out = tmp_path / "x.gguf"
+    assert converted(build, out, "--json") == 0
+    told = json.loads(capsys.readouterr().out)["checked"]
+    assert told["passed"] and {check["name"] for check in told["checks"]} >= {"tokens", "stops", "template", "greedy"}
+    out.unlink()
+
+    def forgetful(model: LanguageModel, *rest: Any, **named: Any) -> None:
+        lost = copy.deepcopy(model)
+        lost.transformer.embedding.weight.data.mul_(-1)
+        write_gguf(lost, *rest, **named)
+
+    monkeypatch.setattr("groundup.weights.export.write_gguf", forgetful)
+    assert converted(build, out) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "x.gguf is not our model in llama.cpp" in said and "--no-check" in said
+    assert [file.name for file in tmp_path.iterdir()] == ["build"]  # nothing was written
+    out.write_bytes(b"an earlier file")
+    assert converted(build, out) == 2
+    assert out.read_bytes() == b"an earlier file"
+    assert run(["convert", str(build), "--to", "ollama", "--out", str(tmp_path / "ollama")]) == 2
+    assert not (tmp_path / "ollama").exists()
+
+
+def test_convert_says_why_its_file_was_not_checked(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert converted(build, tmp_path / "x.gguf", "--no-check") == 0
+    assert "Not checked in llama.cpp (--no-check)." in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)  # Python's own way to say: not there
+    assert converted(build, tmp_path / "y.gguf") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Not checked in llama.cpp." in said and "pip install 'groundup[demo]'" in said
+    assert (tmp_path / "x.gguf").read_bytes() == (tmp_path / "y.gguf").read_bytes()
+
+
 def test_convert_goes_around_without_loss(build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gguf, folder = tmp_path / "x.gguf", tmp_path / "back"
-    assert run(["convert", str(build), "--to", "gguf", "--out", str(gguf), "--encoding", "f32"]) == 0
+    assert run(["convert", str(build), "--to", "gguf", "--out", str(gguf), "--encoding", "f32", "--no-check"]) == 0
     assert run(["convert", str(gguf), "--to", "hf", "--out", str(folder), "--json"]) == 0
     assert str(folder) in capsys.readouterr().out
     before, after = open_model(build, CPU), open_model(folder, CPU)
@@ -87,6 +134,7 @@ def test_convert_goes_around_without_loss(build: Path, tmp_path: Path, capsys: p
 def test_convert_writes_what_ollama_wants(build: Path, tmp_path: Path) -> None:
     out = tmp_path / "ollama"
     command = ["convert", str(build), "--to", "ollama", "--out", str(out), "--encoding", "q8_0", "--system", "Be kind."]
+    command.append("--no-check")
     assert run(command) == 0
     assert {file.name for file in out.iterdir()} == {"My-model-q8_0.gguf", "Modelfile", "README.md", "manifest.json"}
     text = (out / "Modelfile").read_text()

@@ -148,7 +148,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """A language model asked for the label of each of the first `items` examples: the likelier answer counts."""
+    """A language model asked for the label of each of the first `items` examples: the most probable answer per byte counts, its end included."""
 
     examples: Sequence[Example]
     labels: tuple[str, ...]
@@ -192,17 +192,19 @@ def predict_zero_shot(
     compute: Compute,
     progress: Progress,
 ) -> list[str]:
-    """The label whose text the model finds most probable as the beginning of its answer. Raises ModelError."""
+    """The label that the model finds most probable as its whole answer, per byte. Raises ModelError."""
     model, tokenizer = language_model(opened)
     prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
-    starts = tokenizer.starts_after(prompts[0] if prompts else [])
-    answers = [tokenizer.encode(label, starts=starts) for label in labels]
+    answers = [answer_ids(label, tokenizer) for label in labels]
     for prompt in prompts:
         require_room(len(prompt) + max(map(len, answers)) - 1, model.config.context_tokens)
     pairs = [(prompt, answer) for prompt in prompts for answer in answers]
     with progress.track("asking the base model", len(pairs), "answers") as advance:
         scored = iter(score(model, pairs, compute=compute, done=advance))
-    rows = [[next(scored).logprob for _ in labels] for _ in prompts]
+    # ln P of the whole answer with its end, for each byte of the label (lm-eval's acc_norm): without the end a label that begins another one
+    # always wins, without the division the shorter one does, and a division by tokens favours what the tokenizer cuts into many pieces.
+    lengths = [max(1, len(label.encode())) for label in labels]
+    rows = [[next(scored).logprob / length for length in lengths] for _ in prompts]
     return [labels[row.index(max(row))] for row in rows]
 
 
@@ -211,3 +213,10 @@ def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int
     shortened = tokenizer.decode(tokenizer.encode(text)[:ZERO_SHOT_MAX_TOKENS])
     message = Message("user", f"{question}\n\n{shortened}")
     return render(Conversation((message,)), tokenizer, add_generation_prompt=True).ids
+
+
+def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
+    """The ids of an assistant's turn that says `label` and nothing else, with the token that ends the turn."""
+    turn = render(Conversation((Message("user", ""), Message("assistant", label))), tokenizer)
+    ids = [id for id, is_answer in zip(turn.ids, turn.mask, strict=True) if is_answer]
+    return ids if ids[-1] in tokenizer.special.stop_ids else [*ids, tokenizer.special.eos_id]

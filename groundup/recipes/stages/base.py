@@ -6,6 +6,7 @@ from pathlib import Path
 from groundup.files import atomic_folder, link_or_copy, sha256_file
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.weights.card import ModelCard
 from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import find_model, open_model, save_model
 
@@ -27,7 +28,8 @@ def run(context: StageContext) -> StageResult:
     with atomic_folder(context.folder, extra={"pulled": name}) as folder:
         if source.is_file():
             opened = open_model(source, context.compute)
-            save_model(opened.model, folder, opened.tokenizer)
+            card = ModelCard(context.recipe.name, "Read from a GGUF file.", base=source.name, license=opened.license)
+            save_model(opened.model, folder, opened.tokenizer, card=card)
         for file in model_files(source):
             link_or_copy(file, folder / file.name)
     opened = open_model(context.folder, context.compute)

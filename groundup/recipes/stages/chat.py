@@ -50,7 +50,7 @@ def run(context: StageContext) -> StageResult:
         config,
         compute=context.compute,
         progress=context.progress,
-        card=card(context.recipe),
+        card=card(context.recipe, opened.license),
     )
     loss = results["held_out_loss"]
     line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats a token after {results['tokens']:,} tokens"
@@ -74,14 +74,15 @@ def held_out_instructions(recipe: Recipe) -> list[InstructionExample]:
     return [each for each in examples if each.id in chosen]
 
 
-def card(recipe: Recipe) -> ModelCard:
-    """What the chat model is made of."""
+def card(recipe: Recipe, license_id: str) -> ModelCard:
+    """What the chat model is made of; its weights have the licence of the model they began as."""
     licence = "Apache-2.0, written for groundup" if recipe.chat.source == STARTER else "the user's own"
     return ModelCard(
         name=f"{recipe.name}-chat",
         summary="Answers short instructions. Its base had been tuned on instructions before.",
         data=((f"{recipe.chat.source} instructions", licence),),
         base=recipe.base.model,
+        license=license_id,
     )
 
 
@@ -92,7 +93,7 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 STAGE = Stage(
     "chat",
-    1,
+    2,
     run,
     share=0.25,
     needs=("base",),

@@ -39,7 +39,13 @@ def run(context: StageContext) -> StageResult:
     config = ClassifierConfig(max_tokens=table.max_tokens, seed=context.seed)
     runs = RunFolder(context.folder)
     results = fit_classifier(
-        opened, splits, runs, config, compute=context.compute, progress=context.progress, card=card(context.recipe)
+        opened,
+        splits,
+        runs,
+        config,
+        compute=context.compute,
+        progress=context.progress,
+        card=card(context.recipe, opened.license),
     )
     results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
     results = add_baselines(
@@ -124,13 +130,14 @@ def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int
     return StageResult(line, facts, thin)
 
 
-def card(recipe: Recipe) -> ModelCard:
-    """What the classifier is made of."""
+def card(recipe: Recipe, license_id: str) -> ModelCard:
+    """What the classifier is made of; its weights have the licence of the model they began as."""
     return ModelCard(
         name=f"{recipe.name}-spam",
         summary="Tells spam from other short messages.",
         data=((recipe.spam.source.spec, recipe.spam.source.licence),),
         base=recipe.base.model,
+        license=license_id,
     )
 
 
@@ -141,7 +148,7 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 STAGE = Stage(
     "spam",
-    1,
+    2,
     run,
     share=0.20,
     needs=("base",),

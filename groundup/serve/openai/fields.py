@@ -27,6 +27,10 @@ class CompletionFields(FormFields):
     max_tokens: Whole | None = Field(None, ge=0)
     temperature: Number | None = Field(None, ge=0, le=100)
     top_p: Number | None = Field(None, ge=0, le=1)
+    # Not OpenAI's, but other servers of this API (vLLM) know them too; the page sends them.
+    top_k: Whole | None = Field(None, ge=-1)
+    min_p: Number | None = Field(None, ge=0, le=1)
+    repetition_penalty: Number | None = Field(None, gt=0, le=10)
     seed: Whole | None = None
     stop: Texts | None = None
     presence_penalty: Number | None = None
@@ -38,6 +42,9 @@ class CompletionFields(FormFields):
         return Options(
             temperature=self.temperature,
             top_p=self.top_p,
+            top_k=None if self.top_k is None else max(self.top_k, 0),
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
             seed=self.seed,
             max_tokens=max_tokens,
             stop=None if self.stop is None else tuple(filter(None, self.stop)),

@@ -3,10 +3,17 @@
 import { ask } from "./api.js";
 import { node, refill } from "./dom.js";
 
+const KINDS = { chat: "Chat models", base: "Base models: they continue a text", classifier: "Classifiers" };
 const known = new Map(); // name and digest -> what /api/show told; it reads files, and a model with the same digest is the same
 
-/** All models: {name, capabilities, size, details, model_info, ...}. Throws Refusal. */
+/** All models, chat models first: {name, kind, capabilities, sampling}. Throws Refusal. */
 export async function models() {
+  const { models: listed } = await ask("/groundup/models");
+  return listed.map((each) => ({ ...each, name: short(each.name) }));
+}
+
+/** The same with all that files tell: {..., size, details, model_info, ...}. Throws Refusal. */
+export async function described() {
   const { models: listed } = await ask("/api/tags");
   return Promise.all(listed.map(async (each) => ({ ...each, ...(await shown(each)), name: short(each.name) })));
 }
@@ -20,10 +27,14 @@ async function shown({ name, digest, modified_at: modified }) {
 /** "tiny:latest" -> "tiny" */
 export const short = (name) => name.replace(/:latest$/, "");
 
-/** Fill a select with the models that can do something; keeps what is chosen. Gives whether there is any. */
+/** Fill a select with the models that can do something; keeps what is chosen, else the first. Gives whether there is any. */
 export function offer(select, found, capability, wanted = select.value) {
   const able = found.filter((model) => model.capabilities.includes(capability));
-  refill(select, able.map(({ name }) => node("option", { value: name }, name)));
+  const groups = Object.keys(KINDS).map((kind) => [KINDS[kind], able.filter((model) => model.kind === kind)]).filter(([, each]) => each.length);
+  const options = groups.map(([label, each]) => [label, each.map(({ name }) => node("option", { value: name }, name))]);
+  refill(select, options.length > 1 ? options.map(([label, each]) => node("optgroup", { label }, each)) : options.map(([, each]) => each));
   if (able.some(({ name }) => name === wanted)) select.value = wanted;
+  const form = select.closest("form");
+  if (form) form.querySelector("button.main").disabled = !able.length; // until the models are known nothing can be asked
   return able.length > 0;
 }

@@ -4,14 +4,14 @@ import { models, offer } from "./catalog.js";
 import { announce, button, get, node, refill } from "./dom.js";
 import { asJson, asMarkdown, fileName, saveFile } from "./leaving.js";
 import { Question, Reply } from "./message.js";
-import { STANDARD, Settings, asked } from "./settings.js";
+import { Settings, asked } from "./settings.js";
 import { listConversations } from "./side.js";
 import * as store from "./store.js";
 import { write } from "./writing.js";
 
 const TITLE_LETTERS = 60;
 const NEAR_END_PX = 80;
-const IDEAS = ["Explain what a language model is, to a ten-year-old.", "Write a short poem about the sea.", "Give me three ideas for dinner."];
+const QUESTIONS = ["What is the capital of France?", "What is a language model?", "Write a short poem about the sea."];
 
 export class Chat {
   /** `look(text, model)` shows the inside of an answer. */
@@ -22,7 +22,8 @@ export class Chat {
     this.model = get("chat-model");
     this.system = get("system");
     this.running = null; // AbortController of the answer that is being written
-    this.settings = new Settings(get("options"), "option", (options) => this.#changed({ options }));
+    this.found = []; // the models, once they are known
+    this.settings = new Settings(get("options"), "option", (set) => this.#changed({ options: { ...this.conversation.options, ...set } }));
     this.#listen();
     this.fresh();
   }
@@ -30,17 +31,46 @@ export class Chat {
   /** Ask for the models again; keeps the choice. Throws Refusal. */
   async refresh() {
     const wanted = this.conversation.model || this.model.value || store.settings().model;
-    const found = await models();
-    const isAny = offer(this.model, found, "completion", wanted);
+    this.found = await models();
+    const isAny = offer(this.model, this.found, "completion", wanted);
     get("no-chat").hidden = isAny;
     get("composer").hidden = !isAny;
     this.conversation.model ||= this.model.value;
+    this.#chosen();
+  }
+
+  /** The model that is chosen, as the server describes it; undefined until that is known. */
+  get #served() {
+    return this.found.find(({ name }) => name === this.model.value);
+  }
+
+  /** Another model was chosen, or it is known now: its values, and what kind it is. */
+  #chosen() {
+    this.settings.show(asked(this.#served, this.conversation.options));
+    this.#explainBase();
     if (!this.conversation.messages.length) this.#draw();
+  }
+
+  /** A base model does not answer: say so, and name one that does. */
+  #explainBase() {
+    const chat = this.found.find(({ kind }) => kind === "chat");
+    const isBase = this.#served?.kind === "base";
+    get("base-note").hidden = !isBase;
+    if (!isBase) return;
+    const what = `${this.model.value} is a base model: it has learnt to continue texts, not to answer. What you write is taken as the beginning of a text, in the style of what it was trained on.`;
+    const take = chat ? button(`Talk with ${chat.name} instead`, () => this.#take(chat.name)) : null;
+    refill(get("base-note"), what, " ", take);
+  }
+
+  #take(name) {
+    this.model.value = name;
+    this.#changed({ model: name });
+    this.#chosen();
   }
 
   /** A new conversation, with the settings that were used last. */
   fresh() {
-    const { system = "", options = STANDARD, shade = false } = store.settings();
+    const { system = "", options = {}, shade = false } = store.settings();
     get("shade").checked = shade;
     this.thread.classList.toggle("shaded", shade);
     this.#show(store.begin(this.model.value, { system, options }));
@@ -63,11 +93,11 @@ export class Chat {
       this.#closeSide();
       this.input.focus();
     });
-    this.model.addEventListener("change", () => this.#changed({ model: this.model.value }));
+    this.model.addEventListener("change", () => this.#take(this.model.value));
     this.system.addEventListener("change", () => this.#changed({ system: this.system.value.trim() }));
     get("standard").addEventListener("click", () => {
-      this.settings.show(STANDARD);
-      this.#changed({ options: STANDARD });
+      this.#changed({ options: {} });
+      this.settings.show(asked(this.#served, {}));
     });
     get("shade").addEventListener("change", ({ target }) => {
       store.saveSettings({ shade: target.checked });
@@ -89,9 +119,9 @@ export class Chat {
     this.running?.abort();
     this.conversation = conversation;
     this.system.value = conversation.system;
-    this.settings.show(conversation.options);
     if ([...this.model.options].some(({ value }) => value === conversation.model)) this.model.value = conversation.model;
-    this.#draw();
+    if (conversation.messages.length) this.#draw();
+    this.#chosen();
     this.#list();
   }
 
@@ -105,9 +135,15 @@ export class Chat {
   }
 
   #welcome() {
-    const ideas = IDEAS.map((idea) => button(idea, () => this.#send(idea), { class: "idea" }));
     const what = "What you write stays on the machine that runs groundup, and conversations are kept in this browser only. Small models make things up: check what matters.";
-    return node("div", { class: "welcome" }, node("h2", {}, "Talk to your model"), node("p", { class: "quiet" }, what), this.model.value ? node("div", { class: "ideas" }, ideas) : null);
+    return node("div", { class: "welcome" }, node("h2", {}, "Talk to your model"), node("p", { class: "quiet" }, what), this.#begin());
+  }
+
+  /** Three questions to begin with; a base model answers none, and until the models are known that is said. */
+  #begin() {
+    if (!this.found.length) return node("p", { class: "waiting", role: "status" }, "Asking the server for its models");
+    if (this.#served?.kind !== "chat") return null;
+    return node("div", { class: "ideas", role: "group", "aria-label": "Questions to begin with" }, QUESTIONS.map((question) => button(question, () => this.#send(question), { class: "idea" })));
   }
 
   #question(message, index) {
@@ -149,7 +185,7 @@ export class Chat {
     const { last: reply } = this;
     const running = this.#run();
     const messages = conversation.system ? [{ role: "system", content: conversation.system }, ...before] : before;
-    const note = await write(reply, { model: conversation.model, messages, ...asked(conversation.options) }, running.signal);
+    const note = await write(reply, { model: conversation.model, messages, ...asked(this.#served, conversation.options) }, running.signal);
     this.#follow();
     if (this.running === running) this.#run(null);
     if (this.conversation === conversation || store.conversation(conversation.id)) this.#keep(conversation);

@@ -3,15 +3,16 @@
 import { models, offer } from "./catalog.js";
 import { announce, get, refill } from "./dom.js";
 import { Reply } from "./message.js";
-import { STANDARD, Settings, asked } from "./settings.js";
+import { Settings, asked } from "./settings.js";
 import { write } from "./writing.js";
 
 export class Compare {
   constructor() {
     this.selects = [get("compare-left"), get("compare-right")];
     this.running = null;
-    this.settings = new Settings(get("compare-options"), "compare", () => {});
-    this.settings.show({ ...STANDARD, seed: 1 });
+    this.set = { seed: 1 };
+    this.settings = new Settings(get("compare-options"), "compare", (set) => Object.assign(this.set, set));
+    this.selects[0].addEventListener("change", () => this.#show());
     get("compare-form").addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.running) this.running.abort();
@@ -21,12 +22,22 @@ export class Compare {
 
   /** Ask for the models again; keeps the choices. Throws Refusal. */
   async refresh() {
-    const found = await models();
+    const found = (this.found = await models());
     const [left, right] = this.selects;
     const isFirst = !right.value;
     offer(left, found, "completion");
     offer(right, found, "completion");
     if (isFirst && right.options.length > 1) right.selectedIndex = 1;
+    this.#show();
+  }
+
+  /** Both are drawn in the same way: as a hand set it, else as the left model's values are. */
+  get #asked() {
+    return asked(this.found.find(({ name }) => name === this.selects[0].value), this.set);
+  }
+
+  #show() {
+    this.settings.show(this.#asked);
   }
 
   async #ask(content) {
@@ -49,7 +60,7 @@ export class Compare {
   }
 
   #write(reply, content) {
-    const request = { model: reply.message.model, messages: [{ role: "user", content }], ...asked(this.settings.values()) };
+    const request = { model: reply.message.model, messages: [{ role: "user", content }], ...this.#asked };
     return write(reply, request, this.running.signal);
   }
 }

@@ -2,12 +2,10 @@
 
 import { ask } from "./api.js";
 import { models, offer } from "./catalog.js";
-import { get, node, refill, shape } from "./dom.js";
+import { button, get, node, refill } from "./dom.js";
+import { AttentionMap, scale } from "./map.js";
 import { percent, visible } from "./tokens.js";
 
-const CELL = 10;
-const LARGEST_CELL_PX = 26;
-const LARGEST_MAP_PX = 352;
 const MEAN = "mean";
 
 export class Inside {
@@ -18,6 +16,7 @@ export class Inside {
       event.preventDefault();
       this.#look(1);
     });
+    this.model.addEventListener("change", () => refill(get("inside-heads")));
   }
 
   /** A text to look at as soon as the view is shown. */
@@ -38,14 +37,45 @@ export class Inside {
     note.textContent = this.text.value.trim() ? "Reading …" : "There is no text yet.";
     if (!this.text.value.trim()) return;
     try {
-      this.found = await ask("/groundup/inside", { model: this.model.value, text: this.text.value, block });
+      const model = this.model.value;
+      this.found = await ask("/groundup/inside", { model, text: this.text.value, block });
       this.block = block;
+      if (this.looked !== model || !get("inside-heads").hasChildNodes()) this.#findHeads(model);
       note.textContent = this.#summary();
       this.#draw();
     } catch (error) {
       note.textContent = error.message;
       refill(get("inside-found"));
     }
+  }
+
+  /** Heads that do something one can name, each a button that shows it on the text. */
+  async #findHeads(model) {
+    this.looked = model;
+    refill(get("inside-heads"), node("p", { class: "waiting", role: "status" }, "Looking through all heads for those worth a look"));
+    try {
+      const { heads, caption } = await ask("/groundup/heads", { model });
+      if (this.looked === model) refill(get("inside-heads"), node("h3", {}, "Heads worth a look"), this.#headsTold(heads, caption));
+    } catch (error) {
+      refill(get("inside-heads"), node("p", { class: "quiet" }, error.message));
+    }
+  }
+
+  #headsTold(heads, caption) {
+    if (!heads.length) return node("p", { class: "quiet" }, "No head of this model has a habit that one can name: it is small, or was trained too little.");
+    const kinds = [...new Set(heads.map(({ kind }) => kind))];
+    const rows = kinds.map((kind) => {
+      const own = heads.filter((head) => head.kind === kind);
+      const shown = own.map(({ block, head, score }) => button(`block ${block}, head ${head}: ${percent(score)}`, () => this.#lookAt(block, head), { class: "idea" }));
+      return node("li", {}, node("span", {}, node("b", {}, kind), `: they look ${own[0].looks} (chance ${percent(own[0].chance)})`), node("div", { class: "ideas" }, shown));
+    });
+    return [node("ul", { class: "habits" }, rows), node("p", { class: "hint" }, caption)];
+  }
+
+  async #lookAt(block, head) {
+    this.head = head - 1;
+    await this.#look(block);
+    get("inside-found").scrollIntoView({ block: "start" });
   }
 
   #summary() {
@@ -64,15 +94,15 @@ export class Inside {
     this.marks = pieces.map((piece, index) => this.#mark(piece, index));
     strip.append(...this.marks);
     this.told = node("p", { class: "told", role: "status" });
-    this.map = node("div", { class: "map", role: "region", tabindex: 0, "aria-label": "Attention map" });
+    this.map = new AttentionMap(pieces.map(({ text }) => visible(text)), (index) => this.#choose(index));
     const block = this.#select("Block", [...Array(blocks).keys()].map((index) => [index + 1, index + 1]), this.block, (value) => this.#look(Number(value)));
     const head = this.#select("Head", [[MEAN, "mean of all"], ...heads.map((_, index) => [index, index + 1])], this.head, (value) => {
       this.head = value;
       this.#attend();
     });
     const how = "Choose a token: the darker another one, the more of its attention this token gives to it. A line below a token is as long as it was surprising.";
-    const left = node("div", {}, node("div", { class: "controls" }, block, head), node("p", { class: "hint" }, how), strip, this.told);
-    refill(get("inside-found"), left, this.map);
+    const caption = "Every token at once: a row for each token that looks, a column for each that is looked at; no token sees later ones. Point at a square for its share.";
+    refill(get("inside-found"), node("div", { class: "controls" }, block, head), node("p", { class: "hint" }, how), strip, this.told, this.map.element, scale(), node("p", { class: "hint" }, caption));
     this.#attend();
   }
 
@@ -118,8 +148,7 @@ export class Inside {
       mark.tabIndex = index === this.token ? 0 : -1;
     });
     this.told.textContent = this.#sentence(row);
-    const caption = node("p", { class: "hint" }, "The whole block: a row for each token that looks, a column for each that is looked at.");
-    refill(this.map, grid(weights, this.token), caption);
+    this.map.draw(weights, this.token);
   }
 
   #sentence(row) {
@@ -133,16 +162,3 @@ export class Inside {
 }
 
 const quoted = ({ text }) => `“${visible(text)}”`;
-
-/** All weights at once: a row for each token that looks, a column for each that is looked at. */
-function grid(weights, chosen) {
-  const side = weights.length * CELL;
-  const cells = weights.flatMap((row, query) =>
-    row.slice(0, query + 1).map((share, key) =>
-      share < 0.004 ? null : shape("rect", { x: key * CELL, y: query * CELL, width: CELL - 1, height: CELL - 1, "fill-opacity": Math.sqrt(share).toFixed(3) }),
-    ),
-  );
-  const frame = shape("rect", { class: "frame", x: -0.5, y: chosen * CELL - 0.5, width: (chosen + 1) * CELL, height: CELL });
-  const label = `Attention of ${weights.length} tokens, a row for each; no token sees later ones.`;
-  return shape("svg", { viewBox: `-2 -2 ${side + 4} ${side + 4}`, width: Math.min(LARGEST_MAP_PX, weights.length * LARGEST_CELL_PX), role: "img", "aria-label": label }, cells, frame);
-}

@@ -1,7 +1,7 @@
 // What can be loaded, what is in memory now, how large it is and how it is built.
 
 import { ask } from "./api.js";
-import { models, short } from "./catalog.js";
+import { described, short } from "./catalog.js";
 import { get, node, refill } from "./dom.js";
 
 const count = new Intl.NumberFormat("en");
@@ -19,7 +19,7 @@ const SHAPE = [
 export class Models {
   /** Ask again and draw. Throws Refusal. */
   async refresh() {
-    const [found, { models: running }] = await Promise.all([models(), ask("/api/ps")]);
+    const [found, { models: running }] = await Promise.all([described(), ask("/api/ps")]);
     const held = new Map(running.map((each) => [short(each.name), each]));
     refill(get("model-list"), found.map((model) => card(model, held.get(model.details.parent_model ? short(model.details.parent_model) : model.name))));
   }

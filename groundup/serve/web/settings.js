@@ -1,19 +1,26 @@
-// How answers are drawn: one table of fields, from which the form is made and the request is filled.
+// How answers are drawn: one table of fields, from which the form is made and the request is filled. A hand sets some; the others are the model's,
+// as the server says (`sampling`).
 
 import { node } from "./dom.js";
 
 const FIELDS = [
-  { name: "temperature", label: "Temperature", min: 0, max: 2, step: 0.05, start: 0.7, hint: "0 always takes the most probable token; higher is more varied." },
-  { name: "top_p", label: "Top p", min: 0.05, max: 1, step: 0.05, start: 0.95, hint: "Draws from the most probable tokens that have this share together." },
-  { name: "frequency_penalty", label: "Against repeats", min: 0, max: 2, step: 0.1, start: 0, hint: "Makes a token less probable for each time it was used." },
-  { name: "max_tokens", label: "Longest answer", min: 1, max: 100000, step: 1, start: 400, kind: "number", hint: "In tokens." },
-  { name: "seed", label: "Seed", min: 0, max: 2147483647, step: 1, start: null, kind: "number", hint: "The same seed gives the same answer; empty: another each time." },
+  { name: "temperature", label: "Temperature", min: 0, max: 2, step: 0.05, hint: "0 always takes the most probable token; higher is more varied." },
+  { name: "top_k", label: "Top k", min: 0, max: 100000, step: 1, kind: "number", hint: "Draws from so many of the most probable tokens; 0: from all." },
+  { name: "top_p", label: "Top p", min: 0.05, max: 1, step: 0.05, hint: "Draws from the most probable tokens that have this share together." },
+  { name: "min_p", label: "Min p", min: 0, max: 0.5, step: 0.01, hint: "Draws from tokens at least this fraction as probable as the best." },
+  { name: "repetition_penalty", label: "Against repeats", min: 1, max: 2, step: 0.05, hint: "Above 1: tokens of the last 64 become less probable." },
+  { name: "max_tokens", label: "Longest answer", min: 1, max: 100000, step: 1, kind: "number", hint: "In tokens." },
+  { name: "seed", label: "Seed", min: 0, max: 2147483647, step: 1, kind: "number", hint: "The same seed gives the same answer; empty: another each time." },
 ];
+const LONGEST_TOKENS = 400;
 
-/** Values to begin with. */
-export const STANDARD = Object.fromEntries(FIELDS.map(({ name, start }) => [name, start]));
+/** What is asked of a model: what a hand set, else the model's own values. Fields of a request; null: not said. */
+export function asked(model, set) {
+  const values = { max_tokens: LONGEST_TOKENS, ...model?.sampling, ...set };
+  return Object.fromEntries(FIELDS.map(({ name }) => [name, values[name]]).filter(([, value]) => value !== null && value !== undefined));
+}
 
-/** The form's fields, put into `place`; `changed` is called with all values whenever a hand changed one. */
+/** The form's fields, put into `place`; `changed({name: value})` is called when a hand changed one (null: it was emptied). */
 export class Settings {
   constructor(place, prefix, changed) {
     this.inputs = FIELDS.map((field) => [field, input(field, `${prefix}-${field.name}`)]);
@@ -21,7 +28,7 @@ export class Settings {
       const value = node("output", { for: element.id });
       element.addEventListener("input", () => {
         value.textContent = element.value;
-        if (element.checkValidity()) changed(this.values());
+        if (element.checkValidity()) changed({ [field.name]: element.value === "" ? null : Number(element.value) });
       });
       const label = node("label", { for: element.id }, field.label);
       const hint = node("p", { class: "hint", id: `${element.id}-hint` }, field.hint);
@@ -29,14 +36,10 @@ export class Settings {
     }
   }
 
-  /** What the form says; null where it is empty. */
-  values() {
-    return Object.fromEntries(this.inputs.map(([{ name }, { value }]) => [name, value === "" ? null : Number(value)]));
-  }
-
+  /** Show what would be asked. */
   show(values) {
-    for (const [{ name, start }, element] of this.inputs) {
-      element.value = values[name] ?? (name in values ? "" : start ?? "");
+    for (const [{ name }, element] of this.inputs) {
+      element.value = values[name] ?? "";
       const output = element.parentElement.querySelector("output");
       if (output) output.textContent = element.value;
     }
@@ -45,9 +48,4 @@ export class Settings {
 
 function input({ kind = "range", min, max, step }, id) {
   return node("input", { type: kind, id, min, max, step, "aria-describedby": `${id}-hint`, inputmode: kind === "number" ? "numeric" : null });
-}
-
-/** Values as fields of a request: what is null is not said. */
-export function asked(values) {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null));
 }

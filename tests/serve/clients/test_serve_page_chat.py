@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from small_models import save_language, save_parrot
 
+from groundup.weights.card import ModelCard
+
 pytestmark = pytest.mark.browser
 
 HOSTILE = """# Hello <b>you</b>
@@ -284,3 +286,67 @@ def test_the_chat_fits_and_everything_on_it_has_a_name(
         if part.is_visible():
             name = "e => e.ariaLabel || e.textContent || [...(e.labels ?? [])].map(l => l.textContent).join('')"
             assert part.evaluate(name).strip(), part.evaluate("e => e.outerHTML.slice(0, 80)")
+
+
+@pytest.fixture(scope="module")
+def mixed(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server with a base model and a chat model; the base model comes first in the alphabet."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (save_language(folder / "a-base") / "README.md").write_text(ModelCard("a-base").markdown())
+    save_language(folder / "b-chat", ends=True)
+    return serve("--models", str(folder))
+
+
+def test_the_page_begins_with_a_chat_model_and_explains_a_base_model(mixed: Any, opened: Callable[..., Any]) -> None:
+    page = opened(mixed.address)
+    questions = page.locator(".welcome .idea")
+    questions.nth(2).wait_for()
+    assert questions.count() == 3
+    assert page.locator("#chat-model").input_value() == "b-chat"
+    assert page.locator("#base-note").is_hidden()
+    page.locator("#chat-model").select_option("a-base")
+    assert "is a base model: it has learnt to continue texts" in page.locator("#base-note").inner_text()
+    assert questions.count() == 0
+    page.get_by_role("button", name="Talk with b-chat instead").click()
+    assert page.locator("#base-note").is_hidden()
+    asked = questions.first.inner_text()
+    questions.first.click()
+    page.get_by_role("button", name="Regenerate").wait_for()
+    assert page.locator(".message.user .said").inner_text() == asked
+    assert page.locator(".message.model .by").inner_text() == "b-chat"
+
+
+def test_menus_say_that_they_load_until_the_models_are_known(mixed: Any, browser: Any) -> None:
+    page = browser.new_page()
+    waiting: list[Any] = []
+    page.route("**/groundup/models", lambda route: waiting.append(route))
+    for name in ("chat", "inside", "classify", "compare"):
+        page.goto(f"{mixed.address}/#{name}")
+        assert page.locator(f"#{name} select").first.locator("option").inner_text() == "Loading …"
+        if name == "chat":
+            page.get_by_text("Asking the server for its models").wait_for()
+        else:
+            assert page.locator(f"#{name} button.main").is_disabled()
+    for each in waiting:
+        each.continue_()
+    page.locator("#compare-left option[value=b-chat]").wait_for(state="attached")
+    assert page.locator("#compare button.main").is_enabled()
+    page.close()
+
+
+def test_answers_are_drawn_as_the_server_says_until_a_hand_says_otherwise(chat: Callable[..., Any]) -> None:
+    page = chat(longest=3)
+    bodies: list[Any] = []
+    page.on("request", lambda request: bodies.append(request.post_data_json) if request.method == "POST" else None)
+    page.locator("#settings summary").click()
+    page.get_by_role("button", name="The model's own values").click()
+    page.locator("#option-max_tokens").fill("3")
+    page.keyboard.press("Escape")
+    ask(page, "To be")
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens")
+    assert [bodies[-1][name] for name in names] == [0.7, 40, 0.9, 0.05, 1, 3]
+    page.locator("#settings summary").click()
+    page.locator("#option-top_k").fill("5")
+    page.keyboard.press("Escape")
+    ask(page, "or not")
+    assert [bodies[-1][name] for name in names] == [0.7, 5, 0.9, 0.05, 1, 3]

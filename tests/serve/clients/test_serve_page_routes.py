@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from groundup.device import select_compute
+from groundup.lab.head_patterns import search_heads
+from groundup.weights.model_io import open_model
+
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
@@ -61,6 +65,40 @@ def test_the_inside_of_a_text_has_its_tokens_and_one_blocks_attention(server: An
         assert all(abs(sum(row) - 1) < 0.01 for row in head)
 
 
+def test_heads_worth_a_look_are_those_that_the_lab_finds(server: Any, models: Path) -> None:
+    found = server.post("/groundup/heads", {"model": "tiny"}).json()
+    opened = open_model(models / "tiny", select_compute("cpu"))
+    searched = search_heads(opened.model, opened.tokenizer, sequences=2)
+    expected = [
+        (kind["kind"], head["block"], head["head"], head["score"])
+        for kind in searched["kinds"]
+        for head in kind["best"][:3]
+        if head["score"] > 3 * kind["chance"]
+    ]
+    assert [(head["kind"], head["block"], head["head"], head["score"]) for head in found["heads"]] == expected
+    assert found["caption"] == searched["caption"]
+    assert server.post("/groundup/heads", {"model": "tiny"}).json() == found  # and again, from what is remembered
+
+
+def test_the_menus_are_told_without_a_tokenizer_being_read(server: Any) -> None:
+    found = server.get("/groundup/models").json()["models"]
+    assert [each["name"] for each in found] == ["ender:latest", "other:latest", "tiny:latest", "sorter:latest"]
+    assert [each["kind"] for each in found] == ["chat", "chat", "chat", "classifier"]
+
+
+def test_what_the_page_says_of_sampling_reaches_the_draw(server: Any) -> None:
+    def text(**options: float) -> str:
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "To be"}], "max_tokens": 12, **options}
+        return str(server.post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"])
+
+    greedy = text(temperature=0)
+    assert text(temperature=9, seed=1) != greedy
+    assert text(temperature=9, seed=1, top_k=1) == text(temperature=9, seed=1, min_p=1) == greedy
+    assert text(temperature=0, repetition_penalty=5) != greedy
+    refused = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "min_p": 2}
+    assert server.post("/v1/chat/completions", refused).status_code == 400
+
+
 def test_a_long_text_is_looked_at_from_its_beginning(server: Any) -> None:
     text = "To be, or not to be. " * 100
     found = server.post("/groundup/inside", {"model": "tiny", "text": text}).json()
@@ -87,6 +125,9 @@ def test_why_names_what_spoke_for_the_verdict(server: Any) -> None:
         ("inside", {"model": "tiny", "text": "a", "block": 0}, 400),
         ("inside", {"model": "tiny", "text": "a" * 20_001}, 400),
         ("inside", {"model": "tiny"}, 400),
+        ("heads", {"model": "none"}, 404),
+        ("heads", {"model": "sorter"}, 400),
+        ("heads", {}, 400),
         ("why", {"model": "tiny", "text": "a"}, 400),
         ("why", {"model": "sorter", "text": ""}, 400),
         ("why", [], 400),

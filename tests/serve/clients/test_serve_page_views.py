@@ -14,7 +14,7 @@ def view(opened: Callable[..., Any], address: str) -> Callable[..., Any]:
 
     def show(name: str, **options: Any) -> Any:
         page = opened(f"{address}/#{name}", **options)
-        page.locator(f"#{name} option, #{name} .card").first.wait_for(state="attached")
+        page.locator(f"#{name} option:not([disabled]), #{name} .card").first.wait_for(state="attached")
         return page
 
     return show
@@ -94,6 +94,49 @@ def test_attention_is_read_token_by_token_with_pointer_and_keys(view: Callable[.
     page.get_by_label("Block").select_option("2")
     page.wait_for_function("before => document.querySelector('.map svg').innerHTML !== before", arg=before)
     assert page.get_by_label("Block").input_value() == "2"
+
+
+def test_the_map_has_labels_a_scale_and_a_value_at_each_square(view: Callable[..., Any], server: Any) -> None:
+    page = view("inside")
+    page.locator("#inside-model").select_option("tiny")
+    page.locator("#inside-text").fill("To be, or not")
+    page.get_by_role("button", name="Look inside").click()
+    pieces = page.locator(".piece")
+    pieces.first.wait_for()
+    labels, size = page.locator(".map text").all_text_contents(), pieces.count()
+    assert sorted(labels) == sorted(2 * pieces.all_inner_texts())
+    assert page.locator(".scale > span").all_inner_texts()[1:] == ["1 %", "5 %", "20 %", "50 %", "100 %"]
+    page.get_by_label("Head").select_option("0")
+    found = server.post("/groundup/inside", {"model": "tiny", "text": "To be, or not", "block": 1}).json()
+    share = found["heads"][0][2][1]  # of token 3, to token 2
+    box = page.locator(".map svg").bounding_box()
+    cell = page.locator(".map rect").nth(0).bounding_box()["width"] + 1
+    margin = box["width"] - 2 - size * cell
+    page.locator(".map").scroll_into_view_if_needed()
+    page.locator(".map svg").hover(position={"x": margin + 1.5 * cell, "y": margin + 2.5 * cell})
+    told = page.locator("#readout").inner_text()
+    assert f"{pieces.nth(2).inner_text()} gives {pieces.nth(1).inner_text()}" in told
+    assert abs(float(told.split(" %")[0].split()[-1]) - 100 * share) < 0.6
+    page.locator(".map svg").hover(position={"x": 2, "y": 2})
+    assert page.locator("#readout").is_hidden()
+
+
+def test_heads_worth_a_look_are_shown_on_the_text(view: Callable[..., Any], server: Any) -> None:
+    heads = server.post("/groundup/heads", {"model": "tiny"}).json()["heads"]
+    page = view("inside")
+    page.locator("#inside-model").select_option("tiny")
+    page.get_by_role("button", name="Look inside").click()
+    page.get_by_role("heading", name="Heads worth a look").wait_for()
+    shown = page.locator("#inside-heads .idea")
+    assert shown.count() == len(heads)
+    if heads:  # a random model may have none, and then the page says so
+        shown.last.click()
+        page.wait_for_function(
+            "n => document.querySelector('.controls select').value === n", arg=str(heads[-1]["block"])
+        )
+        assert page.get_by_label("Head").input_value() == str(heads[-1]["head"] - 1)
+    else:
+        assert "No head of this model" in page.locator("#inside-heads").inner_text()
 
 
 def test_without_a_text_nothing_is_asked(view: Callable[..., Any]) -> None:

@@ -1,0 +1,17 @@
+"""How answers are drawn where a person talks with a model: in `groundup chat` and on the page of `groundup serve`.
+
+The model's own generation_config.json decides, and where it is silent the values here. The two APIs have the defaults of their dialects instead.
+Small models need the narrow choice: drawing from all 49,152 tokens of SmolLM2 at temperature 0.8 soon takes one that no text would have.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from groundup.weights.generation import read_sampling
+
+TALKING: dict[str, Any] = {"temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.0}
+
+
+def talking_of(path: Path) -> dict[str, Any]:
+    """Fields of `Sampling` for the model at `path`, a folder or a .gguf file."""
+    return {**TALKING, **read_sampling(path)}

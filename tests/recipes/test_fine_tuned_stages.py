@@ -1,0 +1,67 @@
+"""The fine-tuning stages of a build, on a tiny base model: what their model cards say."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.device import Compute
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.progress import Silent
+from groundup.recipes.recipe import load_recipe
+from groundup.recipes.stage import StageContext, StageResult
+from groundup.recipes.stages import base, chat, spam
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.card import ModelCard, read_license
+from groundup.weights.export import export
+from groundup.weights.model_io import open_model, save_model
+
+CPU = Compute(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose card names a licence, and rows to fine-tune it on."""
+    root = tmp_path_factory.mktemp("published")
+    tokenizer = train_tokenizer(["A question and its answer, for people who ask. " * 5], 300)
+    model = LanguageModel(ModelConfig(tokenizer.vocab_size, 256, 16, 1, 2, 32))
+    initialise(model, torch.Generator().manual_seed(0))
+    save_model(model, root / "model", tokenizer, card=ModelCard("tiny", license="mit"))
+    rows = [f"{'win a prize' if n % 2 else 'see you'} number {n},{'spam' if n % 2 else 'ham'}" for n in range(80)]
+    (root / "rows.csv").write_text("\n".join(["text,label", *rows]))
+    (root / "asked.jsonl").write_text(
+        "\n".join(f'{{"instruction": "Say {n}", "output": "{n}"}}' for n in range(20)) + "\n"
+    )
+    return root
+
+
+def stage(run: Callable[[StageContext], StageResult], name: str, root: Path, build: Path, model: Path) -> None:
+    sets = [f"base.model={model}", f"spam.source.spec={root / 'rows.csv'}", "spam.source.sha256=", "spam.train=20"]
+    sets += [
+        "spam.validation=20",
+        "spam.test=20",
+        "spam.zero_shot=2",
+        "spam.text_column=text",
+        "spam.label_column=label",
+    ]
+    sets += [f"chat.source={root / 'asked.jsonl'}", "chat.tokens=40"]
+    place = (build / name, build, load_recipe("quickstart", sets), 600.0, CPU, Silent())
+    run(StageContext(*place, sizes={}, record=lambda: None))
+
+
+def test_models_made_from_a_base_name_its_licence(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    for name, run in (("base", base.run), ("chat", chat.run), ("spam", spam.run)):
+        stage(run, name, published, tmp_path, published / "model")
+        assert read_license(tmp_path / name) == "mit", name
+        assert open_model(tmp_path / name, CPU).license == "mit"
+
+
+def test_a_base_that_is_a_gguf_file_keeps_its_licence(published: Path, tmp_path: Path) -> None:
+    file = export(open_model(published / "model", CPU), "gguf", tmp_path / "tiny.gguf", encoding="f32")
+    stage(base.run, "base", published, tmp_path, file)
+    assert read_license(tmp_path / "base") == "mit"

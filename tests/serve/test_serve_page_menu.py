@@ -1,0 +1,78 @@
+"""What the page's menus are told: chat models before base models, how each is drawn from, and what a build is served as."""
+
+import json
+from pathlib import Path
+
+import pytest
+from small_models import save_classifier, save_language
+
+from groundup.cli.serve import registry_of
+from groundup.errors import ConfigError
+from groundup.http.page import menu
+from groundup.progress import Silent
+from groundup.serve.model_registry import ModelRegistry
+from groundup.weights.card import ModelCard
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build's folder with its own model, a chat model and a classifier."""
+    folder = tmp_path_factory.mktemp("builds") / "life"
+    (save_language(folder / "pretrain") / "README.md").write_text(ModelCard("own").markdown())
+    (save_language(folder / "chat") / "README.md").write_text(ModelCard("chat", base="published").markdown())
+    save_classifier(folder / "spam")
+    (folder / "build.json").write_text("{}")
+    return folder
+
+
+def told(shelf: ModelRegistry) -> list[tuple[str, str]]:
+    return [(each["name"], each["kind"]) for each in menu([(named, shelf.facts(named)) for named in shelf.listed()])]
+
+
+def test_a_build_is_served_as_its_chat_model_and_its_classifier(build: Path) -> None:
+    shelf = registry_of([str(build)], None, Silent())
+    assert told(shelf) == [("life:latest", "chat"), ("life-spam:latest", "classifier")]
+    assert told(registry_of([f"mine={build}"], None, Silent()))[1] == ("mine-spam:latest", "classifier")
+    with pytest.raises(ConfigError, match="'life-spam'"):
+        registry_of([str(build), f"life-spam={build / 'spam'}"], None, Silent())
+
+
+def test_an_unfinished_classifier_is_not_served(build: Path) -> None:
+    file = build / "spam" / "config.json"
+    kept = file.read_bytes()
+    file.unlink()
+    try:
+        assert told(registry_of([str(build)], None, Silent())) == [("life:latest", "chat")]
+    finally:
+        file.write_bytes(kept)
+
+
+def test_chat_models_come_before_base_models_whatever_their_names(build: Path) -> None:
+    models = {"a-sorter": build / "spam", "b-base": build / "pretrain", "c-chat": build / "chat"}
+    assert told(ModelRegistry(models)) == [
+        ("c-chat:latest", "chat"),
+        ("b-base:latest", "base"),
+        ("a-sorter:latest", "classifier"),
+    ]
+
+
+def test_a_model_without_a_chat_template_is_a_base_model(tmp_path: Path) -> None:
+    config = save_language(tmp_path / "x") / "tokenizer_config.json"
+    assert told(ModelRegistry({"x": tmp_path / "x"})) == [("x:latest", "chat")]
+    content = json.loads(config.read_text())
+    del content["chat_template"]
+    config.write_text(json.dumps(content))
+    assert told(ModelRegistry({"x": tmp_path / "x"})) == [("x:latest", "base")]
+
+
+def test_answers_are_drawn_as_the_models_folder_or_its_made_name_says(tmp_path: Path) -> None:
+    from groundup.serve.requests import Options
+
+    file = save_language(tmp_path / "x") / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"temperature": 0.3}))
+    shelf = ModelRegistry({"x": tmp_path / "x"})
+    shelf.create("y", "x", {"options": Options(top_k=7)})
+    x, y = menu([(named, shelf.facts(named)) for named in shelf.listed()])
+    others = {"top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.0}
+    assert x["sampling"] == {"temperature": 0.3, "top_k": 40, **others}
+    assert y["sampling"] == {"temperature": 0.3, "top_k": 7, **others}
