@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 # litgpt wants older libraries than transformers: an environment of its own, for the benchmarks only.
 LITGPT := .venv-litgpt
 PIP_ARGS ?=
+# Tests in one process a core, each of one thread and half a gigabyte; tests/conftest.py says the rest.
+PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test check notebooks docs bench clean
+.PHONY: demo test test-slow check notebooks docs bench clean
 
 demo: $(VENV)/demo.done
 	@$(BIN)/groundup build quickstart
@@ -20,7 +22,12 @@ demo: $(VENV)/demo.done
 	@echo "    groundup serve runs/quickstart"
 
 test: $(VENV)/dev.done
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL) worksteal
+
+# What is marked slow; then, alone, what measures time.
+test-slow: $(VENV)/dev.done
+	@$(BIN)/python -m pytest -m slow $(PARALLEL) loadfile
+	@$(BIN)/python -m pytest -m timing
 
 check: $(VENV)/dev.done
 	@$(BIN)/ruff check .

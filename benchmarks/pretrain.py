@@ -1,6 +1,6 @@
 """Pretraining against its peers: steps, the time to a loss, what it costs as it grows, a GPU. Part of `make bench`, or
 
-python benchmarks/pretrain.py [--quick] [--only steps|loss|growth|gpu] [--rounds N] [--text FILE] [--json OUT]
+python benchmarks/pretrain.py [--quick] [--only steps|loss|growth|gpu] [--precisions float32] [--rounds N] [--text FILE] [--json OUT]
 
 *steps*: forward, backward, clipping, AdamW on the same weights and ids, against a plain PyTorch loop, transformers' Trainer and litgpt, each in a
 process of its own (model_worker.py); "groundup, Muon" is our default optimizer, which does more work a step. *loss*: the wall time until our
@@ -60,7 +60,7 @@ RECIPE_STEPS, OUR_STEPS = 2_000, {"bytes": 280, "tokens": 160}
 QUICK_STEPS = 10
 
 
-def step_rows(rounds: int, quick: bool) -> Iterator[Row]:
+def step_rows(rounds: int, quick: bool, precisions: Sequence[str]) -> Iterator[Row]:
     """Each size in each precision."""
     for name, size in SIZES.items():
         if quick:
@@ -70,7 +70,7 @@ def step_rows(rounds: int, quick: bool) -> Iterator[Row]:
             size = Size(tiny, 2, 32)
         with tempfile.TemporaryDirectory() as folder:
             save_model(new_model(size.config), Path(folder))
-            for precision in PRECISIONS:
+            for precision in precisions:
                 yield from steps_of(f"{name}, {precision}", size, Path(folder), precision, rounds)
         if quick:
             return
@@ -118,8 +118,8 @@ def main() -> None:
     options = parse()
     results: dict[str, Any] = {"machine": machine(), "quick": options.quick, "tables": {}, "skipped": {}}
     print(describe(results["machine"]))
-    on_text = partial(loss_rows, text=options.text)
-    made = {"steps": step_rows, "loss": on_text, "growth": growth_rows, "gpu": gpu_rows}
+    steps, on_text = partial(step_rows, precisions=options.precisions), partial(loss_rows, text=options.text)
+    made = {"steps": steps, "loss": on_text, "growth": growth_rows, "gpu": gpu_rows}
     for name in TABLES if options.only is None else (options.only,):
         print(f"\n{name}\n", flush=True)
         try:
@@ -139,6 +139,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round")
     parser.add_argument("--only", choices=TABLES, help="one table")
+    parser.add_argument("--precisions", type=lambda text: text.split(","), default=PRECISIONS, metavar="P,P")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--text", type=Path, metavar="FILE", help="the loss is that of this text")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")

@@ -56,9 +56,11 @@ def test_attention_alone_is_measured_against_the_kernel_and_the_formula(tmp_path
     assert [row["contender"] for row in rows] == ["groundup", "SDPA", "naive"]
 
 
-def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bf16", marks=pytest.mark.slow)])
+def test_pretraining_is_measured_against_plain_loops_with_the_same_weights(tmp_path: Path, precision: str) -> None:
     out = tmp_path / "bench.json"
-    command = [sys.executable, str(PRETRAIN), "--quick", "--only", "steps", "--json", str(out)]
+    command = [sys.executable, str(PRETRAIN), "--quick", "--only", "steps", "--precisions", precision]
+    command += ["--json", str(out)]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
     )

@@ -4,6 +4,7 @@ import doctest
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,12 @@ def test_every_verb_and_option_of_the_concepts_exists() -> None:
             words = shlex.split(line)[1:]
             assert words[0] in VERBS, line
             assert {word for word in words if word.startswith("--")} <= options_of(words), line
+
+
+def test_every_mark_that_is_left_out_by_default_has_a_command_that_runs_it() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    run_by = (ROOT / "Makefile").read_text() + (ROOT / ".ci/run").read_text()
+    commands = re.findall(r"""-m (\w+|"[^"]+")""", run_by)
+    for mark in (line.partition(":")[0] for line in options["markers"]):
+        assert f"not {mark}" in options["addopts"]
+        assert any(mark in re.findall(r"(?<!not )\b\w+", command) for command in commands), mark

@@ -181,11 +181,6 @@ def test_a_piped_question_that_does_not_fit_ends_with_2(piped: Callable[..., Don
     assert "context of 100,000" in done.err
 
 
-def obey_ctrl_c() -> None:
-    """A suite that runs in the background of a shell is deaf to Ctrl-C, and what it starts would be, too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Terminal:
     """A process whose stdin, stdout and stderr are a terminal."""
 
@@ -198,7 +193,6 @@ class Terminal:
             stderr=theirs,
             env={**os.environ, "TERM": "dumb"},
             start_new_session=True,
-            preexec_fn=obey_ctrl_c,
         )
         os.close(theirs)
         self.seen = ""

@@ -47,7 +47,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.parametrize(("size", "budget"), SIZES)
 def test_a_run_takes_the_time_and_memory_that_its_plan_said(
     texts: Path, tmp_path: Path, size: str, budget: str

@@ -5,13 +5,12 @@ writes down how it was called.
 """
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from groundup.cli.main import run
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf import write_hf
@@ -32,36 +31,37 @@ def model(tiny_model: LanguageModel, tiny_tokenizer: Tokenizer, tmp_path: Path) 
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    """A folder for PATH with an `ollama` that records its arguments in `called.json` there."""
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of PATH, with an `ollama` that records its arguments in `called.json` there."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "ollama"
     program.write_text(STAND_IN.format(python=sys.executable, record=str(folder / "called.json")))
     program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
     return folder
 
 
-def convert(model: Path, *arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
-    out = model.parent / "exported"
-    command = [sys.executable, "-m", "groundup", "convert", str(model), "--out", str(out), "--no-check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": str(path)})
+def convert(model: Path, *arguments: str) -> int:
+    """Its exit code."""
+    return run(["convert", str(model), "--out", str(model.parent / "exported"), "--no-check", *arguments])
 
 
-def test_create_hands_the_folder_to_ollama(model: Path, stand_in: Path) -> None:
-    done = convert(model, "--to", "ollama", "--create", "me/my-chat:v1", "--json", path=stand_in)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["created"] == "me/my-chat:v1"
+def test_create_hands_the_folder_to_ollama(model: Path, stand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert(model, "--to", "ollama", "--create", "me/my-chat:v1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["created"] == "me/my-chat:v1"
     called = json.loads((stand_in / "called.json").read_text())
     assert called["arguments"] == ["create", "me/my-chat:v1", "-f", "Modelfile"]
     assert {"Modelfile", "model-f16.gguf"} <= set(called["folder"])
 
 
-def test_what_ollama_refuses_is_said_in_its_words_and_the_files_stay(model: Path, stand_in: Path) -> None:
-    done = convert(model, "--to", "ollama", "--create", "refused", path=stand_in)
-    assert done.returncode == 2
-    assert "could not connect to ollama server" in done.stderr
-    assert "ollama serve" in done.stderr
+@pytest.mark.usefixtures("stand_in")
+def test_what_ollama_refuses_is_said_in_its_words_and_the_files_stay(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(model, "--to", "ollama", "--create", "refused") == 2
+    said = capsys.readouterr().err
+    assert "could not connect to ollama server" in said and "ollama serve" in said
     assert (model.parent / "exported" / "Modelfile").exists()
 
 
@@ -75,10 +75,14 @@ def test_what_ollama_refuses_is_said_in_its_words_and_the_files_stay(model: Path
     ],
 )
 def test_what_can_t_be_created_is_refused_before_any_work(
-    model: Path, tmp_path: Path, arguments: list[str], says: str
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
 ) -> None:
-    done = convert(model, *arguments, path=tmp_path)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert convert(model, *arguments) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
     assert not (model.parent / "exported").exists()

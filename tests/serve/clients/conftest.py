@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -18,11 +17,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from small_models import save_classifier, save_language
 
 
-def _obey_ctrl_c() -> None:
-    """A suite that runs in the background of a shell is deaf to Ctrl-C, and what it starts would be, too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Serving:
     """A server process: its address, what it says on stderr, and how it ends."""
 
@@ -34,7 +28,6 @@ class Serving:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **own},
-            preexec_fn=_obey_ctrl_c,
         )
         self.said = ""
         assert self.process.stdout is not None

@@ -21,7 +21,7 @@ TOOL_TURNS = [
 ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def nothing_left_open() -> Iterator[None]:
     yield
     gc.collect()

@@ -43,7 +43,7 @@ ASKED: list[Any] = [{"role": "user", "content": "Weather?"}]
 NOW = {"type": "function", "function": {"name": "now"}}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def nothing_left_open() -> Iterator[None]:
     yield
     gc.collect()
