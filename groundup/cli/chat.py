@@ -27,7 +27,7 @@ from groundup.cli.generate import (
     terminal_safe,
 )
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
-from groundup.engine.talking import TALKING, talking_of
+from groundup.engine.chat_sampling import CHAT_SAMPLING, chat_sampling
 from groundup.errors import ModelError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ LEAVING = ("/bye", "/quit", "/exit")
 
 
 def _default(name: str) -> str:
-    return f"the model's own, else {TALKING[name]:g}"
+    return f"the model's own, else {CHAT_SAMPLING[name]:g}"
 
 
 def command(
@@ -92,7 +92,7 @@ def command(
     engine = Engine(
         *open_in(as_precision_choice(precision), model, select_compute(device), progress=console_progress())
     )
-    sampling = replace(sampling, **{**talking_of(engine.opened.path), **given})
+    sampling = replace(sampling, **{**chat_sampling(engine.opened.path), **given})
     talk(Chat(engine, sampling, system), as_json=as_json)
 
 

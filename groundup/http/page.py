@@ -1,31 +1,20 @@
-"""The page, and the files of pages: read once from the package. Nothing else can be asked for by these routes, so no name leads elsewhere.
+"""The files of a page, read once from a package. Routes look a name up among them, so no request leads to another file.
 
-/                  the page, to who asks for text/html; else one word, which Ollama's clients look for
+/                  the page, for clients that ask for text/html; one word for the rest, which Ollama's clients look for
 /page/NAME         its styles and scripts
-/groundup/models   the models as its menus show them: chat models first, each with how its answers are drawn. No tokenizer is read for it.
 """
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from groundup.engine.talking import TALKING, talking_of
-from groundup.http.json_response import JsonResponse
 from groundup.http.responses import RefusedError
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias
-from groundup.serve.server import Server
 
 GREETING = "groundup is running"
 INDEX = "index.html"
-KINDS = ("chat", "base", "classifier")
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -44,9 +33,9 @@ def page_files(package: str) -> dict[str, tuple[str, bytes]]:
     }
 
 
-def routes(server: Server) -> list[Route]:
-    """All of them."""
-    files = page_files("groundup.serve")
+def page_routes(package: str) -> list[Route]:
+    """The page of a package and its files."""
+    files = page_files(package)
 
     async def front(request: Request) -> Response:
         if "text/html" not in request.headers.get("accept", ""):
@@ -61,34 +50,4 @@ def routes(server: Server) -> list[Route]:
         media_type, content = files[name]
         return Response(content, media_type=media_type)
 
-    async def models(request: Request) -> Response:
-        shelf = server.shelf
-        listed = await asyncio.to_thread(lambda: [(named, shelf.facts(named)) for named in shelf.listed()])
-        return JsonResponse({"models": await asyncio.to_thread(menu, listed)})
-
-    return [Route("/", front), Route("/page/{name}", file), Route("/groundup/models", models)]
-
-
-def menu(listed: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[dict[str, Any]]:
-    """What the menus need of each model: chat models, then base models, then classifiers; each kind in the order of `listed`."""
-    entries = [
-        {
-            "name": named.name,
-            "kind": _kind(facts),
-            "capabilities": list(facts.capabilities),
-            "sampling": {**talking_of(facts.path), **_said(named)},
-        }
-        for named, facts in listed
-    ]
-    return sorted(entries, key=lambda entry: KINDS.index(entry["kind"]))
-
-
-def _kind(facts: ModelInfo) -> str:
-    if facts.kind == "classifier":
-        return "classifier"
-    return "chat" if facts.chats else "base"
-
-
-def _said(named: ModelAlias) -> dict[str, Any]:
-    """How answers are drawn, as far as a client that made this name said so."""
-    return {key: value for key, value in asdict(named.options).items() if key in TALKING and value is not None}
+    return [Route("/", front), Route("/page/{name}", file)]

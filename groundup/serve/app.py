@@ -19,10 +19,9 @@ from starlette.routing import Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
 from groundup.http import metrics as figures
-from groundup.http import page
 from groundup.http.json_response import JsonResponse
 from groundup.http.responses import error_handlers
-from groundup.serve import internals
+from groundup.serve import internals, page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai

@@ -22,7 +22,7 @@ from groundup.errors import FormatError
 from groundup.files import atomic_file, inside, read_json, safe_name, write_json
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
-from groundup.weights.generation import GENERATION_FILE
+from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import (
     CONFIG_FILE,
     HFConfig,

@@ -8,9 +8,9 @@ from small_models import save_classifier, save_language
 
 from groundup.cli.serve import registry_of
 from groundup.errors import ConfigError
-from groundup.http.page import menu
 from groundup.progress import Silent
 from groundup.serve.model_registry import ModelRegistry
+from groundup.serve.page import menu
 from groundup.weights.card import ModelCard
 
 

@@ -7,11 +7,17 @@ Small models need the narrow choice: drawing from all 49,152 tokens of SmolLM2 a
 from pathlib import Path
 from typing import Any
 
-from groundup.weights.generation import read_sampling
+from groundup.weights.generation_config import read_sampling
 
-TALKING: dict[str, Any] = {"temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.0}
+CHAT_SAMPLING: dict[str, Any] = {
+    "temperature": 0.7,
+    "top_k": 40,
+    "top_p": 0.9,
+    "min_p": 0.05,
+    "repetition_penalty": 1.0,
+}
 
 
-def talking_of(path: Path) -> dict[str, Any]:
+def chat_sampling(path: Path) -> dict[str, Any]:
     """Fields of `Sampling` for the model at `path`, a folder or a .gguf file."""
-    return {**TALKING, **read_sampling(path)}
+    return {**CHAT_SAMPLING, **read_sampling(path)}
