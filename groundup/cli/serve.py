@@ -48,7 +48,12 @@ def command(
     api_key: ApiKeyOption = "",
     is_open: OpenOption = False,
     cors: Annotated[
-        list[str] | None, typer.Option("--cors", metavar="ORIGIN", help="A web page that may call (again for more).")
+        list[str] | None,
+        typer.Option(
+            "--cors",
+            metavar="ORIGIN",
+            help="A web page that may call: https://example.org, or a scheme: app:// (again for more). Pages of localhost may.",
+        ),
     ] = None,
     keep_alive: Annotated[
         str, typer.Option("--keep-alive", help='How long an unused model stays in memory: "5m", 0, -1 (for ever).')
@@ -93,7 +98,7 @@ def command(
     from groundup.serve.loaded_models import ComputeSettings
     from groundup.serve.promises import determinism_note
 
-    access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or ())
+    access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
     shelf = registry_of(models or [], folder, progress)
     numbers = ComputeSettings(as_precision_choice(precision), select_compute(device))

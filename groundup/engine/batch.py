@@ -238,6 +238,8 @@ class BatchEngine:
         # One row is the one case in which torch's ordinary way is the quicker (model/matmul_precision.py).
         with fast_matmul(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
             hidden = self.model.hidden(ids, cache=rows)[0]  # [N, C]
+            if not places:  # pieces of prompts that go on: nothing is chosen
+                return torch.empty(0, self.model.config.vocab_size)
             return self.model.logits(hidden[places]).float().cpu()
 
     def _advance(self, job: ScheduledRequest, choices: list[tuple[Tensor, int, float]]) -> Iterator[StepOutput]:

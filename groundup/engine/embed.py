@@ -4,7 +4,7 @@ A model that was trained to go on with texts was not trained for this: near text
 encoder made for the purpose does better. In right-padded batches, each text as it would be alone, but for rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute
+from groundup.engine.generate import PREFILL_TOKENS
 from groundup.engine.padding import BATCH_TOKENS, batches_by_length, right_padded
+from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
+from groundup.model.matmul_precision import fast_matmul
 
 
 @torch.inference_mode()
@@ -23,10 +26,26 @@ def embed(
     """A vector for each row of ids (at least one each), in order, on the CPU."""
     result = torch.zeros(len(rows), model.config.width)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
+        if len(rows[batch[0]]) > PREFILL_TOKENS:
+            for index in batch:
+                *_, result[index] = embed_in_pieces(model, rows[index], compute=compute)
+            continue
         ids, mask = right_padded([rows[i] for i in batch], compute.device)
         hidden = model.hidden(ids).float() * mask[..., None]  # [B, T, C]
         result[batch] = (hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)).cpu()
     return F.normalize(result, dim=-1)
+
+
+@torch.inference_mode()
+def embed_in_pieces(model: LanguageModel, row: Sequence[int], *, compute: Compute) -> Iterator[Float[Tensor, " C"]]:
+    """The vector of one long row: after each piece that of the row so far, so that whoever takes them can do other work in between."""
+    cache = KVCache(model.config, 1, len(row), compute.device, compute.dtype)
+    total = torch.zeros(model.config.width, device=compute.device)
+    for start in range(0, len(row), PREFILL_TOKENS):
+        piece = torch.tensor([row[start : start + PREFILL_TOKENS]], device=compute.device)
+        with fast_matmul(compute.device):
+            total += model.hidden(piece, cache=cache)[0].float().sum(dim=0)
+        yield F.normalize(total, dim=0).cpu()
 
 
 def shortened(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:

@@ -105,17 +105,16 @@ def fit_conversation(
     case, even if the answer then has less room, or none.
     """
     messages = conversation.messages
-    later_users = [i for i, message in enumerate(messages) if i > 0 and message.role == "user"]
-    variants = [
-        tuple(m for i, m in enumerate(messages) if i >= start or m.role == "system") for start in (0, *later_users)
-    ]
+    starts = [0, *(i for i, message in enumerate(messages) if i > 0 and message.role == "user")]
 
-    def rendered(index: int) -> Rendered:
-        return render(replace(conversation, messages=variants[index]), tokenizer, add_generation_prompt=True)
+    def kept(start: int) -> Conversation:
+        return replace(
+            conversation, messages=tuple(m for i, m in enumerate(messages) if i >= start or m.role == "system")
+        )
 
-    def fits(index: int) -> bool:
-        return len(rendered(index).ids) + answer_tokens <= context_tokens
+    def fits(start: int) -> bool:
+        return len(render(kept(start), tokenizer, add_generation_prompt=True).ids) + answer_tokens <= context_tokens
 
     # The fewer messages, the fewer tokens: the longest variant that fits is found by halving, the shortest is not asked.
-    index = bisect_left(range(len(variants) - 1), True, key=fits)
-    return rendered(index), len(messages) - len(variants[index])
+    found = kept(starts[bisect_left(starts[:-1], True, key=fits)])
+    return render(found, tokenizer, add_generation_prompt=True), len(messages) - len(found.messages)

@@ -4,8 +4,9 @@
     engine.submit(Request("a", ids, sampling, stop_ids, constraint=grammars.constraint(Form.regex("[0-9]+"))))
 
 Between the parts of JSON stands exactly ", " and ": ", as Python writes it. With free spaces no language would be finite, and a small model
-would go on writing them; so an answer whose form allows only so many texts ends by itself. Seed, temperature and the rest hold among the tokens
-that are allowed. llguidance bounds the size of a form and the work for each token (`_LIMITS`); past that a request ends with an error.
+would go on writing them; so an answer whose form allows only so many texts ends by itself. Inside the strings of JSON at most MOST_BLANKS may follow
+one another, for the same reason. Seed, temperature and the rest hold among the tokens that are allowed. llguidance bounds the size of a form and the
+work for each token (`_LIMITS`); past that a request ends with an error.
 """
 
 import re
@@ -29,6 +30,9 @@ SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separ
 _LIMITS: dict[str, dict[str, Any]] = {
     "grammar": {"max_items_in_row": 500, "step_max_items": 20_000, "initial_lexer_fuel": 20_000}
 }
+# Blanks in a row within JSON; more only where the form allows nothing else.
+MAX_BLANKS = 32
+_BLANKS_AT_END = re.compile(rb"(?: |\\[nrt])*\Z")
 _LARK = re.compile(r"^[ \t]*(%llguidance\b|start[ \t]*(\[|:(?!:)))", re.MULTILINE)
 
 
@@ -43,15 +47,22 @@ class Grammars:
             raise MissingExtra("llguidance", "serve") from error
         self._library = llguidance
         self._vocab_size = vocab_size
-        wrapped = llguidance.TokenizerWrapper(_Tokens(tokenizer, vocab_size))
+        known = _Tokens(tokenizer, vocab_size)
+        wrapped = llguidance.TokenizerWrapper(known)
         stops = sorted(tokenizer.special.stop_ids)
         self._tokens = llguidance.LLTokenizer(wrapped, n_vocab=vocab_size, eos_token=stops)
+        self._texts = known.tokens
+        # A backslash may begin "\n".
+        self._may_be_blank = torch.tensor([text[:1] in (b" ", b"\\") for text in self._texts])
 
     def constraint(self, form: OutputConstraint) -> "GrammarConstraint":
         """For one answer of this form. Raises ConfigError for a form that can't be followed, or that no text has."""
         limits = self._library.LLParserLimits(**_LIMITS.get(form.kind, {}), verbose_errors=False)
         matcher = self._library.LLMatcher(self._tokens, self._source(form), log_level=0, limits=limits)
-        made = GrammarConstraint(matcher, self._vocab_size)
+        is_json = form.kind in ("JSON schema", "call of a tool")
+        made = GrammarConstraint(
+            matcher, self._vocab_size, _Blanks(self._texts, self._may_be_blank) if is_json else None
+        )
         try:
             made.mask()  # that there is no way to begin shows only here
         except ModelError as error:
@@ -103,12 +114,32 @@ class _Tokens:
         return self._tokenizer.encode(text, starts=False)
 
 
+class _Blanks:
+    """How many blanks the answer ends with, and which tokens may not add to them."""
+
+    def __init__(self, texts: list[bytes], may_be_blank: Bool[Tensor, " V"]) -> None:
+        self._texts, self._may_be_blank = texts, may_be_blank
+        self._end = b""
+
+    def without(self, mask: Bool[Tensor, " V"]) -> Bool[Tensor, " V"]:
+        """The mask without tokens that may begin with a blank, where there are enough and there are others."""
+        found = _BLANKS_AT_END.search(self._end)
+        if found is None or len(found[0].replace(b"\\", b"")) < MAX_BLANKS:
+            return mask
+        rest = mask & ~self._may_be_blank
+        return rest if bool(rest.any()) else mask
+
+    def accept(self, token_id: int) -> None:
+        self._end = (self._end + self._texts[token_id])[-2 * MAX_BLANKS :]
+
+
 class GrammarConstraint:
     """`engine.request.Constraint` of one answer."""
 
-    def __init__(self, matcher: Any, vocab_size: int) -> None:
+    def __init__(self, matcher: Any, vocab_size: int, blanks: _Blanks | None = None) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
+        self._blanks = blanks
         self._bits = np.zeros((1, -(-vocab_size // 32)), dtype=np.int32)
 
     @property
@@ -121,11 +152,14 @@ class GrammarConstraint:
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._require_sound()
         unpacked = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._vocab_size]
-        return torch.from_numpy(unpacked.astype(bool))
+        mask = torch.from_numpy(unpacked.astype(bool))
+        return mask if self._blanks is None else self._blanks.without(mask)
 
     def accept(self, token_id: int) -> None:
         """This id was chosen. Raises ModelError."""
         self._matcher.consume_token(token_id)
+        if self._blanks is not None:
+            self._blanks.accept(token_id)
         self._require_sound()
 
     def _require_sound(self) -> None:

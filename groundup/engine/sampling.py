@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -107,7 +108,7 @@ def choose(
 
     Raises ModelError when the logits are not numbers, or nothing is allowed.
     """
-    logits = logits.float().cpu()
+    logits = logits.detach().float().cpu()
     if not bool(logits.max().isfinite()):
         raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
     if allowed is not None:
@@ -118,24 +119,49 @@ def choose(
         logits = penalise(logits, sampling.seen(history), sampling)
     if sampling.temperature == 0:
         return int(logits.argmax())
-    return draw(next_probabilities(logits, sampling), generator)
+    return draw(next_scores(logits, sampling), generator)
 
 
-def draw(probabilities: Float[Tensor, " V"], generator: torch.Generator) -> int:
-    """An index, each as often as its probability says: by one random number, where torch.multinomial needs one for each of V."""
-    reached = probabilities.double().cumsum(0)
-    place = torch.rand(1, generator=generator, dtype=torch.float64) * reached[-1]
-    # right=True: the first index that goes beyond the place, so that one of probability 0 is never taken
-    return min(int(torch.searchsorted(reached, place, right=True)), len(reached) - 1)
+def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:
+    """An id, each as often as softmax(scores) says: argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
+
+    Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice only where the two best sums
+    are as near to one another as that rounding. (A place on the cumulative sum moves with the rounding of all ids before it.)
+    """
+    key = int(torch.randint(2**63 - 1, (1,), generator=generator))
+    values = scores.numpy()
+    kept = np.flatnonzero(values > -np.inf)
+    sums = gumbel_noise(key, kept)
+    sums += values[kept]
+    return int(kept[sums.argmax()])
 
 
-def next_probabilities(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
-    """The distribution that is drawn from: filters in order, then the temperature (above 0)."""
+def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
+    """Standard Gumbel noise of each id, in float64: the numbers at places `ids` of the stream that SplitMix64 makes of `key`.
+
+    SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) gives any place of its stream by itself, so ids that were filtered away cost nothing.
+    """
+    z = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(key)  # in place from here: on fresh arrays the same steps take several times as long
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    z >>= np.uint64(12)
+    noise = (z + 0.5) * 2.0**-52  # uniform in (0, 1): neither end is reached
+    for _ in range(2):  # -log(-log(u))
+        np.negative(np.log(noise, out=noise), out=noise)
+    return noise
+
+
+def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
+    """Log-probabilities, but for a constant, of the distribution that is drawn from: filters in order, then the temperature (above 0)."""
     logits = keep_top_k(logits, sampling.top_k)
     logits = keep_top_p(logits, sampling.top_p)
     logits = keep_min_p(logits, sampling.min_p)
-    # Shifted first: a tiny temperature then drives all but the best to -inf instead of overflowing to inf - inf.
-    return torch.softmax((logits - logits.max()) / sampling.temperature, dim=-1)
+    # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead of overflowing to inf - inf.
+    return (logits - logits.max()).double() / sampling.temperature
 
 
 def penalise(logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling) -> Float[Tensor, " V"]:

@@ -18,6 +18,13 @@ from groundup.errors import ConfigError
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::(\d{1,5}))?")
 _ORIGIN = re.compile(r"(https?)://([^/?#@\s]{1,300})")
+# What `--cors` takes: also every page of a scheme ("app://"), or one of its pages ("vscode-webview://0f3a").
+_LISTED = re.compile(r"(?!https?://$)[a-z][a-z0-9+.-]{0,30}://[^/?#@\s]{0,300}")
+# Pages that Ollama lets call by default (envconfig/config.go, AllowedOrigins): of this machine, and of programs that are installed here. A page of
+# the web is in none of them: browsers give "file://" as "null", which is refused.
+_LOCAL_PAGE = re.compile(
+    r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?|(app|file|tauri|vscode-webview|vscode-file)://[^/?#@\s]{0,300}"
+)
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 # What a browser says of requests that no page of elsewhere made: our own page, or a person who typed the address.
 _OWN_SITE = ("", "same-origin", "none")
@@ -34,7 +41,9 @@ class Access:
     hosts: frozenset[str] = frozenset()
     """Names, beside the obvious ones, by which the server may be called."""
     origins: frozenset[str] = frozenset()
-    """Pages of elsewhere that may call: "https://example.org", whole and exact."""
+    """Pages of elsewhere that may call: "https://example.org", whole and exact, or a scheme: "app://"."""
+    local_pages: bool = False
+    """Whether pages of this machine and of its programs may, too, as Ollama's may: a server on another port, an editor's view."""
 
     def admits_host(self, authority: str) -> bool:
         """May the server be called by this Host header? Another port is let through: it may be forwarded."""
@@ -49,7 +58,16 @@ class Access:
 
     def admits_origin(self, origin: str, authority: str) -> bool:
         """May a page of this origin call? Our own may, and those listed."""
-        return origin in self.origins or is_same_origin(origin, authority)
+        return self.lists(origin) or is_same_origin(origin, authority)
+
+    def lists(self, origin: str) -> bool:
+        """May a page of this origin call although it is not ours?"""
+        scheme = origin[: origin.find("://") + 3]
+        return bool(origin) and (
+            origin in self.origins
+            or scheme in self.origins
+            or (self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None)
+        )
 
     def admits_site(self, site: str, *, navigation: bool) -> bool:
         """May a request come that the browser calls "cross-site" or "same-site" (Sec-Fetch-Site)? Only as a link that a person followed."""
@@ -67,6 +85,7 @@ def access_for(
     is_open: bool = False,
     hosts: Iterable[str] = (),
     origins: Iterable[str] = (),
+    local_pages: bool = False,
 ) -> Access:
     """The access of a server bound to `host`. Raises ConfigError beyond loopback without a key, unless `is_open` says that this is meant."""
     loopback = is_loopback(host)
@@ -76,11 +95,14 @@ def access_for(
             fix="Add --api-key KEY (or GROUNDUP_API_KEY in the environment), or --open to let anyone in.",
         )
     for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise ConfigError(f"{origin!r} is no origin.", fix="Write it as a browser does: https://example.org")
+        if not _LISTED.fullmatch(origin):
+            raise ConfigError(
+                f"{origin!r} is no origin.", fix="Write it as a browser does: https://example.org, or a scheme: app://"
+            )
     machine = socket.gethostname().lower()
     own = () if loopback else (host.lower(), machine, f"{machine}.local")
-    return Access(loopback, api_key, frozenset(name.lower() for name in (*hosts, *own)), frozenset(origins))
+    names = frozenset(name.lower() for name in (*hosts, *own))
+    return Access(loopback, api_key, names, frozenset(origins), local_pages)
 
 
 def host_name(authority: str) -> str | None:

@@ -10,7 +10,7 @@ What lies below a request (headers that never end, too many connections) is `pro
 import asyncio
 from collections.abc import Mapping
 
-from groundup.http.access import Access
+from groundup.http.access import Access, is_same_origin
 from groundup.http.headers import only, preflight, read_headers, secured
 from groundup.http.limits import Limits
 from groundup.http.responses import (
@@ -89,14 +89,18 @@ class Guard:
         if only(headers, b"upgrade").lower() == "websocket":
             raise RefusedError(400, "There are no web sockets here.")
         if origin and not self.access.admits_origin(origin, authority):
-            raise RefusedError(403, "Pages from elsewhere may not call this server (Origin).")
-        if origin in self.access.origins:
+            raise RefusedError(403, f"Pages from elsewhere may not call this server (Origin).{self._cors_hint()}")
+        if self.access.lists(origin) and not is_same_origin(origin, authority):
             return origin
         followed = only(headers, b"sec-fetch-mode") == "navigate" and only(headers, b"sec-fetch-dest") == "document"
         navigation = followed and method in ("GET", "HEAD")
         if not self.access.admits_site(only(headers, b"sec-fetch-site"), navigation=navigation):
             raise RefusedError(403, "Pages from elsewhere may not call this server (Sec-Fetch-Site).")
         return ""
+
+    def _cors_hint(self) -> str:
+        """How whoever started the server lets a page in, where there is a way."""
+        return " Whoever started it may let one in: --cors ORIGIN." if self.access.local_pages else ""
 
     def _require_key(self, headers: Mapping[bytes, list[bytes]]) -> None:
         if not self.access.admits_key(only(headers, b"authorization")):

@@ -27,6 +27,8 @@ class Limits:
     """400. Answers to one request: choices times prompts; each is as much work as a request of its own."""
     logprobs: int = 20
     """400. Alternatives told for each token; OpenAI's own bound."""
+    messages: int = 4096
+    """400. Of one request; each costs 0.1 ms to render, however short. A context of 128k tokens has room for 32 tokens each."""
     prompt_characters: int = 2**20
     """400. Of all prompts of one request; a context of 128k tokens is some 0.6 million. What is more would only be read to be cut away."""
     stop_strings: int = 16
@@ -43,6 +45,9 @@ class Limits:
     """400. Of all tools of one request, which every prompt begins with; a hundred of them, each with a page of description, have some 200,000."""
     texts: int = 2048
     """400. Texts to embed or classify in one request; OpenAI's own bound."""
+    embed_tokens: int = 2048
+    """Cut, or 400 where the client wants no cutting. Of one text to embed, or the model's context where that is less: the work grows with the square
+    (SmolLM2 on one core: 10 s for 2,048 tokens, minutes for its context of 8,192). Ollama's own context was as long by default."""
     headers_s: float = 10.0
     """Closed. From the first byte (or from the connection) to the end of the headers, which fit in a few packets."""
     body_s: float = 30.0
@@ -54,4 +59,5 @@ class Limits:
     idle_s: int = 15
     """Closed. A connection kept open between requests; client libraries give theirs up after 5."""
     shutdown_s: int = 8
-    """Cut short. Answers in hand when the server is asked to end: SIGTERM must be over in 10."""
+    """Cut short. Answers in hand when the server is asked to end: SIGTERM must be over in 10. A second later the process ends even if a thread is
+    still at work."""

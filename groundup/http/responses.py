@@ -44,10 +44,12 @@ async def send_whole(send: Send, status: int, body: bytes, headers: Headers) -> 
     await send({"type": "http.response.body", "body": body})
 
 
-def error_handlers(error_body: ErrorBody = plain_error) -> dict[Any, Any]:
+def error_handlers(
+    error_body: ErrorBody = plain_error, unknown_path: Callable[[str], str] = lambda path: "Not Found"
+) -> dict[Any, Any]:
     """What Starlette's `exception_handlers` wants, so that unknown routes, refusals raised by a route and bugs answer in one shape.
 
-    A bug is answered with 500 and one sentence; its trace goes to the server's log.
+    `unknown_path`: what is said of a path that is not there. A bug is answered with 500 and one sentence; its trace goes to the server's log.
     """
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
@@ -61,9 +63,9 @@ def error_handlers(error_body: ErrorBody = plain_error) -> dict[Any, Any]:
         return reply(request, error.status, error.message, ((k.decode(), v.decode()) for k, v in error.headers))
 
     def unrouted(request: Request, error: HTTPException) -> Response:
-        return reply(
-            request, error.status_code, http.HTTPStatus(error.status_code).phrase, (error.headers or {}).items()
-        )
+        missing = error.status_code == http.HTTPStatus.NOT_FOUND
+        said = unknown_path(request.url.path) if missing else http.HTTPStatus(error.status_code).phrase
+        return reply(request, error.status_code, said, (error.headers or {}).items())
 
     def bug(request: Request, error: Exception) -> Response:
         return reply(request, 500, "The server made a mistake; its log says more.")

@@ -1,9 +1,11 @@
 """One way to run a server of ours: uvicorn with bounds of its own, below the guard's, and an end that a shell understands.
 
-Ctrl-C ends with 130 as everywhere here, SIGTERM with 0: what a service manager asks for is no failure. Answers in hand get `Limits.shutdown_s`.
+Ctrl-C ends with 130 as everywhere here, SIGTERM with 0: what a service manager asks for is no failure. Answers in hand get `Limits.shutdown_s`;
+a second later the process ends whatever its threads are doing.
 """
 
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -69,6 +71,10 @@ def run_server(
             announce(address_of(listening, host))
 
         class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+                _end_after(limits.shutdown_s + 1, 0 if sig == signal.SIGTERM else 128 + sig)
+                super().handle_exit(sig, frame)
+
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
                 stopping()
                 await super().shutdown(sockets)
@@ -93,6 +99,13 @@ def _terminated_is_done() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end_after(seconds: float, code: int) -> None:
+    """End the process then, if it is still there: Python would wait for its threads, and nothing can end a thread at work (a prompt, a load)."""
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def _done(number: int, frame: FrameType | None) -> None:

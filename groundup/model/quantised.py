@@ -59,7 +59,7 @@ class Int8Linear(nn.Module):
         else:
             pieces = [torch._weight_int8pack_mm(part, self.numbers, self.scales) for part in rows.split(ROWS)]
             found = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        return _with_bias(found, self.bias).view(*x.shape[:-1], -1)
+        return _with_bias(found, self.bias).view(*x.shape[:-1], len(self.numbers))
 
     @property
     def weight(self) -> Float[Tensor, "O C"]:
@@ -84,7 +84,7 @@ class Int4Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
         found = KERNELS._weight_int4pack_mm_for_cpu(rows, self.packed, GROUP, self.pairs)
-        return _with_bias(found, self.bias).view(*x.shape[:-1], -1)
+        return _with_bias(found, self.bias).view(*x.shape[:-1], found.shape[1])
 
 
 def _with_bias(found: Tensor, bias: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ and its routes, a line here.
 
 import asyncio
 import contextlib
+import difflib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -29,6 +30,24 @@ from groundup.serve.openai.errors import error_body as openai_error
 from groundup.serve.requests import RequestError
 from groundup.serve.server import Server
 
+# Paths of clients: those that are here, and what those mean that are not.
+KNOWN = (
+    *(f"/v1/{name}" for name in ("chat/completions", "completions", "embeddings", "models", "classify")),
+    *(f"/api/{name}" for name in ("generate", "chat", "embed", "embeddings", "tags", "show", "ps", "version")),
+    *(f"/api/{name}" for name in ("copy", "delete", "create", "pull", "push")),
+)
+MEANT = {
+    **dict.fromkeys(
+        ("/v1/responses", "/v1/messages", "/v1/chat", "/chat", "/chat/completions"), "/v1/chat/completions"
+    ),
+    **dict.fromkeys(("/completions", "/v1/engines/completions", "/v1/generate"), "/v1/completions"),
+    **dict.fromkeys(("/embeddings", "/v1/embed", "/v1/embedding"), "/v1/embeddings"),
+    **dict.fromkeys(("/models", "/v1/model"), "/v1/models"),
+    **dict.fromkeys(("/api/models", "/api/list"), "/api/tags"),
+    "/api/completions": "/api/generate",
+    "/api/chat/completions": "/v1/chat/completions",
+    "/api/embedding": "/api/embed",
+}
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +61,7 @@ def app_of(server: Server) -> Starlette:
             *ollama.routes(server),
             *openai.routes(server),
         ],
-        exception_handlers={**error_handlers(error_body), GroundupError: _refused},
+        exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refused},
         lifespan=_lifespan(server),
     )
     app.router.redirect_slashes = False  # a path with one more is another path, and not found
@@ -52,6 +71,18 @@ def app_of(server: Server) -> Starlette:
 def paths_of(app: Starlette) -> frozenset[str]:
     """Every path that has no part of its own in it."""
     return frozenset(route.path for route in app.routes if isinstance(route, Route) and "{" not in route.path)
+
+
+def unknown_path(path: str) -> str:
+    """What is said of a path that is not there: which one is, where a client is likely to mean it.
+
+    >>> unknown_path("/v1/responses"), unknown_path("/favicon.ico")
+    ('There is no such path here; this server has /v1/chat/completions.', 'Not Found')
+    """
+    asked = path.rstrip("/").lower()
+    meant = MEANT.get(asked) or next((known for known in KNOWN if asked.endswith(known)), None)
+    near = [meant] if meant else difflib.get_close_matches(asked, KNOWN, n=1, cutoff=0.8)
+    return f"There is no such path here; this server has {near[0]}." if near else "Not Found"
 
 
 def error_body(status: int, message: str, path: str) -> bytes:

@@ -157,9 +157,15 @@ class LoadedModels:
         return min(self.settings.cache_bytes, whole)
 
     def _make_room(self, needed_bytes: int) -> None:
-        """Put out the models unused longest until there is room. Raises RequestError, 503."""
+        """Put out the models unused longest until there is room. Raises RequestError, 503; nothing is put out for what has no room at all."""
+        if needed_bytes > self.memory_bytes:
+            raise RequestError(
+                f"this model needs {needed_bytes / 1e9:.2g} GB of memory, weights and cache together, and models may take "
+                f"{self.memory_bytes / 1e9:.2g} GB here: start the server with a higher --memory-gb, or with --precision int8",
+                status=503,
+            )
         idle = sorted((each.used_at, base) for base, each in self._held.items() if each.users == 0)
-        while self._held and sum(each.size_bytes for each in self._held.values()) + needed_bytes > self.memory_bytes:
+        while sum(each.size_bytes for each in self._held.values()) + needed_bytes > self.memory_bytes:
             if not idle:
                 raise RequestError("no memory for this model while others are at work; try again later", status=503)
             del self._held[idle.pop(0)[1]]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from groundup.http.json_body import is_deeper
+from groundup.http.limits import Limits
 from groundup.serve.fields import Body
 from groundup.serve.requests import RequestError
 from groundup.tokenizer.chat import Conversation, Message
@@ -94,6 +95,13 @@ def _written(name: str, arguments: str) -> str:
 
 def _lines(first: str, others: Sequence[str]) -> str:
     return "\n".join([*([first] if first else []), *others])
+
+
+def require_few_messages(value: dict[str, Any], limits: Limits) -> None:
+    """Raises RequestError where a body has more messages than are taken, before any of them is read."""
+    messages = value.get("messages")
+    if isinstance(messages, list) and len(messages) > limits.messages:
+        raise RequestError(f"messages: at most {limits.messages:,} are taken, not {len(messages):,}", param="messages")
 
 
 def conversation(turns: Sequence[ClientMessage]) -> Conversation:

@@ -1,4 +1,5 @@
 """Which models there are, by the names that clients use. A name is looked up in a table and never becomes a path.
+Upper and lower case are the same, as for Ollama, except where two models of a folder differ in nothing else.
 
     the models given to `groundup serve`           each by the name of its folder or file, or NAME=PATH
     a models folder                                 every model right in it; looked through again at each question
@@ -11,7 +12,7 @@ first two kinds until the server starts again: no client removes weights.
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,16 @@ class ModelRegistry:
                 raise no_such_model(name) from None
             if whole not in self._facts:
                 self._look()
+            whole = self._as_known(whole)
             found = self._made.get(whole) or (ModelAlias(whole, whole) if whole not in self._hidden else None)
             if found is None or found.base not in self._facts:
                 raise no_such_model(name)
             return found
+
+    def _as_known(self, name: str) -> str:
+        """The known name that differs in upper and lower case only, where there is none that is the same."""
+        known = [*self._made, *(own for own in self._facts if own not in self._hidden)]
+        return name if name in known else next((each for each in known if each.lower() == name.lower()), name)
 
     def facts(self, named: ModelAlias) -> ModelInfo:
         """What is known of its model."""
@@ -126,6 +133,8 @@ class ModelRegistry:
             self._save()
 
     def _put(self, named: ModelAlias) -> None:
+        if (known := self._as_known(named.name)) != named.name:
+            named = replace(named, name=known)
         if named.name in self._facts:
             raise RequestError("this name is a model's own; choose another one", param="destination")
         if len(self._made) >= MAX_NAMES and named.name not in self._made:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from groundup.engine.classify import classifier_ids
-from groundup.engine.embed import embed, shortened
+from groundup.engine.embed import embed, embed_in_pieces, shortened
 from groundup.engine.padding import batches_by_length
 from groundup.engine.request import Constraint
 from groundup.engine.request import Request as Job
@@ -128,7 +128,7 @@ class Server:
         if request.dimensions is not None and request.dimensions > width:
             raise RequestError(f"dimensions: this model's vectors have {width}", param="dimensions")
         async with self._lease(named, facts, request.keep_alive_s, clock) as resident:
-            rows = await asyncio.to_thread(_embedding_rows, resident, request)
+            rows = await asyncio.to_thread(_embedding_rows, resident, request, self.limits.embed_tokens)
             vectors: list[list[float]] = [[] for _ in rows]
             for batch in batches_by_length([len(row) for row in rows], TEXTS_AT_ONCE_TOKENS):
                 found = await self._embedded(resident, [rows[i] for i in batch], request.dimensions)
@@ -143,7 +143,12 @@ class Server:
     ) -> list[list[float]]:
         model, compute = resident.opened.model, resident.engine.compute
         assert isinstance(model, LanguageModel)
-        vectors = await self.worker.run(lambda: embed(model, rows, compute=compute))
+        if len(rows[0]) > TEXTS_AT_ONCE_TOKENS:  # a long text is alone in its batch
+            pieces = embed_in_pieces(model, rows[0], compute=compute)
+            while (found := await self.worker.run(lambda: next(pieces, None))) is not None:
+                vectors = found[None]
+        else:
+            vectors = await self.worker.run(lambda: embed(model, rows, compute=compute))
         listed: list[list[float]] = (vectors if dimensions is None else shortened(vectors, dimensions)).tolist()
         return listed
 
@@ -210,13 +215,14 @@ def _splitters(request: GenerateRequest, resident: LoadedModel) -> list[ToolCall
     return [] if calls is None else [ToolCallParser(calls, names) for _ in range(answers)]
 
 
-def _embedding_rows(resident: LoadedModel, request: EmbedRequest) -> list[list[int]]:
-    """Ids of each text, cut to the context. Raises RequestError where that was not allowed."""
-    engine, context = resident.engine, resident.facts.config.context_tokens
+def _embedding_rows(resident: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
+    """Ids of each text, cut to the context, or to `most_tokens` where that is less. Raises RequestError where that was not allowed."""
+    engine, context = resident.engine, min(resident.facts.config.context_tokens, most_tokens)
     rows = [engine.prompt_ids(text) for text in request.texts]
     longest = max(map(len, rows), default=0)
     if longest > context and not request.truncate:
         raise RequestError(
-            f"the input of {longest} tokens exceeds the context length of {context}", code="context_length_exceeded"
+            f"the input of {longest} tokens exceeds the context length of {context} for embeddings",
+            code="context_length_exceeded",
         )
     return [row[:context] for row in rows]

@@ -1,6 +1,7 @@
 """Chat templates as texts with given variables: our own rendered here, a model's in a bounded process (see `sandbox.py`).
 
-The process for a template stays for the next conversation, a rendering then costs well under a millisecond; at most four are kept.
+The process for a template stays for the next conversation, a rendering then costs well under a millisecond; at most four that nobody asks are kept.
+Each template has a lock of its own, so that one that takes its time holds up its own model only.
 """
 
 import atexit
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from groundup.tokenizer.sandbox import Variables, renderer
 from groundup.tokenizer.special import CHATML_TEMPLATE
 
 CPU_SECONDS = 5.0
-WALL_SECONDS = 120.0  # only for a process that sleeps or a machine that stalls
+WALL_SECONDS = 60.0  # only for a process that sleeps or a machine that stalls; and for who waits behind others
 MEMORY_BYTES = 2**30
 MAX_TEMPLATE_CHARACTERS = 200_000  # the longest of known models have some 20,000
 MAX_TEXT_CHARACTERS = 4_000_000
@@ -46,11 +47,10 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
             f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are run.",
             fix=_FIX,
         )
-    with _lock:
-        process = _process_for(template)
+    with _held(template) as process:
         answer = process.ask({"variants": variants})
         if answer is None:
-            _close(template)
+            _close(template, process)
             raise ModelError(
                 f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of processor time, or broke off.",
                 fix=_FIX,
@@ -80,6 +80,10 @@ class TemplateProcess:
         self.requests, self.answers = self.process.stdin, self.process.stdout
         limits = {"cpu_seconds": CPU_SECONDS, "memory_bytes": MEMORY_BYTES, "max_characters": MAX_TEXT_CHARACTERS}
         self.start = {"template": template, **limits}
+        self.lock = threading.Lock()
+        """Held by who asks: one question at a time."""
+        self.users = 0  # who ask or wait
+        self.closed = False
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """The answer to `request`, or None when the process ended, stalled or said too much."""
@@ -110,6 +114,7 @@ class TemplateProcess:
 
     def close(self) -> None:
         """End the process."""
+        self.closed = True
         self.process.kill()
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):
@@ -117,9 +122,43 @@ class TemplateProcess:
         self.answers.close()
 
 
-# The processes of this process (a fork starts its own), by template, the one used last at the end.
+# The processes of this process (a fork starts its own), by template, the one used last at the end. `_lock` is held to look at them, never to wait.
 _processes: dict[tuple[int, str], TemplateProcess] = {}
 _lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _held(template: str) -> Iterator[TemplateProcess]:
+    """The process of `template`, for this thread alone. Raises ModelError when others have it for too long."""
+    deadline = time.monotonic() + WALL_SECONDS
+    process = _awaited(template, deadline)
+    while process.closed:  # by who had it before
+        _let_go(process)
+        process = _awaited(template, deadline)
+    try:
+        yield process
+    finally:
+        _let_go(process)
+
+
+def _awaited(template: str, deadline: float) -> TemplateProcess:
+    """The process of `template`, its lock acquired. Raises ModelError at the deadline."""
+    with _lock:
+        process = _process_for(template)
+        process.users += 1
+    if process.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        return process
+    with _lock:
+        process.users -= 1
+    raise ModelError(
+        f"The model's chat template is busy: {WALL_SECONDS:.0f} s were waited for it.", fix="Try again later."
+    )
+
+
+def _let_go(process: TemplateProcess) -> None:
+    process.lock.release()
+    with _lock:
+        process.users -= 1
 
 
 def _process_for(template: str) -> TemplateProcess:
@@ -127,19 +166,23 @@ def _process_for(template: str) -> TemplateProcess:
     key = (os.getpid(), template)
     process = _processes.pop(key, None) or TemplateProcess(template)
     _processes[key] = process
-    mine = [owned for owned in _processes if owned[0] == os.getpid()]
-    if len(mine) > KEPT_PROCESSES:
-        _close(mine[0][1])
+    idle = [owned for owned, each in _processes.items() if owned[0] == os.getpid() and not each.users and owned != key]
+    if len(idle) >= KEPT_PROCESSES:
+        _processes.pop(idle[0]).close()
     return process
 
 
-def _close(template: str) -> None:
-    _processes.pop((os.getpid(), template)).close()
+def _close(template: str, process: TemplateProcess) -> None:
+    """End a process; the next rendering starts one anew."""
+    with _lock:
+        if _processes.get((os.getpid(), template)) is process:
+            del _processes[os.getpid(), template]
+    process.close()
 
 
 @atexit.register
 def close_templates() -> None:
     """End all template processes; the next rendering starts one anew."""
-    for pid, template in list(_processes):
+    for (pid, template), process in list(_processes.items()):
         if pid == os.getpid():
-            _close(template)
+            _close(template, process)

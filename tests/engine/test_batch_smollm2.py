@@ -33,14 +33,14 @@ def engine(compute: Compute) -> Engine:
 
 
 def requests_of(engine: Engine, count: int) -> list[Request]:
-    """Greedy and drawn, with a system turn in common and without, of mixed length."""
+    """Greedy, drawn as OpenAI's API does by default (from the whole vocabulary) and among the likeliest; of mixed length and beginnings."""
+    ways = (Sampling(temperature=1), Sampling(temperature=0), Sampling(temperature=0.9, top_k=40, top_p=0.9))
     made = []
     for n in range(count):
         asked = Message("user", f"{ASKED[n % len(ASKED)]} ({n})")
         messages = (Message("system", SYSTEM), asked) if n % 3 else (asked,)
         ids = render(Conversation(messages), engine.tokenizer, add_generation_prompt=True).ids
-        temperature = 0 if n % 2 else 0.9
-        sampling = Sampling(temperature=temperature, top_k=40, top_p=0.9, seed=n, max_tokens=6 + n % 7)
+        sampling = replace(ways[n % len(ways)], seed=n, max_tokens=6 + n % 7)
         made.append(Request(str(n), tuple(ids), sampling, engine.tokenizer.special.stop_ids))
     return made
 

@@ -10,10 +10,10 @@ import pytest
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine
 from groundup.engine.generate import generate_ids
-from groundup.engine.grammar import Grammars
+from groundup.engine.grammar import MAX_BLANKS, Grammars
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.engine.structured_output import OutputConstraint
+from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.errors import ConfigError, ModelError
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
@@ -94,6 +94,28 @@ def test_an_answer_matches_the_expression_as_a_whole(answers: Answers, pattern: 
     assert len(ended) >= 4 and len(set(ended)) > 1
     for text in ended:
         assert re.fullmatch(pattern, text), text
+
+
+def test_json_can_not_go_on_with_blanks_for_ever_unless_its_schema_wants_them(
+    tokenizer: Tokenizer, grammars: Grammars
+) -> None:
+    def written(form: OutputConstraint, text: str) -> str:
+        """As much of `text`, letter for letter, as the form lets through."""
+        constraint, said = grammars.constraint(form), ""
+        for letter in text:
+            [id] = tokenizer.encode(letter)
+            if not constraint.mask()[id]:
+                break
+            constraint.accept(id)
+            said += letter
+        return said
+
+    for blank in (" ", "\\n", "\\t"):
+        said = written(ANY_OBJECT, '{"a": "' + blank * 100)
+        assert MAX_BLANKS <= said.removeprefix('{"a": "').count(blank) <= MAX_BLANKS + 1
+    assert written(ANY_OBJECT, '{"a": "' + (" " * 30 + "b") * 5 + '"}').endswith('"}')
+    wanted = '{"a": "' + " " * 100 + '"}'
+    assert written(OutputConstraint.schema({"const": {"a": " " * 100}}), wanted) == wanted
 
 
 def test_a_grammar_that_refers_to_itself_is_followed(answers: Answers) -> None:

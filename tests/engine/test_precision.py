@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,10 @@ import torch.nn.functional as F
 
 from groundup.device import Compute
 from groundup.engine import precision
+from groundup.engine.batch import BatchEngine
+from groundup.engine.events import ChatEvent
 from groundup.engine.precision import (
+    Precision,
     PrecisionChoice,
     as_precision_choice,
     emulation_note,
@@ -17,6 +21,9 @@ from groundup.engine.precision import (
     fingerprint,
     open_in,
 )
+from groundup.engine.request import Request
+from groundup.engine.sampling import Sampling
+from groundup.engine.scheduler import STEP_TOKENS
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
 from groundup.model.config import ModelConfig
@@ -24,6 +31,7 @@ from groundup.model.heads import LanguageModel, initialise
 from groundup.model.matmul_precision import ProductTimes
 from groundup.model.quantised import Int4Linear, Int8Linear
 from groundup.progress import Silent
+from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.model_io import save_model
 
 CPU = Compute(torch.device("cpu"))
@@ -55,6 +63,27 @@ def test_a_model_answers_in_the_precision_asked_for(
     opened, compute = open_in(wish, folder, CPU)
     assert compute.dtype == dtype and next(opened.model.parameters()).dtype == dtype
     assert isinstance(opened.model.transformer.block(0).feedforward.up, kind)
+
+
+@pytest.mark.parametrize("wish", get_args(Precision))
+def test_prompts_from_one_token_to_the_whole_context_are_answered_alone_and_mixed(
+    tmp_path: Path, wish: PrecisionChoice
+) -> None:
+    """Longer ones than a step takes have pieces in which no token is chosen."""
+    made = LanguageModel(ModelConfig(384, 3 * STEP_TOKENS, 64, 1, 2, 64))
+    initialise(made, torch.Generator().manual_seed(0))
+    save_model(made, tmp_path / "model", train_tokenizer(["To be or not to be. " * 9], 384))
+    opened, compute = open_in(wish, tmp_path / "model", CPU)
+    lengths = (1, 2, STEP_TOKENS, STEP_TOKENS + 1, 2 * STEP_TOKENS + 1, 3 * STEP_TOKENS - 1)
+    requests = [Request(str(n), tuple(i % 250 for i in range(n)), Sampling(max_tokens=2)) for n in lengths]
+    for together in (*([request] for request in requests), requests):
+        engine = BatchEngine(opened.model, opened.require_tokenizer(), compute)
+        for request in together:
+            engine.submit(request)
+        ended = []
+        while engine.busy:
+            ended += [name for name, event in engine.step() if isinstance(event, ChatEvent) and event.finish_reason]
+        assert sorted(ended) == sorted(request.id for request in together)
 
 
 def test_an_unknown_precision_is_one_sentence_with_the_nearest() -> None:

@@ -156,6 +156,60 @@ def test_pages_of_an_allowed_origin_may_ask_first_and_read_the_answer() -> None:
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, ABROAD)
 
 
+LOCAL_PAGES = (
+    *(
+        "http://localhost",
+        "http://localhost:3000",
+        "https://localhost:3000",
+        "http://127.0.0.1:5173",
+        "http://[::1]:80",
+    ),
+    *("app://obsidian.md", "file://", "tauri://localhost", "vscode-webview://0a1b2c", "vscode-file://vscode-app"),
+)
+
+
+@pytest.mark.parametrize("origin", LOCAL_PAGES)
+def test_pages_of_this_machine_and_its_programs_may_call_where_that_is_meant(origin: str) -> None:
+    lets_in = Guard(echo, access_for("127.0.0.1", local_pages=True))
+    headers = {"origin": origin, "sec-fetch-site": "cross-site", "access-control-request-method": "POST"}
+    assert ask(lets_in, method="OPTIONS", headers=headers).status == 204
+    answer = ask(lets_in, headers=headers)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, origin)
+    assert ask(Guard(echo, LOOPBACK), headers={"host": "localhost:8765", "origin": origin}).status == 403
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "null",
+            "https://evil.example",
+            "http://localhost.evil.example",
+            "http://notlocalhost",
+            "http://evil.localhost",
+        ),
+        *("http://localhost:3000.evil.example", "http://localhost@evil.example", "http://127.0.0.1.evil.example:80"),
+        *("chrome-extension://abc", "http://0x7f.1", "app:evil", "http://192.168.1.5", "http://localhost:3000/x"),
+    ],
+)
+def test_other_pages_are_refused_with_the_option_that_lets_them_in(origin: str) -> None:
+    answer = ask(Guard(echo, access_for("127.0.0.1", local_pages=True)), headers={"origin": origin})
+    assert answer.status == 403
+    assert "--cors" in json.loads(answer.body)["error"]
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_pages_of_a_listed_scheme_may_call() -> None:
+    guard = Guard(echo, access_for("127.0.0.1", origins=["chrome-extension://", "moz-extension://one"]))
+    said = [
+        ask(guard, headers={"origin": f"{each}"}).status for each in ("chrome-extension://a", "moz-extension://one")
+    ]
+    assert [*said, ask(guard, headers={"origin": "moz-extension://two"}).status] == [200, 200, 403]
+    for wrong in ("https://", "http://", "app", "://x", "https://a/b"):
+        with pytest.raises(ConfigError, match="is no origin"):
+            access_for("127.0.0.1", origins=[wrong])
+
+
 def test_pages_of_other_origins_may_not_even_ask() -> None:
     asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     answer = ask(Guard(echo, access_for("127.0.0.1", origins=[ABROAD])), method="OPTIONS", headers=asked)

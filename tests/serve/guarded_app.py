@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -32,6 +33,11 @@ async def forever(request: Request) -> Response:
     return Response()
 
 
+async def stuck(request: Request) -> Response:
+    await asyncio.to_thread(time.sleep, 60)
+    return Response()
+
+
 async def bug(request: Request) -> Response:
     raise RuntimeError("/a/path/of/this/machine")
 
@@ -40,6 +46,7 @@ ROUTES = [
     Route("/length", length, methods=["GET", "POST"]),
     Route("/keys", keys, methods=["POST"]),
     Route("/forever", forever),
+    Route("/stuck", stuck),
     Route("/bug", bug),
     Mount("/static", StaticFiles(directory=Path(__file__).parent)),
 ]

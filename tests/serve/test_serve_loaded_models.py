@@ -80,7 +80,8 @@ def test_the_model_unused_longest_makes_room(facts: dict[str, ModelInfo]) -> Non
 
 def test_a_model_at_work_is_never_put_out(facts: dict[str, ModelInfo]) -> None:
     async def test(residents: LoadedModels, facts: dict[str, ModelInfo]) -> None:
-        async with residents.lease("a", facts["a"], None):
+        async with residents.lease("a", facts["a"], None) as resident:
+            residents.memory_bytes = resident.size_bytes
             with pytest.raises(RequestError) as refused:
                 await use(residents, "b", facts)
             assert refused.value.status == 503
@@ -88,15 +89,18 @@ def test_a_model_at_work_is_never_put_out(facts: dict[str, ModelInfo]) -> None:
             assert residents.held().keys() == {"a"}
         assert residents.held() == {}
 
-    checked(test, facts, memory_bytes=1)
+    checked(test, facts)
 
 
-def test_a_model_alone_is_loaded_even_beyond_the_bound(facts: dict[str, ModelInfo]) -> None:
+def test_a_model_beyond_the_bound_is_refused_in_words_and_puts_nothing_out(facts: dict[str, ModelInfo]) -> None:
     async def test(residents: LoadedModels, facts: dict[str, ModelInfo]) -> None:
-        await use(residents, "a", facts)
-        assert residents.held().keys() == {"a"}
+        residents.memory_bytes = await use(residents, "sorter", facts)
+        with pytest.raises(RequestError, match=r"needs .* GB .*--memory-gb") as refused:
+            await use(residents, "a", facts)
+        assert refused.value.status == 503
+        assert residents.held().keys() == {"sorter"}
 
-    checked(test, facts, memory_bytes=1)
+    checked(test, facts)
 
 
 def test_weights_are_gone_as_soon_as_a_model_is_put_out(facts: dict[str, ModelInfo]) -> None:

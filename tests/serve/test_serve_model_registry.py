@@ -64,6 +64,20 @@ def test_a_model_can_call_tools_where_its_template_can_in_both_kinds_of_files(
     assert able == [template is not None] * 2
 
 
+def test_upper_and_lower_case_are_one_name(folder: Path) -> None:
+    shelf = ModelRegistry({"one": folder / "one", "sorter": folder / "sorter"})
+    assert shelf.find("ONE").name == shelf.find("One:LATEST").name == "one:latest"
+    shelf.copy("oNe", "GPT-3.5-Turbo")
+    assert shelf.find("gpt-3.5-turbo").base == "one:latest"
+    shelf.copy("sorter", "gpt-3.5-turbo")
+    assert [each.base for each in shelf.listed() if "gpt" in each.name.lower()] == ["sorter:latest"]
+    with pytest.raises(RequestError, match="a model's own"):
+        shelf.copy("sorter", "ONE")
+    shelf.delete("GPT-3.5-TURBO")
+    with pytest.raises(RequestError):
+        shelf.find("GPT-3.5-Turbo")
+
+
 def test_a_model_that_comes_later_is_found(tmp_path: Path) -> None:
     shelf = ModelRegistry({}, tmp_path)
     assert shelf.listed() == []

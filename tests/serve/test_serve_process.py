@@ -252,6 +252,15 @@ def test_a_port_that_is_taken_is_named_with_its_holder(start_server: Start) -> N
     assert "--port" in said
 
 
+def test_sigterm_ends_it_in_time_though_a_thread_is_at_work(start_server: Start) -> None:
+    address, process = start_server(json.dumps({"shutdown_s": 1}))
+    with connect(port_of(address)) as connection:
+        connection.sendall(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.3)
+        process.terminate()
+        assert process.wait(15) == 0
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT)])
 def test_a_signal_ends_it_cleanly_though_a_request_hangs(start_server: Start, number: int, code: int) -> None:
     address, process = start_server(json.dumps({"shutdown_s": 1}))

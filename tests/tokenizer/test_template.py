@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,29 @@ def test_a_process_that_was_killed_is_told_and_then_replaced() -> None:
     with pytest.raises(ModelError, match="was stopped"):
         rendered(text)
     assert rendered(text) == "Hi!"
+
+
+def test_a_slow_template_holds_up_no_other_one_and_its_own_waiters_get_a_new_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(template, "CPU_SECONDS", 1.0)
+    slow = (
+        "{% if messages %}{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif %}ok"
+    )
+
+    def stopped() -> bool:
+        with pytest.raises(ModelError, match="was stopped"):
+            render_template(slow, [{"messages": MESSAGES}])
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(stopped)
+        while (os.getpid(), slow) not in template._processes:
+            time.sleep(0.01)
+        behind = threads.submit(render_template, slow, [{"messages": []}])
+        assert rendered("{{ messages[0].role }} at once") == "user at once"
+        assert not first.done()
+        assert first.result() and behind.result() == ["ok"]
 
 
 def test_few_processes_are_kept_and_none_is_left() -> None:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from groundup.http.json_body import read_object
 from groundup.http.json_response import JsonResponse
+from groundup.serve.messages import require_few_messages
 from groundup.serve.model_info import template_and_stops
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama import embedding, naming
@@ -47,7 +48,9 @@ class _Api:
         self.server = server
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        return read_object(await request.body(), self.server.limits)
+        value = read_object(await request.body(), self.server.limits)
+        require_few_messages(value, self.server.limits)
+        return value
 
     async def version(self, request: Request) -> Response:
         return JsonResponse({"version": VERSION})

@@ -1,21 +1,21 @@
 """/v1/embeddings: a body -> an EmbedRequest; vectors -> a list, as floats or as base64 of little-endian float32."""
 
 import base64
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.openai.errors import JSON
-from groundup.serve.requests import Embeddings, EmbedRequest
+from groundup.serve.requests import Embeddings, EmbedRequest, RequestError
 
 
 class EmbeddingsBody(Body):
     """The request."""
 
     model: str = Field(min_length=1)
-    input: Texts
+    input: Annotated[Texts, Field(min_length=1)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Whole | None = Field(None, ge=1)
 
@@ -23,6 +23,8 @@ class EmbeddingsBody(Body):
 def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
     """The request of a body, and whether base64 is wanted. Raises RequestError; token ids as input are refused."""
     body = read_fields(EmbeddingsBody, value)
+    if not all(body.input):
+        raise RequestError("input: a text is empty; there is nothing to embed", param="input")
     request = EmbedRequest(body.model, tuple(body.input), body.dimensions)
     return request, body.encoding_format == "base64"
 

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from groundup.http.json_body import read_object
 from groundup.http.json_response import JsonResponse
+from groundup.serve.messages import require_few_messages
 from groundup.serve.openai import models
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
@@ -34,7 +35,9 @@ class _Api:
         self.server = server
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        return read_object(await request.body(), self.server.limits)
+        value = read_object(await request.body(), self.server.limits)
+        require_few_messages(value, self.server.limits)
+        return value
 
     async def chat(self, request: Request) -> Response:
         asked = read_chat_completion(await self._body(request))

@@ -39,6 +39,30 @@ def test_streaming_is_ollamas_default_and_not_openais(server: Any) -> None:
     assert sse.content.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/responses", "/v1/chat/completions"),
+        ("/v1/chat/completion", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/api/tags", "/api/tags"),
+        ("/api/generate/", "/api/generate"),
+        ("/models", "/v1/models"),
+    ],
+)
+def test_a_path_that_is_not_there_names_the_one_that_is(server: Any, path: str, meant: str) -> None:
+    answer = server.post(path, {})
+    assert answer.status_code == 404
+    assert f"has {meant}." in answer.text
+    assert "has" not in server.get("/favicon.ico").text
+
+
+def test_there_is_nothing_to_embed_in_no_text(server: Any) -> None:
+    for nothing in ([], "", ["a", ""]):
+        refused = server.post("/v1/embeddings", {"model": "tiny", "input": nothing})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input")
+
+
 def test_greeting_version_and_head(server: Any) -> None:
     assert "running" in server.get("/").text
     assert int(server.get("/api/version").json()["version"].split(".")[1]) >= 7

@@ -1,5 +1,6 @@
 """Many at once, clients that vanish, and a server that stops: what concurrency must not change."""
 
+import itertools
 import json
 import signal
 import socket
@@ -81,6 +82,38 @@ def test_gets_answer_while_generations_run(long_server: Any) -> None:
             assert long_server.get(path).status_code == 200
             assert time.monotonic() - started < 5
         assert in_hand(long_server) == 1
+    wait_for(lambda: in_hand(long_server) == 0)
+
+
+def test_thousands_of_messages_are_refused_or_cut_while_another_stream_goes_on(long_server: Any) -> None:
+    def turns(count: int) -> list[dict[str, str]]:
+        return [{"role": ("user", "assistant")[n % 2], "content": "a"} for n in range(count)]
+
+    asked = {"model": "breaks", "stream": False, "keep_alive": 0, "options": {"num_predict": 2}}
+    with httpx.stream("POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60) as stream:
+        lines: list[str] = []
+        reading = threading.Thread(target=lambda: lines.extend(itertools.islice(stream.iter_lines(), 400)))
+        reading.start()
+        many = {"model": "breaks", "messages": turns(20_000)}
+        for path in ("/api/chat", "/v1/chat/completions"):
+            refused = long_server.post(path, many)
+            assert refused.status_code == 400 and "at most 4,096" in refused.text
+        before = len(lines)
+        cut = long_server.post("/api/chat", {**asked, "messages": turns(4095)})
+        assert cut.status_code == 200 and cut.json()["prompt_eval_count"] < 256
+        assert len(lines) > before
+        reading.join()
+    wait_for(lambda: in_hand(long_server) == 0)
+
+
+def test_a_text_beyond_what_is_embedded_is_cut_or_refused_and_another_stream_goes_on(long_server: Any) -> None:
+    asked = {"model": "long", "input": "To be, or not to be. " * 10_000}
+    with httpx.stream("POST", f"{long_server.address}/api/chat", json=FOREVER, timeout=60) as stream:
+        next(stream.iter_lines())
+        answer = long_server.post("/api/embed", asked)
+        assert (answer.status_code, answer.json()["prompt_eval_count"]) == (200, 2048)
+        refused = long_server.post("/api/embed", {**asked, "truncate": False})
+        assert refused.status_code == 400 and "context length of 2048" in refused.json()["error"]
     wait_for(lambda: in_hand(long_server) == 0)
 
 
