@@ -246,7 +246,7 @@ def replace_folder(new: Path, path: Path) -> None:
 
 
 def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: Sequence[str] = ()) -> None:
-    """Sync every file below `folder` and write its manifest: {"files": {name: {"bytes", "sha256"}}, **extra}.
+    """Sync every file below `folder` and write its manifest: {"files": {name: {"bytes", "sha256"}}, **extra, "sha256": of all this}.
 
     `skip` names top-level entries that are not part of it (a run's "checkpoints", which have manifests of their own).
     """
@@ -260,19 +260,35 @@ def write_manifest(folder: Path, *, extra: dict[str, Any] | None = None, skip: S
             entries[inner.as_posix()] = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
     for inner in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
         sync_folder(inner)
-    write_json(folder / MANIFEST, {**(extra or {}), "files": entries})
+    content = {**(extra or {}), "files": entries}
+    write_json(folder / MANIFEST, {**content, "sha256": _content_hash(content)})
+
+
+def _content_hash(content: dict[str, Any]) -> str:
+    """SHA-256 of what a manifest says, whatever white space and order it is written in."""
+    return sha256_text(json.dumps(content, sort_keys=True))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder of ours, its shape checked. Raises FormatError."""
-    manifest = read_json(folder / MANIFEST)
+    """The manifest of a folder of ours, its shape and its own hash (older ones have none) checked. Raises FormatError."""
+    file = folder / MANIFEST
+    try:
+        manifest = read_json(file)
+    except FormatError as error:
+        raise FormatError(file, error.place, error.reason if not file.is_file() else _damaged(error.reason)) from error
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not all(
         isinstance(entry, dict) and isinstance(entry.get("bytes"), int) and isinstance(entry.get("sha256"), str)
         for entry in files.values()
     ):
-        raise FormatError(folder / MANIFEST, "files", "is not a table of names with bytes and sha256")
+        raise FormatError(file, "files", _damaged("is not a table of names with bytes and sha256"))
+    if manifest.pop("sha256", None) not in (None, _content_hash(manifest)):
+        raise FormatError(file, "sha256", _damaged("is not that of the manifest's content"))
     return manifest
+
+
+def _damaged(reason: str) -> str:
+    return f"{reason}: damaged manifest, the files beside it can't be checked"
 
 
 def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:

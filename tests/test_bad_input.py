@@ -376,7 +376,7 @@ def test_a_weight_file_that_is_cut_or_lies_is_refused_with_its_name(
     for words in (
         ["generate", model, "The"],
         ["convert", model, "--to", "hf", "--out", tmp_path / "hf"],
-        ["verify", model],
+        ["verify", file],
     ):
         refused(*words, says=(file.name,))
     assert not (tmp_path / "hf").exists()

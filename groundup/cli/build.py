@@ -7,7 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, program, table
-from groundup.cli.options import DeviceOption, DryRunOption, FreshOption, JsonOption, SetOption, folder_to_write
+from groundup.cli.options import (
+    DeviceOption,
+    DryRunOption,
+    FollowLinksOption,
+    FreshOption,
+    JsonOption,
+    SetOption,
+    folder_to_write,
+)
 
 
 def command(
@@ -19,6 +27,7 @@ def command(
         typer.Option("--out", callback=folder_to_write, help="The build's folder; by default runs/NAME here."),
     ] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
+    follow_links: FollowLinksOption = False,
     sets: SetOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of every random choice; by default the recipe's.")
@@ -43,7 +52,7 @@ def command(
 
         groundup build quickstart --dry-run
     """
-    from groundup.recipes.recipe import load_recipe
+    from groundup.recipes.recipe import load_recipe, with_links
 
     overrides = [
         *(sets or []),
@@ -51,6 +60,8 @@ def command(
         *([f"seed={seed}"] if seed is not None else []),
     ]
     loaded = load_recipe(recipe, overrides)
+    if follow_links:
+        loaded = with_links(loaded)
     folder = out or Path("runs") / loaded.name
     if dry_run:
         from groundup.recipes.plan import plan_build

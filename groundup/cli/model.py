@@ -117,12 +117,12 @@ def _row(part: "PartCost") -> list[str]:
     return [part.part, f"{part.parameters:,}", f"{100 * part.share:.1f} %", flops_text(part.flops), *sizes]
 
 
-def flops_text(flops: float) -> str:
-    """Operations in millions, billions or trillions, three digits."""
-    for unit, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+def flops_text(flops: float, unit: str = "") -> str:
+    """Operations in millions, billions or trillions, three digits: 1.18 MFLOP, 132,096 FLOP."""
+    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
         if flops >= scale * 0.9995:
-            return f"{flops / scale:.3g} {unit}"
-    return f"{flops:,.0f}"
+            return f"{flops / scale:.3g} {prefix}{unit}"
+    return f"{flops:,.0f} {unit}".rstrip()
 
 
 def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]:
@@ -140,7 +140,7 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     facts = [
         (
             "a token",
-            f"{flops_text(found.flops.forward)}FLOP forward, {flops_text(found.flops.training)}FLOP in training",
+            f"{flops_text(found.flops.forward, 'FLOP')} forward, {flops_text(found.flops.training, 'FLOP')} in training",
         ),
         ("cache", cache),
         ("training", f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"),

@@ -70,6 +70,7 @@ def read_prompts(file: Path) -> tuple[str, ...]:
 
 def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
     """KIND or KIND=DATA as tasks that a base language model can do. Raises ConfigError, DataError."""
+    from groundup.data.sources import Source
     from groundup.evaluate.tasks.answers import ShownAnswers
     from groundup.evaluate.tasks.classification import ZeroShot
     from groundup.evaluate.tasks.text import BitsPerByte
@@ -82,8 +83,8 @@ def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
     if not data:
         raise ConfigError(f"--task {kind} needs data.", fix=f"Write --task {kind}=FILE.")
     if kind == "labels":
-        chosen, labels, positive = labelled(data, ITEMS, ("text", "label"), seed, progress)
+        chosen, labels, positive = labelled(Source(data), ITEMS, ("text", "label"), seed, progress)
         return [ZeroShot(chosen, labels, positive, items=ITEMS)]
-    (task,) = text_tasks(data, ITEMS, "text", progress)
+    (task,) = text_tasks(Source(data), ITEMS, "text", seed, progress)
     assert isinstance(task, BitsPerByte)
     return [BitsPerByte(task.texts, name=data)]

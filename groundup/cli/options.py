@@ -58,6 +58,11 @@ def _stands(path: Path, option: typer.CallbackParam) -> bool:
     return True
 
 
+def following(follow_links: bool) -> list[str]:
+    """--follow-links as an override of the texts' table."""
+    return ["data.follow_links=true"] if follow_links else []
+
+
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.", min=0)]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[
@@ -69,6 +74,9 @@ SetOption = Annotated[
 ]
 TokenizerOption = Annotated[
     Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
+]
+FollowLinksOption = Annotated[
+    bool, typer.Option("--follow-links", help="Read links that leave DATA's folder; by default they are passed over.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]

@@ -19,7 +19,15 @@ from groundup.cli.lengths import (
     StepsOption,
     TokensOption,
 )
-from groundup.cli.options import DeviceOption, JsonOption, SeedOption, SetOption, TokenizerOption
+from groundup.cli.options import (
+    DeviceOption,
+    FollowLinksOption,
+    JsonOption,
+    SeedOption,
+    SetOption,
+    TokenizerOption,
+    following,
+)
 
 if TYPE_CHECKING:
     from groundup.planning.pretrain_options import PretrainOptions
@@ -44,6 +52,7 @@ def command(
     ] = None,
     law: LawOption = None,
     tokenizer: TokenizerOption = None,
+    follow_links: FollowLinksOption = False,
     sets: SetOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
@@ -85,7 +94,9 @@ def command(
     length = length_of(
         budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES
     )
-    wish = PretrainOptions(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law)
+    wish = PretrainOptions(
+        data, length, preset, size, depth, tokenizer, seed, tables([*(sets or []), *following(follow_links)]), law
+    )
     print_result(*planned(wish, device), as_json)
 
 

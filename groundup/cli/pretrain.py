@@ -21,15 +21,18 @@ from groundup.cli.monitor_options import LogOption, PromptsOption, TaskOption, m
 from groundup.cli.options import (
     DeviceOption,
     DryRunOption,
+    FollowLinksOption,
     FreshOption,
     JsonOption,
     OutOption,
     SeedOption,
     SetOption,
     TokenizerOption,
+    following,
 )
+from groundup.cli.plain import beginning
 from groundup.errors import ConfigError
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, read_lines
 
 if TYPE_CHECKING:
     from groundup.device import Compute
@@ -57,6 +60,7 @@ def command(
     preset: PresetOption = None,
     law: LawOption = None,
     tokenizer: TokenizerOption = None,
+    follow_links: FollowLinksOption = False,
     sets: SetOption = None,
     log: LogOption = None,
     prompts: PromptsOption = None,
@@ -98,7 +102,7 @@ def command(
 
     lengths, shapes = (minutes, steps, tokens, epochs), (preset, size, depth)
     if again is not None:
-        if any((data, tokenizer, sets, log, prompts, task, seed, dry_run, law, *lengths, *shapes)):
+        if any((data, tokenizer, sets, follow_links, log, prompts, task, seed, dry_run, law, *lengths, *shapes)):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
@@ -114,7 +118,18 @@ def command(
 
     def wished(looks: MonitorConfig) -> PretrainOptions:
         length = length_of(minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES)
-        return PretrainOptions(data, length, preset, size, depth, tokenizer, seed, tables(sets or []), law, looks)
+        return PretrainOptions(
+            data,
+            length,
+            preset,
+            size,
+            depth,
+            tokenizer,
+            seed,
+            tables([*(sets or []), *following(follow_links)]),
+            law,
+            looks,
+        )
 
     if dry_run:
         require_alone("pretrain --dry-run")
@@ -172,8 +187,15 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
         f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats a token",
         f"{results['bits_per_byte']:.3f} bits per byte of held-out text",
         *_planned_lines(results),
-        f"Try it: groundup generate {out} 'Once'",
+        f"Try it: groundup generate {out} {_first_words(out)}",
     ]
+
+
+def _first_words(out: Path) -> str:
+    """How the run's own samples begin: the user's text, but for the last word, which may be cut."""
+    record: dict[str, Any] = next(read_lines(RunFolder(out).samples_file), {})
+    words = str(record.get("prompt", "")).split()
+    return beginning(" ".join(words[: max(1, len(words) - 1)])) or "'Once'"
 
 
 def _planned_lines(results: dict[str, Any]) -> list[str]:

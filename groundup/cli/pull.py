@@ -32,19 +32,21 @@ def command(
 
         groundup pull smollm2-135m-instruct --out models/smollm2
     """
-    from groundup.weights.catalog import find_entry, pull
+    from groundup.weights.named import find_entry
 
     if name is None or list_known:
         _print_known(as_json)
         return
     entry = find_entry(name)
+    from groundup.weights.catalog import pull  # only now: it imports torch
+
     folder = pull(name, out, console_progress())
     result = {"name": name, "folder": str(folder), "license": entry.license, "hub": entry.hub}
     print_result([str(folder)], result, as_json)
 
 
 def _print_known(as_json: bool) -> None:
-    from groundup.weights.catalog import CATALOG
+    from groundup.weights.named import CATALOG
 
     rows: list[dict[str, Any]] = [
         {

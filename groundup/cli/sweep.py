@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, JsonOption, OutOption, SeedOption, TokenizerOption
+from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, OutOption, SeedOption, TokenizerOption
 
 if TYPE_CHECKING:
     from groundup.planning.sweep import Sweep
@@ -24,6 +24,7 @@ def command(
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=4, help="Or so many steps of each longest run.")] = None,
     tokenizer: TokenizerOption = None,
+    follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -54,9 +55,8 @@ def command(
     require_ours(RunFolder(out), also=(SWEEP_FILE, RUNS, PICTURE))
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
-    shards, own = corpus(
-        data, RunFolder(out), DataConfig(), tokenizer=tokenizer, vocab_size=preset(PRESET).vocab_size, progress=progress
-    )
+    reading, vocab_size = DataConfig(follow_links=follow_links), preset(PRESET).vocab_size
+    shards, own = corpus(data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, progress=progress)
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)
     picture = _drawn(found, out / PICTURE, progress)
     print_result(_lines(found, own.vocab_size, picture), _value(found, own.vocab_size, picture), as_json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import JsonOption, OutOption
+from groundup.cli.options import FollowLinksOption, JsonOption, OutOption
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, atomic_folder
 
@@ -32,6 +32,7 @@ def train(
     vocab_size: Annotated[int, typer.Option("--vocab-size", help="Ids, control tokens among them.")] = 4096,
     text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="The first bad line ends the work.")] = False,
+    follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a byte-level BPE tokenizer with the Llama 3 split and a ChatML template; transformers opens the folder.
@@ -51,7 +52,7 @@ def train(
     _require_replaceable(out)
     progress, report = console_progress(), SourceReport()
     options = SourceOptions(text_column=text_column, strict=strict)
-    documents = read_source(Source(source), options, report, progress=progress)
+    documents = read_source(Source(source, follow_links=follow_links), options, report, progress=progress)
     tokenizer = train_tokenizer((document.text for document in documents), vocab_size, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)

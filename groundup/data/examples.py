@@ -182,7 +182,12 @@ def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 
 def read_instructions(
-    path: Path, *, strict: bool = False, report: SourceReport | None = None
+    path: Path,
+    *,
+    strict: bool = False,
+    follow_links: bool = False,
+    report: SourceReport | None = None,
+    progress: Progress | None = None,
 ) -> list[InstructionExample]:
     """The instruction examples of a .jsonl file, or of all in a folder. Raises DataError (none, too many bad lines, or strict).
 
@@ -207,7 +212,7 @@ def read_instructions(
                 yield _instruction(value)
         account.close()
 
-    examples = list(read_files(Source(str(path)), report, read))
+    examples = list(read_files(Source(str(path), follow_links=follow_links), report, read, progress=progress))
     if not examples:
         raise DataError(
             f"{path} holds no instruction.", fix='A line: {"instruction": "...", "input": "", "output": "..."}'

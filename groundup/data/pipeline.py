@@ -43,6 +43,9 @@ class DataConfig:
     validation_fraction: float = 0.08
     """Share of the documents, by hash, kept for validation. 0.08: three of the forty of quickstart; of 0.05, one could be all."""
 
+    follow_links: bool = False
+    """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a recipe's sources have their own)."""
+
     def __post_init__(self) -> None:
         if not 0 < self.validation_fraction <= 0.5:
             raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must be above 0 and at most 0.5.")

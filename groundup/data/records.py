@@ -12,7 +12,8 @@ from groundup.data.source_report import LineTally
 from groundup.errors import DataError, FormatError, MissingExtra
 
 DELIMITERS = (",", "\t", ";")
-PARQUET_BATCH_ROWS = 1024
+# Cells of a batch are in memory together, and one may have 16 Mi characters.
+PARQUET_BATCH_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,21 @@ def _place(column: str, header: Sequence[str], name: str) -> int:
     return header.index(column)
 
 
-def _value(scalar: Any) -> Any:
-    """A value of a .parquet file as Python has it; bytes where a text is not UTF-8."""
+def _cell(scalar: Any) -> tuple[Any, str]:
+    """A value of a .parquet file as Python has it, or None and why it is no text that can be used."""
+    if type(scalar).__name__ == "DictionaryScalar":
+        scalar = scalar.value
+    buffer = scalar.as_buffer() if hasattr(scalar, "as_buffer") else None
+    too_long = f"is longer than {MAX_LINE_CHARACTERS} characters"
+    if buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS:  # bytes of UTF-8; looked at before they are copied
+        return None, too_long
     try:
-        return scalar.as_py()
+        value = scalar.as_py()
     except UnicodeDecodeError:
-        return scalar.as_buffer().to_pybytes()
+        return None, "is not text but bytes"
+    if not isinstance(value, str):
+        return None, f"is not text but {type(value).__name__}"
+    return (None, too_long) if len(value) > MAX_LINE_CHARACTERS else (value, "")
 
 
 def parquet_rows(path: Path, columns: Sequence[str], account: LineTally) -> Iterator[Row]:
@@ -144,14 +154,14 @@ def parquet_rows(path: Path, columns: Sequence[str], account: LineTally) -> Iter
                 _place(column, opened.schema_arrow.names, account.name)
             number = 0
             for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=list(columns)):
-                for values in zip(*(map(_value, batch.column(column)) for column in columns), strict=True):
+                for cells in zip(*(map(_cell, batch.column(column)) for column in columns), strict=True):
                     number += 1
-                    if all(isinstance(value, str) for value in values):
-                        account.good()
-                        yield Row(number, values)
+                    fault = next((f"'{c}' {why}" for c, (_, why) in zip(columns, cells, strict=True) if why), "")
+                    if fault:
+                        account.bad_line(number, fault)
                     else:
-                        kinds = ", ".join(type(value).__name__ for value in values)
-                        account.bad_line(number, f"'{', '.join(columns)}' is not text but {kinds}")
+                        account.good()
+                        yield Row(number, tuple(value for value, _ in cells))
     except (pyarrow.ArrowException, OSError) as error:
         raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
     account.close()

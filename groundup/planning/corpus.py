@@ -33,7 +33,7 @@ def corpus(
     folder = Path(spec)
     if not split_file(folder, TRAIN).is_file():
         folder = run.path / DATA
-        prepare([Source(spec)], folder, config, progress=progress)
+        prepare([Source(spec, follow_links=config.follow_links)], folder, config, progress=progress)
     elif (folder / MANIFEST).is_file():
         verify_folder(folder)
     chosen = given or _trained(folder, vocab_size, progress)

@@ -10,7 +10,7 @@ Which model, and how good it will be: `planner.py`, `forecast.py`.
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Batches, log lines and checkpoints, in shares of the time of the steps.
 BESIDE_STEPS_SHARE = 0.05
+# Of the time asked for, spent on evaluations and samples at most (the first and the last evaluation take place in any case).
+EVALUATIONS_SHARE = 0.1
 # What the first step on a CPU adds for good: code pages, threads' stacks, buffers of the matrix kernels (docs/log.md).
 FIRST_STEP_BYTES = 60e6
 # With less of the processor's time than this a measurement was disturbed.
@@ -127,9 +129,22 @@ def _evaluation_s(evaluation: Evaluation, model: LanguageModel) -> float:
     return time.perf_counter() - started
 
 
+def evaluations_within(budget_s: float, measured: Measured) -> int:
+    """Evaluations of a run of `budget_s` seconds beside the one before its first step: at most a tenth of the time for all, but at least the last."""
+    affordable = EVALUATIONS_SHARE * budget_s / measured.evaluation_s if measured.evaluation_s else EVALUATIONS + 1
+    return max(1, min(EVALUATIONS, int(affordable) - 1))
+
+
+def evaluated(config: FitConfig, evaluations: int) -> FitConfig:
+    """With so many evaluations, where they are fewer than usual and the config names no interval; checkpoints stay as frequent as ever."""
+    if evaluations >= EVALUATIONS or config.evaluate_every is not None:
+        return config
+    return replace(config, evaluate_every=-(-config.steps // evaluations), checkpoint_every=config.checkpoint_interval)
+
+
 def steps_within(budget_s: float, measured: Measured) -> int:
     """Steps that a run of `budget_s` seconds has time for beside its evaluations; at least 1."""
-    left = budget_s - (EVALUATIONS + 1) * measured.evaluation_s
+    left = budget_s - (evaluations_within(budget_s, measured) + 1) * measured.evaluation_s
     return max(1, int(left / (measured.step_s * (1 + BESIDE_STEPS_SHARE))))
 
 
@@ -143,17 +158,17 @@ def steps_for(
     compute: Compute,
     progress: Progress | None = None,
     looks: MonitorConfig = MonitorConfig(),
-) -> int:
-    """Measure, and say how many steps the time holds."""
+) -> tuple[int, int]:
+    """Measure, and say how many steps and evaluations (beside the first) the time holds."""
     found = (shards, tokenizer, model_config, fit_config)
     measured = measure(*found, compute=compute, looks=looks, run_s=budget_s, progress=progress)
-    steps = steps_within(budget_s, measured)
+    steps, evaluations = steps_within(budget_s, measured), evaluations_within(budget_s, measured)
     (progress or Silent()).say(
         f"A step takes {1000 * measured.step_s:.0f} ms here: {steps:,} steps in {budget_s:.0f} s. "
-        f"An evaluation takes {measured.evaluation_s:.2g} s, all {EVALUATIONS + 1} of them "
-        f"{100 * (EVALUATIONS + 1) * measured.evaluation_s / budget_s:.0f} % of the time."
+        f"An evaluation takes {measured.evaluation_s:.2g} s, all {evaluations + 1} of them "
+        f"{100 * (evaluations + 1) * measured.evaluation_s / budget_s:.0f} % of the time."
     )
-    return steps
+    return steps, evaluations
 
 
 @dataclass(frozen=True)
@@ -173,6 +188,8 @@ class Plan:
     step_s: float | None
     """None: not measured."""
     evaluation_s: float = 0.0
+    evaluations: int = EVALUATIONS + 1
+    """The first and the last among them."""
     attention: str = ""
     """Which of the ways to compute it is taken, and why."""
     gguf: str | None = None
@@ -207,7 +224,7 @@ class Plan:
         """Wall time, where a step was measured."""
         if self.step_s is None:
             return None
-        return (self.steps * self.step_s * (1 + BESIDE_STEPS_SHARE) + (EVALUATIONS + 1) * self.evaluation_s) / 60
+        return (self.steps * self.step_s * (1 + BESIDE_STEPS_SHARE) + self.evaluations * self.evaluation_s) / 60
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -288,6 +305,7 @@ def make_plan(
         disk_bytes=disk_bytes(model_config, fit_config),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
+        evaluations=1 + -(-fit_config.steps // fit_config.evaluation_interval),
         attention=attention_path(model_config, context, device),
         gguf=gguf_reason(model_config),
         hugging_face=hf_reason(model_config),

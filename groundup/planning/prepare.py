@@ -21,7 +21,16 @@ from groundup.model.footprint import training_memory
 from groundup.planning.corpus import corpus
 from groundup.planning.forecast import forecast, probe, probe_steps
 from groundup.planning.law import Law
-from groundup.planning.plan import Measured, Plan, make_plan, measure, optimizer_step_s, steps_within
+from groundup.planning.plan import (
+    Measured,
+    Plan,
+    evaluated,
+    evaluations_within,
+    make_plan,
+    measure,
+    optimizer_step_s,
+    steps_within,
+)
 from groundup.planning.planner import (
     BATCH_FACTORS,
     Candidate,
@@ -176,7 +185,7 @@ class _Planning:
         if measured or self.wish.length.seconds is not None:
             times = dataclasses.replace(self._measured(candidate), program_bytes=program_bytes)
         steps = self._steps(candidate, text, times)
-        candidate = dataclasses.replace(candidate, fit=self._with_steps(candidate.fit, steps))
+        candidate = dataclasses.replace(candidate, fit=self._with_steps(candidate.fit, steps, times))
         probed = self._probe(candidate, times, text, law)
         plan = make_plan(
             self.shards,
@@ -278,8 +287,11 @@ class _Planning:
             )
         return steps
 
-    def _with_steps(self, fit: FitConfig, steps: int) -> FitConfig:
-        return build_config(FitConfig, {**to_plain(fit), "steps": steps}, where="fit.")
+    def _with_steps(self, fit: FitConfig, steps: int, times: Measured | None) -> FitConfig:
+        """With these steps, and in a time asked for with as many evaluations as it has room for."""
+        fit = build_config(FitConfig, {**to_plain(fit), "steps": steps}, where="fit.")
+        seconds = self.wish.length.seconds
+        return fit if seconds is None or times is None else evaluated(fit, evaluations_within(seconds, times))
 
     def _probe(
         self, candidate: Candidate, times: Measured | None, text: TextStats, law: Law
@@ -308,7 +320,7 @@ def require_memory(shape: ModelConfig, fit: FitConfig, compute: Compute) -> None
 def _reasons(
     chosen: Candidate, by_shape: list[CandidateForecast], by_batch: list[CandidateForecast]
 ) -> tuple[str, ...]:
-    """What was measured beside it and what each promised, in the order of size; nothing where nothing was open."""
+    """What was measured beside it and how much more loss each promised, in the order of size; nothing where nothing was open."""
     shapes = [
         (look.candidate.parameters, f"{look.candidate.shape.num_layers} x {look.candidate.shape.width}", look.bits_per_byte,
          look.candidate.shape == chosen.shape)
@@ -328,5 +340,6 @@ def _reasons(
 
 
 def _promises(looks: list[tuple[int, str, float, bool]]) -> str:
-    ordered = (f"{words} {bits:.3f}{' (taken)' if taken else ''}" for _, words, bits, taken in sorted(looks))
-    return ", ".join(ordered) + " bits per byte"
+    best = min((bits for *_, bits, taken in looks if taken), default=min(bits for *_, bits, _ in looks))
+    ordered = (f"{words} {'(taken)' if taken else f'{bits - best:+.3f}'}" for _, words, bits, taken in sorted(looks))
+    return ", ".join(ordered) + (" bits per byte" if len(looks) > 1 else "")

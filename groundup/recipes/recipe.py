@@ -4,6 +4,7 @@ Each stage has a table of its own; every field has its meaning under it. A recip
 the defaults here. Packaged recipes lie beside this file and go by their name.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -183,6 +184,12 @@ def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A recipe whose texts are the user's own; its other stages stay as they are."""
     data = {**values.get("data", {}), "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}]}
     return {**values, "name": folder.resolve().name or "build", "description": f"Texts of {folder}", "data": data}
+
+
+def with_links(recipe: Recipe) -> Recipe:
+    """The recipe with the links in its texts followed."""
+    sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
 
 
 def write_recipe(recipe: Recipe) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from groundup.tokenizer.bytelevel import BYTE_ORDER
-from groundup.tokenizer.split import split_text
+from groundup.tokenizer.split import split_text, training_texts
 
 Pair = tuple[int, int]
 
@@ -56,7 +56,9 @@ class BPE:
 
 def train_bpe(texts: Iterable[str], vocab_size: int, split: str) -> BPE:
     """Learn merges until there are `vocab_size` tokens (256 bytes among them) or no pair occurs twice."""
-    pieces = Counter(piece.encode() for text in texts for piece in split_text(text, split))
+    pieces = Counter(
+        piece.encode() for text in texts for part in training_texts(text) for piece in split_text(part, split)
+    )
     words = {tuple(BYTE_TO_ID[byte] for byte in piece): count for piece, count in pieces.items()}
     tokens = [bytes([byte]) for byte in BYTE_ORDER]
     merges: dict[Pair, int] = {}

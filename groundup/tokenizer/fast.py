@@ -42,6 +42,7 @@ from groundup.tokenizer.special import (
     find_special_tokens,
     our_special_tokens_config,
 )
+from groundup.tokenizer.split import training_texts
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -316,7 +317,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
 
 
 class _Counted:
-    """Passes texts on, well formed, and counts their characters."""
+    """Passes texts on, well formed and cut where a run is too long to learn from, and counts their characters."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = texts
@@ -325,7 +326,7 @@ class _Counted:
     def __iter__(self) -> Iterator[str]:
         for text in self.texts:
             self.characters += len(text)
-            yield well_formed(text)
+            yield from training_texts(well_formed(text))
 
 
 def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:

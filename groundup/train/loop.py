@@ -251,6 +251,8 @@ class _Training:
                 note = "" if self.state.last_loss is None else f"loss {self.state.last_loss:.3f}"
                 advance(1, note, self.course.steps)
                 self._boundary()
+            if self._pacer and self.course.steps != self.config.steps:
+                self.progress.say(describe_rescale(self.config.steps, self.course.steps))
         except (KeyboardInterrupt, SystemExit):
             self.interrupts.hold()
             self._save_stopped()
@@ -396,7 +398,6 @@ class _Training:
                 self._turn(steps)
 
     def _turn(self, steps: int) -> None:
-        self.progress.say(describe_rescale(self.course.steps, steps))
         self.state.turns = [*self.state.turns, self.course.turned(self.state.step, steps)]
         self._log_turn()
 

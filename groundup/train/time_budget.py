@@ -107,9 +107,9 @@ class BudgetController:
 
 
 def describe_rescale(before: int, steps: int) -> str:
-    """A turn from so many steps to so many, for people."""
+    """What all turns together made of the steps planned, for people."""
     slower = "slower" if steps < before else "faster"
-    return f"The machine is {slower} than expected: {steps:,} steps instead of {before:,} in the time."
+    return f"The machine was {slower} than expected: {steps:,} steps instead of {before:,} in the time."
 
 
 def _beside_evaluations_s(state: TrainState) -> float:

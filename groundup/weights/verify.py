@@ -5,11 +5,13 @@ many of them. All are checked. Weights that no manifest covers (a foreign model)
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.errors import FormatError
 from groundup.files import MANIFEST, TMP_PREFIX, inside, read_json, read_manifest, verify_entry, verify_folder
+from groundup.runs import RunFolder
 from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from groundup.tokenizer.fast import TEMPLATE_FILE, TOKENIZER_FILE
 from groundup.weights.gguf_header import read_gguf_header
@@ -19,6 +21,11 @@ from groundup.weights.safetensors_header import read_header
 
 # Files that decide what a model does; where a manifest covers its folder none of them may be there unlisted.
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TEMPLATE_FILE)
+# Of a build: what each finished stage made.
+BUILD_FILE = "build.json"
+# What lies only in folders that are written whole, manifest and all.
+TABLES = {"shards.json": "shard set", "data.json": "data folder"}
+STEPS = {"checkpoints": "checkpoint", "snapshots": "snapshot"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ def verify_path(path: Path) -> Verified:
         raise FormatError(path, "path", "does not exist", fix="Give a folder or a file that is there.")
     files = [path] if path.is_file() else sorted(_files_below(path))
     listed: set[Path] = set()
+    if path.is_dir():
+        _require_manifests(files)
     manifests = [file for file in files if file.name == MANIFEST]
     for manifest in manifests:
         listed |= _check_manifest(manifest.parent)
@@ -51,6 +60,40 @@ def verify_path(path: Path) -> Verified:
         raise FormatError(path, MANIFEST, reason, fix="Give a build, run, checkpoint, shard set or model.")
     size_bytes = sum(file.stat().st_size for file in listed)
     return Verified(len(manifests), len(listed), size_bytes, len(tables), len(others) - len(tables))
+
+
+def _require_manifests(files: Sequence[Path]) -> None:
+    """No folder that always gets a manifest stands there without. Raises FormatError."""
+    folders = sorted({file.parent for file in files})
+    found = [(folder, kind) for folder in folders if (kind := _always_listed(folder))]
+    found += [(stage, "finished stage") for folder in folders for stage in _finished_stages(folder)]
+    for folder, kind in found:
+        if not (folder / MANIFEST).is_file():
+            reason = f"is missing, which every {kind} has: it was removed, or what wrote the folder did not end"
+            fix = "Put it back, or run the command that made the folder again."
+            raise FormatError(folder / MANIFEST, "file", reason, fix=fix)
+
+
+def _always_listed(folder: Path) -> str:
+    """What a folder is, if it is of a kind that is never without a manifest; else ""."""
+    if folder.name.startswith("step-") and folder.parent.name in STEPS:
+        return STEPS[folder.parent.name]
+    run = RunFolder(folder)
+    if run.run_file.is_file() and run.results_file.is_file():
+        return "finished run"
+    return next((kind for name, kind in TABLES.items() if (folder / name).is_file()), "")
+
+
+def _finished_stages(folder: Path) -> list[Path]:
+    """The folders of a build's finished stages."""
+    file = folder / BUILD_FILE
+    content = read_json(file) if file.is_file() else None
+    stages = content.get("stages") if isinstance(content, dict) else None
+    entries = stages.items() if isinstance(stages, dict) else ()
+    done = [
+        inside(folder, name) for name, entry in entries if isinstance(entry, dict) and entry.get("status") == "done"
+    ]
+    return [stage for stage in done if stage.is_dir()]
 
 
 def verify_covered(path: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.cli.main import run
+from groundup.cli.main import load_verb, run
 
 
 @pytest.fixture
@@ -72,3 +72,34 @@ def test_the_column_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_its_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "inspect", "--help"]) == 0
     assert "groundup data inspect my-texts/" in capsys.readouterr().out
+
+
+def test_inspect_does_not_show_a_file_outside_and_every_verb_that_reads_texts_can_follow_links(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("mine")
+    (tmp_path / "secret.txt").write_text("not meant")
+    (tmp_path / "texts" / "link.txt").symlink_to(tmp_path / "secret.txt")
+    assert run(["data", "inspect", str(tmp_path / "texts")]) == 0
+    said = capsys.readouterr()
+    assert "not meant" not in said.out and "1 passed over, a link that leaves the folder: link.txt" in said.out
+    assert "1 links passed over (first: link.txt); --follow-links reads them" in said.err
+    assert run(["data", "inspect", str(tmp_path / "texts"), "--follow-links"]) == 0
+    assert "not meant" in capsys.readouterr().out
+    for verb in (
+        "data inspect",
+        "tokenizer train",
+        "pretrain",
+        "plan",
+        "sweep",
+        "evaluate",
+        "build",
+        "finetune classifier",
+        "finetune chat",
+    ):
+        name, *below = verb.split()
+        command = load_verb(name)
+        for word in below:
+            command = command.commands[word]
+        assert any("--follow-links" in option.opts for option in command.params), verb

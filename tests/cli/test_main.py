@@ -152,3 +152,18 @@ def test_what_is_said_about_foreign_names_is_harmless_and_unchanged(
     assert "\x1b" not in err and "\x07" not in err
     assert r"No [bold]field[/bold] \x1b[31mred\x1b[0m\x07 in [data]: expected [a, b]." in err
     assert console_escape("one\ntwo") == "one\ntwo"
+
+
+def test_help_and_lists_of_names_come_without_torch() -> None:
+    code = f"""
+import sys
+from groundup.cli.main import run
+for verb in {list(VERBS)}:
+    assert run([verb, "--help"]) == 0
+    assert "torch" not in sys.modules, verb
+assert (run(["pull"]), run(["pull", "nothing"])) == (0, 2)
+assert "torch" not in sys.modules, "pull"
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert told.returncode == 0, told.stderr
+    assert "HuggingFaceTB/SmolLM2-135M-Instruct" in told.stdout and "smollm2-135m-instruct" in told.stderr

@@ -74,3 +74,4 @@ def test_what_can_t_be_shown_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
 
 def test_operations_are_read_at_a_glance() -> None:
     assert [flops_text(n) for n in (0, 132_096, 1.18e6, 2.5e9, 9.996e11)] == ["0", "132,096", "1.18 M", "2.5 G", "1 T"]
+    assert [flops_text(n, "FLOP") for n in (344_192, 1.18e6)] == ["344,192 FLOP", "1.18 MFLOP"]

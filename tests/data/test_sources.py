@@ -1,6 +1,7 @@
 """Sources: folders, files, globs and package archives; bad files, bad lines and bad bytes are counted, never a crash."""
 
 import codecs
+import glob
 import io
 import json
 import tracemalloc
@@ -13,6 +14,7 @@ from pyarrow import parquet
 
 from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines, text_pieces
 from groundup.data.documents import Document
+from groundup.data.folders import OUTSIDE
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import Source, SourceOptions, content_hash, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
@@ -214,6 +216,15 @@ def test_parquet_is_read_by_column(tmp_path: Path) -> None:
         read(tmp_path / "a.parquet", SourceOptions(text_column="id"))
 
 
+def test_a_parquet_of_repeated_texts_is_read_and_one_of_times_is_told_what_it_holds(tmp_path: Path) -> None:
+    texts = pyarrow.array(["one", "two", "one"]).dictionary_encode()
+    times = pyarrow.array([1, 2, 3], pyarrow.timestamp("s"))
+    parquet.write_table(pyarrow.table({"text": texts, "time": times}), tmp_path / "a.parquet")
+    assert [d.text for d in read(tmp_path / "a.parquet")] == ["one", "two", "one"]
+    with pytest.raises(DataError, match="line 1: 'time' is not text but datetime"):
+        read(tmp_path / "a.parquet", SourceOptions(text_column="time"))
+
+
 def test_a_text_in_a_parquet_that_is_not_utf8_costs_its_row(tmp_path: Path) -> None:
     rows = [b"good"] * 200 + [b"\xff\xfe"]
     table = pyarrow.table({"text": pyarrow.array(rows, pyarrow.binary()).view(pyarrow.string())})
@@ -282,3 +293,71 @@ def test_the_content_hash_follows_names_and_bytes_only(texts: Texts) -> None:
     (root / "b.txt").write_text("twO")
     assert content_hash(Source(str(root))) != before
     assert content_hash(Source("pypi:a==1!*", sha256="5" * 64)) == "5" * 64
+
+
+def test_links_that_leave_the_folder_are_passed_over_with_a_count_unless_asked_for(texts: Texts) -> None:
+    root = texts(a_txt="ay")
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("not meant")
+    (root / "leaves.txt").symlink_to(outside / "secret.txt")
+    (root / "stays.txt").symlink_to(root / "a.txt")
+    (root / "sub").symlink_to(outside, target_is_directory=True)
+    for spec in (root, f"{root}/**/*.txt", f"{root}/*/*.txt", f"{root}/*.txt"):
+        report = SourceReport()
+        found = [d.text for d in read(spec, report=report)] if str(spec) != f"{root}/*/*.txt" else []
+        assert "not meant" not in found and found == ["ay"] * len(found)
+        if found:
+            assert report.skipped[OUTSIDE].examples == ["leaves.txt"]
+    with pytest.raises(DataError, match="a link to a folder") as caught:
+        read(f"{root}/*/*.txt")
+    assert "--follow-links" in caught.value.fix
+    followed = Source(str(root), follow_links=True)
+    report = SourceReport()
+    names = {d.name: d.text for d in read_source(followed, SourceOptions(), report)}
+    assert names == {"a.txt": "ay", "leaves.txt": "not meant", "stays.txt": "ay", "sub/secret.txt": "not meant"}
+    assert not report.skipped and content_hash(followed) != content_hash(Source(str(root)))
+    assert [d.text for d in read(root / "leaves.txt")] == ["not meant"]  # named itself
+
+
+@pytest.mark.parametrize("follow_links", [False, True])
+@pytest.mark.parametrize("spec", ["", "/**/*.txt", "/**"])
+def test_links_in_a_circle_end_each_folder_read_once(texts: Texts, spec: str, follow_links: bool) -> None:
+    root = texts(a_txt="ay")
+    for name in ("b", "c"):
+        (root / name).mkdir()
+        (root / name / "d.txt").write_text(name)
+        for back in ("one", "two"):
+            (root / name / back).symlink_to(root, target_is_directory=True)
+    source = Source(f"{root}{spec}", follow_links=follow_links)
+    assert [d.text for d in read_source(source, SourceOptions(), SourceReport())] == ["ay", "b", "c"]
+
+
+def test_globs_match_as_pythons_do(texts: Texts) -> None:
+    root = texts(a_txt="1", b_md="2", aa_txt="3")
+    for name in ("x/a.txt", "x/y/a.txt", "x/.h/a.txt", "[z]/a.txt", ".top.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    for pattern in (
+        "*.txt",
+        "**/*.txt",
+        "?.txt",
+        "x/**/a.txt",
+        "*/*.txt",
+        "**/y/*",
+        "x/**",
+        "[ab].*",
+        "[[]z]/*",
+        ".*.txt",
+        "**",
+    ):
+        expected = sorted(f for f in glob.glob(f"{root}/{pattern}", recursive=True) if Path(f).is_file())
+        assert [d.name for d in read(f"{root}/{pattern}")] == expected, pattern
+
+
+def test_a_cell_of_a_parquet_is_as_long_as_a_line_may_be(tmp_path: Path) -> None:
+    table = pyarrow.table({"text": ["good"] * 300 + ["x" * (MAX_LINE_CHARACTERS + 1)]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    report = SourceReport()
+    assert len(list(read_source(Source(str(tmp_path / "a.parquet")), SourceOptions(), report))) == 300
+    assert report.bad_lines.examples == [f"a.parquet line 301: 'text' is longer than {MAX_LINE_CHARACTERS} characters"]

@@ -19,7 +19,7 @@ from groundup.evaluate.run import evaluate
 from groundup.evaluate.task import Measure, line
 from groundup.evaluate.tasks import classification
 from groundup.evaluate.tasks.classification import Classification, ZeroShot
-from groundup.evaluate.tasks.text import BitsPerByte
+from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.weights.model_io import OpenModel
@@ -162,3 +162,20 @@ def test_a_figure_is_said_with_interval_n_and_chance() -> None:
     said = line(Measure("accuracy", 0.984, 0.969, 0.992, 500, 0.876))
     assert said == "accuracy 98.4 % (95 % interval 96.9 to 99.2, n = 500, chance 87.6 %)"
     assert "n = 9, thin" in line(Measure("loss_nats", 2.0, None, None, 9))
+
+
+def test_measured_text_is_spread_over_many_documents_each_long_enough_to_mean_something() -> None:
+    long = [f"{number} " * 1_000 for number in range(50_000, 50_200)]  # 6,000 characters each
+    chosen = sample_texts(long, seed=1)
+    assert len(chosen) == 32 and {len(text) for text in chosen} == {1_024}
+    assert sample_texts(reversed(long), seed=1) == chosen != sample_texts(long, seed=2)
+    few = sample_texts(["", "a" * 100, "b" * 90_000, "c" * 90_000], seed=1, max_characters=10_100)
+    assert sorted(few) == ["a" * 100, "b" * 5_000, "c" * 5_000]
+    assert len(sample_texts(long, seed=1, max_texts=10)) == 10
+
+
+def test_more_documents_than_characters_are_measured_are_no_error(opened: OpenModel, compute: Compute) -> None:
+    texts = sample_texts((f"see you at {number}" for number in range(40_000)), seed=0)
+    assert 32_768 - 20 < sum(map(len, texts)) <= 32_768
+    few = sample_texts((f"see you at {number}" for number in range(40_000)), seed=0, max_characters=200)
+    assert BitsPerByte(few).measure(opened, compute=compute, progress=Silent()).details["bytes"] == 200

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     out = tmp_path / "run"
     train = ("finetune", "classifier", base, labelled, "--out", out, *COLUMNS)
     shown = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3")
+    example = shlex.split(shown[shown.index("Try it:") :])[-1]
+    assert len(example.split()) == 4 and example in labelled.read_text(), "one of the user's own texts"
     assert "fine-tuned classifier" in shown and "TF-IDF of words" in shown and "is \\ said" in shown
     again = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json")
     results = json.loads(again)

@@ -1,6 +1,7 @@
 """`groundup plan` and `groundup sweep` as a user meets them, on real small texts."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.C
     assert plan["expected"]["low"] < plan["expected"]["bits_per_byte"] < plan["expected"]["high"]
     assert any("blocks x width" in reason and "(taken)" in reason for reason in plan["reasons"])
     assert any("tokens a step" in reason for reason in plan["reasons"])
+    differences = [re.findall(r"[+-]?\d\.\d{3}", reason) for reason in plan["reasons"]]
+    assert all(each[0] in "+-" for found in differences for each in found), "one loss for one plan: the expected one"
     assert plan["context_tokens"] == plan["model"]["context_tokens"] and plan["warnings"]
     assert [path.name for path in tmp_path.iterdir()] == ["texts"], "nothing is kept"
 

@@ -8,6 +8,7 @@ from groundup.tokenizer.bpe import BPE, join, most_frequent_pair, train_bpe
 from groundup.tokenizer.bytelevel import visible_token
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
+from groundup.tokenizer.split import MAX_TRAINED_RUN
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,14 @@ def test_a_pair_seen_once_is_never_joined() -> None:
 def test_joining_goes_from_the_left() -> None:
     assert join([1, 1, 1, 2], (1, 1), 9) == [9, 1, 2]
     assert join([1], (1, 1), 9) == [1]
+
+
+@pytest.mark.parametrize("run", ["a", "-", " ", "\n", "é", "字", "-\n"])
+def test_both_learn_from_long_unbroken_text_by_short_parts_and_encode_it_whole(run: str) -> None:
+    texts = ["aab aab-aab\n", run * 25_000]
+    fast, slow = train_tokenizer(texts, 320), train_bpe(texts, 320 - len(CONTROL_TOKENS), "llama-bpe")
+    assert visible_merges(slow) == fast.table.merges
+    assert max(len(fast.token_bytes(id)) for id in range(fast.vocab_size)) <= 3 * 2 * MAX_TRAINED_RUN
+    ids = fast.encode(texts[1])
+    assert fast.decode(ids) == texts[1] and fast.encode_batch(texts) == [fast.encode(texts[0]), ids]
+    assert slow.encode(run * 700) == fast.encode(run * 700)

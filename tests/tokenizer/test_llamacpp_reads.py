@@ -23,8 +23,9 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import CONTROL, gguf_metadata, tokenizer_from_gguf
 from groundup.tokenizer.pieces import Pieces
 from groundup.tokenizer.split import SPLITS
-from groundup.weights.catalog import extract_member, find_entry
+from groundup.weights.catalog import extract_member
 from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.named import find_entry
 
 xllamacpp = pytest.importorskip("xllamacpp")
 

@@ -18,7 +18,7 @@ from groundup.files import verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import parameter_count
-from groundup.planning.plan import Measured, Plan, make_plan, measure, steps_within
+from groundup.planning.plan import Measured, Plan, evaluated, evaluations_within, make_plan, measure, steps_within
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -154,6 +154,18 @@ def test_steps_fill_the_time_left_beside_evaluations() -> None:
     assert steps_within(0.5, measured) == 1
     plan = Plan(1_000_000, steps, 1, 1, 0, 0, measured.step_s, measured.evaluation_s)
     assert plan.minutes == pytest.approx(114 / 60)
+
+
+def test_evaluations_take_a_tenth_of_the_time_at_most() -> None:
+    measured = Measured(step_s=0.1, evaluation_s=1.0)
+    for seconds, evaluations in ((1000.0, 8), (90.0, 8), (60.0, 5), (30.0, 2), (20.0, 1), (3.0, 1)):
+        assert evaluations_within(seconds, measured) == evaluations
+        steps = steps_within(seconds, measured)
+        config = evaluated(FitConfig(steps=steps, batch_size=1), evaluations)
+        taken = 1 + -(-steps // config.evaluation_interval)  # beside those on the way, one before the first step
+        assert taken <= evaluations + 1 and (taken * measured.evaluation_s <= 0.1 * seconds or evaluations == 1)
+        assert config.checkpoint_interval == FitConfig(steps=steps, batch_size=1).checkpoint_interval
+    assert evaluations_within(1.0, Measured(step_s=0.1, evaluation_s=0.0)) == 8
 
 
 def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer], monkeypatch: pytest.MonkeyPatch) -> None:

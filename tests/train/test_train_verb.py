@@ -12,7 +12,7 @@ from groundup.device import Compute
 from groundup.errors import FormatError
 from groundup.files import read_json, verify_folder, write_json
 from groundup.planning.reproduce import turns_of
-from groundup.runs import RunFolder
+from groundup.runs import RunFolder, read_lines
 from groundup.train.step_schedule import Rescale
 from groundup.weights.model_io import open_model
 
@@ -129,6 +129,8 @@ def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
     assert all(
         words in printed for words in ("planned", "actual", "difference", "minutes", "memory, GB", "bits per byte")
     )
+    words = next(read_lines(out / "samples.jsonl"))["prompt"].split()[:2]
+    assert f"Try it: groundup generate {out} '{' '.join(words)}" in printed, "a beginning from the user's own text"
     results = read_json(out / "results.json")
     assert results["steps"] == 3
     assert set(results["planned"]) == {
@@ -165,9 +167,11 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
         patch.setattr(Windows, "batch", stopped)
         assert run(command) == 130
     said = capsys.readouterr().err
-    assert "The machine is faster than expected: 128 steps instead of 64 in the time." in said
-    assert "Stopped after step 20 of 128" in said
+    assert "Stopped after step 20 of 128" in said and "than expected" not in said
     assert run(command) == 0
+    assert (
+        capsys.readouterr().err.count("The machine was faster than expected: 128 steps instead of 64 in the time.") == 1
+    )
     results = read_json(out / "results.json")
     assert results["steps"] == results["turns"][-1]["steps"] == 128
     capsys.readouterr()

@@ -22,9 +22,10 @@ from groundup.model.sizes import parameter_count
 from groundup.progress import Silent
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.catalog import CATALOG, Archive, Entry, extract_member, pull
+from groundup.weights.catalog import extract_member, pull
 from groundup.weights.gguf import read_gguf, write_gguf
 from groundup.weights.model_io import open_model, save_model
+from groundup.weights.named import CATALOG, Archive, Entry
 
 MODEL = "smollm2-135m-instruct"
 
@@ -133,7 +134,8 @@ def test_a_member_of_another_hash_is_refused(archived: str, tmp_path: Path) -> N
 PULL_FROM_HUB = """
 import sys
 from pathlib import Path
-from groundup.weights.catalog import CATALOG, Entry, pull
+from groundup.weights.catalog import pull
+from groundup.weights.named import CATALOG, Entry
 CATALOG["tiny"] = Entry("owner/tiny", "mit", 1, "a test")
 pull("tiny", Path(sys.argv[1]))
 """

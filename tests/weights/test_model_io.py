@@ -18,9 +18,9 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.lora import add_lora
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.card import ModelCard
-from groundup.weights.catalog import CATALOG
 from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, save_model
+from groundup.weights.named import CATALOG
 
 
 @pytest.fixture

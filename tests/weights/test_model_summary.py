@@ -18,10 +18,10 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.presets import PRESETS, preset
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.catalog import CATALOG
 from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.model_summary import INSTRUCT, read_model_summary, tensor_names
+from groundup.weights.named import CATALOG
 
 
 def refused(words: str | Path) -> GroundupError:

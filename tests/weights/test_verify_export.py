@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_weights import CPU, make_config, make_model, randomise
 
 from groundup.cli.main import run
@@ -183,3 +184,54 @@ def test_pull_lists_what_it_knows(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["pull"]) == 0
     assert "apache-2.0" in capsys.readouterr().out
     assert run(["pull", "no-such-model"]) == 2
+
+
+def test_a_damaged_manifest_is_what_is_said_not_its_files(build: Path) -> None:
+    manifest = build / "chat" / "manifest.json"
+    whole = manifest.read_text()
+    digest = json.loads(whole)["files"]["model.safetensors"]["sha256"]
+    other = ("0" if digest[0] != "0" else "1") + digest[1:]
+    for spoiled in (
+        whole.replace(digest, other),
+        whole[:-5],
+        whole.replace('"bytes"', '"bites"'),
+        whole.replace("model.safe", "nodel.safe"),
+    ):
+        manifest.write_text(spoiled)
+        with pytest.raises(FormatError, match=r"chat/manifest\.json.*damaged manifest"):
+            verify_path(build)
+    content = json.loads(whole)
+    del content["sha256"]  # as older versions wrote it
+    manifest.write_text(json.dumps(content))
+    assert verify_path(build).manifests == 3
+
+
+def test_a_manifest_that_was_there_and_is_gone_is_a_fault(build: Path) -> None:
+    (build / "build.json").write_text(
+        json.dumps({"stages": {"chat": {"status": "done"}, "report": {"status": "done"}}})
+    )
+    for name in ("data.json", "run.json", "results.json"):
+        (build / "pretrain" / name).write_text("{}")
+    write_manifest(build / "pretrain", skip=("checkpoints",))
+    verify_path(build)
+    for folder in ("chat", "pretrain", "pretrain/checkpoints/step-10"):
+        manifest = build / folder / "manifest.json"
+        whole = manifest.read_text()
+        manifest.unlink()
+        with pytest.raises(FormatError, match=f"{folder}/manifest.json: file: is missing, which every"):
+            verify_path(build)
+        manifest.write_text(whole)
+    (build / "pretrain" / "run.json").unlink()
+    (build / "pretrain" / "manifest.json").unlink()
+    with pytest.raises(FormatError, match="every data folder has"):
+        verify_path(build / "pretrain")
+
+
+def test_a_missing_tensor_is_named_with_its_file(build: Path) -> None:
+    file = build / "chat" / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["model.norm.weight"]
+    save_file(tensors, file)
+    (build / "chat" / "manifest.json").unlink()
+    with pytest.raises(FormatError, match=r"chat/model\.safetensors: tensor 'model.norm.weight': is missing"):
+        open_model(build / "chat", CPU)

@@ -34,6 +34,12 @@ CHECKED_ANSWER_TOKENS = 48
 _NUMBER = re.compile(r"(?<![\w.])[-−]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 
 
+def evenly(items: Sequence[InstructionExample], wanted: int) -> list[InstructionExample]:
+    """At most `wanted` of the items, evenly spread over all of them: a set is ordered by kind."""
+    wanted = min(len(items), wanted)
+    return [items[index * len(items) // wanted] for index in range(wanted)]
+
+
 @dataclass(frozen=True)
 class AnswerLoss:
     """Mean nats per supervised token over the answers of `examples`; texts are cut at `max_tokens`."""

@@ -7,8 +7,8 @@ from groundup.files import atomic_folder, link_or_copy, sha256_file
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
-from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import find_model, open_model, save_model
+from groundup.weights.named import CATALOG
 
 PATTERNS = (
     "*.safetensors",

@@ -10,8 +10,8 @@ from groundup.data.documents import InstructionExample
 from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.run import evaluate
 from groundup.evaluate.task import Task
-from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
-from groundup.evaluate.tasks.text import BitsPerByte
+from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
+from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, telling_sentence
 from groundup.progress import Silent
@@ -43,18 +43,14 @@ def run(context: StageContext) -> StageResult:
     ]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     own = open_model(context.build / "pretrain", context.compute)
-    texts = [document.text for document in read_split(context.build / "data", VALIDATION)]
-    text = evaluate({"own": own}, [BitsPerByte(beginnings(texts))], compute=context.compute, progress=context.progress)
+    documents = read_split(context.build / "data", VALIDATION)
+    texts = sample_texts((document.text for document in documents), seed=context.seed)
+    text = evaluate({"own": own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
     results = page_values(found, text)
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
         write_json(folder / "attention.json", attention_of(own, texts))
     return described(results, percent)
-
-
-def beginnings(texts: Sequence[str]) -> list[str]:
-    """As much of each held-out document, so that no single one decides."""
-    return [text[: BitsPerByte.max_characters // len(texts)] for text in texts]
 
 
 def attention_of(own: OpenModel, texts: Sequence[str]) -> dict[str, Any]:
@@ -64,9 +60,8 @@ def attention_of(own: OpenModel, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def part(items: Sequence[InstructionExample], percent: int) -> list[InstructionExample]:
-    """Evenly spread over all kinds, as the set is ordered by kind."""
-    wanted = min(len(items), max(1, round(len(items) * percent / 100)))
-    return [items[index * len(items) // wanted] for index in range(wanted)]
+    """`percent` of the items, at least one."""
+    return evenly(items, max(1, round(len(items) * percent / 100)))
 
 
 def spread(items: Sequence[InstructionExample]) -> list[InstructionExample]:
@@ -138,7 +133,7 @@ def described(results: Mapping[str, Any], percent: int) -> StageResult:
 
 STAGE = Stage(
     "evaluate",
-    1,
+    2,
     run,
     share=0.08,
     needs=("data", "pretrain", "base", "chat"),

@@ -5,11 +5,12 @@ from typing import Any
 
 from groundup.data.shards import open_shards
 from groundup.model.presets import preset
-from groundup.planning.plan import make_plan, steps_for
+from groundup.planning.plan import evaluated, make_plan, steps_for
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.config import EVALUATIONS
 from groundup.train.defaults import pretraining_config
 from groundup.train.pretrain import pretrain
 from groundup.train.time_budget import TimeBudget
@@ -34,12 +35,18 @@ def run(context: StageContext) -> StageResult:
 
     seconds = context.seconds * STEPS_SHARE
 
+    evaluations = EVALUATIONS
+
     def measured_steps() -> int:
-        steps = steps_for(seconds, shards, tokenizer, shape, config, compute=context.compute, progress=context.progress)
+        nonlocal evaluations
+        made = (shards, tokenizer, shape, config)
+        steps, evaluations = steps_for(seconds, *made, compute=context.compute, progress=context.progress)
         return max(MIN_STEPS, steps)
 
     steps = table.steps or context.fix("steps", measured_steps)
-    config = dataclasses.replace(config, steps=steps)
+    if not table.steps:
+        evaluations = context.fix("evaluations", lambda: evaluations)
+    config = evaluated(dataclasses.replace(config, steps=steps), evaluations)
     for warning in make_plan(shards, shape, config).warnings:
         context.progress.say(f"      note: {warning}")
     results = pretrain(
