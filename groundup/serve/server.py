@@ -55,7 +55,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.tools import CallFormat
 
 # Texts that are embedded or classified between two steps of the engine: answers at work wait no longer than for these.
-TEXTS_AT_ONCE_TOKENS = 512
+TEXTS_AT_ONCE_TOKENS = 128
 
 
 class Server:

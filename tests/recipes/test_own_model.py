@@ -1,6 +1,7 @@
 """The trained stages of a build keep the time that is their share of the budget, unless the recipe says the steps, or the processor has no bf16."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_without_bf16_chat_overruns_its_share_so_as_to_learn_from_enough(
         trained.append(config.tokens)
         return {"tokens": config.tokens, "held_out_loss": {"before": 2.0, "after": 1.0}}
 
-    monkeypatch.setattr(chat, "open_model", lambda *_: None)
+    monkeypatch.setattr(chat, "open_model", lambda *_: SimpleNamespace(license=""))
     monkeypatch.setattr(chat, "measure_tokens_per_s", lambda *_, **__: rate)
     monkeypatch.setattr(chat, "fit_chat", fit_chat)
     compute = Compute(torch.device("cpu"), native_bf16=has_bf16)
