@@ -19,8 +19,8 @@ ORDER = [
     {"data", "weights"},
     {"tokenizer", "runs"},
     {"model"},
-    {"config", "device", "fetch"},
-    {"progress", "files", "markup"},
+    {"config", "device", "fetch", "timing"},
+    {"progress", "files", "markup", "threads"},
     {"errors"},
 ]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}

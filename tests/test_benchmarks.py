@@ -102,3 +102,15 @@ def test_serving_is_measured_in_one_process_over_http_and_from_its_start(tmp_pat
     found = {name: {row["contender"] for row in rows} for name, rows in results["tables"].items()}
     assert {"groundup int8", "transformers bf16", "llama.cpp q8_0"} <= found["single"]
     assert found["streams"] == found["start"] == {"groundup int8", "llama.cpp q8_0"}
+
+
+def test_settings_of_threads_are_compared_alone_and_beside_a_busy_thread(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(BENCHMARKS / "first_run.py"), "--quick", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())["tables"]["steps"]
+    assert set(found) == {"nothing", "busy"}
+    for condition in found.values():
+        assert set(condition) == {"tuned (groundup)", "one thread"}
+        assert all(rate > 0 for rates in condition.values() for rate in rates)

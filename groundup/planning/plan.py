@@ -9,12 +9,13 @@ Which model, and how good it will be: `planner.py`, `forecast.py`.
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from groundup.data.shards import ShardSet
-from groundup.device import Compute, memory_bytes, peak_memory_bytes
+from groundup.device import Compute, choose_threads, memory_bytes, peak_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers, training_memory
 from groundup.model.heads import LanguageModel
@@ -22,11 +23,12 @@ from groundup.model.sizes import parameter_count
 from groundup.model.transformer import use_recompute
 from groundup.planning.advice import advice
 from groundup.progress import Progress, Silent
+from groundup.timing import shortest
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
 from groundup.train.monitor.config import Evaluation, MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS
-from groundup.train.precision import MEASURED_S, StepClock, measure_steps
+from groundup.train.precision import MEASURED_S, StepClock
 from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, snapshot_bytes, train_windows
 from groundup.weights.exportable import gguf_reason, hf_reason
 
@@ -79,8 +81,10 @@ def measure(
     batches = [windows.batch(position) for position in range(fit_config.accumulation)]
     clock = StepClock(model, batches, pretraining_loss(model_config, fit_config), fit_config, compute=compute)
     kinds = {"float32": (False,), "bf16": (True,), "auto": (False, True)}[fit_config.precision]
+    choose_threads(compute, lambda: clock.step_s(bf16=kinds[0]))
     wall_s, cpu_s = time.perf_counter(), time.process_time()
-    step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S if seconds is None else seconds).values())
+    takes = {bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}
+    step_s = min(shortest(takes, seconds=MEASURED_S if seconds is None else seconds).values())
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     busy = compute.is_cpu and cpu_s < BUSY_BELOW * wall_s * torch.get_num_threads()
     step_tokens = fit_config.accumulation * fit_config.batch_size * model_config.context_tokens

@@ -27,6 +27,7 @@ Where to begin reading:
     pretrain      shards and a shape -> a language model
     looks         what is looked at on the way: heldout (figures, a source at a time), samples, copies (what they have from the training text)
     hooks         observers of a run; loggers: TensorBoard and Weights & Biases
+    step_threads  by how many threads each step is computed: recorded, or tuned (groundup/threads.py)
     again         a run done once more from its folder
     corpus        texts, a data folder or shards -> shards and tokenizer
     wish          what a command line asked for -> prepare: texts, shape, config and plan of a run that can begin
@@ -38,6 +39,7 @@ Where to begin reading:
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped
 (Ctrl-C, SIGTERM, kill -9) and resumed, in float32 or bf16, compiled or not, gives the weights and metrics, times apart, of a run
 that never stopped. Another processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last
-bits; a resumed run says so when these differ from its first part. A run that was given a time follows a clock (`time_budget.py`), which
-never goes twice alike.
+bits; a resumed run says so when these differ from its first part. A run that was given a time follows a clock (`time_budget.py`), and
+so does the number of threads where the user did not fix it (OMP_NUM_THREADS=2): a clock never goes twice alike. Both are
+recorded, and `again` takes them as they were.
 """

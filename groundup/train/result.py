@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from groundup.train.checkpoint.state import TrainState
 from groundup.train.config import Precision
-from groundup.train.step_schedule import Rescale
+from groundup.train.step_schedule import Rescale, Threads
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class FitResult:
     """How often it went back to earlier weights, for its loss had risen."""
     turns: tuple[Rescale, ...]
     """Where its number of steps was changed, to keep a time."""
+    threads: tuple[Threads, ...]
+    """By how many threads its steps were computed: the first number, then each change."""
 
 
 def fit_result(state: TrainState, precision: Precision, *, compiled: bool) -> FitResult:
@@ -55,4 +57,5 @@ def fit_result(state: TrainState, precision: Precision, *, compiled: bool) -> Fi
         skipped=state.skipped,
         rolled_back=state.rolled_back,
         turns=tuple(state.turns),
+        threads=tuple(state.threads),
     )

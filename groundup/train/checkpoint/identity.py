@@ -109,7 +109,7 @@ def machine(compute: Compute, processes: str = ONE_PROCESS) -> dict[str, Any]:
     """What the last bits of the arithmetic hang on."""
     return {
         "device": compute.device.type,
-        "threads": torch.get_num_threads(),
+        "threads": compute.thread_counts[0] if compute.thread_counts else torch.get_num_threads(),  # the most
         "torch": package_version("torch"),
         "processes": processes,
     }

@@ -25,7 +25,7 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import atomic_folder, disk_errors, read_json, remove_temporaries, verify_folder, write_json
 from groundup.runs import step_folders
 from groundup.train.parallel.process_group import ProcessGroup
-from groundup.train.step_schedule import Rescale
+from groundup.train.step_schedule import Rescale, Threads
 from groundup.weights.hf import save_tensors
 from groundup.weights.safetensors_header import read_header
 
@@ -50,6 +50,8 @@ class TrainState:
     """Tokens whose loss was counted."""
     turns: list[Rescale] = field(default_factory=list)
     """Where the run was given another number of steps (`step_schedule.py`); none: it has the config's, and a step's place in the schedule is its number."""
+    threads: list[Threads] = field(default_factory=list)
+    """By how many threads the steps were computed: the first number, then each change. None on a GPU."""
     last_loss: float | None = None
     """Loss of the last step, nats a token."""
     skipped: int = 0
