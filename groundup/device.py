@@ -11,12 +11,15 @@ import platform
 import re
 import resource
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from groundup.errors import ConfigError
+from groundup.threads import ThreadTuner, chosen, thread_counts
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Parameters of glibc's mallopt(3), and a size above any tensor of a small model's step.
@@ -32,6 +35,8 @@ class Compute:
     dtype: torch.dtype = torch.float32
     native_bf16: bool | None = None
     """Whether the device multiplies bf16 itself; None: as detected. Tests say it."""
+    thread_counts: tuple[int, ...] = ()
+    """Numbers of OpenMP threads that may be tried, the most first; none: the number stays as it is."""
 
     @property
     def is_cpu(self) -> bool:
@@ -56,7 +61,44 @@ def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> 
         device = next(name for name in ("cuda", "mps", "cpu") if present[name])
     if not present[device]:
         raise ConfigError(f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu.")
-    return Compute(torch.device(device), dtype)
+    choice = chosen()
+    counts = thread_counts(most_threads()) if device == "cpu" and choice is not None and choice.tuned else ()
+    return Compute(torch.device(device), dtype, thread_counts=counts)
+
+
+@functools.cache
+def most_threads() -> int:
+    """How many threads torch took when this process began."""
+    return torch.get_num_threads()
+
+
+def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) -> None:
+    """Keep the number of threads with which a piece of work is done fastest: it is done with each in turns, and gives its seconds.
+
+    Without one, products of the size that a step of a small model has: what else the machine does now counts for more than the work.
+    """
+    if len(compute.thread_counts) < 2:
+        return
+    tuner = ThreadTuner(compute.thread_counts, torch.get_num_threads())
+    take_s = take_s or _products_s
+    while not tuner.settled:
+        set_threads(tuner.count)
+        tuner.told(take_s())
+    set_threads(tuner.count)
+
+
+def _products_s() -> float:
+    """Seconds of two products and what lies between them, of 1,024 tokens at width 256."""
+    started = time.perf_counter()
+    hidden = torch.nn.functional.silu(torch.ones(1024, 256) @ torch.ones(256, 1024))
+    hidden @ torch.ones(1024, 256)
+    return time.perf_counter() - started
+
+
+def set_threads(count: int) -> None:
+    """So many threads from now on, for what is computed by the calling thread and those begun after."""
+    if count != torch.get_num_threads():
+        torch.set_num_threads(count)
 
 
 @functools.cache

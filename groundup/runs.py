@@ -4,7 +4,8 @@
     RUN/plan.json              where pretraining was planned: what was asked, the model and fit chosen, the figures planned (before run.json)
     RUN/fit.json               what makes it this run and no other, and what was measured before the first step (train.checkpoint.identity)
     RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
-                               (others: "skipped", "rolled back", and "re-aimed", with the steps that the whole run has from there on)
+                               (others: "skipped", "rolled back", "re-aimed", with the steps that the whole run has from there on, and
+                              "threads", with how many compute from there on)
     RUN/samples.jsonl          what the model wrote at each evaluation: step, prompt, text, repetition, longest_copy, copied_text
     RUN/logs/                  what TensorBoard and Weights & Biases show (train.monitor.loggers), where they were asked for
     RUN/results.json           the figures it ended with

@@ -20,8 +20,8 @@ ORDER = [
     {"data", "weights"},
     {"tokenizer", "runs"},
     {"http", "model"},
-    {"config", "device", "fetch"},
-    {"progress", "files", "markup"},
+    {"config", "device", "fetch", "timing"},
+    {"progress", "files", "markup", "threads"},
     {"errors"},
 ]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}

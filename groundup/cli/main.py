@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from groundup import __version__
 from groundup.cli.distributed_launch import require_alone
 from groundup.errors import GroundupError, did_you_mean
+from groundup.threads import prepare
 
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
 VERBS: dict[str, tuple[str, str]] = {
@@ -102,7 +103,8 @@ def root(
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its code. What OpenMP reads when torch is imported is set first."""
+    prepare()
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 

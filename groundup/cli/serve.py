@@ -87,7 +87,7 @@ def command(
     from groundup.http.run_server import require_server
 
     require_server("prometheus_client")
-    from groundup.device import select_compute
+    from groundup.device import choose_threads, select_compute
     from groundup.engine.precision import as_precision_choice, emulation_note
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
@@ -101,7 +101,9 @@ def command(
     access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
     shelf = registry_of(models or [], folder, progress)
-    numbers = ComputeSettings(as_precision_choice(precision), select_compute(device))
+    compute = select_compute(device)
+    choose_threads(compute)
+    numbers = ComputeSettings(as_precision_choice(precision), compute)
     settings = settings_of(reproducible)
     server = server_of(shelf, numbers, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
     progress.say(determinism_note(numbers.wish, reproducible=reproducible))

@@ -15,6 +15,7 @@ Not for several threads: one thread submits, cancels and steps.
 
 import contextlib
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.device import Compute
+from groundup.device import Compute, set_threads
 from groundup.engine.answer import Answer
 from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
 from groundup.engine.generate import require_room
@@ -36,6 +37,7 @@ from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan, page_bytes
+from groundup.threads import ThreadTuner
 from groundup.tokenizer.fast import Tokenizer
 
 StepOutput = ChatEvent | GroundupError
@@ -141,6 +143,8 @@ class BatchEngine:
         self._padding = TokenSpan([num_pages - 1], 0, 1)
         self._store = PagedStore(model.config, num_pages, settings.page_tokens, compute.device, compute.dtype)
         self._store.clear([num_pages - 1])
+        # A reproducible answer is computed by one number of threads, whatever else the machine does.
+        self._tuner = ThreadTuner(() if settings.reproducible else compute.thread_counts, torch.get_num_threads())
         self._turns: dict[str, _Running] = {}
         self._empty: list[tuple[str, StepOutput]] = []  # answers of no tokens, due with the next step
 
@@ -180,7 +184,9 @@ class BatchEngine:
         if not work:
             return outcomes
         self._clear_fresh(work)
-        logits = self._logits_apart(work) if self.settings.reproducible else self._logits(work)  # [M, V]
+        if len(self._tuner.counts) > 1:
+            set_threads(self._tuner.count)
+        logits = self._logits_tuned(work)  # [M, V]
         best_logits, best = logits.max(dim=-1)
         choices = list(zip(logits, best.tolist(), best_logits.tolist(), strict=True))
         for each in work:
@@ -191,6 +197,16 @@ class BatchEngine:
             else:
                 self.queue.stored(each.job, each.job.stored + each.count)
         return outcomes
+
+    def _logits_tuned(self, work: list[ScheduledChunk]) -> Float[Tensor, "M V"]:
+        """With the number of threads that is the fastest for so many rows; passes with a prompt are not timed, as no two are alike."""
+        if self.settings.reproducible:
+            return self._logits_apart(work)
+        started = time.perf_counter()
+        logits = self._logits(work)
+        if all(each.count == 1 for each in work):
+            self._tuner.told(time.perf_counter() - started, kind=len(work))
+        return logits
 
     def _guess(self) -> None:
         """Have the requests that are being answered look ahead, where few enough run."""

@@ -23,12 +23,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from groundup.device import Compute
+from groundup.device import Compute, set_threads
 from groundup.engine.padding import batches_by_length, right_padded
 from groundup.files import atomic_file
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
 from groundup.progress import Progress
+from groundup.threads import ThreadTuner
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import Precision
 from groundup.train.precision import WORTH_IT, open_kinds
@@ -139,8 +140,12 @@ def compute_features(
         seconds = measure_frozen(transformer, [rows[i] for i in batches[0]], num_blocks, compute=compute)
         bf16 = seconds[True] < WORTH_IT * seconds[False]
     with progress.track("frozen blocks", starts[-1], "tokens") as advance:
+        tuner = ThreadTuner(compute.thread_counts, torch.get_num_threads())
         for batch in batches:
+            begun = time.perf_counter()
             stream = run_frozen(transformer, [rows[i] for i in batch], num_blocks, compute=compute, bf16=bf16)
+            tuner.told(time.perf_counter() - begun, stream.shape[0] * stream.shape[1])
+            set_threads(tuner.count)
             for place, row in enumerate(batch):
                 hidden[starts[row] : starts[row + 1]] = stream[place, : lengths[row]]
             advance(sum(lengths[i] for i in batch))

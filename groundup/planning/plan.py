@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from groundup.data.shards import ShardSet
-from groundup.device import Compute, memory_bytes, peak_memory_bytes
+from groundup.device import Compute, choose_threads, memory_bytes, peak_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers, training_memory
 from groundup.model.heads import LanguageModel
@@ -25,11 +25,12 @@ from groundup.model.sizes import parameter_count
 from groundup.model.transformer import use_recompute
 from groundup.planning.advice import advice
 from groundup.progress import Progress, Silent
+from groundup.timing import shortest
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
 from groundup.train.monitor.config import Evaluation, MonitorConfig
 from groundup.train.monitor.validation import MAX_TOKENS
-from groundup.train.precision import MEASURED_S, PROBE_SHARE, StepClock, measure_steps, open_kinds, shortest
+from groundup.train.precision import MEASURED_S, PROBE_SHARE, StepClock, measure_steps, open_kinds
 from groundup.train.pretrain import evaluation_of, new_model, pretraining_loss, snapshot_bytes, train_windows
 from groundup.weights.exportable import gguf_reason, hf_reason
 
@@ -88,6 +89,7 @@ def measure(
     clock = StepClock(model, batches, pretraining_loss(model_config, fit_config), fit_config, compute=compute)
     kinds, most_s = open_kinds(fit_config.precision, model_config.width, compute=compute), PROBE_SHARE * run_s
     given_s = min(MEASURED_S, most_s / (2 * len(kinds))) if seconds is None else seconds
+    choose_threads(compute, lambda: clock.step_s(bf16=kinds[0]))
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     step_s = min(measure_steps(clock, kinds, seconds=given_s, progress=progress).values())
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s

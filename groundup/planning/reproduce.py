@@ -1,5 +1,6 @@
-"""A pretraining run done once more from its folder alone: the same shape, config, tokens and arithmetic, into another folder. One that kept a
-time (`time_budget.py`) changed its number of steps by the clock; done again it takes the same turns, whatever the clock says.
+"""A pretraining run done once more from its folder alone: the same shape, config, tokens and arithmetic, into another folder. A run with a time
+budget (`time_budget.py`) changed its number of steps by the clock, and its number of threads (`step_threads.py`); done again it makes the same
+changes at the same steps.
 
 On the same machine with the same packages and number of threads the weights come out the same, byte for byte; `same_weights` looks.
 """
@@ -7,7 +8,7 @@ On the same machine with the same packages and number of threads the weights com
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from groundup.config import build_config
 from groundup.data.shards import TABLE_FILE, ShardSet, open_shards
@@ -21,13 +22,15 @@ from groundup.progress import Progress
 from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.train.checkpoint.identity import machine, muon_precision, processes, read_record
-from groundup.train.checkpoint.state import read_state
+from groundup.train.checkpoint.state import TrainState, read_state
 from groundup.train.config import Compile, FitConfig
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.pretrain import pretrain
-from groundup.train.step_schedule import Rescale
+from groundup.train.step_schedule import Rescale, Threads
 from groundup.weights.card import ModelCard
 from groundup.weights.hf import WEIGHTS_FILE
+
+T = TypeVar("T", Rescale, Threads)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Reproduction:
     """Its precisions, and whether it is compiled, are what was measured then, not measured again."""
     turns: tuple[Rescale, ...]
     """Where its number of steps was changed."""
+    threads: tuple[Threads, ...]
+    """By how many threads its steps were computed; none: it is older than their being kept."""
     changes: tuple[str, ...]
     """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
 
@@ -66,7 +71,9 @@ def reproduce(
         progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
-    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, turns=made.turns)
+    results = pretrain(
+        *parts, out, compute=compute, progress=progress, card=card, group=group, turns=made.turns, threads=made.threads
+    )
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
         words = "the same" if same else "NOT the same"
@@ -96,21 +103,34 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     before = (fitted or {}).get("machine")
     changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
     model_config = build_config(ModelConfig, config["model"], where="model.")
-    return Reproduction(shards, tokenizer, model_config, fit_config, turns_of(run), tuple(changes))
+    turns, threads = course_of(run)
+    if threads and compute.thread_counts:  # they are taken as they were
+        changes = [change for change in changes if not change.startswith("threads ")]
+    return Reproduction(shards, tokenizer, model_config, fit_config, turns, threads, tuple(changes))
 
 
-def turns_of(run: RunFolder) -> tuple[Rescale, ...]:
+def course_of(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
     """As the results of a finished run say, or the newest checkpoint of another. Raises FormatError."""
     if not run.results_file.is_file():
         checkpoints = step_folders(run.checkpoints)
-        return tuple(read_state(checkpoints[-1][1]).turns) if checkpoints else ()
-    found = run.read_results().get("turns", [])
+        state = read_state(checkpoints[-1][1]) if checkpoints else TrainState("")
+        return tuple(state.turns), tuple(state.threads)
+    results = run.read_results()
+    threads = _listed(run, results, "threads", Threads)
+    if threads and threads[0].step != 0:
+        raise FormatError(run.results_file, "threads", "does not begin with the first step's")
+    return _listed(run, results, "turns", Rescale), threads
+
+
+def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -> tuple[T, ...]:
+    """A list of tables in results.json; none where it is not there. Raises FormatError."""
+    found = results.get(name, [])
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise FormatError(run.results_file, "turns", "is no list of tables")
+        raise FormatError(run.results_file, name, "is no list of tables")
     try:
-        return tuple(build_config(Rescale, each) for each in found)
+        return tuple(build_config(kind, each) for each in found)
     except ConfigError as error:
-        raise FormatError(run.results_file, "turns", error.message) from error
+        raise FormatError(run.results_file, name, error.message) from error
 
 
 def _record(run: RunFolder) -> dict[str, Any]:

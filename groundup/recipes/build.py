@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import to_plain
-from groundup.device import Compute, peak_memory_bytes
+from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import (
     MANIFEST,
@@ -53,11 +53,27 @@ def build(
         started = time.monotonic()
         for number, stage in enumerate(stages, start=1):
             progress.say(f"[{number}/{len(stages)}] {stage.name}")
-            line = _run_or_skip(stage, recipe, out, record, compute=compute, progress=progress)
+            before, left = stages[: number - 1], sum(each.share for each in stages[number - 1 :])
+            spent_s = sum(record["stages"][each.name]["elapsed_s"] for each in before)
+            planned_s = stage_seconds(stage.share, left, spent_s, recipe.budget_s)
+            line = _run_or_skip(stage, recipe, out, record, planned_s, compute=compute, progress=progress)
             progress.say(f"      {line}")
         record["total_s"] = round(time.monotonic() - started, 1)
         write_json(out / BUILD_FILE, record)
         return record
+
+
+# A stage has at least this part of what the recipe's budget gives it, however long those before it took: with less it would teach nothing.
+MIN_SHARE = 1 / 2
+
+
+def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: float) -> float:
+    """A stage's part of the time that is left, by its share among the stages that are left: what quick stages leave over goes to later ones.
+
+    >>> stage_seconds(0.25, 0.75, 30.0, 600.0), stage_seconds(0.25, 0.5, 500.0, 600.0)
+    (190.0, 75.0)
+    """
+    return max(MIN_SHARE * share * budget_s, share / left_shares * (budget_s - spent_s))
 
 
 def clear(out: Path, stages: Sequence[Stage]) -> None:
@@ -93,13 +109,22 @@ def is_entry(entry: Any) -> bool:
     """Whether a value has the form of a stage's entry in build.json."""
     if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in ENTRY.items()):
         return False
+    if not isinstance(entry.get("planned_s", 0.0), int | float):
+        return False
     return entry["status"] != "done" or (
         isinstance(entry.get("line"), str) and isinstance(entry.get("outputs_sha256"), dict)
     )
 
 
 def _run_or_skip(
-    stage: Stage, recipe: Recipe, out: Path, record: dict[str, Any], *, compute: Compute, progress: Progress
+    stage: Stage,
+    recipe: Recipe,
+    out: Path,
+    record: dict[str, Any],
+    planned_s: float,
+    *,
+    compute: Compute,
+    progress: Progress,
 ) -> str:
     parts = key_parts(stage, recipe, record)
     key = digest(parts)
@@ -111,7 +136,7 @@ def _run_or_skip(
         if entry:
             progress.say(f"      again, as {changed_parts(entry.get('key_parts', {}), parts)} changed")
         shutil.rmtree(out / stage.name, ignore_errors=True)
-        entry = {"key": key, "key_parts": parts, "sizes": {}, "elapsed_s": 0.0}
+        entry = {"key": key, "key_parts": parts, "sizes": {}, "elapsed_s": 0.0, "planned_s": round(planned_s, 1)}
     return _run(stage, recipe, out, record, entry, compute=compute, progress=progress)
 
 
@@ -126,8 +151,10 @@ def _run(
     progress: Progress,
 ) -> str:
     record["stages"][stage.name] = entry
-    planned_s = stage.share * recipe.budget_s
-    entry.update(status="running", planned_s=round(planned_s, 1))
+    # One that goes on keeps its time.
+    planned_s = entry.setdefault("planned_s", round(stage.share * recipe.budget_s, 1))
+    entry["status"] = "running"
+    choose_threads(compute)
     save = lambda: write_json(out / BUILD_FILE, record)  # noqa: E731 (handed on as a value)
     save()
     context = StageContext(out / stage.name, out, recipe, planned_s, compute, progress, entry["sizes"], save)

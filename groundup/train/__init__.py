@@ -10,6 +10,7 @@ Where to begin reading:
     step           one step: gradients of several batches summed, scaled, clipped
     config         FitConfig; schedule: the learning rate as a function of the place in it; defaults: of pretraining
     step_schedule  step -> place in the schedule, also where the number of steps was changed; time_budget: when it is, to keep a time
+    step_threads   how many threads compute each step: recorded, or tuned (groundup/threads.py)
     losses         next token, class of a text; balance: the load-balancing loss of experts
     optimizers     AdamW, Muon, SGD: which parameters each updates, weight decay; muon: Muon written to be read
     bad_steps      non-finite or spiking steps are skipped by rule; rollback: back to earlier weights after a lasting rise of the loss
@@ -24,6 +25,7 @@ Where to begin reading:
 What is bitwise: on one machine, with the same packages and the same number of threads, on the CPU, a run that was stopped
 (Ctrl-C, SIGTERM, kill -9) and resumed, in float32 or bf16, compiled or not, gives the weights and metrics, times apart, of a run
 that never stopped. Another processor, another number of threads, or a GPU (whose sums have no fixed order) may change the last
-bits; a resumed run says so when these differ from its first part. A run that was given a time follows a clock (`time_budget.py`), which
-never goes twice alike.
+bits; a resumed run says so when these differ from its first part. A run that was given a time follows a clock (`time_budget.py`), and
+so does the number of threads where the user did not fix it (OMP_NUM_THREADS=2): a clock never goes twice alike. Both are
+recorded, and `again` takes them as they were.
 """

@@ -26,8 +26,9 @@ from torch import nn
 
 from groundup.device import Compute
 from groundup.progress import Progress
+from groundup.timing import shortest
 from groundup.train.config import FitConfig
-from groundup.train.precision import MEASURED_S, WORTH_IT, Decision, StepClock, shortest
+from groundup.train.precision import MEASURED_S, WORTH_IT, Decision, StepClock
 from groundup.train.step import Batch, Loss
 
 DETERMINISTIC: Any = torch.utils.deterministic

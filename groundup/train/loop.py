@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from groundup.device import Compute, keep_freed_memory, seed_for
+from groundup.device import Compute, choose_threads, keep_freed_memory, seed_for
 from groundup.files import only_one
 from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
@@ -45,13 +45,14 @@ from groundup.train.optimizers import build_optimizer, trainable
 from groundup.train.parallel.batch_slices import rank_slice
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
 from groundup.train.parallel.strategies import build_strategy, precision_probe_config
-from groundup.train.precision import decide_muon, decide_precision
+from groundup.train.precision import StepClock, decide_muon, decide_precision
 from groundup.train.prefetch import BatchSource, Prefetcher
 from groundup.train.result import FitResult, fit_result
 from groundup.train.rollback import describe_rollback, needed_steps, remember_loss, roll_back
 from groundup.train.schedule import learning_rate
 from groundup.train.step import Batch, Loss, Summed, average_and_clip
-from groundup.train.step_schedule import Rescale, StepSchedule
+from groundup.train.step_schedule import Rescale, StepSchedule, Threads
+from groundup.train.step_threads import StepThreads
 from groundup.train.time_budget import BudgetController, TimeBudget, describe_rescale
 
 # The figure of an evaluation by which the best checkpoint is told.
@@ -79,18 +80,20 @@ def fit(
     group: ProcessGroup = SINGLE_PROCESS,
     aim: TimeBudget | None = None,
     turns: Sequence[Rescale] = (),
+    threads: Sequence[Threads] = (),
     clock: Clock = time.perf_counter,
 ) -> FitResult:
     """Train what requires a gradient in `model` (it lies on `compute.device` already) for `config.steps` steps, or what is left of them.
 
     `evaluate` gives figures ("validation_loss" tells the best checkpoint), `sample` records for samples.jsonl; both are called
-    without gradients, in evaluation mode, before the first step, every `evaluation_interval` steps and at the end. `snapshot` writes
+    without gradients, in evaluation mode, before the first step, every `evaluation_interval` planned steps and at the end. `snapshot` writes
     the model into a folder, after each of `config.snapshot_steps`; what a step done again would write is removed at resume. `observers`
     are told each line of the logs (`callbacks.py`). The model ends with the last step's weights. A run that was finished does nothing but load
     them. torch's global generators are seeded and drawn from.
 
     With an `aim` the run keeps that time: by what `clock` (seconds) says it takes turns to another number of steps, and the schedule follows
-    (`time_budget.py`). `turns` are those of another run, which a new run takes as it did (`reproduce.py`). None of them is part of a run's identity.
+    (`time_budget.py`). `turns` and `threads` are the changes of another run, made again at the same steps (`reproduce.py`); without `threads` the
+    number of threads is tuned where `compute` lets it be (`step_threads.py`). None of them is part of a run's identity.
 
     With a `group` of several processes each calls this with the same model, batches and config, and trains on its rows of every batch
     (`strategies.py`). Rank 0 alone evaluates, writes and speaks; with fsdp a model may lie anywhere, and ends with the last weights there only.
@@ -106,7 +109,7 @@ def fit(
     shown = progress if progress and group.leads else Silent()
     logs = Logs(run, CallbackList([*observers, shown] if group.leads else [], shown.say))
     parts = (model, batches, loss, config, run, compute, evaluate, sample, snapshot, shown, logs, group)
-    training = _Training(*parts, aim, turns, clock)
+    training = _Training(*parts, aim, turns, threads, clock)
     lock = only_one(run.path) if group.leads else contextlib.nullcontext()
     with lock, training.interrupts, contextlib.closing(training), group.in_touch():
         training.resume()
@@ -134,6 +137,7 @@ class _Training:
     group: ProcessGroup
     aim: TimeBudget | None
     turns: Sequence[Rescale]
+    threads: Sequence[Threads]
     clock: Clock
 
     def __post_init__(self) -> None:
@@ -149,7 +153,8 @@ class _Training:
     def resume(self) -> None:
         """Find out where this run stands, and put model, optimizer, random states and logs there."""
         identity = identify(self.model, self.batches.fingerprint, self.config)
-        self.state = TrainState(identity_hash(identity), turns=list(self.turns))
+        known = self.threads if self.compute.thread_counts else ()
+        self.state = TrainState(identity_hash(identity), turns=list(self.turns), threads=list(known))
         self.model.train()
         find = lambda: find_resume_point(self.run, identity, self._begin, self.progress.say)  # noqa: E731
         record, step = self.group.first(find)
@@ -163,6 +168,9 @@ class _Training:
             folder = step_folder(self.run.checkpoints, step)
             self._restore(Checkpoint(folder, read_state(folder)))
             self._say_where(record)
+        tuned = self.group.world == 1 and not self.compiled
+        self._step_threads = StepThreads(self.compute, replayed=bool(known), tuned=tuned)
+        self._step_threads.begin(self.state, self.run.metrics_file)
         if self.group.leads:
             self.logs.open(self.state, self.progress.say)
             drop_after(self.run, -1 if step is None else step)
@@ -181,6 +189,10 @@ class _Training:
             self.progress.say(str(muon))
         config = muon.closed(precision_probe_config(self.config, self.compute))
         measured = config, self.model, self._next_batches(), self.loss
+        counts = len(self.compute.thread_counts)
+        if counts > 1 and config.compile != "off" and self.group.world == 1:  # compiled code is made for one number
+            clock = StepClock(self.model, self._next_batches(), self.loss, config, compute=self.compute)
+            choose_threads(self.compute, lambda: clock.step_s(bf16=False))
         run_s = self.aim.seconds if self.aim else None
         decision = decide_precision(*measured, compute=self.compute, progress=self.progress, run_s=run_s)
         shared = self.group.patient is not None
@@ -265,11 +277,9 @@ class _Training:
         """One update, thrown away as a whole when something stops it before the weights change."""
         started, number = self.clock(), self.state.step + 1
         self.optimizer.zero_grad()
-        bf16 = self.precision == "bf16"
+        bf16, batches = self.precision == "bf16", self._next_batches()
         with repeatable(self.compiled, self.compute.device):
-            summed, length = self.spread.sum_gradients(
-                self._next_batches(), self.interrupts, self.compute.device, bf16=bf16
-            )
+            summed, length = self.spread.sum_gradients(batches, self.interrupts, self.compute.device, bf16=bf16)
         share = summed.count / self.spread.shares
         norm = average_and_clip(self.parameters.values(), share, self.config.clip_norm, length)
         state, config = self.state, self.config
@@ -283,7 +293,9 @@ class _Training:
         with self.interrupts.shielded():
             self.optimizer.set_rate(rate)
             self.optimizer.step()
-            self._record_step(summed, norm, rate, self.clock() - started)
+            step_s = self.clock() - started
+            self._record_step(summed, norm, rate, step_s)
+            self._step_threads.told(step_s, batches, self.state.step)
             self._roll_back()
 
     def _record_step(self, summed: Summed, norm: float, rate: float, step_s: float) -> None:
@@ -333,17 +345,26 @@ class _Training:
         """What is due where the run stands. Called again after a restart, it does what was left undone and nothing twice."""
         state, config = self.state, self.config
         at_end = state.step == self.course.steps
-        if (state.step % config.evaluation_interval == 0 or at_end) and state.evaluated_step != state.step:
+        is_due = at_end or self.course.comes_to(config.evaluation_interval, state.step)
+        if is_due and state.evaluated_step != state.step:
             self._evaluate()
         self.interrupts.check()
         self._keep_time()
+        self._change_threads()
         if self.snapshot is not None and self.course.passes(config.snapshot_steps, state.step):
             with self.interrupts.shielded(), self.spread.whole():
                 if self.group.leads:
                     keep_snapshot(self.run, state.step, self.snapshot)
-        due = state.step > 0 and state.step % config.checkpoint_interval == 0
-        if due or at_end or state.best_step == state.step:
+        if self._checkpoint_is_due or at_end or state.best_step == state.step:
             self._save()
+
+    @property
+    def _checkpoint_is_due(self) -> bool:
+        """By steps where they were said or a roll-back counts on them (`rollback.py`), else by the place in the schedule, as evaluations are."""
+        step, interval = self.state.step, self.config.checkpoint_interval
+        if self.config.checkpoint_every is None and self.config.rollback_nats is None:
+            return step > 0 and self.course.comes_to(interval, step)
+        return step > 0 and step % interval == 0
 
     def _evaluate(self) -> None:
         if self.evaluate is None and self.sample is None:
@@ -396,6 +417,12 @@ class _Training:
             steps = self.group.first(lambda: pacer.steps(self.course, state))
             if steps is not None:
                 self._turn(steps)
+
+    def _change_threads(self) -> None:
+        with self.interrupts.shielded():
+            count = self._step_threads.change(self.state)
+            if count is not None:
+                self.logs.metric({"event": "threads", "step": self.state.step, "threads": count, **self._elapsed()})
 
     def _turn(self, steps: int) -> None:
         self.state.turns = [*self.state.turns, self.course.turned(self.state.step, steps)]

@@ -7,23 +7,23 @@ processor has no bf16, or where one small product shows that it is slow all the 
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from groundup.device import Compute, keep_freed_memory
-from groundup.model.matmul_precision import ProductTimes, agree, product_times
-from groundup.progress import Progress, Silent
+from groundup.model.matmul_precision import ProductTimes, product_times
+from groundup.progress import Progress
+from groundup.timing import shortest
 from groundup.train.config import FitConfig, Precision
 from groundup.train.optimizers import build_optimizer, is_block_matrix, trainable
 from groundup.train.step import Batch, Loss, average_and_clip, require_supervised, sum_gradients
 
 Chosen = Literal["float32", "bf16"]
-Kind = TypeVar("Kind")
 
 MEASURED_S = 2.0
 # No measurement takes more of a run than this share of it, nor is one second too much.
@@ -71,30 +71,6 @@ def measure_steps(
     """The shortest seconds of a step in each kind (bf16 or not), measured for about `seconds` each."""
     takes = {bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}
     return shortest(takes, seconds=seconds, progress=progress)
-
-
-def shortest(
-    takes: Mapping[Kind, Callable[[], float]], *, seconds: float, progress: Progress | None = None
-) -> dict[Kind, float]:
-    """The shortest of the times that each of `takes` gives, called for about `seconds` each.
-
-    The shortest, since a busy machine only ever adds: a median taken in a busy moment once planned 8 steps instead of 2,000. The kinds
-    alternate, so that such a moment meets them alike; the first of each warms up and is not counted. Where the two shortest of a kind
-    differ by more than 1.5 times they are taken again, for twice as long at most.
-    """
-    whole_s, started = seconds * len(takes), time.perf_counter()
-    with (progress or Silent()).track("measuring a step", whole_s, "s") as advance:
-        times: dict[Kind, list[float]] = {}
-        for kind, take in takes.items():
-            times[kind] = [take()]
-            advance(times[kind][0])
-        while (spent_s := time.perf_counter() - started) < 2 * whole_s:
-            if spent_s >= whole_s and all(agree(taken[1:]) for taken in times.values()):
-                break
-            for kind, take in takes.items():
-                times[kind].append(take())
-                advance(times[kind][-1])
-    return {kind: min(taken[1:] or taken) for kind, taken in times.items()}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from groundup.train.monitor.validation import Validation
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.parallel.strategies import initial_compute
 from groundup.train.step import Loss
-from groundup.train.step_schedule import Rescale
+from groundup.train.step_schedule import Rescale, Threads
 from groundup.train.time_budget import TimeBudget
 from groundup.weights.model_io import ModelCard, save_model
 
@@ -67,11 +67,12 @@ def pretrain(
     group: ProcessGroup = SINGLE_PROCESS,
     aim: TimeBudget | None = None,
     turns: Sequence[Rescale] = (),
+    threads: Sequence[Threads] = (),
 ) -> dict[str, Any]:
     """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
 
-    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside the measured ones (`plan_vs_actual.py`). `aim` (a time budget) and
-    `turns` (the rescales of another run) are `fit`'s.
+    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside the measured ones (`plan_vs_actual.py`). `aim` (a time budget),
+    `turns` and `threads` (the rescales and thread counts of another run) are `fit`'s.
     Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
     text for one window, a prompt without room), FormatError (a finished run was altered) and what `fit` raises.
     """
@@ -102,6 +103,7 @@ def pretrain(
         group=group,
         aim=aim,
         turns=turns,
+        threads=threads,
     )
 
     def ended() -> dict[str, Any]:
@@ -254,6 +256,7 @@ def _results(
         "evaluation_s": round(fitted.evaluation_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
         **({"turns": [dataclasses.asdict(turn) for turn in fitted.turns]} if fitted.turns else {}),
+        **({"threads": [dataclasses.asdict(each) for each in fitted.threads]} if fitted.threads else {}),
     }
 
 

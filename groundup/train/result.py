@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from groundup.train.checkpoint.state import TrainState
 from groundup.train.config import FitConfig, Precision
-from groundup.train.step_schedule import Rescale
+from groundup.train.step_schedule import Rescale, Threads
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class FitResult:
     """How often it went back to earlier weights, for its loss had risen."""
     turns: tuple[Rescale, ...]
     """Where its number of steps was changed, to keep a time."""
+    threads: tuple[Threads, ...]
+    """By how many threads its steps were computed: the first number, then each change."""
 
 
 def fit_result(state: TrainState, precision: Precision, config: FitConfig, *, compiled: bool) -> FitResult:
@@ -58,4 +60,5 @@ def fit_result(state: TrainState, precision: Precision, config: FitConfig, *, co
         skipped=state.skipped,
         rolled_back=state.rolled_back,
         turns=tuple(state.turns),
+        threads=tuple(state.threads),
     )

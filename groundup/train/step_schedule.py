@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from groundup.errors import ConfigError
 
+# More are no machine's: a record that says so is damaged.
+MAX_THREADS = 4096
+
 
 @dataclass(frozen=True)
 class Rescale:
@@ -62,6 +65,32 @@ class StepSchedule:
         before = self.place(step - 1) if step else -1
         return any(before < place <= self.place(step) for place in places)
 
+    def comes_to(self, interval: int, step: int) -> bool:
+        """Whether `step` comes to a multiple of so many planned steps or is the first beyond it: what is due then is due as often as planned."""
+        return step == 0 or self.place(step) // interval > self.place(step - 1) // interval
+
     def turned(self, step: int, steps: int) -> Rescale:
         """The turn that gives the run `steps` steps after this one."""
         return Rescale(step, self.place(step), steps)
+
+
+@dataclass(frozen=True)
+class Threads:
+    """From here on the steps are computed by so many threads (`step_threads.py`). Raises ConfigError."""
+
+    step: int
+    """After which step; 0: from the first on."""
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.step < 0 or not 1 <= self.count <= MAX_THREADS:
+            raise ConfigError(f"{self.count} threads after step {self.step} is nothing that a run can have.")
+
+
+def threads_after(changes: Sequence[Threads], step: int) -> int:
+    """The number for the step that follows `step`. There is one from the first step on.
+
+    >>> threads_after([Threads(0, 2), Threads(8, 1)], 7), threads_after([Threads(0, 2), Threads(8, 1)], 8)
+    (2, 1)
+    """
+    return next(each.count for each in reversed(changes) if each.step <= step)

@@ -1,11 +1,12 @@
 """A run that was given a time keeps it: it looks at the clock on its way, and where it would end early or late it aims at another number of steps.
 
 A machine's speed is measured before the first step, and then it drifts: heat on a laptop, neighbours on a virtual machine. So after each sixteenth
-of the planned steps the end is forecast from the steps since the last look and from the evaluations so far. Where it is more than 3 % off, the run
+of the schedule the end is forecast from the steps since the last look and from the evaluations so far. Where it is more than 3 % off, the run
 takes a turn (`step_schedule.py`) to the largest number of steps that the time has room for, and the schedule follows.
 
-What this leaves out: it never cuts a run to less than a quarter of the planned steps nor makes it more than twice as long, and in the last
-sixteenth nothing is changed any more, so that no schedule ends within a few steps. A machine that is slower by more than that overruns the time.
+What this leaves out: it never cuts a run to less than a quarter of the planned steps, and in the last sixteenth of the schedule nothing is changed
+any more, so that no schedule ends within a few steps. A machine that is slower by more than that overruns the time. Upwards there is room for a
+run that was planned in a busy moment (50 steps where 2,800 fit): evaluations and looks go by the place in the schedule, so they stay as many.
 
 A turn is made by the clock, so it is another one each time; where the turns are known, `reproduce.py` has the same run from them, bit for bit.
 """
@@ -19,7 +20,7 @@ from groundup.train.step_schedule import StepSchedule
 
 CHECKS = 16
 TOLERANCE = 0.03
-FEWEST_SHARE, MOST_SHARE = 1 / 4, 2
+FEWEST_SHARE, MOST_SHARE = 1 / 4, 256
 # A step or two may be an accident: so many tell a pace.
 MIN_TIMED_STEPS = 4
 
@@ -35,13 +36,13 @@ class TimeReading:
     """Of a step at the pace of now, logs and checkpoints included."""
     evaluation_s: float
     """Of an evaluation; the one after this step, where there is one, is among the seconds spent."""
-    evaluation_interval: int
-    """Steps between two evaluations; the last step always has one."""
+    evaluations_left: int
+    """Those after this step's, the last step's among them."""
 
     def end_s(self, steps: int) -> float:
         """Seconds that a run of so many steps would have taken at its end."""
-        evaluations = (steps - 1) // self.evaluation_interval - self.step // self.evaluation_interval + 1
-        return self.spent_s + (steps - self.step) * self.step_s + evaluations * self.evaluation_s
+        left = steps - self.step
+        return self.spent_s + left * self.step_s + min(left, self.evaluations_left) * self.evaluation_s
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class TimeBudget:
 
 
 def check_interval(course: StepSchedule) -> int:
-    """Steps between two looks at the clock."""
+    """Planned steps between two looks at the clock."""
     return -(-course.planned // CHECKS)
 
 
@@ -88,7 +89,8 @@ class BudgetController:
 
     def due(self, course: StepSchedule, step: int) -> bool:
         """Whether to look at the clock after `step`: the same for all processes of a run."""
-        return step > self._warm and step % check_interval(course) == 0 and course.steps - step > check_interval(course)
+        interval = check_interval(course)
+        return step > self._warm and course.comes_to(interval, step) and course.planned - course.place(step) > interval
 
     def steps(self, course: StepSchedule, state: TrainState) -> int | None:
         """Look: how many steps the run shall have from now on; None: as many as it has."""
@@ -99,10 +101,9 @@ class BudgetController:
         now_s = _beside_evaluations_s(state)
         self._mark = state.step, now_s
         interval = self._config.evaluation_interval
-        evaluation_s = state.evaluation_s / (state.step // interval + 1)  # there was one before the first step, too
-        reading = TimeReading(
-            state.step, state.elapsed_s, (now_s - before_s) / (state.step - since), evaluation_s, interval
-        )
+        done = int(course.place(state.step) // interval)  # and one before the first step
+        step_s, left = (now_s - before_s) / (state.step - since), -(-course.planned // interval) - done
+        reading = TimeReading(state.step, state.elapsed_s, step_s, state.evaluation_s / (done + 1), left)
         return self._aim.steps(course, reading)
 
 

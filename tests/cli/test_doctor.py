@@ -10,13 +10,13 @@ import pytest
 from groundup.cli import doctor
 from groundup.cli.main import run
 
-ROWS = ["groundup", "device", "bf16", "compiler", "memory", "disk"]
+ROWS = ["groundup", "device", "threads", "bf16", "compiler", "memory", "disk"]
 
 
 def test_every_row_has_a_finding_and_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["what"] for row in rows][:6] == ROWS
+    assert [row["what"] for row in rows][:7] == ROWS
     assert all(row["found"] and row["meaning"] for row in rows)
     assert run(["doctor"]) == 0
     shown = capsys.readouterr()

@@ -10,7 +10,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import atomic_folder, read_json, write_json
 from groundup.progress import Silent
-from groundup.recipes.build import build, forget
+from groundup.recipes.build import build, forget, stage_seconds
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 
@@ -166,3 +166,23 @@ def test_damaged_record_is_refused_in_one_sentence(life: Life, tmp_path: Path, e
     write_json(tmp_path / "b" / "build.json", {"stages": {"data": entry}})
     with pytest.raises(FormatError, match="not a table of stages"):
         life.build(tmp_path / "b", recipe())
+
+
+def test_what_quick_stages_leave_over_goes_to_later_ones_and_one_that_goes_on_keeps_its_time(
+    life: Life, tmp_path: Path
+) -> None:
+    out = tmp_path / "b"
+    life.fail_in = "tokenizer"
+    with pytest.raises(DataError):
+        life.build(out, recipe("budget=100s"))
+    planned = {name: entry["planned_s"] for name, entry in read_json(out / "build.json")["stages"].items()}
+    assert planned["data"] == pytest.approx(100 / 3, abs=0.1)  # 0.1 of 0.3
+    assert planned["tokenizer"] == pytest.approx(100, abs=2), "data took no time"
+    life.fail_in = None
+    life.build(out, recipe("budget=100s"))
+    assert read_json(out / "build.json")["stages"]["tokenizer"]["planned_s"] == planned["tokenizer"]
+
+
+def test_a_stage_after_slow_ones_has_half_its_share_at_least() -> None:
+    assert stage_seconds(0.25, 0.75, 150.0, 600.0) == 150.0, "on its way"
+    assert stage_seconds(0.25, 0.75, 400.0, 600.0) == 75.0

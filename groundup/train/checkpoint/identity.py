@@ -110,7 +110,7 @@ def machine(compute: Compute, processes: str = ONE_PROCESS) -> dict[str, Any]:
     return {
         "device": compute.device.type,
         "bf16": compute.has_bf16,
-        "threads": torch.get_num_threads(),
+        "threads": compute.thread_counts[0] if compute.thread_counts else torch.get_num_threads(),  # the most
         "torch": package_version("torch"),
         "processes": processes,
     }

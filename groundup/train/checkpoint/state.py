@@ -26,7 +26,7 @@ from groundup.files import atomic_folder, disk_errors, read_json, remove_tempora
 from groundup.runs import step_folders
 from groundup.train.checkpoint.tensors import is_training_state, restore_weights
 from groundup.train.parallel.process_group import ProcessGroup
-from groundup.train.step_schedule import Rescale
+from groundup.train.step_schedule import Rescale, Threads
 from groundup.weights.hf import save_tensors
 from groundup.weights.safetensors_header import read_header
 
@@ -50,6 +50,8 @@ class TrainState:
     """Tokens whose loss was counted."""
     turns: list[Rescale] = field(default_factory=list)
     """Where the run's number of steps was changed (`step_schedule.py`); none: it is the config's, and a step's place in the schedule its number."""
+    threads: list[Threads] = field(default_factory=list)
+    """By how many threads the steps were computed: the first number, then each change. None on a GPU."""
     last_loss: float | None = None
     """Loss of the last step, nats a token."""
     skipped: int = 0

@@ -1,0 +1,305 @@
+"""How many OpenMP threads compute: chosen before torch is imported, and tuned by measuring while it computes.
+
+    prepare()                        at the start of a program (`cli/main.py`) or in a notebook's first cell, before torch; never on import
+    tuner = ThreadTuner((2, 1), 2)   after each piece of work: threads = tuner.told(seconds)
+
+OpenMP's threads spin at barriers. Alone on a machine that is the fastest way to wait; where another program takes one core, all threads wait for
+the one that shares it, and a step takes two to four times as long. One thread is hardly disturbed then, but takes 1.6 times as long alone. No wait
+policy and no spin count is good at both (docs/log.md), so the wait policy stays OpenMP's own, and the number of threads is measured.
+
+What this leaves out: which cores the threads run on, and threads of other libraries (the tokenizer's, llama.cpp's).
+"""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+COUNT_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+# Holds what prepare() wrote into OMP_NUM_THREADS: a program that is started by ours does not take it for its user's.
+OWN_VARIABLE = "GROUNDUP_CHOSEN_THREADS"
+CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True)
+class ThreadChoice:
+    """What was chosen before torch was imported, and why."""
+
+    variables: Mapping[str, str]
+    """Environment variables to set."""
+    tuned: bool
+    """Whether the number of threads may be changed by measuring."""
+    reason: str
+    """For people."""
+
+
+def decide(environ: Mapping[str, str], seen_cores: int, allowed_cores: int) -> ThreadChoice:
+    """The choice for a machine with `seen_cores`, of which this program may use the time of `allowed_cores`. The user's own variables win.
+
+    >>> decide({"OMP_NUM_THREADS": "4"}, 8, 8).tuned, dict(decide({}, 64, 2).variables)["OMP_NUM_THREADS"]
+    (False, '2')
+    """
+    own = environ.get(OWN_VARIABLE)
+    fixed = [name for name in COUNT_VARIABLES if environ.get(name, own) != own]
+    waiting = [name for name in WAIT_VARIABLES if environ.get(name)]
+    wait = f"{waiting[0]} is yours" if waiting else "OpenMP's own wait policy (fastest alone)"
+    if fixed:
+        return ThreadChoice({}, False, f"{fixed[0]}={environ[fixed[0]]} is yours, so the number stays as it is; {wait}")
+    measured = "as many as are measured to be fastest, fewer beside a busy core"
+    if allowed_cores < seen_cores:
+        count = str(max(1, allowed_cores))
+        variables = {"OMP_NUM_THREADS": count, OWN_VARIABLE: count}
+        return ThreadChoice(variables, True, f"{count} of {seen_cores} cores are this program's; {measured}; {wait}")
+    return ThreadChoice({}, True, f"{measured}; {wait}")
+
+
+@dataclass
+class _Started:
+    """The choice of this process, made once."""
+
+    choice: ThreadChoice | None = None
+
+
+_started = _Started()
+
+
+def prepare(say: Callable[[str], None] = lambda text: print(text, file=sys.stderr)) -> ThreadChoice:
+    """Choose for this process, and set the variables. To be called before torch is imported; says so where that is too late. Once is enough."""
+    if _started.choice is None:
+        choice = decide(os.environ, seen_cores(), allowed_cores())
+        if choice.variables and "torch" in sys.modules:
+            say(
+                "torch is loaded already, so its number of threads stays: call groundup.threads.prepare() before the first import."
+            )
+        os.environ.update(choice.variables)
+        _started.choice = choice
+    return _started.choice
+
+
+def chosen() -> ThreadChoice | None:
+    """What `prepare` chose; None where it was not called: then nothing is tuned."""
+    return _started.choice
+
+
+def seen_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def allowed_cores() -> int:
+    """The same, where a container's limit on processor time (cgroup v2) does not say fewer: OpenMP does not know of it."""
+    seen = seen_cores()
+    try:
+        limit_us, period_us = CPU_LIMIT_FILE.read_text().split()
+        return min(seen, max(1, round(int(limit_us) / int(period_us))))
+    except (OSError, ValueError):  # no such file, or "max"
+        return seen
+
+
+def thread_counts(most: int) -> tuple[int, ...]:
+    """The numbers of threads worth trying, the most first: all, all but the core that something else may keep busy, half, one.
+
+    >>> thread_counts(2), thread_counts(8), thread_counts(1)
+    ((2, 1), (8, 7, 4, 1), (1,))
+    """
+    return tuple(sorted({most, most - 1, most // 2, 1} - {0}, reverse=True))
+
+
+# Two figures for the same work that differ by more than this were disturbed (also `timing.py`).
+DISTURBED = 1.5
+# Another number of threads has to be clearly faster.
+WORTH_IT = 0.9
+# Pieces of work are put together until they have taken so long: a figure of less is noise.
+SLOT_S = 0.05
+# Figures of each number in a trial, and how many there may be where they disagree.
+ROUNDS, MOST_ROUNDS = 2, 6
+# Figures whose median is watched.
+WATCHED = 6
+# The first pieces warm up.
+WARM_UP = 1
+# With fewer threads than there are, another number is tried now and then: losses stay below this share of the time.
+PEEK_COST_SHARE = 0.015
+SHORTEST_WAIT_S, LONGEST_WAIT_S, WAIT_SHARE = 15.0, 600.0, 1 / 8
+# After a change of speed all are tried anew, unless that has just cost more than this share.
+TRIAL_COST_SHARE = 0.1
+
+
+def fastest(times: Mapping[int, Sequence[float]], now: int) -> int:
+    """The number of threads with the lowest median, unless `now` is nearly as fast.
+
+    >>> fastest({2: [1.0, 1.1], 1: [1.6, 1.6]}, 1), fastest({2: [4.0, 6.0], 1: [1.6, 1.6]}, 2), fastest({2: [1.0], 1: [0.95]}, 2)
+    (2, 1, 2)
+    """
+    best = min(times, key=lambda count: median(times[count]))
+    return best if median(times[best]) < WORTH_IT * median(times[now]) else now
+
+
+def is_clear(times: Mapping[int, Sequence[float]]) -> bool:
+    """Whether a trial was undisturbed: each number's figures agree, or all of them are above the fastest's highest.
+
+    >>> is_clear({2: [1.0, 1.1], 1: [1.6, 1.7]}), is_clear({2: [3.0, 9.0], 1: [1.6, 1.7]}), is_clear({2: [1.0, 4.0], 1: [1.6, 1.7]})
+    (True, True, False)
+    """
+    best = min(times, key=lambda count: median(times[count]))
+    if max(times[best]) > DISTURBED * min(times[best]):
+        return False
+    return all(
+        max(figures) <= DISTURBED * min(figures) or min(figures) > max(times[best]) for figures in times.values()
+    )
+
+
+@dataclass
+class _Slot:
+    """Pieces of work that give one figure."""
+
+    seconds: float = 0.0
+    work: float = 0.0
+
+    def add(self, seconds: float, work: float) -> None:
+        self.seconds += seconds
+        self.work += work
+
+    @property
+    def rate(self) -> float:
+        return self.seconds / self.work
+
+
+@dataclass
+class _Trial:
+    """Numbers of threads in turns."""
+
+    queue: list[int]
+    slots: dict[int, list[_Slot]] = field(default_factory=dict)
+    rounds: int = 1
+    is_peek: bool = False
+
+    @property
+    def rates(self) -> dict[int, list[float]]:
+        return {count: [slot.rate for slot in slots] for count, slots in self.slots.items()}
+
+    def lost_s(self, expected: float) -> float:
+        """Seconds beyond what the same work takes with the number that is kept."""
+        slots = [slot for each in self.slots.values() for slot in each]
+        return sum(max(0.0, slot.seconds - expected * slot.work) for slot in slots)
+
+
+class ThreadTuner:
+    """Decides with how many threads the next piece of work is done, from the seconds that each took. Sets nothing and reads no clock.
+
+    It begins with a trial of all `counts` in turns (forth and back, since a busy moment then meets all alike) and keeps the fastest. When the
+    work then takes 1.5 times as long as it did, or as much less, all are tried anew; and where fewer threads than there are were kept, another
+    number is tried once in a while, which shows that the other program has ended.
+    """
+
+    def __init__(self, counts: Sequence[int], count: int) -> None:
+        """`counts`: those that may be taken, the most first; `count`: the one to begin with."""
+        self.counts = tuple(counts)
+        self.count = self._kept = count if count in self.counts or not counts else self.counts[0]
+        self._kind: Hashable = None
+        self._expected: dict[Hashable, float] = {}  # seconds a unit of work, for each kind
+        self._recent: deque[float] = deque(maxlen=WATCHED)
+        self._slot = _Slot()
+        self._trial: _Trial | None = None
+        self._is_owed = False  # a trial that was broken off
+        self._cold = WARM_UP
+        self._total_s = self._since_s = self._lost_s = 0.0
+        self._peeks = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether no trial is going on."""
+        return len(self.counts) < 2 or (self._trial is None and not self._cold)
+
+    def told(self, seconds: float, work: float = 1.0, kind: Hashable = None) -> int:
+        """Take note of a piece of `work` (any unit) of a `kind`, whose seconds are compared with those of its own kind only; the next number."""
+        if len(self.counts) < 2:
+            return self.count
+        if kind != self._kind:
+            self._turn_to(kind)
+        self._total_s += seconds
+        if self._cold:
+            self._warm_up()
+        else:
+            self._slot.add(seconds, work)
+            if self._slot.seconds >= SLOT_S:
+                self._take(self._slot)
+        return self.count
+
+    def _turn_to(self, kind: Hashable) -> None:
+        """Another kind of work: a trial that is going on is broken off, and begins again when work of one kind has lasted."""
+        self._is_owed |= self._trial is not None
+        self._kind, self._trial, self.count, self._slot = kind, None, self._kept, _Slot()
+        self._recent.clear()
+
+    def _warm_up(self) -> None:
+        self._cold -= 1
+        if not self._cold:
+            self._try(self.counts)
+
+    def _take(self, slot: _Slot) -> None:
+        self._slot = _Slot()
+        if self._trial is None:
+            self._watch(slot)
+            return
+        trial = self._trial
+        trial.slots.setdefault(trial.queue.pop(0), []).append(slot)
+        if trial.queue:
+            self.count = trial.queue[0]
+        elif trial.is_peek:
+            self._end_peek(trial)
+        else:
+            self._end_round(trial)
+
+    def _watch(self, slot: _Slot) -> None:
+        """Between trials."""
+        self._since_s += slot.seconds
+        self._recent.append(slot.rate)
+        if len(self._recent) < WATCHED:
+            return
+        if self._is_owed or self._has_changed(median(self._recent)):
+            self._try(self.counts)
+        elif self._kept != self.counts[0] and self._since_s >= self._peek_wait_s():
+            others = [count for count in self.counts if count != self._kept]
+            self._try([others[self._peeks % len(others)]], is_peek=True)
+            self._peeks += 1
+
+    def _has_changed(self, rate: float) -> bool:
+        expected = self._expected.setdefault(self._kind, rate)
+        is_same = expected / DISTURBED <= rate <= expected * DISTURBED
+        return not is_same and self._since_s * TRIAL_COST_SHARE >= self._lost_s
+
+    def _peek_wait_s(self) -> float:
+        wait_s = min(max(SHORTEST_WAIT_S, WAIT_SHARE * self._total_s), LONGEST_WAIT_S)
+        return max(wait_s, self._lost_s / PEEK_COST_SHARE)
+
+    def _try(self, counts: Sequence[int], *, is_peek: bool = False) -> None:
+        self._trial = _Trial(list(counts), is_peek=is_peek)
+        self.count = counts[0]
+        self._recent.clear()
+
+    def _end_peek(self, trial: _Trial) -> None:
+        ((rate,),), expected = trial.rates.values(), self._expected[self._kind]
+        if rate < WORTH_IT * expected:
+            self._try(self.counts)
+        else:
+            self._end(trial, expected)
+
+    def _end_round(self, trial: _Trial) -> None:
+        if trial.rounds < ROUNDS or (not is_clear(trial.rates) and trial.rounds < MOST_ROUNDS):
+            trial.rounds += 1
+            trial.queue = list(reversed(self.counts) if trial.rounds % 2 == 0 else self.counts)
+            self.count = trial.queue[0]
+            return
+        before, self._kept = self._kept, fastest(trial.rates, self._kept)
+        if self._kept != before:
+            self._expected.clear()
+        self._end(trial, median(trial.rates[self._kept]))
+
+    def _end(self, trial: _Trial, expected: float) -> None:
+        self._expected[self._kind] = expected
+        self._lost_s, self._since_s, self._is_owed = trial.lost_s(expected), 0.0, False
+        self._trial, self.count = None, self._kept

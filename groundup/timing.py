@@ -1,0 +1,47 @@
+"""Repeated timing on a machine that may be busy: figures that disagree are measured again."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from groundup.progress import Progress, Silent
+from groundup.threads import DISTURBED
+
+Kind = TypeVar("Kind")
+
+# So many times the time given may be spent, where figures disagree.
+MAX_TIMES = 2
+
+
+def shortest(
+    takes: Mapping[Kind, Callable[[], float]],
+    *,
+    seconds: float,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[Kind, float]:
+    """The shortest of the seconds that each of `takes` gives, called for about `seconds` each; up to twice as long where it was disturbed.
+
+    The shortest, since a busy machine only adds. The kinds alternate, so that a busy moment meets them alike; the first of each warms up and is
+    not counted. Disturbed: the two shortest of a kind differ by more than 1.5 times, or there is only one.
+    """
+    started, whole_s = clock(), seconds * len(takes)
+    with (progress or Silent()).track("measuring a step", whole_s, "s") as advance:
+        times: dict[Kind, list[float]] = {kind: [] for kind in takes}
+        while True:
+            for kind, take in takes.items():
+                times[kind].append(take())
+                advance(times[kind][-1])
+            spent_s = clock() - started
+            if spent_s >= MAX_TIMES * whole_s or (spent_s >= whole_s and all(agrees(t[1:]) for t in times.values())):
+                return {kind: min(taken[1:] or taken) for kind, taken in times.items()}
+
+
+def agrees(figures: Sequence[float]) -> bool:
+    """Whether the two lowest figures tell the same.
+
+    >>> agrees([9.0, 1.0, 1.2]), agrees([1.0, 2.0]), agrees([1.0])
+    (True, False, False)
+    """
+    low = sorted(figures)[:2]
+    return len(low) == 2 and low[1] <= DISTURBED * low[0]

@@ -1,0 +1,81 @@
+"""With how many threads the steps of a run are computed: as its record has it, else tuned by the seconds that its steps take.
+
+A sum that is shared out to another number of threads has other last bits. So each change is kept (`course.Threads`), in checkpoints and results:
+a run that is resumed goes on with the number it had, and one that is done again (`reproduce.py`) takes every change at the same step.
+The trials are steps of the run like any others, so they cost what the slower number takes longer, and no more.
+
+Where the user's own variables fix the number, in runs of several processes, on a GPU, and in compiled steps (their code is made for one number),
+nothing is tuned.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from groundup.device import Compute, set_threads
+from groundup.runs import read_lines
+from groundup.threads import ThreadTuner
+from groundup.train.checkpoint.state import TrainState
+from groundup.train.step import Batch
+from groundup.train.step_schedule import Threads, threads_after
+
+
+class StepThreads:
+    """Those of one session of a run."""
+
+    def __init__(self, compute: Compute, *, replayed: bool, tuned: bool) -> None:
+        """`replayed`: the state has the changes of another run, to be taken as they are. `tuned`: whether this run's may be."""
+        self._is_cpu = compute.is_cpu
+        self._counts = compute.thread_counts
+        self._tuned = tuned and not replayed
+        self._known_steps: float = math.inf if replayed else -1
+        self._recalled: set[int] = set()
+        self._tuner = ThreadTuner((), 1)
+
+    def begin(self, state: TrainState, log: Path) -> None:
+        """Before anything is computed where the run stands: with the number of its last step, since an evaluation may be owed.
+
+        `log`: metrics.jsonl, in which a killed run has steps beyond its last checkpoint; they are done again as they were.
+        """
+        if not self._is_cpu:
+            return
+        if not state.threads:
+            state.threads = [Threads(0, ThreadTuner(self._counts, torch.get_num_threads()).count)]
+        if self._counts:
+            self._recall(state, log)
+            set_threads(threads_after(state.threads, max(0, state.step - 1)))
+        self._tuner = ThreadTuner(self._counts if self._tuned else (), torch.get_num_threads())
+
+    def _recall(self, state: TrainState, log: Path) -> None:
+        lines = [line for line in read_lines(log) if state.step <= line.get("step", -1)] if state.step else []
+        if not math.isinf(self._known_steps) and lines:
+            logged = [Threads(line["step"], line["threads"]) for line in lines if line.get("event") == "threads"]
+            new = [each for each in logged if each.step > state.threads[-1].step]
+            state.threads = [*state.threads, *new]
+            self._recalled = {each.step for each in new}
+            self._known_steps = max(line["step"] for line in lines) - 1
+
+    def told(self, seconds: float, batches: Sequence[Batch], step: int) -> None:
+        """What the step took that ended at `step`."""
+        if step > self._known_steps:
+            self._tuner.told(seconds, float(sum(map(positions, batches))))
+
+    def change(self, state: TrainState) -> int | None:
+        """Set the number for the next step; where it is another one that the log does not have yet, it is noted in the state and returned."""
+        if not self._is_cpu:
+            return None
+        before = threads_after(state.threads, state.step)
+        count = before if state.step <= self._known_steps else self._tuner.count
+        if count != before:
+            state.threads = [*state.threads, Threads(state.step, count)]
+        set_threads(count)
+        return count if count != before or state.step in self._recalled else None
+
+
+def positions(batch: Batch) -> int:
+    """Rows times tokens, padding counted: what a step's time goes with."""
+    fields = (getattr(batch, each.name) for each in dataclasses.fields(batch))
+    return next(value.shape[:2].numel() for value in fields if isinstance(value, torch.Tensor))
