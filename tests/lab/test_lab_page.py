@@ -22,8 +22,8 @@ from groundup.lab.tokens import beginning
 from groundup.lab.views import WORDS
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.named import CATALOG
 from groundup.weights.model_io import OpenModel, save_model
+from groundup.weights.named import CATALOG
 
 TEXT = "To be, or not to be. To suffer the mind."
 
