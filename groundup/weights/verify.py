@@ -47,7 +47,7 @@ def verify_path(path: Path) -> Verified:
     others = [file for file in files if file not in listed and file.name != MANIFEST]
     tables = [file for file in others if _check_table(file)]
     if not manifests and not tables:
-        reason = "was not found, nor any weights: there is nothing to check"
+        reason = "was not found, nor any weights: there is nothing to check against"
         raise FormatError(path, MANIFEST, reason, fix="Give a build, run, checkpoint, shard set or model.")
     size_bytes = sum(file.stat().st_size for file in listed)
     return Verified(len(manifests), len(listed), size_bytes, len(tables), len(others) - len(tables))
