@@ -1,6 +1,6 @@
 """groundup: build your own language model from the ground up, and understand every stage.
 
-The order of the house, in one line (imports point right, never left; `tests/test_architecture.py` checks it):
+Order of the rooms (imports point right, never left; `tests/test_architecture.py` checks it):
 
     cli > api > recipes > report, planning, finetune, integrations > serve, train > lab, retrieve, evaluate > engine > data, weights
         > tokenizer, runs > http, model > config, device, fetch, timing > progress, files, markup, threads > errors

@@ -1,7 +1,7 @@
-"""Configurations: dataclass or pydantic model <-> JSON/TOML, `--set a.b=c`, and answers with the nearest known name.
+"""Configurations: dataclass or pydantic model <-> JSON/TOML, and `--set a.b=c`.
 
-A config is a frozen dataclass or a frozen pydantic model; pydantic does the checking of types (for dataclasses too),
-this file turns its findings into one sentence and an unknown field into "did you mean".
+A config is a frozen dataclass or pydantic model; pydantic checks types (for dataclasses too), this file turns its first error into one
+sentence and adds "did you mean" to an unknown field.
 """
 
 import dataclasses
@@ -33,9 +33,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
-    """Make a `kind` (dataclass or pydantic model) from plain values, strictly: unknown fields and wrong types are refused.
+    """Return a `kind` (dataclass or pydantic model) from plain values, strictly: unknown fields and wrong types are refused.
 
-    `where` prefixes field names in the sentence ("pretrain."). Raises ConfigError.
+    `where` prefixes field names in messages ("pretrain."). Raises ConfigError.
     """
     _refuse_unknown(kind, values, where)
     try:
@@ -43,10 +43,8 @@ def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = where + ".".join(str(part) for part in first["loc"])
-        got = first.get("input")
-        raise ConfigError(
-            f"{field or kind.__name__}: {first['msg']}" + (f" (got {got!r})." if not isinstance(got, dict) else ".")
-        ) from error
+        got = "" if isinstance(first.get("input"), dict) else f" (got {first.get('input')!r})"
+        raise ConfigError(f"{field or kind.__name__}: {first['msg']}{got}.") from error
 
 
 def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
@@ -59,7 +57,7 @@ def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
 
 
 def field_types(kind: Any) -> dict[str, Any]:
-    """Field names and types of a dataclass or pydantic model; {} for anything else."""
+    """Return field names and types of a dataclass or pydantic model; {} for anything else."""
     if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     if dataclasses.is_dataclass(kind):
@@ -68,7 +66,7 @@ def field_types(kind: Any) -> dict[str, Any]:
 
 
 def apply_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """A copy of `values` with each "a.b=c" applied; c is read as TOML (numbers, true, lists, "text") and else as text.
+    """Return a copy of `values` with each "a.b=c" applied; c is read as TOML (numbers, true, lists, "text"), else as text.
 
     >>> apply_sets({"a": {"b": 1}}, ["a.b=2"])
     {'a': {'b': 2}}
@@ -89,14 +87,14 @@ def apply_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]
 
 
 def duration_s(text: str) -> float:
-    """Seconds of "90s", "3m", "1h30m" or "600". Raises ConfigError.
+    """Return the seconds of "90s", "3m", "1h30m" or "600". Raises ConfigError.
 
     >>> duration_s("1h30m")
     5400.0
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
-        raise ConfigError(f"{text!r} is no length of time.", fix="Write it as 90s, 3m or 1h30m.")
+        raise ConfigError(f"{text!r} is not a duration.", fix="Write it as 90s, 3m or 1h30m.")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
@@ -113,7 +111,7 @@ def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_plain(config: Any) -> dict[str, Any]:
-    """A config as plain JSON values, None fields left out (TOML has no null)."""
+    """Return a config as plain JSON values without None fields (TOML has no null)."""
     plain = config.model_dump(mode="json") if isinstance(config, pydantic.BaseModel) else dataclasses.asdict(config)
     return _without_none(plain)
 

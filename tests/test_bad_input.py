@@ -223,7 +223,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
     [
         (["build", "quikstart"], ("no recipe or folder 'quikstart'", "Did you mean 'quickstart'?")),
         (["build", "quickstart", "--dry-run", "--set", "pretrain.learnig_rate=1"], ("'pretrain.learnig_rate'", "'learning_rate'")),
-        (["build", "quickstart", "--dry-run", "--budget", "soon"], ("'soon' is no length of time", "3m")),
+        (["build", "quickstart", "--dry-run", "--budget", "soon"], ("'soon' is not a duration", "3m")),
         (["pretrain", "texts", "--out", "out", "--set", "fit.lerning_rate=1"], ("'fit.lerning_rate'", "'learning_rate'")),
         (["pretrain", "texts", "--out", "out", "--set", "model.width=65"], ("65", "nearest are 64 and 68")),
         (["pretrain", "texts", "--out", "out", "--set", "fit.batch_size=many"], ("fit.batch_size", "'many'")),
@@ -456,7 +456,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_run_goes_on_once_there_is_ro
     training = pretraining(home, stopped, stopped / "shards")
     ended = program(*training, preexec_fn=full_disk)
     require_refusal(
-        ended, ("No space left to write", "everything saved before is untouched", "run the same command again")
+        ended, ("No space left to write", "everything saved before is unchanged", "run the same command again")
     )
     assert state_of(stopped / "checkpoints") == before
     done(*training)

@@ -65,7 +65,7 @@ def command(
     from groundup.files import folder_bytes
     from groundup.weights.export import check_target, export
     from groundup.weights.model_io import open_model
-    from groundup.weights.ollama import create_in_ollama, require_ollama
+    from groundup.weights.modelfile import create_in_ollama, require_ollama
 
     encoding = check_target(to, out, encoding)
     if create is not None and to != "ollama":

@@ -1,10 +1,10 @@
 """A Hugging Face folder <-> a model: config.json, model.safetensors (whole or sharded), generation_config.json.
 
-read_hf     config.json gives a shape, the shape an empty model, the model the list of tensors that must be there; the tables of the
-            safetensors files are compared with that list before a weight is read
+read_hf     config.json -> a model on the meta device -> the list of tensors that must be there, compared with the headers of the
+            safetensors files before a weight is read
 write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically; transformers, vLLM and Ollama open the folder as it is
 
-Older files are understood: bare models without a prefix before their names, causal masks among the weights, a copy of a tied head.
+Older files are read too: base models without a prefix in their names, causal masks among the weights, a copy of a tied head.
 Pickled weights (pytorch_model.bin) are never opened.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from groundup.errors import FormatError
 from groundup.files import atomic_file, inside, read_json, safe_name, write_json
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
+from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
 from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import (
     CONFIG_FILE,
@@ -45,31 +45,31 @@ HEAD = "lm_head.weight"
 
 
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
-    """The model of a folder on the CPU, and the labels of a classifier. Raises FormatError."""
-    shape = read_hf_config(folder)
-    found = _Tensors(folder, shape)
-    if len(found.entries) < shape.config.num_layers:
-        reason = f"{shape.config.num_layers} layers, but the weights are {len(found.entries)} tensors in all"
+    """Return the model of a folder, on the CPU, and the labels of a classifier. Raises FormatError."""
+    hf = read_hf_config(folder)
+    found = _Tensors(folder, hf)
+    if len(found.entries) < hf.config.num_layers:
+        reason = f"{hf.config.num_layers} layers, but the weights are {len(found.entries)} tensors in all"
         raise FormatError(folder / CONFIG_FILE, "num_hidden_layers", reason)
-    model = empty_model(shape)
-    bindings = _bindings(shape, parameter_shapes(model))
+    model = empty_model(hf)
+    bindings = _bindings(hf, parameter_shapes(model))
     table = {name: entry.shape for name, (_, entry) in found.entries.items()}
     check_table(bindings, table, folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE))
-    return fill(model, found.read(bindings), dtype, folder), shape.labels
+    return fill(model, found.read(bindings), dtype, folder), hf.labels
 
 
-def _bindings(shape: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
-    if shape.own:
-        return [Binding(name, (name,), size[:1], size) for name, size in shapes.items()]
-    return hf_bindings(shape.config, shapes)
+def _bindings(hf: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
+    if hf.own:
+        return [Binding(name, (name,), shape[:1], shape) for name, shape in shapes.items()]
+    return hf_bindings(hf.config, shapes)
 
 
 class _Tensors:
-    """The float tensors of a folder under the names that a whole model has, each with its file."""
+    """The tensors of a folder under their full names, each with its file."""
 
-    def __init__(self, folder: Path, shape: HFConfig) -> None:
+    def __init__(self, folder: Path, hf: HFConfig) -> None:
         self.entries: dict[str, tuple[Path, TensorEntry]] = {}
-        layout = None if shape.own else LAYOUTS[shape.config.family]
+        layout = None if hf.own else LAYOUTS[hf.config.family]
         listed = list_tensors(folder)
         bare = layout is not None and not any(name.startswith(layout.prefix) for name in listed)
         for name, (file, entry) in listed.items():
@@ -77,13 +77,13 @@ class _Tensors:
                 continue
             if entry.dtype not in FLOATS:
                 raise FormatError(file, f"tensor {name!r}", f"is of {entry.dtype}; {', '.join(FLOATS)} are read")
-            whole = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
-            self.entries[whole] = (file, entry)
-        if shape.kind == "language" and shape.config.tied_head and HEAD in self.entries and layout:
+            full = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
+            self.entries[full] = (file, entry)
+        if hf.kind == "language" and hf.config.tied_head and HEAD in self.entries and layout:
             self._drop_tied_head(layout.rules[0].theirs + ".weight")
 
     def _drop_tied_head(self, embedding: str) -> None:
-        """Files of old carry the tied head as a copy; another matrix there would be a contradiction."""
+        """Drop the copy of a tied head that older files have. Raises FormatError where it differs from the embedding."""
         file, entry = self.entries.pop(HEAD)
         if embedding not in self.entries:
             return
@@ -94,7 +94,7 @@ class _Tensors:
             )
 
     def read(self, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Tensor]]:
-        """Each binding with its tensor, one in memory at a time."""
+        """Yield each binding with its tensor, one in memory at a time."""
         for binding in bindings:
             yield binding, _load(*self.entries[binding.theirs])
 
@@ -109,40 +109,35 @@ def _load(file: Path, entry: TensorEntry) -> Tensor:
 
 
 def list_tensors(folder: Path) -> dict[str, tuple[Path, TensorEntry]]:
-    """Name -> file and table entry, from model.safetensors or all files of its index. Raises FormatError."""
+    """Return name -> (file, entry), from model.safetensors or all files of its index. Raises FormatError."""
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if whole.is_file():
         return {name: (whole, entry) for name, entry in read_header(whole).items()}
     if index.is_file():
         return _list_shards(folder, index)
     if (folder / PICKLED_FILE).exists():
-        raise FormatError(
-            folder,
-            PICKLED_FILE,
-            "holds pickled weights, which are never read",
-            fix=f"Take a version with {WEIGHTS_FILE}.",
-        )
-    raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a whole model")
+        fix = f"Take a version with {WEIGHTS_FILE}."
+        raise FormatError(folder, PICKLED_FILE, "holds pickled weights, which are never read", fix=fix)
+    raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a complete model")
 
 
 def _list_shards(folder: Path, index: Path) -> dict[str, tuple[Path, TensorEntry]]:
-    """The tensors of all shards; index and shards must agree on who holds what."""
+    """Return the tensors of all shards; the index must list exactly these."""
     content = read_json(index)
-    places = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
+    files = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
         raise FormatError(index, "weight_map", "is not a table of tensors and their files")
     listed: dict[str, tuple[Path, TensorEntry]] = {}
-    for name in sorted(set(places.values())):
+    for name in sorted(set(files.values())):
         shard = inside(folder, safe_name(name))
         for tensor, entry in read_header(shard).items():
-            if places.get(tensor) != name:
-                raise FormatError(shard, f"tensor {tensor[:80]!r}", "is here, but the index does not say so")
+            if files.get(tensor) != name:
+                raise FormatError(shard, f"tensor {tensor[:80]!r}", "is not listed for this file in the index")
             listed[tensor] = (shard, entry)
-    lost = sorted(set(places) - set(listed))
-    if lost:
-        raise FormatError(
-            index, f"tensor {lost[0][:80]!r}", f"is not in {places[lost[0]][:80]!r}, where the index has it"
-        )
+    missing = sorted(set(files) - set(listed))
+    if missing:
+        name = missing[0]
+        raise FormatError(index, f"tensor {name[:80]!r}", f"is listed for {files[name][:80]!r}, which does not have it")
     return listed
 
 
@@ -156,21 +151,21 @@ def write_hf(
 ) -> None:
     """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights.
 
-    Raises DiskError, and FormatError naming weights that are not finite.
+    Raises DiskError, and FormatError naming a non-finite tensor.
     """
     kind: ModelKind = "classifier" if labels else "language"
-    shape = HFConfig(model.config, kind, tuple(labels), own=not has_class(model.config))
+    hf = HFConfig(model.config, kind, tuple(labels), own=not has_class(model.config))
     parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     tensors = {}
-    for binding in _bindings(shape, parameter_shapes(model)):
+    for binding in _bindings(hf, parameter_shapes(model)):
         packed = binding.pack(parameters)
-        tensors[binding.theirs] = finite(packed.to(dtype or packed.dtype), binding.theirs, folder)
+        tensors[binding.theirs] = require_finite(packed.to(dtype or packed.dtype), binding.theirs, folder)
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values())
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     ids = token_ids(tokenizer)
-    write_json(folder / CONFIG_FILE, hf_config_json(shape, ids, name))
+    write_json(folder / CONFIG_FILE, hf_config_json(hf, ids, name))
     if kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(ids))
     if tokenizer is not None:
@@ -178,7 +173,7 @@ def write_hf(
 
 
 def token_ids(tokenizer: Tokenizer | None) -> TokenIds:
-    """The ids that the configs of a folder name."""
+    """Return the ids that the configs of a folder name."""
     if tokenizer is None:
         return TokenIds()
     special = tokenizer.special
@@ -188,7 +183,7 @@ def token_ids(tokenizer: Tokenizer | None) -> TokenIds:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file. A full disk is an OSError here, as it is elsewhere, not the library's own class."""
+    """Write a safetensors file; the library's own error for a full disk becomes an OSError."""
     try:
         save_file(tensors, path, metadata={"format": "pt"})
     except SafetensorError as error:

@@ -61,7 +61,7 @@ def test_weights_without_manifest_have_their_tables_checked(build: Path) -> None
     file = build / "chat" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     for path in (build / "chat", file):
-        with pytest.raises(FormatError, match="cut or padded"):
+        with pytest.raises(FormatError, match="truncated or padded"):
             verify_path(path)
 
 
