@@ -7,14 +7,14 @@ import typer
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
-from groundup.lab.views import WORDS
+from groundup.lab.views import VIEWS
 
 if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.weights.model_io import OpenModel
 
 DEFAULT_TEXT = "The cat sat on the mat. The dog sat on the log. When the cat saw the dog, the cat ran away, and the dog ran after the cat."
-FILMED = ("attention", "embeddings")
+FILMED = tuple(name.removesuffix("_forming") for name, view in VIEWS.items() if view.reel)
 
 TextOption = Annotated[str, typer.Option("--text", help="What the model reads.")]
 FileOption = Annotated[
@@ -32,7 +32,7 @@ OnlyOption = Annotated[
     typer.Option(
         "--only",
         metavar="VIEW",
-        help=f"Make this view only (again for more). The lab has {len(WORDS)}: {', '.join(WORDS)}.",
+        help=f"Make this view only (again for more). The lab has {len(VIEWS)}: {', '.join(VIEWS)}.",
     ),
 ]
 
@@ -44,7 +44,7 @@ FilmOption = Annotated[
         help="A GIF instead of the page: how a run learned it (and a still beside it).",
     ),
 ]
-OfOption = Annotated[str, typer.Option("--of", help="What the film shows: attention or embeddings.")]
+OfOption = Annotated[str, typer.Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")]
 
 
 def command(
@@ -129,17 +129,15 @@ def _check_film(path: Path, of: str, *, page_too: bool) -> None:
 def _film(
     opened: "OpenModel", text: str, path: Path, of: str, form: str, *, progress: "Progress", as_json: bool
 ) -> None:
-    from groundup.lab.film import attention_film, embeddings_film
     from groundup.lab.gallery import write_film
+    from groundup.lab.internals import look_through
 
-    if of == "attention":
-        shown = attention_film(opened, text, progress=progress)
-    else:
-        shown = embeddings_film(opened, progress=progress)
+    name = f"{of}_forming"
+    shown = look_through(name, opened, text, progress=progress)
     if as_json:
         print_result([], shown, as_json)
         return
-    made = write_film(f"{of}_forming", shown, path, form=form, progress=progress)  # type: ignore[arg-type]
+    made = write_film(name, shown, path, form=form, progress=progress)  # type: ignore[arg-type]
     lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in made]
     lines[0] += f": {len(shown['frames'])} steps of the run, {of} forming."
     lines[1] += ": some of them side by side, for print."

@@ -99,6 +99,14 @@ def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
     }
 
 
+def last_token_attention(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return where the last token of a text looks; the maps are those of `views["attention"]` where it is there. Raises as `attention_picture`."""
+    picture = views.get("attention") or attention_picture(model, tokenizer, text)
+    return attention_from(picture, len(picture["pieces"]))
+
+
 @torch.no_grad()
 def attention_maps(model: LanguageModel | Classifier, ids: Sequence[int]) -> Float[Tensor, "L H T T"]:
     """Every head's weights on one text, float32 on the CPU; row t says where token t looks, and sums to 1.

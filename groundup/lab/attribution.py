@@ -113,6 +113,15 @@ def next_token_attribution(
     return {"text": text, **_record(tokenizer, ids, found, lambda id: token_text(tokenizer, id))}
 
 
+def decision_attribution(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer, text: str, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Explain what the model decides: a classifier's label, or a language model's next token. Raises as the function of that kind."""
+    if isinstance(model, Classifier):
+        return class_attribution(model, tokenizer, text, labels=labels)
+    return next_token_attribution(model, tokenizer, text)
+
+
 def single_id(tokenizer: Tokenizer, piece: str) -> int:
     """The one token that `piece` is. Raises DataError saying how the vocabulary splits it."""
     ids = tokenizer.encode(piece)

@@ -4,7 +4,7 @@ A chart is what Plotly takes ({"data", "layout"}), as plain values: no library i
 "z" is nested once for each choice, and `page.js` shows the table that is chosen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import MUTED, ONE, show_spaces
@@ -128,16 +128,6 @@ def embeddings_chart(view: Mapping[str, Any]) -> Chart:
     layout["xaxis"] |= {"title": {"text": "principal component 1"}}
     layout["yaxis"] |= {"title": {"text": "principal component 2"}}
     return {"data": [trace], "layout": layout, "labels_apart": True}
-
-
-CHARTS: dict[str, Callable[[Mapping[str, Any]], Chart]] = {
-    "embeddings": embeddings_chart,
-    "heads": heads_chart,
-    "attention": attention_chart,
-    "lens": lens_chart,
-    "surprise": surprise_chart,
-    "ablation": ablation_chart,
-}
 
 
 def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:

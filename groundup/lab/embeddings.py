@@ -24,6 +24,7 @@ from groundup.tokenizer.fast import Tokenizer
 
 Method = Literal["pca", "umap"]
 MIN_COUNT = 3
+MAP_TOKENS = 60
 # umap-learn's own default: small enough for kinds of a dozen words.
 UMAP_NEIGHBOURS = 15
 CAPTIONS = {
@@ -35,13 +36,22 @@ CAPTIONS = {
 }
 
 
-def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = 60) -> list[int]:
+def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = MAP_TOKENS) -> list[int]:
     """The ids that occur most often in the texts and hold a letter."""
     seen: Counter[int] = Counter()
     for text in texts:
         seen.update(tokenizer.encode(text))
     words = [id for id, _ in seen.most_common() if any(letter.isalpha() for letter in token_text(tokenizer, id))]
     return words[:count]
+
+
+def text_map(model: Model, tokenizer: Tokenizer, text: str, *, count: int = MAP_TOKENS) -> dict[str, Any]:
+    """Map the most common tokens of a text, and where it has too few the first words of the vocabulary too. Raises as `embedding_map`."""
+    ids = common_tokens(tokenizer, [text], count)
+    texts = {id: token_text(tokenizer, id) for id in range(tokenizer.vocab_size)}
+    words = [id for id, text in texts.items() if id not in ids and len(text) > 3 and text.strip().isalpha()]
+    words.sort(key=lambda id: not texts[id].startswith(" "))  # whole words before parts of words
+    return embedding_map(model, tokenizer, [*ids, *words][:count])
 
 
 def embedding_map(

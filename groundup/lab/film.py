@@ -17,22 +17,31 @@ can be told by their letters, which the model never sees; `apart` is the share o
 between the groups: eta^2 = sum_g n_g |mean_g - mean|^2 / sum_i |row_i - mean|^2, (groups - 1) / (tokens - 1) by chance.
 """
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from groundup.errors import DataError
+from groundup.device import Compute
+from groundup.errors import DataError, FormatError
+from groundup.files import verify_folder
 from groundup.lab.attention import DECIMALS, attention_maps, habit_scores, habits, rounded, telling_heads
-from groundup.lab.history import moments, training_losses
 from groundup.lab.request import ids_of, require_tokenizer
 from groundup.lab.tokens import beginning, pieces_of, token_text
 from groundup.lab.vectors import Model
 from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder, read_lines, step_folders
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.model_io import OpenModel
+from groundup.weights.hf import WEIGHTS_FILE
+from groundup.weights.model_io import OpenModel, open_model
+from groundup.weights.safetensors_header import read_header
 
 # Tokens along an axis of a frame that can still be read at its size.
 FILM_TOKENS = 14
@@ -43,6 +52,16 @@ MIN_LETTERS = 3
 AVERAGED_STEPS = 8
 STEPS = "{count} steps of one training run, closer together at its beginning. Training loss: the mean of up to {averaged} steps."
 GROUPS = WORDS, CAPITALS, PIECES, MARKS = "words", "with a capital", "parts of words", "marks"
+MIN_STEPS = 2
+HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.snapshots=16"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The model after `step` updates of its weights."""
+
+    step: int
+    model: Model
 
 
 def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -170,3 +189,63 @@ def _loss_by(losses: Mapping[int, float], step: int) -> float | None:
     """Line n of the log was measured before update n, so by the weights of step n - 1."""
     found = [losses[line] for line in range(step + 2 - AVERAGED_STEPS, step + 2) if line in losses]
     return round(sum(found) / len(found), DECIMALS) if found else None
+
+
+def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
+    """Step and folder of what the run behind a model kept of its way. Raises DataError where that is no way to speak of."""
+    run = RunFolder(opened.path)
+    if not run.run_file.is_file():
+        raise DataError(f"{opened.path.name} has no training run behind it: nothing tells how it learned.", fix=HOW)
+    snapshots = step_folders(run.snapshots)
+    whole = run.read_run().get("kind") == "pretrain"  # a fine-tuning's checkpoints hold a part of the model
+    checkpoints = step_folders(run.checkpoints) if whole else []
+    found = snapshots if len(snapshots) >= MIN_STEPS else checkpoints
+    if len(found) < MIN_STEPS:
+        raise DataError(
+            f"The run {opened.path.name} kept {len(snapshots)} snapshots and {len(checkpoints)} checkpoints; "
+            f"to see it learn takes at least {MIN_STEPS} of them.",
+            fix=HOW,
+        )
+    return found
+
+
+def moments(opened: OpenModel, progress: Progress) -> Iterator[Moment]:
+    """The model at each kept step, oldest first, one in memory at a time. Raises DataError where there are fewer than two that hold."""
+    found = kept_steps(opened)
+    held = 0
+    with progress.track("film", len(found), "steps") as advance:
+        for step, folder in found:
+            try:
+                model = _read(opened, folder)
+            except FormatError as error:
+                progress.say(f"Step {step} is passed over: {error.message}.")
+            else:
+                held += 1
+                yield Moment(step, model)
+            advance(1, f"step {step}")
+    if held < MIN_STEPS:
+        raise DataError(f"Of the {len(found)} steps that {opened.path.name} kept, {held} can be read.", fix=HOW)
+
+
+def training_losses(opened: OpenModel) -> dict[int, float]:
+    """Loss of every step in the run's log, nats a token."""
+    lines = (line for line in read_lines(RunFolder(opened.path).metrics_file) if "event" not in line)
+    figures = ((line.get("step"), line.get("loss")) for line in lines)
+    return {step: float(loss) for step, loss in figures if isinstance(step, int) and isinstance(loss, int | float)}
+
+
+def _read(opened: OpenModel, folder: Path) -> Model:
+    """A snapshot is a model folder, a checkpoint holds the weights that train. Raises FormatError."""
+    if folder.parent == RunFolder(opened.path).snapshots:
+        model = open_model(folder, Compute(opened.model.transformer.embedding.weight.device)).model
+        if model.config != opened.config:
+            raise FormatError(folder, "config.json", "is another model's")
+        return model
+    verify_folder(folder)
+    file, model = folder / WEIGHTS_FILE, copy.deepcopy(opened.model)
+    read_header(file)
+    try:
+        model.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as error:
+        raise FormatError(file, "tensors", "are not those of the whole model") from error
+    return model

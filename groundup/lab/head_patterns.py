@@ -134,6 +134,18 @@ def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int
     return {"first_half": means[0], "second_half": means[1]}
 
 
+def no_clear_head(found: Mapping[str, Any]) -> str:
+    """Return a sentence where no head has a pattern other than attention to the first token, else "". `found` is from `search_heads`."""
+    best = {kind["kind"]: kind["best"][0]["score"] for kind in found["kinds"] if kind["kind"] != "first"}
+    if any(score > NAMED for score in best.values()):
+        return ""
+    shares = ", ".join(f"{kind} {100 * score:.0f} %" for kind, score in best.items())
+    return (
+        "No head of this model gives half of its attention to the previous token, to copies of the same token or to what followed them "
+        f"(the best heads: {shares})."
+    )
+
+
 def _chances(texts: Sequence[Sequence[int]], kind: str) -> list[Tensor]:
     return [habit_scores(uniform_maps(len(ids)), kinds_of(ids)[kind]) for ids in texts]
 

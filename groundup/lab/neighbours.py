@@ -89,6 +89,13 @@ def neighbours(model: Model, tokenizer: Tokenizer | None, word: str, *, count: i
     }
 
 
+def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> dict[str, Any]:
+    """Return the neighbours of the longest word of a text that is one token, or of its longest word. Raises DataError, ModelError."""
+    words = [word.strip(".,;:!?\"'()[]") for word in text.split()]
+    whole = [word for word in words if len(word_ids(tokenizer, word)) == 1]
+    return neighbours(model, tokenizer, max(whole or words, key=len, default=""))
+
+
 def analogy(model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5) -> dict[str, Any]:
     """What is to c as a is to b: the words nearest to a - b + c, each at length one, but for the three. Raises DataError, ModelError."""
     tokenizer = require_tokenizer(tokenizer)

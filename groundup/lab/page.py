@@ -21,11 +21,8 @@ import groundup
 from groundup import __version__
 from groundup.errors import MissingExtra
 from groundup.files import write_text
-from groundup.lab.charts import CHARTS
-from groundup.lab.gallery import MOVING, moving_picture, pictures
-from groundup.lab.internals import VIEWS
-from groundup.lab.thin import too_thin
-from groundup.lab.views import ABOUT_ALL, CONCEPTS, WORDS
+from groundup.lab.gallery import moving_picture, pictures
+from groundup.lab.views import VIEWS, function
 from groundup.markup import Child, Node, foreign, node, policy_hash, to_html, verbatim
 
 # The stage of a build whose model the lab opens (cli.lab).
@@ -45,7 +42,7 @@ def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
 def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
     """The page as text; from `folder`, where it will lie, links lead to the concept pages."""
     views = inside["views"]
-    charts = {name: CHARTS[name](view) for name, view in views.items() if name in CHARTS}
+    charts = {name: function(VIEWS[name].chart)(values) for name, values in views.items() if VIEWS[name].chart}
     scripts = (plotly_script(), _resource("page.js"))
     body = node(
         "body",
@@ -91,8 +88,8 @@ def _opening(inside: Mapping[str, Any]) -> Node:
         f"{model['blocks']} blocks of {model['heads']} heads, width {model['width']:,}, vocabulary {model['vocabulary']:,}, "
         f"context {model['context_tokens']:,} tokens."
     )
-    links = [node("a", WORDS[name][0], href=f"#{name}") for name in inside["views"]]
-    poor = any(too_thin(name, view) for name, view in inside["views"].items())
+    links = [node("a", VIEWS[name].heading, href=f"#{name}") for name in inside["views"]]
+    poor = any(_remark(name, values) for name, values in inside["views"].items())
     return node(
         "header",
         node("h1", "Inside ", foreign(model["name"])),
@@ -123,30 +120,37 @@ def _command(inside: Mapping[str, Any]) -> Node:
 
 
 def _section(name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], folder: Path | None) -> Node:
-    view, (heading, see) = inside["views"][name], WORDS[name]
-    still: list[Node] = [_stills(name, view)]
+    view, values = VIEWS[name], inside["views"][name]
+    still: list[Node] = [_stills(name, values)]
     chart = None
-    if name in MOVING:
-        chart = _film(name, view)
+    if view.reel:
+        chart = _film(name, values)
     elif name in charts:
         chart = node("figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart"))
         still = [node("details", node("summary", "The same as a still picture"), still)]
-    thin = too_thin(name, view)
+    remark = _remark(name, values)
     return node(
         "section",
-        node("h2", heading),
-        node("p", see, class_="see"),
-        node("p", thin, class_="thin") if thin else None,
+        node("h2", view.heading),
+        node("p", view.see, class_="see"),
+        node("p", remark, class_="thin") if remark else None,
         chart,
         still,
-        _concept(name, folder),
+        _concept(view.concept, folder),
         id=name,
     )
 
 
-def _concept(name: str, folder: Path | None) -> Node:
+def _remark(name: str, values: Mapping[str, Any]) -> str:
+    """A sentence where the model is too small for the view, else ""."""
+    path = VIEWS[name].remark
+    said: str = function(path)(values) if path else ""
+    return said
+
+
+def _concept(page: str, folder: Path | None) -> Node:
     """Where the idea is explained: a link where the page lies beside groundup's source, else the file's name there."""
-    file = f"docs/concepts/{CONCEPTS.get(name, ABOUT_ALL)}.md"
+    file = f"docs/concepts/{page}.md"
     source = Path(groundup.__file__).parents[1] / file
     if folder is None or not source.exists():
         return node("p", "The idea and its code: ", node("code", file), " in groundup's source.", class_="quiet")
@@ -154,24 +158,24 @@ def _concept(name: str, folder: Path | None) -> Node:
     return node("p", "The idea and its code: ", node("a", file, href=target), class_="quiet")
 
 
-def _film(name: str, view: Mapping[str, Any]) -> Node:
+def _film(name: str, values: Mapping[str, Any]) -> Node:
     """To be closed by a hand; the style sheet hides it from those who asked their system for less motion."""
-    source = base64.b64encode(moving_picture(name, view)).decode()
+    source = base64.b64encode(moving_picture(name, values)).decode()
     moving = node(
-        "img", src=f"data:image/gif;base64,{source}", alt=f"{VIEWS[name].what}, as a film; its stills follow."
+        "img", src=f"data:image/gif;base64,{source}", alt=f"{VIEWS[name].heading}, as a film; its stills follow."
     )
     return node(
         "details", node("summary", "The film (close it to stop it)"), node("figure", moving), class_="film", open="open"
     )
 
 
-def _stills(name: str, view: Mapping[str, Any]) -> Node:
+def _stills(name: str, values: Mapping[str, Any]) -> Node:
     """The still, or its parts side by side as far as the page is wide."""
-    caption = str(view.get("caption", ""))
-    parts = pictures(name, view, "svg")
+    caption = str(values.get("caption", ""))
+    parts = pictures(name, values, "svg")
     images = []
     for number, part in enumerate(parts, start=1):
-        said = f"{VIEWS[name].what}{f', part {number} of {len(parts)}' if len(parts) > 1 else ''}. {caption}"
+        said = f"{VIEWS[name].heading}{f', part {number} of {len(parts)}' if len(parts) > 1 else ''}. {caption}"
         source = base64.b64encode(part).decode()
         images.append(node("img", src=f"data:image/svg+xml;base64,{source}", alt=said))
     if len(parts) == 1:
@@ -180,7 +184,7 @@ def _stills(name: str, view: Mapping[str, Any]) -> Node:
 
 
 def _footer(inside: Mapping[str, Any]) -> Node:
-    missing = [node("p", f"Left out, {VIEWS[name].what}: {reason}") for name, reason in inside["left_out"].items()]
+    missing = [node("p", f"Left out, {VIEWS[name].heading}: {reason}") for name, reason in inside["left_out"].items()]
     made = f"Made by groundup {__version__} on this machine; no part of this page is loaded from elsewhere."
     return node("footer", missing, node("p", made))
 
@@ -192,6 +196,3 @@ def _safe_json(value: Any) -> str:
 
 def _resource(name: str) -> str:
     return resources.files("groundup.lab").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-assert set(WORDS) == set(VIEWS) and set(CONCEPTS) <= set(VIEWS)

@@ -9,6 +9,7 @@ the model does not have (a cap, a bias) is not there. The functions are those th
 `mixed` is the head's part of what goes into the output projection.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.lab.attention import MAX_PICTURE_TOKENS, rounded
+from groundup.lab.head_patterns import search_heads
 from groundup.lab.request import block_index, head_index, ids_of, require_tokenizer
-from groundup.lab.tokens import pieces_of
+from groundup.lab.tokens import beginning, pieces_of
 from groundup.model.attention import Attention, AttentionMetadata
 from groundup.model.attention_steps import (
     mask,
@@ -32,6 +34,8 @@ from groundup.model.attention_steps import (
 )
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+
+STEP_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,19 @@ def head_steps(
         "mixed": rounded(steps.mixed),
         "caption": _caption(model, attention, len(ids), block, head),
     }
+
+
+def clearest_head_steps(
+    model: LanguageModel | Classifier, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the steps of the head with the clearest pattern except attention to the first token, on the beginning of a text.
+
+    The search is that of `views["heads"]` where it is there. Raises as `search_heads` and `head_steps`.
+    """
+    found = views.get("heads") or search_heads(model, tokenizer)
+    best = max((kind["best"][0] for kind in found["kinds"] if kind["kind"] != "first"), key=lambda head: head["score"])
+    few = beginning(tokenizer, text, STEP_TOKENS)
+    return head_steps(model, tokenizer, few, block=best["block"], head=best["head"])
 
 
 @torch.no_grad()

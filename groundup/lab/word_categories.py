@@ -17,13 +17,14 @@ from groundup.lab.neighbours import Candidates, spelled, table_candidates
 from groundup.lab.request import require_tokenizer
 from groundup.lab.tokens import token_text
 from groundup.lab.vectors import Model, word_ids, word_vectors
-from groundup.lab.words import ANALOGIES, KINDS
 from groundup.tokenizer.fast import Tokenizer
 
 # Judged neighbours of each word; a kind with fewer other words is judged by as many as it has.
 JUDGED = 5
 # Words that a kind needs, or its share would be luck.
 MIN_WORDS = 3
+# A share of neighbours of the same category from which on the view shows something.
+FEW_OF_A_KIND = 0.2
 CAPTION = (
     "The nearest neighbours of each word by cosine, as many as its kind has other words, {judged} at most: the share that is of its kind. "
     "Chance: neighbours drawn at random. Among all words of the vocabulary for words that are one token; and among the listed words only, "
@@ -31,6 +32,50 @@ CAPTION = (
 )
 ANALOGY_CAPTION = (
     "a - b + c at length one each; where the expected word stands among all words of the vocabulary, by cosine."
+)
+
+# Full names as in running English text; without abbreviations and inhabitants, so that "Mon" or "French" among the neighbours is a miss.
+# Countries: members of the United Nations whose name is one common word. Words with a second meaning (May, Turkey) stay.
+_LISTS = {
+    "days": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    "months": "January February March April May June July August September October November December",
+    "numbers": (
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion"
+    ),
+    "countries": (
+        "Afghanistan Albania Algeria Angola Argentina Armenia Australia Austria Azerbaijan Bahrain Bangladesh Belarus "
+        "Belgium Bolivia Botswana Brazil Bulgaria Cambodia Cameroon Canada Chile China Colombia Croatia Cuba Cyprus "
+        "Denmark Ecuador Egypt Estonia Ethiopia Finland France Georgia Germany Ghana Greece Guatemala Haiti Honduras "
+        "Hungary Iceland India Indonesia Iran Iraq Ireland Israel Italy Jamaica Japan Jordan Kazakhstan Kenya Kuwait Laos "
+        "Latvia Lebanon Liberia Libya Lithuania Madagascar Malaysia Mali Malta Mexico Mongolia Morocco Mozambique Myanmar "
+        "Namibia Nepal Netherlands Nicaragua Nigeria Norway Oman Pakistan Panama Paraguay Peru Philippines Poland "
+        "Portugal Qatar Romania Russia Rwanda Senegal Serbia Singapore Slovakia Slovenia Somalia Spain Sudan Sweden "
+        "Switzerland Syria Tanzania Thailand Tunisia Turkey Uganda Ukraine Uruguay Uzbekistan Venezuela Vietnam Yemen "
+        "Zambia Zimbabwe"
+    ),
+}
+
+KINDS: Mapping[str, tuple[str, ...]] = {kind: tuple(words.split()) for kind, words in _LISTS.items()}
+
+# a - b + c should be d (after Mikolov et al. 2013): family, capitals, languages, plural, tense, degree.
+ANALOGIES: tuple[tuple[str, str, str, str], ...] = (
+    ("king", "man", "woman", "queen"),
+    ("uncle", "man", "woman", "aunt"),
+    ("actor", "man", "woman", "actress"),
+    ("brother", "boy", "girl", "sister"),
+    ("Paris", "France", "Germany", "Berlin"),
+    ("Paris", "France", "Italy", "Rome"),
+    ("Tokyo", "Japan", "China", "Beijing"),
+    ("Madrid", "Spain", "Russia", "Moscow"),
+    ("Spanish", "Spain", "France", "French"),
+    ("German", "Germany", "Italy", "Italian"),
+    ("cars", "car", "dog", "dogs"),
+    ("houses", "house", "city", "cities"),
+    ("walking", "walk", "swim", "swimming"),
+    ("went", "go", "see", "saw"),
+    ("bigger", "big", "small", "smaller"),
+    ("best", "good", "bad", "worst"),
 )
 
 
@@ -81,6 +126,19 @@ def _score(candidates: Candidates, words: Sequence[str], vectors: Mapping[str, T
     judged = count * len(words)
     chance = (len(kind) - 1) / (candidates.num_words - 1)
     return {"words": len(words), "judged": judged, "share": round(hits / judged, 4), "chance": round(chance, 6)}
+
+
+def few_categories(found: Mapping[str, Any]) -> str:
+    """Return a sentence where too few neighbours are of a word's own category, else "". `found` is from `kind_score`."""
+    score = found["vocabulary"]
+    if score["share"] is not None and score["share"] >= FEW_OF_A_KIND:
+        return ""
+    judged = sum(bool(kind["judged"]) for kind in score["kinds"].values())
+    share = "none" if score["share"] is None else f"{100 * score['share']:.0f} %"
+    return (
+        f"{judged} of {len(score['kinds'])} categories have three words that are one token each in this vocabulary; of their neighbours {share} "
+        "are of the same category."
+    )
 
 
 def analogy_score(

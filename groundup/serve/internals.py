@@ -21,7 +21,7 @@ from groundup.http.json_response import JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
 from groundup.lab.drawing.attention import HABITS
-from groundup.lab.drawing.head_patterns import TELLING
+from groundup.lab.drawing.by_head import TELLING
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.surprise import surprise
 from groundup.lab.tokens import beginning

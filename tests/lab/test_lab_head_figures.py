@@ -10,9 +10,8 @@ from groundup.lab.attention import attention_from, attention_picture
 from groundup.lab.attention_distance import head_distances
 from groundup.lab.context import loss_by_context, sentence_losses
 from groundup.lab.drawing.attention import NUMBERED_TOKENS, draw_attention_from, draw_head, draw_maps
-from groundup.lab.drawing.attention_distance import draw_head_distances
+from groundup.lab.drawing.by_head import draw_head_distances, draw_head_search
 from groundup.lab.drawing.context import draw_loss_by_context, draw_sentence_losses
-from groundup.lab.drawing.head_patterns import draw_head_search
 from groundup.lab.drawing.qkv import draw_head_steps
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.qkv import head_steps

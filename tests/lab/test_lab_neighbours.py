@@ -8,8 +8,7 @@ import torch
 from groundup.errors import DataError, ModelError
 from groundup.lab.neighbours import analogy, neighbours, table_candidates
 from groundup.lab.vectors import word_ids
-from groundup.lab.word_categories import analogy_score, kind_score
-from groundup.lab.words import ANALOGIES, KINDS
+from groundup.lab.word_categories import ANALOGIES, KINDS, analogy_score, kind_score
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer

@@ -10,8 +10,7 @@ from groundup.lab.head_patterns import search_heads
 from groundup.lab.lens import logit_lens
 from groundup.lab.surprise import surprise
 from groundup.lab.vectors import similarity, similarity_in_texts
-from groundup.lab.word_categories import analogy_score, kind_score
-from groundup.lab.words import KINDS
+from groundup.lab.word_categories import KINDS, analogy_score, kind_score
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import OpenModel, open_model

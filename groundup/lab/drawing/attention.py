@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import ModelError
-from groundup.lab.drawing.by_head import BLOCKS
 from groundup.lab.style import LABEL_SIZE, SHARES, SMALL_SIZE, finished, pyplot, show_spaces
 
 HABITS = {
@@ -18,6 +17,7 @@ HABITS = {
 }
 # Tokens of a square in which its numbers can still be read.
 NUMBERED_TOKENS = 14
+BLOCKS = "block (1: the first)"
 # A share that is so dark that black on it can't be read.
 WHITE_ABOVE = 0.35
 CELL_INCHES = 0.42

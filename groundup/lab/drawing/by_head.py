@@ -1,14 +1,71 @@
 """One number for every head of a model: a field of squares, a row for each block, a column for each head."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from groundup.lab.style import LABEL_SIZE, SHARES, SMALL_SIZE, pyplot
+from groundup.lab.drawing.attention import BLOCKS, HABITS
+from groundup.lab.style import LABEL_SIZE, SHARES, SMALL_SIZE, finished, pyplot
 
 # Inches of a square, and of what stands around a field that has a scale of its own and one that has none.
 SQUARE, AROUND, AROUND_WITHOUT_SCALE = 0.24, 1.5, 0.5
 NARROWEST, LOWEST = 2.3, 1.8
-BLOCKS = "block (1: the first)"
+# The best of many heads is always somewhat above chance; below this many times chance it does not count as found.
+TELLING = 3
+FIELDS = (
+    ("distance_beyond_first_tokens", "How far back\n(first token left out)", "mean distance, tokens"),
+    ("entropy_bits", "How widely", "entropy, bits"),
+    ("first_share", "How much it rests\non the first token", "share of attention"),
+)
+
+
+def draw_head_search(found: Mapping[str, Any]) -> Any:
+    """Scores of all heads in each habit; `found` is from `search_heads`."""
+    heads = found["heads"]
+    figure, fields = by_head_figure(heads, len(found["kinds"]), scales=False)
+    image = None
+    for axes, kind in zip(fields, found["kinds"], strict=True):
+        name, best = kind["kind"], kind["best"][0]
+        image = draw_by_head(axes, heads, [head["scores"][name] for head in heads], top=1.0)
+        found_one = best["score"] > TELLING * kind["chance"]
+        if found_one:
+            mark_head(axes, best)
+        said = f"block {best['block']}, head {best['head']}: {best['score']:.2f}" if found_one else "none found"
+        axes.set_title(f"{name}:\n{HABITS[name]}\n{said}\n(chance {kind['chance']:.2f})", fontsize=LABEL_SIZE)
+    colours = (image, "share of attention", (0, 0.25, 0.5, 0.75, 1))
+    return finished(figure, title=_title(heads), caption=f"{found['caption']}{_losses(found['loss'])}", colours=colours)
+
+
+def _title(heads: Sequence[Mapping[str, Any]]) -> str:
+    """How many heads have each habit."""
+    counts = Counter(head["named"] for head in heads if head["named"] is not None)
+    if not counts:
+        return f"None of {len(heads)} heads gives more than half of its attention to one habit"
+    said = ", ".join(f"{count} {HABITS[kind]}" for kind, count in counts.most_common())
+    return f"Of {len(heads)} heads {sum(counts.values())} give most of their attention to one thing: {said}"
+
+
+def _losses(loss: Mapping[str, float] | None) -> str:
+    if loss is None:
+        return ""
+    return f" Loss: {loss['first_half']:.2f} nats a token in the first half, {loss['second_half']:.2f} in the second."
+
+
+def draw_head_distances(reach: Mapping[str, Any]) -> Any:
+    """Three fields, a square for each head; `reach` is from `head_distances`."""
+    heads = reach["heads"]
+    figure, fields = by_head_figure(heads, len(FIELDS), scales=True)
+    for axes, (measure, name, unit) in zip(fields, FIELDS, strict=True):
+        top = 1.0 if measure == "first_share" else None
+        draw_by_head(axes, heads, [head[measure] for head in heads], unit=unit, top=top)
+        axes.set_title(name, fontsize=LABEL_SIZE)
+    alike = reach["uniform"]
+    evenly = (
+        f"A head that looks everywhere alike would have {alike['distance_beyond_first_tokens']:.1f} tokens, "
+        f"{alike['entropy_bits']:.1f} bits and {alike['first_share']:.2f} of its attention on the first token."
+    )
+    title = f"Which heads look near and which far: {len(heads)} heads on {reach['tokens']} tokens"
+    return finished(figure, title=title, caption=f"{reach['caption']} {evenly}")
 
 
 def by_head_figure(heads: Iterable[Mapping[str, Any]], fields: int, *, scales: bool) -> tuple[Any, list[Any]]:

@@ -6,14 +6,14 @@
 Below each frame runs the training: its horizontal axis is stretched towards the first steps (a square root), where frames stand closer.
 """
 
+import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from groundup.lab.drawing.attention import HABITS, habit_title, seen, square, token_axes
-from groundup.lab.drawing.embeddings import COLOURS, MARKERS
-from groundup.lab.drawing.labels import label_places
+from groundup.lab.drawing.embeddings import COLOURS, MARKERS, label_places
 from groundup.lab.style import (
     LABEL_SIZE,
     MUTED,
@@ -27,6 +27,7 @@ from groundup.lab.style import (
     pyplot,
     show_spaces,
 )
+from groundup.progress import Advance
 
 SCORE_LINES = ((ONE, "-", "o"), (TWO, "--", "s"), (MUTED, ":", "^"))
 STRIP_FRAMES = 5
@@ -34,6 +35,14 @@ STRIP_FRAMES = 5
 MIN_INCHES = 6.2
 # While the points lie closer than a third of what they will, their names would lie on one another.
 READABLE = 1 / 3
+
+# GIF has 256 colours a palette. These pictures have few: 64 without dithering look the same at half the size. One palette for all frames
+# keeps colours from flickering, and lets a frame store only the rectangle that differs from the one before.
+DOTS_PER_INCH = 100
+PALETTE_COLOURS = 64
+# Of 255, in each of red, green and blue.
+NEARLY_WHITE = 250
+FRAME_MS, FIRST_MS, LAST_MS = 450, 900, 3500
 
 
 @dataclass(frozen=True)
@@ -219,3 +228,52 @@ def _where(film: Mapping[str, Any], frame: Mapping[str, Any]) -> str:
 
 def _name(head: Mapping[str, Any]) -> str:
     return f"{head['block']}.{head['head']}"
+
+
+def gif_bytes(reel: Reel, frames: int, advance: Advance = lambda amount=1, note="", total=None: None) -> bytes:
+    """The file's bytes; the same reel gives the same ones."""
+    from PIL import Image
+
+    images = []
+    for number in range(frames):
+        reel.show(number)
+        images.append(_image(reel.figure))
+        advance(1, f"frame {number + 1}")
+    palette = _palette(images)
+    drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    for image in drawn:
+        image.putpalette(_paper_white(image.getpalette() or []))
+    times = [FIRST_MS, *[FRAME_MS] * (frames - 2), LAST_MS]
+    file = io.BytesIO()
+    drawn[0].save(file, "GIF", save_all=True, append_images=drawn[1:], duration=times, loop=0)
+    return file.getvalue()
+
+
+def _image(figure: Any) -> Any:
+    """The figure's pixels now. Pillow is there, since matplotlib needs it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas.draw()
+    width, height = canvas.get_width_height()
+    return Image.frombuffer("RGBA", (width, height), bytes(canvas.buffer_rgba())).convert("RGB")
+
+
+def _palette(images: Sequence[Any]) -> Any:
+    """The colours of the first, middle and last frame together."""
+    from PIL import Image
+
+    chosen = [images[0], images[len(images) // 2], images[-1]]
+    width, height = images[0].size
+    sheet = Image.new("RGB", (width, height * len(chosen)))
+    for number, image in enumerate(chosen):
+        sheet.paste(image, (0, height * number))
+    return sheet.quantize(colors=PALETTE_COLOURS, dither=Image.Dither.NONE)
+
+
+def _paper_white(palette: Sequence[int]) -> list[int]:
+    """The palette with white for what is nearly white: the paper came out as the mean of itself and the edges of letters."""
+    colours = [palette[start : start + 3] for start in range(0, len(palette), 3)]
+    return [part for colour in colours for part in ((255, 255, 255) if min(colour) >= NEARLY_WHITE else colour)]
