@@ -21,7 +21,7 @@ ORDER = [
     {"tokenizer", "runs"},
     {"http", "model"},
     {"config", "device", "fetch"},
-    {"progress", "files", "markup"},
+    {"progress", "files", "markup", "palette"},
     {"errors"},
 ]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}

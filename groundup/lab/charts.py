@@ -7,11 +7,12 @@ A chart is what Plotly takes ({"data", "layout"}), as plain values: no library i
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from groundup.lab.style import MUTED, ONE, show_spaces
+from groundup.lab.style import MUTED, ONE, TWO, show_spaces
+from groundup.palette import SHARES
 
 Chart = dict[str, Any]
-# The colours of `style.SHARES` at five places, light to dark (Plotly has a scale of that name the other way round).
-SHARES_SCALE = [[0, "#f7fbff"], [0.25, "#c6dbef"], [0.5, "#6baed6"], [0.75, "#2171b5"], [1, "#08306b"]]
+# From light to dark; Plotly's own "Blues" is reversed.
+SHARES_SCALE = [[number / (len(SHARES) - 1), colour] for number, colour in enumerate(SHARES)]
 FONT = "system-ui, sans-serif"
 CELL_PIXELS = 22
 # Numbers of a page's attention chart: beyond it only every n-th block is on the page, all are in the still.
@@ -102,7 +103,7 @@ def surprise_chart(view: Mapping[str, Any]) -> Chart:
         "x": places,
         "y": [token["entropy_bits"] for token in tokens],
         "hovertemplate": "entropy %{y:.1f} bits<extra></extra>",
-        "line": {"color": "#b4531a", "dash": "dot"},
+        "line": {"color": TWO, "dash": "dot"},
     }
     layout = _layout(420)
     layout["xaxis"] |= {"tickvals": places, "ticktext": labels, "tickangle": -60, "range": [-0.5, min(len(tokens), 60)]}

@@ -24,6 +24,7 @@ from groundup.files import write_text
 from groundup.lab.gallery import moving_picture, pictures
 from groundup.lab.views import VIEWS, function
 from groundup.markup import Child, Node, foreign, node, policy_hash, to_html, verbatim
+from groundup.palette import custom_properties
 
 # The stage of a build whose model the lab opens (cli.lab).
 OWN_STAGE = "pretrain"
@@ -78,7 +79,7 @@ def _head(inside: Mapping[str, Any], scripts: Sequence[str]) -> Node:
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
         node("meta", name="referrer", content="no-referrer"),
         node("title", f"groundup lab: {inside['model']['name']}"),
-        node("style", _resource("page.css")),
+        node("style", custom_properties(dark={}) + _resource("page.css")),
     )
 
 

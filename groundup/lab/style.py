@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundup.errors import MissingExtra
+from groundup.palette import LIGHT
 
 SHARES = "Blues"
 SIGNED = "cividis"
-ONE, TWO, MUTED = "#23568f", "#b4531a", "#5e646d"
+ONE, TWO, MUTED = LIGHT["one"], LIGHT["two"], LIGHT["soft"]
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 7
 # Characters of caption that fit on an inch of a figure at SMALL_SIZE.
 CAPTION_CHARACTERS_PER_INCH = 17

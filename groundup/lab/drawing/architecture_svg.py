@@ -3,33 +3,17 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
+from groundup import palette
 from groundup.lab.architecture import Architecture
 from groundup.lab.drawing.architecture_layout import SUM_RADIUS, Arrow, Label, Layout, Plus, Rectangle, Shape, layout
+from groundup.palette import custom_properties
 
 NO_BREAK = "\u00a0"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
-LIGHT = {
-    "paper": "#fbfaf6",
-    "ink": "#22252a",
-    "soft": "#5e646d",
-    "frame": "#f3f1ea",
-    "table": "#ece0f0",
-    "norm": "#f7efc9",
-    "attention": "#d9e6f4",
-    "feedforward": "#f6dfca",
-    "head": "#d7ead9",
-}
-DARK = {
-    "paper": "#16181b",
-    "ink": "#e7e4dc",
-    "soft": "#a3a7ad",
-    "frame": "#202428",
-    "table": "#47345a",
-    "norm": "#4a4420",
-    "attention": "#24405f",
-    "feedforward": "#5a3c22",
-    "head": "#274a32",
-}
+# Colours of the parts, by their names in the palette.
+PARTS = {"paper": "paper", "ink": "ink", "soft": "soft", "frame": "frame", "table": "piece-3", "norm": "norm"}
+PARTS |= {"attention": "piece-0", "feedforward": "piece-1", "head": "piece-2"}
+LIGHT, DARK = ({part: colours[name] for part, name in PARTS.items()} for colours in (palette.LIGHT, palette.DARK))
 STYLE = """
 text { font-family: FONT; fill: var(--ink); font-size: 13px; }
 .name { font-size: 18px; font-weight: 700; }
@@ -62,7 +46,7 @@ def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], fac
     _inside(head, "meta", charset="utf-8")
     _inside(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
     _inside(head, "title").text = printable(picture.title)
-    _inside(head, "style").text = _colours() + PAGE_STYLE.replace("FONT", FONT.replace('"', "'"))
+    _inside(head, "style").text = custom_properties(LIGHT, DARK) + PAGE_STYLE.replace("FONT", FONT.replace('"', "'"))
     body = _inside(page, "body")
     body.append(_drawing(picture))
     body.append(_table(table, "costs"))
@@ -94,18 +78,13 @@ def _table(rows: Sequence[Sequence[str]], kind: str) -> ET.Element:
     return table
 
 
-def _colours() -> str:
-    light, dark = ("".join(f"--{name}: {colour}; " for name, colour in table.items()) for table in (LIGHT, DARK))
-    return f":root {{ {light}}}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark}}} }}\n"
-
-
 def _drawing(picture: Architecture) -> ET.Element:
     page = layout(picture)
     size = {"width": f"{page.width:.0f}", "height": f"{page.height:.0f}"}
     view = {"viewBox": f"0 0 {size['width']} {size['height']}", "role": "img"}
     root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **view, **size})
     _inside(root, "title").text = f"Architecture of {printable(picture.title)}"
-    _inside(root, "style").text = _colours() + STYLE.replace("FONT", FONT.replace('"', "'"))
+    _inside(root, "style").text = custom_properties(LIGHT, DARK) + STYLE.replace("FONT", FONT.replace('"', "'"))
     _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
     for shape in in_order(page):
         _shape(root, shape)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, ONE, SMALL_SIZE, finished, plain, pyplot, show_spaces
+from groundup.palette import PALE_TWO
 
 SHOWN_TOKENS = 40
 ROW_INCHES = 0.2
-PALE = "#e3b08d"
 
 
 def draw_attribution(record: Mapping[str, Any]) -> Any:
@@ -31,7 +31,7 @@ COLUMNS = (("contribution", "gradient times input"), ("without", "lost when left
 
 def _bars(axes: Any, values: Sequence[float], title: str, decision: str) -> None:
     for place, value in enumerate(values):
-        against = {"facecolor": PALE, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
+        against = {"facecolor": PALE_TWO, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
         axes.barh(place, value, height=0.72, **({"color": ONE} if value >= 0 else against))
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_title(title, fontsize=LABEL_SIZE)

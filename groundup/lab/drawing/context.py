@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, ONE, SMALL_SIZE, TWO, finished, plain, pyplot
+from groundup.palette import PALE_LINE
 
 SENTENCE_CHARACTERS = 44
 
@@ -46,7 +47,7 @@ def draw_sentence_losses(losses: Mapping[str, Any]) -> Any:
     rows = losses["sentences"]
     figure, axes = pyplot().subplots(figsize=(8, 0.34 * len(rows) + 2.0))
     places = range(len(rows))
-    axes.hlines(places, [row["after"] for row in rows], [row["alone"] for row in rows], color="#b9bec6", linewidth=2)
+    axes.hlines(places, [row["after"] for row in rows], [row["alone"] for row in rows], color=PALE_LINE, linewidth=2)
     axes.plot([row["alone"] for row in rows], places, "o", color=TWO, markersize=6, label="the sentence alone")
     axes.plot([row["after"] for row in rows], places, "s", color=ONE, markersize=5, label="after those before it")
     axes.set_yticks(places, [_short(row["text"]) for row in rows], fontsize=SMALL_SIZE)

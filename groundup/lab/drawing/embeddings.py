@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, MUTED, SMALL_SIZE, finished, plain, pyplot, show_spaces
+from groundup.palette import SERIES
 
 # Told apart without colour by their shape.
-MARKERS, COLOURS = "osD^vP*X", ("#23568f", "#b4531a", "#4d7d3a", "#7a4a8c", "#8a6d1d", "#2b8a8a", "#a03050", "#555555")
+MARKERS = "osD^vP*X"
 # A letter of a fixed-width font, in parts of its size; inches of a point of type.
 LETTER_WIDTH, LETTER_HEIGHT, INCHES = 0.62, 1.15, 1 / 72
 STEP_INCHES, RINGS = 0.075, 14
@@ -25,7 +26,7 @@ def draw_embeddings(map: Mapping[str, Any]) -> Any:
     groups = list(dict.fromkeys(point["group"] for point in map["points"] if "group" in point))
     for number, group in enumerate(groups):
         points = [point for point in map["points"] if point["group"] == group]
-        marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
+        marker, colour = MARKERS[number % len(MARKERS)], SERIES[number % len(SERIES)]
         axes.plot([p["x"] for p in points], [p["y"] for p in points], marker, color=colour, markersize=4, label=group)
     for set_limits, name in ((axes.set_xlim, "x"), (axes.set_ylim, "y")):
         values = [point[name] for point in map["points"]]

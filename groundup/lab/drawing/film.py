@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.lab.drawing.attention import HABITS, habit_title, seen, square, token_axes
-from groundup.lab.drawing.embeddings import COLOURS, MARKERS, label_places
+from groundup.lab.drawing.embeddings import MARKERS, label_places
 from groundup.lab.style import (
     LABEL_SIZE,
     MUTED,
@@ -27,6 +27,7 @@ from groundup.lab.style import (
     pyplot,
     show_spaces,
 )
+from groundup.palette import SERIES
 from groundup.progress import Advance
 
 SCORE_LINES = ((ONE, "-", "o"), (TWO, "--", "s"), (MUTED, ":", "^"))
@@ -176,7 +177,7 @@ def _map_axes(axes: Any, film: Mapping[str, Any]) -> list[tuple[Any, list[int]]]
     groups = []
     for number, group in enumerate(dict.fromkeys(token["group"] for token in film["tokens"])):
         members = [place for place, token in enumerate(film["tokens"]) if token["group"] == group]
-        (marks,) = axes.plot([], [], MARKERS[number], color=COLOURS[number], markersize=4, linestyle="", label=group)
+        (marks,) = axes.plot([], [], MARKERS[number], color=SERIES[number], markersize=4, linestyle="", label=group)
         groups.append((marks, members))
     return groups
 

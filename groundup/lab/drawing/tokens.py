@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from groundup.lab.style import MUTED, SMALL_SIZE, closed, pyplot, show_spaces
+from groundup.palette import PIECES
 
-COLOURS = ("#d9e6f4", "#f6dfca", "#d7ead9", "#ece0f0")
 LINE_CHARACTERS = 64
 
 
@@ -17,9 +17,7 @@ def draw_tokens(picture: Mapping[str, Any]) -> Any:
     for row, line in enumerate(lines):
         for left, index, piece, label in line:
             middle = left + len(label) / 2
-            box = plt.Rectangle(
-                (left + 0.08, -row - 0.42), len(label) - 0.16, 0.84, color=COLOURS[index % len(COLOURS)]
-            )
+            box = plt.Rectangle((left + 0.08, -row - 0.42), len(label) - 0.16, 0.84, color=PIECES[index % len(PIECES)])
             axes.add_patch(box)
             axes.text(middle, -row + 0.1, label, ha="center", va="center", family="monospace", fontsize=10)
             axes.text(middle, -row - 0.27, str(piece["id"]), ha="center", va="center", fontsize=SMALL_SIZE, color=MUTED)
