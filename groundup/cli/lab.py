@@ -60,7 +60,7 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Look inside a model while it reads a text: tokens, embeddings, positions, attention, heads with a habit, one head step by step,
+    """Look inside a model while it reads a text: tokens, embeddings, positions, attention, heads with a pattern, one head step by step,
     the guess after every block, surprise, what context is worth, what each head is worth, what made the decision.
 
     One page that opens from disk and loads nothing from elsewhere. --pictures writes each view as a file too; --json prints the numbers.

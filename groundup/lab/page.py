@@ -2,9 +2,9 @@
 
     write_lab_page(look_inside(opened, text), Path("inside.html"))
 
-Each view is a section: what to see, a chart where a hand on it helps (Plotly, whose script stands in the page), and the still. The
-content security policy lets the page's own two scripts run, named by their hashes, and nothing load; styles may be set from within, as Plotly
-does. Texts from the model or the user go in as text; the data of the charts are JSON, in which no `<` stands.
+Each view is a section: what to look for, an interactive chart for some (Plotly, whose script is part of the page), and the still picture. The
+content security policy allows the page's own two scripts, by their hashes, and no requests; inline styles are allowed, as Plotly sets them.
+Texts from the model or the user are inserted as text; the data of the charts are JSON without any `<`.
 """
 
 import base64
@@ -28,11 +28,11 @@ from groundup.palette import custom_properties
 
 # The stage of a build whose model the lab opens (cli.lab).
 OWN_STAGE = "pretrain"
-# Large enough to have heads with a habit and words near their like; named in weights.catalog.
+# Large enough to have heads with a clear pattern and words near similar ones; named in weights.catalog.
 PUBLIC_MODEL = "smollm2-135m-instruct"
 # Longer texts are not repeated in a command.
 TYPED_CHARACTERS = 200
-THIN = "Some views show little of this model and say so: it is small, or has trained for a short time. A public model shows more: "
+REMARK = "Some views show little for this model, as they note: it is small, or was trained for a short time. A public model shows more: "
 
 
 def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
@@ -41,7 +41,7 @@ def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
 
 
 def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
-    """The page as text; from `folder`, where it will lie, links lead to the concept pages."""
+    """Return the page as text; links to the concept pages are relative to `folder`, where it will be written."""
     views = inside["views"]
     charts = {name: function(VIEWS[name].chart)(values) for name, values in views.items() if VIEWS[name].chart}
     scripts = (plotly_script(), _resource("page.js"))
@@ -57,7 +57,7 @@ def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
 
 
 def plotly_script() -> str:
-    """The library's own script, from its package. Raises MissingExtra."""
+    """Return Plotly's own script, from its package. Raises MissingExtra."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
@@ -96,7 +96,7 @@ def _opening(inside: Mapping[str, Any]) -> Node:
         node("h1", "Inside ", foreign(model["name"])),
         node("p", shape, f" {len(links)} of the lab's {len(VIEWS)} views.", class_="quiet"),
         _stage(model),
-        node("p", THIN, _command(inside), class_="thin") if poor else None,
+        node("p", REMARK, _command(inside), class_="thin") if poor else None,
         node("p", "What follows is what the model does with this text:"),
         foreign(inside["text"], "blockquote"),
         node("nav", links),
@@ -104,18 +104,18 @@ def _opening(inside: Mapping[str, Any]) -> Node:
 
 
 def _stage(model: Mapping[str, Any]) -> Node | None:
-    """Which model of a build this is."""
+    """Return a paragraph on which model of a build this is."""
     if not model["build"]:
         return None
-    own = "the build's own model, trained from nothing on its texts: the one that groundup lab opens of a build"
-    other = "a model that the build made from a public one; of a build, groundup lab opens the build's own"
+    own = "the build's own model, trained from scratch on its texts, which groundup lab opens for a build"
+    other = "a model that the build fine-tuned from a public one; for a build, groundup lab opens the build's own"
     stages: list[Child] = [node("code", OWN_STAGE), ", ", node("code", "spam"), " and ", node("code", "chat")]
     said = own if model["stage"] == OWN_STAGE else other
     return node("p", f"This is {said}. Each is opened by its folder too: ", stages, ".")
 
 
 def _command(inside: Mapping[str, Any]) -> Node:
-    """How to see the same on a public model."""
+    """Return the command for the same page of a public model."""
     text = ["--text", inside["text"]] if len(inside["text"]) <= TYPED_CHARACTERS else []
     return node("code", shlex.join(["groundup", "lab", PUBLIC_MODEL, *text]))
 
@@ -128,7 +128,7 @@ def _section(name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], fo
         chart = _film(name, values)
     elif name in charts:
         chart = node("figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart"))
-        still = [node("details", node("summary", "The same as a still picture"), still)]
+        still = [node("details", node("summary", "As a still picture"), still)]
     remark = _remark(name, values)
     return node(
         "section",
@@ -143,35 +143,41 @@ def _section(name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], fo
 
 
 def _remark(name: str, values: Mapping[str, Any]) -> str:
-    """A sentence where the model is too small for the view, else ""."""
+    """Return a sentence where the model is too small for the view, else ""."""
     path = VIEWS[name].remark
     said: str = function(path)(values) if path else ""
     return said
 
 
 def _concept(page: str, folder: Path | None) -> Node:
-    """Where the idea is explained: a link where the page lies beside groundup's source, else the file's name there."""
+    """Return a link to the concept page where groundup's source is at hand, else its file name there."""
     file = f"docs/concepts/{page}.md"
     source = Path(groundup.__file__).parents[1] / file
     if folder is None or not source.exists():
-        return node("p", "The idea and its code: ", node("code", file), " in groundup's source.", class_="quiet")
+        return node("p", "The concept and its code: ", node("code", file), " in groundup's source.", class_="quiet")
     target = quote(Path(os.path.relpath(source, folder.resolve())).as_posix())
-    return node("p", "The idea and its code: ", node("a", file, href=target), class_="quiet")
+    return node("p", "The concept and its code: ", node("a", file, href=target), class_="quiet")
 
 
 def _film(name: str, values: Mapping[str, Any]) -> Node:
-    """To be closed by a hand; the style sheet hides it from those who asked their system for less motion."""
+    """Return the animation, which can be closed; the style sheet hides it from readers with the setting for reduced motion."""
     source = base64.b64encode(moving_picture(name, values)).decode()
     moving = node(
-        "img", src=f"data:image/gif;base64,{source}", alt=f"{VIEWS[name].heading}, as a film; its stills follow."
+        "img",
+        src=f"data:image/gif;base64,{source}",
+        alt=f"{VIEWS[name].heading}, as an animation; still pictures follow.",
     )
     return node(
-        "details", node("summary", "The film (close it to stop it)"), node("figure", moving), class_="film", open="open"
+        "details",
+        node("summary", "The animation (close it to stop it)"),
+        node("figure", moving),
+        class_="film",
+        open="open",
     )
 
 
 def _stills(name: str, values: Mapping[str, Any]) -> Node:
-    """The still, or its parts side by side as far as the page is wide."""
+    """Return the still picture, or its parts side by side as the width of the page allows."""
     caption = str(values.get("caption", ""))
     parts = pictures(name, values, "svg")
     images = []
@@ -191,7 +197,7 @@ def _footer(inside: Mapping[str, Any]) -> Node:
 
 
 def _safe_json(value: Any) -> str:
-    """JSON that can stand inside a script element: no text in it can end the element or begin a comment."""
+    """Return JSON for a script element: no text in it can end the element or begin a comment."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

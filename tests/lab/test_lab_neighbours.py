@@ -175,7 +175,7 @@ def test_bad_requests_are_refused(planted: LanguageModel, word_tokenizer: Tokeni
         neighbours(planted, word_tokenizer, "")
     with pytest.raises(DataError, match="At least 1 neighbour"):
         neighbours(planted, word_tokenizer, "gold", count=0)
-    with pytest.raises(DataError, match="at least 2"):
+    with pytest.raises(DataError, match="At least 2"):
         kind_score(planted, word_tokenizer, {"metals": ["iron", "gold"]})
     with pytest.raises(ModelError, match="no tokenizer"):
         analogy(planted, None, "king", "man", "woman")

@@ -151,10 +151,10 @@ def test_the_page_says_which_model_of_a_build_it_shows(
     assert run(["lab", str(build), "--text", TEXT, "--only", "tokens", "--out", str(page)]) == 0
     body = page.read_text().split("<body>")[1]
     assert "life/pretrain" in body
-    assert "trained from nothing" in body
+    assert "trained from scratch" in body
 
 
-def test_a_model_too_small_to_show_a_habit_says_so_and_names_a_public_one(inside: dict[str, Any]) -> None:
+def test_a_model_too_small_to_show_a_pattern_says_so_and_names_a_public_one(inside: dict[str, Any]) -> None:
     page = render(inside)
     assert "No head of this model gives half of its attention" in page
     assert html.unescape(page).count(f"groundup lab {PUBLIC_MODEL} --text '{TEXT}'") == 1

@@ -1,4 +1,4 @@
-"""The architecture as a matplotlib figure, for PNG files and notebooks: the same shapes as the SVG, in its light colours."""
+"""The architecture as a matplotlib figure, for PNG files and notebooks: the shapes of the SVG in its light colours."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from groundup.lab.drawing.architecture_svg import LIGHT, in_order, printable
 from groundup.lab.style import closed, pyplot
 
 DOTS_PER_INCH = 96
-# Points for the letter sizes of the SVG's style.
+# Font sizes in points for those of the SVG.
 FONTS: dict[str, dict[str, Any]] = {
     "name": {"fontsize": 12.5, "weight": "bold", "color": LIGHT["ink"]},
     "title": {"fontsize": 9.5, "weight": "bold", "color": LIGHT["ink"]},
@@ -18,7 +18,7 @@ FONTS: dict[str, dict[str, Any]] = {
 
 
 def draw_architecture(picture: Architecture) -> Any:
-    """The figure; `picture` is from `lab.architecture`. Raises MissingExtra."""
+    """Draw a picture from `lab.architecture`. Raises MissingExtra."""
     plt = pyplot()
     page = layout(picture)
     figure = plt.figure(figsize=(page.width / DOTS_PER_INCH, page.height / DOTS_PER_INCH), facecolor=LIGHT["paper"])

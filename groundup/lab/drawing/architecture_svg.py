@@ -1,4 +1,4 @@
-"""The architecture as an SVG of its own, which follows a reader's light or dark setting; and as one HTML page with the figures."""
+"""The architecture as an SVG, which follows the reader's light or dark setting; and as one HTML page with the figures."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ th:first-child, td:first-child, .facts td { text-align: left; }
 
 
 def architecture_svg(picture: Architecture) -> str:
-    """The picture as the text of an SVG file; `picture` is from `lab.architecture`."""
+    """Return a picture from `lab.architecture` as the text of an SVG file."""
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(_drawing(picture), encoding="unicode") + "\n"
 
 
 def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], facts: Sequence[tuple[str, str]]) -> str:
-    """One HTML page: the drawing, a table (its first row are the headers) and facts (name, value). It loads nothing from elsewhere."""
+    """Return one HTML page: the drawing, a table (its first row has the headers) and facts (name, value). It makes no requests."""
     page = ET.Element("html", lang="en")
     head = _inside(page, "head")
     _inside(head, "meta", charset="utf-8")
@@ -55,7 +55,7 @@ def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], fac
 
 
 def printable(text: str) -> str:
-    """Control characters, which no XML may hold, as their escapes."""
+    """Return the text with control characters, which XML forbids, as escapes."""
     return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
 
 
@@ -92,7 +92,7 @@ def _drawing(picture: Architecture) -> ET.Element:
 
 
 def in_order(page: Layout) -> list[Shape]:
-    """Ways lie under boxes, and those under letters."""
+    """Return the shapes in drawing order: frames, boxes, arrows, sums, text."""
     layers = (Rectangle, Arrow, Plus, Label)
     frames = [shape for shape in page.shapes if isinstance(shape, Rectangle) and shape.role == "frame"]
     others = [shape for layer in layers for shape in page.shapes if isinstance(shape, layer) and shape not in frames]
@@ -117,7 +117,7 @@ def _shape(root: ET.Element, shape: Shape) -> None:
 
 
 def _tip(arrow: Arrow) -> str:
-    """A triangle at the end of the last piece, which goes down or to the left."""
+    """Return the points of a triangle at the end of an arrow, which points down or to the left."""
     (x0, _), (x, y) = arrow.points[-2:]
     corners = [(x, y), (x - 4, y - 8), (x + 4, y - 8)] if x0 == x else [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
     return " ".join(f"{_number(a)},{_number(b)}" for a, b in corners)

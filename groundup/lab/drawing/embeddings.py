@@ -10,9 +10,9 @@ from typing import Any
 from groundup.lab.style import LABEL_SIZE, MUTED, SMALL_SIZE, finished, plain, pyplot, show_spaces
 from groundup.palette import SERIES
 
-# Told apart without colour by their shape.
+# The shapes of groups, to distinguish them without colour.
 MARKERS = "osD^vP*X"
-# A letter of a fixed-width font, in parts of its size; inches of a point of type.
+# A letter of a fixed-width font, in parts of its size; inches per point.
 LETTER_WIDTH, LETTER_HEIGHT, INCHES = 0.62, 1.15, 1 / 72
 STEP_INCHES, RINGS = 0.075, 14
 FAR_INCHES = 0.2
@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 
 def draw_embeddings(map: Mapping[str, Any]) -> Any:
-    """The points of `embedding_map`, or of `word_map` with a mark for each group."""
+    """Draw the points of `embedding_map`, or of `word_map` with a marker for each group."""
     figure, axes = pyplot().subplots(figsize=(7.5, 6.2))
     groups = list(dict.fromkeys(point["group"] for point in map["points"] if "group" in point))
     for number, group in enumerate(groups):
@@ -45,8 +45,8 @@ def draw_embeddings(map: Mapping[str, Any]) -> Any:
 
 def _title(map: Mapping[str, Any]) -> str:
     if map.get("method", "pca") == "umap":
-        return "Near on this map, near in the model: who stands together?"
-    return f"The two directions along which these differ most ({100 * map['explained']:.0f} % of their spread)"
+        return "Points that are close on this map are close in the model"
+    return f"The two directions of largest variance ({100 * map['explained']:.0f} % of it)"
 
 
 def _name_axes(axes: Any, map: Mapping[str, Any]) -> None:
@@ -57,7 +57,7 @@ def _name_axes(axes: Any, map: Mapping[str, Any]) -> None:
 
 
 def draw_labels(axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
-    """Write each label near its point; call it when the limits of `axes` stand."""
+    """Write each label near its point; the limits of `axes` must be final."""
     for (x, y), (place_x, place_y, far), label in zip(points, label_places(axes, points, labels), labels, strict=True):
         axes.text(place_x, place_y, label, ha="center", va="center", family="monospace", fontsize=SMALL_SIZE)
         if far:
@@ -67,10 +67,10 @@ def draw_labels(axes: Any, points: Sequence[tuple[float, float]], labels: Sequen
 def label_places(
     axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]
 ) -> list[tuple[float, float, bool]]:
-    """The middle of each label, and whether it came to stand so far off that a line should lead to it."""
+    """Return the centre of each label, and whether it is so far from its point that a line should connect them."""
     width, height = axes.figure.get_size_inches()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    across, upward = 0.85 * width / (right - left), 0.8 * height / (high - low)  # inches a unit, about
+    across, upward = 0.85 * width / (right - left), 0.8 * height / (high - low)  # about inches per unit
     inches = [(x * across, y * upward) for x, y in points]
     taken = [(x - 0.03, y - 0.03, x + 0.03, y + 0.03) for x, y in inches]
     places = []
@@ -83,7 +83,7 @@ def label_places(
 
 
 def _free_place(x: float, y: float, label: str, taken: Sequence[Box]) -> tuple[float, float, Box]:
-    """The nearest middle for a label whose box meets no other; just above the point where all are taken."""
+    """Return the nearest centre for a label whose box overlaps no other; just above the point where none is free."""
     wide = len(label) * LETTER_WIDTH * SMALL_SIZE * INCHES / 2
     tall = LETTER_HEIGHT * SMALL_SIZE * INCHES / 2
     for place_x, place_y in _around(x, y, wide, tall):
@@ -94,7 +94,7 @@ def _free_place(x: float, y: float, label: str, taken: Sequence[Box]) -> tuple[f
 
 
 def _around(x: float, y: float, wide: float, tall: float) -> Iterator[tuple[float, float]]:
-    """Rings around a point, the nearest first; on each, above, below, right, left, then between."""
+    """Yield positions on rings around a point, the nearest first; on each: above, below, right, left, then between."""
     for ring in range(RINGS):
         reach = 0.04 + ring * STEP_INCHES
         for turn in (2, 6, 0, 4, 1, 3, 5, 7):

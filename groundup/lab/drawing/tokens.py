@@ -1,4 +1,4 @@
-"""A text as coloured pieces with their ids."""
+"""The tokens of a text, coloured, with their ids."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ LINE_CHARACTERS = 64
 
 
 def draw_tokens(picture: Mapping[str, Any]) -> Any:
-    """A text as coloured pieces with their ids below; `picture` is from `token_picture`."""
+    """Draw the tokens of a text in alternating colours with their ids below; `picture` is from `token_picture`."""
     plt = pyplot()
     lines = _token_lines(picture["pieces"])
     figure, axes = plt.subplots(figsize=(9, 0.62 * len(lines) + 0.2))
@@ -29,7 +29,7 @@ def draw_tokens(picture: Mapping[str, Any]) -> Any:
 
 
 def _token_lines(pieces: Iterable[Mapping[str, Any]]) -> list[list[tuple[float, int, Mapping[str, Any], str]]]:
-    """Pieces set in lines: (left edge in characters, number, piece, label); at least one line."""
+    """Return tokens in lines: (left edge in characters, number, piece, label); at least one line."""
     lines: list[list[tuple[float, int, Mapping[str, Any], str]]] = [[]]
     left = 0.0
     for index, piece in enumerate(pieces):
