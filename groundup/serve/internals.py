@@ -124,7 +124,7 @@ def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:
 
 
 def _telling(opened: OpenModel) -> dict[str, Any]:
-    """For each pattern the heads that have it far above chance, most of all those."""
+    """Return for each pattern the heads with a score far above chance, the highest first."""
     found = search_heads(opened.model, opened.tokenizer, sequences=HEAD_TEXTS)
     heads = [
         {**head, "kind": kind["kind"], "looks": PATTERNS[kind["kind"]], "chance": kind["chance"]}
