@@ -91,12 +91,7 @@ def _replacing(
 
 
 def ablation(
-    model: Model,
-    tokenizer: Tokenizer | None,
-    text: str,
-    *,
-    fill: Fill = "mean",
-    progress: Progress | None = None,
+    model: Model, tokenizer: Tokenizer | None, text: str, *, fill: Fill = "mean", progress: Progress | None = None
 ) -> dict[str, Any]:
     """Measure how the loss on `text` changes without each head and each block, in nats per token; more is worse.
 

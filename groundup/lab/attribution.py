@@ -190,11 +190,7 @@ def _explained(
 
 @torch.no_grad()
 def _left_out(
-    model: Model,
-    margin: Callable[[Tensor], Tensor],
-    ids: Sequence[int],
-    score: float,
-    progress: Progress | None,
+    model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float, progress: Progress | None
 ) -> Float[Tensor, " T"] | None:
     """Return the score minus that of the text without each token in turn; None for a text of one token."""
     if not 2 <= len(ids) <= MAX_LEFT_OUT:

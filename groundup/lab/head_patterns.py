@@ -68,12 +68,7 @@ def search_heads(
 
 
 def repeated_sequences(
-    model: Model,
-    tokenizer: Tokenizer | None = None,
-    *,
-    ids: Sequence[int] = (),
-    seed: int = 0,
-    count: int = SEQUENCES,
+    model: Model, tokenizer: Tokenizer | None = None, *, ids: Sequence[int] = (), seed: int = 0, count: int = SEQUENCES
 ) -> list[list[int]]:
     """Return sequences of different lengths: random tokens, each once, then all of them again. Raises ModelError."""
     control = () if tokenizer is None else tokenizer.special.tokens.values()

@@ -38,12 +38,7 @@ SPACES = re.compile(r"\s*")
 
 
 def surprise(
-    model: Model,
-    tokenizer: Tokenizer | None,
-    text: str,
-    *,
-    top: int = 5,
-    progress: Progress | None = None,
+    model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Return bits, entropy and the `top` expected tokens along a text, and what is expected after it.
 

@@ -12,8 +12,7 @@ from groundup.errors import ConfigError
 from groundup.lab.anatomy import anatomy, to_plain
 from groundup.lab.architecture import Architecture, Box, architecture
 from groundup.lab.drawing.architecture_layout import Label, Rectangle, layout
-from groundup.lab.drawing.architecture_png import draw_architecture
-from groundup.lab.drawing.architecture_svg import architecture_page, architecture_svg
+from groundup.lab.drawing.architecture_picture import architecture_page, architecture_svg, draw_architecture
 from groundup.lab.drawing.architecture_text import WIDTH, architecture_lines
 from groundup.model.attention import Attention
 from groundup.model.block import NORM_NAMES, Block

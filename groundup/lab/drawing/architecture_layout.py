@@ -1,4 +1,4 @@
-"""The layout of an architecture's picture, in pixels: shapes that `architecture_svg` and `architecture_png` draw alike.
+"""The layout of an architecture's picture, in pixels: shapes that `architecture_picture` draws as SVG and as a figure.
 
 The residual stream runs down the left; each branch leaves it to the right and returns at a plus sign.
 """

@@ -1,11 +1,13 @@
-"""The architecture as an SVG, which follows the reader's light or dark setting; and as one HTML page with the figures."""
+"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page, and as a matplotlib figure in light colours."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from typing import Any
 
 from groundup import palette
 from groundup.lab.architecture import Architecture
 from groundup.lab.drawing.architecture_layout import SUM_RADIUS, Arrow, Label, Layout, Plus, Rectangle, Shape, layout
+from groundup.lab.style import closed, pyplot
 from groundup.palette import custom_properties
 
 NO_BREAK = "\u00a0"
@@ -32,6 +34,14 @@ table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabul
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--soft); text-align: right; }
 th:first-child, td:first-child, .facts td { text-align: left; }
 """
+DOTS_PER_INCH = 96
+# Font sizes in points for those of the SVG.
+FONTS: dict[str, dict[str, Any]] = {
+    "name": {"fontsize": 12.5, "weight": "bold", "color": LIGHT["ink"]},
+    "title": {"fontsize": 9.5, "weight": "bold", "color": LIGHT["ink"]},
+    "line": {"fontsize": 8.5, "color": LIGHT["ink"]},
+    "shape": {"fontsize": 8, "color": LIGHT["soft"]},
+}
 
 
 def architecture_svg(picture: Architecture) -> str:
@@ -121,3 +131,38 @@ def _tip(arrow: Arrow) -> str:
     (x0, _), (x, y) = arrow.points[-2:]
     corners = [(x, y), (x - 4, y - 8), (x + 4, y - 8)] if x0 == x else [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
     return " ".join(f"{_number(a)},{_number(b)}" for a, b in corners)
+
+
+def draw_architecture(picture: Architecture) -> Any:
+    """Draw a picture from `lab.architecture`. Raises MissingExtra."""
+    plt = pyplot()
+    page = layout(picture)
+    figure = plt.figure(figsize=(page.width / DOTS_PER_INCH, page.height / DOTS_PER_INCH), facecolor=LIGHT["paper"])
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, page.width), ylim=(page.height, 0))
+    axes.axis("off")
+    for shape in in_order(page):
+        _draw_shape(axes, shape)
+    return closed(figure)
+
+
+def _draw_shape(axes: Any, shape: Shape) -> None:
+    plt = pyplot()
+    ink = LIGHT["ink"]
+    if isinstance(shape, Rectangle):
+        rounded = {"boxstyle": "round,pad=0,rounding_size=7", "mutation_aspect": 1}
+        corner = (shape.x, shape.y)
+        colours = {"facecolor": LIGHT[shape.role], "edgecolor": LIGHT["soft"], "linewidth": 0.8}
+        axes.add_patch(plt.matplotlib.patches.FancyBboxPatch(corner, shape.width, shape.height, **rounded, **colours))
+    elif isinstance(shape, Label):
+        text = printable(shape.text).replace("$", r"\$")
+        axes.text(shape.x, shape.y, text, va="baseline", **FONTS[shape.style])
+    elif isinstance(shape, Plus):
+        axes.add_patch(plt.Circle((shape.x, shape.y), SUM_RADIUS, facecolor=LIGHT["paper"], edgecolor=ink, zorder=3))
+        axes.plot(shape.x, shape.y, marker="+", color=ink, markersize=8, zorder=4)
+    else:
+        xs, ys = zip(*shape.points, strict=True)
+        axes.plot(xs, ys, color=ink, linewidth=1.1, solid_capstyle="butt")
+        if shape.headed:
+            tip = {"arrowstyle": "-|>", "color": ink, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+            axes.annotate("", xy=shape.points[-1], xytext=shape.points[-2], arrowprops=tip)
