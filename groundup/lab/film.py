@@ -202,9 +202,7 @@ def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
     if not run.run_file.is_file():
         raise DataError(f"{opened.path.name} has no training run behind it, so its earlier steps are unknown.", fix=HOW)
     snapshots = step_folders(run.snapshots)
-    whole = (
-        run.read_run().get("kind") == "pretrain"
-    )  # checkpoints of a fine-tuning run contain a part of the model only
+    whole = run.read_run().get("kind") == "pretrain"  # checkpoints of a fine-tuning run are partial
     checkpoints = step_folders(run.checkpoints) if whole else []
     found = snapshots if len(snapshots) >= MIN_STEPS else checkpoints
     if len(found) < MIN_STEPS:
@@ -225,7 +223,7 @@ def moments(opened: OpenModel, progress: Progress) -> Iterator[Moment]:
             try:
                 model = _read(opened, folder)
             except FormatError as error:
-                progress.say(f"Step {step} is passed over: {error.message}.")
+                progress.say(f"Step {step} is skipped: {error.message}.")
             else:
                 held += 1
                 yield Moment(step, model)
