@@ -21,7 +21,7 @@ ORDER = [
     {"tokenizer", "runs"},
     {"http", "model"},
     {"config", "device", "fetch", "timing"},
-    {"progress", "files", "markup", "threads"},
+    {"progress", "files", "markup", "threads", "palette"},
     {"errors"},
 ]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}

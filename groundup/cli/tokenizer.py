@@ -9,15 +9,13 @@ from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import FollowLinksOption, JsonOption, OutOption
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, atomic_folder
+from groundup.palette import LIGHT, PIECES
 
 if TYPE_CHECKING:
     from groundup.data.source_report import SourceReport
     from groundup.tokenizer.fast import Tokenizer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-
-# Backgrounds of neighbouring tokens, light enough for dark letters.
-COLOURS = ("#f9d5a7", "#b8e0d2", "#d6c5f0", "#f5b8c4", "#b9d7f5")
 
 
 @app.callback()
@@ -156,7 +154,7 @@ def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
     line = Text()
     for rank, (id, piece) in enumerate(pieces):
         line.append("" if rank == 0 else "  " if console.is_terminal else " | ")
-        line.append(visible(piece), style=f"#1a1a1a on {COLOURS[rank % len(COLOURS)]}")
+        line.append(visible(piece), style=f"{LIGHT['ink']} on {PIECES[rank % len(PIECES)]}")
         line.append(f" {id}", style="dim")
     console.print(line, soft_wrap=not console.is_terminal)
     num_bytes = sum(len(piece) for _, piece in pieces)

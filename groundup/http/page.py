@@ -12,9 +12,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from groundup.http.responses import RefusedError
+from groundup.palette import custom_properties
 
 GREETING = "groundup is running"
 INDEX = "index.html"
+# Written from the palette; the other files lie in the package.
+COLOURS = "colours.css"
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -24,9 +27,10 @@ MEDIA_TYPES = {
 
 
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
-    """All files of the folder `web` of a package: name -> (media type, bytes)."""
+    """All files of the folder `web` of a package, and the colours: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
-    return {
+    colours = {COLOURS: (MEDIA_TYPES[".css"], custom_properties().encode())}
+    return colours | {
         file.name: (MEDIA_TYPES[PurePosixPath(file.name).suffix], file.read_bytes())
         for file in folder.iterdir()
         if PurePosixPath(file.name).suffix in MEDIA_TYPES

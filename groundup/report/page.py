@@ -13,6 +13,7 @@ from pathlib import Path
 from groundup import __version__
 from groundup.files import write_text
 from groundup.markup import Node, node, policy_hash, to_html
+from groundup.palette import PRINT, custom_properties
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.attention import attention
 from groundup.report.sections.chat import chat
@@ -104,5 +105,6 @@ def _head(report: ReportData) -> Node:
 
 
 def style_sheet() -> str:
-    """Return the page's style sheet."""
-    return resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
+    """Return the page's style sheet: the palette, and the rules packaged beside this file."""
+    rules = resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
+    return custom_properties(printed=PRINT) + rules

@@ -20,8 +20,8 @@ from groundup.http.json_body import read_object
 from groundup.http.json_response import JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
-from groundup.lab.drawing.attention import HABITS
-from groundup.lab.drawing.head_patterns import TELLING
+from groundup.lab.drawing.attention import PATTERNS
+from groundup.lab.drawing.by_head import TIMES_CHANCE
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.surprise import surprise
 from groundup.lab.tokens import beginning
@@ -36,7 +36,7 @@ MAX_CHARACTERS = 20_000
 EXPECTED = 3
 # Random texts read to find the heads: each holds up the answers at work, and two tell heads apart as well as the lab's eight.
 HEAD_TEXTS = 2
-HEADS_OF_A_HABIT = 3
+HEADS_OF_A_PATTERN = 3
 # Models whose heads are remembered.
 MAX_KNOWN = 64
 Look = Callable[[OpenModel, str], dict[str, Any]]
@@ -124,13 +124,13 @@ def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:
 
 
 def _telling(opened: OpenModel) -> dict[str, Any]:
-    """For each habit the heads that have it far above chance, most of all those."""
+    """Return for each pattern the heads with a score far above chance, the highest first."""
     found = search_heads(opened.model, opened.tokenizer, sequences=HEAD_TEXTS)
     heads = [
-        {**head, "kind": kind["kind"], "looks": HABITS[kind["kind"]], "chance": kind["chance"]}
+        {**head, "kind": kind["kind"], "looks": PATTERNS[kind["kind"]], "chance": kind["chance"]}
         for kind in found["kinds"]
-        for head in kind["best"][:HEADS_OF_A_HABIT]
-        if head["score"] > TELLING * kind["chance"]
+        for head in kind["best"][:HEADS_OF_A_PATTERN]
+        if head["score"] > TIMES_CHANCE * kind["chance"]
     ]
     return {"heads": heads, "caption": found["caption"]}
 
