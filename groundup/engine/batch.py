@@ -24,7 +24,7 @@ from torch import Tensor
 
 from groundup.device import Compute
 from groundup.engine.answer import Answer
-from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
+from groundup.engine.events import ChatEvent, RankedToken, StepOutput, TokenLogprob
 from groundup.engine.generate import require_room
 from groundup.engine.pages import Pages, pages_within
 from groundup.engine.prompt_lookup import PromptLookup
@@ -38,7 +38,6 @@ from groundup.model.matmul_precision import fast_matmul
 from groundup.model.paged import PagedStore, TokenSpan, page_bytes
 from groundup.tokenizer.fast import Tokenizer
 
-StepOutput = ChatEvent | GroundupError
 # Beside more running rows than this, checking guesses costs more than it saves: the pass is no longer bound by reading weights.
 GUESSING_ROWS = 2
 # Rows of a pass when it must not matter how many there are (BatchSettings.reproducible).

@@ -28,7 +28,7 @@ def embed(
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
         if len(rows[batch[0]]) > PREFILL_TOKENS:
             for index in batch:
-                *_, result[index] = embed_in_pieces(model, rows[index], compute=compute)
+                *_, result[index] = embed_in_chunks(model, rows[index], compute=compute)
             continue
         ids, mask = right_padded([rows[i] for i in batch], compute.device)
         hidden = model.hidden(ids).float() * mask[..., None]  # [B, T, C]
@@ -37,7 +37,7 @@ def embed(
 
 
 @torch.inference_mode()
-def embed_in_pieces(model: LanguageModel, row: Sequence[int], *, compute: Compute) -> Iterator[Float[Tensor, " C"]]:
+def embed_in_chunks(model: LanguageModel, row: Sequence[int], *, compute: Compute) -> Iterator[Float[Tensor, " C"]]:
     """The vector of one long row: after each piece that of the row so far, so that whoever takes them can do other work in between."""
     cache = KVCache(model.config, 1, len(row), compute.device, compute.dtype)
     total = torch.zeros(model.config.width, device=compute.device)
@@ -48,6 +48,6 @@ def embed_in_pieces(model: LanguageModel, row: Sequence[int], *, compute: Comput
         yield F.normalize(total, dim=0).cpu()
 
 
-def shortened(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:
+def truncate_vectors(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:
     """The first `dimensions` components, made unit length again."""
     return F.normalize(vectors[:, :dimensions], dim=-1)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from groundup.errors import GroundupError
 from groundup.tokenizer.tools import ToolCall
 
 FinishReason = Literal["stop", "length"]
@@ -46,3 +47,7 @@ class ChatEvent:
     """Of the tokens since the last event, where they were asked for; the end-of-turn token is not among them."""
     calls: tuple[ToolCall, ...] = ()
     """What the model wants called, where it was told of tools; their text is in no event's text."""
+
+
+StepOutput = ChatEvent | GroundupError
+"""What a step of an engine returns for a request: an event, or the error that ended it."""
