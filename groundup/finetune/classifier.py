@@ -28,7 +28,7 @@ from groundup.device import Compute, generator
 from groundup.engine.classify import classifier_ids
 from groundup.errors import ConfigError, DataError, ModelError
 from groundup.evaluate.metrics import majority_share
-from groundup.evaluate.task import line
+from groundup.evaluate.task import describe
 from groundup.evaluate.tasks.classification import judge, labels_of, model_row, positive_label
 from groundup.files import sha256_text, write_manifest
 from groundup.finetune.features import Features, features_fingerprint, keep_features
@@ -270,7 +270,7 @@ def measure(
         outcome = judge(actual, predicted, messages.labels, messages.positive)
         results[split] = model_row(OURS, outcome)
         for figure in outcome.measures:
-            progress.say(f"{split}: {line(figure)}")
+            progress.say(f"{split}: {describe(figure)}")
     # the loop ends with the test messages
     results["models"] = [results["test"]]
     results["majority"] = {"value": majority_share(actual)}

@@ -19,7 +19,7 @@ from groundup.data.documents import InstructionExample
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.evaluate.metrics import Interval
-from groundup.evaluate.task import as_measure, language_model, line
+from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
 from groundup.files import sha256_text, write_manifest
 from groundup.finetune.finished import APART, begin_or_finished
@@ -189,7 +189,7 @@ def described(
     return {
         "held_out_loss": {"before": loss_before(run), "after": after.value},
         "held_out": after.plain(),
-        "held_out_line": line(after),
+        "held_out_line": describe(after),
         "supervised_share": lesson.supervised_share,
         "examples": examples,
         "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
