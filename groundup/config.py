@@ -16,6 +16,8 @@ import pydantic
 from groundup.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+Settings = Mapping[str, Any] | Sequence[str]
+"""Fields to override: {"a.b": 2} in Python, ["a.b=2"] from `--set`."""
 MAX_TOML_BYTES = 2**20
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -65,25 +67,30 @@ def field_types(kind: Any) -> dict[str, Any]:
     return {}
 
 
-def apply_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """Return a copy of `values` with each "a.b=c" applied; c is read as TOML (numbers, true, lists, "text"), else as text.
+def apply_sets(values: Mapping[str, Any], sets: Settings | None) -> dict[str, Any]:
+    """Return a copy of `values` with each field of `sets` applied; the c of "a.b=c" is read as TOML (numbers, true, lists, "text"), else as text.
 
-    >>> apply_sets({"a": {"b": 1}}, ["a.b=2"])
-    {'a': {'b': 2}}
+    >>> apply_sets({"a": {"b": 1}}, ["a.b=2"]), apply_sets({}, {"a.b": 2})
+    ({'a': {'b': 2}}, {'a': {'b': 2}})
     """
     result = _copy(values)
-    for text in sets:
-        name, equals, raw = text.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set FIELD=VALUE.")
-        *parents, last = name.strip().split(".")
+    for path, value in sets.items() if isinstance(sets, Mapping) else map(_parsed, sets or ()):
+        *parents, last = path.split(".")
         table = result
         for parent in parents:
             table = table.setdefault(parent, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"--set {text!r}: '{parent}' is a value, not a table.")
-        table[last] = _toml_value(raw)
+                raise ConfigError(f"--set {path}: '{parent}' is a value, not a table.")
+        table[last] = value
     return result
+
+
+def _parsed(text: str) -> tuple[str, Any]:
+    """The field and the value of "a.b=c"."""
+    name, equals, raw = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set FIELD=VALUE.")
+    return name.strip(), _toml_value(raw)
 
 
 def duration_s(text: str) -> float:

@@ -8,26 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.lengths import (
-    BudgetOption,
-    DepthOption,
-    EpochsOption,
-    LawOption,
-    MinutesOption,
-    PresetOption,
-    SizeOption,
-    StepsOption,
-    TokensOption,
-)
-from groundup.cli.options import (
-    DeviceOption,
-    FollowLinksOption,
-    JsonOption,
-    SeedOption,
-    SetOption,
-    TokenizerOption,
-    following,
-)
+from groundup.cli.options import DeviceOption, JsonOption, SeedOption, TrainingLength, TrainingTexts, grouped
+from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.planning.pretrain_options import PretrainOptions
@@ -35,25 +17,17 @@ if TYPE_CHECKING:
 DEFAULT_MINUTES = 30.0
 
 
+@grouped()
 def command(
     data: Annotated[
         str | None, typer.Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
     ] = None,
-    budget: BudgetOption = None,
-    minutes: MinutesOption = None,
-    steps: StepsOption = None,
-    tokens: TokensOption = None,
-    epochs: EpochsOption = None,
-    size: SizeOption = None,
-    depth: DepthOption = None,
-    preset: PresetOption = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="As long as this: 90s, 30m, 2h.")] = None,
+    length: TrainingLength = TrainingLength(),
     machine: Annotated[
         str | None, typer.Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
     ] = None,
-    law: LawOption = None,
-    tokenizer: TokenizerOption = None,
-    follow_links: FollowLinksOption = False,
-    sets: SetOption = None,
+    texts: TrainingTexts = TrainingTexts(),
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -73,31 +47,26 @@ def command(
 
         groundup plan --size 1B --machine h100x8
     """
-    from groundup.errors import ConfigError
-
     if data is None:
         if machine is None:
             raise ConfigError(
                 "There is nothing to plan for.", fix="Name texts, or --size and --machine for a large model."
             )
-        if any((budget, minutes, steps, epochs, depth, preset, law, tokenizer, sets)):
+        others = dataclasses.replace(length, size=None, tokens=None)
+        if any((budget, *vars(others).values(), *vars(texts).values())):
             raise ConfigError("A plan with --machine takes --size and --tokens only.", fix="Leave the others out.")
-        _large(size, machine, tokens, as_json)
+        _large(length.size, machine, length.tokens, as_json)
         return
     if machine is not None:
         raise ConfigError(
             "--machine is for plans without DATA.", fix="Leave one of them out; this machine is measured."
         )
-    from groundup.planning.length import length_of
-    from groundup.planning.pretrain_options import PretrainOptions, tables
+    from groundup.planning.pretrain_options import pretrain_options
 
-    length = length_of(
-        budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES
+    given = {**vars(length), **vars(texts), "seed": seed}
+    print_result(
+        *planned(pretrain_options(data, budget=budget, **given, default_minutes=DEFAULT_MINUTES), device), as_json
     )
-    wish = PretrainOptions(
-        data, length, preset, size, depth, tokenizer, seed, tables([*(sets or []), *following(follow_links)]), law
-    )
-    print_result(*planned(wish, device), as_json)
 
 
 def planned(wish: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:

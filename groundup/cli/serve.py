@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress
-from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, JsonOption, OpenOption, PrecisionOption
+from groundup.cli.options import DeviceOption, JsonOption, ListenOptions, PrecisionOption, grouped
 from groundup.errors import ConfigError
 from groundup.progress import Progress
 
@@ -29,6 +29,7 @@ CLASSIFIER_STAGE = "spam"
 LAST_WORDS_S = 5.0
 
 
+@grouped()
 def command(
     models: Annotated[
         list[str] | None,
@@ -44,9 +45,7 @@ def command(
         ),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = PORT,
-    host: HostOption = "127.0.0.1",
-    api_key: ApiKeyOption = "",
-    is_open: OpenOption = False,
+    listen: ListenOptions = ListenOptions(),
     cors: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,7 +97,7 @@ def command(
     from groundup.serve.loaded_models import ComputeSettings
     from groundup.serve.model_info import determinism_note
 
-    access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or (), local_pages=True)
+    access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
     registry = registry_of(models or [], folder, progress)
     compute = select_compute(device)
@@ -113,7 +112,7 @@ def command(
     app = app_of(server)
     run_server(
         Guard(app, access, limits, error_body=error_body),
-        host,
+        listen.host,
         port,
         announce=lambda address: greet(address, [each.name for each in registry.listed()], as_json=as_json),
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), _log),

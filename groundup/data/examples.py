@@ -1,6 +1,7 @@
 """Labelled texts and instructions for fine-tuning: reading, deduplication, stratified splits.
 
     read_labelled(source) -> [Example] -> without_repeats -> stratified_split(examples, {"train": 1600, "test": 500}, seed)
+    read_splits(source, ...): all three
     read_instructions(path) -> [InstructionExample]
 
 Repeats are removed before the split: else a text could be in train and test, and memorisation would count as accuracy. Two texts are the same when
@@ -27,6 +28,8 @@ from groundup.progress import Progress
 CHECK_TYPES = ("number", "label", "word")
 INSTRUCTION_SUFFIX = ".jsonl"
 LABEL_SUFFIXES = (".csv", ".tsv", ".txt")
+# Of all messages that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300 and 500.
+TRAIN_SHARE, VALIDATION_SHARE = 2 / 3, 1 / 8
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,29 @@ def stratified_split(examples: Sequence[Example], sizes: Mapping[str, int], seed
         splits[name] = sorted(chosen, key=lambda e: _order_key(e, seed))
         quotas = {label: quotas[label] - share for label, share in shares.items()}
     return splits
+
+
+def read_splits(
+    source: Source,
+    options: SourceOptions,
+    *,
+    label_column: str,
+    messages: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, list[Example]]:
+    """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation" and "test". Raises DataError."""
+    examples = read_labelled(source, options, label_column=label_column, progress=progress)
+    distinct = without_repeats(examples)
+    used = min(messages, len(distinct.examples))
+    train, validation = round(used * TRAIN_SHARE), round(used * VALIDATION_SHARE)
+    sizes = {"train": train, "validation": validation, "test": used - train - validation}
+    progress.say(
+        f"{len(examples):,} texts, {len(distinct.examples):,} distinct ({distinct.repeats:,} repeats, "
+        f"{distinct.conflicts:,} with two labels, {distinct.empty:,} empty left out); used: "
+        + ", ".join(f"{size:,} {name}" for name, size in sizes.items())
+    )
+    return stratified_split(distinct.examples, sizes, seed)
 
 
 def _order_key(example: Example, seed: int) -> str:

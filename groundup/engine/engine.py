@@ -66,13 +66,14 @@ class Engine:
     def _events(
         self, prompt_ids: list[int], sampling: Sampling, *, dropped: int, constraint: Constraint | None = None
     ) -> Iterator[ChatEvent]:
-        model = self._language_model()
+        model = self.language_model()
         stop_ids = self.tokenizer.special.stop_ids
         ids = generate_ids(model, prompt_ids, sampling, stop_ids, compute=self.compute, constraint=constraint)
         start = ChatEvent("", None, len(prompt_ids), 0, dropped)
         return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
 
-    def _language_model(self) -> LanguageModel:
+    def language_model(self) -> LanguageModel:
+        """The model, where it writes text. Raises ModelError for a classifier."""
         if not isinstance(self.opened.model, LanguageModel):
             raise ModelError(
                 f"{self.opened.path} is a classifier and generates no text.",

@@ -31,7 +31,7 @@ from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.task import describe
 from groundup.evaluate.tasks.classification import judge, labels_of, model_row, positive_label
 from groundup.files import sha256_text, write_manifest
-from groundup.finetune.features import Features, features_fingerprint, keep_features
+from groundup.finetune.features import FEATURES_FILE, Features, features_fingerprint, keep_features
 from groundup.finetune.finished import APART, begin_or_finished
 from groundup.finetune.lastblock import FeatureBatches, LastBlock, class_scores, feature_loss
 from groundup.model.heads import Classifier, LanguageModel, initialise
@@ -42,7 +42,6 @@ from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import FitResult, fit
 from groundup.weights.model_io import ModelCard, OpenModel, save_model
 
-FEATURES_FILE = "features.safetensors"
 SPLITS = ("train", "validation", "test")
 POSITION_TABLE = "position_embedding.weight"
 OURS = "fine-tuned classifier"

@@ -35,6 +35,7 @@ from groundup.train.config import Precision
 from groundup.train.precision import WORTH_IT, open_kinds
 from groundup.train.step import autocast
 
+FEATURES_FILE = "features.safetensors"
 # About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded to 60.
 FEATURE_BATCH_TOKENS = 2048
 

@@ -7,11 +7,21 @@ from typing import Any
 
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST
+from groundup.finetune.features import FEATURES_FILE
 from groundup.runs import RunFolder
 from groundup.train.checkpoint.identity import FRESH
 
 # Parts of a run folder with manifests of their own.
 APART = ("checkpoints",)
+
+
+def make_way(run: RunFolder, *, fresh: bool) -> None:
+    """Refuse to write among files that no run made; where `fresh`, remove what an earlier run left. Raises ConfigError."""
+    if run.path.exists() and not run.run_file.exists() and any(run.path.iterdir()):
+        raise ConfigError(f"{run.path} has files in it but is no run.", fix="Choose another folder with --out.")
+    if fresh:
+        run.clear()
+        (run.path / FEATURES_FILE).unlink(missing_ok=True)
 
 
 def begin_or_finished(

@@ -1,20 +1,21 @@
-"""What a command line asked a pretraining to be, and which shapes that leaves open. No data is read here."""
+"""What a pretraining was asked to be, on the command line or in Python, and which shapes that leaves open. No data is read here."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.config import apply_sets, build_config, to_plain
+from groundup.config import Settings, apply_sets, build_config, to_plain
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
-from groundup.planning.length import Length
+from groundup.planning.length import Length, length_of
 from groundup.train.checkpoint.identity import FREE_FIELDS
 from groundup.train.monitor.config import MonitorConfig
 
 PRESET = "quickstart"
+DEFAULT_MINUTES = 3.0
 TABLES = ("fit", "model", "data")
 # With one of these the shape is the user's own: nothing is chosen.
 SHAPING = ("width", "num_layers")
@@ -90,8 +91,38 @@ class PretrainOptions:
         return {"length": length, **shape, **tables, "law": str(self.law or ""), "seed": self.seed}
 
 
-def tables(sets: list[str]) -> dict[str, dict[str, Any]]:
-    """--set as one table a subject, {} where nothing was said. Raises ConfigError for a subject there is not."""
+def pretrain_options(
+    data: str | Path,
+    *,
+    budget: str | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    tokens: int | None = None,
+    epochs: float | None = None,
+    size: str | None = None,
+    depth: int | None = None,
+    preset: str | None = None,
+    law: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    follow_links: bool = False,
+    settings: Settings | None = None,
+    seed: int = 0,
+    looks: MonitorConfig = MonitorConfig(),
+    default_minutes: float = DEFAULT_MINUTES,
+) -> PretrainOptions:
+    """The options of a training, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError."""
+    length = length_of(
+        budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=default_minutes
+    )
+    found = tables(settings)
+    if follow_links:
+        found["data"]["follow_links"] = True
+    folders = [None if path is None else Path(path) for path in (tokenizer, law)]
+    return PretrainOptions(str(data), length, preset, size, depth, folders[0], seed, found, folders[1], looks)
+
+
+def tables(sets: Settings | None) -> dict[str, dict[str, Any]]:
+    """Settings as one table a subject, {} where nothing was said. Raises ConfigError for a subject there is not."""
     found = apply_sets({}, sets)
     for name, value in found.items():
         if name not in TABLES or not isinstance(value, dict):

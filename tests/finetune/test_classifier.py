@@ -18,8 +18,8 @@ from groundup.engine.padding import right_padded
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.baselines import add_baselines
-from groundup.finetune.classifier import FEATURES_FILE, OURS, ClassifierConfig, classifier_from, fit_classifier
-from groundup.finetune.features import features_fingerprint, keep_features, read_features, run_frozen
+from groundup.finetune.classifier import OURS, ClassifierConfig, classifier_from, fit_classifier
+from groundup.finetune.features import FEATURES_FILE, features_fingerprint, keep_features, read_features, run_frozen
 from groundup.finetune.lastblock import LastBlock
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
