@@ -22,6 +22,7 @@ from groundup.files import inside, read_json, safe_name, write_json
 from groundup.serve.model_info import ModelInfo, read_model_info
 from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.tokenizer.chat import Message
+from groundup.weights.formats import file_suffixes
 
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
@@ -141,7 +142,11 @@ class ModelRegistry:
         """Take up what is new in the models folder; what is no model, or half-written, is passed over."""
         for entry in sorted(self.folder.iterdir()) if self.folder is not None else ():
             name = f"{default_name(entry)}:{LATEST}"
-            if name in self._facts or entry.name.startswith(".") or not (entry.is_dir() or entry.suffix == ".gguf"):
+            if (
+                name in self._facts
+                or entry.name.startswith(".")
+                or not (entry.is_dir() or entry.suffix in file_suffixes())
+            ):
                 continue
             try:
                 self._facts[name] = read_model_info(inside(self.folder, entry.name))  # type: ignore[arg-type]
@@ -155,7 +160,7 @@ def default_name(path: Path) -> str:
     >>> usual_name(Path("runs/my model.gguf"))
     'my-model'
     """
-    stem = path.stem if path.suffix == ".gguf" else path.resolve().name
+    stem = path.stem if path.suffix in file_suffixes() else path.resolve().name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"
 
 

@@ -1,6 +1,6 @@
-"""`ollama create`: an exported folder becomes a model that `ollama run NAME` talks with.
+"""A folder for Ollama (GGUF, Modelfile, card), and `ollama create`, which makes a model of it that `ollama run NAME` talks with.
 
-Ollama's own program does it; it reads the Modelfile and hands the GGUF to its server, which must be running.
+The second is done by Ollama's own program; it reads the Modelfile and hands the GGUF to its server, which must be running.
 """
 
 import re
@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 from groundup.errors import ConfigError, ModelError
-from groundup.weights.modelfile import MODELFILE
+from groundup.files import atomic_folder
+from groundup.weights.gguf import GGUF, export_gguf
+from groundup.weights.model_format import ExportOptions, ModelFormat, OpenModel, model_name, write_card
+from groundup.weights.modelfile import MODELFILE, write_modelfile
 
 PROGRAM = "ollama"
 # [host/][namespace/]model[:tag]; a name that begins with "-" would be read as an option.
@@ -46,3 +49,19 @@ def create_in_ollama(program: str, name: str, folder: Path) -> None:
             f"`ollama create {name}` ended with {done.returncode} and said: {said[:300]}",
             fix=f"The files are whole. Is `ollama serve` running? Then: cd {folder} && ollama create {name} -f {MODELFILE}",
         )
+
+
+def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    name = f"{safe_file_name(model_name(opened))}-{options.encoding}{GGUF.suffix}"
+    with atomic_folder(out, extra={"exported": "ollama"}) as folder:
+        export_gguf(opened, folder / name, options)
+        write_modelfile(folder, name, opened.require_tokenizer(), options.system)
+        write_card(opened, folder)
+
+
+def safe_file_name(name: str) -> str:
+    """A name for people -> one that files and Modelfiles take everywhere."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100] or "model"
+
+
+OLLAMA = ModelFormat("ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True)
