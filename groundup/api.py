@@ -150,7 +150,7 @@ class Model:
         'mine.gguf'
         """
         from groundup.model.quantised import Int4Linear, Int8Linear
-        from groundup.weights.export import export
+        from groundup.weights.formats import export
 
         opened = self.engine.opened
         if any(isinstance(part, Int4Linear | Int8Linear) for part in opened.model.modules()):

@@ -129,14 +129,12 @@ def open_tokenizer(name: str) -> "Tokenizer":
     if (Path(name) / TOKENIZER_FILE).is_file():
         return Tokenizer.load(Path(name))
     # Only now: finding a model by name imports torch.
-    from groundup.tokenizer.formats import tokenizer_from_gguf
-    from groundup.weights.gguf_header import read_gguf_header
+    from groundup.weights.formats import reader_of
+    from groundup.weights.model_format import require_tokenizer
     from groundup.weights.model_io import find_model
 
     path = find_model(name, progress=console_progress())
-    if path.is_dir():
-        return Tokenizer.load(path)
-    return tokenizer_from_gguf(read_gguf_header(path).metadata, source=path)
+    return require_tokenizer(reader_of(path).tokenizer(path), path)
 
 
 def visible(piece: bytes) -> str:

@@ -4,17 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from groundup.engine.precision import PrecisionChoice
 from groundup.files import MANIFEST, sha256_file
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
-from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
-from groundup.tokenizer.formats import tokenizer_from_gguf
 from groundup.tokenizer.tools import call_format
-from groundup.weights.card import is_from_scratch, read_license
-from groundup.weights.gguf_header import read_gguf_header
+from groundup.weights.formats import reader_of
 from groundup.weights.hf_config import ModelKind
 from groundup.weights.model_io import find_model
 from groundup.weights.model_summary import read_model_summary
@@ -56,19 +52,23 @@ def read_model_info(name_or_path: str | Path) -> ModelInfo:
     """Return the facts about a model. Raises ModelError (missing or incomplete) and FormatError (damaged)."""
     path = find_model(name_or_path)
     summary = read_model_summary(str(path))
+    reader = reader_of(path)
+    texts = reader.texts(path)
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     return ModelInfo(
         path=path,
         config=summary.config,
         kind=summary.kind,
         labels=summary.labels,
-        format="safetensors" if path.is_dir() else "gguf",
+        format=reader.storage,
         stored_as=max(summary.stored, key=lambda kind: summary.stored[kind], default=""),
         size_bytes=sum(summary.stored.values()),
         modified=datetime.fromtimestamp(max(file.stat().st_mtime for file in files), UTC),
         digest=_digest(path, files),
         parameters=parameter_count(summary.config, num_labels=len(summary.labels)).total,
-        **(_of_folder(path) if path.is_dir() else _of_gguf(path)),
+        license=texts.license,
+        calls_tools=call_format(texts.chat_template) is not None,
+        chats=texts.chats,
     )
 
 
@@ -80,37 +80,9 @@ def _digest(path: Path, files: list[Path]) -> str:
     return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
-def _of_folder(path: Path) -> dict[str, Any]:
-    """Return the facts of a folder. Our own tokenizers always have a chat template, so the model card says whether it is a chat model."""
-    template = read_template(path)
-    return {
-        "license": read_license(path),
-        "calls_tools": call_format(template) is not None,
-        "chats": template is not None and not is_from_scratch(path),
-    }
-
-
-def _of_gguf(path: Path) -> dict[str, Any]:
-    metadata = read_gguf_header(path).metadata
-    licence, template = metadata.get("general.license"), metadata.get("tokenizer.chat_template")
-    return {
-        "license": licence if isinstance(licence, str) else "",
-        "calls_tools": isinstance(template, str) and call_format(template) is not None,
-        "chats": isinstance(template, str),
-    }
-
-
-def read_tokenizer(path: Path) -> Tokenizer | None:
-    """Return the tokenizer of a model's folder or .gguf file, or None. Raises FormatError."""
-    if path.is_file():
-        metadata = read_gguf_header(path).metadata
-        return tokenizer_from_gguf(metadata, source=path) if "tokenizer.ggml.model" in metadata else None
-    return Tokenizer.load(path) if (path / TOKENIZER_FILE).is_file() else None
-
-
 def template_and_stops(path: Path) -> tuple[str, list[str]]:
     """Return a model's chat template ("" without one) and the texts of its stop tokens. Raises FormatError."""
-    tokenizer = read_tokenizer(path)
+    tokenizer = reader_of(path).tokenizer(path)
     if tokenizer is None:
         return "", []
     stops = sorted(text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids)

@@ -23,6 +23,7 @@ from groundup.files import inside, read_json, safe_name, write_json
 from groundup.serve.model_info import ModelInfo, read_model_info
 from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.tokenizer.chat import Message
+from groundup.weights.formats import file_suffixes
 
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
@@ -150,7 +151,8 @@ class ModelRegistry:
         """Add new models of the models folder; entries that are not complete models are skipped."""
         for entry in sorted(self.folder.iterdir()) if self.folder is not None else ():
             name = f"{default_name(entry)}:{LATEST}"
-            if name in self._info or entry.name.startswith(".") or not (entry.is_dir() or entry.suffix == ".gguf"):
+            is_model = entry.is_dir() or entry.suffix in file_suffixes()
+            if name in self._info or entry.name.startswith(".") or not is_model:
                 continue
             try:
                 self._info[name] = read_model_info(inside(self.folder, entry.name))  # type: ignore[arg-type]
@@ -164,7 +166,7 @@ def default_name(path: Path) -> str:
     >>> default_name(Path("runs/my model.gguf"))
     'my-model'
     """
-    stem = path.stem if path.suffix == ".gguf" else path.resolve().name
+    stem = path.stem if path.suffix in file_suffixes() else path.resolve().name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"
 
 

@@ -7,11 +7,13 @@ write_gguf   the same list in the other direction, one tensor in memory at a tim
 The `gguf` package writes files; it never opens a foreign one here.
 """
 
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gguf
 import numpy as np
@@ -19,7 +21,7 @@ import torch
 from gguf import GGMLQuantizationType as Kind
 
 from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, no_room
+from groundup.files import atomic_file, disk_errors, no_room, temporary_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
@@ -43,6 +45,15 @@ from groundup.weights.gguf_tensors import (
     write_tensors,
 )
 from groundup.weights.hf_config import HFConfig
+from groundup.weights.model_format import (
+    ExportOptions,
+    ModelFormat,
+    ModelReader,
+    ModelSummary,
+    ModelTexts,
+    OpenModel,
+    model_name,
+)
 from groundup.weights.names import GGUF_ARCHITECTURES, Binding, gguf_bindings
 
 # ggml's version of its quantised formats (GGML_QNT_VERSION).
@@ -68,9 +79,13 @@ def read_gguf(path: Path, *, dtype: torch.dtype = torch.float32) -> GGUFModel:
             raise FormatError(path, f"tensor {info.name!r}", f"is of type {info.kind.name}; {known} are read")
     data = np.memmap(path, dtype=np.uint8, mode="r")
     model = _read_model(header, data, path, dtype)
-    has_vocabulary = header.metadata.get("tokenizer.ggml.model") not in (None, "none", "no_vocab")
-    tokenizer = tokenizer_from_gguf(header.metadata, source=path) if has_vocabulary else None
-    return GGUFModel(model, tokenizer, header.metadata)
+    return GGUFModel(model, _tokenizer(path, header), header.metadata)
+
+
+def _tokenizer(path: Path, header: Header | None = None) -> Tokenizer | None:
+    metadata = (header or read_gguf_header(path)).metadata
+    has_vocabulary = metadata.get("tokenizer.ggml.model") not in (None, "none", "no_vocab")
+    return tokenizer_from_gguf(metadata, source=path) if has_vocabulary else None
 
 
 def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype) -> LanguageModel:
@@ -195,3 +210,54 @@ def add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None
         else:
             assert isinstance(value, list), key
             writer.add_array(key, value)
+
+
+def _open(path: Path, dtype: torch.dtype) -> OpenModel:
+    found = read_gguf(path, dtype=dtype)
+    license_id = _text(found.metadata, "general.license") or ""
+    return OpenModel(found.model, found.tokenizer, found.model.config, path, "language", license=license_id)
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str | None:
+    value = metadata.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _summary(path: Path) -> ModelSummary:
+    header = read_gguf_header(path)
+    config = gguf_shape(header, np.memmap(path, dtype=np.uint8, mode="r"), path)
+    stored: Counter[str] = Counter()
+    for info in header.tensors.values():
+        stored[info.kind.name] += info.num_bytes
+    return ModelSummary(config, str(path), path.stem, stored=dict(stored))
+
+
+def _texts(path: Path) -> ModelTexts:
+    metadata = read_gguf_header(path).metadata
+    template = _text(metadata, "tokenizer.chat_template")
+    return ModelTexts(_text(metadata, "general.license") or "", template, chats=template is not None)
+
+
+def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    """Write a GGUF file in a folder beside its place, where it is put once the check of the options has passed."""
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(out.parent) as folder:
+        file = folder / out.name
+        write_gguf(
+            opened.model,
+            opened.tokenizer,
+            file,
+            encoding=cast(Encoding, options.encoding),
+            name=model_name(opened),
+            license_id=opened.license,
+            progress=options.progress,
+        )
+        if options.check is not None:
+            options.check(file)
+        with disk_errors(out):
+            os.replace(file, out)
+
+
+GGUF_READER = ModelReader("gguf", _open, _summary, _texts, _tokenizer)
+GGUF = ModelFormat("gguf", ".gguf", tuple(ENCODINGS), "f16", export_gguf, GGUF_READER, runs_in_llamacpp=True)

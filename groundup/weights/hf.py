@@ -10,6 +10,7 @@ Pickled weights (pytorch_model.bin) are never opened.
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from groundup.errors import FormatError
-from groundup.files import atomic_file, inside, read_json, safe_name, write_json
-from groundup.tokenizer.fast import Tokenizer
+from groundup.files import atomic_file, atomic_folder, inside, read_json, safe_name, write_json
+from groundup.model.heads import Classifier
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
+from groundup.weights.card import is_from_scratch, read_license
 from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import (
     CONFIG_FILE,
@@ -34,6 +37,15 @@ from groundup.weights.hf_config import (
     read_hf_config,
 )
 from groundup.weights.layouts import LAYOUTS
+from groundup.weights.model_format import (
+    ExportOptions,
+    ModelFormat,
+    ModelReader,
+    ModelSummary,
+    ModelTexts,
+    OpenModel,
+    write_card,
+)
 from groundup.weights.names import Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
 
@@ -42,6 +54,8 @@ INDEX_FILE = "model.safetensors.index.json"
 PICKLED_FILE = "pytorch_model.bin"
 FLOATS = ("F32", "F16", "BF16", "F64")
 HEAD = "lm_head.weight"
+# What a folder's weights can be written as; transformers has no name for GGUF's quantised formats in safetensors.
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
@@ -192,3 +206,43 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     path.chmod(0o644)  # the library makes it readable for its owner alone
+
+
+def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
+    model, labels = read_hf(folder, dtype=dtype)
+    tokenizer = _tokenizer(folder)
+    if tokenizer is not None:
+        tokenizer = tokenizer.fitted(model.config.vocab_size)
+    kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
+    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder))
+
+
+def _tokenizer(folder: Path) -> Tokenizer | None:
+    return Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
+
+
+def _summary(folder: Path) -> ModelSummary:
+    """From config.json and the tables of the weights; a folder without weights has nothing stored."""
+    shape = read_hf_config(folder)
+    stored: Counter[str] = Counter()
+    if any(folder.glob("*.safetensors")):
+        for _, entry in list_tensors(folder).values():
+            stored[entry.dtype] += entry.end - entry.begin
+    name = folder.resolve().name
+    return ModelSummary(shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored))
+
+
+def _texts(folder: Path) -> ModelTexts:
+    """A tokenizer of ours has a chat template from the start, so the card says whether its model was tuned."""
+    template = read_template(folder)
+    return ModelTexts(read_license(folder), template, chats=template is not None and not is_from_scratch(folder))
+
+
+def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    with atomic_folder(out, extra={"exported": "hf"}) as folder:
+        write_hf(opened.model, folder, opened.tokenizer, labels=opened.labels, dtype=DTYPES[options.encoding])
+        write_card(opened, folder)
+
+
+HF_READER = ModelReader("safetensors", _open, _summary, _texts, _tokenizer)
+HF = ModelFormat("hf", "", tuple(DTYPES), "f32", _export, HF_READER)

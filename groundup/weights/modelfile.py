@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.errors import ConfigError, ModelError
-from groundup.files import write_text
+from groundup.files import atomic_folder, write_text
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
+from groundup.weights.gguf import GGUF, export_gguf
+from groundup.weights.model_format import ExportOptions, ModelFormat, OpenModel, model_name, write_card
 
 MODELFILE = "Modelfile"
 PROGRAM = "ollama"
@@ -149,3 +151,19 @@ def create_in_ollama(program: str, name: str, folder: Path) -> None:
             f"`ollama create {name}` ended with {done.returncode} and printed: {last_line[:300]}",
             fix=f"The files are complete. Is `ollama serve` running? Then: cd {folder} && ollama create {name} -f {MODELFILE}",
         )
+
+
+def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    name = f"{safe_file_name(model_name(opened))}-{options.encoding}{GGUF.suffix}"
+    with atomic_folder(out, extra={"exported": "ollama"}) as folder:
+        export_gguf(opened, folder / name, options)
+        write_modelfile(folder, name, opened.require_tokenizer(), options.system)
+        write_card(opened, folder)
+
+
+def safe_file_name(name: str) -> str:
+    """Return a name with only the characters that files and Modelfiles accept everywhere."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100] or "model"
+
+
+OLLAMA = ModelFormat("ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True)
