@@ -10,6 +10,7 @@ from typing import Literal
 
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
+from groundup.model.positions import ADDED_POSITIONS
 
 Role = Literal["table", "norm", "attention", "feedforward", "head"]
 NORMS = {"rms": "RMSNorm", "layer": "LayerNorm"}
@@ -74,10 +75,10 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
     if config.scaled_embedding:
         lines.append(f"times √{config.width:,}")
     boxes = [Box("table", "Embedding", tuple(lines))]
-    if config.positions == "learned":
-        boxes.append(Box("table", "Learned positions", (f"{config.context_tokens:,} × {config.width:,}: added",)))
-    if config.positions == "sinusoidal":
-        boxes.append(Box("table", "Sinusoidal positions", ("sines and cosines, added; not learned",)))
+    added = ADDED_POSITIONS.get(config.positions)
+    if added:
+        table = f"{config.context_tokens:,} × {config.width:,}: added"
+        boxes.append(Box("table", added.title, (table if added.has_table else f"{added.formula}, added; not learned",)))
     return tuple(boxes)
 
 

@@ -9,51 +9,14 @@ from typing import Literal, get_args
 
 from groundup.errors import ConfigError
 from groundup.model.feedforward import FEEDFORWARDS
+from groundup.model.positions import ADDED_POSITIONS, RopeScaling
 
 Family = Literal[
     "llama", "gpt2", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma2", "gemma3", "phi3", "olmo2", "smollm3"
 ]
 Norm = Literal["rms", "layer"]
 BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
-Positions = Literal["rope", "alibi", "learned", "sinusoidal", "none"]
-ScalingKind = Literal["llama3", "linear", "yarn"]
 QueryKeyNorm = Literal["none", "head", "projection"]
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """The stretching of rotary positions to a longer context than they were first trained for."""
-
-    factor: float
-    """How many times longer the slow rotations are made."""
-    low_freq_factor: float = 1.0
-    """llama3: wavelengths above original_context_tokens / this are stretched by the whole factor."""
-    high_freq_factor: float = 4.0
-    """llama3: wavelengths below original_context_tokens / this are left alone; in between the two are mixed."""
-    original_context_tokens: int = 8_192
-    """llama3 and yarn: tokens of context before stretching."""
-    kind: ScalingKind = "llama3"
-    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN (Peng et al. 2023)."""
-    beta_fast: float = 32.0
-    """yarn: rotations of at least this many turns within the original context are left alone."""
-    beta_slow: float = 1.0
-    """yarn: rotations of at most this many turns within the original context are stretched by the whole factor."""
-    attention_factor: float = 0.0
-    """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(ScalingKind):
-            raise ConfigError(f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}.")
-        if self.factor < 1 or not 0 < self.low_freq_factor < self.high_freq_factor or self.original_context_tokens < 1:
-            raise ConfigError(
-                f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < high_freq_factor "
-                f"(got {self.low_freq_factor} and {self.high_freq_factor}) and original_context_tokens >= 1 (got {self.original_context_tokens})."
-            )
-        if not 0 < self.beta_slow < self.beta_fast or self.attention_factor < 0:
-            raise ConfigError(
-                f"rope_scaling needs 0 < beta_slow < beta_fast (got {self.beta_slow} and {self.beta_fast}) "
-                f"and attention_factor >= 0 (got {self.attention_factor})."
-            )
 
 
 @dataclass(frozen=True)
@@ -84,7 +47,7 @@ class ModelConfig:
     """Where the norms stand and how the two parts are wired around the stream: see `block.py`."""
     norm_eps: float = 1e-5
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
-    positions: Positions = "rope"
+    positions: str = "rope"
     """How tokens know their place."""
     rope_base: float = 10_000.0
     """The slowest rotation's wavelength is about 2 pi times this, in tokens; 10,000 as in Su et al. 2021."""
@@ -148,11 +111,11 @@ class ModelConfig:
             "family": Family,
             "norm": Norm,
             "block": BlockKind,
-            "positions": Positions,
             "qk_norm": QueryKeyNorm,
         }
         for name, allowed in [
             *((name, get_args(kind)) for name, kind in choices.items()),
+            ("positions", ("rope", "alibi", *ADDED_POSITIONS, "none")),
             ("feedforward", FEEDFORWARDS),
         ]:
             if getattr(self, name) not in allowed:
@@ -191,8 +154,9 @@ class ModelConfig:
     def _check_positions(self) -> None:
         if self.positions == "rope":
             require_even("head_width", self.head_width, "rotary positions turn pairs of components")
-        if self.positions == "sinusoidal":
-            require_even("width", self.width, "sinusoidal positions are pairs of a sine and a cosine")
+        added = ADDED_POSITIONS.get(self.positions)
+        if added and added.in_pairs:
+            require_even("width", self.width, f"{self.positions} positions are pairs of a sine and a cosine")
         if self.rope_scaling is not None and self.positions != "rope":
             raise ConfigError(f"rope_scaling stretches rotary positions, but positions is {self.positions!r}.")
         if self.rope_scaling is not None and self.rope_scaling.kind == "yarn" and self.rope_base < 2:

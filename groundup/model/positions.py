@@ -13,13 +13,52 @@ A position is the number of real tokens before a token in its row: padding does 
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from groundup.model.config import RopeScaling
+from groundup.errors import ConfigError
+
+ScalingKind = Literal["llama3", "linear", "yarn"]
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """The stretching of rotary positions to a longer context than they were first trained for."""
+
+    factor: float
+    """How many times longer the slow rotations are made."""
+    low_freq_factor: float = 1.0
+    """llama3: wavelengths above original_context_tokens / this are stretched by the whole factor."""
+    high_freq_factor: float = 4.0
+    """llama3: wavelengths below original_context_tokens / this are left alone; in between the two are mixed."""
+    original_context_tokens: int = 8_192
+    """llama3 and yarn: tokens of context before stretching."""
+    kind: ScalingKind = "llama3"
+    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN (Peng et al. 2023)."""
+    beta_fast: float = 32.0
+    """yarn: rotations of at least this many turns within the original context are left alone."""
+    beta_slow: float = 1.0
+    """yarn: rotations of at most this many turns within the original context are stretched by the whole factor."""
+    attention_factor: float = 0.0
+    """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(ScalingKind):
+            raise ConfigError(f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}.")
+        if self.factor < 1 or not 0 < self.low_freq_factor < self.high_freq_factor or self.original_context_tokens < 1:
+            raise ConfigError(
+                f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < high_freq_factor "
+                f"(got {self.low_freq_factor} and {self.high_freq_factor}) and original_context_tokens >= 1 (got {self.original_context_tokens})."
+            )
+        if not 0 < self.beta_slow < self.beta_fast or self.attention_factor < 0:
+            raise ConfigError(
+                f"rope_scaling needs 0 < beta_slow < beta_fast (got {self.beta_slow} and {self.beta_fast}) "
+                f"and attention_factor >= 0 (got {self.attention_factor})."
+            )
 
 
 class Rotation(NamedTuple):
@@ -160,8 +199,25 @@ class Rotary(SinusoidTable):
         return Rotation(torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1))
 
 
-class SinusoidalPositions(SinusoidTable):
-    """Positions [B, T] -> rows [B, T, C] of sines and cosines of geometrically growing wavelengths, to be added to the embedding."""
+class AddedPositions(nn.Module):
+    """Positions [B, T] -> rows [B, T, C] to be added to the embedding; built from width C and the tokens of the context.
+
+    A class in ADDED_POSITIONS is all that another one takes: config, sizes and the drawing of the architecture read its attributes.
+    """
+
+    title: ClassVar[str]
+    formula: ClassVar[str] = ""
+    """For people, where the rows are computed."""
+    has_table: ClassVar[bool] = False
+    """Whether its one weight is a row for each position, as `nn.Embedding` has it."""
+    in_pairs: ClassVar[bool] = False
+    """Whether C must be even."""
+
+
+class SinusoidalPositions(AddedPositions, SinusoidTable):
+    """Rows of sines and cosines of geometrically growing wavelengths."""
+
+    title, formula, in_pairs = "Sinusoidal positions", "sines and cosines", True
 
     def __init__(self, width: int, context_tokens: int) -> None:
         super().__init__(width, base=10_000.0)
@@ -171,14 +227,16 @@ class SinusoidalPositions(SinusoidTable):
         return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # sines and cosines take turns
 
 
-class LearnedPositions(nn.Embedding):
-    """A row of C weights per position: positions [B, T] -> [B, T, C], to be added to the embedding."""
+class LearnedPositions(AddedPositions, nn.Embedding):
+    """A row of C weights per position."""
+
+    title, has_table = "Learned positions", True
 
     def __init__(self, width: int, context_tokens: int) -> None:
         super().__init__(context_tokens, width)
 
 
-ADDED_POSITIONS: dict[str, type[LearnedPositions] | type[SinusoidalPositions]] = {
+ADDED_POSITIONS: dict[str, type[AddedPositions]] = {
     "learned": LearnedPositions,
     "sinusoidal": SinusoidalPositions,
 }

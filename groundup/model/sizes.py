@@ -13,6 +13,7 @@ from typing import Literal
 from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
+from groundup.model.positions import ADDED_POSITIONS
 
 Part = Literal["embedding", "positions", "attention", "feedforward", "norms", "head"]
 
@@ -45,7 +46,8 @@ def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[Weight
     """Those of a LanguageModel, or of a Classifier where `num_labels` is above 0, in the order a token meets them."""
     table = (config.vocab_size, config.width)
     yield WeightKind("embedding", "embedding.weight", table, 1)
-    if config.positions == "learned":
+    added = ADDED_POSITIONS.get(config.positions)
+    if added and added.has_table:
         yield WeightKind("positions", "position_embedding.weight", (config.context_tokens, config.width), 1)
     yield from (*_attention(config), *_feedforward(config), *_norms(config))
     if num_labels:  # read at one token of a text only
