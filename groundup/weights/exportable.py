@@ -12,10 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.model.config import ModelConfig
-from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows
+from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES, Architecture, Windows
 from groundup.weights.hf_config import has_class
 from groundup.weights.hf_families import CLASS_NAMES, PARTS
-from groundup.weights.names import GGUF_ARCHITECTURES
 
 
 def gguf_reason(config: ModelConfig) -> str | None:

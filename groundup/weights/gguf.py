@@ -29,7 +29,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
 from groundup.weights.exportable import as_llamacpp_runs, gguf_reason
-from groundup.weights.gguf_architectures import ARCHITECTURES
+from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
 from groundup.weights.gguf_config import add_config, our_scaling, read_gguf_config
 from groundup.weights.gguf_header import Header, read_gguf_header
 from groundup.weights.gguf_scaling import ROPE_FACTORS, read_factors
@@ -54,7 +54,7 @@ from groundup.weights.model_format import (
     OpenModel,
     model_name,
 )
-from groundup.weights.names import GGUF_ARCHITECTURES, Binding, gguf_bindings
+from groundup.weights.names import Binding, gguf_bindings
 
 # ggml's version of its quantised formats (GGML_QNT_VERSION).
 QUANTIZATION_VERSION = 2

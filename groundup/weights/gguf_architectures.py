@@ -4,7 +4,7 @@ A GGUF file names one architecture. llama.cpp has one fixed compute graph for ea
 here field by field. Reading takes from it what the metadata leave out, writing refuses a model that differs.
 Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in tests/weights.
 
-To add one: an entry here, in `names.GGUF_ARCHITECTURES` if it is not named as the family, and a variant in tests/weights/tiny_weights.py.
+To add one: an entry here, its families in `GGUF_ARCHITECTURES`, and a variant in tests/weights/tiny_weights.py, which llama.cpp then runs.
 """
 
 from collections.abc import Mapping
@@ -116,4 +116,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         heads_fill_width=True,
     ),
     "gpt2": Architecture(_GPT2, heads_fill_width=True),
+}
+
+# Family of a model -> the architecture that its files name.
+GGUF_ARCHITECTURES: dict[str, str] = {
+    "llama": "llama",
+    "mistral": "llama",
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "qwen3_moe": "qwen3moe",
+    "gemma2": "gemma2",
+    "gemma3": "gemma3",
+    "phi3": "phi3",
+    "olmo2": "olmo2",
+    "smollm3": "smollm3",
+    "gpt2": "gpt2",
 }

@@ -21,12 +21,11 @@ from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.model.config import ModelConfig
+from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES
 from groundup.weights.layouts import LAYOUTS, Rule
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# Family -> llama.cpp's architecture: the same name but for these.
-GGUF_ARCHITECTURES: dict[str, str] = {name: name for name in LAYOUTS} | {"mistral": "llama", "qwen3_moe": "qwen3moe"}
 # Architectures with interleaved rows in these modules, and the config field with the number of their heads.
 INTERLEAVED = ("llama", "smollm3")
 HEAD_COUNTS = {"attention.query": "num_heads", "attention.key": "num_kv_heads"}
