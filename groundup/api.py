@@ -399,8 +399,7 @@ def build(
     """
     from groundup.device import select_compute
     from groundup.recipes.build import build, forget
-    from groundup.recipes.pipeline import STAGES
-    from groundup.recipes.plan import plan_build
+    from groundup.recipes.pipeline import STAGES, plan_build
     from groundup.recipes.recipe import load_recipe
 
     loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links)

@@ -8,9 +8,11 @@ from groundup.data.examples import read_instructions
 from groundup.data.sources import Source, content_hash
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.finetune.instruction_data import held_out_ids
+from groundup.model.footprint import training_memory
 from groundup.recipes.packaged import instructions_source, licence_of
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.runs import RunFolder
 from groundup.weights.model_io import ModelCard, open_model
 
@@ -85,11 +87,29 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     return {recipe.chat.source: content_hash(Source(instructions_source(recipe.chat.source)))}
 
 
+def describe(recipe: Recipe) -> str:
+    """How much it learns from at most, and the size of its adapters."""
+    table = recipe.chat
+    return f"up to {table.tokens:,} tokens of {table.source} instructions, LoRA of rank {table.rank}"
+
+
+def memory_bytes(recipe: Recipe) -> float:
+    """What a training step of the adapters holds; 0 where the base's size is not known before it is opened."""
+    base, table = base_shape(recipe), recipe.chat
+    if base is None:
+        return 0.0
+    adapters = table.rank * base.num_layers * 8 * base.width
+    return training_memory(base, batch_size=4, context_tokens=table.max_tokens, trained_parameters=adapters).total
+
+
 STAGE = Stage(
     "chat",
     2,
     run,
     share=0.25,
+    describe=describe,
+    memory_bytes=memory_bytes,
+    disk_bytes=base_bytes,
     needs=("base",),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
     sized_by_budget=True,

@@ -136,6 +136,7 @@ STAGE = Stage(
     2,
     run,
     share=0.08,
+    describe=lambda recipe: f"up to {recipe.evaluate.answers} checked answers before and after",
     needs=("data", "pretrain", "base", "chat"),
     outputs=("*.json",),
     sized_by_budget=True,

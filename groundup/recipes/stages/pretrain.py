@@ -4,8 +4,12 @@ import dataclasses
 from typing import Any
 
 from groundup.data.shards import open_shards
+from groundup.model.config import ModelConfig
+from groundup.model.footprint import FLOAT32_BYTES, training_memory
 from groundup.model.presets import preset
+from groundup.model.sizes import parameter_count
 from groundup.planning.plan import evaluated, make_plan, steps_for
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
@@ -82,11 +86,34 @@ def thin_figures(results: dict[str, float]) -> tuple[str, ...]:
     return ()
 
 
+def own_shape(recipe: Recipe) -> ModelConfig:
+    """The model's config with as many ids as the tokenizer may have. Raises ConfigError for a preset that is not known."""
+    return dataclasses.replace(preset(recipe.pretrain.preset), vocab_size=recipe.tokenizer.vocab_size)
+
+
+def describe(recipe: Recipe) -> str:
+    """Its size and its steps."""
+    shape, table = own_shape(recipe), recipe.pretrain
+    steps = f"{table.steps:,} steps" if table.steps else "as many steps as fit"
+    tokens = table.batch_windows * shape.context_tokens
+    return f"own model of {parameter_count(shape).total / 1e6:.2f}M parameters, {steps}, {tokens:,} tokens each"
+
+
+def memory_bytes(recipe: Recipe) -> float:
+    """What a training step holds."""
+    shape = own_shape(recipe)
+    batch_size = recipe.pretrain.batch_windows
+    return training_memory(shape, batch_size=batch_size, context_tokens=shape.context_tokens).total
+
+
 STAGE = Stage(
     "pretrain",
     4,
     run,
     share=0.25,
+    describe=describe,
+    memory_bytes=memory_bytes,
+    disk_bytes=lambda recipe: parameter_count(own_shape(recipe)).total * FLOAT32_BYTES,
     needs=("tokenizer",),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
     sized_by_budget=True,
