@@ -88,32 +88,33 @@ def command(
         raise ConfigError(
             "--machine is for plans without DATA.", fix="Leave one of them out; this machine is measured."
         )
-    from groundup.planning.length import length_of
-    from groundup.planning.pretrain_options import PretrainOptions, tables
+    from groundup.planning.pretrain_options import PretrainOptions, length_of, tables
 
     length = length_of(
         budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES
     )
-    wish = PretrainOptions(
+    options = PretrainOptions(
         data, length, preset, size, depth, tokenizer, seed, tables([*(sets or []), *following(follow_links)]), law
     )
-    print_result(*planned(wish, device), as_json)
+    print_result(*planned(options, device), as_json)
 
 
-def planned(wish: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
-    """The plan for people, and as one value; what it needed is gone again."""
+def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
+    """The plan for people, and as one value; nothing that it needed is kept."""
     from groundup.config import to_plain
     from groundup.device import select_compute
-    from groundup.planning.prepare import prepared
+    from groundup.planning.plan_text import plan_lines, plan_warnings
+    from groundup.planning.prepare import prepare_run
     from groundup.runs import RunFolder
 
     with tempfile.TemporaryDirectory() as folder:
-        made = prepared(wish, RunFolder(Path(folder)), select_compute(device), console_progress(), measured=True)
+        run = RunFolder(Path(folder))
+        made = prepare_run(options, run, select_compute(device), console_progress(), measured=True)
     plan = made.plan
     assert plan is not None
     value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}
-    value |= {"warnings": plan.warnings, "model": to_plain(made.shape), "fit": to_plain(made.fit)}
-    return plan.lines(), value
+    value |= {"warnings": plan_warnings(plan), "model": to_plain(made.shape), "fit": to_plain(made.fit)}
+    return plan_lines(plan), value
 
 
 def _large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:

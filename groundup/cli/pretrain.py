@@ -95,8 +95,7 @@ def command(
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
     from groundup.cli.plan import planned
-    from groundup.planning.length import length_of
-    from groundup.planning.pretrain_options import PretrainOptions, tables
+    from groundup.planning.pretrain_options import PretrainOptions, length_of, tables
     from groundup.planning.reproduce import reproduce
     from groundup.train.monitor.config import MonitorConfig
 
@@ -136,8 +135,8 @@ def command(
         print_result(*planned(wished(looks()), device), as_json)
         return
     with joined(device) as (group, compute):
-        wish = wished(group.made_first(looks) or MonitorConfig())
-        results = carried_out(wish, RunFolder(out), compute, group, fresh=fresh)
+        options = wished(group.made_first(looks) or MonitorConfig())
+        results = carried_out(options, RunFolder(out), compute, group, fresh=fresh)
     shown(results, out, group, as_json)
 
 
@@ -148,33 +147,34 @@ def shown(results: dict[str, Any], out: Path, group: "ProcessGroup", as_json: bo
 
 
 def carried_out(
-    wish: "PretrainOptions", run: RunFolder, compute: "Compute", group: "ProcessGroup", *, fresh: bool
+    options: "PretrainOptions", run: RunFolder, compute: "Compute", group: "ProcessGroup", *, fresh: bool
 ) -> dict[str, Any]:
     """Train into the run folder; what results.json holds."""
-    from groundup.planning.folder import make_way
-    from groundup.planning.prepare import shared_by_all
+    from groundup.planning.corpus import claim_folder
+    from groundup.planning.plan_text import plan_lines
+    from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.train.pretrain import pretrain
     from groundup.weights.card import ModelCard
 
     progress = progress_of(group)
-    group.first(lambda: make_way(run, fresh=fresh))
-    made = shared_by_all(wish, run, compute, progress, group)
+    group.first(lambda: claim_folder(run, fresh=fresh))
+    made = prepare_on_all_ranks(options, run, compute, progress, group)
     if made.fit.parallel == "fsdp" and group.patient is None:
         progress.say("note: fit.parallel=fsdp says how processes share a model; this is one alone (docs/large.md).")
-    for line in made.plan.lines() if made.plan else ():
+    for line in plan_lines(made.plan) if made.plan else ():
         progress.say(line)
-    card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
-    parts, looks = (made.shards, made.tokenizer, made.shape, made.fit), wish.looks
+    card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((options.data, "the user's own"),))
+    parts = (made.shards, made.tokenizer, made.shape, made.fit)
     return pretrain(
         *parts,
         run,
         compute=compute,
         progress=progress,
         card=card,
-        looks=looks,
+        looks=options.monitor,
         planned=made.planned,
         group=group,
-        aim=made.aim,
+        aim=options.time_budget,
     )
 
 
