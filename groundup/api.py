@@ -215,8 +215,9 @@ def pretrain(
     (2, True)
     """
     from groundup.device import select_compute
-    from groundup.planning.folder import make_way
-    from groundup.planning.prepare import shared_by_all
+    from groundup.planning.corpus import claim_folder
+    from groundup.planning.plan_text import plan_lines
+    from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.planning.pretrain_options import pretrain_options
     from groundup.train.parallel.process_group import SINGLE_PROCESS
     from groundup.train.pretrain import pretrain
@@ -224,21 +225,21 @@ def pretrain(
 
     asked, compute, run = pretrain_options(data, **options), select_compute(device), RunFolder(Path(out))
     group, progress = group or SINGLE_PROCESS, progress or Silent()
-    group.first(lambda: make_way(run, fresh=fresh))
-    made = shared_by_all(asked, run, compute, progress, group)
+    group.first(lambda: claim_folder(run, fresh=fresh))
+    made = prepare_on_all_ranks(asked, run, compute, progress, group)
     if made.fit.parallel == "fsdp" and group.patient is None:
         progress.say("note: fit.parallel=fsdp shares a model among processes; this is a single one (docs/large.md).")
-    for line in made.plan.lines() if made.plan else ():
+    for line in plan_lines(made.plan) if made.plan else ():
         progress.say(line)
     return pretrain(
         *(made.shards, made.tokenizer, made.shape, made.fit, run),
         compute=compute,
         progress=progress,
         card=ModelCard(run.path.resolve().name, "Trained from random weights.", data=((asked.data, "the user's own"),)),
-        looks=asked.looks,
+        looks=asked.monitor,
         planned=made.planned,
         group=group,
-        aim=made.aim,
+        aim=asked.time_budget,
     )
 
 

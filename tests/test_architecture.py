@@ -1,6 +1,7 @@
 """The order of the house: imports point right, never left; late imports count too."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
+def names_of(path: Path) -> set[str]:
+    """Every module that an import statement may name: `from a import b` may mean the file a/b.py."""
+    froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    return imports_of(path) | {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
+
+
 def own_rooms(path: Path) -> set[str]:
     return {name.split(".")[1] for name in imports_of(path) if name.startswith("groundup.")} - {"__version__"}
 
@@ -59,6 +66,12 @@ def test_imports_point_right(path: Path) -> None:
         return
     for other in own_rooms(path) - {room}:
         assert RANK[room] < RANK[other], f"{room} may not import {other}"
+
+
+def test_no_circle_between_files_with_late_and_type_only_imports() -> None:
+    files = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in FILES}
+    graph = {name: names_of(path) & files.keys() for name, path in files.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_every_room_has_a_place_in_the_order() -> None:

@@ -69,20 +69,22 @@ def command(
     )
 
 
-def planned(wish: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
-    """The plan for people, and as one value; what it needed is gone again."""
+def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
+    """The plan for people, and as one value; nothing that it needed is kept."""
     from groundup.config import to_plain
     from groundup.device import select_compute
-    from groundup.planning.prepare import prepared
+    from groundup.planning.plan_text import plan_lines, plan_warnings
+    from groundup.planning.prepare import prepare_run
     from groundup.runs import RunFolder
 
     with tempfile.TemporaryDirectory() as folder:
-        made = prepared(wish, RunFolder(Path(folder)), select_compute(device), console_progress(), measured=True)
+        run = RunFolder(Path(folder))
+        made = prepare_run(options, run, select_compute(device), console_progress(), measured=True)
     plan = made.plan
     assert plan is not None
     value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}
-    value |= {"warnings": plan.warnings, "model": to_plain(made.shape), "fit": to_plain(made.fit)}
-    return plan.lines(), value
+    value |= {"warnings": plan_warnings(plan), "model": to_plain(made.shape), "fit": to_plain(made.fit)}
+    return plan_lines(plan), value
 
 
 def _large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:

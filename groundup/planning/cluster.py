@@ -15,7 +15,7 @@ from groundup.model.footprint import FLOAT32_BYTES, activation_bytes, optimizer_
 from groundup.model.linear_cross_entropy import piece_places
 from groundup.model.shape_from_size import parse_size, shape_of_size
 from groundup.model.sizes import flops_per_token, parameter_count
-from groundup.planning.advice import OPTIMAL_TOKENS_PER_PARAMETER
+from groundup.planning.scaling import OPTIMAL_TOKENS_PER_PARAMETER
 
 SIZES = ("124M", "1B", "7B")
 VOCABULARY = 32_768
