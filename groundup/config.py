@@ -4,6 +4,7 @@ A config is a frozen dataclass or pydantic model; pydantic checks types (for dat
 sentence and adds "did you mean" to an unknown field.
 """
 
+import copy
 import dataclasses
 import re
 import tomllib
@@ -73,7 +74,7 @@ def apply_sets(values: Mapping[str, Any], sets: Settings | None) -> dict[str, An
     >>> apply_sets({"a": {"b": 1}}, ["a.b=2"]), apply_sets({}, {"a.b": 2})
     ({'a': {'b': 2}}, {'a': {'b': 2}})
     """
-    result = _copy(values)
+    result = copy.deepcopy(dict(values))
     for path, value in sets.items() if isinstance(sets, Mapping) else map(_parsed, sets or ()):
         *parents, last = path.split(".")
         table = result
@@ -111,10 +112,6 @@ def _toml_value(raw: str) -> Any:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         return raw
-
-
-def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _copy(value) if isinstance(value, Mapping) else value for name, value in values.items()}
 
 
 def to_plain(config: Any) -> dict[str, Any]:

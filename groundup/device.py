@@ -148,13 +148,13 @@ def generator(run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu"
 
 def memory_bytes() -> int | None:
     """Return the resident set size of this process in bytes; None where the system does not report it."""
-    return _from_status("VmRSS")
+    return _proc_bytes("self/status", "VmRSS")
 
 
-def _from_status(name: str) -> int | None:
-    """Return a size from Linux's status of this process."""
-    status = Path("/proc/self/status")
-    found = re.search(rf"{name}:\s+(\d+) kB", status.read_text()) if status.exists() else None
+def _proc_bytes(file: str, name: str) -> int | None:
+    """Return a size that Linux reports below /proc; None on other systems."""
+    path = Path("/proc", file)
+    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text()) if path.exists() else None
     return int(found[1]) * 1024 if found else None
 
 
@@ -167,7 +167,7 @@ def device_memory_bytes(compute: Compute) -> tuple[int, int] | None:
 
 def peak_memory_bytes() -> int:
     """Return the peak resident set size of this process, in bytes."""
-    known = _from_status("VmHWM")  # on Linux ru_maxrss starts at the parent's peak
+    known = _proc_bytes("self/status", "VmHWM")  # on Linux ru_maxrss starts at the parent's peak
     if known is not None:
         return known
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -178,6 +178,5 @@ def free_memory_bytes(compute: Compute) -> float:
     """Return the bytes still available on the device; infinite where the system does not report it."""
     if compute.device.type == "cuda":
         return float(torch.cuda.mem_get_info(compute.device)[0])
-    status = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    return int(found[1]) * 1024.0 if found else float("inf")
+    known = _proc_bytes("meminfo", "MemAvailable")
+    return float("inf") if known is None else float(known)

@@ -4,8 +4,7 @@ The command line passes one that draws bars with the time left (`cli/console.py`
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 
@@ -22,18 +21,7 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None: ...
 
-    def track(self, what: str, total: float, unit: str = "") -> "AbstractTrack": ...
-
-
-@runtime_checkable
-class AbstractTrack(Protocol):
-    """A context manager that yields an `Advance`."""
-
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> bool | None: ...
+    def track(self, what: str, total: float, unit: str = "") -> AbstractContextManager[Advance]: ...
 
 
 class Silent:

@@ -10,7 +10,7 @@ CARD_FILE = "README.md"
 MAX_BEGINNING_CHARACTERS = 2**16
 
 DEFAULT_LIMITS = (
-    "A small language model: it states wrong facts with confidence, repeats what stands in its training text, "
+    "A small language model: it states wrong facts with confidence, repeats its training text, "
     "and must not decide about people."
 )
 

@@ -200,16 +200,9 @@ def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
 
 def add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None:
     """Write the tokenizer's metadata, each value with its GGUF type."""
+    write = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
     for key, value in metadata.items():
-        if isinstance(value, bool):
-            writer.add_bool(key, value)
-        elif isinstance(value, int):
-            writer.add_uint32(key, value)
-        elif isinstance(value, str):
-            writer.add_string(key, value)
-        else:
-            assert isinstance(value, list), key
-            writer.add_array(key, value)
+        write[type(value)](key, value)
 
 
 def _open(path: Path, dtype: torch.dtype) -> OpenModel:

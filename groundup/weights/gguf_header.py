@@ -38,8 +38,9 @@ MAX_DEPTH = 2
 MAX_ITEMS = 2**22
 MAX_ENTRIES = 2**16
 
-# GGUF value types: number -> letter of `struct`.
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+# GGUF value types by number.
+_LETTERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {number: struct.Struct("<" + letter) for number, letter in _LETTERS.items()}
 _U32, _BOOL, _STRING, _ARRAY, _U64 = 4, 7, 8, 9, 10
 # The least bytes that an entry of each kind takes, to refuse an impossible count before looping over it.
 _LEAST_ENTRY, _LEAST_TENSOR, _LEAST_STRING, _LEAST_ARRAY = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8, 8, 12
@@ -79,12 +80,8 @@ def read_gguf_header(path: Path) -> Header:
         size = path.stat().st_size
         if size < 24:
             raise FormatError(path, "size", f"is {size} bytes, too short for a GGUF file")
-        return _read(path, size)
-
-
-def _read(path: Path, size: int) -> Header:
-    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _Reader(path, data, size).header()
+        with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(path, data, size).header()
 
 
 class _Reader:
@@ -116,11 +113,8 @@ class _Reader:
         return piece
 
     def scalar(self, kind: int) -> Any:
-        return self._scalars(kind, 1)[0]
-
-    def _scalars(self, kind: int, count: int) -> list[Any]:
-        values = list(struct.unpack(f"<{count}{_SCALARS[kind]}", self.take(count * _scalar_bytes(kind))))
-        return [self._bool(value) for value in values] if kind == _BOOL else values
+        value = _SCALARS[kind].unpack(self.take(_SCALARS[kind].size))[0]
+        return self._bool(value) if kind == _BOOL else value
 
     def _bool(self, value: int) -> bool:
         if value > 1:
@@ -187,12 +181,13 @@ class _Reader:
     def _array(self, kind: int, depth: int) -> list[Any]:
         if kind not in _SCALARS and kind not in (_STRING, _ARRAY):
             raise self.error(f"has items of the unknown type {kind}")
-        least = _scalar_bytes(kind) if kind in _SCALARS else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
+        least = _SCALARS[kind].size if kind in _SCALARS else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
         count = self.count(least, self.items_left, "items")
         self.items_left -= count
-        if kind in _SCALARS:
-            return self._scalars(kind, count)
-        return [self.value(kind, depth + 1) for _ in range(count)]
+        if kind not in _SCALARS:
+            return [self.value(kind, depth + 1) for _ in range(count)]
+        values = list(struct.unpack(f"<{count}{_LETTERS[kind]}", self.take(count * least)))
+        return [self._bool(value) for value in values] if kind == _BOOL else values
 
     def _tensor_infos(self, num_tensors: int) -> list[TensorInfo]:
         infos: dict[str, TensorInfo] = {}
@@ -249,10 +244,6 @@ class _Reader:
                     f"ends at byte {start + end_of_last} of a file of {self.size}: the file is truncated, or the offset is wrong"
                 )
         return {info.name: replace(info, begin=start + info.begin) for info in infos}
-
-
-def _scalar_bytes(kind: int) -> int:
-    return struct.calcsize("<" + _SCALARS[kind])
 
 
 def _alignment(reader: _Reader, metadata: dict[str, Any]) -> int:

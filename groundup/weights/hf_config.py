@@ -41,8 +41,8 @@ NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
 HOW_TO_ADD = "A family is added by tables: docs/tour.md, the row 'load a new model family'."
 # Multimodal models: how to extract the language model.
 TEXT_PART = {
-    "gemma3": "Take its text part with transformers, whole being that model: text = Gemma3ForCausalLM(whole.config.text_config), "
-    "text.model = whole.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
+    "gemma3": "Extract its language model with transformers: text = Gemma3ForCausalLM(model.config.text_config), "
+    "text.model = model.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
 }
 
 ModelKind = Literal["language", "classifier"]

@@ -121,20 +121,15 @@ def bind(rules: tuple[Rule, ...], num_layers: int, shapes: Shapes) -> list[Bindi
 
 def _bindings(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Iterator[Binding]:
     """Yield one binding, or one per expert."""
-    if "{e}" not in theirs:
-        yield _binding(rule, theirs, ours, shapes)
-        return
-    (name,) = ours
-    num_experts, *shape = shapes[name]
-    for expert in range(num_experts):
-        yield Binding(theirs.replace("{e}", str(expert)), ours, (num_experts,), tuple(shape), expert=expert)
-
-
-def _binding(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Binding:
     rows = tuple(shapes[name][0] for name in ours)
-    shape = (sum(rows), *shapes[ours[0]][1:])
+    rest = shapes[ours[0]][1:]
+    if "{e}" in theirs:
+        for expert in range(rows[0]):
+            yield Binding(theirs.replace("{e}", str(expert)), ours, rows, rest, expert=expert)
+        return
+    shape = (sum(rows), *rest)
     transposed = rule.transposed and len(shape) == 2
-    return Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed, offset=rule.offset)
+    yield Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed, offset=rule.offset)
 
 
 def widened(tensor: Tensor) -> Tensor:

@@ -39,18 +39,14 @@ class TensorEntry:
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """The checked table of tensors. Raises FormatError."""
+    """Return the checked tensor table of a file. Raises FormatError."""
     with read_errors(path):
-        return _read_header(path)
-
-
-def _read_header(path: Path) -> dict[str, TensorEntry]:
-    size = _file_size(path)
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-            raise FormatError(path, "header length", f"is {length} in a file of {size} bytes")
-        table = _parse(path, handle.read(length))
+        size = _file_size(path)
+        with path.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+                raise FormatError(path, "header length", f"is {length} in a file of {size} bytes")
+            table = _parse(path, handle.read(length))
     table.pop("__metadata__", None)
     entries = {name: _entry(path, name, value) for name, value in table.items()}
     _check_extents(path, entries, size - 8 - length)

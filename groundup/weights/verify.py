@@ -51,8 +51,8 @@ def verify_path(path: Path) -> Verified:
     if path.is_dir():
         _require_manifests(files)
     manifests = [file for file in files if file.name == MANIFEST]
-    for manifest in manifests:
-        listed |= _check_manifest(manifest.parent)
+    for folder in (manifest.parent for manifest in manifests):
+        listed |= {inside(folder, name) for name in verify_folder(folder)["files"]}
     others = [file for file in files if file not in listed and file.name != MANIFEST]
     tables = [file for file in others if _check_table(file)]
     if not manifests and not tables:
@@ -103,7 +103,7 @@ def verify_covered(path: Path) -> bool:
     """
     path = Path(os.path.abspath(path))  # a relative name has no parents
     for folder in ([path] if path.is_dir() else []) + list(path.parents)[:2]:
-        if not (folder / MANIFEST).is_file() or not _is_ours(folder, required=folder == path):
+        if not (folder / MANIFEST).is_file() or (folder != path and not _is_ours(folder)):
             continue
         entries = read_manifest(folder)["files"]
         covered = {name: entry for name, entry in entries.items() if (folder / name).is_relative_to(path)}
@@ -115,10 +115,8 @@ def verify_covered(path: Path) -> bool:
     return False
 
 
-def _is_ours(folder: Path, *, required: bool) -> bool:
-    """Whether the manifest.json of a parent folder is ours; other programs write files of that name too."""
-    if required:
-        return True
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder's manifest.json is ours; other programs write files of that name too."""
     content = read_json(folder / MANIFEST)
     return isinstance(content, dict) and "files" in content
 
@@ -137,10 +135,6 @@ def _files_below(folder: Path) -> list[Path]:
         for file in folder.rglob("*")
         if file.is_file() and not any(part.startswith(TMP_PREFIX) for part in file.relative_to(folder).parts)
     ]
-
-
-def _check_manifest(folder: Path) -> set[Path]:
-    return {inside(folder, name) for name in verify_folder(folder)["files"]}
 
 
 def _check_table(file: Path) -> bool:

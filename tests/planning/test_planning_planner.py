@@ -149,7 +149,7 @@ def test_a_length_is_said_once_and_possible() -> None:
         with pytest.raises(ConfigError, match="given once|both give"):
             length_of(**said)  # type: ignore[arg-type]
     for wrong, word in (
-        ({"budget": "soon"}, "no length of time"),
+        ({"budget": "soon"}, "not a duration"),
         ({"budget": "1s"}, "too short"),
         ({"epochs": 0.0}, "above 0"),
     ):

@@ -57,7 +57,10 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         "mscale: is not a supported parameter of 'yarn'",
     ),
     "yarn of broken pairs": ({**LLAMA, "rope_parameters": {**YARN, "truncate": False}}, "truncate"),
-    "angles by layer": ({**LLAMA, "rope_parameters": {FULL: {"rope_type": "default"}}}, "full_attention: is no param"),
+    "angles by layer": (
+        {**LLAMA, "rope_parameters": {FULL: {"rope_type": "default"}}},
+        "full_attention: is not a supported param",
+    ),
     "half a head rotated": ({**LLAMA, "partial_rotary_factor": 0.5}, "partial_rotary_factor"),
     "another activation": ({**LLAMA, "hidden_act": "gelu"}, "hidden_act"),
     "quantised": ({**LLAMA, "quantization_config": {"bits": 4}}, "quantised"),
