@@ -234,7 +234,7 @@ class BatchEngine:
     def _pass(self, spans: list[TokenSpan], pieces: list[list[int]], places: list[int]) -> Float[Tensor, "M V"]:
         """The rows through the model in one line; logits of the tokens at `places` in it."""
         ids = torch.tensor([[token for piece in pieces for token in piece]], device=self.compute.device)
-        rows = self._store.rows(spans, each_alone=self.settings.reproducible)
+        rows = self._store.rows(spans, separately=self.settings.reproducible)
         # One row is the one case in which torch's ordinary way is the quicker (model/matmul_precision.py).
         with fast_matmul(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
             hidden = self.model.hidden(ids, cache=rows)[0]  # [N, C]
