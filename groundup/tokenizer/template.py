@@ -1,6 +1,6 @@
-"""Chat templates as texts with given variables: our own rendered here, a model's in a bounded process (see `sandbox.py`).
+"""Rendering of chat templates: our own in this process, a model's in a limited process (see `sandbox.py`).
 
-The process for a template stays for the next conversation, a rendering then costs well under a millisecond; at most four are kept.
+The process of a template is kept for the next conversation, so that a rendering takes well under a millisecond; at most four are kept.
 """
 
 import atexit
@@ -28,33 +28,33 @@ MAX_TEMPLATE_CHARACTERS = 200_000  # the longest of known models have some 20,00
 MAX_TEXT_CHARACTERS = 4_000_000
 MAX_ANSWER_BYTES = 2 * 12 * MAX_TEXT_CHARACTERS  # two variants; JSON writes a character in up to 12 bytes
 KEPT_PROCESSES = 4
-# All that the process needs of the environment; it gets none of the user's keys.
+# The environment variables of the process; it gets no secrets of the user.
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 _FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
 
 
 def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
-    """The template's text for each set of variables, all rendered at the same moment.
+    """Return the rendered text for each set of variables, with the same time for all.
 
-    Raises ModelError with the template's own message when it refuses or fails, and when it passes a bound of time, memory or output.
+    Raises ModelError with the template's own message when it raises, and when it exceeds a limit of time, memory or output.
     """
     if template == CHATML_TEMPLATE:
         return _own_renderer()(variants)
     if len(template) > MAX_TEMPLATE_CHARACTERS:
-        raise ModelError(
-            f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are run.",
-            fix=_FIX,
+        message = (
+            f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
         )
+        raise ModelError(message, fix=_FIX)
     with _lock:
         process = _process_for(template)
         answer = process.ask({"variants": variants})
         if answer is None:
             _close(template)
-            raise ModelError(
-                f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of processor time, or broke off.",
-                fix=_FIX,
+            message = (
+                f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of CPU time, or crashed."
             )
+            raise ModelError(message, fix=_FIX)
     if "error" in answer:
         raise ModelError(f"The model's chat template says: {answer['error'].rstrip('.')}.", fix=_FIX)
     return answer["texts"]
@@ -82,7 +82,7 @@ class TemplateProcess:
         self.start = {"template": template, **limits}
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer to `request`, or None when the process ended, stalled or said too much."""
+        """Return the answer to `request`, or None when the process ended, stalled or wrote too much."""
         try:
             for message in (self.start, request):
                 if message:
@@ -95,7 +95,7 @@ class TemplateProcess:
         return None if line is None else json.loads(line)
 
     def _read_line(self, deadline: float) -> bytes | None:
-        """One line of the answer; None at the end of the pipe, at the deadline, or past what the allowed texts can take."""
+        """Return one line of output; None at the end of the pipe, at the deadline, or when it is too long."""
         received = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self.answers, selectors.EVENT_READ)
@@ -117,13 +117,13 @@ class TemplateProcess:
         self.answers.close()
 
 
-# The processes of this process (a fork starts its own), by template, the one used last at the end.
+# Template processes by (parent process, template), the most recently used last; a fork starts its own.
 _processes: dict[tuple[int, str], TemplateProcess] = {}
 _lock = threading.Lock()
 
 
 def _process_for(template: str) -> TemplateProcess:
-    """The process of `template`, started when there is none; the one unused longest makes room."""
+    """Return the process of `template`, started if there is none; the least recently used one is closed."""
     key = (os.getpid(), template)
     process = _processes.pop(key, None) or TemplateProcess(template)
     _processes[key] = process
@@ -139,7 +139,7 @@ def _close(template: str) -> None:
 
 @atexit.register
 def close_templates() -> None:
-    """End all template processes; the next rendering starts one anew."""
+    """End all template processes; the next rendering starts a new one."""
     for pid, template in list(_processes):
         if pid == os.getpid():
             _close(template)
