@@ -1,6 +1,6 @@
-"""The files of a page, read once from a package. Routes look a name up among them, so no request leads to another file.
+"""The files of a page, read once from a package. Routes look names up among them, so that no request can reach another file.
 
-/                  the page, for clients that ask for text/html; one word for the rest, which Ollama's clients look for
+/                  the page, for clients that accept text/html; a greeting for others, which Ollama's clients check for
 /page/NAME         its styles and scripts
 """
 
@@ -24,7 +24,7 @@ MEDIA_TYPES = {
 
 
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
-    """All files of the folder `web` of a package: name -> (media type, bytes)."""
+    """Return the files of a package's folder `web`: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
     return {
         file.name: (MEDIA_TYPES[PurePosixPath(file.name).suffix], file.read_bytes())
@@ -34,7 +34,7 @@ def page_files(package: str) -> dict[str, tuple[str, bytes]]:
 
 
 def page_routes(package: str) -> list[Route]:
-    """The page of a package and its files."""
+    """Return the routes of a package's page and its files."""
     files = page_files(package)
 
     async def front(request: Request) -> Response:
