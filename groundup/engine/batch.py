@@ -251,7 +251,7 @@ class BatchEngine:
     def _pass(self, spans: list[TokenSpan], chunks: list[list[int]], positions: list[int]) -> Float[Tensor, "M V"]:
         """Run the rows through the model as one ragged batch; return the logits at `positions` in it."""
         ids = torch.tensor([[token for chunk in chunks for token in chunk]], device=self.compute.device)
-        rows = self._store.rows(spans, each_alone=self.settings.reproducible)
+        rows = self._store.rows(spans, separately=self.settings.reproducible)
         # Torch's default kernels are faster for a single row only (model/matmul_precision.py).
         with fast_matmul(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
             hidden = self.model.hidden(ids, cache=rows)[0]  # [N, C]

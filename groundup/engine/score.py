@@ -82,7 +82,7 @@ def _score_batch(
 ) -> list[ScoredContinuation]:
     ids = torch.tensor([batch.ids], device=compute.device)
     dtype = model.transformer.embedding.weight.dtype
-    store = PagedStore(model.config, len(batch.ids), 1, compute.device, dtype, passing=True)
+    store = PagedStore(model.config, len(batch.ids), 1, compute.device, dtype, single_use=True)
     counts = [len(continuation) for continuation in continuations]
     # The last `count` tokens of a row each predict one token of its continuation.
     predicting = [

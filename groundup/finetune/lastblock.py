@@ -40,7 +40,7 @@ class LastBlock(nn.Module):
         self.block = transformer.block(-1)
         self.final_norm = transformer.final_norm
         self.score = classifier.score
-        self.places = transformer.places  # has no weights
+        self.places = transformer.metadata_builder  # has no weights
 
     def forward(self, hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B N"]:
         """Scores of the last real tokens; rows are padded on the right."""

@@ -1,6 +1,6 @@
-"""The files of a page, read once from a package. Routes look a name up among them, so no request leads to another file.
+"""The files of a page, read once from a package. Routes look names up among them, so that no request can reach another file.
 
-/                  the page, for clients that ask for text/html; one word for the rest, which Ollama's clients look for
+/                  the page, for clients that accept text/html; a greeting for others, which Ollama's clients check for
 /page/NAME         its styles and scripts
 """
 
@@ -27,7 +27,7 @@ MEDIA_TYPES = {
 
 
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
-    """All files of the folder `web` of a package, and the colours: name -> (media type, bytes)."""
+    """Return the files of a package's folder `web`, and the colours: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
     colours = {COLOURS: (MEDIA_TYPES[".css"], custom_properties().encode())}
     return colours | {
@@ -38,7 +38,7 @@ def page_files(package: str) -> dict[str, tuple[str, bytes]]:
 
 
 def page_routes(package: str) -> list[Route]:
-    """The page of a package and its files."""
+    """Return the routes of a package's page and its files."""
     files = page_files(package)
 
     async def front(request: Request) -> Response:

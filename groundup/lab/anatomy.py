@@ -112,7 +112,7 @@ def _parts(config: ModelConfig, flops: Flops, num_labels: int) -> tuple[PartCost
         sizes = {encoding: sum(kind_bytes(kind, encoding) for kind in own) for encoding in ENCODINGS}
         rows.append(PartCost(NAMES.get(part, part), numbers, numbers / whole, work.get(part, 0.0), sizes))
         if part == "attention":
-            rows.append(PartCost(NAMES[LOOKING], 0, 0.0, flops.looking, dict.fromkeys(ENCODINGS, 0)))
+            rows.append(PartCost(NAMES[LOOKING], 0, 0.0, flops.attention_scores, dict.fromkeys(ENCODINGS, 0)))
     return tuple(rows)
 
 

@@ -89,7 +89,7 @@ def steps_of(model: Model, ids: list[int], layer: int, head: int) -> tuple[Atten
     transformer = model.transformer
     tokens = torch.tensor([ids], device=transformer.embedding.weight.device)
     hidden = transformer.run_blocks(transformer.embed(tokens), 0, layer)
-    block, place = transformer.block(layer), transformer.sight(tokens, None, None).by_block[layer]
+    block, place = transformer.block(layer), transformer.metadata(tokens, None, None).by_block[layer]
     read = block.attention_input(hidden)
     attention = block.attention
     queries, keys = attention.queries_and_keys(read, place.rotation)  # [1, H, T, D], [1, K, T, D]

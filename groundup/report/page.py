@@ -32,25 +32,10 @@ from groundup.report.terms import explain
 
 REPORT_NAME = "report.html"
 
-Chapter = Callable[[ReportData], Node]
-CHAPTERS: tuple[Chapter, ...] = (
-    times,
-    readers,
-    data,
-    tokens,
-    pretrain,
-    samples,
-    attention,
-    spam,
-    chat,
-    export,
-    lineage,
-    repeat,
-)
+CHAPTERS = (times, readers, data, tokens, pretrain, samples, attention, spam, chat, export, lineage, repeat)
 # The chapters of a page about a single training run.
-PRETRAIN_CHAPTERS: tuple[Chapter, ...] = (pretrain, samples, lineage, repeat)
-CLASSIFIER_CHAPTERS: tuple[Chapter, ...] = (spam, lineage, repeat)
-CHAT_CHAPTERS: tuple[Chapter, ...] = (chat, lineage, repeat)
+PRETRAIN_CHAPTERS = (pretrain, samples, lineage, repeat)
+CLASSIFIER_CHAPTERS, CHAT_CHAPTERS = (spam, lineage, repeat), (chat, lineage, repeat)
 
 
 def write_page(folder: Path, out: Path | None = None) -> Path:
@@ -81,7 +66,7 @@ def _contents(chapters: Sequence[Node]) -> Node:
     return node("nav", node("ol", links), class_="contents", aria_label="Contents")
 
 
-def _chapters(report: ReportData) -> tuple[Chapter, ...]:
+def _chapters(report: ReportData) -> tuple[Callable[[ReportData], Node], ...]:
     if report.is_build:
         return CHAPTERS
     if report.spam.run:

@@ -182,10 +182,10 @@ def test_figures_add_up(name: str) -> None:
 
 
 def test_attention_is_named_with_its_reason() -> None:
-    assert anatomy(replace(BASE, **GEMMA2)).attention.startswith("naive: the fused kernel can't bend scores")
+    assert anatomy(replace(BASE, **GEMMA2)).attention.startswith("naive: the fused kernel has no soft cap")
     windowed = replace(BASE, **GEMMA3)
     assert "5 of 6 blocks" in anatomy(windowed).attention
-    assert "no T x T table" in anatomy(windowed, context_tokens=16).attention
+    assert "no T x T tensor" in anatomy(windowed, context_tokens=16).attention
     assert anatomy(windowed).needed_cache_bytes * 64 * 6 == anatomy(windowed).cache_bytes["float32"] * (64 + 5 * 16)
 
 

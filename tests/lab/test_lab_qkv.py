@@ -49,7 +49,7 @@ def test_mixed_heads_through_the_output_projection_are_the_attentions_output(kin
     model = tiny(**KINDS[kind])
     transformer = model.transformer
     tokens = torch.tensor([IDS])
-    hidden, sight = transformer.embed(tokens), transformer.sight(tokens, None, None)
+    hidden, sight = transformer.embed(tokens), transformer.metadata(tokens, None, None)
     for layer in range(3):
         block, place = transformer.block(layer), sight.by_block[layer]
         heads = [steps_of(model, IDS, layer, head)[1] for head in range(4)]

@@ -151,10 +151,10 @@ def _stroke(path: str) -> list[Node]:
 
 
 def _pieces() -> list[Node]:
-    places = ((5, 8, 9), (16, 8, 13), (31, 8, 5), (5, 17, 15), (22, 17, 8), (5, 26, 6), (13, 26, 10), (25, 26, 11))
+    boxes = ((5, 8, 9), (16, 8, 13), (31, 8, 5), (5, 17, 15), (22, 17, 8), (5, 26, 6), (13, 26, 10), (25, 26, 11))
     return [
         node("rect", x=x, y=y, width=width, height=6, class_=f"piece-{index % 4}")
-        for index, (x, y, width) in enumerate(places)
+        for index, (x, y, width) in enumerate(boxes)
     ]
 
 
