@@ -46,6 +46,7 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
         message = (
             f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
         )
+        raise ModelError(message, fix=_FIX)
     with _held(template) as process:
         answer = process.ask({"variants": variants})
         if answer is None:
