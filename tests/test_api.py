@@ -115,7 +115,7 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
         (ConfigError, "temperature is -1", lambda: model.stream("to be", temperature=-1)),
         (ConfigError, "rolle", lambda: model.chat([{"rolle": "user", "content": "to be"}])),
         (DataError, "no message", lambda: model.chat([])),
-        (ModelError, "knows no classes", lambda: model.classify("to be")),
+        (ModelError, "has no classes", lambda: model.classify("to be")),
         (ModelError, "is a classifier", lambda: classifier.score("to", " be")),
         (ModelError, "is a classifier", lambda: classifier.embed("to be")),
         (ConfigError, "is not one of", lambda: model.save(tmp_path / "x", format="onnx")),
@@ -123,7 +123,7 @@ def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Pa
         (ModelError, "no model 'nowhere'", lambda: groundup.open_model("nowhere")),
         (ConfigError, "gpu", lambda: groundup.open_model("runs/mine", "gpu")),
         (ConfigError, "Unknown field 'epoch'", lambda: groundup.finetune_classifier("a", "b", "c", settings={"epoch": 1})),
-        (ConfigError, "must be said once", lambda: groundup.pretrain("my-texts", tmp_path / "x", steps=1, tokens=9)),
+        (ConfigError, "must be given once", lambda: groundup.pretrain("my-texts", tmp_path / "x", steps=1, tokens=9)),
         (ConfigError, "named twice", lambda: groundup.run_evaluation(["runs/mine", Path("runs/mine")])),
         (ConfigError, "no stage 'tokeniser'", lambda: groundup.build("my-texts", tmp_path / "x", redo=["tokeniser"])),
     ):  # fmt: skip

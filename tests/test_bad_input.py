@@ -244,7 +244,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["--verbose"], ("--verbose", "groundup --help")),
         (["pretrain", "texts"], ("Missing option '--out'", "groundup pretrain --help")),
         (["pretrain", "texts", "--out", "out", "--steps", "0"], ("'--steps'", "1", "groundup pretrain --help")),
-        (["pretrain", "texts", "--out", "out", "--steps", "1", "--minutes", "1"], ("must be said once", "Give one of")),
+        (["pretrain", "texts", "--out", "out", "--steps", "1", "--minutes", "1"], ("must be given once", "Give one of")),
         (["generate", "run", "Hello", "--temperature", "-1"], ("-1", "0 (greedy) or more")),
         (["generate", "run", "mill " * 500], ("context of 32", "Shorten the prompt")),
         (["generate", "spam", "Hello"], ("spam is a classifier", "groundup classify")),

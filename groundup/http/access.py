@@ -94,7 +94,7 @@ def access_for(
     for origin in origins:
         if not _LISTED.fullmatch(origin):
             raise ConfigError(
-                f"{origin!r} is no origin.", fix="Write it as browsers do: https://example.org, or a scheme: app://"
+                f"{origin!r} is not an origin.", fix="Write it as browsers do: https://example.org, or a scheme: app://"
             )
     machine = socket.gethostname().lower()
     own = () if loopback else (host.lower(), machine, f"{machine}.local")

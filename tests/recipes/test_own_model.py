@@ -64,7 +64,6 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     monkeypatch.setattr("groundup.train.time_budget.MOST_SHARE", 4)
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
-    monkeypatch.setattr("groundup.train.time_budget.MOST_SHARE", 2)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
     monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 64)
     monkeypatch.setattr(pretrain, "steps_within", lambda *_: measured)
