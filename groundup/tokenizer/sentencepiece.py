@@ -122,7 +122,7 @@ def join_by_score(text: str, scores: Mapping[str, float]) -> list[str]:
     """Return the tokens of `text` (spaces written "▁"), merged by scores: the readable version and the test of the fast one.
 
     >>> join_by_score("nning", {"in": -1.0, "nn": -2.0, "ing": -5.0})
-    ['n', 'n', 'ing']
+    ['nn', 'ing']
     """
     pieces = list(text)
     while known := [at for at in range(len(pieces) - 1) if pieces[at] + pieces[at + 1] in scores]:

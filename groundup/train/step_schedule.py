@@ -46,8 +46,8 @@ class StepSchedule:
     def place(self, step: int) -> float:
         """Where the schedule stands after `step`, in planned steps: 0 before the first one, exactly `planned` after the last.
 
-        >>> course = Course(100, [Turn(step=20, place=20.0, steps=60)])
-        >>> course.place(20), course.place(40), course.place(60)
+        >>> schedule = StepSchedule(100, [Rescale(step=20, place=20.0, steps=60)])
+        >>> schedule.place(20), schedule.place(40), schedule.place(60)
         (20.0, 60.0, 100.0)
         """
         before = next((turn for turn in reversed(self.turns) if turn.step < step), None)
