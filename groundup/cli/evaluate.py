@@ -7,7 +7,17 @@ import typer
 
 from groundup.api import ITEMS, STARTER, run_evaluation
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, SeedOption, file_to_write
+from groundup.cli.options import (
+    ColumnsOption,
+    DeviceOption,
+    FollowLinksOption,
+    JsonOption,
+    LabelColumnOption,
+    LayoutOption,
+    SeedOption,
+    TextColumnOption,
+    file_to_write,
+)
 from groundup.cli.plain import plain
 from groundup.files import write_json
 
@@ -25,8 +35,10 @@ def command(
     items: Annotated[
         int, typer.Option("--items", min=1, help="Measure each figure on at most so many answers, labels or documents.")
     ] = ITEMS,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", help="Field or column with the label.")] = "label",
+    text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
+    columns: ColumnsOption = "",
+    layout: LayoutOption = "",
     question: Annotated[
         str | None, typer.Option("--question", help="What language models are asked on labels.")
     ] = None,
@@ -51,7 +63,8 @@ def command(
         groundup evaluate runs/mine runs/other --data held-out/ --as text
     """
     results = run_evaluation(
-        models, data, kind=kind, items=items, text_column=text_column, label_column=label_column, question=question,
+        models, data, kind=kind, items=items, text_column=text_column, label_column=label_column,
+        columns=columns, layout=layout, question=question,
         follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
     )  # fmt: skip
     if out is not None:

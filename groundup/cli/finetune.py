@@ -7,7 +7,17 @@ import typer
 
 from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifier
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import FinetuneOptions, JsonOption, ModelArgument, OutOption, grouped
+from groundup.cli.options import (
+    ColumnsOption,
+    FinetuneOptions,
+    JsonOption,
+    LabelColumnOption,
+    LayoutOption,
+    ModelArgument,
+    OutOption,
+    TextColumnOption,
+    grouped,
+)
 from groundup.cli.plain import beginning
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
@@ -24,8 +34,8 @@ def classifier(
     model: ModelArgument,
     data: Annotated[str, typer.Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
     out: OutOption,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", help="Field or column with the label.")] = "label",
+    text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
     messages: Annotated[
         int, typer.Option("--messages", min=30, help="Use at most so many: two thirds train, an eighth validate.")
     ] = MESSAGES,
@@ -90,8 +100,12 @@ def method_cells(row: dict[str, Any]) -> list[str]:
 @grouped()
 def chat(
     model: ModelArgument,
-    data: Annotated[str, typer.Argument(help="Instructions: a .jsonl file or folder, or 'starter' (packaged).")],
+    data: Annotated[
+        str, typer.Argument(help="Instructions or conversations: a file or folder, or 'starter' (packaged).")
+    ],
     out: OutOption,
+    columns: ColumnsOption = "",
+    layout: LayoutOption = "",
     tokens: Annotated[
         int, typer.Option("--tokens", min=1, help="Tokens to read, prompts and repeats included.")
     ] = CHAT_TOKENS,
@@ -100,9 +114,9 @@ def chat(
 ) -> None:
     """Teach a language model to follow instructions: low-rank corrections (LoRA), trained on the answers only, merged at the end.
 
-    A line of DATA: {"instruction": "...", "input": "", "output": "..."}. Lines with "held_out": true are never trained on; where none has
-    it, a tenth is held out. The same command again goes on where it stopped. --set reaches max_tokens, rank, alpha,
-    batch_size, learning_rate, precision.
+    DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or conversations (ShareGPT). Rows with
+    "held_out": true are never trained on; where none has it, a tenth is held out. The same command again goes on where it stopped.
+    --set reaches max_tokens, rank, alpha, batch_size, learning_rate, precision.
 
     Examples:
 
@@ -112,7 +126,14 @@ def chat(
 
         groundup chat runs/mine
     """
-    results = finetune_chat(model, data, out, tokens=tokens, **vars(training), progress=console_progress())
+    results = finetune_chat(
+        *(model, data, out),
+        columns=columns,
+        layout=layout,
+        tokens=tokens,
+        **vars(training),
+        progress=console_progress(),
+    )
     print_result(chat_lines(results, out), {**results, "folder": str(out)}, as_json)
 
 

@@ -120,6 +120,22 @@ TokenizerOption = Annotated[
 FollowLinksOption = Annotated[
     bool, typer.Option("--follow-links", help="Read links that leave DATA's folder; by default they are passed over.")
 ]
+TextColumnOption = Annotated[
+    str, typer.Option("--text-column", help="Field or column with the text; by default it is recognised.")
+]
+LabelColumnOption = Annotated[
+    str, typer.Option("--label-column", help="Field or column with the label; by default it is recognised.")
+]
+ColumnsOption = Annotated[
+    str,
+    typer.Option("--columns", metavar="ROLE=NAME,...", help="Other columns: prompt=question,completion=answer."),
+]
+LayoutOption = Annotated[
+    str,
+    typer.Option(
+        "--layout", help="text, labelled, instruction, conversation, prompt-completion, preference; or recognised."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]
 OutOption = Annotated[Path, typer.Option("--out", callback=folder_to_write, help="The folder to write.")]
@@ -152,6 +168,7 @@ class TrainingTexts:
 
     law: Annotated[Path | None, typer.Option("--law", help="A sweep's folder, whose scaling law is taken.")] = None
     tokenizer: TokenizerOption = None
+    text_column: TextColumnOption = ""
     follow_links: FollowLinksOption = False
     settings: SetOption = None
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import FollowLinksOption, JsonOption, OutOption
+from groundup.cli.options import FollowLinksOption, JsonOption, OutOption, TextColumnOption
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, atomic_folder
 from groundup.palette import LIGHT, PIECES
@@ -25,10 +25,10 @@ def group() -> None:
 
 @app.command()
 def train(
-    source: Annotated[str, typer.Argument(help="A folder, file or glob of .txt .md .jsonl .csv .parquet.")],
+    source: Annotated[str, typer.Argument(help="A folder, file or glob of .txt .md .jsonl .json .csv .parquet.")],
     out: OutOption,
     vocab_size: Annotated[int, typer.Option("--vocab-size", help="Ids, control tokens among them.")] = 4096,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
+    text_column: TextColumnOption = "",
     strict: Annotated[bool, typer.Option("--strict", help="The first bad line ends the work.")] = False,
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
@@ -44,13 +44,15 @@ def train(
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
     """
     from groundup.data.source_report import SourceReport
-    from groundup.data.sources import Source, SourceOptions, read_source
+    from groundup.data.sources import Source, SourceOptions, describe_source, read_source
     from groundup.tokenizer.fast import train_tokenizer
 
     _require_replaceable(out)
     progress, report = console_progress(), SourceReport()
     options = SourceOptions(text_column=text_column, strict=strict)
-    documents = read_source(Source(source, follow_links=follow_links), options, report, progress=progress)
+    texts = Source(source, follow_links=follow_links)
+    describe_source(texts, options, progress=progress)
+    documents = read_source(texts, options, report, progress=progress)
     tokenizer = train_tokenizer((document.text for document in documents), vocab_size, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)

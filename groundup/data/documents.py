@@ -1,4 +1,5 @@
-"""The records of this package: Document (a text), Example (text and label), InstructionExample (instruction and answer)."""
+"""The records of this package: Document (a text), and examples: Example (text and label), InstructionExample (instruction and answer),
+ConversationExample and PreferenceExample (a better and a worse answer)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,12 +43,54 @@ class InstructionExample:
     """A rule to check an answer: {"type": "number" | "label" | "word", "answer": TEXT}."""
 
 
-def to_conversation(example: InstructionExample, *, answer: bool = True) -> Conversation:
-    """Return the example as a user's turn and, with `answer`, the assistant's. The input follows the instruction after a blank line.
+@dataclass(frozen=True, slots=True)
+class ConversationExample:
+    """A conversation that ends with an answer of the assistant. All of the assistant's messages are learned from."""
+
+    messages: tuple[Message, ...]
+    id: str
+    kind: str = ""
+    held_out: bool = False
+    check: Mapping[str, str] | None = None
+
+    @property
+    def instruction(self) -> str:
+        """The message before the last answer."""
+        return self.messages[-2].content
+
+    @property
+    def input(self) -> str:
+        """Nothing: a message is not divided."""
+        return ""
+
+    @property
+    def output(self) -> str:
+        """The last answer."""
+        return self.messages[-1].content
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceExample:
+    """A prompt with a better and a worse answer."""
+
+    prompt: tuple[Message, ...]
+    """The conversation up to the answer."""
+    chosen: str
+    rejected: str
+    id: str
+
+
+ChatExample = InstructionExample | ConversationExample
+
+
+def to_conversation(example: ChatExample, *, answer: bool = True) -> Conversation:
+    """Return the example as a conversation, with `answer` with its last answer. An input follows its instruction after a blank line.
 
     >>> to_conversation(InstructionExample("Correct this.", "I is here.", "I am here.", id="1")).messages[0].content
     'Correct this.\\n\\nI is here.'
     """
+    if isinstance(example, ConversationExample):
+        return Conversation(example.messages if answer else example.messages[:-1])
     question = f"{example.instruction}\n\n{example.input}" if example.input else example.instruction
     turns = (Message("user", question), Message("assistant", example.output))
     return Conversation(turns if answer else turns[:1])

@@ -1,33 +1,30 @@
-"""Labelled texts and instructions for fine-tuning: reading, deduplication, stratified splits.
+"""Examples for fine-tuning and evaluation: reading, deduplication, stratified splits.
 
+    read_examples(source, options, wanted) -> [Example | InstructionExample | ConversationExample | PreferenceExample]
     read_labelled(source) -> [Example] -> without_repeats -> stratified_split(examples, {"train": 1600, "test": 500}, seed)
     read_splits(source, ...): all three
-    read_instructions(path) -> [InstructionExample]
+    read_chat(source) -> [InstructionExample | ConversationExample],  read_preferences(source) -> [PreferenceExample]
 
 Repeats are removed before the split: else a text could be in train and test, and memorisation would count as accuracy. Two texts are the same when
 they differ in case and white space only.
 """
 
+import dataclasses
 import hashlib
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from groundup.data.clean import clean
-from groundup.data.decoding import numbered_lines, text_pieces
-from groundup.data.documents import Example, InstructionExample
-from groundup.data.records import json_objects
-from groundup.data.source_report import LineTally, SourceReport
-from groundup.data.sources import Source, SourceFile, SourceOptions, read_files, read_rows
+from groundup.data.documents import ChatExample, Example, PreferenceExample
+from groundup.data.example_rows import AnyExample, make_example
+from groundup.data.layouts import CHAT_LAYOUTS, LABELLED, PREFERENCE, Layout
+from groundup.data.records import BadRow, Row, SourceFile
+from groundup.data.source_report import SourceReport
+from groundup.data.sources import Source, SourceOptions, describe_source, read_files, read_rows
 from groundup.errors import DataError
 from groundup.progress import Progress
 
-CHECK_TYPES = ("number", "label", "word")
-INSTRUCTION_SUFFIX = ".jsonl"
-LABEL_SUFFIXES = (".csv", ".tsv", ".txt")
 # Of all messages that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300 and 500.
 TRAIN_SHARE, VALIDATION_SHARE = 2 / 3, 1 / 8
 
@@ -45,30 +42,81 @@ class Distinct:
     """Examples without text."""
 
 
+def read_examples(
+    source: Source,
+    options: SourceOptions,
+    wanted: Collection[Layout],
+    *,
+    report: SourceReport | None = None,
+    progress: Progress | None = None,
+) -> list[AnyExample]:
+    """Return the examples of a source, each file read as `sniff` describes it, and say what was understood.
+
+    Raises DataError (no data, none of the wanted layouts, a doubt, no such column, too many bad rows). A row whose id occurred before is bad.
+    """
+    options, report = dataclasses.replace(options, wanted=wanted), report or SourceReport()
+    describe_source(source, options, progress=progress)
+    seen: set[str] = set()
+
+    def read(file: SourceFile) -> Iterator[AnyExample]:
+        found = options.describe(file)
+
+        def make(row: Row) -> AnyExample:
+            example = make_example(row, found, file.name)
+            if not isinstance(example, Example):
+                if example.id in seen:
+                    raise BadRow(f"its id {example.id[:80]!r} occurred before")
+                seen.add(example.id)
+            return example
+
+        yield from read_rows(file, found, make, options, report)
+
+    return list(read_files(source, report, read, progress=progress))
+
+
 def read_labelled(
     source: Source,
     options: SourceOptions | None = None,
     *,
-    label_column: str = "label",
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[Example]:
-    """Return the labelled texts of a source, cleaned.
-
-    .jsonl, .parquet, and .csv or .tsv with a header are read by column; without a header each line is label, tab, text, without quoting.
-    Raises DataError (no data, no such column, too many bad lines, one class only).
-    """
-    options, report = options or SourceOptions(), report or SourceReport()
-
-    def read(file: SourceFile) -> Iterator[Example]:
-        columns = (options.text_column, label_column)
-        if file.suffix in LABEL_SUFFIXES and _has_no_header(file, columns, options):
-            return _tabbed(file, options, report)
-        return (Example(row.values[0], row.values[1].strip()) for row in read_rows(file, columns, options, report))
-
-    examples = [Example(clean(e.text).text, e.label) for e in read_files(source, report, read, progress=progress)]
+    """Return the labelled texts of a source, cleaned. Raises DataError as `read_examples`, and for one class only."""
+    found = read_examples(source, options or SourceOptions(), LABELLED, report=report, progress=progress)
+    examples = [each for each in found if isinstance(each, Example)]
     require_classes(examples, source.spec)
     return examples
+
+
+def read_chat(
+    source: Source,
+    options: SourceOptions | None = None,
+    *,
+    report: SourceReport | None = None,
+    progress: Progress | None = None,
+) -> list[ChatExample]:
+    """Return the instructions, prompts with completions and conversations of a source. Raises DataError as `read_examples`, and for none.
+
+    Rows may have "id", "kind", "held_out" and "check" beside the columns of their layout.
+    """
+    found = read_examples(source, options or SourceOptions(), CHAT_LAYOUTS, report=report, progress=progress)
+    examples = [each for each in found if isinstance(each, ChatExample)]
+    if not examples:
+        fix = 'A line: {"instruction": "...", "input": "", "output": "..."}'
+        raise DataError(f"{source.spec} holds no instruction.", fix=fix)
+    return examples
+
+
+def read_preferences(
+    source: Source,
+    options: SourceOptions | None = None,
+    *,
+    report: SourceReport | None = None,
+    progress: Progress | None = None,
+) -> list[PreferenceExample]:
+    """Return the preference pairs of a source. Raises DataError as `read_examples`."""
+    found = read_examples(source, options or SourceOptions(), PREFERENCE, report=report, progress=progress)
+    return [each for each in found if isinstance(each, PreferenceExample)]
 
 
 def require_classes(examples: Sequence[Example], where: str) -> None:
@@ -77,28 +125,6 @@ def require_classes(examples: Sequence[Example], where: str) -> None:
     if len(labels) < 2:
         found = f"only the class {labels[0]!r}" if labels else "no labelled text"
         raise DataError(f"{where} has {found}; a classifier needs two classes or more.", fix="Check the label column.")
-
-
-def _has_no_header(file: SourceFile, columns: Sequence[str], options: SourceOptions) -> bool:
-    """Return whether the first line is label, tab, text and not the names of the columns."""
-    with file.open() as stream:
-        lines = numbered_lines(text_pieces(stream, file.name, options.encoding_errors, SourceReport()))
-        first = next(lines, (1, ""))[1] or ""
-    return first.count("\t") >= 1 and not {field.strip().strip('"') for field in first.split("\t")} & set(columns)
-
-
-def _tabbed(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[Example]:
-    """Yield examples from lines of label, tab, text; quotation marks are text."""
-    tally = LineTally(file.name, report, strict=options.strict)
-    with file.open() as stream:
-        for number, line in numbered_lines(text_pieces(stream, file.name, options.encoding_errors, report)):
-            label, tab, text = (line or "").partition("\t")
-            if tab and label.strip():
-                tally.good()
-                yield Example(text, label.strip())
-            elif line is None or line.strip():
-                tally.bad_line(number, "is not label, tab, text")
-    tally.close()
 
 
 def same_text_key(text: str) -> str:
@@ -162,13 +188,12 @@ def read_splits(
     source: Source,
     options: SourceOptions,
     *,
-    label_column: str,
     messages: int,
     seed: int,
     progress: Progress,
 ) -> dict[str, list[Example]]:
     """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation" and "test". Raises DataError."""
-    examples = read_labelled(source, options, label_column=label_column, progress=progress)
+    examples = read_labelled(source, options, progress=progress)
     distinct = without_repeats(examples)
     used = min(messages, len(distinct.examples))
     train, validation = round(used * TRAIN_SHARE), round(used * VALIDATION_SHARE)
@@ -206,82 +231,3 @@ def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:
     for name in by_remainder[: size - sum(shares.values())]:
         shares[name] += 1
     return shares
-
-
-def read_instructions(
-    path: Path,
-    *,
-    strict: bool = False,
-    follow_links: bool = False,
-    report: SourceReport | None = None,
-    progress: Progress | None = None,
-) -> list[InstructionExample]:
-    """Return the instruction examples of a .jsonl file, or of all in a folder. Raises DataError (none, too many bad lines, or strict).
-
-    A line is an object with "instruction" and "output", and may have "input", "id", "kind", "held_out" and "check".
-    """
-    report = report or SourceReport()
-    seen: set[str] = set()
-
-    def read(file: SourceFile) -> Iterator[InstructionExample]:
-        if file.suffix != INSTRUCTION_SUFFIX:
-            raise DataError(f"{file.name}: instructions are read from {INSTRUCTION_SUFFIX} files only.")
-        tally = LineTally(file.name, report, strict=strict)
-        with file.open() as stream:
-            for number, value in json_objects(text_pieces(stream, file.name, "replace", report), tally):
-                value.setdefault("id", f"{file.name}:{number}")
-                fault = _instruction_fault(value, seen)
-                if fault:
-                    tally.bad_line(number, fault)
-                    continue
-                tally.good()
-                seen.add(value["id"])
-                yield _instruction(value)
-        tally.close()
-
-    examples = list(read_files(Source(str(path), follow_links=follow_links), report, read, progress=progress))
-    if not examples:
-        raise DataError(
-            f"{path} holds no instruction.", fix='A line: {"instruction": "...", "input": "", "output": "..."}'
-        )
-    return examples
-
-
-def _instruction_fault(value: Mapping[str, Any], seen: set[str]) -> str:
-    """Return what is wrong with one line, or ""."""
-    for field in ("instruction", "output"):
-        if not isinstance(value.get(field), str) or not value[field].strip():
-            return f"has no '{field}' text"
-    for field in ("input", "id", "kind"):
-        if not isinstance(value.get(field, ""), str):
-            return f"'{field}' is not a text"
-    if not isinstance(value.get("held_out", False), bool):
-        return "'held_out' is not true or false"
-    if value["id"] in seen:
-        return f"its id {value['id'][:80]!r} occurred before"
-    return _check_fault(value.get("check"))
-
-
-def _check_fault(check: Any) -> str:
-    if check is None:
-        return ""
-    if not isinstance(check, dict) or check.get("type") not in CHECK_TYPES or not isinstance(check.get("answer"), str):
-        return f'\'check\' is not {{"type": one of {", ".join(CHECK_TYPES)}, "answer": text}}'
-    labels = check.get("labels", [check["answer"]])
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
-        return "'labels' of its check is not a list of texts"
-    if check["answer"] not in labels:
-        return f"the answer of its check, {check['answer'][:40]!r}, is not one of its labels"
-    return ""
-
-
-def _instruction(value: Mapping[str, Any]) -> InstructionExample:
-    return InstructionExample(
-        instruction=clean(value["instruction"]).text,
-        input=clean(value.get("input", "")).text,
-        output=clean(value["output"]).text,
-        id=value["id"],
-        kind=value.get("kind", ""),
-        held_out=value.get("held_out", False),
-        check=value.get("check"),
-    )

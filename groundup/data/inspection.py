@@ -11,7 +11,7 @@ from groundup.data.clean import Cleaned, clean
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, disk_bytes, read_source
+from groundup.data.sources import Source, SourceOptions, describe_source, disk_bytes, read_source
 from groundup.progress import Progress
 
 FIRST_LINES = 3
@@ -33,6 +33,8 @@ class Inspection:
     longest: dict[str, Any] = field(default_factory=lambda: {"name": "", "characters": 0})
     changes: dict[str, int] = field(default_factory=dict)
     """Changes that cleaning makes (see clean.Cleaned): control_characters, newlines, ..."""
+    understood: list[dict[str, Any]] = field(default_factory=list)
+    """What the files hold (see `sniff.Description`): name, layout, roles, first row, and the line that says it."""
     beginnings: list[dict[str, Any]] = field(default_factory=list)
     """Name and first lines of a few documents."""
 
@@ -59,6 +61,7 @@ class Inspection:
 def inspect_source(source: Source, options: SourceOptions, *, show: int = 3, progress: Progress) -> Inspection:
     """Read a source and count its contents. `show`: the number of documents whose beginning is kept. Raises what `read_source` raises."""
     found, repeats = Inspection(source), ExactRepeats()
+    found.understood = [each.to_plain() for each in describe_source(source, options)]
     with progress.track(f"Reading {source.spec}", disk_bytes(source) / 1e6, "MB") as advance:
         done_bytes = 0
         for document in read_source(source, options, found.read, progress=progress):

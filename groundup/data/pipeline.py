@@ -19,7 +19,7 @@ from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
 from groundup.data.source_report import SourceReport, Tally
-from groundup.data.sources import Source, SourceOptions, disk_bytes, read_source
+from groundup.data.sources import Source, SourceOptions, describe_source, disk_bytes, read_source
 from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, repair_split
 from groundup.errors import ConfigError, DataError
 from groundup.files import atomic_folder, write_json
@@ -34,8 +34,8 @@ SAMPLE_CHARACTERS = 600
 class DataConfig:
     """The configuration of reading and splitting texts."""
 
-    text_column: str = "text"
-    """The field or column with the text, in .jsonl, .csv and .parquet."""
+    text_column: str = ""
+    """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised."""
     encoding_errors: EncodingErrors = "replace"
     """Bytes that are not UTF-8: "replace" (by U+FFFD) or "drop"; both are counted."""
     strict: bool = False
@@ -123,6 +123,7 @@ def prepare(
         repeats = ExactRepeats()
         with SplitWriter(folder) as writer:
             for card in cards:
+                describe_source(card.source, config.source_options, progress=progress)
                 for document in kept_documents(card, repeats, config.source_options, progress):
                     validation = in_validation(document.text, config.validation_fraction, seed)
                     writer.write(VALIDATION if validation else TRAIN, document)

@@ -1,39 +1,132 @@
-"""Rows of .jsonl, .csv and .parquet files. Bad rows are counted and reported; the rest is used (see `source_report.LineTally`)."""
+"""Rows of .jsonl, .json, .csv, .tsv and .parquet files, as column -> value. Bad rows are counted and reported; the rest is used.
+
+    file -> row_format() -> RowFormat(kind, delimiter, columns, header) -> rows() -> Row(line, values) -> made_rows(make) -> whatever `make` returns
+
+What the columns mean is decided elsewhere (`sniff`). How many bad rows a file may have: `source_report.LineTally`.
+"""
 
 import csv
+import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines
-from groundup.data.source_report import LineTally
+from groundup.data.decoding import MAX_LINE_CHARACTERS, EncodingErrors, numbered_lines, text_pieces
+from groundup.data.source_report import LineTally, SourceReport
 from groundup.errors import DataError, FormatError, MissingExtra
+
+T = TypeVar("T")
+Kind = Literal["text", "jsonl", "json", "csv", "parquet"]
 
 DELIMITERS = (",", "\t", ";")
 # Cells of a batch are in memory together, and one may have 16 Mi characters.
 PARQUET_BATCH_ROWS = 64
+_SPACE = re.compile(r"\s*")
+_ARRAY_MARKS = {("start", "["): "first item", ("after an item", ","): "next item"}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source, on disk or in an archive."""
+
+    name: str
+    suffix: str
+    open: Callable[[], io.BufferedReader]
+    path: Path | None = None
+    """None for a member of an archive."""
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """How the rows of a file are written."""
+
+    kind: Kind
+    """"jsonl": an object a line; "json": an array of objects; "csv": delimited fields, quoted or not; "text": no rows."""
+    columns: tuple[str, ...] = ()
+    """The names of the columns; "1", "2", ... where the file has no header, those of the first rows in .jsonl and .json."""
+    delimiter: str = ""
+    has_header: bool = True
+    splits_last: bool = False
+    """Of two columns without a header, separated by tabs: the second begins after the last tab, not after the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The requested columns of one row, in order."""
+    """One row of a file."""
 
     line: int
-    values: tuple[str, ...]
+    """Its first line; its number in .json and .parquet files."""
+    values: dict[str, Any]
+    lines: int = 1
 
 
-def json_objects(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of each good line of a .jsonl file. Blank lines are ignored."""
+class BadRow(Exception):
+    """A row that can't be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Stands for a value that can't be used."""
+
+    why: str
+
+
+def made_rows(found: Iterator[Row], make: Callable[[Row], T], tally: LineTally) -> Iterator[T]:
+    """Yield `make(row)` of each row; where it raises BadRow, the row is counted as bad. Raises DataError (too many bad rows, or strict)."""
+    for row in found:
+        try:
+            made = make(row)
+        except BadRow as fault:
+            tally.bad_line(row.line, str(fault), lines=row.lines)
+        else:
+            tally.good(row.lines)
+            yield made
+    tally.close()
+
+
+def rows(
+    file: SourceFile,
+    form: RowFormat,
+    tally: LineTally,
+    *,
+    columns: Sequence[str] | None = None,
+    errors: EncodingErrors = "replace",
+    report: SourceReport | None = None,
+) -> Iterator[Row]:
+    """Yield the rows of a file; of .csv and .parquet files only `columns` (None: all). Rows that can't be parsed are counted in `tally` as bad."""
+    report = report or SourceReport()
+    if form.kind == "parquet":
+        path = parquet_path(file)
+        yield from _parquet_rows(path, columns, tally)
+        report.read_bytes += path.stat().st_size
+        return
+    with file.open() as stream:
+        pieces = text_pieces(stream, file.name, errors, report)
+        if form.kind == "csv":
+            yield from _csv_rows(pieces, form, columns or form.columns, tally)
+        else:
+            values = json_values(pieces, tally) if form.kind == "jsonl" else json_items(pieces, tally)
+            for number, value in values:
+                if isinstance(value, dict):
+                    yield Row(number, value)
+                else:
+                    tally.bad_line(number, "is not a JSON object")
+
+
+def json_values(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any]]:
+    """Yield (line number, value) of each line of a .jsonl file that is JSON. Blank lines are ignored."""
     for number, line in numbered_lines(pieces):
         if line is not None and not line.strip():
             continue
         value, fault = _parse(line)
-        if isinstance(value, dict):
-            yield number, value
+        if fault:
+            tally.bad_line(number, fault)
         else:
-            tally.bad_line(number, fault or "is not a JSON object")
+            yield number, value
 
 
 def _parse(line: str | None) -> tuple[Any, str]:
@@ -48,50 +141,98 @@ def _parse(line: str | None) -> tuple[Any, str]:
         return None, f"is not JSON ({str(error)[:80]})"
 
 
-def json_rows(pieces: Iterator[str], columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
-    """Yield the texts in `columns` of a .jsonl file's lines. Raises DataError (too many bad lines, or strict)."""
-    for number, value in json_objects(pieces, tally):
-        wrong = next((column for column in columns if not isinstance(value.get(column), str)), None)
-        if wrong is None:
-            tally.good()
-            yield Row(number, tuple(value[column] for column in columns))
-        else:
-            tally.bad_line(number, _why_not(value, wrong))
-    tally.close()
+def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any]]:
+    """Yield (number from 1, value) of each item of a JSON array; one item and one piece of the file are in memory.
 
-
-def _why_not(value: dict[str, Any], column: str) -> str:
-    if column in value:
-        return f"'{column}' is not a text but {type(value[column]).__name__}"
-    return f"has no '{column}' (it has: {', '.join(list(value)[:20])[:200]})"
-
-
-def csv_rows(pieces: Iterator[str], columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
-    """Yield the texts in `columns` of a .csv file with a header; the delimiter (comma, tab, semicolon) is the header's most frequent one.
-
-    Raises DataError: a missing column (the existing ones are listed), too many bad lines, or strict.
+    Raises DataError for a fault: what stands behind it can't be told apart, so a truncated array is refused.
     """
+    decoder, number, text, at = json.JSONDecoder(), 0, "", 0
+    state, fault = "start", "the array has no end"
+    for piece in pieces:
+        text, at = text[at:] + piece, 0
+        while mark := text[(at := _end_of_space(text, at)) : at + 1]:
+            if mark == "]" and state in ("first item", "after an item"):
+                return
+            if (state, mark) in _ARRAY_MARKS:
+                state, at = _ARRAY_MARKS[state, mark], at + 1
+                continue
+            if state in ("start", "after an item"):
+                raise _array_fault(tally, number, f"{mark!r} is not a mark of an array")
+            try:
+                value, at = decoder.raw_decode(text, at)
+            except RecursionError as error:
+                raise _array_fault(tally, number + 1, "nested too deep") from error
+            except ValueError as error:
+                fault = f"cut, or not JSON ({str(error)[:80]})"
+                if len(text) - at > MAX_LINE_CHARACTERS:
+                    raise _array_fault(tally, number + 1, fault) from error
+                break  # the rest of it may be in the next piece
+            number, state = number + 1, "after an item"
+            yield number, value
+    raise _array_fault(tally, number + 1, fault)
+
+
+def _end_of_space(text: str, at: int) -> int:
+    """Return the place of the first character that is not white space, from `at` on."""
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _array_fault(tally: LineTally, number: int, fault: str) -> DataError:
+    return DataError(f"{tally.name} can't be read as a JSON array: {fault}, at item {number}.", fix="Correct the file.")
+
+
+def csv_columns(pieces: Iterator[str], name: str) -> tuple[str, list[str]]:
+    """Return the delimiter of a .csv file (the first line's most frequent one of comma, tab, semicolon) and the fields of its first row."""
+    tally = LineTally(name, SourceReport())
     lines = _csv_lines(pieces, tally)
     first = next(lines, "")
     if not first.strip():
+        return ",", []
+    delimiter = max(DELIMITERS, key=first.count)
+    return delimiter, [field.strip() for field in _next_row(_csv_reader(_chain(first, lines), delimiter), tally) or []]
+
+
+def _csv_rows(pieces: Iterator[str], form: RowFormat, columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
+    """Yield the rows of delimited fields. Raises DataError for a missing column (the existing ones are listed)."""
+    lines = _csv_lines(pieces, tally)
+    if not form.has_header and form.delimiter == "\t":
+        yield from _tabbed_rows(lines, form, tally)
         return
-    # The limit is global, and always this value: a field may be as long as a line.
-    csv.field_size_limit(MAX_LINE_CHARACTERS)
-    reader = csv.reader(_chain(first, lines), delimiter=max(DELIMITERS, key=first.count), strict=True)
-    header = [name.strip() for name in _next_row(reader, tally) or []]
-    places = [_place(column, header, tally.name) for column in columns]
+    reader = _csv_reader(lines, form.delimiter)
+    if form.has_header:
+        _next_row(reader, tally)
+    places = {column: place(column, form.columns, tally.name) for column in columns}
+    width = len(form.columns)
     while True:
         before = reader.line_num
         row = _next_row(reader, tally)
         if row is None:
-            break
-        if row and len(row) == len(header):
-            tally.good(reader.line_num - before)
-            yield Row(before + 1, tuple(row[place] for place in places))
+            return
+        if row and len(row) == width:
+            yield Row(before + 1, {name: row[at] for name, at in places.items()}, reader.line_num - before)
         elif row:
-            reason = f"has {len(row)} fields, the header {len(header)}"
-            tally.bad_line(before + 1, reason, lines=reader.line_num - before)
-    tally.close()
+            expected = f"the header {width}" if form.has_header else f"the first row {width}"
+            tally.bad_line(before + 1, f"has {len(row)} fields, {expected}", lines=reader.line_num - before)
+
+
+def _tabbed_rows(lines: Iterable[str], form: RowFormat, tally: LineTally) -> Iterator[Row]:
+    """Yield lines of fields separated by tabs, without a header; quotation marks are text. Of two fields, one may have tabs."""
+    width = len(form.columns)
+    for number, line in enumerate(lines, start=1):
+        content = line.removesuffix("\n")
+        fields = content.rsplit("\t", width - 1) if form.splits_last else content.split("\t", width - 1)
+        if len(fields) == width:
+            yield Row(number, dict(zip(form.columns, fields, strict=True)))
+        elif content.strip():
+            fault = f"has {len(fields)} field{'s' * (len(fields) > 1)}, expected {width} with a tab between"
+            tally.bad_line(number, fault)
+
+
+def _csv_reader(lines: Iterable[str], delimiter: str) -> Any:
+    # The limit is global, and always this value: a field may be as long as a line.
+    csv.field_size_limit(MAX_LINE_CHARACTERS)
+    return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
 def _csv_lines(pieces: Iterator[str], tally: LineTally) -> Iterator[str]:
@@ -116,33 +257,45 @@ def _next_row(reader: Any, tally: LineTally) -> list[str] | None:
             tally.bad_line(before + 1, f"is not CSV ({error})", lines=max(1, reader.line_num - before))
 
 
-def _place(column: str, header: Sequence[str], name: str) -> int:
-    if column not in header:
-        listed = ", ".join(repr(title[:40]) for title in header[:50])
-        fix = "Name one of these (--text-column, --label-column; in a recipe data.text_column), or add a line of column names."
-        raise DataError(f"{name} has no column '{column}'; its columns are: {listed}.", fix=fix)
-    return header.index(column)
+def place(column: str, columns: Sequence[str], name: str) -> int:
+    """Return the place of a column. Raises DataError that lists the columns there are."""
+    if column not in columns:
+        listed = ", ".join(repr(title[:40]) for title in columns[:50])
+        fix = "Name one of these (--text-column, --label-column, --columns; for build --set data.text_column=NAME)."
+        raise DataError(f"{name} has no column {column!r}; its columns are: {listed or 'none'}.", fix=fix)
+    return columns.index(column)
 
 
-def _cell(scalar: Any) -> tuple[Any, str]:
-    """Return a value of a .parquet file as text, or None and why it can't be used."""
-    if type(scalar).__name__ == "DictionaryScalar":
-        scalar = scalar.value
-    buffer = scalar.as_buffer() if hasattr(scalar, "as_buffer") else None
-    too_long = f"is longer than {MAX_LINE_CHARACTERS} characters"
-    if buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS:  # bytes of UTF-8, checked before they are copied
-        return None, too_long
-    try:
-        value = scalar.as_py()
-    except UnicodeDecodeError:
-        return None, "is not text but bytes"
-    if not isinstance(value, str):
-        return None, f"is not text but {type(value).__name__}"
-    return (None, too_long) if len(value) > MAX_LINE_CHARACTERS else (value, "")
+def parquet_path(file: SourceFile) -> Path:
+    """Return where a .parquet file lies. Raises DataError for one inside an archive."""
+    if file.path is None:
+        raise DataError(f"{file.name}: a .parquet file inside a package archive is not read.")
+    return file.path
 
 
-def parquet_rows(path: Path, columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
-    """Yield the texts in `columns` of a .parquet file. Raises DataError as `csv_rows`, FormatError, MissingExtra."""
+def parquet_columns(path: Path) -> tuple[str, ...]:
+    """Return the names of the columns. Raises FormatError, MissingExtra."""
+    with _opened(path) as opened:
+        return tuple(opened.schema_arrow.names)
+
+
+def _parquet_rows(path: Path, columns: Sequence[str] | None, tally: LineTally) -> Iterator[Row]:
+    """Yield the rows of a .parquet file. Raises DataError as `_csv_rows`, FormatError, MissingExtra."""
+    with _opened(path) as opened:
+        names = list(opened.schema_arrow.names)
+        columns = names if columns is None else list(columns)
+        for column in columns:
+            place(column, names, tally.name)
+        number = 0
+        for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=columns):
+            for cells in zip(*(map(_cell, batch.column(column)) for column in columns), strict=True):
+                number += 1
+                yield Row(number, dict(zip(columns, cells, strict=True)))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A .parquet file. Raises FormatError, MissingExtra."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -150,18 +303,23 @@ def parquet_rows(path: Path, columns: Sequence[str], tally: LineTally) -> Iterat
         raise MissingExtra("pyarrow", "parquet") from error
     try:
         with parquet.ParquetFile(path) as opened:
-            for column in columns:
-                _place(column, opened.schema_arrow.names, tally.name)
-            number = 0
-            for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=list(columns)):
-                for cells in zip(*(map(_cell, batch.column(column)) for column in columns), strict=True):
-                    number += 1
-                    fault = next((f"'{c}' {why}" for c, (_, why) in zip(columns, cells, strict=True) if why), "")
-                    if fault:
-                        tally.bad_line(number, fault)
-                    else:
-                        tally.good()
-                        yield Row(number, tuple(value for value, _ in cells))
+            yield opened
     except (pyarrow.ArrowException, OSError) as error:
         raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
-    tally.close()
+
+
+def _cell(scalar: Any) -> Any:
+    """Return a value of a .parquet file; Unusable where it can't be one."""
+    if type(scalar).__name__ == "DictionaryScalar":
+        scalar = scalar.value
+    buffer = scalar.as_buffer() if hasattr(scalar, "as_buffer") else None
+    too_long = Unusable(f"is longer than {MAX_LINE_CHARACTERS} characters")
+    if buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS:  # bytes of UTF-8, checked before they are copied
+        return too_long
+    try:
+        value = scalar.as_py()
+    except UnicodeDecodeError:
+        return Unusable("is not a text but bytes")
+    except ValueError:
+        return Unusable(f"is not a text but {scalar.type}")
+    return too_long if isinstance(value, str) and len(value) > MAX_LINE_CHARACTERS else value

@@ -49,8 +49,8 @@ class SourceReport:
 class LineTally:
     """Good and bad lines of one file: bad lines are skipped, unless there are too many, or `strict`."""
 
-    def __init__(self, name: str, report: SourceReport, *, strict: bool = False) -> None:
-        self.name, self.report, self.strict = name, report, strict
+    def __init__(self, name: str, report: SourceReport, *, strict: bool = False, unit: str = "line") -> None:
+        self.name, self.report, self.strict, self.unit = name, report, strict, unit
         self.lines = 0
         self.bad = Tally()
 
@@ -62,7 +62,7 @@ class LineTally:
     def bad_line(self, line: int, reason: str, *, lines: int = 1) -> None:
         """Count an unusable line (or `lines` of them that end there). Raises DataError when strict."""
         self.good(lines)
-        text = f"{self.name} line {line}: {reason}"
+        text = f"{self.name} {self.unit} {line}: {reason}"
         if self.strict:
             raise DataError(f"{text}.", fix="Correct the line, or read without strict: then it is counted and skipped.")
         for tally in (self.bad, self.report.bad_lines):

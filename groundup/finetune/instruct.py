@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.config import to_plain
-from groundup.data.documents import InstructionExample
+from groundup.data.documents import ChatExample
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.evaluate.metrics import Interval
@@ -70,7 +70,7 @@ class ChatConfig:
 
 def fit_chat(
     opened: OpenModel,
-    examples: Sequence[InstructionExample],
+    examples: Sequence[ChatExample],
     run: RunFolder,
     config: ChatConfig,
     *,
@@ -107,7 +107,7 @@ def fit_chat(
 
 
 def prepare(
-    opened: OpenModel, examples: Sequence[InstructionExample], config: ChatConfig
+    opened: OpenModel, examples: Sequence[ChatExample], config: ChatConfig
 ) -> tuple[InstructionData, AnswerBatches]:
     """What is learned from, and its batches. Raises DataError, ModelError."""
     _, tokenizer = language_model(opened)
@@ -223,7 +223,7 @@ def finished_card(card: ModelCard | None, results: dict[str, Any]) -> ModelCard 
 
 def measure_tokens_per_s(
     opened: OpenModel,
-    examples: Sequence[InstructionExample],
+    examples: Sequence[ChatExample],
     config: ChatConfig,
     *,
     compute: Compute,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from groundup.data.documents import InstructionExample, to_conversation
+from groundup.data.documents import ChatExample, to_conversation
 from groundup.data.loader import IGNORED_LABEL, Batch
 from groundup.errors import DataError
 from groundup.evaluate.tasks.answers import cut
@@ -27,7 +27,7 @@ class InstructionData:
     """What is learned from and what is held out."""
 
     train: tuple[Rendered, ...]
-    held_out: tuple[InstructionExample, ...]
+    held_out: tuple[ChatExample, ...]
     left_out: int
     """Training examples whose answer lay wholly behind the cut."""
 
@@ -38,7 +38,7 @@ class InstructionData:
 
 
 def make_instruction_data(
-    examples: Sequence[InstructionExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
+    examples: Sequence[ChatExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
 ) -> InstructionData:
     """Render, cut, and keep the held-out ones apart. Raises DataError when nothing is left to learn from or to measure on."""
     held_out = held_out_ids(examples, seed)
@@ -53,7 +53,7 @@ def make_instruction_data(
     return InstructionData(kept, tuple(e for e in examples if e.id in held_out), len(train) - len(kept))
 
 
-def held_out_ids(examples: Sequence[InstructionExample], seed: int) -> set[str]:
+def held_out_ids(examples: Sequence[ChatExample], seed: int) -> set[str]:
     """The ids of the examples marked as held out; where none is marked, of a tenth (at least one) that the hash of id and seed chooses."""
     marked = {example.id for example in examples if example.held_out}
     if marked:

@@ -176,6 +176,7 @@ def pretrain_options(
     preset: str | None = None,
     law: str | Path | None = None,
     tokenizer: str | Path | None = None,
+    text_column: str = "",
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
@@ -189,6 +190,8 @@ def pretrain_options(
     found = tables(settings)
     if follow_links:
         found["data"]["follow_links"] = True
+    if text_column:
+        found["data"]["text_column"] = text_column
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     return PretrainOptions(str(data), length, preset, size, depth, folders[0], seed, found, folders[1], looks)
 

@@ -32,8 +32,8 @@ class DataStage(StageConfig):
     """Stage 1: collect, clean, split."""
 
     sources: tuple[Source, ...] = ()
-    text_column: str = "text"
-    """Of .jsonl, .csv and .parquet files."""
+    text_column: str = ""
+    """Of .jsonl, .json, .csv and .parquet files; by default it is recognised."""
     encoding_errors: Literal["replace", "drop"] = "replace"
     """What becomes of bytes that are not UTF-8."""
     strict: bool = False
@@ -77,9 +77,9 @@ class SpamStage(StageConfig):
     """Stage 5: the public model becomes a classifier. Counts are upper sizes: a short budget takes fewer."""
 
     source: Source
-    label_column: str = "label"
-    text_column: str = "text"
-    """Of files that name their columns; lines of label, tab, text need neither."""
+    label_column: str = ""
+    text_column: str = ""
+    """Both are recognised by default."""
     train: Count = 1600
     validation: Count = 300
     test: Count = 500

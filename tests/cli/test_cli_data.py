@@ -50,7 +50,7 @@ def test_people_see_the_same_and_how_texts_begin(texts: Path, capsys: pytest.Cap
         (["nowhere"], "nowhere does not exist"),
         (["{texts}/program.txt"], "looks binary"),
         (["{texts}/lines.jsonl", "--strict"], "lines.jsonl line 200"),
-        (["{texts}/lines.jsonl", "--text-column", "body"], "has no 'body'"),
+        (["{texts}/lines.jsonl", "--text-column", "body"], "has no column 'body'"),
         (["{texts}", "--errors", "explode"], "--errors 'explode' is not one of replace, drop"),
         (["pypi:a==1!*"], "needs the SHA-256"),
     ],

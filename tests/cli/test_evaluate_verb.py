@@ -11,7 +11,7 @@ PACKAGED = instructions_source(STARTER)
 
 
 def answer_tasks(items: int) -> list[Task]:
-    return HeldOut(Source(PACKAGED), kind_of(PACKAGED), items).tasks(Silent())
+    return HeldOut(Source(PACKAGED), kind_of(Source(PACKAGED)), items).tasks(Silent())
 
 
 def test_each_figure_is_measured_on_as_many_items_as_asked_for_of_all_kinds() -> None:

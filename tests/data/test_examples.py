@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from groundup.data.documents import Example, InstructionExample, to_conversation
 from groundup.data.examples import (
     apportion,
-    read_instructions,
+    read_chat,
     read_labelled,
     same_text_key,
     stratified_split,
@@ -29,8 +29,7 @@ SIZES = {"train": 160, "validation": 30, "test": 50}
 
 
 def labelled(path: Path, report: SourceReport | None = None, **options: str) -> list[Example]:
-    label = options.pop("label_column", "label")
-    return read_labelled(Source(str(path)), SourceOptions(**options), label_column=label, report=report)  # type: ignore[arg-type]
+    return read_labelled(Source(str(path)), SourceOptions(**options), report=report)  # type: ignore[arg-type]
 
 
 def messages(count: int) -> list[Example]:
@@ -56,8 +55,10 @@ def test_columns_are_read_by_name(texts: Texts) -> None:
 
 
 def test_a_missing_label_column_lists_the_columns(texts: Texts) -> None:
-    with pytest.raises(DataError, match="its columns are: 'text', 'class'"):
-        labelled(texts(a_csv="text,class\nHi,ham\n"))
+    with pytest.raises(DataError, match="not labelled texts; its columns are 'text', 'group'"):
+        labelled(texts(a_csv="text,group\nHi,ham\n"))
+    with pytest.raises(DataError, match="no column 'kind'; its columns are: 'text', 'group'"):
+        labelled(texts(a_csv="text,group\nHi,ham\n"), label_column="kind")
 
 
 def test_a_bad_line_among_many_is_named(texts: Texts) -> None:
@@ -65,7 +66,7 @@ def test_a_bad_line_among_many_is_named(texts: Texts) -> None:
     lines = [f"{'spam' if n % 5 else 'ham'}\ttext {n}" for n in range(200)]
     lines[100] = "no label here"
     assert len(labelled(texts(a_csv="\n".join(lines)), report)) == 199
-    assert report.bad_lines.examples == ["a.csv line 101: is not label, tab, text"]
+    assert report.bad_lines.examples == ["a.csv line 101: has 1 field, expected 2 with a tab between"]
 
 
 def test_one_class_only_is_refused(texts: Texts) -> None:
@@ -148,7 +149,7 @@ def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
         a_jsonl=instruction(id="g-1", kind="grammar", held_out=True, check=check),
         b_jsonl='{"instruction": "Say hi.", "output": "Hi."}\n',
     )
-    assert read_instructions(root) == [
+    assert read_chat(Source(str(root))) == [
         InstructionExample("Correct this.", "I is.", "I am.", "g-1", "grammar", True, check),
         InstructionExample("Say hi.", "", "Hi.", "b.jsonl:1"),
     ]
@@ -173,17 +174,17 @@ def test_a_bad_instruction_is_named_and_the_rest_used(texts: Texts, line: str, r
     report = SourceReport()
     good = instruction(id="same") + "".join(instruction(id=f"g{n}") for n in range(199))
     root = texts(a_jsonl=good + line)
-    assert len(read_instructions(root, report=report)) == 200
+    assert len(read_chat(Source(str(root)), report=report)) == 200
     assert report.bad_lines.examples[0].startswith(f"a.jsonl line 201: {reason}")
     with pytest.raises(DataError, match="line 201"):
-        read_instructions(root, strict=True)
+        read_chat(Source(str(root)), SourceOptions(strict=True))
 
 
 def test_a_file_without_instructions_is_refused(texts: Texts) -> None:
     with pytest.raises(DataError, match="holds no instruction"):
-        read_instructions(texts(a_jsonl="\n"))
-    with pytest.raises(DataError, match=r"read from \.jsonl files only"):
-        read_instructions(texts(folder="other", a_txt="x"))
+        read_chat(Source(str(texts(a_jsonl="\n"))))
+    with pytest.raises(DataError, match=r"it holds texts, not conversations, instructions or prompts"):
+        read_chat(Source(str(texts(folder="other", a_txt="x"))))
 
 
 def test_the_conversation_has_the_input_under_the_instruction() -> None:

@@ -189,7 +189,7 @@ def test_csv_finds_its_delimiter_and_keeps_quoted_newlines(texts: Texts, delimit
 
 def test_csv_without_the_column_lists_those_there_are(texts: Texts) -> None:
     with pytest.raises(DataError, match=r"no column 'text'; its columns are: 'id', 'review'"):
-        read(texts(a_csv="id,review\n1,good\n"))
+        read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="text"))
     assert read(texts(a_csv="id,review\n1,good\n"), SourceOptions(text_column="review"))[0].text == "good"
 
 
@@ -212,7 +212,7 @@ def test_parquet_is_read_by_column(tmp_path: Path) -> None:
     assert [d.text for d in read(tmp_path / "a.parquet")] == ["one", "two", "three"]
     with pytest.raises(DataError, match="its columns are: 'id', 'text'"):
         read(tmp_path / "a.parquet", SourceOptions(text_column="body"))
-    with pytest.raises(DataError, match="line 1: 'id' is not text but int"):
+    with pytest.raises(DataError, match="row 1: 'id' is not a text but int"):
         read(tmp_path / "a.parquet", SourceOptions(text_column="id"))
 
 
@@ -221,7 +221,7 @@ def test_a_parquet_of_repeated_texts_is_read_and_one_of_times_is_told_what_it_ho
     times = pyarrow.array([1, 2, 3], pyarrow.timestamp("s"))
     parquet.write_table(pyarrow.table({"text": texts, "time": times}), tmp_path / "a.parquet")
     assert [d.text for d in read(tmp_path / "a.parquet")] == ["one", "two", "one"]
-    with pytest.raises(DataError, match="line 1: 'time' is not text but datetime"):
+    with pytest.raises(DataError, match="row 1: 'time' is not a text but datetime"):
         read(tmp_path / "a.parquet", SourceOptions(text_column="time"))
 
 
@@ -273,7 +273,7 @@ def peak_bytes(path: Path) -> int:
 def test_memory_does_not_grow_with_the_file(texts: Texts, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     monkeypatch.setattr("groundup.data.decoding.PIECE_BYTES", 2**14)
     line = '{"text": "a short line"}\n' if suffix == "jsonl" else "7,a short line\n"
-    few, many = ("text,id\n" * (suffix == "csv") + line * count for count in (2_000, 40_000))
+    few, many = ("id,text\n" * (suffix == "csv") + line * count for count in (2_000, 40_000))
     small = peak_bytes(texts(folder="few", **{f"a_{suffix}": few}))
     assert peak_bytes(texts(folder="many", **{f"a_{suffix}": many})) < 1.5 * small
 
@@ -360,4 +360,4 @@ def test_a_cell_of_a_parquet_is_as_long_as_a_line_may_be(tmp_path: Path) -> None
     parquet.write_table(table, tmp_path / "a.parquet")
     report = SourceReport()
     assert len(list(read_source(Source(str(tmp_path / "a.parquet")), SourceOptions(), report))) == 300
-    assert report.bad_lines.examples == [f"a.parquet line 301: 'text' is longer than {MAX_LINE_CHARACTERS} characters"]
+    assert report.bad_lines.examples == [f"a.parquet row 301: 'text' is longer than {MAX_LINE_CHARACTERS} characters"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.data.documents import InstructionExample, to_conversation
+from groundup.data.documents import ChatExample, to_conversation
 from groundup.device import Compute
 from groundup.engine.generate_batch import generate_answers
 from groundup.engine.sampling import Sampling
@@ -34,7 +34,7 @@ CHECKED_ANSWER_TOKENS = 48
 _NUMBER = re.compile(r"(?<![\w.])[-−]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 
 
-def evenly(items: Sequence[InstructionExample], count: int) -> list[InstructionExample]:
+def evenly(items: Sequence[ChatExample], count: int) -> list[ChatExample]:
     """Return at most `count` of the items, evenly spaced, since sets are ordered by kind."""
     count = min(len(items), count)
     return [items[index * len(items) // count] for index in range(count)]
@@ -44,7 +44,7 @@ def evenly(items: Sequence[InstructionExample], count: int) -> list[InstructionE
 class AnswerLoss:
     """The mean nats per supervised token over the answers of `examples`; texts are truncated at `max_tokens`."""
 
-    examples: Sequence[InstructionExample]
+    examples: Sequence[ChatExample]
     name: str = "answers"
     max_tokens: int = 128
 
@@ -89,7 +89,7 @@ def answer_nats(
 class CheckedAnswers:
     """The accuracy on the `examples` that have a check."""
 
-    examples: Sequence[InstructionExample]
+    examples: Sequence[ChatExample]
     name: str = "checked answers"
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
@@ -118,7 +118,7 @@ class CheckedAnswers:
 class ShownAnswers:
     """Answers to read, without a metric."""
 
-    examples: Sequence[InstructionExample]
+    examples: Sequence[ChatExample]
     name: str = "shown answers"
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
@@ -128,7 +128,7 @@ class ShownAnswers:
         return TaskResult((), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]})
 
 
-def described(example: InstructionExample, answer: str) -> dict[str, Any]:
+def described(example: ChatExample, answer: str) -> dict[str, Any]:
     """Return one answer as JSON values: the instruction, the expected output, the model's answer."""
     return {
         "id": example.id,
@@ -141,7 +141,7 @@ def described(example: InstructionExample, answer: str) -> dict[str, Any]:
 
 
 def write_answers(
-    opened: OpenModel, examples: Sequence[InstructionExample], max_tokens: int, *, compute: Compute, progress: Progress
+    opened: OpenModel, examples: Sequence[ChatExample], max_tokens: int, *, compute: Compute, progress: Progress
 ) -> list[str]:
     """Return the model's greedy answers, generated as a batch. Raises ModelError."""
     model, tokenizer = language_model(opened)

@@ -1,10 +1,9 @@
 """Stage 6: the public model learns to answer, from hand-written instructions, by LoRA on the answers only."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from groundup.data.documents import InstructionExample
-from groundup.data.examples import read_instructions
+from groundup.data.documents import ChatExample
+from groundup.data.examples import read_chat
 from groundup.data.sources import Source, content_hash
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.finetune.instruction_data import held_out_ids
@@ -25,7 +24,7 @@ OVERRUN_WITHOUT_BF16 = 2.5
 def run(context: StageContext) -> StageResult:
     """Measure this machine, fix the number of tokens, train."""
     table = context.recipe.chat
-    examples = read_instructions(Path(instructions_source(context.recipe.chat.source)))
+    examples = read_chat(Source(instructions_source(table.source)), progress=context.progress)
     opened = open_model(context.build / "base", context.compute)
     config = ChatConfig(
         max_tokens=table.max_tokens, rank=table.rank, learning_rate=table.learning_rate, seed=context.seed
@@ -64,9 +63,9 @@ def run(context: StageContext) -> StageResult:
     return StageResult(line, {"tokens": results["tokens"], "held_out_loss": loss}, thin)
 
 
-def held_out_instructions(recipe: Recipe) -> list[InstructionExample]:
+def held_out_instructions(recipe: Recipe) -> list[ChatExample]:
     """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    examples = read_instructions(Path(instructions_source(recipe.chat.source)))
+    examples = read_chat(Source(instructions_source(recipe.chat.source)))
     chosen = held_out_ids(examples, recipe.seed)
     return [each for each in examples if each.id in chosen]
 

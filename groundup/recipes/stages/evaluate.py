@@ -6,7 +6,7 @@ evaluate/results.json    loss, checked answers, answers side by side, bits per b
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from groundup.data.documents import InstructionExample
+from groundup.data.documents import ChatExample
 from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.run import evaluate
 from groundup.evaluate.task import Task
@@ -59,22 +59,22 @@ def attention_of(own: OpenModel, texts: Sequence[str]) -> dict[str, Any]:
     return attention_record(own.model, tokenizer, example_sentence(tokenizer, texts))
 
 
-def part(items: Sequence[InstructionExample], percent: int) -> list[InstructionExample]:
+def part(items: Sequence[ChatExample], percent: int) -> list[ChatExample]:
     """`percent` of the items, at least one."""
     return evenly(items, max(1, round(len(items) * percent / 100)))
 
 
-def spread(items: Sequence[InstructionExample]) -> list[InstructionExample]:
+def spread(items: Sequence[ChatExample]) -> list[ChatExample]:
     """The first of each kind, then the second of each, and so on: a handful then shows every kind."""
     place: dict[str, int] = {}
-    order: list[tuple[int, int, InstructionExample]] = []
+    order: list[tuple[int, int, ChatExample]] = []
     for item in items:
         place[item.kind] = place.get(item.kind, -1) + 1
         order.append((place[item.kind], len(order), item))
     return [item for _, _, item in sorted(order, key=lambda entry: entry[:2])]
 
 
-def affordable_percent(opened: OpenModel, held_out: Sequence[InstructionExample], context: StageContext) -> float:
+def affordable_percent(opened: OpenModel, held_out: Sequence[ChatExample], context: StageContext) -> float:
     """How much of the held-out set both models do in the stage's time; a few items are timed."""
     few = list(held_out[:4])
 

@@ -64,8 +64,8 @@ def run(context: StageContext) -> StageResult:
 
 def read_messages(table: SpamStage, context: StageContext) -> Distinct:
     """The labelled messages without repeats, and the counts said."""
-    options = SourceOptions(text_column=table.text_column)
-    examples = read_labelled(table.source, options, label_column=table.label_column, progress=context.progress)
+    options = SourceOptions(table.text_column, label_column=table.label_column)
+    examples = read_labelled(table.source, options, progress=context.progress)
     distinct = without_repeats(examples)
     context.progress.say(
         f"      {len(examples):,} messages, {len(distinct.examples):,} distinct: "

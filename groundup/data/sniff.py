@@ -1,0 +1,401 @@
+"""What a file of data holds: its kind, its layout, which column has which role, how sure that is, and its first row.
+
+    sniff("reviews.csv") -> Description(layout="labelled", roles={"text": "review", "label": "stars"}, first={...}, doubt="")
+
+Every command that takes data begins here, prints `Description.line()`, and reads by the description. Where there is a doubt it does not read:
+`Description.require()` raises one sentence with the columns and the option that settles it. Only the first rows are looked at (SAMPLE_ROWS, and at
+most SAMPLE_CHARACTERS of them). The rules for columns are in `layouts` and `roles`; here are those for files: JSON array or lines, delimiter, header.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from groundup.data.decoding import EncodingErrors, numbered_lines, text_pieces
+from groundup.data.layouts import (
+    FRACTION,
+    LABELLED,
+    LAYOUTS,
+    PLURALS,
+    ROLES,
+    Layout,
+    Match,
+    choose,
+    flat,
+    listed,
+    misfit,
+)
+from groundup.data.records import Row, RowFormat, SourceFile, csv_columns, parquet_columns, parquet_path, place, rows
+from groundup.data.roles import NAMES, is_named
+from groundup.data.source_report import LineTally, SourceReport
+from groundup.errors import ConfigError, DataError
+
+SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 2**22
+SHOWN_CHARACTERS = 60
+TEXT_SUFFIXES = (".txt", ".md")
+# In a folder of data these may be something else (a README, a config): they are passed over where they have no rows of the wanted layout.
+LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json")
+# A label is some words without the punctuation of a sentence, and no fraction.
+MAX_LABEL_CHARACTERS, MAX_LABEL_WORDS = 60, 5
+_SENTENCE_END = re.compile(r"[.!?…]$")
+# A column is labels where it has at most this share of distinct values; of few rows, at most half.
+MAX_DISTINCT_SHARE, FEW_ROWS = 1 / 3, 20
+TABBED_SHARE = 0.9
+FLAGS: Mapping[Layout, str] = {
+    "text": "--text-column NAME (build: --set data.text_column=NAME)",
+    "labelled": "--text-column NAME and --label-column NAME",
+    "instruction": "--columns instruction=NAME,output=NAME",
+    "conversation": "--columns messages=NAME",
+    "prompt-completion": "--columns prompt=NAME,completion=NAME",
+    "preference": "--columns prompt=NAME,chosen=NAME,rejected=NAME",
+}
+
+
+class PassedOver(DataError):
+    """A file of a folder that has nothing of what is read; `reason` is counted."""
+
+    def __init__(self, error: DataError, reason: str) -> None:
+        super().__init__(error.message, fix=error.fix)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a reader wants of a file, and what the user said of it."""
+
+    wanted: Collection[Layout] = LAYOUTS
+    """The layouts that are read."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Role -> column, as the user named them: never in doubt."""
+    layout: str = ""
+    """The layout, as the user named it; "": it is recognised."""
+    errors: EncodingErrors = "replace"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file, or the files of a source, hold."""
+
+    name: str
+    form: RowFormat
+    layout: Layout | None
+    """None: not recognised, or no row."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Role -> column."""
+    first: Mapping[str, Any] = field(default_factory=dict)
+    """Role -> value in the first row."""
+    doubt: str = ""
+    """Why it is not sure; "" where it is."""
+    fix: str = ""
+    """The options that settle the doubt."""
+    files: int = 1
+    passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Reason -> names of files that are not read."""
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The columns that are not read."""
+        return tuple(column for column in self.form.columns if column not in self.roles.values())
+
+    def require(self) -> "Description":
+        """Return itself. Raises DataError where there is a doubt; PassedOver for a file that may be something else."""
+        if not self.doubt:
+            return self
+        error = DataError(f"{self.name}: {self.doubt}.", fix=self.fix)
+        raise PassedOver(error, "no rows of this kind") if self.name.endswith(LOOSE_SUFFIXES) else error
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        kept = {"name": self.name, "kind": self.form.kind, "layout": self.layout, "roles": dict(self.roles)}
+        first = {role: shorten(value) for role, value in self.first.items()}
+        return {**kept, "files": self.files, "first": first, "unused": list(self.unused), "line": self.line()}
+
+    def line(self) -> str:
+        """Return one line: what was understood, with the first row."""
+        more = f" and {self.files - 1:,} more" if self.files > 1 else ""
+        what = PLURALS[self.layout] if self.layout else "nothing"
+        header = "" if self.form.has_header or self.form.kind != "csv" else ", no header"
+        parts = [f"{self.name}{more}: {what} ({self.form.kind}{header})"]
+        if self.roles:
+            parts.append(", ".join(f"{role} in {column!r}" for role, column in self.roles.items()))
+        if self.unused:
+            parts.append(f"not used: {listed(self.unused[:10])}")
+        for reason, names in self.passed_over.items():
+            parts.append(f"passed over, {reason}: {len(names):,} ({', '.join(names[:3])})")
+        shown = "; ".join(f"{role} {shorten(value)!r}" for role, value in self.first.items())
+        return "; ".join(parts) + (f". First: {shown}" if shown else ".")
+
+
+def sniff(source: SourceFile | Path | str, asked: Asked | None = None) -> Description:
+    """Return what a file holds, of the layouts that are wanted.
+
+    Raises NotTextError (binary), FormatError, MissingExtra, and DataError for a column of `asked.given` that is not there.
+
+    >>> sniff("messages.csv").roles
+    {'text': 'text', 'label': 'label'}
+    """
+    file = source if isinstance(source, SourceFile) else _file(Path(source))
+    asked = asked or Asked()
+    if file.suffix in TEXT_SUFFIXES:
+        return _sniff_text(file, asked)
+    if file.suffix == ".parquet":
+        form = RowFormat("parquet", parquet_columns(parquet_path(file)))
+        return _described(file, form, asked)
+    with file.open() as stream:
+        lines = [line or "" for _, line in itertools.islice(_lines(stream, file, asked.errors), SAMPLE_ROWS)]
+    if file.suffix in (".jsonl", ".json"):
+        first = next((line.lstrip() for line in lines if line.strip()), "")
+        return _described(file, RowFormat("json" if first.startswith("[") else "jsonl"), asked)
+    return _sniff_csv(file, lines, asked)
+
+
+def _file(path: Path) -> SourceFile:
+    return SourceFile(path.name, path.suffix.lower(), lambda: path.open("rb"), path)
+
+
+def _lines(stream: Any, file: SourceFile, errors: EncodingErrors) -> Any:
+    """The lines of the first piece of a file; the last may be cut."""
+    return numbered_lines(itertools.islice(text_pieces(stream, file.name, errors, SourceReport()), 1))
+
+
+def _sniff_text(file: SourceFile, asked: Asked) -> Description:
+    """A text, or, where labelled texts are wanted, lines of label, tab, text."""
+    with file.open() as stream:
+        lines = [line or "" for _, line in itertools.islice(_lines(stream, file, asked.errors), SAMPLE_ROWS)]
+    first = next((line for line in lines if line.strip()), "")
+    plain = Description(file.name, RowFormat("text"), "text", first={"text": first})
+    if "labelled" not in asked.wanted or file.suffix == ".md":
+        return plain if "text" in asked.wanted else _refused(plain, *_other_layout("text", asked.wanted))
+    tabbed = _headerless(file, _tabbed_form(lines), replace(asked, wanted=LABELLED)) if _is_tabbed(lines) else None
+    if tabbed and not tabbed.doubt:
+        return tabbed
+    if "text" in asked.wanted:
+        return plain
+    fix = "A line is label, tab, text; or give a .csv or .jsonl with names of columns."
+    return tabbed or replace(plain, layout=None, doubt="its lines have no tab between label and text", fix=fix)
+
+
+def _sniff_csv(
+    file: SourceFile,
+    lines: Sequence[str],
+    asked: Asked,
+) -> Description:
+    """Delimited fields: which delimiter, and whether the first row is a header."""
+    if _is_tabbed(lines):
+        delimiter, head = "\t", [field.strip().strip('"') for field in lines[0].split("\t")]
+    else:
+        delimiter, head = csv_columns(iter(lines), file.name)
+    if not head:
+        return Description(file.name, RowFormat("csv"), None)
+    form = RowFormat("csv", tuple(head), delimiter)
+    below = (
+        [line.rstrip("\n").split("\t") for line in lines[1:]]
+        if delimiter == "\t"
+        else _fields(file, form, asked.errors)
+    )
+    if _is_header(head, below, asked.given):
+        return _described(file, form, asked)
+    form = _tabbed_form(lines) if delimiter == "\t" else replace(form, columns=_numbers(len(head)), has_header=False)
+    return _headerless(file, form, asked)
+
+
+def _is_tabbed(lines: Sequence[str]) -> bool:
+    """Return whether the fields of these lines are separated by tabs."""
+    filled = [line for line in lines if line.strip()]
+    tabbed = sum("\t" in line for line in filled)
+    return bool(filled) and "\t" in filled[0] and filled[0] == lines[0] and tabbed >= TABBED_SHARE * len(filled)
+
+
+def _tabbed_form(lines: Sequence[str]) -> RowFormat:
+    """Lines of fields between tabs, without a header."""
+    counts = Counter(line.count("\t") + 1 for line in lines if "\t" in line)
+    return RowFormat("csv", _numbers(counts.most_common(1)[0][0]), "\t", has_header=False)
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(1, count + 1))
+
+
+def _is_header(head: Sequence[str], below: Sequence[Sequence[str]], given: Mapping[str, str]) -> bool:
+    """Return whether the first row names the columns: names that are usual, or were given, and none that the rows below have as a value."""
+    if given and set(given.values()) <= set(head):
+        return True
+    known = sum(any(is_named(cell, role) for role in NAMES) for cell in head)
+    recurs = any(_is_label(cell) and _occurs(cell, place, below) for place, cell in enumerate(head))
+    if known >= 2 or (known and not recurs):
+        return True
+    if given and set(given.values()) <= set(_numbers(len(head))):
+        return False
+    return not recurs and all(_is_label(cell) and not cell.isdigit() for cell in head if cell)
+
+
+def _fields(file: SourceFile, form: RowFormat, errors: EncodingErrors) -> list[list[str]]:
+    """The fields of the rows below the first."""
+    numbered = replace(form, columns=_numbers(len(form.columns)))
+    return [list(row.values.values()) for row in _sample(file, numbered, errors)[0]]
+
+
+def _occurs(cell: str, place: int, below: Sequence[Sequence[str]]) -> bool:
+    return any(place < len(fields) and fields[place].strip() == cell for fields in below)
+
+
+def _is_label(cell: str) -> bool:
+    cell = cell.strip()
+    is_short = 0 < len(cell) <= MAX_LABEL_CHARACTERS and len(cell.split()) <= MAX_LABEL_WORDS
+    return is_short and not (_SENTENCE_END.search(cell) or FRACTION.fullmatch(cell))
+
+
+def _headerless(
+    file: SourceFile,
+    form: RowFormat,
+    asked: Asked,
+) -> Description:
+    """Rows without names of columns: of two columns, the one with few values, which recur, is the label."""
+    found, _ = _sample(file, form, asked.errors)
+    if asked.given:
+        return _described(file, form, asked)
+    columns = form.columns
+    labels = [column for column in columns if _are_labels([str(row.values[column]).strip() for row in found])]
+    fix = f"Columns without a name are called {listed(columns[:4])}, ...: --text-column 2 --label-column 1, or add a line of names."
+    if len(columns) == 1 and "text" in asked.wanted:
+        return _described(file, form, replace(asked, given={"text": "1"}))
+    if len(columns) != 2 or len(labels) != 1:
+        doubt = f"it has no names of columns, and which of its {len(columns)} columns is the label and which the text is not plain"
+        first = {column: found[0].values[column] for column in columns} if found else {}
+        return Description(file.name, form, None, first=first, doubt=_with_first(doubt, first), fix=fix)
+    label, text = labels[0], next(column for column in columns if column not in labels)
+    form = replace(form, splits_last=label == "2")
+    return _described(file, form, replace(asked, given={"text": text, "label": label}))
+
+
+def _with_first(doubt: str, first: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{column}: {shorten(value)!r}" for column, value in list(first.items())[:4])
+    return f"{doubt} (first row: {shown})" if shown else doubt
+
+
+def _are_labels(values: Sequence[str]) -> bool:
+    """Return whether values are classes: short, and few of them, which recur."""
+    distinct = len(set(values))
+    few = max(2, len(values) * (1 / 2 if len(values) <= FEW_ROWS else MAX_DISTINCT_SHARE))
+    return distinct < len(values) and distinct <= few and all(map(_is_label, values))
+
+
+def _sample(file: SourceFile, form: RowFormat, errors: EncodingErrors) -> tuple[list[Row], LineTally]:
+    """Return the first rows that can be parsed, and the tally of those before and between that can't."""
+    tally, found, characters = LineTally(file.name, SourceReport()), [], 0
+    for row in rows(file, form, tally, errors=errors):
+        found.append(row)
+        characters += sum(len(value) if isinstance(value, str) else len(str(value)) for value in row.values.values())
+        if len(found) >= SAMPLE_ROWS or characters > SAMPLE_CHARACTERS:
+            break
+    return found, tally
+
+
+def _described(
+    file: SourceFile,
+    form: RowFormat,
+    asked: Asked,
+) -> Description:
+    """Choose the layout by the first rows."""
+    try:
+        found, tally = _sample(file, form, asked.errors)
+    except DataError as error:
+        if file.suffix != ".json":
+            raise
+        return Description(file.name, form, None, doubt=error.message.removesuffix("."), fix=error.fix)
+    if form.kind in ("jsonl", "json"):
+        form = replace(form, columns=tuple(dict.fromkeys(column for row in found for column in row.values)))
+    if not found:
+        bad = tally.bad
+        doubt = f"none of its first {bad.count:,} rows can be read ({bad.examples[0]})" if bad.count else ""
+        if doubt and file.suffix == ".json":
+            doubt = "it is neither an array of JSON objects nor one object a line"
+        return Description(file.name, form, None, doubt=doubt, fix="Name another file, or correct it.")
+    for column in asked.given.values():
+        place(column, form.columns, file.name)
+    best = choose(form.columns, found, wanted=asked.wanted, given=asked.given, layout=asked.layout)
+    if best is None:
+        other = choose(form.columns, found, given=asked.given)
+        return _refused(
+            Description(file.name, form, None),
+            *_unrecognised(form, asked.wanted, other, misfit(form.columns, found, asked.wanted)),
+        )
+    fix = ""
+    if best.doubt:
+        options = " or ".join(f"--layout {layout}" for layout in best.fits) or FLAGS[best.layout]
+        fix = f"Say which is meant: {options}."
+    doubt = (
+        f"it is not sure what it holds: {best.doubt}; its columns are {listed(form.columns[:20])}" if best.doubt else ""
+    )
+    return Description(file.name, form, best.layout, best.roles, _first(best, found), doubt, fix)
+
+
+def _refused(found: Description, doubt: str, fix: str) -> Description:
+    return replace(found, layout=None, doubt=doubt, fix=fix)
+
+
+def _first(best: Match, found: Sequence[Row]) -> dict[str, Any]:
+    row = found[0]
+    return {role: row.values.get(column) for role, column in best.roles.items() if row.values.get(column) is not None}
+
+
+def _unrecognised(form: RowFormat, wanted: Collection[Layout], other: Match | None, why: str) -> tuple[str, str]:
+    """Return doubt and fix for columns that have no wanted layout; `other`: the one that they have."""
+    if other is not None:
+        doubt, fix = _other_layout(other.layout, wanted, f" ({listed(other.roles)})")
+        return f"{doubt}; its columns are {listed(form.columns[:20])}", fix
+    what = (
+        "" if set(wanted) == set(LAYOUTS) else f" as {_or(PLURALS[layout] for layout in LAYOUTS if layout in wanted)}"
+    )
+    return (
+        f"its columns {listed(form.columns[:20])} are not recognised{what}{f' ({why})' if why else ''}",
+        f"Name them: {_flags(wanted)}.",
+    )
+
+
+def _other_layout(layout: Layout, wanted: Collection[Layout], roles: str = "") -> tuple[str, str]:
+    what = _or(PLURALS[each] for each in LAYOUTS if each in wanted)
+    return f"it holds {PLURALS[layout]}{roles}, not {what}", f"Name other data, or its columns: {_flags(wanted)}."
+
+
+def _or(names: Iterable[str]) -> str:
+    """Return "a, b or c"."""
+    *before, last = names
+    return f"{', '.join(before)} or {last}" if before else last
+
+
+def _flags(wanted: Collection[Layout]) -> str:
+    """The options that name the columns of these layouts, the simplest first."""
+    if set(wanted) == set(LAYOUTS):
+        return (
+            f"{FLAGS['text']}, {FLAGS['labelled']}, or --columns ROLE=NAME,... (prompt and completion, messages, ...)"
+        )
+    return _or(FLAGS[layout] for layout in reversed(LAYOUTS) if layout in wanted)
+
+
+def shorten(value: Any) -> str:
+    """Return the text of a value on one line, cut."""
+    text = " ".join(flat(value).split())
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+
+
+def parse_columns(spec: str | Mapping[str, str]) -> dict[str, str]:
+    """Return role -> column of "prompt=question,completion=answer" (a mapping is taken as it is). Raises ConfigError for an unknown role.
+
+    >>> parse_columns("prompt=question,completion=answer")
+    {'prompt': 'question', 'completion': 'answer'}
+    """
+    known = sorted({role for required, optional in ROLES.values() for role in (*required, *optional)})
+    if not isinstance(spec, str):
+        spec = ",".join(f"{role}={column}" for role, column in spec.items())
+    pairs = [part.partition("=") for part in spec.split(",") if part.strip()]
+    for role, equals, column in pairs:
+        if role.strip() not in known or not equals or not column.strip():
+            raise ConfigError(
+                f"--columns {spec!r}: {role.strip()!r} is not ROLE=NAME.", fix=f"Roles are {', '.join(known)}."
+            )
+    return {role.strip(): column.strip() for role, _, column in pairs}
