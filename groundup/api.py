@@ -315,8 +315,8 @@ def finetune_chat(
     >>> sorted(results["held_out_loss"])
     ['after', 'before']
     """
+    from groundup.data.description import parse_columns
     from groundup.data.examples import read_chat
-    from groundup.data.sniff import parse_columns
     from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.finished import make_way
@@ -367,7 +367,7 @@ def run_evaluation(
     >>> [row["metric"] for row in results["rows"]]
     ['bits_per_byte']
     """
-    from groundup.data.sniff import parse_columns
+    from groundup.data.description import parse_columns
     from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
     from groundup.evaluate.held_out import HeldOut, evaluate_on, kind_of

@@ -56,9 +56,9 @@ def inspect(
 
         groundup data inspect "notes/**/*.md" --json
     """
+    from groundup.data.description import parse_columns
     from groundup.data.inspection import inspect_source
     from groundup.data.layouts import LAYOUTS
-    from groundup.data.sniff import parse_columns
     from groundup.data.sources import Source, SourceOptions
 
     if errors not in ERRORS:

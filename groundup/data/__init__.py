@@ -5,7 +5,8 @@ In: files, folders and package archives. Out: `train.jsonl`, `validation.jsonl` 
 
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
     data folder + tokenizer -> shards -> loader.Windows -> Batch
-    labelled file -> examples -> Example, InstructionExample
+    file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
+    spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
 
 Only the deduplication (a 16-byte digest for each document) grows with the input. Begin reading in `pipeline.py`.
 """

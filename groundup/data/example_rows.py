@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.data.clean import clean
+from groundup.data.description import Description
 from groundup.data.documents import ChatExample, ConversationExample, Example, InstructionExample, PreferenceExample
 from groundup.data.records import BadRow, Row
 from groundup.data.roles import filled_text_at, history_at, label_at, text_at, transcript, turns_at
-from groundup.data.sniff import Description
 from groundup.tokenizer.chat import Message
 
 AnyExample = Example | ChatExample | PreferenceExample
@@ -128,12 +128,13 @@ def _identity(row: Row, name: str) -> dict[str, Any]:
 
 
 def _id(row: Row, name: str) -> str:
+    """Return the id of an example; a number counts within its file."""
     value = row.values.get("id")
     if value is None:
         return f"{name}:{row.line}"
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise BadRow("'id' is not a text")
-    return str(value)
+    return f"{name}:{value}" if str(value).isdecimal() else str(value)
 
 
 def _require_check(check: Any) -> None:

@@ -106,6 +106,9 @@ def choose(
     if not kept:
         return None
     best = kept[0]
+    twice = next((column for column in best.roles.values() if list(columns).count(column) > 1), "")
+    if twice:
+        return replace(best, doubt=f"there are several columns called {twice!r}")
     if len(kept) > 1 and not named:
         fits = " and ".join(f"{PLURALS[each.layout]} ({listed(each.roles)})" for each in kept)
         return replace(best, doubt=f"it fits {fits}", fits=tuple(each.layout for each in kept))

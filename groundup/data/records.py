@@ -26,7 +26,12 @@ DELIMITERS = (",", "\t", ";")
 # Cells of a batch are in memory together, and one may have 16 Mi characters.
 PARQUET_BATCH_ROWS = 64
 _SPACE = re.compile(r"\s*")
-_ARRAY_MARKS = {("start", "["): "first item", ("after an item", ","): "next item"}
+_ARRAY_MARKS = {
+    ("start", "["): "first item",
+    ("first item", "]"): "end",
+    ("after an item", ","): "next item",
+    ("after an item", "]"): "end",
+}
 
 
 @dataclass(frozen=True)
@@ -151,13 +156,11 @@ def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, A
     for piece in pieces:
         text, at = text[at:] + piece, 0
         while mark := text[(at := _end_of_space(text, at)) : at + 1]:
-            if mark == "]" and state in ("first item", "after an item"):
-                return
             if (state, mark) in _ARRAY_MARKS:
                 state, at = _ARRAY_MARKS[state, mark], at + 1
                 continue
-            if state in ("start", "after an item"):
-                raise _array_fault(tally, number, f"{mark!r} is not a mark of an array")
+            if state in ("start", "after an item", "end"):
+                raise _array_fault(tally, number, f"{mark!r} stands where it can't")
             try:
                 value, at = decoder.raw_decode(text, at)
             except RecursionError as error:
@@ -169,7 +172,8 @@ def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, A
                 break  # the rest of it may be in the next piece
             number, state = number + 1, "after an item"
             yield number, value
-    raise _array_fault(tally, number + 1, fault)
+    if state != "end":
+        raise _array_fault(tally, number + 1, fault)
 
 
 def _end_of_space(text: str, at: int) -> int:

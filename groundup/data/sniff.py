@@ -10,124 +10,35 @@ most SAMPLE_CHARACTERS of them). The rules for columns are in `layouts` and `rol
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from groundup.data.decoding import EncodingErrors, numbered_lines, text_pieces
-from groundup.data.layouts import (
-    FRACTION,
-    LABELLED,
-    LAYOUTS,
-    PLURALS,
-    ROLES,
-    Layout,
-    Match,
-    choose,
-    flat,
-    listed,
-    misfit,
+from groundup.data.description import (
+    TEXT_SUFFIXES,
+    Asked,
+    Description,
+    doubted,
+    other_layout,
+    refused,
+    shorten,
+    unrecognised,
 )
+from groundup.data.layouts import FRACTION, LABELLED, Match, choose, listed, misfit
 from groundup.data.records import Row, RowFormat, SourceFile, csv_columns, parquet_columns, parquet_path, place, rows
 from groundup.data.roles import NAMES, is_named
 from groundup.data.source_report import LineTally, SourceReport
-from groundup.errors import ConfigError, DataError
+from groundup.errors import DataError
 
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 2**22
-SHOWN_CHARACTERS = 60
-TEXT_SUFFIXES = (".txt", ".md")
-# In a folder of data these may be something else (a README, a config): they are passed over where they have no rows of the wanted layout.
-LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json")
 # A label is some words without the punctuation of a sentence, and no fraction.
 MAX_LABEL_CHARACTERS, MAX_LABEL_WORDS = 60, 5
 _SENTENCE_END = re.compile(r"[.!?…]$")
 # A column is labels where it has at most this share of distinct values; of few rows, at most half.
 MAX_DISTINCT_SHARE, FEW_ROWS = 1 / 3, 20
 TABBED_SHARE = 0.9
-FLAGS: Mapping[Layout, str] = {
-    "text": "--text-column NAME (build: --set data.text_column=NAME)",
-    "labelled": "--text-column NAME and --label-column NAME",
-    "instruction": "--columns instruction=NAME,output=NAME",
-    "conversation": "--columns messages=NAME",
-    "prompt-completion": "--columns prompt=NAME,completion=NAME",
-    "preference": "--columns prompt=NAME,chosen=NAME,rejected=NAME",
-}
-
-
-class PassedOver(DataError):
-    """A file of a folder that has nothing of what is read; `reason` is counted."""
-
-    def __init__(self, error: DataError, reason: str) -> None:
-        super().__init__(error.message, fix=error.fix)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a reader wants of a file, and what the user said of it."""
-
-    wanted: Collection[Layout] = LAYOUTS
-    """The layouts that are read."""
-    given: Mapping[str, str] = field(default_factory=dict)
-    """Role -> column, as the user named them: never in doubt."""
-    layout: str = ""
-    """The layout, as the user named it; "": it is recognised."""
-    errors: EncodingErrors = "replace"
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a file, or the files of a source, hold."""
-
-    name: str
-    form: RowFormat
-    layout: Layout | None
-    """None: not recognised, or no row."""
-    roles: Mapping[str, str] = field(default_factory=dict)
-    """Role -> column."""
-    first: Mapping[str, Any] = field(default_factory=dict)
-    """Role -> value in the first row."""
-    doubt: str = ""
-    """Why it is not sure; "" where it is."""
-    fix: str = ""
-    """The options that settle the doubt."""
-    files: int = 1
-    passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Reason -> names of files that are not read."""
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The columns that are not read."""
-        return tuple(column for column in self.form.columns if column not in self.roles.values())
-
-    def require(self) -> "Description":
-        """Return itself. Raises DataError where there is a doubt; PassedOver for a file that may be something else."""
-        if not self.doubt:
-            return self
-        error = DataError(f"{self.name}: {self.doubt}.", fix=self.fix)
-        raise PassedOver(error, "no rows of this kind") if self.name.endswith(LOOSE_SUFFIXES) else error
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        kept = {"name": self.name, "kind": self.form.kind, "layout": self.layout, "roles": dict(self.roles)}
-        first = {role: shorten(value) for role, value in self.first.items()}
-        return {**kept, "files": self.files, "first": first, "unused": list(self.unused), "line": self.line()}
-
-    def line(self) -> str:
-        """Return one line: what was understood, with the first row."""
-        more = f" and {self.files - 1:,} more" if self.files > 1 else ""
-        what = PLURALS[self.layout] if self.layout else "nothing"
-        header = "" if self.form.has_header or self.form.kind != "csv" else ", no header"
-        parts = [f"{self.name}{more}: {what} ({self.form.kind}{header})"]
-        if self.roles:
-            parts.append(", ".join(f"{role} in {column!r}" for role, column in self.roles.items()))
-        if self.unused:
-            parts.append(f"not used: {listed(self.unused[:10])}")
-        for reason, names in self.passed_over.items():
-            parts.append(f"passed over, {reason}: {len(names):,} ({', '.join(names[:3])})")
-        shown = "; ".join(f"{role} {shorten(value)!r}" for role, value in self.first.items())
-        return "; ".join(parts) + (f". First: {shown}" if shown else ".")
 
 
 def sniff(source: SourceFile | Path | str, asked: Asked | None = None) -> Description:
@@ -169,7 +80,7 @@ def _sniff_text(file: SourceFile, asked: Asked) -> Description:
     first = next((line for line in lines if line.strip()), "")
     plain = Description(file.name, RowFormat("text"), "text", first={"text": first})
     if "labelled" not in asked.wanted or file.suffix == ".md":
-        return plain if "text" in asked.wanted else _refused(plain, *_other_layout("text", asked.wanted))
+        return plain if "text" in asked.wanted else refused(plain, *other_layout("text", asked.wanted))
     tabbed = _headerless(file, _tabbed_form(lines), replace(asked, wanted=LABELLED)) if _is_tabbed(lines) else None
     if tabbed and not tabbed.doubt:
         return tabbed
@@ -320,82 +231,14 @@ def _described(
     best = choose(form.columns, found, wanted=asked.wanted, given=asked.given, layout=asked.layout)
     if best is None:
         other = choose(form.columns, found, given=asked.given)
-        return _refused(
+        return refused(
             Description(file.name, form, None),
-            *_unrecognised(form, asked.wanted, other, misfit(form.columns, found, asked.wanted)),
+            *unrecognised(form, asked.wanted, other, misfit(form.columns, found, asked.wanted)),
         )
-    fix = ""
-    if best.doubt:
-        options = " or ".join(f"--layout {layout}" for layout in best.fits) or FLAGS[best.layout]
-        fix = f"Say which is meant: {options}."
-    doubt = (
-        f"it is not sure what it holds: {best.doubt}; its columns are {listed(form.columns[:20])}" if best.doubt else ""
-    )
+    doubt, fix = doubted(best, form) if best.doubt else ("", "")
     return Description(file.name, form, best.layout, best.roles, _first(best, found), doubt, fix)
-
-
-def _refused(found: Description, doubt: str, fix: str) -> Description:
-    return replace(found, layout=None, doubt=doubt, fix=fix)
 
 
 def _first(best: Match, found: Sequence[Row]) -> dict[str, Any]:
     row = found[0]
     return {role: row.values.get(column) for role, column in best.roles.items() if row.values.get(column) is not None}
-
-
-def _unrecognised(form: RowFormat, wanted: Collection[Layout], other: Match | None, why: str) -> tuple[str, str]:
-    """Return doubt and fix for columns that have no wanted layout; `other`: the one that they have."""
-    if other is not None:
-        doubt, fix = _other_layout(other.layout, wanted, f" ({listed(other.roles)})")
-        return f"{doubt}; its columns are {listed(form.columns[:20])}", fix
-    what = (
-        "" if set(wanted) == set(LAYOUTS) else f" as {_or(PLURALS[layout] for layout in LAYOUTS if layout in wanted)}"
-    )
-    return (
-        f"its columns {listed(form.columns[:20])} are not recognised{what}{f' ({why})' if why else ''}",
-        f"Name them: {_flags(wanted)}.",
-    )
-
-
-def _other_layout(layout: Layout, wanted: Collection[Layout], roles: str = "") -> tuple[str, str]:
-    what = _or(PLURALS[each] for each in LAYOUTS if each in wanted)
-    return f"it holds {PLURALS[layout]}{roles}, not {what}", f"Name other data, or its columns: {_flags(wanted)}."
-
-
-def _or(names: Iterable[str]) -> str:
-    """Return "a, b or c"."""
-    *before, last = names
-    return f"{', '.join(before)} or {last}" if before else last
-
-
-def _flags(wanted: Collection[Layout]) -> str:
-    """The options that name the columns of these layouts, the simplest first."""
-    if set(wanted) == set(LAYOUTS):
-        return (
-            f"{FLAGS['text']}, {FLAGS['labelled']}, or --columns ROLE=NAME,... (prompt and completion, messages, ...)"
-        )
-    return _or(FLAGS[layout] for layout in reversed(LAYOUTS) if layout in wanted)
-
-
-def shorten(value: Any) -> str:
-    """Return the text of a value on one line, cut."""
-    text = " ".join(flat(value).split())
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
-
-
-def parse_columns(spec: str | Mapping[str, str]) -> dict[str, str]:
-    """Return role -> column of "prompt=question,completion=answer" (a mapping is taken as it is). Raises ConfigError for an unknown role.
-
-    >>> parse_columns("prompt=question,completion=answer")
-    {'prompt': 'question', 'completion': 'answer'}
-    """
-    known = sorted({role for required, optional in ROLES.values() for role in (*required, *optional)})
-    if not isinstance(spec, str):
-        spec = ",".join(f"{role}={column}" for role, column in spec.items())
-    pairs = [part.partition("=") for part in spec.split(",") if part.strip()]
-    for role, equals, column in pairs:
-        if role.strip() not in known or not equals or not column.strip():
-            raise ConfigError(
-                f"--columns {spec!r}: {role.strip()!r} is not ROLE=NAME.", fix=f"Roles are {', '.join(known)}."
-            )
-    return {role.strip(): column.strip() for role, _, column in pairs}

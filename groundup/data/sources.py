@@ -18,12 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from groundup.data.decoding import EncodingErrors, NotTextError, text_pieces
+from groundup.data.description import TEXT_SUFFIXES, Asked, Description, PassedOver
 from groundup.data.documents import Document
 from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
 from groundup.data.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
 from groundup.data.records import Row, SourceFile, made_rows, rows
 from groundup.data.roles import text_at
-from groundup.data.sniff import TEXT_SUFFIXES, Asked, Description, PassedOver, sniff
+from groundup.data.sniff import sniff
 from groundup.data.source_report import LineTally, SourceReport, Tally
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.fetch import Member, fetch_package, members
@@ -160,8 +161,7 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
     if not kinds:
         raise _refusal(source, report, refused)
     *described, last = [each for each in kinds.values() if each.layout] or kinds.values()
-    passed_over = {reason: tally.examples for reason, tally in report.skipped.items()}
-    described = [*described, replace(last, passed_over=passed_over)]
+    described = [*described, replace(last, passed_over=report.skipped)]
     if progress:
         for each in described:
             progress.say(each.line())

@@ -89,6 +89,7 @@ def kind_of(source: Source, options: SourceOptions | None = None) -> DataKind:
     """What the data are, as `sniff` recognises them. Raises DataError where that is in doubt, and for files of several kinds."""
     options = replace(options or SourceOptions(), wanted=tuple(KINDS))
     found = describe_source(source, options)
+    found = [each for each in found if each.form.kind != "text"] or found  # a README beside rows is none of them
     kinds = {KINDS[each.layout]: each for each in found if each.layout} or {"text": found[0]}
     if len(kinds) > 1:
         listed = ", ".join(f"{each.name} {PLURALS[each.layout or 'text']}" for each in kinds.values())

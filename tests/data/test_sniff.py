@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from groundup.cli.main import run
+from groundup.data.description import Asked, parse_columns, shorten
 from groundup.data.examples import read_chat, read_examples, read_labelled, read_preferences
 from groundup.data.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, TEXT, Layout
-from groundup.data.sniff import Asked, parse_columns, shorten, sniff
+from groundup.data.sniff import sniff
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import Source, SourceOptions, describe_source, read_source
-from groundup.errors import ConfigError, DataError
+from groundup.errors import ConfigError, DataError, FormatError, GroundupError
 from groundup.tokenizer.chat import Message
 
 Texts = Callable[..., Path]
@@ -120,7 +123,7 @@ def test_what_was_asked_is_answered_by_the_option_that_the_sentence_names() -> N
     assert chosen("asks_three_fields.csv", text_column="3") == ("text", {"text": "3"})
     with pytest.raises(ConfigError, match="--layout 'poem' is unknown"):
         SourceOptions(layout="poem")
-    with pytest.raises(ConfigError, match="'poem' is not ROLE=NAME"):
+    with pytest.raises(ConfigError, match="'poem' is not one of the roles"):
         parse_columns("poem=a")
 
 
@@ -188,7 +191,8 @@ def test_preferences_share_the_prompt(texts: Texts) -> None:
     [
         ('[{"text": "a b"}, {"text": ', "cut, or not JSON"),
         ('[{"text": "a b"}', "no end"),
-        ('[{"text": "a b"} {"text": "c"}]', "is not a mark of an array"),
+        ('[{"text": "a b"} {"text": "c"}]', "'{' stands where it can't, at item 1"),
+        ('[{"text": "a b"}]\n[{"text": "c"}]', r"'\[' stands where it can't, at item 1"),
         ("[" * 100_000, "nested too deep"),
     ],
 )
@@ -221,3 +225,61 @@ def test_every_verb_says_what_it_understood(tmp_path: Path, capsys: pytest.Captu
     assert "texts.json: texts (json); text in 'text'" in capsys.readouterr().err
     assert run(["tokenizer", "train", str(FOLDER / "messages.jsonl"), "--out", str(tmp_path / "u")]) == 2
     assert "it holds conversations (messages 'messages'), not texts" in " ".join(capsys.readouterr().err.split())
+
+
+def test_two_columns_of_one_name_and_a_list_of_messages_a_line_are_asked_about(texts: Texts) -> None:
+    root = texts(a_csv="text,label,text\nA long night,sad,Another text\nA short day,glad,And one more\n")
+    assert "several columns called 'text'" in sniff(root / "a.csv").doubt
+    line = json.dumps([{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Ho there"}])
+    root = texts(folder="lines", a_jsonl=f"{line}\n{line}\n")
+    with pytest.raises(DataError):
+        list(read_source(Source(str(root)), SourceOptions(), SourceReport()))
+
+
+def test_numbered_rows_of_two_files_are_not_taken_for_repeats(texts: Texts) -> None:
+    rows = "".join(json.dumps({"id": n, "prompt": f"q{n}", "completion": "yes"}) + "\n" for n in range(20))
+    assert len({example.id for example in read_chat(Source(str(texts(a_jsonl=rows, b_jsonl=rows))))}) == 40
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "x"]), inner),
+    max_leaves=6,
+)
+COLUMNS = st.sampled_from(
+    ["text", "label", "prompt", "completion", "messages", "chosen", "rejected", "instruction", "output", "input", "id"]
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(COLUMNS, VALUES, max_size=4), max_size=6), st.sampled_from(["jsonl", "json"]))
+def test_whatever_the_rows_hold_they_are_read_or_refused_in_one_sentence(
+    tmp_path: Path, rows: list[dict[str, Any]], suffix: str
+) -> None:
+    file = tmp_path / f"a.{suffix}"
+    file.write_text(json.dumps(rows) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in rows))
+    for wanted in (TEXT, LABELLED, CHAT_LAYOUTS, PREFERENCE, LAYOUTS):
+        try:
+            found = sniff(file, Asked(wanted)).require()
+            assert found.layout in (*wanted, None) and found.line().isprintable()
+            if wanted == LAYOUTS:
+                list(read_source(Source(str(file)), SourceOptions(wanted=LAYOUTS), SourceReport()))
+            elif wanted != TEXT:
+                read_examples(Source(str(file)), SourceOptions(), wanted)
+        except DataError as error:
+            assert error.message
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(EXPECTED)), st.integers(0, 10**6), st.binary(max_size=4), st.integers(0, 6))
+def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(
+    tmp_path: Path, name: str, place: int, inserted: bytes, removed: int
+) -> None:
+    content = (FOLDER / name).read_bytes()
+    at = place % len(content)
+    (tmp_path / name).write_bytes(content[:at] + inserted + content[at + removed :])
+    options = SourceOptions(wanted=LAYOUTS)
+    try:
+        list(read_source(Source(str(tmp_path / name)), options, SourceReport()))
+    except GroundupError as error:
+        assert isinstance(error, DataError | FormatError)
