@@ -3,6 +3,7 @@
 A stage may read those before it.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from groundup.model.sizes import parameter_count
@@ -20,7 +21,7 @@ from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.spam import STAGE as SPAM
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
 
-STAGES: tuple[Stage, ...] = (
+BEFORE_REPORT: tuple[Stage, ...] = (
     DATA,
     TOKENIZER,
     PRETRAIN,
@@ -29,8 +30,8 @@ STAGES: tuple[Stage, ...] = (
     CHAT,
     EVALUATE,
     EXPORT,
-    REPORT,
 )
+STAGES = (*BEFORE_REPORT, replace(REPORT, needs=tuple(stage.name for stage in BEFORE_REPORT)))
 
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9

@@ -1,30 +1,67 @@
-"""The parts of a chapter of the page: heading, facts, tables, figures, notes."""
+"""A chapter of the page, and the parts of chapters: facts, tables, figures, notes.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+A file in `sections/` ends with its `Chapter`, which names the stages that it shows; `page.CHAPTERS` has the order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from groundup.markup import Child, Node, node
+from groundup.report.report_data import ReportData
 
 
-class Heading(NamedTuple):
-    """The head of a chapter: its id, the small line above the title, the title, and one line on what to look for."""
+@dataclass(frozen=True)
+class StageCard:
+    """The card of a stage at the head of the page, a link to the chapter that shows the stage."""
+
+    stage: str
+    """Its name in build.json."""
+    title: str
+    what: str
+    """What it does: shown until it has a result."""
+    lane: Literal["own", "public", "both"]
+    """The row of its card: the model that is pretrained here, the models from a public one, or both."""
+    icon: str | Callable[[], list[Node]]
+    """A drawing in a square of 40 x 40, coloured by the style sheet: the path of a line, or a function that draws."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A section of the page."""
 
     key: str
+    """Its id."""
     kicker: str
+    """The small line above the title."""
     title: str
+    """{texts} stands for what the texts of stage 1 are called."""
     see: str
+    """One line on what to look for."""
+    parts: Callable[[ReportData], Sequence[Child] | str]
+    """Return the contents, or, where the stage wrote no files, a clause that says what is missing."""
+    cards: Sequence[StageCard] = ()
+    """The stages that it shows; their thin figures are noted at its end."""
+    runs: Sequence[str] = ()
+    """The stages whose training runs have this chapter on a page of their own, too."""
 
-
-def chapter(heading: Heading, *children: Child) -> Node:
-    """A section of the page."""
-    key, kicker, title, see = heading
-    head = (node("p", kicker, class_="kicker"), node("h2", title, id=f"{key}-title"), node("p", see, class_="see"))
-    return node("section", *head, *children, id=key, aria_labelledby=f"{key}-title")
-
-
-def absent(heading: Heading, what: str) -> Node:
-    """A chapter of one line, for a stage that wrote no files."""
-    return chapter(heading._replace(see=f"Not in this build: {what}."))
+    def draw(self, report: ReportData) -> Node:
+        """Return the section, or one of a single line where its stage wrote no files."""
+        parts, see = self.parts(report), self.see
+        if isinstance(parts, str):
+            parts, see = [], f"Not in this build: {parts}."
+        else:
+            stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
+            parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
+        return node(
+            "section",
+            node("p", self.kicker, class_="kicker"),
+            node("h2", self.title.format(texts=report.texts), id=f"{self.key}-title"),
+            node("p", see, class_="see"),
+            *parts,
+            id=self.key,
+            aria_labelledby=f"{self.key}-title",
+        )
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:

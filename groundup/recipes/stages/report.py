@@ -18,7 +18,6 @@ STAGE = Stage(
     run,
     share=0.01,
     describe=lambda recipe: "one HTML page",
-    needs=("data", "tokenizer", "pretrain", "base", "spam", "chat", "evaluate", "export"),
     outputs=(PAGE,),
     has_folder=False,
 )

@@ -7,18 +7,11 @@ grey, dark mode and print.
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, node
-from groundup.report.chapter import Heading, absent, chapter, figure
+from groundup.report.chapter import Chapter, figure
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
 from groundup.report.values import JsonObject, first_letters, matrix, number, percent, tables, text
 
-HEADING = Heading(
-    "attention",
-    "Stage 3 · pretrain",
-    "Attention maps",
-    "Each row is a token. Its cells show how much it attends to each token up to itself: the stronger the colour, the more. "
-    "Later tokens are masked, so the upper half is empty.",
-)
 MAX_HEADS = 4
 MAX_TOKENS = 32
 
@@ -38,14 +31,14 @@ PATTERNS = {
 CLEAR_PATTERN = 0.3
 
 
-def attention(report: ReportData) -> Node:
-    """The chapter with the attention maps."""
-    record = report.attention
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The attention maps."""
+    record = report.json("evaluate/attention.json")
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
     pictures = [made for head in tables(record, "heads")[:MAX_HEADS] if (made := _picture(head, pieces))]
     if not pictures:
-        return absent(HEADING, "attention was not recorded")
-    return chapter(HEADING, node("div", pictures, _remark(record), class_="maps wide"))
+        return "attention was not recorded"
+    return [node("div", pictures, _remark(record), class_="maps wide")]
 
 
 def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
@@ -138,3 +131,13 @@ def _labels(index: int, piece: str) -> list[Node]:
     left, top = MARGIN + middle, TOP_MARGIN - 6
     row = node("text", piece, x=MARGIN - 7, y=TOP_MARGIN + middle + 4, class_="end")
     return [row, node("text", piece, x=left, y=top, transform=f"rotate(-50 {left:.0f} {top})")]
+
+
+ATTENTION = Chapter(
+    "attention",
+    "Stage 3 · pretrain",
+    "Attention maps",
+    "Each row is a token. Its cells show how much it attends to each token up to itself: the stronger the colour, the more. "
+    "Later tokens are masked, so the upper half is empty.",
+    parts,
+)

@@ -1,16 +1,13 @@
 """Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and samples of the text."""
 
+from collections.abc import Sequence
+
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Heading, absent, chapter, data_table, facts, more, note, notes_of
+from groundup.report.chapter import Chapter, StageCard, data_table, facts, more, note
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, count, first_letters, number, percent, table, tables, text, texts
 
-HEADING = Heading(
-    "data",
-    "Stage 1 · data",
-    "The text, and what was dropped",
-    "Everything a language model knows comes from its training text: where it is from, what was dropped, and why.",
-)
+DATA_CARD = "data/data.json"
 SAMPLE_CHARACTERS = 600
 NAME_CHARACTERS = 120
 MAX_SAMPLES = 3
@@ -26,14 +23,12 @@ CHANGES = {
 }
 
 
-def data(report: ReportData) -> Node:
-    """The chapter on the texts."""
-    card = report.data
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The texts: sources, what was dropped, what was changed, samples."""
+    card = report.json(DATA_CARD)
     if not card:
-        return absent(HEADING, "no text has been prepared")
-    thin = stage.thin if (stage := report.stage("data")) else []
-    parts = [_figures(card), _cut(card), _sources(card), _dropped(card), _changed(card), _samples(card)]
-    return chapter(HEADING, parts, notes_of(thin))
+        return "no text has been prepared"
+    return [_figures(card), _cut(card), _sources(card), _dropped(card), _changed(card), _samples(card)]
 
 
 def kept(card: JsonObject, what: str) -> float | None:
@@ -124,3 +119,13 @@ def _samples(card: JsonObject) -> Node | None:
 
 def _beginning(words: str) -> Node:
     return node("blockquote", first_letters(words.strip(), SAMPLE_CHARACTERS), class_="document", dir="auto")
+
+
+DATA = Chapter(
+    "data",
+    "Stage 1 · data",
+    "The text, and what was dropped",
+    "Everything a language model knows comes from its training text: where it is from, what was dropped, and why.",
+    parts,
+    cards=[StageCard("data", "Text", "cleans raw files into documents", "own", "M6 10H34 M6 17H30 M6 24H33 M6 31H22")],
+)

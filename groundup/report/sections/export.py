@@ -1,20 +1,14 @@
 """Stage 8: the exported files, and the parity checks of each in real llama.cpp."""
 
+from collections.abc import Sequence
+
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Heading, absent, chapter, data_table, more, note, notes_of
+from groundup.report.chapter import Chapter, StageCard, data_table, more, note
 from groundup.report.report_data import ReportData
 from groundup.report.sections.lineage import folded
 from groundup.report.values import NBSP, JsonObject, count, number, size, table, tables, text
 
-HEADING = Heading(
-    "export",
-    "Stage 8 · export",
-    "Files for other programs, compared with the original",
-    "An exported model can be wrong without any error message. "
-    "So every file was loaded in real llama.cpp and compared with the original model: "
-    "token ids, rendered conversations, stop tokens, and the probability of each token.",
-)
-
+BOX = "M6 13L20 6L34 13V28L20 35L6 28Z M6 13L20 20L34 13 M20 20V35"
 # Column titles of the parity checks (evaluate/parity.py).
 CHECKS = {
     "load": "loads",
@@ -26,20 +20,21 @@ CHECKS = {
 }
 
 
-def export(report: ReportData) -> Node:
-    """The chapter on exported files and the parity gate."""
-    files, gates = tables(report.export, "files"), tables(report.export, "gates")
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The exported files and the parity gate."""
+    record = exported(report)
+    files, gates = tables(record, "files"), tables(record, "gates")
     if not files and not gates:
-        return absent(HEADING, "nothing has been exported")
-    stage = report.stage("export")
-    return chapter(
-        HEADING,
-        _outcome(gates),
-        _gates(gates),
-        _files(files),
-        _details(gates),
-        notes_of(stage.thin if stage else []),
-    )
+        return "nothing has been exported"
+    return [_outcome(gates), _gates(gates), _files(files), _details(gates)]
+
+
+def exported(report: ReportData) -> JsonObject:
+    """Return the files and gates of the stage; of a failed export, which has no folder, the failed gate."""
+    if found := report.json("export/results.json"):
+        return found
+    failed = report.json("gate-failed.json")
+    return {"gates": [failed]} if failed else {}
 
 
 def _outcome(gates: list[JsonObject]) -> Node:
@@ -113,3 +108,15 @@ def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
 
 def _figure(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+EXPORT = Chapter(
+    "export",
+    "Stage 8 · export",
+    "Files for other programs, compared with the original",
+    "An exported model can be wrong without any error message. "
+    "So every file was loaded in real llama.cpp and compared with the original model: "
+    "token ids, rendered conversations, stop tokens, and the probability of each token.",
+    parts,
+    cards=[StageCard("export", "Export", "writes files for other programs", "both", BOX)],
+)

@@ -1,33 +1,28 @@
 """Lineage: the hash of everything that each stage read and wrote, from the source to the exported file."""
 
-from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Heading, absent, chapter, data_table, figure, more
-from groundup.report.report_data import ReportData, Stage
-from groundup.report.values import JsonObject, count, table, text
+from collections.abc import Sequence
 
-HEADING = Heading(
-    "lineage",
-    "From source to file",
-    "Lineage",
-    "A hash identifies the bytes of a file. From the last stage back to the first, the hashes show "
-    "exactly what a model was made from; groundup verify checks every file.",
-)
+from groundup.markup import Child, Node, foreign, node
+from groundup.report.chapter import Chapter, data_table, figure, more
+from groundup.report.report_data import RUN_STAGES, ReportData, StageRecord
+from groundup.report.values import count, table, text
+
 SHOWN_OUTPUTS = 4
 
 
-def lineage(report: ReportData) -> Node:
-    """The chapter with the table of hashes."""
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The table of hashes."""
     if not report.is_build:
         return _run_inputs(report)
     if not report.stages:
-        return absent(HEADING, "no stage has written anything")
+        return "no stage has written anything"
     rows = [_row(report, stage) for stage in report.stages]
     head = ["stage", "made from", "wrote"]
     made = data_table("Each stage, what it was made from and what it wrote", head, rows, class_="stacked lineage")
-    return chapter(HEADING, figure(None, made), _all_hashes(report))
+    return [figure(None, made), _all_hashes(report)]
 
 
-def _row(report: ReportData, stage: Stage) -> list[Child]:
+def _row(report: ReportData, stage: StageRecord) -> list[Child]:
     outputs = list(table(stage.record, "outputs_sha256"))
     hidden = len(outputs) - SHOWN_OUTPUTS
     rest = node("li", f"and {count(hidden)} more", class_="quiet") if hidden > 0 else None
@@ -35,7 +30,7 @@ def _row(report: ReportData, stage: Stage) -> list[Child]:
     return [foreign(stage.name), _made_from(report, stage), node("ul", wrote, rest, class_="hashes")]
 
 
-def _made_from(report: ReportData, stage: Stage) -> Child:
+def _made_from(report: ReportData, stage: StageRecord) -> Child:
     outside = [node("li", foreign(name)) for name in table(stage.record, "key_parts", "outside")]
     inputs = [_input(report, name, hashes) for name, hashes in table(stage.record, "key_parts", "inputs").items()]
     return node("ul", outside, inputs, class_="hashes") if outside or inputs else "–"
@@ -65,10 +60,20 @@ def folded(named: list[tuple[str, object]]) -> Node | None:
     return more(title, data_table("SHA-256", ["file", "SHA-256"], rows)) if named else None
 
 
-def _run_inputs(report: ReportData) -> Node:
-    run: JsonObject = next((record.run for record in (report.pretrain, report.spam, report.chat) if record.run), {})
-    inputs = list(table(run, "inputs").items())
+def _run_inputs(report: ReportData) -> Sequence[Child] | str:
+    inputs = list(table(report.run(report.run_stage).run, "inputs").items())
     if not inputs:
-        return absent(HEADING, "this run names no inputs")
+        return "this run names no inputs"
     names = node("ul", [node("li", foreign(name)) for name, _ in inputs], class_="hashes")
-    return chapter(HEADING, node("p", "This run was made from:"), names, folded(inputs))
+    return [node("p", "This run was made from:"), names, folded(inputs)]
+
+
+LINEAGE = Chapter(
+    "lineage",
+    "From source to file",
+    "Lineage",
+    "A hash identifies the bytes of a file. From the last stage back to the first, the hashes show "
+    "exactly what a model was made from; groundup verify checks every file.",
+    parts,
+    runs=list(RUN_STAGES.values()),
+)

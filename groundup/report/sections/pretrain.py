@@ -1,21 +1,16 @@
 """Stage 3: the loss curves of the pretrained model."""
 
 import math
+from collections.abc import Sequence
 
-from groundup.markup import Node
-from groundup.report.chapter import Heading, absent, chapter, facts, figure, more, note, notes_of
+from groundup.markup import Child, Node
+from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
 from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.repeat import settings
 from groundup.report.values import JsonObject, count, duration, fixed, flat, number, parameters, size, table
 
-HEADING = Heading(
-    "pretrain",
-    "Stage 3 · pretrain",
-    "Learning to predict the next token",
-    "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
-    "where only the training line falls, it memorises the text.",
-)
+CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
 # Figures of a plan: key, label, format.
 PLANNED = (
@@ -26,22 +21,15 @@ PLANNED = (
 )
 
 
-def pretrain(report: ReportData) -> Node:
-    """The chapter with the loss and bits per byte."""
-    run = report.pretrain
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """Loss, bits per byte, and the settings of the run."""
+    run = report.run("pretrain")
     if not run.losses and not run.evaluations and not run.results:
-        return absent(HEADING, "no model has been pretrained")
-    stage = report.stage("pretrain")
-    return chapter(
-        HEADING,
-        _figures(run),
-        _loss(run, _vocabulary(report)),
-        _bits(run, table(report.evaluate, "text")),
-        _kept(run),
-        _planned(run),
-        _shape(run),
-        notes_of(stage.thin if stage else []),
-    )
+        return "no model has been pretrained"
+    measured = table(report.json("evaluate/results.json"), "text")
+    vocabulary = number(report.json("tokenizer/report.json"), "vocab_size")
+    vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
+    return [_figures(run), _loss(run, vocabulary), _bits(run, measured), _kept(run), _planned(run), _settings(run)]
 
 
 def _figures(run: RunRecord) -> Node | None:
@@ -53,10 +41,6 @@ def _figures(run: RunRecord) -> Node | None:
         (fixed(number(results, "bits_per_byte")), "bits per byte, held-out text"),
         (duration(number(last, "elapsed_s")), "of training"),
     )
-
-
-def _vocabulary(report: ReportData) -> float | None:
-    return number(report.tokenizer, "vocab_size") or number(report.pretrain.run, "config", "model", "vocab_size")
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
@@ -124,6 +108,18 @@ def _planned(run: RunRecord) -> Node | None:
     return note("Plan and actual: " + "; ".join(pairs) + ".") if pairs else None
 
 
-def _shape(run: RunRecord) -> Node | None:
+def _settings(run: RunRecord) -> Node | None:
     rows = flat(table(run.run, "config"))
     return more("The settings of this run", settings(rows)) if rows else None
+
+
+PRETRAIN = Chapter(
+    "pretrain",
+    "Stage 3 · pretrain",
+    "Learning to predict the next token",
+    "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
+    "where only the training line falls, it memorises the text.",
+    parts,
+    cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token", "own", CURVE)],
+    runs=["pretrain"],
+)

@@ -1,32 +1,25 @@
 """How to reproduce the build or run: the command, the versions, the machine."""
 
 import shlex
+from collections.abc import Sequence
 
-from groundup.markup import Node, foreign, node
-from groundup.report.chapter import Heading, chapter, more
-from groundup.report.report_data import ReportData
+from groundup.markup import Child, Node, foreign, node
+from groundup.report.chapter import Chapter, more
+from groundup.report.report_data import RUN_STAGES, ReportData
 from groundup.report.values import JsonObject, flat, table, text, texts
 
-HEADING = Heading(
-    "repeat",
-    "Reproduction",
-    "How to reproduce it",
-    "The same recipe with the same seed and the same versions gives the same steps. "
-    "On another machine the last digits may differ.",
-)
 
-
-def repeat(report: ReportData) -> Node:
-    """The chapter with the command, the versions and the machine."""
+def parts(report: ReportData) -> Sequence[Child]:
+    """The command, the versions and the machine."""
     made_by = provenance(report)
     rows = [*_versions(report, made_by), *flat(table(made_by, "machine"))]
     recipe = more("The resolved recipe", settings(flat(report.recipe))) if report.recipe else None
-    return chapter(HEADING, _commands(report, made_by), settings(rows), recipe)
+    return [_commands(report, made_by), settings(rows), recipe]
 
 
 def provenance(report: ReportData) -> JsonObject:
     """Return the first record of versions and machine in the folder: the build's own, else a run's."""
-    runs = [record.run for record in (report.pretrain, report.chat, report.spam)]
+    runs = [report.run(stage).run for stage in RUN_STAGES.values()]
     return next((record for record in (report.build, *runs) if record.get("packages") or record.get("python")), {})
 
 
@@ -55,3 +48,14 @@ def _versions(report: ReportData, made_by: JsonObject) -> list[tuple[str, str]]:
     pairs += [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
     pairs += [(name, text(version)) for name, version in table(made_by, "packages").items()]
     return [(name, value) for name, value in pairs if value]
+
+
+REPEAT = Chapter(
+    "repeat",
+    "Reproduction",
+    "How to reproduce it",
+    "The same recipe with the same seed and the same versions gives the same steps. "
+    "On another machine the last digits may differ.",
+    parts,
+    runs=list(RUN_STAGES.values()),
+)

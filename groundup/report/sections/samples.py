@@ -1,30 +1,25 @@
 """Samples written at each evaluation, for the same prompt, as training goes on."""
 
-from groundup.markup import Node, node
-from groundup.report.chapter import Heading, absent, chapter, more
+from collections.abc import Sequence
+
+from groundup.markup import Child, Node, node
+from groundup.report.chapter import Chapter, more
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, count, first_letters, number, text
 
-HEADING = Heading(
-    "samples",
-    "Stage 3 · pretrain",
-    "Samples during training",
-    "The model continues the same prompt at each evaluation. It learns letters first, then words, then sentences; "
-    "meaning needs far more text and time.",
-)
 SHOWN = 5
 SAMPLE_CHARACTERS = 420
 
 
-def samples(report: ReportData) -> Node:
-    """The chapter with samples during training."""
-    written = [sample for sample in report.pretrain.samples if text(sample, "text").strip()]
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """Samples of some evaluations, and all of them."""
+    written = [sample for sample in report.run("pretrain").samples if text(sample, "text").strip()]
     if not written:
-        return absent(HEADING, "no samples were written")
+        return "no samples were written"
     chosen = evenly([sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN)
     rest = [sample for sample in written if not any(sample is one for one in chosen)]
     others = more(f"All {count(len(written))} samples", _listed(written)) if rest else None
-    return chapter(HEADING, _listed(chosen), others)
+    return [_listed(chosen), others]
 
 
 def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
@@ -43,3 +38,14 @@ def _sample(sample: JsonObject) -> Node:
     words = (node("b", prompt), first_letters(continued, SAMPLE_CHARACTERS))
     quote = node("blockquote", *words, class_="document", dir="auto")
     return node("li", node("p", f"step {count(step)}", class_="step"), quote)
+
+
+SAMPLES = Chapter(
+    "samples",
+    "Stage 3 · pretrain",
+    "Samples during training",
+    "The model continues the same prompt at each evaluation. It learns letters first, then words, then sentences; "
+    "meaning needs far more text and time.",
+    parts,
+    runs=["pretrain"],
+)

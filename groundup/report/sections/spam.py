@@ -1,7 +1,9 @@
 """Stage 5: the spam classifier against its baselines, with intervals, chance level and confusion matrix."""
 
+from collections.abc import Sequence
+
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Heading, absent, chapter, data_table, facts, figure, more, note, notes_of
+from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note
 from groundup.report.drawing.rows import scale_cell, whisker
 from groundup.report.report_data import ReportData
 from groundup.report.values import (
@@ -19,45 +21,35 @@ from groundup.report.values import (
     ticks,
 )
 
-HEADING = Heading(
-    "spam",
-    "Stage 5 · spam",
-    "A classifier against simple baselines",
-    "A model is worth its cost only where it beats the simplest method that works. "
-    "Dots are measurements, lines are 95 % intervals: where lines overlap, the difference may be chance.",
-)
 HEAT_LEVELS = 8
 MAX_EXAMPLES = 6
 MESSAGE_CHARACTERS = 200
 ROOM_BELOW_CHANCE = 0.06
 
 
-def spam(report: ReportData) -> Node:
-    """The chapter on the spam classifier."""
-    results = report.spam.results
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The classifier against its baselines."""
+    results = report.run("spam").results
     models = [model for model in tables(results, "models") if number(model, "accuracy", "value") is not None]
     if not models:
-        return absent(HEADING, "no classifier has been trained")
-    stage = report.stage("spam")
-    parts: list[Child] = [
-        _figures(report),
+        return "no classifier has been trained"
+    return [
+        _figures(results),
         _comparison(results, models),
         _verdict(models),
         _confusion(results, models[0]),
         _same_messages(results),
         _examples(results),
     ]
-    return chapter(HEADING, parts, notes_of(stage.thin if stage else []))
 
 
-def _figures(report: ReportData) -> list[Node | None]:
-    splits, source = table(report.spam.results, "splits"), table(report.spam.results, "source")
+def _figures(results: JsonObject) -> list[Node | None]:
+    splits, repeats = table(results, "splits"), number(results, "source", "repeats")
     uses = (("train", "for training"), ("validation", "for model selection"), ("test", "for testing"))
-    repeats = number(source, "repeats")
+    shown = facts(*[(count(split_count(splits, name)), f"messages {use}") for name, use in uses])
     before = (
         f"{count(repeats)} repeated messages were removed before the split, so that no test message was trained on."
     )
-    shown = facts(*[(count(split_count(splits, name)), f"messages {use}") for name, use in uses])
     return [shown, node("p", before, class_="see") if repeats else None]
 
 
@@ -173,3 +165,21 @@ def _example(example: JsonObject) -> list[Child]:
     mark = "right" if label == predicted else node("strong", "wrong", class_="no")
     message = first_letters(text(example, "text"), MESSAGE_CHARACTERS)
     return [foreign(message), foreign(label), foreign(predicted), mark]
+
+
+def icon() -> list[Node]:
+    """Return the icon of the stage: a confusion matrix."""
+    cells = ((7, 7, "full"), (21, 7, "faint"), (7, 21, "faint"), (21, 21, "full"))
+    return [node("rect", x=x, y=y, width=12, height=12, class_=class_) for x, y, class_ in cells]
+
+
+SPAM = Chapter(
+    "spam",
+    "Stage 5 · spam",
+    "A classifier against simple baselines",
+    "A model is worth its cost only where it beats the simplest method that works. "
+    "Dots are measurements, lines are 95 % intervals: where lines overlap, the difference may be chance.",
+    parts,
+    cards=[StageCard("spam", "Spam classifier", "fine-tunes the pulled model to classify", "public", icon)],
+    runs=["spam"],
+)
