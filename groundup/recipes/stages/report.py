@@ -1,4 +1,4 @@
-"""Stage 9: one page that shows every stage, made from the build folder alone."""
+"""Stage 9: one HTML page about every stage, made from the build folder alone."""
 
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.report.page import write_page
@@ -7,7 +7,7 @@ PAGE = "report.html"
 
 
 def run(context: StageContext) -> StageResult:
-    """Write the page."""
+    """Write the report."""
     page = write_page(context.build, context.build / PAGE)
     return StageResult(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
 
