@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from groundup.markup import Child, Node, node
+from groundup.report.drawing import scale_cell, whisker
 from groundup.report.report_data import ReportData
+from groundup.report.values import Measured, percent
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,22 @@ def _cell(content: Child, column: int, labels: Sequence[str], figures: Sequence[
         return node("th", content, scope="row", role="rowheader")
     class_ = "figure" if column in figures else None
     return node("td", content, role="cell", class_=class_, data_label=labels[column] or None)
+
+
+def whisker_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Child, Measured, Sequence[Child]]],
+    *,
+    low: float,
+    levels: Sequence[float],
+) -> Node:
+    """A table of measured fractions: name, drawing, and the cells of further `columns`. The drawings' axis goes from `low` to 1."""
+    axis = (low, 1.0)
+    scale = scale_cell(axis, levels, [percent(level, 0) for level in levels])
+    body = [[name, node("div", whisker(found, axis), class_="drawn"), *cells] for name, found, cells in rows]
+    head: list[Child] = ["model", node("div", scale, class_="drawn"), *columns]
+    return data_table(caption, head, body, figures=range(2, len(head)), class_="bars whiskers")
 
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node:

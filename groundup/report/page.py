@@ -20,12 +20,10 @@ from groundup.report.sections.attention import ATTENTION
 from groundup.report.sections.chat import CHAT
 from groundup.report.sections.data import DATA
 from groundup.report.sections.export import EXPORT
-from groundup.report.sections.lineage import LINEAGE
+from groundup.report.sections.lineage import LINEAGE, REPEAT
 from groundup.report.sections.opening import opening
-from groundup.report.sections.pretrain import PRETRAIN
+from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
 from groundup.report.sections.readers import READERS
-from groundup.report.sections.repeat import REPEAT
-from groundup.report.sections.samples import SAMPLES
 from groundup.report.sections.spam import SPAM
 from groundup.report.sections.times import TIMES
 from groundup.report.sections.tokens import TOKENS

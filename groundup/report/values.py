@@ -6,7 +6,7 @@ type is None or empty, and a section shows what is there.
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -74,6 +74,25 @@ def matrix(value: object, *keys: str) -> list[list[float]]:
     whole = [[cell for cell in row if cell is not None] for row in rows]
     widths = {len(row) for row in rows} | {len(row) for row in whole}
     return whole if len(widths) == 1 and widths != {0} else []
+
+
+class Measured(NamedTuple):
+    """A measured fraction with its 95 % interval, the number of items measured, and the chance level."""
+
+    value: float
+    low: float
+    high: float
+    items: float | None
+    chance: float | None
+
+
+def measured(value: object, *keys: str) -> Measured | None:
+    """Return the measured fraction below `keys`, or None. A missing bound is the value itself."""
+    names = ("value", "low", "high", "n", "chance")
+    found, low, high, items, chance = (number(value, *keys, name) for name in names)
+    if found is None:
+        return None
+    return Measured(found, found if low is None else low, found if high is None else high, items, chance)
 
 
 def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:

@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note
-from groundup.report.drawing.lines import LineChart, Series, line_chart
-from groundup.report.drawing.rows import scale_cell, whisker
+from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note, whisker_table
+from groundup.report.drawing import LineChart, Series, line_chart
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
-from groundup.report.values import JsonObject, count, first_letters, fixed, number, percent, table, tables, text
+from groundup.report.values import (
+    JsonObject,
+    Measured,
+    count,
+    first_letters,
+    fixed,
+    measured,
+    number,
+    percent,
+    table,
+    tables,
+    text,
+)
 
 CARDS_SHOWN = 6
 MAX_CARDS = 24
@@ -45,26 +56,24 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
 
 
 def _checked(evaluated: JsonObject) -> Node | None:
-    rows = [row for name in ("before", "after") if (row := _checked_row(evaluated, name))]
-    if not rows:
+    scores = {name: found for name in ("before", "after") if (found := measured(evaluated, "checked", name))}
+    if not scores:
         return None
-    scale = scale_cell((0.0, 1.0), PERCENT_TICKS, [percent(tick, 0) for tick in PERCENT_TICKS])
-    head: list[Child] = ["model", node("div", scale, class_="drawn"), "right", "95 % interval"]
+    rows = [(name, found, [_right(found), _interval(found)]) for name, found in scores.items()]
+    made = whisker_table("Checked answers", ["right", "95 % interval"], rows, low=0.0, levels=PERCENT_TICKS)
     chance = number(evaluated, "checked", "after", "chance")
     dotted = f" Dotted: chance level ({percent(chance)})." if chance is not None else ""
-    caption = f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}"
-    return figure(caption, data_table("Checked answers", head, rows, figures=(2, 3), class_="bars whiskers"))
+    return figure(f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}", made)
 
 
-def _checked_row(evaluate: JsonObject, name: str) -> list[Child]:
-    keys = ("value", "low", "high", "n", "chance")
-    value, low, high, tested, chance = (number(evaluate, "checked", name, key) for key in keys)
-    if value is None:
-        return []
-    low, high = value if low is None else low, value if high is None else high
-    right = f"{count(value * tested)} of {count(tested)}" if tested is not None else percent(value)
-    drawing = node("div", whisker(value, low, high, chance, (0.0, 1.0)), class_="drawn")
-    return [name, drawing, right, f"{percent(low, 0)} to {percent(high, 0)}"]
+def _interval(found: Measured) -> str:
+    return f"{percent(found.low, 0)} to {percent(found.high, 0)}"
+
+
+def _right(found: Measured) -> str:
+    if found.items is None:
+        return percent(found.value)
+    return f"{count(found.value * found.items)} of {count(found.items)}"
 
 
 def _cards(evaluated: JsonObject) -> list[Node]:

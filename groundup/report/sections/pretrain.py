@@ -1,17 +1,32 @@
-"""Stage 3: the loss curves of the pretrained model."""
+"""Stage 3: the loss curves of the pretrained model, and the samples that it wrote at each evaluation."""
 
 import math
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node
+from groundup.markup import Child, Node, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
-from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
+from groundup.report.drawing import LineChart, Point, Series, line_chart
 from groundup.report.report_data import ReportData, RunRecord
-from groundup.report.sections.repeat import settings
-from groundup.report.values import JsonObject, count, duration, fixed, flat, number, parameters, size, table
+from groundup.report.sections.lineage import settings
+from groundup.report.values import (
+    JsonObject,
+    count,
+    duration,
+    first_letters,
+    fixed,
+    flat,
+    measured,
+    number,
+    parameters,
+    size,
+    table,
+    text,
+)
 
 CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
+SHOWN = 5
+SAMPLE_CHARACTERS = 420
 # Figures of a plan: key, label, format.
 PLANNED = (
     ("minutes", "minutes", lambda value: fixed(value, 1)),
@@ -26,10 +41,10 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     run = report.run("pretrain")
     if not run.losses and not run.evaluations and not run.results:
         return "no model has been pretrained"
-    measured = table(report.json("evaluate/results.json"), "text")
+    held_out = table(report.json("evaluate/results.json"), "text")
     vocabulary = number(report.json("tokenizer/report.json"), "vocab_size")
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
-    return [_figures(run), _loss(run, vocabulary), _bits(run, measured), _kept(run), _planned(run), _settings(run)]
+    return [_figures(run), _loss(run, vocabulary), _bits(run, held_out), _kept(run), _planned(run), _settings(run)]
 
 
 def _figures(run: RunRecord) -> Node | None:
@@ -69,7 +84,7 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     return figure(caption, drawn) if drawn else None
 
 
-def _bits(run: RunRecord, measured: JsonObject) -> Node | None:
+def _bits(run: RunRecord, record: JsonObject) -> Node | None:
     series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
     chart = LineChart("Bits per byte over training steps", "training step", "bits per byte of held-out text", series)
     drawn = line_chart(chart)
@@ -79,15 +94,17 @@ def _bits(run: RunRecord, measured: JsonObject) -> Node | None:
         "The same loss in bits per byte of text, which can be compared between models with different vocabularies; "
         "8 is no compression at all."
     )
-    return figure([caption, _measured(measured)], drawn)
+    return figure([caption, _measured(record)], drawn)
 
 
-def _measured(found: JsonObject) -> str:
-    value, low, high, chance = (number(found, key) for key in ("value", "low", "high", "chance"))
-    if value is None or low is None or high is None:
+def _measured(record: JsonObject) -> str:
+    found = measured(record)
+    if found is None:
         return ""
-    guessed = f"; a uniform guess gives {fixed(chance)}" if chance is not None else ""
-    return f" The finished model: {fixed(value)} (95 % interval {fixed(low)} to {fixed(high)}{guessed})."
+    guessed = f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
+    return (
+        f" The finished model: {fixed(found.value)} (95 % interval {fixed(found.low)} to {fixed(found.high)}{guessed})."
+    )
 
 
 def _kept(run: RunRecord) -> Node | None:
@@ -121,5 +138,45 @@ PRETRAIN = Chapter(
     "where only the training line falls, it memorises the text.",
     parts,
     cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token", "own", CURVE)],
+    runs=["pretrain"],
+)
+
+
+def samples(report: ReportData) -> Sequence[Child] | str:
+    """Samples of some evaluations, and all of them."""
+    written = [sample for sample in report.run("pretrain").samples if text(sample, "text").strip()]
+    if not written:
+        return "no samples were written"
+    chosen = evenly([sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN)
+    rest = [sample for sample in written if not any(sample is one for one in chosen)]
+    others = more(f"All {count(len(written))} samples", _listed(written)) if rest else None
+    return [_listed(chosen), others]
+
+
+def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
+    """Return at most `wanted` of the items, evenly spaced, the first and the last among them."""
+    if len(items) <= wanted:
+        return items
+    return [items[round(index * (len(items) - 1) / (wanted - 1))] for index in range(wanted)]
+
+
+def _listed(written: list[JsonObject]) -> Node:
+    return node("ol", [_sample(sample) for sample in written], class_="samples")
+
+
+def _sample(sample: JsonObject) -> Node:
+    step, prompt, continued = number(sample, "step"), text(sample, "prompt"), text(sample, "text")
+    words = (node("b", prompt), first_letters(continued, SAMPLE_CHARACTERS))
+    quote = node("blockquote", *words, class_="document", dir="auto")
+    return node("li", node("p", f"step {count(step)}", class_="step"), quote)
+
+
+SAMPLES = Chapter(
+    "samples",
+    "Stage 3 · pretrain",
+    "Samples during training",
+    "The model continues the same prompt at each evaluation. It learns letters first, then words, then sentences; "
+    "meaning needs far more text and time.",
+    samples,
     runs=["pretrain"],
 )

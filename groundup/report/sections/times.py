@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, facts, figure
-from groundup.report.drawing.rows import bar
+from groundup.report.drawing import bar
 from groundup.report.report_data import ReportData, StageRecord
 from groundup.report.values import duration, number, size
 
