@@ -270,7 +270,8 @@ from collections.abc import Sequence
 from groundup.markup import Child
 from groundup.report.chapter import Chapter, StageCard, facts
 from groundup.report.report_data import ReportData
-from groundup.report.values import count, number
+from groundup.report.formatting import count
+from groundup.report.values import number
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:

@@ -111,7 +111,7 @@ def rows_of(found: "Anatomy") -> list[list[str]]:
 
 
 def _row(part: "PartCost") -> list[str]:
-    from groundup.report.values import size
+    from groundup.report.formatting import size
 
     sizes = [size(part_bytes) if part_bytes else "0" for part_bytes in part.bytes.values()]
     return [part.part, f"{part.parameters:,}", f"{100 * part.share:.1f} %", flops_text(part.flops), *sizes]
@@ -127,7 +127,7 @@ def flops_text(flops: float, unit: str = "") -> str:
 
 def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]:
     """What stands below the table: (name, value)."""
-    from groundup.report.values import size
+    from groundup.report.formatting import size
 
     context, training = f"{found.context_tokens:,} tokens", found.training
     parts = ", ".join(

@@ -9,8 +9,9 @@ from typing import Literal
 
 from groundup.markup import Child, Node, node
 from groundup.report.drawing import scale_cell, whisker
+from groundup.report.formatting import percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import Measured, percent
+from groundup.report.values import Measured
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundup.markup import Node, node
-from groundup.report.values import Measured, count, fixed, tick_label, ticks
+from groundup.report.formatting import count, fixed, tick_label, ticks
+from groundup.report.values import Measured
 
 Point = tuple[float, float]
 # The room above and below the lines: a fraction of their range; for a constant line an absolute value.

@@ -12,12 +12,4 @@ def run(context: StageContext) -> StageResult:
     return StageResult(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
 
 
-STAGE = Stage(
-    "report",
-    1,
-    run,
-    share=0.01,
-    describe=lambda recipe: "one HTML page",
-    outputs=(PAGE,),
-    has_folder=False,
-)
+STAGE = Stage("report", 1, run, share=0.01, describe=lambda recipe: "one HTML page", outputs=(PAGE,), has_folder=False)

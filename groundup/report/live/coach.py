@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median
 
+from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.live.curves import Curves
-from groundup.report.values import JsonObject, count, first_letters, fixed, number, percent, text
+from groundup.report.values import JsonObject, number, text
 
 # Levels of a remark, most urgent first.
 LEVELS = WARNING, NOTE, GOOD = "warning", "note", "good"

@@ -14,12 +14,13 @@ from typing import Any
 from groundup.errors import FormatError
 from groundup.files import read_json
 from groundup.report.downsampling import EvenSample
+from groundup.report.formatting import first_letters
 from groundup.report.live.coach import Evaluation, RunView, remarks
 from groundup.report.live.curves import Curves, on_axes
 from groundup.report.live.presence import is_locked, status_of
 from groundup.report.live.tail import Tail
 from groundup.report.sections.pretrain import VALIDATION_NAMES
-from groundup.report.values import JsonObject, first_letters, flat, number, table, text
+from groundup.report.values import JsonObject, flat, number, table, text
 from groundup.runs import RunFolder
 
 # The current training loss is the mean of so many steps: single batches differ too much.

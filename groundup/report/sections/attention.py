@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, node
 from groundup.report.chapter import Chapter, figure
+from groundup.report.formatting import first_letters, percent
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
-from groundup.report.values import JsonObject, first_letters, matrix, number, percent, tables, text
+from groundup.report.values import JsonObject, matrix, number, tables, text
 
 MAX_HEADS = 4
 MAX_TOKENS = 32

@@ -5,21 +5,10 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note, whisker_table
 from groundup.report.drawing import LineChart, Series, line_chart
+from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
-from groundup.report.values import (
-    JsonObject,
-    Measured,
-    count,
-    first_letters,
-    fixed,
-    measured,
-    number,
-    percent,
-    table,
-    tables,
-    text,
-)
+from groundup.report.values import JsonObject, Measured, measured, number, table, tables, text
 
 CARDS_SHOWN = 6
 MAX_CARDS = 24

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, more, note
+from groundup.report.formatting import count, first_letters, percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, count, first_letters, number, percent, table, tables, text, texts
+from groundup.report.values import JsonObject, number, table, tables, text, texts
 
 DATA_CARD = "data/data.json"
 SAMPLE_CHARACTERS = 600

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, more, note
+from groundup.report.formatting import NBSP, count, size
 from groundup.report.report_data import ReportData
 from groundup.report.sections.lineage import folded
-from groundup.report.values import NBSP, JsonObject, count, number, size, table, tables, text
+from groundup.report.values import JsonObject, number, table, tables, text
 
 BOX = "M6 13L20 6L34 13V28L20 35L6 28Z M6 13L20 20L34 13 M20 20V35"
 # Column titles of the parity checks (evaluate/parity.py).

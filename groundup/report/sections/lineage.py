@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, figure, more
+from groundup.report.formatting import count
 from groundup.report.report_data import RUN_STAGES, ReportData, StageRecord
-from groundup.report.values import JsonObject, count, flat, table, text, texts
+from groundup.report.values import JsonObject, flat, table, text, texts
 
 SHOWN_OUTPUTS = 4
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
+from groundup.report.formatting import count, duration, parameters
 from groundup.report.report_data import ReportData, StageRecord
 from groundup.report.sections.data import DATA_CARD, kept
 from groundup.report.sections.export import exported
 from groundup.report.sections.tokens import TOKENIZER_REPORT
-from groundup.report.values import count, duration, number, parameters, tables
+from groundup.report.values import number, tables
 
 # The cards of the stages, in rows: title, and the class that draws the row.
 LANES = {

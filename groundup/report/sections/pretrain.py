@@ -6,22 +6,10 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
 from groundup.report.drawing import LineChart, Point, Series, line_chart
+from groundup.report.formatting import count, duration, first_letters, fixed, parameters, size
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.lineage import settings
-from groundup.report.values import (
-    JsonObject,
-    count,
-    duration,
-    first_letters,
-    fixed,
-    flat,
-    measured,
-    number,
-    parameters,
-    size,
-    table,
-    text,
-)
+from groundup.report.values import JsonObject, flat, measured, number, table, text
 
 CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, note
+from groundup.report.formatting import count, fixed, parameters
 from groundup.report.report_data import ReportData
 from groundup.report.sections.spam import split_count
-from groundup.report.values import count, fixed, number, parameters, table
+from groundup.report.values import number, table
 
 # The models fine-tuned from the pulled one: name, stage, what they were trained on here.
 TUNED = (

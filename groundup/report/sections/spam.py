@@ -4,23 +4,9 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note, whisker_table
+from groundup.report.formatting import count, first_letters, fixed, percent, ticks
 from groundup.report.report_data import ReportData
-from groundup.report.values import (
-    JsonObject,
-    Measured,
-    count,
-    first_letters,
-    fixed,
-    matrix,
-    measured,
-    number,
-    percent,
-    table,
-    tables,
-    text,
-    texts,
-    ticks,
-)
+from groundup.report.values import JsonObject, Measured, matrix, measured, number, table, tables, text, texts
 
 HEAT_LEVELS = 8
 MAX_EXAMPLES = 6

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, facts, figure
 from groundup.report.drawing import bar
+from groundup.report.formatting import duration, size
 from groundup.report.report_data import ReportData, StageRecord
-from groundup.report.values import duration, number, size
+from groundup.report.values import number
 
 
 def parts(report: ReportData) -> Sequence[Child] | str:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more
+from groundup.report.formatting import count, fixed
 from groundup.report.report_data import ReportData, StageRecord
-from groundup.report.values import JsonObject, count, fixed, number, tables, text, texts
+from groundup.report.values import JsonObject, number, tables, text, texts
 
 TOKENIZER_REPORT = "tokenizer/report.json"
 MAX_EXAMPLES = 8
@@ -51,10 +52,7 @@ def show_spaces(piece: str) -> str:
 
 
 def _vocabulary(record: JsonObject) -> Node | None:
-    lists = [
-        ("The first merges", texts(record, "merges_first")),
-        ("The longest tokens", texts(record, "longest")),
-    ]
+    lists = [("The first merges", texts(record, "merges_first")), ("The longest tokens", texts(record, "longest"))]
     parts = [_word_list(title, words) for title, words in lists if words]
     return more("The vocabulary: its first merges and its longest tokens", parts) if parts else None
 
