@@ -16,37 +16,35 @@ from groundup.report.values import Measured
 
 @dataclass(frozen=True)
 class StageCard:
-    """The card of a stage at the head of the page, a link to the chapter that shows the stage."""
+    """The card of a stage at the head of the page, a link to the chapter that shows the stage.
+
+    `stage` is its name in build.json; `what`, what it does, is shown until it has a result. `lane` is the row of the card: the model that is
+    pretrained here, the models from a public one, or both. `icon` is a drawing in a square of 40 x 40: the path of a line, or a function.
+    """
 
     stage: str
-    """Its name in build.json."""
     title: str
     what: str
-    """What it does: shown until it has a result."""
     lane: Literal["own", "public", "both"]
-    """The row of its card: the model that is pretrained here, the models from a public one, or both."""
     icon: str | Callable[[], list[Node]]
-    """A drawing in a square of 40 x 40, coloured by the style sheet: the path of a line, or a function that draws."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of the page."""
+    """A section of the page: its id, the small line above the title, the title, one line on what to look for, and its parts.
+
+    In the title, {texts} stands for what the texts of stage 1 are called. `parts` returns the contents or, where a stage wrote no files, a
+    clause that says what is missing. `cards` are of the stages that it shows; their thin figures are noted at its end. `runs` are the stages
+    whose training runs have this chapter on a page of their own, too.
+    """
 
     key: str
-    """Its id."""
     kicker: str
-    """The small line above the title."""
     title: str
-    """{texts} stands for what the texts of stage 1 are called."""
     see: str
-    """One line on what to look for."""
     parts: Callable[[ReportData], Sequence[Child] | str]
-    """Return the contents, or, where the stage wrote no files, a clause that says what is missing."""
     cards: Sequence[StageCard] = ()
-    """The stages that it shows; their thin figures are noted at its end."""
     runs: Sequence[str] = ()
-    """The stages whose training runs have this chapter on a page of their own, too."""
 
     def draw(self, report: ReportData) -> Node:
         """Return the section, or one of a single line where its stage wrote no files."""

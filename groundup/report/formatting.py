@@ -1,4 +1,4 @@
-"""Figures as text: 1,234 · 2 min 05 s · 271 MB · 98.4 %. Each function takes a number or None (an en dash). The space before a unit does not break."""
+"""Figures as text: 1,234 · 2 min 05 s · 271 MB · 98.4 %, with non-breaking spaces; None is an en dash."""
 
 import math
 

@@ -6,7 +6,6 @@ read_report_data(run folder)     run.json and the files next to it: one training
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,11 @@ class ReportData:
         """The files asked for so far that could not be read, each with the reason."""
         self._tables: dict[str, JsonObject] = {}
         self._runs: dict[str, RunRecord] = {}
+        self.build = self.json("build.json")
+        self.recipe = self._table("recipe.toml", read_toml) if self.is_build else {}
+        self.name = text(self.build, "recipe") or folder.resolve().name
+        records = {name: record for name, record in table(self.build, "stages").items() if isinstance(record, dict)}
+        self.stages = [StageRecord(name, record) for name, record in records.items() if name != OWN_STAGE]
 
     def json(self, name: str) -> JsonObject:
         """Return a JSON object of the build ("evaluate/results.json"), or an empty one."""
@@ -73,24 +77,6 @@ class ReportData:
     def run_stage(self) -> str:
         """The stage of a build that makes such runs as this single one."""
         return RUN_STAGES.get(text(self._table("./run.json", read_json), "kind"), "pretrain")
-
-    @property
-    def build(self) -> JsonObject:
-        return self.json("build.json")
-
-    @property
-    def recipe(self) -> JsonObject:
-        return self._table("recipe.toml", read_toml) if self.is_build else {}
-
-    @property
-    def name(self) -> str:
-        return text(self.build, "recipe") or self.folder.resolve().name
-
-    @cached_property
-    def stages(self) -> list[StageRecord]:
-        """The stages that build.json has, in order."""
-        records = {name: record for name, record in table(self.build, "stages").items() if isinstance(record, dict)}
-        return [StageRecord(name, record) for name, record in records.items() if name != OWN_STAGE]
 
     def stage(self, name: str) -> StageRecord | None:
         """Return the stage of that name, if build.json has it."""
@@ -116,15 +102,20 @@ class ReportData:
 
     def _read_run(self, name: str) -> RunRecord:
         run = RunFolder(self.folder / name)
-        losses, evaluations, last = _read_metrics(run.metrics_file)
-        return RunRecord(
-            run=self._table(f"{name}/{run.run_file.name}", read_json),
-            results=self._table(f"{name}/{run.results_file.name}", read_json),
-            losses=losses,
-            evaluations=evaluations,
-            samples=_read_samples(run.samples_file),
-            last_step=last,
+        curve, evaluations, samples, last = DownsampledCurve(), EvenSample(), EvenSample(), {}
+        for record in read_lines(run.metrics_file):
+            step, loss = number(record, "step"), number(record, "loss")
+            if record.get("event") == "evaluation":
+                evaluations.add(record)
+            elif "event" not in record and step is not None and loss is not None:
+                curve.add(step, loss)
+                last = record
+        for record in read_lines(run.samples_file):
+            samples.add(record)
+        provenance, results = (
+            self._table(f"{name}/{file.name}", read_json) for file in (run.run_file, run.results_file)
         )
+        return RunRecord(provenance, results, curve.points(), evaluations.records(), samples.records(), last)
 
     def _table(self, name: str, read: Callable[[Path], Any]) -> JsonObject:
         """Return the table of a file; an empty one where it is missing or damaged."""
@@ -151,22 +142,3 @@ def read_report_data(folder: Path) -> ReportData:
         problem = "has neither build.json nor run.json" if folder.is_dir() else "is not a folder"
     fix = "Give the folder of a build (runs/NAME) or of one of its training stages."
     raise FormatError(folder, "folder", problem, fix=fix)
-
-
-def _read_metrics(path: Path) -> tuple[list[tuple[float, float]], list[JsonObject], JsonObject]:
-    curve, evaluations, last = DownsampledCurve(), EvenSample(), {}
-    for record in read_lines(path):
-        step, loss = number(record, "step"), number(record, "loss")
-        if record.get("event") == "evaluation":
-            evaluations.add(record)
-        elif "event" not in record and step is not None and loss is not None:
-            curve.add(step, loss)
-            last = record
-    return curve.points(), evaluations.records(), last
-
-
-def _read_samples(path: Path) -> list[JsonObject]:
-    kept = EvenSample()
-    for record in read_lines(path):
-        kept.add(record)
-    return kept.records()

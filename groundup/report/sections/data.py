@@ -1,5 +1,6 @@
 """Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and samples of the text."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
@@ -57,32 +58,24 @@ def _cut(card: JsonObject) -> Node | None:
 
 
 def _sources(card: JsonObject) -> Node | None:
-    rows = [_source(source) for source in tables(card, "sources")]
-    if not rows:
-        return None
+    rows = []
+    for source in tables(card, "sources"):
+        spec, licence = text(source, "source", "spec"), text(source, "source", "licence") or "not stated"
+        kept_figures = (count(number(source, key)) for key in ("kept_documents", "kept_characters"))
+        rows.append([foreign(spec), foreign(licence), *kept_figures])
     head = ["source", "licence", "documents", "characters"]
-    return data_table("Where the text comes from", head, rows, figures=(2, 3))
-
-
-def _source(card: JsonObject) -> list[Child]:
-    spec, licence = text(card, "source", "spec"), text(card, "source", "licence") or "not stated"
-    kept_figures = (count(number(card, key)) for key in ("kept_documents", "kept_characters"))
-    return [foreign(spec), foreign(licence), *kept_figures]
+    return data_table("Where the text comes from", head, rows, figures=(2, 3)) if rows else None
 
 
 def _dropped(card: JsonObject) -> Node:
     rows = [row for source in tables(card, "sources") for row in _dropped_rows(source)]
     if not rows:
         return note("Nothing was dropped: no document was empty, repeated or unreadable.", kind="good")
-    dropped, left = _number_dropped(card), kept(card, "documents") or 0.0
+    entries = [entry for source in tables(card, "sources") for entry in table(source, "dropped").values()]
+    dropped, left = sum(number(entry, "count") or 0.0 for entry in entries), kept(card, "documents") or 0.0
     share = f" ({percent(dropped / (dropped + left))})" if dropped + left else ""
     caption = f"{count(dropped)} of {count(dropped + left)} documents were dropped{share}"
     return data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))
-
-
-def _number_dropped(card: JsonObject) -> float:
-    noted = [entry for source in tables(card, "sources") for entry in table(source, "dropped").values()]
-    return sum(number(entry, "count") or 0.0 for entry in noted)
 
 
 def _dropped_rows(source: JsonObject) -> list[list[Child]]:
@@ -99,27 +92,22 @@ def _noted(reason: str, entry: object) -> list[Child]:
 
 
 def _changed(card: JsonObject) -> Node | None:
-    totals: dict[str, float] = {}
+    totals: Counter[str] = Counter()
     for source in tables(card, "sources"):
-        for name in table(source, "changed"):
-            totals[name] = totals.get(name, 0.0) + (number(source, "changed", name) or 0.0)
-    rows: list[list[Child]] = [
-        [foreign(CHANGES.get(name, name)), count(value)] for name, value in totals.items() if value
-    ]
-    if not rows:
-        return None
+        totals.update({name: number(source, "changed", name) or 0 for name in table(source, "changed")})
+    rows = [[foreign(CHANGES.get(name, name)), count(value)] for name, value in totals.items() if value]
     made = data_table("Changes in the documents kept", ["change", "count"], rows, figures=(1,))
-    return more("What cleaning changed", made)
+    return more("What cleaning changed", made) if rows else None
 
 
 def _samples(card: JsonObject) -> Node | None:
     found = [sample for source in tables(card, "sources") for sample in tables(source, "samples")][:MAX_SAMPLES]
-    shown = [(foreign(text(sample, "name"), "h3"), _beginning(text(sample, "text"))) for sample in found]
+    shown = []
+    for sample in found:
+        beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)
+        quote = node("blockquote", beginning, class_="document", dir="auto")
+        shown.append((foreign(text(sample, "name"), "h3"), quote))
     return more("Samples of the texts", shown) if shown else None
-
-
-def _beginning(words: str) -> Node:
-    return node("blockquote", first_letters(words.strip(), SAMPLE_CHARACTERS), class_="document", dir="auto")
 
 
 DATA = Chapter(

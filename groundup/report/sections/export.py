@@ -84,13 +84,10 @@ def _files(files: list[JsonObject]) -> list[Node]:
         ".",
     )
     hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
-    rows = [_file(entry) for entry in files]
+    keys = ("path", "model", "encoding")
+    rows = [[*(foreign(text(entry, key)) for key in keys), size(number(entry, "bytes"))] for entry in files]
     shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, *([hashes] if hashes is not None else []), beside]
-
-
-def _file(entry: JsonObject) -> list[Child]:
-    return [*(foreign(text(entry, key)) for key in ("path", "model", "encoding")), size(number(entry, "bytes"))]
 
 
 def _details(gates: list[JsonObject]) -> Node | None:
@@ -102,13 +99,11 @@ def _details(gates: list[JsonObject]) -> Node | None:
 
 
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
-    figures = ", ".join(f"{name} {_figure(value)}" for name, value in table(check, "figures").items())
+    found = table(check, "figures")
+    listed = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items()]
+    figures = ", ".join(listed)
     result = ". ".join(part for part in (text(check, "detail"), figures) if part)
     return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
-
-
-def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 EXPORT = Chapter(

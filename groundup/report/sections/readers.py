@@ -35,7 +35,7 @@ def _own(report: ReportData) -> list[Child]:
     began = "random weights" + (f", {parameters(size)} parameters" if size is not None else "")
     read = f"the train part of {report.texts}" + (f", {count(tokens)} tokens" if tokens is not None else "")
     again = f" ({fixed(epochs, 1)} epochs)" if epochs is not None else ""
-    return ["the pretrained model", began, read + again, _verdict(True)]
+    return ["the pretrained model", began, read + again, node("strong", "yes", class_="yes")]
 
 
 def _tuned(report: ReportData, model: str, stage: str, data: str) -> list[Child]:
@@ -44,12 +44,7 @@ def _tuned(report: ReportData, model: str, stage: str, data: str) -> list[Child]
     used = number(results, "examples", "train")
     used = split_count(table(results, "splits"), "train") if used is None else used
     read = data if used is None else f"{count(used)} {data}"
-    return [model, foreign(report.base_name), read, _verdict(False)] if results else []
-
-
-def _verdict(has_read: bool) -> Node:
-    word = "yes" if has_read else "no"
-    return node("strong", word, class_=word)
+    return [model, foreign(report.base_name), read, node("strong", "no", class_="no")] if results else []
 
 
 def _consequence(report: ReportData) -> Node | None:
