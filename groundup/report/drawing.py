@@ -11,7 +11,7 @@ selectable, and a page of fifteen charts takes milliseconds and no dependency.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from groundup.markup import Node, node
 from groundup.report.formatting import count, fixed, tick_label, ticks
@@ -21,10 +21,10 @@ Point = tuple[float, float]
 # The room above and below the lines: a fraction of their range; for a constant line an absolute value.
 MARGIN, FLAT_MARGIN = 0.06, 0.5
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 30, 44
+X_LABEL = "training step"
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Width and height of a drawing in pixels, and its CSS class."""
 
     width: int
@@ -36,8 +36,7 @@ WIDE = Size(760, 320, "wide-drawing")
 NARROW = Size(350, 270, "narrow-drawing")
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(NamedTuple):
     """A linear scale from values (low, high) to pixels (start, end)."""
 
     low: float
@@ -53,13 +52,13 @@ class Scale:
 class Frame:
     """A chart's size, and the scales of two ranges of values inside its margins (y grows upwards)."""
 
-    def __init__(self, size: Size, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
+    def __init__(self, size: Size, x_range: Point, y_range: Point) -> None:
         self.size = size
         self.x = Scale(*x_range, LEFT, size.width - RIGHT)
         self.y = Scale(*y_range, size.height - BOTTOM, TOP)
 
 
-def axes(box: Frame, x_label: str, y_label: str) -> Node:
+def axes(box: Frame, y_label: str) -> Node:
     """Grid lines with their numbers; the labels are at the ends of the axes, unrotated."""
     group = node("g", class_="axes")
     y_ticks = ticks(box.y.low, box.y.high, 5)
@@ -74,7 +73,7 @@ def axes(box: Frame, x_label: str, y_label: str) -> Node:
         group.append(node("text", tick_label(value, _step(x_ticks)), x=left, y=box.y.start + 20, class_="middle"))
     group.append(node("line", x1=box.x.start, x2=box.x.end, y1=box.y.start, y2=box.y.start, class_="base"))
     group.append(node("text", y_label, x=4, y=14, class_="label"))
-    group.append(node("text", x_label, x=box.x.end, y=box.size.height - 6, class_="label end"))
+    group.append(node("text", X_LABEL, x=box.x.end, y=box.size.height - 6, class_="label end"))
     return group
 
 
@@ -82,8 +81,7 @@ def _step(values: list[float]) -> float:
     return values[1] - values[0] if len(values) > 1 else 1.0
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """A named line. `look` is "line" (dense points) or "marked" (few points, each with a dot and its value as tooltip)."""
 
     name: str
@@ -91,46 +89,27 @@ class Series:
     look: str = "line"
 
 
-@dataclass(frozen=True)
-class LineChart:
-    """Series over a common x axis from 0; `reference` is a horizontal line, as (value, name)."""
-
-    title: str
-    x_label: str
-    y_label: str
-    series: Sequence[Series]
-    reference: tuple[float, str] | None = None
-
-
-def line_chart(chart: LineChart) -> list[Node]:
-    """Return the legend and the chart in both sizes; [] where no series has points."""
-    drawn = [series for series in chart.series if series.points]
-    return [_legend(drawn), *(_draw(chart, drawn, size) for size in (WIDE, NARROW))] if drawn else []
-
-
-def _draw(chart: LineChart, drawn: Sequence[Series], size: Size) -> Node:
-    box = Frame(size, (0.0, max(x for series in drawn for x, _ in series.points)), _y_range(chart, drawn))
-    lines = [_line(box, series, number) for number, series in enumerate(drawn, 1)]
-    extra = [_reference(box, *chart.reference)] if chart.reference else []
-    parts = [f"{series.name} from {fixed(series.points[0][1])} to {fixed(series.points[-1][1])}" for series in drawn]
-    return node(
-        "svg",
-        axes(box, chart.x_label, chart.y_label),
-        *extra,
-        *lines,
-        viewBox=f"0 0 {size.width} {size.height}",
-        role="img",
-        aria_label=f"{chart.title}: {'; '.join(parts)}.",
-        class_=f"chart {size.name}",
-    )
-
-
-def _y_range(chart: LineChart, drawn: Sequence[Series]) -> Point:
-    values = [y for series in drawn for _, y in series.points]
-    values += [chart.reference[0]] if chart.reference else []
+def line_chart(
+    title: str, y_label: str, series: Sequence[Series], *, reference: tuple[float, str] | None = None
+) -> list[Node]:
+    """Return the legend and the chart in both sizes; [] where no series has points. `reference` is a horizontal line, as (value, name)."""
+    drawn = [each for each in series if each.points]
+    if not drawn:
+        return []
+    values = [y for each in drawn for _, y in each.points] + ([reference[0]] if reference else [])
     low, high = min(values), max(values)
     margin = MARGIN * (high - low) or FLAT_MARGIN
-    return low - margin, high + margin
+    ranges = (0.0, max(x for each in drawn for x, _ in each.points)), (low - margin, high + margin)
+    ends = [f"{each.name} from {fixed(each.points[0][1])} to {fixed(each.points[-1][1])}" for each in drawn]
+    label = f"{title}: {'; '.join(ends)}."
+    charts = []
+    for size in (WIDE, NARROW):
+        box = Frame(size, *ranges)
+        lines = [_line(box, each, number) for number, each in enumerate(drawn, 1)]
+        parts = [axes(box, y_label), _reference(box, *reference) if reference else None, lines]
+        view, class_ = f"0 0 {size.width} {size.height}", f"chart {size.name}"
+        charts.append(node("svg", parts, viewBox=view, role="img", aria_label=label, class_=class_))
+    return [_legend(drawn), *charts]
 
 
 def _line(box: Frame, series: Series, number: int) -> Node:

@@ -6,7 +6,6 @@ The policy is `default-src 'none'` plus the style sheet's SHA-256: no scripts, f
 Even if the escaping failed, injected markup could neither run nor load anything.
 """
 
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -58,7 +57,10 @@ def render_page(report: ReportData) -> str:
     """Return the page as HTML text."""
     shown = [chapter for chapter in CHAPTERS if report.is_build or report.run_stage in chapter.runs]
     chapters = [chapter.draw(report) for chapter in shown]
-    head = opening(report, _contents(chapters), CHAPTERS)
+    titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
+    links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
+    contents = node("nav", node("ol", links), class_="contents", aria_label="Contents")
+    head = opening(report, contents, CHAPTERS)
     explain([head, *chapters])
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
     footer = node(
@@ -67,13 +69,6 @@ def render_page(report: ReportData) -> str:
     )
     body = node("body", skip, head, node("main", chapters, id="main"), footer)
     return to_html(node("html", _head(report), body, lang="en"))
-
-
-def _contents(chapters: Sequence[Node]) -> Node:
-    """Links to the chapters, by title."""
-    titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
-    links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
-    return node("nav", node("ol", links), class_="contents", aria_label="Contents")
 
 
 def _head(report: ReportData) -> Node:

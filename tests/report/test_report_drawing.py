@@ -5,13 +5,13 @@ import math
 import pytest
 
 from groundup.markup import Node
-from groundup.report.drawing import NARROW, WIDE, Frame, LineChart, Scale, Series, bar, line_chart, whisker
+from groundup.report.drawing import NARROW, WIDE, Frame, Scale, Series, bar, line_chart, whisker
 from groundup.report.sections.attention import heat_map
 from groundup.report.values import Measured
 
 
 def chart(*series: Series) -> list[Node]:
-    return line_chart(LineChart("Loss", "step", "nats", series))
+    return line_chart("Loss", "nats", series)
 
 
 def points_of(drawing: Node) -> list[tuple[float, float]]:

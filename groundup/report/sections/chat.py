@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note, whisker_table
-from groundup.report.drawing import LineChart, Series, line_chart
+from groundup.report.drawing import Series, line_chart
 from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
-from groundup.report.values import JsonObject, Measured, measured, number, table, tables, text
+from groundup.report.values import JsonObject, measured, number, table, tables, text
 
 CARDS_SHOWN = 6
 MAX_CARDS = 24
@@ -48,21 +48,16 @@ def _checked(evaluated: JsonObject) -> Node | None:
     scores = {name: found for name in ("before", "after") if (found := measured(evaluated, "checked", name))}
     if not scores:
         return None
-    rows = [(name, found, [_right(found), _interval(found)]) for name, found in scores.items()]
+    rows = []
+    for name, found in scores.items():
+        right = percent(found.value)
+        if found.items is not None:
+            right = f"{count(found.value * found.items)} of {count(found.items)}"
+        rows.append((name, found, [right, f"{percent(found.low, 0)} to {percent(found.high, 0)}"]))
     made = whisker_table("Checked answers", ["right", "95 % interval"], rows, low=0.0, levels=PERCENT_TICKS)
     chance = number(evaluated, "checked", "after", "chance")
     dotted = f" Dotted: chance level ({percent(chance)})." if chance is not None else ""
     return figure(f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}", made)
-
-
-def _interval(found: Measured) -> str:
-    return f"{percent(found.low, 0)} to {percent(found.high, 0)}"
-
-
-def _right(found: Measured) -> str:
-    if found.items is None:
-        return percent(found.value)
-    return f"{count(found.value * found.items)} of {count(found.items)}"
 
 
 def _cards(evaluated: JsonObject) -> list[Node]:
@@ -81,10 +76,10 @@ def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[
 def _card(answer: JsonObject) -> Node:
     given, reference = text(answer, "input"), text(answer, "reference")
     kind = node("p", foreign(text(answer, "kind")), class_="step")
-    question = [
+    question = (
         foreign(text(answer, "instruction"), "h3", "instruction"),
         foreign(given, "p", "input") if given else None,
-    ]
+    )
     sides = [_side(answer, name) for name in ("before", "after")]
     label = node("span", "expected ", class_="quiet")
     wanted = node("p", label, foreign(reference), class_="expected") if reference else None
@@ -96,21 +91,15 @@ def _side(answer: JsonObject, name: str) -> Node:
     shown = node("p", "(empty)", class_="said quiet")
     if words.strip():
         shown = foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
-    return node("div", node("h4", name, _verdict(answer, name)), shown, class_=f"side {name}")
-
-
-def _verdict(answer: JsonObject, name: str) -> Child:
-    """The result of an answer that code can check."""
-    right = answer.get(f"{name}_right")
-    if not isinstance(right, bool):
-        return None
-    return [" · ", node("span", "✓ right", class_="yes") if right else node("span", "✗ wrong", class_="no")]
+    right, verdict = answer.get(f"{name}_right"), None  # a boolean, where code can check the answer
+    if isinstance(right, bool):
+        verdict = " · ", node("span", "✓ right", class_="yes") if right else node("span", "✗ wrong", class_="no")
+    return node("div", node("h4", name, verdict), shown, class_=f"side {name}")
 
 
 def _curve(run: RunRecord) -> Node | None:
     series = [Series("training", run.losses), Series("held out", evaluation_points(run, *VALIDATION_NAMES), "marked")]
-    labels = ("Loss on answers over training steps", "training step", "loss, nats per token of the answer")
-    drawn = line_chart(LineChart(*labels, series))
+    drawn = line_chart("Loss on answers over training steps", "loss, nats per token of the answer", series)
     shown = figure("Loss on the tokens of the answers only.", drawn)
     return more("Loss curve of the chat model", shown) if drawn else None
 

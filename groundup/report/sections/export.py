@@ -52,7 +52,10 @@ def _gates(gates: list[JsonObject]) -> Node | None:
     names = list(dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks")))
     if not names:
         return None
-    rows = [[foreign(_gate_name(gate)), *[_mark(_check(gate, name)) for name in names]] for gate in gates]
+    rows = []
+    for gate in gates:
+        checks = {text(check, "name"): check for check in tables(gate, "checks")}
+        rows.append([foreign(_gate_name(gate)), *[_mark(checks.get(name, {})) for name in names]])
     head: list[Child] = ["file", *[foreign(CHECKS.get(name, name)) for name in names]]
     llama = next((version for gate in gates if (version := text(gate, "llama"))), "")
     return data_table("Checks in llama.cpp" + (f" ({llama})" if llama else ""), head, rows)
@@ -60,10 +63,6 @@ def _gates(gates: list[JsonObject]) -> Node | None:
 
 def _gate_name(gate: JsonObject) -> str:
     return text(gate, "file").rsplit("/", 1)[-1] or text(gate, "model")
-
-
-def _check(gate: JsonObject, name: str) -> JsonObject:
-    return next((check for check in tables(gate, "checks") if text(check, "name") == name), {})
 
 
 def _mark(check: JsonObject) -> Node:
@@ -101,8 +100,7 @@ def _details(gates: list[JsonObject]) -> Node | None:
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
     found = table(check, "figures")
     listed = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items()]
-    figures = ", ".join(listed)
-    result = ". ".join(part for part in (text(check, "detail"), figures) if part)
+    result = ". ".join(part for part in (text(check, "detail"), ", ".join(listed)) if part)
     return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
 
 

@@ -40,10 +40,10 @@ def _made_from(report: ReportData, stage: StageRecord) -> Child:
 
 def _input(report: ReportData, name: str, hashes: object) -> Node:
     """A stage that was read, and whether its files are still the ones that were read."""
-    source = report.stage(name)
+    source, state = report.stage(name), node("strong", "✗ changed since", class_="no")
     if source is not None and table(source.record, "outputs_sha256") == hashes:
-        return node("li", foreign(name), " ", node("span", "✓ unchanged", class_="yes"))
-    return node("li", foreign(name), " ", node("strong", "✗ changed since", class_="no"))
+        state = node("span", "✓ unchanged", class_="yes")
+    return node("li", foreign(name), " ", state)
 
 
 def _all_hashes(report: ReportData) -> Node | None:
@@ -84,7 +84,10 @@ LINEAGE = Chapter(
 def reproduction(report: ReportData) -> Sequence[Child]:
     """The command, the versions and the machine."""
     made_by = provenance(report)
-    rows = [*_versions(report, made_by), *flat(table(made_by, "machine"))]
+    rows = [("created", text(made_by, "created")), ("seed", text(report.build, "seed"))]
+    rows += [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
+    rows += [(name, text(version)) for name, version in table(made_by, "packages").items()]
+    rows = [(name, value) for name, value in rows if value] + flat(table(made_by, "machine"))
     recipe = more("The resolved recipe", settings(flat(report.recipe))) if report.recipe else None
     return [_commands(report, made_by), settings(rows), recipe]
 
@@ -112,14 +115,6 @@ def _commands(report: ReportData, made_by: JsonObject) -> list[Node]:
 
 def _command(what: str, line: str) -> Node:
     return node("div", node("p", what, class_="step"), node("pre", node("code", line, dir="ltr"), class_="command"))
-
-
-def _versions(report: ReportData, made_by: JsonObject) -> list[tuple[str, str]]:
-    """Date, seed and versions."""
-    pairs = [("created", text(made_by, "created")), ("seed", text(report.build, "seed"))]
-    pairs += [("groundup", text(made_by, "groundup")), ("Python", text(made_by, "python"))]
-    pairs += [(name, text(version)) for name, version in table(made_by, "packages").items()]
-    return [(name, value) for name, value in pairs if value]
 
 
 REPEAT = Chapter(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
-from groundup.report.drawing import LineChart, Point, Series, line_chart
+from groundup.report.drawing import Point, Series, line_chart
 from groundup.report.formatting import count, duration, first_letters, fixed, parameters, size
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.lineage import settings
@@ -32,7 +32,9 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     held_out = table(report.json("evaluate/results.json"), "text")
     vocabulary = number(report.json("tokenizer/report.json"), "vocab_size")
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
-    return [_figures(run), _loss(run, vocabulary), _bits(run, held_out), _kept(run), _planned(run), _settings(run)]
+    config = flat(table(run.run, "config"))
+    resolved = more("The settings of this run", settings(config)) if config else None
+    return [_figures(run), _loss(run, vocabulary), _bits(run, held_out), _kept(run), _planned(run), resolved]
 
 
 def _figures(run: RunRecord) -> Node | None:
@@ -62,9 +64,7 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     if vocabulary and vocabulary > 1:
         reference = (math.log(vocabulary), f"uniform guess among {count(vocabulary)}")
     series = [Series("training", run.losses), Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked")]
-    drawn = line_chart(
-        LineChart("Loss over training steps", "training step", "loss, nats per token", series, reference)
-    )
+    drawn = line_chart("Loss over training steps", "loss, nats per token", series, reference=reference)
     caption = (
         "Training text and held-out text. The dotted line is the loss of an untrained model that gives every token the same "
         "probability: the logarithm of the vocabulary size."
@@ -74,25 +74,16 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
 
 def _bits(run: RunRecord, record: JsonObject) -> Node | None:
     series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
-    chart = LineChart("Bits per byte over training steps", "training step", "bits per byte of held-out text", series)
-    drawn = line_chart(chart)
-    if not drawn:
-        return None
+    drawn = line_chart("Bits per byte over training steps", "bits per byte of held-out text", series)
     caption = (
         "The same loss in bits per byte of text, which can be compared between models with different vocabularies; "
         "8 is no compression at all."
     )
-    return figure([caption, _measured(record)], drawn)
-
-
-def _measured(record: JsonObject) -> str:
-    found = measured(record)
-    if found is None:
-        return ""
-    guessed = f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
-    return (
-        f" The finished model: {fixed(found.value)} (95 % interval {fixed(found.low)} to {fixed(found.high)}{guessed})."
-    )
+    if found := measured(record):
+        guessed = f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
+        interval = f"95 % interval {fixed(found.low)} to {fixed(found.high)}{guessed}"
+        caption += f" The finished model: {fixed(found.value)} ({interval})."
+    return figure(caption, drawn) if drawn else None
 
 
 def _kept(run: RunRecord) -> Node | None:
@@ -111,11 +102,6 @@ def _planned(run: RunRecord) -> Node | None:
         and (actual := number(run.results, "actual", name)) is not None
     ]
     return note("Plan and actual: " + "; ".join(pairs) + ".") if pairs else None
-
-
-def _settings(run: RunRecord) -> Node | None:
-    rows = flat(table(run.run, "config"))
-    return more("The settings of this run", settings(rows)) if rows else None
 
 
 PRETRAIN = Chapter(

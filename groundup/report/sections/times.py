@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.markup import Child, foreign, node
 from groundup.report.chapter import Chapter, data_table, facts, figure
 from groundup.report.drawing import bar
 from groundup.report.formatting import duration, size
@@ -15,25 +15,17 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     timed = [stage for stage in report.stages if stage.elapsed_s is not None and stage.status != "running"]
     if not timed:
         return "no stage has finished yet"
-    return [_totals(report, timed), figure(None, _table(timed))]
-
-
-def _totals(report: ReportData, timed: list[StageRecord]) -> Node | None:
-    budget = number(report.build, "budget_s")
     memory = [stage.peak_memory_bytes for stage in timed if stage.peak_memory_bytes is not None]
-    return facts(
+    totals = facts(
         (duration(report.elapsed_s), "total time"),
-        (duration(budget), "time budget"),
+        (duration(number(report.build, "budget_s")), "time budget"),
         (size(max(memory)) if memory else "", "peak memory"),
     )
-
-
-def _table(timed: list[StageRecord]) -> Node:
     largest = max(max(stage.elapsed_s or 0.0, stage.planned_s or 0.0) for stage in timed)
     rows = [_row(stage, largest) for stage in timed]
     head: list[Child] = ["stage", node("span", "time", class_="quiet"), "took", "planned", "memory"]
     caption = "Time of each stage, and the peak memory of the process up to its end"
-    return data_table(caption, head, rows, figures=(2, 3, 4), class_="bars")
+    return [totals, figure(None, data_table(caption, head, rows, figures=(2, 3, 4), class_="bars"))]
 
 
 def _row(stage: StageRecord, largest: float) -> list[Child]:

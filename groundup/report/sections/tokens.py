@@ -53,13 +53,11 @@ def show_spaces(piece: str) -> str:
 
 def _vocabulary(record: JsonObject) -> Node | None:
     lists = [("The first merges", texts(record, "merges_first")), ("The longest tokens", texts(record, "longest"))]
-    parts = [_word_list(title, words) for title, words in lists if words]
+    parts = []
+    for title, words in lists:
+        chips = [node("li", foreign(show_spaces(word))) for word in words[:40]]
+        parts += [node("h3", title), node("ul", chips, class_="chips")] if chips else []
     return more("The vocabulary: its first merges and its longest tokens", parts) if parts else None
-
-
-def _word_list(title: str, words: list[str]) -> list[Node]:
-    chips = [node("li", foreign(show_spaces(word))) for word in words[:40]]
-    return [node("h3", title), node("ul", chips, class_="chips")]
 
 
 def icon() -> list[Node]:
