@@ -66,12 +66,12 @@ def build(
         return record
 
 
-# A stage has at least this part of what the recipe's budget gives it, however long those before it took: with less it would teach nothing.
+# A stage has at least this part of its share of the recipe's budget, however long the stages before it took: with less, nothing is learned.
 MIN_SHARE = 1 / 2
 
 
 def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: float) -> float:
-    """A stage's part of the time that is left, by its share among the stages that are left: what quick stages leave over goes to later ones.
+    """Return a stage's part of the remaining time, by its share among the remaining stages: time that quick stages did not use goes to later ones.
 
     >>> stage_seconds(0.25, 0.75, 30.0, 600.0), stage_seconds(0.25, 0.5, 500.0, 600.0)
     (190.0, 75.0)
@@ -97,26 +97,23 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
         record = read_json(file)
         stages = record.get("stages") if isinstance(record, dict) else None
         if not isinstance(stages, dict) or not all(map(is_entry, stages.values())):
-            raise FormatError(
-                file, "stages", "is not a table of stages as a build writes it", fix="Start again with --fresh."
-            )
+            problem = "is not a table of stages as a build writes it"
+            raise FormatError(file, "stages", problem, fix="Start again with --fresh.")
     head = {"recipe": recipe.name, "description": recipe.description, "seed": recipe.seed, "budget_s": recipe.budget_s}
     return {**head, **provenance(), "stages": record["stages"]}
 
 
-# The fields that every stage's entry has from its start.
+# The fields of a stage's entry in build.json: those that it has from its start, and those of a stage that is done.
 ENTRY = {"key": str, "key_parts": dict, "sizes": dict, "elapsed_s": float, "status": str}
+DONE = {"line": str, "outputs_sha256": dict}
 
 
 def is_entry(entry: Any) -> bool:
     """Whether a value has the fields of a stage's entry in build.json."""
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in ENTRY.items()):
+    if not isinstance(entry, dict) or not isinstance(entry.get("planned_s", 0.0), int | float):
         return False
-    if not isinstance(entry.get("planned_s", 0.0), int | float):
-        return False
-    return entry["status"] != "done" or (
-        isinstance(entry.get("line"), str) and isinstance(entry.get("outputs_sha256"), dict)
-    )
+    fields = {**ENTRY, **(DONE if entry.get("status") == "done" else {})}
+    return all(isinstance(entry.get(name), kind) for name, kind in fields.items())
 
 
 @dataclass(frozen=True)
@@ -223,9 +220,8 @@ def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
         elif output_hashes(stage, out) != entry["outputs_sha256"]:
             raise FormatError(out / stage.outputs[0], "sha256", "differs from what the build made")
     except FormatError as error:
-        fix = (
-            f"Remove {out / stage.name} and its entry by running again with --redo {stage.name}, or put the file back."
-        )
+        redo = f"Remove {out / stage.name} and its entry by running again with --redo {stage.name}"
+        fix = f"{redo}, or put the file back."
         raise FormatError(error.file, error.place, error.reason, fix=fix) from error
 
 

@@ -1,4 +1,4 @@
-"""The stages of a build, in order, and what they will cost before any of them begins: `groundup build ... --dry-run`.
+"""The stages of a build, in order, and their planned time, memory and disk: `groundup build ... --dry-run`.
 
 A stage may read those before it.
 """
@@ -39,7 +39,7 @@ DEFAULT_DOWNLOAD_BYTES = 100e6
 
 
 def plan_build(recipe: Recipe) -> dict[str, Any]:
-    """Minutes a stage, parameters, memory, disk and downloads, as plain values. Raises what a wrong recipe raises."""
+    """Return planned seconds of each stage, parameters, memory, disk and downloads, as plain values. Raises ConfigError."""
     base = base_shape(recipe)
     return {
         "recipe": recipe.name,

@@ -20,6 +20,7 @@ from groundup.train.defaults import OPTIMIZER
 from groundup.weights.gguf_tensors import Encoding
 
 Count = Annotated[int, Field(ge=1)]
+MIN_BUDGET_S = 30.0
 
 
 class StageConfig(BaseModel):
@@ -171,11 +172,14 @@ def load_recipe(
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
     said = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
     recipe = check(apply_sets(values, sets), said)
-    return with_links(recipe) if follow_links else recipe
+    if not follow_links:
+        return recipe
+    sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
 
 
 def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
-    """Plain values as a Recipe. Raises ConfigError."""
+    """Return plain values as a Recipe. Raises ConfigError."""
     recipe = build_config(Recipe, apply_sets(values, sets))
     parse_duration(recipe.budget)
     if not recipe.data.sources:
@@ -189,12 +193,6 @@ def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**values, "name": folder.resolve().name or "build", "description": f"Texts of {folder}", "data": data}
 
 
-def with_links(recipe: Recipe) -> Recipe:
-    """The recipe with the links in its texts followed."""
-    sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
-
-
 def write_recipe(recipe: Recipe) -> str:
     """Return the resolved recipe as TOML, the contents of a build's `recipe.toml`."""
     return tomli_w.dumps(to_plain(recipe))
@@ -204,10 +202,6 @@ def parse_duration(text: str) -> float:
     """Return the seconds of a build's budget. Raises ConfigError, also when it is too short."""
     total = duration_s(text)
     if total < MIN_BUDGET_S:
-        raise ConfigError(
-            f"A budget of {total:g} s is too short to do every stage.", fix=f"Give at least {MIN_BUDGET_S:g}s."
-        )
+        problem = f"A budget of {total:g} s is too short to do every stage."
+        raise ConfigError(problem, fix=f"Give at least {MIN_BUDGET_S:g}s.")
     return total
-
-
-MIN_BUDGET_S = 30.0

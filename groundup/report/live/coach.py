@@ -6,6 +6,7 @@ A rule needs some evaluations or steps before it applies; the reason for each th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median
+from typing import NamedTuple
 
 from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.live.curves import Curves
@@ -15,8 +16,7 @@ from groundup.report.values import JsonObject, number, text
 LEVELS = WARNING, NOTE, GOOD = "warning", "note", "good"
 
 
-@dataclass(frozen=True)
-class Remark:
+class Remark(NamedTuple):
     """One or two sentences; `what` is its title."""
 
     level: str
@@ -24,8 +24,7 @@ class Remark:
     text: str
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Validation loss after a step, and the mean of the training losses just before it; nats per token."""
 
     step: float

@@ -48,9 +48,8 @@ class Bucket:
         self.axes = later.axes
         for name, cell in later.cells.items():
             if name in self.cells:
-                self.cells[name].join(cell)
-            else:
-                self.cells[name] = cell
+                cell.join(self.cells[name])
+            self.cells[name] = cell
 
 
 class Curves:

@@ -8,9 +8,10 @@ Each read takes only what is new. Damaged, missing or older files are tolerated.
 import os
 import time
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from groundup.errors import FormatError
 from groundup.files import read_json
@@ -18,10 +19,9 @@ from groundup.report.downsampling import EvenSample
 from groundup.report.formatting import first_letters
 from groundup.report.live.coach import Evaluation, RunView, remarks
 from groundup.report.live.curves import Curves, on_axes
-from groundup.report.live.tail import Tail
 from groundup.report.sections.pretrain import VALIDATION_NAMES
 from groundup.report.values import JsonObject, flat, number, table, text
-from groundup.runs import RunFolder
+from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
 
 # The current training loss is the mean of so many steps: single batches differ too much.
 RECENT_STEPS = 50
@@ -38,6 +38,61 @@ LOCKS = Path("/proc/locks")
 QUIET_S = {False: 20.0, None: 90.0}
 # Bounds of the samples that are kept: evaluations, prompts of each, characters of a text.
 MAX_EVALUATIONS, MAX_PROMPTS, MAX_CHARACTERS = 100, 16, 4000
+
+
+class Tail:
+    """A JSON-lines file that another process writes: each read returns the complete lines that are new since the last.
+
+    A resumed run truncates its log to its checkpoint; a new run has a new file. Both are detected by the last line that was read: it is no
+    longer at its offset (lines have times in milliseconds, so that a repeated step gives another line).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._last = b""  # the line that ends at the offset
+
+    def read(self, restart: Callable[[], None]) -> Iterator[dict[str, Any]]:
+        """Yield the records since the last call. `restart` is called first when the lines read before are no longer in the file.
+
+        An incomplete line is left for the next call; lines that are not records are skipped; a missing file counts as empty.
+        """
+        try:
+            handle = self.path.open("rb")
+        except OSError:
+            self._reset(restart)
+            return
+        with handle:
+            handle.seek(self._offset - len(self._last))
+            if handle.read(len(self._last)) != self._last:
+                self._reset(restart)
+            handle.seek(self._offset)
+            yield from self._whole_lines(handle)
+
+    def _reset(self, restart: Callable[[], None]) -> None:
+        if self._offset:
+            self._offset, self._last = 0, b""
+            restart()
+
+    def _whole_lines(self, handle: BinaryIO) -> Iterator[dict[str, Any]]:
+        while raw := handle.readline(MAX_LINE_BYTES + 1):
+            end = raw if raw.endswith(b"\n") else _rest_of_line(handle)
+            if not end.endswith(b"\n"):
+                return
+            self._offset, self._last = handle.tell(), end
+            record = read_line(raw)
+            if record is not None:
+                yield record
+
+
+def _rest_of_line(handle: BinaryIO) -> bytes:
+    """Return the last piece of a line longer than any record; without a line end where the file ends first."""
+    piece = b""
+    while more := handle.readline(MAX_LINE_BYTES + 1):
+        piece = more
+        if piece.endswith(b"\n"):
+            break
+    return piece
 
 
 @dataclass
@@ -98,16 +153,14 @@ class SampleHistory:
             self._open = {"step": step, "written": []}
             self._spread.add(self._open)
         if len(self._open["written"]) < MAX_PROMPTS:
-            self._open["written"].append(_shown(record))
+            words = {key: first_letters(text(record, key), MAX_CHARACTERS) for key in ("prompt", "text", "copied_text")}
+            self._open["written"].append(
+                {**words, **{key: number(record, key) for key in ("repetition", "longest_copy")}}
+            )
 
     def evaluations(self) -> list[JsonObject]:
         """[{"step": ..., "written": [{"prompt", "text", "repetition", "longest_copy", "copied_text"}, ...]}, ...]"""
         return self._spread.records()
-
-
-def _shown(record: JsonObject) -> dict[str, Any]:
-    words = {key: first_letters(text(record, key), MAX_CHARACTERS) for key in ("prompt", "text", "copied_text")}
-    return {**words, **{key: number(record, key) for key in ("repetition", "longest_copy")}}
 
 
 class FollowedRun:
@@ -219,7 +272,7 @@ class FollowedRun:
             "figures": sorted({name for each in evaluations for name in each} - {*NOT_FIGURES}),
             "marks": log.marks.records(),
             "samples": self._history.evaluations(),
-            "remarks": [asdict(remark) for remark in remarks(self.view())],
+            "remarks": [remark._asdict() for remark in remarks(self.view())],
             "settings": dict(flat(table(self._record(self.folder.run_file.name), "config"))),
         }
 

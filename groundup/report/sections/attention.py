@@ -77,12 +77,8 @@ SCALE_STEPS = (0, 20, 40, 60, 80, 100)
 def heat_map(pieces: Sequence[str], weights: Sequence[Sequence[float]], summary: str) -> Node:
     """The map of one head. `weights` are fractions of 1, T rows of T; cells below 0.005 are left out."""
     width, height = MARGIN + CELL * len(pieces) + 34, TOP_MARGIN + CELL * len(pieces) + 6
-    cells = [
-        _cell(pieces, row, column, weight)
-        for row, line in enumerate(weights)
-        for column, weight in enumerate(line)
-        if weight >= 0.005
-    ]
+    seen = [(row, column, weight) for row, line in enumerate(weights) for column, weight in enumerate(line)]
+    cells = [_cell(pieces, *each) for each in seen if each[2] >= 0.005]
     ground = node("polygon", points=_stairs(len(pieces)), class_="heat-ground")
     labels = [_labels(index, first_letters(piece, LABEL_CHARACTERS)) for index, piece in enumerate(pieces)]
     view = f"0 0 {width} {height}"
