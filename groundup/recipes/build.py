@@ -47,7 +47,9 @@ def build(
     """
     with only_one(out):
         if fresh and (out / BUILD_FILE).exists():  # else nothing in it is a build's to remove
-            clear(out, stages)
+            for stage in stages:
+                shutil.rmtree(out / stage.name, ignore_errors=True)
+            (out / BUILD_FILE).unlink()
         remove_temporaries(out)
         record = open_record(out, recipe)
         running = _Build(recipe, out, record, compute, progress)
@@ -77,13 +79,6 @@ def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: fl
     (190.0, 75.0)
     """
     return max(MIN_SHARE * share * budget_s, share / left_shares * (budget_s - spent_s))
-
-
-def clear(out: Path, stages: Sequence[Stage]) -> None:
-    """Remove what a build made (`--fresh`), and nothing else."""
-    for stage in stages:
-        shutil.rmtree(out / stage.name, ignore_errors=True)
-    (out / BUILD_FILE).unlink(missing_ok=True)
 
 
 def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:

@@ -135,13 +135,8 @@ def _legend(drawn: Sequence[Series]) -> Node:
     for number, series in enumerate(drawn, 1):
         stroke = node("line", x1=1, x2=27, y1=6, y2=6)
         dot = node("circle", cx=14, cy=6, r=3.5) if series.look == "marked" else None
-        swatch = node(
-            "svg",
-            node("g", stroke, dot, class_=f"series series-{number} {series.look}"),
-            viewBox="0 0 28 12",
-            class_="swatch",
-            aria_hidden="true",
-        )
+        group = node("g", stroke, dot, class_=f"series series-{number} {series.look}")
+        swatch = node("svg", group, viewBox="0 0 28 12", class_="swatch", aria_hidden="true")
         items.append(node("li", swatch, f"{series.name}, at the end ", node("b", fixed(series.points[-1][1]))))
     return node("ul", items, class_="legend")
 

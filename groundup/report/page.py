@@ -72,7 +72,8 @@ def render_page(report: ReportData) -> str:
 
 
 def _head(report: ReportData) -> Node:
-    sheet = style_sheet()
+    rules = resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
+    sheet = custom_properties(printed=PRINT) + rules
     policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'; base-uri 'none'; form-action 'none'"
     return node(
         "head",
@@ -84,9 +85,3 @@ def _head(report: ReportData) -> Node:
         node("title", f"groundup: {report.name}"),
         node("style", sheet),
     )
-
-
-def style_sheet() -> str:
-    """Return the page's style sheet: the palette, and the rules packaged beside this file."""
-    rules = resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
-    return custom_properties(printed=PRINT) + rules

@@ -4,6 +4,7 @@ evaluate/results.json    loss, checked answers, answers side by side, bits per b
 """
 
 from collections.abc import Mapping, Sequence
+from timeit import repeat
 from typing import Any
 
 from groundup.data.documents import InstructionExample
@@ -15,7 +16,7 @@ from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
 from groundup.weights.model_io import OpenModel, open_model
@@ -74,7 +75,7 @@ def affordable_percent(opened: OpenModel, held_out: Sequence[InstructionExample]
     few = list(held_out[:4])
 
     def cost_s(task: Task) -> float:
-        return min(timed(lambda: task.measure(opened, compute=context.compute, progress=Silent())) for _ in range(2))
+        return min(repeat(lambda: task.measure(opened, compute=context.compute, progress=Silent()), number=1, repeat=2))
 
     loss_s = cost_s(AnswerLoss(few)) / len(few)  # an item
     token_s = cost_s(ShownAnswers(few, max_tokens=8)) / 8

@@ -5,6 +5,7 @@ export/results.json          files with hashes; every check of every gate
 """
 
 from pathlib import Path
+from timeit import repeat
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.pretrain import own_shape
@@ -98,8 +99,8 @@ def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
     table = context.recipe.export
     ids = torch.ones(1, 64, dtype=torch.long, device=context.compute.device)
     with torch.no_grad():
-        token_s = min(timed(lambda: opened.model(ids[:, :1])) for _ in range(3))
-        pass_s = min(timed(lambda: opened.model(ids)) for _ in range(3))
+        token_s = min(repeat(lambda: opened.model(ids[:, :1]), number=1, repeat=3))
+        pass_s = min(repeat(lambda: opened.model(ids), number=1, repeat=3))
     prompt_s = NEW_TOKENS * token_s / 3 + 2 * pass_s
     free_s = context.seconds - BESIDE_FILE_S * len(table.encodings) - 2
     return min(table.prompts, max(MIN_PROMPTS, free_s / (prompt_s * len(table.encodings))))

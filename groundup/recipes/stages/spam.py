@@ -4,6 +4,7 @@ spam/results.json    models: the classifier, TF-IDF baselines, the majority clas
 """
 
 from collections.abc import Mapping, Sequence
+from timeit import timeit
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from groundup.finetune.baselines import add_baselines
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
 from groundup.train.precision import open_kinds
@@ -107,7 +108,7 @@ def seconds_per_token(
     length = min(map(len, longest))
     ids = torch.tensor([list(row[:length]) for row in longest], device=compute.device)
     with torch.no_grad(), torch.autocast(compute.device.type, dtype=torch.bfloat16, enabled=low_precision):
-        return steady_s(lambda: timed(lambda: opened.model.transformer(ids))) / ids.numel()
+        return steady_s(lambda: timeit(lambda: opened.model.transformer(ids), number=1)) / ids.numel()
 
 
 def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int) -> StageResult:

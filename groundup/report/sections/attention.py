@@ -97,24 +97,13 @@ def _stairs(size: int) -> str:
 
 def heat_scale() -> Node:
     """The colour scale of the maps."""
-    steps = [
-        node("rect", x=8 + 40 * index, y=2, width=38, height=14, fill_opacity=share / 100, class_="heat")
-        for index, share in enumerate(SCALE_STEPS)
-    ]
-    labels = [
-        node("text", f"{share} %", x=27 + 40 * index, y=32, class_="middle") for index, share in enumerate(SCALE_STEPS)
-    ]
-    ground = node("rect", x=8, y=2, width=40 * len(SCALE_STEPS) - 2, height=14, class_="heat-ground")
-    return node(
-        "svg",
-        ground,
-        steps,
-        labels,
-        viewBox=f"0 0 {16 + 40 * len(SCALE_STEPS)} 38",
-        role="img",
-        aria_label="Colour scale from 0 % (transparent) to 100 % (opaque)",
-        class_="chart scale-bar",
-    )
+    marks = [(8 + 40 * index, share) for index, share in enumerate(SCALE_STEPS)]
+    width = 40 * len(marks)
+    ground = node("rect", x=8, y=2, width=width - 2, height=14, class_="heat-ground")
+    steps = [node("rect", x=x, y=2, width=38, height=14, fill_opacity=share / 100, class_="heat") for x, share in marks]
+    labels = [node("text", f"{share} %", x=x + 19, y=32, class_="middle") for x, share in marks]
+    view, label = f"0 0 {width + 16} 38", "Colour scale from 0 % (transparent) to 100 % (opaque)"
+    return node("svg", ground, steps, labels, viewBox=view, role="img", aria_label=label, class_="chart scale-bar")
 
 
 def _cell(pieces: Sequence[str], row: int, column: int, weight: float) -> Node:

@@ -58,7 +58,7 @@ def _cut(card: JsonObject) -> Node | None:
 
 
 def _sources(card: JsonObject) -> Node | None:
-    rows = []
+    rows: list[list[Child]] = []
     for source in tables(card, "sources"):
         spec, licence = text(source, "source", "spec"), text(source, "source", "licence") or "not stated"
         kept_figures = (count(number(source, key)) for key in ("kept_documents", "kept_characters"))
@@ -95,7 +95,9 @@ def _changed(card: JsonObject) -> Node | None:
     totals: Counter[str] = Counter()
     for source in tables(card, "sources"):
         totals.update({name: number(source, "changed", name) or 0 for name in table(source, "changed")})
-    rows = [[foreign(CHANGES.get(name, name)), count(value)] for name, value in totals.items() if value]
+    rows: list[list[Child]] = [
+        [foreign(CHANGES.get(name, name)), count(value)] for name, value in totals.items() if value
+    ]
     made = data_table("Changes in the documents kept", ["change", "count"], rows, figures=(1,))
     return more("What cleaning changed", made) if rows else None
 

@@ -83,8 +83,8 @@ def _files(files: list[JsonObject]) -> list[Node]:
         ".",
     )
     hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
-    keys = ("path", "model", "encoding")
-    rows = [[*(foreign(text(entry, key)) for key in keys), size(number(entry, "bytes"))] for entry in files]
+    cells = [[foreign(text(entry, key)) for key in ("path", "model", "encoding")] for entry in files]
+    rows = [[*names, size(number(entry, "bytes"))] for names, entry in zip(cells, files, strict=True)]
     shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, *([hashes] if hashes is not None else []), beside]
 

@@ -34,10 +34,8 @@ def _figures(results: JsonObject) -> list[Node | None]:
     splits, repeats = table(results, "splits"), number(results, "source", "repeats")
     uses = (("train", "for training"), ("validation", "for model selection"), ("test", "for testing"))
     shown = facts(*[(count(split_count(splits, name)), f"messages {use}") for name, use in uses])
-    before = (
-        f"{count(repeats)} repeated messages were removed before the split, so that no test message was trained on."
-    )
-    return [shown, node("p", before, class_="see") if repeats else None]
+    why = "repeated messages were removed before the split, so that no test message was trained on."
+    return [shown, node("p", f"{count(repeats)} {why}", class_="see") if repeats else None]
 
 
 def split_count(splits: JsonObject, name: str) -> float | None:
