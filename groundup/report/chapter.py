@@ -84,29 +84,22 @@ def data_table(
     On a phone the style sheet shows a row as a block, each cell under its column's title (`data-label`). The ARIA roles are explicit
     because browsers drop the table semantics when the layout changes.
     """
-    titles = [
-        node("th", title, scope="col", role="columnheader", class_="figure" if column in figures else None)
-        for column, title in enumerate(head)
-    ]
+    classes = ["figure" if column in figures else None for column in range(len(head))]
+    columns = zip(head, classes, strict=True)
+    titles = [node("th", title, scope="col", role="columnheader", class_=class_) for title, class_ in columns]
     labels = ["".join(title.itertext()) for title in titles]
-    body = [
-        node("tr", [_cell(cell, column, labels, figures) for column, cell in enumerate(row)], role="row")
-        for row in rows
-    ]
-    parts = [
-        node("caption", caption),
-        node("thead", node("tr", titles, role="row"), role="rowgroup"),
-        node("tbody", body, role="rowgroup"),
-    ]
+    body = [node("tr", _cells(row, labels, classes), role="row") for row in rows]
+    above = node("thead", node("tr", titles, role="row"), role="rowgroup")
+    parts = [node("caption", caption), above, node("tbody", body, role="rowgroup")]
     made = node("table", parts, class_=class_ or None, role="table")
     return node("div", made, class_="table", role="region", aria_label=caption, tabindex="0")
 
 
-def _cell(content: Child, column: int, labels: Sequence[str], figures: Sequence[int]) -> Node:
-    if column == 0:
-        return node("th", content, scope="row", role="rowheader")
-    class_ = "figure" if column in figures else None
-    return node("td", content, role="cell", class_=class_, data_label=labels[column] or None)
+def _cells(row: Sequence[Child], labels: Sequence[str], classes: Sequence[str | None]) -> list[Node]:
+    name, *rest = row
+    named = zip(rest, labels[1:], classes[1:], strict=True)
+    cells = [node("td", each, role="cell", class_=class_, data_label=label or None) for each, label, class_ in named]
+    return [node("th", name, scope="row", role="rowheader"), *cells]
 
 
 def whisker_table(

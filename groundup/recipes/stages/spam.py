@@ -49,16 +49,9 @@ def run(context: StageContext) -> StageResult:
     )
     results = fit_classifier(opened, splits, runs, config, compute=compute, progress=progress, card=card)
     results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
-    asked = scaled(table.zero_shot, percent)
+    size = scaled(table.zero_shot, percent)
     results = add_baselines(
-        results,
-        opened,
-        splits,
-        runs,
-        question=table.question,
-        zero_shot_items=asked,
-        compute=compute,
-        progress=progress,
+        results, opened, splits, runs, question=table.question, zero_shot_items=size, compute=compute, progress=progress
     )
     return described(results, sizes, percent)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import NamedTuple
 
+from groundup.report.downsampling import Curves
 from groundup.report.formatting import count, first_letters, fixed, percent
-from groundup.report.live.curves import Curves
 from groundup.report.values import JsonObject, number, text
 
 # Levels of a remark, most urgent first.

@@ -15,10 +15,9 @@ from typing import Any, BinaryIO
 
 from groundup.errors import FormatError
 from groundup.files import read_json
-from groundup.report.downsampling import EvenSample
+from groundup.report.downsampling import Curves, EvenSample, on_axes
 from groundup.report.formatting import first_letters
 from groundup.report.live.coach import Evaluation, RunView, remarks
-from groundup.report.live.curves import Curves, on_axes
 from groundup.report.sections.pretrain import VALIDATION_NAMES
 from groundup.report.values import JsonObject, flat, number, table, text
 from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
@@ -87,27 +86,22 @@ class Tail:
 
 def _rest_of_line(handle: BinaryIO) -> bytes:
     """Return the last piece of a line longer than any record; without a line end where the file ends first."""
-    piece = b""
-    while more := handle.readline(MAX_LINE_BYTES + 1):
-        piece = more
-        if piece.endswith(b"\n"):
-            break
+    while (piece := handle.readline(MAX_LINE_BYTES + 1)) and not piece.endswith(b"\n"):
+        pass
     return piece
 
 
-@dataclass
 class _Log:
     """The contents of metrics.jsonl so far."""
 
-    curves: Curves = field(default_factory=Curves)
-    evaluations: EvenSample = field(default_factory=EvenSample)
-    marks: EvenSample = field(default_factory=EvenSample)
-    events: Counter[str] = field(default_factory=Counter)
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
-    last: dict[str, Any] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-    evaluated: dict[str, Any] = field(default_factory=dict)
-    steps: float | None = None
+    def __init__(self) -> None:
+        self.curves, self.evaluations, self.marks = Curves(), EvenSample(), EvenSample()
+        self.events: Counter[str] = Counter()
+        self.recent: deque[float] = deque(maxlen=RECENT_STEPS)
+        self.last: dict[str, Any] = {}
+        self.best: dict[str, float] = {}
+        self.evaluated: dict[str, Any] = {}
+        self.steps: float | None = None
 
     def add(self, record: JsonObject) -> None:
         event = record.get("event")
