@@ -43,8 +43,8 @@ def run(context: StageContext) -> StageResult:
     ]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     own = open_model(context.build / "pretrain", context.compute)
-    documents = read_split(context.build / "data", VALIDATION)
-    texts = sample_texts((document.text for document in documents), seed=context.seed)
+    held_out_texts = (document.text for document in read_split(context.build / "data", VALIDATION))
+    texts = sample_texts(held_out_texts, seed=context.seed)
     text = evaluate({"own": own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
     results = page_values(found, text)
     tokenizer = own.require_tokenizer()

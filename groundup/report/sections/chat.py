@@ -23,15 +23,12 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     run, evaluated = report.run("chat"), report.json("evaluate/results.json")
     if not run.results and not evaluated:
         return "no chat model has been trained"
-    return [_before(report.base_name), _figures(run, evaluated), _cards(evaluated), _checked(evaluated), _curve(run)]
-
-
-def _before(base: str) -> Node:
-    return note(
-        foreign(base),
+    before = note(
+        foreign(report.base_name),
         " was instruction-tuned by its authors. “Before” is therefore already a chat model; ",
         "“after” is the same model fine-tuned on our instructions with LoRA.",
     )
+    return [before, _figures(run, evaluated), _cards(evaluated), _checked(evaluated), _curve(run)]
 
 
 def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:

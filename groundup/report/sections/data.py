@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from groundup.markup import Child, Node, foreign, node
+from groundup.markup import Child, Node, foreign
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, more, note
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.report_data import ReportData
@@ -83,21 +83,20 @@ def _dropped_rows(source: JsonObject) -> list[list[Child]]:
     noted = [(reason, entry) for reason, entry in table(source, "dropped").items()]
     noted += [(f"file skipped: {reason}", entry) for reason, entry in table(read, "skipped").items()]
     noted += [("invalid line", table(read, "bad_lines")), ("file not in UTF-8", table(read, "invalid_files"))]
-    return [_noted(reason, entry) for reason, entry in noted if number(entry, "count")]
-
-
-def _noted(reason: str, entry: object) -> list[Child]:
-    names = [first_letters(name, NAME_CHARACTERS) for name in texts(entry, "examples")[:2]]
-    return [foreign(reason), count(number(entry, "count")), [foreign(name, "div", "sample-line") for name in names]]
+    rows: list[list[Child]] = []
+    for reason, entry in noted:
+        if found := number(entry, "count"):
+            names = [first_letters(name, NAME_CHARACTERS) for name in texts(entry, "examples")[:2]]
+            rows.append([foreign(reason), count(found), [foreign(name, "div", "sample-line") for name in names]])
+    return rows
 
 
 def _changed(card: JsonObject) -> Node | None:
     totals: Counter[str] = Counter()
     for source in tables(card, "sources"):
         totals.update({name: number(source, "changed", name) or 0 for name in table(source, "changed")})
-    rows: list[list[Child]] = [
-        [foreign(CHANGES.get(name, name)), count(value)] for name, value in totals.items() if value
-    ]
+    found = [(CHANGES.get(name, name), value) for name, value in totals.items() if value]
+    rows: list[list[Child]] = [[foreign(change), count(value)] for change, value in found]
     made = data_table("Changes in the documents kept", ["change", "count"], rows, figures=(1,))
     return more("What cleaning changed", made) if rows else None
 
@@ -107,8 +106,7 @@ def _samples(card: JsonObject) -> Node | None:
     shown = []
     for sample in found:
         beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)
-        quote = node("blockquote", beginning, class_="document", dir="auto")
-        shown.append((foreign(text(sample, "name"), "h3"), quote))
+        shown += [foreign(text(sample, "name"), "h3"), foreign(beginning, "blockquote", "document")]
     return more("Samples of the texts", shown) if shown else None
 
 

@@ -73,7 +73,7 @@ def _mark(check: JsonObject) -> Node:
     return node("strong", f"✗{NBSP}differs", class_="no")
 
 
-def _files(files: list[JsonObject]) -> list[Node]:
+def _files(files: list[JsonObject]) -> list[Node | None]:
     if not files:
         return []
     head = ["file", "model", "encoding", "size"]
@@ -83,10 +83,12 @@ def _files(files: list[JsonObject]) -> list[Node]:
         ".",
     )
     hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
-    cells = [[foreign(text(entry, key)) for key in ("path", "model", "encoding")] for entry in files]
-    rows = [[*names, size(number(entry, "bytes"))] for names, entry in zip(cells, files, strict=True)]
+    rows: list[list[Child]] = []
+    for entry in files:
+        names = (foreign(text(entry, key)) for key in ("path", "model", "encoding"))
+        rows.append([*names, size(number(entry, "bytes"))])
     shown = data_table("Files written below export/", head, rows, figures=(3,))
-    return [shown, *([hashes] if hashes is not None else []), beside]
+    return [shown, hashes, beside]
 
 
 def _details(gates: list[JsonObject]) -> Node | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, data_table, figure, more
-from groundup.report.formatting import count
+from groundup.report.formatting import MISSING, count
 from groundup.report.report_data import RUN_STAGES, ReportData, StageRecord
 from groundup.report.values import JsonObject, flat, table, text, texts
 
@@ -29,13 +29,10 @@ def _row(report: ReportData, stage: StageRecord) -> list[Child]:
     hidden = len(outputs) - SHOWN_OUTPUTS
     rest = node("li", f"and {count(hidden)} more", class_="quiet") if hidden > 0 else None
     wrote = [node("li", foreign(name.removeprefix(f"{stage.name}/"))) for name in outputs[:SHOWN_OUTPUTS]]
-    return [foreign(stage.name), _made_from(report, stage), node("ul", wrote, rest, class_="hashes")]
-
-
-def _made_from(report: ReportData, stage: StageRecord) -> Child:
-    outside = [node("li", foreign(name)) for name in table(stage.record, "key_parts", "outside")]
-    inputs = [_input(report, name, hashes) for name, hashes in table(stage.record, "key_parts", "inputs").items()]
-    return node("ul", outside, inputs, class_="hashes") if outside or inputs else "–"
+    sources = [node("li", foreign(name)) for name in table(stage.record, "key_parts", "outside")]
+    sources += [_input(report, name, hashes) for name, hashes in table(stage.record, "key_parts", "inputs").items()]
+    made_from = node("ul", sources, class_="hashes") if sources else MISSING
+    return [foreign(stage.name), made_from, node("ul", wrote, rest, class_="hashes")]
 
 
 def _input(report: ReportData, name: str, hashes: object) -> Node:

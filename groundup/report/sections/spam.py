@@ -126,16 +126,14 @@ def _count_cell(value: float, of_row: float) -> Node:
 
 
 def _examples(results: JsonObject) -> Node | None:
-    rows = [_example(example) for example in tables(results, "examples")[:MAX_EXAMPLES]]
+    rows: list[list[Child]] = []
+    for example in tables(results, "examples")[:MAX_EXAMPLES]:
+        label, predicted = text(example, "label"), text(example, "predicted")
+        mark = "right" if label == predicted else node("strong", "wrong", class_="no")
+        message = first_letters(text(example, "text"), MESSAGE_CHARACTERS)
+        rows.append([foreign(message), foreign(label), foreign(predicted), mark])
     head = ["message", "label", "prediction", ""]
     return more("Some messages with their predictions", data_table("Test messages", head, rows)) if rows else None
-
-
-def _example(example: JsonObject) -> list[Child]:
-    label, predicted = text(example, "label"), text(example, "predicted")
-    mark = "right" if label == predicted else node("strong", "wrong", class_="no")
-    message = first_letters(text(example, "text"), MESSAGE_CHARACTERS)
-    return [foreign(message), foreign(label), foreign(predicted), mark]
 
 
 def icon() -> list[Node]:
