@@ -138,11 +138,11 @@ class Curves:
     def columns(self) -> dict[str, Any]:
         """{"step": [...], "tokens": [...], "elapsed_s": [...], "loss": {"mean": [...], "low": [...], "high": [...]}, ...}; None: missing."""
         axes = {name: [bucket.axes.get(name) for bucket in self.buckets] for name in AXES}
-        return {**axes, **{name: self._figure(name) for name in FIGURES}}
-
-    def _figure(self, name: str) -> dict[str, list[float | None]]:
-        cells = [bucket.cells.get(name) for bucket in self.buckets]
-        return {key: [short(getattr(cell, key)) if cell else None for cell in cells] for key in ("mean", "low", "high")}
+        figures: dict[str, dict[str, list[float | None]]] = {}
+        for name in FIGURES:
+            cells, keys = [bucket.cells.get(name) for bucket in self.buckets], ("mean", "low", "high")
+            figures[name] = {key: [short(getattr(cell, key)) if cell else None for cell in cells] for key in keys}
+        return {**axes, **figures}
 
 
 def on_axes(record: JsonObject) -> dict[str, float | int]:

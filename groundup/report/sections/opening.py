@@ -76,9 +76,9 @@ def _listed(parts: list[str]) -> str:
 
 def _path(report: ReportData, chapters: Sequence[Chapter]) -> Node:
     cards = [(card, chapter.key) for chapter in chapters for card in chapter.cards]
-    others = {stage.name for stage in report.stages} - {card.stage for card, _ in cards}
-    rest = [stage.name for stage in report.stages if stage.name in others]
-    cards += [(StageCard(name, name, "", "both", ring), "lineage") for name in rest]
+    known = {card.stage for card, _ in cards}
+    others = [stage.name for stage in report.stages if stage.name not in known]
+    cards += [(StageCard(name, name, "", "both", ring), "lineage") for name in others]
     rows = []
     for lane, (title, shape) in LANES.items():
         shown = [_card(report, card, target) for card, target in cards if card.lane == lane]
@@ -106,16 +106,11 @@ def ring() -> list[Node]:
 
 
 def _warnings(report: ReportData) -> list[Node]:
-    failed = [
-        note(f"The stage '{stage.name}' failed. ", foreign(stage.line), kind="warning")
-        for stage in report.stages
-        if stage.status == "failed"
-    ]
-    damaged = [
-        note("A file of this folder could not be read and is left out: ", foreign(what), kind="warning")
-        for what in report.damaged
-    ]
+    failed = [stage for stage in report.stages if stage.status == "failed"]
+    notes = [note(f"The stage '{stage.name}' failed. ", foreign(stage.line), kind="warning") for stage in failed]
+    left_out = "A file of this folder could not be read and is left out: "
+    notes += [note(left_out, foreign(what), kind="warning") for what in report.damaged]
     thin = [sentence for stage in report.stages for sentence in stage.thin]
     if len(thin) > 1:
         thin = [f"{count(len(thin))} figures on this page are measured on little data; each is marked."]
-    return [*failed, *damaged, *notes_of(thin)]
+    return [*notes, *notes_of(thin)]

@@ -135,14 +135,12 @@ def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
 
 
 def _listed(written: list[JsonObject]) -> Node:
-    return node("ol", [_sample(sample) for sample in written], class_="samples")
-
-
-def _sample(sample: JsonObject) -> Node:
-    step, prompt, continued = number(sample, "step"), text(sample, "prompt"), text(sample, "text")
-    words = (node("b", prompt), first_letters(continued, SAMPLE_CHARACTERS))
-    quote = node("blockquote", *words, class_="document", dir="auto")
-    return node("li", node("p", f"step {count(step)}", class_="step"), quote)
+    items = []
+    for sample in written:
+        words = node("b", text(sample, "prompt")), first_letters(text(sample, "text"), SAMPLE_CHARACTERS)
+        quote = node("blockquote", *words, class_="document", dir="auto")
+        items.append(node("li", node("p", f"step {count(number(sample, 'step'))}", class_="step"), quote))
+    return node("ol", items, class_="samples")
 
 
 SAMPLES = Chapter(
