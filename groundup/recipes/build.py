@@ -2,7 +2,7 @@
 
 A stage's key is the hash of its version, its part of the recipe, the seed, the budget (where it counts), what it reads
 from outside, and the content of what it reads from other stages. A stage that is done under the same key is left alone,
-after every hash of its manifest was checked; a stage with a changed key is run again, and so are those that read it when its outputs changed.
+after every hash of its manifest was checked. A stage with a changed key is run again, and those that read changed outputs.
 
     OUT/recipe.toml  build.json  data/  tokenizer/  pretrain/  base/  spam/  chat/  evaluate/  export/  report.html
 """
@@ -68,12 +68,12 @@ def build(
         return record
 
 
-# A stage has at least this part of its share of the recipe's budget, however long the stages before it took: with less, nothing is learned.
+# A stage has at least this part of its share of the budget, however long the others took: with less, nothing is learned.
 MIN_SHARE = 1 / 2
 
 
 def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: float) -> float:
-    """Return a stage's part of the remaining time, by its share among the remaining stages: time that quick stages did not use goes to later ones.
+    """Return a stage's part of the remaining time, by its share among the remaining stages.
 
     >>> stage_seconds(0.25, 0.75, 30.0, 600.0), stage_seconds(0.25, 0.5, 500.0, 600.0)
     (190.0, 75.0)
@@ -82,7 +82,7 @@ def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: fl
 
 
 def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
-    """The contents of build.json, or a new record. Raises ConfigError where `out` holds something that is not a build."""
+    """Return the contents of build.json, or a new record. Raises ConfigError where `out` holds something else."""
     file = out / BUILD_FILE
     if not file.exists():
         if any(entry.name != RECIPE_FILE and not entry.name.startswith(".") for entry in out.iterdir()):
@@ -196,7 +196,7 @@ def digest(value: Any) -> str:
 
 
 def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that later stages read, by its name inside the build; from the stage's manifest where it has one."""
+    """Return the SHA-256 of each file that later stages read, by its name in the build; from the manifest if there is one."""
     root = out / stage.name if stage.has_folder else out
     found = {file for pattern in stage.outputs for file in root.glob(pattern) if file.is_file()}
     files = sorted(file for file in found if file.name != MANIFEST)
@@ -208,7 +208,7 @@ def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
 
 
 def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
-    """Check that the files of a finished stage are unchanged. Raises a FormatError that says how to run the stage again."""
+    """Check that a finished stage's files are unchanged. Raises FormatError; its fix is to run the stage again."""
     try:
         if stage.has_folder:
             verify_folder(out / stage.name)
@@ -221,7 +221,7 @@ def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
 
 
 def forget(out: Path, names: Sequence[str], stages: Sequence[Stage]) -> None:
-    """Remove the named stages from the record, so that the next build runs them again (`--redo`). Raises ConfigError for an unknown name."""
+    """Have the next build run the named stages again (`--redo`). Raises ConfigError for an unknown name."""
     known = [stage.name for stage in stages]
     for name in names:
         if name not in known:

@@ -39,7 +39,7 @@ DEFAULT_DOWNLOAD_BYTES = 100e6
 
 
 def plan_build(recipe: Recipe) -> dict[str, Any]:
-    """Return planned seconds of each stage, parameters, memory, disk and downloads, as plain values. Raises ConfigError."""
+    """Return planned seconds of each stage, parameters, memory, disk and downloads. Raises ConfigError."""
     base = base_shape(recipe)
     return {
         "recipe": recipe.name,

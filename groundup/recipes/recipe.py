@@ -1,4 +1,4 @@
-"""A recipe: the configuration of a build. Read from TOML, checked on load; `--set stage.field=value` overrides any field.
+"""A recipe: the configuration of a build. Read from TOML, checked on load; `--set stage.field=value` overrides a field.
 
 Each stage has its own table; the line under a field is its meaning. A recipe file names only what differs from
 the defaults here. Packaged recipes are beside this file and are named by their stem.
@@ -170,8 +170,8 @@ def load_recipe(
     else:
         fix = f"{did_you_mean(name_or_path, packaged)} Or give a folder of texts, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
-    said = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
-    recipe = check(apply_sets(values, sets), said)
+    given = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
+    recipe = check(apply_sets(values, sets), given)
     if not follow_links:
         return recipe
     sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)

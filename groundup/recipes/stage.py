@@ -16,7 +16,7 @@ from groundup.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class StageResult:
-    """The result of a stage: one line for people, facts for scripts, and notes on figures that rest on little data (thin)."""
+    """The result of a stage: one line for people, facts for scripts, notes on figures from little data (thin)."""
 
     line: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -41,10 +41,10 @@ class StageContext:
         return self.recipe.seed
 
     def fix(self, name: str, measure: Callable[[], float]) -> int:
-        """Return a number that depends on the machine's speed (steps, messages): measured once and stored in build.json.
+        """Return a number that depends on the machine's speed (steps, messages): measured once, stored in build.json.
 
-        A resumed build therefore does the same work, however busy the machine is then; only pretraining, which starts with the stored number
-        of steps, changes it during the run to keep its time budget (`train.time_budget`).
+        A resumed build therefore does the same work, however busy the machine is then; only pretraining, which starts
+        with the stored number of steps, changes it during the run to keep its time budget (`train.time_budget`).
         """
         if name not in self.sizes:
             self.sizes[name] = max(1, int(measure()))

@@ -18,8 +18,8 @@ from groundup.report.values import Measured
 class StageCard:
     """The card of a stage at the head of the page, a link to the chapter that shows the stage.
 
-    `stage` is its name in build.json; `what`, what it does, is shown until it has a result. `lane` is the row of the card: the model that is
-    pretrained here, the models from a public one, or both. `icon` is a drawing in a square of 40 x 40: the path of a line, or a function.
+    `stage` is its name in build.json; `what`, what it does, is shown until it has a result. `lane` is the row of the card:
+    the model pretrained here, the models from a public one, or both. `icon`, in a square of 40 x 40, is a path or a function.
     """
 
     stage: str
@@ -31,11 +31,11 @@ class StageCard:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A section of the page: its id, the small line above the title, the title, one line on what to look for, and its parts.
+    """A section of the page: its id, a small line above the title, the title, one line on what to look for, and its parts.
 
-    In the title, {texts} stands for what the texts of stage 1 are called. `parts` returns the contents or, where a stage wrote no files, a
-    clause that says what is missing. `cards` are of the stages that it shows; their thin figures are noted at its end. `runs` are the stages
-    whose training runs have this chapter on a page of their own, too.
+    In the title, {texts} is replaced by "these texts" or "your texts". `parts` returns the contents or, where a stage wrote
+    no files, a clause that says what is missing. `cards` are of the stages that it shows; their thin figures are noted at
+    its end. `runs` are the stages whose training runs, on a page of their own, have this chapter too.
     """
 
     key: str
@@ -110,7 +110,7 @@ def whisker_table(
     low: float,
     levels: Sequence[float],
 ) -> Node:
-    """A table of measured fractions: name, drawing, and the cells of further `columns`. The drawings' axis goes from `low` to 1."""
+    """A table of measured fractions: name, drawing, cells of further `columns`. The drawings' axis goes from `low` to 1."""
     axis = (low, 1.0)
     scale = scale_cell(axis, levels, [percent(level, 0) for level in levels])
     body = [[name, node("div", whisker(found, axis), class_="drawn"), *cells] for name, found, cells in rows]

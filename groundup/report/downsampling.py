@@ -1,7 +1,7 @@
-"""Downsampling of logs of any length to bounded memory, for the report and for the page over runs that are still training.
+"""Downsampling of logs of any length to bounded memory, for the report and for the page over runs in training.
 
-The points of a curve are averaged with their neighbours (the report), the steps of a run share buckets with the mean, minimum and maximum of each
-figure, so that a spike of one step in a million is still visible (the page), and records are dropped evenly.
+In the report, points of a curve are averaged with their neighbours. On the page, neighbouring steps share a bucket with mean,
+minimum and maximum, so that a spike of one step in a million is still visible. Records are dropped evenly.
 """
 
 from dataclasses import dataclass, field

@@ -1,8 +1,8 @@
-"""Charts as inline SVG: values in, nodes out. First curves over training steps, then the drawings of one table cell: bars, dots with whiskers.
+"""Charts as inline SVG: values in, nodes out. Curves over training steps; drawings of one table cell: bars, whiskers.
 
-A line chart is drawn twice, wide and narrow, and the style sheet shows one of them: one drawing scaled to a phone would have unreadable
-labels. In a table cell, positions are percentages of its width, so that nothing is distorted when the page is resized; screen readers skip
-such a drawing, since its row has the figures as text.
+A line chart is drawn twice, wide and narrow, and the style sheet shows one of them: scaled to a phone, one drawing would
+have unreadable labels. In a table cell, positions are percentages of its width, so that nothing is distorted when the page
+is resized; screen readers skip such a drawing, since its row has the figures as text.
 
 Why not a library: the page's content security policy allows one style sheet, named by its hash, and no `style` attribute. matplotlib,
 pygal and the renderers of Vega and Plotly put a style attribute on nearly every element or a style sheet into every picture, which the
@@ -92,7 +92,7 @@ class Series(NamedTuple):
 def line_chart(
     title: str, y_label: str, series: Sequence[Series], *, reference: tuple[float, str] | None = None
 ) -> list[Node]:
-    """Return the legend and the chart in both sizes; [] where no series has points. `reference` is a horizontal line, as (value, name)."""
+    """Return the legend and the chart in both sizes; [] without points. `reference` is a horizontal line: (value, name)."""
     drawn = [each for each in series if each.points]
     if not drawn:
         return []

@@ -1,4 +1,4 @@
-"""The files of a folder, as the chapters of the page ask for them. A missing file is empty; a damaged one is skipped and listed in `damaged`.
+"""The files of a folder, as the chapters ask for them. A missing file is empty; a damaged one is listed in `damaged`.
 
 read_report_data(build folder)   recipe.toml, build.json and the files of each stage
 read_report_data(run folder)     run.json and the files next to it: one training run
@@ -66,7 +66,7 @@ class ReportData:
         return self._table(name, read_json) if self.is_build else {}
 
     def run(self, stage: str) -> RunRecord:
-        """Return the training run of a stage; of a single run's folder, the run itself for its own stage, else an empty one."""
+        """Return the training run of a stage; in a single run's folder, an empty one for any other stage."""
         if not self.is_build and stage != self.run_stage:
             return RunRecord()
         if stage not in self._runs:

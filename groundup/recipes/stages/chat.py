@@ -19,7 +19,7 @@ from groundup.weights.model_io import ModelCard, open_model
 
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
-# In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may exceed its share by this factor.
+# In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may take this much longer.
 OVERRUN_WITHOUT_BF16 = 2.5
 
 

@@ -1,4 +1,4 @@
-"""Stage 8: both models exported as Hugging Face folders and GGUF files; each GGUF file must pass the parity gate in real llama.cpp.
+"""Stage 8: both models as Hugging Face folders and GGUF files, each of which must pass the parity gate in real llama.cpp.
 
 export/own/, export/chat/    a Hugging Face folder with GGUF files and a Modelfile beside
 export/results.json          files with hashes; every check of every gate
@@ -95,7 +95,7 @@ def require(report: ParityReport, context: StageContext) -> None:
 
 
 def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
-    """Return the prompts a file that fit the time: one cached token of our model is timed, llama.cpp is about three times as fast."""
+    """Return the prompts a file that fit the time: a token of our model is timed, llama.cpp is about three times as fast."""
     table = context.recipe.export
     ids = torch.ones(1, 64, dtype=torch.long, device=context.compute.device)
     with torch.no_grad():

@@ -79,7 +79,7 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
 
 
 def own_shape(recipe: Recipe) -> ModelConfig:
-    """Return the model's config with the largest vocabulary that the tokenizer may have. Raises ConfigError for an unknown preset."""
+    """Return the model's config with the tokenizer's largest vocabulary. Raises ConfigError for an unknown preset."""
     return dataclasses.replace(preset(recipe.pretrain.preset), vocab_size=recipe.tokenizer.vocab_size)
 
 

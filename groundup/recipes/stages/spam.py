@@ -23,7 +23,7 @@ from groundup.runs import RunFolder
 from groundup.train.precision import open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
-# Seconds beside the forward passes: reading, training on cached hidden states, baselines, saving. Measured, docs/log.md.
+# Seconds beside the forward passes: reading, training on cached states, baselines, saving. Measured, docs/log.md.
 BESIDE_S = 12.0
 # Tokens of a zero-shot prompt beside its message: the question and control tokens.
 PROMPT_TOKENS_AROUND = 30

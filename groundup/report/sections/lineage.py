@@ -1,4 +1,4 @@
-"""Lineage: the hash of everything that each stage read and wrote. Reproduction: the command, the versions, the machine."""
+"""Lineage: the hashes of what each stage read and wrote. Reproduction: the command, the versions, the machine."""
 
 import shlex
 from collections.abc import Sequence

@@ -78,7 +78,7 @@ def _path(report: ReportData, chapters: Sequence[Chapter]) -> Node:
     cards = [(card, chapter.key) for chapter in chapters for card in chapter.cards]
     known = {card.stage for card, _ in cards}
     others = [stage.name for stage in report.stages if stage.name not in known]
-    cards += [(StageCard(name, name, "", "both", ring), "lineage") for name in others]
+    cards += [(StageCard(name, name, "", "both", ""), "lineage") for name in others]
     rows = []
     for lane, (title, shape) in LANES.items():
         shown = [_card(report, card, target) for card, target in cards if card.lane == lane]
@@ -92,17 +92,13 @@ def _card(report: ReportData, card: StageCard, target: str) -> Node:
     state = {"done": duration(stage.elapsed_s), "failed": f"failed after {duration(stage.elapsed_s)}"}.get(
         stage.status, "not reached" if not stage.record else stage.status
     )
-    shapes = [node("path", d=card.icon)] if isinstance(card.icon, str) else card.icon()
+    ring = node("circle", cx=20, cy=20, r=12)  # of a stage that no chapter shows
+    shapes = card.icon() if callable(card.icon) else node("path", d=card.icon) if card.icon else ring
     icon = node("svg", shapes, viewBox="0 0 40 40", class_="icon", aria_hidden="true")
     head = node("h3", node("a", foreign(card.title), href=f"#{target}"))
     result = foreign(stage.line, "p", "result") if stage.line else node("p", card.what, class_="result")
     class_ = f"stage {stage.status if stage.status in ('done', 'failed') else 'open'}"
     return node("li", icon, head, result, node("p", state, class_="time"), class_=class_)
-
-
-def ring() -> list[Node]:
-    """Return the icon of a stage that no chapter shows."""
-    return [node("circle", cx=20, cy=20, r=12)]
 
 
 def _warnings(report: ReportData) -> list[Node]:

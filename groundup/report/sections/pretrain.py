@@ -122,8 +122,7 @@ def samples(report: ReportData) -> Sequence[Child] | str:
     if not written:
         return "no samples were written"
     chosen = evenly([sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN)
-    rest = [sample for sample in written if not any(sample is one for one in chosen)]
-    others = more(f"All {count(len(written))} samples", _listed(written)) if rest else None
+    others = more(f"All {count(len(written))} samples", _listed(written)) if len(written) > len(chosen) else None
     return [_listed(chosen), others]
 
 
