@@ -156,8 +156,9 @@ class _Build:
             entry["line"] = str(error) if isinstance(error, GroundupError) else "stopped before its end"
             raise
         else:
-            entry.update(status="done", line=result.line, facts=result.facts, thin=list(result.thin))
-            entry["outputs_sha256"] = output_hashes(stage, self.out)
+            hashes = output_hashes(stage, self.out)
+            shown = {"line": result.line, "facts": result.facts, "thin": list(result.thin)}
+            entry.update(status="done", **shown, outputs_sha256=hashes)
         finally:
             entry["elapsed_s"] = round(before_s + time.monotonic() - started, 1)
             entry["peak_memory_bytes"] = peak_memory_bytes()

@@ -29,7 +29,7 @@ def run(context: StageContext) -> StageResult:
     examples = read_instructions(Path(instructions_source(table.source)))
     opened = open_model(context.build / "base", compute)
     config = ChatConfig(
-        table.tokens, table.max_tokens, table.rank, learning_rate=table.learning_rate, seed=context.seed
+        max_tokens=table.max_tokens, rank=table.rank, learning_rate=table.learning_rate, seed=context.seed
     )
 
     def affordable_tokens() -> float:
@@ -50,7 +50,7 @@ def run(context: StageContext) -> StageResult:
         summary="Answers short instructions. Its base had been tuned on instructions before.",
         data=((f"{table.source} instructions", licence_of(table.source)),),
         base=context.recipe.base.model,
-        license=opened.license,  # that of the model whose weights they were
+        license=opened.license,  # of the model that its weights are from
     )
     runs = RunFolder(context.folder)
     results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)

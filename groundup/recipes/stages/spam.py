@@ -45,7 +45,7 @@ def run(context: StageContext) -> StageResult:
         summary="Tells spam from other short messages.",
         data=((table.source.spec, table.source.licence),),
         base=context.recipe.base.model,
-        license=opened.license,  # that of the model whose weights they were
+        license=opened.license,  # of the model that its weights are from
     )
     results = fit_classifier(opened, splits, runs, config, compute=compute, progress=progress, card=card)
     results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
