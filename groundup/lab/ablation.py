@@ -35,10 +35,7 @@ from groundup.weights.assemble import Model
 Fill = Literal["mean", "zero"]
 SHOWN = 5
 DECIMALS = 5
-CAPTIONS = {
-    "mean": "The input of the output projection from one head is replaced by its mean over the text",
-    "zero": "The input of the output projection from one head is replaced by zeros",
-}
+FILLS = {"mean": "its mean over the text", "zero": "zeros"}
 
 
 @contextmanager
@@ -102,7 +99,7 @@ def ablation(
     rows = document_ids(model, tokenizer, text)
     states = list(stream(model.transformer, rows))
     whole = _losses(model, states[-1][None], rows)  # [1, T - 1]
-    num_layers, num_heads = model.config.num_layers, model.config.num_heads
+    num_layers = model.config.num_layers
     heads, blocks = [], []
     with (progress or Silent()).track("ablation", num_layers * (num_layers + 1) / 2, "blocks") as advance:
         for index in range(num_layers):
@@ -111,7 +108,6 @@ def ablation(
             past = _onwards(model, states[index][None], index + 1)
             blocks.append(_change(_losses(model, past, rows)[0] - whole[0]))
             advance(num_layers - index, f"block {index + 1} of {num_layers}")
-    assert all(len(row) == num_heads for row in heads)
     return {
         "text": text,
         "num_tokens": len(rows) - 1,
@@ -122,7 +118,9 @@ def ablation(
         "blocks": [change for change, _ in blocks],
         "blocks_error": [error for _, error in blocks],
         "most": _most(heads),
-        "caption": _caption(fill, len(rows) - 1),
+        "caption": f"The input of the output projection from one head is replaced by {FILLS[fill]}, one head at a time; blocks are skipped as a "
+        f"whole. Change of the mean loss over {len(rows) - 1} tokens of text against the whole model, in nats per token: above zero, the text is "
+        "predicted worse without it.",
     }
 
 
@@ -166,10 +164,3 @@ def _most(heads: Sequence[Sequence[tuple[float, float]]]) -> list[dict[str, Any]
         for head, (change, error) in enumerate(row, start=1)
     ]
     return sorted(found, key=lambda entry: -entry["change"])[:SHOWN]
-
-
-def _caption(fill: str, num_tokens: int) -> str:
-    return (
-        f"{CAPTIONS[fill]}, one head at a time; blocks are skipped as a whole. Change of the mean loss over {num_tokens} tokens of text "
-        "against the whole model, in nats per token: above zero, the text is predicted worse without it."
-    )

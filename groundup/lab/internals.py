@@ -8,7 +8,6 @@ single sentence has none before it) is left out with its reason.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from groundup.errors import DataError, ModelError, did_you_mean
@@ -48,7 +47,7 @@ def look_inside(
     if not views:
         raise DataError(f"No view could be made: {'; '.join(left_out.values())}")
     return {
-        "model": {"name": name or _name(opened.path), **_described(opened)},
+        "model": _described(opened, name),
         "text": text,
         "views": views,
         "left_out": left_out,
@@ -64,21 +63,14 @@ def look_through(
     return VIEWS[view].look(Subject(opened, opened.model, tokenizer, text, shown, views or {}, progress))
 
 
-def _name(path: Path) -> str:
-    """The name of a model's folder, after that of its build if it has one, since a build has several models."""
-    return f"{path.parent.name}/{path.name}" if _in_build(path) else path.name
-
-
-def _in_build(path: Path) -> bool:
-    return (path.parent / BUILD_FILE).exists()
-
-
-def _described(opened: OpenModel) -> dict[str, Any]:
-    config = opened.config
-    build = opened.path.parent.name if _in_build(opened.path) else ""
+def _described(opened: OpenModel, name: str) -> dict[str, Any]:
+    """Return the facts of a model; without a name it has that of its folder, after that of its build, since a build has several models."""
+    config, folder = opened.config, opened.path
+    build = folder.parent.name if (folder.parent / BUILD_FILE).exists() else ""
     return {
+        "name": name or (f"{build}/{folder.name}" if build else folder.name),
         "build": build,
-        "stage": opened.path.name if build else "",
+        "stage": folder.name if build else "",
         "kind": opened.kind,
         "blocks": config.num_layers,
         "heads": config.num_heads,

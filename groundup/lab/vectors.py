@@ -78,31 +78,25 @@ def vector_in_text(
 def similarity(
     model: Model, tokenizer: Tokenizer | None, groups: Mapping[str, Sequence[str]], *, layer: int = 0
 ) -> dict[str, Any]:
-    """Return the cosine of every word with every other, and its mean within and between the groups. Raises as `word_vectors`."""
+    """Return the cosine of every word with every other, and its mean within and between the groups (None where there are no such pairs).
+
+    Raises as `word_vectors`.
+    """
     words = [word for group in groups.values() for word in group]
     names = [name for name, group in groups.items() for _ in group]
     values = cosines(word_vectors(model, tokenizer, words, layer=layer))
-    return {"words": words, "groups": names, "layer": layer, **_by_group(values, names), "caption": _caption(layer)}
-
-
-def similarity_in_texts(
-    model: Model, tokenizer: Tokenizer | None, word: str, texts: Mapping[str, str], *, layer: int
-) -> dict[str, Any]:
-    """Return the cosines of one word's vectors in several texts at one layer, each text with a name for its meaning there.
-
-    `texts` maps text -> group. Raises as `vector_in_text`.
-    """
-    if not texts:
-        raise DataError("There are no texts to look at.", fix="Give at least two.")
-    vectors = torch.stack([vector_in_text(model, tokenizer, text, word, layer=layer) for text in texts])
-    names = list(texts.values())
-    caption = f"Cosine between the vectors of {word!r} in each text, after {layer} blocks."
+    same = torch.tensor([[one == other for other in names] for one in names])
+    source = (
+        "its row of the embedding table" if layer == 0 else f"the stream after {layer} blocks, each word on its own"
+    )
     return {
-        "words": list(texts),
+        "words": words,
         "groups": names,
         "layer": layer,
-        **_by_group(cosines(vectors), names),
-        "caption": caption,
+        "values": [[round(value, DECIMALS) for value in row] for row in values.tolist()],
+        "within": _mean(values[same & ~torch.eye(len(names), dtype=torch.bool)]),
+        "between": _mean(values[~same]),
+        "caption": f"Cosine between the words' vectors: {source}; that of a word of several tokens is their mean.",
     }
 
 
@@ -112,24 +106,5 @@ def cosines(vectors: Float[Tensor, "n C"]) -> Float[Tensor, "n n"]:
     return unit @ unit.T
 
 
-def _by_group(values: Float[Tensor, "n n"], names: Sequence[str]) -> dict[str, Any]:
-    """Return the matrix, and its means over pairs of different words of one group and of two groups (None where there are no such pairs)."""
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    group = torch.tensor([numbers[name] for name in names])
-    same = group[:, None] == group[None]
-    return {
-        "values": [[round(value, DECIMALS) for value in row] for row in values.tolist()],
-        "within": _mean(values[same & ~torch.eye(len(names), dtype=torch.bool)]),
-        "between": _mean(values[~same]),
-    }
-
-
 def _mean(values: Tensor) -> float | None:
     return round(float(values.mean()), DECIMALS) if values.numel() else None
-
-
-def _caption(layer: int) -> str:
-    source = (
-        "its row of the embedding table" if layer == 0 else f"the stream after {layer} blocks, each word on its own"
-    )
-    return f"Cosine between the words' vectors: {source}; that of a word of several tokens is their mean."
