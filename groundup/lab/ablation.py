@@ -14,7 +14,7 @@ A head writes to the residual stream through its own columns of the output proje
 Heads are removed one at a time: of two heads that do the same, neither seems to be needed, as each replaces the other.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -62,20 +62,10 @@ def _silenced(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Ite
     if fill not in get_args(Fill):
         raise DataError(f"A head can't be replaced by {fill!r}.", fix=f"Take one of {', '.join(get_args(Fill))}.")
     attention = model.transformer.block(index).attention
-    handle = attention.output.register_forward_pre_hook(_replacing(heads, attention.head_width, fill))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _replacing(
-    heads: Sequence[int], head_width: int, fill: Fill
-) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
-    """Return a hook for the input of the output projection, [B, T, H D], that replaces one head's D columns in each row."""
 
     def replace(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        mixed = inputs[0].unflatten(-1, (-1, head_width)).clone()  # [B, T, H, D]
+        """Replace one head's D columns of the input of the output projection, [B, T, H D], in each row."""
+        mixed = inputs[0].unflatten(-1, (-1, attention.head_width)).clone()  # [B, T, H, D]
         rows = torch.arange(mixed.shape[0], device=mixed.device)
         chosen = torch.tensor(heads, device=mixed.device).expand(mixed.shape[0])
         if fill == "zero":
@@ -84,7 +74,11 @@ def _replacing(
             mixed[rows, :, chosen] = mixed[rows, :, chosen].mean(dim=1, keepdim=True).expand(-1, mixed.shape[1], -1)
         return (mixed.flatten(2),)
 
-    return replace
+    handle = attention.output.register_forward_pre_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def ablation(

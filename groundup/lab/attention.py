@@ -22,6 +22,7 @@ relevant, which makes the distance large. So the share of that token is given to
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -53,12 +54,15 @@ def attention_record(model: Model, tokenizer: Tokenizer, text: str, *, max_token
     if not ids:
         return {"text": "", "pieces": [], "heads_in_all": 0, "heads": []}
     maps = attention_maps(model, ids)
-    heads = [_described(maps, *found) for found in clearest_heads(maps, ids)]
     return {
         "text": tokenizer.decode(ids),
         "pieces": pieces_of(tokenizer, ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
-        "heads": heads,
+        "heads": [
+            {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS)}
+            | {"weights": rounded(maps[layer, head])}
+            for kind, layer, head, score in clearest_heads(maps, ids)
+        ],
     }
 
 
@@ -72,16 +76,15 @@ def attention_picture(
     chosen = [block_index(model, block) for block in blocks] or range(model.config.num_layers)
     ids = ids_of(model, tokenizer, text, most=MAX_PICTURE_TOKENS)
     maps = attention_maps(model, ids)
-    heads = [
-        {"block": layer + 1, "head": head + 1, "weights": rounded(maps[layer, head])}
-        for layer in chosen
-        for head in range(maps.shape[1])
-    ]
     return {
         "text": text,
         "pieces": pieces_of(require_tokenizer(tokenizer), ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
-        "heads": heads,
+        "heads": [
+            {"block": layer + 1, "head": head + 1, "weights": rounded(maps[layer, head])}
+            for layer in chosen
+            for head in range(maps.shape[1])
+        ],
         "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. Row: query; column: key. "
         "Each row sums to 1; no token attends to later ones.",
     }
@@ -165,11 +168,6 @@ def pattern_scores(maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]) 
     return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
 
 
-def _described(maps: Tensor, kind: str, layer: int, head: int, score: float) -> dict[str, Any]:
-    weights = rounded(maps[layer, head])
-    return {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS), "weights": weights}
-
-
 def rounded(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
     """Return a matrix as numbers of four decimals."""
     return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
@@ -181,23 +179,13 @@ def example_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: 
     Where no line has that length: the beginning of the longest line; "" where there is no text.
     """
     best, most, longest = "", -1, ""
-    for line in _lines(texts):
+    lines = (line.strip() for text in texts for line in text.splitlines() if line.strip())
+    for line in islice(lines, MAX_LINES):
         ids = tokenizer.encode(line)
         longest = max(longest, line, key=len)
         if MIN_TOKENS <= len(ids) <= max_tokens and len(ids) - len(set(ids)) > most:
             best, most = line, len(ids) - len(set(ids))
     return best or tokenizer.decode(tokenizer.encode(longest)[:max_tokens])
-
-
-def _lines(texts: Iterable[str]) -> Iterable[str]:
-    left = MAX_LINES
-    for text in texts:
-        for line in text.splitlines():
-            if line.strip():
-                yield line.strip()
-                left -= 1
-            if not left:
-                return
 
 
 def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:

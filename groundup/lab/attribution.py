@@ -31,7 +31,6 @@ from groundup.lab.request import require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids
 from groundup.lab.tokens import pieces_of, token_text
 from groundup.model.heads import Classifier
-from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
@@ -68,7 +67,6 @@ def class_attribution(
     *,
     labels: Sequence[str],
     label: str | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Explain a label (None: the predicted one) on a text, which is truncated to the context as the engine does.
 
@@ -85,7 +83,7 @@ def class_attribution(
         raise DataError("There is no text to look at.", fix="Give at least one word.")
     ids = classifier_ids(tokenizer, text, model.config.context_tokens)
     chosen = None if label is None else labels.index(label)
-    return {"text": text, **_explained(model, tokenizer, ids, (chosen, None), labels=labels, progress=progress)}
+    return {"text": text, **_explained(model, tokenizer, ids, (chosen, None), labels)}
 
 
 def next_token_attribution(
@@ -95,7 +93,6 @@ def next_token_attribution(
     *,
     token: str | None = None,
     against: str | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Explain the prediction of `token` (None: the most probable one) against that of `against` (None: the most probable other).
 
@@ -108,7 +105,7 @@ def next_token_attribution(
     other = None if against is None else single_id(tokenizer, against)
     if chosen is not None and chosen == other:
         raise DataError(f"{token!r} can't be compared with itself.", fix="Give another token as `against`.")
-    return {"text": text, **_explained(model, tokenizer, ids, (chosen, other), progress=progress)}
+    return {"text": text, **_explained(model, tokenizer, ids, (chosen, other))}
 
 
 def decision_attribution(model: Model, tokenizer: Tokenizer, text: str, labels: Sequence[str]) -> dict[str, Any]:
@@ -143,9 +140,7 @@ def _explained(
     tokenizer: Tokenizer,
     ids: Sequence[int],
     pair: tuple[int | None, int | None],
-    *,
     labels: Sequence[str] = (),
-    progress: Progress | None,
 ) -> dict[str, Any]:
     """Explain the first of `pair` against the second; where one is None, it is the one with the highest score among the others.
 
@@ -163,7 +158,7 @@ def _explained(
         return found[:, chosen] - found[:, other]
 
     contributions, score = gradient_times_input(lambda row: margin(row[None])[0], inputs[0])
-    without = _left_out(model, margin, ids, score, progress)
+    without = _left_out(model, margin, ids, score)
     decision, against = (labels[id] if labels else token_text(tokenizer, id) for id in (chosen, other))
     total, agreement, lost = float(contributions.sum()), None, [None] * len(ids)
     caption = CAPTION.format(decision=decision, against=against, total=total, score=score)
@@ -187,20 +182,15 @@ def _explained(
 
 @torch.no_grad()
 def _left_out(
-    model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float, progress: Progress | None
+    model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float
 ) -> Float[Tensor, " T"] | None:
     """Return the score minus that of the text without each token in turn; None for a text of one token."""
     if not 2 <= len(ids) <= MAX_LEFT_OUT:
         return None
     rows = [[*ids[:place], *ids[place + 1 :]] for place in range(len(ids))]
     together = max(1, BATCH_TOKENS // len(ids))
-    scores = []
-    with (progress or Silent()).track("reading without each token", len(rows), "tokens") as advance:
-        for start in range(0, len(rows), together):
-            part = rows[start : start + together]
-            scores.append(margin(_inputs(model, part)).cpu())
-            advance(len(part))
-    return score - torch.cat(scores)
+    parts = (rows[start : start + together] for start in range(0, len(rows), together))
+    return score - torch.cat([margin(_inputs(model, part)).cpu() for part in parts])
 
 
 def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float:

@@ -18,7 +18,7 @@ from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import ConfigError, DataError
 from groundup.lab.attention import DECIMALS
-from groundup.lab.request import first_ids, require_language_model, require_tokenizer, text_ids
+from groundup.lab.request import first_ids, require_language_model, require_tokenizer
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
@@ -42,7 +42,7 @@ def loss_by_context(
     model = require_language_model(model)
     if window_tokens < 2:
         raise ConfigError(f"window_tokens must be at least 2 (got {window_tokens}).")
-    ids, first = text_ids(tokenizer, text), first_ids(tokenizer)
+    ids, first = require_tokenizer(tokenizer).encode(text), first_ids(tokenizer)
     if len(ids) < MIN_COUNT:
         raise DataError(f"This needs a text of at least {MIN_COUNT} tokens, got {len(ids)}.", fix="Give a longer text.")
     size = min(window_tokens, model.config.context_tokens - len(first), len(ids))

@@ -96,7 +96,7 @@ def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> d
     tokens = map_tokens(require_tokenizer(opened.tokenizer))
     ids, groups = torch.tensor([token["id"] for token in tokens]), [token["group"] for token in tokens]
     rows = {
-        step: model.transformer.embedding.weight.detach().cpu()[ids].float()
+        step: model.transformer.embedding.weight.detach()[ids].float().cpu()
         for step, model in kept_models(opened, progress or Silent())
     }
     last = rows[max(rows)]

@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import DataError, ModelError, did_you_mean
-from groundup.lab.attention import MAX_PICTURE_TOKENS
 from groundup.lab.request import ids_of
 from groundup.lab.tokens import beginning
 from groundup.lab.views import VIEWS, Subject
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import BUILD_FILE, OpenModel
 
-# Tokens of the text in views with a row or a column for each token; more could not be read.
+# Tokens of the text in views with a row or a column for each token; more could not be read (at most `attention.MAX_PICTURE_TOKENS`).
 SHOWN_TOKENS = 32
 
 
@@ -78,6 +77,3 @@ def _described(opened: OpenModel, name: str) -> dict[str, Any]:
         "vocabulary": config.vocab_size,
         "context_tokens": config.context_tokens,
     }
-
-
-assert MAX_PICTURE_TOKENS > SHOWN_TOKENS

@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.errors import DataError
+from groundup.lab.embeddings import word_ids, word_vectors
 from groundup.lab.request import require_tokenizer
 from groundup.lab.tokens import pieces_of, token_text
-from groundup.lab.vectors import word_ids, word_vectors
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 

@@ -38,7 +38,6 @@ from groundup.lab.request import require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids, stream
 from groundup.lab.tokens import pieces_of, token_text
 from groundup.model.heads import LanguageModel
-from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
@@ -53,14 +52,12 @@ SURPRISE_CAPTION = (
 SPACES = re.compile(r"\s*")
 
 
-def logit_lens(
-    model: Model, tokenizer: Tokenizer | None, text: str, *, progress: Progress | None = None
-) -> dict[str, Any]:
+def logit_lens(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
     """Return the predictions of every layer at every token of a text. Raises DataError (no text), ModelError (classifier, no tokenizer, too long)."""
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     rows = document_ids(model, tokenizer, text)
     layers = []
-    for layer, hidden in enumerate(stream(model.transformer, rows, progress=progress)):
+    for layer, hidden in enumerate(stream(model.transformer, rows)):
         cells = [
             cell for logits, wanted in lens_logits(model, hidden, rows) for cell in _cells(tokenizer, logits, wanted)
         ]
@@ -104,9 +101,7 @@ def _summary(cells: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {"bits_per_token": round(bits, 4), "right": round(sum(cell["rank"] == 1 for cell in known) / len(known), 4)}
 
 
-def surprise(
-    model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5, progress: Progress | None = None
-) -> dict[str, Any]:
+def surprise(model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5) -> dict[str, Any]:
     """Return bits, entropy and the `top` expected tokens along a text, and what is expected after it.
 
     Raises DataError (no text, `top` below 1), ModelError (a classifier, no tokenizer, beyond the context).
@@ -115,7 +110,7 @@ def surprise(
         raise DataError(f"At least 1 expected token can be shown, got {top}.", fix="Give top=5.")
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     rows = document_ids(model, tokenizer, text)
-    *_, hidden = stream(model.transformer, rows, progress=progress)
+    *_, hidden = stream(model.transformer, rows)
     found = [
         entry
         for logits, wanted in lens_logits(model, hidden, rows)

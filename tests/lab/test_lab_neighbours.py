@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from groundup.errors import DataError, ModelError
+from groundup.lab.embeddings import word_ids
 from groundup.lab.neighbours import KINDS, kind_score, neighbours, table_candidates
-from groundup.lab.vectors import word_ids
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer

@@ -6,10 +6,10 @@ import torch
 from groundup.device import Compute
 from groundup.lab.ablation import ablate_head, skip_block
 from groundup.lab.attribution import next_token_attribution
+from groundup.lab.embeddings import cosines, similarity, vector_in_text
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.neighbours import KINDS, kind_score
 from groundup.lab.predictions import logit_lens, surprise
-from groundup.lab.vectors import cosines, similarity, vector_in_text
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import OpenModel, open_model

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from groundup.errors import DataError, MissingExtra, ModelError
-from groundup.lab.embeddings import embedding_map, word_map
+from groundup.lab.embeddings import cosines, embedding_map, similarity, vector_in_text, word_ids, word_map, word_vectors
 from groundup.lab.stream import begin_id, document_ids, stream
-from groundup.lab.vectors import cosines, similarity, vector_in_text, word_ids, word_vectors
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
