@@ -63,7 +63,7 @@ def command(
 
 
 def _drawn(found: "Sweep", file: Path, progress: Any) -> str | None:
-    """The picture's name; None where there is no matplotlib, which is said."""
+    """The file name of the picture; None without matplotlib, with a message."""
     from groundup.errors import MissingExtra
     from groundup.planning.sweep import draw_sweep
 
@@ -104,18 +104,18 @@ def _asked(found: "Sweep", vocab_size: int) -> list[dict[str, Any]]:
     from groundup.planning.sweep import best_for
 
     rows = []
-    for seconds, look in best_for(found, vocab_size):
-        candidate, tokens = look.candidate, look.steps * look.candidate.step_tokens
-        low, high = found.law.range(candidate.parameters, tokens * found.text.bytes_per_token, look.bits_per_byte)
+    for seconds, best in best_for(found, vocab_size):
+        candidate, tokens = best.candidate, best.steps * best.candidate.step_tokens
+        low, high = found.law.range(candidate.parameters, tokens * found.text.bytes_per_token, best.bits_per_byte)
         rows.append({
             "minutes": seconds / 60,
             "shape": f"{candidate.shape.num_layers} x {candidate.shape.width}",
             "depth": candidate.shape.num_layers,
             "parameters": candidate.parameters,
-            "steps": look.steps,
+            "steps": best.steps,
             "epochs": tokens / found.text.tokens,
-            "bits_per_byte": look.bits_per_byte,
-            "expected": f"{look.bits_per_byte:.2f} ({low:.2f} to {high:.2f})",
+            "bits_per_byte": best.bits_per_byte,
+            "expected": f"{best.bits_per_byte:.2f} ({low:.2f} to {high:.2f})",
         })  # fmt: skip
     return rows
 

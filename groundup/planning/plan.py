@@ -5,12 +5,10 @@ from typing import Any
 
 from groundup.data.shards import ShardSet
 from groundup.device import peak_memory_bytes
-from groundup.model.config import ModelConfig
-from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers, training_memory
-from groundup.model.sizes import parameter_count
+from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers
 from groundup.planning.forecast import Expected
 from groundup.planning.measure import OVERHEAD_SHARE, Candidate, Measured
-from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
+from groundup.train.config import EVALUATIONS, OptimizerName
 from groundup.train.pretrain import snapshot_bytes
 from groundup.weights.exportable import gguf_reason, hf_reason
 
@@ -98,8 +96,8 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
         steps=fit.steps,
         tokens=fit.steps * candidate.step_tokens,
         data_tokens=max(1, shards.num_tokens("train")),
-        memory_bytes=peak_bytes(shape, fit, measured, device=device),
-        disk_bytes=disk_bytes(shape, fit),
+        memory_bytes=peak_bytes(candidate, measured, device=device),
+        disk_bytes=disk_bytes(candidate),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
@@ -115,15 +113,9 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
     )
 
 
-def peak_bytes(shape: ModelConfig, fit: FitConfig, measured: Measured | None, *, device: str) -> int:
+def peak_bytes(candidate: Candidate, measured: Measured | None, *, device: str) -> int:
     """Peak memory: of a GPU what the training holds there, on a CPU also the program and what it held before."""
-    training = training_memory(
-        shape,
-        batch_size=fit.batch_size,
-        context_tokens=shape.context_tokens,
-        recompute=fit.recompute,
-        optimizer=fit.optimizer,
-    ).total
+    training = candidate.training_bytes
     if device == "cuda":
         return training
     if measured is None:
@@ -131,9 +123,9 @@ def peak_bytes(shape: ModelConfig, fit: FitConfig, measured: Measured | None, *,
     return max(peak_memory_bytes(), int(measured.program_bytes + FIRST_STEP_BYTES + training))
 
 
-def disk_bytes(shape: ModelConfig, fit: FitConfig) -> int:
+def disk_bytes(candidate: Candidate) -> int:
     """The run folder at the end: the last checkpoints and the best, each with weights and optimizer state, the model, snapshots."""
-    weights = parameter_count(shape).total
-    checkpoint = weights + optimizer_numbers(shape, fit.optimizer)
+    weights, fit = candidate.parameters, candidate.fit
+    checkpoint = weights + optimizer_numbers(candidate.shape, fit.optimizer)
     kept = FLOAT32_BYTES * ((fit.keep_checkpoints + 1) * checkpoint + weights)
-    return kept + len(fit.snapshot_steps) * snapshot_bytes(shape)
+    return kept + len(fit.snapshot_steps) * snapshot_bytes(candidate.shape)

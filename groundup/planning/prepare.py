@@ -12,12 +12,11 @@ from typing import Any
 from groundup.config import build_config, to_plain
 from groundup.data.pipeline import DataConfig
 from groundup.data.shards import ShardSet, open_shards
-from groundup.device import Compute, free_memory_bytes, memory_bytes, peak_memory_bytes
+from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.model.config import ModelConfig
 from groundup.planning.corpus import corpus
 from groundup.planning.forecast import forecast, probe, probe_steps
-from groundup.planning.law import Law
 from groundup.planning.measure import (
     Benchmark,
     Candidate,
@@ -28,19 +27,7 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import Plan, make_plan
-from groundup.planning.planner import (
-    BATCH_FACTORS,
-    CandidateForecast,
-    TextStats,
-    best_optimizer,
-    choice_reasons,
-    choose,
-    family,
-    family_candidate,
-    fitting_context,
-    optimizer_reason,
-    text_stats,
-)
+from groundup.planning.planner import choose_model, choose_optimizer, text_stats
 from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling import LAW
 from groundup.planning.sweep import read_law
@@ -49,7 +36,7 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.spec import table_from_json
 from groundup.train.checkpoint.identity import FREE_FIELDS
-from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
+from groundup.train.config import EVALUATIONS, FitConfig
 from groundup.train.parallel.process_group import ProcessGroup, require_shares
 
 
@@ -169,67 +156,6 @@ def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) 
         expected=forecast(candidate, steps, text, law, probed=probed, own_text=options.law is not None),
         reasons=reasons + more,
     )
-
-
-def choose_model(
-    options: PretrainOptions, text: TextStats, law: Law, benchmark: Benchmark
-) -> tuple[Candidate, tuple[str, ...]]:
-    """The shape and batch given, or the ones of the lowest expected loss in the time; with the reasons."""
-    vocab_size, seconds, processes = benchmark.tokenizer.vocab_size, options.length.seconds, benchmark.processes
-    by_shape: list[CandidateForecast] = []
-    by_batch: list[CandidateForecast] = []
-    if options.open_shape:
-        assert seconds is not None
-        bases = family(vocab_size, free_memory_bytes(benchmark.compute))
-        shapes = [_in_context(options, options.with_fields(base, vocab_size), text) for base in bases]
-        candidates = [candidate_of(options, shape, processes) for shape in shapes]
-        by_shape = choose(seconds, candidates, text, law, benchmark.trial)
-        shape = by_shape[0].candidate.shape
-    else:
-        shape = options.shape(vocab_size)
-        shape = _in_context(options, shape, text) if options.by_size else shape
-    candidate = candidate_of(options, shape, processes)
-    if seconds is not None and options.open_batch:
-        batches = [candidate_of(options, shape, processes, factor) for factor in BATCH_FACTORS]
-        different = {each.fit.batch_size: each for each in batches}
-        by_batch = choose(seconds, list(different.values()), text, law, benchmark.trial)
-        candidate = by_batch[0].candidate
-    return candidate, choice_reasons(candidate, by_shape, by_batch)
-
-
-def candidate_of(
-    options: PretrainOptions,
-    shape: ModelConfig,
-    processes: int = 1,
-    factor: float = 1.0,
-    optimizer: OptimizerName | None = None,
-) -> Candidate:
-    """A shape with its training config; the batch of a family's shape is rounded up to equal shares for all processes."""
-    fit = options.fit(optimizer)
-    if not options.in_family:
-        return Candidate(shape, fit)
-    found = family_candidate(shape, fit, options.tables["fit"], factor)
-    batch_size = -(-found.fit.batch_size // processes) * processes
-    return replace(found, fit=replace(found.fit, batch_size=batch_size))
-
-
-def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -> ModelConfig:
-    if "context_tokens" in options.tables["model"]:
-        return shape
-    return replace(shape, context_tokens=fitting_context(shape, text))
-
-
-def choose_optimizer(
-    options: PretrainOptions, candidate: Candidate, benchmark: Benchmark
-) -> tuple[Candidate, tuple[str, ...]]:
-    """The candidate with AdamW where Muon's steps take more time than they are worth, and the reason; only for a time, unless --set names one."""
-    named = any(name == "optimizer" or name.startswith("muon_") for name in options.tables["fit"])
-    if options.length.seconds is None or named:
-        return candidate, ()
-    other = candidate_of(options, candidate.shape, optimizer="adamw")
-    other = replace(other, fit=replace(other.fit, batch_size=candidate.fit.batch_size))
-    step_s = benchmark.optimizer_step_s({each.fit.optimizer: each for each in (candidate, other)})
-    return other if best_optimizer(step_s) == "adamw" else candidate, (optimizer_reason(step_s),)
 
 
 def with_steps(

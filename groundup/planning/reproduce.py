@@ -101,8 +101,9 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
         if fit_config.optimizer == "muon":
             fit_config = dataclasses.replace(fit_config, muon_precision=muon_precision(fitted))
-    before = (fitted or {}).get("machine")
-    changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
+    before, now = (fitted or {}).get("machine"), machine(compute, processes(fit_config, group))
+    before = before if isinstance(before, dict) else {}
+    changes = [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
     model_config = build_config(ModelConfig, config["model"], where="model.")
     turns, threads = course_of(run)
     if threads and compute.thread_counts:  # they are set as they were
@@ -155,10 +156,6 @@ def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
         if (folder / TABLE_FILE).is_file():
             return folder
     raise ConfigError(f"The shards that {run.path} was trained on are missing: they were in {known[-1]}.")
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
 
 
 def same_weights(run: RunFolder, other: RunFolder) -> bool | None:

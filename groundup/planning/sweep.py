@@ -24,6 +24,7 @@ from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
 from groundup.planning.law import Law, LossPoint, fit_law
 from groundup.planning.measure import Benchmark, Candidate, Measured
 from groundup.planning.planner import (
+    MIN_BLOCKS,
     CandidateForecast,
     TextStats,
     choose,
@@ -41,7 +42,6 @@ from groundup.train.defaults import pretraining_config
 from groundup.train.pretrain import pretrain
 
 SWEEP_FILE, RUNS = "sweep.json", "runs"
-FIRST_DEPTH = 2
 # Each size is trained for these shares of the steps.
 LENGTHS = (0.25, 0.5, 1.0)
 # Steps of the shortest run at least: fewer are warm-up. Steps of the longest at most: instead of more, larger models are trained.
@@ -73,7 +73,7 @@ class SweepRun:
 
 
 def run_name(depth: int, steps: int) -> str:
-    """The name of a run's folder."""
+    """The name of a run's folder in RUNS."""
     return f"d{depth}-s{steps}"
 
 
@@ -91,13 +91,10 @@ class SweepPlan:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(SweepPlan):
     """A finished sweep."""
 
-    runs: tuple[SweepRun, ...]
     law: Law
-    flops_per_s: float
-    """Of the largest model, on this machine."""
     text: TextStats
 
     @property
@@ -162,17 +159,8 @@ class _SweepInputs:
         """A size as this sweep trains it. On a CPU in float32: models so small gain nothing from bf16, and measuring that takes seconds."""
         found = candidate_of(depth, self.benchmark.tokenizer.vocab_size, self.text)
         precision: Precision = "float32" if self.benchmark.compute.is_cpu else "auto"
-        return replace(
-            found,
-            fit=replace(
-                found.fit,
-                steps=steps,
-                evaluate_every=steps,
-                checkpoint_every=steps,
-                seed=self.seed,
-                precision=precision,
-            ),
-        )
+        fit = replace(found.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps)
+        return replace(found, fit=replace(fit, seed=self.seed, precision=precision))
 
     def step_s(self, depth: int) -> float:
         return self.benchmark.trial(self.candidate(depth)).step_s
@@ -199,7 +187,7 @@ def sweep(
     done = [_train(run, inputs, folder / RUNS / run.name, progress) for run in plan.runs]
     law = fit_law([run.point for run in done if run.point], LAW)
     write_json(file, {**record, "runs": [asdict(run) for run in done], "law": to_plain(law)})
-    return Sweep(tuple(done), law, plan.flops_per_s, text)
+    return Sweep(tuple(done), plan.flops_per_s, law, text)
 
 
 def candidate_of(depth: int, vocab_size: int, text: TextStats) -> Candidate:
@@ -219,7 +207,7 @@ def _plan(inputs: _SweepInputs, asked: SweepOptions) -> SweepPlan:
 
 def _depths_and_steps(inputs: _SweepInputs, asked: SweepOptions) -> tuple[range, int]:
     """The steps given, of the smallest sizes; or those that the budget has room for, of larger sizes the faster this machine is."""
-    depths = range(FIRST_DEPTH, FIRST_DEPTH + asked.sizes)
+    depths = range(MIN_BLOCKS, MIN_BLOCKS + asked.sizes)
     if asked.budget_s is None:
         assert asked.steps is not None
         return depths, asked.steps
@@ -264,10 +252,8 @@ def best_for(
     shapes = family(vocab_size, float("inf"))
     candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]
 
-    def measure(candidate: Candidate) -> Measured:
-        return Measured(candidate.step_flops / found.flops_per_s, 0.0)
-
-    return [(seconds, choose(seconds, candidates, found.text, found.law, measure)[0]) for seconds in budgets_s]
+    known = (candidates, found.text, found.law, lambda each: Measured(each.step_flops / found.flops_per_s, 0.0))
+    return [(seconds, choose(seconds, *known)[0]) for seconds in budgets_s]
 
 
 def draw_sweep(found: Sweep) -> Any:
