@@ -7,6 +7,7 @@ purposes never share a stream.
 import ctypes
 import functools
 import hashlib
+import os
 import platform
 import re
 import resource
@@ -144,6 +145,11 @@ def seed_for(run_seed: int, purpose: str, rank: int = 0) -> int:
 def generator(run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu") -> torch.Generator:
     """Return a torch generator seeded by `seed_for`."""
     return torch.Generator(device=device).manual_seed(seed_for(run_seed, purpose, rank))
+
+
+def machine_memory_bytes() -> int:
+    """Return the memory of this machine in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def memory_bytes() -> int | None:

@@ -7,7 +7,15 @@ import typer
 
 from groundup.api import ITEMS, STARTER, run_evaluation
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, SeedOption, file_to_write
+from groundup.cli.options import (
+    DeviceOption,
+    FollowLinksOption,
+    JsonOption,
+    LabelColumnOption,
+    SeedOption,
+    TextColumnOption,
+    file_to_write,
+)
 from groundup.cli.plain import plain
 from groundup.files import write_json
 
@@ -25,8 +33,8 @@ def command(
     items: Annotated[
         int, typer.Option("--items", min=1, help="Measure each figure on at most so many answers, labels or documents.")
     ] = ITEMS,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", help="Field or column with the label.")] = "label",
+    text_column: TextColumnOption = "text",
+    label_column: LabelColumnOption = "label",
     question: Annotated[
         str | None, typer.Option("--question", help="What language models are asked on labels.")
     ] = None,

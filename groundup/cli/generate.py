@@ -9,8 +9,7 @@ import typer
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, grouped
-from groundup.cli.output_options import OutputOptions
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, OutputOptions, PrecisionOption, grouped
 from groundup.engine.chat_sampling import CHAT_MAX_TOKENS
 
 # What could move the cursor or give the terminal an order: control characters but for newline and tab.

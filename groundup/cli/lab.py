@@ -7,6 +7,7 @@ import typer
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
+from groundup.errors import ConfigError, did_you_mean
 from groundup.lab.views import VIEWS
 
 if TYPE_CHECKING:
@@ -78,7 +79,6 @@ def command(
         groundup lab runs/quickstart --film forming.gif --of embeddings
     """
     from groundup.device import select_compute
-    from groundup.errors import ConfigError
     from groundup.lab.gallery import write_pictures
     from groundup.lab.internals import look_inside
     from groundup.lab.page import plotly_script, write_lab_page
@@ -115,11 +115,8 @@ def command(
 
 def _check_film(path: Path, of: str, *, page_too: bool) -> None:
     """Check the options of a film before any work. Raises ConfigError."""
-    from groundup.errors import ConfigError, did_you_mean
-
     if page_too:
-        fix = "Make them one after the other."
-        raise ConfigError("--film is made instead of the page and its pictures.", fix=fix)
+        raise ConfigError("--film replaces the page and its pictures.", fix="Make them one after the other.")
     if path.suffix != ".gif":
         raise ConfigError(f"--film {path} is not the name of a GIF.", fix=f"Call it {path.stem}.gif.")
     if of not in FILMED:
@@ -129,6 +126,7 @@ def _check_film(path: Path, of: str, *, page_too: bool) -> None:
 def _film(
     opened: "OpenModel", text: str, path: Path, of: str, form: str, *, progress: "Progress", as_json: bool
 ) -> None:
+    """Write the film of a run, and a still picture beside it."""
     from groundup.lab.gallery import write_film
     from groundup.lab.internals import look_through
 

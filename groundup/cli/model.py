@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import print_result, table
-from groundup.cli.options import JsonOption, file_to_write
+from groundup.cli.options import JsonOption, file_to_write, verb_group
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from groundup.lab.architecture import Architecture
     from groundup.weights.model_summary import ModelSummary
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+app = verb_group("Show a model's architecture without opening its weights.")
 PICTURES = (".svg", ".png", ".html")
 HEADERS = ["part", "parameters", "share", "FLOPs/token", "float32", "bf16", "q8_0"]
 
@@ -30,11 +30,6 @@ PictureOption = Annotated[
     Path | None, typer.Option("--out", callback=file_to_write, help="Draw it into a file: .svg, .png or .html.")
 ]
 TensorsOption = Annotated[bool, typer.Option("--tensors", help="List every tensor, with its Hugging Face name.")]
-
-
-@app.callback()
-def group() -> None:
-    """Look at a model's architecture without opening its weights."""
 
 
 @app.command("show")
