@@ -216,7 +216,7 @@ def pretrain(
     """
     from groundup.device import select_compute
     from groundup.planning.corpus import claim_folder
-    from groundup.planning.plan_text import plan_lines
+    from groundup.planning.plan import plan_lines
     from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.planning.pretrain_options import pretrain_options
     from groundup.train.parallel.process_group import SINGLE_PROCESS

@@ -1,4 +1,4 @@
-"""`groundup build`: a whole life of a model from one command."""
+"""`groundup build`: every stage of a model from one command."""
 
 import shlex
 from pathlib import Path
@@ -30,18 +30,16 @@ def command(
     budget: Annotated[str | None, typer.Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
     follow_links: FollowLinksOption = False,
     sets: SetOption = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of every random choice; by default the recipe's.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Random seed; by default the recipe's.")] = None,
     device: DeviceOption = "auto",
-    redo: Annotated[list[str] | None, typer.Option("--redo", help="Do this stage again (again for more).")] = None,
+    redo: Annotated[list[str] | None, typer.Option("--redo", help="Repeat this stage (again for more).")] = None,
     fresh: FreshOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Build a model's whole life: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, measures, export, page.
+    """Run every stage of a model: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, evaluation, export, report.
 
-    The same command again goes on where it stopped and redoes only what changed.
+    The same command again resumes where it stopped and repeats only what changed.
 
     Examples:
 

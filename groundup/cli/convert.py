@@ -14,44 +14,39 @@ if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.weights.model_io import OpenModel
 
-ToOption = Annotated[
-    str,
-    typer.Option("--to", help="hf (a Hugging Face folder), gguf (a file for llama.cpp), ollama (GGUF and Modelfile)."),
-]
-OutOption = Annotated[
-    Path, typer.Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
-]
-EncodingOption = Annotated[
-    str | None, typer.Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
-]
-SystemOption = Annotated[str | None, typer.Option("--system", help="A system text for the Modelfile.")]
-CreateOption = Annotated[
-    str | None,
-    typer.Option("--create", metavar="NAME", help="With --to ollama: also run `ollama create NAME` on the folder."),
-]
 CheckOption = Annotated[
     bool,
     typer.Option(
         "--check/--no-check",
-        help="Hold a GGUF file against the model in a real llama.cpp (extra `demo`) before it takes its place.",
+        help="Compare a GGUF file with the model in a real llama.cpp (extra `demo`) before it is written to --out.",
     ),
 ]
 
 
 def command(
     model: ModelArgument,
-    out: OutOption,
-    to: ToOption = "gguf",
-    encoding: EncodingOption = None,
-    system: SystemOption = None,
-    create: CreateOption = None,
+    out: Annotated[
+        Path, typer.Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option("--to", help="hf (a Hugging Face folder), gguf (for llama.cpp), ollama (GGUF and Modelfile)."),
+    ] = "gguf",
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", help="A system text for the Modelfile.")] = None,
+    create: Annotated[
+        str | None,
+        typer.Option("--create", metavar="NAME", help="With --to ollama: also run `ollama create NAME` on the folder."),
+    ] = None,
     check: CheckOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Write a model in another format: for transformers and vLLM (hf), llama.cpp (gguf) or Ollama (ollama).
 
-    A GGUF file is written only if a real llama.cpp finds the same model in it: tokens, stops, template, answers, probabilities. That takes some
-    20 seconds for a model of 135M, longer for larger ones; --no-check leaves it out.
+    A GGUF file is written only if a real llama.cpp gives the same results with it: tokens, stop tokens, template, answers, probabilities. The
+    check takes some 20 seconds for a model of 135M, longer for larger ones; --no-check skips it.
 
     Examples:
 
@@ -69,7 +64,7 @@ def command(
 
     encoding = check_target(to, out, encoding)
     if create is not None and to != "ollama":
-        raise ConfigError(f"--create is for Ollama's models (got --to {to}).", fix="Say --to ollama, or leave it away.")
+        raise ConfigError(f"--create is for Ollama's models (got --to {to}).", fix="Use --to ollama, or leave it out.")
     program = require_ollama(create) if create is not None else None
     progress = console_progress()
     opened = open_model(model, select_compute("cpu"), progress=progress)
@@ -93,17 +88,15 @@ def command(
 
 
 class Gate:
-    """The parity gate for the file of one conversion; afterwards its report, and what to say of it in one line."""
+    """The parity check of one exported file: a callable, and afterwards its report and result in one sentence."""
 
     def __init__(self, opened: "OpenModel", encoding: str, progress: "Progress") -> None:
-        self.opened = opened
-        self.encoding = encoding
-        self.progress = progress
+        self.opened, self.encoding, self.progress = opened, encoding, progress
         self.report: dict[str, Any] | None = None
         self.said = "Not checked in llama.cpp (--no-check)."
 
     def __call__(self, gguf: Path) -> None:
-        """Raises ModelError for a file that is another model in llama.cpp."""
+        """Check the file. Raises ModelError where llama.cpp gives other results."""
         from groundup.evaluate.parity import gate
 
         try:
@@ -114,7 +107,6 @@ class Gate:
         try:
             report.require()
         except ModelError as failed:
-            fix = "Nothing was written. If you need the file all the same: --no-check."
-            raise ModelError(failed.message, fix=fix) from failed
+            raise ModelError(failed.message, fix="Nothing was written. To write it anyway: --no-check.") from failed
         self.report = report.plain()
         self.said = f"Checked in a real llama.cpp ({report.llama}): the same model, {len(report.checks)} of {len(report.checks)} checks."

@@ -1,4 +1,4 @@
-"""`groundup evaluate`: models on held-out data, side by side, each figure with its interval."""
+"""`groundup evaluate`: models on the same held-out data, each figure with its 95 % interval."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,15 +28,15 @@ def command(
         str, typer.Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
     ] = STARTER,
     kind: Annotated[
-        str | None, typer.Option("--as", help="What DATA is: answers, labels or text; by default it is looked at.")
+        str | None, typer.Option("--as", help="Kind of DATA: answers, labels or text; detected by default.")
     ] = None,
     items: Annotated[
-        int, typer.Option("--items", min=1, help="Measure each figure on at most so many answers, labels or documents.")
+        int, typer.Option("--items", min=1, help="Maximum of answers, labels or documents for each figure.")
     ] = ITEMS,
     text_column: TextColumnOption = "text",
     label_column: LabelColumnOption = "label",
     question: Annotated[
-        str | None, typer.Option("--question", help="What language models are asked on labels.")
+        str | None, typer.Option("--question", help="The question to language models on labels.")
     ] = None,
     follow_links: FollowLinksOption = False,
     out: Annotated[
@@ -48,7 +48,7 @@ def command(
 ) -> None:
     """Measure models on the same held-out data: answers to instructions, labels, or bits per byte of text.
 
-    Each figure comes with its 95 % interval, the number of items, and what guessing would give. DATA must be new to the models.
+    Each figure comes with its 95 % interval, the number of items, and the figure of guessing. DATA must not have been trained on.
 
     Examples:
 
@@ -68,22 +68,19 @@ def command(
 
 
 def lines(results: dict[str, Any]) -> list[str]:
-    """The figures as a table, and what the models wrote."""
+    """Return the figures as a table, the differences from the first model on the same items, and the answers shown."""
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
-    return [*table(headers, [cells(row) for row in results["rows"]]), *change_lines(results), *answers(results)]
-
-
-def change_lines(results: dict[str, Any]) -> list[str]:
-    """How the further models differ from the first, on the same items."""
-    return [
+    rows = [cells(row) for row in results["rows"]]
+    changes = [
         f"{row['task']}, from {row['from']} to {row['to']}: {row['metric']} changes by {row['value']:+.3f}"
         + (f" (95 % interval {row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else "")
         for row in results["changes"]
     ]
+    return [*table(headers, rows), *changes, *answers(results)]
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """One figure as a row; shares in percent."""
+    """Return one figure as a row; proportions in percent."""
 
     def shown(value: float | None) -> str:
         if value is None:
@@ -96,7 +93,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def answers(results: dict[str, Any]) -> list[str]:
-    """A handful of answers, one model below the other."""
+    """Return the answers shown, by question."""
     written: list[str] = []
     models = results["details"].get("shown answers", {})
     for same in zip(*(details["answers"] for details in models.values()), strict=True):

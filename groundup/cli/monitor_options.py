@@ -1,5 +1,6 @@
-"""What a user wants to see of a pretraining run beside its losses: prompts, tasks, loggers. All checked before any work."""
+"""Options of monitoring a pretraining run: prompts of samples, tasks of evaluations, loggers. All are checked before any work."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.train.monitor.config import MonitorConfig
 
-# An evaluation comes nine times in a run: a task's figures are a hint here, and `groundup evaluate` measures on all items.
+# A run has nine evaluations, so tasks are measured on few items; `groundup evaluate` takes all.
 ITEMS = 50
 MAX_PROMPT_FILE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class MonitorOptions:
-    """The options."""
+    """The options --log, --prompts and --task."""
 
     log: Annotated[
         list[str] | None,
@@ -28,7 +29,7 @@ class MonitorOptions:
     ] = None
     prompts: Annotated[
         Path | None,
-        typer.Option("--prompts", metavar="FILE", help="A file of beginnings, one a line: samples go on from them."),
+        typer.Option("--prompts", metavar="FILE", help="A file with one prompt of the samples per line."),
     ] = None
     task: Annotated[
         list[str] | None,
@@ -41,21 +42,20 @@ class MonitorOptions:
 
 
 def monitor_config_of(given: MonitorOptions, *, seed: int, progress: "Progress") -> "MonitorConfig":
-    """All three together. Raises ConfigError, DataError, MissingExtra."""
+    """Return the config that the options give. Raises ConfigError, DataError, MissingExtra."""
     from groundup.train.monitor.config import MonitorConfig
     from groundup.train.monitor.loggers import loggers
 
     observers = loggers(given.log or [])
     found = [task for name in given.task or [] for task in tasks_of(name, seed, progress)]
-    names = [task.name for task in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"The task '{twice}' is named twice.", fix="Name each task once.")
+    for name, count in Counter(task.name for task in found).items():
+        if count > 1:
+            raise ConfigError(f"The task '{name}' is named twice.", fix="Name each task once.")
     return MonitorConfig(read_prompts(given.prompts) if given.prompts else (), tuple(found), tuple(observers))
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
-    """The lines of a file that are not empty. Raises ConfigError, DataError."""
+    """Return the non-empty lines of a file. Raises ConfigError, DataError."""
     try:
         if file.stat().st_size > MAX_PROMPT_FILE_BYTES:
             raise DataError(f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.", fix="Give a few lines.")
@@ -65,12 +65,12 @@ def read_prompts(file: Path) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise DataError(f"--prompts {file} is not UTF-8 text (byte {error.start}).") from error
     if not lines:
-        raise DataError(f"--prompts {file} has no line with text.", fix="Write one beginning a line.")
+        raise DataError(f"--prompts {file} has no line with text.", fix="Write one prompt per line.")
     return lines
 
 
 def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
-    """KIND or KIND=DATA as tasks that a base language model can do. Raises ConfigError, DataError."""
+    """Return the tasks of KIND or KIND=DATA that apply to a base language model. Raises ConfigError, DataError."""
     from groundup.data.sources import Source
     from groundup.evaluate.held_out import DataKind, HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers

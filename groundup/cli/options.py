@@ -112,7 +112,7 @@ def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., N
     return decorate
 
 
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.", min=0)]
+SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.", min=0)]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[
     str,

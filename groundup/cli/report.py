@@ -1,4 +1,4 @@
-"""`groundup report`: the page of a build or of one training run, made again from its folder alone."""
+"""`groundup report`: the page of a build or of one training run, from its folder alone."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +15,9 @@ PageOption = Annotated[
 
 
 def command(run: RunArgument, out: PageOption = None, as_json: JsonOption = False) -> None:
-    """Make the page that shows every stage: one HTML file that opens from disk and loads nothing from elsewhere.
+    """Write the page about every stage: one HTML file that opens from disk and makes no requests.
 
-    It is made from the files in RUN alone: no model is opened, nothing is computed again. What a stage has not left is said in a line.
+    It is made from the files in RUN alone, without opening a model. Missing results of a stage are noted.
 
     Examples:
 

@@ -7,7 +7,7 @@ steps, and the `Plan` that states parameters, time, memory, disk and the expecte
     corpus              texts, a data folder or shards -> shards and tokenizer; which folders may be written to
     measure             times of a step and an evaluation on this machine; how many of them a time has room for
     planner, forecast   which model to train in a given time; the loss to expect
-    plan, plan_text     the cost of a run; its lines and warnings for people
+    plan                the cost of a run; its lines and warnings for people
     law, scaling        the scaling law and its fit; its parameters and rules for the default training config
     sweep               a scaling law fitted to the user's own texts, and its picture
     cluster             large models on published hardware

@@ -164,7 +164,6 @@ class Benchmark:
         return model, clock, open_kinds(fit.precision, shape.width, compute=self.compute)
 
 
-
 def evaluations_within(budget_s: float, measured: Measured) -> int:
     """Evaluations of a run of `budget_s` seconds beside the one before its first step: a tenth of the time at most for all, but at least the last."""
     affordable = EVALUATIONS_SHARE * budget_s / measured.evaluation_s if measured.evaluation_s else EVALUATIONS + 1

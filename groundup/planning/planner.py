@@ -1,4 +1,4 @@
-"""Choice of what the options leave open: the shape, batch and optimizer of which the scaling law expects the lowest loss in the time, on this machine.
+"""Choice of shape, batch and optimizer where the options leave them open: the lowest loss that the scaling law expects in the time, on this machine.
 
     candidates (a family of shapes, or batches of one) -> the most promising is measured -> ... until the best and the next larger one are
 

@@ -58,24 +58,6 @@ class Length:
         return None if tokens is None else max(1, round(tokens / step_tokens))
 
 
-def length_of(
-    *,
-    budget: str | None = None,
-    minutes: float | None = None,
-    steps: int | None = None,
-    tokens: int | None = None,
-    epochs: float | None = None,
-    default_minutes: float | None = None,
-) -> Length:
-    """The length from a verb's options; `default_minutes` where none is given. Raises ConfigError."""
-    if budget is not None and minutes is not None:
-        raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
-    if all(value is None for value in (budget, minutes, steps, tokens, epochs)):
-        minutes = default_minutes
-    seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
-    return Length(seconds, steps, tokens, epochs)
-
-
 @dataclass(frozen=True)
 class PretrainOptions:
     """The options of `plan` and `pretrain`. Raises ConfigError where two of them give the model's shape."""
@@ -183,10 +165,12 @@ def pretrain_options(
     default_minutes: float = DEFAULT_MINUTES,
 ) -> PretrainOptions:
     """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError."""
-    length = length_of(
-        budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=default_minutes
-    )
-    found = tables(settings)
+    if budget is not None and minutes is not None:
+        raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
+    if all(value is None for value in (budget, minutes, steps, tokens, epochs)):
+        minutes = default_minutes
+    seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
+    length, found = Length(seconds, steps, tokens, epochs), tables(settings)
     if follow_links:
         found["data"]["follow_links"] = True
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]

@@ -9,7 +9,6 @@ learning rate still high, the loss is higher than at the end of a run of that le
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +24,6 @@ from groundup.planning.law import Law, LossPoint, fit_law
 from groundup.planning.measure import Benchmark, Candidate, Measured
 from groundup.planning.planner import (
     MIN_BLOCKS,
-    CandidateForecast,
     TextStats,
     choose,
     family,
@@ -245,15 +243,30 @@ def _train(run: SweepRun, inputs: _SweepInputs, folder: Path, progress: Progress
     return replace(run, point=point)
 
 
-def best_for(
-    found: Sweep, vocab_size: int, budgets_s: Sequence[float] = SHOWN_S
-) -> list[tuple[float, CandidateForecast]]:
-    """The best model for each of some times by the law, at the speed of the largest run."""
+def best_for(found: Sweep, vocab_size: int) -> list[dict[str, Any]]:
+    """Return the best model by the law for each time of SHOWN_S, at the FLOP/s of the largest run, as plain values."""
     shapes = family(vocab_size, float("inf"))
     candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]
-
-    known = (candidates, found.text, found.law, lambda each: Measured(each.step_flops / found.flops_per_s, 0.0))
-    return [(seconds, choose(seconds, *known)[0]) for seconds in budgets_s]
+    rows = []
+    for seconds in SHOWN_S:
+        best = choose(
+            seconds, candidates, found.text, found.law, lambda each: Measured(each.step_flops / found.flops_per_s, 0.0)
+        )[0]
+        candidate, tokens = best.candidate, best.steps * best.candidate.step_tokens
+        low, high = found.law.range(candidate.parameters, tokens * found.text.bytes_per_token, best.bits_per_byte)
+        rows.append(
+            {
+                "minutes": seconds / 60,
+                "shape": f"{candidate.shape.num_layers} x {candidate.shape.width}",
+                "depth": candidate.shape.num_layers,
+                "parameters": candidate.parameters,
+                "steps": best.steps,
+                "epochs": tokens / found.text.tokens,
+                "bits_per_byte": best.bits_per_byte,
+                "expected": f"{best.bits_per_byte:.2f} ({low:.2f} to {high:.2f})",
+            }
+        )
+    return rows
 
 
 def draw_sweep(found: Sweep) -> Any:
