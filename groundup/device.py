@@ -69,14 +69,14 @@ def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> 
 
 @functools.cache
 def most_threads() -> int:
-    """How many threads torch took when this process began."""
+    """Return torch's number of threads at the start of this process."""
     return torch.get_num_threads()
 
 
 def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) -> None:
-    """Keep the number of threads with which a piece of work is done fastest: it is done with each in turns, and gives its seconds.
+    """Set the number of threads that is fastest for a piece of work; `take_s` does it and returns its seconds, with each number in turns.
 
-    Without one, products of the size that a step of a small model has: what else the machine does now counts for more than the work.
+    The default work is matrix products as in a small model's step: the machine's other programs matter more than the work.
     """
     if len(compute.thread_counts) < 2:
         return
@@ -89,7 +89,7 @@ def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) 
 
 
 def _products_s() -> float:
-    """Seconds of two products and what lies between them, of 1,024 tokens at width 256."""
+    """Return the seconds of two matrix products with an activation between them, 1,024 tokens at width 256."""
     started = time.perf_counter()
     hidden = torch.nn.functional.silu(torch.ones(1024, 256) @ torch.ones(256, 1024))
     hidden @ torch.ones(1024, 256)
@@ -97,7 +97,7 @@ def _products_s() -> float:
 
 
 def set_threads(count: int) -> None:
-    """So many threads from now on, for what is computed by the calling thread and those begun after."""
+    """Set the number of threads for the calling thread and those started later."""
     if count != torch.get_num_threads():
         torch.set_num_threads(count)
 

@@ -48,15 +48,8 @@ PIP_TIMEOUT_S = 3600
 
 # What zipfile, tarfile and their decompressors raise on damaged archives, as documented or observed.
 DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    OverflowError,
-    LookupError,
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
+    *(EOFError, RuntimeError, ValueError, OverflowError, LookupError),
 )
 
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!-]*)")
@@ -137,13 +130,14 @@ def _explain(output: str, name_version: str, kind: ArchiveKind | None, cached: P
         return _wrong_hash(name_version)
     if "No space left on device" in output:
         return no_room(cached)
-    if "after connection broken by" in output or "Temporary failure in name resolution" in output:
-        return _network_error("can't be fetched: pip's package registry does not answer", name_version, cached)
-    if "No matching distribution found" in output:
-        return _network_error(f"has no {kind or 'file'} in pip's package registry", name_version, cached)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")] or lines or ["no message"]
-    return _network_error(f"could not be fetched by pip: {errors[-1][:300]}", name_version, cached)
+    reason = f"could not be fetched by pip: {errors[-1][:300]}"
+    if "after connection broken by" in output or "Temporary failure in name resolution" in output:
+        reason = "can't be fetched: pip's package registry does not answer"
+    elif "No matching distribution found" in output:
+        reason = f"has no {kind or 'file'} in pip's package registry"
+    return _network_error(reason, name_version, cached)
 
 
 def _network_error(reason: str, name_version: str, cached: Path) -> NetworkError:
@@ -166,12 +160,12 @@ class Member:
     name: str
     size_bytes: int
     archive: Path
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], IO[bytes] | None]
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes in pieces of at most 1 MiB. Raises FormatError if they are damaged or not `size_bytes` in number."""
         got = 0
-        with _archive_errors(self.archive, self.name), self.open() as handle:
+        with _archive_errors(self.archive, self.name), self.open() as handle:  # type: ignore[union-attr]  # a plain file
             while piece := handle.read(PIECE_BYTES):
                 got += len(piece)
                 if got > self.size_bytes:
@@ -239,14 +233,8 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool
                 continue
             if not info.isreg() or info.issparse():
                 raise FormatError(archive, info.name, "is a link, a device or sparse, not a plain file")
-            yield Member(info.name, info.size, archive, partial(_extract, opened, info))
+            yield Member(info.name, info.size, archive, partial(opened.extractfile, info))
         raise FormatError(archive, "members", f"has more than {MAX_MEMBERS}")
-
-
-def _extract(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    handle = opened.extractfile(info)
-    assert handle is not None, "only plain files come here"
-    return handle
 
 
 def _refuse_over(archive: Path, name: str, total_bytes: int, limit_bytes: int) -> None:
@@ -280,9 +268,10 @@ def _archive_errors(archive: Path, place: str) -> Iterator[None]:
     """Turn what the libraries raise on a damaged archive into one FormatError."""
     try:
         yield
-    except DAMAGE as error:
-        raise FormatError(archive, place, f"is damaged or not supported ({error})") from error
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # neither BadGzipFile nor a seek by a false header
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EINVAL,
+        ):  # BadGzipFile; a seek by a false header
             raise
         raise FormatError(archive, place, f"is damaged or not supported ({error})") from error

@@ -42,13 +42,9 @@ def command(
     The same command again resumes where it stopped and repeats only what changed.
 
     Examples:
-
         groundup build quickstart
-
         groundup build my-texts/ --budget 30m
-
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
-
         groundup build quickstart --dry-run
     """
     record = build(

@@ -46,11 +46,8 @@ def command(
     Sampling options that are not given come from the model's generation_config.json, else from the defaults below.
 
     Examples:
-
         groundup chat runs/quickstart
-
         groundup chat smollm2-135m-instruct --system "You answer in one sentence." --temperature 0
-
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart --json
     """
     given = sampling.given()

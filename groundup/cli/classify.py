@@ -26,11 +26,8 @@ def command(
     """Give the class of a text, with probabilities. A file is read line by line; empty lines are skipped.
 
     Examples:
-
         groundup classify runs/quickstart 'WINNER! You have won a free prize, call 09061701461 now'
-
         groundup classify runs/spam messages.txt
-
         groundup classify runs/spam messages.txt --json
     """
     progress, from_file = console_progress(), is_file(text)

@@ -49,11 +49,8 @@ def command(
     check takes some 20 seconds for a model of 135M, longer for larger ones; --no-check skips it.
 
     Examples:
-
         groundup convert runs/quickstart --to gguf --out chat.gguf --encoding q8_0
-
         groundup convert runs/quickstart --to ollama --out exported --create my-chat
-
         groundup convert model.gguf --to hf --out folder
     """
     from groundup.device import select_compute

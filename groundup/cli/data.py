@@ -32,11 +32,8 @@ def inspect(
     """Count files, documents, characters and words; find duplicates, bad lines and control characters; show the first lines.
 
     Examples:
-
         groundup data inspect my-texts/
-
         groundup data inspect reviews.csv --text-column review
-
         groundup data inspect "notes/**/*.md" --json
     """
     from groundup.data.inspection import inspect_source

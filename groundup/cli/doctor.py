@@ -32,9 +32,7 @@ def command(as_json: JsonOption = False) -> None:
     """Report what this machine has (device, bf16, compiler, memory, disk, extras) and what that means.
 
     Examples:
-
         groundup doctor
-
         groundup doctor --json
     """
     rows = examine()

@@ -51,11 +51,8 @@ def command(
     Each figure comes with its 95 % interval, the number of items, and the figure of guessing. DATA must not have been trained on.
 
     Examples:
-
         groundup evaluate smollm2-135m-instruct runs/quickstart
-
         groundup evaluate runs/spam --data new-messages.csv
-
         groundup evaluate runs/mine runs/other --data held-out/ --as text
     """
     results = run_evaluation(

@@ -47,11 +47,8 @@ def classifier(
     The same command again goes on where it stopped. --set reaches epochs, batch_size, learning_rate, weight_decay, max_tokens, positive.
 
     Examples:
-
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews --label-column stars
-
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --set epochs=6
-
         groundup classify runs/reviews "I would buy it again."
     """
     results = finetune_classifier(
@@ -110,11 +107,8 @@ def chat(
     batch_size, learning_rate, precision.
 
     Examples:
-
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
-
         groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens 100000
-
         groundup chat runs/mine
     """
     results = finetune_chat(model, data, out, tokens=tokens, **vars(training), progress=console_progress())

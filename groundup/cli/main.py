@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a bug (with traceback), 2 an error that the user can fix (
 
 import importlib
 import os
+import re
 import sys
 from typing import Any
 
@@ -20,7 +21,7 @@ from groundup.threads import prepare
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
     "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
-    "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or show tokens of a text: tokenizer train|show."),
+    "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or show a text's tokens: tokenizer train|show."),
     "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
     "plan": ("groundup.cli.plan", "What a training run costs, and its expected loss: plan DATA."),
     "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),
@@ -32,7 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "lab": ("groundup.cli.lab", "Look inside a model: lab MODEL --text TEXT --out PAGE."),
     "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
     "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
-    "classify": ("groundup.cli.classify", "Classify a text, or each line of a file: classify MODEL TEXT|FILE."),
+    "classify": ("groundup.cli.classify", "Classify a text or lines of a file: classify MODEL TEXT|FILE."),
     "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
     "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
     "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
@@ -71,7 +72,10 @@ def load_verb(name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
     for each in (command, *getattr(command, "commands", {}).values()):
-        each.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (each.help or "").split("\n\n"))
+        paragraphs = re.split(
+            r"\n\n|\n(?=    )", each.help or ""
+        )  # an indented line, as of an example, is one of its own
+        each.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return command
 
 

@@ -40,13 +40,9 @@ def show(
     Only configs and headers are read. FLOPs count the multiplications and additions of one token, averaged over a text of --context tokens.
 
     Examples:
-
         groundup model show quickstart
-
         groundup model show runs/mine --context 128 --batch 8
-
         groundup model show model.gguf --tensors
-
         groundup model show mine.toml --out mine.svg
     """
     from groundup.lab.anatomy import anatomy, to_plain

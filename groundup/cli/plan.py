@@ -40,11 +40,8 @@ def command(
     Without DATA, --size and --machine estimate days and memory per device of large models, from published figures.
 
     Examples:
-
         groundup plan my-texts/ --budget 30m
-
         groundup plan my-texts/ --size 10M --epochs 2
-
         groundup plan --size 1B --machine h100x8
     """
     if data is None:

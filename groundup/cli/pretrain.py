@@ -57,17 +57,11 @@ def command(
     texts (data.text_column, data.strict, ...).
 
     Examples:
-
         groundup pretrain my-texts/ --out runs/mine --minutes 10
-
         groundup pretrain runs/quickstart/data --out runs/wide --set model.width=192 --steps 2000
-
         groundup pretrain my-texts/ --out runs/mine --dry-run
-
         groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
-
         groundup pretrain --again runs/mine --out runs/mine-again
-
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
     from groundup.cli.plan import planned

@@ -24,11 +24,8 @@ def command(
     The model is checked, converted to float32 and written with its tokenizer, a model card and a manifest of hashes.
 
     Examples:
-
         groundup pull
-
         groundup pull smollm2-135m-instruct
-
         groundup pull smollm2-135m-instruct --out models/smollm2
     """
     from groundup.weights.named import find_entry

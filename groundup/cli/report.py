@@ -20,9 +20,7 @@ def command(run: RunArgument, out: PageOption = None, as_json: JsonOption = Fals
     It is made from the files in RUN alone, without opening a model. Missing results of a stage are noted.
 
     Examples:
-
         groundup report runs/quickstart
-
         groundup report runs/quickstart/pretrain --out pretrain.html
     """
     from groundup.report.page import write_page

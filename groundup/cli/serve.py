@@ -82,13 +82,9 @@ def command(
     the address and the model names as one line of JSON once the server listens.
 
     Examples:
-
         groundup serve runs/quickstart
-
         groundup serve my-chat=runs/quickstart/chat spam=runs/quickstart/spam --port 8080
-
         groundup serve smollm2-135m-instruct --precision int8
-
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
     from groundup.http.run_server import require_server

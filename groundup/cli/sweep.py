@@ -38,9 +38,7 @@ def command(
     `groundup plan DATA --law OUT` plans with the fitted law.
 
     Examples:
-
         groundup sweep my-texts/ --out runs/law
-
         groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
     """
     from groundup.config import duration_s, to_plain

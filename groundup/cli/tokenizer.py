@@ -31,11 +31,8 @@ def train(
     """Train a byte-level BPE tokenizer with the Llama 3 split and a ChatML template; transformers opens the folder.
 
     Examples:
-
         groundup tokenizer train my-texts/ --out my-tokenizer
-
         groundup tokenizer train "notes/*.md" --out my-tokenizer --vocab-size 8192
-
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
     """
     from groundup.data.source_report import SourceReport
@@ -102,9 +99,7 @@ def show(
     A space is shown as a dot, a line end as an arrow, and a part of a character as its bytes.
 
     Examples:
-
         groundup tokenizer show my-tokenizer "It's 12345 o'clock"
-
         groundup tokenizer show smollm2-135m-instruct "Hello" --json
     """
     tokenizer = open_tokenizer(model)

@@ -20,11 +20,8 @@ def command(
     Of weight files without a manifest the tables of tensors are checked: all inside the file, none overlapping.
 
     Examples:
-
         groundup verify runs/quickstart
-
         groundup verify runs/quickstart/chat
-
         groundup verify model.gguf
     """
     from groundup.weights.verify import verify_path

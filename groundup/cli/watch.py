@@ -33,11 +33,8 @@ def command(
     --json prints the present state and exits. Needs the extra `serve`.
 
     Examples:
-
         groundup watch runs/quickstart
-
         groundup watch runs/a runs/b --port 9000
-
         groundup watch runs/quickstart --json
     """
     from groundup.http.run_server import require_server

@@ -109,10 +109,8 @@ def parse_machine(text: str) -> tuple[str, int]:
     kind, _, number = (words, "x", "1") if words in DEVICES else words.rpartition("x")
     count = int(number) if number.isdecimal() and len(number) < 7 else 0
     if kind not in DEVICES or count < 1:
-        raise ConfigError(
-            f"--machine {text!r} is no known device.",
-            fix=f"{did_you_mean(kind, DEVICES)} With a number: h100x8.",
-        )
+        fix = f"{did_you_mean(kind, DEVICES)} With a number: h100x8."
+        raise ConfigError(f"--machine {text!r} is no known device.", fix=fix)
     return kind, count
 
 
@@ -126,7 +124,9 @@ def cluster_plan(
     flops = tokens * flops_per_token(shape, context_tokens=shape.context_tokens).training
     # weights and gradients in float32, and optimizer state
     state = FLOAT32_BYTES * (2.0 * parameters + optimizer_numbers(shape, optimizer))
-    row, recomputed_row, gathered = row_bytes(shape), recomputed_row_bytes(shape), gathered_bytes(shape)
+    shared = DEVICE_OVERHEAD_BYTES + row_bytes(shape)
+    recomputed = DEVICE_OVERHEAD_BYTES + row_bytes(shape, recompute=True)
+    sharded = state / count + gathered_bytes(shape)
     return ClusterPlan(
         size=size,
         device=kind,
@@ -138,9 +138,9 @@ def cluster_plan(
         tokens=tokens,
         flops=flops,
         days=flops / (count * device.flops_per_s * SHARE_OF_PEAK) / SECONDS_A_DAY,
-        ddp_bytes=DEVICE_OVERHEAD_BYTES + state + BF16_BYTES * parameters + row,
-        fsdp_bytes=DEVICE_OVERHEAD_BYTES + state / count + gathered + row,
-        fsdp_recomputed_bytes=DEVICE_OVERHEAD_BYTES + state / count + gathered + recomputed_row,
+        ddp_bytes=shared + state + BF16_BYTES * parameters,
+        fsdp_bytes=shared + sharded,
+        fsdp_recomputed_bytes=recomputed + sharded,
         memory_bytes=device.memory_bytes,
     )
 
@@ -152,21 +152,13 @@ def gathered_bytes(shape: ModelConfig) -> float:
     return BF16_BYTES * (2 * block + count.embedding)
 
 
-def row_bytes(shape: ModelConfig) -> float:
-    """Activations of one row of context in bf16, and logits of two pieces in float32 (`model/footprint.py`)."""
-    return _activation_bytes(shape) + _logits_bytes(shape)
+def row_bytes(shape: ModelConfig, *, recompute: bool = False) -> float:
+    """Activations of one row of context in bf16, and logits of two chunks in float32 (`model/footprint.py`).
 
-
-def recomputed_row_bytes(shape: ModelConfig) -> float:
-    """With every block recomputed in its backward pass: the input of each block, and one block's activations."""
-    inputs = BF16_BYTES * shape.num_layers * shape.context_tokens * shape.width
-    return inputs + _activation_bytes(shape) / shape.num_layers + _logits_bytes(shape)
-
-
-def _activation_bytes(shape: ModelConfig) -> float:
-    float32_bytes = activation_bytes(shape, batch_size=1, context_tokens=shape.context_tokens)
-    return float32_bytes * BF16_BYTES / FLOAT32_BYTES
-
-
-def _logits_bytes(shape: ModelConfig) -> float:
-    return float(FLOAT32_BYTES * min(shape.context_tokens, 2 * chunk_tokens(shape.vocab_size)) * shape.vocab_size)
+    `recompute`: with activation checkpointing, the input of each block and the activations of one block.
+    """
+    context = shape.context_tokens
+    activations = activation_bytes(shape, batch_size=1, context_tokens=context) * BF16_BYTES / FLOAT32_BYTES
+    if recompute:
+        activations = BF16_BYTES * shape.num_layers * context * shape.width + activations / shape.num_layers
+    return activations + float(FLOAT32_BYTES * min(context, 2 * chunk_tokens(shape.vocab_size)) * shape.vocab_size)

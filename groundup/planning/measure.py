@@ -61,13 +61,8 @@ class Candidate:
     def training_bytes(self) -> int:
         """Memory that its training holds."""
         shape, fit = self.shape, self.fit
-        return training_memory(
-            shape,
-            batch_size=fit.batch_size,
-            context_tokens=shape.context_tokens,
-            optimizer=fit.optimizer,
-            recompute=fit.recompute,
-        ).total
+        how = {"optimizer": fit.optimizer, "recompute": fit.recompute}
+        return training_memory(shape, batch_size=fit.batch_size, context_tokens=shape.context_tokens, **how).total
 
     @property
     def step_flops(self) -> float:

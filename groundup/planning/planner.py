@@ -66,9 +66,8 @@ def text_stats(shards: ShardSet, document_end_id: int) -> TextStats:
     lengths = np.sort(np.diff(ends, prepend=-1))
     half = int(np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)) if len(lengths) else 0
     typical = int(lengths[half]) if len(lengths) else shards.num_tokens("train")
-    return TextStats(
-        max(1, shards.num_tokens("train")), shards.num_bytes("train"), shards.num_tokens("validation"), typical
-    )
+    tokens, num_bytes = max(1, shards.num_tokens("train")), shards.num_bytes("train")
+    return TextStats(tokens, num_bytes, shards.num_tokens("validation"), typical)
 
 
 def fitting_context(shape: ModelConfig, text: TextStats) -> int:
@@ -161,11 +160,7 @@ def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -
 
 
 def choose(
-    seconds: float,
-    candidates: Sequence[Candidate],
-    text: TextStats,
-    law: Law,
-    measure: Callable[[Candidate], Measured],
+    seconds: float, candidates: Sequence[Candidate], text: TextStats, law: Law, measure: Callable[[Candidate], Measured]
 ) -> list[CandidateForecast]:
     """The candidates that were measured, the best first; `measure` is called for as few as possible."""
 
@@ -213,26 +208,24 @@ def choice_reasons(
     chosen: Candidate, by_shape: Sequence[CandidateForecast], by_batch: Sequence[CandidateForecast]
 ) -> tuple[str, ...]:
     """The candidates measured for the shape and for the batch, by size, with their loss above the chosen one's; nothing where none was open."""
-    shapes = [
-        (
-            each,
-            f"{each.candidate.shape.num_layers} x {each.candidate.shape.width}",
-            each.candidate.shape == chosen.shape,
+    reasons = []
+    for title, found, name in (
+        ("blocks x width", by_shape, lambda each: f"{each.shape.num_layers} x {each.shape.width}"),
+        ("tokens per step", by_batch, lambda each: f"{each.step_tokens:,}"),
+    ):
+        losses = {name(each.candidate): each.bits_per_byte for each in sorted(found, key=_extent)}
+        words = (
+            f"{each} {'(taken)' if each == name(chosen) else f'{loss - losses[name(chosen)]:+.3f}'}"
+            for each, loss in losses.items()
         )
-        for each in sorted(by_shape, key=lambda each: each.candidate.parameters)
-    ]
-    batches = [
-        (each, f"{each.candidate.step_tokens:,}", each.candidate.fit.batch_size == chosen.fit.batch_size)
-        for each in sorted(by_batch, key=lambda each: each.candidate.step_tokens)
-    ]
-    named = (("blocks x width", shapes), ("tokens per step", batches))
-    return tuple(f"of {name}, in this time: {_differences(found)}" for name, found in named if found)
+        if found:
+            unit = " bits per byte" if len(found) > 1 else ""
+            reasons.append(f"of {title}, in this time: {', '.join(words)}{unit}")
+    return tuple(reasons)
 
 
-def _differences(found: list[tuple[CandidateForecast, str, bool]]) -> str:
-    best = min(each.bits_per_byte for each, _, taken in found if taken)
-    words = (f"{name} {'(taken)' if taken else f'{each.bits_per_byte - best:+.3f}'}" for each, name, taken in found)
-    return ", ".join(words) + (" bits per byte" if len(found) > 1 else "")
+def _extent(each: CandidateForecast) -> tuple[int, int]:
+    return each.candidate.parameters, each.candidate.step_tokens
 
 
 def choose_optimizer(

@@ -53,30 +53,28 @@ class PreparedRun:
     plan: Plan | None = None
     """None: an earlier call made it."""
 
+    def to_plain(self) -> dict[str, Any]:
+        """Return what rank 0 sends to the other ranks."""
+        return {
+            "shards": str(self.shards.folder.resolve()),
+            "table": self.tokenizer.table.to_json(),
+            "tokenizer": self.tokenizer.config(),
+            "model": to_plain(self.shape),
+            "fit": to_plain(self.fit),
+        }
+
 
 def prepare_on_all_ranks(
     options: PretrainOptions, run: RunFolder, compute: Compute, progress: Progress, group: ProcessGroup
 ) -> PreparedRun:
     """Call `prepare_run` on rank 0; the other ranks open the shards it made, which they must see under the same path."""
     own = group.made_first(lambda: prepare_run(options, run, compute, progress, processes=group.world))
-    sent = group.first(lambda: _to_plain(own))
+    sent = group.first(lambda: own and own.to_plain())
     if own is not None:
         return own
     shards, table = open_shards(Path(sent["shards"])), table_from_json(sent["table"], "rank 0")
     shape, fit = build_config(ModelConfig, sent["model"]), build_config(FitConfig, sent["fit"])
     return PreparedRun(shards, Tokenizer(table, sent["tokenizer"]), shape, fit, planned={})
-
-
-def _to_plain(prepared: PreparedRun | None) -> dict[str, Any]:
-    """What rank 0 sends to the others."""
-    assert prepared is not None
-    return {
-        "shards": str(prepared.shards.folder.resolve()),
-        "table": prepared.tokenizer.table.to_json(),
-        "tokenizer": prepared.tokenizer.config(),
-        "model": to_plain(prepared.shape),
-        "fit": to_plain(prepared.fit),
-    }
 
 
 def prepare_run(
@@ -93,7 +91,12 @@ def prepare_run(
     With several `processes`, this one's share of a step is measured. Raises ConfigError, DataError and what reading texts raises.
     """
     data_config = build_config(DataConfig, options.tables["data"], where="data.")
-    _check(options, processes)
+    if not options.open_batch:
+        require_shares(options.fit().batch_size, processes)
+    options.fit()
+    options.shape(options.vocab_size)
+    if options.law is not None:
+        read_law(options.law)
     shards, tokenizer = corpus(
         options.data, run, data_config, tokenizer=options.tokenizer, vocab_size=options.vocab_size, progress=progress
     )
@@ -107,16 +110,6 @@ def prepare_run(
     if not run.run_file.exists():  # otherwise it holds another run, and `fit` says how they differ
         run.write_plan(options.key(), model=to_plain(shape), fit=to_plain(fit), planned=figures)
     return PreparedRun(shards, tokenizer, shape, fit, figures, plan)
-
-
-def _check(options: PretrainOptions, processes: int) -> None:
-    """Refuse options that can't be fulfilled before texts are read. Raises ConfigError, FormatError."""
-    batch_size = options.fit().batch_size
-    if not options.open_batch:
-        require_shares(batch_size, processes)
-    options.shape(options.vocab_size)
-    if options.law is not None:
-        read_law(options.law)
 
 
 def _kept_plan(run: RunFolder, options: PretrainOptions) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:
@@ -137,9 +130,8 @@ def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) 
     """Choose what the options leave open, count the steps, and state cost and expected loss."""
     text = text_stats(benchmark.shards, benchmark.tokenizer.special.document_end_id)
     law = read_law(options.law) if options.law else LAW
-    program_bytes = (
-        memory_bytes() or peak_memory_bytes()
-    )  # before candidates are measured: what they free is used again
+    # before candidates are measured, since memory that they free is reused
+    program_bytes = memory_bytes() or peak_memory_bytes()
     candidate, reasons = choose_model(options, text, law, benchmark)
     benchmark.process_share(candidate)  # refuse too little text or memory even where nothing is measured
     candidate, more = choose_optimizer(options, candidate, benchmark)

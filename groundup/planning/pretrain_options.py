@@ -1,6 +1,5 @@
 """What is asked of a pretraining run: its length, and which of shape, batch and learning rate are given. No data is read here."""
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,9 +76,8 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         given = [f"--{name}" for name in ("preset", "size", "depth") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ConfigError(
-                f"{' and '.join(given)} both give the model's shape.", fix="Give one of --preset, --size, --depth."
-            )
+            fix = "Give one of --preset, --size, --depth."
+            raise ConfigError(f"{' and '.join(given)} both give the model's shape.", fix=fix)
 
     @property
     def by_size(self) -> bool:
@@ -139,10 +137,9 @@ class PretrainOptions:
     def key(self) -> dict[str, Any]:
         """What a plan was made for: the plan in a run folder holds as long as this is the same."""
         fit = {name: value for name, value in self.tables["fit"].items() if name not in FREE_FIELDS}
-        tables = {"fit": fit, "model": self.tables["model"]}
-        length = {name: value for name, value in dataclasses.asdict(self.length).items() if value is not None}
         shape = {name: getattr(self, name) for name in ("preset", "size", "depth") if getattr(self, name) is not None}
-        return {"length": length, **shape, **tables, "law": str(self.law or ""), "seed": self.seed}
+        key = {"length": to_plain(self.length), **shape, "fit": fit, "model": self.tables["model"]}
+        return {**key, "law": str(self.law or ""), "seed": self.seed}
 
 
 def pretrain_options(
@@ -183,7 +180,6 @@ def tables(sets: Settings | None) -> dict[str, dict[str, Any]]:
     for name, value in found.items():
         if name not in TABLES or not isinstance(value, dict):
             known = ", ".join(f"{table}." for table in TABLES)
-            raise ConfigError(
-                f"--set {name}: no such field.", fix=f"Fields begin with {known}: fit.learning_rate=0.001."
-            )
+            fix = f"Fields begin with {known}: fit.learning_rate=0.001."
+            raise ConfigError(f"--set {name}: no such field.", fix=fix)
     return {**{name: {} for name in TABLES}, **found}

@@ -67,9 +67,8 @@ def reproduce(
     made = parts_of(run, compute, group)
     group.first(lambda: claim_folder(out, fresh=fresh))
     if made.changes:
-        progress.say(
-            f"note: the machine is not the one of that run ({', '.join(made.changes)}): the last bits may differ."
-        )
+        changes = ", ".join(made.changes)
+        progress.say(f"note: the machine is not the one of that run ({changes}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
     results = pretrain(
@@ -136,7 +135,7 @@ def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -
 
 
 def _record(run: RunFolder) -> dict[str, Any]:
-    """The content of run.json, checked to have its tables. Raises ConfigError, FormatError."""
+    """Return run.json, checked to have its tables. Raises ConfigError, FormatError."""
     if not run.run_file.is_file():
         raise ConfigError(f"{run.path} is no run: it has no {run.run_file.name}.")
     record = run.read_run()
@@ -150,7 +149,7 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 
 def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
-    """The run's own shards, or the folder that it was given. Raises ConfigError."""
+    """Return the run's own shards, or the folder that it was given. Raises ConfigError."""
     known = [run.path / SHARDS, Path(str(inputs.get("folder", run.path / SHARDS)))]
     for folder in known:
         if (folder / TABLE_FILE).is_file():
@@ -163,5 +162,4 @@ def same_weights(run: RunFolder, other: RunFolder) -> bool | None:
     files = [folder.path / WEIGHTS_FILE for folder in (run, other)]
     if not all(file.is_file() for file in files):
         return None
-    first, second = (sha256_file(file) for file in files)
-    return first == second
+    return sha256_file(files[0]) == sha256_file(files[1])

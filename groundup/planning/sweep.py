@@ -9,6 +9,7 @@ learning rate still high, the loss is higher than at the end of a run of that le
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from groundup.config import build_config, to_plain
 from groundup.data.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
-from groundup.files import read_json, write_json
+from groundup.files import read_json_object, write_json
 from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finished, plain, pyplot
 from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
 from groundup.planning.law import Law, LossPoint, fit_law
@@ -71,7 +72,7 @@ class SweepRun:
 
 
 def run_name(depth: int, steps: int) -> str:
-    """The name of a run's folder in RUNS."""
+    """Return the name of a run's folder in RUNS."""
     return f"d{depth}-s{steps}"
 
 
@@ -103,23 +104,14 @@ class Sweep(SweepPlan):
 def read_law(folder: Path) -> Law:
     """The law in a sweep's folder. Raises ConfigError (no sweep, or not finished) and FormatError."""
     file = folder / SWEEP_FILE
-    record = _read(file)
+    record = read_json_object(file) if file.is_file() else {}
     if "law" not in record:
-        raise ConfigError(f"{folder} holds no law.", fix="Finish it: groundup sweep DATA --out " + str(folder))
+        raise ConfigError(f"{folder} holds no law.", fix=f"Finish it: groundup sweep DATA --out {folder}")
     law = _part(Law, record["law"], file, "law")
     numbers = [number for value in asdict(law).values() for number in (value if isinstance(value, tuple) else [value])]
     if not all(0 < number < math.inf for number in numbers):
         raise FormatError(file, "law", "has a number that is not above 0 and finite")
     return law
-
-
-def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    record = read_json(file)
-    if not isinstance(record, dict):
-        raise FormatError(file, "top", "is not a JSON object")
-    return record
 
 
 def _part(kind: type[T], value: object, file: Path, place: str) -> T:
@@ -174,7 +166,7 @@ def sweep(
     text = text_stats(shards, tokenizer.special.document_end_id)
     inputs = _SweepInputs(Benchmark(shards, tokenizer, compute), text, asked.seed)
     file, known = folder / SWEEP_FILE, {**asdict(asked), "shards": shards.fingerprint}
-    record = _read(file)
+    record = read_json_object(file) if file.is_file() else {}
     if record.get("asked") != known:
         record = {"asked": known, **asdict(_plan(inputs, asked))}
         write_json(file, record)
@@ -196,33 +188,30 @@ def candidate_of(depth: int, vocab_size: int, text: TextStats) -> Candidate:
 
 
 def _plan(inputs: _SweepInputs, asked: SweepOptions) -> SweepPlan:
-    """Which depths for how many steps."""
-    depths, steps = _depths_and_steps(inputs, asked)
+    """Choose depths and steps: the given steps of the smallest sizes; or those that the budget has room for, of larger sizes on a faster machine."""
+    depths, steps = range(MIN_BLOCKS, MIN_BLOCKS + asked.sizes), asked.steps
+    if asked.budget_s is not None:
+        depths, steps = _within(asked.budget_s, depths, inputs.step_s)
+    assert steps is not None
     sizes = [(depth, max(1, round(share * steps))) for share in LENGTHS for depth in depths]
     runs = tuple(SweepRun(run_name(depth, count), depth, count) for depth, count in sizes)
     return SweepPlan(runs, inputs.candidate(depths[-1]).step_flops / inputs.step_s(depths[-1]))
 
 
-def _depths_and_steps(inputs: _SweepInputs, asked: SweepOptions) -> tuple[range, int]:
-    """The steps given, of the smallest sizes; or those that the budget has room for, of larger sizes the faster this machine is."""
-    depths = range(MIN_BLOCKS, MIN_BLOCKS + asked.sizes)
-    if asked.budget_s is None:
-        assert asked.steps is not None
-        return depths, asked.steps
-    step_s = {depth: inputs.step_s(depth) for depth in depths}
+def _within(budget_s: float, depths: range, step_s: Callable[[int], float]) -> tuple[range, int]:
+    """Return depths, those given or larger, and steps of the longest runs for a time. Raises ConfigError where it is too short."""
+    times_s = {depth: step_s(depth) for depth in depths}
     while True:
-        each_step_s = sum(LENGTHS) * sum(step_s[depth] for depth in depths)
-        steps = int(asked.budget_s * (1 - BESIDE_STEPS_SHARE) / each_step_s)
+        each_step_s = sum(LENGTHS) * sum(times_s[depth] for depth in depths)
+        steps = int(budget_s * (1 - BESIDE_STEPS_SHARE) / each_step_s)
         if steps <= MAX_STEPS or depths[-1] == MAX_DEPTH:
             break
         depths = range(depths[0] + 1, depths[-1] + 2)
-        step_s[depths[-1]] = inputs.step_s(depths[-1])
+        times_s[depths[-1]] = step_s(depths[-1])
     if steps * LENGTHS[0] < MIN_STEPS:
         needed = MIN_STEPS / LENGTHS[0] * each_step_s / (1 - BESIDE_STEPS_SHARE)
-        raise ConfigError(
-            f"A budget of {asked.budget_s:g} s is too short for {asked.sizes} sizes.",
-            fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.",
-        )
+        message = f"A budget of {budget_s:g} s is too short for {len(depths)} sizes."
+        raise ConfigError(message, fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.")
     return depths, steps
 
 
@@ -232,15 +221,9 @@ def _train(run: SweepRun, inputs: _SweepInputs, folder: Path, progress: Progress
     progress.say(f"{run.name}: {candidate.parameters:,} parameters, {run.steps} steps")
     parts = (benchmark.shards, benchmark.tokenizer, candidate.shape, candidate.fit)
     results = pretrain(*parts, RunFolder(folder), compute=benchmark.compute, progress=progress)
-    byte_ratio = inputs.text.bytes_per_token
-    point = LossPoint(
-        candidate.parameters,
-        results["tokens"] * byte_ratio,
-        float(inputs.text.num_bytes),
-        candidate.step_tokens * byte_ratio,
-        float(results["bits_per_byte"]),
-    )
-    return replace(run, point=point)
+    read, batch = (tokens * inputs.text.bytes_per_token for tokens in (results["tokens"], candidate.step_tokens))
+    numbers = (read, float(inputs.text.num_bytes), batch, float(results["bits_per_byte"]))
+    return replace(run, point=LossPoint(candidate.parameters, *numbers))
 
 
 def best_for(found: Sweep, vocab_size: int) -> list[dict[str, Any]]:
