@@ -47,7 +47,7 @@ FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 PIP_TIMEOUT_S = 3600
 
 # What zipfile, tarfile and their decompressors raise on damaged archives, as documented or observed.
-DAMAGE = (
+DAMAGE: tuple[type[Exception], ...] = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
     *(EOFError, RuntimeError, ValueError, OverflowError, LookupError),
 )

@@ -201,7 +201,7 @@ def only_one(folder: Path) -> Iterator[None]:
             fix = "Wait for it, or choose another folder with --out."
             raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
         except OSError as error:  # ENOLCK, ENOSYS, EOPNOTSUPP: some network disks
-            message = f"{folder} is on a disk without locks ({error.strerror}): two processes could write it at once."
+            message = f"{folder} has no locks ({error.strerror}): two processes could write it at once."
             raise DiskError(message, fix="Choose a folder on another disk with --out.") from error
         yield
     finally:

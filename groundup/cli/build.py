@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import RUNS, build
 from groundup.cli.console import console_progress, print_result, program, table
@@ -20,19 +20,17 @@ from groundup.cli.options import (
 
 
 def command(
-    recipe: Annotated[
-        str, typer.Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")
-    ] = "quickstart",
+    recipe: Annotated[str, Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")] = "quickstart",
     out: Annotated[
         Path | None,
-        typer.Option("--out", callback=folder_to_write, help="The build's folder; by default runs/NAME here."),
+        Option("--out", callback=folder_to_write, help="The build's folder; by default runs/NAME here."),
     ] = None,
-    budget: Annotated[str | None, typer.Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
+    budget: Annotated[str | None, Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
     follow_links: FollowLinksOption = False,
     sets: SetOption = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Random seed; by default the recipe's.")] = None,
+    seed: Annotated[int | None, Option("--seed", min=0, help="Random seed; by default the recipe's.")] = None,
     device: DeviceOption = "auto",
-    redo: Annotated[list[str] | None, typer.Option("--redo", help="Repeat this stage (again for more).")] = None,
+    redo: Annotated[list[str] | None, Option("--redo", help="Repeat this stage (again for more).")] = None,
     fresh: FreshOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,

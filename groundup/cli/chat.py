@@ -10,7 +10,7 @@ import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
@@ -35,7 +35,7 @@ LEAVING = ("/bye", "/quit", "/exit")
 @grouped({name: f"the model's own, else {value:g}" for name, value in CHAT_SAMPLING.items()})
 def command(
     model: ModelArgument,
-    system: Annotated[str, typer.Option("--system", help="System text: who the model should be.")] = "",
+    system: Annotated[str, Option("--system", help="System text: who the model should be.")] = "",
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument
 
 from groundup.api import Model, open_model
 from groundup.cli.console import console_progress, print_result
@@ -18,8 +18,8 @@ FILE_ENDINGS = (".txt", ".md", ".csv", ".jsonl")
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A classifier's folder, or a build folder (its spam stage).")],
-    text: Annotated[str, typer.Argument(help="The text, or a file with one text per line.")],
+    model: Annotated[str, Argument(help="A classifier's folder, or a build folder (its spam stage).")],
+    text: Annotated[str, Argument(help="The text, or a file with one text per line.")],
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:

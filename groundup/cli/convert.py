@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import JsonOption, ModelArgument, name_to_write
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CheckOption = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--check/--no-check",
         help="Compare a GGUF file with the model in a real llama.cpp (extra `demo`) before it is written to --out.",
     ),
@@ -26,19 +26,19 @@ CheckOption = Annotated[
 def command(
     model: ModelArgument,
     out: Annotated[
-        Path, typer.Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
+        Path, Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
     ],
     to: Annotated[
         str,
-        typer.Option("--to", help="hf (a Hugging Face folder), gguf (for llama.cpp), ollama (GGUF and Modelfile)."),
+        Option("--to", help="hf (a Hugging Face folder), gguf (for llama.cpp), ollama (GGUF and Modelfile)."),
     ] = "gguf",
     encoding: Annotated[
-        str | None, typer.Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
+        str | None, Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
     ] = None,
-    system: Annotated[str | None, typer.Option("--system", help="A system text for the Modelfile.")] = None,
+    system: Annotated[str | None, Option("--system", help="A system text for the Modelfile.")] = None,
     create: Annotated[
         str | None,
-        typer.Option("--create", metavar="NAME", help="With --to ollama: also run `ollama create NAME` on the folder."),
+        Option("--create", metavar="NAME", help="With --to ollama: also run `ollama create NAME` on the folder."),
     ] = None,
     check: CheckOption = True,
     as_json: JsonOption = False,

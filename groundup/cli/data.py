@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import FollowLinksOption, JsonOption, Sha256Option, StrictOption, TextColumnOption, verb_group
@@ -18,15 +18,13 @@ ERRORS = ("replace", "drop")
 
 @app.command("inspect")
 def inspect(
-    source: Annotated[str, typer.Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
+    source: Annotated[str, Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
     text_column: TextColumnOption = "text",
-    errors: Annotated[str, typer.Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
+    errors: Annotated[str, Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
     strict: StrictOption = False,
     sha256: Sha256Option = "",
     follow_links: FollowLinksOption = False,
-    show: Annotated[
-        int, typer.Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown.")
-    ] = 3,
+    show: Annotated[int, Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
     """Count files, documents, characters and words; find duplicates, bad lines and control characters; show the first lines.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import ITEMS, STARTER, run_evaluation
 from groundup.cli.console import console_progress, print_result, table
@@ -23,24 +23,22 @@ SHARES = ("accuracy", "f1", "macro_f1")
 
 
 def command(
-    models: Annotated[list[str], typer.Argument(help="One model or more: names, folders, .gguf files, build folders.")],
+    models: Annotated[list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")],
     data: Annotated[
-        str, typer.Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
+        str, Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
     ] = STARTER,
     kind: Annotated[
-        str | None, typer.Option("--as", help="Kind of DATA: answers, labels or text; detected by default.")
+        str | None, Option("--as", help="Kind of DATA: answers, labels or text; detected by default.")
     ] = None,
     items: Annotated[
-        int, typer.Option("--items", min=1, help="Maximum of answers, labels or documents for each figure.")
+        int, Option("--items", min=1, help="Maximum of answers, labels or documents for each figure.")
     ] = ITEMS,
     text_column: TextColumnOption = "text",
     label_column: LabelColumnOption = "label",
-    question: Annotated[
-        str | None, typer.Option("--question", help="The question to language models on labels.")
-    ] = None,
+    question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,
     follow_links: FollowLinksOption = False,
     out: Annotated[
-        Path | None, typer.Option("--out", callback=file_to_write, help="Also write the results into this JSON file.")
+        Path | None, Option("--out", callback=file_to_write, help="Also write the results into this JSON file.")
     ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifier
 from groundup.cli.console import console_progress, print_result, table
@@ -27,15 +27,15 @@ app = verb_group("Fine-tune a pretrained model: as a classifier of texts, or to 
 @grouped()
 def classifier(
     model: ModelArgument,
-    data: Annotated[str, typer.Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
+    data: Annotated[str, Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
     out: OutOption,
     text_column: TextColumnOption = "text",
     label_column: LabelColumnOption = "label",
     messages: Annotated[
-        int, typer.Option("--messages", min=30, help="Use at most so many: two thirds train, an eighth validate.")
+        int, Option("--messages", min=30, help="Use at most so many: two thirds train, an eighth validate.")
     ] = MESSAGES,
     question: Annotated[
-        str | None, typer.Option("--question", help="What the base model is asked; by default which label fits.")
+        str | None, Option("--question", help="What the base model is asked; by default which label fits.")
     ] = None,
     sha256: Sha256Option = "",
     training: FinetuneOptions = FinetuneOptions(),
@@ -92,10 +92,10 @@ def method_cells(row: dict[str, Any]) -> list[str]:
 @grouped()
 def chat(
     model: ModelArgument,
-    data: Annotated[str, typer.Argument(help="Instructions: a .jsonl file or folder, or 'starter' (packaged).")],
+    data: Annotated[str, Argument(help="Instructions: a .jsonl file or folder, or 'starter' (packaged).")],
     out: OutOption,
     tokens: Annotated[
-        int, typer.Option("--tokens", min=1, help="Tokens to read, prompts and repeats included.")
+        int, Option("--tokens", min=1, help="Tokens to read, prompts and repeats included.")
     ] = CHAT_TOKENS,
     training: FinetuneOptions = FinetuneOptions(),
     as_json: JsonOption = False,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
@@ -17,47 +17,35 @@ if TYPE_CHECKING:
 DEFAULT_TEXT = "The cat sat on the mat. The dog sat on the log. When the cat saw the dog, the cat ran away, and the dog ran after the cat."
 FILMED = tuple(name.removesuffix("_forming") for name, view in VIEWS.items() if view.reel)
 
-TextOption = Annotated[str, typer.Option("--text", help="The text that the model reads.")]
-FileOption = Annotated[
-    Path | None, typer.Option("--file", help="Read the text from this file instead.", exists=True, dir_okay=False)
-]
-PageOption = Annotated[
-    Path | None, typer.Option("--out", callback=file_to_write, help="The page to write; default: lab.html here.")
-]
-PicturesOption = Annotated[
-    Path | None, typer.Option("--pictures", callback=folder_to_write, help="A folder for the pictures as files.")
-]
-FormOption = Annotated[str, typer.Option("--form", help="Of the picture files: png or svg.")]
-OnlyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="VIEW",
-        help=f"Make this view only (again for more). The lab has {len(VIEWS)}: {', '.join(VIEWS)}.",
-    ),
-]
-
-FilmOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--film",
-        callback=file_to_write,
-        help="A GIF of the training run instead of the page, and a still picture beside it.",
-    ),
-]
-OfOption = Annotated[str, typer.Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")]
-
 
 def command(
     model: ModelArgument,
-    text: TextOption = DEFAULT_TEXT,
-    file: FileOption = None,
-    out: PageOption = None,
-    pictures: PicturesOption = None,
-    form: FormOption = "png",
-    only: OnlyOption = None,
-    film: FilmOption = None,
-    of: OfOption = "attention",
+    text: Annotated[str, Option("--text", help="The text that the model reads.")] = DEFAULT_TEXT,
+    file: Annotated[
+        Path | None, Option("--file", help="Read the text from this file instead.", exists=True, dir_okay=False)
+    ] = None,
+    out: Annotated[
+        Path | None, Option("--out", callback=file_to_write, help="The page to write; default: lab.html here.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, Option("--pictures", callback=folder_to_write, help="A folder for the pictures as files.")
+    ] = None,
+    form: Annotated[str, Option("--form", help="Format of the picture files: png or svg.")] = "png",
+    only: Annotated[
+        list[str] | None,
+        Option(
+            "--only", metavar="VIEW", help=f"Make this view only (again for more), of {len(VIEWS)}: {', '.join(VIEWS)}."
+        ),
+    ] = None,
+    film: Annotated[
+        Path | None,
+        Option(
+            "--film",
+            callback=file_to_write,
+            help="A GIF of the training run, and a still picture, instead of the page.",
+        ),
+    ] = None,
+    of: Annotated[str, Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")] = "attention",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import typer
+from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 from groundup import __version__
@@ -90,8 +91,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of user errors, too."),
-    version: bool = typer.Option(False, "--version", help="Show the version.", is_eager=True, callback=_version),
+    debug: bool = Option(False, "--debug", help="Show the traceback of user errors, too."),
+    version: bool = Option(False, "--version", help="Show the version.", is_eager=True, callback=_version),
 ) -> None:
     """Build your own language model from the ground up: from raw text to a model that chats, classifies and runs elsewhere.
 

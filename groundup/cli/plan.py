@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import DeviceOption, JsonOption, SeedOption, TrainingLength, TrainingTexts, grouped
@@ -20,12 +20,12 @@ DEFAULT_MINUTES = 30.0
 @grouped()
 def command(
     data: Annotated[
-        str | None, typer.Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
+        str | None, Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
     ] = None,
-    budget: Annotated[str | None, typer.Option("--budget", help="Train for this time: 90s, 30m, 2h.")] = None,
+    budget: Annotated[str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")] = None,
     length: TrainingLength = TrainingLength(),
     machine: Annotated[
-        str | None, typer.Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
+        str | None, Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
     ] = None,
     texts: TrainingTexts = TrainingTexts(),
     seed: SeedOption = 0,

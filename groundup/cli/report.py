@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import print_result
 from groundup.cli.options import JsonOption, file_to_write
 
-RunArgument = Annotated[Path, typer.Argument(help="A build folder (runs/NAME), or the folder of one training run.")]
+RunArgument = Annotated[Path, Argument(help="A build folder (runs/NAME), or the folder of one training run.")]
 PageOption = Annotated[
-    Path | None, typer.Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
+    Path | None, Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
 ]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress
 from groundup.cli.options import DeviceOption, JsonOption, ListenOptions, PortOption, PrecisionOption, grouped
@@ -34,17 +34,17 @@ class ServerOptions:
     """Memory, device and precision of the models that are served."""
 
     keep_alive: Annotated[
-        str, typer.Option("--keep-alive", help='How long an unused model stays in memory: "5m", 0, -1 (forever).')
+        str, Option("--keep-alive", help='How long an unused model stays in memory: "5m", 0, -1 (forever).')
     ] = "5m"
     memory_gb: Annotated[
         float | None,
-        typer.Option("--memory-gb", min=0.1, help="Memory for all models. Default: 70 % of this machine's."),
+        Option("--memory-gb", min=0.1, help="Memory for all models. Default: 70 % of this machine's."),
     ] = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = "float32"
     reproducible: Annotated[
         bool,
-        typer.Option("--reproducible", help="Same text alone and in a batch, in every precision; slower."),
+        Option("--reproducible", help="Same text alone and in a batch, in every precision; slower."),
     ] = False
 
 
@@ -52,22 +52,20 @@ class ServerOptions:
 def command(
     models: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="MODEL",
             help="Models: names, folders, .gguf files, or builds (chat model and classifier); NAME=PATH sets the name.",
         ),
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--models", help="A folder of models, each served by its name. Default, if no MODEL: what was pulled."
-        ),
+        Option("--models", help="A folder of models, each served by its name. Default, if no MODEL: what was pulled."),
     ] = None,
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
     cors: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--cors",
             metavar="ORIGIN",
             help="Origin of web pages that may call: https://example.org, or a scheme: app:// (again for more). Pages of localhost may.",

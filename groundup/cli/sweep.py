@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, OutOption, SeedOption, TokenizerOption
@@ -16,16 +16,14 @@ PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="A folder of token shards, a data folder, or texts.")],
+    data: Annotated[str, Argument(help="A folder of token shards, a data folder, or texts.")],
     *,
     out: OutOption,
-    sizes: Annotated[int, typer.Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")] = 3,
+    sizes: Annotated[int, Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")] = 3,
     budget: Annotated[
-        str | None, typer.Option("--budget", help="For all runs together: 90s, 10m, 2h; by default 10m.")
+        str | None, Option("--budget", help="For all runs together: 90s, 10m, 2h; by default 10m.")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=4, help="Or the number of steps of the longest runs.")
-    ] = None,
+    steps: Annotated[int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")] = None,
     tokenizer: TokenizerOption = None,
     follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import FollowLinksOption, JsonOption, OutOption, StrictOption, TextColumnOption, verb_group
@@ -20,9 +20,9 @@ app = verb_group("Train a tokenizer on texts, or show how one splits a text.")
 
 @app.command()
 def train(
-    source: Annotated[str, typer.Argument(help="A folder, file or glob of .txt .md .jsonl .csv .parquet.")],
+    source: Annotated[str, Argument(help="A folder, file or glob of .txt .md .jsonl .csv .parquet.")],
     out: OutOption,
-    vocab_size: Annotated[int, typer.Option("--vocab-size", help="Number of ids, control tokens included.")] = 4096,
+    vocab_size: Annotated[int, Option("--vocab-size", help="Number of ids, control tokens included.")] = 4096,
     text_column: TextColumnOption = "text",
     strict: StrictOption = False,
     follow_links: FollowLinksOption = False,
@@ -90,8 +90,8 @@ def _train_lines(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> l
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A tokenizer's folder, or a model: name, folder, .gguf or build.")],
-    text: Annotated[str, typer.Argument(help="The text to encode.")],
+    model: Annotated[str, Argument(help="A tokenizer's folder, or a model: name, folder, .gguf or build.")],
+    text: Annotated[str, Argument(help="The text to encode.")],
     as_json: JsonOption = False,
 ) -> None:
     """Show the tokens of a text with their ids. No part of the text becomes a control token.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from groundup.cli.console import print_result
 from groundup.cli.options import JsonOption
@@ -11,7 +11,7 @@ from groundup.cli.options import JsonOption
 
 def command(
     path: Annotated[
-        Path, typer.Argument(help="A build, run, checkpoint, shard set, model or export folder, or one weight file.")
+        Path, Argument(help="A build, run, checkpoint, shard set, model or export folder, or one weight file.")
     ],
     as_json: JsonOption = False,
 ) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import JsonOption, ListenOptions, PortOption, grouped
@@ -21,7 +21,7 @@ PORT = 8765
 def command(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN", help="Run folders, builds, or a folder of them; they may not exist yet."),
+        Argument(metavar="RUN", help="Run folders, builds, or a folder of them; they may not exist yet."),
     ],
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),

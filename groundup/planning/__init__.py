@@ -6,8 +6,8 @@ steps, and the `Plan` that states parameters, time, memory, disk and the expecte
     pretrain_options    what is asked for: length, shape, fields of `--set`
     corpus              texts, a data folder or shards -> shards and tokenizer; which folders may be written to
     measure             times of a step and an evaluation on this machine; how many of them a time has room for
-    planner, forecast   which model to train in a given time; the loss to expect
-    plan                the cost of a run; its lines and warnings for people
+    planner             which model to train in a given time
+    plan                the cost of a run and the loss to expect; its lines and warnings for people
     law, scaling        the scaling law and its fit; its parameters and rules for the default training config
     sweep               a scaling law fitted to the user's own texts, and its picture
     cluster             large models on published hardware

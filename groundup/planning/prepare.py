@@ -16,7 +16,6 @@ from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.model.config import ModelConfig
 from groundup.planning.corpus import corpus
-from groundup.planning.forecast import forecast, probe, probe_steps
 from groundup.planning.measure import (
     Benchmark,
     Candidate,
@@ -26,7 +25,7 @@ from groundup.planning.measure import (
     steps_within,
     with_evaluations,
 )
-from groundup.planning.plan import Plan, make_plan
+from groundup.planning.plan import Plan, forecast, make_plan, probe, probe_steps
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
 from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling import LAW

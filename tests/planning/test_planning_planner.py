@@ -6,9 +6,8 @@ import pytest
 
 from groundup.errors import ConfigError
 from groundup.planning.cluster import DEVICES, SIZES, cluster_plan, parse_machine
-from groundup.planning.forecast import forecast, probe_steps
 from groundup.planning.measure import Candidate, Measured
-from groundup.planning.plan import Plan, plan_warnings
+from groundup.planning.plan import Plan, forecast, plan_warnings, probe_steps
 from groundup.planning.planner import (
     TextStats,
     batch_windows,
