@@ -102,9 +102,8 @@ class Model:
         >>> turns = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "to be"}]
         >>> answer = model.chat(turns, max_tokens=8)
         """
-        return "".join(
-            event.text for event in self.engine.chat(conversation_of(messages), self.chat_sampling(sampling))
-        )
+        events = self.engine.chat(conversation_of(messages), self.chat_sampling(sampling))
+        return "".join(event.text for event in events)
 
     def classify(self, texts: str | Sequence[str]) -> Any:
         """The probability of each label, most probable first: a dict for a text, a list of them for several.
@@ -331,10 +330,8 @@ def card_of(run: RunFolder, summary: str, data: AnyPath, model: AnyPath, license
     """What the model card of a fine-tuned model can say before the training."""
     from groundup.weights.card import ModelCard
 
-    licence = licence_of(str(data))
-    return ModelCard(
-        run.path.resolve().name, summary, data=((str(data), licence),), base=str(model), license=license_id
-    )
+    sources = ((str(data), licence_of(str(data))),)
+    return ModelCard(run.path.resolve().name, summary, data=sources, base=str(model), license=license_id)
 
 
 def run_evaluation(

@@ -78,7 +78,7 @@ def require_free_bytes(path: Path, needed_bytes: int) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part. Raises DiskError."""
-    with _replacing(path, len(data)) as temporary:
+    with atomic_file(path, needed_bytes=len(data)) as temporary:
         temporary.write_bytes(data)
 
 
@@ -89,12 +89,6 @@ def atomic_file(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
     On any error the temporary file is removed and `path` is unchanged. Raises DiskError.
     """
     require_free_bytes(path, needed_bytes)
-    with _replacing(path, needed_bytes) as temporary:
-        yield temporary
-
-
-@contextlib.contextmanager
-def _replacing(path: Path, needed_bytes: int) -> Iterator[Path]:
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     with disk_errors(path, needed_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -153,10 +153,6 @@ class _Slot:
     seconds: float = 0.0
     work: float = 0.0
 
-    def add(self, seconds: float, work: float) -> None:
-        self.seconds += seconds
-        self.work += work
-
     @property
     def rate(self) -> float:
         return self.seconds / self.work
@@ -220,7 +216,7 @@ class ThreadTuner:
             if not self._cold:
                 self._try(self.counts)
         else:
-            self._slot.add(seconds, work)
+            self._slot = _Slot(self._slot.seconds + seconds, self._slot.work + work)
             if self._slot.seconds >= SLOT_S:
                 self._take(self._slot)
         return self.count

@@ -7,33 +7,25 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from groundup.api import RUNS, build
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, program, table
-from groundup.cli.options import (
-    DeviceOption,
-    DryRunOption,
-    FollowLinksOption,
-    FreshOption,
-    JsonOption,
-    SetOption,
-    folder_to_write,
-)
 
 
 def command(
     recipe: Annotated[str, Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")] = "quickstart",
     out: Annotated[
         Path | None,
-        Option("--out", callback=folder_to_write, help="The build's folder; by default runs/NAME here."),
+        Option("--out", callback=options.folder_to_write, help="The build's folder; by default runs/NAME here."),
     ] = None,
     budget: Annotated[str | None, Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
-    follow_links: FollowLinksOption = False,
-    sets: SetOption = None,
+    follow_links: options.FollowLinksOption = False,
+    sets: options.SetOption = None,
     seed: Annotated[int | None, Option("--seed", min=0, help="Random seed; by default the recipe's.")] = None,
-    device: DeviceOption = "auto",
+    device: options.DeviceOption = "auto",
     redo: Annotated[list[str] | None, Option("--redo", help="Repeat this stage (again for more).")] = None,
-    fresh: FreshOption = False,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
+    fresh: options.FreshOption = False,
+    dry_run: options.DryRunOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Run every stage of a model: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, evaluation, export, report.
 

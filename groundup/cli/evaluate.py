@@ -6,16 +6,8 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from groundup.api import ITEMS, STARTER, run_evaluation
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import (
-    DeviceOption,
-    FollowLinksOption,
-    JsonOption,
-    LabelColumnOption,
-    SeedOption,
-    TextColumnOption,
-    file_to_write,
-)
 from groundup.cli.plain import plain
 from groundup.files import write_json
 
@@ -33,16 +25,16 @@ def command(
     items: Annotated[
         int, Option("--items", min=1, help="Maximum of answers, labels or documents for each figure.")
     ] = ITEMS,
-    text_column: TextColumnOption = "text",
-    label_column: LabelColumnOption = "label",
+    text_column: options.TextColumnOption = "text",
+    label_column: options.LabelColumnOption = "label",
     question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,
-    follow_links: FollowLinksOption = False,
+    follow_links: options.FollowLinksOption = False,
     out: Annotated[
-        Path | None, Option("--out", callback=file_to_write, help="Also write the results into this JSON file.")
+        Path | None, Option("--out", callback=options.file_to_write, help="Also write the results into this JSON file.")
     ] = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    seed: options.SeedOption = 0,
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
 ) -> None:
     """Measure models on the same held-out data: answers to instructions, labels, or bits per byte of text.
 

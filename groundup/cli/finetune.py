@@ -6,40 +6,30 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifier
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import (
-    FinetuneOptions,
-    JsonOption,
-    LabelColumnOption,
-    ModelArgument,
-    OutOption,
-    Sha256Option,
-    TextColumnOption,
-    grouped,
-    verb_group,
-)
 from groundup.cli.plain import beginning
 
-app = verb_group("Fine-tune a pretrained model: as a classifier of texts, or to follow instructions.")
+app = options.verb_group("Fine-tune a pretrained model: as a classifier of texts, or to follow instructions.")
 
 
 @app.command()
-@grouped()
+@options.grouped()
 def classifier(
-    model: ModelArgument,
+    model: options.ModelArgument,
     data: Annotated[str, Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
-    out: OutOption,
-    text_column: TextColumnOption = "text",
-    label_column: LabelColumnOption = "label",
+    out: options.OutOption,
+    text_column: options.TextColumnOption = "text",
+    label_column: options.LabelColumnOption = "label",
     messages: Annotated[
         int, Option("--messages", min=30, help="Use at most so many: two thirds train, an eighth validate.")
     ] = MESSAGES,
     question: Annotated[
         str | None, Option("--question", help="What the base model is asked; by default which label fits.")
     ] = None,
-    sha256: Sha256Option = "",
-    training: FinetuneOptions = FinetuneOptions(),
-    as_json: JsonOption = False,
+    sha256: options.Sha256Option = "",
+    training: options.FinetuneOptions = options.FinetuneOptions(),
+    as_json: options.JsonOption = False,
 ) -> None:
     """Make a classifier of a language model: its last block, final norm and a score head are trained, the rest is run once.
 
@@ -89,16 +79,16 @@ def method_cells(row: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-@grouped()
+@options.grouped()
 def chat(
-    model: ModelArgument,
+    model: options.ModelArgument,
     data: Annotated[str, Argument(help="Instructions: a .jsonl file or folder, or 'starter' (packaged).")],
-    out: OutOption,
+    out: options.OutOption,
     tokens: Annotated[
         int, Option("--tokens", min=1, help="Tokens to read, prompts and repeats included.")
     ] = CHAT_TOKENS,
-    training: FinetuneOptions = FinetuneOptions(),
-    as_json: JsonOption = False,
+    training: options.FinetuneOptions = options.FinetuneOptions(),
+    as_json: options.JsonOption = False,
 ) -> None:
     """Teach a language model to follow instructions: low-rank corrections (LoRA), trained on the answers only, merged at the end.
 

@@ -6,20 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from groundup.api import pretrain
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.distributed_launch import joined, progress_of, require_alone
-from groundup.cli.options import (
-    DeviceOption,
-    DryRunOption,
-    FreshOption,
-    JsonOption,
-    MonitorOptions,
-    OutOption,
-    SeedOption,
-    TrainingLength,
-    TrainingTexts,
-    grouped,
-)
 from groundup.cli.plain import beginning
 from groundup.errors import ConfigError
 from groundup.runs import RunFolder, read_lines
@@ -28,24 +17,24 @@ if TYPE_CHECKING:
     from groundup.train.parallel.process_group import ProcessGroup
 
 
-@grouped()
+@options.grouped()
 def command(
     data: Annotated[
         str | None, Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
     ] = None,
     *,
-    out: OutOption,
+    out: options.OutOption,
     again: Annotated[
         Path | None, Option("--again", help="Instead of DATA: do this run once more, from its folder.")
     ] = None,
-    length: TrainingLength = TrainingLength(),
-    texts: TrainingTexts = TrainingTexts(),
-    monitor: MonitorOptions = MonitorOptions(),
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    fresh: FreshOption = False,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
+    length: options.TrainingLength = options.TrainingLength(),
+    texts: options.TrainingTexts = options.TrainingTexts(),
+    monitor: options.MonitorOptions = options.MonitorOptions(),
+    seed: options.SeedOption = 0,
+    device: options.DeviceOption = "auto",
+    fresh: options.FreshOption = False,
+    dry_run: options.DryRunOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Train a language model from random weights; the run folder is a Hugging Face folder at the end.
 

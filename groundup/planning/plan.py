@@ -255,8 +255,8 @@ def plan_warnings(plan: Plan) -> list[str]:
     rules = [
         (
             plan.tokens_per_parameter < scaling.OPTIMAL_TOKENS_PER_PARAMETER,
-            f"The run reads {plan.tokens_per_parameter:.2g} tokens per parameter; about {scaling.OPTIMAL_TOKENS_PER_PARAMETER} make the best use of a given "
-            "amount of computation (Hoffmann et al. 2022). Expect rough text, or give it more time.",
+            f"The run reads {plan.tokens_per_parameter:.2g} tokens per parameter; about {scaling.OPTIMAL_TOKENS_PER_PARAMETER} make the best use "
+            "of a given amount of computation (Hoffmann et al. 2022). Expect rough text, or give it more time.",
         ),
         (
             plan.tokens_per_parameter > scaling.MANY_TOKENS_PER_PARAMETER,

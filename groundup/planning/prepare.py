@@ -15,16 +15,9 @@ from groundup.data.shards import ShardSet, open_shards
 from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.model.config import ModelConfig
+from groundup.planning import measure
 from groundup.planning.corpus import corpus
-from groundup.planning.measure import (
-    Benchmark,
-    Candidate,
-    Measured,
-    describe_measured,
-    evaluations_within,
-    steps_within,
-    with_evaluations,
-)
+from groundup.planning.measure import Benchmark, Candidate, Measured
 from groundup.planning.plan import Plan, forecast, make_plan, probe, probe_steps
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
 from groundup.planning.pretrain_options import PretrainOptions
@@ -159,9 +152,9 @@ def with_steps(
         steps = candidate.fit.steps
     if seconds is not None:
         assert measured is not None
-        evaluations = evaluations_within(seconds, measured)
+        evaluations = measure.evaluations_within(seconds, measured)
         if steps is None:
-            steps = steps_within(seconds, measured)
-            progress.say(describe_measured(measured, seconds))
+            steps = measure.steps_within(seconds, measured)
+            progress.say(measure.describe_measured(measured, seconds))
     fit = build_config(FitConfig, {**to_plain(candidate.fit), "steps": steps}, where="fit.")
-    return replace(candidate, fit=with_evaluations(fit, evaluations))
+    return replace(candidate, fit=measure.with_evaluations(fit, evaluations))

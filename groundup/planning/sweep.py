@@ -21,17 +21,10 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json_object, write_json
 from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finished, plain, pyplot
 from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
+from groundup.planning import planner
 from groundup.planning.law import Law, LossPoint, fit_law
 from groundup.planning.measure import Benchmark, Candidate, Measured
-from groundup.planning.planner import (
-    MIN_BLOCKS,
-    TextStats,
-    choose,
-    family,
-    family_candidate,
-    fitting_context,
-    text_stats,
-)
+from groundup.planning.planner import TextStats
 from groundup.planning.scaling import LAW
 from groundup.progress import Progress
 from groundup.runs import RunFolder
@@ -163,7 +156,7 @@ def sweep(
 
     Raises ConfigError (the budget is too short for them) and FormatError (sweep.json is damaged).
     """
-    text = text_stats(shards, tokenizer.special.document_end_id)
+    text = planner.text_stats(shards, tokenizer.special.document_end_id)
     inputs = _SweepInputs(Benchmark(shards, tokenizer, compute), text, asked.seed)
     file, known = folder / SWEEP_FILE, {**asdict(asked), "shards": shards.fingerprint}
     record = read_json_object(file) if file.is_file() else {}
@@ -183,13 +176,13 @@ def sweep(
 def candidate_of(depth: int, vocab_size: int, text: TextStats) -> Candidate:
     """A size of the family with the reference's batch."""
     shape = shape_of_depth(depth, vocab_size=vocab_size)
-    shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=fitting_context(shape, text))
-    return family_candidate(shape, pretraining_config(1), {})
+    shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=planner.fitting_context(shape, text))
+    return planner.family_candidate(shape, pretraining_config(1), {})
 
 
 def _plan(inputs: _SweepInputs, asked: SweepOptions) -> SweepPlan:
     """Choose depths and steps: the given steps of the smallest sizes; or those that the budget has room for, of larger sizes on a faster machine."""
-    depths, steps = range(MIN_BLOCKS, MIN_BLOCKS + asked.sizes), asked.steps
+    depths, steps = range(planner.MIN_BLOCKS, planner.MIN_BLOCKS + asked.sizes), asked.steps
     if asked.budget_s is not None:
         depths, steps = _within(asked.budget_s, depths, inputs.step_s)
     assert steps is not None
@@ -228,11 +221,11 @@ def _train(run: SweepRun, inputs: _SweepInputs, folder: Path, progress: Progress
 
 def best_for(found: Sweep, vocab_size: int) -> list[dict[str, Any]]:
     """Return the best model by the law for each time of SHOWN_S, at the FLOP/s of the largest run, as plain values."""
-    shapes = family(vocab_size, float("inf"))
+    shapes = planner.family(vocab_size, float("inf"))
     candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]
     rows = []
     for seconds in SHOWN_S:
-        best = choose(
+        best = planner.choose(
             seconds, candidates, found.text, found.law, lambda each: Measured(each.step_flops / found.flops_per_s, 0.0)
         )[0]
         candidate, tokens = best.candidate, best.steps * best.candidate.step_tokens
