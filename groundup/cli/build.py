@@ -14,8 +14,7 @@ from groundup.cli.console import console_progress, print_result, program, table
 def command(
     recipe: Annotated[str, Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")] = "quickstart",
     out: Annotated[
-        Path | None,
-        Option("--out", callback=options.folder_to_write, help="The build's folder; by default runs/NAME here."),
+        Path | None, Option("--out", callback=options.folder_to_write, help="The build's folder; default: runs/NAME.")
     ] = None,
     budget: Annotated[str | None, Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
     follow_links: options.FollowLinksOption = False,

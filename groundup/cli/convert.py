@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.weights.model_io import OpenModel
 
-CheckOption = Annotated[
-    bool,
-    Option(
-        "--check/--no-check",
-        help="Compare a GGUF file with the model in a real llama.cpp (extra `demo`) before it is written to --out.",
-    ),
-]
-
 
 def command(
     model: ModelArgument,
@@ -29,8 +21,7 @@ def command(
         Path, Option("--out", callback=name_to_write, help="The folder to write; for gguf the file, NAME.gguf.")
     ],
     to: Annotated[
-        str,
-        Option("--to", help="hf (a Hugging Face folder), gguf (for llama.cpp), ollama (GGUF and Modelfile)."),
+        str, Option("--to", help="hf (a Hugging Face folder), gguf (for llama.cpp), ollama (GGUF and Modelfile).")
     ] = "gguf",
     encoding: Annotated[
         str | None, Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
@@ -40,7 +31,7 @@ def command(
         str | None,
         Option("--create", metavar="NAME", help="With --to ollama: also run `ollama create NAME` on the folder."),
     ] = None,
-    check: CheckOption = True,
+    check: Annotated[bool, Option("--check/--no-check", help="Check GGUF files in a real llama.cpp.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Write a model in another format: for transformers and vLLM (hf), llama.cpp (gguf) or Ollama (ollama).
@@ -65,45 +56,36 @@ def command(
     program = require_ollama(create) if create is not None else None
     progress = console_progress()
     opened = open_model(model, select_compute("cpu"), progress=progress)
-    gate = Gate(opened, encoding, progress) if FORMATS[to].runs_in_llamacpp else None
-    written = export(
-        opened, to, out, encoding=encoding, system=system, check=gate if check else None, progress=progress
-    )
+    checks: list[tuple[str, dict[str, Any] | None]] = []
+    gate = (lambda file: checks.append(parity(opened, file, encoding, progress))) if check else None
+    written = export(opened, to, out, encoding=encoding, system=system, check=gate, progress=progress)
     size_bytes = folder_bytes(written) if written.is_dir() else written.stat().st_size
     lines = [f"{written}: {size_bytes / 1e6:,.1f} MB."]
-    if gate is not None:
-        lines.append(gate.said)
+    said, report = checks[0] if checks else ("Not checked in llama.cpp (--no-check).", None)
+    if FORMATS[to].runs_in_llamacpp:
+        lines.append(said)
     if program is not None and create is not None:
         create_in_ollama(program, create, written)
         lines.append(f"Talk to it: ollama run {create}")
     elif to == "ollama":
-        lines.append(
-            f"For Ollama: cd {shlex.quote(str(written))} && ollama create NAME -f Modelfile (or here: --create NAME)"
-        )
+        folder = shlex.quote(str(written))
+        lines.append(f"For Ollama: cd {folder} && ollama create NAME -f Modelfile (or here: --create NAME)")
     result = {"path": str(written), "to": to, "bytes": size_bytes, "created": create}
-    print_result(lines, result | {"checked": gate and (gate.report or gate.said)}, as_json)
+    result["checked"] = (report or said) if FORMATS[to].runs_in_llamacpp else None
+    print_result(lines, result, as_json)
 
 
-class Gate:
-    """The parity check of one exported file: a callable, and afterwards its report and result in one sentence."""
+def parity(opened: "OpenModel", gguf: Path, encoding: str, progress: "Progress") -> tuple[str, dict[str, Any] | None]:
+    """Compare a GGUF file in llama.cpp with the model; return the result as a sentence and as values. Raises ModelError where they differ."""
+    from groundup.evaluate.parity import gate
 
-    def __init__(self, opened: "OpenModel", encoding: str, progress: "Progress") -> None:
-        self.opened, self.encoding, self.progress = opened, encoding, progress
-        self.report: dict[str, Any] | None = None
-        self.said = "Not checked in llama.cpp (--no-check)."
-
-    def __call__(self, gguf: Path) -> None:
-        """Check the file. Raises ModelError where llama.cpp gives other results."""
-        from groundup.evaluate.parity import gate
-
-        try:
-            report = gate(self.opened, gguf, encoding=self.encoding, progress=self.progress)
-        except MissingExtra as missing:
-            self.said = f"Not checked in llama.cpp. {missing.message} {missing.fix}"
-            return
-        try:
-            report.require()
-        except ModelError as failed:
-            raise ModelError(failed.message, fix="Nothing was written. To write it anyway: --no-check.") from failed
-        self.report = report.plain()
-        self.said = f"Checked in a real llama.cpp ({report.llama}): the same model, {len(report.checks)} of {len(report.checks)} checks."
+    try:
+        report = gate(opened, gguf, encoding=encoding, progress=progress)
+    except MissingExtra as missing:
+        return f"Not checked in llama.cpp. {missing.message} {missing.fix}", None
+    try:
+        report.require()
+    except ModelError as failed:
+        raise ModelError(failed.message, fix="Nothing was written. To write it anyway: --no-check.") from failed
+    count = len(report.checks)
+    return f"Checked in a real llama.cpp ({report.llama}): the same model, {count} of {count} checks.", report.plain()

@@ -20,11 +20,9 @@ def command(
         str, Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
     ] = STARTER,
     kind: Annotated[
-        str | None, Option("--as", help="Kind of DATA: answers, labels or text; detected by default.")
+        str | None, Option("--as", help="Kind of DATA: answers, labels or text; default: detected.")
     ] = None,
-    items: Annotated[
-        int, Option("--items", min=1, help="Maximum of answers, labels or documents for each figure.")
-    ] = ITEMS,
+    items: Annotated[int, Option("--items", min=1, help="At most this many items for each figure.")] = ITEMS,
     text_column: options.TextColumnOption = "text",
     label_column: options.LabelColumnOption = "label",
     question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,

@@ -34,16 +34,13 @@ def command(
     only: Annotated[
         list[str] | None,
         Option(
-            "--only", metavar="VIEW", help=f"Make this view only (again for more), of {len(VIEWS)}: {', '.join(VIEWS)}."
+            "--only",
+            metavar="VIEW",
+            help=f"This view only (again for more). The lab has {len(VIEWS)}: {', '.join(VIEWS)}.",
         ),
     ] = None,
     film: Annotated[
-        Path | None,
-        Option(
-            "--film",
-            callback=file_to_write,
-            help="A GIF of the training run, and a still picture, instead of the page.",
-        ),
+        Path | None, Option("--film", callback=file_to_write, help="A GIF of the training run instead of the page.")
     ] = None,
     of: Annotated[str, Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")] = "attention",
     device: DeviceOption = "auto",

@@ -22,16 +22,13 @@ HEADERS = ["part", "parameters", "share", "FLOPs/token", "float32", "bf16", "q8_
 @app.command("show")
 def show(
     model: Annotated[
-        str,
-        Argument(help="A preset or named model, a run or model folder, a .gguf, or a .toml with a model config."),
+        str, Argument(help="A preset, named model, run or model folder, .gguf, or .toml with a model config.")
     ],
     context: Annotated[
-        int | None, Option("--context", min=1, help="Tokens of a text; by default the model's whole context.")
+        int | None, Option("--context", min=1, help="Tokens of a text; default: the whole context.")
     ] = None,
     batch: Annotated[int, Option("--batch", min=1, help="Texts in a training step.")] = 1,
-    out: Annotated[
-        Path | None, Option("--out", callback=file_to_write, help="Draw it into a file: .svg, .png or .html.")
-    ] = None,
+    out: Annotated[Path | None, Option("--out", callback=file_to_write, help="Draw it: .svg, .png or .html.")] = None,
     tensors: Annotated[bool, Option("--tensors", help="List every tensor, with its Hugging Face name.")] = False,
     as_json: JsonOption = False,
 ) -> None:

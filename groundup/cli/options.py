@@ -124,23 +124,16 @@ def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., N
 SeedOption = Annotated[int, Option("--seed", help="Random seed.", min=0)]
 DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[
-    str,
-    Option("--precision", help="Of the weights: float32, bf16, int8, int4, or auto (the fastest, measured once)."),
+    str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
 ]
 TextColumnOption = Annotated[str, Option("--text-column", help="Field or column with the text.")]
 LabelColumnOption = Annotated[str, Option("--label-column", help="Field or column with the label.")]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
 Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
-SetOption = Annotated[
-    list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Override one field (again for more).")
-]
-TokenizerOption = Annotated[
-    Path | None, Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
-]
-FollowLinksOption = Annotated[
-    bool, Option("--follow-links", help="Follow links that leave DATA's folder; by default they are skipped.")
-]
+SetOption = Annotated[list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")]
+TokenizerOption = Annotated[Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")]
+FollowLinksOption = Annotated[bool, Option("--follow-links", help="Follow links that leave DATA's folder.")]
 JsonOption = Annotated[bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, Option("--fresh", help="Start again from the beginning instead of resuming.")]
 OutOption = Annotated[Path, Option("--out", callback=folder_to_write, help="The folder to write.")]
@@ -157,8 +150,7 @@ class TrainingLength:
     minutes: Annotated[float | None, Option("--minutes", min=0.05, help="Train for this time.")] = None
     steps: Annotated[int | None, Option("--steps", min=1, max=10**9, help="Or for this number of steps.")] = None
     tokens: Annotated[
-        int | None,
-        Option("--tokens", min=1, max=10**15, help="Or until this many tokens are read, repeats counted."),
+        int | None, Option("--tokens", min=1, max=10**15, help="Or for this many tokens, repeats counted.")
     ] = None
     epochs: Annotated[float | None, Option("--epochs", help="Or for this number of epochs.")] = None
     size: Annotated[str | None, Option("--size", help="Approximate number of parameters: 10M, 1.5B.")] = None
@@ -204,15 +196,12 @@ class OutputOptions:
     """The required form of the output; at most one of them may be given."""
 
     format: Annotated[
-        str | None,
-        Option("--format", metavar="json|FILE", help="json: a JSON object; or a file with a JSON schema."),
+        str | None, Option("--format", metavar="json|FILE", help="json: a JSON object; or a JSON schema.")
     ] = None
-    regex: Annotated[
-        str | None, Option("--regex", metavar="PATTERN", help="A regular expression for the whole output.")
-    ] = None
-    grammar: Annotated[
-        Path | None, Option("--grammar", metavar="FILE", help="A grammar for the output: Lark, or GBNF.")
-    ] = None
+    regex: Annotated[str | None, Option("--regex", metavar="PATTERN", help="Regular expression of the output.")] = None
+    grammar: Annotated[Path | None, Option("--grammar", metavar="FILE", help="Grammar of the output: Lark, GBNF.")] = (
+        None
+    )
 
     def constraint(self) -> "OutputConstraint | None":
         """The constraint that is asked for. Raises ConfigError for two of them, or for a file that can't be read."""
@@ -242,19 +231,17 @@ class MonitorOptions:
     """The options --log, --prompts and --task."""
 
     log: Annotated[
-        list[str] | None,
-        Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
+        list[str] | None, Option("--log", metavar="NAME", help="Also log to tensorboard or wandb (again for more).")
     ] = None
     prompts: Annotated[
-        Path | None,
-        Option("--prompts", metavar="FILE", help="A file with one prompt of the samples per line."),
+        Path | None, Option("--prompts", metavar="FILE", help="Prompts of the samples, one per line.")
     ] = None
     task: Annotated[
         list[str] | None,
         Option(
             "--task",
             metavar="KIND[=DATA]",
-            help="Measure this at each evaluation: answers (packaged ones, or =FILE), text=FILE, labels=FILE (again for more).",
+            help="Measure at evaluations: answers[=FILE], text=FILE, labels=FILE (again for more).",
         ),
     ] = None
 

@@ -24,9 +24,7 @@ def command(
     ] = None,
     budget: Annotated[str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")] = None,
     length: TrainingLength = TrainingLength(),
-    machine: Annotated[
-        str | None, Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
-    ] = None,
+    machine: Annotated[str | None, Option("--machine", help="Without DATA, with --size: devices, h100x8.")] = None,
     texts: TrainingTexts = TrainingTexts(),
     seed: SeedOption = 0,
     device: DeviceOption = "auto",

@@ -34,17 +34,15 @@ class ServerOptions:
     """Memory, device and precision of the models that are served."""
 
     keep_alive: Annotated[
-        str, Option("--keep-alive", help='How long an unused model stays in memory: "5m", 0, -1 (forever).')
+        str, Option("--keep-alive", help='Time an unused model stays in memory: "5m", 0, -1 (forever).')
     ] = "5m"
     memory_gb: Annotated[
-        float | None,
-        Option("--memory-gb", min=0.1, help="Memory for all models. Default: 70 % of this machine's."),
+        float | None, Option("--memory-gb", min=0.1, help="Memory for all models; default: 70 % of the machine's.")
     ] = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = "float32"
     reproducible: Annotated[
-        bool,
-        Option("--reproducible", help="Same text alone and in a batch, in every precision; slower."),
+        bool, Option("--reproducible", help="Same text alone and in a batch, in every precision; slower.")
     ] = False
 
 
@@ -54,12 +52,12 @@ def command(
         list[str] | None,
         Argument(
             metavar="MODEL",
-            help="Models: names, folders, .gguf files, or builds (chat model and classifier); NAME=PATH sets the name.",
+            help="Names, folders, .gguf files, builds (chat model and classifier), or NAME=PATH.",
         ),
     ] = None,
     folder: Annotated[
         Path | None,
-        Option("--models", help="A folder of models, each served by its name. Default, if no MODEL: what was pulled."),
+        Option("--models", help="A folder of models; default without MODEL: the pulled ones."),
     ] = None,
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
@@ -68,7 +66,7 @@ def command(
         Option(
             "--cors",
             metavar="ORIGIN",
-            help="Origin of web pages that may call: https://example.org, or a scheme: app:// (again for more). Pages of localhost may.",
+            help="Allow web pages of https://example.org, or app:// (again for more).",
         ),
     ] = None,
     options: ServerOptions = ServerOptions(),

@@ -20,9 +20,7 @@ def command(
     *,
     out: OutOption,
     sizes: Annotated[int, Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")] = 3,
-    budget: Annotated[
-        str | None, Option("--budget", help="For all runs together: 90s, 10m, 2h; by default 10m.")
-    ] = None,
+    budget: Annotated[str | None, Option("--budget", help="For all runs: 90s, 10m, 2h; default: 10m.")] = None,
     steps: Annotated[int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")] = None,
     tokenizer: TokenizerOption = None,
     follow_links: FollowLinksOption = False,

@@ -20,8 +20,7 @@ PORT = 8765
 @grouped()
 def command(
     runs: Annotated[
-        list[Path],
-        Argument(metavar="RUN", help="Run folders, builds, or a folder of them; they may not exist yet."),
+        list[Path], Argument(metavar="RUN", help="Run folders, builds, or a folder of them, existing or not.")
     ],
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),

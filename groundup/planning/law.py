@@ -99,7 +99,8 @@ class Law:
 
         `more`: the spread of another uncertainty beside the law's own.
         """
-        decades = _beyond(parameters, self.parameters) + _beyond(read_bytes, self.read_bytes)
+        ranges = ((parameters, *self.parameters), (read_bytes, *self.read_bytes))
+        decades = sum(max(0.0, math.log10(low / value), math.log10(value / high)) for value, low, high in ranges)
         wide = 2 * math.hypot(self.spread, more) + decades * self.spread
         return loss * math.exp(-wide), loss * math.exp(wide)
 
@@ -121,12 +122,6 @@ def effective_parameters(parameters: int | float, fitting: float, epochs: float)
     lasting = LASTING_EXCESS * -math.expm1(-excess / LASTING_EXCESS) / excess
     worn = -math.expm1(-max(0.0, epochs - 1) / LASTING_REPEATS)
     return fitting * (1 + excess * (1 - worn * (1 - lasting)))
-
-
-def _beyond(value: int | float, known: tuple[float, float]) -> float:
-    """Decades outside a range."""
-    low, high = known
-    return max(0.0, math.log10(low / value), math.log10(value / high))
 
 
 def fit_law(points: Sequence[LossPoint], start: Law, *, looseness: Sequence[float] = LOOSENESS) -> Law:
