@@ -318,8 +318,8 @@ def finetune_chat(
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
-    path = Path(instructions_source(str(data)))
-    examples = read_instructions(path, follow_links=follow_links, progress=progress)
+    source = Path(instructions_source(str(data)))
+    examples = read_instructions(source, follow_links=follow_links, progress=progress)
     make_way(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)

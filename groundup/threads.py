@@ -247,21 +247,16 @@ class ThreadTuner:
         self._recent.append(slot.rate)
         if len(self._recent) < WATCHED:
             return
-        if self._is_owed or self._has_changed(median(self._recent)):
+        rate = median(self._recent)
+        expected = self._expected.setdefault(self._kind, rate)
+        has_changed = not expected / DISTURBED <= rate <= expected * DISTURBED
+        wait_s = min(max(SHORTEST_WAIT_S, WAIT_SHARE * self._total_s), LONGEST_WAIT_S)
+        if self._is_owed or (has_changed and self._since_s * TRIAL_COST_SHARE >= self._lost_s):
             self._try(self.counts)
-        elif self._kept != self.counts[0] and self._since_s >= self._peek_wait_s():
+        elif self._kept != self.counts[0] and self._since_s >= max(wait_s, self._lost_s / PEEK_COST_SHARE):
             others = [count for count in self.counts if count != self._kept]
             self._try([others[self._peeks % len(others)]], is_peek=True)
             self._peeks += 1
-
-    def _has_changed(self, rate: float) -> bool:
-        expected = self._expected.setdefault(self._kind, rate)
-        is_same = expected / DISTURBED <= rate <= expected * DISTURBED
-        return not is_same and self._since_s * TRIAL_COST_SHARE >= self._lost_s
-
-    def _peek_wait_s(self) -> float:
-        wait_s = min(max(SHORTEST_WAIT_S, WAIT_SHARE * self._total_s), LONGEST_WAIT_S)
-        return max(wait_s, self._lost_s / PEEK_COST_SHARE)
 
     def _try(self, counts: Sequence[int], *, is_peek: bool = False) -> None:
         self._trial = _Trial(list(counts), is_peek=is_peek)

@@ -41,23 +41,16 @@ def command(as_json: JsonOption = False) -> None:
 
 
 def examine() -> list[dict[str, str]]:
-    """One row for each thing examined: what, found, meaning."""
+    """Return one row for each thing examined: what, found, meaning."""
     import torch
 
     choice = decide(os.environ, seen_cores(), allowed_cores())
-    torch_version, own_version = package_version("torch"), package_version("groundup") or "from source"
+    versions = f"{package_version('groundup') or 'from source'}, Python {platform.python_version()}, torch {package_version('torch')}"
+    threads = f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing"
     rows = [
-        (
-            "groundup",
-            f"{own_version}, Python {platform.python_version()}, torch {torch_version}",
-            "give these versions in a bug report",
-        ),
+        ("groundup", versions, "give these versions in a bug report"),
         ("device", *_device()),
-        (
-            "threads",
-            f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing",
-            choice.reason,
-        ),
+        ("threads", threads, choice.reason),
         ("bf16", *_bf16()),
         ("compiler", *_compiler()),
         ("memory", *_memory()),

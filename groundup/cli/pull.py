@@ -51,11 +51,10 @@ def _print_known(as_json: bool) -> None:
     ]
     cells = [
         [
-            *(row["name"], f"{row['parameters'] / 1e6:,.0f} M"),
-            row["license"] + (" (terms to accept)" if row["gated"] else ""),
-            *(row["hub"], row["package"] or "", row["about"]),
+            *(name, f"{entry.parameters / 1e6:,.0f} M", entry.license + (" (terms to accept)" if entry.gated else "")),
+            *(entry.hub, entry.archive.package if entry.archive else "", entry.about),
         ]
-        for row in rows
+        for name, entry in CATALOG.items()
     ]
     headers = ["name", "parameters", "licence", "on the Hugging Face hub", "in a package archive", "what it is"]
     print_result(table(headers, cells), rows, as_json)

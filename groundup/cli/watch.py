@@ -61,7 +61,7 @@ def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
     from groundup.http.run_server import run_server
 
     found = len(watched.summaries())
-    what = f"{found} run{'' if found == 1 else 's'}" if found else "what begins to run"
+    what = f"{found} run{'' if found == 1 else 's'}" if found else "for new runs"
     run_server(
         Guard(watch_app(watched), access_for(**vars(listen))),
         listen.host,

@@ -97,10 +97,10 @@ class ClusterPlan:
 
 
 def _words(days: float) -> str:
-    for unit, name in ((1.0, "days"), (1 / 24, "hours"), (1 / 1440, "minutes")):
-        if days >= 2 * unit or name == "minutes":
-            break
-    return f"{days / unit:,.0f} {name}" if days >= 10 * unit else f"{days / unit:.1f} {name}"
+    units = {"days": 1.0, "hours": 1 / 24, "minutes": 1 / 1440}
+    name = next((name for name, unit in units.items() if days >= 2 * unit), "minutes")
+    count = days / units[name]
+    return f"{count:,.0f} {name}" if count >= 10 else f"{count:.1f} {name}"
 
 
 def parse_machine(text: str) -> tuple[str, int]:

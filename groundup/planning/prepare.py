@@ -17,7 +17,7 @@ from groundup.errors import ConfigError, FormatError
 from groundup.model.config import ModelConfig
 from groundup.planning import measure
 from groundup.planning.corpus import corpus
-from groundup.planning.measure import Benchmark, Candidate, Measured
+from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
 from groundup.planning.plan import Plan, forecast, make_plan, probe, probe_steps
 from groundup.planning.planner import choose_model, choose_optimizer, text_stats
 from groundup.planning.pretrain_options import PretrainOptions
@@ -154,7 +154,7 @@ def with_steps(
         assert measured is not None
         evaluations = measure.evaluations_within(seconds, measured)
         if steps is None:
-            steps = measure.steps_within(seconds, measured)
+            steps = steps_within(seconds, measured)
             progress.say(measure.describe_measured(measured, seconds))
     fit = build_config(FitConfig, {**to_plain(candidate.fit), "steps": steps}, where="fit.")
     return replace(candidate, fit=measure.with_evaluations(fit, evaluations))
