@@ -48,7 +48,7 @@ PIP_TIMEOUT_S = 3600
 
 # What zipfile, tarfile and their decompressors raise on damaged archives, as documented or observed.
 DAMAGE: tuple[type[Exception], ...] = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
+    *(OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
     *(EOFError, RuntimeError, ValueError, OverflowError, LookupError),
 )
 
@@ -268,7 +268,7 @@ def _archive_errors(archive: Path, place: str) -> Iterator[None]:
     """Turn what the libraries raise on a damaged archive into one FormatError."""
     try:
         yield
-    except (*DAMAGE, OSError) as error:
+    except DAMAGE as error:
         if isinstance(error, OSError) and error.errno not in (
             None,
             errno.EINVAL,

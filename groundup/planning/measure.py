@@ -60,9 +60,9 @@ class Candidate:
     @property
     def training_bytes(self) -> int:
         """Memory that its training holds."""
-        shape, fit = self.shape, self.fit
-        how = {"optimizer": fit.optimizer, "recompute": fit.recompute}
-        return training_memory(shape, batch_size=fit.batch_size, context_tokens=shape.context_tokens, **how).total
+        shape, fit, context = self.shape, self.fit, self.shape.context_tokens
+        sizes = {"batch_size": fit.batch_size, "context_tokens": context}
+        return training_memory(shape, **sizes, optimizer=fit.optimizer, recompute=fit.recompute).total
 
     @property
     def step_flops(self) -> float:

@@ -213,7 +213,8 @@ def choice_reasons(
         ("blocks x width", by_shape, lambda each: f"{each.shape.num_layers} x {each.shape.width}"),
         ("tokens per step", by_batch, lambda each: f"{each.step_tokens:,}"),
     ):
-        losses = {name(each.candidate): each.bits_per_byte for each in sorted(found, key=_extent)}
+        by_size = sorted(found, key=lambda each: (each.candidate.parameters, each.candidate.step_tokens))
+        losses = {name(each.candidate): each.bits_per_byte for each in by_size}
         words = (
             f"{each} {'(taken)' if each == name(chosen) else f'{loss - losses[name(chosen)]:+.3f}'}"
             for each, loss in losses.items()
@@ -222,10 +223,6 @@ def choice_reasons(
             unit = " bits per byte" if len(found) > 1 else ""
             reasons.append(f"of {title}, in this time: {', '.join(words)}{unit}")
     return tuple(reasons)
-
-
-def _extent(each: CandidateForecast) -> tuple[int, int]:
-    return each.candidate.parameters, each.candidate.step_tokens
 
 
 def choose_optimizer(

@@ -61,7 +61,7 @@ def prepare_on_all_ranks(
 ) -> PreparedRun:
     """Call `prepare_run` on rank 0; the other ranks open the shards it made, which they must see under the same path."""
     own = group.made_first(lambda: prepare_run(options, run, compute, progress, processes=group.world))
-    sent = group.first(lambda: own and own.to_plain())
+    sent = group.first(lambda: own.to_plain() if own else {})
     if own is not None:
         return own
     shards, table = open_shards(Path(sent["shards"])), table_from_json(sent["table"], "rank 0")
@@ -83,9 +83,9 @@ def prepare_run(
     With several `processes`, this one's share of a step is measured. Raises ConfigError, DataError and what reading texts raises.
     """
     data_config = build_config(DataConfig, options.tables["data"], where="data.")
+    batch_size = options.fit().batch_size  # options that can't be fulfilled are refused before texts are read
     if not options.open_batch:
-        require_shares(options.fit().batch_size, processes)
-    options.fit()
+        require_shares(batch_size, processes)
     options.shape(options.vocab_size)
     if options.law is not None:
         read_law(options.law)
@@ -105,7 +105,7 @@ def prepare_run(
 
 
 def _kept_plan(run: RunFolder, options: PretrainOptions) -> tuple[ModelConfig, FitConfig, dict[str, Any]] | None:
-    """What an earlier call of the same command chose, with the fields that may differ each time as they are now. Raises FormatError (damaged)."""
+    """Return what an earlier call of the same command chose, with the present FREE_FIELDS. Raises FormatError (damaged)."""
     record = run.read_plan()
     if record is None or record["asked"] != options.key():
         return None
@@ -115,7 +115,7 @@ def _kept_plan(run: RunFolder, options: PretrainOptions) -> tuple[ModelConfig, F
         fit = {**record["fit"], **{name: getattr(now, name) for name in FREE_FIELDS}}
         return shape, build_config(FitConfig, fit, where="fit."), record["planned"]
     except ConfigError as error:
-        raise FormatError(run.plan_file, "model, fit", error.message, fix="Begin anew with --fresh.") from error
+        raise FormatError(run.plan_file, "model, fit", error.message, fix="Start again with --fresh.") from error
 
 
 def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) -> tuple[Candidate, Plan]:

@@ -87,10 +87,10 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     inputs, config = record["inputs"], record["config"]
     shards = open_shards(_shards_folder(run, inputs))
     tokenizer = Tokenizer.load(run.path if (run.path / TOKENIZER_FILE).is_file() else shards.folder.parent)
-    for name, now in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
-        if inputs.get(name) != now:
+    for name, found in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
+        if inputs.get(name) != found:
             raise ConfigError(
-                f"{run.path} was trained with other {name} ({str(inputs.get(name))[:12]}, now {now[:12]}).",
+                f"{run.path} was trained with other {name} ({str(inputs.get(name))[:12]}, now {found[:12]}).",
                 fix="Restore what it was trained with; without it the run can't be reproduced.",
             )
     fit_config = build_config(FitConfig, config["fit"], where="fit.")
