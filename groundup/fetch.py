@@ -94,9 +94,8 @@ def cached_package(name_version: str, sha256: str) -> Path:
 
 def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path) -> Path:
     """Let pip download the archive into `folder`, and return its file, the hash checked again."""
-    requirements = folder / "requirements.txt"
+    requirements, out = folder / "requirements.txt", folder / "out"
     requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
-    out = folder / "out"
     # For this package alone: pip passes ":all:" on to the build tools of an sdist and would build those from source too.
     file_format = (FORMAT_OPTIONS[kind], name_version.partition("==")[0]) if kind else ()
     quiet = ("--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2")
@@ -105,14 +104,9 @@ def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: 
     command = [sys.executable, "-m", "pip", "download", *quiet, *options, *files]
     try:
         done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PIP_TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-        )
+            command, cwd=folder, timeout=PIP_TIMEOUT_S, capture_output=True, stdin=subprocess.DEVNULL,
+            text=True, errors="replace",
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         reason = f"was not fetched within {PIP_TIMEOUT_S // 60} minutes"
         raise _network_error(reason, name_version, cached) from error

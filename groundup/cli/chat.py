@@ -70,9 +70,10 @@ class Chat:
         messages = [Message("system", self.system)] if self.system else []
         for asked, answered in self.turns:
             messages += [Message("user", asked), Message("assistant", answered)]
-        conversation, answer = Conversation((*messages, Message("user", question))), ""
+        events = self.engine.chat(Conversation((*messages, Message("user", question))), self.sampling)
+        answer = ""
         try:
-            for event in self.engine.chat(conversation, self.sampling):
+            for event in events:
                 answer += event.text
                 yield event
         finally:
@@ -106,10 +107,8 @@ def talk(chat: Chat, *, as_json: bool) -> None:
             last = answer_json(chat, line) if as_json else answer_text(chat, line)
             if last.dropped_messages and not told_dropped:
                 told_dropped = True
-                context = chat.engine.opened.config.context_tokens
-                say(
-                    f"The conversation exceeds the context of {context:,} tokens: the model no longer sees its beginning."
-                )
+                context = f"{chat.engine.opened.config.context_tokens:,} tokens"
+                say(f"The conversation exceeds the context of {context}: the model no longer sees its beginning.")
             if interactive and last.finish_reason == "length":
                 say(f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or the context is full).")
 
@@ -141,14 +140,10 @@ def tolerant(*, interactive: bool) -> Iterator[None]:
     """On a terminal, let Ctrl-C or a ModelError end the answer instead of the program."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ModelError) as error:
         if not interactive:
             raise
-        print()
-    except ModelError as error:
-        if not interactive:
-            raise
-        say(str(error))
+        print() if isinstance(error, KeyboardInterrupt) else say(str(error))
 
 
 def answer_text(chat: Chat, question: str) -> "ChatEvent":

@@ -10,6 +10,7 @@ from typer import Argument
 from groundup.api import Model, open_model
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption
+from groundup.cli.plain import plain
 from groundup.errors import ConfigError, DataError
 
 LINES_AT_ONCE = 512
@@ -82,5 +83,5 @@ def classified(model: Model, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 def one_line(found: dict[str, Any]) -> str:
     """Return the label and text of one of many texts, without control characters."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in found["text"][:SHOWN_CHARACTERS])
+    shown = plain(found["text"][:SHOWN_CHARACTERS])
     return f"{found['label']}  {100 * found['probability']:5.1f} %  {shown}"

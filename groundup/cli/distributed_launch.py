@@ -91,10 +91,8 @@ def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":
     if compute.device.type == "cuda":
         local = _number("LOCAL_RANK", 0)
         if local >= torch.cuda.device_count():
-            raise ConfigError(
-                f"This machine has {torch.cuda.device_count()} GPUs, too few for local rank {local}.",
-                fix="Give torchrun as many processes (--nproc_per_node) as there are GPUs.",
-            )
+            fix = "Give torchrun as many processes (--nproc_per_node) as there are GPUs."
+            raise ConfigError(f"This machine has too few GPUs ({torch.cuda.device_count()}) for rank {local}.", fix=fix)
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if compute.device.type == "cuda" else "gloo"
     try:

@@ -117,9 +117,8 @@ def _film(
         print_result([], shown, as_json)
         return
     made = write_film(name, shown, path, form=form, progress=progress)  # type: ignore[arg-type]
-    lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in made]
-    lines[0] += f": {len(shown['frames'])} steps of the run, {of} forming."
-    lines[1] += ": some of them side by side, for print."
+    notes = (f"{len(shown['frames'])} steps of the run, {of} forming.", "some of them side by side, for print.")
+    lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB): {note}" for file, note in zip(made, notes, strict=True)]
     print_result(lines, shown, as_json)
 
 

@@ -111,7 +111,7 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
         return "yes" if reason is None else f"no ({reason.rstrip('.')})"
 
     context, training, cache_bytes = f"{found.context_tokens:,} tokens", found.training, found.cache_bytes
-    forward, backward = (flops_text(flops, "FLOP") for flops in (found.flops.forward, found.flops.training))
+    forward, whole_step = (flops_text(flops, "FLOP") for flops in (found.flops.forward, found.flops.training))
     cache = f"{size(cache_bytes['float32'])} in float32, {size(cache_bytes['bf16'])} in bf16, for one text of {context}"
     if found.needed_cache_bytes < cache_bytes["float32"]:
         cache += f" (within the windows {size(found.needed_cache_bytes)}; all is kept)"
@@ -121,8 +121,11 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     facts = [
         ("on disk", stored),
         ("classes", ", ".join(outline.labels)),
-        ("active", f"{found.active_parameters:,} parameters for each token of all experts'" if has_experts else ""),
-        ("a token", f"{forward} forward, {backward} in training"),
+        (
+            "active",
+            f"{found.active_parameters:,} parameters for each token; the other experts are idle" if has_experts else "",
+        ),
+        ("a token", f"{forward} forward, {whole_step} in training"),
         ("cache", cache),
         ("training", f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"),
         ("", ", ".join(f"{name} {size(getattr(training, name))}" for name in parts)),

@@ -219,11 +219,14 @@ class OutputOptions:
 
 
 def _text(file: Path, option: str) -> str:
+    """Return the text of a file. Raises ConfigError (it can't be read) and DataError (not UTF-8)."""
     try:
         return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise ConfigError(f"{option} {str(file)[:200]} can't be read: {reason}.", fix="Name a text file.") from error
+    except OSError as error:
+        message = f"{option} {str(file)[:200]} can't be read: {error.strerror}."
+        raise ConfigError(message, fix="Name a text file.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{option} {file} is not UTF-8 text (byte {error.start}).", fix="Name a text file.") from error
 
 
 @dataclass(frozen=True)
@@ -260,14 +263,9 @@ class MonitorOptions:
 
 def read_prompts(file: Path) -> tuple[str, ...]:
     """Return the non-empty lines of a file. Raises ConfigError, DataError."""
-    try:
-        if file.stat().st_size > MAX_PROMPT_FILE_BYTES:
-            raise DataError(f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.", fix="Give a few lines.")
-        lines = tuple(line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except OSError as error:
-        raise ConfigError(f"--prompts {file} can't be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"--prompts {file} is not UTF-8 text (byte {error.start}).") from error
+    if file.is_file() and file.stat().st_size > MAX_PROMPT_FILE_BYTES:
+        raise DataError(f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.", fix="Give a few lines.")
+    lines = tuple(line for line in _text(file, "--prompts").splitlines() if line.strip())
     if not lines:
         raise DataError(f"--prompts {file} has no line with text.", fix="Write one prompt per line.")
     return lines

@@ -167,19 +167,15 @@ def rows(
     found = [_head(view, now, width, ascii_only)]
     for name, texts in named.items():
         texts = [text.encode("ascii", "replace").decode() for text in texts] if ascii_only else texts
-        found += [_row("" if number else name, text) for number, text in enumerate(texts) if text]
+        for label, text in zip([name, *[""] * len(texts)], filter(None, texts), strict=False):
+            found.append(Text.assemble((label.ljust(LABEL_COLUMNS), "dim"), text, no_wrap=True))
     for each in found:
         each.truncate(width, overflow="crop" if ascii_only else "ellipsis")
     return found[: max(1, height)]
 
 
-def _row(name: str, text: str) -> Text:
-    return Text.assemble((name.ljust(LABEL_COLUMNS), "dim"), text, no_wrap=True)
-
-
 def _head(view: TrainingView, now: float, width: int, ascii_only: bool) -> Text:
-    share = view.step / view.steps
-    left = view.left_s(now)
+    share, left = view.step / view.steps, view.left_s(now)
     counted = f"step {view.step:,} of {view.steps:,}"
     ends = f"{100 * share:3.0f} %  {'' if left is None else duration(left) + ' left'}".rstrip()
     room = width - len(counted) - len(ends) - 4

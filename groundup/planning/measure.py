@@ -61,8 +61,10 @@ class Candidate:
     def training_bytes(self) -> int:
         """Memory that its training holds."""
         shape, fit, context = self.shape, self.fit, self.shape.context_tokens
-        sizes = {"batch_size": fit.batch_size, "context_tokens": context}
-        return training_memory(shape, **sizes, optimizer=fit.optimizer, recompute=fit.recompute).total
+        memory = training_memory(
+            shape, batch_size=fit.batch_size, context_tokens=context, optimizer=fit.optimizer, recompute=fit.recompute
+        )
+        return memory.total
 
     @property
     def step_flops(self) -> float:
