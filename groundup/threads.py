@@ -208,8 +208,10 @@ class ThreadTuner:
         """Record a piece of `work` (any unit) of a `kind` (times are compared within a kind only); return the next number of threads."""
         if len(self.counts) < 2:
             return self.count
-        if kind != self._kind:
-            self._turn_to(kind)
+        if kind != self._kind:  # a trial in progress is aborted, and repeated once work of one kind has lasted
+            self._is_owed |= self._trial is not None
+            self._kind, self._trial, self.count, self._slot = kind, None, self._kept, _Slot()
+            self._recent.clear()
         self._total_s += seconds
         if self._cold:
             self._cold -= 1
@@ -220,12 +222,6 @@ class ThreadTuner:
             if self._slot.seconds >= SLOT_S:
                 self._take(self._slot)
         return self.count
-
-    def _turn_to(self, kind: Hashable) -> None:
-        """Begin another kind of work: a trial in progress is aborted, and repeated once work of one kind has lasted."""
-        self._is_owed |= self._trial is not None
-        self._kind, self._trial, self.count, self._slot = kind, None, self._kept, _Slot()
-        self._recent.clear()
 
     def _take(self, slot: _Slot) -> None:
         self._slot = _Slot()

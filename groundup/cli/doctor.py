@@ -24,6 +24,8 @@ EXTRAS = {
     "umap": ("umap",),
     "wandb": ("wandb",),
 }
+BF16 = ("in the processor", "fine-tuning the 135M model runs at about twice the speed")
+NO_BF16 = ("not in the processor", "training, Muon and answers in float32: plan half as much more time")
 ENOUGH_MEMORY_BYTES = 6e9
 ENOUGH_DISK_BYTES = 5e9
 
@@ -44,6 +46,8 @@ def examine() -> list[dict[str, str]]:
     """Return one row for each thing examined: what, found, meaning."""
     import torch
 
+    from groundup.device import cpu_has_bf16
+
     choice = decide(os.environ, seen_cores(), allowed_cores())
     versions = f"{package_version('groundup') or 'from source'}, Python {platform.python_version()}, torch {package_version('torch')}"
     threads = f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing"
@@ -51,7 +55,7 @@ def examine() -> list[dict[str, str]]:
         ("groundup", versions, "give these versions in a bug report"),
         ("device", *_device()),
         ("threads", threads, choice.reason),
-        ("bf16", *_bf16()),
+        ("bf16", *(BF16 if cpu_has_bf16() else NO_BF16)),
         ("compiler", *_compiler()),
         ("memory", *_memory()),
         ("disk", *_disk()),
@@ -69,14 +73,6 @@ def _device() -> tuple[str, str]:
     if torch.backends.mps.is_available():
         return f"mps, {cores} cores", "chosen by --device auto"
     return f"cpu, {cores} cores", "fine for quickstart: about 10 minutes on 2 cores"
-
-
-def _bf16() -> tuple[str, str]:
-    from groundup.device import cpu_has_bf16
-
-    if cpu_has_bf16():
-        return "in the processor", "fine-tuning the 135M model runs at about twice the speed"
-    return "not in the processor", "training, Muon and answers in float32: plan half as much more time"
 
 
 def _compiler() -> tuple[str, str]:

@@ -51,23 +51,17 @@ def command(
     models: Annotated[
         list[str] | None,
         Argument(
-            metavar="MODEL",
-            help="Names, folders, .gguf files, builds (chat model and classifier), or NAME=PATH.",
+            metavar="MODEL", help="Names, folders, .gguf files, builds (chat model and classifier), or NAME=PATH."
         ),
     ] = None,
     folder: Annotated[
-        Path | None,
-        Option("--models", help="A folder of models; default without MODEL: the pulled ones."),
+        Path | None, Option("--models", help="A folder of models; default without MODEL: the pulled ones.")
     ] = None,
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
     cors: Annotated[
         list[str] | None,
-        Option(
-            "--cors",
-            metavar="ORIGIN",
-            help="Allow web pages of https://example.org, or app:// (again for more).",
-        ),
+        Option("--cors", metavar="ORIGIN", help="Allow web pages of https://example.org, or app:// (again for more)."),
     ] = None,
     options: ServerOptions = ServerOptions(),
     as_json: JsonOption = False,
@@ -93,13 +87,12 @@ def command(
     from groundup.http.limits import Limits
     from groundup.http.run_server import run_server
     from groundup.serve.app import app_of, error_body, paths_of
-    from groundup.serve.model_info import determinism_note
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
     server = server_of(registry_of(models or [], folder, progress), options, limits)
+    progress.say(server.loaded_models.determinism_note)
     settings = server.loaded_models.compute_settings
-    progress.say(determinism_note(settings.precision, reproducible=options.reproducible))
     note = emulation_note(settings.precision, settings.compute)
     if note:
         progress.say(note)
