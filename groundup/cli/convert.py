@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Write a model in another format: for transformers and vLLM (hf), llama.cpp (gguf) or Ollama (ollama).
 
-    A GGUF file is written only if a real llama.cpp gives the same results with it: tokens, stop tokens, template, answers, probabilities. The
+    A GGUF file is written only if a real llama.cpp (extra `demo`) gives the same tokens, stop tokens, template, answers and probabilities. The
     check takes some 20 seconds for a model of 135M, longer for larger ones; --no-check skips it.
 
     Examples:
@@ -57,7 +57,8 @@ def command(
     progress = console_progress()
     opened = open_model(model, select_compute("cpu"), progress=progress)
     checks: list[tuple[str, dict[str, Any] | None]] = []
-    gate = (lambda file: checks.append(parity(opened, file, encoding, progress))) if check else None
+    checked = check and FORMATS[to].runs_in_llamacpp
+    gate = (lambda file: checks.append(parity(opened, file, encoding, progress))) if checked else None
     written = export(opened, to, out, encoding=encoding, system=system, check=gate, progress=progress)
     size_bytes = folder_bytes(written) if written.is_dir() else written.stat().st_size
     lines = [f"{written}: {size_bytes / 1e6:,.1f} MB."]

@@ -92,7 +92,8 @@ def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":
         local = _number("LOCAL_RANK", 0)
         if local >= torch.cuda.device_count():
             fix = "Give torchrun as many processes (--nproc_per_node) as there are GPUs."
-            raise ConfigError(f"This machine has too few GPUs ({torch.cuda.device_count()}) for rank {local}.", fix=fix)
+            count = torch.cuda.device_count()
+            raise ConfigError(f"This machine has {count} GPUs, too few for local rank {local}.", fix=fix)
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if compute.device.type == "cuda" else "gloo"
     try:

@@ -49,7 +49,8 @@ def examine() -> list[dict[str, str]]:
     from groundup.device import cpu_has_bf16
 
     choice = decide(os.environ, seen_cores(), allowed_cores())
-    versions = f"{package_version('groundup') or 'from source'}, Python {platform.python_version()}, torch {package_version('torch')}"
+    version, torch_version = package_version("groundup") or "from source", package_version("torch")
+    versions = f"{version}, Python {platform.python_version()}, torch {torch_version}"
     threads = f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing"
     rows = [
         ("groundup", versions, "give these versions in a bug report"),

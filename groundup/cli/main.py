@@ -73,9 +73,8 @@ def load_verb(name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
     for each in (command, *getattr(command, "commands", {}).values()):
-        paragraphs = re.split(
-            r"\n\n|\n(?=    )", each.help or ""
-        )  # an indented line, as of an example, is one of its own
+        # each indented line, as of an example, is a paragraph of its own
+        paragraphs = re.split(r"\n\n|\n(?=    )", each.help or "")
         each.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return command
 

@@ -147,7 +147,7 @@ ModelArgument = Annotated[
 class TrainingLength:
     """Length of a training run and size of the model, for `plan` and `pretrain`."""
 
-    minutes: Annotated[float | None, Option("--minutes", min=0.05, help="Train for this time.")] = None
+    minutes: Annotated[float | None, Option("--minutes", min=0.05, help="Train for this many minutes.")] = None
     steps: Annotated[int | None, Option("--steps", min=1, max=10**9, help="Or for this number of steps.")] = None
     tokens: Annotated[
         int | None, Option("--tokens", min=1, max=10**15, help="Or for this many tokens, repeats counted.")
@@ -196,9 +196,9 @@ class OutputOptions:
     """The required form of the output; at most one of them may be given."""
 
     format: Annotated[
-        str | None, Option("--format", metavar="json|FILE", help="json: a JSON object; or a JSON schema.")
+        str | None, Option("--format", metavar="json|FILE", help="json: a JSON object; FILE: a JSON schema.")
     ] = None
-    regex: Annotated[str | None, Option("--regex", metavar="PATTERN", help="Regular expression of the output.")] = None
+    regex: Annotated[str | None, Option("--regex", metavar="PATTERN", help="Pattern of the whole output.")] = None
     grammar: Annotated[Path | None, Option("--grammar", metavar="FILE", help="Grammar of the output: Lark, GBNF.")] = (
         None
     )
@@ -234,7 +234,8 @@ class MonitorOptions:
     """The options --log, --prompts and --task."""
 
     log: Annotated[
-        list[str] | None, Option("--log", metavar="NAME", help="Also log to tensorboard or wandb (again for more).")
+        list[str] | None,
+        Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
     ] = None
     prompts: Annotated[
         Path | None, Option("--prompts", metavar="FILE", help="Prompts of the samples, one per line.")
