@@ -263,9 +263,7 @@ def _archive_errors(archive: Path, place: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno not in (
-            None,
-            errno.EINVAL,
-        ):  # BadGzipFile; a seek by a false header
+        # neither BadGzipFile nor a seek by a false header
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise FormatError(archive, place, f"is damaged or not supported ({error})") from error

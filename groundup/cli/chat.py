@@ -143,7 +143,7 @@ def tolerant(*, interactive: bool) -> Iterator[None]:
     except (KeyboardInterrupt, ModelError) as error:
         if not interactive:
             raise
-        print() if isinstance(error, KeyboardInterrupt) else say(str(error))
+        say(str(error)) if isinstance(error, ModelError) else print()
 
 
 def answer_text(chat: Chat, question: str) -> "ChatEvent":
