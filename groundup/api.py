@@ -186,8 +186,7 @@ def conversation_of(messages: "str | Sequence[Message | Mapping[str, Any]]") -> 
     """A text as one message of a user, messages as they are. Raises ConfigError, DataError."""
     from groundup.tokenizer.chat import Conversation, Message
 
-    if isinstance(messages, str):
-        return Conversation((Message("user", messages),))
+    messages = [Message("user", messages)] if isinstance(messages, str) else messages
     made = tuple(each if isinstance(each, Message) else build_config(Message, each) for each in messages)
     if not made:
         raise DataError("There is no message to answer.", fix="Give a text, or a list with at least one message.")

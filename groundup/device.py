@@ -132,8 +132,8 @@ def keep_freed_memory() -> bool:
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)) and bool(libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES))
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)) and bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES))
 
 
 def seed_for(run_seed: int, purpose: str, rank: int = 0) -> int:

@@ -66,9 +66,7 @@ def prepare(say: Callable[[str], None] = lambda text: print(text, file=sys.stder
     if not _made:
         choice = decide(os.environ, seen_cores(), allowed_cores())
         if choice.variables and "torch" in sys.modules:
-            say(
-                "torch is loaded already, so its number of threads stays: call groundup.threads.prepare() before the first import."
-            )
+            say("torch is loaded already, so its threads stay as they are: call groundup.threads.prepare() first.")
         os.environ.update(choice.variables)
         _made.append(choice)
     return _made[0]

@@ -39,9 +39,8 @@ def command(
     if not from_file:
         only = next(found)
         width = max(map(len, only["probabilities"]))
-        print_result(
-            [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()], only, as_json
-        )
+        lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()]
+        print_result(lines, only, as_json)
     elif as_json:
         print_result([], list(found), as_json)
     else:
@@ -53,9 +52,8 @@ def is_file(text: str) -> bool:
     """Whether the argument is the name of a file. Raises ConfigError for a folder."""
     try:
         if Path(text).is_dir() and text:
-            raise ConfigError(
-                f"{text} is a folder, expected a text or a file.", fix="Name one file, one text per line."
-            )
+            fix = "Name one file, one text per line."
+            raise ConfigError(f"{text} is a folder, expected a text or a file.", fix=fix)
         return Path(text).is_file()
     except (OSError, ValueError):  # a text that can't be a name
         return False

@@ -45,7 +45,8 @@ def joined(device: str) -> "Iterator[tuple[ProcessGroup, Compute]]":
         yield SINGLE_PROCESS, compute
         return
     group, store = _join(compute)
-    signal.signal(signal.SIGTERM, _terminated)  # not before: until they have joined, a signal ends a process at once
+    # not before they have joined: until then a signal ends a process at once
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield group, compute
     except BaseException as error:
@@ -71,10 +72,6 @@ def progress_of(group: "ProcessGroup") -> "Progress":
     from groundup.progress import Silent
 
     return console_progress() if group.leads else Silent()
-
-
-def _terminated(number: int, frame: Any) -> None:
-    sys.exit(128 + number)
 
 
 def _join(compute: "Compute") -> "tuple[ProcessGroup, Any]":

@@ -129,9 +129,8 @@ def run(args: list[str]) -> int:
             return _reader_left()
         raise
     except PermissionError as error:
-        return _complain(
-            f"{error.filename} can't be opened: {error.strerror}", "Change its permissions, or name another file."
-        )
+        fix = "Change its permissions, or name another file."
+        return _complain(f"{error.filename} can't be opened: {error.strerror}", fix)
     except typer.Exit as stop:
         return stop.exit_code
     except USAGE_ERROR as error:
@@ -162,11 +161,9 @@ def _complain(message: str, fix: str) -> int:
 
     console = stderr_console()
     message = message if message.endswith((".", "!", "?")) else f"{message}."
-    lines = [
-        f"[bold red]error:[/bold red] {console_escape(message)}",
-        *([f"       {console_escape(fix)}"] if fix else ()),
-    ]
-    console.print("\n".join(lines), soft_wrap=True, highlight=False)
+    shown = f"[bold red]error:[/bold red] {console_escape(message)}"
+    shown += f"\n       {console_escape(fix)}" if fix else ""
+    console.print(shown, soft_wrap=True, highlight=False)
     return 2
 
 

@@ -121,10 +121,7 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     facts = [
         ("on disk", stored),
         ("classes", ", ".join(outline.labels)),
-        (
-            "active",
-            f"{found.active_parameters:,} parameters for each token; the other experts are idle" if has_experts else "",
-        ),
+        ("active", f"{found.active_parameters:,} parameters per token, of the experts in use" if has_experts else ""),
         ("a token", f"{forward} forward, {whole_step} in training"),
         ("cache", cache),
         ("training", f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"),

@@ -199,9 +199,7 @@ class OutputOptions:
         str | None, Option("--format", metavar="json|FILE", help="json: a JSON object; FILE: a JSON schema.")
     ] = None
     regex: Annotated[str | None, Option("--regex", metavar="PATTERN", help="Pattern of the whole output.")] = None
-    grammar: Annotated[Path | None, Option("--grammar", metavar="FILE", help="Grammar of the output: Lark, GBNF.")] = (
-        None
-    )
+    grammar: Annotated[Path | None, Option("--grammar", metavar="FILE", help="Grammar: Lark or GBNF.")] = None
 
     def constraint(self) -> "OutputConstraint | None":
         """The constraint that is asked for. Raises ConfigError for two of them, or for a file that can't be read."""
@@ -245,7 +243,7 @@ class MonitorOptions:
         Option(
             "--task",
             metavar="KIND[=DATA]",
-            help="Measure at evaluations: answers[=FILE], text=FILE, labels=FILE (again for more).",
+            help="Also evaluate: answers[=FILE], text=FILE, labels=FILE (again for more).",
         ),
     ] = None
 

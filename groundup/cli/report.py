@@ -8,13 +8,14 @@ from typer import Argument, Option
 from groundup.cli.console import print_result
 from groundup.cli.options import JsonOption, file_to_write
 
-RunArgument = Annotated[Path, Argument(help="A build folder (runs/NAME), or the folder of one training run.")]
-PageOption = Annotated[
-    Path | None, Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
-]
 
-
-def command(run: RunArgument, out: PageOption = None, as_json: JsonOption = False) -> None:
+def command(
+    run: Annotated[Path, Argument(help="A build folder (runs/NAME), or the folder of one training run.")],
+    out: Annotated[
+        Path | None, Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Write the page about every stage: one HTML file that opens from disk and makes no requests.
 
     It is made from the files in RUN alone, without opening a model. Missing results of a stage are noted.

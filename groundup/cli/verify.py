@@ -34,7 +34,7 @@ def command(
     if found.tables:
         lines.append(f"{path}: {_count(found.tables, 'weight file')} without a manifest; the tables inside hold.")
     if found.unlisted:
-        lines.append(f"{_count(found.unlisted, 'other file')} in no manifest: nothing to check against.")
+        lines.append(f"{_count(found.unlisted, 'other file')} in no manifest: not checked.")
     print_result(lines, {"path": str(path), **vars(found)}, as_json)
 
 

@@ -60,8 +60,8 @@ def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
     from groundup.http.guard import Guard
     from groundup.http.run_server import run_server
 
-    found = len(watched.summaries())
-    what = f"{found} run{'' if found == 1 else 's'}" if found else "for new runs"
+    count = len(watched.summaries())
+    what = "for new runs" if count == 0 else "1 run" if count == 1 else f"{count} runs"
     run_server(
         Guard(watch_app(watched), access_for(**vars(listen))),
         listen.host,

@@ -176,9 +176,8 @@ def forecast(
     """The law's loss, corrected by a probe (its steps, bits per byte). `own_text`: the law was fitted on this text."""
     loss, read = expected_loss(candidate, steps, text, law), steps * candidate.step_tokens * text.bytes_per_token
     if probed is None:
-        return Expected(
-            loss, *law.range(candidate.parameters, read, loss, more=0.0 if own_text else scaling.TEXT_SPREAD)
-        )
+        more = 0.0 if own_text else scaling.TEXT_SPREAD
+        return Expected(loss, *law.range(candidate.parameters, read, loss, more=more))
     probe_steps, bits = probed
     offset = math.log(bits / expected_loss(candidate, probe_steps, text, law))
     loss *= math.exp(offset)
