@@ -172,15 +172,13 @@ def server_of(registry: "ModelRegistry", options: ServerOptions, limits: "Limits
     try:
         keep_s = keep_alive_s(options.keep_alive)
     except RequestError as error:
-        message = f"--keep-alive {options.keep_alive!r} is no time."
-        raise ConfigError(message, fix='Write seconds, or "5m", or -1.') from error
+        fix = 'Write seconds, or "5m", or -1.'
+        raise ConfigError(f"--keep-alive {options.keep_alive!r} is not a time.", fix=fix) from error
     assert keep_s is not None
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = 1e9 * options.memory_gb if options.memory_gb else MEMORY_SHARE * machine_memory_bytes()
-    loaded_models = LoadedModels(
-        worker, computing, keep_alive_s=keep_s, memory_bytes=int(memory_bytes), settings=settings
-    )
-    return Server(registry, loaded_models, worker, limits, Metrics())
+    loaded = LoadedModels(worker, computing, keep_alive_s=keep_s, memory_bytes=int(memory_bytes), settings=settings)
+    return Server(registry, loaded, worker, limits, Metrics())
 
 
 def greet(address: str, names: Sequence[str], *, as_json: bool) -> None:

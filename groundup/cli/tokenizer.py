@@ -54,11 +54,10 @@ def _require_replaceable(out: Path) -> None:
     from groundup.tokenizer.fast import CONFIG_FILE, TOKENIZER_FILE
 
     ours = {CONFIG_FILE, TOKENIZER_FILE, MANIFEST}
-    other = [] if not out.exists() else [out.name] if not out.is_dir() else [path.name for path in out.iterdir()]
-    foreign = sorted(set(other) - ours)
+    found = [] if not out.exists() else [out.name] if not out.is_dir() else [path.name for path in out.iterdir()]
+    foreign = sorted(set(found) - ours)
     if foreign:
-        message = f"{out} holds {foreign[0]!r}, which is no part of a tokenizer."
-        raise ConfigError(message, fix="Name a new folder with --out.")
+        raise ConfigError(f"{out} holds {foreign[0]!r}, no part of a tokenizer.", fix="Name a new folder with --out.")
 
 
 def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> dict[str, Any]:
