@@ -317,8 +317,8 @@ def finetune_chat(
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
-    source = Path(instructions_source(str(data)))
-    examples = read_instructions(source, follow_links=follow_links, progress=progress)
+    path = Path(instructions_source(str(data)))
+    examples = read_instructions(path, follow_links=follow_links, progress=progress)
     make_way(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
@@ -404,5 +404,4 @@ def build(
         return plan_build(loaded)
     folder = RUNS / loaded.name if out is None else Path(out)
     forget(folder, redo or (), STAGES)
-    compute = select_compute(device)
-    return build(loaded, folder, STAGES, compute=compute, progress=progress or Silent(), fresh=fresh)
+    return build(loaded, folder, STAGES, compute=select_compute(device), progress=progress or Silent(), fresh=fresh)

@@ -154,12 +154,12 @@ class Member:
     name: str
     size_bytes: int
     archive: Path
-    open: Callable[[], IO[bytes] | None]
+    open: Callable[[], IO[bytes]]
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes in pieces of at most 1 MiB. Raises FormatError if they are damaged or not `size_bytes` in number."""
         got = 0
-        with _archive_errors(self.archive, self.name), self.open() as handle:  # type: ignore[union-attr]  # a plain file
+        with _archive_errors(self.archive, self.name), self.open() as handle:
             while piece := handle.read(PIECE_BYTES):
                 got += len(piece)
                 if got > self.size_bytes:
@@ -227,8 +227,14 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool
                 continue
             if not info.isreg() or info.issparse():
                 raise FormatError(archive, info.name, "is a link, a device or sparse, not a plain file")
-            yield Member(info.name, info.size, archive, partial(opened.extractfile, info))
+            yield Member(info.name, info.size, archive, partial(_extract, opened, info))
         raise FormatError(archive, "members", f"has more than {MAX_MEMBERS}")
+
+
+def _extract(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    handle = opened.extractfile(info)
+    assert handle is not None, "only plain files come here"
+    return handle
 
 
 def _refuse_over(archive: Path, name: str, total_bytes: int, limit_bytes: int) -> None:

@@ -40,8 +40,8 @@ def inspect(
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
     options = SourceOptions(text_column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict)
-    source_to_read = Source(source, sha256, follow_links=follow_links)
-    found = inspect_source(source_to_read, options, show=show, progress=console_progress())
+    whole = Source(source, sha256=sha256, follow_links=follow_links)
+    found = inspect_source(whole, options, show=show, progress=console_progress())
     print_result(describe(found), found.to_plain(), as_json)
 
 
@@ -69,5 +69,5 @@ def describe(found: "Inspection") -> list[str]:
 
 
 def _noted(what: str, noted: "Tally") -> str:
-    """Return `what` with the first names of the tally; "" where it is empty."""
+    """`what`, and the first few by name; "" when there was none."""
     return f"{what}: {', '.join(noted.examples)}" if noted.count else ""

@@ -85,8 +85,9 @@ def _memory() -> tuple[str, str]:
     from groundup.device import machine_memory_bytes
 
     total = machine_memory_bytes()
-    enough = total > ENOUGH_MEMORY_BYTES
-    meaning = "enough for quickstart" if enough else "quickstart may need up to 6 GB: close other programs"
+    meaning = (
+        "enough for quickstart" if total > ENOUGH_MEMORY_BYTES else "quickstart needs up to 6 GB: close other programs"
+    )
     return f"{total / 1e9:.1f} GB", meaning
 
 

@@ -107,9 +107,6 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
     """Return the facts below the table: (name, value)."""
     from groundup.report.values import size
 
-    def possible(reason: str | None) -> str:
-        return "yes" if reason is None else f"no ({reason.rstrip('.')})"
-
     context, training, cache_bytes = f"{found.context_tokens:,} tokens", found.training, found.cache_bytes
     forward, whole_step = (flops_text(flops, "FLOP") for flops in (found.flops.forward, found.flops.training))
     cache = f"{size(cache_bytes['float32'])} in float32, {size(cache_bytes['bf16'])} in bf16, for one text of {context}"
@@ -117,6 +114,7 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
         cache += f" (within the windows {size(found.needed_cache_bytes)}; all is kept)"
     parts = ("weights", "gradients", "optimizer", "activations", "logits")
     stored = ", ".join(f"{size(count)} as {kind}" for kind, count in outline.stored.items())
+    gguf, hugging_face = (f"no ({why.rstrip('.')})" if why else "yes" for why in (found.gguf, found.hugging_face))
     has_experts = found.active_parameters < found.total.parameters
     facts = [
         ("on disk", stored),
@@ -127,7 +125,7 @@ def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]
         ("training", f"{size(training.total)} in a step of {found.batch_size} x {context} in float32:"),
         ("", ", ".join(f"{name} {size(getattr(training, name))}" for name in parts)),
         ("attention", found.attention),
-        ("exportable", f"GGUF {possible(found.gguf)}; Hugging Face {possible(found.hugging_face)}"),
+        ("exportable", f"GGUF {gguf}; Hugging Face {hugging_face}"),
     ]
     return [(name, value) for name, value in facts if value]
 

@@ -57,8 +57,9 @@ def require_own_folder(run: RunFolder, also: tuple[str, ...] = ()) -> None:
     own = {DATA, SHARDS, PLAN_FILE, *also}
     others = [p.name for p in run.path.iterdir() if p.name not in own and not p.name.startswith(TMP_PREFIX)]
     if others:
-        message = f"{run.path} has files in it ('{others[0]}') but is no run."
-        raise ConfigError(message, fix="Choose another folder with --out.")
+        raise ConfigError(
+            f"{run.path} has files in it ('{others[0]}') but is no run.", fix="Choose another folder with --out."
+        )
 
 
 def claim_folder(run: RunFolder, *, fresh: bool) -> None:

@@ -222,6 +222,7 @@ def plan_lines(plan: Plan) -> list[str]:
     """The plan for people."""
     minutes = "not measured" if plan.minutes is None else f"{plan.minutes:.1f} minutes"
     speed = f", {plan.tokens_per_s:,.0f} tokens per second" if plan.tokens_per_s else ""
+    gguf, hugging_face = (f"no ({why.rstrip('.')})" if why else "yes" for why in (plan.gguf, plan.hugging_face))
     return [
         f"parameters  {plan.parameters:,}: {plan.num_layers} blocks of width {plan.width}",
         f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.2g} per parameter",
@@ -232,7 +233,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"disk        {plan.disk_bytes / 1e6:.0f} MB",
         f"time        {minutes}{speed}",
         f"attention   {plan.attention}",
-        f"exportable  GGUF {_possible(plan.gguf)}; Hugging Face {_possible(plan.hugging_face)}",
+        f"exportable  GGUF {gguf}; Hugging Face {hugging_face}",
         *(f"why         {reason}" for reason in plan.reasons),
         *(f"note: {warning}" for warning in plan_warnings(plan)),
     ]
@@ -242,10 +243,6 @@ def _expected_line(expected: Expected) -> str:
     source = f"after a probe of {expected.probe_steps} steps" if expected.probe_steps else "without a probe"
     bounds = f"{expected.low:.2f} to {expected.high:.2f}; scaling law {source}"
     return f"loss        about {expected.bits_per_byte:.2f} bits per byte of held-out text ({bounds})"
-
-
-def _possible(reason: str | None) -> str:
-    return "yes" if reason is None else f"no ({reason.rstrip('.')})"
 
 
 def plan_warnings(plan: Plan) -> list[str]:
