@@ -86,7 +86,7 @@ def _memory() -> tuple[str, str]:
 
     total = machine_memory_bytes()
     meaning = (
-        "enough for quickstart" if total > ENOUGH_MEMORY_BYTES else "quickstart needs up to 6 GB: close other programs"
+        "enough for quickstart" if total > ENOUGH_MEMORY_BYTES else "quickstart may need 6 GB: close other programs"
     )
     return f"{total / 1e9:.1f} GB", meaning
 

@@ -97,7 +97,7 @@ def command(
 def _check_film(path: Path, of: str, *, page_too: bool) -> None:
     """Check the options of a film before any work. Raises ConfigError."""
     if page_too:
-        raise ConfigError("--film replaces the page and its pictures.", fix="Make them one after the other.")
+        raise ConfigError("--film is made instead of the page and its pictures.", fix="Make them one after the other.")
     if path.suffix != ".gif":
         raise ConfigError(f"--film {path} is not the name of a GIF.", fix=f"Call it {path.stem}.gif.")
     if of not in FILMED:
