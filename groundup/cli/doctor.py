@@ -85,9 +85,8 @@ def _memory() -> tuple[str, str]:
     from groundup.device import machine_memory_bytes
 
     total = machine_memory_bytes()
-    meaning = (
-        "enough for quickstart" if total > ENOUGH_MEMORY_BYTES else "quickstart may need 6 GB: close other programs"
-    )
+    fix = "quickstart may need 6 GB: close other programs"
+    meaning = "enough for quickstart" if total > ENOUGH_MEMORY_BYTES else fix
     return f"{total / 1e9:.1f} GB", meaning
 
 
