@@ -61,10 +61,9 @@ class Candidate:
     def training_bytes(self) -> int:
         """Memory that its training holds."""
         shape, fit, context = self.shape, self.fit, self.shape.context_tokens
-        memory = training_memory(
+        return training_memory(
             shape, batch_size=fit.batch_size, context_tokens=context, optimizer=fit.optimizer, recompute=fit.recompute
-        )
-        return memory.total
+        ).total
 
     @property
     def step_flops(self) -> float:
