@@ -15,8 +15,7 @@ from groundup.planning.measure import (
     steps_within,
     with_evaluations,
 )
-from groundup.planning.plan import make_plan
-from groundup.planning.plan_text import plan_warnings
+from groundup.planning.plan import make_plan, plan_warnings
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
