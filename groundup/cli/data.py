@@ -72,7 +72,12 @@ def describe(found: "Inspection") -> list[str]:
         ["longest", f"{found.longest['characters']:,}", found.longest["name"]],
         ["exact repeats", f"{found.repeats:,}", "dropped by a build" if found.repeats else ""],
         ["bad lines", f"{read.bad_lines.count:,}", _noted(f"of {read.lines:,}", read.bad_lines)],
-        ["bytes not UTF-8", f"{read.invalid_bytes:,}", ", ".join(read.invalid_files.examples)],
+        ["bad files", f"{read.bad_files.count:,}", read.bad_files.shown()],
+        *(
+            ["not UTF-8", f"{files.count:,}", f"read as {name}: {files.shown()}"]
+            for name, files in read.encodings.items()
+        ),
+        ["invalid bytes", f"{read.invalid_bytes:,}", read.invalid_files.shown()],
         ["control characters", f"{controls:,}", "removed by a build" if controls else ""],
     ]
     lines = [line.rstrip() for line in table(["what", "count", "note"], rows)]
@@ -83,4 +88,4 @@ def describe(found: "Inspection") -> list[str]:
 
 def _noted(what: str, noted: "Tally") -> str:
     """`what`, and the first few by name; "" when there was none."""
-    return f"{what}: {', '.join(noted.examples)}" if noted.count else ""
+    return f"{what}: {noted.shown()}" if noted.count else ""

@@ -83,7 +83,7 @@ def _has_no_header(file: SourceFile, columns: Sequence[str], options: SourceOpti
     """Return whether the first line is label, tab, text and not the names of the columns."""
     with file.open() as stream:
         lines = numbered_lines(text_pieces(stream, file.name, options.encoding_errors, SourceReport()))
-        first = next(lines, (1, ""))[1] or ""
+        first = next(lines, (1, "", 0))[1] or ""
     return first.count("\t") >= 1 and not {field.strip().strip('"') for field in first.split("\t")} & set(columns)
 
 
@@ -91,13 +91,13 @@ def _tabbed(file: SourceFile, options: SourceOptions, report: SourceReport) -> I
     """Yield examples from lines of label, tab, text; quotation marks are text."""
     tally = LineTally(file.name, report, strict=options.strict)
     with file.open() as stream:
-        for number, line in numbered_lines(text_pieces(stream, file.name, options.encoding_errors, report)):
+        for number, line, characters in numbered_lines(text_pieces(stream, file.name, options.encoding_errors, report)):
             label, tab, text = (line or "").partition("\t")
             if tab and label.strip():
                 tally.good()
                 yield Example(text, label.strip())
             elif line is None or line.strip():
-                tally.bad_line(number, "is not label, tab, text")
+                tally.bad_line(number, "is not label, tab, text", characters=characters)
     tally.close()
 
 
@@ -228,11 +228,11 @@ def read_instructions(
             raise DataError(f"{file.name}: instructions are read from {INSTRUCTION_SUFFIX} files only.")
         tally = LineTally(file.name, report, strict=strict)
         with file.open() as stream:
-            for number, value in json_objects(text_pieces(stream, file.name, "replace", report), tally):
+            for number, value, characters in json_objects(text_pieces(stream, file.name, "replace", report), tally):
                 value.setdefault("id", f"{file.name}:{number}")
                 fault = _instruction_fault(value, seen)
                 if fault:
-                    tally.bad_line(number, fault)
+                    tally.bad_line(number, fault, characters=characters)
                     continue
                 tally.good()
                 seen.add(value["id"])

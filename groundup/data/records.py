@@ -1,19 +1,27 @@
-"""Rows of .jsonl, .csv and .parquet files. Bad rows are counted and reported; the rest is used (see `source_report.LineTally`)."""
+"""Rows of .jsonl, .json, .csv and .parquet files. Bad rows are counted and reported; the rest is used (see `source_report.LineTally`)."""
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from itertools import chain
+from typing import IO, Any
 
-from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines
+from groundup.data.decoding import MAX_LINE_CHARACTERS, NotTextError, numbered_lines
 from groundup.data.source_report import LineTally
 from groundup.errors import DataError, FormatError, MissingExtra
 
 DELIMITERS = (",", "\t", ";")
 # Cells of a batch are in memory together, and one may have 16 Mi characters.
 PARQUET_BATCH_ROWS = 64
+_SEPARATORS = re.compile(r"[\s,]*")
+
+
+class NotAnArrayError(NotTextError):
+    """A .json file that holds no array, such as a program's settings."""
+
+    reason = "JSON without an array"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +32,60 @@ class Row:
     values: tuple[str, ...]
 
 
-def json_objects(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of each good line of a .jsonl file. Blank lines are ignored."""
-    for number, line in numbered_lines(pieces):
+def json_objects(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """Yield (line number, object, characters) of each good line of a .jsonl file. Blank lines are ignored."""
+    for number, line, characters in numbered_lines(pieces):
         if line is not None and not line.strip():
             continue
         value, fault = _parse(line)
         if isinstance(value, dict):
-            yield number, value
+            yield number, value, characters
         else:
-            tally.bad_line(number, fault or "is not a JSON object")
+            tally.bad_line(number, fault or "is not a JSON object", characters=characters)
+
+
+def json_array(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """Yield (number from 1, object, characters) of each element of a .json file that holds an array; one element at a time is in memory.
+
+    Raises NotTextError for other JSON, FormatError for an array that is damaged.
+    """
+    decode, buffer, number, is_open = json.JSONDecoder().raw_decode, "", 0, False
+    more = chain(pieces, ("",))  # "": the end
+    for piece in more:
+        buffer += piece
+        if not is_open:
+            buffer = buffer.lstrip()
+            if buffer and buffer[0] != "[":
+                raise NotAnArrayError(
+                    f"{tally.name} is not a JSON array of objects.", fix="Write one object per line, as .jsonl."
+                )
+            is_open, buffer = bool(buffer), buffer[1:]
+        at = 0
+        while True:
+            start = _SEPARATORS.match(buffer, at).end()  # type: ignore[union-attr]
+            if buffer[start : start + 1] in ("]", ""):
+                at = start
+                break
+            try:
+                value, end = decode(buffer, start)
+            except RecursionError:
+                raise FormatError(tally.name, f"element {number + 1}", "is nested too deep") from None
+            except ValueError as error:
+                if piece and len(buffer) - start <= MAX_LINE_CHARACTERS:  # the rest of it is in the next piece
+                    at = start
+                    break
+                raise FormatError(tally.name, f"element {number + 1}", f"is not JSON ({str(error)[:80]})") from error
+            if end == len(buffer) and piece:  # a number may go on
+                at = start
+                break
+            at, number = end, number + 1
+            if isinstance(value, dict):
+                yield number, value, end - start
+            else:
+                tally.bad_line(number, "is not a JSON object", characters=end - start)
+        buffer = buffer[at:]
+    if not buffer.startswith("]"):
+        raise FormatError(tally.name, f"after element {number}", "ends before the array does")
 
 
 def _parse(line: str | None) -> tuple[Any, str]:
@@ -48,15 +100,17 @@ def _parse(line: str | None) -> tuple[Any, str]:
         return None, f"is not JSON ({str(error)[:80]})"
 
 
-def json_rows(pieces: Iterator[str], columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
-    """Yield the texts in `columns` of a .jsonl file's lines. Raises DataError (too many bad lines, or strict)."""
-    for number, value in json_objects(pieces, tally):
+def json_rows(
+    objects: Iterator[tuple[int, dict[str, Any], int]], columns: Sequence[str], tally: LineTally
+) -> Iterator[Row]:
+    """Yield the texts in `columns` of the objects of a .jsonl or .json file. Raises DataError (too many bad lines, or strict)."""
+    for number, value, characters in objects:
         wrong = next((column for column in columns if not isinstance(value.get(column), str)), None)
         if wrong is None:
             tally.good()
             yield Row(number, tuple(value[column] for column in columns))
         else:
-            tally.bad_line(number, _why_not(value, wrong))
+            tally.bad_line(number, _why_not(value, wrong), characters=characters)
     tally.close()
 
 
@@ -71,18 +125,18 @@ def csv_rows(pieces: Iterator[str], columns: Sequence[str], tally: LineTally) ->
 
     Raises DataError: a missing column (the existing ones are listed), too many bad lines, or strict.
     """
-    lines = _csv_lines(pieces, tally)
+    lines = _CsvLines(pieces, tally)
     first = next(lines, "")
     if not first.strip():
         return
     # The limit is global, and always this value: a field may be as long as a line.
     csv.field_size_limit(MAX_LINE_CHARACTERS)
-    reader = csv.reader(_chain(first, lines), delimiter=max(DELIMITERS, key=first.count), strict=True)
-    header = [name.strip() for name in _next_row(reader, tally) or []]
+    reader = csv.reader(chain((first,), lines), delimiter=max(DELIMITERS, key=first.count), strict=True)
+    header = [name.strip() for name in _next_row(reader, lines) or []]
     places = [_place(column, header, tally.name) for column in columns]
     while True:
         before = reader.line_num
-        row = _next_row(reader, tally)
+        row = _next_row(reader, lines)
         if row is None:
             break
         if row and len(row) == len(header):
@@ -90,30 +144,39 @@ def csv_rows(pieces: Iterator[str], columns: Sequence[str], tally: LineTally) ->
             yield Row(before + 1, tuple(row[place] for place in places))
         elif row:
             reason = f"has {len(row)} fields, the header {len(header)}"
-            tally.bad_line(before + 1, reason, lines=reader.line_num - before)
+            tally.bad_line(before + 1, reason, lines=reader.line_num - before, characters=lines.characters)
     tally.close()
 
 
-def _csv_lines(pieces: Iterator[str], tally: LineTally) -> Iterator[str]:
-    for number, line in numbered_lines(pieces):
+class _CsvLines:
+    """The lines of a .csv file. One that is too long counts as bad and becomes an empty one."""
+
+    def __init__(self, pieces: Iterator[str], tally: LineTally) -> None:
+        self._lines, self.tally = numbered_lines(pieces), tally
+        self.characters = 0
+        """The characters of the lines since it was last set to 0."""
+
+    def __iter__(self) -> "_CsvLines":
+        return self
+
+    def __next__(self) -> str:
+        number, line, characters = next(self._lines)
         if line is None:
-            tally.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters")
-        yield line or "\n"
+            self.tally.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters", characters=characters)
+            return "\n"
+        self.characters += characters
+        return line or "\n"
 
 
-def _chain(first: str, rest: Iterable[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _next_row(reader: Any, tally: LineTally) -> list[str] | None:
-    """Return the next row that can be parsed, or None at the end. All lines of an unclosed quote count as bad."""
+def _next_row(reader: Any, lines: _CsvLines) -> list[str] | None:
+    """Return the next row that can be parsed, or None at the end. All lines of an unclosed quote are one bad row."""
     while True:
-        before = reader.line_num
+        before, lines.characters = reader.line_num, 0
         try:
             return next(reader, None)
         except csv.Error as error:
-            tally.bad_line(before + 1, f"is not CSV ({error})", lines=max(1, reader.line_num - before))
+            count = max(1, reader.line_num - before)
+            lines.tally.bad_line(before + 1, f"is not CSV ({error})", lines=count, characters=lines.characters)
 
 
 def _place(column: str, header: Sequence[str], name: str) -> int:
@@ -141,15 +204,15 @@ def _cell(scalar: Any) -> tuple[Any, str]:
     return (None, too_long) if len(value) > MAX_LINE_CHARACTERS else (value, "")
 
 
-def parquet_rows(path: Path, columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
-    """Yield the texts in `columns` of a .parquet file. Raises DataError as `csv_rows`, FormatError, MissingExtra."""
+def parquet_rows(file: IO[bytes], columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
+    """Yield the texts in `columns` of a seekable .parquet file. Raises DataError as `csv_rows`, FormatError, MissingExtra."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtra("pyarrow", "parquet") from error
     try:
-        with parquet.ParquetFile(path) as opened:
+        with parquet.ParquetFile(file) as opened:
             for column in columns:
                 _place(column, opened.schema_arrow.names, tally.name)
             number = 0
@@ -163,5 +226,5 @@ def parquet_rows(path: Path, columns: Sequence[str], tally: LineTally) -> Iterat
                         tally.good()
                         yield Row(number, tuple(value for value, _ in cells))
     except (pyarrow.ArrowException, OSError) as error:
-        raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
+        raise FormatError(tally.name, "parquet", f"can't be read ({str(error)[:200]})") from error
     tally.close()

