@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import FollowLinksOption, JsonOption
+from groundup.cli.options import EncodingOption, FollowLinksOption, JsonOption
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def group() -> None:
 def inspect(
     source: Annotated[str, typer.Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
     text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    errors: Annotated[str, typer.Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
+    encoding: EncodingOption = "auto",
+    errors: Annotated[str, typer.Option("--errors", help="Invalid bytes: replace or drop.")] = "replace",
     strict: Annotated[bool, typer.Option("--strict", help="The first bad line ends the work.")] = False,
     sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
     follow_links: FollowLinksOption = False,
@@ -41,15 +42,17 @@ def inspect(
         groundup data inspect reviews.csv --text-column review
 
         groundup data inspect "notes/**/*.md" --json
+
+        groundup data inspect letters.zip --encoding cp1251
     """
+    from groundup.data.decoding import check_encoding
     from groundup.data.inspection import inspect_source
     from groundup.data.sources import Source, SourceOptions
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
-    options = SourceOptions(
-        text_column=text_column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict
-    )
+    how = "drop" if errors == "drop" else "replace"
+    options = SourceOptions(text_column, how, strict, check_encoding(encoding))
     whole = Source(source, sha256=sha256, follow_links=follow_links)
     found = inspect_source(whole, options, show=show, progress=console_progress())
     print_result(describe(found), found.to_plain(), as_json)

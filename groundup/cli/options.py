@@ -120,6 +120,9 @@ TokenizerOption = Annotated[
 FollowLinksOption = Annotated[
     bool, typer.Option("--follow-links", help="Read links that leave DATA's folder; by default they are passed over.")
 ]
+EncodingOption = Annotated[
+    str, typer.Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]
 OutOption = Annotated[Path, typer.Option("--out", callback=folder_to_write, help="The folder to write.")]
