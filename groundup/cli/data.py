@@ -51,8 +51,8 @@ def inspect(
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
-    how = "drop" if errors == "drop" else "replace"
-    options = SourceOptions(text_column, how, strict, check_encoding(encoding))
+    encoding = check_encoding(encoding)
+    options = SourceOptions(text_column, "drop" if errors == "drop" else "replace", strict, encoding)
     whole = Source(source, sha256=sha256, follow_links=follow_links)
     found = inspect_source(whole, options, show=show, progress=console_progress())
     print_result(describe(found), found.to_plain(), as_json)
