@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, Literal
 
+from groundup.data.clean import is_plain
 from groundup.data.source_report import SourceReport, Tally
 from groundup.errors import ConfigError, DataError
 
@@ -132,9 +133,9 @@ class _Invalid:
 
     def repair(self, text: str, encoding: str, offset: int) -> str:
         """Return the text, `offset` bytes from the start of the file, with invalid bytes replaced or dropped, and count them."""
-        bad = _INVALID if encoding == UTF8 else _REPLACED
-        found = bad.search(text)
         self.characters += len(text)
+        bad = _INVALID if encoding == UTF8 else _REPLACED
+        found = None if text.isascii() or (encoding == UTF8 and is_plain(text)) else bad.search(text)
         if not found:
             return text
         if not self.count:
@@ -158,6 +159,8 @@ class _Invalid:
 
 
 def _refuse_binary(sample: str, name: str) -> None:
+    if is_plain(sample):
+        return
     nuls, unreadable = sample.count("\0"), len(_UNREADABLE.findall(sample))
     if nuls > STRAY_NULS + MAX_NUL_SHARE * len(sample) or unreadable > MAX_UNREADABLE_SHARE * len(sample):
         share = f"{100 * unreadable / len(sample):.0f} % of its first {len(sample)} characters are control characters or not UTF-8"
