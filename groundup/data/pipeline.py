@@ -1,6 +1,7 @@
 """Sources -> a data folder: every document is cleaned, filtered, deduplicated, and assigned to train or validation.
 
-    OUT/train.jsonl, OUT/validation.jsonl    a line per document: text, source, name, sha256
+    OUT/train.jsonl, OUT/validation.jsonl, OUT/test.jsonl
+                                             a line per document: text, source, name, sha256
     OUT/dropped.jsonl                        with `keep_dropped`: text, source, name and reason of each dropped document
     OUT/data.json                            the data card: what was kept, dropped and changed, and why
     OUT/manifest.json                        size and SHA-256 of the files
@@ -26,7 +27,7 @@ from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import Source, SourceOptions, disk_bytes, read_source
-from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, repair_split
+from groundup.data.split import TEST, TRAIN, VALIDATION, Counts, Cut, SplitWriter, repair_split, split_of
 from groundup.errors import ConfigError, DataError
 from groundup.files import atomic_folder, json_bytes, write_json
 from groundup.progress import Advance, Progress
@@ -34,6 +35,8 @@ from groundup.progress import Advance, Progress
 CARD_FILE = "data.json"
 DROPPED_FILE = "dropped.jsonl"
 SAMPLES_PER_SOURCE = 3
+# Of the documents, by hash: the largest share that is not trained on.
+MAX_HELD_OUT = 0.8
 SAMPLE_CHARACTERS = 600
 
 
@@ -49,6 +52,8 @@ class DataConfig:
     """Raise an error at the first bad line."""
     validation_fraction: float = 0.08
     """Share of the documents, by hash, used for validation. 0.08: three of the forty of quickstart; of 0.05, it might be one."""
+    test_fraction: float = 0.08
+    """Share of the documents, by hash, on which the published figures are measured; 0: none."""
     follow_links: bool = False
     """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a recipe sets it for each source)."""
     encoding: str = AUTO
@@ -59,7 +64,15 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not 0 < self.validation_fraction <= 0.5:
             raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must be above 0 and at most 0.5.")
+        if not 0 <= self.test_fraction <= 0.5 or self.validation_fraction + self.test_fraction > MAX_HELD_OUT:
+            both = f"validation_fraction is {self.validation_fraction} and test_fraction {self.test_fraction}"
+            raise ConfigError(f"{both}; the latter must be 0 to 0.5, and both together at most {MAX_HELD_OUT}.")
         check_encoding(self.encoding)
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """The shares of the splits beside train."""
+        return {VALIDATION: self.validation_fraction, **({TEST: self.test_fraction} if self.test_fraction else {})}
 
     @property
     def source_options(self) -> SourceOptions:
@@ -126,7 +139,7 @@ class DataCard:
 
     sources: list[SourceCard]
     splits: Counts
-    cut: Cut | None
+    cuts: list[Cut]
     config: DataConfig
     seed: int
 
@@ -146,15 +159,17 @@ def prepare(
     cards = [SourceCard(source) for source in sources]
     with atomic_folder(out) as folder:
         repeats = ExactRepeats()
-        with SplitWriter(folder) as writer, _DroppedWriter(folder, enabled=config.keep_dropped) as aside:
+        with (
+            SplitWriter(folder, (TRAIN, *config.fractions)) as writer,
+            _DroppedWriter(folder, enabled=config.keep_dropped) as aside,
+        ):
             for card in cards:
                 for document in kept_documents(card, repeats, config.source_options, progress, aside.write):
-                    validation = in_validation(document.text, config.validation_fraction, seed)
-                    writer.write(VALIDATION if validation else TRAIN, document)
+                    writer.write(split_of(document.text, config.fractions, seed), document)
                 progress.say(card.summary())
         _require_documents(cards)
-        counts, cut = repair_split(folder, writer.counts, config.validation_fraction)
-        result = DataCard(cards, counts, cut, config, seed)
+        counts, cuts = repair_split(folder, writer.counts, config.fractions)
+        result = DataCard(cards, counts, cuts, config, seed)
         write_json(folder / CARD_FILE, result.to_plain())
     progress.say(split_summary(result))
     return result
@@ -229,10 +244,9 @@ def _require_documents(cards: Sequence[SourceCard]) -> None:
 def split_summary(card: DataCard) -> str:
     """Return one line of text on the split."""
     parts = [
-        f"{name} {card.splits[name].documents:,} documents, {card.splits[name].characters:,} characters"
-        for name in SPLITS
+        f"{name} {size.documents:,} documents, {size.characters:,} characters" for name, size in card.splits.items()
     ]
     line = f"Split by hash: {'; '.join(parts)}."
-    if card.cut:
-        line += f" The end of {card.cut.name} (from character {card.cut.at_character:,}) is validation, since {card.cut.why}."
+    for cut in card.cuts:
+        line += f" The end of {cut.name} (from character {cut.at_character:,}) is {cut.split}, since {cut.why}."
     return line

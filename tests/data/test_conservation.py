@@ -74,7 +74,7 @@ def test_every_document_and_character_read_is_kept_or_dropped(suffix: str, rows:
         assert [row["reason"] for row in dropped].count("empty") == sum(not clean(text).text.strip() for text in rows)
         assert sum(len(row["text"]) for row in dropped) == source.dropped_characters
         kept = [document for split in SPLITS for document in read_split(out, split)]
-        assert card.cut or len(kept) == source.kept_documents
+        assert card.cuts or len(kept) == source.kept_documents
 
 
 BAD = {
