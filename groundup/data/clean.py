@@ -15,9 +15,11 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
+NEWLINES = "\r\v\f\x85\u2028\u2029"
 _NEWLINES = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_CONTROL_BYTES = bytes([*range(9), *range(0x0E, 0x20), 0x7F])
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,27 @@ def clean(text: str) -> Cleaned:
     'one\\ntwo'
     """
     changes: Counter[str] = Counter()
-    text, changes["newlines"] = _NEWLINES.subn("\n", text)
-    text, changes["control_characters"] = _CONTROL.subn("", text)
-    text, changes["lone_surrogates"] = _SURROGATES.subn("\ufffd", text)
-    # Line by line: a regular expression for trailing spaces takes quadratic time on long runs of them.
-    shorter = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+    if any(mark in text for mark in NEWLINES):
+        text, changes["newlines"] = _NEWLINES.subn("\n", text)
+    if not is_plain(text) or "\ufeff" in text:
+        text, changes["control_characters"] = _CONTROL.subn("", text)
+        text, changes["lone_surrogates"] = _SURROGATES.subn("\ufffd", text)
+    shorter = text
+    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
+        # Line by line: a regular expression for trailing spaces takes quadratic time on long runs of them.
+        shorter = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     stripped = shorter.strip("\n")
     composed = unicodedata.normalize("NFC", stripped)
     changes["trailing_spaces"] = len(text) - len(shorter)
     changes["outer_newlines"] = len(shorter) - len(stripped)
     changes["composed"] = int(composed != stripped)
     return Cleaned(composed, +changes)
+
+
+def is_plain(text: str) -> bool:
+    """Return whether `text` certainly has no control character but white space, no character of U+0080 to U+009F and no surrogate.
+
+    A quick test on the UTF-8 bytes, ten times as fast as a regular expression: few other characters begin with the bytes C2 and ED.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    return len(data.translate(None, _CONTROL_BYTES)) == len(data) and b"\xc2" not in data and b"\xed" not in data

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from groundup.data.decoding import EncodingErrors
+from groundup.data.decoding import AUTO, EncodingErrors, NotTextError
 from groundup.data.layouts import CHAT_LAYOUTS, LAYOUTS, PLURALS, ROLES, Layout, Match, flat, listed
 from groundup.data.records import RowFormat
 from groundup.data.source_report import Tally
@@ -33,7 +33,7 @@ LEARNED_BY: Mapping[Layout, str] = {
 }
 
 
-class PassedOver(DataError):
+class PassedOver(NotTextError):
     """A file of a folder that has nothing of what is read; `reason` is counted."""
 
     def __init__(self, error: DataError, reason: str) -> None:
@@ -52,6 +52,7 @@ class Asked:
     layout: str = ""
     """The layout, as the user named it; "": it is recognised."""
     errors: EncodingErrors = "replace"
+    encoding: str = AUTO
 
 
 @dataclass(frozen=True)

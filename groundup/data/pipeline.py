@@ -1,32 +1,42 @@
 """Sources -> a data folder: every document is cleaned, filtered, deduplicated, and assigned to train or validation.
 
-    OUT/train.jsonl, OUT/validation.jsonl    a line per document: text, source, name, sha256
+    OUT/train.jsonl, OUT/validation.jsonl, OUT/test.jsonl
+                                             a line per document: text, source, name, sha256
+    OUT/dropped.jsonl                        with `keep_dropped`: text, source, name and reason of each dropped document
     OUT/data.json                            the data card: what was kept, dropped and changed, and why
     OUT/manifest.json                        size and SHA-256 of the files
+
+Nothing is lost uncounted. For each source, in documents and in characters:
+
+    read.documents                      = kept_documents + dropped_documents         bad rows and files: read.bad_documents, besides
+    read.characters                     = kept_characters + cleaned_characters + dropped_characters
 
 The folder is created atomically. The result is a pure function of the sources' bytes, the config and the seed.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.data.clean import clean
-from groundup.data.decoding import EncodingErrors
+from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import Source, SourceOptions, describe_source, disk_bytes, read_source
-from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, repair_split
+from groundup.data.split import TEST, TRAIN, VALIDATION, Counts, Cut, SplitWriter, repair_split, split_of
 from groundup.errors import ConfigError, DataError
-from groundup.files import atomic_folder, write_json
+from groundup.files import atomic_folder, json_bytes, write_json
 from groundup.progress import Advance, Progress
 
 CARD_FILE = "data.json"
+DROPPED_FILE = "dropped.jsonl"
 SAMPLES_PER_SOURCE = 3
+# Of the documents, by hash: the largest share that is not trained on.
+MAX_HELD_OUT = 0.8
 SAMPLE_CHARACTERS = 600
 
 
@@ -37,22 +47,37 @@ class DataConfig:
     text_column: str = ""
     """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised."""
     encoding_errors: EncodingErrors = "replace"
-    """Bytes that are not UTF-8: "replace" (by U+FFFD) or "drop"; both are counted."""
+    """Invalid bytes: "replace" (by U+FFFD) or "drop"; both are counted."""
     strict: bool = False
     """Raise an error at the first bad line."""
     validation_fraction: float = 0.08
     """Share of the documents, by hash, used for validation. 0.08: three of the forty of quickstart; of 0.05, it might be one."""
+    test_fraction: float = 0.08
+    """Share of the documents, by hash, on which the published figures are measured; 0: none."""
     follow_links: bool = False
     """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a recipe sets it for each source)."""
+    encoding: str = AUTO
+    """The encoding of text files without a byte order mark, or "auto"."""
+    keep_dropped: bool = False
+    """Write the dropped documents to `dropped.jsonl`."""
 
     def __post_init__(self) -> None:
         if not 0 < self.validation_fraction <= 0.5:
             raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must be above 0 and at most 0.5.")
+        if not 0 <= self.test_fraction <= 0.5 or self.validation_fraction + self.test_fraction > MAX_HELD_OUT:
+            both = f"validation_fraction is {self.validation_fraction} and test_fraction {self.test_fraction}"
+            raise ConfigError(f"{both}; the latter must be 0 to 0.5, and both together at most {MAX_HELD_OUT}.")
+        check_encoding(self.encoding)
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """The shares of the splits beside train."""
+        return {VALIDATION: self.validation_fraction, **({TEST: self.test_fraction} if self.test_fraction else {})}
 
     @property
     def source_options(self) -> SourceOptions:
         """The options for reading."""
-        return SourceOptions(self.text_column, self.encoding_errors, self.strict)
+        return SourceOptions(self.text_column, self.encoding_errors, self.strict, self.encoding)
 
 
 @dataclass
@@ -65,21 +90,29 @@ class SourceCard:
     kept_characters: int = 0
     dropped: dict[str, Tally] = field(default_factory=dict)
     """reason -> number of documents, and the names of the first ones."""
+    dropped_documents: int = 0
+    dropped_characters: int = 0
+    """Characters of the dropped documents before cleaning."""
+    cleaned_characters: int = 0
+    """Characters that cleaning removed from the kept documents, less those that it added."""
     changed: dict[str, int] = field(default_factory=dict)
     """Changes by cleaning in the kept documents (see clean.Cleaned)."""
     samples: list[dict[str, str]] = field(default_factory=list)
     """The beginnings of the first kept documents."""
 
-    def keep(self, document: Document, changes: Counter[str]) -> None:
-        """Count a kept document."""
+    def keep(self, document: Document, changes: Counter[str], raw_characters: int) -> None:
+        """Count a kept document that had `raw_characters` before cleaning."""
         self.kept_documents += 1
         self.kept_characters += len(document.text)
+        self.cleaned_characters += raw_characters - len(document.text)
         self.changed = dict(changes + Counter(self.changed))
         if len(self.samples) < SAMPLES_PER_SOURCE:
             self.samples.append({"name": document.name, "text": document.text[:SAMPLE_CHARACTERS]})
 
-    def drop(self, document: Document, reason: str) -> None:
+    def drop(self, document: Document, reason: str, raw_characters: int) -> None:
         """Count a dropped document."""
+        self.dropped_documents += 1
+        self.dropped_characters += raw_characters
         self.dropped.setdefault(reason, Tally()).note(document.name)
 
     def summary(self) -> str:
@@ -90,8 +123,13 @@ class SourceCard:
         if self.read.bad_lines.count:
             bad = self.read.bad_lines
             parts.append(f"{bad.count:,} of {self.read.lines:,} lines bad (first: {bad.examples[0]})")
+        if self.read.bad_files.count:
+            parts.append(f"{self.read.bad_files.count:,} files without text ({self.read.bad_files.shown()})")
+        parts += [
+            f"{tally.count:,} files read as {name} ({tally.shown()})" for name, tally in self.read.encodings.items()
+        ]
         if self.read.invalid_bytes:
-            parts.append(f"{self.read.invalid_bytes:,} bytes not UTF-8 in {self.read.invalid_files.count} files")
+            parts.append(f"{self.read.invalid_bytes:,} invalid bytes in {self.read.invalid_files.count} files")
         return f"{self.source.spec}: {'; '.join(parts)}."
 
 
@@ -101,7 +139,7 @@ class DataCard:
 
     sources: list[SourceCard]
     splits: Counts
-    cut: Cut | None
+    cuts: list[Cut]
     config: DataConfig
     seed: int
 
@@ -121,25 +159,52 @@ def prepare(
     cards = [SourceCard(source) for source in sources]
     with atomic_folder(out) as folder:
         repeats = ExactRepeats()
-        with SplitWriter(folder) as writer:
+        with (
+            SplitWriter(folder, (TRAIN, *config.fractions)) as writer,
+            _DroppedWriter(folder, enabled=config.keep_dropped) as aside,
+        ):
             for card in cards:
                 describe_source(card.source, config.source_options, progress=progress)
-                for document in kept_documents(card, repeats, config.source_options, progress):
-                    validation = in_validation(document.text, config.validation_fraction, seed)
-                    writer.write(VALIDATION if validation else TRAIN, document)
+                for document in kept_documents(card, repeats, config.source_options, progress, aside.write):
+                    writer.write(split_of(document.text, config.fractions, seed), document)
                 progress.say(card.summary())
         _require_documents(cards)
-        counts, cut = repair_split(folder, writer.counts, config.validation_fraction)
-        result = DataCard(cards, counts, cut, config, seed)
+        counts, cuts = repair_split(folder, writer.counts, config.fractions)
+        result = DataCard(cards, counts, cuts, config, seed)
         write_json(folder / CARD_FILE, result.to_plain())
     progress.say(split_summary(result))
     return result
 
 
+class _DroppedWriter:
+    """A context manager that writes the dropped documents and their reasons to `dropped.jsonl`, if `enabled`."""
+
+    def __init__(self, folder: Path, *, enabled: bool) -> None:
+        self._handle = (folder / DROPPED_FILE).open("wb") if enabled else None
+
+    def __enter__(self) -> "_DroppedWriter":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._handle:
+            self._handle.close()
+
+    def write(self, raw: Document, reason: str) -> None:
+        """Append one document as it was read."""
+        if self._handle:
+            text = raw.text.encode("utf-8", "replace").decode()  # a JSON text may hold lone surrogates
+            row = {"text": text, "source": raw.source, "name": raw.name, "reason": reason}
+            self._handle.write(json_bytes(row) + b"\n")
+
+
 def kept_documents(
-    card: SourceCard, repeats: ExactRepeats, options: SourceOptions, progress: Progress
+    card: SourceCard,
+    repeats: ExactRepeats,
+    options: SourceOptions,
+    progress: Progress,
+    dropped: Callable[[Document, str], None],
 ) -> Iterator[Document]:
-    """Yield the kept documents of one source, cleaned; count in `card`."""
+    """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`."""
     total_mb = disk_bytes(card.source) / 1e6
     with progress.track(f"Reading {card.source.spec}", total_mb, "MB") as advance:
         done = 0
@@ -149,9 +214,10 @@ def kept_documents(
             document = Document(cleaned.text, raw.source, raw.name)
             reason = reason_to_drop(document) or ("exact repeat" if repeats.is_repeat(document.text) else None)
             if reason:
-                card.drop(document, reason)
+                card.drop(document, reason, len(raw.text))
+                dropped(raw, reason)
             else:
-                card.keep(document, cleaned.changes)
+                card.keep(document, cleaned.changes, len(raw.text))
                 yield document
 
 
@@ -168,6 +234,7 @@ def _require_documents(cards: Sequence[SourceCard]) -> None:
     reasons: Counter[str] = Counter()
     for card in cards:
         reasons.update({reason: noted.count for reason, noted in card.dropped.items()})
+        reasons.update(card.read.bad_files.examples)
     why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     specs = ", ".join(card.source.spec for card in cards)
     raise DataError(
@@ -178,10 +245,9 @@ def _require_documents(cards: Sequence[SourceCard]) -> None:
 def split_summary(card: DataCard) -> str:
     """Return one line of text on the split."""
     parts = [
-        f"{name} {card.splits[name].documents:,} documents, {card.splits[name].characters:,} characters"
-        for name in SPLITS
+        f"{name} {size.documents:,} documents, {size.characters:,} characters" for name, size in card.splits.items()
     ]
     line = f"Split by hash: {'; '.join(parts)}."
-    if card.cut:
-        line += f" The end of {card.cut.name} (from character {card.cut.at_character:,}) is validation, since {card.cut.why}."
+    for cut in card.cuts:
+        line += f" The end of {cut.name} (from character {cut.at_character:,}) is {cut.split}, since {cut.why}."
     return line

@@ -6,16 +6,18 @@ What the columns mean is decided elsewhere (`sniff`). How many bad rows a file m
 """
 
 import csv
-import io
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
-from groundup.data.decoding import MAX_LINE_CHARACTERS, EncodingErrors, numbered_lines, text_pieces
+from groundup.data.decoding import AUTO, MAX_LINE_CHARACTERS, EncodingErrors, numbered_lines, text_pieces
 from groundup.data.source_report import LineTally, SourceReport
 from groundup.errors import DataError, FormatError, MissingExtra
 
@@ -40,9 +42,11 @@ class SourceFile:
 
     name: str
     suffix: str
-    open: Callable[[], io.BufferedReader]
+    """The suffix of its format: ".txt" of "notes.txt.gz"."""
+    open: Callable[[], IO[bytes]]
+    """Its bytes, decompressed; for a member of an archive only until the next file is asked for."""
     path: Path | None = None
-    """None for a member of an archive."""
+    """Where its bytes are on disk; None for a member of an archive and a compressed file."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Row:
     """Its first line; its number in .json and .parquet files."""
     values: dict[str, Any]
     lines: int = 1
+    characters: int = 0
+    """As it stands in the file; 0 where that is not text."""
 
 
 class BadRow(Exception):
@@ -86,7 +92,7 @@ def made_rows(found: Iterator[Row], make: Callable[[Row], T], tally: LineTally) 
         try:
             made = make(row)
         except BadRow as fault:
-            tally.bad_line(row.line, str(fault), lines=row.lines)
+            tally.bad_line(row.line, str(fault), lines=row.lines, characters=row.characters)
         else:
             tally.good(row.lines)
             yield made
@@ -100,38 +106,39 @@ def rows(
     *,
     columns: Sequence[str] | None = None,
     errors: EncodingErrors = "replace",
+    encoding: str = AUTO,
     report: SourceReport | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of a file; of .csv and .parquet files only `columns` (None: all). Rows that can't be parsed are counted in `tally` as bad."""
     report = report or SourceReport()
     if form.kind == "parquet":
-        path = parquet_path(file)
-        yield from _parquet_rows(path, columns, tally)
-        report.read_bytes += path.stat().st_size
+        with on_disk(file) as path:
+            yield from _parquet_rows(path, columns, tally)
+            report.read_bytes += path.stat().st_size
         return
     with file.open() as stream:
-        pieces = text_pieces(stream, file.name, errors, report)
+        pieces = text_pieces(stream, file.name, errors, report, encoding)
         if form.kind == "csv":
             yield from _csv_rows(pieces, form, columns or form.columns, tally)
         else:
             values = json_values(pieces, tally) if form.kind == "jsonl" else json_items(pieces, tally)
-            for number, value in values:
+            for number, value, size in values:
                 if isinstance(value, dict):
-                    yield Row(number, value)
+                    yield Row(number, value, characters=size)
                 else:
-                    tally.bad_line(number, "is not a JSON object")
+                    tally.bad_line(number, "is not a JSON object", characters=size)
 
 
-def json_values(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any]]:
-    """Yield (line number, value) of each line of a .jsonl file that is JSON. Blank lines are ignored."""
-    for number, line in numbered_lines(pieces):
+def json_values(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any, int]]:
+    """Yield (line number, value, characters) of each line of a .jsonl file that is JSON. Blank lines are ignored."""
+    for number, line, size in numbered_lines(pieces):
         if line is not None and not line.strip():
             continue
         value, fault = _parse(line)
         if fault:
-            tally.bad_line(number, fault)
+            tally.bad_line(number, fault, characters=size)
         else:
-            yield number, value
+            yield number, value, size
 
 
 def _parse(line: str | None) -> tuple[Any, str]:
@@ -146,13 +153,13 @@ def _parse(line: str | None) -> tuple[Any, str]:
         return None, f"is not JSON ({str(error)[:80]})"
 
 
-def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any]]:
-    """Yield (number from 1, value) of each item of a JSON array; one item and one piece of the file are in memory.
+def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any, int]]:
+    """Yield (number from 1, value, characters) of each item of a JSON array; one item and one piece of the file are in memory.
 
-    Raises DataError for a fault: what stands behind it can't be told apart, so a truncated array is refused.
+    Raises FormatError for a fault: what stands behind it can't be told apart, so a truncated array is refused.
     """
     decoder, number, text, at = json.JSONDecoder(), 0, "", 0
-    state, fault = "start", "the array has no end"
+    state, fault = "start", "is missing: the array has no end"
     for piece in pieces:
         text, at = text[at:] + piece, 0
         while mark := text[(at := _end_of_space(text, at)) : at + 1]:
@@ -160,18 +167,18 @@ def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, A
                 state, at = _ARRAY_MARKS[state, mark], at + 1
                 continue
             if state in ("start", "after an item", "end"):
-                raise _array_fault(tally, number, f"{mark!r} stands where it can't")
+                raise _array_fault(tally, number, f"is followed by {mark!r}")
             try:
-                value, at = decoder.raw_decode(text, at)
+                value, end = decoder.raw_decode(text, at)
             except RecursionError as error:
-                raise _array_fault(tally, number + 1, "nested too deep") from error
+                raise _array_fault(tally, number + 1, "is nested too deep") from error
             except ValueError as error:
-                fault = f"cut, or not JSON ({str(error)[:80]})"
+                fault = f"is cut, or not JSON ({str(error)[:80]})"
                 if len(text) - at > MAX_LINE_CHARACTERS:
                     raise _array_fault(tally, number + 1, fault) from error
                 break  # the rest of it may be in the next piece
-            number, state = number + 1, "after an item"
-            yield number, value
+            size, at, number, state = end - at, end, number + 1, "after an item"
+            yield number, value, size
     if state != "end":
         raise _array_fault(tally, number + 1, fault)
 
@@ -182,42 +189,51 @@ def _end_of_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _array_fault(tally: LineTally, number: int, fault: str) -> DataError:
-    return DataError(f"{tally.name} can't be read as a JSON array: {fault}, at item {number}.", fix="Correct the file.")
+def _array_fault(tally: LineTally, number: int, fault: str) -> FormatError:
+    return FormatError(tally.name, f"element {number}", fault)
 
 
 def csv_columns(pieces: Iterator[str], name: str) -> tuple[str, list[str]]:
     """Return the delimiter of a .csv file (the first line's most frequent one of comma, tab, semicolon) and the fields of its first row."""
     tally = LineTally(name, SourceReport())
-    lines = _csv_lines(pieces, tally)
+    lines = _CsvLines(pieces, tally)
     first = next(lines, "")
     if not first.strip():
         return ",", []
     delimiter = max(DELIMITERS, key=first.count)
-    return delimiter, [field.strip() for field in _next_row(_csv_reader(_chain(first, lines), delimiter), tally) or []]
+    return delimiter, [
+        field.strip() for field in _next_row(_csv_reader(chain((first,), lines), delimiter), lines) or []
+    ]
 
 
 def _csv_rows(pieces: Iterator[str], form: RowFormat, columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
     """Yield the rows of delimited fields. Raises DataError for a missing column (the existing ones are listed)."""
-    lines = _csv_lines(pieces, tally)
+    lines = _CsvLines(pieces, tally)
     if not form.has_header and form.delimiter == "\t":
         yield from _tabbed_rows(lines, form, tally)
         return
     reader = _csv_reader(lines, form.delimiter)
     if form.has_header:
-        _next_row(reader, tally)
+        _next_row(reader, lines)
     places = {column: place(column, form.columns, tally.name) for column in columns}
     width = len(form.columns)
     while True:
         before = reader.line_num
-        row = _next_row(reader, tally)
+        row = _next_row(reader, lines)
         if row is None:
             return
         if row and len(row) == width:
-            yield Row(before + 1, {name: row[at] for name, at in places.items()}, reader.line_num - before)
+            yield Row(
+                before + 1, {name: row[at] for name, at in places.items()}, reader.line_num - before, lines.characters
+            )
         elif row:
             expected = f"the header {width}" if form.has_header else f"the first row {width}"
-            tally.bad_line(before + 1, f"has {len(row)} fields, {expected}", lines=reader.line_num - before)
+            tally.bad_line(
+                before + 1,
+                f"has {len(row)} fields, {expected}",
+                lines=reader.line_num - before,
+                characters=lines.characters,
+            )
 
 
 def _tabbed_rows(lines: Iterable[str], form: RowFormat, tally: LineTally) -> Iterator[Row]:
@@ -227,10 +243,10 @@ def _tabbed_rows(lines: Iterable[str], form: RowFormat, tally: LineTally) -> Ite
         content = line.removesuffix("\n")
         fields = content.rsplit("\t", width - 1) if form.splits_last else content.split("\t", width - 1)
         if len(fields) == width:
-            yield Row(number, dict(zip(form.columns, fields, strict=True)))
+            yield Row(number, dict(zip(form.columns, fields, strict=True)), characters=len(content))
         elif content.strip():
             fault = f"has {len(fields)} field{'s' * (len(fields) > 1)}, expected {width} with a tab between"
-            tally.bad_line(number, fault)
+            tally.bad_line(number, fault, characters=len(content))
 
 
 def _csv_reader(lines: Iterable[str], delimiter: str) -> Any:
@@ -239,26 +255,35 @@ def _csv_reader(lines: Iterable[str], delimiter: str) -> Any:
     return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
-def _csv_lines(pieces: Iterator[str], tally: LineTally) -> Iterator[str]:
-    for number, line in numbered_lines(pieces):
+class _CsvLines:
+    """The lines of a .csv file. One that is too long counts as bad and becomes an empty one."""
+
+    def __init__(self, pieces: Iterator[str], tally: LineTally) -> None:
+        self._lines, self.tally = numbered_lines(pieces), tally
+        self.characters = 0
+        """The characters of the lines since it was last set to 0."""
+
+    def __iter__(self) -> "_CsvLines":
+        return self
+
+    def __next__(self) -> str:
+        number, line, characters = next(self._lines)
         if line is None:
-            tally.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters")
-        yield line or "\n"
+            self.tally.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters", characters=characters)
+            return "\n"
+        self.characters += characters
+        return line or "\n"
 
 
-def _chain(first: str, rest: Iterable[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _next_row(reader: Any, tally: LineTally) -> list[str] | None:
-    """Return the next row that can be parsed, or None at the end. All lines of an unclosed quote count as bad."""
+def _next_row(reader: Any, lines: _CsvLines) -> list[str] | None:
+    """Return the next row that can be parsed, or None at the end. All lines of an unclosed quote are one bad row."""
     while True:
-        before = reader.line_num
+        before, lines.characters = reader.line_num, 0
         try:
             return next(reader, None)
         except csv.Error as error:
-            tally.bad_line(before + 1, f"is not CSV ({error})", lines=max(1, reader.line_num - before))
+            count = max(1, reader.line_num - before)
+            lines.tally.bad_line(before + 1, f"is not CSV ({error})", lines=count, characters=lines.characters)
 
 
 def place(column: str, columns: Sequence[str], name: str) -> int:
@@ -270,22 +295,28 @@ def place(column: str, columns: Sequence[str], name: str) -> int:
     return columns.index(column)
 
 
-def parquet_path(file: SourceFile) -> Path:
-    """Return where a .parquet file lies. Raises DataError for one inside an archive."""
-    if file.path is None:
-        raise DataError(f"{file.name}: a .parquet file inside a package archive is not read.")
-    return file.path
+@contextmanager
+def on_disk(file: SourceFile) -> Iterator[Path]:
+    """Give the path of a file's bytes: its own, or that of a temporary copy of what is compressed or in an archive."""
+    if file.path:
+        yield file.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=file.suffix) as copy:
+        with file.open() as stream:
+            shutil.copyfileobj(stream, copy)
+        copy.flush()
+        yield Path(copy.name)
 
 
-def parquet_columns(path: Path) -> tuple[str, ...]:
+def parquet_columns(file: SourceFile) -> tuple[str, ...]:
     """Return the names of the columns. Raises FormatError, MissingExtra."""
-    with _opened(path) as opened:
+    with on_disk(file) as path, _opened(path, file.name) as opened:
         return tuple(opened.schema_arrow.names)
 
 
 def _parquet_rows(path: Path, columns: Sequence[str] | None, tally: LineTally) -> Iterator[Row]:
     """Yield the rows of a .parquet file. Raises DataError as `_csv_rows`, FormatError, MissingExtra."""
-    with _opened(path) as opened:
+    with _opened(path, tally.name) as opened:
         names = list(opened.schema_arrow.names)
         columns = names if columns is None else list(columns)
         for column in columns:
@@ -298,7 +329,7 @@ def _parquet_rows(path: Path, columns: Sequence[str] | None, tally: LineTally) -
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, name: str) -> Iterator[Any]:
     """A .parquet file. Raises FormatError, MissingExtra."""
     try:
         import pyarrow
@@ -309,7 +340,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with parquet.ParquetFile(path) as opened:
             yield opened
     except (pyarrow.ArrowException, OSError) as error:
-        raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
+        raise FormatError(name, "parquet", f"can't be read ({str(error)[:200]})") from error
 
 
 def _cell(scalar: Any) -> Any:

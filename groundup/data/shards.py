@@ -1,6 +1,7 @@
 """Documents -> memory-mapped token files, one for each split, and a table that describes them.
 
-    FOLDER/train.bin, validation.bin    little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
+    FOLDER/train.bin, validation.bin, test.bin
+                                        little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
     FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
     FOLDER/sources.json                 the source of each validation token, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
@@ -20,7 +21,7 @@ import numpy as np
 
 from groundup.data.documents import Document
 from groundup.data.spans import SPANS_FILE, SpanWriter
-from groundup.data.split import SPLITS, VALIDATION, read_split, split_file
+from groundup.data.split import SPLITS, TEST, VALIDATION, read_split, split_file, splits_in
 from groundup.errors import DataError, FormatError
 from groundup.files import MANIFEST, atomic_folder, read_json, sha256_file, sha256_text, verify_folder, write_json
 from groundup.progress import Progress
@@ -89,14 +90,15 @@ def token_file(folder: Path, split: str) -> Path:
 def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress: Progress) -> ShardSet:
     """Encode the splits of a data folder into `out`, created atomically. Raises FormatError, DiskError."""
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
+    splits = splits_in(data_folder)
     sizes = [
-        split_file(data_folder, split).stat().st_size for split in SPLITS if split_file(data_folder, split).is_file()
+        split_file(data_folder, split).stat().st_size for split in splits if split_file(data_folder, split).is_file()
     ]
     # A token of two bytes encodes some three or four of text, so the size of the text is an upper bound.
     with atomic_folder(out, needed_bytes=sum(sizes)) as folder:
         tables = {}
         with progress.track("Encoding", sum(sizes) / 1e6, "MB") as advance:
-            for split in SPLITS:
+            for split in splits:
                 with token_file(folder, split).open("wb") as handle:
                     encoded = _Encoded(handle, DTYPES[dtype], tokenizer)
                     for batch in batches(read_split(data_folder, split)):
@@ -160,7 +162,7 @@ def open_shards(folder: Path) -> ShardSet:
     """Open the shards in `folder`; lengths are verified, and hashes below HASH_AT_OPEN_BYTES. Raises FormatError."""
     shards = _read_table(folder)
     entries = verify_folder(folder, hashes=False)["files"]
-    unlisted = {TABLE_FILE, *(token_file(folder, split).name for split in SPLITS)} - set(entries)
+    unlisted = {TABLE_FILE, *(token_file(folder, split).name for split in shards.splits)} - set(entries)
     if unlisted:
         raise FormatError(folder / MANIFEST, "files", f"does not name {', '.join(sorted(unlisted))}")
     hash_all = sum(entry["bytes"] for entry in entries.values()) < HASH_AT_OPEN_BYTES
@@ -187,8 +189,8 @@ def _read_table(folder: Path) -> ShardSet:
         or not isinstance(value["tokenizer_fingerprint"], str)
     ):
         raise FormatError(file, "dtype, vocab_size, tokenizer_fingerprint", "have wrong values")
-    if not isinstance(value["splits"], dict) or set(value["splits"]) != set(SPLITS):
-        raise FormatError(file, "splits", f"are not {' and '.join(SPLITS)}")
+    if not isinstance(value["splits"], dict) or set(value["splits"]) not in ({*SPLITS}, {*SPLITS} - {TEST}):
+        raise FormatError(file, "splits", f"are not {', '.join(SPLITS)}, or these without {TEST} as older ones")
     tables = {}
     for split, entry in value["splits"].items():
         counts = ("tokens", "documents", "utf8_bytes")

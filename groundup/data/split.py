@@ -1,15 +1,16 @@
-"""The split of documents into train and validation.
+"""The split of documents into train, validation and test.
 
-A document belongs to validation when the hash of its text and the seed is below `fraction` of the hash range, independent of other documents: adding
-a document never moves another one, and the same text is always on the same side.
+A document belongs to validation or test when the hash of its text and the seed lies in that part of the hash range, independent of other documents:
+adding a document never moves another one, and the same text is always on the same side. Choices (the best checkpoint) are made on validation;
+published figures are those of test. A fraction of 0 for test gives no such split, as in folders of older versions.
 
-With few documents, validation may get almost nothing or almost everything by chance. Then the longest document is cut near its end, if possible
-between paragraphs, and the data card reports it (`Cut`); only this depends on the other documents.
+With few documents, a part may get almost nothing or almost everything by chance. Then the longest document is cut near its end, if possible between
+paragraphs, and the data card reports it (`Cut`); only this depends on the other documents.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,9 @@ from groundup.data.documents import Document
 from groundup.errors import DataError, FormatError
 from groundup.files import json_bytes, sha256_text
 
-TRAIN, VALIDATION = SPLITS = ("train", "validation")
-# Minimum of validation text, relative to the requested amount, and of training text, relative to all.
-MIN_VALIDATION_OF_WANTED = 0.25
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
+# Minimum of validation and of test text, relative to the requested amount, and of training text, relative to all.
+MIN_OF_WANTED = 0.25
 MIN_TRAIN_OF_ALL = 0.5
 
 
@@ -35,22 +36,34 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class Cut:
-    """The document whose end was moved to validation."""
+    """A document whose end was moved to validation or test."""
 
     source: str
     name: str
     at_character: int
     of_characters: int
     why: str
+    split: str
+    """Where the end is."""
 
 
 Counts = dict[str, SplitCounts]
 
 
-def in_validation(text: str, fraction: float, seed: int) -> bool:
-    """Return whether the text's hash falls into the validation share, independent of other documents."""
+def split_of(text: str, fractions: Mapping[str, float], seed: int) -> str:
+    """Return the split whose part of the hash range holds the text's hash, independent of other documents; the rest of the range is train."""
     digest = hashlib.sha256(f"{seed}/{sha256_text(text)}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+    place, end = int.from_bytes(digest[:8], "big"), 0.0
+    for split, fraction in fractions.items():
+        end += fraction * 2**64
+        if place < end:
+            return split
+    return TRAIN
+
+
+def splits_in(folder: Path) -> tuple[str, ...]:
+    """Return the splits of a data folder: those of older versions have no test."""
+    return tuple(split for split in SPLITS if split != TEST or split_file(folder, split).is_file())
 
 
 def split_file(folder: Path, split: str) -> Path:
@@ -78,10 +91,10 @@ def read_split(folder: Path, split: str) -> Iterator[Document]:
 class SplitWriter:
     """A context manager that writes documents to the files of a data folder and counts them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.counts = {split: SplitCounts() for split in SPLITS}
+    def __init__(self, folder: Path, splits: Sequence[str]) -> None:
+        self.counts = {split: SplitCounts() for split in splits}
         self._files = ExitStack()
-        self._handles = {split: self._files.enter_context(split_file(folder, split).open("wb")) for split in SPLITS}
+        self._handles = {split: self._files.enter_context(split_file(folder, split).open("wb")) for split in splits}
 
     def __enter__(self) -> "SplitWriter":
         return self
@@ -100,63 +113,53 @@ class SplitWriter:
         counts.utf8_bytes += len(document.text.encode())
 
 
-def repair_split(folder: Path, counts: Counts, fraction: float) -> tuple[Counts, Cut | None]:
-    """Cut the longest document if a split is too small; the files of `folder` are then rewritten.
+def repair_split(folder: Path, counts: Counts, fractions: Mapping[str, float]) -> tuple[Counts, list[Cut]]:
+    """Give validation and test the end of the longest document where chance left them too little; the files of `folder` are then rewritten.
 
-    Raises DataError when there is too little text for two splits.
+    Raises DataError when there is too little text for all splits.
     """
-    fault = _fault(counts, fraction)
-    if fault is None:
-        return counts, None
-    longest = max((d for split in fault.to_train for d in read_split(folder, split)), key=lambda d: len(d.text))
-    place = cut_place(longest.text, fault.missing_characters)
-    if place is None:
-        _require_both(counts)
-        return counts, None
+    total = sum(each.characters for each in counts.values())
+    all_to_train = counts[TRAIN].characters < MIN_TRAIN_OF_ALL * total
+    taken_from = tuple(counts) if all_to_train else (TRAIN,)
+    missing = {}
+    for split, fraction in fractions.items():
+        got = 0 if all_to_train else counts[split].characters
+        if got < MIN_OF_WANTED * fraction * total:
+            missing[split] = round(fraction * total - got)
+    if not missing:
+        return counts, []
+    longest = max((d for split in taken_from for d in read_split(folder, split)), key=lambda d: len(d.text))
+    ends, rest, cuts = {}, longest.text, []
+    for split, characters in missing.items():
+        place = cut_place(rest, characters)
+        if place is None:
+            _require_all(counts)
+            return counts, []
+        had = f"the hash put {counts[split].characters:,} of {total:,} characters into {split}, {fractions[split] * total:,.0f} are wanted"
+        cuts.append(Cut(longest.source, longest.name, place, len(longest.text), had, split))
+        ends[split], rest = _part(longest, rest[place:], "end" if len(missing) == 1 else f"{split} part"), rest[:place]
     aside = folder / "repaired"
     aside.mkdir()
-    with SplitWriter(aside) as writer:
-        for split in SPLITS:
-            goes = TRAIN if split in fault.to_train else split
+    with SplitWriter(aside, tuple(counts)) as writer:
+        for split in counts:
             for document in read_split(folder, split):
-                if document == longest:
-                    writer.write(TRAIN, _part(longest, longest.text[:place], "beginning"))
-                    writer.write(VALIDATION, _part(longest, longest.text[place:], "end"))
-                else:
-                    writer.write(goes, document)
-    for split in SPLITS:
+                if document != longest:
+                    writer.write(TRAIN if split in taken_from else split, document)
+        writer.write(TRAIN, _part(longest, rest, "beginning"))
+        for split, end in ends.items():
+            writer.write(split, end)
+    for split in counts:
         split_file(aside, split).replace(split_file(folder, split))
     aside.rmdir()
-    return writer.counts, Cut(longest.source, longest.name, place, len(longest.text), fault.why)
+    return writer.counts, cuts
 
 
-@dataclass(frozen=True)
-class _Fault:
-    """What is wrong with a split, and how to repair it."""
-
-    why: str
-    to_train: tuple[str, ...]
-    """The splits whose documents all go to training, except the end of the longest one."""
-    missing_characters: int
-
-
-def _fault(counts: Counts, fraction: float) -> _Fault | None:
-    train, validation = (counts[split].characters for split in SPLITS)
-    wanted = fraction * (train + validation)
-    why = f"the hash put {validation:,} of {train + validation:,} characters into validation, {wanted:,.0f} are wanted"
-    if train < MIN_TRAIN_OF_ALL * (train + validation):
-        return _Fault(why, SPLITS, round(wanted))
-    if validation < MIN_VALIDATION_OF_WANTED * wanted:
-        return _Fault(why, (TRAIN,), round(wanted - validation))
-    return None
-
-
-def _require_both(counts: Counts) -> None:
-    if not all(counts[split].documents for split in SPLITS):
+def _require_all(counts: Counts) -> None:
+    if not all(each.documents for each in counts.values()):
         documents, characters = (sum(getattr(c, what) for c in counts.values()) for what in ("documents", "characters"))
         raise DataError(
-            f"The data ({documents} document(s), {characters} characters) can't be split into training and "
-            "validation text: there is no white space to cut at.",
+            f"The data ({documents} document(s), {characters} characters) can't be split into {', '.join(counts)}: "
+            "there is no white space to cut at.",
             fix="Add more text: another document, or more paragraphs.",
         )
 

@@ -1,6 +1,9 @@
 """Cleaning: uniform text, every change counted, nothing left to change."""
 
+import re
 import time
+import unicodedata
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -28,6 +31,26 @@ from groundup.data.filters import reason_to_drop
 def test_changes_are_made_and_counted(text: str, expected: str, changes: dict[str, int]) -> None:
     cleaned = clean(text)
     assert (cleaned.text, dict(cleaned.changes)) == (expected, changes)
+
+
+def readable(text: str) -> tuple[str, Counter[str]]:
+    """Cleaning without the quick tests that leave steps out."""
+    changes: Counter[str] = Counter()
+    text, changes["newlines"] = re.subn("\r\n?|[\v\f\x85\u2028\u2029]", "\n", text)
+    text, changes["control_characters"] = re.subn("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]", "", text)
+    text, changes["lone_surrogates"] = re.subn("[\ud800-\udfff]", "\ufffd", text)
+    shorter = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+    stripped = shorter.strip("\n")
+    composed = unicodedata.normalize("NFC", stripped)
+    changes["trailing_spaces"], changes["outer_newlines"] = len(text) - len(shorter), len(shorter) - len(stripped)
+    changes["composed"] = int(composed != stripped)
+    return composed, +changes
+
+
+@given(st.text(st.sampled_from("ab \t\n\r\v\f\x85\u2028\x00\x1f\x7f\x9f\xa0é\u0301e\ud800\udfff\ufeff한"), max_size=12))
+def test_cleaning_with_quick_tests_is_the_readable_one(text: str) -> None:
+    cleaned = clean(text)
+    assert (cleaned.text, cleaned.changes) == readable(text)
 
 
 @given(st.text(st.characters(exclude_categories=())))

@@ -1,17 +1,20 @@
 """The data folder: what is kept, dropped and split, and that nobody crosses the line."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from groundup.data.pipeline import CARD_FILE, DataCard, DataConfig, prepare
+from groundup.data.shards import open_shards, write_shards
 from groundup.data.sources import Source
-from groundup.data.split import SPLITS, cut_place, in_validation, read_split
+from groundup.data.split import SPLITS, cut_place, read_split, split_of, splits_in
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import verify_folder
 from groundup.progress import Silent
+from groundup.tokenizer.fast import Tokenizer
 
 Texts = Callable[..., Path]
 Story = Callable[..., str]
@@ -22,7 +25,7 @@ def run(source: Path, out: Path, config: DataConfig | None = None, *, seed: int 
 
 
 def sides(out: Path) -> dict[str, set[str]]:
-    return {split: {document.text for document in read_split(out, split)} for split in SPLITS}
+    return {split: {document.text for document in read_split(out, split)} for split in splits_in(out)}
 
 
 def write_stories(folder: Path, story: Story, count: int) -> Path:
@@ -51,13 +54,28 @@ def test_changes_of_cleaning_are_added_up(texts: Texts, story: Story, tmp_path: 
 
 def test_the_folder_has_a_manifest_that_holds(data_folder: Path) -> None:
     files = verify_folder(data_folder)["files"]
-    assert set(files) == {"train.jsonl", "validation.jsonl", CARD_FILE}
+    assert set(files) == {"train.jsonl", "validation.jsonl", "test.jsonl", CARD_FILE}
 
 
-def test_both_splits_are_there_and_share_no_document(data_folder: Path) -> None:
-    both = sides(data_folder)
-    assert len(both["train"] | both["validation"]) == 30
-    assert both["validation"] and not both["train"] & both["validation"]
+def test_all_splits_are_there_and_share_no_document(data_folder: Path) -> None:
+    found = sides(data_folder)
+    assert set(found) == set(SPLITS) and all(found.values())
+    assert len(set().union(*found.values())) == sum(map(len, found.values()))
+
+
+def test_without_a_test_fraction_the_folder_is_that_of_older_versions(
+    texts: Texts, story: Story, tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    root = write_stories(texts(), story, 60)
+    card = run(root, tmp_path / "two", DataConfig(test_fraction=0))
+    run(root, tmp_path / "three")
+    assert set(card.splits) == {"train", "validation"} and not (tmp_path / "two" / "test.jsonl").exists()
+    two, three = sides(tmp_path / "two"), sides(tmp_path / "three")
+    assert two["validation"] == three["validation"] and two["train"] == three["train"] | three["test"]
+    for name, splits in (("two", SPLITS[:2]), ("three", SPLITS)):
+        write_shards(tmp_path / name, tokenizer, tmp_path / "shards" / name, progress=Silent())
+        shards = open_shards(tmp_path / "shards" / name)
+        assert tuple(shards.splits) == splits and all(shards.num_tokens(split) for split in splits)
 
 
 def test_the_same_sources_give_the_same_bytes(texts: Texts, story: Story, tmp_path: Path) -> None:
@@ -75,31 +93,34 @@ def test_adding_a_document_moves_no_other_across(story: Story, tmp_path: Path) -
     assert all(before[split] <= after[split] for split in SPLITS)
 
 
-def test_the_share_of_validation_is_the_fraction() -> None:
-    for fraction in (0.05, 0.3):
-        count = sum(in_validation(f"text {n}", fraction, seed=1) for n in range(4_000))
-        assert count == pytest.approx(4_000 * fraction, rel=0.15)
+def test_the_share_of_a_split_is_its_fraction() -> None:
+    for fractions in ({"validation": 0.05, "test": 0.1}, {"validation": 0.3, "test": 0.05}):
+        found = Counter(split_of(f"text {n}", fractions, seed=1) for n in range(4_000))
+        for split, fraction in fractions.items():
+            assert found[split] == pytest.approx(4_000 * fraction, rel=0.2)
 
 
-def test_a_single_document_gives_its_end_to_validation_and_the_card_says_so(
+def test_a_single_document_gives_its_end_to_validation_and_test_and_the_card_says_so(
     texts: Texts, story: Story, tmp_path: Path
 ) -> None:
     text = story(5, paragraphs=40)
     card = run(texts(play_txt=text), tmp_path / "out")
-    (beginning,), (end,) = (list(read_split(tmp_path / "out", split)) for split in SPLITS)
-    assert beginning.text + "\n\n" + end.text == text
-    assert card.cut is not None and card.cut.name == "play.txt" and card.cut.at_character == len(beginning.text)
-    assert 0.04 < len(end.text) / len(text) < 0.16
-    assert card.splits["validation"].characters == len(end.text)
+    (beginning,), (end,), (middle,) = (list(read_split(tmp_path / "out", split)) for split in SPLITS)
+    assert "\n\n".join((beginning.text, middle.text, end.text)) == text
+    assert [(cut.name, cut.split) for cut in card.cuts] == [("play.txt", "validation"), ("play.txt", "test")]
+    assert card.cuts[1].at_character == len(beginning.text)
+    for split, part in (("validation", end), ("test", middle)):
+        assert 0.04 < len(part.text) / len(text) < 0.16
+        assert card.splits[split].characters == len(part.text)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_few_documents_always_give_both_splits_enough(texts: Texts, story: Story, tmp_path: Path, seed: int) -> None:
+def test_few_documents_always_give_every_split_enough(texts: Texts, story: Story, tmp_path: Path, seed: int) -> None:
     root = texts(a_txt=story(1, 20), b_txt=story(2, 10), c_txt="Tiny.")
     card = run(root, tmp_path / "out", seed=seed)
     characters = {split: counts.characters for split, counts in card.splits.items()}
     assert characters["train"] >= 0.5 * sum(characters.values())
-    assert characters["validation"] >= 0.02 * sum(characters.values())
+    assert min(characters["validation"], characters["test"]) >= 0.02 * sum(characters.values())
     written = [d.text for split in SPLITS for d in read_split(tmp_path / "out", split)]
     assert sum(map(len, written)) == sum(characters.values())
 
@@ -149,3 +170,7 @@ def test_a_line_that_is_no_document_is_a_format_error(tmp_path: Path) -> None:
 def test_the_fraction_has_bounds() -> None:
     with pytest.raises(ConfigError, match=r"0\.5"):
         DataConfig(validation_fraction=0.9)
+    with pytest.raises(ConfigError, match=r"test_fraction 0\.6"):
+        DataConfig(test_fraction=0.6)
+    with pytest.raises(ConfigError, match=r"together at most 0\.8"):
+        DataConfig(validation_fraction=0.5, test_fraction=0.4)

@@ -120,5 +120,5 @@ def test_a_manifest_that_leaves_a_file_out_is_refused(copy: Path) -> None:
 
 
 def test_an_unknown_split_is_named(shards: ShardSet) -> None:
-    with pytest.raises(DataError, match="no split 'test'; they have: train, validation"):
-        shards.tokens("test")
+    with pytest.raises(DataError, match="no split 'dev'; they have: train, validation, test"):
+        shards.tokens("dev")

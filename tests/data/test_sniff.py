@@ -1,8 +1,10 @@
 """The sniffer: every layout from the field is recognised or asked about, never misread; what it recognises is what is read."""
 
 import dataclasses
+import gzip
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +167,14 @@ def test_files_of_a_folder_that_differ_are_each_read_as_they_are(texts: Texts) -
     assert [each.layout for each in described] == ["prompt-completion", "conversation"]
 
 
+def test_files_in_an_archive_and_compressed_ones_are_recognised(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
+        for name in ("messages.jsonl", "sharegpt.json", "prompt_response.csv", "messages.parquet", "notes.md"):
+            archive.add(FOLDER / name, name)
+    (tmp_path / "alpaca.jsonl.gz").write_bytes(gzip.compress((FOLDER / "alpaca.jsonl").read_bytes()))
+    assert len(read_chat(Source(str(tmp_path)))) == 6 + 4 * 5
+
+
 def test_a_conversation_ends_with_its_last_answer_and_bad_ones_are_counted(texts: Texts) -> None:
     good = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
     rows = [{"messages": [*good, {"role": "user", "content": "Bye"}]}] + [{"messages": good}] * 199
@@ -191,13 +201,13 @@ def test_preferences_share_the_prompt(texts: Texts) -> None:
     [
         ('[{"text": "a b"}, {"text": ', "cut, or not JSON"),
         ('[{"text": "a b"}', "no end"),
-        ('[{"text": "a b"} {"text": "c"}]', "'{' stands where it can't, at item 1"),
-        ('[{"text": "a b"}]\n[{"text": "c"}]', r"'\[' stands where it can't, at item 1"),
+        ('[{"text": "a b"} {"text": "c"}]', "element 1: is followed by '{'"),
+        ('[{"text": "a b"}]\n[{"text": "c"}]', r"element 1: is followed by '\['"),
         ("[" * 100_000, "nested too deep"),
     ],
 )
 def test_a_damaged_array_is_refused_with_its_place(texts: Texts, content: str, says: str) -> None:
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(FormatError, match=says):
         list(read_source(Source(str(texts(a_json=content) / "a.json")), SourceOptions(), SourceReport()))
 
 
@@ -232,7 +242,7 @@ def test_two_columns_of_one_name_and_a_list_of_messages_a_line_are_asked_about(t
     assert "several columns called 'text'" in sniff(root / "a.csv").doubt
     line = json.dumps([{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Ho there"}])
     root = texts(folder="lines", a_jsonl=f"{line}\n{line}\n")
-    with pytest.raises(DataError):
+    with pytest.raises(FormatError, match="element 2: is followed by"):
         list(read_source(Source(str(root)), SourceOptions(), SourceReport()))
 
 

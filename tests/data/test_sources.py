@@ -12,7 +12,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from groundup.data.decoding import MAX_LINE_CHARACTERS, numbered_lines, text_pieces
+from groundup.data.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
 from groundup.data.documents import Document
 from groundup.data.folders import OUTSIDE
 from groundup.data.source_report import SourceReport
@@ -27,7 +27,7 @@ def read(spec: Path | str, options: SourceOptions | None = None, report: SourceR
 
 
 def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_files(texts: Texts) -> None:
-    root = texts(b_txt="bee", a_md="ay", c_pdf="no")
+    root = texts(b_txt="bee", a_md="ay", c_png="no")
     (root / "sub").mkdir()
     (root / "sub" / "d.txt").write_text("dee")
     (root / ".hidden.txt").write_text("no")
@@ -39,7 +39,7 @@ def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_files(texts: 
         ("b.txt", "bee"),
         ("sub/d.txt", "dee"),
     ]
-    assert report.files == 3 and [noted.examples for noted in report.skipped.values()] == [["c.pdf"]]
+    assert report.files == 3 and [noted.examples for noted in report.skipped.values()] == [["c.png"]]
 
 
 def test_a_build_inside_the_folder_is_not_read_as_text(texts: Texts) -> None:
@@ -62,8 +62,8 @@ def test_what_is_not_there_is_said(texts: Texts) -> None:
     with pytest.raises(DataError, match="has no file to read"):
         read(texts())
     with pytest.raises(DataError, match="has no file to read") as caught:
-        read(texts(a_pdf="x"))
-    assert "a.pdf" in caught.value.message and ".jsonl" in caught.value.fix
+        read(texts(a_png="x"))
+    assert "a.png" in caught.value.message and ".jsonl" in caught.value.fix
 
 
 def test_a_binary_file_among_texts_is_passed_over_and_named(texts: Texts) -> None:
@@ -75,8 +75,8 @@ def test_a_binary_file_among_texts_is_passed_over_and_named(texts: Texts) -> Non
 
 @pytest.mark.parametrize(
     "content",
-    [bytes(range(256)) * 50, b"\x89PNG\r\n\x1a\n" + bytes(200), "Привет, мир. ".encode("cp1251") * 20],
-    ids=["every byte", "image", "other encoding"],
+    [bytes(range(256)) * 50, b"\x89PNG\r\n\x1a\n" + bytes(200)],
+    ids=["every byte", "image"],
 )
 def test_a_binary_file_alone_is_refused_by_name(texts: Texts, content: bytes) -> None:
     with pytest.raises(DataError, match=r"notes\.txt looks binary"):
@@ -84,12 +84,49 @@ def test_a_binary_file_alone_is_refused_by_name(texts: Texts, content: bytes) ->
 
 
 def test_invalid_utf8_is_counted_and_replaced_or_dropped(texts: Texts) -> None:
-    root = texts(a_txt="caf\xe9 et th\xe9, ".encode("latin-1") + b"and much more plain text" * 4)
-    for errors, expected in (("replace", "caf\ufffd et th\ufffd"), ("drop", "caf et th,")):
+    root = texts(a_txt="Größe, ".encode() + b"caf\xe9 et th\xe9, and much more plain text")
+    for errors, expected in (("replace", "Größe, caf\ufffd et th\ufffd"), ("drop", "Größe, caf et th,")):
         report = SourceReport()
         options = SourceOptions(encoding_errors=errors)  # type: ignore[arg-type]
         assert read(root, options, report)[0].text.startswith(expected)
         assert report.invalid_bytes == 2 and report.invalid_files.examples == ["a.txt (2 bytes)"]
+        assert not report.encodings
+
+
+FRENCH = "Le café était fermé à Noël, et les élèves attendaient derrière la fenêtre.\n"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+@pytest.mark.parametrize("ascii_bytes", [0, 3 * 2**20], ids=["at once", "after 3 MiB of ASCII"])
+def test_windows_1252_and_latin_1_are_recognised_and_said(texts: Texts, encoding: str, ascii_bytes: int) -> None:
+    text = "plain text.\n" * (ascii_bytes // 12) + FRENCH * 5
+    report = SourceReport()
+    assert "".join(d.text for d in read(texts(a_txt=text.encode(encoding)), report=report)) == text
+    assert report.encodings["cp1252"].examples == ["a.txt"] and report.invalid_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Привет, как дела? Это обычный русский текст для проверки. ", "cp1251"),
+        ("Ο γάτος κοιμάται στον ήλιο και δεν θέλει να φάει τίποτα σήμερα. ", "cp1253"),
+        ("これは日本語の文章です。今日は天気がいいですね。", "cp932"),
+    ],
+)
+def test_another_encoding_must_be_named(texts: Texts, text: str, encoding: str) -> None:
+    root = texts(a_txt=b"ASCII first. " + (text * 20).encode(encoding))
+    with pytest.raises(DataError, match=r"a\.txt is neither UTF-8 nor Windows-1252 \(byte 13") as caught:
+        read(root)
+    assert f"--encoding {encoding}" in caught.value.fix.lower()
+    assert read(root, SourceOptions(encoding=encoding))[0].text == "ASCII first. " + text * 20
+
+
+def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(texts: Texts) -> None:
+    text = "Größe ".encode() * 50 + b"x\xff" * 20
+    with pytest.raises(DataError, match=r"a\.txt: 20 of its .* can't be decoded, the first at byte 401\."):
+        read(texts(a_txt=text))
+    with pytest.raises(ConfigError, match="'latin-99' is unknown"):
+        check_encoding("latin-99")
 
 
 def test_a_character_cut_by_the_end_of_a_file_costs_its_bytes_only(texts: Texts) -> None:
@@ -169,7 +206,7 @@ def test_a_line_over_the_limit_is_one_bad_line(monkeypatch: pytest.MonkeyPatch) 
     assert MAX_LINE_CHARACTERS == 2**24
     monkeypatch.setattr("groundup.data.decoding.MAX_LINE_CHARACTERS", 10)
     pieces = iter(["short\nlong long", " long long", " end\nshort\n", "x" * 11])
-    assert list(numbered_lines(pieces)) == [(1, "short\n"), (2, None), (3, "short\n"), (4, None)]
+    assert list(numbered_lines(pieces)) == [(1, "short\n", 5), (2, None, 23), (3, "short\n", 5), (4, None, 11)]
 
 
 def test_blank_lines_and_a_missing_last_newline_are_no_faults(texts: Texts) -> None:
@@ -284,9 +321,9 @@ def test_a_name_that_is_no_text_is_shown_as_one(tmp_path: Path) -> None:
 
 
 def test_the_content_hash_follows_names_and_bytes_only(texts: Texts) -> None:
-    root = texts(a_txt="one", b_txt="two", c_pdf="passed over")
+    root = texts(a_txt="one", b_txt="two", c_png="passed over")
     before = content_hash(Source(str(root)))
-    (root / "c.pdf").write_text("changed")
+    (root / "c.png").write_text("changed")
     assert (
         content_hash(Source(str(root))) == before == content_hash(Source(str(texts("copy", a_txt="one", b_txt="two"))))
     )

@@ -1,0 +1,166 @@
+"""Text extraction: the documents of a .html, .pdf, .docx, .epub, .eml or .mbox file.
+
+    EXTRACTORS[".pdf"].read(path) -> Extracted(part, text, fault), ...
+
+HTML goes through trafilatura, which leaves navigation and advertisements out (a page on which it finds no article gives all of its text); PDF through
+pypdf, Word through python-docx; an EPUB is a zip of HTML pages in the order of its spine (EPUB 3.3, section 5.7); e-mail is the standard library's.
+Scanned pages hold no text: a PDF of them is reported, not read. A file that a library can't parse is one bad document, never an error of the source.
+"""
+
+import email
+import email.policy
+import logging
+import mailbox
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+from groundup.fetch import members
+
+# The largest file that is parsed whole. A book of 1,000 pages has some 10 MB as PDF.
+MAX_FILE_BYTES = 256 * 2**20
+DOCUMENTS_EXTRA = "documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """One document of a file, or why there is none."""
+
+    text: str
+    part: str = ""
+    """Its place in the file ("message 3"); "" for the only one."""
+    fault: str = ""
+    """Why it has no text ("is encrypted"), or ""."""
+    attachments: tuple[str, ...] = ()
+    """The names of an e-mail's attachments, which are not read."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A reader for one kind of file."""
+
+    read: Callable[[Path], Iterator[Extracted]]
+    module: str = ""
+    """The module that it needs beside the standard library."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its module can be imported."""
+        return not self.module or find_spec(self.module) is not None
+
+
+def html_text(data: bytes | str) -> str:
+    """Return the text of an HTML page: its article, or all of its text where no article is found."""
+    trafilatura = _trafilatura()
+    return trafilatura.extract(data, include_comments=False, favor_recall=True) or trafilatura.html2txt(data) or ""
+
+
+@cache
+def _trafilatura() -> Any:
+    import trafilatura
+
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it reports each page without an article as an error
+    return trafilatura
+
+
+def _html(path: Path) -> Iterator[Extracted]:
+    yield _whole(html_text(path.read_bytes()), "holds no text")
+
+
+def _pdf(path: Path) -> Iterator[Extracted]:
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    with pypdf.PdfReader(path) as reader:
+        if reader.is_encrypted and not reader.decrypt(""):
+            yield Extracted("", fault="is encrypted")
+            return
+        pages = [page.extract_text() for page in reader.pages]
+    yield _whole("\n\n".join(page for page in pages if page.strip()), "holds no text: scanned pages need OCR first")
+
+
+def _docx(path: Path) -> Iterator[Extracted]:
+    import docx
+    from docx.table import Table
+
+    for _ in members(path):  # bounds what the zip expands to
+        pass
+    blocks = []
+    for block in docx.Document(str(path)).iter_inner_content():
+        if isinstance(block, Table):
+            blocks += ["\t".join(cell.text for cell in row.cells) for row in block.rows]
+        else:
+            blocks.append(block.text)
+    yield _whole("\n\n".join(block for block in blocks if block.strip()), "holds no text")
+
+
+def _epub(path: Path) -> Iterator[Extracted]:
+    """Yield the book as one document, its chapters in the order of the spine."""
+    files = {member.name: member.read() for member in members(path) if member.name.endswith(_EPUB_SUFFIXES)}
+    package = ElementTree.fromstring(files["META-INF/container.xml"]).find(".//{*}rootfile")
+    if package is None:
+        yield Extracted("", fault="names no package document")
+        return
+    opf = package.attrib["full-path"]
+    book = ElementTree.fromstring(files[opf])
+    pages = {item.attrib["id"]: item.attrib["href"] for item in book.iterfind(".//{*}manifest/{*}item")}
+    spine = [item.attrib["idref"] for item in book.iterfind(".//{*}spine/{*}itemref")]
+    names = [posixpath.normpath(posixpath.join(posixpath.dirname(opf), unquote(pages[idref]))) for idref in spine]
+    chapters = [html_text(files[name]) for name in names if name in files]
+    yield _whole("\n\n".join(text for text in chapters if text.strip()), "holds no text")
+
+
+_EPUB_SUFFIXES = (".xml", ".opf", ".xhtml", ".html", ".htm")
+
+
+def _eml(path: Path) -> Iterator[Extracted]:
+    yield _message(email.message_from_bytes(path.read_bytes(), policy=email.policy.default), "")
+
+
+def _mbox(path: Path) -> Iterator[Extracted]:
+    box = mailbox.mbox(path, create=False)
+    try:
+        for number, key in enumerate(box.iterkeys(), start=1):
+            message = email.message_from_bytes(box.get_bytes(key), policy=email.policy.default)
+            yield _message(message, f"message {number}")
+    finally:
+        box.close()
+
+
+def _message(message: EmailMessage, part: str) -> Extracted:
+    """Return the subject and the text of an e-mail; its HTML only where it has no plain text."""
+    try:
+        body = message.get_body(("plain", "html"))
+        text = str(body.get_content()) if body else ""
+        if body and body.get_content_type() == "text/html":
+            if not EXTRACTORS[".html"].is_installed:
+                return Extracted("", part, f"is HTML, which the extra {DOCUMENTS_EXTRA!r} reads")
+            text = html_text(text)
+        subject = str(message["subject"] or "")
+        attached = tuple(item.get_filename() or item.get_content_type() for item in message.iter_attachments())
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # observed on damaged headers and bodies
+        return Extracted("", part, f"can't be parsed ({str(error)[:80]})")
+    whole = "\n\n".join(piece for piece in (subject, text.strip()) if piece)
+    return Extracted(whole, part, "" if whole else "holds no text", attached)
+
+
+def _whole(text: str, if_empty: str) -> Extracted:
+    return Extracted(text, fault="" if text.strip() else if_empty)
+
+
+EXTRACTORS = {
+    ".html": Extractor(_html, "trafilatura"),
+    ".htm": Extractor(_html, "trafilatura"),
+    ".pdf": Extractor(_pdf, "pypdf"),
+    ".docx": Extractor(_docx, "docx"),
+    ".epub": Extractor(_epub, "trafilatura"),
+    ".eml": Extractor(_eml),
+    ".mbox": Extractor(_mbox),
+}
