@@ -180,7 +180,9 @@ def _fits(role: str, column: str, row: Row) -> bool:
         value = VALUES[role](row, column)
         if role == "label":
             return not FRACTION.fullmatch(value)
-        return value != "" and (role != "text" or any(map(str.isalpha, value)))
+        if role == "text":  # under its plainest name, whatever it holds
+            return normal_name(column) == "text" or any(map(str.isalpha, value))
+        return value != ""
     except BadRow:
         return False
 

@@ -149,10 +149,10 @@ def _parse(line: str | None) -> tuple[Any, str]:
 def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, Any]]:
     """Yield (number from 1, value) of each item of a JSON array; one item and one piece of the file are in memory.
 
-    Raises DataError for a fault: what stands behind it can't be told apart, so a truncated array is refused.
+    Raises FormatError for a fault: what stands behind it can't be told apart, so a truncated array is refused.
     """
     decoder, number, text, at = json.JSONDecoder(), 0, "", 0
-    state, fault = "start", "the array has no end"
+    state, fault = "start", "is missing: the array has no end"
     for piece in pieces:
         text, at = text[at:] + piece, 0
         while mark := text[(at := _end_of_space(text, at)) : at + 1]:
@@ -160,13 +160,13 @@ def json_items(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, A
                 state, at = _ARRAY_MARKS[state, mark], at + 1
                 continue
             if state in ("start", "after an item", "end"):
-                raise _array_fault(tally, number, f"{mark!r} stands where it can't")
+                raise _array_fault(tally, number, f"is followed by {mark!r}")
             try:
                 value, at = decoder.raw_decode(text, at)
             except RecursionError as error:
-                raise _array_fault(tally, number + 1, "nested too deep") from error
+                raise _array_fault(tally, number + 1, "is nested too deep") from error
             except ValueError as error:
-                fault = f"cut, or not JSON ({str(error)[:80]})"
+                fault = f"is cut, or not JSON ({str(error)[:80]})"
                 if len(text) - at > MAX_LINE_CHARACTERS:
                     raise _array_fault(tally, number + 1, fault) from error
                 break  # the rest of it may be in the next piece
@@ -182,8 +182,8 @@ def _end_of_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _array_fault(tally: LineTally, number: int, fault: str) -> DataError:
-    return DataError(f"{tally.name} can't be read as a JSON array: {fault}, at item {number}.", fix="Correct the file.")
+def _array_fault(tally: LineTally, number: int, fault: str) -> FormatError:
+    return FormatError(tally.name, f"element {number}", fault)
 
 
 def csv_columns(pieces: Iterator[str], name: str) -> tuple[str, list[str]]:

@@ -30,7 +30,6 @@ from groundup.data.layouts import FRACTION, LABELLED, Match, choose, listed, mis
 from groundup.data.records import Row, RowFormat, SourceFile, csv_columns, parquet_columns, parquet_path, place, rows
 from groundup.data.roles import NAMES, is_named
 from groundup.data.source_report import LineTally, SourceReport
-from groundup.errors import DataError
 
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 2**22
 # A label is some words without the punctuation of a sentence, and no fraction.
@@ -212,12 +211,7 @@ def _described(
     asked: Asked,
 ) -> Description:
     """Choose the layout by the first rows."""
-    try:
-        found, tally = _sample(file, form, asked.errors)
-    except DataError as error:
-        if file.suffix != ".json":
-            raise
-        return Description(file.name, form, None, doubt=error.message.removesuffix("."), fix=error.fix)
+    found, tally = _sample(file, form, asked.errors)
     if form.kind in ("jsonl", "json"):
         form = replace(form, columns=tuple(dict.fromkeys(column for row in found for column in row.values)))
     if not found:

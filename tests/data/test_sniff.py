@@ -191,13 +191,13 @@ def test_preferences_share_the_prompt(texts: Texts) -> None:
     [
         ('[{"text": "a b"}, {"text": ', "cut, or not JSON"),
         ('[{"text": "a b"}', "no end"),
-        ('[{"text": "a b"} {"text": "c"}]', "'{' stands where it can't, at item 1"),
-        ('[{"text": "a b"}]\n[{"text": "c"}]', r"'\[' stands where it can't, at item 1"),
+        ('[{"text": "a b"} {"text": "c"}]', "element 1: is followed by '{'"),
+        ('[{"text": "a b"}]\n[{"text": "c"}]', r"element 1: is followed by '\['"),
         ("[" * 100_000, "nested too deep"),
     ],
 )
 def test_a_damaged_array_is_refused_with_its_place(texts: Texts, content: str, says: str) -> None:
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(FormatError, match=says):
         list(read_source(Source(str(texts(a_json=content) / "a.json")), SourceOptions(), SourceReport()))
 
 
@@ -232,7 +232,7 @@ def test_two_columns_of_one_name_and_a_list_of_messages_a_line_are_asked_about(t
     assert "several columns called 'text'" in sniff(root / "a.csv").doubt
     line = json.dumps([{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Ho there"}])
     root = texts(folder="lines", a_jsonl=f"{line}\n{line}\n")
-    with pytest.raises(DataError):
+    with pytest.raises(FormatError, match="element 2: is followed by"):
         list(read_source(Source(str(root)), SourceOptions(), SourceReport()))
 
 
