@@ -154,6 +154,7 @@ def carried_out(
     from groundup.planning.folder import make_way
     from groundup.planning.prepare import shared_by_all
     from groundup.train.pretrain import pretrain
+    from groundup.train.time_budget import StepControl
     from groundup.weights.card import ModelCard
 
     progress = progress_of(group)
@@ -164,17 +165,9 @@ def carried_out(
     for line in made.plan.lines() if made.plan else ():
         progress.say(line)
     card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
-    parts, looks = (made.shards, made.tokenizer, made.shape, made.fit), wish.looks
+    parts, control = (made.shards, made.tokenizer, made.shape, made.fit), StepControl(made.aim)
     return pretrain(
-        *parts,
-        run,
-        compute=compute,
-        progress=progress,
-        card=card,
-        looks=looks,
-        planned=made.planned,
-        group=group,
-        aim=made.aim,
+        *parts, run, compute=compute, progress=progress, card=card, monitor=wish.looks, group=group, control=control
     )
 
 

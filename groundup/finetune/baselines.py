@@ -1,4 +1,4 @@
-"""What a fine-tuned classifier has to beat, on the same test messages: simple methods, and the base model that is only asked.
+"""Baselines of a fine-tuned classifier on the same test messages: simple methods, and the base model without training (zero-shot).
 
 results.json gains: models (rows behind ours), same_messages (all methods on the messages that the base model was asked about),
 zero_shot (the question, how many were asked of how many).
@@ -11,10 +11,9 @@ from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.errors import MissingExtra, ModelError
 from groundup.evaluate.tasks.classification import ZERO_SHOT_ITEMS, ZeroShot, baseline_predictions, compare
-from groundup.files import MANIFEST, write_manifest
-from groundup.finetune.finished import APART
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
+from groundup.train.run_lifecycle import write_finished
 from groundup.weights.model_io import OpenModel
 
 ASKED = "the base model, asked"
@@ -31,10 +30,10 @@ def add_baselines(
     compute: Compute,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The results of `fit_classifier` with the baselines beside it, written to the run folder. `opened` is the base model.
+    """Return the results of `fit_classifier` with its baselines, and write them to the run folder. `opened` is the base model.
 
     Without scikit-learn its two baselines are left out, and so is a base model that can't be asked (no chat template, a
-    context too short for the question); that is said.
+    context too short for the question); both are reported.
     """
     progress = progress or Silent()
     test = splits["test"]
@@ -54,8 +53,5 @@ def add_baselines(
         progress.say(f"Left out: {ASKED}. {error}")
     rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
     whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
-    # killed between the next two lines, the run counts as unfinished and not as altered
-    (run.path / MANIFEST).unlink(missing_ok=True)
-    run.write_results(whole)
-    write_manifest(run.path, skip=APART)
+    write_finished(run, whole)
     return whole

@@ -27,6 +27,7 @@ from groundup.train.config import Compile, FitConfig
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.pretrain import pretrain
 from groundup.train.step_schedule import Rescale, Threads
+from groundup.train.time_budget import StepControl
 from groundup.weights.card import ModelCard
 from groundup.weights.hf import WEIGHTS_FILE
 
@@ -71,9 +72,8 @@ def reproduce(
         progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
-    results = pretrain(
-        *parts, out, compute=compute, progress=progress, card=card, group=group, turns=made.turns, threads=made.threads
-    )
+    control = StepControl(rescales=made.turns, threads=made.threads)
+    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, control=control)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
         words = "the same" if same else "NOT the same"

@@ -13,9 +13,10 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from groundup.config import apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.data.pipeline import DataConfig
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
-from groundup.train.config import MAX_SNAPSHOTS, OptimizerName
+from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OptimizerName
 from groundup.train.defaults import OPTIMIZER
 from groundup.weights.gguf_tensors import Encoding
 
@@ -39,7 +40,7 @@ class DataStage(StageConfig):
     """What becomes of bytes that are not UTF-8."""
     strict: bool = False
     """Refuse the first bad line instead of counting up to 1 %."""
-    validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.08
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] = DataConfig.validation_fraction
     """Of the documents, by hash."""
 
 
@@ -103,7 +104,7 @@ class ChatStage(StageConfig):
     """T: examples are cut."""
     rank: Count = 8
     """R of LoRA."""
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0)] = FINETUNE_LEARNING_RATE
 
 
 class EvaluateStage(StageConfig):

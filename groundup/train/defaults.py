@@ -1,7 +1,6 @@
-"""What a language model is pretrained with where nothing else is said, by optimizer: measured on small models (docs/log.md).
+"""Defaults of pretraining by optimizer, measured on small models (docs/log.md).
 
-`FitConfig`'s own defaults suit any training, fine-tuning too; these suit weights that begin at random. `benchmarks/pretrain.py` measures
-what they are worth.
+`FitConfig`'s own defaults suit any training, fine-tuning too; these suit random initial weights. `benchmarks/pretrain.py` measures their gain.
 """
 
 from collections.abc import Mapping
@@ -27,10 +26,10 @@ BY_OPTIMIZER: dict[OptimizerName, dict[str, Any]] = {
 
 
 def pretraining_config(steps: int, fields: Mapping[str, Any] | None = None) -> FitConfig:
-    """A config of `steps` steps whose `fields` are said and whose others are the chosen optimizer's. Raises ConfigError.
+    """Return a config of `steps` steps with these `fields` and the chosen optimizer's defaults for the others. Raises ConfigError.
 
     >>> pretraining_config(100).optimizer, pretraining_config(100, {"optimizer": "adamw"}).learning_rate
     ('muon', 0.002)
     """
-    said = {"steps": steps, "optimizer": OPTIMIZER, **(fields or {})}
-    return build_config(FitConfig, {**BY_OPTIMIZER.get(said["optimizer"], {}), **said}, where="fit.")
+    given = {"steps": steps, "optimizer": OPTIMIZER, **(fields or {})}
+    return build_config(FitConfig, {**BY_OPTIMIZER.get(given["optimizer"], {}), **given}, where="fit.")

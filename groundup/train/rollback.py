@@ -1,14 +1,13 @@
-"""A loss that rose and does not come back: the run goes back to the weights of before, and past the text that led there, by rule.
+"""Roll-backs: after a lasting rise of the loss, the run returns to earlier weights and passes over the text that led there, by rule.
 
     risen        each of the last 8 steps' losses is more than `rollback_nats` above the median of the (up to 64, at least 16) before them
-    where to     the newest checkpoint of the regular ones (every `checkpoint_interval` steps) from before those 8 steps, and from after
-                 an earlier roll-back: what lies between a checkpoint and a roll-back to it is spoiled
-    what         weights and the optimizer's memory. The step, the schedule and the place in the data go on: time is lost, text is passed over,
-                 no step is done twice
+    where to     the newest regular checkpoint (every `checkpoint_interval` steps) from before those 8 steps, and from after an earlier
+                 roll-back: those between a checkpoint and a roll-back to it have bad weights
+    what         weights and optimizer state. The step, the schedule and the position in the data go on: no step is done twice
     how often    `max_rollbacks` times, then the run ends with one sentence
 
-Stops change none of it: what is looked at is kept in checkpoints (`TrainState`), only regular checkpoints are gone back to, whenever else the
-run was saved, and those that may be needed are never removed. Where none is old enough yet, the run goes on as it is.
+A resumed run does the same: all that the rule depends on is kept in checkpoints (`TrainState`), only regular checkpoints are returned to, and
+those that may be needed are never removed. Where none is old enough yet, the run goes on as it is.
 """
 
 from collections.abc import Callable
@@ -22,13 +21,13 @@ from groundup.train.bad_steps import MIN_STEPS, WINDOW_STEPS
 from groundup.train.checkpoint.state import Checkpoint, TrainState, load_checkpoint, step_folder
 from groundup.train.config import FitConfig
 
-# A single bad batch is over in a step; eight in a row are a state that the model is in.
+# A single bad batch is over in a step; eight in a row mean that the model itself is worse.
 RISEN_STEPS = 8
 
 
 @dataclass(frozen=True)
 class LossRise:
-    """How far the loss has risen, in nats."""
+    """A rise of the loss, in nats."""
 
     lowest: float
     """Of the last eight steps."""
@@ -40,13 +39,13 @@ class LossRise:
 
 
 def remember_loss(state: TrainState, loss: float, config: FitConfig) -> None:
-    """Keep a step's loss where the rule will look for it."""
+    """Keep a step's loss in the state, for the rule."""
     if config.rollback_nats is not None:
         state.losses = [*state.losses, loss][-(WINDOW_STEPS + RISEN_STEPS) :]
 
 
 def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
-    """The rise, if the last losses are one; oldest first."""
+    """Return the rise, if the last losses (oldest first) are one."""
     before, last = losses[:-RISEN_STEPS], losses[-RISEN_STEPS:]
     if nats is None or len(before) < MIN_STEPS:
         return None
@@ -55,14 +54,14 @@ def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
 
 
 def target_step(state: TrainState, config: FitConfig) -> int | None:
-    """The step whose checkpoint a roll-back would go to now; None: there is none."""
+    """Return the step whose checkpoint a roll-back would return to now; None: there is none."""
     interval = config.checkpoint_interval
     newest = (state.step - RISEN_STEPS) // interval * interval
     return newest if newest > (state.rolled_back_at or 0) else state.rolled_back_to
 
 
 def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
-    """The steps whose checkpoints a roll-back may want now or later: the target and the regular ones after it."""
+    """Return the steps whose checkpoints a roll-back may need now or later: the target and the regular ones after it."""
     if config.rollback_nats is None:
         return set()
     target, interval = target_step(state, config), config.checkpoint_interval
@@ -75,7 +74,7 @@ def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
 def roll_back(
     state: TrainState, config: FitConfig, checkpoints: Path, restore: Callable[[Checkpoint], None]
 ) -> dict[str, Any] | None:
-    """Where the rule says so, have the earlier checkpoint restored and note it in `state`: the line for the log, or None.
+    """Where the rule says so, restore the earlier checkpoint, note it in `state` and return the line for the log; else None.
 
     Raises GroundupError when it was done often enough, FormatError when the checkpoint is damaged.
     """
@@ -85,7 +84,7 @@ def roll_back(
     if state.rolled_back >= config.max_rollbacks:
         raise GroundupError(
             f"Step {state.step}: {rise}; the run was rolled back {state.rolled_back} times already (max_rollbacks).",
-            fix="Set a lower learning_rate, or look at the text: what was saved before stands. Begin anew with --fresh.",
+            fix="Set a lower learning_rate, or check the text, and begin anew with --fresh. Earlier checkpoints are kept.",
         )
     before = load_checkpoint(step_folder(checkpoints, target), state.identity)
     restore(before)
@@ -97,7 +96,7 @@ def roll_back(
 
 
 def describe_rollback(line: dict[str, Any], config: FitConfig, steps: int) -> str:
-    """That line of a run of `steps` steps for people."""
+    """Return that line of a run of `steps` steps as a sentence."""
     return (
         f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}, "
         f"and past the text since ({line['rolled_back']} of at most {config.max_rollbacks} times)."

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from groundup.train.monitor import memorisation
-from groundup.train.monitor.memorisation import MAX_SAMPLE_TOKENS, longest_copy, repetition, searched_share
-from groundup.train.monitor.samples import openings
+from groundup.train.monitor.samples import MAX_SAMPLE_TOKENS, longest_copy, openings, repetition, searched_share
 
 
 def brute(ids: list[int], text: list[int]) -> int:

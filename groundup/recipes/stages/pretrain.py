@@ -13,7 +13,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS
 from groundup.train.defaults import pretraining_config
 from groundup.train.pretrain import pretrain
-from groundup.train.time_budget import TimeBudget
+from groundup.train.time_budget import StepControl, TimeBudget
 from groundup.weights.model_io import ModelCard
 
 # Measuring, the first evaluation and saving take their part of the share, too.
@@ -58,7 +58,7 @@ def run(context: StageContext) -> StageResult:
         compute=context.compute,
         progress=context.progress,
         card=card(context),
-        aim=None if table.steps else TimeBudget(seconds, MIN_STEPS),
+        control=StepControl(None if table.steps else TimeBudget(seconds, MIN_STEPS)),
     )
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats a token, "
