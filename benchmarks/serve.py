@@ -32,7 +32,7 @@ from spine_generation import Generate, of_llama, ours, prompts, theirs
 from groundup.device import Compute
 from groundup.engine.precision import Precision, open_in
 from groundup.evaluate.llamacpp import llama_server
-from groundup.weights.export import export
+from groundup.weights.formats import export
 from groundup.weights.model_io import open_model
 
 HERE = Path(__file__).parent

@@ -18,7 +18,7 @@ from groundup.device import Compute
 from groundup.engine.generate import generate_ids
 from groundup.engine.sampling import Sampling
 from groundup.evaluate.llamacpp import LlamaServer, llama_server
-from groundup.weights.export import export
+from groundup.weights.formats import export
 from groundup.weights.model_io import OpenModel, open_model
 
 TITLE = "SmolLM2-135M, one stream, greedy; tokens a second"

@@ -11,9 +11,9 @@ from tokenizers import models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from groundup.tokenizer.bpe import train_bpe
+from groundup.tokenizer.bytelevel import LLAMA3_SPLIT
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
-from groundup.tokenizer.split import LLAMA3_SPLIT
 
 TITLE = "byte-level BPE, Llama 3 split; MB of UTF-8 a second"
 VOCABULARY = 4096

@@ -1,9 +1,25 @@
 """groundup: build your own language model from the ground up, and understand every stage.
 
-The order of the house, in one line (imports point right, never left; `tests/test_architecture.py` checks it):
+Order of the rooms (imports point right, never left; `tests/test_architecture.py` checks it):
 
     cli > api > recipes > report, planning, finetune, integrations > serve, train > lab, retrieve, evaluate > engine > data, weights
-        > tokenizer, runs > http, model > config, device, fetch, timing > progress, files, markup, threads > errors
+        > tokenizer, runs > http, model > config, device, fetch, timing > progress, files, markup, threads, palette > errors
+
+Importing the package does nothing. The names in `__all__` are those of `groundup/api.py`, which is imported when one of them is first used.
 """
 
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["Model", "build", "finetune_chat", "finetune_classifier", "open_model", "pretrain", "run_evaluation"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'groundup' has no attribute {name!r}")
+    return getattr(importlib.import_module("groundup.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

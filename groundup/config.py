@@ -1,9 +1,10 @@
-"""Configurations: dataclass or pydantic model <-> JSON/TOML, `--set a.b=c`, and answers with the nearest known name.
+"""Configurations: dataclass or pydantic model <-> JSON/TOML, and `--set a.b=c`.
 
-A config is a frozen dataclass or a frozen pydantic model; pydantic does the checking of types (for dataclasses too),
-this file turns its findings into one sentence and an unknown field into "did you mean".
+A config is a frozen dataclass or pydantic model; pydantic checks types (for dataclasses too), this file turns its first error into one
+sentence and adds "did you mean" to an unknown field.
 """
 
+import copy
 import dataclasses
 import re
 import tomllib
@@ -16,6 +17,8 @@ import pydantic
 from groundup.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+Settings = Mapping[str, Any] | Sequence[str]
+"""Fields to override: {"a.b": 2} in Python, ["a.b=2"] from `--set`."""
 MAX_TOML_BYTES = 2**20
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -33,9 +36,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
-    """Make a `kind` (dataclass or pydantic model) from plain values, strictly: unknown fields and wrong types are refused.
+    """Return a `kind` (dataclass or pydantic model) from plain values, strictly: unknown fields and wrong types are refused.
 
-    `where` prefixes field names in the sentence ("pretrain."). Raises ConfigError.
+    `where` prefixes field names in messages ("pretrain."). Raises ConfigError.
     """
     _refuse_unknown(kind, values, where)
     try:
@@ -43,10 +46,8 @@ def build_config(kind: type[T], values: Mapping[str, Any], *, where: str = "") -
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         field = where + ".".join(str(part) for part in first["loc"])
-        got = first.get("input")
-        raise ConfigError(
-            f"{field or kind.__name__}: {first['msg']}" + (f" (got {got!r})." if not isinstance(got, dict) else ".")
-        ) from error
+        got = "" if isinstance(first.get("input"), dict) else f" (got {first.get('input')!r})"
+        raise ConfigError(f"{field or kind.__name__}: {first['msg']}{got}.") from error
 
 
 def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
@@ -59,7 +60,7 @@ def _refuse_unknown(kind: Any, values: Mapping[str, Any], where: str) -> None:
 
 
 def field_types(kind: Any) -> dict[str, Any]:
-    """Field names and types of a dataclass or pydantic model; {} for anything else."""
+    """Return field names and types of a dataclass or pydantic model; {} for anything else."""
     if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     if dataclasses.is_dataclass(kind):
@@ -67,36 +68,41 @@ def field_types(kind: Any) -> dict[str, Any]:
     return {}
 
 
-def apply_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """A copy of `values` with each "a.b=c" applied; c is read as TOML (numbers, true, lists, "text") and else as text.
+def apply_sets(values: Mapping[str, Any], sets: Settings | None) -> dict[str, Any]:
+    """Return a copy of `values` with each field of `sets` applied; the c of "a.b=c" is read as TOML (numbers, true, lists, "text"), else as text.
 
-    >>> apply_sets({"a": {"b": 1}}, ["a.b=2"])
-    {'a': {'b': 2}}
+    >>> apply_sets({"a": {"b": 1}}, ["a.b=2"]), apply_sets({}, {"a.b": 2})
+    ({'a': {'b': 2}}, {'a': {'b': 2}})
     """
-    result = _copy(values)
-    for text in sets:
-        name, equals, raw = text.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set FIELD=VALUE.")
-        *parents, last = name.strip().split(".")
+    result = copy.deepcopy(dict(values))
+    for path, value in sets.items() if isinstance(sets, Mapping) else map(_parsed, sets or ()):
+        *parents, last = path.split(".")
         table = result
         for parent in parents:
             table = table.setdefault(parent, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"--set {text!r}: '{parent}' is a value, not a table.")
-        table[last] = _toml_value(raw)
+                raise ConfigError(f"--set {path}: '{parent}' is a value, not a table.")
+        table[last] = value
     return result
 
 
+def _parsed(text: str) -> tuple[str, Any]:
+    """The field and the value of "a.b=c"."""
+    name, equals, raw = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set FIELD=VALUE.")
+    return name.strip(), _toml_value(raw)
+
+
 def duration_s(text: str) -> float:
-    """Seconds of "90s", "3m", "1h30m" or "600". Raises ConfigError.
+    """Return the seconds of "90s", "3m", "1h30m" or "600". Raises ConfigError.
 
     >>> duration_s("1h30m")
     5400.0
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
-        raise ConfigError(f"{text!r} is no length of time.", fix="Write it as 90s, 3m or 1h30m.")
+        raise ConfigError(f"{text!r} is not a duration.", fix="Write it as 90s, 3m or 1h30m.")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
@@ -108,12 +114,8 @@ def _toml_value(raw: str) -> Any:
         return raw
 
 
-def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _copy(value) if isinstance(value, Mapping) else value for name, value in values.items()}
-
-
 def to_plain(config: Any) -> dict[str, Any]:
-    """A config as plain JSON values, None fields left out (TOML has no null)."""
+    """Return a config as plain JSON values without None fields (TOML has no null)."""
     plain = config.model_dump(mode="json") if isinstance(config, pydantic.BaseModel) else dataclasses.asdict(config)
     return _without_none(plain)
 

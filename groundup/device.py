@@ -1,7 +1,7 @@
-"""Where and in which precision things are computed: Compute, random generators, what this machine has.
+"""Device and dtype (`Compute`), random generators, memory of this machine.
 
-One Compute is made at the edge (`cli/`) and handed inward; nothing deeper asks the machine what it is. Every random
-choice comes from a generator seeded from (run seed, purpose, rank), so that two purposes never share a stream.
+One Compute is made in `cli/` and passed on. Random numbers come from generators seeded by (run seed, purpose, rank), so that two
+purposes never share a stream.
 """
 
 import ctypes
@@ -34,9 +34,9 @@ class Compute:
     device: torch.device
     dtype: torch.dtype = torch.float32
     native_bf16: bool | None = None
-    """Whether the device multiplies bf16 itself; None: as detected. Tests say it."""
+    """Whether the device has bf16 arithmetic; None: detect. For tests."""
     thread_counts: tuple[int, ...] = ()
-    """Numbers of OpenMP threads that may be tried, the most first; none: the number stays as it is."""
+    """Numbers of OpenMP threads that may be tried, the largest first; (): the number stays as it is."""
 
     @property
     def is_cpu(self) -> bool:
@@ -44,7 +44,7 @@ class Compute:
 
     @property
     def has_bf16(self) -> bool:
-        """Whether bf16 products are worth measuring here: where the device has none they are emulated, several times slower than float32."""
+        """Whether bf16 is worth measuring here; a device without it emulates it, several times slower than float32."""
         if self.native_bf16 is not None:
             return self.native_bf16
         if self.device.type == "cuda":
@@ -53,13 +53,13 @@ class Compute:
 
 
 def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> Compute:
-    """The named device, or the best one present for "auto" (cuda, then mps, then cpu). Raises ConfigError."""
+    """Return the named device, or for "auto" the first available of cuda, mps and cpu. Raises ConfigError."""
     if device not in DEVICES:
         raise ConfigError(f"--device {device!r} is not one of {', '.join(DEVICES)}.")
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        device = next(name for name in ("cuda", "mps", "cpu") if present[name])
-    if not present[device]:
+        device = next(name for name in available if available[name])
+    if not available[device]:
         raise ConfigError(f"--device {device}: this machine has none.", fix="Use --device auto or --device cpu.")
     choice = chosen()
     counts = thread_counts(most_threads()) if device == "cpu" and choice is not None and choice.tuned else ()
@@ -103,19 +103,19 @@ def set_threads(count: int) -> None:
 
 @functools.cache
 def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bf16 (AVX-512 bf16, AMX, Arm's bf16) and torch's kernels use it.
+    """Whether this CPU has bf16 instructions (AVX-512 bf16, AMX, Arm's bf16) and torch's kernels use them.
 
-    With ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 in the environment before torch is loaded, it has none:
-    a newer processor then computes, and is treated, as one with AVX2 only.
+    False with ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 set before torch is imported: a newer CPU
+    is then used as one with AVX2 only.
     """
     kernels = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
     if not kernels or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False  # they also run, emulated, on AVX-512 without bf16: so the processor is asked, too
+        return False  # true also for AVX-512 without bf16, where they are emulated: so the CPU's flags are checked too
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()) or "bf16" in _cpu_flags()
 
 
 def _cpu_flags() -> str:
-    """The processor's instruction sets as Linux lists them; "" elsewhere."""
+    """Return the CPU's instruction sets as Linux lists them; "" elsewhere."""
     try:
         with open("/proc/cpuinfo") as handle:
             return next((line for line in handle if line.startswith(("flags", "Features"))), "")
@@ -124,10 +124,10 @@ def _cpu_flags() -> str:
 
 
 def keep_freed_memory() -> bool:
-    """From now on this process keeps what it frees for its next use, instead of giving it back to the system. Whether that could be said (glibc).
+    """Make malloc keep freed memory for reuse instead of returning it to the system; return whether that is supported (glibc).
 
-    A training step frees its activations and takes the same again a moment later; fetching them anew from the system, zeroed page by
-    page, was a tenth of a small model's step. The peak stays what it was.
+    A training step frees its activations and allocates the same again in the next; getting zeroed pages from the system for them took a
+    tenth of a small model's step. The peak does not change.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -136,38 +136,38 @@ def keep_freed_memory() -> bool:
 
 
 def seed_for(run_seed: int, purpose: str, rank: int = 0) -> int:
-    """A 63-bit seed for one purpose of one process; different purposes give unrelated streams."""
+    """Return a 63-bit seed for one purpose of one process; different purposes give unrelated streams."""
     digest = hashlib.blake2b(f"{run_seed}/{purpose}/{rank}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def generator(run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu") -> torch.Generator:
-    """A torch generator seeded by `seed_for`."""
+    """Return a torch generator seeded by `seed_for`."""
     return torch.Generator(device=device).manual_seed(seed_for(run_seed, purpose, rank))
 
 
 def memory_bytes() -> int | None:
-    """The resident size of this process now, in bytes; None: this system does not tell."""
-    return _from_status("VmRSS")
+    """Return the resident set size of this process in bytes; None where the system does not report it."""
+    return _proc_bytes("self/status", "VmRSS")
 
 
-def _from_status(name: str) -> int | None:
-    """A size from Linux's account of this process."""
-    status = Path("/proc/self/status")
-    found = re.search(rf"{name}:\s+(\d+) kB", status.read_text()) if status.exists() else None
+def _proc_bytes(file: str, name: str) -> int | None:
+    """Return a size that Linux reports below /proc; None on other systems."""
+    path = Path("/proc", file)
+    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text()) if path.exists() else None
     return int(found[1]) * 1024 if found else None
 
 
 def device_memory_bytes(compute: Compute) -> tuple[int, int] | None:
-    """Bytes of tensors on a CUDA device now and at their peak; None: computed elsewhere."""
+    """Return the bytes allocated on a CUDA device now and at the peak; None for other devices."""
     if compute.device.type != "cuda":
         return None
     return torch.cuda.memory_allocated(compute.device), torch.cuda.max_memory_allocated(compute.device)
 
 
 def peak_memory_bytes() -> int:
-    """The largest resident size this process has had, in bytes."""
-    known = _from_status("VmHWM")  # Linux; there ru_maxrss begins at the peak of the process that started this one
+    """Return the peak resident set size of this process, in bytes."""
+    known = _proc_bytes("self/status", "VmHWM")  # on Linux ru_maxrss starts at the parent's peak
     if known is not None:
         return known
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -175,9 +175,8 @@ def peak_memory_bytes() -> int:
 
 
 def free_memory_bytes(compute: Compute) -> float:
-    """What this process could still take on the device, in bytes; infinite where the system does not say."""
+    """Return the bytes still available on the device; infinite where the system does not report it."""
     if compute.device.type == "cuda":
         return float(torch.cuda.mem_get_info(compute.device)[0])
-    status = Path("/proc/meminfo")
-    found = re.search(r"MemAvailable:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    return int(found[1]) * 1024.0 if found else float("inf")
+    known = _proc_bytes("meminfo", "MemAvailable")
+    return float("inf") if known is None else float(known)

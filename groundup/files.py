@@ -1,9 +1,9 @@
 """Reading and writing files so that nothing is lost: atomic writes, manifests with hashes, safe names, the cache folder.
 
-One file that matters:      write_text / write_json / write_bytes      (temporary name, fsync, rename, fsync of the folder)
-A folder that matters:      with atomic_folder(path) as tmp: ...        (the same for a whole folder, with manifest.json)
-Trust, but check:           verify_folder(path)                         (every length and SHA-256 of the manifest)
-Names from outside:         safe_name(name), inside(root, name)         (the only two ways a foreign name becomes a path)
+A file:                 write_text / write_json / write_bytes      (temporary name, fsync, rename, fsync of the folder)
+A folder:               with atomic_folder(path) as tmp: ...        (the same for a folder, with manifest.json)
+Verification:           verify_folder(path)                         (every size and SHA-256 of the manifest)
+Untrusted names:        safe_name(name), inside(root, name)         (the only two ways in which one becomes a path)
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from groundup.errors import ConfigError, DiskError, FormatError
 
 MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
-OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its successor takes its place
+OLD_PREFIX = f"{TMP_PREFIX}old-"  # a folder moved aside while its replacement is renamed
 MAX_JSON_BYTES = 64 * 2**20
-# Tests of interrupted saves slow the disk down through this variable: seconds slept before each file is synced.
+# For tests of interrupted saves: seconds slept before each file is synced.
 SLOW_DISK_VARIABLE = "GROUNDUP_SLOW_DISK_S"
 
 
 def cache_folder(*parts: str) -> Path:
-    """The user's cache: $GROUNDUP_CACHE, else $XDG_CACHE_HOME/groundup, else ~/.cache/groundup. Made when missing."""
+    """Return the user's cache, made if missing: $GROUNDUP_CACHE, else $XDG_CACHE_HOME/groundup, else ~/.cache/groundup."""
     root = os.environ.get("GROUNDUP_CACHE")
     base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "groundup"
     folder = base.joinpath(*parts)
@@ -42,35 +42,32 @@ def cache_folder(*parts: str) -> Path:
 
 @contextlib.contextmanager
 def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
-    """Turn a full disk, a file-size limit, a missing right or an impossible name into one `DiskError` sentence that names `path`."""
+    """Turn a full disk, a file-size limit, a missing permission or an invalid name into a `DiskError` that names `path`."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise no_room(path, needed_bytes) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise DiskError(
-                f"{path} can't be written: {error.strerror}.",
-                fix="Choose another folder with --out, or mend its rights.",
-            ) from error
+            fix = "Choose another folder with --out, or change its permissions."
+            raise DiskError(f"{path} can't be written: {error.strerror}.", fix=fix) from error
         if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
-            raise DiskError(
-                f"{path} can't be written: {error.strerror}.", fix="Choose another name with --out."
-            ) from error
+            fix = "Choose another name with --out."
+            raise DiskError(f"{path} can't be written: {error.strerror}.", fix=fix) from error
         raise
 
 
 def no_room(path: Path, needed_bytes: int | None = None) -> DiskError:
-    """The one sentence about space."""
+    """Return the error for a full disk."""
     need = f" ({needed_bytes / 1e6:.1f} MB needed)" if needed_bytes else ""
     return DiskError(
-        f"No space left to write {path}{need}; everything saved before is untouched.",
-        fix="Free some space and run the same command again: it goes on from there.",
+        f"No space left to write {path}{need}; everything saved before is unchanged.",
+        fix="Free some space and run the same command again: it resumes from there.",
     )
 
 
 def require_free_bytes(path: Path, needed_bytes: int) -> None:
-    """Refuse before a save that can't fit. Raises DiskError."""
+    """Raise DiskError before a save that would not fit."""
     folder = path
     with disk_errors(path, needed_bytes):
         while not folder.exists():
@@ -82,27 +79,25 @@ def require_free_bytes(path: Path, needed_bytes: int) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part. Raises DiskError."""
-    temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
-    with disk_errors(path, len(data)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            sync_file(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+    with _replacing(path, len(data)) as temporary:
+        temporary.write_bytes(data)
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
-    """`write_bytes` for a file too large to hold in memory: yields a temporary sibling to write, which then takes the place of `path`.
+    """`write_bytes` for a file too large for memory: yields a temporary file to write, which then replaces `path`.
 
-    On any error the temporary file is removed and `path` is as it was. Raises DiskError.
+    On any error the temporary file is removed and `path` is unchanged. Raises DiskError.
     """
-    temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     require_free_bytes(path, needed_bytes)
-    with disk_errors(path, needed_bytes or None):
+    with _replacing(path, needed_bytes) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, needed_bytes: int) -> Iterator[Path]:
+    temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
+    with disk_errors(path, needed_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -124,13 +119,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
-    """JSON in UTF-8. Half characters (Python's form of file names that are not UTF-8) are escaped, and read back as they were."""
+    """Return JSON in UTF-8; lone surrogates (Python's form of file names that are not UTF-8) are escaped, so that they can be read back."""
     return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager
 def read_errors(path: Path) -> Iterator[None]:
-    """Turn a missing right, a folder where a file should be or an impossible name into one FormatError that names `path`."""
+    """Turn a missing file or permission, a folder in place of a file or an invalid name into a FormatError that names `path`."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -140,7 +135,7 @@ def read_errors(path: Path) -> Iterator[None]:
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Parse a JSON file. Raises FormatError when it can't be read, is over `max_bytes`, not UTF-8, not JSON or nested too deep."""
+    """Parse a JSON file. Raises FormatError when it can't be read, is over `max_bytes`, not UTF-8, not JSON or nested too deeply."""
     try:
         with read_errors(path):
             size = path.stat().st_size
@@ -153,12 +148,12 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FormatError(path, f"line {error.lineno}", f"is not JSON ({error.msg})") from error
     except RecursionError as error:
         raise FormatError(path, "nesting", "is too deep") from error
-    except ValueError as error:  # a number of more digits than Python converts
-        raise FormatError(path, "number", f"is not understood ({error})") from error
+    except ValueError as error:  # a number with more digits than Python converts
+        raise FormatError(path, "number", f"can't be parsed ({error})") from error
 
 
 def sync_file(path: Path) -> None:
-    """Force one file's bytes to the disk."""
+    """Force a file's bytes to the disk."""
     delay = os.environ.get(SLOW_DISK_VARIABLE)
     if delay:
         time.sleep(float(delay))
@@ -176,33 +171,33 @@ def sync_folder(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in pieces."""
+    """Return the hex SHA-256 of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def sha256_text(text: str) -> str:
-    """Hex SHA-256 of a text's UTF-8 bytes."""
+    """Return the hex SHA-256 of a text's UTF-8 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, made when missing: two processes never write one run or build. Raises ConfigError when it is taken, DiskError."""
+    """Hold the lock of `folder`, made if missing: two processes never write one run or build. Raises ConfigError if taken, DiskError."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
-    try:  # the system lets go of the lock when the process ends, however it ends
+    try:  # the system releases the lock when the process ends, in any way
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             fix = "Wait for it, or choose another folder with --out."
             raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
         except OSError as error:  # ENOLCK, ENOSYS, EOPNOTSUPP: some network disks
-            raise DiskError(
-                f"{folder} is on a disk that has no locks ({error.strerror}), so that two processes could write it at once.",
-                fix="Choose a folder on another disk with --out.",
-            ) from error
+            message = (
+                f"{folder} is on a disk that has no locks ({error.strerror}): two processes could write it at once."
+            )
+            raise DiskError(message, fix="Choose a folder on another disk with --out.") from error
         yield
     finally:
         os.close(descriptor)
@@ -210,11 +205,11 @@ def only_one(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | None = None) -> Iterator[Path]:
-    """Write a whole folder or nothing.
+    """Write a folder completely or not at all.
 
-    Yields a temporary sibling to write into. On success every file is synced, `manifest.json` (size and SHA-256 of
-    every file, and `extra`) is written and synced, one rename puts the folder in place, and the parent is synced. An existing folder at
-    `path` is replaced only then. On any error the temporary folder is removed and `path` is as it was.
+    Yields a temporary folder to write into. On success every file is synced, `manifest.json` (size and SHA-256 of every file, and
+    `extra`) is written, and the folder is renamed to `path`, replacing one that exists. On any error the temporary folder is removed and
+    `path` is unchanged.
     """
     require_free_bytes(path, needed_bytes)
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
@@ -230,7 +225,7 @@ def atomic_folder(path: Path, *, needed_bytes: int = 0, extra: dict[str, Any] | 
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Rename the finished folder `new` to `path`; what stood there is moved aside first, and removed after or, on an error, put back."""
+    """Rename `new` to `path`; a folder that exists there is moved aside first and then removed, or restored on an error."""
     aside = path.with_name(f"{OLD_PREFIX}{path.name}-{os.getpid()}")
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)
@@ -270,7 +265,7 @@ def _content_hash(content: dict[str, Any]) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder of ours, its shape and its own hash (older ones have none) checked. Raises FormatError."""
+    """Return the manifest of a folder, its structure and its own hash (older ones have none) checked. Raises FormatError."""
     file = folder / MANIFEST
     try:
         manifest = read_json(file)
@@ -292,9 +287,9 @@ def _damaged(reason: str) -> str:
 
 
 def verify_folder(folder: Path, *, hashes: bool = True) -> dict[str, Any]:
-    """Check every file of a folder's manifest: present, of the recorded length, and (with `hashes`) of the recorded SHA-256.
+    """Check that every file of a folder's manifest exists and has the recorded size and (with `hashes`) SHA-256.
 
-    Returns the manifest. Raises FormatError naming the first file at fault.
+    Returns the manifest. Raises FormatError naming the first bad file.
     """
     manifest = read_manifest(folder)
     for name, entry in manifest["files"].items():
@@ -315,27 +310,27 @@ def verify_entry(folder: Path, name: str, entry: dict[str, Any], *, hashes: bool
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what interrupted writes left behind in `folder`; a folder that was moved aside and not yet replaced is put back.
+    """Remove the leftovers of interrupted writes in `folder`; a folder that was moved aside and not replaced is restored.
 
-    What another living process is writing (its id ends the name) is left alone. Raises DiskError.
+    Files that another running process is writing (its id ends the name) are kept. Raises DiskError.
     """
     with disk_errors(folder):
         for aside in folder.glob(f"{OLD_PREFIX}*"):
             path = folder / aside.name.removeprefix(OLD_PREFIX).rpartition("-")[0]
             if not path.exists() and not _another_writes(aside):
                 os.rename(aside, path)
-        for left in folder.glob(f"{TMP_PREFIX}*"):
-            if _another_writes(left):
+        for leftover in folder.glob(f"{TMP_PREFIX}*"):
+            if _another_writes(leftover):
                 continue
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
             else:
-                left.unlink(missing_ok=True)
+                leftover.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder in `parent` that is gone afterwards; what a killed process left there goes now. Raises DiskError."""
+    """Yield a folder in `parent` that is removed afterwards; leftovers of killed processes are removed now. Raises DiskError."""
     remove_temporaries(parent)
     with disk_errors(parent):
         made = tempfile.TemporaryDirectory(prefix=TMP_PREFIX, suffix=f"-{os.getpid()}", dir=parent)
@@ -344,16 +339,16 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def _another_writes(temporary: Path) -> bool:
-    """Does the process whose id ends this name live, and is it not this one?"""
+    """Whether the process whose id ends this name is running and is not this one."""
     pid = temporary.name.rpartition("-")[2]
     if not re.fullmatch(r"[1-9][0-9]{0,8}", pid) or int(pid) == os.getpid():
         return False
     try:
-        os.kill(int(pid), 0)  # signal 0 only asks
+        os.kill(int(pid), 0)  # signal 0 only tests
     except ProcessLookupError:
         return False
-    except PermissionError:  # it lives, as another user's
-        return True
+    except PermissionError:  # it runs as another user
+        pass
     return True
 
 
@@ -361,31 +356,27 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def safe_name(name: str) -> str:
-    """`name` itself when it can be one path component and nothing else. Raises FormatError."""
+    """Return `name` if it is a single safe path component. Raises FormatError."""
     if not _SAFE_NAME.fullmatch(name) or name.endswith("."):
-        raise FormatError(
-            repr(name[:80]),
-            "name",
-            "may have letters, digits, '.', '_' and '-' only, and begins with a letter or digit",
-        )
+        reason = "may have letters, digits, '.', '_' and '-' only, and begins with a letter or digit"
+        raise FormatError(repr(name[:80]), "name", reason)
     return name
 
 
 def inside(root: Path, name: str) -> Path:
-    """`root/name`, refused when it would leave `root` (absolute, '..', or through a link). Raises FormatError."""
+    """Return `root/name`, refused if it is outside `root` (absolute, '..', or through a link). Raises FormatError."""
     path = root / name
     try:
         stays = not Path(name).is_absolute() and path.resolve().is_relative_to(root.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # too long; NUL or half characters; links in a circle
-        raise FormatError(repr(name[:80]), "path", f"is none that can be in the folder {root}") from error
+    except (OSError, ValueError, RuntimeError) as error:  # too long; NUL or surrogates; a loop of links
+        raise FormatError(repr(name[:80]), "path", f"is not valid in the folder {root}") from error
     if not stays:
         raise FormatError(repr(name[:80]), "path", f"would leave the folder {root}")
     return path
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """The same file under a second name: a hard link, or a copy where the disk can't link. Our writes replace files
-    and never write into one, so neither name changes with the other."""
+    """Make a hard link, or a copy where the disk has none. Since our writes replace files and never modify one, the two are independent."""
     try:
         os.link(source, target)
     except OSError:
@@ -393,5 +384,5 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below `folder`."""
+    """Return the bytes of all files below `folder`."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,10 +1,10 @@
-"""HTML and SVG as a tree of nodes: text goes in as text, so that nothing a document says can become markup.
+"""HTML and SVG as a tree of nodes, so that text from a document can never become markup.
 
     node("p", "Read ", node("code", text), class_="note")
 
-The tree is the standard library's ElementTree; escaping happens once, when it is written out. Two things are added: control
-characters become visible signs (a NUL would end a page's text in some readers), and text from outside stands in elements of
-its own direction (`foreign`), so that right-to-left text or direction marks in it can't reorder the page around it.
+The tree is the standard library's ElementTree, which escapes text when it is serialised. Control characters become visible symbols (a
+NUL would end the text in some readers), and untrusted text gets an element with its own direction (`foreign`), so that right-to-left text
+or direction marks in it can't reorder the page around it.
 """
 
 import base64
@@ -21,7 +21,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\u
 
 
 def node(tag: str, *children: Child, **attributes: str | int | float | None) -> Node:
-    """An element. Attribute names: `class_` is class, an underscore is a hyphen; None leaves the attribute out."""
+    """Return an element. In attribute names `class_` is class and an underscore a hyphen; None omits the attribute."""
     made = ET.Element(tag)
     for name, value in attributes.items():
         if value is not None:
@@ -35,7 +35,7 @@ def _attribute(value: str | int | float) -> str:
 
 
 def append(parent: Node, children: Child) -> Node:
-    """Add children (texts, nodes, None, or any nesting of these) at the end of `parent`, and give it back."""
+    """Append children (texts, nodes, None, or any nesting of these) to `parent`, and return it."""
     if children is None:
         return parent
     if isinstance(children, ET.Element):
@@ -56,7 +56,7 @@ def _append_text(parent: Node, text: str) -> None:
 
 
 def visible(text: str) -> str:
-    """`text` with control characters as the signs of Unicode's control pictures, and what is no character as U+FFFD.
+    """Return `text` with control characters as Unicode's control pictures and noncharacters as U+FFFD.
 
     >>> visible("a\\x00b")
     'a␀b'
@@ -72,23 +72,23 @@ def _picture(match: re.Match[str]) -> str:
 
 
 def foreign(text: str, tag: str = "bdi", class_: str | None = None) -> Node:
-    """Text from a document, a user or a model: its own direction, apart from the text around it."""
+    """Return an element for text from a document, a user or a model, isolated in direction from the text around it."""
     return node(tag, text, class_=class_, dir="auto")
 
 
 def verbatim(tag: str, content: str, **attributes: str) -> Node:
-    """A script or style sheet as it is, to the byte, so that `policy_hash` of `content` names it. Never for text from outside."""
-    assert f"</{tag}" not in content.lower(), "the content would end its own element"
+    """Return a script or style sheet with its content unchanged, so that `policy_hash` matches. Never for untrusted text."""
+    assert f"</{tag}" not in content.lower(), "the content would close its own element"
     made = node(tag, **attributes)
     made.text = content
     return made
 
 
 def to_html(root: Node) -> str:
-    """The document's text, from its doctype on."""
+    """Return the document as HTML with its doctype."""
     return "<!DOCTYPE html>\n" + ET.tostring(root, encoding="unicode", method="html") + "\n"
 
 
 def policy_hash(content: str) -> str:
-    """The name by which a content security policy allows one style sheet or script: sha256-BASE64."""
+    """Return the hash by which a content security policy allows a style sheet or script: sha256-BASE64."""
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

@@ -1,39 +1,27 @@
-"""How work deep inside tells the edge how far it is, without printing: a `Progress` is handed in and called.
+"""Progress reporting without printing: long work is given a `Progress` and calls it.
 
-The command line gives one that draws bars with the time left (`cli/console.py`); tests and notebooks give `Silent()`.
+The command line passes one that draws bars with the time left (`cli/console.py`); tests and notebooks pass `Silent()`.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
 class Advance(Protocol):
-    """Called as work proceeds: `advance(3, "loss 2.10")`. `total`: the work is now known to be so much in all."""
+    """A callback as work proceeds: `advance(3, "loss 2.10")`; `total` changes the total amount."""
 
     def __call__(self, amount: float = 1, note: str = "", total: float | None = None) -> None: ...
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Two things only: `say` a line worth keeping, and `track` work of a known size."""
+    """An object that prints a line (`say`) and follows work of a known size (`track`)."""
 
     def say(self, text: str) -> None: ...
 
-    def track(self, what: str, total: float, unit: str = "") -> "AbstractTrack": ...
-
-
-@runtime_checkable
-class AbstractTrack(Protocol):
-    """A context manager that gives an `Advance`."""
-
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> bool | None: ...
+    def track(self, what: str, total: float, unit: str = "") -> AbstractContextManager[Advance]: ...
 
 
 class Silent:

@@ -10,7 +10,7 @@ from groundup.threads import DISTURBED
 Kind = TypeVar("Kind")
 
 # So many times the time given may be spent, where figures disagree.
-MAX_TIMES = 2
+MAX_TIMES = 3
 
 
 def shortest(
@@ -20,7 +20,7 @@ def shortest(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Kind, float]:
-    """The shortest of the seconds that each of `takes` gives, called for about `seconds` each; up to twice as long where it was disturbed.
+    """The shortest of the seconds that each of `takes` gives, called for about `seconds` each; up to three times as long where it was disturbed.
 
     The shortest, since a busy machine only adds. The kinds alternate, so that a busy moment meets them alike; the first of each warms up and is
     not counted. Disturbed: the two shortest of a kind differ by more than 1.5 times, or there is only one.

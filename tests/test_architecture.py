@@ -1,6 +1,7 @@
 """The order of the house: imports point right, never left; late imports count too."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ ORDER = [
     {"tokenizer", "runs"},
     {"http", "model"},
     {"config", "device", "fetch", "timing"},
-    {"progress", "files", "markup", "threads"},
+    {"progress", "files", "markup", "threads", "palette"},
     {"errors"},
 ]
 RANK = {room: rank for rank, row in enumerate(ORDER) for room in row}
@@ -48,6 +49,12 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
+def names_of(path: Path) -> set[str]:
+    """Every module that an import statement may name: `from a import b` may mean the file a/b.py."""
+    froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    return imports_of(path) | {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
+
+
 def own_rooms(path: Path) -> set[str]:
     return {name.split(".")[1] for name in imports_of(path) if name.startswith("groundup.")} - {"__version__"}
 
@@ -59,6 +66,12 @@ def test_imports_point_right(path: Path) -> None:
         return
     for other in own_rooms(path) - {room}:
         assert RANK[room] < RANK[other], f"{room} may not import {other}"
+
+
+def test_no_circle_between_files_with_late_and_type_only_imports() -> None:
+    files = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in FILES}
+    graph = {name: names_of(path) & files.keys() for name, path in files.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_every_room_has_a_place_in_the_order() -> None:
@@ -91,10 +104,16 @@ def test_only_cli_and_recipes_know_the_report() -> None:
     "path", [path for path in FILES if path.name == "__init__.py"], ids=lambda path: path.parent.name
 )
 def test_init_files_hold_a_docstring_only(path: Path) -> None:
-    body = ast.parse(path.read_text()).body
-    allowed = 2 if path.parent == ROOT else 1  # the top one has the version, too
-    assert len(body) == allowed
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree)
+    if path.parent != ROOT:
+        assert len(tree.body) == 1
+        return
+    # The package's own has the version, and hands out the names of api.py lazily.
+    assert imports_of(path) <= {"importlib", "typing"}
+    defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assigned = [ast.unparse(node.targets[0]) for node in tree.body if isinstance(node, ast.Assign)]
+    assert (defined, assigned) == (["__getattr__", "__dir__"], ["__version__", "__all__"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

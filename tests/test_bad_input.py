@@ -128,7 +128,7 @@ def state_of(folder: Path) -> dict[str, bytes]:
 def test_an_empty_folder_has_nothing_to_read(home: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for words in reading(home, tmp_path / "empty", tmp_path / "out"):
-        refused(*words, says=("empty holds no file to read.", ".txt .md .jsonl"))
+        refused(*words, says=("empty has no file to read.", ".txt .md .jsonl"))
     assert not (tmp_path / "out" / "config.json").exists()
 
 
@@ -146,7 +146,7 @@ def test_an_empty_file_is_counted_and_can_not_be_learned_from(home: Path, tmp_pa
     look, tokenizer, training = reading(home, tmp_path / "empty.txt", tmp_path)
     assert done(*look)["empty"] == 1
     refused(*tokenizer, says=("There is no text to train a tokenizer on.",))
-    refused(*training, says=("No document is left of", "1 read, 1 empty."))
+    refused(*training, says=("No document of", "1 read, 1 empty."))
 
 
 def test_a_file_of_one_word_is_read_and_is_too_little_to_train_on(home: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_file_of_one_word_is_read_and_is_too_little_to_train_on(home: Path, tm
     assert done(*tokenizer)["merges"] == 0  # bytes and control tokens are a tokenizer too
     refused(
         *training,
-        says=("4 characters", "can't be parted into text to train on and text to validate with", "Add more text"),
+        says=("4 characters", "can't be split into training and validation text", "Add more text"),
     )
 
 
@@ -192,7 +192,7 @@ def test_one_bad_line_of_ten_thousand_is_named_and_the_rest_used(home: Path, tmp
     for words in reading(home, file, tmp_path)[:2]:
         told = ask(*words)
         assert told.code == 0 and "lines.jsonl line 7001" in told.out and "9,999" in told.out
-        refused(*words, "--strict", says=("lines.jsonl line 7001: is not JSON", "Mend the line"))
+        refused(*words, "--strict", says=("lines.jsonl line 7001: is not JSON", "Correct the line"))
     refused(*pretraining(home, tmp_path / "run", file), "--set", "data.strict=true", says=("lines.jsonl line 7001",))
     lines[::50] = ["{}"] * len(lines[::50])
     file.write_text("\n".join(lines))
@@ -223,7 +223,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
     [
         (["build", "quikstart"], ("no recipe or folder 'quikstart'", "Did you mean 'quickstart'?")),
         (["build", "quickstart", "--dry-run", "--set", "pretrain.learnig_rate=1"], ("'pretrain.learnig_rate'", "'learning_rate'")),
-        (["build", "quickstart", "--dry-run", "--budget", "soon"], ("'soon' is no length of time", "3m")),
+        (["build", "quickstart", "--dry-run", "--budget", "soon"], ("'soon' is not a duration", "3m")),
         (["pretrain", "texts", "--out", "out", "--set", "fit.lerning_rate=1"], ("'fit.lerning_rate'", "'learning_rate'")),
         (["pretrain", "texts", "--out", "out", "--set", "model.width=65"], ("65", "nearest are 64 and 68")),
         (["pretrain", "texts", "--out", "out", "--set", "fit.batch_size=many"], ("fit.batch_size", "'many'")),
@@ -244,7 +244,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["--verbose"], ("--verbose", "groundup --help")),
         (["pretrain", "texts"], ("Missing option '--out'", "groundup pretrain --help")),
         (["pretrain", "texts", "--out", "out", "--steps", "0"], ("'--steps'", "1", "groundup pretrain --help")),
-        (["pretrain", "texts", "--out", "out", "--steps", "1", "--minutes", "1"], ("must be said once", "Give one of")),
+        (["pretrain", "texts", "--out", "out", "--steps", "1", "--minutes", "1"], ("must be given once", "Give one of")),
         (["generate", "run", "Hello", "--temperature", "-1"], ("-1", "0 (greedy) or more")),
         (["generate", "run", "mill " * 500], ("context of 32", "Shorten the prompt")),
         (["generate", "spam", "Hello"], ("spam is a classifier", "groundup classify")),
@@ -456,7 +456,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_run_goes_on_once_there_is_ro
     training = pretraining(home, stopped, stopped / "shards")
     ended = program(*training, preexec_fn=full_disk)
     require_refusal(
-        ended, ("No space left to write", "everything saved before is untouched", "run the same command again")
+        ended, ("No space left to write", "everything saved before is unchanged", "run the same command again")
     )
     assert state_of(stopped / "checkpoints") == before
     done(*training)

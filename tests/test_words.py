@@ -133,7 +133,7 @@ def test_examples_of_the_concepts_run(page: Path) -> None:
 
 
 def test_every_view_of_the_lab_is_on_the_page_about_it() -> None:
-    from groundup.lab.internals import VIEWS
+    from groundup.lab.views import VIEWS
 
     listed = (ROOT / "docs/concepts/inside.md").read_text()
     assert not [view for view in VIEWS if view not in listed and view != "last_token"]

@@ -10,12 +10,14 @@ from groundup.device import select_compute
 from groundup.files import write_bytes
 from groundup.lab.attention import attention_picture
 from groundup.lab.drawing.attention import draw_maps
+from groundup.lab.drawing.neighbours import draw_neighbours
 from groundup.lab.drawing.positions import draw_schemes
-from groundup.lab.gallery import DRAWINGS
+from groundup.lab.drawing.qkv import draw_head_steps
 from groundup.lab.internals import look_inside
 from groundup.lab.neighbours import neighbours
 from groundup.lab.positions import position_picture
 from groundup.lab.qkv import head_steps
+from groundup.lab.views import VIEWS, function
 from groundup.weights.model_io import open_model
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -40,12 +42,12 @@ def main() -> None:
     opened = open_model(MODEL, select_compute("cpu"), progress=progress)
     inside = look_inside(opened, TEXT, name=MODEL, only=tuple(STILLS), progress=progress)
     for name, file in STILLS.items():
-        save(DRAWINGS[name](inside["views"][name]), file)
+        save(function(VIEWS[name].draw)(inside["views"][name]), file)
     model, tokenizer = opened.model, opened.tokenizer
-    save(DRAWINGS["neighbours"](neighbours(model, tokenizer, "Monday")), "neighbours")
+    save(draw_neighbours(neighbours(model, tokenizer, "Monday")), "neighbours")
     best = inside["views"]["heads"]["kinds"][0]["best"][0]
     steps = head_steps(model, tokenizer, SHORT, block=best["block"], head=best["head"])
-    save(DRAWINGS["steps"](steps), "attention-steps")
+    save(draw_head_steps(steps), "attention-steps")
     some = attention_picture(model, tokenizer, SHORT + ", and the cat sat on the mat", blocks=range(16, 23))
     save(draw_maps(some), "attention-maps")
     schemes = [position_picture(scheme) for scheme in ("none", "sinusoidal", "rope", "alibi")]

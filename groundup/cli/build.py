@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from groundup.api import RUNS, build
 from groundup.cli.console import console_progress, print_result, program, table
 from groundup.cli.options import (
     DeviceOption,
@@ -52,31 +53,11 @@ def command(
 
         groundup build quickstart --dry-run
     """
-    from groundup.recipes.recipe import load_recipe, with_links
-
-    overrides = [
-        *(sets or []),
-        *([f'budget="{budget}"'] if budget else []),
-        *([f"seed={seed}"] if seed is not None else []),
-    ]
-    loaded = load_recipe(recipe, overrides)
-    if follow_links:
-        loaded = with_links(loaded)
-    folder = out or Path("runs") / loaded.name
-    if dry_run:
-        from groundup.recipes.plan import plan_build
-
-        plan = plan_build(loaded)
-        print_result(_plan_lines(plan), plan, as_json)
-        return
-
-    from groundup.device import select_compute
-    from groundup.recipes.build import build, forget
-    from groundup.recipes.pipeline import STAGES
-
-    forget(folder, redo or [], STAGES)
-    record = build(loaded, folder, STAGES, compute=select_compute(device), progress=console_progress(), fresh=fresh)
-    print_result(_summary(record, folder), record, as_json)
+    record = build(
+        recipe, out, budget=budget, seed=seed, follow_links=follow_links, settings=sets, redo=redo, dry_run=dry_run,
+        device=device, fresh=fresh, progress=console_progress(),
+    )  # fmt: skip
+    print_result(_plan_lines(record) if dry_run else _summary(record, out or RUNS / record["recipe"]), record, as_json)
 
 
 def _summary(record: dict[str, Any], folder: Path) -> list[str]:

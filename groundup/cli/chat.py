@@ -9,25 +9,15 @@ import contextlib
 import json
 import sys
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
-from groundup.cli.generate import (
-    MIN_P_HELP,
-    PENALTY_HELP,
-    TEMPERATURE_HELP,
-    TOP_K_HELP,
-    TOP_P_HELP,
-    DrawSeedOption,
-    MaxTokensOption,
-    StopOption,
-    terminal_safe,
-)
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
-from groundup.engine.chat_sampling import CHAT_SAMPLING, chat_sampling
+from groundup.cli.generate import SamplingOptions, terminal_safe
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, grouped
+from groundup.engine.chat_sampling import CHAT_SAMPLING
 from groundup.errors import ModelError
 
 if TYPE_CHECKING:
@@ -44,26 +34,11 @@ HELP = """/help           this
 LEAVING = ("/bye", "/quit", "/exit")
 
 
-def _default(name: str) -> str:
-    return f"the model's own, else {CHAT_SAMPLING[name]:g}"
-
-
+@grouped({name: f"the model's own, else {value:g}" for name, value in CHAT_SAMPLING.items()})
 def command(
     model: ModelArgument,
     system: Annotated[str, typer.Option("--system", help="Who the model should be.")] = "",
-    temperature: Annotated[
-        float | None, typer.Option("--temperature", help=TEMPERATURE_HELP, show_default=_default("temperature"))
-    ] = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", help=TOP_K_HELP, show_default=_default("top_k"))] = None,
-    top_p: Annotated[float | None, typer.Option("--top-p", help=TOP_P_HELP, show_default=_default("top_p"))] = None,
-    min_p: Annotated[float | None, typer.Option("--min-p", help=MIN_P_HELP, show_default=_default("min_p"))] = None,
-    repetition_penalty: Annotated[
-        float | None,
-        typer.Option("--repetition-penalty", help=PENALTY_HELP, show_default=_default("repetition_penalty")),
-    ] = None,
-    max_tokens: MaxTokensOption = 512,
-    stop: StopOption = None,
-    seed: DrawSeedOption = None,
+    sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
@@ -80,20 +55,10 @@ def command(
 
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart --json
     """
-    from groundup.device import select_compute
-    from groundup.engine.engine import Engine
-    from groundup.engine.precision import as_precision_choice, open_in
-    from groundup.engine.sampling import Sampling
-
-    said = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-    said |= {"repetition_penalty": repetition_penalty}
-    given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    sampling = Sampling(**given, max_tokens=max_tokens, stop=tuple(stop or ()), seed=seed)
-    engine = Engine(
-        *open_in(as_precision_choice(precision), model, select_compute(device), progress=console_progress())
-    )
-    sampling = replace(sampling, **{**chat_sampling(engine.opened.path), **given})
-    talk(Chat(engine, sampling, system), as_json=as_json)
+    given = sampling.given()
+    sampling_of(given)  # refused before the model is opened
+    opened = open_model(model, device, precision, progress=console_progress())
+    talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
 
 
 class Chat:

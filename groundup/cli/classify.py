@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from groundup.api import Model, open_model
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption
 from groundup.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from groundup.engine.engine import Engine
 
 LINES_AT_ONCE = 512
 SHOWN_CHARACTERS = 90
@@ -35,21 +33,17 @@ def command(
 
         groundup classify runs/spam messages.txt --json
     """
-    from groundup.device import select_compute
-    from groundup.engine.engine import Engine
-    from groundup.weights.model_io import open_model
-
-    compute, progress, from_file = select_compute(device), console_progress(), is_file(text)
+    progress, from_file = console_progress(), is_file(text)
     if not from_file and looks_like_a_file(text):
         progress.say(f"note: there is no file {text}, so this name itself is classified.")
-    engine = Engine(open_model(model, compute, prefer="spam", progress=progress), compute)
+    opened = open_model(model, device, prefer="spam", progress=progress)
     if not from_file:
-        found = next(classified(engine, iter([text])))
+        found = next(classified(opened, iter([text])))
         print_result(one_text(found), found, as_json)
     elif as_json:
-        print_result([], list(classified(engine, lines_of(Path(text)))), as_json)
+        print_result([], list(classified(opened, lines_of(Path(text)))), as_json)
     else:
-        for found in classified(engine, lines_of(Path(text))):
+        for found in classified(opened, lines_of(Path(text))):
             print(one_line(found))
 
 
@@ -82,10 +76,10 @@ def lines_of(file: Path) -> Iterator[str]:
         raise DataError(f"{file} has no line with text.", fix="Name a file of texts, one a line.")
 
 
-def classified(engine: "Engine", texts: Iterator[str]) -> Iterator[dict[str, Any]]:
+def classified(model: Model, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
     """For each text: itself, its label, the probability of each label. Raises ModelError."""
     while some := list(islice(texts, LINES_AT_ONCE)):
-        for text, probabilities in zip(some, engine.classify(some), strict=True):
+        for text, probabilities in zip(some, model.classify(some), strict=True):
             label = next(iter(probabilities))  # the most probable comes first
             yield {"text": text, "label": label, "probability": probabilities[label], "probabilities": probabilities}
 

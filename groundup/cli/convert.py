@@ -63,9 +63,9 @@ def command(
     """
     from groundup.device import select_compute
     from groundup.files import folder_bytes
-    from groundup.weights.export import check_target, export
+    from groundup.weights.formats import FORMATS, check_target, export
     from groundup.weights.model_io import open_model
-    from groundup.weights.ollama import create_in_ollama, require_ollama
+    from groundup.weights.modelfile import create_in_ollama, require_ollama
 
     encoding = check_target(to, out, encoding)
     if create is not None and to != "ollama":
@@ -73,7 +73,7 @@ def command(
     program = require_ollama(create) if create is not None else None
     progress = console_progress()
     opened = open_model(model, select_compute("cpu"), progress=progress)
-    gate = None if to == "hf" else Gate(opened, encoding, progress)
+    gate = Gate(opened, encoding, progress) if FORMATS[to].runs_in_llamacpp else None
     written = export(
         opened, to, out, encoding=encoding, system=system, check=gate if check else None, progress=progress
     )

@@ -2,43 +2,61 @@
 
 import re
 import sys
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
+from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
-from groundup.cli.output_options import FormatOption, GrammarOption, RegexOption, constraint_of
-
-TEMPERATURE_HELP = "0: always the most probable token."
-TOP_K_HELP = "Draw from the k most probable tokens; 0: from all."
-TOP_P_HELP = "Draw from the most probable tokens that hold this much probability; 1: from all."
-MIN_P_HELP = "Draw from tokens at least this fraction as probable as the best; 0: from all."
-PENALTY_HELP = "Above 1: tokens of the last 64 become less probable."
-MaxTokensOption = Annotated[int, typer.Option("--max-tokens", help="The longest answer, in tokens.")]
-StopOption = Annotated[list[str] | None, typer.Option("--stop", help="End before this text (again for more).")]
-DrawSeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="The same seed gives the same text; default: another each time.")
-]
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, grouped
+from groundup.cli.output_options import OutputOptions
+from groundup.engine.chat_sampling import CHAT_MAX_TOKENS
 
 # What could move the cursor or give the terminal an order: control characters but for newline and tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tokens are drawn: for `generate` and `chat`."""
+
+    temperature: Annotated[float | None, typer.Option("--temperature", help="0: always the most probable token.")] = (
+        None
+    )
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Draw from the k most probable tokens; 0: from all.")] = (
+        None
+    )
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            "--top-p", help="Draw from the most probable tokens that hold this much probability; 1: from all."
+        ),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        typer.Option("--min-p", help="Draw from tokens at least this fraction as probable as the best; 0: from all."),
+    ] = None
+    repetition_penalty: Annotated[
+        float | None, typer.Option("--repetition-penalty", help="Above 1: tokens of the last 64 become less probable.")
+    ] = None
+    max_tokens: Annotated[int, typer.Option("--max-tokens", help="The longest answer, in tokens.")] = CHAT_MAX_TOKENS
+    stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text (again for more).")] = None
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The same seed gives the same text; default: another each time.")
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that were given, as fields of `Sampling`."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@grouped()
 def command(
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
-    temperature: Annotated[float, typer.Option("--temperature", help=TEMPERATURE_HELP)] = 0.8,
-    top_k: Annotated[int, typer.Option("--top-k", help=TOP_K_HELP)] = 0,
-    top_p: Annotated[float, typer.Option("--top-p", help=TOP_P_HELP)] = 1.0,
-    min_p: Annotated[float, typer.Option("--min-p", help=MIN_P_HELP)] = 0.0,
-    repetition_penalty: Annotated[float, typer.Option("--repetition-penalty", help=PENALTY_HELP)] = 1.0,
-    max_tokens: MaxTokensOption = 256,
-    stop: StopOption = None,
-    seed: DrawSeedOption = None,
-    format: FormatOption = None,
-    regex: RegexOption = None,
-    grammar: GrammarOption = None,
+    sampling: SamplingOptions = SamplingOptions(0.8, 0, 1.0, 0.0, 1.0, max_tokens=256),
+    output: OutputOptions = OutputOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
@@ -55,22 +73,9 @@ def command(
 
         groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
-    from groundup.device import select_compute
-    from groundup.engine.engine import Engine
-    from groundup.engine.grammar import Grammars
-    from groundup.engine.precision import as_precision_choice, open_in
-    from groundup.engine.sampling import Sampling
-
-    form = constraint_of(format, regex, grammar)
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, tuple(stop or ()), seed)
-    engine = Engine(
-        *open_in(as_precision_choice(precision), model, select_compute(device), progress=console_progress())
-    )
-    constraint = None
-    if form is not None:
-        constraint = Grammars(engine.tokenizer, engine.opened.config.vocab_size).constraint(form)
-    text = ""
-    for event in engine.complete(prompt, sampling, constraint):
+    constraint, drawn = output.constraint(), sampling_of(sampling.given())
+    opened, text = open_model(model, device, precision, progress=console_progress()), ""
+    for event in opened.events(prompt, drawn, constraint):
         text += event.text
         if not as_json:
             print(terminal_safe(event.text), end="", flush=True)

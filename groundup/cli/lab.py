@@ -1,4 +1,4 @@
-"""`groundup lab`: pictures of the inside of a model, on a text of yours."""
+"""`groundup lab`: pictures of a model's internals on a text of yours."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,16 +7,16 @@ import typer
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
-from groundup.lab.views import WORDS
+from groundup.lab.views import VIEWS
 
 if TYPE_CHECKING:
     from groundup.progress import Progress
     from groundup.weights.model_io import OpenModel
 
 DEFAULT_TEXT = "The cat sat on the mat. The dog sat on the log. When the cat saw the dog, the cat ran away, and the dog ran after the cat."
-FILMED = ("attention", "embeddings")
+FILMED = tuple(name.removesuffix("_forming") for name, view in VIEWS.items() if view.reel)
 
-TextOption = Annotated[str, typer.Option("--text", help="What the model reads.")]
+TextOption = Annotated[str, typer.Option("--text", help="The text that the model reads.")]
 FileOption = Annotated[
     Path | None, typer.Option("--file", help="Read the text from this file instead.", exists=True, dir_okay=False)
 ]
@@ -32,7 +32,7 @@ OnlyOption = Annotated[
     typer.Option(
         "--only",
         metavar="VIEW",
-        help=f"Make this view only (again for more). The lab has {len(WORDS)}: {', '.join(WORDS)}.",
+        help=f"Make this view only (again for more). The lab has {len(VIEWS)}: {', '.join(VIEWS)}.",
     ),
 ]
 
@@ -41,10 +41,10 @@ FilmOption = Annotated[
     typer.Option(
         "--film",
         callback=file_to_write,
-        help="A GIF instead of the page: how a run learned it (and a still beside it).",
+        help="A GIF of the training run instead of the page, and a still picture beside it.",
     ),
 ]
-OfOption = Annotated[str, typer.Option("--of", help="What the film shows: attention or embeddings.")]
+OfOption = Annotated[str, typer.Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")]
 
 
 def command(
@@ -60,12 +60,12 @@ def command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Look inside a model while it reads a text: tokens, embeddings, positions, attention, heads with a habit, one head step by step,
-    the guess after every block, surprise, what context is worth, what each head is worth, what made the decision.
+    """Look inside a model while it reads a text: tokens, embeddings, positions, attention, heads with a known pattern, one head step by step,
+    the prediction after every block, surprise, the loss by context, ablation of heads, attribution of the decision.
 
-    One page that opens from disk and loads nothing from elsewhere. --pictures writes each view as a file too; --json prints the numbers.
+    One page that opens from disk and makes no requests. --pictures writes each view as a file too; --json prints the numbers.
     Of a build its own model (pretrain) is opened; for another name its folder, as in runs/quickstart/chat.
-    --film shows how a training run came to it, from the snapshots that it kept (`groundup build` keeps some; --set fit.snapshots=16).
+    --film shows the training run, from the snapshots that it kept (`groundup build` keeps some; --set fit.snapshots=16).
 
     Examples:
 
@@ -88,8 +88,8 @@ def command(
     if film is not None:
         _check_film(film, of, page_too=bool(out or pictures or only))
     if form not in ("png", "svg"):
-        raise ConfigError(f"--form {form!r} is no form of picture.", fix="Take png or svg.")
-    if not as_json:  # a missing library is told before the work, not after it
+        raise ConfigError(f"--form {form!r} is not a picture format.", fix="Take png or svg.")
+    if not as_json:  # a missing library is reported before the work, not after it
         pyplot()
         if film is None:
             plotly_script()
@@ -98,7 +98,7 @@ def command(
     if film is not None:
         _film(opened, _text(text, file), film, of, form, progress=progress, as_json=as_json)
         return
-    name = "" if Path(model).exists() else model  # what is pulled lies in a folder of another name
+    name = "" if Path(model).exists() else model  # a pulled model is in a folder of another name
     inside = look_inside(opened, _text(text, file), name=name, only=only or (), progress=progress)
     if as_json:
         print_result([], inside, as_json)
@@ -114,32 +114,30 @@ def command(
 
 
 def _check_film(path: Path, of: str, *, page_too: bool) -> None:
-    """Refuse, before any work, what can't be filmed. Raises ConfigError."""
+    """Check the options of a film before any work. Raises ConfigError."""
     from groundup.errors import ConfigError, did_you_mean
 
     if page_too:
-        fix = "Ask for them one after the other."
+        fix = "Make them one after the other."
         raise ConfigError("--film is made instead of the page and its pictures.", fix=fix)
     if path.suffix != ".gif":
-        raise ConfigError(f"--film {path} is no name of a GIF.", fix=f"Call it {path.stem}.gif.")
+        raise ConfigError(f"--film {path} is not the name of a GIF.", fix=f"Call it {path.stem}.gif.")
     if of not in FILMED:
-        raise ConfigError(f"--of {of!r} is nothing that a film shows.", fix=did_you_mean(of, FILMED))
+        raise ConfigError(f"A film can't show --of {of!r}.", fix=did_you_mean(of, FILMED))
 
 
 def _film(
     opened: "OpenModel", text: str, path: Path, of: str, form: str, *, progress: "Progress", as_json: bool
 ) -> None:
-    from groundup.lab.film import attention_film, embeddings_film
     from groundup.lab.gallery import write_film
+    from groundup.lab.internals import look_through
 
-    if of == "attention":
-        shown = attention_film(opened, text, progress=progress)
-    else:
-        shown = embeddings_film(opened, progress=progress)
+    name = f"{of}_forming"
+    shown = look_through(name, opened, text, progress=progress)
     if as_json:
         print_result([], shown, as_json)
         return
-    made = write_film(f"{of}_forming", shown, path, form=form, progress=progress)  # type: ignore[arg-type]
+    made = write_film(name, shown, path, form=form, progress=progress)  # type: ignore[arg-type]
     lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in made]
     lines[0] += f": {len(shown['frames'])} steps of the run, {of} forming."
     lines[1] += ": some of them side by side, for print."

@@ -111,7 +111,7 @@ def rows_of(found: "Anatomy") -> list[list[str]]:
 
 
 def _row(part: "PartCost") -> list[str]:
-    from groundup.report.words import size
+    from groundup.report.values import size
 
     sizes = [size(part_bytes) if part_bytes else "0" for part_bytes in part.bytes.values()]
     return [part.part, f"{part.parameters:,}", f"{100 * part.share:.1f} %", flops_text(part.flops), *sizes]
@@ -127,7 +127,7 @@ def flops_text(flops: float, unit: str = "") -> str:
 
 def facts_of(outline: "ModelSummary", found: "Anatomy") -> list[tuple[str, str]]:
     """What stands below the table: (name, value)."""
-    from groundup.report.words import size
+    from groundup.report.values import size
 
     context, training = f"{found.context_tokens:,} tokens", found.training
     parts = ", ".join(
@@ -165,14 +165,14 @@ def _yes(reason: str | None) -> str:
 def write_picture(out: Path, picture: "Architecture", outline: "ModelSummary", found: "Anatomy") -> None:
     """The drawing as a file, by its ending. Raises DiskError, MissingExtra (a .png without matplotlib)."""
     from groundup.files import atomic_file, write_text
-    from groundup.lab.drawing.architecture_svg import architecture_page, architecture_svg
+    from groundup.lab.drawing.architecture_picture import architecture_page, architecture_svg
 
     if out.suffix == ".svg":
         write_text(out, architecture_svg(picture))
     elif out.suffix == ".html":
         write_text(out, architecture_page(picture, [HEADERS, *rows_of(found)], facts_of(outline, found)))
     else:
-        from groundup.lab.drawing.architecture_png import draw_architecture
+        from groundup.lab.drawing.architecture_picture import draw_architecture
 
         figure = draw_architecture(picture)
         with atomic_file(out) as temporary:

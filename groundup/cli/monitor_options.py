@@ -1,12 +1,11 @@
 """What a user wants to see of a pretraining run beside its losses: prompts, tasks, loggers. All checked before any work."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from groundup.cli.evaluate import answer_tasks, labelled, text_tasks
-from groundup.cli.finetune import STARTER
 from groundup.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -16,41 +15,43 @@ if TYPE_CHECKING:
 
 # An evaluation comes nine times in a run: a task's figures are a hint here, and `groundup evaluate` measures on all items.
 ITEMS = 50
-KINDS = ("answers", "labels", "text")
 MAX_PROMPT_FILE_BYTES = 2**20
 
-LogOption = Annotated[
-    list[str] | None,
-    typer.Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
-]
-PromptsOption = Annotated[
-    Path | None,
-    typer.Option("--prompts", metavar="FILE", help="A file of beginnings, one a line: samples go on from them."),
-]
-TaskOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--task",
-        metavar="KIND[=DATA]",
-        help="Measure this at each evaluation: answers (packaged ones, or =FILE), text=FILE, labels=FILE (again for more).",
-    ),
-]
+
+@dataclass(frozen=True)
+class MonitorOptions:
+    """The options."""
+
+    log: Annotated[
+        list[str] | None,
+        typer.Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
+    ] = None
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", metavar="FILE", help="A file of beginnings, one a line: samples go on from them."),
+    ] = None
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="KIND[=DATA]",
+            help="Measure this at each evaluation: answers (packaged ones, or =FILE), text=FILE, labels=FILE (again for more).",
+        ),
+    ] = None
 
 
-def monitor_config_of(
-    logs: list[str] | None, prompts: Path | None, tasks: list[str] | None, *, seed: int, progress: "Progress"
-) -> "MonitorConfig":
+def monitor_config_of(given: MonitorOptions, *, seed: int, progress: "Progress") -> "MonitorConfig":
     """All three together. Raises ConfigError, DataError, MissingExtra."""
     from groundup.train.monitor.config import MonitorConfig
     from groundup.train.monitor.loggers import loggers
 
-    observers = loggers(logs or [])
-    found = [task for name in tasks or [] for task in tasks_of(name, seed, progress)]
+    observers = loggers(given.log or [])
+    found = [task for name in given.task or [] for task in tasks_of(name, seed, progress)]
     names = [task.name for task in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"The task '{twice}' is named twice.", fix="Name each task once.")
-    return MonitorConfig(read_prompts(prompts) if prompts else (), tuple(found), tuple(observers))
+    return MonitorConfig(read_prompts(given.prompts) if given.prompts else (), tuple(found), tuple(observers))
 
 
 def read_prompts(file: Path) -> tuple[str, ...]:
@@ -71,20 +72,18 @@ def read_prompts(file: Path) -> tuple[str, ...]:
 def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
     """KIND or KIND=DATA as tasks that a base language model can do. Raises ConfigError, DataError."""
     from groundup.data.sources import Source
+    from groundup.evaluate.held_out import DataKind, HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers
-    from groundup.evaluate.tasks.classification import ZeroShot
     from groundup.evaluate.tasks.text import BitsPerByte
+    from groundup.recipes.packaged import STARTER, instructions_source
 
     kind, _, data = name.partition("=")
-    if kind not in KINDS:
-        raise ConfigError(f"--task {name!r} is no task.", fix=did_you_mean(kind, KINDS))
+    if kind not in get_args(DataKind):
+        raise ConfigError(f"--task {name!r} is no task.", fix=did_you_mean(kind, get_args(DataKind)))
     if kind == "answers":
-        return [task for task in answer_tasks(data or STARTER, ITEMS) if not isinstance(task, ShownAnswers)]
+        data = instructions_source(data or STARTER)
     if not data:
         raise ConfigError(f"--task {kind} needs data.", fix=f"Write --task {kind}=FILE.")
-    if kind == "labels":
-        chosen, labels, positive = labelled(Source(data), ITEMS, ("text", "label"), seed, progress)
-        return [ZeroShot(chosen, labels, positive, items=ITEMS)]
-    (task,) = text_tasks(Source(data), ITEMS, "text", seed, progress)
-    assert isinstance(task, BitsPerByte)
-    return [BitsPerByte(task.texts, name=data)]
+    found = HeldOut(Source(data), kind, ITEMS, seed=seed).tasks(progress)
+    named = [replace(task, name=data) if isinstance(task, BitsPerByte) else task for task in found]
+    return [task for task in named if not isinstance(task, ShownAnswers)]

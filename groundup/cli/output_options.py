@@ -1,5 +1,6 @@
 """What an answer must be, as options: `--format json|SCHEMA.json`, `--regex PATTERN`, `--grammar FILE`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,32 +11,37 @@ from groundup.errors import ConfigError
 if TYPE_CHECKING:
     from groundup.engine.structured_output import OutputConstraint
 
-FormatOption = Annotated[
-    str | None,
-    typer.Option("--format", metavar="json|FILE", help="json: a JSON object; a file with a JSON schema: what fits it."),
-]
-RegexOption = Annotated[
-    str | None, typer.Option("--regex", metavar="PATTERN", help="The answer matches it, as a whole.")
-]
-GrammarOption = Annotated[
-    Path | None, typer.Option("--grammar", metavar="FILE", help="The answer follows this grammar: Lark, or GBNF.")
-]
 
+@dataclass(frozen=True)
+class OutputOptions:
+    """The options, of which at most one may be given."""
 
-def constraint_of(format: str | None, regex: str | None, grammar: Path | None) -> "OutputConstraint | None":
-    """The form that the options ask for. Raises ConfigError for two of them, or for a file that can't be read."""
-    from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="json|FILE", help="json: a JSON object; a file with a JSON schema: what fits it."
+        ),
+    ] = None
+    regex: Annotated[
+        str | None, typer.Option("--regex", metavar="PATTERN", help="The answer matches it, as a whole.")
+    ] = None
+    grammar: Annotated[
+        Path | None, typer.Option("--grammar", metavar="FILE", help="The answer follows this grammar: Lark, or GBNF.")
+    ] = None
 
-    options = {"--format": format, "--regex": regex, "--grammar": grammar}
-    given = [name for name, value in options.items() if value is not None]
-    if len(given) > 1:
-        message = f"{given[0]} and {given[1]} exclude one another: an answer has one form."
-        raise ConfigError(message, fix="Give one of them.")
-    if format is not None:
-        return ANY_OBJECT if format == "json" else OutputConstraint("JSON schema", _text(Path(format), "--format"))
-    if grammar is not None:
-        return OutputConstraint.grammar(_text(grammar, "--grammar"))
-    return None if regex is None else OutputConstraint.regex(regex)
+    def constraint(self) -> "OutputConstraint | None":
+        """What they ask for. Raises ConfigError for two of them, or for a file that can't be read."""
+        from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+
+        given = [f"--{name}" for name, value in vars(self).items() if value is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{given[0]} and {given[1]} exclude one another.", fix="Give one of them.")
+        if self.format is not None:
+            named = self.format
+            return ANY_OBJECT if named == "json" else OutputConstraint("JSON schema", _text(Path(named), "--format"))
+        if self.grammar is not None:
+            return OutputConstraint.grammar(_text(self.grammar, "--grammar"))
+        return None if self.regex is None else OutputConstraint.regex(self.regex)
 
 
 def _text(file: Path, option: str) -> str:

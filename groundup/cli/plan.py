@@ -8,26 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.lengths import (
-    BudgetOption,
-    DepthOption,
-    EpochsOption,
-    LawOption,
-    MinutesOption,
-    PresetOption,
-    SizeOption,
-    StepsOption,
-    TokensOption,
-)
-from groundup.cli.options import (
-    DeviceOption,
-    FollowLinksOption,
-    JsonOption,
-    SeedOption,
-    SetOption,
-    TokenizerOption,
-    following,
-)
+from groundup.cli.options import DeviceOption, JsonOption, SeedOption, TrainingLength, TrainingTexts, grouped
+from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.planning.pretrain_options import PretrainOptions
@@ -35,25 +17,17 @@ if TYPE_CHECKING:
 DEFAULT_MINUTES = 30.0
 
 
+@grouped()
 def command(
     data: Annotated[
         str | None, typer.Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
     ] = None,
-    budget: BudgetOption = None,
-    minutes: MinutesOption = None,
-    steps: StepsOption = None,
-    tokens: TokensOption = None,
-    epochs: EpochsOption = None,
-    size: SizeOption = None,
-    depth: DepthOption = None,
-    preset: PresetOption = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="As long as this: 90s, 30m, 2h.")] = None,
+    length: TrainingLength = TrainingLength(),
     machine: Annotated[
         str | None, typer.Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
     ] = None,
-    law: LawOption = None,
-    tokenizer: TokenizerOption = None,
-    follow_links: FollowLinksOption = False,
-    sets: SetOption = None,
+    texts: TrainingTexts = TrainingTexts(),
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -73,47 +47,44 @@ def command(
 
         groundup plan --size 1B --machine h100x8
     """
-    from groundup.errors import ConfigError
-
     if data is None:
         if machine is None:
             raise ConfigError(
                 "There is nothing to plan for.", fix="Name texts, or --size and --machine for a large model."
             )
-        if any((budget, minutes, steps, epochs, depth, preset, law, tokenizer, sets)):
+        others = dataclasses.replace(length, size=None, tokens=None)
+        if any((budget, *vars(others).values(), *vars(texts).values())):
             raise ConfigError("A plan with --machine takes --size and --tokens only.", fix="Leave the others out.")
-        _large(size, machine, tokens, as_json)
+        _large(length.size, machine, length.tokens, as_json)
         return
     if machine is not None:
         raise ConfigError(
             "--machine is for plans without DATA.", fix="Leave one of them out; this machine is measured."
         )
-    from groundup.planning.length import length_of
-    from groundup.planning.pretrain_options import PretrainOptions, tables
+    from groundup.planning.pretrain_options import pretrain_options
 
-    length = length_of(
-        budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES
+    given = {**vars(length), **vars(texts), "seed": seed}
+    print_result(
+        *planned(pretrain_options(data, budget=budget, **given, default_minutes=DEFAULT_MINUTES), device), as_json
     )
-    wish = PretrainOptions(
-        data, length, preset, size, depth, tokenizer, seed, tables([*(sets or []), *following(follow_links)]), law
-    )
-    print_result(*planned(wish, device), as_json)
 
 
-def planned(wish: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
-    """The plan for people, and as one value; what it needed is gone again."""
+def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
+    """The plan for people, and as one value; nothing that it needed is kept."""
     from groundup.config import to_plain
     from groundup.device import select_compute
-    from groundup.planning.prepare import prepared
+    from groundup.planning.plan_text import plan_lines, plan_warnings
+    from groundup.planning.prepare import prepare_run
     from groundup.runs import RunFolder
 
     with tempfile.TemporaryDirectory() as folder:
-        made = prepared(wish, RunFolder(Path(folder)), select_compute(device), console_progress(), measured=True)
+        run = RunFolder(Path(folder))
+        made = prepare_run(options, run, select_compute(device), console_progress(), measured=True)
     plan = made.plan
     assert plan is not None
     value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}
-    value |= {"warnings": plan.warnings, "model": to_plain(made.shape), "fit": to_plain(made.fit)}
-    return plan.lines(), value
+    value |= {"warnings": plan_warnings(plan), "model": to_plain(made.shape), "fit": to_plain(made.fit)}
+    return plan_lines(plan), value
 
 
 def _large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:

@@ -5,43 +5,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from groundup.api import pretrain
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.distributed_launch import joined, progress_of, require_alone
-from groundup.cli.lengths import (
-    DepthOption,
-    EpochsOption,
-    LawOption,
-    MinutesOption,
-    PresetOption,
-    SizeOption,
-    StepsOption,
-    TokensOption,
-)
-from groundup.cli.monitor_options import LogOption, PromptsOption, TaskOption, monitor_config_of
+from groundup.cli.monitor_options import MonitorOptions, monitor_config_of
 from groundup.cli.options import (
     DeviceOption,
     DryRunOption,
-    FollowLinksOption,
     FreshOption,
     JsonOption,
     OutOption,
     SeedOption,
-    SetOption,
-    TokenizerOption,
-    following,
+    TrainingLength,
+    TrainingTexts,
+    grouped,
 )
 from groundup.cli.plain import beginning
 from groundup.errors import ConfigError
 from groundup.runs import RunFolder, read_lines
 
 if TYPE_CHECKING:
-    from groundup.device import Compute
-    from groundup.planning.pretrain_options import PretrainOptions
     from groundup.train.parallel.process_group import ProcessGroup
 
-DEFAULT_MINUTES = 3.0
 
-
+@grouped()
 def command(
     data: Annotated[
         str | None, typer.Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
@@ -51,20 +38,9 @@ def command(
     again: Annotated[
         Path | None, typer.Option("--again", help="Instead of DATA: do this run once more, from its folder.")
     ] = None,
-    minutes: MinutesOption = None,
-    steps: StepsOption = None,
-    tokens: TokensOption = None,
-    epochs: EpochsOption = None,
-    size: SizeOption = None,
-    depth: DepthOption = None,
-    preset: PresetOption = None,
-    law: LawOption = None,
-    tokenizer: TokenizerOption = None,
-    follow_links: FollowLinksOption = False,
-    sets: SetOption = None,
-    log: LogOption = None,
-    prompts: PromptsOption = None,
-    task: TaskOption = None,
+    length: TrainingLength = TrainingLength(),
+    texts: TrainingTexts = TrainingTexts(),
+    monitor: MonitorOptions = MonitorOptions(),
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     fresh: FreshOption = False,
@@ -95,14 +71,13 @@ def command(
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
     from groundup.cli.plan import planned
-    from groundup.planning.length import length_of
-    from groundup.planning.pretrain_options import PretrainOptions, tables
+    from groundup.planning.pretrain_options import pretrain_options
     from groundup.planning.reproduce import reproduce
     from groundup.train.monitor.config import MonitorConfig
 
-    lengths, shapes = (minutes, steps, tokens, epochs), (preset, size, depth)
+    given = {**vars(length), **vars(texts), "seed": seed}
     if again is not None:
-        if any((data, tokenizer, sets, follow_links, log, prompts, task, seed, dry_run, law, *lengths, *shapes)):
+        if any((data, dry_run, *given.values(), *vars(monitor).values())):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
@@ -113,31 +88,18 @@ def command(
             "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
         )
 
-    def looks() -> MonitorConfig:
-        return monitor_config_of(log, prompts, task, seed=seed, progress=console_progress())
-
-    def wished(looks: MonitorConfig) -> PretrainOptions:
-        length = length_of(minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=DEFAULT_MINUTES)
-        return PretrainOptions(
-            data,
-            length,
-            preset,
-            size,
-            depth,
-            tokenizer,
-            seed,
-            tables([*(sets or []), *following(follow_links)]),
-            law,
-            looks,
-        )
+    def monitored() -> MonitorConfig:
+        return monitor_config_of(monitor, seed=seed, progress=console_progress())
 
     if dry_run:
         require_alone("pretrain --dry-run")
-        print_result(*planned(wished(looks()), device), as_json)
+        print_result(*planned(pretrain_options(data, **given, looks=monitored()), device), as_json)
         return
-    with joined(device) as (group, compute):
-        wish = wished(group.made_first(looks) or MonitorConfig())
-        results = carried_out(wish, RunFolder(out), compute, group, fresh=fresh)
+    with joined(device) as (group, _):
+        looks = group.made_first(monitored) or MonitorConfig()
+        results = pretrain(
+            data, out, device=device, group=group, progress=progress_of(group), fresh=fresh, looks=looks, **given
+        )
     shown(results, out, group, as_json)
 
 
@@ -145,30 +107,6 @@ def shown(results: dict[str, Any], out: Path, group: "ProcessGroup", as_json: bo
     """Print the results, once."""
     if group.leads:
         print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
-
-
-def carried_out(
-    wish: "PretrainOptions", run: RunFolder, compute: "Compute", group: "ProcessGroup", *, fresh: bool
-) -> dict[str, Any]:
-    """Train into the run folder; what results.json holds."""
-    from groundup.planning.folder import make_way
-    from groundup.planning.prepare import shared_by_all
-    from groundup.train.pretrain import pretrain
-    from groundup.train.time_budget import StepControl
-    from groundup.weights.card import ModelCard
-
-    progress = progress_of(group)
-    group.first(lambda: make_way(run, fresh=fresh))
-    made = shared_by_all(wish, run, compute, progress, group)
-    if made.fit.parallel == "fsdp" and group.patient is None:
-        progress.say("note: fit.parallel=fsdp says how processes share a model; this is one alone (docs/large.md).")
-    for line in made.plan.lines() if made.plan else ():
-        progress.say(line)
-    card = ModelCard(run.path.resolve().name, "Trained from random weights.", data=((wish.data, "the user's own"),))
-    parts, control = (made.shards, made.tokenizer, made.shape, made.fit), StepControl(made.aim)
-    return pretrain(
-        *parts, run, compute=compute, progress=progress, card=card, monitor=wish.looks, group=group, control=control
-    )
 
 
 def summary(results: dict[str, Any], out: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress
-from groundup.cli.options import ApiKeyOption, DeviceOption, HostOption, JsonOption, OpenOption, PrecisionOption
+from groundup.cli.options import DeviceOption, JsonOption, ListenOptions, PrecisionOption, grouped
 from groundup.errors import ConfigError
 from groundup.progress import Progress
 
@@ -29,6 +29,7 @@ CLASSIFIER_STAGE = "spam"
 LAST_WORDS_S = 5.0
 
 
+@grouped()
 def command(
     models: Annotated[
         list[str] | None,
@@ -44,9 +45,7 @@ def command(
         ),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = PORT,
-    host: HostOption = "127.0.0.1",
-    api_key: ApiKeyOption = "",
-    is_open: OpenOption = False,
+    listen: ListenOptions = ListenOptions(),
     cors: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,26 +95,26 @@ def command(
     from groundup.http.run_server import run_server
     from groundup.serve.app import app_of, error_body, paths_of
     from groundup.serve.loaded_models import ComputeSettings
-    from groundup.serve.promises import determinism_note
+    from groundup.serve.model_info import determinism_note
 
-    access = access_for(host, api_key=api_key, is_open=is_open, origins=cors or (), local_pages=True)
+    access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
-    shelf = registry_of(models or [], folder, progress)
+    registry = registry_of(models or [], folder, progress)
     compute = select_compute(device)
     choose_threads(compute)
-    numbers = ComputeSettings(as_precision_choice(precision), compute)
+    compute_settings = ComputeSettings(as_precision_choice(precision), compute)
     settings = settings_of(reproducible)
-    server = server_of(shelf, numbers, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
-    progress.say(determinism_note(numbers.wish, reproducible=reproducible))
-    note = emulation_note(numbers.wish, numbers.compute)
+    server = server_of(registry, compute_settings, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
+    progress.say(determinism_note(compute_settings.precision, reproducible=reproducible))
+    note = emulation_note(compute_settings.precision, compute_settings.compute)
     if note:
         progress.say(note)
     app = app_of(server)
     run_server(
         Guard(app, access, limits, error_body=error_body),
-        host,
+        listen.host,
         port,
-        announce=lambda address: greet(address, [each.name for each in shelf.listed()], as_json=as_json),
+        announce=lambda address: greet(address, [each.name for each in registry.listed()], as_json=as_json),
         around=lambda guard: AccessLog(guard, server.metrics, paths_of(app), _log),
         stopping=lambda: server.stop(LAST_WORDS_S),
     )
@@ -135,10 +134,10 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
         for twice in found.keys() & named.keys():
             raise ConfigError(f"Two models would be named {twice!r}.", fix="Name them yourself: NAME=PATH.")
         named |= found
-    shelf = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder)
-    if not shelf.listed():
+    registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder)
+    if not registry.listed():
         raise ConfigError("There is no model to serve.", fix="Name one, such as: groundup serve runs/quickstart")
-    return shelf
+    return registry
 
 
 def classifier_of_build(name: str, path: str) -> dict[str, Path]:
@@ -174,8 +173,8 @@ def settings_of(reproducible: bool) -> "BatchSettings":
 
 
 def server_of(
-    shelf: "ModelRegistry",
-    numbers: "ComputeSettings",
+    registry: "ModelRegistry",
+    compute_settings: "ComputeSettings",
     limits: "Limits",
     settings: "BatchSettings",
     *,
@@ -197,8 +196,10 @@ def server_of(
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
     assert keep_s is not None
-    residents = LoadedModels(worker, numbers, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings)
-    return Server(shelf, residents, worker, limits, Metrics())
+    loaded_models = LoadedModels(
+        worker, compute_settings, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings
+    )
+    return Server(registry, loaded_models, worker, limits, Metrics())
 
 
 def machine_memory_bytes() -> int:

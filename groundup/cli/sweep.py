@@ -44,15 +44,16 @@ def command(
     from groundup.data.pipeline import DataConfig
     from groundup.device import select_compute
     from groundup.errors import ConfigError
-    from groundup.planning.corpus import corpus
-    from groundup.planning.folder import require_ours
-    from groundup.planning.pretrain_options import PRESET, preset
+    from groundup.model.presets import preset
+    from groundup.planning.corpus import PREPARED, corpus
+    from groundup.planning.pretrain_options import PRESET
     from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, sweep
     from groundup.runs import RunFolder
+    from groundup.train.run_lifecycle import claim_folder
 
     if budget is not None and steps is not None:
-        raise ConfigError("--budget and --steps both say how long the runs are.", fix="Give one of them.")
-    require_ours(RunFolder(out), also=(SWEEP_FILE, RUNS, PICTURE))
+        raise ConfigError("--budget and --steps both give the length of the runs.", fix="Give one of them.")
+    claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
     reading, vocab_size = DataConfig(follow_links=follow_links), preset(PRESET).vocab_size
@@ -65,7 +66,7 @@ def command(
 def _drawn(found: "Sweep", file: Path, progress: Any) -> str | None:
     """The picture's name; None where there is no matplotlib, which is said."""
     from groundup.errors import MissingExtra
-    from groundup.planning.sweep_drawing import draw_sweep
+    from groundup.planning.sweep import draw_sweep
 
     try:
         draw_sweep(found).savefig(file)
@@ -91,7 +92,7 @@ def _lines(found: "Sweep", vocab_size: int, picture: str | None) -> list[str]:
         *table(["run", "parameters", "MB read", "bits per byte", "law"], runs),
         "",
         law.words(),
-        f"a run is foretold by the others within {200 * law.spread:.0f} % (two spreads)",
+        f"the other runs predict each one within {200 * law.spread:.0f} % (two spreads)",
         "",
         *table(["minutes", "model", "parameters", "epochs", "bits per byte"], asked),
         "",

@@ -9,15 +9,13 @@ from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import FollowLinksOption, JsonOption, OutOption
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, atomic_folder
+from groundup.palette import LIGHT, PIECES
 
 if TYPE_CHECKING:
     from groundup.data.source_report import SourceReport
     from groundup.tokenizer.fast import Tokenizer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-
-# Backgrounds of neighbouring tokens, light enough for dark letters.
-COLOURS = ("#f9d5a7", "#b8e0d2", "#d6c5f0", "#f5b8c4", "#b9d7f5")
 
 
 @app.callback()
@@ -131,14 +129,12 @@ def open_tokenizer(name: str) -> "Tokenizer":
     if (Path(name) / TOKENIZER_FILE).is_file():
         return Tokenizer.load(Path(name))
     # Only now: finding a model by name imports torch.
-    from groundup.tokenizer.formats import tokenizer_from_gguf
-    from groundup.weights.gguf_header import read_gguf_header
+    from groundup.weights.formats import reader_of
+    from groundup.weights.model_format import require_tokenizer
     from groundup.weights.model_io import find_model
 
     path = find_model(name, progress=console_progress())
-    if path.is_dir():
-        return Tokenizer.load(path)
-    return tokenizer_from_gguf(read_gguf_header(path).metadata, source=path)
+    return require_tokenizer(reader_of(path).tokenizer(path), path)
 
 
 def visible(piece: bytes) -> str:
@@ -156,7 +152,7 @@ def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
     line = Text()
     for rank, (id, piece) in enumerate(pieces):
         line.append("" if rank == 0 else "  " if console.is_terminal else " | ")
-        line.append(visible(piece), style=f"#1a1a1a on {COLOURS[rank % len(COLOURS)]}")
+        line.append(visible(piece), style=f"{LIGHT['ink']} on {PIECES[rank % len(PIECES)]}")
         line.append(f" {id}", style="dim")
     console.print(line, soft_wrap=not console.is_terminal)
     num_bytes = sum(len(piece) for _, piece in pieces)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import ApiKeyOption, HostOption, JsonOption, OpenOption
+from groundup.cli.options import JsonOption, ListenOptions, grouped
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,12 +23,11 @@ RunsArgument = Annotated[
 PortOption = Annotated[int, typer.Option("--port", help="0 takes any that is free.", min=0, max=65535)]
 
 
+@grouped()
 def command(
     runs: RunsArgument,
     port: PortOption = PORT,
-    host: HostOption = "127.0.0.1",
-    api_key: ApiKeyOption = "",
-    is_open: OpenOption = False,
+    listen: ListenOptions = ListenOptions(),
     as_json: JsonOption = False,
 ) -> None:
     """Follow runs while they are trained: loss, bits per byte, learning rate, gradient, speed; what the model writes; what the figures mean.
@@ -60,20 +59,23 @@ def command(
     require_server()
     for run in missing:
         console_progress().say(f"{run} does not exist yet: waiting for it.")
-    serve(watched, host, port, api_key=api_key, is_open=is_open)
+    serve(watched, port, listen)
 
 
-def serve(watched: "Watched", host: str, port: int, *, api_key: str = "", is_open: bool = False) -> None:
+def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
     """Serve the page until a signal. Raises ConfigError: the port is taken, or the door would stand open."""
     from groundup.http.access import access_for
     from groundup.http.guard import Guard
     from groundup.http.run_server import run_server
 
-    guard = Guard(watch_app(watched), access_for(host, api_key=api_key, is_open=is_open))
+    guard = Guard(watch_app(watched), access_for(**vars(listen)))
     found = len(watched.summaries())
     what = f"{found} run{'' if found == 1 else 's'}" if found else "what begins to run"
     run_server(
-        guard, host, port, announce=lambda address: print(f"Watching {what}: {address}  (Ctrl-C ends it)", flush=True)
+        guard,
+        listen.host,
+        port,
+        announce=lambda address: print(f"Watching {what}: {address}  (Ctrl-C ends it)", flush=True),
     )
 
 

@@ -1,11 +1,11 @@
-"""Many texts become batches: reading, cleaning, splitting, token shards, windows; and labelled examples for fine-tuning.
+"""Data: texts -> batches, by reading, cleaning, splitting, tokenizing to shards and windowing; and examples for fine-tuning.
 
-In come files, folders and package archives; out go `train.jsonl`, `validation.jsonl` and a card that says what was kept, dropped and
-why (`pipeline`), token files with a manifest (`shards`) and batches whose order is a pure function of the seed (`loader`).
+In: files, folders and package archives. Out: `train.jsonl`, `validation.jsonl` and a data card with what was kept and dropped, and why
+(`pipeline`), token files with a manifest (`shards`), and batches whose order is a pure function of the seed (`loader`).
 
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
     data folder + tokenizer -> shards -> loader.Windows -> Batch
     labelled file -> examples -> Example, InstructionExample
 
-Nothing here grows with the input but the repeat check (16 bytes of digest a document). Begin reading in `pipeline.py`.
+Only the deduplication (a 16-byte digest for each document) grows with the input. Begin reading in `pipeline.py`.
 """

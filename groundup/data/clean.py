@@ -1,4 +1,4 @@
-"""One text made uniform, each change counted: newlines, control characters, spaces at line ends, composed characters.
+"""Cleaning of a text, with counts of each change: newlines, control characters, trailing spaces, Unicode normalisation.
 
     "\\r\\n", "\\r", form feed, vertical tab, U+0085, U+2028, U+2029   become "\\n"
     control characters but "\\n" and "\\t", and U+FEFF in the text      are removed
@@ -6,9 +6,8 @@
     spaces and tabs at the end of lines, newlines around the text     are removed
     canonically equivalent characters                                 become their composed form (NFC)
 
-Why NFC: "é" as one code point or as "e" with an accent looks and means the same, but gives other tokens: a model would have to learn both from half
-the texts each, and a repeat would not be found. NFC changes nothing in most texts. NFKC is left alone: it changes meaning (x² becomes x2).
-Cleaning a cleaned text changes nothing.
+Why NFC: "é" as one code point or as "e" with a combining accent has the same meaning but other tokens, so a model would learn each from a part of the
+texts, and repeats would not be found. Most texts are in NFC already. NFKC is not used, as it changes meaning (x² becomes x2). Cleaning is idempotent.
 """
 
 import re
@@ -23,7 +22,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A text and how often what was changed in it."""
+    """A cleaned text and the number of changes of each kind."""
 
     text: str
     changes: Counter[str]
@@ -31,7 +30,7 @@ class Cleaned:
 
 
 def clean(text: str) -> Cleaned:
-    """The uniform text.
+    """Return the cleaned text.
 
     >>> clean("one \\r\\ntwo\\x00").text
     'one\\ntwo'

@@ -1,7 +1,7 @@
-"""Bytes become text: byte order marks, UTF-8 with faults counted, UTF-16 and UTF-32 where a mark says so, binary files refused.
+"""Decoding of bytes: byte order marks, UTF-8 with invalid bytes counted, UTF-16 and UTF-32 with a mark, binary files refused.
 
-A fault costs its byte and never the rest of the file. How it is found: Python's "surrogateescape" gives each byte that is no UTF-8 a
-code point of its own (U+DC80 to U+DCFF), which nothing valid decodes to; these are then replaced by U+FFFD or dropped.
+An invalid byte never affects the rest of the file: Python's "surrogateescape" maps each one to a code point (U+DC80 to U+DCFF) that no valid UTF-8
+decodes to; these are then replaced by U+FFFD or dropped.
 """
 
 import codecs
@@ -16,10 +16,10 @@ from groundup.errors import DataError
 EncodingErrors = Literal["replace", "drop"]
 
 PIECE_BYTES = 2**20
-# The longest line of a .jsonl or .csv that is read; a longer one counts as bad. 16 Mi characters are some 3,000 pages.
+# The longest line of a .jsonl or .csv; a longer one counts as bad. 16 Mi characters are some 3,000 pages.
 MAX_LINE_CHARACTERS = 2**24
-# In what is looked at to tell text from binary. A text in a one-byte encoding of Western Europe has some 5 % bytes that are not UTF-8,
-# one in Cyrillic 80 %; images, archives and programs have 30 to 60 %, and NUL bytes, which texts have by accident only.
+# Thresholds of binary files. A text in a one-byte encoding of Western Europe has some 5 % bytes that are not UTF-8, one in Cyrillic 80 %;
+# images, archives and programs have 30 to 60 %, and NUL bytes, which are rare in texts.
 SAMPLE_CHARACTERS = 2**16
 STRAY_NULS, MAX_NUL_SHARE = 4, 0.001
 MAX_UNREADABLE_SHARE = 0.1
@@ -41,7 +41,7 @@ class NotTextError(DataError):
 
 
 def text_pieces(stream: IO[bytes], name: str, errors: EncodingErrors, report: SourceReport) -> Iterator[str]:
-    """The text of a stream in pieces of about 1 MiB, newlines as they are. Counts bytes and faults in `report`.
+    """Yield the text of a stream in pieces of about 1 MiB, newlines unchanged. Counts bytes and invalid bytes in `report`.
 
     Raises NotTextError before the first piece when the stream looks binary.
     """
@@ -57,7 +57,7 @@ def text_pieces(stream: IO[bytes], name: str, errors: EncodingErrors, report: So
         if not checked:
             _refuse_binary(text[:SAMPLE_CHARACTERS], name)
             checked = True
-        text, faults = _mend(text, encoding, errors)
+        text, faults = _repair(text, encoding, errors)
         report.invalid_bytes += faults
         if text:
             yield text
@@ -68,8 +68,8 @@ def text_pieces(stream: IO[bytes], name: str, errors: EncodingErrors, report: So
         report.invalid_files.note(f"{name} ({report.invalid_bytes - faults_before} bytes)")
 
 
-def _mend(text: str, encoding: str, errors: EncodingErrors) -> tuple[str, int]:
-    """Faults replaced or dropped, and their number. In UTF-16 and UTF-32 a U+FFFD that was in the file counts as one, too."""
+def _repair(text: str, encoding: str, errors: EncodingErrors) -> tuple[str, int]:
+    """Return the text with invalid bytes replaced or dropped, and their number. In UTF-16 and UTF-32 a U+FFFD of the file counts, too."""
     if encoding != "utf-8":
         return (text.replace("\ufffd", "") if errors == "drop" else text), text.count("\ufffd")
     return _INVALID.subn("\ufffd" if errors == "replace" else "", text)
@@ -84,9 +84,9 @@ def _refuse_binary(sample: str, name: str) -> None:
 
 
 def numbered_lines(pieces: Iterator[str]) -> Iterator[tuple[int, str | None]]:
-    """(number from 1, line) for each line, its newline made "\\n" and kept; None for one over MAX_LINE_CHARACTERS.
+    """Yield (number from 1, line with its newline as "\\n") for each line; None for one over MAX_LINE_CHARACTERS.
 
-    Lines end at "\\n", "\\r\\n" and "\\r" only: other separators of Unicode may stand inside a JSON text.
+    Lines end at "\\n", "\\r\\n" and "\\r" only: other Unicode separators may occur inside JSON strings.
     """
     translate = io.IncrementalNewlineDecoder(None, translate=True)
     number, left, too_long = 1, "", False

@@ -1,4 +1,4 @@
-"""What travels through this room: a Document (raw text), an Example (text and label), an InstructionExample (task and answer)."""
+"""The records of this package: Document (a text), Example (text and label), InstructionExample (instruction and answer)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from groundup.tokenizer.chat import Conversation, Message
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text, whole: what a model may see in one piece and what lies in one split."""
+    """One complete text; it belongs to one split."""
 
     text: str
     source: str
     """The spec of the source it came from."""
     name: str
-    """Where in the source: a file's path, with ":line" for a line of it."""
+    """Its location in the source: a file's path, with ":line" for a line of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text and the class it belongs to."""
+    """A text and its class."""
 
     text: str
     label: str
@@ -27,23 +27,23 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class InstructionExample:
-    """A task for an assistant and its answer, in the form instruction/input/output."""
+    """An instruction for an assistant and the answer, as instruction, input and output."""
 
     instruction: str
     input: str
-    """What the instruction is about; "" where the instruction says it all."""
+    """The text that the instruction applies to, or ""."""
     output: str
     id: str
     kind: str = ""
-    """The sort of task ("grammar", "summary"); "" not stated."""
+    """The kind of task ("grammar", "summary"), or ""."""
     held_out: bool = False
-    """Never trained on."""
+    """Whether it is excluded from training."""
     check: Mapping[str, str] | None = None
-    """How code can check an answer: {"type": "number" | "label" | "word", "answer": TEXT}."""
+    """A rule to check an answer: {"type": "number" | "label" | "word", "answer": TEXT}."""
 
 
 def to_conversation(example: InstructionExample, *, answer: bool = True) -> Conversation:
-    """The example as a user's turn and, with `answer`, the assistant's. The input follows the instruction after a blank line.
+    """Return the example as a user's turn and, with `answer`, the assistant's. The input follows the instruction after a blank line.
 
     >>> to_conversation(InstructionExample("Correct this.", "I is here.", "I am here.", id="1")).messages[0].content
     'Correct this.\\n\\nI is here.'

@@ -1,10 +1,11 @@
-"""Labelled texts and instructions for fine-tuning: read, freed from repeats, split with every class in its share.
+"""Labelled texts and instructions for fine-tuning: reading, deduplication, stratified splits.
 
-    read_labelled(source) -> Labelled -> without_repeats -> stratified_split(examples, {"train": 1600, "test": 500}, seed)
+    read_labelled(source) -> [Example] -> without_repeats -> stratified_split(examples, {"train": 1600, "test": 500}, seed)
+    read_splits(source, ...): all three
     read_instructions(path) -> [InstructionExample]
 
-Repeats go before the split: else a text lies in train and test, and the model is praised for remembering it. Two texts are
-the same when they differ in case and white space only.
+Repeats are removed before the split: else a text could be in train and test, and memorisation would count as accuracy. Two texts are the same when
+they differ in case and white space only.
 """
 
 import hashlib
@@ -27,19 +28,21 @@ from groundup.progress import Progress
 CHECK_TYPES = ("number", "label", "word")
 INSTRUCTION_SUFFIX = ".jsonl"
 LABEL_SUFFIXES = (".csv", ".tsv", ".txt")
+# Of all messages that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300 and 500.
+TRAIN_SHARE, VALIDATION_SHARE = 2 / 3, 1 / 8
 
 
 @dataclass(frozen=True)
 class Distinct:
-    """Examples of which no two have the same text, and what was left out."""
+    """Examples with distinct texts, and counts of the removed ones."""
 
     examples: list[Example]
     repeats: int
-    """Examples whose text was there before, with the same label."""
+    """Examples whose text occurred before with the same label."""
     conflicts: int
-    """Examples whose text stands in the data with different labels: all of them are left out."""
+    """Examples whose text occurs with different labels; all of them are removed."""
     empty: int
-    """Examples without any text."""
+    """Examples without text."""
 
 
 def read_labelled(
@@ -50,10 +53,10 @@ def read_labelled(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[Example]:
-    """The labelled texts of a source, as they stand there.
+    """Return the labelled texts of a source, cleaned.
 
-    .jsonl and .parquet, and .csv or .tsv with a header, by column; without a header each line is label, tab, text, as it stands.
-    Raises DataError (nothing there, no such column, too many bad lines, one class only).
+    .jsonl, .parquet, and .csv or .tsv with a header are read by column; without a header each line is label, tab, text, without quoting.
+    Raises DataError (no data, no such column, too many bad lines, one class only).
     """
     options, report = options or SourceOptions(), report or SourceReport()
 
@@ -69,7 +72,7 @@ def read_labelled(
 
 
 def require_classes(examples: Sequence[Example], where: str) -> None:
-    """Refuse examples of fewer than two classes. Raises DataError."""
+    """Raise DataError for examples of fewer than two classes."""
     labels = sorted({example.label for example in examples})
     if len(labels) < 2:
         found = f"only the class {labels[0]!r}" if labels else "no labelled text"
@@ -77,7 +80,7 @@ def require_classes(examples: Sequence[Example], where: str) -> None:
 
 
 def _has_no_header(file: SourceFile, columns: Sequence[str], options: SourceOptions) -> bool:
-    """Whether the first line is label, tab, text and not the names of the columns."""
+    """Return whether the first line is label, tab, text and not the names of the columns."""
     with file.open() as stream:
         lines = numbered_lines(text_pieces(stream, file.name, options.encoding_errors, SourceReport()))
         first = next(lines, (1, ""))[1] or ""
@@ -85,21 +88,21 @@ def _has_no_header(file: SourceFile, columns: Sequence[str], options: SourceOpti
 
 
 def _tabbed(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[Example]:
-    """Lines of label, tab, text; quotation marks are text."""
-    account = LineTally(file.name, report, strict=options.strict)
+    """Yield examples from lines of label, tab, text; quotation marks are text."""
+    tally = LineTally(file.name, report, strict=options.strict)
     with file.open() as stream:
         for number, line in numbered_lines(text_pieces(stream, file.name, options.encoding_errors, report)):
             label, tab, text = (line or "").partition("\t")
             if tab and label.strip():
-                account.good()
+                tally.good()
                 yield Example(text, label.strip())
             elif line is None or line.strip():
-                account.bad_line(number, "is not label, tab, text")
-    account.close()
+                tally.bad_line(number, "is not label, tab, text")
+    tally.close()
 
 
 def same_text_key(text: str) -> str:
-    """Equal for texts that differ in case and white space only.
+    """Return a key that is equal for texts that differ in case and white space only.
 
     >>> same_text_key(" Free  ENTRY\\n") == same_text_key("free entry")
     True
@@ -108,36 +111,37 @@ def same_text_key(text: str) -> str:
 
 
 def without_repeats(examples: Sequence[Example]) -> Distinct:
-    """The first of each distinct text; none of a text that stands there with different labels."""
+    """Return the first example of each distinct text, and none of a text with different labels."""
     labels: dict[str, set[str]] = defaultdict(set)
     keys = [same_text_key(example.text) for example in examples]
     for key, example in zip(keys, examples, strict=True):
         labels[key].add(example.label)
     firsts: dict[str, Example] = {}
-    left_out: Counter[str] = Counter()
+    removed: Counter[str] = Counter()
     for key, example in zip(keys, examples, strict=True):
         if not key:
-            left_out["empty"] += 1
+            removed["empty"] += 1
         elif len(labels[key]) > 1:
-            left_out["conflict"] += 1
+            removed["conflict"] += 1
         elif key in firsts:
-            left_out["repeat"] += 1
+            removed["repeat"] += 1
         else:
             firsts[key] = example
-    return Distinct(list(firsts.values()), left_out["repeat"], left_out["conflict"], left_out["empty"])
+    return Distinct(list(firsts.values()), removed["repeat"], removed["conflict"], removed["empty"])
 
 
 def stratified_split(examples: Sequence[Example], sizes: Mapping[str, int], seed: int) -> dict[str, list[Example]]:
-    """Disjoint splits of exactly these sizes, each class with its share of the whole in each (rounded to whole examples).
+    """Return disjoint stratified splits of exactly these sizes: each class has its overall proportion in each.
 
-    Which example lands where depends on its text and the seed, not on the order in the file. Raises DataError: fewer examples than
-    asked for, fewer than two classes, or a class too small to be in every split.
+    The split of an example depends on its text and the seed, not on the order in the file. Raises DataError for too few examples, fewer than
+    two classes, or a class too small to be in every split.
     """
     wanted = sum(sizes.values())
     if len(examples) < wanted:
         parts = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise DataError(
-            f"{len(examples)} distinct examples are there, {wanted} are asked for ({parts}).", fix="Ask for fewer."
+            f"There are {len(examples)} distinct examples, {wanted} are needed ({parts}).",
+            fix="Make the splits smaller.",
         )
     require_classes(examples, "The data")
     by_label: dict[str, list[Example]] = defaultdict(list)
@@ -154,6 +158,29 @@ def stratified_split(examples: Sequence[Example], sizes: Mapping[str, int], seed
     return splits
 
 
+def read_splits(
+    source: Source,
+    options: SourceOptions,
+    *,
+    label_column: str,
+    messages: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, list[Example]]:
+    """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation" and "test". Raises DataError."""
+    examples = read_labelled(source, options, label_column=label_column, progress=progress)
+    distinct = without_repeats(examples)
+    used = min(messages, len(distinct.examples))
+    train, validation = round(used * TRAIN_SHARE), round(used * VALIDATION_SHARE)
+    sizes = {"train": train, "validation": validation, "test": used - train - validation}
+    progress.say(
+        f"{len(examples):,} texts, {len(distinct.examples):,} distinct ({distinct.repeats:,} repeats, "
+        f"{distinct.conflicts:,} with two labels, {distinct.empty:,} empty left out); used: "
+        + ", ".join(f"{size:,} {name}" for name, size in sizes.items())
+    )
+    return stratified_split(distinct.examples, sizes, seed)
+
+
 def _order_key(example: Example, seed: int) -> str:
     return hashlib.sha256(f"{seed}/{same_text_key(example.text)}".encode()).hexdigest()
 
@@ -168,7 +195,7 @@ def _require_every_class(shares: Mapping[str, int], left: Mapping[str, int], spl
 
 
 def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """`size` things shared out in proportion to `weights` by largest remainder; no share is above its weight while size <= sum(weights).
+    """Return `size` divided in proportion to `weights` (largest remainder method); no share exceeds its weight while size <= sum(weights).
 
     >>> apportion(10, {"ham": 87, "spam": 13})
     {'ham': 9, 'spam': 1}
@@ -189,7 +216,7 @@ def read_instructions(
     report: SourceReport | None = None,
     progress: Progress | None = None,
 ) -> list[InstructionExample]:
-    """The instruction examples of a .jsonl file, or of all in a folder. Raises DataError (none, too many bad lines, or strict).
+    """Return the instruction examples of a .jsonl file, or of all in a folder. Raises DataError (none, too many bad lines, or strict).
 
     A line is an object with "instruction" and "output", and may have "input", "id", "kind", "held_out" and "check".
     """
@@ -199,18 +226,18 @@ def read_instructions(
     def read(file: SourceFile) -> Iterator[InstructionExample]:
         if file.suffix != INSTRUCTION_SUFFIX:
             raise DataError(f"{file.name}: instructions are read from {INSTRUCTION_SUFFIX} files only.")
-        account = LineTally(file.name, report, strict=strict)
+        tally = LineTally(file.name, report, strict=strict)
         with file.open() as stream:
-            for number, value in json_objects(text_pieces(stream, file.name, "replace", report), account):
+            for number, value in json_objects(text_pieces(stream, file.name, "replace", report), tally):
                 value.setdefault("id", f"{file.name}:{number}")
                 fault = _instruction_fault(value, seen)
                 if fault:
-                    account.bad_line(number, fault)
+                    tally.bad_line(number, fault)
                     continue
-                account.good()
+                tally.good()
                 seen.add(value["id"])
                 yield _instruction(value)
-        account.close()
+        tally.close()
 
     examples = list(read_files(Source(str(path), follow_links=follow_links), report, read, progress=progress))
     if not examples:
@@ -221,7 +248,7 @@ def read_instructions(
 
 
 def _instruction_fault(value: Mapping[str, Any], seen: set[str]) -> str:
-    """What is wrong with one line; "" when nothing is."""
+    """Return what is wrong with one line, or ""."""
     for field in ("instruction", "output"):
         if not isinstance(value.get(field), str) or not value[field].strip():
             return f"has no '{field}' text"
@@ -231,7 +258,7 @@ def _instruction_fault(value: Mapping[str, Any], seen: set[str]) -> str:
     if not isinstance(value.get("held_out", False), bool):
         return "'held_out' is not true or false"
     if value["id"] in seen:
-        return f"its id {value['id'][:80]!r} was there before"
+        return f"its id {value['id'][:80]!r} occurred before"
     return _check_fault(value.get("check"))
 
 

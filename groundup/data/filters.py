@@ -1,4 +1,4 @@
-"""Keep a document or drop it, with the reason. A filter is a function from a cleaned document to a reason, or None: keep."""
+"""Quality filters: functions from a cleaned document to a reason to drop it, or None to keep it."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ Filter = Callable[[Document], str | None]
 
 
 def is_empty(document: Document) -> str | None:
-    """Nothing but white space."""
+    """Drop documents of white space only."""
     return None if document.text.strip() else "empty"
 
 
-# Asked in this order; the first reason counts.
+# Applied in this order; the first reason counts.
 FILTERS: tuple[Filter, ...] = (is_empty,)
 
 
 def reason_to_drop(document: Document) -> str | None:
-    """The first reason to drop a document, or None."""
-    return next((reason for keep in FILTERS if (reason := keep(document))), None)
+    """Return the first reason to drop a document, or None."""
+    return next((reason for filter in FILTERS if (reason := filter(document))), None)

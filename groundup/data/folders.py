@@ -1,8 +1,8 @@
-"""The files below a folder, or those that a glob names, in the order of their names.
+"""The files below a folder or of a glob, sorted by name.
 
-One walk does both: a folder is the glob `FOLDER/**`. `*`, `?` and `[...]` match within a name, `**` any folders between, as in Python's
-glob; names that begin with a dot only where the pattern does. A link whose target lies outside the folder named, and every link to a folder, is
-passed over and noted; with `follow_links` it is read, each real folder once, so that links in a circle end.
+One walk does both: a folder is the glob `FOLDER/**`. `*`, `?` and `[...]` match within a name, `**` matches any folders, as in Python's glob; names
+that begin with a dot match only where the pattern does. A link whose target is outside of the folder, and every link to a folder, is skipped and
+reported; with `follow_links` it is read, each real folder once, so that cyclic links end.
 """
 
 import fnmatch
@@ -14,23 +14,23 @@ from pathlib import Path
 from groundup.errors import FormatError
 from groundup.files import inside
 
-# A folder with both is a build of ours: its data were made from texts, they are none.
+# A folder with both is a build of this package: its data were made from texts and are not texts.
 BUILD_FILES = {"recipe.toml", "build.json"}
 EVERYTHING = ("**",)
 OUTSIDE, LINKED_FOLDER = "a link that leaves the folder", "a link to a folder"
 
 Skip = Callable[[str, str], None]
-"""Called with a reason and the name of what is passed over."""
+"""A callback with the reason and the name of a skipped entry."""
 
 
 def folder_files(root: Path, skip: Skip, *, follow_links: bool = False) -> Iterator[tuple[Path, str]]:
-    """(path, name within `root`) of every file below it; hidden files, and builds of ours, are left out."""
+    """Yield (path, name within `root`) of every file below it, without hidden files and builds."""
     names = sorted(_Walk(root, EVERYTHING, skip, follow_links).names())
     yield from ((root / name, name) for name in names)
 
 
 def glob_files(pattern: Path, skip: Skip, *, follow_links: bool = False) -> Iterator[tuple[Path, str]]:
-    """(path, the same as text) of every file that the pattern names."""
+    """Yield (path, the same as text) of every file that the pattern matches."""
     fixed = next(at for at, part in enumerate(pattern.parts) if glob.has_magic(part))
     root = Path(*pattern.parts[:fixed])
     names = sorted(_Walk(root, pattern.parts[fixed:], skip, follow_links).names())
@@ -38,14 +38,14 @@ def glob_files(pattern: Path, skip: Skip, *, follow_links: bool = False) -> Iter
 
 
 class _Walk:
-    """One walk below `root` along the parts of a pattern."""
+    """A walk below `root` along the parts of a pattern."""
 
     def __init__(self, root: Path, parts: tuple[str, ...], skip: Skip, follow_links: bool) -> None:
         self.root, self.parts, self.skip, self.follow_links = root, parts, skip, follow_links
         self.seen: set[str] = set()
 
     def names(self) -> Iterator[str]:
-        """The names of the files within the root, in no order."""
+        """Yield the names of matching files within the root, unsorted."""
         waiting = [("", self._closed({0}))]
         while waiting:
             folder, states = waiting.pop()
@@ -93,7 +93,7 @@ class _Walk:
         return True
 
     def _after(self, states: set[int], name: str) -> set[int]:
-        """Which parts of the pattern may come after `name`, where those in `states` might be next; none: it does not match."""
+        """Return the pattern's parts that may follow `name`, given those that may match it; empty: no match."""
         hidden = name.startswith(".")
         after = set()
         for state in states & set(range(len(self.parts))):
@@ -105,7 +105,7 @@ class _Walk:
         return self._closed(after)
 
     def _closed(self, states: set[int]) -> set[int]:
-        """`states`, and what follows each `**`, which may stand for nothing."""
+        """Return `states` and what follows each `**`, which may match nothing."""
         for state in sorted(states):
             while state < len(self.parts) and self.parts[state] == "**":
                 state += 1

@@ -1,6 +1,6 @@
-"""A source looked at before anything is made of it: how much there is, what is wrong with it, how it begins.
+"""Inspection of a source before it is used: its size, its faults, its first lines.
 
-Reads exactly as `pipeline.prepare` does, so what is counted here is what a build will meet.
+It reads exactly as `pipeline.prepare` does, so its counts are those of a build.
 """
 
 from collections import Counter
@@ -20,19 +20,19 @@ LINE_CHARACTERS = 100
 
 @dataclass
 class Inspection:
-    """What a source holds. Characters and words are those of the cleaned texts."""
+    """The contents of a source. Characters and words are those of the cleaned texts."""
 
     source: Source
     read: SourceReport = field(default_factory=SourceReport)
     documents: int = 0
     characters: int = 0
     words: int = 0
-    """Runs without white space."""
+    """Words separated by white space."""
     empty: int = 0
     repeats: int = 0
     longest: dict[str, Any] = field(default_factory=lambda: {"name": "", "characters": 0})
     changes: dict[str, int] = field(default_factory=dict)
-    """What cleaning would change (see clean.Cleaned): control_characters, newlines, ..."""
+    """Changes that cleaning makes (see clean.Cleaned): control_characters, newlines, ..."""
     beginnings: list[dict[str, Any]] = field(default_factory=list)
     """Name and first lines of a few documents."""
 
@@ -52,12 +52,12 @@ class Inspection:
             self.beginnings.append({"name": document.name, "lines": lines[:FIRST_LINES]})
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return JSON values."""
         return asdict(self)
 
 
 def inspect_source(source: Source, options: SourceOptions, *, show: int = 3, progress: Progress) -> Inspection:
-    """Read all of a source and count. `show`: of how many documents the beginning is kept. Raises what `read_source` raises."""
+    """Read a source and count its contents. `show`: the number of documents whose beginning is kept. Raises what `read_source` raises."""
     found, repeats = Inspection(source), ExactRepeats()
     with progress.track(f"Reading {source.spec}", disk_bytes(source) / 1e6, "MB") as advance:
         done_bytes = 0

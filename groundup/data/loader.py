@@ -1,13 +1,13 @@
-"""Token shards become batches, in an order that is a pure function of (seed, epoch, position).
+"""Token shards -> batches, in an order that is a pure function of (seed, epoch, position).
 
-Window w of a split holds tokens w*T to w*T + T (T + 1 of them): its first T are the input, its last T the labels, so that
-consecutive windows share one token and every token but the first is a label once. An epoch visits every window once. The rows of all batches form
-one endless sequence (epoch 0, epoch 1, ...), of which batch p is the rows p*B to p*B + B - 1: where an epoch ends inside a batch, the
-next one's first windows fill it, and none is left out or seen twice. Tokens behind the last whole window are not trained on.
+Window w of a split holds tokens w*T to w*T + T (T + 1 of them): the first T are the input, the last T the labels, so that consecutive windows share
+one token and every token except the first is a label once. An epoch visits every window once. The rows of all batches form one endless sequence
+(epoch 0, epoch 1, ...), of which batch p is the rows p*B to p*B + B - 1: an epoch that ends inside a batch is followed by the next one's first
+windows, without gaps or repeats. Tokens after the last full window are not trained on.
 
-The order is a keyed permutation (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): a Feistel network on the least even number of bits
-that holds the window's number, walked until it lands inside. Nothing is stored, whatever the size; a run resumes anywhere at once; and
-unlike a library's shuffle it stays the same through all versions.
+The order is a keyed permutation (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): a Feistel network on the smallest even number of
+bits that holds the window's number, iterated until the result is in range (cycle walking). It needs no memory, a run resumes anywhere at once, and
+unlike a library's shuffle it never changes with a version.
 """
 
 import copy
@@ -32,7 +32,7 @@ FEISTEL_ROUNDS = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step of training or evaluation sees."""
+    """The input of a step of training or evaluation."""
 
     ids: Int[Tensor, "B T"]
     labels: Int[Tensor, "B T"]
@@ -40,7 +40,7 @@ class Batch:
     mask: Bool[Tensor, "B T"] | None = None
     """True for real tokens; None: all are."""
     all_count: bool = False
-    """Whether no label is -100: said by who knows, since looking would make a GPU stop."""
+    """Whether no label is -100; set by the creator, since checking would synchronise a GPU."""
 
 
 class Windows:
@@ -62,26 +62,26 @@ class Windows:
         self.fingerprint = sha256_text(json.dumps(parts))
 
     def batch(self, position: int) -> Batch:
-        """Batch number `position` of the endless sequence; always `batch_size` rows."""
+        """Return batch number `position` of the endless sequence; always `batch_size` rows."""
         first = position * self.batch_size
         return self._stack([self._window_at(row) for row in range(first, first + self.batch_size)], self.context_tokens)
 
     @property
     def epoch_tokens(self) -> int:
-        """Tokens whose loss is counted when every window is read once."""
+        """The number of label tokens of an epoch."""
         return self.num_windows * self.context_tokens
 
     def over(self, values: Any) -> "Windows":
-        """The same windows over other values at the same places: an array, or what is indexed like one."""
+        """Return the same windows over other values, one for each token: an array, or something indexed like one."""
         assert len(values) == len(self.tokens)
         other = copy.copy(self)
         other.tokens = values
         return other
 
     def in_order(self) -> Iterator[Batch]:
-        """The split once, as evaluation reads it: from first to last token, every one but the first a label exactly once.
+        """Yield the split once in order, for evaluation: every token except the first is a label exactly once.
 
-        The last full batch may have fewer rows, and a last batch of one shorter row holds the tokens behind the last window.
+        The last batch of full windows may have fewer rows, and a final batch of one shorter row holds the tokens after the last window.
         """
         for first in range(0, self.num_windows, self.batch_size):
             yield self._stack(range(first, min(first + self.batch_size, self.num_windows)), self.context_tokens)
@@ -101,7 +101,7 @@ class Windows:
 
 
 def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:
-    """Refuse a split that is shorter than one window. Raises DataError that says how many tokens are missing."""
+    """Raise DataError, with the number of missing tokens, for a split shorter than one window."""
     needed = context_tokens + 1
     if num_tokens < needed:
         raise DataError(
@@ -112,7 +112,7 @@ def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:
 
 
 def permuted(place: int, count: int, key: str) -> int:
-    """Where `place` of 0..count-1 goes in the permutation of these numbers that `key` names."""
+    """Return the image of `place` (0..count-1) in the permutation of these numbers that `key` determines."""
     half_bits = max(1, (max(1, count - 1).bit_length() + 1) // 2)
     low = (1 << half_bits) - 1
     while True:
@@ -120,9 +120,7 @@ def permuted(place: int, count: int, key: str) -> int:
         for number in range(FEISTEL_ROUNDS):
             left, right = right, left ^ (_mix(key, number, right) & low)
         place = left << half_bits | right
-        if (
-            place < count
-        ):  # else outside: walk on; the walk comes back inside, since it is a cycle through where it began
+        if place < count:  # else continue: the walk is a cycle through its start, so it returns into range
             return place
 
 

@@ -1,10 +1,10 @@
-"""Sources become a data folder: every document cleaned, filtered, checked for repeats, and put into train or validation.
+"""Sources -> a data folder: every document is cleaned, filtered, deduplicated, and assigned to train or validation.
 
     OUT/train.jsonl, OUT/validation.jsonl    a line per document: text, source, name, sha256
-    OUT/data.json                            the data card: what was kept, dropped, changed, and why
+    OUT/data.json                            the data card: what was kept, dropped and changed, and why
     OUT/manifest.json                        size and SHA-256 of the files
 
-The folder appears whole or not at all. The result is a pure function of the sources' bytes, the config and the seed.
+The folder is created atomically. The result is a pure function of the sources' bytes, the config and the seed.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import Source, SourceOptions, disk_bytes, read_source
-from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, mend_split
+from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, repair_split
 from groundup.errors import ConfigError, DataError
 from groundup.files import atomic_folder, write_json
 from groundup.progress import Advance, Progress
@@ -32,19 +32,18 @@ SAMPLE_CHARACTERS = 600
 
 @dataclass(frozen=True)
 class DataConfig:
-    """How texts are read and split."""
+    """The configuration of reading and splitting texts."""
 
     text_column: str = "text"
     """The field or column with the text, in .jsonl, .csv and .parquet."""
     encoding_errors: EncodingErrors = "replace"
     """Bytes that are not UTF-8: "replace" (by U+FFFD) or "drop"; both are counted."""
     strict: bool = False
-    """The first bad line ends the work."""
+    """Raise an error at the first bad line."""
     validation_fraction: float = 0.08
-    """Share of the documents, by hash, kept for validation. 0.08: three of the forty of quickstart; of 0.05, one could be all."""
-
+    """Share of the documents, by hash, used for validation. 0.08: three of the forty of quickstart; of 0.05, it might be one."""
     follow_links: bool = False
-    """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a recipe's sources have their own)."""
+    """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a recipe sets it for each source)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.validation_fraction <= 0.5:
@@ -52,27 +51,27 @@ class DataConfig:
 
     @property
     def source_options(self) -> SourceOptions:
-        """The part that reading needs."""
+        """The options for reading."""
         return SourceOptions(self.text_column, self.encoding_errors, self.strict)
 
 
 @dataclass
 class SourceCard:
-    """One source's part of the card."""
+    """The data card of one source."""
 
     source: Source
     read: SourceReport = field(default_factory=SourceReport)
     kept_documents: int = 0
     kept_characters: int = 0
     dropped: dict[str, Tally] = field(default_factory=dict)
-    """reason -> how many documents, and the names of the first."""
+    """reason -> number of documents, and the names of the first ones."""
     changed: dict[str, int] = field(default_factory=dict)
-    """What cleaning changed in the kept documents (see clean.Cleaned)."""
+    """Changes by cleaning in the kept documents (see clean.Cleaned)."""
     samples: list[dict[str, str]] = field(default_factory=list)
-    """The beginnings of the first documents kept."""
+    """The beginnings of the first kept documents."""
 
     def keep(self, document: Document, changes: Counter[str]) -> None:
-        """Count a document that is kept."""
+        """Count a kept document."""
         self.kept_documents += 1
         self.kept_characters += len(document.text)
         self.changed = dict(changes + Counter(self.changed))
@@ -80,14 +79,14 @@ class SourceCard:
             self.samples.append({"name": document.name, "text": document.text[:SAMPLE_CHARACTERS]})
 
     def drop(self, document: Document, reason: str) -> None:
-        """Count a document that is dropped."""
+        """Count a dropped document."""
         self.dropped.setdefault(reason, Tally()).note(document.name)
 
     def summary(self) -> str:
-        """One line for people."""
+        """Return one line of text."""
         parts = [f"{self.kept_documents:,} documents kept, {self.kept_characters:,} characters"]
-        parts += [f"{noted.count:,} dropped ({reason})" for reason, noted in self.dropped.items()]
-        parts += [f"{noted.count:,} files passed over ({reason})" for reason, noted in self.read.skipped.items()]
+        parts += [f"{tally.count:,} dropped ({reason})" for reason, tally in self.dropped.items()]
+        parts += [f"{tally.count:,} files skipped ({reason})" for reason, tally in self.read.skipped.items()]
         if self.read.bad_lines.count:
             bad = self.read.bad_lines
             parts.append(f"{bad.count:,} of {self.read.lines:,} lines bad (first: {bad.examples[0]})")
@@ -98,7 +97,7 @@ class SourceCard:
 
 @dataclass
 class DataCard:
-    """What was kept, dropped and changed, and how it was split. `data.json` holds `to_plain()`."""
+    """What was kept, dropped and changed, and the split. `data.json` holds `to_plain()`."""
 
     sources: list[SourceCard]
     splits: Counts
@@ -107,14 +106,14 @@ class DataCard:
     seed: int
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return JSON values."""
         return asdict(self)
 
 
 def prepare(
     sources: Sequence[Source], out: Path, config: DataConfig | None = None, *, seed: int = 0, progress: Progress
 ) -> DataCard:
-    """Make the data folder `out` from `sources`; an existing one is replaced when the new one is whole.
+    """Write the data folder `out` from `sources`; an existing one is replaced when the new one is complete.
 
     Raises DataError when no document or no validation text is left, and what reading the sources raises.
     """
@@ -129,7 +128,7 @@ def prepare(
                     writer.write(VALIDATION if validation else TRAIN, document)
                 progress.say(card.summary())
         _require_documents(cards)
-        counts, cut = mend_split(folder, writer.counts, config.validation_fraction)
+        counts, cut = repair_split(folder, writer.counts, config.validation_fraction)
         result = DataCard(cards, counts, cut, config, seed)
         write_json(folder / CARD_FILE, result.to_plain())
     progress.say(split_summary(result))
@@ -139,7 +138,7 @@ def prepare(
 def kept_documents(
     card: SourceCard, repeats: ExactRepeats, options: SourceOptions, progress: Progress
 ) -> Iterator[Document]:
-    """The cleaned documents of one source that are kept; counts into `card`."""
+    """Yield the kept documents of one source, cleaned; count in `card`."""
     total_mb = disk_bytes(card.source) / 1e6
     with progress.track(f"Reading {card.source.spec}", total_mb, "MB") as advance:
         done = 0
@@ -171,12 +170,12 @@ def _require_documents(cards: Sequence[SourceCard]) -> None:
     why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     specs = ", ".join(card.source.spec for card in cards)
     raise DataError(
-        f"No document is left of {specs}: {read} read{f', {why}' if why else ''}.", fix="Name a source with text in it."
+        f"No document of {specs} is left: {read} read{f', {why}' if why else ''}.", fix="Name a source with text in it."
     )
 
 
 def split_summary(card: DataCard) -> str:
-    """One line for people."""
+    """Return one line of text on the split."""
     parts = [
         f"{name} {card.splits[name].documents:,} documents, {card.splits[name].characters:,} characters"
         for name in SPLITS

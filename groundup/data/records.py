@@ -1,4 +1,4 @@
-"""Rows of .jsonl, .csv and .parquet files. A bad row is counted and named; the rest is used (see `source_report.LineTally`)."""
+"""Rows of .jsonl, .csv and .parquet files. Bad rows are counted and reported; the rest is used (see `source_report.LineTally`)."""
 
 import csv
 import json
@@ -18,14 +18,14 @@ PARQUET_BATCH_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The asked-for columns of one row, in the order asked for."""
+    """The requested columns of one row, in order."""
 
     line: int
     values: tuple[str, ...]
 
 
-def json_objects(pieces: Iterator[str], account: LineTally) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each good line of a .jsonl file. Blank lines are no lines."""
+def json_objects(pieces: Iterator[str], tally: LineTally) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of each good line of a .jsonl file. Blank lines are ignored."""
     for number, line in numbered_lines(pieces):
         if line is not None and not line.strip():
             continue
@@ -33,11 +33,11 @@ def json_objects(pieces: Iterator[str], account: LineTally) -> Iterator[tuple[in
         if isinstance(value, dict):
             yield number, value
         else:
-            account.bad_line(number, fault or "is not a JSON object")
+            tally.bad_line(number, fault or "is not a JSON object")
 
 
 def _parse(line: str | None) -> tuple[Any, str]:
-    """The JSON value of a line, or None and what is wrong with it."""
+    """Return the JSON value of a line, or None and what is wrong with it."""
     if line is None:
         return None, f"is longer than {MAX_LINE_CHARACTERS} characters"
     try:
@@ -48,16 +48,16 @@ def _parse(line: str | None) -> tuple[Any, str]:
         return None, f"is not JSON ({str(error)[:80]})"
 
 
-def json_rows(pieces: Iterator[str], columns: Sequence[str], account: LineTally) -> Iterator[Row]:
-    """The texts in `columns` of a .jsonl file's lines. Raises DataError (too many bad lines, or strict)."""
-    for number, value in json_objects(pieces, account):
+def json_rows(pieces: Iterator[str], columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
+    """Yield the texts in `columns` of a .jsonl file's lines. Raises DataError (too many bad lines, or strict)."""
+    for number, value in json_objects(pieces, tally):
         wrong = next((column for column in columns if not isinstance(value.get(column), str)), None)
         if wrong is None:
-            account.good()
+            tally.good()
             yield Row(number, tuple(value[column] for column in columns))
         else:
-            account.bad_line(number, _why_not(value, wrong))
-    account.close()
+            tally.bad_line(number, _why_not(value, wrong))
+    tally.close()
 
 
 def _why_not(value: dict[str, Any], column: str) -> str:
@@ -66,38 +66,38 @@ def _why_not(value: dict[str, Any], column: str) -> str:
     return f"has no '{column}' (it has: {', '.join(list(value)[:20])[:200]})"
 
 
-def csv_rows(pieces: Iterator[str], columns: Sequence[str], account: LineTally) -> Iterator[Row]:
-    """The texts in `columns` of a .csv file with a header; the delimiter (comma, tab, semicolon) is the header's most frequent one.
+def csv_rows(pieces: Iterator[str], columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
+    """Yield the texts in `columns` of a .csv file with a header; the delimiter (comma, tab, semicolon) is the header's most frequent one.
 
-    Raises DataError: a column is not there (those that are, are listed), too many bad lines, or strict.
+    Raises DataError: a missing column (the existing ones are listed), too many bad lines, or strict.
     """
-    lines = _csv_lines(pieces, account)
+    lines = _csv_lines(pieces, tally)
     first = next(lines, "")
     if not first.strip():
         return
-    # The limit is one for the whole process and only ever this; a field may be as long as a line may.
+    # The limit is global, and always this value: a field may be as long as a line.
     csv.field_size_limit(MAX_LINE_CHARACTERS)
     reader = csv.reader(_chain(first, lines), delimiter=max(DELIMITERS, key=first.count), strict=True)
-    header = [name.strip() for name in _next_row(reader, account) or []]
-    places = [_place(column, header, account.name) for column in columns]
+    header = [name.strip() for name in _next_row(reader, tally) or []]
+    places = [_place(column, header, tally.name) for column in columns]
     while True:
         before = reader.line_num
-        row = _next_row(reader, account)
+        row = _next_row(reader, tally)
         if row is None:
             break
         if row and len(row) == len(header):
-            account.good(reader.line_num - before)
+            tally.good(reader.line_num - before)
             yield Row(before + 1, tuple(row[place] for place in places))
         elif row:
             reason = f"has {len(row)} fields, the header {len(header)}"
-            account.bad_line(before + 1, reason, lines=reader.line_num - before)
-    account.close()
+            tally.bad_line(before + 1, reason, lines=reader.line_num - before)
+    tally.close()
 
 
-def _csv_lines(pieces: Iterator[str], account: LineTally) -> Iterator[str]:
+def _csv_lines(pieces: Iterator[str], tally: LineTally) -> Iterator[str]:
     for number, line in numbered_lines(pieces):
         if line is None:
-            account.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters")
+            tally.bad_line(number, f"is longer than {MAX_LINE_CHARACTERS} characters")
         yield line or "\n"
 
 
@@ -106,14 +106,14 @@ def _chain(first: str, rest: Iterable[str]) -> Iterator[str]:
     yield from rest
 
 
-def _next_row(reader: Any, account: LineTally) -> list[str] | None:
-    """The next row that can be parsed; None at the end. A quote that never closes costs all the lines it swallows."""
+def _next_row(reader: Any, tally: LineTally) -> list[str] | None:
+    """Return the next row that can be parsed, or None at the end. All lines of an unclosed quote count as bad."""
     while True:
         before = reader.line_num
         try:
             return next(reader, None)
         except csv.Error as error:
-            account.bad_line(before + 1, f"is not CSV ({error})", lines=max(1, reader.line_num - before))
+            tally.bad_line(before + 1, f"is not CSV ({error})", lines=max(1, reader.line_num - before))
 
 
 def _place(column: str, header: Sequence[str], name: str) -> int:
@@ -125,12 +125,12 @@ def _place(column: str, header: Sequence[str], name: str) -> int:
 
 
 def _cell(scalar: Any) -> tuple[Any, str]:
-    """A value of a .parquet file as Python has it, or None and why it is no text that can be used."""
+    """Return a value of a .parquet file as text, or None and why it can't be used."""
     if type(scalar).__name__ == "DictionaryScalar":
         scalar = scalar.value
     buffer = scalar.as_buffer() if hasattr(scalar, "as_buffer") else None
     too_long = f"is longer than {MAX_LINE_CHARACTERS} characters"
-    if buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS:  # bytes of UTF-8; looked at before they are copied
+    if buffer is not None and buffer.size > 4 * MAX_LINE_CHARACTERS:  # bytes of UTF-8, checked before they are copied
         return None, too_long
     try:
         value = scalar.as_py()
@@ -141,8 +141,8 @@ def _cell(scalar: Any) -> tuple[Any, str]:
     return (None, too_long) if len(value) > MAX_LINE_CHARACTERS else (value, "")
 
 
-def parquet_rows(path: Path, columns: Sequence[str], account: LineTally) -> Iterator[Row]:
-    """The texts in `columns` of a .parquet file, a batch at a time. Raises DataError as `csv_rows`, FormatError, MissingExtra."""
+def parquet_rows(path: Path, columns: Sequence[str], tally: LineTally) -> Iterator[Row]:
+    """Yield the texts in `columns` of a .parquet file. Raises DataError as `csv_rows`, FormatError, MissingExtra."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -151,17 +151,17 @@ def parquet_rows(path: Path, columns: Sequence[str], account: LineTally) -> Iter
     try:
         with parquet.ParquetFile(path) as opened:
             for column in columns:
-                _place(column, opened.schema_arrow.names, account.name)
+                _place(column, opened.schema_arrow.names, tally.name)
             number = 0
             for batch in opened.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=list(columns)):
                 for cells in zip(*(map(_cell, batch.column(column)) for column in columns), strict=True):
                     number += 1
                     fault = next((f"'{c}' {why}" for c, (_, why) in zip(columns, cells, strict=True) if why), "")
                     if fault:
-                        account.bad_line(number, fault)
+                        tally.bad_line(number, fault)
                     else:
-                        account.good()
+                        tally.good()
                         yield Row(number, tuple(value for value, _ in cells))
     except (pyarrow.ArrowException, OSError) as error:
         raise FormatError(path, "parquet", f"can't be read ({str(error)[:200]})") from error
-    account.close()
+    tally.close()

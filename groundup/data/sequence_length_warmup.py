@@ -1,8 +1,8 @@
-"""Short rows first, long ones later: the same tokens in less time, since a token in a short row has fewer before it to look at.
+"""Sequence length warm-up: short rows first, full rows later, which takes less time for the same tokens, as attention is cheaper in short rows.
 
-Up to a position every batch is cut into shorter rows: [B, T] -> [B T / S, S]. The tokens of each batch, their labels and their order stay what
-they are, so nothing is read twice or left out, and the batch at a position is the same today and after a restart. What lies further back than
-S tokens is learned from the whole rows that follow (as in Press et al. 2021, "Shortformer").
+Up to a position every batch is split into shorter rows: [B, T] -> [B T / S, S]. The tokens of each batch, their labels and their order do not change,
+so nothing is read twice or omitted, and a batch is the same after a restart. Dependencies longer than S tokens are learned from the full rows that
+follow (as in Press et al. 2021, "Shortformer").
 """
 
 import json
@@ -15,9 +15,9 @@ from groundup.files import sha256_text
 
 @dataclass(frozen=True)
 class SequenceLengthWarmup:
-    """`windows`, their rows cut to `row_tokens` in the first `until` batches. Raises ConfigError where the cut leaves a rest.
+    """`windows` with rows of `row_tokens` in the first `until` batches. Raises ConfigError unless `row_tokens` divides the context.
 
-    >>> Shortened(windows, row_tokens=32, until=1000).batch(0).ids.shape    # of windows [8, 128]
+    >>> SequenceLengthWarmup(windows, row_tokens=32, until=1000).batch(0).ids.shape    # of windows [8, 128]
     torch.Size([32, 32])
     """
 
@@ -31,26 +31,26 @@ class SequenceLengthWarmup:
             fits = ", ".join(str(size) for size in range(8, context) if context % size == 0)
             raise ConfigError(
                 f"start_context_tokens {self.row_tokens} does not divide the context of {context}.",
-                fix=f"Take one of {fits}." if fits else "Leave it out: the context is too short to begin shorter.",
+                fix=f"Use one of {fits}." if fits else "Omit it: the context is too short to begin with a shorter one.",
             )
 
     @property
     def fingerprint(self) -> str:
-        """Tells the data, their order and the cut from any other."""
+        """The hash of the data, their order and the row length."""
         return sha256_text(json.dumps([self.windows.fingerprint, self.row_tokens, self.until]))
 
     @property
     def context_tokens(self) -> int:
-        """Of the whole rows."""
+        """The length of full rows."""
         return self.windows.context_tokens
 
     @property
     def epoch_tokens(self) -> int:
-        """Tokens whose loss is counted when every window is read once."""
+        """The number of label tokens of an epoch."""
         return self.windows.num_windows * self.windows.context_tokens
 
     def batch(self, position: int) -> Batch:
-        """Batch number `position`, in short rows or whole."""
+        """Return batch number `position`, in short or full rows."""
         batch = self.windows.batch(position)
         if position >= self.until:
             return batch

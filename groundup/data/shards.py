@@ -1,12 +1,12 @@
-"""Documents become token files that are mapped into memory, not read: one per split, and a table that vouches for them.
+"""Documents -> memory-mapped token files, one for each split, and a table that describes them.
 
     FOLDER/train.bin, validation.bin    little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
     FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
-    FOLDER/sources.json                 which validation tokens came from which source, where there are several (spans.py)
+    FOLDER/sources.json                 the source of each validation token, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
 
-A document is encoded whole, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" typed in a document stays text.
-UTF-8 bytes are those of the documents alone: bits per byte = (summed loss in nats / ln 2) / bytes.
+A document is encoded at once, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" in a document is encoded as text.
+UTF-8 bytes count the documents only: bits per byte = (summed loss in nats / ln 2) / bytes.
 """
 
 import hashlib
@@ -28,15 +28,15 @@ from groundup.tokenizer.fast import Tokenizer
 
 TABLE_FILE = "shards.json"
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
-# Documents encoded in one call: enough to keep the encoder's threads busy, little enough to hold.
+# Text encoded in one call: enough to keep the encoder's threads busy, small enough for memory.
 BATCH_CHARACTERS = 2**21
-# Below this, opening hashes every byte (some 0.2 s); above, only lengths are compared, and `groundup verify` hashes.
+# Below this size, opening verifies hashes (some 0.2 s); above, only lengths; `groundup verify` always verifies hashes.
 HASH_AT_OPEN_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class SplitTable:
-    """What shards.json says of one split."""
+    """The entry of one split in shards.json."""
 
     tokens: int
     documents: int
@@ -46,7 +46,7 @@ class SplitTable:
 
 @dataclass(frozen=True)
 class ShardSet:
-    """Token files, opened. Made by `write_shards` and `open_shards`."""
+    """Open token files, from `write_shards` or `open_shards`."""
 
     folder: Path
     dtype: str
@@ -56,21 +56,21 @@ class ShardSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over all that decides the tokens: equal exactly when the token files are."""
+        """The SHA-256 of everything that determines the tokens; equal exactly when the token files are."""
         return sha256_text(json.dumps({**asdict(self), "folder": ""}, sort_keys=True))
 
     def tokens(self, split: str) -> np.ndarray:
-        """The ids of a split, mapped into memory: [num_tokens], read-only. Raises DataError for an unknown split."""
+        """Return the memory-mapped ids of a split: [num_tokens], read-only. Raises DataError for an unknown split."""
         if self.num_tokens(split) == 0:
             return np.zeros(0, DTYPES[self.dtype])
         return np.memmap(token_file(self.folder, split), DTYPES[self.dtype], mode="r")
 
     def num_tokens(self, split: str) -> int:
-        """Tokens of a split, end-of-text tokens included."""
+        """Return the tokens of a split, end-of-text tokens included."""
         return self._table(split).tokens
 
     def num_bytes(self, split: str) -> int:
-        """UTF-8 bytes of a split's documents."""
+        """Return the UTF-8 bytes of a split's documents."""
         return self._table(split).utf8_bytes
 
     def _table(self, split: str) -> SplitTable:
@@ -82,17 +82,17 @@ class ShardSet:
 
 
 def token_file(folder: Path, split: str) -> Path:
-    """The token file of one split."""
+    """Return the token file of one split."""
     return folder / f"{split}.bin"
 
 
 def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress: Progress) -> ShardSet:
-    """Encode the splits of a data folder into `out`; the folder appears whole or not at all. Raises FormatError, DiskError."""
+    """Encode the splits of a data folder into `out`, created atomically. Raises FormatError, DiskError."""
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     sizes = [
         split_file(data_folder, split).stat().st_size for split in SPLITS if split_file(data_folder, split).is_file()
     ]
-    # A token of two bytes stands for some three or four of text: with room for all of the text there is room enough.
+    # A token of two bytes encodes some three or four of text, so the size of the text is an upper bound.
     with atomic_folder(out, needed_bytes=sum(sizes)) as folder:
         tables = {}
         with progress.track("Encoding", sum(sizes) / 1e6, "MB") as advance:
@@ -118,7 +118,7 @@ def _summary(shards: ShardSet) -> str:
 
 
 def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    """Documents in groups of about BATCH_CHARACTERS; a larger one comes alone."""
+    """Yield documents in groups of about BATCH_CHARACTERS; a larger one is alone."""
     batch: list[Document] = []
     characters = 0
     for document in documents:
@@ -132,7 +132,7 @@ def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
 
 
 class _Encoded:
-    """One token file while it is written, with its counts and hash."""
+    """A token file that is being written, with its counts and hash."""
 
     def __init__(self, handle: BinaryIO, dtype: np.dtype[Any], tokenizer: Tokenizer) -> None:
         self.handle, self.dtype, self.tokenizer = handle, dtype, tokenizer
@@ -157,12 +157,12 @@ class _Encoded:
 
 
 def open_shards(folder: Path) -> ShardSet:
-    """The shards in `folder`: lengths checked against manifest and table, hashes too below 256 MiB. Raises FormatError."""
+    """Open the shards in `folder`; lengths are verified, and hashes below HASH_AT_OPEN_BYTES. Raises FormatError."""
     shards = _read_table(folder)
     entries = verify_folder(folder, hashes=False)["files"]
-    unvouched = {TABLE_FILE, *(token_file(folder, split).name for split in SPLITS)} - set(entries)
-    if unvouched:
-        raise FormatError(folder / MANIFEST, "files", f"does not name {', '.join(sorted(unvouched))}")
+    unlisted = {TABLE_FILE, *(token_file(folder, split).name for split in SPLITS)} - set(entries)
+    if unlisted:
+        raise FormatError(folder / MANIFEST, "files", f"does not name {', '.join(sorted(unlisted))}")
     hash_all = sum(entry["bytes"] for entry in entries.values()) < HASH_AT_OPEN_BYTES
     for name, entry in entries.items():
         if (hash_all or name == TABLE_FILE) and sha256_file(folder / name) != entry["sha256"]:
@@ -176,7 +176,7 @@ def open_shards(folder: Path) -> ShardSet:
 
 
 def _read_table(folder: Path) -> ShardSet:
-    """shards.json, every value's kind and range checked."""
+    """Read shards.json and validate types and ranges of its values."""
     file = folder / TABLE_FILE
     value = read_json(file)
     if not isinstance(value, dict) or set(value) != {"dtype", "vocab_size", "tokenizer_fingerprint", "splits"}:

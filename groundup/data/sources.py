@@ -1,11 +1,11 @@
-"""Where texts come from, and how they are read one after the other: a folder, a file, a glob, or a package archive.
+"""Sources of texts, read as a stream: a folder, a file, a glob, or a package archive.
 
-    folder                     every .txt .md .jsonl .csv .tsv .parquet below it, in the order of their paths, hidden ones left out
+    folder                     every .txt .md .jsonl .csv .tsv .parquet below it, sorted by path, without hidden ones
     file, or glob              "notes/*.md", "**/*.txt"      (folders, globs and links: see `folders`)
     pypi:NAME==VERSION!glob    members of a package archive pinned by SHA-256 (see `fetch`)
 
-A .txt or .md file is one document, or several where it is over 8 Mi characters; a line of the others is one. Everything streams: at no time is
-more than one document or one megabyte of a file in memory.
+A .txt or .md file is one document, or several if it is over 8 Mi characters; in the other formats each line or row is one. At most one document or
+one megabyte of a file is in memory.
 """
 
 import glob
@@ -33,54 +33,53 @@ ROW_SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES)
 PACKAGE_PREFIX = "pypi:"
 LINKS = (OUTSIDE, LINKED_FOLDER)
-# A longer text file becomes several documents, so that memory stays bounded. All of Shakespeare is 5.1 million characters.
+# A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million characters.
 MAX_DOCUMENT_CHARACTERS = 2**23
 
 
 @dataclass(frozen=True)
 class Source:
-    """One place texts come from."""
+    """A source of texts."""
 
     spec: str
     """Folder, file, glob or "pypi:NAME==VERSION!glob"."""
     sha256: str = ""
-    """Of the package archive; needed for "pypi:" and only there."""
+    """The hash of the package archive; required for "pypi:" only."""
     licence: str = "not stated"
-    """As the data card and the model card give it."""
+    """The licence for the data card and the model card."""
     follow_links: bool = False
-    """Read links that leave the folder, and links to folders, instead of passing them over."""
+    """Read links that leave the folder, and links to folders, instead of skipping them."""
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How sources are read."""
+    """Options for reading sources."""
 
     text_column: str = "text"
     """The field or column with the text, in .jsonl, .csv and .parquet."""
     encoding_errors: EncodingErrors = "replace"
     """Bytes that are not UTF-8 become U+FFFD ("replace") or nothing ("drop"); both are counted."""
     strict: bool = False
-    """The first bad line ends the work."""
+    """Raise an error at the first bad line."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a source, on the disk or in an archive."""
+    """One file of a source, on disk or in an archive."""
 
     name: str
     suffix: str
     open: Callable[[], io.BufferedReader]
     path: Path | None = None
-    """None in an archive."""
+    """None for a member of an archive."""
 
 
 def read_source(
     source: Source, options: SourceOptions, report: SourceReport, *, progress: Progress | None = None
 ) -> Iterator[Document]:
-    """The documents of a source in a fixed order; counts into `report`.
+    """Yield the documents of a source in a fixed order; count in `report`.
 
-    Raises DataError (nothing there, no such column, too many bad lines, a binary file where it is the only one), and what
-    fetching a package raises.
+    Raises DataError (no file, no such column, too many bad lines, a single binary file), and what fetching a package raises.
     """
     texts = read_files(source, report, lambda file: _texts(file, options, report), progress=progress)
     for name, text in texts:
@@ -96,31 +95,31 @@ def read_files(
     *,
     progress: Progress | None = None,
 ) -> Iterator[T]:
-    """What `read` gives for each file of a source; binary files are passed over. Raises DataError when no file is left."""
+    """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left."""
     binary = None
     for file in _candidates(source, report, progress):
         try:
             yield from read(file)
             report.files += 1
-        except NotTextError as error:  # raised before anything of the file is given
+        except NotTextError as error:  # raised before the first result of the file
             report.skip("binary", file.name)
             binary = error
     if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
-        count, first = sum(noted.count for noted in linked), linked[0].examples[0]
-        progress.say(f"{source.spec}: {count:,} links passed over (first: {first}); --follow-links reads them.")
+        count, first = sum(tally.count for tally in linked), linked[0].examples[0]
+        progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
     if report.files == 0:
         raise binary if binary and report.skipped["binary"].count == 1 else _nothing(source, report)
 
 
 def disk_bytes(source: Source) -> int:
-    """Bytes of the source's files on this disk; 0 for a package. Raises DataError when there is nothing."""
+    """Return the size of the source's files on disk; 0 for a package. Raises DataError when there is none."""
     if source.spec.startswith(PACKAGE_PREFIX):
         return 0
     return sum(file.path.stat().st_size for file in _candidates(source, SourceReport(), None) if file.path)
 
 
 def content_hash(source: Source) -> str:
-    """SHA-256 over the names and bytes of the source's files; a package archive is pinned by its own. Raises DataError."""
+    """Return the SHA-256 of the names and bytes of the source's files, for a package that of its archive. Raises DataError."""
     if source.spec.startswith(PACKAGE_PREFIX):
         return source.sha256
     files = []
@@ -131,21 +130,21 @@ def content_hash(source: Source) -> str:
 
 
 def read_rows(file: SourceFile, columns: Sequence[str], options: SourceOptions, report: SourceReport) -> Iterator[Row]:
-    """The texts in `columns` of one .jsonl, .csv, .tsv or .parquet file."""
-    account = LineTally(file.name, report, strict=options.strict)
+    """Yield the texts in `columns` of one .jsonl, .csv, .tsv or .parquet file."""
+    tally = LineTally(file.name, report, strict=options.strict)
     if file.suffix == ".parquet":
         if file.path is None:
             raise DataError(f"{file.name}: a .parquet file inside a package archive is not read.")
-        yield from parquet_rows(file.path, columns, account)
+        yield from parquet_rows(file.path, columns, tally)
         report.read_bytes += file.path.stat().st_size
         return
     with file.open() as stream:
         pieces = text_pieces(stream, file.name, options.encoding_errors, report)
-        yield from (json_rows if file.suffix == ".jsonl" else csv_rows)(pieces, columns, account)
+        yield from (json_rows if file.suffix == ".jsonl" else csv_rows)(pieces, columns, tally)
 
 
 def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
-    """(name, text) of each document of a file."""
+    """Yield (name, text) of each document of a file."""
     if file.suffix in ROW_SUFFIXES:
         for row in read_rows(file, (options.text_column,), options, report):
             yield f"{file.name}:{row.line}", row.values[0]
@@ -157,7 +156,7 @@ def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> It
 
 
 def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTERS) -> Iterator[tuple[str, bool]]:
-    """A text as (part, True) or, where it is over `max_characters`, as several (part, False), cut between paragraphs where they are."""
+    """Yield a text as (text, True), or above `max_characters` as several (part, False), split between paragraphs if possible."""
     text, is_whole = "", True
     for piece in pieces:
         text += piece
@@ -209,7 +208,7 @@ def _opener(member: Member) -> Callable[[], io.BufferedReader]:
 
 
 class _MemberStream(io.RawIOBase):
-    """A member's checked pieces as a stream."""
+    """A member of an archive as a stream."""
 
     def __init__(self, member: Member) -> None:
         self._pieces = member.chunks()
@@ -227,12 +226,12 @@ class _MemberStream(io.RawIOBase):
 
 
 def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, str]]:
-    """(path, name within the source) of every file, in the order of their names."""
+    """Yield (path, name within the source) of every file, sorted by name."""
 
     def skip(reason: str, name: str) -> None:
         report.skip(reason, _shown(name))
 
-    root = Path(os.path.expanduser(source.spec))  # pathlib's own raises for a user who is not there
+    root = Path(os.path.expanduser(source.spec))  # pathlib's expanduser raises for an unknown user
     if os.path.isdir(root):
         yield from folder_files(root, skip, follow_links=source.follow_links)
     elif os.path.isfile(root):
@@ -251,12 +250,12 @@ def _disk_file(path: Path, name: str) -> SourceFile:
 
 
 def _shown(name: str) -> str:
-    """The name of a file on this disk as it is shown and stored."""
+    """Return the name of a file on disk for messages and the data card."""
     return _printable(os.fsencode(name).decode("utf-8", "replace"))
 
 
 def _printable(name: str) -> str:
-    """A name as it is shown and stored: file names need be neither UTF-8 nor free of control characters."""
+    """Return a name without control characters, which file names may contain."""
     return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
@@ -268,12 +267,13 @@ def _open(path: Path, shown: str) -> io.BufferedReader:
 
 
 def _nothing(source: Source, report: SourceReport) -> DataError:
-    def listed(reason: str, noted: Tally) -> str:
-        return f"{noted.count} {reason} ({', '.join(noted.examples)}{', ...' if noted.count > len(noted.examples) else ''})"
+    def listed(reason: str, tally: Tally) -> str:
+        more = ", ..." if tally.count > len(tally.examples) else ""
+        return f"{tally.count} {reason} ({', '.join(tally.examples)}{more})"
 
-    passed_over = "; ".join(listed(reason, noted) for reason, noted in report.skipped.items())
-    reason = f" Passed over: {passed_over}." if passed_over else ""
+    skipped = "; ".join(listed(reason, tally) for reason, tally in report.skipped.items())
+    reason = f" Skipped: {skipped}." if skipped else ""
     glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
-    link_fix = "--follow-links reads what links lead to. " if set(LINKS) & set(report.skipped) else ""
+    link_fix = "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
     fix = f"{glob_fix}{link_fix}Files that are read: {' '.join(SUFFIXES)}."
-    return DataError(f"{source.spec} holds no file to read.{reason}", fix=fix)
+    return DataError(f"{source.spec} has no file to read.{reason}", fix=fix)

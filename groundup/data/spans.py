@@ -1,9 +1,9 @@
-"""Which part of a token file came from which source: known to the evaluation, so that each source has its own figures.
+"""Spans of a token file by source, for validation losses of each source.
 
     FOLDER/sources.json    {"validation": [["books", 81234], ["letters", 5120], ...]}: label and tokens, in the order of the file
 
-A label is the document's source; where all have one source, the folder inside it. Written beside shards.json and not into it, so that shards
-made before are read as they are (they have no such figures), and nothing that names the tokens changes.
+The label is the document's source, or with a single source the folder inside it. It is a file beside shards.json, so that older shards stay readable
+(without these figures) and fingerprints of tokens do not change.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from groundup.errors import FormatError
 from groundup.files import read_json
 
 SPANS_FILE = "sources.json"
-# Documents of many sources in turn would make the table as long as the text: then it is left out.
+# Alternating sources would make the table as long as the text: it is omitted then.
 MAX_SPANS = 65_536
 MAX_LABELS = 16
 
@@ -28,13 +28,13 @@ SourceSpan = tuple[str, int]
 
 @dataclass
 class SpanWriter:
-    """Counts the tokens of neighbouring documents that share source and folder."""
+    """Counts the tokens of adjacent documents with the same source and folder."""
 
     spans: list[tuple[str, str, int]] = field(default_factory=list)
     full: bool = False
 
     def add(self, document: Document, num_tokens: int) -> None:
-        """The next document of the token file."""
+        """Add the next document of the token file."""
         folder = document.name.partition("/")[0] if "/" in document.name else "."
         if self.spans and self.spans[-1][:2] == (document.source, folder):
             num_tokens += self.spans.pop()[2]
@@ -43,7 +43,7 @@ class SpanWriter:
             self.spans.append((document.source, folder, num_tokens))
 
     def labelled(self) -> list[SourceSpan]:
-        """(label, tokens), empty where there is one label only, too many of them, or too many spans."""
+        """Return (label, tokens) of each span; empty for a single label, too many labels, or too many spans."""
         by_folder = len({source for source, _, _ in self.spans}) == 1
         spans = [(folder if by_folder else source, count) for source, folder, count in self.spans]
         many = 2 <= len({label for label, _ in spans}) <= MAX_LABELS
@@ -51,7 +51,7 @@ class SpanWriter:
 
 
 def merged(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
-    """Neighbours of one label as one span.
+    """Return the spans with adjacent ones of the same label merged.
 
     >>> merged([("a", 1), ("a", 2), ("b", 3)])
     [('a', 3), ('b', 3)]
@@ -60,7 +60,7 @@ def merged(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
 
 
 def read_spans(folder: Path, split: str, num_tokens: int) -> list[SourceSpan]:
-    """The spans of a split; [] where they are not known. Raises FormatError."""
+    """Read the spans of a split; [] where they are unknown. Raises FormatError."""
     file = folder / SPANS_FILE
     if not file.exists():
         return []
@@ -85,7 +85,7 @@ def _is_span(value: Any) -> bool:
 
 
 class LabelAt:
-    """The label's number at each place of a token file, as an array that is computed where it is looked at."""
+    """The index of the label at each position of a token file, as a lazily computed array."""
 
     def __init__(self, spans: list[SourceSpan]) -> None:
         self.labels = tuple(dict.fromkeys(label for label, _ in spans))

@@ -1,10 +1,10 @@
-"""Which documents are trained on and which are kept for validation.
+"""The split of documents into train and validation.
 
-A document belongs to validation when the hash of its text, with the seed, falls below `fraction` of all hashes: whole, and whatever else is in the
-data. Adding a document never moves another one across, and the same text read again tomorrow lies on the same side.
+A document belongs to validation when the hash of its text and the seed is below `fraction` of the hash range, independent of other documents: adding
+a document never moves another one, and the same text is always on the same side.
 
-With few documents, chance can put almost nothing, or almost everything, into validation. Then the longest document is cut near its end, between
-paragraphs where it has them, and the card says so (`Cut`): this alone depends on the other documents.
+With few documents, validation may get almost nothing or almost everything by chance. Then the longest document is cut near its end, if possible
+between paragraphs, and the data card reports it (`Cut`); only this depends on the other documents.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from groundup.errors import DataError, FormatError
 from groundup.files import json_bytes, sha256_text
 
 TRAIN, VALIDATION = SPLITS = ("train", "validation")
-# Less validation text than this share of what was asked for is no basis for a loss; less training text than this share of all, no training.
+# Minimum of validation text, relative to the requested amount, and of training text, relative to all.
 MIN_VALIDATION_OF_WANTED = 0.25
 MIN_TRAIN_OF_ALL = 0.5
 
 
 @dataclass
 class SplitCounts:
-    """What lies in one split."""
+    """The size of one split."""
 
     documents: int = 0
     characters: int = 0
@@ -35,7 +35,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class Cut:
-    """The document whose end became validation."""
+    """The document whose end was moved to validation."""
 
     source: str
     name: str
@@ -48,18 +48,18 @@ Counts = dict[str, SplitCounts]
 
 
 def in_validation(text: str, fraction: float, seed: int) -> bool:
-    """Whether the text's hash falls into the validation share. Pure: no other document matters."""
+    """Return whether the text's hash falls into the validation share, independent of other documents."""
     digest = hashlib.sha256(f"{seed}/{sha256_text(text)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < fraction * 2**64
 
 
 def split_file(folder: Path, split: str) -> Path:
-    """The file of one split in a data folder."""
+    """Return the file of one split in a data folder."""
     return folder / f"{split}.jsonl"
 
 
 def read_split(folder: Path, split: str) -> Iterator[Document]:
-    """The documents of one split of a data folder, one at a time. Raises FormatError."""
+    """Yield the documents of one split of a data folder. Raises FormatError."""
     file = split_file(folder, split)
     if not file.is_file():
         raise FormatError(file, "file", "is missing")
@@ -76,7 +76,7 @@ def read_split(folder: Path, split: str) -> Iterator[Document]:
 
 
 class SplitWriter:
-    """Appends documents to the files of a data folder and counts them. A context manager."""
+    """A context manager that writes documents to the files of a data folder and counts them."""
 
     def __init__(self, folder: Path) -> None:
         self.counts = {split: SplitCounts() for split in SPLITS}
@@ -100,8 +100,8 @@ class SplitWriter:
         counts.utf8_bytes += len(document.text.encode())
 
 
-def mend_split(folder: Path, counts: Counts, fraction: float) -> tuple[Counts, Cut | None]:
-    """Cut the longest document where chance left too little in a split; the files of `folder` are written anew then.
+def repair_split(folder: Path, counts: Counts, fraction: float) -> tuple[Counts, Cut | None]:
+    """Cut the longest document if a split is too small; the files of `folder` are then rewritten.
 
     Raises DataError when there is too little text for two splits.
     """
@@ -113,7 +113,7 @@ def mend_split(folder: Path, counts: Counts, fraction: float) -> tuple[Counts, C
     if place is None:
         _require_both(counts)
         return counts, None
-    aside = folder / "mended"
+    aside = folder / "repaired"
     aside.mkdir()
     with SplitWriter(aside) as writer:
         for split in SPLITS:
@@ -132,11 +132,11 @@ def mend_split(folder: Path, counts: Counts, fraction: float) -> tuple[Counts, C
 
 @dataclass(frozen=True)
 class _Fault:
-    """What is wrong with a split, and how it is mended."""
+    """What is wrong with a split, and how to repair it."""
 
     why: str
     to_train: tuple[str, ...]
-    """The splits whose documents all go to training, one of them without its end."""
+    """The splits whose documents all go to training, except the end of the longest one."""
     missing_characters: int
 
 
@@ -155,16 +155,16 @@ def _require_both(counts: Counts) -> None:
     if not all(counts[split].documents for split in SPLITS):
         documents, characters = (sum(getattr(c, what) for c in counts.values()) for what in ("documents", "characters"))
         raise DataError(
-            f"The data ({documents} document(s), {characters} characters) can't be parted into text to train on "
-            "and text to validate with: there is no space to cut at.",
+            f"The data ({documents} document(s), {characters} characters) can't be split into training and "
+            "validation text: there is no white space to cut at.",
             fix="Add more text: another document, or more paragraphs.",
         )
 
 
 def cut_place(text: str, end_characters: int) -> int | None:
-    """Where to cut so that about `end_characters`, at most half of the text, lie behind; None: nowhere.
+    """Return where to cut so that about `end_characters`, at most half of the text, follow; None: nowhere.
 
-    The nearest blank line to there, if the end stays at least half as long as asked for; else the nearest newline, else space.
+    It is the nearest blank line, if the end is at least half as long as requested; else the nearest newline, else the nearest space.
     """
     end_characters = max(1, min(end_characters, len(text) // 2))
     target, first, last = len(text) - end_characters, len(text) // 2, len(text) - end_characters // 2

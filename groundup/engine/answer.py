@@ -1,4 +1,4 @@
-"""Answer: token ids of one request as they are chosen -> ChatEvents. What ends an answer, and what of it a reader sees."""
+"""Answer: the token ids of one request -> ChatEvents, with stop conditions and the visible text."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,7 @@ from groundup.engine.stream import TextStream
 
 
 class Answer:
-    """The text of one answer as it grows: `push` every id; once `reason` is set it has ended. `start` holds the counters to begin with."""
+    """The text of one answer as it grows: `push` every id; it has ended once `reason` is set. `start` holds the initial counters."""
 
     def __init__(self, stream: TextStream, stop_ids: frozenset[int], start: ChatEvent) -> None:
         self._stream, self._stop_ids = stream, stop_ids
@@ -16,7 +16,7 @@ class Answer:
         self.reason: FinishReason | None = None
 
     def push(self, token_id: int, logprob: TokenLogprob | None = None) -> ChatEvent | None:
-        """The event that this id makes; None while its text is held back. A stop id or stop string ends the answer: "stop"."""
+        """Return the event of this id, or None while its text is held back. A stop id or stop string ends the answer: "stop"."""
         stops = token_id in self._stop_ids
         self._event = replace(
             self._event,
@@ -29,7 +29,7 @@ class Answer:
         return self._released() if self._event.text else None
 
     def end(self, reason: FinishReason) -> ChatEvent:
-        """The last event, with what was held back."""
+        """Return the last event, with the text held back."""
         self.reason = reason
         self._event = replace(self._event, text=self._event.text + self._stream.finish(), finish_reason=reason)
         return self._event
@@ -42,7 +42,7 @@ class Answer:
 def answer_events(
     ids: Iterator[int], stream: TextStream, stop_ids: frozenset[int], start: ChatEvent
 ) -> Iterator[ChatEvent]:
-    """Ids as they come -> events: one for each piece of text, and a last one with the finish reason."""
+    """Yield one event for each piece of text, and a last one with the finish reason."""
     answer = Answer(stream, stop_ids, start)
     for token_id in ids:
         event = answer.push(token_id)

@@ -1,16 +1,16 @@
-"""BatchEngine: many requests at once, in steps. The queue says what to compute, the pages where it is kept, the model computes it.
+"""BatchEngine: many requests at once, in steps (continuous batching). The scheduler decides what to compute, the pages where it is stored.
 
     engine = BatchEngine(open_model("smollm2-135m-instruct", compute), compute)
     engine.submit(Request("a", ids, Sampling(temperature=0), stop_ids))
     while engine.busy:
-        for request_id, outcome in engine.step():
+        for request_id, output in engine.step():
             ...                             # a ChatEvent, or the error that ended the request
 
-In a step all tokens that are due, of answers and of prompts, go through the model in one line (model/paged.py): its weights are read once for all of
-them. Requests join and leave between steps. Each has its own random numbers, its own place in the pages, and looks at its own tokens only;
-in float32 its text is therefore the same alone and among others (`generate_ids` is the obvious version, and the test of this one).
+In a step all scheduled tokens, of answers and of prompts, go through the model as one ragged batch (model/paged.py): its weights are read once.
+Requests join and leave between steps. Each has its own random numbers and pages, and attends to its own tokens only, so in float32 its text is
+the same alone and among others (`generate_ids` is the simple version that tests this one).
 
-Not for several threads: one thread submits, cancels and steps.
+Not thread-safe: one thread submits, cancels and steps.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from groundup.device import Compute, set_threads
 from groundup.engine.answer import Answer
-from groundup.engine.events import ChatEvent, RankedToken, TokenLogprob
+from groundup.engine.events import ChatEvent, RankedToken, StepOutput, TokenLogprob
 from groundup.engine.generate import require_room
 from groundup.engine.pages import Pages, pages_within
 from groundup.engine.prompt_lookup import PromptLookup
@@ -40,10 +40,9 @@ from groundup.model.paged import PagedStore, TokenSpan, page_bytes
 from groundup.threads import ThreadTuner
 from groundup.tokenizer.fast import Tokenizer
 
-StepOutput = ChatEvent | GroundupError
-# Beside more running rows than this, checking guesses costs more than it saves: the pass is no longer bound by reading weights.
-GUESSING_ROWS = 2
-# Rows of a pass when it must not matter how many there are (BatchSettings.reproducible).
+# With more running rows than this, verifying draft tokens costs more than it saves: the pass is no longer bound by reading weights.
+MAX_DRAFTING_ROWS = 2
+# Rows of a pass when results must not depend on their number (BatchSettings.reproducible).
 EXACT_ROWS = 8
 
 
@@ -52,58 +51,58 @@ class BatchSettings:
     """Bounds of one BatchEngine."""
 
     cache_bytes: int = 2**30
-    """Memory for keys and values, of running rows and of ended ones that may be gone on with."""
+    """Memory for keys and values of running rows, and of finished ones that may be continued."""
     page_tokens: int = 16
-    """Tokens of a page; whole pages are shared, so a smaller one shares more and costs more bookkeeping."""
+    """Tokens of a page; only full pages are shared, so a smaller page shares more and needs more bookkeeping."""
     max_running: int = 32
-    """Requests that are computed at once."""
+    """Requests that run at once."""
     max_waiting: int = 256
-    """Requests that may wait; one more is refused with QueueFull."""
-    guess_tokens: int = 0
-    """The most tokens that are guessed ahead for one request (lookup.py); 0: none."""
+    """Requests that may wait; further ones are refused with QueueFull."""
+    draft_tokens: int = 0
+    """The maximum of draft tokens for one request (prompt_lookup.py); 0: no speculative decoding."""
     reproducible: bool = False
-    """The same text alone and among others in every precision, not only in float32: answers are computed by EXACT_ROWS together, padded,
-    prompts page by page (so take pages of 64). Slower: a request alone then costs what EXACT_ROWS do."""
+    """Give the same text alone and among others in every precision, not only in float32: answers are computed EXACT_ROWS at a time, padded,
+    prompts page by page (use pages of 64). Slower: a single request then costs as much as EXACT_ROWS."""
 
     def __post_init__(self) -> None:
-        if self.reproducible and self.guess_tokens:
+        if self.reproducible and self.draft_tokens:
             raise ConfigError(
-                "reproducible and guess_tokens exclude one another: a pass with guesses rounds differently."
+                "reproducible and draft_tokens exclude one another: a pass with draft tokens rounds differently."
             )
 
 
 class _Running:
-    """One request on its way: what was asked for, and what it needs to choose its next token."""
+    """A running request and the state to choose its next token."""
 
-    def __init__(self, request: Request, job: ScheduledRequest, tokenizer: Tokenizer, guess_tokens: int) -> None:
-        self.request, self.job, self.tokenizer = request, job, tokenizer
+    def __init__(self, request: Request, scheduled: ScheduledRequest, tokenizer: Tokenizer, draft_tokens: int) -> None:
+        self.request, self.scheduled, self.tokenizer = request, scheduled, tokenizer
         self.random = seeded_generator(request.sampling.seed)
         start = ChatEvent("", None, len(request.prompt_ids), 0, request.dropped_messages)
         stream = TextStream(tokenizer, request.sampling.stop, request.shown_ids)
         self.answer = Answer(stream, request.stop_ids, start)
-        self.lookup = PromptLookup(guess_tokens) if guess_tokens else None
+        self.lookup = PromptLookup(draft_tokens) if draft_tokens else None
 
     @property
-    def takes_the_best(self) -> bool:
-        """Whether its next token is the most probable one, with nothing else to look at."""
+    def is_plain_greedy(self) -> bool:
+        """Whether its next token is the argmax of the logits, without penalties or a constraint."""
         sampling = self.request.sampling
         return sampling.temperature == 0 and not sampling.penalises and self.request.constraint is None
 
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
-        """The next token, the best of `logits` being known. Raises ModelError."""
-        if not self.takes_the_best:
+        """Return the next token; `best` is the argmax of `logits`. Raises ModelError."""
+        if not self.is_plain_greedy:
             constraint = self.request.constraint
             allowed = None if constraint is None else constraint.mask()
-            return choose(logits, self.job.ids, self.request.sampling, self.random, allowed)
+            return choose(logits, self.scheduled.ids, self.request.sampling, self.random, allowed)
         if not math.isfinite(best_logit):
             raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
         return best
 
     def push(self, token_id: int, logits: Float[Tensor, " V"]) -> Iterator[ChatEvent]:
-        """The events that a chosen token makes."""
-        self.job.ids.append(token_id)
-        wanted = self.request.logprobs
-        logprob = None if wanted is None else ranked(logits, token_id, wanted, self.tokenizer)
+        """Yield the events of a chosen token."""
+        self.scheduled.ids.append(token_id)
+        count = self.request.logprobs
+        logprob = None if count is None else ranked(logits, token_id, count, self.tokenizer)
         event = self.answer.push(token_id, logprob)
         if event is not None:
             yield event
@@ -112,7 +111,7 @@ class _Running:
             constraint.accept(token_id)
             if constraint.finished:
                 yield self.answer.end("stop")
-        if self.answer.reason is None and len(self.job.ids) >= self.job.max_tokens:
+        if self.answer.reason is None and len(self.scheduled.ids) >= self.scheduled.max_tokens:
             yield self.answer.end("length")
 
 
@@ -122,67 +121,69 @@ class BatchEngine:
     def __init__(
         self, model: LanguageModel, tokenizer: Tokenizer, compute: Compute, settings: BatchSettings | None = None
     ) -> None:
-        """Raises ConfigError when the settings do not suit the model."""
+        """Raises ConfigError when the settings do not fit the model."""
         self.model, self.tokenizer, self.compute = model, tokenizer, compute
         self.settings = settings = settings or BatchSettings()
         one_page = page_bytes(model.config, settings.page_tokens, compute.dtype)
         if settings.reproducible and model.config.num_experts:
             raise ConfigError(
-                "A model with experts can't be reproducible: how many rows an expert gets depends on all of them."
+                "A model with experts can't be reproducible: the rows of an expert depend on all requests."
             )
         most = 2 * settings.max_running * -(-model.config.context_tokens // settings.page_tokens)
         self.pages = Pages(min(pages_within(settings.cache_bytes, one_page), most), settings.page_tokens)
-        self.queue = Scheduler(
+        self.scheduler = Scheduler(
             self.pages,
             max_running=settings.max_running,
             max_waiting=settings.max_waiting,
-            fixed_pieces=settings.reproducible,
+            fixed_chunks=settings.reproducible,
         )
-        # One page more than are given out: padding rows write there.
+        # One page more than the scheduler uses: padding rows write to it.
         num_pages = self.pages.num_pages + 1
         self._padding = TokenSpan([num_pages - 1], 0, 1)
         self._store = PagedStore(model.config, num_pages, settings.page_tokens, compute.device, compute.dtype)
         self._store.clear([num_pages - 1])
         # A reproducible answer is computed by one number of threads, whatever else the machine does.
         self._tuner = ThreadTuner(() if settings.reproducible else compute.thread_counts, torch.get_num_threads())
-        self._turns: dict[str, _Running] = {}
-        self._empty: list[tuple[str, StepOutput]] = []  # answers of no tokens, due with the next step
+        self._running: dict[str, _Running] = {}
+        self._empty: list[tuple[str, StepOutput]] = []  # answers without tokens, returned by the next step
 
     @property
     def busy(self) -> bool:
         """Whether a step has something to do."""
-        return bool(self._turns or self._empty)
+        return bool(self._running or self._empty)
 
     def submit(self, request: Request) -> None:
-        """Take a request. Raises QueueFull, or ModelError when its prompt has no tokens or leaves no room for an answer."""
-        assert request.id not in self._turns, request.id
+        """Add a request. Raises QueueFull, or ModelError when its prompt has no tokens or leaves no room for an answer."""
+        assert request.id not in self._running, request.id
         num_prompt = len(request.prompt_ids)
         room = require_room(num_prompt, self.model.config.context_tokens)
         room = max(min(room, self.pages.num_pages * self.settings.page_tokens - num_prompt), 1)
         max_tokens = num_prompt + min(room, request.sampling.max_tokens)
-        job = ScheduledRequest(request.id, list(request.prompt_ids), num_prompt, max_tokens)
-        turn = _Running(request, job, self.tokenizer, self.settings.guess_tokens)
+        scheduled = ScheduledRequest(request.id, list(request.prompt_ids), num_prompt, max_tokens)
+        running = _Running(request, scheduled, self.tokenizer, self.settings.draft_tokens)
         if request.sampling.max_tokens == 0:
-            self._empty.append((request.id, turn.answer.end("length")))
+            self._empty.append((request.id, running.answer.end("length")))
             return
-        self.queue.submit(job)
-        self._turns[request.id] = turn
+        self.scheduler.submit(scheduled)
+        self._running[request.id] = running
 
     def cancel(self, request_id: str) -> None:
-        """Nobody wants this answer any more: it makes no further events, and its pages are free. An id that is not known changes nothing."""
-        turn = self._turns.pop(request_id, None)
-        if turn is not None:
-            self.queue.remove(turn.job)
+        """End a request without further events and free its pages. An unknown id is ignored."""
+        running = self._running.pop(request_id, None)
+        if running is not None:
+            self.scheduler.remove(running.scheduled)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[str, StepOutput]]:
-        """Compute what is due and choose a token for each request that is ready. Gives the events, and errors that ended a request."""
-        outcomes, self._empty = self._empty, []
-        self._guess()
-        # Answers before prompts, the longest first: neighbours of about the same length are attended to together.
-        work = sorted(self.queue.plan(), key=lambda each: (each.count > 1, -each.job.stored, each.job.order))
+        """Run one step and choose a token for each request that is ready. Returns events, and errors that ended a request."""
+        outputs, self._empty = self._empty, []
+        self._propose_drafts()
+        # Answers before prompts, the longest first: attention groups neighbours of similar length.
+        work = sorted(
+            self.scheduler.plan(), key=lambda each: (each.count > 1, -each.request.stored, each.request.order)
+        )
         if not work:
-            return outcomes
+            return outputs
         self._clear_fresh(work)
         if len(self._tuner.counts) > 1:
             set_threads(self._tuner.count)
@@ -191,15 +192,15 @@ class BatchEngine:
         choices = list(zip(logits, best.tolist(), best_logits.tolist(), strict=True))
         for each in work:
             if each.chooses:
-                count = 1 + len(each.job.guesses)
-                outcomes += [(each.job.id, outcome) for outcome in self._advance(each.job, choices[:count])]
+                count = 1 + len(each.request.drafts)
+                outputs += [(each.request.id, output) for output in self._advance(each.request, choices[:count])]
                 del choices[:count]
             else:
-                self.queue.stored(each.job, each.job.stored + each.count)
-        return outcomes
+                self.scheduler.mark_stored(each.request, each.request.stored + each.count)
+        return outputs
 
     def _logits_tuned(self, work: list[ScheduledChunk]) -> Float[Tensor, "M V"]:
-        """With the number of threads that is the fastest for so many rows; passes with a prompt are not timed, as no two are alike."""
+        """Return logits, computed with the fastest number of threads for so many rows; passes with a prompt are not timed, since no two are alike."""
         if self.settings.reproducible:
             return self._logits_apart(work)
         started = time.perf_counter()
@@ -208,84 +209,84 @@ class BatchEngine:
             self._tuner.told(time.perf_counter() - started, kind=len(work))
         return logits
 
-    def _guess(self) -> None:
-        """Have the requests that are being answered look ahead, where few enough run."""
-        for job in self.queue.running if len(self.queue.running) <= GUESSING_ROWS else ():
-            lookup = self._turns[job.id].lookup
-            if lookup is not None and job.pending == 1:
-                job.guesses = lookup.guesses(job.ids)[: job.max_tokens - len(job.ids) - 1]
+    def _propose_drafts(self) -> None:
+        """Propose draft tokens for the requests in decoding, if few enough run."""
+        for scheduled in self.scheduler.running if len(self.scheduler.running) <= MAX_DRAFTING_ROWS else ():
+            lookup = self._running[scheduled.id].lookup
+            if lookup is not None and scheduled.pending == 1:
+                scheduled.drafts = lookup.drafts(scheduled.ids)[: scheduled.max_tokens - len(scheduled.ids) - 1]
 
     def _clear_fresh(self, work: list[ScheduledChunk]) -> None:
-        tables = [each.job.table for each in work]
+        tables = [each.request.table for each in work]
         if fresh := [page for table in tables for page in table.fresh]:
             self._store.clear(fresh)
         for table in tables:
             table.fresh.clear()
 
     def _logits(self, work: list[ScheduledChunk]) -> Float[Tensor, "M V"]:
-        """One pass of all tokens; the logits of the places where a token is chosen: each job's last id and its guesses."""
-        places: list[int] = []
+        """Return the logits of one pass where a token is chosen: at the last id and the draft tokens of each request."""
+        positions: list[int] = []
         end = 0
         for each in work:
             end += len(each.tokens)
-            places += range(end - 1 - len(each.job.guesses), end) if each.chooses else []
-        return self._pass([_span(each) for each in work], [each.tokens for each in work], places)
+            positions += range(end - 1 - len(each.request.drafts), end) if each.chooses else []
+        return self._pass([_span(each) for each in work], [each.tokens for each in work], positions)
 
     def _logits_apart(self, work: list[ScheduledChunk]) -> Float[Tensor, "M V"]:
-        """The same in passes whose shape does not depend on who else runs: a piece of one prompt, or EXACT_ROWS rows, padded."""
+        """Return the same from passes of a fixed shape: one chunk of one prompt, or EXACT_ROWS rows, padded."""
         rows: dict[str, Float[Tensor, "1 V"]] = {}
-        answers = [each for each in work if each.job.stored >= each.job.prompt_tokens]
+        answers = [each for each in work if each.request.stored >= each.request.prompt_tokens]
         for start in range(0, len(answers), EXACT_ROWS):
             part = answers[start : start + EXACT_ROWS]
             missing = EXACT_ROWS - len(part)
             spans = [*map(_span, part), *[self._padding] * missing]
             logits = self._pass(spans, [*(each.tokens for each in part), *[[0]] * missing], list(range(EXACT_ROWS)))
-            rows |= {each.job.id: row for each, row in zip(part, logits.split(1), strict=False)}
+            rows |= {each.request.id: row for each, row in zip(part, logits.split(1), strict=False)}
         for each in work:
             if each not in answers:
-                rows[each.job.id] = self._pass([_span(each)], [each.tokens], [each.count - 1])
-        chosen = [rows[each.job.id] for each in work if each.chooses]
+                rows[each.request.id] = self._pass([_span(each)], [each.tokens], [each.count - 1])
+        chosen = [rows[each.request.id] for each in work if each.chooses]
         return torch.cat(chosen) if chosen else torch.empty(0, self.model.config.vocab_size)
 
-    def _pass(self, spans: list[TokenSpan], pieces: list[list[int]], places: list[int]) -> Float[Tensor, "M V"]:
-        """The rows through the model in one line; logits of the tokens at `places` in it."""
-        ids = torch.tensor([[token for piece in pieces for token in piece]], device=self.compute.device)
-        rows = self._store.rows(spans, each_alone=self.settings.reproducible)
-        # One row is the one case in which torch's ordinary way is the quicker (model/matmul_precision.py).
+    def _pass(self, spans: list[TokenSpan], chunks: list[list[int]], positions: list[int]) -> Float[Tensor, "M V"]:
+        """Run the rows through the model as one ragged batch; return the logits at `positions` in it."""
+        ids = torch.tensor([[token for chunk in chunks for token in chunk]], device=self.compute.device)
+        rows = self._store.rows(spans, separately=self.settings.reproducible)
+        # Torch's default kernels are faster for a single row only (model/matmul_precision.py).
         with fast_matmul(self.compute.device) if ids.shape[1] > 1 else contextlib.nullcontext():
             hidden = self.model.hidden(ids, cache=rows)[0]  # [N, C]
-            if not places:  # pieces of prompts that go on: nothing is chosen
+            if not positions:  # only chunks of unfinished prompts: nothing is chosen
                 return torch.empty(0, self.model.config.vocab_size)
-            return self.model.logits(hidden[places]).float().cpu()
+            return self.model.logits(hidden[positions]).float().cpu()
 
-    def _advance(self, job: ScheduledRequest, choices: list[tuple[Tensor, int, float]]) -> Iterator[StepOutput]:
-        """Choose the job's next token, and the ones after it as long as its guesses turn out right."""
-        turn, guesses = self._turns[job.id], job.guesses
-        job.guesses, right = [], 0
+    def _advance(self, scheduled: ScheduledRequest, choices: list[tuple[Tensor, int, float]]) -> Iterator[StepOutput]:
+        """Choose the request's next token, and further ones as long as its draft tokens are accepted."""
+        running, drafts = self._running[scheduled.id], scheduled.drafts
+        scheduled.drafts, accepted = [], 0
         try:
-            for place, (logits, best, best_logit) in enumerate(choices):
-                token_id = turn.choose(logits, best, best_logit)
-                yield from turn.push(token_id, logits)
-                if turn.answer.reason is not None or place == len(guesses) or guesses[place] != token_id:
+            for position, (logits, best, best_logit) in enumerate(choices):
+                token_id = running.choose(logits, best, best_logit)
+                yield from running.push(token_id, logits)
+                if running.answer.reason is not None or position == len(drafts) or drafts[position] != token_id:
                     break
-                right += 1
+                accepted += 1
         except GroundupError as error:
             yield error
-            self.cancel(job.id)
+            self.cancel(scheduled.id)
             return
-        self.queue.stored(job, len(job.ids) - 1)
-        if turn.lookup is not None:
-            turn.lookup.checked(len(guesses), right)
-        if turn.answer.reason is not None:
-            self.cancel(job.id)
+        self.scheduler.mark_stored(scheduled, len(scheduled.ids) - 1)
+        if running.lookup is not None:
+            running.lookup.report_accepted(len(drafts), accepted)
+        if running.answer.reason is not None:
+            self.cancel(scheduled.id)
 
 
 def _span(work: ScheduledChunk) -> TokenSpan:
-    return TokenSpan(work.job.table.pages, work.job.stored, len(work.tokens))
+    return TokenSpan(work.request.table.pages, work.request.stored, len(work.tokens))
 
 
 def ranked(logits: Float[Tensor, " V"], chosen: int, count: int, tokenizer: Tokenizer) -> TokenLogprob:
-    """The chosen token and the `count` most probable ones with their logprobs."""
+    """Return the chosen token and the `count` most probable ones with their logprobs."""
     logprobs = logits.log_softmax(dim=-1)
 
     def token(token_id: int) -> RankedToken:

@@ -9,6 +9,7 @@ from typing import Any
 
 from groundup.weights.generation_config import read_sampling
 
+CHAT_MAX_TOKENS = 512
 CHAT_SAMPLING: dict[str, Any] = {
     "temperature": 0.7,
     "top_k": 40,

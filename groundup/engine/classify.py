@@ -1,4 +1,4 @@
-"""Texts -> probabilities of each class, by a classifier model: in right-padded batches, each text as it would be alone."""
+"""Texts -> class probabilities of a classifier, in right-padded batches with the same result for each text as alone."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from groundup.tokenizer.fast import Tokenizer
 
 
 def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
-    """A text as a classifier reads it, in training and after: cut on the right to `max_tokens`, never empty."""
+    """Return the input ids of a classifier, in training and inference: truncated on the right to `max_tokens`, never empty."""
     ids = tokenizer.with_bos(tokenizer.encode(text)) or [tokenizer.special.document_end_id]
     return ids[:max_tokens]
 
@@ -22,7 +22,7 @@ def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int
 def class_probabilities(
     model: Classifier, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
 ) -> Float[Tensor, "rows N"]:
-    """Softmax of the class scores of each row of ids, in order, on the CPU."""
+    """Return the softmax of the class scores of each row of ids, in order, on the CPU."""
     result = torch.zeros(len(rows), model.score.out_features)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
         ids, mask = right_padded([rows[i] for i in batch], compute.device)

@@ -1,7 +1,7 @@
-"""Texts -> vectors: a language model's last hidden states, averaged over the tokens of a text and made unit length.
+"""Texts -> embeddings: a language model's last hidden states, averaged over the tokens of a text and normalised.
 
-A model that was trained to go on with texts was not trained for this: near texts get near vectors, but all vectors lie close together, and an
-encoder made for the purpose does better. In right-padded batches, each text as it would be alone, but for rounding.
+A language model was not trained for this: similar texts get close vectors, but all vectors lie close together, and a dedicated embedding model does
+better. In right-padded batches, with the same result for each text as alone, up to rounding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,12 +23,12 @@ from groundup.model.matmul_precision import fast_matmul
 def embed(
     model: LanguageModel, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
 ) -> Float[Tensor, "rows C"]:
-    """A vector for each row of ids (at least one each), in order, on the CPU."""
+    """Return a vector for each row of ids (at least one each), in order, on the CPU."""
     result = torch.zeros(len(rows), model.config.width)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
         if len(rows[batch[0]]) > PREFILL_TOKENS:
             for index in batch:
-                *_, result[index] = embed_in_pieces(model, rows[index], compute=compute)
+                *_, result[index] = embed_in_chunks(model, rows[index], compute=compute)
             continue
         ids, mask = right_padded([rows[i] for i in batch], compute.device)
         hidden = model.hidden(ids).float() * mask[..., None]  # [B, T, C]
@@ -37,17 +37,17 @@ def embed(
 
 
 @torch.inference_mode()
-def embed_in_pieces(model: LanguageModel, row: Sequence[int], *, compute: Compute) -> Iterator[Float[Tensor, " C"]]:
-    """The vector of one long row: after each piece that of the row so far, so that whoever takes them can do other work in between."""
+def embed_in_chunks(model: LanguageModel, row: Sequence[int], *, compute: Compute) -> Iterator[Float[Tensor, " C"]]:
+    """Yield the vector of one long row so far after each chunk, so that the caller can do other work in between."""
     cache = KVCache(model.config, 1, len(row), compute.device, compute.dtype)
     total = torch.zeros(model.config.width, device=compute.device)
     for start in range(0, len(row), PREFILL_TOKENS):
-        piece = torch.tensor([row[start : start + PREFILL_TOKENS]], device=compute.device)
+        chunk = torch.tensor([row[start : start + PREFILL_TOKENS]], device=compute.device)
         with fast_matmul(compute.device):
-            total += model.hidden(piece, cache=cache)[0].float().sum(dim=0)
+            total += model.hidden(chunk, cache=cache)[0].float().sum(dim=0)
         yield F.normalize(total, dim=0).cpu()
 
 
-def shortened(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:
-    """The first `dimensions` components, made unit length again."""
+def truncate_vectors(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:
+    """Return the first `dimensions` components, normalised again."""
     return F.normalize(vectors[:, :dimensions], dim=-1)

@@ -1,11 +1,11 @@
-"""Engine: an opened model, ready to continue texts, answer conversations and name classes.
+"""Engine: an opened model that continues texts, answers conversations and classifies.
 
     engine = Engine(open_model("smollm2-135m-instruct", compute), compute)
     for event in engine.chat(Conversation((Message("user", "Hello"),)), Sampling(temperature=0)):
         print(event.text, end="")
 
-A prompt becomes ids in one place each: text by `Tokenizer.encode` (never control tokens), a conversation by `render`. The same loop
-then runs for both: `generate_ids` -> `TextStream` -> `ChatEvent`. What can be refused is refused by the call itself, not by the first event.
+A text is encoded by `Tokenizer.encode` (never to control tokens), a conversation by `render`. Both then run through `generate_ids` ->
+`TextStream` -> `ChatEvent`. Errors that can be known before are raised by the call itself, not with the first event.
 """
 
 from bisect import bisect_left
@@ -26,12 +26,12 @@ from groundup.tokenizer.chat import Conversation, Rendered, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import OpenModel
 
-# A conversation is cut so that the answer has this share of the context, or `max_tokens` where that is less.
+# Conversations are truncated to leave this share of the context to the answer, or `max_tokens` where that is less.
 ANSWER_SHARE = 1 / 4
 
 
 class Engine:
-    """Serves one opened model. Holds no state between calls: the same call gives the same answer."""
+    """One opened model, without state between calls: the same call gives the same answer."""
 
     def __init__(self, opened: OpenModel, compute: Compute) -> None:
         self.opened = opened
@@ -39,7 +39,7 @@ class Engine:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer. Raises ModelError where it has none."""
+        """The model's tokenizer. Raises ModelError when it has none."""
         return self.opened.require_tokenizer()
 
     def complete(
@@ -50,13 +50,13 @@ class Engine:
         return self._events(ids, sampling, dropped=0, constraint=constraint)
 
     def prompt_ids(self, text: str) -> list[int]:
-        """The ids of a text to be continued; the empty text is a new document."""
+        """Return the ids of a text to be continued; the empty text begins a new document."""
         return self.tokenizer.with_bos(self.tokenizer.encode(text)) or [self.tokenizer.special.document_end_id]
 
     def chat(self, conversation: Conversation, sampling: Sampling) -> Iterator[ChatEvent]:
-        """The assistant's next turn. A conversation that has outgrown the context loses its oldest messages, never a system message.
+        """Generate the assistant's next turn. A conversation longer than the context loses its oldest messages, never a system message.
 
-        Each event counts them in `dropped_messages`. Raises ModelError, with numbers, when not even the last message fits.
+        Each event counts them in `dropped_messages`. Raises ModelError when not even the last message fits.
         """
         context_tokens = self.opened.config.context_tokens
         answer_tokens = min(sampling.max_tokens, int(context_tokens * ANSWER_SHARE))
@@ -66,25 +66,26 @@ class Engine:
     def _events(
         self, prompt_ids: list[int], sampling: Sampling, *, dropped: int, constraint: Constraint | None = None
     ) -> Iterator[ChatEvent]:
-        model = self._language_model()
+        model = self.language_model()
         stop_ids = self.tokenizer.special.stop_ids
         ids = generate_ids(model, prompt_ids, sampling, stop_ids, compute=self.compute, constraint=constraint)
         start = ChatEvent("", None, len(prompt_ids), 0, dropped)
         return answer_events(ids, TextStream(self.tokenizer, sampling.stop), stop_ids, start)
 
-    def _language_model(self) -> LanguageModel:
+    def language_model(self) -> LanguageModel:
+        """The model, where it writes text. Raises ModelError for a classifier."""
         if not isinstance(self.opened.model, LanguageModel):
             raise ModelError(
-                f"{self.opened.path} is a classifier and writes no text.",
-                fix="Ask it with: groundup classify MODEL TEXT",
+                f"{self.opened.path} is a classifier and generates no text.",
+                fix="Use it with: groundup classify MODEL TEXT",
             )
         return self.opened.model
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """For each text, the probability of each label, most probable first. Texts beyond the context are cut on the right. Raises ModelError."""
+        """Return the probability of each label for each text, most probable first. Long texts are truncated on the right. Raises ModelError."""
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
-                f"{self.opened.path} is a language model and knows no classes.",
+                f"{self.opened.path} is a language model and has no classes.",
                 fix="Train one with: groundup finetune classifier",
             )
         rows = [classifier_ids(self.tokenizer, text, self.opened.config.context_tokens) for text in texts]
@@ -99,10 +100,10 @@ def _by_label(labels: Sequence[str], probabilities: Sequence[float]) -> dict[str
 def fit_conversation(
     conversation: Conversation, tokenizer: Tokenizer, context_tokens: int, answer_tokens: int
 ) -> tuple[Rendered, int]:
-    """Render for an answer of `answer_tokens`, without the oldest messages where they don't fit; gives how many were left out.
+    """Return the rendered conversation with room for `answer_tokens`, without the oldest messages if necessary, and how many were dropped.
 
-    System messages stay, and what else is left begins with a user's message, as templates expect. The last of those stays in any
-    case, even if the answer then has less room, or none.
+    System messages are kept, and the rest begins with a user message, as templates require. The last user message is always kept,
+    even if the answer then has less room, or none.
     """
     messages = conversation.messages
     starts = [0, *(i for i, message in enumerate(messages) if i > 0 and message.role == "user")]
@@ -115,6 +116,6 @@ def fit_conversation(
     def fits(start: int) -> bool:
         return len(render(kept(start), tokenizer, add_generation_prompt=True).ids) + answer_tokens <= context_tokens
 
-    # The fewer messages, the fewer tokens: the longest variant that fits is found by halving, the shortest is not asked.
+    # Fewer messages have fewer tokens: bisect for the longest variant that fits; the shortest is taken in any case.
     found = kept(starts[bisect_left(starts[:-1], True, key=fits)])
     return render(found, tokenizer, add_generation_prompt=True), len(messages) - len(found.messages)

@@ -1,11 +1,10 @@
-"""Prompt ids -> answer ids, one by one: prefill the prompt, then decode token after token with the key/value cache.
+"""Prompt ids -> answer ids: prefill the prompt, then decode token by token with the key/value cache.
 
-The prompt goes through the model in pieces, and only the last token's hidden state meets the head: neither attention masks nor
-logits grow with the square, or with V times the length, of a long prompt. Each further token costs one pass over one token.
-`generate_uncached` is the slow, obvious version, and the test of the fast one.
+The prompt is prefilled in chunks, and the head runs on the last hidden state only, so that attention masks and logits of a long prompt stay
+small. Each further token costs one pass over one token. `generate_uncached` is the slow, simple version that tests this one.
 
-Where it ends: at a stop id (which is given too, as the last one), after `max_tokens`, or when prompt and answer fill the
-context. The last two are both the finish reason "length".
+Generation ends at a stop id (which is yielded as the last one), after `max_tokens`, or when prompt and answer fill the context. The last two
+have the finish reason "length".
 """
 
 import contextlib
@@ -25,7 +24,7 @@ from groundup.model.matmul_precision import fast_matmul
 
 # Bounds the mask (T x S) and the activations of a long prompt's prefill; larger pieces are no faster on a CPU.
 PREFILL_TOKENS = 512
-# From so many rows on, `fast_matmul` is the quicker way (model/matmul_precision.py).
+# `fast_matmul` is faster from so many rows on (model/matmul_precision.py).
 FAST_TOKENS = 32
 
 
@@ -38,15 +37,15 @@ def generate_ids(
     compute: Compute,
     constraint: Constraint | None = None,
 ) -> Iterator[int]:
-    """The answer's ids as they are chosen, a stop id included. Raises ModelError at once when the context has no room for an answer."""
+    """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no room for an answer."""
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
     return _cached(model, list(prompt_ids), sampling, frozenset(stop_ids), limit, compute, constraint)
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:
-    """How many tokens the context has left after the prompt. Raises ModelError when none, or when there is no prompt."""
+    """Return the number of tokens left in the context after the prompt. Raises ModelError when none, or for an empty prompt."""
     if prompt_tokens == 0:
-        raise ModelError("The prompt has no tokens.", fix="Give at least one token to go on from.")
+        raise ModelError("The prompt has no tokens.", fix="Give at least one token to continue.")
     if prompt_tokens >= context_tokens:
         raise ModelError(
             f"The prompt has {prompt_tokens:,} tokens, and the model's context of {context_tokens:,} leaves no room for an answer.",
@@ -85,10 +84,10 @@ def _cached(
 
 
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:
-    """Run one row of ids [1, T] into the cache; the logits of what follows the last of them."""
-    for piece in ids.split(PREFILL_TOKENS, dim=1):
-        with fast_matmul(ids.device) if piece.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
-            hidden = model.hidden(piece, cache=cache)
+    """Run one row of ids [1, T] into the cache; return the logits after the last of them."""
+    for chunk in ids.split(PREFILL_TOKENS, dim=1):
+        with fast_matmul(ids.device) if chunk.shape[1] >= FAST_TOKENS else contextlib.nullcontext():
+            hidden = model.hidden(chunk, cache=cache)
     return model.logits(hidden[0, -1])
 
 
@@ -96,7 +95,7 @@ def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, 
 def generate_uncached(
     model: LanguageModel, prompt_ids: Sequence[int], sampling: Sampling, stop_ids: Collection[int], *, compute: Compute
 ) -> list[int]:
-    """The same ids without a cache: the whole text through the model for every token."""
+    """Return the same ids without a cache: the whole text runs through the model for every token."""
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
     random = seeded_generator(sampling.seed)
     history = list(prompt_ids)

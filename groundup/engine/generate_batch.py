@@ -1,4 +1,4 @@
-"""Many prompts at once: the answer to each as text, written together by a `BatchEngine` that is there for them alone."""
+"""Answers to a list of prompts, generated together by a temporary `BatchEngine`."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,9 +21,9 @@ def generate_answers(
     stop_ids: frozenset[int] = frozenset(),
     done: Callable[[int], None] = lambda answers: None,
 ) -> list[str]:
-    """One text for each prompt, in order: what `generate_ids` would write. `done` hears how many more are finished.
+    """Return one text for each prompt, in order, as from `generate_ids`. `done` is called with the number of newly finished answers.
 
-    Raises ModelError where a prompt fills the context alone, or the model's numbers are not finite.
+    Raises ModelError when a prompt fills the context, or the logits are non-finite.
     """
     engine = BatchEngine(model, tokenizer, compute, BatchSettings(max_waiting=len(prompts)))
     for number, prompt in enumerate(prompts):

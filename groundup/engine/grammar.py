@@ -1,12 +1,12 @@
-"""Answers that must have a form (`structured_output.py`): which tokens may come next, through the library llguidance.
+"""Constrained decoding (`structured_output.py`): masks of the allowed tokens, computed by the library llguidance.
 
     grammars = Grammars(tokenizer, vocab_size)
-    engine.submit(Request("a", ids, sampling, stop_ids, constraint=grammars.constraint(Form.regex("[0-9]+"))))
+    engine.submit(Request("a", ids, sampling, stop_ids, constraint=grammars.constraint(OutputConstraint.regex("[0-9]+"))))
 
-Between the parts of JSON stands exactly ", " and ": ", as Python writes it. With free spaces no language would be finite, and a small model
-would go on writing them; so an answer whose form allows only so many texts ends by itself. Inside the strings of JSON at most MOST_BLANKS may follow
-one another, for the same reason. Seed, temperature and the rest hold among the tokens that are allowed. llguidance bounds the size of a form and the
-work for each token (`_LIMITS`); past that a request ends with an error.
+The separators of JSON are exactly ", " and ": ", as Python writes them. With free spaces no language would be finite, and a small model might
+generate spaces without end; with fixed ones an answer ends by itself where its constraint allows finitely many texts. Strings of JSON have at most
+MAX_BLANKS blanks in a row, for the same reason. Sampling applies to the allowed tokens. llguidance limits the size of a grammar and the work for each
+token (`_LIMITS`); beyond that a request ends with an error.
 """
 
 import re
@@ -22,22 +22,22 @@ from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
 SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-# What a grammar may cost; measured with 20,000 to 40,000 ids. With llguidance's own bounds for a token (2,000 and 50,000) a grammar of one line
-# ("s: s s s | s s | ...") takes half a second a token, with these at most 0.07 s before it is given up. With its own for the start (1,000,000) a
-# tower of names that stand for eight others each takes 2 s to be refused when it is four high, and was not done after 6 s when five high; with
-# 20,000 the latter takes 6 ms, the worst found (three names, eight high) more than 4 s. A wide class (\w) still has room once, hardly twice.
-# Schemas keep llguidance's own: many optional keys branch as widely, but once.
+# Limits on the cost of a grammar; measured with 20,000 to 40,000 ids. With llguidance's bounds for a token (2,000 and 50,000) a grammar of one line
+# ("s: s s s | s s | ...") takes half a second a token, with these at most 0.07 s until it is refused. With its own bound for the start (1,000,000),
+# rules that each expand to eight others take 2 s to be refused at depth four, and more than 6 s at depth five; with 20,000 the latter takes
+# 6 ms, the worst found (three rules, depth eight) more than 4 s. A wide class (\w) still fits once, hardly twice.
+# Schemas keep llguidance's own bounds: many optional keys branch as widely, but once.
 _LIMITS: dict[str, dict[str, Any]] = {
     "grammar": {"max_items_in_row": 500, "step_max_items": 20_000, "initial_lexer_fuel": 20_000}
 }
-# Blanks in a row within JSON; more only where the form allows nothing else.
+# Blanks in a row within JSON; more only where the constraint allows nothing else.
 MAX_BLANKS = 32
 _BLANKS_AT_END = re.compile(rb"(?: |\\[nrt])*\Z")
 _LARK = re.compile(r"^[ \t]*(%llguidance\b|start[ \t]*(\[|:(?!:)))", re.MULTILINE)
 
 
 class Grammars:
-    """Makes constraints for one model. Making the first one takes a moment: the library arranges all tokens as a tree."""
+    """Compiles constraints for one model. Construction takes a moment: the library builds a tree of all tokens."""
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int) -> None:
         """`vocab_size`: rows of the embedding, of which the tokenizer may have fewer. Raises MissingExtra."""
@@ -47,61 +47,61 @@ class Grammars:
             raise MissingExtra("llguidance", "serve") from error
         self._library = llguidance
         self._vocab_size = vocab_size
-        known = _Tokens(tokenizer, vocab_size)
-        wrapped = llguidance.TokenizerWrapper(known)
+        tokens = _Tokens(tokenizer, vocab_size)
+        wrapped = llguidance.TokenizerWrapper(tokens)
         stops = sorted(tokenizer.special.stop_ids)
         self._tokens = llguidance.LLTokenizer(wrapped, n_vocab=vocab_size, eos_token=stops)
-        self._texts = known.tokens
+        self._texts = tokens.tokens
         # A backslash may begin "\n".
         self._may_be_blank = torch.tensor([text[:1] in (b" ", b"\\") for text in self._texts])
 
-    def constraint(self, form: OutputConstraint) -> "GrammarConstraint":
-        """For one answer of this form. Raises ConfigError for a form that can't be followed, or that no text has."""
-        limits = self._library.LLParserLimits(**_LIMITS.get(form.kind, {}), verbose_errors=False)
-        matcher = self._library.LLMatcher(self._tokens, self._source(form), log_level=0, limits=limits)
-        is_json = form.kind in ("JSON schema", "call of a tool")
+    def constraint(self, constraint: OutputConstraint) -> "GrammarConstraint":
+        """Return a constraint for one answer. Raises ConfigError when it can't be enforced, or no text satisfies it."""
+        limits = self._library.LLParserLimits(**_LIMITS.get(constraint.kind, {}), verbose_errors=False)
+        matcher = self._library.LLMatcher(self._tokens, self._source(constraint), log_level=0, limits=limits)
+        is_json = constraint.kind in ("JSON schema", "call of a tool")
         made = GrammarConstraint(
             matcher, self._vocab_size, _Blanks(self._texts, self._may_be_blank) if is_json else None
         )
         try:
-            made.mask()  # that there is no way to begin shows only here
+            made.mask()  # shows whether any first token is allowed
         except ModelError as error:
-            told = _reason(matcher.get_error())
-            reason = "there is no text that fits it" if told.startswith("NoExtension") else told
-            raise ConfigError(f"The {form.kind} can't be followed: {reason}.") from error
+            reason = _reason(matcher.get_error())
+            reason = "there is no text that fits it" if reason.startswith("NoExtension") else reason
+            raise ConfigError(f"The {constraint.kind} can't be followed: {reason}.") from error
         return made
 
-    def _source(self, form: OutputConstraint) -> str:
-        """The form as the library takes it. Raises ConfigError."""
-        of = self._library.LLMatcher
+    def _source(self, constraint: OutputConstraint) -> str:
+        """Return the constraint in the library's format. Raises ConfigError."""
+        matcher = self._library.LLMatcher
         try:
-            if form.kind == "JSON schema":
-                return str(of.grammar_from_json_schema(form.text, overrides=SPACING))
-            if form.kind in ("grammar", "call of a tool"):
-                return str(of.grammar_from_lark(_lark(form.text)))
-            return str(of.grammar_from_regex(form.text))
+            if constraint.kind == "JSON schema":
+                return str(matcher.grammar_from_json_schema(constraint.text, overrides=SPACING))
+            if constraint.kind in ("grammar", "call of a tool"):
+                return str(matcher.grammar_from_lark(_lark(constraint.text)))
+            return str(matcher.grammar_from_regex(constraint.text))
         except ValueError as error:
-            raise ConfigError(f"The {form.kind} can't be read: {_reason(error)}.") from error
+            raise ConfigError(f"The {constraint.kind} can't be read: {_reason(error)}.") from error
 
 
 def _lark(text: str) -> str:
-    """A grammar in llguidance's own language; one in GBNF is put into it, by the library. Raises ValueError."""
+    """Return a grammar in llguidance's Lark; the library converts GBNF. Raises ValueError."""
     if _LARK.search(text):
         return text
     if not re.search(r"^[ \t]*root\b", text, re.MULTILINE):
         raise ValueError("it has neither a rule start: (Lark) nor root ::= (GBNF)")
-    if re.search(r"\\[uU]0", text):  # the library drops the zeros, and then reads the wrong digits
-        raise ValueError(r"in GBNF the character itself is wanted, instead of \u0 or \U0 and its number")
+    if re.search(r"\\[uU]0", text):  # the library drops the zeros and then reads the wrong digits
+        raise ValueError(r"in GBNF, write the character itself instead of \u0 or \U0 and its number")
     from llguidance.gbnf_to_lark import gbnf_to_lark
 
     try:
         return gbnf_to_lark(text)
-    except Exception as error:  # the library raises nothing more precise
+    except Exception as error:  # the library raises no narrower class
         raise ValueError(str(error)) from error
 
 
 class _Tokens:
-    """A tokenizer as llguidance wants one."""
+    """A tokenizer with the interface that llguidance requires."""
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int) -> None:
         self._tokenizer = tokenizer
@@ -115,14 +115,14 @@ class _Tokens:
 
 
 class _Blanks:
-    """How many blanks the answer ends with, and which tokens may not add to them."""
+    """The blanks at the end of the answer, and the tokens that may not add to them."""
 
     def __init__(self, texts: list[bytes], may_be_blank: Bool[Tensor, " V"]) -> None:
         self._texts, self._may_be_blank = texts, may_be_blank
         self._end = b""
 
     def without(self, mask: Bool[Tensor, " V"]) -> Bool[Tensor, " V"]:
-        """The mask without tokens that may begin with a blank, where there are enough and there are others."""
+        """Return the mask without tokens that may begin with a blank, if the limit is reached and other tokens are allowed."""
         found = _BLANKS_AT_END.search(self._end)
         if found is None or len(found[0].replace(b"\\", b"")) < MAX_BLANKS:
             return mask
@@ -134,7 +134,7 @@ class _Blanks:
 
 
 class GrammarConstraint:
-    """`engine.request.Constraint` of one answer."""
+    """The `engine.request.Constraint` of one answer."""
 
     def __init__(self, matcher: Any, vocab_size: int, blanks: _Blanks | None = None) -> None:
         self._matcher = matcher
@@ -144,11 +144,11 @@ class GrammarConstraint:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing but an end may follow."""
+        """Whether only the end may follow."""
         return bool(self._matcher.is_stopped())
 
     def mask(self) -> Bool[Tensor, " V"]:
-        """True for each id that may come next. Raises ModelError when the library's bounds were passed."""
+        """Return True for each allowed id. Raises ModelError when the library's limits are exceeded."""
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         self._require_sound()
         unpacked = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[: self._vocab_size]
@@ -156,7 +156,7 @@ class GrammarConstraint:
         return mask if self._blanks is None else self._blanks.without(mask)
 
     def accept(self, token_id: int) -> None:
-        """This id was chosen. Raises ModelError."""
+        """Advance by the chosen id. Raises ModelError."""
         self._matcher.consume_token(token_id)
         if self._blanks is not None:
             self._blanks.accept(token_id)
@@ -164,11 +164,13 @@ class GrammarConstraint:
 
     def _require_sound(self) -> None:
         if self._matcher.is_error():
-            raise ModelError(f"The answer could not be kept to its form: {_reason(self._matcher.get_error())}.")
+            raise ModelError(
+                f"The constraint on the answer could not be enforced: {_reason(self._matcher.get_error())}."
+            )
 
 
 def _reason(error: object) -> str:
-    """The line that says what is wrong: the one that says so, where expressions are drawn with a mark below them; else the first."""
+    """Return the line of the library's message that states the error: the one after "error: ", else the first."""
     lines = str(error).strip().splitlines() or ["no reason is known"]
-    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (told or lines)[0].rstrip(".")[:300]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines)[0].rstrip(".")[:300]

@@ -1,6 +1,6 @@
-"""Rows of different length -> batches: sorted by length so that little is padding, bounded in tokens, padded on the right.
+"""Rows of different length -> batches: sorted by length to reduce padding, bounded in tokens, padded on the right.
 
-In a causal model nothing looks to the right, so what stands behind a row changes nothing in it.
+In a causal model no token attends to later ones, so padding on the right does not change a row.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-# Fits a small machine's memory for every model that this house trains; about what saturates two cores.
+# Fits a small machine's memory for every model trained here; about enough to saturate two cores.
 BATCH_TOKENS = 4096
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
-    """Indices of rows, batch by batch, longest first: rows x longest is at most `batch_tokens`, but a batch has at least one row.
+    """Yield batches of row indices: rows x longest is at most `batch_tokens`, but a batch has at least one row.
 
-    Longest first, so that what does not fit into memory fails at once and not at the end.
+    The longest rows come first, so that running out of memory happens at once and not at the end.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -29,7 +29,7 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS) 
 
 
 def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
-    """The rows as one tensor, id 0 behind the shorter ones, and the mask of what is real."""
+    """Return the rows as one tensor, padded with id 0, and the mask of real tokens."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)

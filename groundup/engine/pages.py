@@ -1,16 +1,16 @@
-"""Who owns which page of keys and values: plain bookkeeping, no tensors (those are `model/paged.py`'s).
+"""The paged KV cache: which row owns which page of keys and values. Plain bookkeeping; the tensors are in `model/paged.py`.
 
-A page holds `page_tokens` tokens. A row takes pages as it grows and gives them back when it ends. A full page is known by its content: the
-SHA-256 of its tokens and of everything before them. Another row that begins with the same tokens shares such a page instead of computing it again,
-and a page that nobody owns any more is kept for the next turn of its conversation until its memory is needed: then the longest unused goes first,
-the end of a text before its beginning.
+A page holds `page_tokens` tokens. A row takes pages as it grows and returns them when it ends. A full page is identified by its content: the
+SHA-256 of its tokens and all before them. A row with the same prefix shares such a page instead of recomputing it (prefix caching). A page without
+an owner is kept for the next turn of its conversation until its memory is needed: the least recently used is evicted first, the end of a text before
+its beginning.
 
-    free      nobody's, content of no use
-    owned     by one row, or by several that begin alike
-    kept      nobody's, content known: can be shared again, or taken
+    free      no owner, no useful content
+    owned     by one row, or by several with a common prefix
+    kept      no owner, known content: can be shared again, or evicted
 
-A cryptographic hash, because a collision would hand one reader another's text (CVE-2025-25183 was Python's `hash` used for this).
-Idea: Kwon et al. 2023 (arXiv:2309.06180), section 4.
+The hash is cryptographic because a collision would expose one user's text to another (CVE-2025-25183 was Python's `hash` used for this).
+Source: Kwon et al. 2023 (arXiv:2309.06180), section 4.
 """
 
 import hashlib
@@ -20,55 +20,55 @@ from dataclasses import dataclass, field
 
 from groundup.errors import ConfigError
 
-# When memory has run out, this share of all pages is given up at once, so that what is freed lies together.
-GIVEN_UP_SHARE = 1 / 16
+# Without free pages, this share of all pages is evicted at once, so that free pages are contiguous.
+EVICTED_SHARE = 1 / 16
 
 
 @dataclass(eq=False)
 class BlockTable:
-    """The pages of one row: its token t is in pages[t // page_tokens]."""
+    """The pages of one row: token t is in pages[t // page_tokens]."""
 
     pages: list[int] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
-    """Of its first pages, as far as they are full and were noted."""
+    """The digests of its first pages, as far as they are full and registered."""
     fresh: list[int] = field(default_factory=list)
-    """Pages that were taken, not shared, and whose old content is still there; whoever clears them empties this list."""
+    """Pages with old content that are not shared; the caller clears them and empties this list."""
     shared_tokens: int = 0
-    """How many of its first tokens were there already when it was opened."""
+    """The number of first tokens that were stored when it was opened."""
 
 
 class Pages:
-    """`num_pages` pages of `page_tokens` tokens, and who owns them."""
+    """`num_pages` pages of `page_tokens` tokens, and their owners."""
 
     def __init__(self, num_pages: int, page_tokens: int) -> None:
         self.num_pages, self.page_tokens = num_pages, page_tokens
         self._owners = [0] * num_pages
-        self._digest_of: dict[int, bytes] = {}  # the pages whose content is known
+        self._digest_of: dict[int, bytes] = {}  # the pages with known content
         self._page_of: dict[bytes, int] = {}
-        self._kept: dict[int, None] = {}  # in the order in which they were last used, the oldest first
+        self._kept: dict[int, None] = {}  # least recently used first
         self._free = set(range(num_pages))
 
     @property
     def available(self) -> int:
-        """Pages that can be taken: free and kept ones."""
+        """The number of free and kept pages."""
         return len(self._free) + len(self._kept)
 
     @property
     def owned(self) -> int:
-        """Pages that belong to rows; a shared one counts once."""
+        """The number of pages that belong to rows; a shared one counts once."""
         return self.num_pages - self.available
 
     @property
     def kept(self) -> int:
-        """Pages that nobody owns and whose content can be used again."""
+        """The number of pages without an owner whose content can be reused."""
         return len(self._kept)
 
     def needed(self, num_tokens: int) -> int:
-        """How many pages so many tokens take."""
+        """Return the number of pages for `num_tokens` tokens."""
         return -(-num_tokens // self.page_tokens)
 
     def open(self, ids: Sequence[int]) -> BlockTable:
-        """A table for a row that begins with `ids`: with the known pages of its beginning, but at least one token is left to compute."""
+        """Return a table for a row that begins with `ids`, sharing known pages of its prefix; at least one token is left to compute."""
         table, digest = BlockTable(), b""
         for start in range(0, len(ids) - self.page_tokens, self.page_tokens):
             digest = chained(digest, ids[start : start + self.page_tokens])
@@ -83,7 +83,7 @@ class Pages:
         return table
 
     def reserve(self, table: BlockTable, num_tokens: int) -> bool:
-        """Give the row pages for `num_tokens` tokens in all. False, and nothing taken, when there are not enough."""
+        """Give the row pages for `num_tokens` tokens in total. Return False, and take none, when there are not enough."""
         missing = self.needed(num_tokens) - len(table.pages)
         if missing > self.available:
             return False
@@ -95,17 +95,17 @@ class Pages:
         return True
 
     def note(self, table: BlockTable, ids: Sequence[int], num_stored: int) -> None:
-        """Say that the row's first `num_stored` tokens are stored and are `ids`: its full pages can be shared from now on."""
+        """Register that the row's first `num_stored` tokens are stored and equal `ids`: its full pages can now be shared."""
         for index in range(len(table.digests), num_stored // self.page_tokens):
             start = index * self.page_tokens
             digest = chained(table.digests[-1] if index else b"", ids[start : start + self.page_tokens])
             table.digests.append(digest)
-            if digest not in self._page_of:  # else another row was quicker: this copy stays the row's own
+            if digest not in self._page_of:  # else another row registered it first: this copy stays private
                 self._page_of[digest] = table.pages[index]
                 self._digest_of[table.pages[index]] = digest
 
     def close(self, table: BlockTable) -> None:
-        """The row gives all its pages back. Its beginning is the last to be given up, as it is the likeliest to be wanted again."""
+        """Return all pages of the row. Its beginning is evicted last, as it is the most likely to be reused."""
         for page in reversed(table.pages):
             self._owners[page] -= 1
             if self._owners[page] == 0:
@@ -117,27 +117,27 @@ class Pages:
             known.clear()
 
     def _take(self, wanted: int | None) -> int:
-        """A free page: the wanted one if it is free (pages in a run are read without a copy), else one with room to grow behind it."""
+        """Return a free page: `wanted` if free (contiguous pages are read without a copy), else one followed by free pages."""
         if not self._free:
-            self._give_up(max(1, int(self.num_pages * GIVEN_UP_SHARE)))
+            self._evict(max(1, int(self.num_pages * EVICTED_SHARE)))
         page = wanted if wanted is not None and wanted in self._free else roomiest(self._free)
         self._free.remove(page)
         return page
 
-    def _give_up(self, count: int) -> None:
-        """Forget the kept pages that were not used for longest."""
+    def _evict(self, count: int) -> None:
+        """Free the least recently used kept pages."""
         for page in list(self._kept)[:count]:
             del self._kept[page], self._page_of[self._digest_of.pop(page)]
             self._free.add(page)
 
 
 def chained(before: bytes, ids: Sequence[int]) -> bytes:
-    """What a page is known by: the hash of its tokens and of all before them."""
+    """Return the digest of a page: the hash of its tokens and of all before them."""
     return hashlib.sha256(before + array("q", ids).tobytes()).digest()
 
 
 def roomiest(free: set[int]) -> int:
-    """Where to begin a new row: in the middle of the longest run of free pages, or at its start where that is the start of the store.
+    """Return the first page of a new row: the middle of the longest run of free pages, or page 0 where that run begins there.
 
     >>> roomiest({0, 1, 2, 3, 7}), roomiest({4, 5, 6, 7, 9})
     (0, 6)
@@ -152,7 +152,7 @@ def roomiest(free: set[int]) -> int:
 
 
 def pages_within(budget_bytes: int, page_bytes: int) -> int:
-    """How many pages a budget pays for. Raises ConfigError when it pays for none."""
+    """Return the number of pages within a budget. Raises ConfigError when there is not even one."""
     if budget_bytes < page_bytes:
         raise ConfigError(
             f"A cache of {budget_bytes:,} bytes does not hold one page of this model, which takes {page_bytes:,}.",

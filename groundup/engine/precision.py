@@ -1,11 +1,11 @@
-"""In which numbers a model answers: float32, bf16, or weights in 8 or 4 bits (model/quantised.py) under bf16. Or "auto": the fastest, measured.
+"""Inference precision: float32, bf16, or weights in 8 or 4 bits (model/quantised.py) with bf16 activations. Or "auto": the fastest, measured.
 
     opened, compute = open_in("auto", "smollm2-135m-instruct", select_compute())
 
-float32 is the default, and the one in which an answer is the same alone and among others without being asked to (`BatchSettings.reproducible`).
-"auto" times single-stream decoding in float32, bf16 and int8 once and remembers the verdict in the cache folder, for models of this shape on this
-machine. It never takes int4: how much that costs depends on the model more than on the machine (docs/log.md). Where the processor has no bf16,
-"auto" is float32, and the others are warned of: all of them compute in bf16, which is emulated there, and prompts are read 2 to 6 times slower.
+float32 is the default, and the only one in which an answer is the same alone and among others without `BatchSettings.reproducible`. "auto" times
+single-stream decoding in float32, bf16 and int8 once and stores the result in the cache folder, for models of this shape on this machine. It never
+takes int4, whose loss of quality depends on the model (docs/log.md). On a processor without bf16, "auto" is float32 and the other choices give a
+warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower.
 """
 
 import platform
@@ -31,51 +31,51 @@ from groundup.weights.model_io import OpenModel, open_model
 
 Precision = Literal["float32", "bf16", "int8", "int4"]
 PrecisionChoice = Literal["float32", "bf16", "int8", "int4", "auto"]
-# Bytes of a weight, scales counted: room for a model is made by it.
+# Bytes of a weight, scales included: used to estimate the memory of a model.
 WEIGHT_BYTES: dict[PrecisionChoice, float] = {"float32": 4.0, "bf16": 2.0, "int8": 1.5, "int4": 1.25, "auto": 4.0}
 MEASURED: tuple[Precision, ...] = ("float32", "bf16", "int8")
 MEASURED_TOKENS = 8
-# A coarser precision has to be clearly faster than a finer one.
-WORTH_IT = 0.9
+# A lower precision must take at most this share of a higher one's time.
+MAX_TIME_RATIO = 0.9
 
 
 def as_precision_choice(text: str) -> PrecisionChoice:
-    """What was asked for. Raises ConfigError."""
+    """Return the text as a PrecisionChoice. Raises ConfigError."""
     for known in get_args(PrecisionChoice):
         if text == known:
-            wish: PrecisionChoice = known
-            return wish
+            choice: PrecisionChoice = known
+            return choice
     raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice)))
 
 
 def open_in(
-    wish: PrecisionChoice, name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
+    choice: PrecisionChoice, name_or_path: str | Path, compute: Compute, *, progress: Progress | None = None
 ) -> tuple[OpenModel, Compute]:
-    """A model in the precision wished for, and the Compute to use it with. Raises what `open_model` does, and ConfigError."""
+    """Return a model in the chosen precision, and the Compute to use it with. Raises ConfigError, and what `open_model` raises."""
     progress = progress or Silent()
-    note = emulation_note(wish, compute)
+    note = emulation_note(choice, compute)
     if note:
         progress.say(note)
-    if wish == "auto":
+    if choice == "auto":
         return _fastest(name_or_path, compute, progress)
-    if wish.startswith("int") and not compute.is_cpu:
-        raise ConfigError(f"--precision {wish} is for a CPU.", fix="Take bf16, or --device cpu.")
-    compute = replace(compute, dtype=torch.float32 if wish == "float32" else torch.bfloat16)
+    if choice.startswith("int") and not compute.is_cpu:
+        raise ConfigError(f"--precision {choice} is for a CPU.", fix="Take bf16, or --device cpu.")
+    compute = replace(compute, dtype=torch.float32 if choice == "float32" else torch.bfloat16)
     opened = open_model(name_or_path, compute, progress=progress)
-    if wish in ("int8", "int4"):
-        _pack(opened, wish, progress)
+    if choice in ("int8", "int4"):
+        _pack(opened, choice, progress)
     return opened, compute
 
 
-def emulation_note(wish: PrecisionChoice, compute: Compute) -> str:
-    """What to expect of a precision that this processor only emulates, with a measured figure, and what to take instead; "" where it need not."""
-    if wish == "float32" or not compute.is_cpu or compute.has_bf16:
+def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
+    """Return a warning, with a measured figure, about a precision that this processor only emulates; "" where there is no need."""
+    if choice == "float32" or not compute.is_cpu or compute.has_bf16:
         return ""
     times = product_times(MOST_SIDE, MOST_SIDE, compute.device)
     figure = f"this processor has no bf16, {times} ({times.slowdown:.2g} times as long)"
-    if wish == "auto":
+    if choice == "auto":
         return f"--precision auto: float32, as {figure}."
-    return f"--precision {wish}: {figure}, so prompts are read several times slower; use --precision float32."
+    return f"--precision {choice}: {figure}, so prompts are read several times slower; use --precision float32."
 
 
 def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) -> None:
@@ -83,34 +83,34 @@ def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) 
     if made.left:
         total = made.packed + len(made.left)
         progress.say(
-            f"{bits}: {len(made.left)} of {total} matrices stay in bf16, such as {made.left[0]}: of no size that the kernels take."
+            f"{bits}: {len(made.left)} of {total} matrices stay in bf16, such as {made.left[0]}: the kernels do not support their size."
         )
 
 
 def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> tuple[OpenModel, Compute]:
-    """By the verdict that is remembered, or by one found now."""
+    """Open a model in the fastest precision, from the stored result or measured now."""
     opened, in_float32 = open_in("float32", name_or_path, compute, progress=progress)
     if not compute.is_cpu or not compute.has_bf16 or not isinstance(opened.model, LanguageModel):
         return opened, in_float32
     record = cache_folder("precision") / f"{fingerprint(opened.config)}.json"
-    verdict = remembered(record)
-    if verdict is None:
+    result = stored_result(record)
+    if result is None:
         taken_s = dict(_timed(opened, name_or_path, compute))
-        verdict = fastest(taken_s)
-        write_json(record, {"precision": verdict, "token_s": taken_s})
+        result = fastest(taken_s)
+        write_json(record, {"precision": result, "token_s": taken_s})
         speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, seconds in taken_s.items())
-        progress.say(f"--precision auto: {verdict} (tokens a second, measured once: {speeds}).")
-    return (opened, in_float32) if verdict == "float32" else open_in(verdict, name_or_path, compute, progress=progress)
+        progress.say(f"--precision auto: {result} (tokens a second, measured once: {speeds}).")
+    return (opened, in_float32) if result == "float32" else open_in(result, name_or_path, compute, progress=progress)
 
 
 def fingerprint(config: ModelConfig) -> str:
-    """The model's shape and the machine: what a speed depends on."""
+    """Return a hash of the model's shape and the machine, which determine the speed."""
     machine = [platform.machine(), platform.node(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
     return sha256_text(json_bytes([asdict(config), *machine, torch.__version__]).decode())[:32]
 
 
-def remembered(record: Path) -> Precision | None:
-    """The verdict of an earlier measurement; None where there is none that can be read."""
+def stored_result(record: Path) -> Precision | None:
+    """Return the result of an earlier measurement, or None when there is none that is readable."""
     try:
         found = read_json(record)["precision"] if record.exists() else None
     except (FormatError, KeyError, TypeError):
@@ -119,27 +119,27 @@ def remembered(record: Path) -> Precision | None:
 
 
 def fastest(token_s: dict[Precision, float]) -> Precision:
-    """The finest precision that no coarser one clearly beats.
+    """Return the highest precision that no lower one clearly beats.
 
     >>> fastest({"float32": 0.03, "bf16": 0.029, "int8": 0.01}), fastest({"float32": 0.03, "bf16": 0.029})
     ('int8', 'float32')
     """
     best: Precision = "float32"
     for name, seconds in token_s.items():
-        if seconds < WORTH_IT * token_s[best]:
+        if seconds < MAX_TIME_RATIO * token_s[best]:
             best = name
     return best
 
 
 def _timed(opened: OpenModel, name_or_path: str | Path, compute: Compute) -> Iterator[tuple[Precision, float]]:
-    """Seconds of a token in each precision, one model in memory beside the first."""
+    """Yield the seconds per token in each precision, with one model in memory beside the first."""
     for name in MEASURED:
         found, used = (opened, compute) if name == "float32" else open_in(name, name_or_path, compute)
         yield name, _token_s(found, replace(used, dtype=next(found.model.parameters()).dtype))
 
 
 def _token_s(opened: OpenModel, compute: Compute) -> float:
-    """Of some short answers, by the token; the first warms up."""
+    """Return the seconds per token of short answers, after a warm-up."""
     model, sampling = opened.model, Sampling(temperature=0, max_tokens=MEASURED_TOKENS)
     assert isinstance(model, LanguageModel)
 

@@ -1,35 +1,35 @@
-"""Guesses of what comes next, looked up in the text itself: speculative decoding by prompt lookup. Plain Python, no tensors.
+"""Prompt lookup: draft tokens for speculative decoding, taken from the text itself. Plain Python, no tensors.
 
-Answers quote: names, code, passages of the prompt. Where the last tokens of a text stood in it before, what followed them then is
-proposed again. The model checks several guesses in one pass (`batch.py`): each place is drawn exactly as it would be without, and the
-first guess that is not what was drawn ends the check, so that the text is the same. Idea: Saxena 2023 (prompt lookup decoding);
-verification in one pass: Leviathan et al. 2022 (arXiv:2211.17192).
+Answers quote names, code and passages of the prompt. Where the last n-gram of a text occurred before, the tokens that followed it are proposed as
+drafts. The model verifies them in one pass (`batch.py`): each position is sampled exactly as without drafts, and the first draft that differs from
+the sample ends the verification, so that the text is the same. Source: Saxena 2023 (prompt lookup decoding); verification in one pass: Leviathan
+et al. 2022 (arXiv:2211.17192).
 
-A pass with guesses costs more than one without. So a request begins with two, doubles them when all were right, and when none was, asks
-again only after a pause that doubles too.
+A pass with drafts costs more than one without. So a request begins with two, doubles them when all were accepted, and when none was, waits for a
+number of steps that doubles too.
 """
 
 from collections.abc import Sequence
 
-# So many tokens must have stood there before: fewer match by chance.
+# Length of the n-gram that must match; shorter ones match by chance.
 NGRAM_TOKENS = 3
-FIRST_GUESSES = 2
+FIRST_DRAFTS = 2
 MAX_PAUSE = 32
 
 
 class PromptLookup:
-    """The guesses of one request, at most `most_tokens` at a time."""
+    """The draft tokens of one request, at most `max_tokens` at a time."""
 
-    def __init__(self, most_tokens: int) -> None:
-        self._most = most_tokens
-        self._size = min(FIRST_GUESSES, most_tokens)
+    def __init__(self, max_tokens: int) -> None:
+        self._max = max_tokens
+        self._size = min(FIRST_DRAFTS, max_tokens)
         self._pause = self._wait = 0
-        self._after: dict[tuple[int, ...], int] = {}  # n-gram -> where it ended last
-        self._read = NGRAM_TOKENS - 1  # so many ids are in `_after`, but for the last n-gram
+        self._after: dict[tuple[int, ...], int] = {}  # n-gram -> its last end
+        self._read = NGRAM_TOKENS - 1  # the number of ids in `_after`, without the last n-gram
 
-    def guesses(self, ids: Sequence[int]) -> list[int]:
-        """What could follow `ids`, which must have grown from those of the last call. Empty where nothing is known."""
-        for end in range(self._read + 1, len(ids)):  # the last n-gram of all is not its own past
+    def drafts(self, ids: Sequence[int]) -> list[int]:
+        """Return draft tokens after `ids`, which must extend those of the last call. Empty without a match."""
+        for end in range(self._read + 1, len(ids)):  # the last n-gram must not match itself
             self._after[tuple(ids[end - NGRAM_TOKENS : end])] = end
         self._read = max(self._read, len(ids) - 1)
         if self._wait:
@@ -38,13 +38,13 @@ class PromptLookup:
         known = self._after.get(tuple(ids[-NGRAM_TOKENS:]))
         return [] if known is None else list(ids[known : known + self._size])
 
-    def checked(self, guessed: int, right: int) -> None:
-        """Learn from the last guesses how many to make next time."""
-        if guessed == 0:
+    def report_accepted(self, proposed: int, accepted: int) -> None:
+        """Adapt the number of drafts to how many of the last ones were accepted."""
+        if proposed == 0:
             return
-        if right == guessed:
-            self._size, self._pause = min(2 * self._size, self._most), 0
-        elif right == 0:
-            self._size = min(FIRST_GUESSES, self._most)
+        if accepted == proposed:
+            self._size, self._pause = min(2 * self._size, self._max), 0
+        elif accepted == 0:
+            self._size = min(FIRST_DRAFTS, self._max)
             self._pause = min(2 * self._pause + 1, MAX_PAUSE)
             self._wait = self._pause

@@ -1,4 +1,4 @@
-"""Request: one answer that is wanted from a `BatchEngine`, and Constraint: what it may consist of."""
+"""Request: a prompt to be continued by a `BatchEngine`; Constraint: the tokens that its answer may consist of."""
 
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -9,42 +9,42 @@ from torch import Tensor
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError
 
-# As many alternatives as OpenAI's API gives.
+# The limit of OpenAI's API.
 MAX_LOGPROBS = 20
 
 
 @runtime_checkable
 class Constraint(Protocol):
-    """Which tokens may come next in one answer: a JSON schema, a grammar, an expression. It is asked for a mask, then told what was chosen."""
+    """The allowed next tokens of one answer (JSON schema, grammar, regular expression): `mask`, then `accept` the chosen token."""
 
     @property
     def finished(self) -> bool:
         """Whether the answer is complete and nothing may follow; it then ends with the reason "stop"."""
 
     def mask(self) -> Bool[Tensor, " V"] | None:
-        """True for each id that may come next; None: any may."""
+        """Return True for each allowed id; None: all are."""
 
     def accept(self, token_id: int) -> None:
-        """This id was chosen. Not called for the id that ends the answer."""
+        """Advance by the chosen id. Not called for the id that ends the answer."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt to be continued. Checks itself; raises ConfigError."""
+    """A prompt to be continued. Raises ConfigError for invalid values."""
 
     id: str
-    """Names it among those that run; its events carry it."""
+    """Unique among running requests; returned with its events."""
     prompt_ids: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
     stop_ids: frozenset[int] = frozenset()
-    """Ids that end the answer, without being part of its text."""
+    """Ids that end the answer and are not part of its text."""
     logprobs: int | None = None
-    """With each token its logprob and those of so many of the most probable ones, 0 to 20; None: none."""
+    """Return the logprob of each token and of this many alternatives, 0 to 20; None: no logprobs."""
     constraint: Constraint | None = None
     shown_ids: frozenset[int] = frozenset()
-    """Control tokens that are part of the text: marks of a call, in families that have tokens for them."""
+    """Control tokens that are part of the text: marks of tool calls, where they are tokens."""
     dropped_messages: int = 0
-    """Passed on to its events."""
+    """Copied to its events."""
 
     def __post_init__(self) -> None:
         if self.logprobs is not None and not 0 <= self.logprobs <= MAX_LOGPROBS:

@@ -1,8 +1,8 @@
-"""How probable a model finds given continuations: (context ids, continuation ids) -> log-probabilities (natural logarithm).
+"""Scores of given continuations: (context ids, continuation ids) -> natural log-probabilities.
 
-Many pairs at once, in ragged batches without padding (`ragged_batch.py`): a prefix that several pairs share, as the question before four
-choices, goes through the model once. The result is that of each pair alone. Only the positions that predict a continuation's token meet the
-head, a bounded number at a time, so that memory does not grow with length times vocabulary.
+Pairs are scored in ragged batches without padding (`ragged_batch.py`): a prefix that several pairs share, as the question before four choices, is
+computed once. The result equals that of each pair alone. The head runs only at positions that predict a continuation's token, a bounded number at
+a time, so that memory does not grow with length times vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,18 +22,18 @@ from groundup.model.paged import PagedStore
 
 Pair = tuple[Sequence[int], Sequence[int]]
 
-# Logits held at once: 2**24 float32 are 64 MB.
+# Logits in memory at once: 2**24 float32 are 64 MB.
 MAX_LOGITS = 2**24
 
 
 @dataclass(frozen=True)
 class ScoredContinuation:
-    """What the model thinks of one continuation."""
+    """The score of one continuation."""
 
     logprob: float
     """ln P(continuation | context): the sum of `token_logprobs`."""
     is_greedy: bool
-    """Whether greedy decoding would have given exactly this."""
+    """Whether greedy decoding would generate it."""
     token_logprobs: tuple[float, ...]
     """ln P of each token given all before it."""
 
@@ -46,23 +46,23 @@ def score(
     batch_tokens: int = BATCH_TOKENS,
     done: Callable[[int], None] = lambda pairs: None,
 ) -> list[ScoredContinuation]:
-    """One result for each pair, in order. A context that doesn't fit before its continuation loses its oldest tokens.
+    """Return one result for each pair, in order. A context that doesn't fit before its continuation loses its oldest tokens.
 
-    An empty continuation has probability 1. `done` hears how many pairs were scored, again and again. Raises ModelError for an empty context, or a
-    continuation as long as the model's context.
+    An empty continuation has probability 1. `done` is called with the number of pairs of each batch. Raises ModelError for an empty context, or a
+    continuation longer than the model's context.
     """
     rows = [_row(context, continuation, model.config.context_tokens) for context, continuation in pairs]
     results: list[ScoredContinuation] = [ScoredContinuation(0.0, True, ())] * len(pairs)
-    for line in ragged_batches(rows, batch_tokens):
-        scored = _score_line(model, line, [pairs[i][1] for i in line.rows], compute)
-        for index, result in zip(line.rows, scored, strict=True):
+    for batch in ragged_batches(rows, batch_tokens):
+        scored = _score_batch(model, batch, [pairs[i][1] for i in batch.rows], compute)
+        for index, result in zip(batch.rows, scored, strict=True):
             results[index] = result
         done(len(scored))
     return results
 
 
 def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: int) -> list[int]:
-    """Context and continuation in one, the last token left out (nothing is predicted from it), cut on the left to fit."""
+    """Return context and continuation without the last token (it predicts nothing), truncated on the left to fit."""
     if not context:
         raise ModelError(
             "A continuation can only be scored after at least one token.",
@@ -77,18 +77,20 @@ def _row(context: Sequence[int], continuation: Sequence[int], context_tokens: in
 
 
 @torch.inference_mode()
-def _score_line(
-    model: LanguageModel, line: RaggedBatch, continuations: Sequence[Sequence[int]], compute: Compute
+def _score_batch(
+    model: LanguageModel, batch: RaggedBatch, continuations: Sequence[Sequence[int]], compute: Compute
 ) -> list[ScoredContinuation]:
-    ids = torch.tensor([line.ids], device=compute.device)
+    ids = torch.tensor([batch.ids], device=compute.device)
     dtype = model.transformer.embedding.weight.dtype
-    store = PagedStore(model.config, len(line.ids), 1, compute.device, dtype, passing=True)
+    store = PagedStore(model.config, len(batch.ids), 1, compute.device, dtype, single_use=True)
     counts = [len(continuation) for continuation in continuations]
     # The last `count` tokens of a row each predict one token of its continuation.
-    predicting = [place for row, count in zip(line.places, counts, strict=True) for place in row[len(row) - count :]]
+    predicting = [
+        place for row, count in zip(batch.positions, counts, strict=True) for place in row[len(row) - count :]
+    ]
     targets = torch.tensor([token for each in continuations for token in each], dtype=torch.long, device=compute.device)
     with fast_matmul(compute.device):
-        hidden = model.hidden(ids, cache=store.rows(line.spans))[0]  # [N, C]
+        hidden = model.hidden(ids, cache=store.rows(batch.spans))[0]  # [N, C]
         logprobs, greedy = token_logprobs(model, hidden[predicting], targets)
     pieces = zip(logprobs.cpu().split(counts), greedy.cpu().split(counts), strict=True)
     return [ScoredContinuation(float(each.sum()), bool(best.all()), tuple(each.tolist())) for each, best in pieces]
@@ -97,12 +99,12 @@ def _score_line(
 def token_logprobs(
     model: LanguageModel, hidden: Float[Tensor, "M C"], targets: Int[Tensor, " M"]
 ) -> tuple[Float[Tensor, " M"], Bool[Tensor, " M"]]:
-    """ln P(target) at each position in float64, and whether the target is the best token there."""
+    """Return ln P(target) at each position in float64, and whether the target is the argmax."""
     logprobs, greedy = [], []
     rows = max(1, MAX_LOGITS // model.config.vocab_size)
-    for part, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+    for part, part_targets in zip(hidden.split(rows), targets.split(rows), strict=True):
         logits = model.logits(part).float()  # [M, V]
-        chosen = logits.gather(1, wanted[:, None])[:, 0]
+        chosen = logits.gather(1, part_targets[:, None])[:, 0]
         logprobs.append((chosen - logits.logsumexp(dim=1)).double())  # ln softmax(logits)[target]
-        greedy.append(logits.argmax(dim=1) == wanted)
+        greedy.append(logits.argmax(dim=1) == part_targets)
     return torch.cat(logprobs), torch.cat(greedy)

@@ -1,8 +1,8 @@
-"""Ids -> text, piece by piece: never cut inside a character, never showing a part of a stop string.
+"""TextStream: ids -> text, in pieces that are never split inside a character and never contain a part of a stop string.
 
-A token may hold half a character (byte-level BPE) or half a stop string, so two things are held back: bytes that don't
-yet make a character, and text that could be the beginning of a stop string. The pieces joined are the whole text up to
-the earliest stop string. Control tokens have no text here, as in llama.cpp's server.
+A token may hold an incomplete character (byte-level BPE) or a part of a stop string, so bytes that don't yet form a character and text that could be
+the beginning of a stop string are held back. The joined pieces are the text up to the earliest stop string. Control tokens have no text, as in
+llama.cpp's server.
 """
 
 import codecs
@@ -12,26 +12,26 @@ from groundup.tokenizer.fast import Tokenizer
 
 
 class TextStream:
-    """The text of one answer as it grows: `push` every id, then `finish`. `stopped` is True once a stop string was seen."""
+    """The text of one answer as it grows: `push` every id, then `finish`. `stopped` is True after a stop string."""
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), shown_ids: Collection[int] = ()) -> None:
-        """`shown_ids`: control tokens that are text all the same."""
+        """`shown_ids`: control tokens that are part of the text."""
         self._tokenizer = tokenizer
         self._control = frozenset(tokenizer.special.tokens.values()) - frozenset(shown_ids)
         self._stop = tuple(stop)
-        # "replace" agrees with Tokenizer.decode: one U+FFFD for each maximal part of an invalid sequence.
+        # "replace" as in Tokenizer.decode: one U+FFFD for each maximal part of an invalid sequence.
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
         self.stopped = False
 
     def push(self, token_id: int) -> str:
-        """The text that this id makes final: "" while it is held back, or after a stop string."""
+        """Return the text that this id completes: "" while it is held back, or after a stop string."""
         if self.stopped or token_id in self._control:
             return ""
         return self._release(self._decoder.decode(self._tokenizer.token_bytes(token_id)))
 
     def finish(self) -> str:
-        """What was still held back, when the answer has ended without more ids."""
+        """Return the text still held back, when the answer has ended."""
         if self.stopped:
             return ""
         piece = self._release(self._decoder.decode(b"", final=True)) + self._held
@@ -48,12 +48,12 @@ class TextStream:
 
 
 def earliest(text: str, stop: Sequence[str]) -> int | None:
-    """Where the first of the stop strings begins in `text`, or None."""
+    """Return the start of the first stop string in `text`, or None."""
     return min((start for word in stop if (start := text.find(word)) >= 0), default=None)
 
 
 def longest_beginning(text: str, stop: Sequence[str]) -> int:
-    """How many characters at the end of `text` could be the beginning of a stop string.
+    """Return how many characters at the end of `text` could be the beginning of a stop string.
 
     >>> longest_beginning("so a", ["ab"])
     1

@@ -1,9 +1,8 @@
-"""What an answer must be: JSON that fits a schema, a text that matches a regular expression, one that a grammar allows, or one of a few texts.
+"""OutputConstraint: the answer must be JSON that fits a schema, match a regular expression or a grammar, or be one of some texts.
 
-    Form.regex(r"\\d{4}-\\d\\d"), Form.choice(["yes", "no"]), Form.schema({"type": "object"}), Form.grammar('root ::= "yes" | "no"')
+    OutputConstraint.regex(r"\\d{4}-\\d\\d"), OutputConstraint.choice(["yes", "no"]), OutputConstraint.grammar('root ::= "yes" | "no"')
 
-Values only, which a translator or the command line makes of what a user wrote; `grammar.py` makes a `Constraint` of one, and says whether it can be
-followed.
+Plain values, made by an API translator or the command line; `grammar.py` compiles one to a `Constraint`, or refuses it.
 """
 
 import json
@@ -17,32 +16,32 @@ ConstraintKind = Literal["JSON schema", "regular expression", "grammar", "choice
 
 @dataclass(frozen=True)
 class OutputConstraint:
-    """`text` in the language of its kind; of a choice it is the regular expression that matches its texts and no other, of calls
-    the Lark that `tool_call_grammar.py` writes."""
+    """A constraint: `text` in the language of its kind. For a choice it is a regular expression, for calls the Lark grammar of
+    `tool_call_grammar.py`."""
 
     kind: ConstraintKind
     text: str
 
     @classmethod
     def schema(cls, schema: Mapping[str, Any]) -> "OutputConstraint":
-        """JSON that fits `schema`."""
+        """Return the constraint to JSON that fits `schema`."""
         return cls("JSON schema", json.dumps(schema))
 
     @classmethod
     def regex(cls, pattern: str) -> "OutputConstraint":
-        """A text that matches as a whole. The syntax is that of Rust's `regex`: nothing that looks around or back."""
+        """Return the constraint to texts that match as a whole. The syntax is that of Rust's `regex`, without lookaround and backreferences."""
         return cls("regular expression", pattern)
 
     @classmethod
     def grammar(cls, text: str) -> "OutputConstraint":
-        """In llguidance's Lark (it has a rule `start:`) or in llama.cpp's GBNF (`root ::=`)."""
+        """Return the constraint of a grammar in llguidance's Lark (with a rule `start:`) or llama.cpp's GBNF (`root ::=`)."""
         return cls("grammar", text)
 
     @classmethod
     def choice(cls, texts: Sequence[str]) -> "OutputConstraint":
-        """One of these texts, of which there is at least one.
+        """Return the constraint to one of these texts (at least one).
 
-        >>> Form.choice(["yes", "a+b"]).text
+        >>> OutputConstraint.choice(["yes", "a+b"]).text
         'yes|a\\\\+b'
         """
         return cls("choice", "|".join(map(re.escape, texts)))

@@ -1,11 +1,11 @@
-"""CallSplitter: the text of an answer as it grows -> what is said to the reader, and the calls of tools in it.
+"""ToolCallParser: the text of an answer as it grows -> the visible text, and the tool calls in it.
 
-A call's text is never said, whatever the pieces: text that could be the beginning of a call waits for what follows. What turns out to be none, or
-is not whole when the answer ends, is given back as text, to the letter. Left out are only calls, the spaces before them, and those after the last.
+The source of a call is never part of the text, however it is split: text that could begin a call is held back. What turns out not to be a call, or is
+incomplete when the answer ends, is returned as text unchanged. Only calls, white space before them and after the last one are removed.
 
-    said "It rains."    waiting "\\n<tool_ca"         pushed "ll>\\n{"name": "umbrella", "arguments": {}}\\n</tool_call>"
+    text "It rains."    held "\\n<tool_ca"            pushed "ll>\\n{"name": "umbrella", "arguments": {}}\\n</tool_call>"
 
-Work grows with the length of the text: no character is read again, but for the few that wait before a call.
+The work is linear in the length of the text: no character is read again, except the few held back before a call.
 """
 
 from collections.abc import Collection
@@ -17,56 +17,56 @@ from groundup.tokenizer.tools import MAX_DEPTH, CallFormat, ToolCall, read_calls
 
 @dataclass(frozen=True)
 class SplitText:
-    """What a piece of text brought to light."""
+    """The text and calls that a piece completed."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
 
 
 class ToolCallParser:
-    """One answer: `push` every piece, then `finish`."""
+    """The parser of one answer: `push` every piece, then `finish`."""
 
     def __init__(self, format: CallFormat, names: Collection[str]) -> None:
-        """`names`: those of the tools. Where a call has no marks around it, only these make JSON a call."""
+        """`names`: those of the tools. In formats without marks, JSON is a call only if it names one of them."""
         self._format, self._names = format, frozenset(names)
-        self._between = None if format.opening else _BETWEEN  # as str.strip takes it
+        self._between = None if format.opening else _BETWEEN  # an argument of str.strip
         self._held = ""
-        self._call: _Call | None = None  # the one that `_held` begins with
-        self._called = False  # whether nothing has been said since a call
+        self._call: _Call | None = None  # the call at the start of `_held`
+        self._called = False  # whether no text has followed the last call
         self._may_call = True
 
     def push(self, text: str) -> SplitText:
-        """What this piece makes final."""
+        """Return what this piece completes."""
         self._held += text
-        said: list[str] = []
+        text_parts: list[str] = []
         calls: list[ToolCall] = []
         while self._held:
             before = self._held
             if self._call is None:
-                said.append(self._say())
+                text_parts.append(self._take_text())
             if self._call is not None:
-                calls += self._read(said)
+                calls += self._take_call(text_parts)
             if self._held == before:
                 break
-        return SplitText("".join(said), tuple(calls))
+        return SplitText("".join(text_parts), tuple(calls))
 
     def finish(self) -> SplitText:
-        """What was still held back, when the answer has ended."""
+        """Return what is still held back, when the answer has ended."""
         rest, self._held = self._held, ""
         return SplitText("" if self._called and not rest.strip(self._between) else rest)
 
-    def _say(self) -> str:
-        """Take away what is certainly text, up to where a call begins or may begin."""
+    def _take_text(self) -> str:
+        """Remove and return what is certainly text, up to where a call begins or may begin."""
         start, after = self._opening()
         kept = len(self._held[:start].rstrip())
-        said, self._held = self._held[:kept], self._held[kept:]
-        self._called = self._called and not said
+        text, self._held = self._held[:kept], self._held[kept:]
+        self._called = self._called and not text
         if after is not None:
             self._call = _Call(after - kept)
-        return said
+        return text
 
     def _opening(self) -> tuple[int, int | None]:
-        """Where the next call begins in what is held, and the place after its opening; without one, where it may begin yet, and None."""
+        """Return the start of the next call and the end of its opening mark; without a call, where one may begin, and None."""
         text, mark = self._held, self._format.opening
         if mark:
             start = text.find(mark)
@@ -76,15 +76,15 @@ class ToolCallParser:
             self._may_call = text[first] in "{["
         return (0, first if first < len(text) else None) if self._may_call else (len(text), None)
 
-    def _read(self, said: list[str]) -> tuple[ToolCall, ...]:
-        """Take away the call that what is held begins with, once it is whole; text, once it is clear that it is none."""
+    def _take_call(self, text_parts: list[str]) -> tuple[ToolCall, ...]:
+        """Remove and return the call at the start of the held text once it is complete; move it to the text if it is not a call."""
         assert self._call is not None
         end = self._call.end(self._held, self._format.closing)
         if end is None:
             return ()
         calls = self._known(read_calls(self._call.json(self._held))) if self._call.whole else None
         if calls is None:
-            said.append(self._held[:end])
+            text_parts.append(self._held[:end])
             self._may_call = False
         self._called = calls is not None
         self._held, self._call = self._held[end:], None
@@ -95,12 +95,12 @@ class ToolCallParser:
         return None if calls is None or (bare and not all(call.name in self._names for call in calls)) else calls
 
 
-# What models of the format without marks put between two calls, beside spaces.
+# What models of the format without marks write between two calls, besides white space.
 _BETWEEN = "; \t\r\n"
 
 
 class _Call:
-    """The place in a text up to which a call has been read: spaces, its JSON, spaces, the closing mark."""
+    """The state of reading one call: white space, its JSON, white space, the closing mark."""
 
     def __init__(self, start: int) -> None:
         self._place = start
@@ -109,14 +109,14 @@ class _Call:
         self._in_text = self._escaped = False
         self._json_read = self._too_deep = False
         self.whole = False
-        """Whether all of it was there."""
+        """Whether the call is complete."""
 
     def json(self, text: str) -> str:
-        """Its JSON, once that was read."""
+        """Return its JSON, once that is complete."""
         return text[slice(*self._json)]
 
     def end(self, text: str, closing: str) -> int | None:
-        """The place in `text` where the call is over or turned out to be none; None: more is to come. `text` only grows."""
+        """Return the position in `text` where the call ends or proves not to be one; None: more text is needed. `text` only grows."""
         if not self._json_read:
             if not self._depth:
                 self._skip_spaces(text)
@@ -139,7 +139,7 @@ class _Call:
             self._place += 1
 
     def _read_json(self, text: str) -> None:
-        """Up to the bracket that closes the first one. Whether it is JSON is seen afterwards."""
+        """Read up to the bracket that closes the first one; whether it is valid JSON is checked later."""
         while self._place < len(text) and not self._json_read:
             self._take(text[self._place])
             self._place += 1

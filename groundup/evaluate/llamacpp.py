@@ -1,13 +1,13 @@
-"""A real llama.cpp (the package `xllamacpp`) with a GGUF file loaded, and its answers as plain values.
+"""A client of a real llama.cpp server (the package `xllamacpp`) that has loaded a GGUF file.
 
     with llama_server(Path("model-f16.gguf"), context_tokens=512) as llama:
         llama.encode("Hello")                       # its token ids
         llama.continue_greedily(ids, max_tokens=8)  # what it generates, with its log-probabilities
 
-One process for each file (`llamacpp_server.py`), on a free port of the loopback interface behind a key made for it, with a bounded
-number of threads; it is stopped when the block is left, and it stops by itself when this process dies. Every call has a time limit.
+One process for each file (`llamacpp_server.py`), on a free port of the loopback interface with its own key and a bounded number of threads; it is
+stopped when the block is left, and stops by itself when this process dies. Every call has a time limit.
 
-What goes to llama.cpp is JSON over HTTP, so every text arrives whole, a NUL too (both were tried: nothing is cut).
+Texts are sent as JSON over HTTP and arrive complete, NUL characters included (tested).
 """
 
 import contextlib
@@ -36,9 +36,9 @@ SERVER_PROGRAM = Path(__file__).with_name("llamacpp_server.py")
 START_LIMIT_S = 120.0
 CALL_LIMIT_S = 120.0
 STOP_LIMIT_S = 10.0
-# How many of the most probable tokens come with each generated one.
+# Number of most probable tokens returned with each generated one.
 TOP_TOKENS = 5
-# Added to a logit, this makes its token the only possible one.
+# Added to a logit, this makes its token certain.
 FORCING_BIAS = 10_000.0
 GREEDY: dict[str, Any] = {"temperature": 0, "cache_prompt": False}
 
@@ -46,74 +46,74 @@ T = TypeVar("T")
 
 
 class LlamaError(ModelError):
-    """llama.cpp does not load the file, refuses a request, or has ended."""
+    """An error of llama.cpp: it does not load the file, refuses a request, or has ended."""
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What llama.cpp generated greedily."""
+    """The result of greedy generation by llama.cpp."""
 
     ids: tuple[int, ...]
     """The tokens; an end-of-generation token comes last, where there was one."""
     top: tuple[Mapping[int, float], ...]
-    """For each token, the most probable ids at its place with their natural log-probabilities; {} where llama.cpp told none."""
+    """For each token, the most probable ids at its position with their natural log-probabilities; {} where llama.cpp returns none."""
     ended: bool
     """True: an end-of-generation token; False: the limit."""
 
 
 class LlamaServer:
-    """A running llama.cpp, asked by HTTP. Every method raises LlamaError."""
+    """A running llama.cpp server. Every method raises LlamaError."""
 
     def __init__(self, address: str, key: str) -> None:
         self.address = address
         self._key = key
-        # No proxy: one from the environment must not come between this process and its own child.
+        # No proxy: a proxy from the environment must not be used for a child process.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def encode(self, text: str, *, control: bool = False, whole: bool = False) -> list[int]:
-        """Token ids. `control`: control tokens in the text are recognised; `whole`: with the bos token, where the model adds one."""
-        body = {"content": well_formed(text), "parse_special": control, "add_special": whole}
+    def encode(self, text: str, *, control: bool = False, add_bos: bool = False) -> list[int]:
+        """Return token ids. `control`: parse control tokens in the text; `add_bos`: with the bos token, where the model adds one."""
+        body = {"content": well_formed(text), "parse_special": control, "add_special": add_bos}
         return self._ask("/tokenize", body, lambda answer: [int(token) for token in answer["tokens"]])
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation in the file's own chat template, with the assistant's turn opened."""
+        """Return the conversation in the file's chat template, with the assistant's turn opened."""
         return self._ask("/apply-template", {"messages": _messages(conversation)}, lambda answer: str(answer["prompt"]))
 
     def eos_text(self) -> str:
-        """The text of the end-of-sequence token."""
+        """Return the text of the end-of-sequence token."""
         return self._ask("/props", None, lambda answer: str(answer["eos_token"]))
 
     def continue_greedily(self, ids: Sequence[int], *, max_tokens: int) -> Generated:
-        """The most probable continuation of ids that are used as they are."""
+        """Return the greedy continuation of ids."""
         body = {**GREEDY, "prompt": list(ids), "n_predict": max_tokens, "n_probs": TOP_TOKENS, "return_tokens": True}
 
         def read(answer: Any) -> Generated:
-            told = answer.get("completion_probabilities", [])  # left out where no token ends a character
-            return _generated(answer["tokens"], told, answer["stop_type"] == "eos")
+            logprobs = answer.get("completion_probabilities", [])  # absent where no token ends a character
+            return _generated(answer["tokens"], logprobs, answer["stop_type"] == "eos")
 
         return self._ask("/completion", body, read)
 
     def answer_greedily(self, conversation: Conversation, *, max_tokens: int) -> Generated:
-        """The assistant's next turn, through the route that chat programs use."""
-        wanted = {"max_tokens": max_tokens, "logprobs": True, "top_logprobs": TOP_TOKENS}
-        body = {**GREEDY, **wanted, "messages": _messages(conversation)}
+        """Return the assistant's next turn, through the route that chat programs use."""
+        options = {"max_tokens": max_tokens, "logprobs": True, "top_logprobs": TOP_TOKENS}
+        body = {**GREEDY, **options, "messages": _messages(conversation)}
 
         def read(answer: Any) -> tuple[Generated, bool]:
             choice = answer["choices"][0]
-            told = choice["logprobs"]["content"]
-            tokens = [entry["id"] for entry in told]
-            is_whole = len(tokens) == answer["usage"]["completion_tokens"]
-            return _generated(tokens, told, choice["finish_reason"] == "stop"), is_whole
+            logprobs = choice["logprobs"]["content"]
+            tokens = [entry["id"] for entry in logprobs]
+            is_complete = len(tokens) == answer["usage"]["completion_tokens"]
+            return _generated(tokens, logprobs, choice["finish_reason"] == "stop"), is_complete
 
-        answer, is_whole = self._ask("/v1/chat/completions", body, read)
-        if is_whole:
+        answer, is_complete = self._ask("/v1/chat/completions", body, read)
+        if is_complete:
             return answer
-        # This route does not tell the ids of tokens that end within a character; the same prompt gives the same ones on the other route.
-        ids = self.encode(self.render(conversation), control=True, whole=True)
+        # This route omits tokens that end within a character; the other route returns the same tokens for the same prompt.
+        ids = self.encode(self.render(conversation), control=True, add_bos=True)
         return replace(self.continue_greedily(ids, max_tokens=max_tokens), ended=answer.ended)
 
     def ends_after(self, token_id: int, prompt_ids: Sequence[int]) -> bool:
-        """Whether llama.cpp takes this token as the end of a generation: it is made to generate it, by a bias on its logit."""
+        """Return whether llama.cpp ends a generation at this token, which a bias on its logit makes it generate."""
         body = {**GREEDY, "prompt": list(prompt_ids), "n_predict": 2, "logit_bias": [[token_id, FORCING_BIAS]]}
         return self._ask("/completion", body, lambda answer: bool(answer["stop_type"] == "eos"))
 
@@ -129,27 +129,27 @@ class LlamaServer:
         except (OSError, http.client.HTTPException) as error:
             raise LlamaError(f"llama.cpp gave no answer to {route} ({error!r}).") from error
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise LlamaError(f"llama.cpp's answer to {route} has another form than expected ({error!r}).") from error
+            raise LlamaError(f"llama.cpp's answer to {route} has an unexpected format ({error!r}).") from error
 
 
 def _messages(conversation: Conversation) -> list[dict[str, str]]:
     return [{"role": message.role, "content": well_formed(message.content)} for message in conversation.messages]
 
 
-def _generated(ids: Sequence[int], told: Sequence[Mapping[str, Any]], ended: bool) -> Generated:
-    """`told` holds the log-probabilities of all tokens but those that end within a character: llama.cpp waits for the character's end."""
-    tops = [{int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]} for token in told]
+def _generated(ids: Sequence[int], logprobs: Sequence[Mapping[str, Any]], ended: bool) -> Generated:
+    """Return the result; `logprobs` lacks tokens that end within a character, since llama.cpp waits for the character's end."""
+    tops = [{int(entry["id"]): float(entry["logprob"]) for entry in token["top_logprobs"]} for token in logprobs]
     top: list[Mapping[int, float]] = [{} for _ in ids]
-    for place, found in zip(places_of([int(token["id"]) for token in told], ids), tops, strict=True):
+    for place, found in zip(places_of([int(token["id"]) for token in logprobs], ids), tops, strict=True):
         if place is not None:
             top[place] = found
     return Generated(tuple(map(int, ids)), tuple(top), ended)
 
 
 def places_of(some: Sequence[int], ids: Sequence[int]) -> list[int | None]:
-    """Where the ids in `some` stand in `ids`, which holds them in this order and others between; None where two places could be meant.
+    """Return the positions of the ids in `some` within `ids`, of which it is a subsequence; None where a position is ambiguous.
 
-    Raises ValueError when `ids` does not hold them.
+    Raises ValueError when it is not a subsequence.
 
     >>> places_of([1, 3, 3], [1, 2, 3, 3])
     [0, 2, 3]
@@ -170,14 +170,14 @@ def _first_places(some: Sequence[int], ids: Sequence[int]) -> list[int]:
 
 @contextlib.contextmanager
 def llama_server(gguf: Path, *, context_tokens: int) -> Iterator[LlamaServer]:
-    """Start llama.cpp on a file, as many threads as torch has. Raises MissingExtra without `xllamacpp`, LlamaError when it does not load the file."""
+    """Start llama.cpp on a file, with torch's number of threads. Raises MissingExtra without `xllamacpp`, LlamaError when loading fails."""
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtra("xllamacpp", "demo")
     key = secrets.token_hex(16)
     order = {"path": str(gguf), "context_tokens": context_tokens, "threads": torch.get_num_threads(), "key": key}
     with tempfile.TemporaryFile("w+", errors="replace") as log, _process(log) as process:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended already: `_address` tells why
+        with contextlib.suppress(BrokenPipeError):  # it has already ended: `_address` reports why
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
         yield LlamaServer(_address(process, log, gguf), key)
@@ -185,8 +185,8 @@ def llama_server(gguf: Path, *, context_tokens: int) -> Iterator[LlamaServer]:
 
 @contextlib.contextmanager
 def _process(log: IO[str]) -> Iterator[subprocess.Popen[str]]:
-    """The server's process; gone when the block is left, however it is left."""
-    # -P: the folder of the program is not searched for modules.
+    """Run the server's process for as long as the block runs."""
+    # -P: do not search the program's folder for modules.
     command = [sys.executable, "-P", str(SERVER_PROGRAM)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdin is not None and process.stdout is not None
@@ -204,7 +204,7 @@ def _process(log: IO[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def _address(process: subprocess.Popen[str], log: IO[str], gguf: Path) -> str:
-    """Where the server listens, once it has loaded the file."""
+    """Return the server's address, once it has loaded the file."""
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], START_LIMIT_S)
     line = process.stdout.readline() if ready else ""
@@ -217,7 +217,7 @@ def _address(process: subprocess.Popen[str], log: IO[str], gguf: Path) -> str:
 
 
 def _reason(log: str) -> str:
-    """The first error line of llama.cpp's log ("0.00.046.670 E where: what"), which is the most exact one; else the last line of all."""
+    """Return the first error line of llama.cpp's log ("0.00.046.670 E where: what"), the most specific one; else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line.split(" E ", 1)[1] for line in lines if " E " in line]
-    return (errors or lines[-1:] or ["it ended without a word"])[0]
+    return (errors or lines[-1:] or ["it ended without a message"])[0]

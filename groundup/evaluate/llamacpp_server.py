@@ -1,8 +1,8 @@
-"""A real llama.cpp server in a process of its own: started by `llamacpp.llama_server`, never imported.
+"""A real llama.cpp server in its own process: started by `llamacpp.llama_server`, never imported.
 
-A process apart, because llama.cpp answers some broken files by ending the process it runs in, and because only a process can surely be
-stopped. It imports nothing of ours. It reads one JSON line from stdin (`path`, `context_tokens`, `threads`, `key`), writes one to
-stdout (`address`) once it listens on a free port of the loopback interface, and ends when stdin does: so also when its parent was killed.
+A separate process, because llama.cpp aborts its process on some invalid files, and because only a process can be stopped reliably. It imports nothing
+of this package. It reads one JSON line from stdin (`path`, `context_tokens`, `threads`, `key`), writes one to stdout (`address`) once it listens on a
+free port of the loopback interface, and ends when stdin is closed, also when its parent was killed.
 """
 
 import json
@@ -14,11 +14,11 @@ import xllamacpp
 
 
 def parameters(path: str, context_tokens: int, threads: int, key: str) -> Any:
-    """llama.cpp's own defaults but for: one request at a time, the CPU, no page, no prompt cache, a key that only the parent knows."""
+    """Return llama.cpp's defaults with: one request at a time, the CPU, no web page, no prompt cache, a key known to the parent only."""
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.hostnames = ["127.0.0.1"]
-    params.port = 0  # a free one
+    params.port = 0  # any free port
     params.api_keys = [key]
     params.n_ctx = context_tokens
     params.n_parallel = 1
@@ -26,7 +26,7 @@ def parameters(path: str, context_tokens: int, threads: int, key: str) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_threads_http = 2
     params.cache_ram_mib = 0
-    params.fit_params = False  # it would change n_ctx to suit the memory that is free
+    params.fit_params = False  # it would change n_ctx to fit free memory
     params.warmup = False
     params.ui = False
     params.verbosity = 1  # errors only
@@ -34,9 +34,9 @@ def parameters(path: str, context_tokens: int, threads: int, key: str) -> Any:
 
 
 def serve() -> None:
-    """Start, say where, and wait until nobody needs the server any more."""
+    """Start the server, report its address, and wait until stdin is closed."""
     answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever llama.cpp prints is log, and goes where the log goes
+    os.dup2(2, 1)  # llama.cpp's output goes to the log
     server = xllamacpp.Server(parameters(**json.loads(sys.stdin.readline())))
     answer.write(json.dumps({"address": server.listening_address}) + "\n")
     answer.flush()

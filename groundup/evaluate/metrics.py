@@ -1,10 +1,10 @@
-"""Figures with their error bars: pure functions from plain values to plain values.
+"""Metrics with confidence intervals: pure functions on plain values.
 
-A share (accuracy) gets Wilson's interval (Wilson 1927), which stays inside 0..1 and is right for small n and for 0 or n hits. F1 gets the same
-one through a detour (Lam, Gopal & Qian 2023, arXiv:2309.14621, "Wilson indirect"). A loss is a ratio of two sums over
-texts, so its interval comes from how texts differ, not tokens: the tokens of one text are not independent of each other.
+A proportion (accuracy) has Wilson's interval (Wilson 1927), which stays inside 0..1 and is valid for small n and for 0 or n hits. F1 has the same
+through a transformation (Lam, Gopal & Qian 2023, arXiv:2309.14621, "Wilson indirect"). A loss is a ratio of two sums over texts, so its interval
+comes from the variation between texts, not tokens: the tokens of one text are not independent.
 
-All intervals are 95 %. They say what another sample of texts would have given, not what another training run would.
+All intervals are 95 %. They cover the choice of texts, not the randomness of training.
 """
 
 import math
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Z95 = 1.959964  # the normal distribution's 97.5 % point
-# Under this many items an interval of accuracy near one half is wider than 20 points: the figure is called thin.
+# Below this many items, an interval of accuracy near one half is wider than 20 points: the result is marked as thin.
 THIN_ITEMS = 100
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and its 95 % interval; the bounds are None where nothing is known of the spread."""
+    """A value and its 95 % interval; the bounds are None where the variance is unknown."""
 
     value: float
     low: float | None = None
@@ -27,7 +27,7 @@ class Interval:
 
 
 def wilson_interval(hits: int, n: int) -> Interval:
-    """The share hits / n and its Wilson score interval.
+    """Return the proportion hits / n and its Wilson score interval.
 
     >>> wilson_interval(10, 10).low > 0.7
     True
@@ -38,20 +38,20 @@ def wilson_interval(hits: int, n: int) -> Interval:
 
 
 def wilson_bounds(hits: int, n: int) -> tuple[float, float]:
-    """The two ends alone."""
+    """Return the bounds of the Wilson score interval."""
     share = hits / n
     # (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
     middle = share + Z95**2 / (2 * n)
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
     scale = 1 + Z95**2 / n
-    # 0 of n ends at 0 and n of n at 1 exactly, which rounding would miss
+    # exactly 0 for 0 of n and 1 for n of n, without rounding error
     return (0.0 if hits == 0 else (middle - half) / scale), (1.0 if hits == n else (middle + half) / scale)
 
 
 def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:
-    """sum(totals) / sum(counts), each pair from one text, with the delta method's interval over texts (Cochran 1977, section 6.3).
+    """Return sum(totals) / sum(counts), each pair from one text, with the delta method's interval over texts (Cochran 1977, section 6.3).
 
-    One text alone tells nothing of the spread: no interval.
+    A single text has no interval.
     """
     assert len(totals) == len(counts) > 0 and sum(counts) > 0, (len(totals), len(counts))
     n, count = len(totals), math.fsum(counts)
@@ -65,12 +65,12 @@ def ratio_interval(totals: Sequence[float], counts: Sequence[float]) -> Interval
 
 
 def bits_per_byte(nats: float, num_bytes: float) -> float:
-    """Bits of surprise per UTF-8 byte: unlike a loss per token it can be compared between tokenizers."""
+    """Return bits per UTF-8 byte, which are comparable between tokenizers, unlike a loss per token."""
     return nats / math.log(2) / num_bytes
 
 
 def confusion_matrix(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """Counts [actual][predicted], both in the order of `labels`.
+    """Return counts [actual][predicted], both in the order of `labels`.
 
     >>> confusion_matrix(["ham", "spam"], ["ham", "ham"], ["ham", "spam"])
     [[1, 0], [1, 0]]
@@ -81,14 +81,14 @@ def confusion_matrix(actual: Sequence[str], predicted: Sequence[str], labels: Se
 
 
 def accuracy(confusion: Sequence[Sequence[int]]) -> Interval:
-    """The share of the diagonal."""
+    """Return the accuracy of a confusion matrix."""
     return wilson_interval(sum(row[i] for i, row in enumerate(confusion)), sum(map(sum, confusion)))
 
 
 def f1(confusion: Sequence[Sequence[int]], positive: int) -> Interval:
-    """F1 of the label with index `positive`: the harmonic mean of its precision and recall; 0 to 1 (unknown) when it never occurs.
+    """Return F1 of the label with index `positive`, the harmonic mean of precision and recall; 0 with interval 0 to 1 when it never occurs.
 
-    With s = TP / (TP + FP + FN), a plain share, F1 = 2 s / (1 + s), which only grows with s: Wilson's bounds of s become those of F1.
+    With the proportion s = TP / (TP + FP + FN), F1 = 2 s / (1 + s) increases with s, so Wilson's bounds of s give those of F1.
     """
     true = confusion[positive][positive]
     false_positive = sum(row[positive] for row in confusion) - true
@@ -100,11 +100,11 @@ def f1(confusion: Sequence[Sequence[int]], positive: int) -> Interval:
 
 
 def macro_f1(confusion: Sequence[Sequence[int]]) -> Interval:
-    """The mean F1 of all labels that occur: a label with few texts weighs as much as one with many. No interval."""
+    """Return the unweighted mean F1 of all labels that occur, without an interval."""
     values = [f1(confusion, i).value for i in range(len(confusion)) if sum(confusion[i])]
     return Interval(math.fsum(values) / len(values))
 
 
 def majority_share(actual: Sequence[str]) -> float:
-    """What always answering the most frequent label would score: the chance line of an accuracy."""
+    """Return the accuracy of always predicting the most frequent label: the chance level of an accuracy."""
     return Counter(actual).most_common(1)[0][1] / len(actual)

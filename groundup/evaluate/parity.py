@@ -1,23 +1,22 @@
-"""The gate before a GGUF goes out: is the file, in a real llama.cpp, the same model as ours?
+"""The parity gate of GGUF exports: whether the file in a real llama.cpp is the same model as ours.
 
     report = gate(opened, Path("model-f16.gguf"), encoding="f16", user_lines=lines, prompts=prompts)
     report.require()
 
-Five checks, each with its figures; all are made, so that one run shows everything that is wrong:
+Five checks, each with figures; all run, so that one call shows every fault:
 
     tokens     ids of hard strings and of the user's own lines are equal
-    stops      every id after which we stop ends a generation there, an ordinary one does not, and the eos token is the same
+    stops      every stop id of ours ends a generation there, an ordinary id does not, and the eos token is the same
     template   conversations render to the same text and the same ids (with and without a system turn, two turns)
     answers    short answers through `/v1/chat/completions` end where ours end
-    greedy     a greedy continuation of each prompt, scored by one forward pass of ours, is what we would have written
+    greedy     a greedy continuation of each prompt, scored by one forward pass of ours, matches our own
 
-Our side is always the model as it was before it was written, in float32. Greedy texts are not compared as texts: llama.cpp also rounds activations,
-and two good texts part for ever at the first near tie. Scoring *its* text asks at every place whether our model agrees.
+Our side is the model before the export, in float32. Greedy texts are not compared as texts: llama.cpp also rounds activations, and two correct texts
+diverge at the first near tie. Scoring *its* text tests at every position whether our model agrees.
 
-"Ends where ours ends" is asked the same way: at every token of llama.cpp's answer, the last one included, this token is our best one
-too, up to the encoding's bound (`parity_sides.TOLERANCES`). If it stopped, we would have stopped there; if it was still writing at
-the limit, so would we. A base model that never stops passes so too, and the figure `stopped` says that it did not; that its
-stop ids work in llama.cpp is the check before.
+"Ends where ours ends" is tested the same way: every token of llama.cpp's answer, the last one included, is our argmax, up to the encoding's tolerance
+(`parity_sides.TOLERANCES`). If it stopped, ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
+passes, too: the figure `stopped` shows it, and the check "stops" tests its stop ids.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,12 +40,12 @@ from groundup.weights.model_io import OpenModel
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the gate found for one file."""
+    """The results of the gate for one file."""
 
     file: str
     encoding: str
     llama: str
-    """Which llama.cpp: the version of the package."""
+    """The version of the llama.cpp package."""
     checks: tuple[Check, ...]
 
     @property
@@ -55,13 +54,13 @@ class ParityReport:
         return all(check.passed for check in self.checks)
 
     def require(self) -> None:
-        """Raises ModelError with the first failed check."""
+        """Raise ModelError with the first failed check."""
         for check in self.checks:
             if not check.passed:
                 raise ModelError(f"{self.file} is not our model in llama.cpp: {check.name}: {check.detail}")
 
     def plain(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return JSON values."""
         return {**asdict(self), "passed": self.passed}
 
 
@@ -74,14 +73,14 @@ def gate(
     prompts: Sequence[str] = PROMPTS,
     progress: Progress | None = None,
 ) -> ParityReport:
-    """Compare `opened` (float32) with `gguf`, written from it in `encoding`. `user_lines` are encoded, `prompts` continued.
+    """Compare `opened` (float32) with `gguf`, exported from it in `encoding`. `user_lines` are encoded, `prompts` continued.
 
     A difference is a failed check in the report. Raises MissingExtra without xllamacpp, ConfigError for an unknown encoding, ModelError
-    for a model that is no language model in float32 with a tokenizer.
+    for anything but a float32 language model with a tokenizer.
     """
     if encoding not in TOLERANCES:
         raise ConfigError(
-            f"Encoding {encoding!r} has no bounds for the parity gate.", fix=did_you_mean(encoding, TOLERANCES)
+            f"Encoding {encoding!r} has no tolerance in the parity gate.", fix=did_you_mean(encoding, TOLERANCES)
         )
     sides = Sides(_language_model(opened), opened.require_tokenizer(), TOLERANCES[encoding])
     steps: dict[str, Callable[[LlamaServer, Advance], Check]] = {
@@ -98,13 +97,13 @@ def gate(
             llama_server(gguf, context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens)) as llama,
             (progress or Silent()).track(f"parity {gguf.name}", generations, "texts") as advance,
         ):
-            checks.extend(_made(name, step, llama, advance) for name, step in steps.items())
+            checks.extend(_run(name, step, llama, advance) for name, step in steps.items())
     except LlamaError as error:
         checks = [Check("load", False, error.message, {})]
     return ParityReport(gguf.name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks))
 
 
-def _made(name: str, step: Callable[[LlamaServer, Advance], Check], llama: LlamaServer, advance: Advance) -> Check:
+def _run(name: str, step: Callable[[LlamaServer, Advance], Check], llama: LlamaServer, advance: Advance) -> Check:
     try:
         return step(llama, advance)
     except LlamaError as error:
@@ -116,5 +115,5 @@ def _language_model(opened: OpenModel) -> LanguageModel:
         raise ModelError(f"{opened.path} is a classifier: llama.cpp has nothing to compare it with.")
     dtype = opened.model.transformer.embedding.weight.dtype
     if dtype != torch.float32:
-        raise ModelError(f"The parity gate compares with the model in float32, this one is open in {dtype}.")
+        raise ModelError(f"The parity gate needs the model in float32; this one is open in {dtype}.")
     return opened.model

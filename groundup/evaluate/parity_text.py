@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from groundup.errors import ModelError
 from groundup.evaluate.llamacpp import LlamaServer
-from groundup.evaluate.parity_sides import Check, Sides, parting, short
+from groundup.evaluate.parity_sides import Check, Sides, first_difference, short
 from groundup.evaluate.parity_texts import CONVERSATIONS, HARD_STRINGS
 from groundup.tokenizer.chat import Conversation, Rendered, render
 
 
 def check_tokens(sides: Sides, llama: LlamaServer, user_lines: Sequence[str]) -> Check:
-    """Hard strings and the user's lines have the same ids on both sides; one is also encoded as a whole prompt (bos)."""
+    """Check that hard strings and the user's lines have the same ids on both sides, and one prompt including bos."""
     hard = [text for texts in HARD_STRINGS.values() for text in texts]
     lines = [line for line in user_lines if is_comparable(line)]
     figures: dict[str, float] = {
@@ -24,14 +24,14 @@ def check_tokens(sides: Sides, llama: LlamaServer, user_lines: Sequence[str]) ->
     if differing:
         ours, theirs = sides.tokenizer.encode(differing[0]), llama.encode(differing[0])
         return Check("tokens", False, f"{short(differing[0])} {sides.difference(ours, theirs)}", figures)
-    ours, theirs = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")), llama.encode("Hello", whole=True)
+    ours, theirs = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")), llama.encode("Hello", add_bos=True)
     if ours != theirs:
         return Check("tokens", False, f"the prompt 'Hello' {sides.difference(ours, theirs)}", figures)
     return Check("tokens", True, f"{len(hard) + len(lines)} strings have the same ids", figures)
 
 
 def is_comparable(text: str) -> bool:
-    """Whether both sides must agree on a text: not where letters newer than Python's Unicode tables or the known exception occur."""
+    """Return whether both sides must agree on a text: not with characters newer than Python's Unicode tables or the known exception."""
     return "'\u017f" not in text and not any(unicodedata.category(character) == "Cn" for character in text)
 
 
@@ -39,13 +39,13 @@ def is_comparable(text: str) -> bool:
 
 
 def check_stops(sides: Sides, llama: LlamaServer) -> Check:
-    """llama.cpp ends a generation at each of our stop ids, though not at an ordinary token, and its eos token is ours."""
+    """Check that llama.cpp ends a generation at each of our stop ids, not at an ordinary token, and has the same eos token."""
     special = sides.tokenizer.special
     prompt_ids = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello"))
-    going_on = [token for token in sorted(special.stop_ids) if not llama.ends_after(token, prompt_ids)]
-    figures: dict[str, float] = {"stop_ids": len(special.stop_ids), "going_on": len(going_on)}
-    if going_on:
-        return Check("stops", False, f"llama.cpp goes on after our stop token {sides.show(going_on)}", figures)
+    ignored = [token for token in sorted(special.stop_ids) if not llama.ends_after(token, prompt_ids)]
+    figures: dict[str, float] = {"stop_ids": len(special.stop_ids), "going_on": len(ignored)}
+    if ignored:
+        return Check("stops", False, f"llama.cpp continues after our stop token {sides.show(ignored)}", figures)
     if llama.ends_after(prompt_ids[-1], prompt_ids):
         return Check("stops", False, f"llama.cpp ends at the ordinary token {sides.show(prompt_ids[-1:])}", figures)
     ours, theirs = sides.tokenizer.decode([special.eos_id]), llama.eos_text()
@@ -59,22 +59,22 @@ def check_stops(sides: Sides, llama: LlamaServer) -> Check:
 
 
 def check_template(sides: Sides, llama: LlamaServer) -> Check:
-    """Conversations of every form give the same text and the same ids."""
+    """Check that conversations of every kind render to the same text and ids."""
     ours = {name: rendered(sides, conversation) for name, conversation in CONVERSATIONS.items()}
-    made = {name: each for name, each in ours.items() if each is not None}
-    figures: dict[str, float] = {"conversations": len(made), "refused": len(ours) - len(made)}
-    for name, each in made.items():
+    accepted = {name: each for name, each in ours.items() if each is not None}
+    figures: dict[str, float] = {"conversations": len(accepted), "refused": len(ours) - len(accepted)}
+    for name, each in accepted.items():
         difference = _template_difference(sides, each, llama.render(CONVERSATIONS[name]), llama)
         if difference:
             return Check("template", False, f"{name}: {difference}", figures)
-    if not made:
+    if not accepted:
         return Check("template", True, "not made: this model has no chat template", figures)
-    refused = f"; the template refuses {', '.join(ours.keys() - made.keys())}" if len(made) < len(ours) else ""
-    return Check("template", True, f"{len(made)} conversations have the same text and ids{refused}", figures)
+    refused = f"; the template refuses {', '.join(ours.keys() - accepted.keys())}" if len(accepted) < len(ours) else ""
+    return Check("template", True, f"{len(accepted)} conversations have the same text and ids{refused}", figures)
 
 
 def rendered(sides: Sides, conversation: Conversation) -> Rendered | None:
-    """Our rendering with the assistant's turn opened; None where the model's template refuses such a conversation."""
+    """Return our rendering with the assistant's turn opened, or None where the template refuses the conversation."""
     try:
         return render(conversation, sides.tokenizer, add_generation_prompt=True)
     except ModelError:
@@ -85,10 +85,10 @@ def _template_difference(sides: Sides, ours: Rendered, theirs: str, llama: Llama
     text = ours.text
     special = sides.tokenizer.special
     if special.adds_bos and special.bos_id is not None:
-        # llama.cpp puts the bos token before every prompt itself, and therefore takes it out of the rendered text.
+        # llama.cpp adds the bos token to every prompt itself, and therefore removes it from the rendered text.
         text, theirs = (each.removeprefix(sides.tokenizer.decode([special.bos_id])) for each in (text, theirs))
     if text != theirs:
-        place = parting(text, theirs)
+        place = first_difference(text, theirs)
         return f"differs from character {place} on: ours {text[place : place + 40]!r}; llama.cpp {theirs[place : place + 40]!r}"
-    ids = llama.encode(theirs, control=True, whole=True)
+    ids = llama.encode(theirs, control=True, add_bos=True)
     return "" if ids == ours.ids else sides.difference(ours.ids, ids)

@@ -1,10 +1,10 @@
-"""What a task is, and the form of what it finds out.
+"""The interface of an evaluation task, and its result.
 
-    outcome = task.measure(opened, compute=compute, progress=progress)
-    outcome.measures   figures: value, 95 % interval, how many items, the chance line
-    outcome.details    plain values for a page: confusion matrix, answers
+    result = task.measure(opened, compute=compute, progress=progress)
+    result.measures   metrics: value, 95 % interval, number of items, chance level
+    result.details    plain values for a page: confusion matrix, answers
 
-A task holds its items, already cut to what the budget allows: every model is measured on the same ones.
+A task holds its items, already limited to the budget: every model is measured on the same ones.
 """
 
 from collections.abc import Mapping
@@ -24,43 +24,42 @@ Better = Literal["higher", "lower"]
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of one model on one task."""
+    """One metric of one model on one task."""
 
     metric: str
-    """Its name, with the unit where it has one: accuracy, f1, loss_nats, bits_per_byte."""
+    """Its name, with the unit if it has one: accuracy, f1, loss_nats, bits_per_byte."""
     value: float
-    """The figure."""
     low: float | None
-    """Lower end of the 95 % interval; None: not known."""
+    """Lower bound of the 95 % interval; None: unknown."""
     high: float | None
-    """Upper end."""
+    """Upper bound."""
     n: int
-    """Items (messages, answers, windows of text) it was computed from."""
+    """Number of items (messages, answers, windows of text)."""
     chance: float | None = None
-    """What guessing gives: the most frequent label, the uniform distribution; None: undefined."""
+    """The value of guessing (the most frequent label, the uniform distribution); None: undefined."""
     better: Better = "higher"
     """Which direction is good."""
 
     @property
     def thin(self) -> bool:
-        """Too few items for more than a hint."""
+        """Whether there are too few items for a reliable value."""
         return self.n < THIN_ITEMS
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return JSON values."""
         return {**asdict(self), "thin": self.thin}
 
 
 def as_measure(
     metric: str, found: Interval, n: int, *, chance: float | None = None, better: Better = "higher"
 ) -> Measure:
-    """A Measure from an Interval."""
+    """Return an Interval as a Measure."""
     return Measure(metric, found.value, found.low, found.high, n, chance, better)
 
 
 @dataclass(frozen=True)
 class PerItem:
-    """What a ratio (a loss) was summed from, item by item: two models on the same items are compared pair by pair."""
+    """The summands of a ratio (a loss) for each item, for paired comparison of two models."""
 
     totals: tuple[float, ...]
     counts: tuple[float, ...]
@@ -68,43 +67,42 @@ class PerItem:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What one model gave on one task."""
+    """The result of one model on one task."""
 
     measures: tuple[Measure, ...]
-    """Its figures."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """JSON-able: what a page shows beside them."""
+    """JSON values that a page shows beside the measures."""
     per_item: PerItem | None = None
-    """What the first measure was summed from; None where it is no ratio."""
+    """The summands of the first measure; None where it is not a ratio."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """Something that can be measured of an open model."""
+    """An evaluation of an open model."""
 
     @property
     def name(self) -> str:
-        """Unique among the tasks of one evaluation; shown in tables."""
+        """The task's name in tables, unique in one evaluation."""
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Raises ModelError for a model of the wrong kind or without a tokenizer."""
+        """Measure a model. Raises ModelError for a model of the wrong kind or without a tokenizer."""
         ...
 
 
 def language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:
-    """A model that writes text, and its tokenizer. Raises ModelError for a classifier, or where there is no tokenizer."""
+    """Return the language model and its tokenizer. Raises ModelError for a classifier, or without a tokenizer."""
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(
             f"{opened.path} is a classifier; this needs a language model.",
-            fix="Give the folder of a model that writes text.",
+            fix="Give the folder of a model that generates text.",
         )
     return opened.model, opened.require_tokenizer()
 
 
-def line(measure: Measure) -> str:
-    """One figure for people.
+def describe(measure: Measure) -> str:
+    """Return a measure as text.
 
-    >>> line(Measure("accuracy", 0.984, 0.969, 0.992, 500, chance=0.876))
+    >>> describe(Measure("accuracy", 0.984, 0.969, 0.992, 500, chance=0.876))
     'accuracy 98.4 % (95 % interval 96.9 to 99.2, n = 500, chance 87.6 %)'
     """
     share = measure.metric in ("accuracy", "f1", "macro_f1")

@@ -27,10 +27,18 @@ from groundup.device import Compute, generator
 from groundup.engine.classify import classifier_ids
 from groundup.errors import ConfigError, DataError, ModelError
 from groundup.evaluate.metrics import majority_share
-from groundup.evaluate.task import line
+from groundup.evaluate.task import describe
 from groundup.evaluate.tasks.classification import judge, labels_of, model_row, positive_label
 from groundup.files import sha256_text
-from groundup.finetune.features import FeatureBatches, Features, FrozenBlocks, LastBlock, class_scores, keep_features
+from groundup.finetune.features import (
+    FEATURES_FILE,
+    FeatureBatches,
+    Features,
+    FrozenBlocks,
+    LastBlock,
+    class_scores,
+    keep_features,
+)
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -41,7 +49,6 @@ from groundup.train.monitor.callbacks import Hooks
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
 from groundup.weights.model_io import ModelCard, OpenModel
 
-FEATURES_FILE = "features.safetensors"
 SPLITS = ("train", "validation", "test")
 POSITION_TABLE = "position_embedding.weight"
 OURS = "fine-tuned classifier"
@@ -246,7 +253,7 @@ def measure(
         outcome = judge(actual, predicted, messages.labels, messages.positive)
         results[split] = model_row(OURS, outcome)
         for figure in outcome.measures:
-            progress.say(f"{split}: {line(figure)}")
+            progress.say(f"{split}: {describe(figure)}")
     # the loop ends with the test messages
     results["models"] = [results["test"]]
     results["majority"] = {"value": majority_share(actual)}

@@ -42,7 +42,8 @@ from groundup.train.config import Precision
 from groundup.train.precision import WORTH_IT, open_kinds
 from groundup.train.step import autocast
 
-# About 32 messages of 64 tokens at a time: so small that a message of 10 tokens is never padded to 60.
+FEATURES_FILE = "features.safetensors"
+# About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded to 60.
 FEATURE_BATCH_TOKENS = 2048
 
 
@@ -222,7 +223,7 @@ class LastBlock(nn.Module):
         self.block = transformer.block(-1)
         self.final_norm = transformer.final_norm
         self.score = classifier.score
-        self.places = transformer.places  # has no weights
+        self.places = transformer.metadata_builder  # has no weights
 
     def forward(self, hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B N"]:
         """Scores of the last real tokens; rows are padded on the right."""

@@ -18,7 +18,7 @@ from groundup.config import to_plain
 from groundup.data.documents import InstructionExample
 from groundup.device import Compute, generator
 from groundup.evaluate.metrics import Interval
-from groundup.evaluate.task import as_measure, language_model, line
+from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
 from groundup.files import sha256_text
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
@@ -169,7 +169,7 @@ def described(
     return {
         "held_out_loss": {"before": loss_before(run), "after": after.value},
         "held_out": after.plain(),
-        "held_out_line": line(after),
+        "held_out_line": describe(after),
         "supervised_share": data.supervised_share,
         "examples": examples,
         "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),

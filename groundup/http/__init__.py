@@ -1,7 +1,7 @@
-"""What every server of ours stands behind, without a model: the guard, limits, headers, the bounded protocol, metrics, error responses.
+"""The common parts of all servers, without a model: guard, limits, headers, bounded protocol, metrics, error responses.
 
     bytes -> protocol (closes slow and excess connections) -> Guard (Host, Origin, key, body, deadline) -> an ASGI app -> bytes
 
-In: an ASGI app, who may call it (`access.Access`), how much it may take (`limits.Limits`). Out: responses with the headers of `headers.py`;
-refusals as small JSON in the shape of the app's dialect. Begin reading with `guard.py`; `run_server.py` starts uvicorn.
+In: an ASGI app, its access rules (`access.Access`) and limits (`limits.Limits`). Out: responses with the headers of `headers.py`; errors as
+JSON in the API dialect of the app. Begin reading with `guard.py`; `run_server.py` starts uvicorn.
 """

@@ -1,7 +1,7 @@
-"""Who may call a server of ours: by which name (Host), from which page (Origin), with which key. Values in, a yes or a refusal out.
+"""Access rules of a server: host names (Host), origins of pages (Origin), API key.
 
-Host: a page of elsewhere can let its own name point to 127.0.0.1 and then reads us as its own origin (DNS rebinding); its name still stands in
-the Host header, so only names that are ours are answered. Origin: any page may send us a form or a simple POST; browsers say from where.
+Host: a foreign page can let its own name point to 127.0.0.1 and then read the server as its own origin (DNS rebinding); the Host header still
+has that name, so only the server's own names are accepted. Origin: any page can send a form or a simple POST; browsers send its origin.
 """
 
 import base64
@@ -26,42 +26,39 @@ _LOCAL_PAGE = re.compile(
     r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?|(app|file|tauri|vscode-webview|vscode-file)://[^/?#@\s]{0,300}"
 )
 _DEFAULT_PORT = {"http": "80", "https": "443"}
-# What a browser says of requests that no page of elsewhere made: our own page, or a person who typed the address.
+# Sec-Fetch-Site of requests that no foreign page made: the server's own page, or a typed address.
 _OWN_SITE = ("", "same-origin", "none")
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who is let in. Make it with `access_for`, which refuses what would leave the door open by mistake."""
+    """Access rules. Make them with `access_for`, which refuses insecure combinations."""
 
     loopback: bool
     """Bound to this machine alone."""
     api_key: str = ""
-    """What each request must bring; "" is none."""
+    """The key that each request must have; "": none."""
     hosts: frozenset[str] = frozenset()
-    """Names, beside the obvious ones, by which the server may be called."""
+    """Further host names of the server."""
     origins: frozenset[str] = frozenset()
-    """Pages of elsewhere that may call: "https://example.org", whole and exact, or a scheme: "app://"."""
+    """Foreign origins that may call, exact ("https://example.org"), or a scheme ("app://")."""
     local_pages: bool = False
-    """Whether pages of this machine and of its programs may, too, as Ollama's may: a server on another port, an editor's view."""
+    """Whether pages of this machine and of installed programs may call too, as in Ollama: a server on another port, an editor's view."""
 
     def admits_host(self, authority: str) -> bool:
-        """May the server be called by this Host header? Another port is let through: it may be forwarded."""
+        """Whether this Host header is accepted. Any port is: it may be forwarded."""
         name = host_name(authority)
         if name is None:
             return False
-        if is_loopback(name) or name in self.hosts:
-            return True
-        return not self.loopback and is_address(
-            name
-        )  # rebinding needs a name; an address can't be made to point elsewhere
+        # DNS rebinding needs a name; an address can't be made to point elsewhere.
+        return is_loopback(name) or name in self.hosts or (not self.loopback and is_address(name))
 
     def admits_origin(self, origin: str, authority: str) -> bool:
-        """May a page of this origin call? Our own may, and those listed."""
+        """Whether a page of this origin may call: the server's own, and those listed."""
         return self.lists(origin) or is_same_origin(origin, authority)
 
     def lists(self, origin: str) -> bool:
-        """May a page of this origin call although it is not ours?"""
+        """Whether a page of this foreign origin may call."""
         scheme = origin[: origin.find("://") + 3]
         return bool(origin) and (
             origin in self.origins
@@ -70,11 +67,11 @@ class Access:
         )
 
     def admits_site(self, site: str, *, navigation: bool) -> bool:
-        """May a request come that the browser calls "cross-site" or "same-site" (Sec-Fetch-Site)? Only as a link that a person followed."""
+        """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only as a link that a person followed."""
         return site in _OWN_SITE or navigation
 
     def admits_key(self, authorization: str) -> bool:
-        """Does this Authorization header bring the key, as Bearer, or as the password of Basic (which a browser asks for by itself)?"""
+        """Whether this Authorization header has the key, as Bearer, or as the password of Basic (for which browsers prompt)."""
         return not self.api_key or _equal(_key_in(authorization), self.api_key.encode())
 
 
@@ -87,7 +84,7 @@ def access_for(
     origins: Iterable[str] = (),
     local_pages: bool = False,
 ) -> Access:
-    """The access of a server bound to `host`. Raises ConfigError beyond loopback without a key, unless `is_open` says that this is meant."""
+    """Return the access rules of a server bound to `host`. Raises ConfigError beyond loopback without a key, unless `is_open`."""
     loopback = is_loopback(host)
     if not loopback and not api_key and not is_open:
         raise ConfigError(
@@ -97,7 +94,7 @@ def access_for(
     for origin in origins:
         if not _LISTED.fullmatch(origin):
             raise ConfigError(
-                f"{origin!r} is no origin.", fix="Write it as a browser does: https://example.org, or a scheme: app://"
+                f"{origin!r} is not an origin.", fix="Write it as browsers do: https://example.org, or a scheme: app://"
             )
     machine = socket.gethostname().lower()
     own = () if loopback else (host.lower(), machine, f"{machine}.local")
@@ -106,7 +103,7 @@ def access_for(
 
 
 def host_name(authority: str) -> str | None:
-    """The name or address in a Host header, in lower case and without its port; None when it is none.
+    """Return the name or address in a Host header, in lower case and without the port; None when it is invalid.
 
     >>> host_name("LocalHost:8765"), host_name("[::1]:8765"), host_name("a b")
     ('localhost', '::1', None)
@@ -116,14 +113,14 @@ def host_name(authority: str) -> str | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Does this name or address mean this machine alone, whatever a name server says? (RFC 6761: "localhost" and names below it.)"""
+    """Whether this name or address is this machine alone, whatever DNS says (RFC 6761: "localhost" and its subdomains)."""
     if name.lower() == "localhost" or name.lower().endswith(".localhost"):
         return True
     return is_address(name) and ipaddress.ip_address(name).is_loopback
 
 
 def is_address(name: str) -> bool:
-    """Is it an IP address?"""
+    """Whether `name` is an IP address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -132,7 +129,7 @@ def is_address(name: str) -> bool:
 
 
 def is_same_origin(origin: str, authority: str) -> bool:
-    """Is `origin` the page that this Host header names? A port that the scheme implies may be left out.
+    """Whether `origin` has the host and port of this Host header. The scheme's default port may be left out.
 
     >>> is_same_origin("http://localhost:80", "localhost"), is_same_origin("http://localhost:3000", "localhost:8765")
     (True, False)
@@ -162,5 +159,5 @@ def _key_in(authorization: str) -> bytes:
 
 
 def _equal(given: bytes, expected: bytes) -> bool:
-    """In a time that tells neither where they differ nor how long they are."""
+    """Compare in constant time, whatever the lengths."""
     return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(expected).digest())

@@ -1,4 +1,4 @@
-"""What happened, one line a request, and the figures of it: around the guard, so that its refusals are seen too. No prompt, no answer, no query.
+"""The access log: one line per request, and its metrics. It wraps the guard, so that refusals are logged too. No prompts, answers or queries.
 
 2026-11-24T23:00:00Z 127.0.0.1 POST /api/chat 200 1.234 s 2048 bytes
 """
@@ -14,7 +14,7 @@ MAX_PATH_CHARACTERS = 200
 
 
 class AccessLog:
-    """An app that looks on another. `say` gets each line; `known_paths` are told apart in the figures, all others are one."""
+    """An ASGI app around another. `say` gets each line; `known_paths` have their own labels in the metrics, all others share one."""
 
     def __init__(self, app: App, metrics: Metrics, known_paths: frozenset[str], say: Callable[[str], None]) -> None:
         self.app = app
@@ -23,24 +23,24 @@ class AccessLog:
         self.say = say
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; note what came of it."""
+        """Call the app and log the response."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started, status, sent_bytes = time.monotonic(), 0, 0
 
-        async def noting(message: Message) -> None:
+        async def counting(message: Message) -> None:
             nonlocal status, sent_bytes
             status = message.get("status", status)
             sent_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self.app(scope, receive, noting)
+            await self.app(scope, receive, counting)
         finally:
-            self._note(scope, status, time.monotonic() - started, sent_bytes)
+            self._log(scope, status, time.monotonic() - started, sent_bytes)
 
-    def _note(self, scope: Scope, status: int, elapsed_s: float, sent_bytes: int) -> None:
+    def _log(self, scope: Scope, status: int, elapsed_s: float, sent_bytes: int) -> None:
         path = str(scope["path"])
         route = path if path in self.known_paths else "other"
         self.metrics.requests.labels(route, str(status)).inc()

@@ -1,10 +1,10 @@
-"""THE middleware of every server of ours, around every route: Host, Origin, key, body, deadline, in that order; what is not allowed is refused.
+"""The middleware of every server, around every route: checks Host, Origin, key, body and deadline, in that order.
 
     run_server(Guard(app, access), ...)
 
-Pure ASGI. The body is counted while it comes, refused at the first byte too many, and read whole before the app is called: an app never waits for
-a slow sender. Refusals are small JSON errors in the shape that `error_body` gives; no answer leaves without the headers of `headers.py`.
-What lies below a request (headers that never end, too many connections) is `protocol.py`'s.
+Pure ASGI. The body is counted while it arrives, refused at the first byte too many, and read completely before the app is called, so that an
+app never waits for a slow client. Errors are JSON in the form of `error_body`; every response has the headers of `headers.py`.
+Endless headers and too many connections are handled in `protocol.py`.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ AGAIN_SOON = (b"retry-after", b"1")
 
 
 class Guard:
-    """An ASGI app that lets through to another what `access` and `limits` allow. `error_body` shapes its refusals."""
+    """An ASGI app that passes on to another what `access` and `limits` allow. `error_body` makes the bodies of its errors."""
 
     def __init__(
         self, app: App, access: Access, limits: Limits | None = None, *, error_body: ErrorBody = plain_error
@@ -45,7 +45,7 @@ class Guard:
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One connection event of a server: a request, or the server's beginning and end (lifespan)."""
+        """Handle a request, or the server's start and end (lifespan)."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
@@ -54,7 +54,7 @@ class Guard:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Admit, read, pass on; whatever is refused on the way is answered here."""
+        """Check, read, pass on; refusals are answered here."""
         visit = _Visit(send)
         self._requests += 1
         try:
@@ -71,23 +71,23 @@ class Guard:
         except RefusedError as refused:
             await self._refuse(refused, visit, scope["path"])
         except asyncio.CancelledError:  # only the end of the server cancels a request
-            await self._refuse(RefusedError(503, "The server is being ended."), visit, scope["path"])
+            await self._refuse(RefusedError(503, "The server is shutting down."), visit, scope["path"])
         finally:
             self._requests -= 1
             self._held_bytes -= visit.held_bytes
 
     async def _refuse(self, refused: RefusedError, visit: "_Visit", path: str) -> None:
-        """Answer with a refusal; an answer that has begun is cut instead, for a second one would be read as its end."""
+        """Answer with an error; a response that has begun is cut off instead, since an error would be read as its end."""
         if not visit.started:
             await send_refusal(refused, visit.send, path, self.error_body)
 
     def _admit(self, method: str, headers: Mapping[bytes, list[bytes]]) -> str:
-        """Check Host and Origin. Returns the origin of elsewhere that may read the answer, or "". Raises Refused."""
+        """Check Host and Origin. Return the foreign origin that may read the response, or "". Raises RefusedError."""
         authority, origin = only(headers, b"host"), only(headers, b"origin")
         if not self.access.admits_host(authority):
-            raise RefusedError(403, "This server is not called by that name (Host).")
+            raise RefusedError(403, "This server does not have that host name (Host).")
         if only(headers, b"upgrade").lower() == "websocket":
-            raise RefusedError(400, "There are no web sockets here.")
+            raise RefusedError(400, "WebSockets are not supported.")
         if origin and not self.access.admits_origin(origin, authority):
             raise RefusedError(403, f"Pages from elsewhere may not call this server (Origin).{self._cors_hint()}")
         if self.access.lists(origin) and not is_same_origin(origin, authority):
@@ -95,7 +95,7 @@ class Guard:
         followed = only(headers, b"sec-fetch-mode") == "navigate" and only(headers, b"sec-fetch-dest") == "document"
         navigation = followed and method in ("GET", "HEAD")
         if not self.access.admits_site(only(headers, b"sec-fetch-site"), navigation=navigation):
-            raise RefusedError(403, "Pages from elsewhere may not call this server (Sec-Fetch-Site).")
+            raise RefusedError(403, "Pages of other origins may not call this server (Sec-Fetch-Site).")
         return ""
 
     def _cors_hint(self) -> str:
@@ -104,19 +104,19 @@ class Guard:
 
     def _require_key(self, headers: Mapping[bytes, list[bytes]]) -> None:
         if not self.access.admits_key(only(headers, b"authorization")):
-            raise RefusedError(401, "An API key is needed: Authorization: Bearer KEY.", [CHALLENGE])
+            raise RefusedError(401, "An API key is required: Authorization: Bearer KEY.", [CHALLENGE])
 
     async def _pass_on(
         self, scope: Scope, receive: Receive, visit: "_Visit", headers: Mapping[bytes, list[bytes]]
     ) -> None:
-        """Read the body within its deadline, then let the app answer within its own. Raises Refused."""
+        """Read the body and call the app, each within its deadline. Raises RefusedError."""
         self._require_length(only(headers, b"content-length"))
         try:
             async with asyncio.timeout(self.limits.body_s):
                 body = await self._read_body(receive, visit)
         except TimeoutError:
             raise RefusedError(408, f"The body did not arrive within {self.limits.body_s:g} s.") from None
-        if body is None:  # the client hung up
+        if body is None:  # the client disconnected
             return
         try:
             async with asyncio.timeout(self.limits.request_s) as deadline:
@@ -131,7 +131,7 @@ class Guard:
             raise self._too_large()
 
     async def _read_body(self, receive: Receive, visit: "_Visit") -> bytes | None:
-        """The whole body, or None when the client hung up. Raises Refused at the first byte too many."""
+        """Return the body, or None when the client disconnected. Raises RefusedError at the first byte too many."""
         parts: list[bytes] = []
         while True:
             message = await receive()
@@ -149,11 +149,11 @@ class Guard:
                 return b"".join(parts)
 
     def _too_large(self) -> RefusedError:
-        return RefusedError(413, f"The body is too large: at most {self.limits.body_bytes:,} bytes are taken.")
+        return RefusedError(413, f"The body is too large: at most {self.limits.body_bytes:,} bytes are allowed.")
 
 
 class _Visit:
-    """One request on its way: how much of it is held, which origin may read the answer, whether the answer has begun."""
+    """The state of one request: bytes of its body in memory, allowed foreign origin, whether the response has begun."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -162,7 +162,7 @@ class _Visit:
         self.started = False
 
     async def send(self, message: Message) -> None:
-        """Send on, with our headers."""
+        """Send, with the security headers."""
         if message["type"] == "http.response.start":
             self.started = True
             message = {**message, "headers": secured(message.get("headers", []), self.origin)}
@@ -170,10 +170,10 @@ class _Visit:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body in one piece, and then what else happens on the connection."""
+    """Return a `receive` that returns the body in one message, and then further messages of the connection."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Message:
+    async def replay() -> Message:
         return pending.pop() if pending else await receive()
 
-    return again
+    return replay

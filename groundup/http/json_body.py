@@ -1,4 +1,4 @@
-"""A request's body as a JSON object, whatever its Content-Type says: one reader for every dialect. Refusals say what, never quote."""
+"""The body of a request as a JSON object, for every API dialect. The Content-Type is ignored; errors never quote the body."""
 
 import json
 from typing import Any
@@ -8,12 +8,12 @@ from groundup.http.responses import RefusedError
 
 
 def read_object(body: bytes, limits: Limits) -> dict[str, Any]:
-    """The object in `body` (UTF-8, with or without a BOM). Raises Refused (400): not JSON, no object, nested too deep, NaN."""
+    """Return the object in `body` (UTF-8, with or without a BOM). Raises RefusedError (400): not JSON, not an object, nested too deep, NaN."""
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise _too_deep(limits) from None
-    except ValueError:  # not JSON, not UTF-8, or a number of more digits than Python converts
+    except ValueError:  # not JSON, not UTF-8, or an integer with more digits than Python converts
         raise RefusedError(400, "The body is not JSON.") from None
     if not isinstance(value, dict):
         raise RefusedError(400, "The body is not a JSON object.")
@@ -23,7 +23,7 @@ def read_object(body: bytes, limits: Limits) -> dict[str, Any]:
 
 
 def is_deeper(value: Any, depth: int) -> bool:
-    """Is there anything in `value` below more than `depth` lists and tables?
+    """Whether lists and objects in `value` are nested deeper than `depth`.
 
     >>> is_deeper({"a": [1]}, 2), is_deeper({"a": [1]}, 1)
     (False, True)
@@ -41,4 +41,4 @@ def _refuse_constant(name: str) -> None:
 
 
 def _too_deep(limits: Limits) -> RefusedError:
-    return RefusedError(400, f"The JSON is nested too deep: at most {limits.json_depth} levels are taken.")
+    return RefusedError(400, f"The JSON is nested too deep: at most {limits.json_depth} levels are allowed.")

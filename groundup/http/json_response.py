@@ -1,4 +1,4 @@
-"""JSON answers in ASCII: no line break of Unicode and no half character in what was sent can break them."""
+"""JSON responses in ASCII: Unicode line breaks and lone surrogates can't break them."""
 
 import json
 from typing import Any
@@ -7,8 +7,8 @@ from starlette.responses import JSONResponse
 
 
 class JsonResponse(JSONResponse):
-    """A JSON answer."""
+    """A JSON response."""
 
     def render(self, content: Any) -> bytes:
-        """As bytes."""
+        """Return `content` as bytes."""
         return json.dumps(content, separators=(",", ":")).encode()

@@ -1,6 +1,6 @@
-"""The files of a page, read once from a package. Routes look a name up among them, so no request leads to another file.
+"""The files of a page, read once from a package. Routes look names up among them, so that no request can reach another file.
 
-/                  the page, for clients that ask for text/html; one word for the rest, which Ollama's clients look for
+/                  the page, for clients that accept text/html; a greeting for others, which Ollama's clients check for
 /page/NAME         its styles and scripts
 """
 
@@ -12,9 +12,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from groundup.http.responses import RefusedError
+from groundup.palette import custom_properties
 
 GREETING = "groundup is running"
 INDEX = "index.html"
+# Written from the palette; the other files lie in the package.
+COLOURS = "colours.css"
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -24,9 +27,10 @@ MEDIA_TYPES = {
 
 
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
-    """All files of the folder `web` of a package: name -> (media type, bytes)."""
+    """Return the files of a package's folder `web`, and the colours: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
-    return {
+    colours = {COLOURS: (MEDIA_TYPES[".css"], custom_properties().encode())}
+    return colours | {
         file.name: (MEDIA_TYPES[PurePosixPath(file.name).suffix], file.read_bytes())
         for file in folder.iterdir()
         if PurePosixPath(file.name).suffix in MEDIA_TYPES
@@ -34,7 +38,7 @@ def page_files(package: str) -> dict[str, tuple[str, bytes]]:
 
 
 def page_routes(package: str) -> list[Route]:
-    """The page of a package and its files."""
+    """Return the routes of a package's page and its files."""
     files = page_files(package)
 
     async def front(request: Request) -> Response:

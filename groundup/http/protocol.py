@@ -1,11 +1,11 @@
-"""Connections that are slow on purpose, or too many, end here: uvicorn's HTTP/1.1 protocol with a clock for each phase of a request.
+"""uvicorn's HTTP/1.1 protocol with a deadline for each phase of a request, against slow clients and too many connections.
 
-uvicorn closes a connection that idles after an answer, and no other: one whose headers or body never end would stay for ever (slowloris). Each phase
-has one deadline from its beginning, which no further byte moves:
+uvicorn closes a connection only when it idles after a response: one with endless headers or body would stay open (slowloris). Each phase has
+one deadline from its start, which further bytes do not extend:
 
-    headers  from the connection, or from the first byte after an answer, to the empty line
+    headers  from the connection, or from the first byte after a response, to the empty line
     body     from there to its last byte; the guard answers 408 before, if it has not answered already
-    linger   from an answer that came before the body's end: what still arrives is thrown away
+    linger   from a response that was sent before the body's end: the rest of the body is discarded
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from groundup.http.limits import Limits
 
-# The guard's own deadline for the body passes first, so that its answer is what a slow client reads.
+# The guard's deadline for the body is earlier, so that a slow client gets its response.
 AFTER_THE_GUARD_S = 1.0
 
 
 def bounded_protocol(limits: Limits) -> type[H11Protocol]:
-    """The protocol class that keeps these limits, for uvicorn's `http` setting."""
+    """Return the protocol class with these limits, for uvicorn's `http` setting."""
     return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits})
 
 
@@ -47,14 +47,14 @@ class _BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         phase = self._phase_now()
-        self._set_alarm("" if phase == "headers" else phase)  # between requests uvicorn's own clock runs
+        self._set_alarm("" if phase == "headers" else phase)  # between requests uvicorn's own timeout applies
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_alarm("")
         super().connection_lost(exc)
 
     def _phase_now(self) -> str:
-        """What is waited for: "headers", "body", "linger", or "" (the app)."""
+        """Return the current phase: "headers", "body", "linger", or "" (the app)."""
         if self.transport.is_closing():
             return ""
         if self.conn.their_state is h11.IDLE:
@@ -64,7 +64,7 @@ class _BoundedProtocol(H11Protocol):
         return "linger" if self.conn.our_state in (h11.DONE, h11.MUST_CLOSE) else "body"
 
     def _set_alarm(self, phase: str) -> None:
-        """Begin a phase; one that lasts keeps the alarm that it has."""
+        """Start the deadline of a phase; the current phase keeps its own."""
         if phase == self._phase:
             return
         if self._alarm is not None:
@@ -72,9 +72,10 @@ class _BoundedProtocol(H11Protocol):
             self._alarm = None
         self._phase = phase
         if phase:
-            self._alarm = self.loop.call_later(self._seconds(phase), self.transport.abort)
-
-    def _seconds(self, phase: str) -> float:
-        limits = self.limits
-        seconds = {"headers": limits.headers_s, "body": limits.body_s + AFTER_THE_GUARD_S, "linger": limits.linger_s}
-        return seconds[phase]
+            limits = self.limits
+            deadlines = {
+                "headers": limits.headers_s,
+                "body": limits.body_s + AFTER_THE_GUARD_S,
+                "linger": limits.linger_s,
+            }
+            self._alarm = self.loop.call_later(deadlines[phase], self.transport.abort)

@@ -1,4 +1,4 @@
-"""Refusals and errors: one small JSON body in the shape of the app's dialect, and never a path, a trace or a library's own words."""
+"""Error responses: a small JSON body in the app's API dialect, without paths, tracebacks or messages of libraries."""
 
 import http
 import json
@@ -13,11 +13,11 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 ErrorBody: TypeAlias = Callable[[int, str, str], bytes]
-"""(status, message, path of the request) -> the JSON body that the dialect spoken at that path has for errors."""
+"""(status, message, path of the request) -> the JSON body of an error in the API dialect of that path."""
 
 
 class RefusedError(Exception):
-    """A request that gets no answer but this status and sentence. `headers` are sent with it."""
+    """A refused request, with status, message and further headers of the response."""
 
     def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
         super().__init__(message)
@@ -27,18 +27,18 @@ class RefusedError(Exception):
 
 
 def plain_error(status: int, message: str, path: str) -> bytes:
-    """The shape for servers without a dialect: {"error": message}."""
+    """Return {"error": message}, for servers without an API dialect."""
     return json.dumps({"error": message}).encode()
 
 
 async def send_refusal(refused: RefusedError, send: Send, path: str, error_body: ErrorBody) -> None:
-    """Answer a request with a refusal."""
+    """Send the response of a refused request."""
     body = error_body(refused.status, refused.message, path)
     await send_whole(send, refused.status, body, [(b"content-type", b"application/json"), *refused.headers])
 
 
 async def send_whole(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Answer a request at once."""
+    """Send a complete response."""
     length = [(b"content-length", str(len(body)).encode())] if status != 204 else []
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})
@@ -47,9 +47,9 @@ async def send_whole(send: Send, status: int, body: bytes, headers: Headers) -> 
 def error_handlers(
     error_body: ErrorBody = plain_error, unknown_path: Callable[[str], str] = lambda path: "Not Found"
 ) -> dict[Any, Any]:
-    """What Starlette's `exception_handlers` wants, so that unknown routes, refusals raised by a route and bugs answer in one shape.
+    """Return Starlette's `exception_handlers` for unknown routes, refused requests and bugs (500; the traceback goes to the log).
 
-    `unknown_path`: what is said of a path that is not there. A bug is answered with 500 and one sentence; its trace goes to the server's log.
+    `unknown_path`: the message for a path without a route.
     """
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
@@ -64,8 +64,8 @@ def error_handlers(
 
     def unrouted(request: Request, error: HTTPException) -> Response:
         missing = error.status_code == http.HTTPStatus.NOT_FOUND
-        said = unknown_path(request.url.path) if missing else http.HTTPStatus(error.status_code).phrase
-        return reply(request, error.status_code, said, (error.headers or {}).items())
+        message = unknown_path(request.url.path) if missing else http.HTTPStatus(error.status_code).phrase
+        return reply(request, error.status_code, message, (error.headers or {}).items())
 
     def bug(request: Request, error: Exception) -> Response:
         return reply(request, 500, "The server made a mistake; its log says more.")

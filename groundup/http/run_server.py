@@ -1,29 +1,34 @@
-"""One way to run a server of ours: uvicorn with bounds of its own, below the guard's, and an end that a shell understands.
+"""Run a server with uvicorn: its socket, the bounded protocol, and exit codes.
 
-Ctrl-C ends with 130 as everywhere here, SIGTERM with 0: what a service manager asks for is no failure. Answers in hand get `Limits.shutdown_s`;
-a second later the process ends whatever its threads are doing.
+Ctrl-C exits with 130 as everywhere in this package, SIGTERM with 0, since a stop by a service manager is not a failure. Running responses
+get `Limits.shutdown_s`; a second later the process ends whatever its threads are doing. If the port is in use, the error names the process
+that has it.
 """
 
 import contextlib
+import errno
 import os
+import re
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
-from groundup.errors import MissingExtra
+from groundup.errors import ConfigError, MissingExtra
 from groundup.http.access import is_address
 from groundup.http.guard import Guard
-from groundup.http.port import listen
 from groundup.http.responses import App
 
+BACKLOG = 128
+_LISTENING = "0A"  # the state column of /proc/net/tcp
 WIDE_OPEN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def require_server(*more: str) -> None:
-    """Raises MissingExtra when what serves, or one of `more` packages of that extra, is not installed."""
+    """Raise MissingExtra when a package of the serve extra, or one of `more`, is not installed."""
     for package in ("starlette", "uvicorn", *more):
         try:
             __import__(package)
@@ -40,11 +45,11 @@ def run_server(
     around: Callable[[App], App] = lambda app: app,
     stopping: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until a signal. `announce` is called with the address once it is listened on.
+    """Serve until a signal. `announce` is called with the address once the socket listens.
 
-    `around` may wrap the guard in what only looks on (an access log); `stopping` is called in the event loop when the signal has come.
+    `around` may wrap the guard in an observer (an access log); `stopping` is called in the event loop at the start of the shutdown.
 
-    Raises MissingExtra, ConfigError (port taken, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0) after SIGTERM.
+    Raises MissingExtra, ConfigError (port in use, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0) after SIGTERM.
     """
     require_server()
     import uvicorn
@@ -58,7 +63,7 @@ def run_server(
         ws="none",
         loop="asyncio",
         h11_max_incomplete_event_size=limits.header_bytes,
-        limit_concurrency=None,  # connections are counted by the protocol, requests by the guard, which answers in the dialect's shape
+        limit_concurrency=None,  # the protocol counts connections, the guard counts requests and answers in the API dialect
         timeout_keep_alive=limits.idle_s,
         timeout_graceful_shutdown=limits.shutdown_s,
         server_header=False,
@@ -66,7 +71,7 @@ def run_server(
         access_log=False,
         log_level="error",
     )
-    with _terminated_is_done(), listen(host, port) as listening:
+    with _exit_0_on_sigterm(), listen(host, port) as listening:
         if announce is not None:
             announce(address_of(listening, host))
 
@@ -83,14 +88,14 @@ def run_server(
 
 
 def address_of(listening: socket.socket, host: str) -> str:
-    """The address to open: "http://127.0.0.1:8765"."""
+    """Return the URL of the server: "http://127.0.0.1:8765"."""
     name = WIDE_OPEN.get(host, host)
     return f"http://{f'[{name}]' if is_address(name) and ':' in name else name}:{listening.getsockname()[1]}"
 
 
 @contextlib.contextmanager
-def _terminated_is_done() -> Iterator[None]:
-    """SIGTERM ends with exit code 0. uvicorn takes the signal while it runs, and raises it again for this handler when all is closed."""
+def _exit_0_on_sigterm() -> Iterator[None]:
+    """Exit with code 0 on SIGTERM. uvicorn handles the signal while it runs, and raises it again for this handler after its shutdown."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -110,3 +115,65 @@ def _end_after(seconds: float, code: int) -> None:
 
 def _done(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 selects a free one. Raises ConfigError: unknown host, port in use, no permission."""
+    family, address = _resolve(host, port)
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(address)
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise _refusal(error, host, port) from error
+    return made
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Resolve the host, IPv4 first: for "localhost" every client tries 127.0.0.1."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"--host {host} is not a name or address of this machine.", fix="Try 127.0.0.1.") from error
+    first = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return first[0], (str(first[4][0]), port)
+
+
+def _refusal(error: OSError, host: str, port: int) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        holder = holder_of(port)
+        by = f" by {holder}" if holder else ""
+        return ConfigError(f"Port {port} of {host} is taken{by}.", fix="Choose another with --port (0: any free one).")
+    if error.errno == errno.EACCES:
+        return ConfigError(f"You may not use port {port}.", fix="Choose one of 1024 or more with --port.")
+    return ConfigError(f"Can't listen on {host}, port {port}: {error.strerror}.", fix="Try --host 127.0.0.1.")
+
+
+def holder_of(port: int) -> str:
+    """Return the process that listens on a port, as "python3 (process 123)"; "" if unknown (another user's, or not Linux)."""
+    inodes = _listening_inodes(port)
+    for folder in Path("/proc").glob("[0-9]*/fd") if inodes else ():
+        try:
+            held = {os.readlink(entry) for entry in folder.iterdir()}
+            name = (folder.parent / "comm").read_text().strip()
+        except OSError:  # the process has ended, or is another user's
+            continue
+        if held & inodes:
+            return f"{name} (process {folder.parent.name})"
+    return ""
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """Return the listening sockets of a port, as in /proc/PID/fd."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in (line.split() for line in lines):
+            if re.fullmatch(rf"[0-9A-F]+:{port:04X}", fields[1]) and fields[3] == _LISTENING:
+                found.add(f"socket:[{fields[9]}]")
+    return found

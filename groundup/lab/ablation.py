@@ -1,17 +1,17 @@
-"""Ablation: take one head or one block away, and see how much worse the text is predicted. What costs much is needed for this text.
+"""Ablation: remove one head or one block, and measure how much the loss on a text rises.
 
-    with ablate_head(model, block=4, head=2): ...        the model without that head's message, inside the `with` only
-    with skip_block(model, block=4): ...                 the stream passes block 4 by
-    table = ablation(model, tokenizer, text)             every head and every block in turn: change of the loss in nats a token
+    with ablate_head(model, block=4, head=2): ...        the model without that head's output, inside the `with` only
+    with skip_block(model, block=4): ...                 the residual stream bypasses block 4
+    table = ablation(model, tokenizer, text)             every head and every block in turn: change of the loss in nats per token
 
-A head writes into the stream through its own columns of the output projection. What it hands them is replaced, in two ways:
+A head writes to the residual stream through its own columns of the output projection. The input of these columns is replaced in one of two ways:
 
-    "mean"   by its mean over the text: the head still says what it always says, but no longer what depends on the token. The default:
-             blocks behind it are used to that constant part, and its absence would be a second damage (Wang et al. 2022,
-             arXiv:2211.00593, section 2.2). The mean looks at later tokens too, so that a change a little below zero says nothing.
-    "zero"   by nothing, as if its columns were zero (Michel et al. 2019, arXiv:1905.10650).
+    "mean"   by its mean over the text, so that only what depends on the token is removed. The default: later blocks rely on the constant
+             part, and its absence would change the loss as well (Wang et al. 2022, arXiv:2211.00593, section 2.2). The mean includes later
+             tokens, so a change slightly below zero has no meaning.
+    "zero"   by zeros (Michel et al. 2019, arXiv:1905.10650).
 
-One at a time: two heads that do the same work look dispensable both, as each stands in for the other.
+Heads are removed one at a time: of two heads that do the same, neither seems to be needed, as each replaces the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,31 +27,30 @@ from groundup.engine.score import token_logprobs
 from groundup.errors import DataError
 from groundup.lab.request import block_index, head_index, require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids, stream
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 Fill = Literal["mean", "zero"]
 SHOWN = 5
 DECIMALS = 5
 CAPTIONS = {
-    "mean": "What a head hands to its block's output projection is replaced by its mean over the text",
-    "zero": "What a head hands to its block's output projection is replaced by zeros",
+    "mean": "The input of the output projection from one head is replaced by its mean over the text",
+    "zero": "The input of the output projection from one head is replaced by zeros",
 }
 
 
 @contextmanager
-def ablate_head(
-    model: LanguageModel | Classifier, block: int, head: int, *, fill: Fill = "mean"
-) -> Iterator[LanguageModel | Classifier]:
-    """The model with one head silenced, both counted from 1; whole again behind the `with`. Texts without padding, no cache. Raises ModelError."""
+def ablate_head(model: Model, block: int, head: int, *, fill: Fill = "mean") -> Iterator[Model]:
+    """Remove one head, both numbers counted from 1, until the `with` ends. For texts without padding and without a cache. Raises ModelError."""
     with _silenced(model, block_index(model, block), [head_index(model, head)], fill):
         yield model
 
 
 @contextmanager
-def skip_block(model: LanguageModel | Classifier, block: int) -> Iterator[LanguageModel | Classifier]:
-    """The model with one block, counted from 1, left out: the stream goes past it. No cache. Raises ModelError."""
+def skip_block(model: Model, block: int) -> Iterator[Model]:
+    """Skip one block, counted from 1, until the `with` ends. Without a cache. Raises ModelError."""
     part = model.transformer.block(block_index(model, block))
     handle = part.register_forward_hook(lambda _, inputs, __: inputs[0])
     try:
@@ -61,8 +60,8 @@ def skip_block(model: LanguageModel | Classifier, block: int) -> Iterator[Langua
 
 
 @contextmanager
-def _silenced(model: LanguageModel | Classifier, index: int, heads: Sequence[int], fill: Fill) -> Iterator[None]:
-    """Row r of a batch loses head `heads[r]` of block `index` (one head: every row loses it)."""
+def _silenced(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iterator[None]:
+    """Remove head `heads[r]` of block `index` in row r of a batch (one head: in every row)."""
     if fill not in get_args(Fill):
         raise DataError(f"A head can't be replaced by {fill!r}.", fix=f"Take one of {', '.join(get_args(Fill))}.")
     attention = model.transformer.block(index).attention
@@ -76,7 +75,7 @@ def _silenced(model: LanguageModel | Classifier, index: int, heads: Sequence[int
 def _replacing(
     heads: Sequence[int], head_width: int, fill: Fill
 ) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
-    """A hook before the output projection: its input [B, T, H D] with one head's D columns replaced in each row."""
+    """Return a hook for the input of the output projection, [B, T, H D], that replaces one head's D columns in each row."""
 
     def replace(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         mixed = inputs[0].unflatten(-1, (-1, head_width)).clone()  # [B, T, H, D]
@@ -92,16 +91,11 @@ def _replacing(
 
 
 def ablation(
-    model: LanguageModel | Classifier,
-    tokenizer: Tokenizer | None,
-    text: str,
-    *,
-    fill: Fill = "mean",
-    progress: Progress | None = None,
+    model: Model, tokenizer: Tokenizer | None, text: str, *, fill: Fill = "mean", progress: Progress | None = None
 ) -> dict[str, Any]:
-    """How the loss on `text` changes without each head and each block, in nats a token; more is worse.
+    """Measure how the loss on `text` changes without each head and each block, in nats per token; more is worse.
 
-    {"loss", "num_tokens", "fill", "heads": L rows of H, "heads_error", "blocks": L, "blocks_error", "most": the heads that matter most}.
+    {"loss", "num_tokens", "fill", "heads": L rows of H, "heads_error", "blocks": L, "blocks_error", "most": the heads with the largest change}.
     The errors are standard errors of the mean change over the tokens. Raises DataError (no text), ModelError.
     """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
@@ -135,7 +129,7 @@ def ablation(
 def _without_heads(
     model: LanguageModel, state: Float[Tensor, "T C"], index: int, fill: Fill, rows: Sequence[int]
 ) -> Float[Tensor, "H predicted"]:
-    """Losses without each head of one block. What is below it runs once for all; heads go together as rows of a batch."""
+    """Return the losses without each head of one block. The blocks below it run once; the heads are rows of a batch."""
     together = max(1, BATCH_TOKENS // len(rows))
     losses = []
     for heads in torch.arange(model.config.num_heads).split(together):
@@ -152,20 +146,20 @@ def _onwards(model: LanguageModel, state: Float[Tensor, "B T C"], first: int) ->
 
 @torch.no_grad()
 def _losses(model: LanguageModel, state: Float[Tensor, "B T C"], rows: Sequence[int]) -> Float[Tensor, "B predicted"]:
-    """-ln P of each token behind the first, in float64 on the CPU, from the stream after the last block."""
+    """Return -ln P of each token after the first, in float64 on the CPU, from the residual stream after the last block."""
     hidden = model.transformer.final_norm(state[:, :-1]).flatten(0, 1)
     targets = torch.tensor(rows[1:], device=hidden.device).repeat(len(state))
     return -token_logprobs(model, hidden, targets)[0].view(len(state), -1).cpu()
 
 
 def _change(difference: Float[Tensor, " predicted"]) -> tuple[float, float]:
-    """Mean over the tokens and its standard error (0 for one token)."""
+    """Return the mean over the tokens and its standard error (0 for one token)."""
     error = float(difference.std()) / len(difference) ** 0.5 if len(difference) > 1 else 0.0
     return round(float(difference.mean()), DECIMALS), round(error, DECIMALS)
 
 
 def _most(heads: Sequence[Sequence[tuple[float, float]]]) -> list[dict[str, Any]]:
-    """The heads whose absence costs most, the first of them first."""
+    """Return the heads with the largest change, in descending order."""
     found = [
         {"block": block, "head": head, "change": change, "error": error}
         for block, row in enumerate(heads, start=1)
@@ -176,6 +170,6 @@ def _most(heads: Sequence[Sequence[tuple[float, float]]]) -> list[dict[str, Any]
 
 def _caption(fill: str, num_tokens: int) -> str:
     return (
-        f"{CAPTIONS[fill]}, one head at a time; a block is left out whole. Change of the mean loss over {num_tokens} tokens of text "
-        "against the whole model, in nats a token: above zero, the text is predicted worse without it."
+        f"{CAPTIONS[fill]}, one head at a time; blocks are skipped as a whole. Change of the mean loss over {num_tokens} tokens of text "
+        "against the whole model, in nats per token: above zero, the text is predicted worse without it."
     )

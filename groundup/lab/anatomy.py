@@ -1,4 +1,4 @@
-"""What a model consists of and costs, part by part, from its config alone: the figures beside the drawing of `architecture`.
+"""The parameters, FLOPs and memory of a model, part by part, from its config alone: the figures beside the drawing of `architecture`.
 
 anatomy(config, context_tokens=1024, batch_size=1) -> Anatomy; `to_plain` makes it JSON
 """
@@ -28,16 +28,16 @@ LOOKING = "looking"
 
 @dataclass(frozen=True)
 class PartCost:
-    """One part of the model, all blocks together."""
+    """The cost of one part of the model, all blocks together."""
 
     part: str
     parameters: int
     share: float
     """Of all parameters."""
     flops: float
-    """Of one token, forward."""
+    """Of one token, forward pass."""
     bytes: dict[Encoding, int]
-    """Of its weights in each of ENCODINGS."""
+    """Size of its weights in each of ENCODINGS."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,24 @@ class Anatomy:
     parts: tuple[PartCost, ...]
     total: PartCost
     active_parameters: int
-    """Those that one token meets: of experts only the chosen ones."""
+    """Those used for one token: of the experts only the selected ones."""
     flops: Flops
     context_tokens: int
     batch_size: int
     cache_bytes: dict[str, int]
-    """One text of `context_tokens`, in float32 and bf16."""
+    """For one text of `context_tokens`, in float32 and bf16."""
     needed_cache_bytes: int
-    """The same in float32, if blocks with a window forgot what they no longer see."""
+    """The same in float32, if blocks with a sliding window dropped keys and values outside of it."""
     training: TrainingMemory
-    """A step on `batch_size` rows of `context_tokens`, in float32."""
+    """For a step on `batch_size` rows of `context_tokens`, in float32."""
     attention: str
     gguf: str | None
-    """Why no GGUF can be written; None: it can."""
+    """Why no GGUF can be written; None: one can be written."""
     hugging_face: str | None
 
 
 def anatomy(config: ModelConfig, *, context_tokens: int = 0, batch_size: int = 1, num_labels: int = 0) -> Anatomy:
-    """`context_tokens` 0: the whole context. `num_labels`: of a classifier. Raises ConfigError for a text longer than the context."""
+    """Compute all figures. `context_tokens` 0: the whole context. `num_labels`: of a classifier. Raises ConfigError for a text beyond the context."""
     context_tokens = context_tokens or config.context_tokens
     if context_tokens > config.context_tokens:
         raise ConfigError(
@@ -97,11 +97,11 @@ def _training(config: ModelConfig, batch_size: int, context_tokens: int, num_lab
     memory = training_memory(config, batch_size=batch_size, context_tokens=context_tokens)
     return (
         replace(memory, logits=4 * batch_size * num_labels) if num_labels else memory
-    )  # a text's scores weigh next to nothing
+    )  # the scores of a text take almost no memory
 
 
 def _parts(config: ModelConfig, flops: Flops, num_labels: int) -> tuple[PartCost, ...]:
-    """Parts that are there, in the order that a token meets them; attention's looking is a part without weights."""
+    """Return the model's parts in the order of the forward pass; attention scores and their mix are a part without weights."""
     kinds = list(weight_kinds(config, num_labels=num_labels))
     whole = sum(kind.numbers for kind in kinds)
     work = {"attention": flops.attention, "feedforward": flops.feedforward, "head": flops.head}
@@ -112,7 +112,7 @@ def _parts(config: ModelConfig, flops: Flops, num_labels: int) -> tuple[PartCost
         sizes = {encoding: sum(kind_bytes(kind, encoding) for kind in own) for encoding in ENCODINGS}
         rows.append(PartCost(NAMES.get(part, part), numbers, numbers / whole, work.get(part, 0.0), sizes))
         if part == "attention":
-            rows.append(PartCost(NAMES[LOOKING], 0, 0.0, flops.looking, dict.fromkeys(ENCODINGS, 0)))
+            rows.append(PartCost(NAMES[LOOKING], 0, 0.0, flops.attention_scores, dict.fromkeys(ENCODINGS, 0)))
     return tuple(rows)
 
 
@@ -122,7 +122,7 @@ def _total(parts: tuple[PartCost, ...]) -> PartCost:
 
 
 def to_plain(found: Anatomy, picture: Architecture) -> dict[str, Any]:
-    """Figures and drawing as JSON values."""
+    """Return figures and drawing as JSON values."""
     plain = asdict(found)
     plain["flops"] |= {"forward": found.flops.forward, "training": found.flops.training}
     plain["training"]["total"] = found.training.total

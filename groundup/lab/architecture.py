@@ -1,8 +1,8 @@
-"""The architecture of a model as boxes and what flows between them, from its config alone; `drawing/architecture_*.py` draw it.
+"""The architecture of a model as boxes and the shapes between them, from its config alone; `drawing/architecture_*.py` draw it.
 
-    ids [T] -> embedding -> T x C -> L blocks, each one or two branches off the stream that are added to it again -> final norm -> head -> T x V
+    ids [T] -> embedding -> T x C -> L blocks, each with one or two branches that are added to the residual stream -> final norm -> head -> T x V
 
-T is the number of tokens of a text, so that every shape can be followed along the arrows; a batch has B times as many.
+T is the number of tokens of a text; a batch of B texts has B times as many.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Literal
 
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
+from groundup.model.positions import ADDED_POSITIONS
 
 Role = Literal["table", "norm", "attention", "feedforward", "head"]
 NORMS = {"rms": "RMSNorm", "layer": "LayerNorm"}
@@ -22,40 +23,40 @@ class Box:
     role: Role
     title: str
     lines: tuple[str, ...] = ()
-    """What it is made of, a line each."""
+    """Its components, a line each."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A way off the stream and back: what `parts` make of it is added to it. Two parts stand side by side."""
+    """A branch of the residual stream: the output of `parts` is added to the stream. Two parts are parallel."""
 
     before: Box | None
-    """The norm that all parts read through."""
+    """The norm of the input of all parts."""
     parts: tuple[Box, ...]
     after: Box | None = None
-    """The norm of what is added."""
+    """The norm of the output, before it is added."""
     on_sum: Box | None = None
-    """The norm of the stream itself, once that is added."""
+    """The norm of the stream after the addition."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model from ids to logits."""
+    """The boxes of a model from ids to logits."""
 
     title: str
     enters: tuple[Box, ...]
     blocks: str
-    """How many there are, and in what they differ."""
+    """Their number, and how they differ."""
     branches: tuple[Branch, ...]
     leaves: tuple[Box, ...]
     ids: str
-    """Shapes along the arrows: what comes in, the stream, what comes out."""
+    """Shapes along the arrows: the input, the residual stream, the output."""
     stream: str
     result: str
 
 
 def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) -> Architecture:
-    """The picture's content. `labels`: of a classifier, in the place of the head."""
+    """Return the boxes of a model. `labels`: of a classifier, in place of the head."""
     final = () if config.block == "post" else (_norm(config, "final"),)
     return Architecture(
         title=title,
@@ -74,10 +75,10 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
     if config.scaled_embedding:
         lines.append(f"times √{config.width:,}")
     boxes = [Box("table", "Embedding", tuple(lines))]
-    if config.positions == "learned":
-        boxes.append(Box("table", "Learned positions", (f"{config.context_tokens:,} × {config.width:,}: added",)))
-    if config.positions == "sinusoidal":
-        boxes.append(Box("table", "Sinusoidal positions", ("sines and cosines, added; nothing learned",)))
+    added = ADDED_POSITIONS.get(config.positions)
+    if added:
+        table = f"{config.context_tokens:,} × {config.width:,}: added"
+        boxes.append(Box("table", added.title, (table if added.has_table else f"{added.formula}, added; not learned",)))
     return tuple(boxes)
 
 
@@ -86,7 +87,7 @@ def _blocks(config: ModelConfig) -> str:
 
 
 def _branches(config: ModelConfig) -> tuple[Branch, ...]:
-    """The wiring of `block.py`."""
+    """Return the branches as `model/block.py` computes them."""
     norm, attention, feedforward = _norm(config), _attention(config), _feedforward(config)
     if config.block == "parallel":
         return (Branch(norm, (attention, feedforward)),)
@@ -112,14 +113,14 @@ def _attention(config: ModelConfig) -> Box:
 
 
 def _scoring(config: ModelConfig) -> list[str]:
-    """What becomes of queries, keys and scores."""
+    """Return how queries, keys and scores are transformed."""
     lines = []
     if config.qk_norm != "none":
         each = "head by head" if config.qk_norm == "head" else "all heads together"
         lines.append(f"queries and keys RMS-normalised, {each}")
     divisor = config.score_width or config.head_width
-    bent = f", bent into ±{config.score_softcap:g}" if config.score_softcap else ""
-    lines.append(f"scores {config.num_heads} × T × T, divided by √{divisor}{bent}")
+    capped = f", soft-capped at ±{config.score_softcap:g}" if config.score_softcap else ""
+    lines.append(f"scores {config.num_heads} × T × T, divided by √{divisor}{capped}")
     return lines
 
 
@@ -127,7 +128,7 @@ def _positions(config: ModelConfig) -> list[str]:
     if config.positions == "none":
         return ["no positions"]
     if config.positions == "alibi":
-        return ["ALiBi: scores fall with distance"]
+        return ["ALiBi: scores decrease with distance"]
     if config.positions != "rope":
         return []
     lines = [f"rotary positions, base {config.rope_base:,.0f}"]
@@ -136,22 +137,22 @@ def _positions(config: ModelConfig) -> list[str]:
     scaling = config.rope_scaling
     if scaling is not None:
         since = "" if scaling.kind == "linear" else f", from {scaling.original_context_tokens:,} tokens"
-        lines.append(f"stretched {scaling.factor:g} times ({scaling.kind}{since})")
+        lines.append(f"context extended {scaling.factor:g} times ({scaling.kind}{since})")
     if config.unrotated_every:
         lines.append(f"none in {_every(config.unrotated_every)} block")
     return lines
 
 
 def _sight(config: ModelConfig) -> list[str]:
-    """Who sees how far back, as a line; none where all see everything."""
+    """Return a line about sliding windows; none where all blocks attend to the whole context."""
     window, every = config.window_tokens, config.full_every
     if all(config.sees_all(layer) for layer in range(config.num_layers)):
         return []
     if not every:
-        return [f"every token sees the last {window:,}"]
+        return [f"every token attends to the last {window:,}"]
     if every == 2:
-        return [f"odd blocks see the last {window:,} tokens, even ones all"]
-    return [f"blocks 1-{every - 1} of {every} see the last {window:,} tokens, the {_ordinal(every)} all"]
+        return [f"odd blocks attend to the last {window:,} tokens, even ones to all"]
+    return [f"blocks 1-{every - 1} of {every} attend to the last {window:,} tokens, the {_ordinal(every)} to all"]
 
 
 def _every(number: int) -> str:
@@ -179,16 +180,16 @@ def _feedforward(config: ModelConfig) -> Box:
     biases = ("with biases",) if config.feedforward_bias else ()
     if not config.num_experts:
         return Box("feedforward", f"Feed-forward, {name}", (f"{widths}: {formula}", *biases))
-    shares = ", shares made to add up to 1" if config.normalised_router else ""
-    router = f"router {config.width:,} → {config.num_experts}, the best {config.experts_per_token} answer{shares}"
-    title = f"{config.num_experts} experts, {config.experts_per_token} a token, {name}"
+    shares = ", weights normalised" if config.normalised_router else ""
+    router = f"router {config.width:,} → {config.num_experts}, top {config.experts_per_token}{shares}"
+    title = f"{config.num_experts} experts, {config.experts_per_token} per token, {name}"
     return Box("feedforward", title, (router, f"each {widths}: {formula}", *biases))
 
 
 def _head(config: ModelConfig) -> Box:
-    whose = "the embedding's own table (tied)" if config.tied_head else "a table of its own"
-    bent = (f"logits bent into ±{config.logit_softcap:g}",) if config.logit_softcap else ()
-    return Box("head", "Head", (f"{config.width:,} → {config.vocab_size:,}: {whose}", *bent))
+    whose = "shared with the embedding (tied)" if config.tied_head else "its own table"
+    capped = (f"logits soft-capped at ±{config.logit_softcap:g}",) if config.logit_softcap else ()
+    return Box("head", "Head", (f"{config.width:,} → {config.vocab_size:,}: {whose}", *capped))
 
 
 def _score(config: ModelConfig, labels: tuple[str, ...]) -> Box:

@@ -1,15 +1,15 @@
-"""Where heads look, on one sentence: all attention maps, what one token looks at, and the few heads with a clear habit.
+"""Attention on one sentence: all maps, what one token attends to, and the heads with the clearest patterns.
 
     picture = attention_picture(model, tokenizer, "To be, or not to be")
     {"text", "pieces": [{"id", "text"}], "heads_in_all": 16, "caption",
      "heads": [{"block": 1, "head": 1, "weights": T rows of T}, ...]}
-    record = attention_record(model, tokenizer, "To be, or not to be")      the same of the telling heads only, each with
+    record = attention_record(model, tokenizer, "To be, or not to be")      the same for the clearest heads only, each with
      "kind": "previous", "score": 0.86
 
-Blocks, heads and tokens are counted from 1. A habit is measured, not seen: the share of its attention that a head gives to certain
-places, averaged over the tokens that have such a place (`head_patterns.py` searches a whole model for them).
+Blocks, heads and tokens are counted from 1. The score of a pattern is the share of a head's attention that goes to certain keys, averaged
+over the queries that have such a key (`head_patterns.py` searches a whole model for them).
 
-    previous   the token just before                     (heads that carry a token's neighbour along)
+    previous   the token before                          (heads that copy the previous token)
     first      the first token of the text               ("attention sinks": Xiao et al. 2023, arXiv:2309.17453)
     same       earlier occurrences of the same token     (the first half of an induction head: Olsson et al. 2022, arXiv:2209.11895)
 """
@@ -25,29 +25,27 @@ from torch import Tensor
 from groundup.errors import DataError
 from groundup.lab.request import block_index, ids_of, require_tokenizer, token_index
 from groundup.lab.tokens import pieces_of
-from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 MAX_TOKENS = 18
-# Tokens along an axis of a picture that can still be read.
+# Most tokens along an axis of a picture that can be read.
 MAX_PICTURE_TOKENS = 64
-# Weights of all maps of a text that are held at once: float32, 256 MiB.
+# Most weights of all maps of a text in memory at once: float32, 256 MiB.
 MAX_WEIGHTS = 2**26
 MIN_TOKENS = 8
-# Lines of text looked at to find a good sentence.
+# Lines of text searched for a good sentence.
 MAX_LINES = 2000
 DECIMALS = 4
 
 
-def attention_record(
-    model: LanguageModel | Classifier, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS
-) -> dict[str, Any]:
-    """The telling heads of a model on the beginning of a text, as plain values. Raises ModelError beyond the model's context."""
+def attention_record(model: Model, tokenizer: Tokenizer, text: str, *, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
+    """Return the clearest heads of a model on the beginning of a text, as plain values. Raises ModelError beyond the model's context."""
     ids = tokenizer.encode(text)[: min(max_tokens, model.config.context_tokens)]
     if not ids:
         return {"text": "", "pieces": [], "heads_in_all": 0, "heads": []}
     maps = attention_maps(model, ids)
-    heads = [_described(maps, *found) for found in telling_heads(maps, ids)]
+    heads = [_described(maps, *found) for found in clearest_heads(maps, ids)]
     return {
         "text": tokenizer.decode(ids),
         "pieces": pieces_of(tokenizer, ids),
@@ -57,9 +55,9 @@ def attention_record(
 
 
 def attention_picture(
-    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, blocks: Sequence[int] = ()
+    model: Model, tokenizer: Tokenizer | None, text: str, *, blocks: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """All heads of the given blocks (none given: of all blocks) on a text, as plain values.
+    """Return all heads of the given blocks (none given: of all blocks) on a text, as plain values.
 
     Raises ModelError (no tokenizer, an unknown block, a text beyond the context), DataError (no text, or more than `MAX_PICTURE_TOKENS`).
     """
@@ -76,13 +74,13 @@ def attention_picture(
         "pieces": pieces_of(require_tokenizer(tokenizer), ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
         "heads": heads,
-        "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. Row: the token that looks; "
-        "column: where. Each row sums to 1; no token sees later ones.",
+        "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. Row: query; column: key. "
+        "Each row sums to 1; no token attends to later ones.",
     }
 
 
 def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
-    """Where one token looks, block by block: shares [blocks, tokens up to it], the mean over the heads of each block.
+    """Return what one token attends to, block by block: shares [blocks, tokens up to it], the mean over the heads of each block.
 
     `picture` is from `attention_picture`; tokens count from 1. Raises DataError for a token that is not there.
     """
@@ -95,13 +93,19 @@ def attention_from(picture: Mapping[str, Any], token: int) -> dict[str, Any]:
         "token": token,
         "blocks": blocks,
         "shares": [[round(share, DECIMALS) for share in row] for row in shares],
-        "caption": f"Attention weights of token {token} in each block, averaged over its heads ({len(rows[blocks[0]])} a block). Each row sums to 1.",
+        "caption": f"Attention weights of token {token} in each block, mean of its heads ({len(rows[blocks[0]])} per block). Each row sums to 1.",
     }
 
 
+def last_token_attention(model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the last token of a text attends to, from `views["attention"]` where it was computed. Raises as `attention_picture`."""
+    picture = views.get("attention") or attention_picture(model, tokenizer, text)
+    return attention_from(picture, len(picture["pieces"]))
+
+
 @torch.no_grad()
-def attention_maps(model: LanguageModel | Classifier, ids: Sequence[int]) -> Float[Tensor, "L H T T"]:
-    """Every head's weights on one text, float32 on the CPU; row t says where token t looks, and sums to 1.
+def attention_maps(model: Model, ids: Sequence[int]) -> Float[Tensor, "L H T T"]:
+    """Return every head's weights on one text, float32 on the CPU; row t are those of query t, and sum to 1.
 
     Raises ModelError beyond the model's context, DataError where the maps would not fit in memory (`MAX_WEIGHTS`).
     """
@@ -109,7 +113,7 @@ def attention_maps(model: LanguageModel | Classifier, ids: Sequence[int]) -> Flo
     longest = math.isqrt(MAX_WEIGHTS // heads)
     if len(ids) > longest:
         raise DataError(
-            f"The maps of {heads:,} heads over {len(ids):,} tokens are {heads * len(ids) ** 2:,} numbers, too many to hold.",
+            f"The maps of {heads:,} heads over {len(ids):,} tokens are {heads * len(ids) ** 2:,} numbers, too many for memory.",
             fix=f"Give at most {longest:,} tokens.",
         )
     device = model.transformer.embedding.weight.device
@@ -117,14 +121,14 @@ def attention_maps(model: LanguageModel | Classifier, ids: Sequence[int]) -> Flo
     return maps[:, 0].float().cpu()
 
 
-def telling_heads(maps: Float[Tensor, "L H T T"], ids: Sequence[int]) -> list[tuple[str, int, int, float]]:
-    """For each habit that the text can show the head that has it most: (kind, layer, head, score), no head twice."""
+def clearest_heads(maps: Float[Tensor, "L H T T"], ids: Sequence[int]) -> list[tuple[str, int, int, float]]:
+    """Return the head with the highest score for each pattern that the text can show: (kind, layer, head, score), no head twice."""
     taken: set[tuple[int, int]] = set()
     found = []
-    for kind, places in habits(ids).items():
+    for kind, places in patterns(ids).items():
         if not places.any():
             continue
-        scores = habit_scores(maps, places)  # [L, H]
+        scores = pattern_scores(maps, places)  # [L, H]
         order = scores.flatten().argsort(descending=True, stable=True).tolist()
         layer, head = next(pair for flat in order if (pair := divmod(flat, maps.shape[1])) not in taken)
         taken.add((layer, head))
@@ -134,8 +138,8 @@ def telling_heads(maps: Float[Tensor, "L H T T"], ids: Sequence[int]) -> list[tu
     return found
 
 
-def habits(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
-    """For each habit the places [query, key] that count for it. The second token's neighbour is the first: it tells nothing of either."""
+def patterns(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
+    """Return the entries [query, key] of each pattern. Query 2 is left out of `previous` and `first`: its previous token is the first."""
     size = len(ids)
     queries, keys = torch.arange(size)[:, None], torch.arange(size)[None]
     values = torch.tensor(list(ids))
@@ -147,8 +151,8 @@ def habits(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
     }
 
 
-def habit_scores(maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]) -> Float[Tensor, "L H"]:
-    """The share of attention given to `places`, averaged over the tokens that have any."""
+def pattern_scores(maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]) -> Float[Tensor, "L H"]:
+    """Return the share of attention given to `places`, averaged over the queries that have any."""
     rows = places.any(dim=1)
     return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
 
@@ -159,14 +163,14 @@ def _described(maps: Tensor, kind: str, layer: int, head: int, score: float) -> 
 
 
 def rounded(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
-    """A matrix as plain numbers of four decimals."""
+    """Return a matrix as numbers of four decimals."""
     return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
 
 
-def telling_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS) -> str:
-    """A line of the texts that shows most: of 8 to `max_tokens` tokens, with as many tokens as can be that occurred in it before.
+def example_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: int = MAX_TOKENS) -> str:
+    """Return the line of the texts with the most repeated tokens, of 8 to `max_tokens` tokens.
 
-    Where no line is of that length, the beginning of the longest line looked at; "" where there is no text.
+    Where no line has that length: the beginning of the longest line; "" where there is no text.
     """
     best, most, longest = "", -1, ""
     for line in _lines(texts):

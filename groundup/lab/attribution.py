@@ -1,4 +1,4 @@
-"""Gradient times input: which tokens pushed a decision which way (Simonyan et al. 2013, arXiv:1312.6034; Shrikumar et al. 2016).
+"""Gradient times input: how each token contributes to a decision (Simonyan et al. 2013, arXiv:1312.6034; Shrikumar et al. 2016).
 
     class_attribution(classifier, tokenizer, "You have won a prize", labels=("ham", "spam"))
     next_token_attribution(model, tokenizer, "The capital of France is")
@@ -7,14 +7,14 @@
 
     contribution of token t = sum over C of x[t, c] * d score / d x[t, c]        x: the vector that enters block 1
 
-It is the answer of a straight line laid along the model at this text: how much the score would fall if token t's vector shrank to zero
-and nothing bent on the way. Softmax looks at differences of scores only, so the score explained here is one: the decision's
-less that of the strongest other, or of one that is named: why this and not that (Yin & Neubig 2022, arXiv:2202.10419).
+This is a linear approximation of the model at this text: how much the score would fall if token t's vector were zero. Softmax depends on
+differences of scores only, so the explained score is one: that of the decision minus that of the strongest alternative, or of a named
+one (contrastive explanation: Yin & Neubig 2022, arXiv:2202.10419).
 
-Caveat. Where the model bends, the contributions do not add up to the score (they are not "complete", as integrated gradients are:
-Sundararajan et al. 2017, arXiv:1703.01365), and in a deep model the line at one point may say little of what happens farther off. So each
-token is also left out for real (Li et al. 2016, arXiv:1612.08220): `without` is what the score loses. `sum` beside `score`, and the agreement
-of the two orders (rank correlation: 1 the same, 0 unrelated), say how much to make of the contributions.
+Limits. The model is not linear, so the contributions do not add up to the score (they are not "complete", as integrated gradients are:
+Sundararajan et al. 2017, arXiv:1703.01365), and the gradient at one point may be a poor approximation farther away. So each token is
+also removed (Li et al. 2016, arXiv:1612.08220): `without` is the loss of score. `sum` against `score`, and the rank correlation of the two
+orders (1: the same, 0: unrelated), show how reliable the contributions are.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,22 +34,23 @@ from groundup.lab.tokens import pieces_of, token_text
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 DECIMALS = 5
-# Longer texts are not read again without each of their tokens: the work grows with the square of the length.
+# Longest text that is read again without each of its tokens: the cost is quadratic in the length.
 MAX_LEFT_OUT = 128
 CAPTION = (
-    "Contribution: the token's vector as it enters block 1, times the gradient of the score in it, summed over its numbers. "
-    "The score is the logit of {decision!r} less that of {against!r}: {score:.2f}; the contributions add up to {total:.2f}, and agree with it only "
-    "as far as the model is a straight line."
+    "Contribution: the token's vector as it enters block 1, times the gradient of the score, summed over its components. "
+    "The score is the logit of {decision!r} minus that of {against!r}: {score:.2f}; the contributions add up to {total:.2f}, which differs from it "
+    "because the model is not linear."
 )
-LEFT_OUT = " Left out: the score that is lost when the text is read without the token. Rank correlation of the two: {agreement:.2f}."
+LEFT_OUT = " Left out: the loss of score when the text is read without the token. Rank correlation of the two: {agreement:.2f}."
 
 
 def gradient_times_input(
     score_of: Callable[[Float[Tensor, "T C"]], Float[Tensor, ""]], inputs: Float[Tensor, "T C"]
 ) -> tuple[Float[Tensor, " T"], float]:
-    """Each token's contribution to a score, float32 on the CPU, and the score. For a linear score they are its terms.
+    """Return each token's contribution to a score, float32 on the CPU, and the score. For a linear score they are its terms.
 
     >>> gradient_times_input(lambda x: 2 * x[0, 0] - x[1, 1], torch.tensor([[3.0, 1.0], [5.0, 4.0]]))
     (tensor([ 6., -4.]), 2.0)
@@ -62,7 +63,7 @@ def gradient_times_input(
 
 
 def class_attribution(
-    model: LanguageModel | Classifier,
+    model: Model,
     tokenizer: Tokenizer | None,
     text: str,
     *,
@@ -70,12 +71,12 @@ def class_attribution(
     label: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """What spoke for and against a label (None: the one that the classifier decides for), read as the engine reads it: cut at the context.
+    """Explain a label (None: the predicted one) on a text, which is truncated to the context as the engine does.
 
     Raises ModelError (no classifier, no tokenizer), DataError (no text, unknown label).
     """
     if not isinstance(model, Classifier):
-        raise ModelError("This model is no classifier: it decides for no label.", fix="Explain its next token instead.")
+        raise ModelError("This model is not a classifier: it predicts no label.", fix="Explain its next token instead.")
     if len(labels) != model.score.out_features or len(labels) < 2:
         raise DataError(f"The classifier has {model.score.out_features} scores, got {len(labels)} labels.")
     if label is not None and label not in labels:
@@ -90,7 +91,7 @@ def class_attribution(
 
 
 def next_token_attribution(
-    model: LanguageModel | Classifier,
+    model: Model,
     tokenizer: Tokenizer | None,
     text: str,
     *,
@@ -98,10 +99,10 @@ def next_token_attribution(
     against: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """What made the model go on with `token` (None: the most probable one) rather than with `against` (None: the most probable other).
+    """Explain the prediction of `token` (None: the most probable one) against that of `against` (None: the most probable other).
 
-    Both are pieces of the vocabulary as they would stand in the text, mostly with a space in front: " Paris".
-    Raises ModelError, DataError (no text, a piece of several tokens, twice the same).
+    Both are tokens as they would continue the text, mostly with a leading space: " Paris".
+    Raises ModelError, DataError (no text, a string of several tokens, twice the same).
     """
     model, tokenizer = require_language_model(model), require_tokenizer(tokenizer)
     ids = document_ids(model, tokenizer, text)
@@ -113,8 +114,15 @@ def next_token_attribution(
     return {"text": text, **_record(tokenizer, ids, found, lambda id: token_text(tokenizer, id))}
 
 
+def decision_attribution(model: Model, tokenizer: Tokenizer, text: str, labels: Sequence[str]) -> dict[str, Any]:
+    """Explain what the model decides: a classifier's label, or a language model's next token. Raises as the function of that kind."""
+    if isinstance(model, Classifier):
+        return class_attribution(model, tokenizer, text, labels=labels)
+    return next_token_attribution(model, tokenizer, text)
+
+
 def single_id(tokenizer: Tokenizer, piece: str) -> int:
-    """The one token that `piece` is. Raises DataError saying how the vocabulary splits it."""
+    """Return the id of a string that is one token. Raises DataError saying how the tokenizer splits it."""
     ids = tokenizer.encode(piece)
     if len(ids) != 1:
         parts = ", ".join(repr(token_text(tokenizer, id)) for id in ids) or "nothing"
@@ -123,12 +131,12 @@ def single_id(tokenizer: Tokenizer, piece: str) -> int:
 
 
 @torch.no_grad()
-def _inputs(model: LanguageModel | Classifier, rows: Sequence[Sequence[int]]) -> Float[Tensor, "B T C"]:
+def _inputs(model: Model, rows: Sequence[Sequence[int]]) -> Float[Tensor, "B T C"]:
     return model.transformer.embed(torch.tensor(rows, device=model.transformer.embedding.weight.device))
 
 
-def _final(model: LanguageModel | Classifier, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-    """The whole model behind the embedding."""
+def _final(model: Model, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+    """Return the final hidden states from embeddings."""
     final: Tensor = model.transformer.final_norm(model.transformer.run_blocks(inputs, 0, model.config.num_layers))
     return final
 
@@ -143,7 +151,7 @@ def _next_logits(model: LanguageModel, inputs: Float[Tensor, "B T C"]) -> Float[
 
 @dataclass(frozen=True)
 class Explained:
-    """One decision, taken apart."""
+    """One decision with the contributions to it."""
 
     chosen: int
     other: int
@@ -151,17 +159,17 @@ class Explained:
     score: float
     contributions: Float[Tensor, " T"]
     without: Float[Tensor, " T"] | None
-    """What the score loses without each token; None for long texts."""
+    """The loss of score without each token; None for long texts."""
 
 
 def _explained(
-    model: LanguageModel | Classifier,
+    model: Model,
     scores_of: Callable[[Float[Tensor, "B T C"]], Float[Tensor, "B N"]],
     ids: Sequence[int],
     pair: tuple[int | None, int | None],
     progress: Progress | None,
 ) -> Explained:
-    """The first of `pair` against the second; where one is None, the highest score that the other has not."""
+    """Explain the first of `pair` against the second; where one is None, it is the one with the highest score among the others."""
     inputs = _inputs(model, [ids])
     with torch.no_grad():
         scores = scores_of(inputs)[0]
@@ -182,13 +190,9 @@ def _explained(
 
 @torch.no_grad()
 def _left_out(
-    model: LanguageModel | Classifier,
-    margin: Callable[[Tensor], Tensor],
-    ids: Sequence[int],
-    score: float,
-    progress: Progress | None,
+    model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float, progress: Progress | None
 ) -> Float[Tensor, " T"] | None:
-    """The score less that of the text without each token in turn; a text of one token has nothing left."""
+    """Return the score minus that of the text without each token in turn; None for a text of one token."""
     if not 2 <= len(ids) <= MAX_LEFT_OUT:
         return None
     rows = [[*ids[:place], *ids[place + 1 :]] for place in range(len(ids))]
@@ -203,7 +207,7 @@ def _left_out(
 
 
 def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float:
-    """Spearman's: the correlation of the two orders, 1 the same, -1 opposite.
+    """Return Spearman's rank correlation: 1 for the same order, -1 for the opposite one.
 
     >>> rank_correlation(torch.tensor([1.0, 5.0, 9.0]), torch.tensor([0.1, 0.2, 0.3]))
     1.0

@@ -1,25 +1,26 @@
-"""The views that gain from a hand on them, as charts for Plotly: point at a square and read it, choose a head and see it.
+"""The interactive views, as charts for Plotly.
 
-A chart is what Plotly takes ({"data", "layout"}), as plain values: no library is needed to make it. With "choices" (block, head, ...) its
-"z" is nested once for each choice, and `page.js` shows the table that is chosen.
+A chart is the input of Plotly ({"data", "layout"}), as plain values, made without the library. With "choices" (block, head, ...) its
+"z" is nested once for each choice, and `page.js` shows the chosen table.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from groundup.lab.style import MUTED, ONE, show_spaces
+from groundup.lab.style import MUTED, ONE, TWO, show_spaces
+from groundup.palette import SHARES
 
 Chart = dict[str, Any]
-# The colours of `style.SHARES` at five places, light to dark (Plotly has a scale of that name the other way round).
-SHARES_SCALE = [[0, "#f7fbff"], [0.25, "#c6dbef"], [0.5, "#6baed6"], [0.75, "#2171b5"], [1, "#08306b"]]
+# From light to dark; Plotly's own "Blues" is reversed.
+SHARES_SCALE = [[number / (len(SHARES) - 1), colour] for number, colour in enumerate(SHARES)]
 FONT = "system-ui, sans-serif"
 CELL_PIXELS = 22
-# Numbers of a page's attention chart: beyond it only every n-th block is on the page, all are in the still.
+# Most numbers of an attention chart: beyond it the page has every n-th block only; the still picture has all.
 MAX_NUMBERS = 600_000
 
 
 def attention_chart(view: Mapping[str, Any]) -> Chart:
-    """Any head of any block: where each token looks."""
+    """Return the attention map of any head of any block."""
     labels = _labels(view["pieces"])
     blocks = sorted({head["block"] for head in view["heads"]})
     heads = sorted({head["head"] for head in view["heads"]})
@@ -28,7 +29,7 @@ def attention_chart(view: Mapping[str, Any]) -> Chart:
     by_place = {(head["block"], head["head"]): head["weights"] for head in view["heads"]}
     tables = [[by_place[block, head] for head in heads] for block in shown]
     chart = _heatmap(
-        tables[0][0], labels, labels, "%{y} looks at %{x}: %{z:.1%}<extra></extra>", largest=1.0, title="looks at"
+        tables[0][0], labels, labels, "%{y} attends to %{x}: %{z:.1%}<extra></extra>", largest=1.0, title="attends to"
     )
     chart["choices"] = [
         {"name": "block", "options": [str(block) for block in shown]},
@@ -38,21 +39,23 @@ def attention_chart(view: Mapping[str, Any]) -> Chart:
 
 
 def heads_chart(view: Mapping[str, Any]) -> Chart:
-    """Every head's score in the habit that is chosen."""
+    """Return every head's score for the chosen pattern."""
     kinds = [kind["kind"] for kind in view["kinds"]]
     tables = [_by_block(view["heads"], kind) for kind in kinds]
     chart = _by_head(tables[0], "block %{y}, head %{x}: %{z:.1%} of its attention<extra></extra>", largest=1.0)
-    chart["choices"] = [{"name": "habit", "options": kinds}]
+    chart["choices"] = [{"name": "pattern", "options": kinds}]
     return {**chart, "z": tables}
 
 
 def ablation_chart(view: Mapping[str, Any]) -> Chart:
-    """What each head is worth."""
-    return _by_head(view["heads"], "without block %{y}, head %{x}: %{z:+.3f} nats a token<extra></extra>", largest=None)
+    """Return the change of the loss without each head."""
+    return _by_head(
+        view["heads"], "without block %{y}, head %{x}: %{z:+.3f} nats per token<extra></extra>", largest=None
+    )
 
 
 def lens_chart(view: Mapping[str, Any]) -> Chart:
-    """The guess of every layer at every token."""
+    """Return the prediction of every layer at every token."""
     layers = view["layers"]
     probabilities = [[cell["probability"] for cell in layer["cells"]] for layer in layers]
     guesses = [[_guess(cell) for cell in layer["cells"]] for layer in layers]
@@ -70,14 +73,12 @@ def lens_chart(view: Mapping[str, Any]) -> Chart:
 
 
 def _guess(cell: Mapping[str, Any]) -> str:
-    guess = f"guess {show_spaces(cell['text'])!r}, {cell['probability']:.1%}"
-    return (
-        guess if cell["rank"] is None else f"{guess}<br>the truth is number {cell['rank']:,}: {cell['bits']:.1f} bits"
-    )
+    guess = f"prediction {show_spaces(cell['text'])!r}, {cell['probability']:.1%}"
+    return guess if cell["rank"] is None else f"{guess}<br>actual token: rank {cell['rank']:,}, {cell['bits']:.1f} bits"
 
 
 def surprise_chart(view: Mapping[str, Any]) -> Chart:
-    """Bits of every token, and what was expected instead."""
+    """Return the bits of every token, and what was expected instead."""
     tokens = view["tokens"]
     labels = _labels(tokens)
     expected = [
@@ -102,7 +103,7 @@ def surprise_chart(view: Mapping[str, Any]) -> Chart:
         "x": places,
         "y": [token["entropy_bits"] for token in tokens],
         "hovertemplate": "entropy %{y:.1f} bits<extra></extra>",
-        "line": {"color": "#b4531a", "dash": "dot"},
+        "line": {"color": TWO, "dash": "dot"},
     }
     layout = _layout(420)
     layout["xaxis"] |= {"tickvals": places, "ticktext": labels, "tickangle": -60, "range": [-0.5, min(len(tokens), 60)]}
@@ -111,7 +112,7 @@ def surprise_chart(view: Mapping[str, Any]) -> Chart:
 
 
 def embeddings_chart(view: Mapping[str, Any]) -> Chart:
-    """The map of tokens, to come closer to."""
+    """Return the map of tokens, which can be zoomed."""
     points = view["points"]
     trace = {
         "type": "scatter",
@@ -130,18 +131,8 @@ def embeddings_chart(view: Mapping[str, Any]) -> Chart:
     return {"data": [trace], "layout": layout, "labels_apart": True}
 
 
-CHARTS: dict[str, Callable[[Mapping[str, Any]], Chart]] = {
-    "embeddings": embeddings_chart,
-    "heads": heads_chart,
-    "attention": attention_chart,
-    "lens": lens_chart,
-    "surprise": surprise_chart,
-    "ablation": ablation_chart,
-}
-
-
 def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Tokens as axis labels; Plotly reads some HTML in them, and none may come from a text."""
+    """Return tokens as axis labels; Plotly interprets some HTML in them, and none may come from a text."""
     return [show_spaces(piece["text"]).replace("<", "‹").replace("&", "＆") for piece in pieces]
 
 
@@ -170,7 +161,7 @@ def _heatmap(
     largest: float | None,
     title: str,
 ) -> Chart:
-    """Dark is much. Rows and columns are numbered, their names stand at the ticks, so that two tokens of one name are two."""
+    """Return a heatmap, darker for larger values. Rows and columns are numbered and named at the ticks, so that equal tokens stay apart."""
     trace = {
         "type": "heatmap",
         "z": table,
@@ -187,7 +178,7 @@ def _heatmap(
     layout = _layout(max(260, len(rows) * CELL_PIXELS + 150))
     layout["xaxis"] |= {"tickvals": trace["x"], "ticktext": list(columns), "tickangle": -60, "title": {"text": title}}
     layout["yaxis"] |= {"tickvals": trace["y"], "ticktext": list(rows), "autorange": "reversed"}
-    # %{x} and %{y} would be numbers: names come along for the hover text.
+    # %{x} and %{y} would be numbers: the hover text takes names from customdata.
     trace["customdata"] = [[[row, column] for column in columns] for row in rows]
     trace["hovertemplate"] = hover.replace("%{y}", "%{customdata[0]}").replace("%{x}", "%{customdata[1]}")
     return {"data": [trace], "layout": layout}

@@ -1,9 +1,9 @@
-"""What context is worth: the loss against the number of tokens given, and of each sentence with and without those before it.
+"""The loss by the number of context tokens, and of each sentence with and without those before it.
 
     loss_by_context(model, tokenizer, text)   {"points": [{"from": 3, "to": 4, "loss": 4.1, "error": 0.2, "predictions": 64}], "windows": 32, ...}
     sentence_losses(model, tokenizer, text)   {"sentences": [{"text", "alone", "after", "tokens"}], "alone": 5.1, "after": 4.2, ...}
 
-Losses are in nats a token, -ln P(token | tokens given), from `engine.score`. A model that uses its context predicts the hundredth token
+Losses are in nats per token, -ln P(token | context), from `engine.score`. A model that uses its context predicts the hundredth token
 better than the tenth: Olsson et al. 2022 (arXiv:2209.11895) call that in-context learning.
 """
 
@@ -19,23 +19,24 @@ from groundup.engine.score import score
 from groundup.errors import ConfigError, DataError
 from groundup.lab.attention import DECIMALS
 from groundup.lab.request import first_ids, require_language_model, require_tokenizer, text_ids
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 WINDOW_TOKENS = 256
 MAX_WINDOWS = 64
 MIN_COUNT = 3
-# After a mark that ends a sentence, or an empty line; the space goes with the sentence that follows, as tokens have it in front.
+# After a mark that ends a sentence, or an empty line; the space belongs to the next sentence, as tokens begin with their space.
 SENTENCE_ENDS = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?=\n\s*\n)")
 
 
 def loss_by_context(
-    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, window_tokens: int = WINDOW_TOKENS
+    model: Model, tokenizer: Tokenizer | None, text: str, *, window_tokens: int = WINDOW_TOKENS
 ) -> dict[str, Any]:
-    """Mean loss by how many tokens of the text were given, over windows that follow each other in it (64 at most).
+    """Return the mean loss by the number of context tokens, over consecutive windows of the text (64 at most).
 
-    Numbers of tokens are taken together from one power of two to the next; `error` is the standard error over windows, None where there
-    is one window. Windows are shorter where the text or the model's context is. Raises ModelError (no tokenizer, a classifier),
+    Numbers of tokens are grouped by powers of two; `error` is the standard error over windows, None for one window. Windows are
+    shorter where the text or the model's context is. Raises ModelError (no tokenizer, a classifier),
     DataError (fewer than three tokens), ConfigError (a window of fewer than two).
     """
     model = require_language_model(model)
@@ -51,16 +52,16 @@ def loss_by_context(
         "windows": len(windows),
         "window_tokens": size,
         "mean": round(sum(map(sum, losses)) / (len(windows) * (size - 1)), DECIMALS),
-        "caption": f"Loss of the next token, -ln P, over {len(windows)} windows of {size} tokens of one text, by how many tokens of the "
-        "window stood before it; numbers from one power of two to the next are taken together. Band: one standard error over windows.",
+        "caption": f"Loss of the next token, -ln P, over {len(windows)} windows of {size} tokens of one text, by the number of tokens "
+        "of the window before it, grouped by powers of two. Band: one standard error over windows.",
     }
 
 
-def sentence_losses(model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
-    """The loss of each sentence from the second on, alone and after all sentences before it that fit into the context.
+def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
+    """Return the loss of each sentence from the second on, alone and after all sentences before it that fit into the context.
 
-    The same tokens are counted in both: those of the sentence but its first, which alone has nothing before it. `gain` is the mean
-    difference a token, `error` its standard error over sentences (None for one). Raises ModelError (no tokenizer, a classifier),
+    Both are over the same tokens: those of the sentence except its first, which has no context when alone. `gain` is the mean difference
+    per token, `error` its standard error over sentences (None for one). Raises ModelError (no tokenizer, a classifier),
     DataError (one sentence only, a sentence beyond the context).
     """
     model = require_language_model(model)
@@ -81,13 +82,13 @@ def sentence_losses(model: LanguageModel | Classifier, tokenizer: Tokenizer | No
     ]
     return _summed(rows) | {
         "sentences": rows,
-        "caption": "Loss of the tokens of each sentence but its first, -ln P: with the sentence alone, and after all the sentences before "
+        "caption": "Loss of the tokens of each sentence except its first, -ln P: with the sentence alone, and after all the sentences before "
         f"it that fit into the model's context of {model.config.context_tokens:,} tokens.",
     }
 
 
 def split_ids(tokenizer: Tokenizer, text: str) -> list[list[int]]:
-    """The ids of a text, cut where a sentence ends; together they are the ids of the whole.
+    """Split the ids of a text at the ends of sentences; together they are the ids of the whole.
 
     A token belongs to the sentence in which it begins.
     """
@@ -100,7 +101,7 @@ def split_ids(tokenizer: Tokenizer, text: str) -> list[list[int]]:
 
 
 def _before(first: list[int], sentences: Sequence[list[int]], number: int) -> list[int]:
-    """All that stands before the second token of a sentence; `score` cuts its beginning off where it doesn't fit."""
+    """Return all tokens before the second token of a sentence; `score` truncates their beginning to the context."""
     earlier = [id for sentence in sentences[:number] for id in sentence]
     return [*first, *earlier, *sentences[number][:1]]
 
@@ -115,7 +116,7 @@ def _powers_of_two(size: int) -> list[int]:
 
 
 def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> dict[str, Any]:
-    """Row n of `losses` is the window n; its number i had i + 1 tokens given."""
+    """Return the mean over the context lengths `low` to `high`; `losses[n][i]` is of window n with i + 1 context tokens."""
     means = torch.tensor([sum(row[low - 1 : high]) / (high - low + 1) for row in losses], dtype=torch.float64)
     error = float(means.std()) / math.sqrt(len(means)) if len(means) > 1 else None
     return {
@@ -128,7 +129,7 @@ def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> dict[str, 
 
 
 def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means a token over all sentences, and how sure the gain is: each sentence is one observation, weighted by its tokens."""
+    """Return means per token over all sentences, and the standard error of the gain: a sentence is one observation, weighted by its tokens."""
     tokens = torch.tensor([row["tokens"] for row in rows], dtype=torch.float64)
     alone, after = (torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in ("alone", "after"))
     share = tokens / tokens.sum()
@@ -157,5 +158,5 @@ def _check_longest(longest: int, context_tokens: int) -> None:
     if longest > context_tokens:
         raise DataError(
             f"A sentence of {longest:,} tokens is longer than the model's context of {context_tokens:,}.",
-            fix="Shorten it, or put a full stop into it.",
+            fix="Shorten it, or split it into two sentences.",
         )

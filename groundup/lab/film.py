@@ -1,4 +1,4 @@
-"""Attention and embeddings forming: two pictures of a model, the same at every kept step of its training run, as plain values.
+"""Attention and embeddings over a training run: two pictures of a model, the same at every kept step, as plain values.
 
     attention_film(opened, "To be, or not to be")
     {"text", "pieces", "heads": [{"block", "head", "kind"}], "caption",
@@ -8,45 +8,67 @@
     {"tokens": [{"id", "text", "group"}], "explained", "caption",
      "frames": [{"step", "training_loss", "apart": 0.04, "places": [[x, y], ...]}, ...]}
 
-Attention: the heads that have a habit at the *last* step (`attention.telling_heads`), seen from the first step on; `scores` is how much
-of the habit each has by then.
+Attention: the heads with the clearest patterns at the *last* step (`attention.clearest_heads`), from the first step on; `scores` are their
+scores for these patterns at each step.
 
-Embeddings: rows of the table as points. The axes are the two principal components of the last step, and its mean their origin, at every
-step: so a point that moves is a row that changed, which axes of its own for each step would not show. The tokens are of four groups that
-can be told by their letters, which the model never sees; `apart` is the share of the rows' variance, in all C dimensions, that lies
-between the groups: eta^2 = sum_g n_g |mean_g - mean|^2 / sum_i |row_i - mean|^2, (groups - 1) / (tokens - 1) by chance.
+Embeddings: rows of the embedding table as points. At every step the axes are the two principal components of the last step and the origin
+is its mean, so that a point moves only if its row changes. The tokens are of four groups defined by their spelling, which the model never
+sees; `apart` is the share of the rows' variance, in all C dimensions, that is between the groups:
+eta^2 = sum_g n_g |mean_g - mean|^2 / sum_i |row_i - mean|^2, (groups - 1) / (tokens - 1) by chance.
+
+The kept steps are the snapshots of the run or, where it has fewer than two, its checkpoints. Their files are checked against their manifest;
+one that can't be read is reported and left out.
 """
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from groundup.errors import DataError
-from groundup.lab.attention import DECIMALS, attention_maps, habit_scores, habits, rounded, telling_heads
-from groundup.lab.history import moments, training_losses
+from groundup.device import Compute
+from groundup.errors import DataError, FormatError
+from groundup.files import verify_folder
+from groundup.lab.attention import DECIMALS, attention_maps, clearest_heads, pattern_scores, patterns, rounded
 from groundup.lab.request import ids_of, require_tokenizer
 from groundup.lab.tokens import beginning, pieces_of, token_text
-from groundup.lab.vectors import Model
 from groundup.progress import Progress, Silent
+from groundup.runs import RunFolder, read_lines, step_folders
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.model_io import OpenModel
+from groundup.weights.assemble import Model
+from groundup.weights.hf import WEIGHTS_FILE
+from groundup.weights.model_io import OpenModel, open_model
+from groundup.weights.safetensors_header import read_header
 
-# Tokens along an axis of a frame that can still be read at its size.
+# Most tokens along an axis of a frame that can be read.
 FILM_TOKENS = 14
 MIN_TOKENS = 3
 GROUP_TOKENS = 16
-# Shorter ones are mostly left-overs of merges, which hardly occur.
+# Shorter ones are mostly intermediate merges, which rarely occur.
 MIN_LETTERS = 3
 AVERAGED_STEPS = 8
-STEPS = "{count} steps of one training run, closer together at its beginning. Training loss: the mean of up to {averaged} steps."
+STEPS = "{count} steps of one training run, denser at its beginning. Training loss: the mean of up to {averaged} steps."
 GROUPS = WORDS, CAPITALS, PIECES, MARKS = "words", "with a capital", "parts of words", "marks"
+MIN_STEPS = 2
+HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.snapshots=16"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The model after `step` optimizer steps."""
+
+    step: int
+    model: Model
 
 
 def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = None) -> dict[str, Any]:
-    """The heads with a habit at every kept step of the run behind a model, on the beginning of a text.
+    """Return the clearest heads at every kept step of a model's training run, on the beginning of a text.
 
     Raises DataError (no run, fewer than two steps that can be read, a text of fewer than three tokens), ModelError (no tokenizer).
     """
@@ -54,11 +76,11 @@ def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = 
     shown = beginning(tokenizer, text, min(FILM_TOKENS, opened.config.context_tokens - 1))
     ids = ids_of(opened.model, tokenizer, shown, fewest=MIN_TOKENS)
     maps = {moment.step: attention_maps(moment.model, ids) for moment in moments(opened, progress or Silent())}
-    found, places = telling_heads(maps[max(maps)], ids), habits(ids)
+    found, places = clearest_heads(maps[max(maps)], ids), patterns(ids)
     frames = [
         {
             "scores": [
-                round(float(habit_scores(of_step, places[kind])[layer, head]), DECIMALS)
+                round(float(pattern_scores(of_step, places[kind])[layer, head]), DECIMALS)
                 for kind, layer, head, _ in found
             ],
             "weights": [rounded(of_step[layer, head]) for _, layer, head, _ in found],
@@ -70,13 +92,13 @@ def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = 
         "pieces": pieces_of(tokenizer, ids),
         "heads": [{"block": layer + 1, "head": head + 1, "kind": kind} for kind, layer, head, _ in found],
         "frames": _dated(opened, list(maps), frames),
-        "caption": "The heads that have a habit after the last step, on one text, and the share of their attention that goes where the "
-        f"habit says. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+        "caption": "The heads with the clearest patterns after the last step, on one text, and the share of their attention that follows "
+        f"the pattern. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
     }
 
 
 def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Tokens of four groups on one plane at every kept step of the run behind a model.
+    """Return tokens of four groups on one plane at every kept step of a model's training run.
 
     Raises DataError (no run, fewer than two steps that can be read, a vocabulary without words), ModelError (no tokenizer).
     """
@@ -100,13 +122,13 @@ def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> d
         "explained": round(explained, DECIMALS),
         "frames": _dated(opened, list(rows), frames),
         "caption": f"{len(tokens)} rows of {last.shape[1]} numbers of the embedding table on the first two principal components of the last "
-        f"step, the same axes at every step ({100 * explained:.0f} % of the last step's spread). Apart: the share of the rows' variance, "
-        f"in all numbers, that lies between the groups; {100 * chance:.0f} % by chance. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
+        f"step, the same axes at every step ({100 * explained:.0f} % of the last step's variance). Apart: the share of the rows' variance, "
+        f"in all dimensions, that is between the groups; {100 * chance:.0f} % by chance. {STEPS.format(count=len(frames), averaged=AVERAGED_STEPS)}",
     }
 
 
 def map_tokens(tokenizer: Tokenizer) -> list[dict[str, Any]]:
-    """Up to 16 tokens of each group, the first of the vocabulary: what training text joined first is what it has most.
+    """Return up to 16 tokens of each group, the first of the vocabulary: earlier merges are more frequent.
 
     Raises DataError where there are fewer than three.
     """
@@ -119,12 +141,14 @@ def map_tokens(tokenizer: Tokenizer) -> list[dict[str, Any]]:
             found[group].append({"id": id, "text": text, "group": group})
     tokens = [token for group in found.values() for token in group]
     if len(tokens) < MIN_TOKENS:
-        raise DataError(f"A map needs at least {MIN_TOKENS} tokens, the vocabulary has {len(tokens)} to show.")
+        raise DataError(
+            f"A map needs at least {MIN_TOKENS} tokens, the vocabulary has {len(tokens)} that can be shown."
+        )
     return tokens
 
 
 def group_of(text: str) -> str:
-    """The group of a token by its letters; "" for one of none, such as a single letter.
+    """Return the group of a token by its spelling; "" for one of no group, such as a single letter.
 
     >>> group_of(" the"), group_of("The"), group_of("ing"), group_of(",")
     ('words', 'with a capital', 'parts of words', 'marks')
@@ -140,7 +164,7 @@ def group_of(text: str) -> str:
 
 
 def apart(rows: Float[Tensor, "n C"], groups: Sequence[str]) -> float:
-    """Share of the rows' variance that lies between their groups (eta^2); 0 where all rows are equal."""
+    """Return the share of the rows' variance that is between their groups (eta^2); 0 where all rows are equal."""
     centred = rows - rows.mean(dim=0)
     total, between = float(centred.square().sum()), 0.0
     for group in dict.fromkeys(groups):
@@ -155,9 +179,9 @@ def _rows(model: Model, ids: Tensor) -> Float[Tensor, "n C"]:
 
 
 def _dated(opened: OpenModel, steps: Sequence[int], frames: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each frame with its step and the training loss by then (None where the log has none).
+    """Return each frame with its step and the training loss at it (None where the log has none).
 
-    Not the validation loss: a run measures that a few times, and between two of them it would be an old figure on a new picture.
+    Not the validation loss, which is measured at a few steps only.
     """
     losses = training_losses(opened)
     return [
@@ -167,6 +191,66 @@ def _dated(opened: OpenModel, steps: Sequence[int], frames: Sequence[dict[str, A
 
 
 def _loss_by(losses: Mapping[int, float], step: int) -> float | None:
-    """Line n of the log was measured before update n, so by the weights of step n - 1."""
+    """Average over `AVERAGED_STEPS`: line n of the log was measured before update n, with the weights of step n - 1."""
     found = [losses[line] for line in range(step + 2 - AVERAGED_STEPS, step + 2) if line in losses]
     return round(sum(found) / len(found), DECIMALS) if found else None
+
+
+def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
+    """Return step and folder of each snapshot or checkpoint of a model's run. Raises DataError where there are fewer than two."""
+    run = RunFolder(opened.path)
+    if not run.run_file.is_file():
+        raise DataError(f"{opened.path.name} has no training run behind it, so its earlier steps are unknown.", fix=HOW)
+    snapshots = step_folders(run.snapshots)
+    whole = run.read_run().get("kind") == "pretrain"  # checkpoints of a fine-tuning run are partial
+    checkpoints = step_folders(run.checkpoints) if whole else []
+    found = snapshots if len(snapshots) >= MIN_STEPS else checkpoints
+    if len(found) < MIN_STEPS:
+        raise DataError(
+            f"The run {opened.path.name} kept {len(snapshots)} snapshots and {len(checkpoints)} checkpoints; "
+            f"a film needs at least {MIN_STEPS} of them.",
+            fix=HOW,
+        )
+    return found
+
+
+def moments(opened: OpenModel, progress: Progress) -> Iterator[Moment]:
+    """Yield the model at each kept step, oldest first, one in memory at a time. Raises DataError where fewer than two can be read."""
+    found = kept_steps(opened)
+    held = 0
+    with progress.track("film", len(found), "steps") as advance:
+        for step, folder in found:
+            try:
+                model = _read(opened, folder)
+            except FormatError as error:
+                progress.say(f"Step {step} is skipped: {error.message}.")
+            else:
+                held += 1
+                yield Moment(step, model)
+            advance(1, f"step {step}")
+    if held < MIN_STEPS:
+        raise DataError(f"Of the {len(found)} steps that {opened.path.name} kept, {held} can be read.", fix=HOW)
+
+
+def training_losses(opened: OpenModel) -> dict[int, float]:
+    """Return the loss of every step in the run's log, nats per token."""
+    lines = (line for line in read_lines(RunFolder(opened.path).metrics_file) if "event" not in line)
+    figures = ((line.get("step"), line.get("loss")) for line in lines)
+    return {step: float(loss) for step, loss in figures if isinstance(step, int) and isinstance(loss, int | float)}
+
+
+def _read(opened: OpenModel, folder: Path) -> Model:
+    """Read a snapshot (a model folder) or a checkpoint (the trained weights). Raises FormatError."""
+    if folder.parent == RunFolder(opened.path).snapshots:
+        model = open_model(folder, Compute(opened.model.transformer.embedding.weight.device)).model
+        if model.config != opened.config:
+            raise FormatError(folder, "config.json", "is another model's")
+        return model
+    verify_folder(folder)
+    file, model = folder / WEIGHTS_FILE, copy.deepcopy(opened.model)
+    read_header(file)
+    try:
+        model.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as error:
+        raise FormatError(file, "tensors", "are not those of the whole model") from error
+    return model

@@ -1,16 +1,15 @@
-"""Heads that do something one can name, searched for in all of a model, on texts where nothing but the habit can help.
+"""Heads with a known attention pattern, searched for in a whole model on random repeated tokens.
 
     search_heads(model, tokenizer)  ->  {"heads": [{"block", "head", "scores": {"induction": 0.91, ...}, "named": "induction"}],
                                          "kinds": [{"kind", "chance", "best": [{"block", "head", "score"}]}], "loss", "caption"}
 
-The text is random tokens, given twice: [A B C D] [A B C D]. In its second half an *induction head* finds where the present token stood
-before and looks at the one after it, which is what comes next: it continues patterns that it was never taught. Its score is the
-prefix matching score of Olsson et al. 2022 (arXiv:2209.11895, "head activation evaluators"): the attention from each token of the
-second half to the token after its first occurrence. It needs an earlier head that looks one token back, so that every token knows what
-stood before it; the other habits are those of `attention.habits`, measured on the same text.
+The text is random tokens, repeated once: [A B C D] [A B C D]. In its second half an *induction head* attends to the token after the earlier
+occurrence of the current token, which is the next one. Its score is the prefix matching score of Olsson et al. 2022 (arXiv:2209.11895,
+"head activation evaluators"): the attention from each token of the second half to the token after its first occurrence. It depends on a
+head of an earlier block that attends to the previous token. The other patterns are those of `attention.patterns`, on the same text.
 
-Random tokens, as in a real text a head could come to the right place by meaning. Each sequence has another length: a head that always
-looks back by the same distance would otherwise pass for one. What chance gives is the score of a head that looks everywhere alike.
+Tokens are random because in a real text a head could find the token by its meaning. The sequences have different lengths, so that a head
+which always attends by a fixed distance does not count. The score by chance is that of uniform attention.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,33 +22,34 @@ from torch import Tensor
 from groundup.device import Compute, generator
 from groundup.engine.score import score
 from groundup.errors import ModelError
-from groundup.lab.attention import DECIMALS, attention_maps, habit_scores, habits
+from groundup.lab.attention import DECIMALS, attention_maps, pattern_scores, patterns
 from groundup.lab.attention_distance import uniform_maps
 from groundup.lab.request import first_ids
-from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 SEQUENCES = 8
-# Tokens of a half: the paper has 25; more make chance smaller.
+# Tokens of a half: 25 in the paper; more lower the score by chance.
 MAX_HALF = 50
 MIN_HALF = 4
-# A head is named after a habit that takes more than half of its attention: at most one can.
+# A head is named after a pattern with more than half of its attention, which at most one can have.
 NAMED = 0.5
 BEST = 5
 
 
 def search_heads(
-    model: LanguageModel | Classifier,
+    model: Model,
     tokenizer: Tokenizer | None = None,
     *,
     ids: Sequence[int] = (),
     seed: int = 0,
     sequences: int = SEQUENCES,
 ) -> dict[str, Any]:
-    """Every head's scores on repeated random tokens, the best of each kind, chance, and (of a language model) the loss in both halves.
+    """Return every head's scores on repeated random tokens, the best of each kind, chance, and (of a language model) the loss in both halves.
 
-    `ids` are those to draw from, where a model was trained on a part of its vocabulary only; none given: all but control tokens
-    (without a tokenizer those too). Raises ModelError where the context holds no repeated sequence.
+    `ids` are those to sample from, where a model was trained on a part of its vocabulary only; none given: all except control tokens
+    (without a tokenizer those too). Raises ModelError where the context is too short for a repeated sequence.
     """
     texts = repeated_sequences(model, tokenizer, ids=ids, seed=seed, count=sequences)
     scores = mean_scores(model, texts)
@@ -61,21 +61,16 @@ def search_heads(
         ],
         "loss": half_losses(model, texts, len(first_ids(tokenizer))) if isinstance(model, LanguageModel) else None,
         "sequences": len(texts),
-        "caption": f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, each given twice in a row. Induction: "
-        "from a token of the second half to the token after its first occurrence (Olsson et al. 2022). Chance: attention spread "
-        "evenly over the token and all before it.",
+        "caption": f"Mean share of attention on {len(texts)} sequences of {_span(texts)} random tokens, each repeated once. Induction: "
+        "from a token of the second half to the token after its first occurrence (Olsson et al. 2022). Chance: uniform attention "
+        "to the token and all before it.",
     }
 
 
 def repeated_sequences(
-    model: LanguageModel | Classifier,
-    tokenizer: Tokenizer | None = None,
-    *,
-    ids: Sequence[int] = (),
-    seed: int = 0,
-    count: int = SEQUENCES,
+    model: Model, tokenizer: Tokenizer | None = None, *, ids: Sequence[int] = (), seed: int = 0, count: int = SEQUENCES
 ) -> list[list[int]]:
-    """Random tokens, each once, then all of them again; the halves' lengths differ from sequence to sequence. Raises ModelError."""
+    """Return sequences of different lengths: random tokens, each once, then all of them again. Raises ModelError."""
     control = () if tokenizer is None else tokenizer.special.tokens.values()
     first = first_ids(tokenizer)
     known = model.config.vocab_size if tokenizer is None else tokenizer.vocab_size
@@ -83,7 +78,7 @@ def repeated_sequences(
     longest = min(MAX_HALF, (model.config.context_tokens - len(first)) // 2, len(pool))
     if longest < MIN_HALF:
         raise ModelError(
-            f"A random sequence of at least {MIN_HALF} tokens given twice does not fit into a context of "
+            f"A random sequence of at least {MIN_HALF} tokens, repeated once, does not fit into a context of "
             f"{model.config.context_tokens} and a vocabulary of {len(pool)}.",
             fix="Take a model with a longer context.",
         )
@@ -94,34 +89,34 @@ def repeated_sequences(
 
 
 def kinds_of(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
-    """For each habit the places [query, key] that count for it."""
-    return {**habits(ids), "induction": induction_places(ids)}
+    """Return the entries [query, key] of each pattern."""
+    return {**patterns(ids), "induction": induction_places(ids)}
 
 
 def induction_places(ids: Sequence[int]) -> Bool[Tensor, "T T"]:
-    """Where the key is the token after an earlier occurrence of the query's own token (and not the query itself).
+    """Return the entries where the key is the token after an earlier occurrence of the query's token (and not the query itself).
 
-    >>> induction_places([5, 7, 5]).nonzero().tolist()      # the second 5 should look at the 7
+    >>> induction_places([5, 7, 5]).nonzero().tolist()      # the second 5 should attend to the 7
     [[2, 1]]
     """
     values, places = torch.tensor(list(ids)), torch.arange(len(ids))
-    before_key = values.roll(1)  # [T]: what stands before each key
+    before_key = values.roll(1)  # [T]: the token before each key
     matches = before_key[None] == values[:, None]
     return matches & (places >= 1)[None] & (places[None] < places[:, None])
 
 
-def mean_scores(model: LanguageModel | Classifier, texts: Sequence[Sequence[int]]) -> dict[str, Float[Tensor, "L H"]]:
-    """Each habit's scores, averaged over the texts."""
+def mean_scores(model: Model, texts: Sequence[Sequence[int]]) -> dict[str, Float[Tensor, "L H"]]:
+    """Return each pattern's scores, averaged over the texts."""
     found: dict[str, list[Tensor]] = {}
     for ids in texts:
         maps = attention_maps(model, ids)
         for kind, places in kinds_of(ids).items():
-            found.setdefault(kind, []).append(habit_scores(maps, places))
+            found.setdefault(kind, []).append(pattern_scores(maps, places))
     return {kind: torch.stack(each).mean(dim=0) for kind, each in found.items()}
 
 
 def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int) -> dict[str, float]:
-    """Nats a token in the first half, where nothing can be known, and in the second, where all can; the first token of each is left out."""
+    """Return nats per token in the first half, which can't be predicted, and in the second, which can, without the first token of each."""
     compute = Compute(model.transformer.embedding.weight.device)
     scored = score(model, [(ids[:1], ids[1:]) for ids in texts], compute=compute)
     halves: tuple[list[float], list[float]] = ([], [])
@@ -134,8 +129,20 @@ def half_losses(model: LanguageModel, texts: Sequence[Sequence[int]], first: int
     return {"first_half": means[0], "second_half": means[1]}
 
 
+def no_clear_head(found: Mapping[str, Any]) -> str:
+    """Return a sentence where no head has a pattern other than attention to the first token, else "". `found` is from `search_heads`."""
+    best = {kind["kind"]: kind["best"][0]["score"] for kind in found["kinds"] if kind["kind"] != "first"}
+    if any(score > NAMED for score in best.values()):
+        return ""
+    shares = ", ".join(f"{kind} {100 * score:.0f} %" for kind, score in best.items())
+    return (
+        "No head of this model gives half of its attention to the previous token, to copies of the same token or to what followed them "
+        f"(the best heads: {shares})."
+    )
+
+
 def _chances(texts: Sequence[Sequence[int]], kind: str) -> list[Tensor]:
-    return [habit_scores(uniform_maps(len(ids)), kinds_of(ids)[kind]) for ids in texts]
+    return [pattern_scores(uniform_maps(len(ids)), kinds_of(ids)[kind]) for ids in texts]
 
 
 def _heads(scores: Mapping[str, Tensor]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-// Draws the charts whose data stand in the page, and shows the table that is chosen. Nothing is loaded, nothing is sent.
+// Draws the charts from the data in the page, and shows the chosen table. It makes no requests.
 "use strict";
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
@@ -34,8 +34,8 @@ function addSelect(place, choice, index) {
   return select;
 }
 
-// Writes each point's label where it meets no other, above, below, right or left of the point, and leaves it out where all four places
-// are taken: the point stays, and says its name when pointed at. Coming closer makes room for more.
+// Writes each point's label above, below, right or left of the point, where it overlaps no other, and leaves it out where none of the four is
+// free: the point still has its name as hover text. Zooming in makes room for more.
 function keepLabelsApart(place, names) {
   const { xaxis, yaxis } = place._fullLayout;
   const seen = JSON.stringify([xaxis.range, yaxis.range, xaxis._length, yaxis._length]);

@@ -2,9 +2,9 @@
 
     write_lab_page(look_inside(opened, text), Path("inside.html"))
 
-Each view is a section: what to see, a chart where a hand on it helps (Plotly, whose script stands in the page), and the still. The
-content security policy lets the page's own two scripts run, named by their hashes, and nothing load; styles may be set from within, as Plotly
-does. Texts from the model or the user go in as text; the data of the charts are JSON, in which no `<` stands.
+Each view is a section: what to look for, an interactive chart for some (Plotly, whose script is part of the page), and the still picture. The
+content security policy allows the page's own two scripts, by their hashes, and no requests; inline styles are allowed, as Plotly sets them.
+Texts from the model or the user are inserted as text; the data of the charts are JSON without any `<`.
 """
 
 import base64
@@ -21,20 +21,18 @@ import groundup
 from groundup import __version__
 from groundup.errors import MissingExtra
 from groundup.files import write_text
-from groundup.lab.charts import CHARTS
-from groundup.lab.gallery import MOVING, moving_picture, pictures
-from groundup.lab.internals import VIEWS
-from groundup.lab.thin import too_thin
-from groundup.lab.views import ABOUT_ALL, CONCEPTS, WORDS
+from groundup.lab.gallery import moving_picture, pictures
+from groundup.lab.views import VIEWS, function
 from groundup.markup import Child, Node, foreign, node, policy_hash, to_html, verbatim
+from groundup.palette import custom_properties
 
 # The stage of a build whose model the lab opens (cli.lab).
 OWN_STAGE = "pretrain"
-# Large enough to have heads with a habit and words near their like; named in weights.catalog.
+# Large enough to have heads with a clear pattern and words near similar ones; named in weights.catalog.
 PUBLIC_MODEL = "smollm2-135m-instruct"
 # Longer texts are not repeated in a command.
 TYPED_CHARACTERS = 200
-THIN = "Some views show little of this model and say so: it is small, or has trained for a short time. A public model shows more: "
+REMARK = "Some views show little for this model, as they note: it is small, or was trained for a short time. A public model shows more: "
 
 
 def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
@@ -43,9 +41,9 @@ def write_lab_page(inside: Mapping[str, Any], path: Path) -> None:
 
 
 def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
-    """The page as text; from `folder`, where it will lie, links lead to the concept pages."""
+    """Return the page as text; links to the concept pages are relative to `folder`, where it will be written."""
     views = inside["views"]
-    charts = {name: CHARTS[name](view) for name, view in views.items() if name in CHARTS}
+    charts = {name: function(VIEWS[name].chart)(values) for name, values in views.items() if VIEWS[name].chart}
     scripts = (plotly_script(), _resource("page.js"))
     body = node(
         "body",
@@ -59,7 +57,7 @@ def render(inside: Mapping[str, Any], folder: Path | None = None) -> str:
 
 
 def plotly_script() -> str:
-    """The library's own script, from its package. Raises MissingExtra."""
+    """Return Plotly's own script, from its package. Raises MissingExtra."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
@@ -81,7 +79,7 @@ def _head(inside: Mapping[str, Any], scripts: Sequence[str]) -> Node:
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
         node("meta", name="referrer", content="no-referrer"),
         node("title", f"groundup lab: {inside['model']['name']}"),
-        node("style", _resource("page.css")),
+        node("style", custom_properties(dark={}) + _resource("page.css")),
     )
 
 
@@ -91,14 +89,14 @@ def _opening(inside: Mapping[str, Any]) -> Node:
         f"{model['blocks']} blocks of {model['heads']} heads, width {model['width']:,}, vocabulary {model['vocabulary']:,}, "
         f"context {model['context_tokens']:,} tokens."
     )
-    links = [node("a", WORDS[name][0], href=f"#{name}") for name in inside["views"]]
-    poor = any(too_thin(name, view) for name, view in inside["views"].items())
+    links = [node("a", VIEWS[name].heading, href=f"#{name}") for name in inside["views"]]
+    poor = any(_remark(name, values) for name, values in inside["views"].items())
     return node(
         "header",
         node("h1", "Inside ", foreign(model["name"])),
         node("p", shape, f" {len(links)} of the lab's {len(VIEWS)} views.", class_="quiet"),
         _stage(model),
-        node("p", THIN, _command(inside), class_="thin") if poor else None,
+        node("p", REMARK, _command(inside), class_="thin") if poor else None,
         node("p", "What follows is what the model does with this text:"),
         foreign(inside["text"], "blockquote"),
         node("nav", links),
@@ -106,72 +104,85 @@ def _opening(inside: Mapping[str, Any]) -> Node:
 
 
 def _stage(model: Mapping[str, Any]) -> Node | None:
-    """Which model of a build this is."""
+    """Return a paragraph on which model of a build this is."""
     if not model["build"]:
         return None
-    own = "the build's own model, trained from nothing on its texts: the one that groundup lab opens of a build"
-    other = "a model that the build made from a public one; of a build, groundup lab opens the build's own"
+    own = "the build's own model, trained from scratch on its texts, which groundup lab opens for a build"
+    other = "a model that the build fine-tuned from a public one; for a build, groundup lab opens the build's own"
     stages: list[Child] = [node("code", OWN_STAGE), ", ", node("code", "spam"), " and ", node("code", "chat")]
     said = own if model["stage"] == OWN_STAGE else other
     return node("p", f"This is {said}. Each is opened by its folder too: ", stages, ".")
 
 
 def _command(inside: Mapping[str, Any]) -> Node:
-    """How to see the same on a public model."""
+    """Return the command for the same page of a public model."""
     text = ["--text", inside["text"]] if len(inside["text"]) <= TYPED_CHARACTERS else []
     return node("code", shlex.join(["groundup", "lab", PUBLIC_MODEL, *text]))
 
 
 def _section(name: str, inside: Mapping[str, Any], charts: Mapping[str, Any], folder: Path | None) -> Node:
-    view, (heading, see) = inside["views"][name], WORDS[name]
-    still: list[Node] = [_stills(name, view)]
+    view, values = VIEWS[name], inside["views"][name]
+    still: list[Node] = [_stills(name, values)]
     chart = None
-    if name in MOVING:
-        chart = _film(name, view)
+    if view.reel:
+        chart = _film(name, values)
     elif name in charts:
         chart = node("figure", node("div", class_="choose"), node("div", id=f"chart-{name}", class_="chart"))
-        still = [node("details", node("summary", "The same as a still picture"), still)]
-    thin = too_thin(name, view)
+        still = [node("details", node("summary", "As a still picture"), still)]
+    remark = _remark(name, values)
     return node(
         "section",
-        node("h2", heading),
-        node("p", see, class_="see"),
-        node("p", thin, class_="thin") if thin else None,
+        node("h2", view.heading),
+        node("p", view.see, class_="see"),
+        node("p", remark, class_="thin") if remark else None,
         chart,
         still,
-        _concept(name, folder),
+        _concept(view.concept, folder),
         id=name,
     )
 
 
-def _concept(name: str, folder: Path | None) -> Node:
-    """Where the idea is explained: a link where the page lies beside groundup's source, else the file's name there."""
-    file = f"docs/concepts/{CONCEPTS.get(name, ABOUT_ALL)}.md"
+def _remark(name: str, values: Mapping[str, Any]) -> str:
+    """Return a sentence where the model is too small for the view, else ""."""
+    path = VIEWS[name].remark
+    said: str = function(path)(values) if path else ""
+    return said
+
+
+def _concept(page: str, folder: Path | None) -> Node:
+    """Return a link to the concept page where groundup's source is at hand, else its file name there."""
+    file = f"docs/concepts/{page}.md"
     source = Path(groundup.__file__).parents[1] / file
     if folder is None or not source.exists():
-        return node("p", "The idea and its code: ", node("code", file), " in groundup's source.", class_="quiet")
+        return node("p", "The concept and its code: ", node("code", file), " in groundup's source.", class_="quiet")
     target = quote(Path(os.path.relpath(source, folder.resolve())).as_posix())
-    return node("p", "The idea and its code: ", node("a", file, href=target), class_="quiet")
+    return node("p", "The concept and its code: ", node("a", file, href=target), class_="quiet")
 
 
-def _film(name: str, view: Mapping[str, Any]) -> Node:
-    """To be closed by a hand; the style sheet hides it from those who asked their system for less motion."""
-    source = base64.b64encode(moving_picture(name, view)).decode()
+def _film(name: str, values: Mapping[str, Any]) -> Node:
+    """Return the animation, which can be closed; the style sheet hides it from readers with the setting for reduced motion."""
+    source = base64.b64encode(moving_picture(name, values)).decode()
     moving = node(
-        "img", src=f"data:image/gif;base64,{source}", alt=f"{VIEWS[name].what}, as a film; its stills follow."
+        "img",
+        src=f"data:image/gif;base64,{source}",
+        alt=f"{VIEWS[name].heading}, as an animation; still pictures follow.",
     )
     return node(
-        "details", node("summary", "The film (close it to stop it)"), node("figure", moving), class_="film", open="open"
+        "details",
+        node("summary", "The animation (close it to stop it)"),
+        node("figure", moving),
+        class_="film",
+        open="open",
     )
 
 
-def _stills(name: str, view: Mapping[str, Any]) -> Node:
-    """The still, or its parts side by side as far as the page is wide."""
-    caption = str(view.get("caption", ""))
-    parts = pictures(name, view, "svg")
+def _stills(name: str, values: Mapping[str, Any]) -> Node:
+    """Return the still picture, or its parts side by side as the width of the page allows."""
+    caption = str(values.get("caption", ""))
+    parts = pictures(name, values, "svg")
     images = []
     for number, part in enumerate(parts, start=1):
-        said = f"{VIEWS[name].what}{f', part {number} of {len(parts)}' if len(parts) > 1 else ''}. {caption}"
+        said = f"{VIEWS[name].heading}{f', part {number} of {len(parts)}' if len(parts) > 1 else ''}. {caption}"
         source = base64.b64encode(part).decode()
         images.append(node("img", src=f"data:image/svg+xml;base64,{source}", alt=said))
     if len(parts) == 1:
@@ -180,18 +191,15 @@ def _stills(name: str, view: Mapping[str, Any]) -> Node:
 
 
 def _footer(inside: Mapping[str, Any]) -> Node:
-    missing = [node("p", f"Left out, {VIEWS[name].what}: {reason}") for name, reason in inside["left_out"].items()]
+    missing = [node("p", f"Left out, {VIEWS[name].heading}: {reason}") for name, reason in inside["left_out"].items()]
     made = f"Made by groundup {__version__} on this machine; no part of this page is loaded from elsewhere."
     return node("footer", missing, node("p", made))
 
 
 def _safe_json(value: Any) -> str:
-    """JSON that can stand inside a script element: no text in it can end the element or begin a comment."""
+    """Return JSON for a script element: no text in it can end the element or begin a comment."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _resource(name: str) -> str:
     return resources.files("groundup.lab").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-assert set(WORDS) == set(VIEWS) and set(CONCEPTS) <= set(VIEWS)

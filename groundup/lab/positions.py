@@ -1,16 +1,16 @@
-"""What each position scheme says: its table of numbers, and how alike two places are by the distance between them.
+"""Position schemes: their tables of numbers, and the similarity of two positions by the distance between them.
 
 picture = position_picture("rope", head_width=64, num_tokens=256)          any scheme, from its formula
 picture = model_positions(model)                                           the scheme of a model, with its own numbers
 {"scheme", "table": rows of numbers [token][component], "table_axis": "pair of components", "table_value": "cosine of the angle",
- "curves": [{"label", "values": one a distance 0, 1, ...}], "value": what the curves are, "caption"}
+ "curves": [{"label", "values": one for each distance 0, 1, ...}], "value": the unit of the curves, "caption"}
 
-sinusoidal    cosine similarity of two rows of the table                       falls with distance, the same wherever the two stand
-learned       the same of the rows that were learned, mean over places         whatever training made of them
-rope          mean over the pairs of cos(distance x angle a token): the score
-              that a query and a key of equal components keep                   falls and swings; stretched, it falls later
-alibi         what is added to the score, one curve a head                      straight lines, steeper in some heads
-none          nothing: only the causal mask parts before from after
+sinusoidal    cosine similarity of two rows of the table                       falls with distance, whatever the positions
+learned       the same for learned rows, mean over positions                   depends on training
+rope          mean over the pairs of cos(distance x angle per token): the part
+              of the score that is left for a query and a key of equal components   falls and oscillates; scaled, it falls later
+alibi         the bias of the score, one curve for each head                    straight lines, steeper for some heads
+none          nothing: order is known from the causal mask only
 """
 
 from typing import Any
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.config import RopeScaling
-from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.positions import SinusoidalPositions, alibi_slopes, rotary_frequencies
+from groundup.weights.assemble import Model
 
 SCHEMES = ("none", "sinusoidal", "learned", "rope", "alibi")
 DECIMALS = 4
@@ -39,7 +39,7 @@ def position_picture(
     rope_base: float = 10_000.0,
     rope_scaling: RopeScaling | None = None,
 ) -> dict[str, Any]:
-    """A scheme from its formula ("learned" has none: see `model_positions`). `head_width` is the width of sinusoidal rows too.
+    """Return a scheme by its formula ("learned" has none: see `model_positions`). `head_width` is the width of sinusoidal rows too.
 
     Raises ConfigError for an unknown scheme.
     """
@@ -54,8 +54,8 @@ def position_picture(
 
 
 @torch.no_grad()
-def model_positions(model: LanguageModel | Classifier, *, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
-    """The scheme of a model over the first `max_tokens` of its context, from its own numbers."""
+def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
+    """Return the scheme of a model over the first `max_tokens` of its context, from its own numbers."""
     config = model.config
     num_tokens = min(config.context_tokens, max_tokens)
     if config.positions == "learned":
@@ -72,24 +72,24 @@ def model_positions(model: LanguageModel | Classifier, *, max_tokens: int = MAX_
     )
 
 
-def _device(model: LanguageModel | Classifier) -> torch.device:
+def _device(model: Model) -> torch.device:
     return model.transformer.embedding.weight.device
 
 
 def _added(scheme: str, rows: Tensor) -> dict[str, Any]:
-    """Rows [T, C] that are added to the embedding."""
+    """Return a scheme whose rows [T, C] are added to the embedding."""
     unit = torch.nn.functional.normalize(rows, dim=-1)
-    alike = unit @ unit.T  # [T, T]
-    by_distance = torch.stack([alike.diagonal(distance).mean() for distance in range(len(rows))])
+    cosines = unit @ unit.T  # [T, T]
+    by_distance = torch.stack([cosines.diagonal(distance).mean() for distance in range(len(rows))])
     return _picture(
         scheme,
         table=rows,
         table_axis="component",
         table_value="value added",
-        curves=[("mean over all places", by_distance)],
+        curves=[("mean over all positions", by_distance)],
         value=_SIMILARITY,
-        how="Left: the row that is added to the embedding of a token at each place. Right: the cosine similarity of two such rows, "
-        "mean over all pairs of places that far apart.",
+        how="Left: the row that is added to the embedding of a token at each position. Right: the cosine similarity of two such rows, "
+        "mean over all pairs of positions at that distance.",
     )
 
 
@@ -107,8 +107,8 @@ def _rotary(head_width: int, base: float, scaling: RopeScaling | None, num_token
         table_value="cosine of the angle",
         curves=curves,
         value="score kept, of 1",
-        how=f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a head is turned at each place (base {base:,.0f}). "
-        "Right: their mean, which is the share of its score that a query keeps with a key of the same components that far back.",
+        how=f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a head is rotated at each position (base {base:,.0f}). "
+        "Right: their mean, which is the share of the score that is left for a key of the same components at that distance.",
     )
 
 
@@ -125,8 +125,8 @@ def _alibi(num_heads: int, num_tokens: int) -> dict[str, Any]:
             (f"head {head + 1}, slope 1/{1 / slopes[head]:g}", penalties[:, head].clamp(min=-20)) for head in shown
         ],
         value="added to the score",
-        how="What is added to the score of a key that stands so many tokens back, a slope for each head; below -5 a key counts for "
-        "less than a hundredth of what it would count for without.",
+        how="What is added to the score of a key at that distance, a slope for each head; below -5 the weight of a key is less than a "
+        "hundredth of its weight without it.",
     )
 
 
@@ -136,9 +136,9 @@ def _nothing(num_tokens: int) -> dict[str, Any]:
         table=torch.zeros(num_tokens, 1),
         table_axis="component",
         table_value="value added",
-        curves=[("everywhere", torch.zeros(num_tokens))],
+        curves=[("all positions", torch.zeros(num_tokens))],
         value="added to the score",
-        how="No scheme: nothing is added or turned, and only the causal mask parts before from after.",
+        how="No scheme: nothing is added or rotated; order is known from the causal mask only.",
     )
 
 
@@ -164,5 +164,5 @@ def _picture(
 
 
 def _rounded(values: Tensor) -> Any:
-    """Nested lists of numbers that print short."""
+    """Return nested lists of rounded numbers."""
     return (values * 10**DECIMALS).round().div(10**DECIMALS).double().round(decimals=DECIMALS).tolist()

@@ -1,14 +1,14 @@
-"""One head on one sentence, step by step with its real numbers: what a teacher would draw on the board.
+"""One head on one sentence, step by step with its actual numbers.
 
     head_steps(model, tokenizer, "The cat sat", block=1, head=1)  ->  {"pieces", "queries", "keys", "values", "steps", "mixed", ...}
 
-Queries, keys and values are rows of D numbers, one a token, as the head compares and mixes them: normalised and turned by position
-where the model does that. `steps` are the T x T tables between them, in order, each with its name and what was done; a step that
-the model does not have (a cap, a bias) is not there. The functions are those that the model's naive attention is made of
-(`model/attention_steps.py`);
-`mixed` is the head's part of what goes into the output projection.
+Queries, keys and values are rows of D numbers, one for each token, as the head compares and mixes them: normalised and rotated by position
+where the model does that. `steps` are the T x T tables between them, in order, each with its name and operation; steps that the model does
+not have (a soft cap, a bias) are left out. The functions are those of the model's naive attention (`model/attention_steps.py`); `mixed` is
+the head's part of the input of the output projection.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.lab.attention import MAX_PICTURE_TOKENS, rounded
+from groundup.lab.head_patterns import search_heads
 from groundup.lab.request import block_index, head_index, ids_of, require_tokenizer
-from groundup.lab.tokens import pieces_of
+from groundup.lab.tokens import beginning, pieces_of
 from groundup.model.attention import Attention, AttentionMetadata
 from groundup.model.attention_steps import (
     mask,
@@ -30,13 +31,15 @@ from groundup.model.attention_steps import (
     weighted_sum,
     window_mask,
 )
-from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
+
+STEP_TOKENS = 8
 
 
 @dataclass(frozen=True)
 class Steps:
-    """One head's numbers. `tables` are (name, what was done, T x T)."""
+    """One head's numbers. `tables` are (name, operation, T x T)."""
 
     queries: Float[Tensor, "T D"]
     keys: Float[Tensor, "T D"]
@@ -45,10 +48,8 @@ class Steps:
     mixed: Float[Tensor, "T D"]
 
 
-def head_steps(
-    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, block: int, head: int
-) -> dict[str, Any]:
-    """The steps of head `head` of block `block` (both from 1) on a text, as plain values; what a token may not see is None.
+def head_steps(model: Model, tokenizer: Tokenizer | None, text: str, *, block: int, head: int) -> dict[str, Any]:
+    """Return the steps of head `head` of block `block` (both from 1) on a text, as plain values; masked scores are None.
 
     Raises ModelError (no tokenizer, unknown block or head, a text beyond the context), DataError (no text, or more than `MAX_PICTURE_TOKENS` tokens).
     """
@@ -71,13 +72,24 @@ def head_steps(
     }
 
 
+def clearest_head_steps(model: Model, tokenizer: Tokenizer, text: str, views: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the steps of the head with the clearest pattern except attention to the first token, on the beginning of a text.
+
+    The search is that of `views["heads"]` where it is there. Raises as `search_heads` and `head_steps`.
+    """
+    found = views.get("heads") or search_heads(model, tokenizer)
+    best = max((kind["best"][0] for kind in found["kinds"] if kind["kind"] != "first"), key=lambda head: head["score"])
+    few = beginning(tokenizer, text, STEP_TOKENS)
+    return head_steps(model, tokenizer, few, block=best["block"], head=best["head"])
+
+
 @torch.no_grad()
-def steps_of(model: LanguageModel | Classifier, ids: list[int], layer: int, head: int) -> tuple[Attention, Steps]:
-    """The same as tensors (float32, on the CPU), layers and heads from 0, with the attention that they come from."""
+def steps_of(model: Model, ids: list[int], layer: int, head: int) -> tuple[Attention, Steps]:
+    """Return the same as tensors (float32, on the CPU), layers and heads from 0, with their attention module."""
     transformer = model.transformer
     tokens = torch.tensor([ids], device=transformer.embedding.weight.device)
     hidden = transformer.run_blocks(transformer.embed(tokens), 0, layer)
-    block, place = transformer.block(layer), transformer.sight(tokens, None, None).by_block[layer]
+    block, place = transformer.block(layer), transformer.metadata(tokens, None, None).by_block[layer]
     read = block.attention_input(hidden)
     attention = block.attention
     queries, keys = attention.queries_and_keys(read, place.rotation)  # [1, H, T, D], [1, K, T, D]
@@ -91,7 +103,7 @@ def steps_of(model: LanguageModel | Classifier, ids: list[int], layer: int, head
 def _tables(
     attention: Attention, place: AttentionMetadata, head: int, queries: Float[Tensor, "T D"], keys: Float[Tensor, "T D"]
 ) -> list[tuple[str, str, Float[Tensor, "T T"]]]:
-    """The same steps in the same order as `naive_weights`."""
+    """Compute the same steps in the same order as `naive_weights`."""
     scoring, size = attention.scoring, queries.shape[0]
     allowed = window_mask(size, size, scoring.window_tokens) if place.allowed is None else place.allowed[0, 0].cpu()
     raw = scores(queries, keys)
@@ -100,26 +112,26 @@ def _tables(
     tables.append(("scaled", f"divided by √{scoring.width}", raw))
     if scoring.softcap:
         raw = softcap(raw, scoring.softcap)
-        tables.append(("capped", f"bent into -{scoring.softcap:g} to {scoring.softcap:g}", raw))
+        tables.append(("capped", f"soft-capped at ±{scoring.softcap:g}", raw))
     if place.bias is not None:
         raw = raw + place.bias[0, head].float().cpu()
-        tables.append(("biased", "less for every token back (ALiBi)", raw))
+        tables.append(("biased", "minus slope × distance (ALiBi)", raw))
     raw = mask(raw, allowed)
-    window = f", nor those {scoring.window_tokens} or more back" if 0 < scoring.window_tokens < size else ""
-    tables.append(("masked", f"no token sees later ones{window}", raw))
+    window = f" or those {scoring.window_tokens} or more back" if 0 < scoring.window_tokens < size else ""
+    tables.append(("masked", f"no attention to later tokens{window}", raw))
     tables.append(("weights", "softmax: each row sums to 1", softmax(raw)))
     return tables
 
 
 def _plain(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
-    """Numbers, None for minus infinity (JSON has no word for it)."""
+    """Return numbers, None for minus infinity, which JSON can't represent."""
     return [[None if number == float("-inf") else number for number in row] for row in rounded(table)]
 
 
-def _caption(model: LanguageModel | Classifier, attention: Attention, tokens: int, block: int, head: int) -> str:
+def _caption(model: Model, attention: Attention, tokens: int, block: int, head: int) -> str:
     config = model.config
     done = ["RMS-normalised"] if attention.query_key_norm != "none" else []
-    done += ["turned by position"] if config.rotates(block - 1) else []
+    done += ["rotated by position"] if config.rotates(block - 1) else []
     made = f" Queries and keys are shown as they are compared: {' and '.join(done)}." if done else ""
     shared = config.num_heads // config.num_kv_heads
     grouped = f" Its keys and values are shared by {shared} heads." if shared > 1 else ""

@@ -1,17 +1,16 @@
-"""What may be asked of a model: a text that it can read, a block, a head and a token that are there. Each refusal has its numbers.
+"""Checks of what a view asks of a model: a text of its vocabulary and context, and the numbers of a block, a head and a token.
 
-Blocks, heads and tokens are counted from 1, as people do; the functions here give back what tensors count with, from 0.
+Users count blocks, heads and tokens from 1; the functions here return indices of tensors, from 0.
 """
 
 from groundup.errors import DataError, ModelError
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 
-def ids_of(
-    model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str, *, fewest: int = 1, most: int = 0
-) -> list[int]:
-    """The ids of a text, after the token that begins every text where the model has one.
+def ids_of(model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int = 1, most: int = 0) -> list[int]:
+    """Return the ids of a text, after the begin-of-text token where the model has one.
 
     Raises ModelError without a tokenizer or beyond the model's context, DataError for fewer than `fewest` tokens of text or more
     than `most` (0: any number).
@@ -21,9 +20,7 @@ def ids_of(
         needed = "a text" if fewest == 1 else f"a text of at least {fewest} tokens"
         raise DataError(f"This needs {needed}, got {len(ids)} tokens.", fix="Give a longer text.")
     if most and len(ids) > most:
-        raise DataError(
-            f"This picture has room for {most} tokens, the text has {len(ids):,}.", fix="Give a shorter text."
-        )
+        raise DataError(f"This picture can show {most} tokens, the text has {len(ids):,}.", fix="Give a shorter text.")
     ids = [*first_ids(tokenizer), *ids]
     if len(ids) > model.config.context_tokens:
         raise ModelError(
@@ -34,12 +31,12 @@ def ids_of(
 
 
 def text_ids(tokenizer: Tokenizer | None, text: str) -> list[int]:
-    """The ids of the text alone. Raises ModelError without a tokenizer."""
+    """Return the ids of the text alone. Raises ModelError without a tokenizer."""
     return require_tokenizer(tokenizer).encode(text)
 
 
 def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
-    """The tokenizer. Raises ModelError where there is none."""
+    """Return the tokenizer. Raises ModelError where there is none."""
     if tokenizer is None:
         raise ModelError(
             "This model has no tokenizer, so it can't read text.", fix="Put its tokenizer.json beside its weights."
@@ -48,17 +45,17 @@ def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
 
 
 def first_ids(tokenizer: Tokenizer | None) -> list[int]:
-    """What the model expects before every text: its begin-of-text token, or nothing."""
+    """Return the ids that the model expects before every text: its begin-of-text token, or none."""
     special = None if tokenizer is None else tokenizer.special
     return [special.bos_id] if special and special.adds_bos and special.bos_id is not None else []
 
 
-def block_index(model: LanguageModel | Classifier, block: int) -> int:
+def block_index(model: Model, block: int) -> int:
     """Block 1 .. L -> 0 .. L-1. Raises ModelError."""
     return _index("block", block, model.config.num_layers)
 
 
-def head_index(model: LanguageModel | Classifier, head: int) -> int:
+def head_index(model: Model, head: int) -> int:
     """Head 1 .. H -> 0 .. H-1. Raises ModelError."""
     return _index("head", head, model.config.num_heads)
 
@@ -70,8 +67,8 @@ def token_index(num_tokens: int, token: int) -> int:
     return token - 1
 
 
-def require_language_model(model: LanguageModel | Classifier) -> LanguageModel:
-    """The model, if it predicts tokens. Raises ModelError for a classifier."""
+def require_language_model(model: Model) -> LanguageModel:
+    """Return the model if it predicts tokens. Raises ModelError for a classifier."""
     if isinstance(model, Classifier):
         raise ModelError("This model is a classifier: it predicts no next token.", fix="Take a language model.")
     return model

@@ -1,9 +1,9 @@
-"""A text as a language model predicts it, and the stream of every layer on the way.
+"""The residual stream of a text at every layer.
 
-    rows = document_ids(model, tokenizer, "to be or not")   the ids of the text behind the token that begins a document
-    for state in stream(model.transformer, rows):           [T, C] as it enters block 1, after block 1, ..., after block L
+    rows = document_ids(model, tokenizer, "to be or not")   the ids of the text after the token that begins a document
+    for state in stream(model.transformer, rows):           [T, C] before block 1, after block 1, ..., after block L
 
-Layers are counted from 0 (what enters block 1) to L (after the last block): layer n is what n blocks have made of it.
+Layers are counted from 0 (the input of block 1) to L (after the last block): layer n is the stream after n blocks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from groundup.errors import DataError, ModelError
 from groundup.lab.request import require_tokenizer
-from groundup.model.heads import Classifier, LanguageModel
 from groundup.model.transformer import Transformer
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 
-def document_ids(model: LanguageModel | Classifier, tokenizer: Tokenizer | None, text: str) -> list[int]:
-    """The ids of a text behind `begin_id`, so that its first token is predicted as well.
+def document_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[int]:
+    """Return the ids of a text after `begin_id`, so that its first token is predicted as well.
 
     Raises ModelError without a tokenizer or beyond the model's context, DataError for no text.
     """
@@ -32,14 +32,14 @@ def document_ids(model: LanguageModel | Classifier, tokenizer: Tokenizer | None,
     room = model.config.context_tokens - 1
     if len(ids) > room:
         raise ModelError(
-            f"A text of {len(ids):,} tokens is longer than the model's context: {room:,} and one that begins it.",
+            f"A text of {len(ids):,} tokens is longer than the model's context: {room:,} after the token that begins it.",
             fix="Shorten the text, or take a model with a longer context.",
         )
     return [begin_id(tokenizer), *ids]
 
 
 def begin_id(tokenizer: Tokenizer) -> int:
-    """What stands before a document: bos where the tokenizer adds one, else the token that parts documents in training data."""
+    """Return the token before a document: bos where the tokenizer adds one, else the one that separates documents in training data."""
     special = tokenizer.special
     return special.bos_id if special.adds_bos and special.bos_id is not None else special.document_end_id
 
@@ -47,7 +47,7 @@ def begin_id(tokenizer: Tokenizer) -> int:
 def stream(
     transformer: Transformer, ids: Sequence[int], *, progress: Progress | None = None
 ) -> Iterator[Float[Tensor, "T C"]]:
-    """The stream after 0, 1, ... L blocks, before the final norm; each block runs when its layer is asked for."""
+    """Yield the residual stream after 0, 1, ... L blocks, before the final norm; each block runs when its layer is asked for."""
     for state in batch_stream(transformer, torch.tensor([list(ids)]), progress=progress):
         yield state[0]
 
@@ -55,11 +55,11 @@ def stream(
 def batch_stream(
     transformer: Transformer, ids: Int[Tensor, "B T"], *, progress: Progress | None = None
 ) -> Iterator[Float[Tensor, "B T C"]]:
-    """The same for rows of ids; those may be padded on the right, as no token looks there."""
+    """Yield the same for rows of ids, which may be padded on the right, as no token attends to later ones."""
     num_layers = transformer.config.num_layers
     with (progress or Silent()).track("reading", num_layers, "blocks") as advance:
         for layer in range(num_layers + 1):
-            with torch.no_grad():  # inside the loop: a generator must not leave it switched off for its caller
+            with torch.no_grad():  # inside the loop: a generator must not leave gradients disabled for its caller
                 if layer == 0:
                     state = transformer.embed(ids.to(transformer.embedding.weight.device))
                 else:
@@ -68,8 +68,8 @@ def batch_stream(
             yield state
 
 
-def require_layer(model: LanguageModel | Classifier, layer: int) -> int:
-    """The layer itself. Raises ModelError with the range."""
+def require_layer(model: Model, layer: int) -> int:
+    """Return the layer itself. Raises ModelError with the range."""
     last = model.config.num_layers
     if not 0 <= layer <= last:
         raise ModelError(

@@ -1,7 +1,7 @@
-"""How every picture of the lab looks: a title that says what to see, axes with units, a caption that says how it was computed.
+"""The style of the lab's pictures: a title that states the finding, axes with units, a caption on how it was computed.
 
-Colours are to be read on paper too: `SHARES` (0 to 1) goes from white to dark and `SIGNED` (around zero) from dark to light, each
-in one direction of lightness, so that a grey print keeps the order of the values. Raises MissingExtra where matplotlib is missing.
+Colour maps keep the order of values in a grey print, as their lightness is monotonic: `SHARES` (0 to 1) from white to dark, `SIGNED` (around
+zero) from dark to light. Raises MissingExtra where matplotlib is missing.
 """
 
 import textwrap
@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundup.errors import MissingExtra
+from groundup.palette import LIGHT
 
 SHARES = "Blues"
 SIGNED = "cividis"
-ONE, TWO, MUTED = "#23568f", "#b4531a", "#5e646d"
+ONE, TWO, MUTED = LIGHT["one"], LIGHT["two"], LIGHT["soft"]
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 7
-# Characters of caption that fit on an inch of a figure at SMALL_SIZE.
+# Characters of a caption on an inch of a figure at SMALL_SIZE.
 CAPTION_CHARACTERS_PER_INCH = 17
 LINE_INCHES, TITLE_LINE_INCHES, SCALE_INCHES = 0.145, 0.2, 0.85
 
 
 def pyplot() -> Any:
-    """matplotlib.pyplot, imported when the first picture is drawn. Raises MissingExtra."""
+    """Return matplotlib.pyplot, imported for the first picture. Raises MissingExtra."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -31,7 +32,7 @@ def pyplot() -> Any:
 def finished(
     figure: Any, *, title: str = "", caption: str = "", colours: tuple[Any, str, Sequence[float]] | None = None
 ) -> Any:
-    """The figure with its title on top and its caption below, laid out and `closed`.
+    """Lay the figure out with its title on top and its caption below, and return it `closed`.
 
     `colours` (image, name with unit, ticks) draws a scale on the right.
     """
@@ -63,16 +64,16 @@ def _draw_scale(figure: Any, image: Any, name: str, ticks: Sequence[float], *, l
 
 
 def closed(figure: Any) -> Any:
-    """Taken out of pyplot's list: a notebook would show an open figure a second time, besides the value of its cell."""
+    """Remove a figure from pyplot's list, or a notebook would show it a second time besides the value of its cell."""
     pyplot().close(figure)
     return figure
 
 
 def plain(axes: Any) -> None:
-    """Only the two lines that carry a scale."""
+    """Draw only the two spines that have a scale."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def show_spaces(piece: str) -> str:
-    """A piece with spaces, tabs and line ends made visible; what a font can't draw stays as it is."""
+    """Return a token with spaces, tabs and line ends made visible, and `$` escaped for matplotlib."""
     return piece.replace(" ", "·").replace("\n", "↵").replace("\t", "→").replace("$", r"\$")

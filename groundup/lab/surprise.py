@@ -1,15 +1,15 @@
-"""Surprise: how many bits the model would have needed to be told each token, and what it expected instead.
+"""Surprise: the bits of each token under the model's predictions, and what it expected instead.
 
     picture = surprise(model, tokenizer, "Strawberries and cream")
     {"text", "tokens": [{"id", "text", "bits", "entropy_bits", "rank", "expected": [{"id", "text", "probability"}]}],
      "words": [{"text", "bits", "tokens"}], "next": [{"id", "text", "probability"}],
      "bits_per_token", "bits_per_word", "entropy_bits_per_token", "caption"}
 
-    surprise of token t   -log2 P(t | all before)                 (Shannon 1948: what a best code would spend on it)
-    entropy before t      -sum over v of P(v) log2 P(v)           the surprise that the model expected
+    surprise of token t   -log2 P(t | all before)                 (Shannon 1948: its length in an optimal code)
+    entropy before t      -sum over v of P(v) log2 P(v)           the expected surprise
 
-A model that knows what it doesn't know has the same mean of both. Bits per token depend on the vocabulary's cut, bits per word do not:
-they compare models with different tokenizers. A word is a run of characters without spaces, with its punctuation.
+For a calibrated model both have the same mean. Bits per token depend on the tokenizer, bits per word do not: they compare models with
+different tokenizers. A word is a run of characters without spaces, with its punctuation.
 """
 
 import math
@@ -26,26 +26,21 @@ from groundup.lab.lens import lens_logits
 from groundup.lab.request import require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids, stream
 from groundup.lab.tokens import token_text
-from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
 CAPTION = (
-    "Surprise is -log2 of the probability that the model gave to the token that came, given all before it; "
-    "entropy is the surprise it expected. The first token is predicted from the start of a document."
+    "Surprise is -log2 of the probability of the token, given all before it; entropy is the expected surprise. "
+    "The first token is predicted from the start of a document."
 )
 SPACES = re.compile(r"\s*")
 
 
 def surprise(
-    model: LanguageModel | Classifier,
-    tokenizer: Tokenizer | None,
-    text: str,
-    *,
-    top: int = 5,
-    progress: Progress | None = None,
+    model: Model, tokenizer: Tokenizer | None, text: str, *, top: int = 5, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Bits, entropy and the `top` expected tokens along a text, and what is expected behind it.
+    """Return bits, entropy and the `top` expected tokens along a text, and what is expected after it.
 
     Raises DataError (no text, `top` below 1), ModelError (a classifier, no tokenizer, beyond the context).
     """
@@ -76,7 +71,7 @@ def surprise(
 
 
 def _entries(tokenizer: Tokenizer, logits: Tensor, following: Sequence[int | None], top: int) -> list[dict[str, Any]]:
-    """For each row what was expected, and how the token that came stands in it."""
+    """Return for each row what was expected, and bits and rank of the actual token."""
     logprobs = logits.log_softmax(dim=-1)
     entropy = torch.special.entr(logprobs.exp()).sum(dim=-1) / math.log(2)  # entr: -p ln p, 0 at p = 0
     best, ids = logprobs.topk(min(top, logprobs.shape[-1]), dim=-1)
@@ -99,9 +94,9 @@ def _expected(tokenizer: Tokenizer, ids: Sequence[int], probabilities: Sequence[
 
 
 def word_bits(tokenizer: Tokenizer, text: str, bits: Sequence[float]) -> list[dict[str, Any]]:
-    """The bits of each word of `text`: the sum over its tokens, so that all words together have the bits of all tokens.
+    """Return the bits of each word of `text`: the sum over its tokens, so that the sum over words is that over tokens.
 
-    A token counts for the word of its first character that is no space; one of spaces only for the word behind it, or for the last one.
+    A token counts for the word of its first character other than a space; one of spaces only for the next word, or for the last one.
     """
     found = list(re.finditer(r"\S+", text))
     words: list[dict[str, Any]] = [{"text": match.group(), "bits": 0.0, "tokens": 0} for match in found]
@@ -111,7 +106,7 @@ def word_bits(tokenizer: Tokenizer, text: str, bits: Sequence[float]) -> list[di
     _, offsets = tokenizer.encode_offsets(text)
     for (start, _), amount in zip(offsets, bits, strict=True):
         place = SPACES.match(text, start)
-        assert place is not None  # it matches no space, too
+        assert place is not None  # it matches the empty string, too
         word = words[min(bisect_right(ends, place.end()), len(words) - 1)]
         word["bits"] += amount
         word["tokens"] += 1

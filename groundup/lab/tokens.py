@@ -1,4 +1,4 @@
-"""A text as its tokens, and a tokenizer as what it learned: plain values for a picture.
+"""The tokens of a text, and the merges and longest tokens of a tokenizer: plain values for a picture.
 
 token_picture(tokenizer, "the cat")  ->  {"text": "the cat", "pieces": [{"id": 262, "text": "the"}, {"id": 501, "text": " cat"}]}
 """
@@ -9,38 +9,38 @@ from typing import Any
 from groundup.tokenizer.fast import Tokenizer
 
 LISTED = 40
-# Enough held-out text for a figure of three digits.
+# Held-out text for a figure of three digits.
 MEASURED_CHARACTERS = 500_000
 
 
 def token_text(tokenizer: Tokenizer, id: int) -> str:
-    """One token as text; bytes that are only a part of a character are written as \\xNN."""
+    """Return one token as text; bytes that are a part of a character are written as \\xNN."""
     return tokenizer.token_bytes(id).decode("utf-8", "backslashreplace")
 
 
 def token_picture(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
-    """A text and its pieces in order, each with its id."""
+    """Return a text and its tokens in order, each with its id."""
     return {"text": text, "pieces": token_pieces(tokenizer, text)}
 
 
 def beginning(tokenizer: Tokenizer, text: str, tokens: int) -> str:
-    """The text up to the end of its token number `tokens`, never inside a character."""
+    """Return the text up to the end of its token number `tokens`, never inside a character."""
     ids, offsets = tokenizer.encode_offsets(text)
     return text if len(ids) <= tokens else text[: offsets[tokens - 1][1]]
 
 
 def token_pieces(tokenizer: Tokenizer, text: str) -> list[dict[str, Any]]:
-    """The pieces alone."""
+    """Return the tokens of a text, each with its id."""
     return pieces_of(tokenizer, tokenizer.encode(text))
 
 
 def pieces_of(tokenizer: Tokenizer, ids: Iterable[int]) -> list[dict[str, Any]]:
-    """Ids with the text of each."""
+    """Return ids with the text of each."""
     return [{"id": id, "text": token_text(tokenizer, id)} for id in ids]
 
 
 def tokenizer_report(tokenizer: Tokenizer, examples: Sequence[str], held_out: Iterable[str]) -> dict[str, Any]:
-    """What a page shows of a tokenizer: examples cut into pieces, its first merges, its longest pieces, its rate on held-out text."""
+    """Return what a page shows of a tokenizer: examples as tokens, first merges, longest tokens, characters per token on held-out text."""
     rate = characters_per_token(tokenizer, held_out)
     return {
         "vocab_size": tokenizer.vocab_size,
@@ -52,7 +52,7 @@ def tokenizer_report(tokenizer: Tokenizer, examples: Sequence[str], held_out: It
 
 
 def characters_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float | None:
-    """Characters per token over the beginning of `texts` (half a million characters at most); None where there are none."""
+    """Return characters per token over the beginning of `texts` (half a million characters at most); None where there are none."""
     characters = tokens = 0
     for text in texts:
         part = text[: MEASURED_CHARACTERS - characters]
@@ -64,12 +64,12 @@ def characters_per_token(tokenizer: Tokenizer, texts: Iterable[str]) -> float | 
 
 
 def first_merges(tokenizer: Tokenizer) -> list[str]:
-    """What the first merges made: the commonest pairs of the training text."""
+    """Return the results of the first merges, the most common pairs of the training text."""
     return [_visible(tokenizer, left + right) for left, right in tokenizer.table.merges[:LISTED]]
 
 
 def longest_tokens(tokenizer: Tokenizer) -> list[str]:
-    """The longest pieces of the vocabulary, control tokens apart."""
+    """Return the longest tokens of the vocabulary, without control tokens."""
     learned = [text for text, id in tokenizer.table.vocabulary.items() if id not in tokenizer.table.added]
     return [_visible(tokenizer, text) for text in sorted(learned, key=lambda text: (-len(text), text))[:LISTED]]
 

@@ -1,11 +1,11 @@
-"""Vectors of words: from the embedding table, or from any layer; how alike they are, and a map of them.
+"""Vectors of words, from the embedding table or any layer, and their similarity.
 
     word_vectors(model, tokenizer, ["Monday", "cat"])            [2, C]; layer=0: rows of the table, layer=n: after block n
     vector_in_text(model, tokenizer, "by the bank", "bank", layer=6)
     similarity(model, tokenizer, {"days": [...], "pets": [...]})   {"words", "groups", "values", "within", "between", "caption"}
 
-A word is looked up as it stands in running text, behind a space (" Monday"). One that the vocabulary splits has the mean of its tokens.
-Layer 0 knows the word alone; from layer 1 on its vector depends on what stands before it: the same word has another in each text.
+A word is encoded as in running text, after a space (" Monday"). The vector of a word of several tokens is their mean. At layer 0 it depends
+on the word alone; from layer 1 on also on the tokens before it, so the same word has another vector in each text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,14 @@ from groundup.engine.padding import right_padded
 from groundup.errors import DataError
 from groundup.lab.request import require_tokenizer
 from groundup.lab.stream import batch_stream, begin_id, document_ids, require_layer, stream
-from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.assemble import Model
 
-Model = LanguageModel | Classifier
 DECIMALS = 4
 
 
 def word_ids(tokenizer: Tokenizer, word: str) -> list[int]:
-    """The tokens of a word in running text: behind a space, unless that takes more tokens than without. Raises DataError for no word."""
+    """Return the tokens of a word in running text: after a space, unless that takes more tokens than without. Raises DataError for no word."""
     if not word.strip():
         raise DataError("An empty word has no vector.", fix="Give at least one word.")
     return min(tokenizer.encode(f" {word.strip()}"), tokenizer.encode(word.strip()), key=len)
@@ -39,7 +38,7 @@ def word_ids(tokenizer: Tokenizer, word: str) -> list[int]:
 def word_vectors(
     model: Model, tokenizer: Tokenizer | None, words: Sequence[str], *, layer: int = 0
 ) -> Float[Tensor, "n C"]:
-    """A vector for each word, float32 on the CPU. From layer 1 on the word stands alone, behind the token that begins a document.
+    """Return a vector for each word, float32 on the CPU. From layer 1 on the text is the word alone, after the token that begins a document.
 
     Raises DataError (no words, an empty one), ModelError (no tokenizer, no such layer, a word beyond the context).
     """
@@ -51,7 +50,7 @@ def word_vectors(
         table = model.transformer.embedding.weight
         return torch.stack([table[torch.tensor(each)].float().mean(dim=0) for each in ids]).cpu()
     rows, mask = right_padded([[begin_id(tokenizer), *each] for each in ids], torch.device("cpu"))
-    mask[:, 0] = False  # the token that begins the document is not the word's
+    mask[:, 0] = False  # without the token that begins the document
     states = next(islice(batch_stream(model.transformer, rows), layer, None)).float().cpu()  # [n, T, C]
     return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
@@ -59,7 +58,7 @@ def word_vectors(
 def vector_in_text(
     model: Model, tokenizer: Tokenizer | None, text: str, word: str, *, layer: int
 ) -> Float[Tensor, " C"]:
-    """The vector of a word (or any passage) where it first stands in a text, after `layer` blocks: the mean over the tokens it touches.
+    """Return the vector of the first occurrence of a word (or any passage) in a text, after `layer` blocks: the mean over its tokens.
 
     Raises DataError where the text lacks it, ModelError.
     """
@@ -67,7 +66,9 @@ def vector_in_text(
     rows = document_ids(model, tokenizer, text)
     start = text.find(word) if word else -1
     if start < 0:
-        raise DataError(f"The text does not hold {word!r}.", fix="Capitals count; give it as it stands there.")
+        raise DataError(
+            f"The text does not contain {word!r}.", fix="Give it exactly as in the text, with its capitals."
+        )
     _, offsets = tokenizer.encode_offsets(text)
     touched = [place for place, (left, right) in enumerate(offsets, 1) if left < start + len(word) and right > start]
     state = next(islice(stream(model.transformer, rows), layer, None))
@@ -77,7 +78,7 @@ def vector_in_text(
 def similarity(
     model: Model, tokenizer: Tokenizer | None, groups: Mapping[str, Sequence[str]], *, layer: int = 0
 ) -> dict[str, Any]:
-    """Cosine of every word with every other, and its mean within and between the groups. Raises as `word_vectors`."""
+    """Return the cosine of every word with every other, and its mean within and between the groups. Raises as `word_vectors`."""
     words = [word for group in groups.values() for word in group]
     names = [name for name, group in groups.items() for _ in group]
     values = cosines(word_vectors(model, tokenizer, words, layer=layer))
@@ -87,7 +88,7 @@ def similarity(
 def similarity_in_texts(
     model: Model, tokenizer: Tokenizer | None, word: str, texts: Mapping[str, str], *, layer: int
 ) -> dict[str, Any]:
-    """The same word in several texts, each with a name for its meaning there: how alike its vectors are at one layer.
+    """Return the cosines of one word's vectors in several texts at one layer, each text with a name for its meaning there.
 
     `texts` maps text -> group. Raises as `vector_in_text`.
     """
@@ -106,13 +107,13 @@ def similarity_in_texts(
 
 
 def cosines(vectors: Float[Tensor, "n C"]) -> Float[Tensor, "n n"]:
-    """cos(a, b) = a b / (|a| |b|) of every pair."""
+    """Return cos(a, b) = a b / (|a| |b|) of every pair."""
     unit = F.normalize(vectors, dim=-1)
     return unit @ unit.T
 
 
 def _by_group(values: Float[Tensor, "n n"], names: Sequence[str]) -> dict[str, Any]:
-    """The matrix, and its means over pairs of two different words of one group and of two groups (None where there are no such pairs)."""
+    """Return the matrix, and its means over pairs of different words of one group and of two groups (None where there are no such pairs)."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     group = torch.tensor([numbers[name] for name in names])
     same = group[:, None] == group[None]
@@ -128,7 +129,7 @@ def _mean(values: Tensor) -> float | None:
 
 
 def _caption(layer: int) -> str:
-    whence = (
-        "its row of the embedding table" if layer == 0 else f"the stream after {layer} blocks, the word standing alone"
+    source = (
+        "its row of the embedding table" if layer == 0 else f"the stream after {layer} blocks, each word on its own"
     )
-    return f"Cosine between the words' vectors: {whence}; a word of several tokens has their mean."
+    return f"Cosine between the words' vectors: {source}; that of a word of several tokens is their mean."

@@ -1,87 +1,220 @@
-"""The views of the lab by name, in words: heading, what to see, and the concept page about it. No torch, so that `groundup lab --help` can list them.
+"""The registry of the lab's views. To add one: a function that computes plain values, a function that draws them, and one `View` in VIEWS.
 
-`internals.py` computes each view, `gallery.py` draws it; the page (`page.py`) asserts that all three name the same ones.
+`internals.py` computes the views of a model and a text; `gallery.py` draws them, `page.py` puts them on a page, and `cli.lab` offers them
+by name. Functions are named by their place in `groundup.lab`, as "module:function", and imported when they are called: listing the views
+(`groundup lab --help`) needs neither torch nor matplotlib.
 """
 
-# name -> (heading, what to see)
-WORDS: dict[str, tuple[str, str]] = {
-    "tokens": ("The text as the model gets it", "Pieces of words with a number each: the model never sees letters."),
-    "embeddings": (
-        "A map of the embedding table",
-        "Each token is a row of numbers; here the two directions along which these rows differ most. Who stands together?",
-    ),
-    "neighbours": ("The nearest words", "Which words have nearly the same row: what the model holds to be alike."),
-    "kinds": (
-        "Are neighbours of one kind?",
-        "Days near days, countries near countries: the share of neighbours of a word's own kind, and what chance would give.",
-    ),
-    "positions": (
-        "How places are told apart",
-        "What a score keeps of itself as the distance between two tokens grows.",
-    ),
-    "heads": (
-        "Heads that do something nameable",
-        "Every head is tried on random tokens given twice: does it look at the token before, the first, its own copies, or (induction) at what "
-        "followed its copy last time? Choose a habit; dark squares have it.",
-    ),
-    "attention": (
-        "Where every head looks",
-        "Row: the token that looks; column: where. Choose a block and a head, and point at a square.",
-    ),
-    "last_token": (
-        "From the last token, block by block",
-        "Where the next word is made from, and in which block.",
-    ),
-    "reach": (
-        "How far back heads look",
-        "Some heads look at neighbours only, some at the whole text, many rest on the first token.",
-    ),
-    "steps": (
-        "One head, step by step",
-        "Queries and keys give scores; scores are scaled, masked and made shares; the shares mix the values. All numbers are the model's own.",
-    ),
-    "lens": (
-        "The guess after every block",
-        "What the model would answer if it stopped there. Upwards the guesses become what it says in the end.",
-    ),
-    "surprise": (
-        "What the model did not expect",
-        "High bars are surprises. Point at one to read what was expected instead.",
-    ),
-    "context": (
-        "What context is worth",
-        "The farther into the text, the better the next token is known, if the model uses what it has read.",
-    ),
-    "sentences": ("What earlier sentences are worth", "The same sentence read alone, and after those before it."),
-    "ablation": (
-        "What each head and each block is worth",
-        "One is taken away: how much worse is the text predicted? Dark squares are needed here.",
-    ),
-    "attribution": ("Which tokens made the decision", "To the right: spoke for it. To the left: against."),
-    "attention_forming": (
-        "Attention forming",
-        "The same heads after more and more steps of training: they begin by looking everywhere alike. Which habit comes first?",
-    ),
-    "embeddings_forming": (
-        "Embeddings forming",
-        "The same tokens on the same axes. The model never sees letters, and yet tokens that look alike to us come to stand together.",
-    ),
-}
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
-# name -> the page of docs/concepts that explains it
-CONCEPTS: dict[str, str] = {
-    "tokens": "embeddings",
-    "embeddings": "embeddings",
-    "neighbours": "embeddings",
-    "kinds": "embeddings",
-    "positions": "positions",
-    "heads": "heads",
-    "attention": "attention",
-    "last_token": "attention",
-    "reach": "heads",
-    "steps": "attention",
-    "embeddings_forming": "embeddings",
-    "attention_forming": "attention",
-}
-# What the others have: the page about looking inside.
-ABOUT_ALL = "inside"
+if TYPE_CHECKING:
+    from groundup.model.heads import Classifier, LanguageModel
+    from groundup.progress import Progress
+    from groundup.tokenizer.fast import Tokenizer
+    from groundup.weights.model_io import OpenModel
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model and the text that a view looks at."""
+
+    opened: "OpenModel"
+    model: "LanguageModel | Classifier"
+    tokenizer: "Tokenizer"
+    text: str
+    """The whole text: read in one pass, at most the model's context."""
+    shown: str
+    """Its first tokens, for views with a row or a column for each token."""
+    views: Mapping[str, Any]
+    """What the views before this one computed, by name."""
+    progress: "Progress"
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of the lab. Functions are "module:function" in `groundup.lab`."""
+
+    name: str
+    """Its key in the JSON, its value of `--only`, its anchor on the page."""
+    heading: str
+    see: str
+    """What to look for, below the heading."""
+    look: Callable[[Subject], Any]
+    """Return the view as plain values; DataError and ModelError say why it does not suit the subject."""
+    draw: str
+    """Values -> a matplotlib figure."""
+    chart: str = ""
+    """Values -> a Plotly chart for the page (`charts.py`)."""
+    parts: str = ""
+    """Values -> several figures, for the page, where one would be too wide."""
+    reel: str = ""
+    """Values -> an animation (`drawing/film.py`); such a view is named NAME_forming and is what `--film --of NAME` shows."""
+    remark: str = ""
+    """Values -> a sentence where the model is too small or too little trained to show anything, else ""."""
+    concept: str = "inside"
+    """The page of docs/concepts that explains it."""
+
+
+def function(path: str) -> Callable[..., Any]:
+    """Return the function at "module:function" in `groundup.lab`, importing its module."""
+    found: Callable[..., Any] = resolve_name(f"groundup.lab.{path}")
+    return found
+
+
+_ALL = (
+    View(
+        "tokens",
+        "The text as tokens",
+        "Pieces of words, each with an id: the model never sees letters.",
+        look=lambda s: function("tokens:token_picture")(s.tokenizer, s.shown),
+        draw="drawing.tokens:draw_tokens",
+        concept="embeddings",
+    ),
+    View(
+        "embeddings",
+        "A map of the embedding table",
+        "Each token is a row of numbers; the axes are the two directions along which these rows differ most. Which tokens are close together?",
+        look=lambda s: function("embeddings:text_map")(s.model, s.tokenizer, s.text),
+        draw="drawing.embeddings:draw_embeddings",
+        chart="charts:embeddings_chart",
+        concept="embeddings",
+    ),
+    View(
+        "neighbours",
+        "The nearest words",
+        "The words whose rows of the embedding table are most similar to that of one word of the text.",
+        look=lambda s: function("neighbours:longest_word_neighbours")(s.model, s.tokenizer, s.text),
+        draw="drawing.neighbours:draw_neighbours",
+        concept="embeddings",
+    ),
+    View(
+        "kinds",
+        "Are neighbours of the same category?",
+        "Days near days, countries near countries: the share of neighbours that belong to a word's own category, and the share expected by chance.",
+        look=lambda s: function("word_categories:kind_score")(s.model, s.tokenizer),
+        draw="drawing.neighbours:draw_kinds",
+        remark="word_categories:few_categories",
+        concept="embeddings",
+    ),
+    View(
+        "positions",
+        "How positions are encoded",
+        "What happens to an attention score as the distance between two tokens grows.",
+        look=lambda s: function("positions:model_positions")(s.model),
+        draw="drawing.positions:draw_positions",
+        concept="positions",
+    ),
+    View(
+        "heads",
+        "Heads with a known pattern",
+        "Every head is tried on random tokens, repeated once: does it attend to the previous token, the first token, earlier copies of the same "
+        "token, or (induction) the token that followed an earlier copy? Choose a pattern; dark squares have it.",
+        look=lambda s: function("head_patterns:search_heads")(s.model, s.tokenizer),
+        draw="drawing.by_head:draw_head_search",
+        chart="charts:heads_chart",
+        remark="head_patterns:no_clear_head",
+        concept="heads",
+    ),
+    View(
+        "attention",
+        "The attention of every head",
+        "Row: the token that attends (query); column: the token attended to (key). Choose a block and a head, and point at a square.",
+        look=lambda s: function("attention:attention_picture")(s.model, s.tokenizer, s.shown),
+        draw="drawing.attention:draw_maps",
+        chart="charts:attention_chart",
+        concept="attention",
+    ),
+    View(
+        "last_token",
+        "The attention of the last token, block by block",
+        "Which tokens the prediction of the next one is made from, and in which block.",
+        look=lambda s: function("attention:last_token_attention")(s.model, s.tokenizer, s.shown, s.views),
+        draw="drawing.attention:draw_attention_from",
+        concept="attention",
+    ),
+    View(
+        "reach",
+        "How far back heads attend",
+        "Some heads attend to neighbours only, some to the whole text, many mostly to the first token.",
+        look=lambda s: function("attention_distance:head_distances")(s.model, s.tokenizer, s.shown),
+        draw="drawing.by_head:draw_head_distances",
+        concept="heads",
+    ),
+    View(
+        "steps",
+        "One head, step by step",
+        "Queries and keys give scores; these are scaled, masked and normalised by softmax to weights of the values. All numbers are the model's own.",
+        look=lambda s: function("qkv:clearest_head_steps")(s.model, s.tokenizer, s.text, s.views),
+        draw="drawing.qkv:draw_head_steps",
+        parts="drawing.qkv:draw_step_parts",
+        concept="attention",
+    ),
+    View(
+        "lens",
+        "The prediction after every block",
+        "The next token that the model would predict if it stopped after each block. Read upwards: the predictions approach the final one.",
+        look=lambda s: function("lens:logit_lens")(s.model, s.tokenizer, s.shown),
+        draw="drawing.lens:draw_lens",
+        chart="charts:lens_chart",
+    ),
+    View(
+        "surprise",
+        "What the model did not expect",
+        "High bars are tokens with a low probability. Point at one to read what was expected instead.",
+        look=lambda s: function("surprise:surprise")(s.model, s.tokenizer, s.text),
+        draw="drawing.surprise:draw_surprise",
+        chart="charts:surprise_chart",
+    ),
+    View(
+        "context",
+        "The loss by the length of the context",
+        "The later in the text, the better the next token is predicted, if the model uses what it has read.",
+        look=lambda s: function("context:loss_by_context")(s.model, s.tokenizer, s.text),
+        draw="drawing.context:draw_loss_by_context",
+    ),
+    View(
+        "sentences",
+        "The loss with and without earlier sentences",
+        "The same sentence alone, and after those before it.",
+        look=lambda s: function("context:sentence_losses")(s.model, s.tokenizer, s.text),
+        draw="drawing.context:draw_sentence_losses",
+    ),
+    View(
+        "ablation",
+        "Ablation of each head and each block",
+        "One of them is removed: how much does the loss on the text rise? Dark squares are needed for this text.",
+        look=lambda s: function("ablation:ablation")(s.model, s.tokenizer, s.shown, progress=s.progress),
+        draw="drawing.ablation:draw_ablation",
+        chart="charts:ablation_chart",
+    ),
+    View(
+        "attribution",
+        "Which tokens made the decision",
+        "Bars to the right: tokens that raise the score of the decision. To the left: tokens that lower it.",
+        look=lambda s: function("attribution:decision_attribution")(s.model, s.tokenizer, s.shown, s.opened.labels),
+        draw="drawing.attribution:draw_attribution",
+    ),
+    View(
+        "attention_forming",
+        "Attention forming in training",
+        "The same heads after more and more steps of training: at first they attend to all tokens alike. Which pattern comes first?",
+        look=lambda s: function("film:attention_film")(s.opened, s.text, progress=s.progress),
+        draw="drawing.film:attention_strip",
+        reel="drawing.film:attention_reel",
+        concept="attention",
+    ),
+    View(
+        "embeddings_forming",
+        "Embeddings forming in training",
+        "The same tokens on the same axes. The model never sees letters, and yet tokens that are spelled alike come to be close together.",
+        look=lambda s: function("film:embeddings_film")(s.opened, progress=s.progress),
+        draw="drawing.film:embeddings_strip",
+        reel="drawing.film:embeddings_reel",
+        concept="embeddings",
+    ),
+)
+# In the order of the page.
+VIEWS: dict[str, View] = {view.name: view for view in _ALL}

@@ -1,20 +1,19 @@
-"""ids -> logits: one Transformer whose parts are chosen by a config. Knows no text, no files, no training.
+"""ids -> logits: one Transformer whose parts are chosen by a config. No text, files or training in this package.
 
-What comes in:  ids [B, T], integers below the vocabulary's size, and where rows are padded a mask [B, T] (True = real token)
-What goes out:  logits [B, T, V] (heads.LanguageModel) or one row of scores per text [B, N] (heads.Classifier)
+In:   ids [B, T], integers below the vocabulary size, and for padded rows a mask [B, T] (True = real token)
+Out:  logits [B, T, V] (heads.LanguageModel) or class scores [B, N] (heads.Classifier)
 
-Where to begin reading, each file in one sitting:
+Where to begin reading:
 
-    attention     the heart: scores, scaling, mask, softmax, weighted sum, in five lines; then the fast twin
-    positions     how a token knows where it stands: rotary, learned, sinusoidal, none
-    norm, feedforward    the two other parts of a block; experts: many feed-forward parts and a router
-    block         how the parts are wired around the residual stream
-    transformer   embedding, blocks, final norm
-    heads         next token, or class of the text; seeded initial weights
-    config, presets, sizes    a shape, the shapes of known models, and what a shape costs
-    cache, lora   decoding without computing anything twice; fine-tuning with few parameters
+    attention_steps, attention   scores, scaling, mask, softmax, weighted sum step by step; then the fused version and its module
+    positions                    rotary, ALiBi, learned, sinusoidal, none
+    norm, feedforward, experts   the other parts of a block; mixture of experts with a router
+    block, transformer           the parts around the residual stream; embedding, blocks, final norm
+    heads                        language model, classifier; seeded initial weights
+    config, presets, sizes       the config, those of known models, and what a config costs
+    cache, paged, lora           the KV cache, its paged form, low-rank adapters
 
-The alphabet of every shape in this project:
+The dimension letters of all shapes in this project:
 
     B batch             T tokens (queries)      S tokens stored (keys)     V vocabulary
     C width             H query heads           K key/value heads          D head width

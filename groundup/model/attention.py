@@ -1,8 +1,7 @@
-"""Attention: every token looks at the tokens up to itself and takes a weighted mix of what it finds there.
+"""Attention: each token attends to the tokens up to itself and takes a weighted sum of their values.
 
-`attention_steps.py` says what is computed, step by step; here is the fast twin of its `naive_attention` (`sdpa_attention`, which never holds
-the table of T x S weights in memory) and the module with the projections around it. Queries and keys may be normalised: each head
-(Qwen3, Gemma 3) or the whole projection (OLMo 2).
+`attention_steps.py` has the computation step by step; here are its fused equivalent (`sdpa_attention`, which never holds the T x S weights
+in memory) and the module with the projections. Queries and keys may be normalised: each head (Qwen3, Gemma 3) or the whole projection (OLMo 2).
 """
 
 from collections.abc import Callable
@@ -28,16 +27,16 @@ from groundup.model.positions import Rotation, rotate
 
 @dataclass(frozen=True)
 class AttentionMetadata:
-    """What one block's attention needs to know of where the tokens of a call stand. Empty: no positions, causal, nothing padded."""
+    """Positions and mask of one call, for the attention of one block. Empty: no positions, causal, no padding."""
 
     rotation: Rotation | None = None
-    """The angles of their positions, with rotary positions only."""
+    """The angles of the positions (rotary only)."""
     allowed: Bool[Tensor, "#B 1 T S"] | None = None
-    """Which stored token each may look at; None: all up to itself, within the window."""
+    """Which stored tokens each query may attend to; None: all up to itself, within the window."""
     bias: Float[Tensor, "#B H T S"] | None = None
     """Added to the scores (ALiBi)."""
     rows: tuple["AttentionMetadata", ...] = ()
-    """Mask and bias of each row by itself, where rows of different length stand in one line (model/paged.py)."""
+    """Mask and bias of each group of rows in a ragged batch (model/paged.py)."""
 
 
 EMPTY_METADATA = AttentionMetadata()
@@ -53,15 +52,15 @@ def sdpa_attention(
 ) -> Float[Tensor, "B H T D"]:
     """Eq. 1 in one fused kernel, forward and backward, on the CPU too (FlashAttention, Dao et al. 2022).
 
-    Where T = S and nothing but the future is hidden, `causal_attention` skips what is masked, in the quicker of two ways.
-    One query sees everything and needs no mask. Shared key/value heads are left to the kernel: repeating them would be a copy.
-    But where there is one token (decoding), the H / K heads that share keys go in as if they were that many tokens: the kernel then
-    reads the keys once for all of them (SmolLM2's shape, 512 stored, bf16: 48 microseconds for 370; float32: 36 for 39).
+    With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of two ways. A single query needs no mask.
+    Shared key/value heads are left to the kernel, since repeating them would copy. When decoding one token, the H / K heads that share keys
+    are passed as that many queries: the kernel then reads the keys once for all of them (SmolLM2's shape, 512 stored, bf16: 48 microseconds
+    instead of 370; float32: 36 instead of 39).
     """
     scoring = scoring or Scoring(queries.shape[-1])
     if chooses_flex(queries.device, scoring, allowed, bias) and queries.shape[2] > 1:
         return flex_attention(queries, keys, values, allowed, bias, scoring)
-    if scoring.softcap:  # the kernel can't bend scores
+    if scoring.softcap:  # the kernel has no soft cap
         return naive_attention(queries, keys, values, allowed, bias, scoring)
     num_queries = queries.shape[2]
     if allowed is None and num_queries == 1 and scoring.window_tokens:
@@ -84,14 +83,14 @@ def sdpa_attention(
 
 
 def _kernel(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None, factor: float) -> Tensor:
-    """torch's own, under a mask. Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, and 0.7 so (docs/log.md)."""
+    """torch's kernel, with a mask. Not through oneDNN: one token of 32 rows of SmolLM2's shape took 2.4 ms that way, 0.7 ms without (docs/log.md)."""
     shared = queries.shape[1] != keys.shape[1]
     with default_matmul():
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, scale=factor, enable_gqa=shared)
 
 
 def chooses_flex(device: torch.device, scoring: Scoring, allowed: Tensor | None, bias: Tensor | None) -> bool:
-    """On CUDA, for what the ordinary kernel could do with a T x S table only (window, padding, ALiBi) or not at all (soft cap)."""
+    """Whether FlexAttention is used: on CUDA, for what the SDPA kernel needs a T x S mask for (window, padding, ALiBi) or lacks (soft cap)."""
     plain = allowed is None and bias is None and not scoring.softcap and not scoring.window_tokens
     return device.type == "cuda" and not plain
 
@@ -103,23 +102,23 @@ IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-Attending = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
+AttentionFunction = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 """One of `IMPLEMENTATIONS` with its scoring: (queries, keys, values, allowed, bias) -> mixed values."""
 
 
 @runtime_checkable
 class LayerCache(Protocol):
-    """Where one layer's keys and values of earlier tokens are kept: takes those of the new tokens, and has their queries attend to all."""
+    """The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend to all stored ones."""
 
     def attend(
-        self, attention: Attending, queries: Tensor, keys: Tensor, values: Tensor, place: AttentionMetadata
+        self, attention: AttentionFunction, queries: Tensor, keys: Tensor, values: Tensor, metadata: AttentionMetadata
     ) -> Tensor: ...
 
 
 class Attention(nn.Module):
     """Projections around `IMPLEMENTATIONS[implementation]`: hidden [B, T, C] -> [B, T, C].
 
-    `query_key_norm`: what of queries and keys is RMS-normalised before rotation, with `norm_eps`. `scoring` None: that of eq. 1.
+    `query_key_norm`: RMSNorm of queries and keys before rotation, with `norm_eps`. `scoring` None: that of eq. 1.
 
     >>> Attention(width=8, num_heads=4, num_kv_heads=2, head_width=2)(torch.ones(1, 3, 8)).shape
     torch.Size([1, 3, 8])
@@ -156,30 +155,30 @@ class Attention(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "B T C"],
-        place: AttentionMetadata = EMPTY_METADATA,
+        metadata: AttentionMetadata = EMPTY_METADATA,
         *,
-        memory: LayerCache | None = None,
+        layer_cache: LayerCache | None = None,
     ) -> Float[Tensor, "B T C"]:
         attention = partial(IMPLEMENTATIONS[self.implementation], scoring=self.scoring)
-        queries, keys = self.queries_and_keys(hidden, place.rotation)
+        queries, keys = self.queries_and_keys(hidden, metadata.rotation)
         values = self.split_heads(self.value(hidden)).transpose(1, 2)  # [B, K, T, D]
-        if memory is None:
-            mixed = attention(queries, keys, values, place.allowed, place.bias)  # [B, H, T, D]
+        if layer_cache is None:
+            mixed = attention(queries, keys, values, metadata.allowed, metadata.bias)  # [B, H, T, D]
         else:
-            mixed = memory.attend(attention, queries, keys, values, place)
-        return self.output(mixed.transpose(1, 2).flatten(2))  # heads side by side again: [B, T, H D] -> [B, T, C]
+            mixed = layer_cache.attend(attention, queries, keys, values, metadata)
+        return self.output(mixed.transpose(1, 2).flatten(2))  # heads concatenated: [B, T, H D] -> [B, T, C]
 
     def weights(
-        self, hidden: Float[Tensor, "B T C"], place: AttentionMetadata = EMPTY_METADATA
+        self, hidden: Float[Tensor, "B T C"], metadata: AttentionMetadata = EMPTY_METADATA
     ) -> Float[Tensor, "B H T T"]:
-        """The attention maps that `forward` would use, for looking at."""
-        queries, keys = self.queries_and_keys(hidden, place.rotation)
-        return naive_weights(queries, keys, place.allowed, place.bias, self.scoring)
+        """Return the attention weights that `forward` would use, for inspection."""
+        queries, keys = self.queries_and_keys(hidden, metadata.rotation)
+        return naive_weights(queries, keys, metadata.allowed, metadata.bias, self.scoring)
 
     def queries_and_keys(
         self, hidden: Float[Tensor, "B T C"], rotation: Rotation | None
     ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B K T D"]]:
-        """Projected, normalised and rotated. Rotation comes before the transpose: there each token's heads lie together in memory."""
+        """Return queries and keys, projected, normalised and rotated; rotated before the transpose, where a token's heads are contiguous."""
         queries, keys = self.query(hidden), self.key(hidden)  # [B, T, H D], [B, T, K D]
         if self.query_key_norm == "projection":
             queries, keys = self._normalised(queries, keys)
@@ -187,7 +186,7 @@ class Attention(nn.Module):
         if self.query_key_norm == "head":
             queries, keys = self._normalised(queries, keys)
         if rotation is not None:
-            queries, keys = turn(queries, rotation), turn(keys, rotation)
+            queries, keys = apply_rotary(queries, rotation), apply_rotary(keys, rotation)
         return queries.transpose(1, 2), keys.transpose(1, 2)
 
     def _normalised(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,19 +194,19 @@ class Attention(nn.Module):
         return self.query_norm(queries), self.key_norm(keys)
 
     def split_heads(self, projected: Float[Tensor, "B T heads_times_D"]) -> Float[Tensor, "B T heads D"]:
-        """Cut each token's vector into heads."""
+        """Split each token's vector into heads."""
         return projected.unflatten(-1, (-1, self.head_width))
 
 
-def turn(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
-    """`positions.rotate`, or its fast twin where no compiler would make one."""
+def apply_rotary(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
+    """`positions.rotate`, by its fused version outside of torch.compile."""
     if torch.compiler.is_compiling():
         return rotate(x, rotation)
     return fused(FusedRotary, x, rotation.cosine, rotation.sine)
 
 
 def use_attention(module: nn.Module, implementation: str) -> None:
-    """Switch every Attention inside `module` to "sdpa", "flex" or "naive". Raises ConfigError."""
+    """Set the implementation of every Attention in `module`: "sdpa", "flex" or "naive". Raises ConfigError."""
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(
             f"Attention implementation {implementation!r} is unknown.",

@@ -1,9 +1,9 @@
-"""Causal attention on a CPU, a block of queries at a time: the naive formula on pieces that stay in the processor's cache.
+"""Causal attention on a CPU, one block of queries at a time: the naive formula on tiles that fit in the processor's cache.
 
-torch's own fused kernel (`F.scaled_dot_product_attention`) works in blocks of 32 to 64 queries inside one head. For texts up to some thousand tokens
-larger pieces are faster: several heads' blocks go into one matrix product and one softmax (measured, docs/log.md).
-Keys after the last query of a block are not looked at, so that half of the square is never computed. Nothing of T x T numbers is kept for the
-backward pass: each block's weights are computed again from queries and keys (as in FlashAttention, Dao et al. 2022, section 3.1).
+torch's fused kernel (`F.scaled_dot_product_attention`) works in blocks of 32 to 64 queries of one head. Up to about a thousand tokens larger
+tiles are faster: blocks of several heads in one matrix product and one softmax (measured, docs/log.md). Keys after the last query of a block
+are skipped, which saves half of the work. The backward pass recomputes each block's weights from queries and keys instead of storing T x T
+numbers (as in FlashAttention, Dao et al. 2022, section 3.1).
 
 With A = softmax(q Q K^T), O = A V, and g the gradient by O (Dao et al. 2022, appendix B.2):
 
@@ -23,20 +23,20 @@ from torch.autograd.function import once_differentiable
 from groundup.model.fused import autocast_dtype
 from groundup.model.matmul_precision import matmul_is_fast
 
-# Numbers of a piece of the T x T table: 2 MB in float32, so that it, its softmax and its gradient lie in a core's cache or near it.
-PIECE = 2**19
+# Numbers of a tile of the T x T scores: 2 MB in float32, so that it, its softmax and its gradient fit in or near a core's cache.
+TILE = 2**19
 SMALLEST_BLOCK, LARGEST_BLOCK = 64, 256
-# In longer texts the fused kernel is as fast: its own blocks grow, and it needs no second softmax.
+# For longer texts the fused kernel is as fast: its blocks grow, and it needs no second softmax.
 BLOCKS_UP_TO_TOKENS = 1024
 
 
 def causal_attention(
     queries: Float[Tensor, "B H T D"], keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"], factor: float
 ) -> Float[Tensor, "B H T D"]:
-    """softmax(factor Q K^T) V, every query with the keys up to itself, by whichever way is the faster here.
+    """softmax(factor Q K^T) V with a causal mask, by the faster of two implementations.
 
-    Under bf16 autocast, where float32 products are fast, both ways compute in float32: more exact, and on a CPU quicker than torch's kernel for
-    bf16, which spends its time on conversions.
+    Under bf16 autocast, where float32 products are fast, both compute in float32: more exact, and on a CPU faster than torch's bf16 kernel,
+    which spends its time on conversions.
     """
     dtype = autocast_dtype(queries)
     if not queries.is_cpu:
@@ -53,7 +53,7 @@ def causal_attention(
 
 
 def _kernel(queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
-    """torch's own. On a CPU it is some 4 % faster where each key/value head lies in one piece of memory."""
+    """torch's kernel. On a CPU it is about 4 % faster when each key/value head is contiguous in memory."""
     if queries.is_cpu:
         keys, values = keys.contiguous(), values.contiguous()
     shared = queries.shape[1] != keys.shape[1]
@@ -63,14 +63,14 @@ def _kernel(queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Ten
 class _Blocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, factor: float) -> Tensor:
-        # [B K, H/K, T, D] and [B K, T, D]: query heads that share keys are so many more rows for the same product
+        # [B K, H/K, T, D] and [B K, T, D]: query heads that share keys are more rows of the same product
         dtypes = tuple(x.dtype for x in (queries, keys, values))
-        shared, mixed = queries.shape[1] // keys.shape[1], side_by_side(queries)
-        queries, keys, values = (ordered(x).flatten(0, 1) for x in (queries, keys, values))
+        shared, mixed = queries.shape[1] // keys.shape[1], empty_token_major(queries)
+        queries, keys, values = (contiguous_heads(x).flatten(0, 1) for x in (queries, keys, values))
         queries = queries.unflatten(0, (-1, shared))
         blocks = torch.empty_like(queries)
         with torch.autocast("cpu", enabled=False):
-            for heads, rows in pieces(queries):
+            for heads, rows in tiles(queries):
                 weights = block_weights(queries, keys, heads, rows, factor)
                 blocks[heads, :, rows] = torch.bmm(weights, values[heads, : rows.stop]).unflatten(1, (shared, -1))
         ctx.save_for_backward(queries, keys, values)
@@ -81,54 +81,56 @@ class _Blocks(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, values = ctx.saved_tensors
-        g = ordered(g).view(queries.shape)
+        g = contiguous_heads(g).view(queries.shape)
         by_queries, by_keys, by_values = torch.empty_like(queries), torch.zeros_like(keys), torch.zeros_like(values)
-        with torch.autocast("cpu", enabled=False):  # a compiler traces this where the forward pass is, autocast and all
-            for heads, rows in pieces(queries):
+        with torch.autocast("cpu", enabled=False):  # a compiler traces this inside the forward pass, under its autocast
+            for heads, rows in tiles(queries):
                 seen, shared = slice(0, rows.stop), queries.shape[1]
                 weights = block_weights(queries, keys, heads, rows, ctx.factor)  # A
-                given = g[heads, :, rows].flatten(1, 2)  # [heads, H/K rows, D]
-                by_values[heads, seen].baddbmm_(weights.mT, given)  # A^T g
-                by_weights = torch.bmm(given, values[heads, seen].mT)  # g V^T
+                g_block = g[heads, :, rows].flatten(1, 2)  # [heads, H/K rows, D]
+                by_values[heads, seen].baddbmm_(weights.mT, g_block)  # A^T g
+                by_weights = torch.bmm(g_block, values[heads, seen].mT)  # g V^T
                 by_scores = torch._softmax_backward_data(by_weights, weights, -1, weights.dtype).mul_(ctx.factor)
                 by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(1, (shared, -1))
                 by_keys[heads, seen].baddbmm_(by_scores.mT, queries[heads, :, rows].flatten(1, 2))
         split = (by.view(ctx.batch, -1, *by.shape[-2:]) for by in (by_queries, by_keys, by_values))
-        return *(side_by_side(by, dtype).copy_(by) for by, dtype in zip(split, ctx.dtypes, strict=True)), None
+        return *(empty_token_major(by, dtype).copy_(by) for by, dtype in zip(split, ctx.dtypes, strict=True)), None
 
 
-def ordered(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:
-    """Head after head in memory, in float32 (float64 stays), in one pass."""
+def contiguous_heads(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:
+    """Return `x` contiguous, in float32 (float64 stays), in one pass."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     if x.dtype == dtype:
         return x.contiguous()
     return torch.empty(x.shape, dtype=dtype, device=x.device).copy_(x)
 
 
-def side_by_side(like: Float[Tensor, "B heads T D"], dtype: torch.dtype | None = None) -> Float[Tensor, "B heads T D"]:
-    """Room for as many numbers, each token's heads together in memory, as the projections have and want them."""
+def empty_token_major(
+    like: Float[Tensor, "B heads T D"], dtype: torch.dtype | None = None
+) -> Float[Tensor, "B heads T D"]:
+    """Return an empty tensor of the same shape in the memory layout of the projections: [B, T, heads, D]."""
     batch, heads, tokens, width = like.shape
     return torch.empty(batch, tokens, heads, width, dtype=dtype or like.dtype, device=like.device).transpose(1, 2)
 
 
-def pieces(queries: Float[Tensor, "N shared T D"]) -> Iterator[tuple[slice, slice]]:
-    """Which heads and which rows to take together: all rows in blocks, and of each block as many heads as make a piece."""
+def tiles(queries: Float[Tensor, "N shared T D"]) -> Iterator[tuple[slice, slice]]:
+    """Yield the heads and the rows of each tile: all rows in blocks, and for each block as many heads as fit in a tile."""
     num_heads, shared, num_tokens, _ = queries.shape
     block = min(max(num_tokens // 8, SMALLEST_BLOCK), LARGEST_BLOCK)
     for start in range(0, num_tokens, block):
         rows = slice(start, min(start + block, num_tokens))
-        together = max(1, PIECE // (shared * block * rows.stop))
-        for head in range(0, num_heads, together):
-            yield slice(head, min(head + together, num_heads)), rows
+        tile_heads = max(1, TILE // (shared * block * rows.stop))
+        for head in range(0, num_heads, tile_heads):
+            yield slice(head, min(head + tile_heads, num_heads)), rows
 
 
 def block_weights(
     queries: Float[Tensor, "N shared T D"], keys: Float[Tensor, "N T D"], heads: slice, rows: slice, factor: float
 ) -> Float[Tensor, "heads rows seen"]:
-    """A: how much each query of the block looks at each key up to the block's last."""
-    asking = queries[heads, :, rows]  # [heads, H/K, rows, D]
-    scores = torch.bmm(asking.flatten(1, 2), keys[heads, : rows.stop].mT).mul_(factor)
+    """Return A: the attention weights of the block's queries over the keys up to the block's last."""
+    block = queries[heads, :, rows]  # [heads, H/K, rows, D]
+    scores = torch.bmm(block.flatten(1, 2), keys[heads, : rows.stop].mT).mul_(factor)
     size = rows.stop - rows.start
     later = torch.full((size, size), -math.inf, dtype=scores.dtype, device=scores.device).triu_(diagonal=1)
-    scores.unflatten(1, (asking.shape[1], size))[..., rows.start :].add_(later)
+    scores.unflatten(1, (block.shape[1], size))[..., rows.start :].add_(later)
     return scores.softmax(dim=-1)

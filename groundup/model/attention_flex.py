@@ -1,8 +1,7 @@
-"""FlexAttention: one fused kernel on GPUs for what the ordinary one can't say: windows, soft caps, ALiBi, padding in between.
+"""FlexAttention: one fused GPU kernel for windows, soft caps, ALiBi and padding, which the SDPA kernel does not support without a T x S mask.
 
-The kernel is given two small functions and compiles them into itself: which places count (whole blocks of places that don't are skipped), and
-what becomes of a score (Dong et al. 2024, arXiv:2412.05496). `attention.py` chooses it on CUDA; on the CPU it computes the forward pass only,
-uncompiled, which is how the tests hold it against `naive_attention`.
+Two small functions are compiled into the kernel: `mask_mod` (fully masked blocks are skipped) and `score_mod` (Dong et al. 2024,
+arXiv:2412.05496). `attention.py` chooses it on CUDA; on the CPU only the forward pass runs, uncompiled, to be tested against `naive_attention`.
 """
 
 from collections.abc import Callable
@@ -24,19 +23,19 @@ def flex_attention(
     bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T D"]:
-    """`naive_attention` by FlexAttention. On the CPU without gradients only."""
+    """`naive_attention` with FlexAttention; on the CPU without gradients."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     scoring = scoring or Scoring(queries.shape[-1])
     rows, num_queries, num_keys = queries.shape[0], queries.shape[2], keys.shape[2]
     per_row = None if allowed is None or allowed.shape[0] == 1 else rows
-    seen = _counts(allowed, num_keys - num_queries, scoring.window_tokens)
-    blocks = create_block_mask(seen, per_row, None, num_queries, num_keys, device=str(queries.device))
+    mask_mod = _mask_mod(allowed, num_keys - num_queries, scoring.window_tokens)
+    blocks = create_block_mask(mask_mod, per_row, None, num_queries, num_keys, device=str(queries.device))
     mixed: Tensor = _kernel(queries.device.type)(
         queries,
         keys,
         values,
-        score_mod=_bent(bias, scoring.softcap),
+        score_mod=_score_mod(bias, scoring.softcap),
         block_mask=blocks,
         scale=scoring.width**-0.5,
         enable_gqa=queries.shape[1] != keys.shape[1],
@@ -46,18 +45,18 @@ def flex_attention(
 
 @lru_cache(maxsize=2)
 def _kernel(device_type: str) -> Callable[..., Any]:
-    """Compiled on GPUs: uncompiled it would hold the T x S table that it is there to avoid."""
+    """The kernel, compiled on GPUs: uncompiled it would hold the T x S scores that it is meant to avoid."""
     from torch.nn.attention.flex_attention import flex_attention as kernel
 
     plain: Callable[..., Any] = kernel
     return torch.compile(plain) if device_type == "cuda" else plain
 
 
-# The kernel counts the parameters of what it is given, so these are lambdas: the shape checker of the tests wraps functions, and hides them.
+# The kernel counts the parameters of these functions, so they are lambdas: the tests' shape checker would wrap functions and hide the parameters.
 
 
-def _counts(allowed: Tensor | None, earlier: int, window_tokens: int) -> Callable[[Any, Any, Any, Any], Tensor]:
-    """Does place (query, key) count? The queries are the last T of the S tokens: `earlier` stand before them."""
+def _mask_mod(allowed: Tensor | None, earlier: int, window_tokens: int) -> Callable[[Any, Any, Any, Any], Tensor]:
+    """Whether a query may attend to a key. The queries are the last T of the S tokens, after `earlier` others."""
     if allowed is not None:
         shared = allowed.shape[0] == 1
         return lambda row, head, query, key: allowed[0 if shared else row, 0, query, key]
@@ -66,8 +65,8 @@ def _counts(allowed: Tensor | None, earlier: int, window_tokens: int) -> Callabl
     return lambda row, head, query, key: (key <= query + earlier) & (query + earlier - key < window_tokens)
 
 
-def _bent(bias: Tensor | None, softcap: float) -> Callable[[Any, Any, Any, Any, Any], Tensor] | None:
-    """What becomes of a scaled score; no family has both a cap and a bias, and `naive_weights` would cap first."""
+def _score_mod(bias: Tensor | None, softcap: float) -> Callable[[Any, Any, Any, Any, Any], Tensor] | None:
+    """The change of a scaled score: soft cap or bias. No family has both (`naive_weights` would cap first)."""
     if softcap:
         assert bias is None
         return lambda score, row, head, query, key: softcap * torch.tanh(score / softcap)

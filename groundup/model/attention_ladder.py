@@ -1,16 +1,16 @@
-"""Attention built up in the order it is understood: one head, then many, then those that share keys, then those that forget.
+"""Attention in steps of growing complexity: one head, several heads, shared keys, sliding window, cache.
 
-Every rung is a few lines on top of the one before it, without a batch, without projections, as slow and as plain as can be; the tests
-climb from rung to rung, and the last ones equal what models run (`attention_steps.naive_attention`, `attention.sdpa_attention`).
+Each function is a few lines on top of the previous one, without batch or projections. The tests compare each with the previous one, and the
+last ones with what models run (`attention_steps.naive_attention`, `attention.sdpa_attention`).
 
-    single_head                every token looks at every token           Vaswani et al. 2017, eq. 1
+    single_head                every token attends to every token         Vaswani et al. 2017, eq. 1
     masked_head                ... up to itself                           section 3.2.3
-    multi_head                 several heads side by side                 section 3.2.2
+    multi_head                 several heads in parallel                  section 3.2.2
     masked_multi_head          both: GPT-2's attention                    Radford et al. 2018
     grouped_query_heads        groups of heads share keys and values      Ainslie et al. 2023
     multi_query_heads          all heads share them                       Shazeer 2019
-    sliding_window_heads       each looks back a little way only          Beltagy et al. 2020; Mistral 7B
-    cached_heads               token by token, what is known is kept      Pope et al. 2022
+    sliding_window_heads       only the last few tokens                   Beltagy et al. 2020; Mistral 7B
+    cached_heads               token by token, with a KV cache            Pope et al. 2022
 """
 
 import torch
@@ -32,10 +32,10 @@ from groundup.model.attention_steps import (
 def single_head(
     queries: Float[Tensor, "T D"], keys: Float[Tensor, "S D"], values: Float[Tensor, "S D"]
 ) -> Float[Tensor, "T D"]:
-    """Eq. 1: softmax(Q K^T / sqrt(D)) V. Every query looks at every key.
+    """Eq. 1: softmax(Q K^T / sqrt(D)) V. Every query attends to every key.
 
     >>> one = torch.ones(1, 4)
-    >>> single_head(one, one, 7 * one).tolist()  # with one key there is no choice
+    >>> single_head(one, one, 7 * one).tolist()  # a single key has weight 1
     [[7.0, 7.0, 7.0, 7.0]]
     """
     return weighted_sum(softmax(scale(scores(queries, keys), queries.shape[-1])), values)
@@ -44,10 +44,7 @@ def single_head(
 def masked_head(
     queries: Float[Tensor, "T D"], keys: Float[Tensor, "S D"], values: Float[Tensor, "S D"]
 ) -> Float[Tensor, "T D"]:
-    """The same, but no query sees a later key: what is learned from predicting the next token must not have seen it.
-
-    The queries are the last T of the S tokens.
-    """
+    """The same with a causal mask: a model that learns to predict the next token must not see it. The queries are the last T of the S tokens."""
     raw = scale(scores(queries, keys), queries.shape[-1])
     return weighted_sum(softmax(mask(raw, causal_mask(*raw.shape))), values)
 
@@ -55,21 +52,21 @@ def masked_head(
 def multi_head(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "H S D"], values: Float[Tensor, "H S D"]
 ) -> Float[Tensor, "H T D"]:
-    """Each head alone: one softmax can't look for two things at once, H of them can."""
+    """H independent heads: one softmax can attend to one kind of token at a time, H of them to several."""
     return torch.stack([single_head(*head) for head in zip(queries, keys, values, strict=True)])
 
 
 def masked_multi_head(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "H S D"], values: Float[Tensor, "H S D"]
 ) -> Float[Tensor, "H T D"]:
-    """Each masked head alone."""
+    """H independent masked heads."""
     return torch.stack([masked_head(*head) for head in zip(queries, keys, values, strict=True)])
 
 
 def grouped_query_heads(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "K S D"], values: Float[Tensor, "K S D"]
 ) -> Float[Tensor, "H T D"]:
-    """H / K query heads in a row share a key head and a value head: the cache is that much smaller. K = H: masked multi-head."""
+    """H / K adjacent query heads share a key head and a value head, so the KV cache is H / K times smaller. K = H: masked multi-head."""
     shared = (repeat_heads(x[None], len(queries))[0] for x in (keys, values))  # [H, S, D]
     return masked_multi_head(queries, *shared)
 
@@ -77,16 +74,16 @@ def grouped_query_heads(
 def multi_query_heads(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "S D"], values: Float[Tensor, "S D"]
 ) -> Float[Tensor, "H T D"]:
-    """The extreme: one key head and one value head for all."""
+    """One key head and one value head for all query heads."""
     return grouped_query_heads(queries, keys[None], values[None])
 
 
 def sliding_window_heads(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "K S D"], values: Float[Tensor, "K S D"], *, window_tokens: int
 ) -> Float[Tensor, "H T D"]:
-    """Each query sees itself and the `window_tokens` - 1 tokens before it: the cost no longer grows with the square of the length.
+    """Each query attends to itself and the `window_tokens` - 1 tokens before it (0: no window), so the cost grows linearly with the length.
 
-    A stack of L such blocks still carries news from L (window_tokens - 1) tokens back. 0: no window.
+    Through L such blocks information still travels L (window_tokens - 1) tokens.
     """
     keys, values = (repeat_heads(x[None], len(queries))[0] for x in (keys, values))  # [H, S, D]
     raw = scale(scores(queries, keys), queries.shape[-1])  # [H, T, S]
@@ -97,10 +94,7 @@ def sliding_window_heads(
 def cached_heads(
     queries: Float[Tensor, "H T D"], keys: Float[Tensor, "K T D"], values: Float[Tensor, "K T D"], *, window_tokens: int
 ) -> Float[Tensor, "H T D"]:
-    """As text is written: token t brings one query, one key and one value, and the keys and values before it are still there.
-
-    Nothing that was computed is computed again, since keys and values of earlier tokens don't depend on later ones.
-    """
+    """Decoding: each token adds one query, key and value; those of earlier tokens are kept, since they don't depend on later ones."""
     kept_keys, kept_values, mixed = keys[:, :0], values[:, :0], []
     for t in range(queries.shape[1]):
         kept_keys = torch.cat([kept_keys, keys[:, t : t + 1]], dim=1)  # [K, t + 1, D]

@@ -1,8 +1,8 @@
-"""Where the tokens of one call stand and what they may see: worked out once, used by all blocks.
+"""Positions and masks of one forward call, computed once for all blocks.
 
-Blocks of one model can differ in two ways: some look back through a window, some have no rotary positions (`config.sees_all`, `config.rotates`).
-Each kind has one `AttentionMetadata`, which `attention.Attention` takes. Padding: a mask [B, T] marks the real tokens; positions count real
-tokens only, so that a padded text gives what it gives alone.
+Blocks of one model can differ in two ways: some have a window, some no rotary positions (`config.sees_all`, `config.rotates`). Each kind of
+block has one `AttentionMetadata`. Padding: a mask [B, T] marks the real tokens; positions count only those, so that a padded text gives the
+same result as alone.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ AttentionKind = tuple[bool, bool]  # (sees all tokens before it, has rotary posi
 
 @dataclass(frozen=True)
 class ForwardMetadata:
-    """What the tokens of one call need to know of their place."""
+    """Positions and masks of one call."""
 
     positions: Int[Tensor, "#B T"]
-    """How many real tokens stand before each."""
+    """The number of real tokens before each."""
     by_block: tuple[AttentionMetadata, ...]
-    """The place that each block's attention takes; blocks of a kind share one."""
+    """For each block; blocks of a kind share one object."""
 
 
 class MetadataBuilder(nn.Module):
@@ -46,12 +46,12 @@ class MetadataBuilder(nn.Module):
     def forward(
         self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None, dtype: torch.dtype
     ) -> ForwardMetadata:
-        """For `tokens` [B, T] (ids, or anything of their shape and device) behind those that `cache` holds. Raises ModelError.
+        """Return the metadata for `tokens` [B, T] (ids, or any tensor of that shape and device) after those in `cache`. Raises ModelError.
 
-        `dtype` is that of the stream: angles are cast to it once here, not in every block.
+        `dtype` is that of the residual stream: angles are cast once here, not in every block.
         """
         if isinstance(cache, PagedRows):
-            return self._in_one_line(tokens, cache.groups, dtype)
+            return self._ragged(tokens, cache.groups, dtype)
         num_tokens = tokens.shape[1]
         start = self._start(tokens.shape[0], num_tokens, cache)
         real = self._real(mask, num_tokens, cache)
@@ -60,14 +60,14 @@ class MetadataBuilder(nn.Module):
         else:
             keys = count_positions(real, real.shape[1])  # [B, S]
         positions = keys[:, -num_tokens:]
-        built = {kind: self._place(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
+        built = {kind: self._metadata(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
         return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
 
-    def _in_one_line(self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype) -> ForwardMetadata:
-        """For rows of different length, one after the other in `tokens` [1, N]: one rotation for all, mask and bias of each group."""
+    def _ragged(self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype) -> ForwardMetadata:
+        """For a ragged batch, its rows concatenated in `tokens` [1, N]: one rotation for all, mask and bias for each group."""
         self._require_context(max(group.stop for group in groups))
-        places = [place for group in groups for span in group.spans for place in range(span.start, span.stop)]
-        positions = torch.tensor([places], device=tokens.device)  # [1, N]
+        listed = [position for group in groups for span in group.spans for position in range(span.start, span.stop)]
+        positions = torch.tensor([listed], device=tokens.device)  # [1, N]
         built = {}
         for kind in set(self.kinds):
             rows = tuple(self._group(kind, group, tokens.device, dtype) for group in groups)
@@ -77,11 +77,11 @@ class MetadataBuilder(nn.Module):
     def _group(
         self, kind: AttentionKind, group: RowGroup, device: torch.device, dtype: torch.dtype
     ) -> AttentionMetadata:
-        """Mask and bias of rows that are attended to together. One token alone, without ALiBi, sees all up to itself and needs neither."""
-        if group.starts_alike and group.longest == 1 and self.config.positions != "alibi":
+        """Mask and bias of a group of rows. A single new token without ALiBi needs neither."""
+        if group.same_start and group.longest == 1 and self.config.positions != "alibi":
             return EMPTY_METADATA
         keys = torch.arange(group.stop, device=device)[None]  # [1, S]
-        if group.starts_alike:
+        if group.same_start:
             positions = keys[:, group.spans[0].start :]
             allowed = self._allowed(kind[0], group.longest, keys, None)
         else:
@@ -104,12 +104,12 @@ class MetadataBuilder(nn.Module):
             )
 
     def _real(self, mask: Tensor | None, num_tokens: int, cache: KVCache | None) -> Tensor | None:
-        """Marks of all stored tokens, or None where causality alone hides every padding token from every real one."""
+        """Return the marks of all stored tokens, or None where the causal mask already hides every padding token from every real one."""
         if cache is not None:
             return cache.note_real(mask, num_tokens)
         return None if mask is None or is_right_padded(mask) else mask
 
-    def _place(
+    def _metadata(
         self, kind: AttentionKind, positions: Tensor, keys: Tensor, real: Tensor | None, dtype: torch.dtype
     ) -> AttentionMetadata:
         allowed = self._allowed(kind[0], positions.shape[1], keys, real)
@@ -138,13 +138,13 @@ class MetadataBuilder(nn.Module):
 def seen_keys(
     positions: Int[Tensor, "rows T"], keys: Int[Tensor, "1 S"], window_tokens: int
 ) -> Bool[Tensor, "rows 1 T S"]:
-    """The keys up to each position, within the window if there is one."""
+    """Return the mask of the keys up to each position, within the window if there is one."""
     distance = positions[:, None, :, None] - keys[:, None, None, :]
     return (distance >= 0) & (distance < window_tokens) if window_tokens else distance >= 0
 
 
 def _rotary(config: ModelConfig, *, windowed: bool = False) -> Rotary:
-    """Blocks with a window may have a base of their own, and then are not stretched."""
+    """Rotary positions of a kind of block; those with a window may have their own base, which is not scaled."""
     own_base = windowed and config.window_rope_base > 0
     base, scaling = (config.window_rope_base, None) if own_base else (config.rope_base, config.rope_scaling)
     return Rotary(config.head_width, base=base, scaling=scaling)
@@ -155,6 +155,6 @@ def _cast(rotation: Rotation, dtype: torch.dtype) -> Rotation:
 
 
 def is_right_padded(mask: Bool[Tensor, "B T"]) -> bool:
-    """Whether every row is real tokens first and padding after (or none): then no real token could see padding anyway."""
-    begins_again = mask[:, 1:] & ~mask[:, :-1]
-    return not bool(begins_again.any())
+    """Whether padding follows the real tokens in every row (or there is none): then no real token can attend to padding."""
+    real_after_padding = mask[:, 1:] & ~mask[:, :-1]
+    return not bool(real_after_padding.any())

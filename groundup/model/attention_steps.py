@@ -1,13 +1,13 @@
-"""Attention step by step: what one head does, as pure functions small enough to work out by hand.
+"""Attention step by step, as small pure functions.
 
-Read top to bottom. First the five steps of eq. 1 of Vaswani et al. 2017, then who may look where, last the same for all heads in one
-call (`naive_attention`): the test of every faster way in `attention.py`. Grouped queries as in Ainslie et al. 2023.
+First the five steps of eq. 1 of Vaswani et al. 2017, then the masks, last all heads in one call (`naive_attention`), which is the test of
+every faster implementation. Grouped queries as in Ainslie et al. 2023.
 
-A token asks with its query, every token up to it answers with a key, and where the two match its value is taken:
+A token's query is compared with the keys of all tokens up to it; the better they match, the larger the weight of that token's value:
 
->>> queries = keys = torch.eye(2)                            # two tokens whose keys have nothing in common
+>>> queries = keys = torch.eye(2)                            # two tokens with orthogonal keys
 >>> weights = softmax(mask(scale(scores(queries, keys), head_width=2), causal_mask(2, 2)))
->>> [[round(w, 2) for w in row] for row in weights.tolist()]  # the first sees itself only, the second mostly itself
+>>> [[round(w, 2) for w in row] for row in weights.tolist()]  # the first attends only to itself, the second mostly
 [[1.0, 0.0], [0.33, 0.67]]
 """
 
@@ -22,36 +22,36 @@ from torch import Tensor
 
 
 def scores(queries: Float[Tensor, "*N T D"], keys: Float[Tensor, "*N S D"]) -> Float[Tensor, "*N T S"]:
-    """How well each query matches each key: their dot product."""
+    """Return the dot product of each query with each key."""
     return queries @ keys.mT  # Q K^T
 
 
 def scale(raw: Float[Tensor, "*N T S"], head_width: int) -> Float[Tensor, "*N T S"]:
-    """A dot product of D random terms is about sqrt(D) large; without this the softmax would saturate in wide heads."""
+    """Divide by sqrt(D), the standard deviation of a dot product of D random terms: otherwise the softmax saturates in wide heads."""
     return raw / math.sqrt(head_width)  # / sqrt(D)
 
 
 def mask(raw: Float[Tensor, "*N T S"], allowed: Bool[Tensor, "*#N T S"]) -> Float[Tensor, "*N T S"]:
-    """Minus infinity where a query must not look, since exp(-inf) = 0."""
+    """Set the scores of masked keys to minus infinity, since exp(-inf) = 0."""
     return raw.masked_fill(~allowed, -math.inf)
 
 
 def softmax(raw: Float[Tensor, "*N T S"]) -> Float[Tensor, "*N T S"]:
-    """Scores to weights: positive, and each query's add up to one. In float32, as exponentials lose too much in 16 bits."""
+    """Turn scores into weights that are positive and sum to one for each query. In float32: exponentials are too inexact in 16 bits."""
     return raw.softmax(dim=-1, dtype=torch.float32).to(raw.dtype)  # exp(s_j) / sum_k exp(s_k)
 
 
 def weighted_sum(weights: Float[Tensor, "*N T S"], values: Float[Tensor, "*N S D"]) -> Float[Tensor, "*N T D"]:
-    """Each query's mix of the values."""
+    """Return the weighted sum of the values for each query."""
     return weights @ values  # softmax(...) V
 
 
 def softcap(raw: Float[Tensor, "*N"], cap: float) -> Float[Tensor, "*N"]:
-    """Bend numbers into -cap .. cap, so that none runs away (Gemma 2 report 2024, section 2); 0 leaves them alone."""
+    """Soft-cap numbers to -cap .. cap (Gemma 2 report 2024, section 2); 0: no cap."""
     return cap * torch.tanh(raw / cap) if cap else raw
 
 
-# Who may look where.
+# Masks: which keys a query may attend to.
 
 
 def causal_mask(
@@ -69,7 +69,7 @@ def causal_mask(
 def window_mask(
     num_queries: int, num_keys: int, window_tokens: int, device: torch.device | None = None
 ) -> Bool[Tensor, "{num_queries} {num_keys}"]:
-    """The causal mask without keys that stand `window_tokens` or more before the query (Beltagy et al. 2020; Mistral 7B); 0: all of it.
+    """The causal mask without keys `window_tokens` or more tokens before the query (Beltagy et al. 2020; Mistral 7B); 0: no window.
 
     >>> window_mask(3, 3, 2).int().tolist()
     [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
@@ -81,24 +81,24 @@ def window_mask(
 def padded_mask(
     real: Bool[Tensor, "B S"], num_queries: int, window_tokens: int = 0
 ) -> Bool[Tensor, "B 1 {num_queries} S"]:
-    """The causal (or windowed) mask without padding as keys, for every row of the batch; the 1 is for all heads.
+    """The causal (or windowed) mask without padding keys, for every row of the batch; the 1 is for all heads.
 
-    A padding token may still see itself: a query that sees nothing at all would have no softmax, and its NaN would spread.
+    A padding token may attend to itself: the softmax over no keys is NaN, and that would spread.
     """
     seen = window_mask(num_queries, real.shape[1], window_tokens, real.device)
     itself = window_mask(num_queries, real.shape[1], 1, real.device)
     return (seen & real[:, None, None, :]) | itself
 
 
-# All heads at once, the obvious way.
+# All heads at once, without optimisation.
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What becomes of a dot product before the softmax, and how far back a query looks."""
+    """Scale and soft cap of the scores, and the window."""
 
     width: int
-    """Scores are divided by the root of this: D, unless a model says otherwise."""
+    """Scores are divided by the square root of this: D, unless a config has another value."""
     softcap: float = 0.0
     """See `softcap`; 0: none."""
     window_tokens: int = 0
@@ -106,7 +106,7 @@ class Scoring:
 
 
 def repeat_heads(x: Float[Tensor, "B K S D"], num_heads: int) -> Float[Tensor, "B {num_heads} S D"]:
-    """Grouped-query attention: H / K query heads in a row share one key/value head (Ainslie et al. 2023, section 2.2)."""
+    """Repeat each key/value head for the H / K adjacent query heads that share it (Ainslie et al. 2023, section 2.2)."""
     return x.repeat_interleave(num_heads // x.shape[1], dim=1)
 
 
@@ -117,7 +117,7 @@ def naive_weights(
     bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T S"]:
-    """How much each token looks at each: the attention map of every head.
+    """Return the attention weights of every head.
 
     `allowed` None: causal, within the window. `bias` is added to the scaled scores (ALiBi). `scoring` None: that of eq. 1.
     """
@@ -137,6 +137,6 @@ def naive_attention(
     bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T D"]:
-    """Eq. 1, step by step."""
+    """Return eq. 1, step by step."""
     weights = naive_weights(queries, keys, allowed, bias, scoring)
     return weighted_sum(weights, repeat_heads(values, queries.shape[1]))

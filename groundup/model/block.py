@@ -1,13 +1,12 @@
-"""One block: attention between tokens, then the feed-forward part for each token alone. [B, T, C] -> [B, T, C].
+"""One block: attention between tokens, then the feed-forward network for each token. [B, T, C] -> [B, T, C].
 
-Both are added to a stream that runs through all blocks unchanged otherwise (residual connections, He et al. 2016). Kinds of
-wiring, with f for either part and n for its norm:
+Both are added to the residual stream (He et al. 2016). The arrangements, with f for either part and n for its norm:
 
     pre        x + f(n(x))        GPT-2, Llama, Qwen, Mistral: the stream itself is never normalised (Xiong et al. 2020: it trains more easily)
     post       n(x + f(x))        Vaswani et al. 2017, the first GPT: needs a careful warm-up
-    output     x + n(f(x))        OLMo 2 (2025): what is added has a known size
+    output     x + n(f(x))        OLMo 2 (2025): what is added has a bounded norm
     sandwich   x + n'(f(n(x)))    Gemma 2 and 3: both
-    parallel   x + attention(n(x)) + feedforward(n(x))        GPT-J, PaLM: one norm, and the two parts can run side by side
+    parallel   x + attention(n(x)) + feedforward(n(x))        GPT-J, PaLM: one norm, and the two parts can run in parallel
 """
 
 from jaxtyping import Float
@@ -23,7 +22,7 @@ Norm = RMSNorm | LayerNorm
 
 
 class Block(nn.Module):
-    """Wires the parts around the stream; see `transformer.build_block` for which, `NORM_NAMES` for which norms a kind has.
+    """Attention and feed-forward network on the residual stream; `transformer.build_block` makes one, `NORM_NAMES` has the norms of each kind.
 
     >>> from groundup.model.config import ModelConfig
     >>> from groundup.model.transformer import build_block
@@ -33,11 +32,7 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self,
-        kind: BlockKind,
-        attention: Attention,
-        feedforward: FeedForward | Experts,
-        norms: dict[str, Norm],
+        self, kind: BlockKind, attention: Attention, feedforward: FeedForward | Experts, norms: dict[str, Norm]
     ) -> None:
         """`norms` by name, those of `NORM_NAMES[kind]`."""
         super().__init__()
@@ -53,21 +48,21 @@ class Block(nn.Module):
     def forward(
         self,
         hidden: Float[Tensor, "B T C"],
-        place: AttentionMetadata = EMPTY_METADATA,
+        metadata: AttentionMetadata = EMPTY_METADATA,
         *,
-        memory: LayerCache | None = None,
+        layer_cache: LayerCache | None = None,
     ) -> Float[Tensor, "B T C"]:
-        attended = self.attention(self.attention_input(hidden), place, memory=memory)
+        attended = self.attention(self.attention_input(hidden), metadata, layer_cache=layer_cache)
         return self.after_attention(hidden, attended)
 
     def attention_input(self, hidden: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        """What the attention reads."""
+        """Return the input of the attention."""
         return hidden if self.attention_norm is None else self.attention_norm(hidden)
 
     def after_attention(
         self, hidden: Float[Tensor, "#B T C"], attended: Float[Tensor, "B T C"]
     ) -> Float[Tensor, "B T C"]:
-        """The block's result from the stream as it came in and what attention gave."""
+        """Return the block's output, from its input and the output of the attention."""
         if self.kind == "parallel":
             return hidden + attended + self.feedforward(self.attention_input(hidden))
         hidden = self._added(hidden, attended, self.attention_output_norm)

@@ -1,12 +1,12 @@
-"""The key/value cache: what earlier tokens answer with does not change, so it is computed once and kept.
+"""The KV cache: keys and values of earlier tokens do not change, so they are computed once and stored.
 
     cache = KVCache(model.config, batch=1, capacity=64)
     model(prompt_ids, cache=cache)           # prefill: all tokens of the prompt at once
-    model(next_id, cache=cache)              # decode: one token a call, same logits as from the whole text
+    model(next_id, cache=cache)              # decode: one token per call, same logits as from the whole text
 
-Memory is taken once, for `capacity` tokens a row. All rows have the same `length`; where rows differ they are padded and `real`
-says which tokens count. `extend` (per layer) writes behind `length`, and `advance` moves `length` once all layers
-have written: a call that fails half-way leaves the cache as it was. `model/paged.py` is the store for rows of different lengths.
+Memory is allocated once, for `capacity` tokens per row. All rows have the same `length`; shorter ones are padded, with marks of the real
+tokens. `extend` (per layer) writes after `length`, and `advance` moves `length` when all layers have written, so that a failed call leaves
+the cache unchanged. `model/paged.py` is the cache for rows of different lengths.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundup.errors import ModelError
-from groundup.model.attention import Attending, AttentionMetadata
+from groundup.model.attention import AttentionFunction, AttentionMetadata
 from groundup.model.config import ModelConfig
 
 
@@ -31,7 +31,7 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """`capacity` in tokens; None: the model's whole context. Raises ModelError when it is beyond the context."""
+        """`capacity` in tokens; None: the model's context. Raises ModelError when it exceeds the context."""
         self.capacity = config.context_tokens if capacity is None else capacity
         if not 0 < self.capacity <= config.context_tokens:
             raise ModelError(
@@ -50,11 +50,11 @@ class KVCache:
         self._real: Tensor | None = None  # [B, capacity]; None while no token was padding
 
     def layer(self, index: int) -> "KVLayerCache":
-        """The memory of one block."""
+        """The cache of one block."""
         return KVLayerCache(self, index)
 
     def require_room(self, batch: int, num_tokens: int) -> None:
-        """Raises ModelError when `num_tokens` more don't fit, or the batch is another."""
+        """Raise ModelError when `num_tokens` more don't fit, or the batch size differs."""
         if batch != self.keys.shape[1]:
             raise ModelError(f"The cache was made for {self.keys.shape[1]} rows and got {batch}.")
         if self.length + num_tokens > self.capacity:
@@ -63,7 +63,7 @@ class KVCache:
             )
 
     def note_real(self, new: Bool[Tensor, "B T"] | None, num_tokens: int) -> Bool[Tensor, "B S"] | None:
-        """Record which of the new tokens are real (None: all). Gives the marks of all S tokens, or None where all are real."""
+        """Record which of the new tokens are real (None: all). Return the marks of all S tokens, or None where all are real."""
         end = self.length + num_tokens
         if new is not None and self._real is None and not bool(new.all()):
             self._real = torch.ones(new.shape[0], self.capacity, dtype=torch.bool, device=new.device)
@@ -73,11 +73,11 @@ class KVCache:
         return self._real[:, :end]
 
     def advance(self, num_tokens: int) -> None:
-        """Count the tokens that every layer has now stored."""
+        """Add the tokens that every layer has now stored to `length`."""
         self.length += num_tokens
 
     def truncate(self, length: int) -> None:
-        """Forget all tokens after the first `length`. Raises ModelError when there are fewer."""
+        """Drop all tokens after the first `length`. Raises ModelError when there are fewer."""
         if not 0 <= length <= self.length:
             raise ModelError(f"The cache holds {self.length} tokens and can't be cut to {length}.")
         self.length = length
@@ -87,27 +87,27 @@ class KVCache:
 
 @dataclass(frozen=True)
 class KVLayerCache:
-    """One layer's part of a KVCache, as `attention.Memory`."""
+    """One layer's part of a KVCache, as `attention.LayerCache`."""
 
     cache: KVCache
     index: int
 
     def attend(
         self,
-        attention: Attending,
+        attention: AttentionFunction,
         queries: Float[Tensor, "B H T D"],
         keys: Float[Tensor, "B K T D"],
         values: Float[Tensor, "B K T D"],
-        place: AttentionMetadata,
+        metadata: AttentionMetadata,
     ) -> Float[Tensor, "B H T D"]:
-        """Store the new tokens, then let their queries look at all that are stored."""
+        """Store the new tokens, then let their queries attend to all stored ones."""
         keys, values = self.extend(keys, values)  # [B, K, S, D]
-        return attention(queries, keys, values, place.allowed, place.bias)
+        return attention(queries, keys, values, metadata.allowed, metadata.bias)
 
     def extend(
         self, keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"]
     ) -> tuple[Float[Tensor, "B K S D"], Float[Tensor, "B K S D"]]:
-        """Store the new tokens' keys and values behind the others; gives views of all of them. No gradient flows through the store."""
+        """Store the new tokens' keys and values after the others and return views of all. No gradient flows through the cache."""
         start, end = self.cache.length, self.cache.length + keys.shape[2]
         stored_keys, stored_values = self.cache.keys[self.index], self.cache.values[self.index]
         stored_keys[:, :, start:end] = keys.detach()

@@ -1,7 +1,6 @@
-"""The shape of a model: every choice that `transformer.py` makes, checked once, with numbers in the refusal.
+"""The config of a model: every choice that `transformer.py` makes, checked once.
 
-A config holds no weights and computes nothing but its own consistency. Two fields may be left at 0 and are then
-filled in (`num_kv_heads`, `head_width`), so that a config one can read is always complete.
+Two fields may be left at 0 and are then filled in (`num_kv_heads`, `head_width`), so that a config is always complete.
 """
 
 from dataclasses import dataclass
@@ -9,56 +8,19 @@ from typing import Literal, get_args
 
 from groundup.errors import ConfigError
 from groundup.model.feedforward import FEEDFORWARDS
+from groundup.model.positions import ADDED_POSITIONS, RopeScaling
 
 Family = Literal[
     "llama", "gpt2", "qwen2", "qwen3", "qwen3_moe", "mistral", "gemma2", "gemma3", "phi3", "olmo2", "smollm3"
 ]
 Norm = Literal["rms", "layer"]
 BlockKind = Literal["pre", "post", "output", "sandwich", "parallel"]
-Positions = Literal["rope", "alibi", "learned", "sinusoidal", "none"]
-ScalingKind = Literal["llama3", "linear", "yarn"]
 QueryKeyNorm = Literal["none", "head", "projection"]
 
 
 @dataclass(frozen=True)
-class RopeScaling:
-    """The stretching of rotary positions to a longer context than they were first trained for."""
-
-    factor: float
-    """How many times longer the slow rotations are made."""
-    low_freq_factor: float = 1.0
-    """llama3: wavelengths above original_context_tokens / this are stretched by the whole factor."""
-    high_freq_factor: float = 4.0
-    """llama3: wavelengths below original_context_tokens / this are left alone; in between the two are mixed."""
-    original_context_tokens: int = 8_192
-    """llama3 and yarn: tokens of context before stretching."""
-    kind: ScalingKind = "llama3"
-    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN (Peng et al. 2023)."""
-    beta_fast: float = 32.0
-    """yarn: rotations of at least this many turns within the original context are left alone."""
-    beta_slow: float = 1.0
-    """yarn: rotations of at most this many turns within the original context are stretched by the whole factor."""
-    attention_factor: float = 0.0
-    """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(ScalingKind):
-            raise ConfigError(f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}.")
-        if self.factor < 1 or not 0 < self.low_freq_factor < self.high_freq_factor or self.original_context_tokens < 1:
-            raise ConfigError(
-                f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < high_freq_factor "
-                f"(got {self.low_freq_factor} and {self.high_freq_factor}) and original_context_tokens >= 1 (got {self.original_context_tokens})."
-            )
-        if not 0 < self.beta_slow < self.beta_fast or self.attention_factor < 0:
-            raise ConfigError(
-                f"rope_scaling needs 0 < beta_slow < beta_fast (got {self.beta_slow} and {self.beta_fast}) "
-                f"and attention_factor >= 0 (got {self.attention_factor})."
-            )
-
-
-@dataclass(frozen=True)
 class ModelConfig:
-    """One Transformer. Raises ConfigError when the numbers don't fit each other."""
+    """The config of one Transformer. Raises ConfigError when the values are inconsistent."""
 
     vocab_size: int
     """V: ids are 0 .. V-1."""
@@ -71,49 +33,49 @@ class ModelConfig:
     num_heads: int
     """H: query heads of a block."""
     feedforward_width: int
-    """F: components between the two matrices of the feed-forward part; of each of them, where there are experts."""
+    """F: inner width of the feed-forward network, or of each expert."""
     num_kv_heads: int = 0
     """K: key/value heads, a divisor of H (grouped-query attention); 0: as many as H (multi-head attention)."""
     head_width: int = 0
-    """D: components of a head; 0: width / num_heads. Qwen3 and Gemma choose it freely."""
+    """D: components of a head; 0: width / num_heads. Qwen3 and Gemma have other values."""
     family: Family = "llama"
-    """Whose file layout the model is written in (`weights/names.py`); the parts below are what is computed."""
+    """The file layout of the weights (`weights/names.py`); the fields below determine the computation."""
     norm: Norm = "rms"
     """RMSNorm (Llama, Qwen) or LayerNorm (GPT-2)."""
     block: BlockKind = "pre"
-    """Where the norms stand and how the two parts are wired around the stream: see `block.py`."""
+    """Where the norms are and how the two parts are connected to the residual stream: see `block.py`."""
     norm_eps: float = 1e-5
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
-    positions: Positions = "rope"
-    """How tokens know their place."""
+    positions: str = "rope"
+    """The position encoding: see `positions.py`."""
     rope_base: float = 10_000.0
     """The slowest rotation's wavelength is about 2 pi times this, in tokens; 10,000 as in Su et al. 2021."""
     rope_scaling: RopeScaling | None = None
-    """How rotary positions are stretched; None: not at all. Blocks with a base of their own (window_rope_base) are never stretched."""
+    """How rotary positions are scaled; None: not at all. Blocks with their own base (window_rope_base) are never scaled."""
     unrotated_every: int = 0
     """Every n-th block, counted from 1, has no rotary positions (SmolLM3: 4); 0: all blocks have them."""
     window_tokens: int = 0
-    """A token sees itself and this many less one before it (Mistral, Gemma); 0: all tokens before it."""
+    """Tokens that a token attends to, itself included (Mistral, Gemma); 0: no window."""
     full_every: int = 0
-    """Every n-th block, counted from 1, sees all tokens in spite of the window (Gemma 2: 2, Gemma 3: 6); 0: none does."""
+    """Every n-th block, counted from 1, has no window (Gemma 2: 2, Gemma 3: 6); 0: all have it."""
     window_rope_base: float = 0.0
     """rope_base of the blocks with a window (Gemma 3: 10,000); 0: as the others."""
     score_width: int = 0
-    """Scores are divided by the root of this (Gemma's query_pre_attn_scalar); 0: head_width, as in Vaswani et al. 2017."""
+    """Scores are divided by the square root of this (Gemma's query_pre_attn_scalar); 0: head_width, as in Vaswani et al. 2017."""
     score_softcap: float = 0.0
-    """Scores are bent into -cap .. cap by cap tanh(score / cap) (Gemma 2: 50); 0: not at all."""
+    """Scores are soft-capped: cap tanh(score / cap) (Gemma 2: 50); 0: no cap."""
     logit_softcap: float = 0.0
-    """The same for the logits (Gemma 2: 30); 0: not at all."""
+    """The same for the logits (Gemma 2: 30); 0: no cap."""
     scaled_embedding: bool = False
-    """The embedding is multiplied by the root of width (Vaswani et al. 2017, section 3.4; Gemma)."""
+    """The embedding is multiplied by the square root of width (Vaswani et al. 2017, section 3.4; Gemma)."""
     feedforward: str = "swiglu"
     """SwiGLU (Llama, Qwen), GeGLU (Gemma) or GELU (GPT-2)."""
     num_experts: int = 0
-    """E: feed-forward parts that a router chooses from for every token (Qwen3-MoE); 0: one part, no router."""
+    """E: experts of a block (Qwen3-MoE); 0: one feed-forward network, no router."""
     experts_per_token: int = 0
-    """A: how many of them each token goes through."""
+    """A: experts that the router chooses for each token."""
     normalised_router: bool = True
-    """The chosen experts' shares add up to 1 (Qwen3-MoE's norm_topk_prob)."""
+    """The weights of the chosen experts sum to 1 (Qwen3-MoE's norm_topk_prob)."""
     attention_bias: bool = False
     """Query, key and value projections have biases (GPT-2, Qwen2)."""
     attention_output_bias: bool = False
@@ -121,9 +83,9 @@ class ModelConfig:
     feedforward_bias: bool = False
     """The feed-forward projections have biases (GPT-2)."""
     qk_norm: QueryKeyNorm = "none"
-    """Queries and keys are RMS-normalised before they are rotated: each head (Qwen3, Gemma 3) or the whole projection (OLMo 2)."""
+    """RMSNorm of queries and keys before rotation: each head (Qwen3, Gemma 3) or the whole projection (OLMo 2)."""
     tied_head: bool = True
-    """The output matrix is the embedding table itself (Press & Wolf 2017)."""
+    """The output matrix is the embedding matrix (Press & Wolf 2017)."""
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -136,7 +98,7 @@ class ModelConfig:
         self._check_experts()
 
     def sees_all(self, layer: int) -> bool:
-        """Whether block `layer`, counted from 0, looks back without a window."""
+        """Whether block `layer`, counted from 0, has no window."""
         return not self.window_tokens or (self.full_every > 0 and (layer + 1) % self.full_every == 0)
 
     def rotates(self, layer: int) -> bool:
@@ -144,17 +106,10 @@ class ModelConfig:
         return self.positions == "rope" and not (self.unrotated_every and (layer + 1) % self.unrotated_every == 0)
 
     def _check_choices(self) -> None:
-        choices = {
-            "family": Family,
-            "norm": Norm,
-            "block": BlockKind,
-            "positions": Positions,
-            "qk_norm": QueryKeyNorm,
-        }
-        for name, allowed in [
-            *((name, get_args(kind)) for name, kind in choices.items()),
-            ("feedforward", FEEDFORWARDS),
-        ]:
+        kinds = {"family": Family, "norm": Norm, "block": BlockKind, "qk_norm": QueryKeyNorm}
+        choices = {name: get_args(kind) for name, kind in kinds.items()} | {"feedforward": tuple(FEEDFORWARDS)}
+        choices |= {"positions": ("rope", "alibi", *ADDED_POSITIONS, "none")}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
 
@@ -190,17 +145,18 @@ class ModelConfig:
 
     def _check_positions(self) -> None:
         if self.positions == "rope":
-            require_even("head_width", self.head_width, "rotary positions turn pairs of components")
-        if self.positions == "sinusoidal":
-            require_even("width", self.width, "sinusoidal positions are pairs of a sine and a cosine")
+            require_even("head_width", self.head_width, "rotary positions rotate pairs of components")
+        added = ADDED_POSITIONS.get(self.positions)
+        if added and added.in_pairs:
+            require_even("width", self.width, f"{self.positions} positions are pairs of a sine and a cosine")
         if self.rope_scaling is not None and self.positions != "rope":
-            raise ConfigError(f"rope_scaling stretches rotary positions, but positions is {self.positions!r}.")
+            raise ConfigError(f"rope_scaling is for rotary positions, but positions is {self.positions!r}.")
         if self.rope_scaling is not None and self.rope_scaling.kind == "yarn" and self.rope_base < 2:
             raise ConfigError(
-                f"YaRN counts wavelengths by powers of rope_base, which must be at least 2 (got {self.rope_base})."
+                f"YaRN takes logarithms to the base rope_base, which must be at least 2 (got {self.rope_base})."
             )
         if self.unrotated_every and self.positions != "rope":
-            raise ConfigError(f"unrotated_every spares blocks rotary positions, but positions is {self.positions!r}.")
+            raise ConfigError(f"unrotated_every is for rotary positions, but positions is {self.positions!r}.")
 
     def _check_window(self) -> None:
         for name in ("full_every", "window_rope_base"):
@@ -215,18 +171,18 @@ class ModelConfig:
         if self.num_experts and (not FEEDFORWARDS[self.feedforward].gated or self.feedforward_bias):
             gated = " or ".join(name for name, network in FEEDFORWARDS.items() if network.gated)
             raise ConfigError(
-                f"Experts are gated feed-forward parts without biases: feedforward must be {gated} with them, feedforward_bias false."
+                f"Experts are gated feed-forward networks without biases: feedforward must be {gated} and feedforward_bias false."
             )
 
 
 def require_even(name: str, value: int, reason: str) -> None:
-    """Raises ConfigError when `value` is odd."""
+    """Raise ConfigError when `value` is odd."""
     if value % 2:
         raise ConfigError(f"{name} {value} is odd, and {reason}; the nearest are {value - 1} and {value + 1}.")
 
 
 def divided(width: int, num_heads: int) -> int:
-    """Width of one head when `width` is shared out evenly. Raises ConfigError with the nearest widths that can be."""
+    """Return width / num_heads. Raises ConfigError with the nearest divisible widths."""
     if width % num_heads:
         below = width // num_heads * num_heads
         nearest = [str(value) for value in (below, below + num_heads) if value > 0]

@@ -1,17 +1,14 @@
-"""Mixture of experts: many feed-forward parts in one block, and a router that sends every token through a few of them. [.., C] -> [.., C].
+"""Mixture of experts (MoE): E feed-forward networks in one block, and a router that chooses A of them per token. [.., C] -> [.., C].
 
     scores p = softmax(x W_r)  over all E experts;   y = sum over the A largest of  p_e expert_e(x)      (Shazeer et al. 2017, eq. 1;
                                                                                                     Fedus et al. 2021, eq. 1 and 2)
 
-A model so holds the parameters of E experts and computes with those of A. Qwen3-MoE (Yang et al. 2025) divides the A shares by
-their sum (`normalised`), so that they add up to 1; Qwen1.5-MoE did not.
+Qwen3-MoE (Yang et al. 2025) divides the A weights by their sum (`normalised`); Qwen1.5-MoE did not. There is no capacity limit that drops
+tokens (Fedus et al. 2021 had one), so a text gives the same result in a batch as alone. An expert that no token chose gets no gradient.
 
-Every token goes through all of its experts, however many tokens want the same one: there is no capacity that some are dropped from
-(Fedus et al. 2021 had one), so a text gives in a batch what it gives alone. An expert that no token of a batch chose gets no gradient.
-
-    route                           who goes where, and with which share
-    mix_one_by_one, mix_grouped     the readable way; and all tokens of an expert at once, which is what `Experts` does
-    balance_loss, router_scores     what keeps experts evenly used while they train
+    route                           the chosen experts of each token and their weights
+    mix_one_by_one, mix_grouped     the readable version; and all tokens of an expert at once, which `Experts` uses
+    balance_loss, router_scores     the auxiliary loss that keeps experts evenly used
 
 Left out: noise on the scores, capacity, shared experts (DeepSeek), groups of experts.
 """
@@ -28,34 +25,34 @@ from torch import Tensor, nn
 
 from groundup.model.feedforward import GatedFeedForward, SwiGLU
 
-RouterScores = Callable[[Tensor, Tensor], Tensor]
-"""What the bent gate lets through of the other copy: `GatedFeedForward.passed`."""
+GateFunction = Callable[[Tensor, Tensor], Tensor]
+"""`GatedFeedForward.apply_gate`: activation(gate) * up."""
 
 
 @dataclass(frozen=True)
 class Routing:
-    """Where N tokens go."""
+    """The routing of N tokens."""
 
     experts: Int[Tensor, "N A"]
-    """The chosen experts of each token, the largest share first."""
+    """The chosen experts of each token, the largest weight first."""
     shares: Float[Tensor, "N A"]
-    """How much of each one's answer the token takes."""
+    """The weight of each chosen expert's output."""
 
 
 def route(scores: Float[Tensor, "N E"], experts_per_token: int, *, normalised: bool) -> Routing:
-    """The `experts_per_token` experts with the highest scores, and their shares, in float32.
+    """Return the `experts_per_token` experts with the highest scores and their weights, in float32.
 
     >>> route(torch.tensor([[0.0, 2.0, 1.0]]), 2, normalised=True).experts.tolist()
     [[1, 2]]
     """
-    probabilities = scores.float().softmax(dim=-1)  # eq. 1: over all experts, before any is left out
+    probabilities = scores.float().softmax(dim=-1)  # eq. 1: over all experts
     shares, experts = probabilities.topk(experts_per_token, dim=-1)
     return Routing(experts, shares / shares.sum(dim=-1, keepdim=True) if normalised else shares)
 
 
 @dataclass(frozen=True)
 class ExpertMatrices:
-    """Those of all experts, stacked; `gate[e]`, `up[e]` and `down[e]` are a gated feed-forward part."""
+    """The matrices of all experts, stacked; `gate[e]`, `up[e]` and `down[e]` are one gated feed-forward network."""
 
     gate: Float[Tensor, "E F C"]
     up: Float[Tensor, "E F C"]
@@ -63,44 +60,44 @@ class ExpertMatrices:
 
 
 def mix_one_by_one(
-    x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, passed: RouterScores
+    x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, apply_gate: GateFunction
 ) -> Float[Tensor, "N C"]:
-    """Each token's experts, one after the other: what is meant, and the test of `mix_grouped`."""
+    """Each token's experts one after the other: the readable version and the test of `mix_grouped`."""
     rows = []
     for token, experts, shares in zip(x, routing.experts.tolist(), routing.shares, strict=True):
-        answers = [_expert(token, matrices.gate[e], matrices.up[e], matrices.down[e], passed) for e in experts]
-        rows.append(sum(share * answer for share, answer in zip(shares, answers, strict=True)))  # eq. 2
+        outputs = [_expert(token, matrices.gate[e], matrices.up[e], matrices.down[e], apply_gate) for e in experts]
+        rows.append(sum(share * output for share, output in zip(shares, outputs, strict=True)))  # eq. 2
     return torch.stack(rows).to(x.dtype)
 
 
 def mix_grouped(
-    x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, passed: RouterScores
+    x: Float[Tensor, "N C"], routing: Routing, matrices: ExpertMatrices, apply_gate: GateFunction
 ) -> Float[Tensor, "N C"]:
-    """The same, with the N A places sorted by expert, so that each expert's matrices are read once for all of its tokens."""
-    places = routing.experts.flatten()  # [N A]
-    order = places.argsort(stable=True)
-    tokens = order // routing.experts.shape[1]  # [N A], whose place it is
-    counts = places.bincount(minlength=len(matrices.gate)).tolist()
+    """The same, with the N A (token, expert) pairs sorted by expert, so that each expert's matrices are read once for all of its tokens."""
+    experts = routing.experts.flatten()  # [N A]
+    order = experts.argsort(stable=True)
+    tokens = order // routing.experts.shape[1]  # [N A], the token of each pair
+    counts = experts.bincount(minlength=len(matrices.gate)).tolist()
     used = [expert for expert, count in enumerate(counts) if count]
     groups = x.index_select(0, tokens).split([counts[expert] for expert in used])
-    gate, up, down = (_one_by_one(stack) for stack in (matrices.gate, matrices.up, matrices.down))
+    gate, up, down = (_indexable(stack) for stack in (matrices.gate, matrices.up, matrices.down))
     pairs = zip(used, groups, strict=True)
-    answers = torch.cat([_expert(group, gate[e], up[e], down[e], passed) for e, group in pairs])  # [N A, C]
+    outputs = torch.cat([_expert(group, gate[e], up[e], down[e], apply_gate) for e, group in pairs])  # [N A, C]
     shares = routing.shares.flatten()[order].to(x.dtype)
-    return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * answers).to(x.dtype))
+    return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * outputs).to(x.dtype))
 
 
-def _one_by_one(stack: Tensor) -> Tensor | tuple[Tensor, ...]:
-    """Something that [e] takes a matrix out of: unbound where gradients are wanted, as that of stack[e] is as large as the whole stack."""
+def _indexable(stack: Tensor) -> Tensor | tuple[Tensor, ...]:
+    """The matrices of a stack; unbound when gradients are needed, since the gradient of stack[e] is as large as the whole stack."""
     return stack.unbind() if torch.is_grad_enabled() and stack.requires_grad else stack
 
 
-def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, passed: RouterScores) -> Tensor:
-    return F.linear(passed(F.linear(x, gate), F.linear(x, up)), down)
+def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, apply_gate: GateFunction) -> Tensor:
+    return F.linear(apply_gate(F.linear(x, gate), F.linear(x, up)), down)
 
 
 class StackedExperts(nn.Module):
-    """One matrix of every expert: `weight[e]` is the weight of a Linear."""
+    """One matrix per expert: `weight[e]` is the weight of a Linear."""
 
     def __init__(self, num_experts: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -109,7 +106,7 @@ class StackedExperts(nn.Module):
 
 
 class Experts(nn.Module):
-    """E gated feed-forward parts of width F and their router, in the place of one.
+    """E gated feed-forward networks of width F and their router.
 
     >>> Experts(8, 16, num_experts=4, experts_per_token=2)(torch.ones(1, 3, 8)).shape
     torch.Size([1, 3, 8])
@@ -126,7 +123,7 @@ class Experts(nn.Module):
         normalised: bool = True,
     ) -> None:
         super().__init__()
-        self.experts_per_token, self.normalised, self.passed = experts_per_token, normalised, kind.passed
+        self.experts_per_token, self.normalised, self.apply_gate = experts_per_token, normalised, kind.apply_gate
         self.router = nn.Linear(width, num_experts, bias=False)
         self.gate = StackedExperts(num_experts, width, feedforward_width)
         self.up = StackedExperts(num_experts, width, feedforward_width)
@@ -135,7 +132,7 @@ class Experts(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         flat = x.flatten(0, -2)
         routing = route(self.router(flat), self.experts_per_token, normalised=self.normalised)
-        return mix_grouped(flat, routing, self.matrices(), self.passed).view_as(x)
+        return mix_grouped(flat, routing, self.matrices(), self.apply_gate).view_as(x)
 
     def matrices(self) -> ExpertMatrices:
         return ExpertMatrices(self.gate.weight, self.up.weight, self.down.weight)
@@ -144,25 +141,22 @@ class Experts(nn.Module):
 def balance_loss(
     scores: Float[Tensor, "N E"], experts_per_token: int, real: Bool[Tensor, " N"] | None = None
 ) -> Float[Tensor, ""]:
-    """How unevenly one router uses its experts: A when all are used alike, up to E where the same A always win.
+    """Return the load-balancing loss of one router: A when all experts are used equally, up to E when the same A are always chosen.
 
-    Without it the experts that happen to be chosen first learn first, and are chosen ever more. Only the probabilities carry a
-    gradient: those of experts with many tokens are pushed down. `real`: the tokens that count (None: all).
+    Without it the experts that are chosen early learn faster and are chosen more and more. Only the probabilities have a gradient, which
+    lowers those of experts with many tokens. `real`: the tokens that count (None: all).
     """
     probabilities = scores.float().softmax(dim=-1)  # [N, E]
     chosen = torch.zeros_like(probabilities).scatter(1, probabilities.topk(experts_per_token).indices, 1.0)
     if real is not None:
         probabilities, chosen = probabilities[real], chosen[real]
-    share_of_tokens = chosen.mean(dim=0)  # eq. 5: f_e
-    share_of_probability = probabilities.mean(dim=0)  # eq. 6: P_e
-    return (
-        scores.shape[1] * (share_of_tokens * share_of_probability).sum()
-    )  # eq. 4: N sum_e f_e P_e, times alpha where it is added
+    fractions, means = chosen.mean(dim=0), probabilities.mean(dim=0)  # eq. 5: f_e; eq. 6: P_e
+    return scores.shape[1] * (fractions * means).sum()  # eq. 4: N sum_e f_e P_e, times alpha where it is added
 
 
 @contextmanager
 def router_scores(model: nn.Module) -> Iterator[list[Float[Tensor, "N E"]]]:
-    """The scores of every router of `model`, first block first, as its forward passes in here make them."""
+    """Collect the scores of every router of `model`, first block first, from the forward passes inside this context."""
     seen: list[Tensor] = []
     routers = [part.router for part in model.modules() if isinstance(part, Experts)]
     hooks = [router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores)) for router in routers]

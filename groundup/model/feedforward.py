@@ -1,8 +1,8 @@
-"""The feed-forward part of a block: the same small network for every token. [.., C] -> [.., F] -> [.., C].
+"""The feed-forward network of a block, applied to every token. [.., C] -> [.., F] -> [.., C].
 
-GELU (Hendrycks & Gimpel 2016) is GPT-2's: expand, activate, project back. SwiGLU (Shazeer 2020, eq. 6) is Llama's: one of two expanded
-projections, activated, gates the other; with three matrices F is usually near 8/3 C instead of 4 C. A class in FEEDFORWARDS is all that another
-activation takes: config, sizes, memory, experts and the drawing of the architecture read its attributes.
+GELU (Hendrycks & Gimpel 2016) is GPT-2's: expand, activate, project back. SwiGLU (Shazeer 2020, eq. 6) is Llama's: of two expanded projections
+one is activated and multiplies the other; with three matrices F is usually near 8/3 C instead of 4 C. A new activation needs only a class in
+FEEDFORWARDS: config, sizes, memory, experts and the drawing of the architecture read its attributes.
 """
 
 from typing import ClassVar
@@ -16,18 +16,18 @@ from groundup.model.fused import FusedSwiGLU, fused
 
 
 class FeedForward(nn.Module):
-    """A feed-forward part without a gate: down(activation(up(x))); `GatedFeedForward` adds the gate."""
+    """A feed-forward network without a gate: down(activation(up(x))); `GatedFeedForward` adds the gate."""
 
     title: ClassVar[str]
     formula: ClassVar[str]
-    """For people."""
+    """For display."""
     saved_tensors: ClassVar[int]
-    """How many tensors of width F a training step keeps for the backward pass."""
+    """Number of tensors of width F saved for the backward pass."""
     gated: ClassVar[bool] = False
 
     def __init__(self, width: int, feedforward_width: int, *, bias: bool = False) -> None:
         super().__init__()
-        if self.gated:  # first: the order in which random weights are drawn
+        if self.gated:  # first, for the order in which random weights are drawn
             self.gate = nn.Linear(width, feedforward_width, bias=bias)
         self.up = nn.Linear(width, feedforward_width, bias=bias)
         self.down = nn.Linear(feedforward_width, width, bias=bias)
@@ -47,12 +47,12 @@ class GatedFeedForward(FeedForward):
     gated = True
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        projected: Tensor = self.down(self.passed(self.gate(x), self.up(x)))
+        projected: Tensor = self.down(self.apply_gate(self.gate(x), self.up(x)))
         return projected
 
     @classmethod
-    def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
-        """What the activated gate lets through."""
+    def apply_gate(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+        """activation(gate) * up."""
         return cls.activation(gate) * up
 
 
@@ -66,10 +66,10 @@ class SwiGLU(GatedFeedForward):
         return F.silu(x)  # eq. 6: FFN_SwiGLU(x) = (Swish_1(x W) * x V) W_2
 
     @classmethod
-    def passed(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
+    def apply_gate(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
         if torch.compiler.is_compiling():  # the compiler fuses the plain formula itself
-            return super().passed(gate, up)
-        return fused(FusedSwiGLU, gate, up)  # the same, keeping less for the backward pass
+            return super().apply_gate(gate, up)
+        return fused(FusedSwiGLU, gate, up)  # the same, with less saved for the backward pass
 
 
 class GeGLU(GatedFeedForward):

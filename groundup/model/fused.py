@@ -1,10 +1,9 @@
-"""Four steps of a block in fewer passes over memory, each with a backward written by hand that keeps less than autograd would.
+"""Fused RMSNorm, SwiGLU and rotary positions: fewer passes over memory, and hand-written backward passes that save less than autograd.
 
 A training step of a small model is bound by memory as much as by arithmetic: torch computes x * cos + swap(x) * sin in four passes and
-RMSNorm in six. Each function here is an `autograd.Function`: the forward formula, what it keeps, and the gradient derived in its docstring.
-The readable formulas stay where they were (`norm.rms_norm`, `feedforward`, `positions.rotate`) and are the tests of these.
+RMSNorm in six. Each docstring derives the gradient; the readable formulas (`norm.rms_norm`, `feedforward`, `positions.rotate`) are the tests.
 
-g is always the gradient of the loss by the result; gradients of gradients are not offered.
+g is the gradient of the loss with respect to the output; double backward is not supported.
 """
 
 from typing import Any
@@ -17,39 +16,38 @@ from torch.autograd.function import once_differentiable
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """What a matrix product would make of `x`: autocast's dtype where it is on (and x no float64), else its own."""
+    """Return the dtype of a matrix product of `x`: autocast's where it is enabled (and x is not float64), else that of `x`."""
     on = torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64
     return torch.get_autocast_dtype(x.device.type) if on else x.dtype
 
 
 class _NoBackwardContext:
-    """In the place of a function's context where there will be no backward pass."""
+    """A substitute for a function's context where there is no backward pass."""
 
     def save_for_backward(self, *tensors: Tensor) -> None:
         pass
 
 
 def fused(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
-    """The result of one of the functions below. Where no gradient is wanted autograd is not asked at all: one token is decoded some 5 % sooner."""
-    if torch.is_grad_enabled():
-        result: Tensor = function.apply(*inputs)
-        return result
-    result = function.forward(_NoBackwardContext(), *inputs)
+    """Return the output of one of the functions below. Without gradients autograd is bypassed: decoding a token takes about 5 % less time."""
+    result: Tensor = (
+        function.apply(*inputs) if torch.is_grad_enabled() else function.forward(_NoBackwardContext(), *inputs)
+    )
     return result
 
 
 class FusedRMSNorm(torch.autograd.Function):
-    """y = x r w with r = 1 / sqrt(mean(x^2) + eps): keeps x, r and w.
+    """y = x r w with r = 1 / sqrt(mean(x^2) + eps): saves x, r and w.
 
-    Since dr/dx_j = -r^3 x_j / C, with n = x r (what the weight multiplies):
+    Since dr/dx_j = -r^3 x_j / C, with n = x r (the normalised input):
         dL/dw_i = sum over tokens of g_i n_i
         dL/dx_j = r (g_j w_j - n_j mean_i(g_i w_i n_i))
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # one pass, nothing as large as x in between
-        inverse = torch.rsqrt(length.square_().div_(x.shape[-1]).add_(eps))
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # one pass, no intermediate as large as x
+        inverse = torch.rsqrt(norm.square_().div_(x.shape[-1]).add_(eps))
         ctx.save_for_backward(x, inverse, weight)
         return (x * inverse).mul_(weight).to(dtype)
 
@@ -64,7 +62,7 @@ class FusedRMSNorm(torch.autograd.Function):
 
 
 class FusedSwiGLU(torch.autograd.Function):
-    """h = silu(a) b, with silu(a) = a s and s = 1 / (1 + exp(-a)): keeps a and b, and computes silu(a) again.
+    """h = silu(a) b, with silu(a) = a s and s = 1 / (1 + exp(-a)): saves a and b and recomputes silu(a).
 
     dL/db = g silu(a)          dL/da = g b silu'(a), where silu'(a) = s (1 + a (1 - s))
     """
@@ -78,14 +76,13 @@ class FusedSwiGLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
-        by_bent = g * up
-        return torch.ops.aten.silu_backward(by_bent, gate), F.silu(gate).mul_(g)
+        return torch.ops.aten.silu_backward(g * up, gate), F.silu(gate).mul_(g)
 
 
 class FusedRotary(torch.autograd.Function):
-    """Rotary positions: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), half by half, written where they belong. Keeps the angles only.
+    """Rotary positions: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), half by half, without intermediates. Saves only the angles.
 
-    A rotation's gradient is turned back: the same with -sin. The tables are those of `positions.Rotation`, [.., D]: cos twice, -sin and sin.
+    The gradient is the inverse rotation: the same with -sin. Inputs are those of `positions.Rotation`, [.., D]: cos twice, -sin and sin.
     """
 
     @staticmethod
@@ -105,10 +102,10 @@ class FusedRotary(torch.autograd.Function):
 def rotate_half(
     x: Float[Tensor, "B T heads D"], cosine: Float[Tensor, "#B T 1 half"], sine: Float[Tensor, "#B T 1 half"]
 ) -> Float[Tensor, "B T heads D"]:
-    """Turn every pair (i, i + D/2) by its angle."""
-    turned = torch.empty_like(x)
+    """Rotate every pair (i, i + D/2) by its angle."""
+    rotated = torch.empty_like(x)
     first, second = x.chunk(2, dim=-1)
-    into_first, into_second = turned.chunk(2, dim=-1)
-    torch.mul(first, cosine, out=into_first).addcmul_(second, sine, value=-1)
-    torch.mul(second, cosine, out=into_second).addcmul_(first, sine)
-    return turned
+    out_first, out_second = rotated.chunk(2, dim=-1)
+    torch.mul(first, cosine, out=out_first).addcmul_(second, sine, value=-1)
+    torch.mul(second, cosine, out=out_second).addcmul_(first, sine)
+    return rotated

@@ -1,4 +1,4 @@
-"""What a Transformer is used for: the next token (LanguageModel) or the class of a text (Classifier); and initial weights."""
+"""Transformers with a head: for the next token (LanguageModel) or the class of a text (Classifier); and initial weights."""
 
 import math
 
@@ -33,11 +33,11 @@ class LanguageModel(nn.Module):
     def hidden(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T C"]:
-        """What the head reads; with `logits` apart from it, logits can be had for the last token only."""
+        """Return the head's input; apart from `logits`, so that logits can be computed for the last token only."""
         return self.transformer(ids, mask=mask, cache=cache)
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
-        """Scores of all V ids; a tied head compares with every row of the embedding table."""
+        """Return the scores of all V ids; a tied head uses the embedding matrix."""
         scores = F.linear(hidden, self.transformer.embedding.weight) if self.head is None else self.head(hidden)
         return softcap(scores, self.config.logit_softcap)
 
@@ -50,7 +50,7 @@ class LanguageModel(nn.Module):
 
 
 class Classifier(nn.Module):
-    """ids [B, T] -> scores [B, N], read from the last real token: the only one that has seen the whole text.
+    """ids [B, T] -> scores [B, N] from the last real token, the only one that attends to the whole text.
 
     The score matrix has no bias, so that it can be saved as LlamaForSequenceClassification.
     """
@@ -67,32 +67,31 @@ class Classifier(nn.Module):
     def scores(
         self, hidden: Float[Tensor, "B T C"], *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B N"]:
-        """Class scores from hidden states after the final norm."""
+        """Return class scores from hidden states after the final norm."""
         return self.score(last_real(hidden, mask))
 
 
 def last_real(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B C"]:
-    """Each row's hidden state at its last real token."""
+    """Return each row's hidden state at its last real token."""
     if mask is None:
         return hidden[:, -1]
-    places = torch.arange(hidden.shape[1], device=hidden.device)
-    last = (places * mask).argmax(dim=1)  # [B]
+    last = (torch.arange(hidden.shape[1], device=hidden.device) * mask).argmax(dim=1)  # [B]
     return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
 
 
 def initial_deviation(width: int) -> float:
-    """The deviation of first weights that suits a model of this width: GPT-2's 0.02 at 625, more in narrower ones, which it makes slow to begin.
+    """Return the standard deviation of initial weights for a model of this width: GPT-2's 0.02 at 625, larger for narrower models.
 
-    With it the products of a matrix with a normalised vector have a deviation of 1/2 at every width.
+    With it a matrix times a normalised vector has a standard deviation of 1/2 at every width; with 0.02 narrow models learn slowly at first.
     """
     return 0.5 / math.sqrt(width)
 
 
 def initialise(model: nn.Module, generator: torch.Generator, *, deviation: float = 0.02) -> None:
-    """Fill all weights from a CPU `generator`: the same seed gives the same bits, on every device.
+    """Initialise all weights from a CPU `generator`: the same seed gives the same bits on every device.
 
-    Matrices and tables: normal with `deviation` (0.02: GPT-2's code); those that write into the residual stream divided by
-    sqrt(2 L), as 2 L of them add up in it (Radford et al. 2019, section 2.3). Norm weights 1, biases 0.
+    Matrices and embeddings: normal with standard deviation `deviation` (0.02: GPT-2's code), divided by sqrt(2 L) for those that write into
+    the residual stream, where 2 L of them add up (Radford et al. 2019, section 2.3). Norm weights 1, biases 0.
     """
     layers = sum(isinstance(part, Block) for part in model.modules())
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Normalisation: keeps the size of every token's vector in hand, whatever the depth. [.., C] -> [.., C].
+"""Normalisation of every token's vector. [.., C] -> [.., C].
 
-RMSNorm (Zhang & Sennrich 2019, eq. 4) divides by the root mean square; LayerNorm (Ba et al. 2016, eq. 4) also takes the
-mean away and adds a bias. The formulas below are the tests of the library calls that the modules make.
+RMSNorm (Zhang & Sennrich 2019, eq. 4) divides by the root mean square; LayerNorm (Ba et al. 2016, eq. 4) also subtracts the
+mean and adds a bias. The formulas below are the tests of the library calls in the modules.
 """
 
 import torch
@@ -23,11 +23,11 @@ class RMSNorm(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         weight = at_least(self.weight, x)
         if x.dtype == torch.bfloat16 and weight.dtype == torch.float32:  # queries and keys under autocast
-            x = x.float()  # torch has no kernel for two dtypes and would warn and take many passes
-        by_hand = x.is_cpu and not torch.compiler.is_compiling()
-        if by_hand and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64):
+            x = x.float()  # torch has no kernel for mixed dtypes: it would warn and take many passes
+        eager_cpu = x.is_cpu and not torch.compiler.is_compiling()
+        if eager_cpu and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64):
             return fused(FusedRMSNorm, x, weight, self.eps, autocast_dtype(x))
-        if by_hand and x.dtype == weight.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+        if eager_cpu and x.dtype == weight.dtype == torch.bfloat16 and not torch.is_grad_enabled():
             return rounded_rms_norm(x, weight, self.eps)
         return F.rms_norm(x, weight.shape, weight, self.eps)
 
@@ -44,11 +44,11 @@ class LayerNorm(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         weight, bias = at_least(self.weight, x), at_least(self.bias, x)
         normed = F.layer_norm(x, weight.shape, weight, bias, self.eps)
-        return normed.to(autocast_dtype(x))  # rounded here once, not by every matrix that reads it
+        return normed.to(autocast_dtype(x))  # rounded once here, not in every matrix product
 
 
 def at_least(weight: Float[Tensor, " C"], x: Float[Tensor, "*N C"]) -> Float[Tensor, " C"]:
-    """The weight as it is, or as precise as a float32 stream where it came in bf16 (from the other processes of a sharded run)."""
+    """Return the weight in float32 for a float32 stream (in a sharded run it arrives from the other processes in bf16), else unchanged."""
     return weight.float() if x.dtype == torch.float32 else weight
 
 
@@ -62,9 +62,9 @@ def rms_norm(x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float) 
 
 
 def rounded_rms_norm(x: Float[Tensor, "*N C"], weight: Float[Tensor, " C"], eps: float) -> Float[Tensor, "*N C"]:
-    """The same for bf16: x / rms(x) in float32, rounded, times the weight, as Llama's own code has it.
+    """The same for bf16: x / rms(x) in float32, rounded, times the weight, as in Llama's code.
 
-    Torch's kernel multiplies float32 with bf16 numbers, one by one: 512 rows of 576 took it ten times as long as this (docs/log.md).
+    torch's kernel multiplies float32 with bf16 numbers without vectorisation: 512 rows of 576 took ten times as long (docs/log.md).
     """
     wide = x.float()
     inverse = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()

@@ -1,36 +1,75 @@
-"""How a token knows where it stands. Attention alone treats a text as a bag of tokens; one of these gives it order.
+"""Position encodings: attention by itself ignores the order of tokens.
 
-    rotary       turns every query and key by an angle that grows with its position (Su et al. 2021): scores then depend
-                 on the distance between two tokens only. Acts inside attention.
-    ALiBi        takes from every score a penalty that grows with distance, faster in some heads than in others (Press et al. 2022):
-                 what was learned in short texts holds in longer ones. Acts inside attention.
-    learned      a table with a row per position, added to the embedding (GPT-2).
+    rotary       rotates every query and key by an angle proportional to its position (Su et al. 2021): scores then depend only
+                 on the distance between two tokens. Inside attention.
+    ALiBi        subtracts from every score a penalty proportional to the distance, with a slope per head (Press et al. 2022):
+                 generalises to texts longer than in training. Inside attention.
+    learned      a matrix with a row per position, added to the embedding (GPT-2).
     sinusoidal   the same with fixed rows of sines and cosines (Vaswani et al. 2017, section 3.5).
-    none         the causal mask alone (a causal model can count, Haviv et al. 2022).
+    none         only the causal mask (a causal model can count, Haviv et al. 2022).
 
-A position is the number of real tokens before a token in its row: padding does not count, on whichever side it stands.
+A position is the number of real tokens before a token in its row; padding on either side does not count.
 """
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from groundup.model.config import RopeScaling
+from groundup.errors import ConfigError
+
+ScalingKind = Literal["llama3", "linear", "yarn"]
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """The stretching of rotary positions to a longer context than they were first trained for."""
+
+    factor: float
+    """How many times longer the slow rotations are made."""
+    low_freq_factor: float = 1.0
+    """llama3: wavelengths above original_context_tokens / this are stretched by the whole factor."""
+    high_freq_factor: float = 4.0
+    """llama3: wavelengths below original_context_tokens / this are left alone; in between the two are mixed."""
+    original_context_tokens: int = 8_192
+    """llama3 and yarn: tokens of context before stretching."""
+    kind: ScalingKind = "llama3"
+    """Llama 3.1's mix by wavelength, the same factor for all (linear: Chen et al. 2023), or YaRN (Peng et al. 2023)."""
+    beta_fast: float = 32.0
+    """yarn: rotations of at least this many turns within the original context are left alone."""
+    beta_slow: float = 1.0
+    """yarn: rotations of at most this many turns within the original context are stretched by the whole factor."""
+    attention_factor: float = 0.0
+    """yarn: queries and keys are multiplied by this; 0: 0.1 ln(factor) + 1, as the paper found."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(ScalingKind):
+            raise ConfigError(f"rope_scaling kind {self.kind!r} is not one of {', '.join(get_args(ScalingKind))}.")
+        if self.factor < 1 or not 0 < self.low_freq_factor < self.high_freq_factor or self.original_context_tokens < 1:
+            raise ConfigError(
+                f"rope_scaling needs factor >= 1 (got {self.factor}), 0 < low_freq_factor < high_freq_factor "
+                f"(got {self.low_freq_factor} and {self.high_freq_factor}) and original_context_tokens >= 1 (got {self.original_context_tokens})."
+            )
+        if not 0 < self.beta_slow < self.beta_fast or self.attention_factor < 0:
+            raise ConfigError(
+                f"rope_scaling needs 0 < beta_slow < beta_fast (got {self.beta_slow} and {self.beta_fast}) "
+                f"and attention_factor >= 0 (got {self.attention_factor})."
+            )
 
 
 class Rotation(NamedTuple):
-    """Cosine and sine of every token's angles, ready to be laid over [B, T, H, D]: both [1 or B, T, 1, D]."""
+    """Cosine and sine of every token's angles, broadcastable to [B, T, H, D]: both [1 or B, T, 1, D]."""
 
     cosine: Tensor
     sine: Tensor
 
 
 def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "B {num_tokens}"]:
-    """Positions of the last `num_tokens` tokens of every row, where `real` marks the real ones of all S.
+    """Return the positions of the last `num_tokens` tokens of every row; `real` marks the real ones of all S.
 
     >>> count_positions(torch.tensor([[False, True, True]]), 3).tolist()
     [[0, 0, 1]]
@@ -40,60 +79,58 @@ def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "
 
 
 def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None = None) -> Float[Tensor, " half"]:
-    """Angle per token of each of the D/2 pairs of components, in radians; pair 0 turns fastest.
+    """Return the angle per token of each of the D/2 pairs of components, in radians; pair 0 is the fastest.
 
-    In float32 and in the order of operations of transformers: at position 100,000 an angle is rounded to about 0.01 radians, and
-    a more exact computation would give other logits than the ones the model was trained with.
+    In float32 and with the order of operations of transformers: at position 100,000 an angle is rounded to about 0.01 radians, and a more
+    exact computation would give other logits than in training.
     """
     exponents = torch.arange(0, head_width, 2, dtype=torch.float32, device="cpu") / head_width
     frequencies = 1.0 / base**exponents  # eq. 15: theta_i = base^(-2i / D)
     if scaling is None:
         return frequencies
     if scaling.kind == "linear":
-        return frequencies / scaling.factor  # Chen et al. 2023: positions squeezed into the range that was trained
-    return (
-        yarn_frequencies(frequencies, base, scaling)
-        if scaling.kind == "yarn"
-        else llama3_frequencies(frequencies, scaling)
-    )
+        return frequencies / scaling.factor  # Chen et al. 2023: position interpolation
+    if scaling.kind == "yarn":
+        return yarn_frequencies(frequencies, base, scaling)
+    return llama3_frequencies(frequencies, scaling)
 
 
 def llama3_frequencies(frequencies: Float[Tensor, " half"], scaling: RopeScaling) -> Float[Tensor, " half"]:
-    """Llama 3's scaling: fast rotations stay, slow ones become `factor` times slower, those in between are mixed."""
-    turns = scaling.original_context_tokens * frequencies / (2 * math.pi)  # full turns within the original context
+    """Llama 3's scaling: high frequencies are unchanged, low ones divided by `factor`, those in between interpolated."""
+    turns = scaling.original_context_tokens * frequencies / (2 * math.pi)  # full rotations within the original context
     kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
-    kept = kept.clamp(0.0, 1.0)  # 1: enough turns to tell near distances, keep; 0: stretch
+    kept = kept.clamp(0.0, 1.0)  # 1: unchanged; 0: scaled
     return kept * frequencies + (1 - kept) * frequencies / scaling.factor
 
 
 def yarn_frequencies(frequencies: Float[Tensor, " half"], base: float, scaling: RopeScaling) -> Float[Tensor, " half"]:
-    """YaRN's "NTK by parts" (Peng et al. 2023, section 3.2): as Llama 3's, but mixed evenly over the number of the pair, not its wavelength.
+    """YaRN's "NTK by parts" (Peng et al. 2023, section 3.2): as Llama 3's, but interpolated linearly over the pair's index, not its wavelength.
 
-    The two ends of the mix are whole numbers of pairs, as in the paper's code and in transformers.
+    The two ends are rounded to whole indices, as in the paper's code and in transformers.
     """
     half = len(frequencies)
 
-    def pair_that_makes(turns: float) -> float:
+    def index_with(turns: float) -> float:
         return half * math.log(scaling.original_context_tokens / (turns * 2 * math.pi)) / math.log(base)
 
-    first = max(math.floor(pair_that_makes(scaling.beta_fast)), 0)
-    last = min(math.ceil(pair_that_makes(scaling.beta_slow)), 2 * half - 1)
+    first = max(math.floor(index_with(scaling.beta_fast)), 0)
+    last = min(math.ceil(index_with(scaling.beta_slow)), 2 * half - 1)
     ramp = (torch.arange(half, dtype=torch.float32, device="cpu") - first) / max(last - first, 0.001)
-    stretched = ramp.clamp(0.0, 1.0)  # 0: keep; 1: stretch
-    return frequencies / scaling.factor * stretched + frequencies * (1 - stretched)
+    scaled = ramp.clamp(0.0, 1.0)  # 0: unchanged; 1: scaled
+    return frequencies / scaling.factor * scaled + frequencies * (1 - scaled)
 
 
 def attention_factor(scaling: RopeScaling | None) -> float:
-    """What YaRN multiplies queries and keys by: longer contexts spread attention thinner, and this sharpens it again (eq. 22)."""
+    """Return YaRN's factor of queries and keys, which sharpens the attention over a longer context (eq. 22)."""
     if scaling is None or scaling.kind != "yarn":
         return 1.0
     return scaling.attention_factor or 0.1 * math.log(scaling.factor) + 1.0
 
 
 def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
-    """How much each head takes off per token of distance: 2^(-8/H), 2^(-16/H), ... (Press et al. 2022, section 3).
+    """Return the penalty per token of distance of each head: 2^(-8/H), 2^(-16/H), ... (Press et al. 2022, section 3).
 
-    Where H is no power of two, the slopes of the next lower one and then every other slope of the next higher, as in the paper's code.
+    If H is not a power of two: the slopes of the next lower power, then every other slope of the next higher, as in the paper's code.
     """
     floor = 2 ** math.floor(math.log2(num_heads))
     slopes = [2 ** (-8 * (i + 1) / floor) for i in range(floor)]
@@ -104,26 +141,26 @@ def alibi_slopes(num_heads: int) -> Float[Tensor, " H"]:
 def alibi_bias(
     slopes: Float[Tensor, " H"], queries: Int[Tensor, "#B T"], keys: Int[Tensor, "#B S"]
 ) -> Float[Tensor, "#B H T S"]:
-    """What is added to the scores, from the positions of queries and keys: -slope times distance."""
+    """Return the bias of the scores: -slope times the distance of query and key."""
     distance = (queries[:, :, None] - keys[:, None, :]).float()  # [B, T, S]
     return -slopes[:, None, None] * distance[:, None]  # eq. of section 3: q_i K^T + m [-(i-1), ..., -1, 0]
 
 
 def rotate(x: Float[Tensor, "B T heads D"], rotation: Rotation) -> Float[Tensor, "B T heads D"]:
-    """Turn each pair (i, i + D/2) of components by its token's angle (the "rotate half" order of Hugging Face).
+    """Rotate each pair (i, i + D/2) of components by its token's angle (the "rotate half" order of Hugging Face).
 
-    The minus sign of eq. 34 sits in the sine table, so that swapping the two halves is one roll.
+    The minus sign of eq. 34 is in `rotation.sine`, so that swapping the two halves is one roll.
     """
     swapped = x.roll(x.shape[-1] // 2, dims=-1)
     return x * rotation.cosine.to(x.dtype) + swapped * rotation.sine.to(x.dtype)  # eq. 34: x cos + rotate_half(x) sin
 
 
 class SinusoidTable(nn.Module):
-    """The fixed frequencies of a scheme of sines and cosines, and the angles [B, T, half] they give to positions [B, T].
+    """The frequencies of rotary or sinusoidal positions, and the angles [B, T, half] of positions [B, T].
 
-    Frequencies are no weights: they are not saved, and whenever the module moves they are computed anew in float32, so that a
-    model built on the "meta" device, or cast to bfloat16 and back, still has them exactly. Cosines are computed in every call
-    (once for all blocks): a table for the 131,072 positions of Llama 3.2 would take 34 MB and save nothing one can measure.
+    Frequencies are not saved, and are recomputed in float32 when the module moves, so that a model built on the "meta" device, or cast to
+    bfloat16 and back, has them exactly. Cosines are computed in every call (once for all blocks): a table for the 131,072 positions of
+    Llama 3.2 would take 34 MB and save no measurable time.
     """
 
     frequencies: Tensor
@@ -148,7 +185,7 @@ class SinusoidTable(nn.Module):
 
 
 class Rotary(SinusoidTable):
-    """Positions [B, T] -> the Rotation of their queries and keys."""
+    """Positions [B, T] -> Rotation."""
 
     def __init__(self, head_width: int, *, base: float = 10_000.0, scaling: RopeScaling | None = None) -> None:
         super().__init__(head_width, base=base, scaling=scaling)
@@ -160,25 +197,44 @@ class Rotary(SinusoidTable):
         return Rotation(torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1))
 
 
-class SinusoidalPositions(SinusoidTable):
-    """Positions [B, T] -> rows [B, T, C] of sines and cosines of geometrically growing wavelengths, to be added to the embedding."""
+class AddedPositions(nn.Module):
+    """Positions [B, T] -> rows [B, T, C] to be added to the embedding; built from width C and the tokens of the context.
+
+    A class in ADDED_POSITIONS is all that another one takes: config, sizes and the drawing of the architecture read its attributes.
+    """
+
+    title: ClassVar[str]
+    formula: ClassVar[str] = ""
+    """For people, where the rows are computed."""
+    has_table: ClassVar[bool] = False
+    """Whether its one weight is a row for each position, as `nn.Embedding` has it."""
+    in_pairs: ClassVar[bool] = False
+    """Whether C must be even."""
+
+
+class SinusoidalPositions(AddedPositions, SinusoidTable):
+    """Rows of sines and cosines of geometrically growing wavelengths."""
+
+    title, formula, in_pairs = "Sinusoidal positions", "sines and cosines", True
 
     def __init__(self, width: int, context_tokens: int) -> None:
         super().__init__(width, base=10_000.0)
 
     def forward(self, positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         angles = self.angles(positions)  # PE(pos, 2i) = sin(pos / 10000^(2i/C)), PE(pos, 2i+1) = cos(the same)
-        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # sines and cosines take turns
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # sines and cosines alternate
 
 
-class LearnedPositions(nn.Embedding):
-    """A row of C weights per position: positions [B, T] -> [B, T, C], to be added to the embedding."""
+class LearnedPositions(AddedPositions, nn.Embedding):
+    """A row of C weights per position."""
+
+    title, has_table = "Learned positions", True
 
     def __init__(self, width: int, context_tokens: int) -> None:
         super().__init__(context_tokens, width)
 
 
-ADDED_POSITIONS: dict[str, type[LearnedPositions] | type[SinusoidalPositions]] = {
+ADDED_POSITIONS: dict[str, type[AddedPositions]] = {
     "learned": LearnedPositions,
     "sinusoidal": SinusoidalPositions,
 }

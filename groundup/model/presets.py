@@ -1,14 +1,56 @@
-"""Shapes of known models by name. Each names its source, and a test compares its parameters with the published count.
+"""Configs of known models by name. Each names its source, and a test compares its parameters with the published count.
 
-To add one: a line in PRESETS with its source, and its published count in tests/model/test_presets.py.
+To add one: an entry in PRESETS with its source, and its published count in tests/model/test_presets.py.
 """
+
+from functools import partial
 
 from groundup.errors import ModelError, did_you_mean
 from groundup.model.config import ModelConfig, RopeScaling
 
+# What the presets of a family have in common.
+_llama3 = partial(
+    ModelConfig, vocab_size=128_256, context_tokens=131_072, num_heads=32, num_kv_heads=8, rope_base=500_000.0
+)
+_qwen2 = partial(
+    ModelConfig,
+    family="qwen2",
+    vocab_size=151_936,
+    context_tokens=32_768,
+    num_kv_heads=2,
+    norm_eps=1e-6,
+    rope_base=1_000_000.0,
+    attention_bias=True,
+)
+_qwen3 = partial(
+    ModelConfig,
+    vocab_size=151_936,
+    context_tokens=40_960,
+    head_width=128,
+    norm_eps=1e-6,
+    rope_base=1_000_000.0,
+    qk_norm="head",
+)
+_gemma = partial(
+    ModelConfig, head_width=256, norm_eps=1e-6, scaled_embedding=True, block="sandwich", feedforward="geglu"
+)
+_gemma3 = partial(
+    _gemma,
+    family="gemma3",
+    vocab_size=262_144,
+    context_tokens=32_768,
+    num_heads=4,
+    num_kv_heads=1,
+    qk_norm="head",
+    rope_base=1_000_000.0,
+    window_tokens=512,
+    full_every=6,
+    window_rope_base=10_000.0,
+)
+
 PRESETS: dict[str, ModelConfig] = {
-    # Ours: 1.3 million parameters, a size that two minutes on two CPU cores can teach. Every row of its matrices is a multiple of 32, which
-    # GGUF's q8_0 and q4_0 ask for, and its shape is Llama's, which llama.cpp and Ollama load as it is.
+    # Ours: 1.3 million parameters, trained in two minutes on two CPU cores. Rows of its matrices are multiples of 32, which GGUF's q8_0 and
+    # q4_0 need, and its architecture is Llama's, which llama.cpp and Ollama load.
     "quickstart": ModelConfig(
         vocab_size=4_096,
         context_tokens=128,
@@ -35,7 +77,7 @@ PRESETS: dict[str, ModelConfig] = {
         attention_output_bias=True,
         feedforward_bias=True,
     ),
-    # HuggingFaceTB/SmolLM2-135M, config.json (Allal et al. 2025); the same numbers stand in its GGUF's metadata: 134,515,008 parameters.
+    # HuggingFaceTB/SmolLM2-135M, config.json (Allal et al. 2025); as in its GGUF's metadata: 134,515,008 parameters.
     "smollm2-135m": ModelConfig(
         vocab_size=49_152,
         context_tokens=8_192,
@@ -60,30 +102,16 @@ PRESETS: dict[str, ModelConfig] = {
         tied_head=False,
     ),
     # meta-llama/Llama-3.2-1B, config.json (Llama 3.2 release, 2024): 1,235,814,400 parameters.
-    "llama-3.2-1b": ModelConfig(
-        vocab_size=128_256,
-        context_tokens=131_072,
-        width=2_048,
-        num_layers=16,
-        num_heads=32,
-        num_kv_heads=8,
-        head_width=64,
-        feedforward_width=8_192,
-        rope_base=500_000.0,
-        rope_scaling=RopeScaling(factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_tokens=8_192),
+    "llama-3.2-1b": _llama3(
+        width=2_048, num_layers=16, head_width=64, feedforward_width=8_192, rope_scaling=RopeScaling(factor=32.0)
     ),
     # meta-llama/Llama-3.1-8B, config.json (Llama team 2024): 8,030,261,248 parameters.
-    "llama-3.1-8b": ModelConfig(
-        vocab_size=128_256,
-        context_tokens=131_072,
+    "llama-3.1-8b": _llama3(
         width=4_096,
         num_layers=32,
-        num_heads=32,
-        num_kv_heads=8,
         head_width=128,
         feedforward_width=14_336,
-        rope_base=500_000.0,
-        rope_scaling=RopeScaling(factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_context_tokens=8_192),
+        rope_scaling=RopeScaling(factor=8.0),
         tied_head=False,
     ),
     # HuggingFaceTB/SmolLM3-3B, config.json (2025): 3,075,098,624 parameters. Every fourth block has no rotary positions.
@@ -116,70 +144,27 @@ PRESETS: dict[str, ModelConfig] = {
         tied_head=False,
     ),
     # Qwen/Qwen2.5-0.5B, config.json (Qwen team 2024): 494,032,768 parameters.
-    "qwen2.5-0.5b": ModelConfig(
-        family="qwen2",
-        vocab_size=151_936,
-        context_tokens=32_768,
-        width=896,
-        num_layers=24,
-        num_heads=14,
-        num_kv_heads=2,
-        head_width=64,
-        feedforward_width=4_864,
-        norm_eps=1e-6,
-        rope_base=1_000_000.0,
-        attention_bias=True,
-    ),
+    "qwen2.5-0.5b": _qwen2(width=896, num_layers=24, num_heads=14, head_width=64, feedforward_width=4_864),
     # Qwen/Qwen2.5-1.5B-Instruct, config.json (Qwen team 2024): 1,543,714,304 parameters.
-    "qwen2.5-1.5b": ModelConfig(
-        family="qwen2",
-        vocab_size=151_936,
-        context_tokens=32_768,
-        width=1_536,
-        num_layers=28,
-        num_heads=12,
-        num_kv_heads=2,
-        head_width=128,
-        feedforward_width=8_960,
-        norm_eps=1e-6,
-        rope_base=1_000_000.0,
-        attention_bias=True,
-    ),
+    "qwen2.5-1.5b": _qwen2(width=1_536, num_layers=28, num_heads=12, head_width=128, feedforward_width=8_960),
     # Qwen/Qwen3-0.6B, config.json (Yang et al. 2025): 596,049,920 parameters. Heads are wider than width / num_heads.
-    "qwen3-0.6b": ModelConfig(
-        family="qwen3",
-        vocab_size=151_936,
-        context_tokens=40_960,
-        width=1_024,
-        num_layers=28,
-        num_heads=16,
-        num_kv_heads=8,
-        head_width=128,
-        feedforward_width=3_072,
-        norm_eps=1e-6,
-        rope_base=1_000_000.0,
-        qk_norm="head",
+    "qwen3-0.6b": _qwen3(
+        family="qwen3", width=1_024, num_layers=28, num_heads=16, num_kv_heads=8, feedforward_width=3_072
     ),
-    # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704 of them for each token.
-    "qwen3-30b-a3b": ModelConfig(
+    # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704 active per token.
+    "qwen3-30b-a3b": _qwen3(
         family="qwen3_moe",
-        vocab_size=151_936,
-        context_tokens=40_960,
         width=2_048,
         num_layers=48,
         num_heads=32,
         num_kv_heads=4,
-        head_width=128,
         feedforward_width=768,
         num_experts=128,
         experts_per_token=8,
-        norm_eps=1e-6,
-        rope_base=1_000_000.0,
-        qk_norm="head",
         tied_head=False,
     ),
-    # google/gemma-2-2b, config.json (Gemma team 2024): 2,614,341,888 parameters. Every other block sees all.
-    "gemma-2-2b": ModelConfig(
+    # google/gemma-2-2b, config.json (Gemma team 2024): 2,614,341,888 parameters. Every other block has no window.
+    "gemma-2-2b": _gemma(
         family="gemma2",
         vocab_size=256_000,
         context_tokens=8_192,
@@ -187,59 +172,16 @@ PRESETS: dict[str, ModelConfig] = {
         num_layers=26,
         num_heads=8,
         num_kv_heads=4,
-        head_width=256,
         feedforward_width=9_216,
-        norm_eps=1e-6,
-        scaled_embedding=True,
-        block="sandwich",
-        feedforward="geglu",
         window_tokens=4_096,
         full_every=2,
         score_softcap=50.0,
         logit_softcap=30.0,
     ),
     # google/gemma-3-270m, config.json (Gemma team 2025): 268,098,176 parameters, 168 million of them embedding.
-    "gemma-3-270m": ModelConfig(
-        family="gemma3",
-        vocab_size=262_144,
-        context_tokens=32_768,
-        width=640,
-        num_layers=18,
-        feedforward_width=2_048,
-        num_heads=4,
-        num_kv_heads=1,
-        head_width=256,
-        norm_eps=1e-6,
-        scaled_embedding=True,
-        block="sandwich",
-        feedforward="geglu",
-        qk_norm="head",
-        rope_base=1_000_000.0,
-        window_tokens=512,
-        full_every=6,
-        window_rope_base=10_000.0,
-    ),
+    "gemma-3-270m": _gemma3(width=640, num_layers=18, feedforward_width=2_048),
     # google/gemma-3-1b-pt, config.json (Gemma team 2025): 999,885,952 parameters.
-    "gemma-3-1b": ModelConfig(
-        family="gemma3",
-        vocab_size=262_144,
-        context_tokens=32_768,
-        width=1_152,
-        num_layers=26,
-        feedforward_width=6_912,
-        num_heads=4,
-        num_kv_heads=1,
-        head_width=256,
-        norm_eps=1e-6,
-        scaled_embedding=True,
-        block="sandwich",
-        feedforward="geglu",
-        qk_norm="head",
-        rope_base=1_000_000.0,
-        window_tokens=512,
-        full_every=6,
-        window_rope_base=10_000.0,
-    ),
+    "gemma-3-1b": _gemma3(width=1_152, num_layers=26, feedforward_width=6_912),
     # microsoft/Phi-3-mini-4k-instruct, config.json (Abdin et al. 2024): 3,821,079,552 parameters.
     "phi-3-mini-4k": ModelConfig(
         family="phi3",
@@ -253,7 +195,7 @@ PRESETS: dict[str, ModelConfig] = {
         window_tokens=2_047,
         tied_head=False,
     ),
-    # allenai/OLMo-2-0425-1B, config.json (OLMo team 2025): 1,484,916,736 parameters. Norms after the parts, none before.
+    # allenai/OLMo-2-0425-1B, config.json (OLMo team 2025): 1,484,916,736 parameters. Norms after the parts only.
     "olmo-2-1b": ModelConfig(
         family="olmo2",
         vocab_size=100_352,
@@ -273,7 +215,7 @@ PRESETS: dict[str, ModelConfig] = {
 
 
 def preset(name: str) -> ModelConfig:
-    """The config of that name. Raises ModelError with the nearest names."""
+    """Return the config of that name. Raises ModelError with the nearest names."""
     if name not in PRESETS:
         raise ModelError(f"No preset is called {name!r}.", fix=did_you_mean(name, PRESETS))
     return PRESETS[name]

@@ -1,18 +1,17 @@
-"""Weights in 8 or 4 bits, everything else in bf16: what decoding reads from memory for each token becomes a half or a quarter.
+"""Weight quantisation to 8 or 4 bits, everything else in bf16: decoding reads a half or a quarter of the bytes per token.
 
-    quantise(model, "int8")         # a bf16 language model, changed in its place
+    quantise(model, "int8")         # a bf16 language model, changed in place
 
-A matrix W [O, C] is stored as whole numbers q with a scale (and in 4 bits an offset) for each row, or for each `GROUP` numbers of it:
+A matrix W [O, C] is stored as integers q with a scale (in 4 bits also an offset) per row, or per `GROUP` numbers of a row:
 
     int8    W = s q,               q in -127 .. 127,   s = max |row| / 127
     int4    W = s (q - 8) + z,     q in 0 .. 15,       s = (max - min) / 15 of the group,   z = min + 8 s
 
-Only weights are rounded (to the nearest); what passes through the matrix is not. The products are torch's own kernels for CPUs, which unpack as
-they multiply. Where many rows come at once (a prompt) the product is the work, not the reading, and int8 weights are unpacked for an ordinary bf16
-product.
+Only weights are rounded (to nearest), not activations. The products are torch's CPU kernels, which unpack while they multiply. For many rows
+at once (a prompt) the product is compute-bound, and int8 weights are unpacked for an ordinary bf16 product.
 
-The head costs a fifth of SmolLM2's parameters and decides between tokens directly, so it has 8 bits in both; the embedding is only looked up, and
-stays. Norms, experts, their router, and matrices of a shape that the kernels do not take stay too: `quantise` counts them.
+The head has a fifth of SmolLM2's parameters and scores tokens directly, so it has 8 bits in both; the embedding is a look-up and stays. Norms,
+experts, their router, and matrices of shapes that the kernels do not support stay too.
 """
 
 from collections.abc import Callable
@@ -30,17 +29,17 @@ from groundup.model.heads import LanguageModel
 Bits = Literal["int8", "int4"]
 # Numbers that share a scale in 4 bits: llama.cpp's Q4_0 has as many.
 GROUP = 32
-# Widths and heights that torch's kernels take.
+# Widths and heights must be multiples of this for torch's kernels.
 MULTIPLE = {"int8": 16, "int4": 64}
-# Rows that the int8 kernel takes at once: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
+# Rows per call of the int8 kernel: 32 in one call take four to seven times as long as 16 (measured, docs/log.md).
 ROWS = 16
-# Above so many rows an unpacked matrix and a bf16 product are sooner done.
+# Above so many rows unpacking and a bf16 product are faster.
 MANY_ROWS = 64
 KERNELS: Any = torch.ops.aten
 
 
 class Int8Linear(nn.Module):
-    """x W^T + b with W in 8 bits, a scale for each row."""
+    """x W^T + b with W in 8 bits, a scale per row."""
 
     numbers: Int[Tensor, "O C"]
     scales: Float[Tensor, " O"]
@@ -55,20 +54,20 @@ class Int8Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
         if rows.shape[0] > MANY_ROWS:
-            found = F.linear(rows, self.weight)
+            product = F.linear(rows, self.weight)
         else:
-            pieces = [torch._weight_int8pack_mm(part, self.numbers, self.scales) for part in rows.split(ROWS)]
-            found = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        return _with_bias(found, self.bias).view(*x.shape[:-1], len(self.numbers))
+            parts = [torch._weight_int8pack_mm(part, self.numbers, self.scales) for part in rows.split(ROWS)]
+            product = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return _with_bias(product, self.bias).view(*x.shape[:-1], len(self.numbers))
 
     @property
     def weight(self) -> Float[Tensor, "O C"]:
-        """Unpacked."""
+        """The unpacked matrix."""
         return self.numbers.to(torch.bfloat16).mul_(self.scales[:, None])
 
 
 class Int4Linear(nn.Module):
-    """x W^T + b with W in 4 bits, a scale and an offset for each `GROUP` numbers of a row."""
+    """x W^T + b with W in 4 bits, a scale and an offset per `GROUP` numbers of a row."""
 
     packed: Int[Tensor, "O half_C"]
     pairs: Float[Tensor, "G O 2"]
@@ -83,16 +82,16 @@ class Int4Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N O"]:
         rows = x.reshape(-1, x.shape[-1])
-        found = KERNELS._weight_int4pack_mm_for_cpu(rows, self.packed, GROUP, self.pairs)
-        return _with_bias(found, self.bias).view(*x.shape[:-1], found.shape[1])
+        product = KERNELS._weight_int4pack_mm_for_cpu(rows, self.packed, GROUP, self.pairs)
+        return _with_bias(product, self.bias).view(*x.shape[:-1], product.shape[1])
 
 
-def _with_bias(found: Tensor, bias: Tensor | None) -> Tensor:
-    return found if bias is None else found + bias
+def _with_bias(product: Tensor, bias: Tensor | None) -> Tensor:
+    return product if bias is None else product + bias
 
 
 def rounded_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Float[Tensor, " O"]]:
-    """The numbers and scales of a matrix."""
+    """Return the integers and scales of a matrix."""
     weight = weight.float()
     scales = (weight.abs().amax(dim=1) / 127).clamp_min_(torch.finfo(torch.float32).tiny).bfloat16().float()
     return (weight / scales[:, None]).round_().clamp_(-127, 127).to(torch.int8), scales
@@ -101,7 +100,7 @@ def rounded_int8(weight: Float[Tensor, "O C"]) -> tuple[Int[Tensor, "O C"], Floa
 def rounded_int4(
     weight: Float[Tensor, "O C"],
 ) -> tuple[Int[Tensor, "O C"], Float[Tensor, "O G"], Float[Tensor, "O G"]]:
-    """The numbers, scales and offsets of a matrix, G groups in a row."""
+    """Return the integers, scales and offsets of a matrix, G groups per row."""
     groups = weight.float().unflatten(1, (-1, GROUP))  # [O, G, GROUP]
     lowest, highest = groups.amin(dim=2), groups.amax(dim=2)
     scales = ((highest - lowest) / 15).clamp_min_(1e-12).bfloat16().float()
@@ -115,22 +114,20 @@ KINDS: dict[Bits, Callable[[Tensor, Tensor | None], nn.Module]] = {"int8": Int8L
 
 @dataclass(frozen=True)
 class Quantised:
-    """What became of a model's matrices."""
+    """The result of `quantise`."""
 
     packed: int
-    """Matrices that are stored in fewer bits now."""
+    """Number of quantised matrices."""
     left: tuple[str, ...]
-    """Names of those that stay in bf16, since the kernels do not take their shape."""
+    """Names of the matrices that stay in bf16, since the kernels do not support their shape."""
 
 
 @torch.no_grad()
 def quantise(model: nn.Module, bits: Bits) -> Quantised:
-    """Pack the matrices of all blocks and of the head of a bf16 model on a CPU. Raises ConfigError for another model."""
+    """Quantise the matrices of all blocks and the head of a bf16 model on a CPU, in place. Raises ConfigError for other models."""
     weight = next(model.parameters())
     if weight.dtype != torch.bfloat16 or not weight.is_cpu:
-        raise ConfigError(
-            f"{bits} weights are made from bf16 ones on a CPU; these are {weight.dtype} on {weight.device}."
-        )
+        raise ConfigError(f"{bits} needs bf16 weights on a CPU; these are {weight.dtype} on {weight.device}.")
     linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
     packed, left = 0, []
     for name, linear in linears:

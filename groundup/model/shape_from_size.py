@@ -1,15 +1,14 @@
-"""One dial for a model's shape: its depth, or about how many parameters it shall have. Everything else follows by a rule, as in a family of models.
+"""The config of a model from its depth or its approximate number of parameters, by one rule for a whole family of sizes.
 
 shape_of_depth(4, vocab_size=4_096)             width, heads, feed-forward, context
-shape_of_size(10_000_000, vocab_size=4_096)     the depth and width of the family that come nearest
+shape_of_size(10_000_000, vocab_size=4_096)     the nearest depth and width of the family
 parse_size("124M")                              124000000
 
-The rule. Width is 128 (depth / 4)^(5/3): models get wider faster than deeper. It passes through models that were trained well: the quickstart's
-4 x 128, GPT-2's 12 x 768 (Radford et al. 2019), Llama's 32 x 4,096 (Touvron et al. 2023). Near the rule the loss hardly depends on
-the ratio of width to depth (Kaplan et al. 2020, figure 5: a few percent over a factor of ten), so rounding does no harm. Heads
-are 64 wide, 32 below width 256; two, or three, share a key/value head where their number can be divided so (Ainslie et al. 2023).
-Feed-forward is 8/3 of the width, so that SwiGLU's three matrices have as many numbers as two of four times the width (Shazeer 2020).
-Context is about as long as the model is wide, as in GPT-2 (768, 1,024) and Llama 2 (4,096, 4,096).
+Width is 128 (depth / 4)^(5/3), which fits well-trained models: the quickstart's 4 x 128, GPT-2's 12 x 768 (Radford et al. 2019), Llama's
+32 x 4,096 (Touvron et al. 2023). Near the rule the loss hardly depends on the ratio of width to depth (Kaplan et al. 2020, figure 5: a few
+percent over a factor of ten), so rounding does no harm. Heads are 64 wide, 32 below width 256; two or three share a key/value head where
+their number is divisible (Ainslie et al. 2023). Feed-forward width is 8/3 of the width, so that SwiGLU's three matrices have as many numbers
+as two of four times the width (Shazeer 2020). The context is about as long as the width, as in GPT-2 (768, 1,024) and Llama 2 (4,096, 4,096).
 """
 
 import math
@@ -20,42 +19,41 @@ from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
 
 MAX_DEPTH = 64
-# Where the family begins, and how width grows with depth.
+# The smallest model of the rule, and the exponent of width over depth.
 FIRST_DEPTH, FIRST_WIDTH, POWER = 4, 128, 5 / 3
 NARROW_WIDTH = 256
-"""Below it heads are 32 wide and width goes in steps of 32 (a block of q8_0); from it both are 64."""
+"""Below, heads are 32 wide and the width is a multiple of 32 (a block of q8_0); from here both are 64."""
 WIDE_WIDTH = 1_024
-"""From here width goes in steps of 128, and the feed-forward part is rounded up to 256 as in Llama, below to 64."""
+"""From here the width is a multiple of 128, and the feed-forward width of 256 as in Llama; below, of 64."""
 SHORTEST_CONTEXT, LONGEST_CONTEXT = 128, 4_096
-# How far from the rule's width `shape_of_size` may go, and how near to the size it wants to come.
+# The largest factor between the width and the rule in `shape_of_size`, and the tolerance of the size.
 WIDTH_SPREAD, NEAR = 1.5, 0.06
-# So many shapes are counted exactly, after all have been counted roughly.
+# The number of shapes that are counted exactly, after all have been estimated.
 LIKELY = 60
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9}
 _SIZE = re.compile(r"(\d{1,12}(?:[_,]\d{3})*(?:\.\d{1,6})?)\s*([kmbg]?)", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
-    """Parameters from words such as 10M, 1.5B, 300k or 124439808. Raises ConfigError."""
+    """Return the number of parameters of a text such as 10M, 1.5B, 300k or 124439808. Raises ConfigError."""
     found = _SIZE.fullmatch(text.strip())
     size = int(float(re.sub("[_,]", "", found[1])) * UNITS[found[2].lower()]) if found else 0
     if not size:
-        raise ConfigError(
-            f"A size {text!r} can't be read, expected parameters as a number with k, M or B.", fix="Write it as 10M."
-        )
+        message = f"The size {text!r} can't be read, expected parameters as a number with k, M or B."
+        raise ConfigError(message, fix="Write it as 10M.")
     return size
 
 
 def shape_of_depth(depth: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
-    """The family's model of so many blocks. Raises ConfigError beyond 1 .. 64."""
+    """Return the family's model with `depth` blocks. Raises ConfigError outside of 1 .. 64."""
     if not 1 <= depth <= MAX_DEPTH:
         raise ConfigError(f"depth must be 1 to {MAX_DEPTH} (got {depth}).")
     return _shape(depth, _rounded(ideal_width(depth)), vocab_size, context_tokens)
 
 
 def shape_of_size(parameters: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
-    """Of the shapes about so large the one nearest to the rule. Raises ConfigError where all are far larger or smaller."""
-    likely = sorted(_near_rule(), key=lambda of: abs(math.log(_roughly(of[0], of[1], vocab_size) / parameters)))
+    """Return the shape nearest to the rule of those with about so many parameters. Raises ConfigError where all are far larger or smaller."""
+    likely = sorted(_near_rule(), key=lambda of: abs(math.log(_estimate(of[0], of[1], vocab_size) / parameters)))
     shapes = [_shape(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]]
     off = {id(shape): abs(math.log(parameter_count(shape).total / parameters)) for shape in shapes}
     nearest = min(shapes, key=lambda shape: off[id(shape)])
@@ -70,12 +68,12 @@ def shape_of_size(parameters: int, *, vocab_size: int, context_tokens: int | Non
 
 
 def ideal_width(depth: int) -> float:
-    """The rule's width, not rounded."""
+    """Return the rule's width, not rounded."""
     return FIRST_WIDTH * (depth / FIRST_DEPTH) ** POWER
 
 
 def _near_rule() -> list[tuple[int, int]]:
-    """(depth, width) of all shapes whose width is at most half as much again, or two thirds, of the rule's."""
+    """Return (depth, width) of all shapes with a width of 2/3 to 3/2 of the rule's."""
     found = []
     for depth in range(1, MAX_DEPTH + 1):
         low, high = _rounded(ideal_width(depth) / WIDTH_SPREAD), _rounded(ideal_width(depth) * WIDTH_SPREAD)
@@ -83,20 +81,20 @@ def _near_rule() -> list[tuple[int, int]]:
     return found
 
 
-def _roughly(depth: int, width: int, vocab_size: int) -> int:
-    """Parameters: the table, and in each block 3 C^2 of attention and 8 C^2 of feed-forward."""
+def _estimate(depth: int, width: int, vocab_size: int) -> int:
+    """Return the approximate parameters: the embedding, and per block 3 C^2 of attention and 8 C^2 of feed-forward."""
     return vocab_size * width + 11 * depth * width**2
 
 
 def _rounded(width: float) -> int:
-    """To a whole number of heads."""
+    """Round to a whole number of heads."""
     step = 32 if width < NARROW_WIDTH else 64 if width < WIDE_WIDTH else 128
     return max(step, step * round(width / step))
 
 
 def _shape(depth: int, width: int, vocab_size: int, context_tokens: int | None) -> ModelConfig:
     head_width = 32 if width < NARROW_WIDTH else 64
-    heads = width // head_width
+    heads, step = width // head_width, 256 if width >= WIDE_WIDTH else 64
     return ModelConfig(
         vocab_size=vocab_size,
         context_tokens=context_tokens or context_of(width),
@@ -105,14 +103,10 @@ def _shape(depth: int, width: int, vocab_size: int, context_tokens: int | None) 
         num_heads=heads,
         num_kv_heads=heads // next((sharing for sharing in (2, 3) if heads % sharing == 0), 1),
         head_width=head_width,
-        feedforward_width=_up(8 / 3 * width, 256 if width >= WIDE_WIDTH else 64),
+        feedforward_width=step * math.ceil(8 / 3 * width / step),
     )
 
 
 def context_of(width: int) -> int:
-    """The power of two at or above the width, within bounds."""
+    """Return the power of two at or above the width, within bounds."""
     return min(LONGEST_CONTEXT, max(SHORTEST_CONTEXT, 2 ** math.ceil(math.log2(width))))
-
-
-def _up(value: float, step: int) -> int:
-    return step * math.ceil(value / step)

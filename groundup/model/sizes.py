@@ -1,8 +1,8 @@
-"""What a shape costs, from its config alone: parameters and arithmetic (memory: `footprint.py`). The tests count the same on real modules.
+"""Parameters and FLOPs of a model, from its config (memory: `footprint.py`). The tests count the same on real modules.
 
-weight_kinds(config)                          every kind of weight: its part, name, shape, how many, how many a token goes through
+weight_kinds(config)                          every kind of weight: part, name, shape, number of copies
 parameter_count(preset("gpt2")).total         124439808, by part
-flops_per_token(config, context_tokens=1024)  multiplications and additions, each one, by part
+flops_per_token(config, context_tokens=1024)  multiplications plus additions, by part
 """
 
 from collections.abc import Iterator
@@ -13,42 +13,44 @@ from typing import Literal
 from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
+from groundup.model.positions import ADDED_POSITIONS
 
 Part = Literal["embedding", "positions", "attention", "feedforward", "norms", "head"]
 
 
 @dataclass(frozen=True)
 class WeightKind:
-    """A weight that a model has once, or once in every block."""
+    """A weight that a model has once, or once per block."""
 
     part: Part
     name: str
-    """As in the state_dict, without the block's number: "attention.query.weight"."""
+    """As in the state_dict, without the block's index: "attention.query.weight"."""
     shape: tuple[int, ...]
     count: int
-    """How many the model holds; 0: it is another part's (a tied head)."""
+    """Number of copies in the model; 0: it belongs to another part (a tied head)."""
     used: int = 0
-    """How many of its matrices one token is multiplied by. 0: none, it is looked up in or added."""
+    """Number of its matrices that one token is multiplied with; 0: it is looked up or added."""
 
     @property
     def numbers(self) -> int:
-        """Learned numbers of all of them."""
+        """Parameters of all copies."""
         return self.count * prod(self.shape)
 
     @property
     def flops(self) -> int:
-        """Of one token: a matrix of n numbers takes n multiplications and n additions."""
+        """Per token: a matrix of n numbers takes n multiplications and n additions."""
         return 2 * self.used * self.shape[-1] * self.shape[-2] if self.used else 0
 
 
 def weight_kinds(config: ModelConfig, *, num_labels: int = 0) -> Iterator[WeightKind]:
-    """Those of a LanguageModel, or of a Classifier where `num_labels` is above 0, in the order a token meets them."""
+    """Yield the weights of a LanguageModel, or of a Classifier if `num_labels` is above 0, in the order of the forward pass."""
     table = (config.vocab_size, config.width)
     yield WeightKind("embedding", "embedding.weight", table, 1)
-    if config.positions == "learned":
+    added = ADDED_POSITIONS.get(config.positions)
+    if added and added.has_table:
         yield WeightKind("positions", "position_embedding.weight", (config.context_tokens, config.width), 1)
     yield from (*_attention(config), *_feedforward(config), *_norms(config))
-    if num_labels:  # read at one token of a text only
+    if num_labels:  # applied to one token of a text only
         yield WeightKind("head", "score.weight", (num_labels, config.width), 1)
     else:
         yield WeightKind("head", "head.weight", table, 0 if config.tied_head else 1, used=1)
@@ -77,7 +79,7 @@ def _feedforward(config: ModelConfig) -> Iterator[WeightKind]:
 
 
 def _linear(config: ModelConfig, name: str, shape: tuple[int, int], *, biased: bool = False) -> Iterator[WeightKind]:
-    """A matrix, and perhaps a bias, of every block."""
+    """A matrix, and possibly a bias, of every block."""
     part: Part = "attention" if name.startswith("attention") else "feedforward"
     yield WeightKind(part, f"{name}.weight", shape, config.num_layers, used=config.num_layers)
     if biased:
@@ -85,7 +87,7 @@ def _linear(config: ModelConfig, name: str, shape: tuple[int, int], *, biased: b
 
 
 def _norms(config: ModelConfig) -> Iterator[WeightKind]:
-    """LayerNorm has a bias, RMSNorm none; a model of "post" blocks ends with a norm anyway and has no final one."""
+    """LayerNorm has a bias, RMSNorm none; "post" blocks end with a norm, so that their model has no final one."""
     of_blocks = [(name, config.num_layers) for name in NORM_NAMES[config.block]]
     final = [] if config.block == "post" else [("final_norm", 1)]
     ends = ("weight", "bias") if config.norm == "layer" else ("weight",)
@@ -100,13 +102,13 @@ def _norms(config: ModelConfig) -> Iterator[WeightKind]:
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Numbers that are learned, by part."""
+    """Parameters by part."""
 
     embedding: int
     positions: int
     attention: int
     feedforward: int
-    """With experts: those of all experts and of the router."""
+    """With experts: of all experts and the router."""
     norms: int
     head: int
     """0 where the head is tied to the embedding."""
@@ -117,7 +119,7 @@ class ParameterCount:
 
 
 def parameter_count(config: ModelConfig, *, num_labels: int = 0) -> ParameterCount:
-    """Parameters of a LanguageModel, or of a Classifier where `num_labels` is above 0."""
+    """Return the parameters of a LanguageModel, or of a Classifier if `num_labels` is above 0."""
     counted = {field.name: 0 for field in fields(ParameterCount)}
     for kind in weight_kinds(config, num_labels=num_labels):
         counted[kind.part] += kind.numbers
@@ -125,67 +127,63 @@ def parameter_count(config: ModelConfig, *, num_labels: int = 0) -> ParameterCou
 
 
 def active_parameters(config: ModelConfig, *, num_labels: int = 0) -> int:
-    """Parameters that one token meets: all of `parameter_count`, but of the experts only the chosen ones."""
-    idle = config.num_experts - config.experts_per_token
+    """Return the active parameters per token: all of `parameter_count`, but of the experts only the chosen ones."""
+    unused = config.num_experts - config.experts_per_token
     stacked = (kind for kind in weight_kinds(config) if len(kind.shape) == 3)
-    resting = sum(kind.numbers // config.num_experts * idle for kind in stacked)
-    return parameter_count(config, num_labels=num_labels).total - resting
+    inactive = sum(kind.numbers // config.num_experts * unused for kind in stacked)
+    return parameter_count(config, num_labels=num_labels).total - inactive
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Floating-point operations of one token, by part: multiplications and additions, each one.
-
-    Norms, softmax and the like, about a hundredth, are left out.
-    """
+    """FLOPs of one token by part, multiplications plus additions. Norms, softmax and the like, about 1 %, are left out."""
 
     attention: float
     """Queries, keys, values and the output projection."""
-    looking: float
-    """Scores and the mix of values: the part that grows with the text."""
+    attention_scores: float
+    """Scores and the weighted sum of values: the part that grows with the length of the text."""
     feedforward: float
     head: float
 
     @property
     def forward(self) -> float:
-        return self.attention + self.looking + self.feedforward + self.head
+        return self.attention + self.attention_scores + self.feedforward + self.head
 
     @property
     def training(self) -> float:
-        """Forward and backward: every product has two gradients, each as much work as itself.
+        """Forward and backward: every product has two gradients, each as expensive as the product.
 
-        A kernel that computes the weights of attention again instead of keeping them adds half of `looking`'s forward part.
+        A kernel that recomputes the attention weights adds half of the forward FLOPs of `attention_scores`.
         """
         return 3 * self.forward
 
 
 def flops_per_token(config: ModelConfig, *, context_tokens: int, num_labels: int = 0) -> Flops:
-    """The mean over a text of `context_tokens`, every token looking at those it may see and at no other.
+    """Return the mean over a text of `context_tokens`, with the causal mask: token t attends to t tokens, (T + 1) / 2 on average, at most the window.
 
-    A causal half: token t sees t tokens, (T + 1) / 2 on average, and no more than the window where a block has one. Literature that
-    counts a full square (Chowdhery et al. 2022, appendix B) takes T, and so does torch's counter for the naive path.
+    Papers that count the full square (Chowdhery et al. 2022, appendix B) take T, and so does torch's counter for the naive implementation.
     """
     seen = [seen_tokens(config, layer, context_tokens) for layer in range(config.num_layers)]
     return _flops(config, sum(seen), num_labels)
 
 
 def forward_flops_per_token(config: ModelConfig, *, seen_tokens: float) -> float:
-    """The same for one token's logits, when `seen_tokens` stand up to it (itself counted); blocks with a window see no more than that."""
+    """Return the FLOPs of one token's logits when it attends to `seen_tokens` (itself included), or at most to the window of a block."""
     windows = [seen_tokens if config.sees_all(layer) else config.window_tokens for layer in range(config.num_layers)]
     return _flops(config, sum(min(seen_tokens, window) for window in windows), 0).forward
 
 
-def _flops(config: ModelConfig, seen_in_all: float, num_labels: int) -> Flops:
-    """`seen_in_all`: tokens looked at, added up over the blocks. Each costs 2 H D for its score and 2 H D for its part of the mix."""
+def _flops(config: ModelConfig, total_seen: float, num_labels: int) -> Flops:
+    """`total_seen`: attended tokens, summed over the blocks. Each costs 2 H D for its score and 2 H D for its value."""
     counted: dict[str, float] = {"attention": 0.0, "feedforward": 0.0, "head": 0.0}
     for kind in weight_kinds(config, num_labels=num_labels):
         if kind.used:
             counted[kind.part] += kind.flops
-    return Flops(looking=4 * config.num_heads * config.head_width * seen_in_all, **counted)
+    return Flops(attention_scores=4 * config.num_heads * config.head_width * total_seen, **counted)
 
 
 def seen_tokens(config: ModelConfig, layer: int, context_tokens: int) -> float:
-    """How many tokens (itself counted) a token of a text of `context_tokens` sees in block `layer`, on average over the text.
+    """Return to how many tokens (itself included) a token attends in block `layer`, on average over a text of `context_tokens`.
 
     >>> tiny = ModelConfig(vocab_size=8, context_tokens=4, width=8, num_layers=1, num_heads=2, feedforward_width=16, window_tokens=2)
     >>> seen_tokens(tiny, 0, context_tokens=4)  # (1 + 2 + 2 + 2) / 4

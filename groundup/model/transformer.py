@@ -1,10 +1,10 @@
 """The Transformer: ids -> embedding -> L blocks -> final norm. [B, T] -> [B, T, C].
 
-One module for every family; the config chooses the parts (Vaswani et al. 2017, decoder only as in GPT-2). It has no head:
-`heads.py` puts one on. Where the tokens of a call stand and what they may see is worked out once (`places.ForwardMetadata`) and used by all blocks.
+One module for every family; the config chooses the parts (Vaswani et al. 2017, decoder only as in GPT-2). `heads.py` adds a head. Positions and
+masks are computed once per call (`attention_metadata.ForwardMetadata`) for all blocks.
 
-Padding: a mask [B, T] marks the real tokens, padding may stand left or right. Positions count real tokens, so that a padded text gives
-what it gives alone (transformers agrees when it is handed those positions). What comes out at a padding token has no meaning.
+Padding: a mask [B, T] marks the real tokens, padding may be left or right. Positions count real tokens, so that a padded text gives the same
+result as alone (transformers agrees when given those positions). The output at a padding token has no meaning.
 """
 
 import math
@@ -36,31 +36,29 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         added = ADDED_POSITIONS.get(config.positions)
         self.position_embedding = added(config.width, config.context_tokens) if added else None
-        self.places = MetadataBuilder(config)
+        self.metadata_builder = MetadataBuilder(config)
         self.blocks = nn.ModuleList(build_block(config, layer) for layer in range(config.num_layers))
         self.final_norm = nn.Identity() if config.block == "post" else build_norm(config)
 
     def forward(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
     ) -> Float[Tensor, "B T C"]:
-        """Hidden states after the final norm. With a cache, `ids` are the tokens that follow those it holds, and `mask` is theirs.
+        """Return hidden states after the final norm. With a cache, `ids` follow the tokens in it, and `mask` is for `ids`.
 
         Raises ModelError when the text is longer than the context or the cache.
         """
-        sight = self.sight(ids, mask, cache)
-        hidden = self._through(self.embed(ids, sight.positions), sight, 0, self.config.num_layers, cache)
+        metadata = self.metadata(ids, mask, cache)
+        hidden = self._through(self.embed(ids, metadata.positions), metadata, 0, self.config.num_layers, cache)
         if cache is not None:
             cache.advance(ids.shape[1])
         normed: Tensor = self.final_norm(hidden)
         return normed
 
     def embed(self, ids: Int[Tensor, "B T"], positions: Int[Tensor, "#B T"] | None = None) -> Float[Tensor, "B T C"]:
-        """The stream as it enters the first block. `positions` None: 0, 1, 2, ... (they matter to learned and sinusoidal ones only)."""
+        """Return the input of the first block. `positions` (for learned and sinusoidal ones) None: 0, 1, 2, ..."""
         hidden = self.embedding(ids)
-        if self.config.scaled_embedding:
-            hidden = hidden * torch.tensor(
-                math.sqrt(self.config.width), dtype=hidden.dtype
-            )  # in the stream's own precision, as Gemma
+        if self.config.scaled_embedding:  # in the dtype of the stream, as in Gemma
+            hidden = hidden * torch.tensor(math.sqrt(self.config.width), dtype=hidden.dtype)
         if self.position_embedding is None:
             return hidden
         if positions is None:
@@ -68,7 +66,7 @@ class Transformer(nn.Module):
         return hidden + self.position_embedding(positions).to(hidden.dtype)
 
     def block(self, index: int) -> Block:
-        """One block; -1 is the last."""
+        """Return one block; -1 is the last."""
         block = self.blocks[index]
         assert isinstance(block, Block)
         return block
@@ -76,45 +74,45 @@ class Transformer(nn.Module):
     def run_blocks(
         self, hidden: Float[Tensor, "B T C"], first: int, last: int, *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T C"]:
-        """The stream through blocks first .. last-1: `run_blocks(x, 0, L)` is `run_blocks(run_blocks(x, 0, n), n, L)`.
+        """Run blocks first .. last-1: `run_blocks(x, 0, L)` equals `run_blocks(run_blocks(x, 0, n), n, L)`.
 
-        Lower blocks that stay frozen can so be run once, and their output kept.
+        Used to run frozen lower blocks once and keep their output.
         """
         assert 0 <= first <= last <= self.config.num_layers, (first, last)
-        return self._through(hidden, self.sight(hidden[..., 0], mask, None), first, last, None)
+        return self._through(hidden, self.metadata(hidden[..., 0], mask, None), first, last, None)
 
     def attention_maps(
         self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "L B H T T"]:
-        """How much each token looks at each, in every head of every layer, by the naive path."""
-        sight = self.sight(ids, mask, None)
-        hidden, maps = self.embed(ids, sight.positions), []
+        """Return the attention weights of every head of every layer, with the naive implementation."""
+        metadata = self.metadata(ids, mask, None)
+        hidden, maps = self.embed(ids, metadata.positions), []
         for index in range(self.config.num_layers):
             block = self.block(index)
-            place = sight.by_block[index]
-            maps.append(block.attention.weights(block.attention_input(hidden), place))
-            hidden = block(hidden, place)
+            block_metadata = metadata.by_block[index]
+            maps.append(block.attention.weights(block.attention_input(hidden), block_metadata))
+            hidden = block(hidden, block_metadata)
         return torch.stack(maps)
 
-    def sight(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None) -> ForwardMetadata:
-        """Positions, angles and mask for `tokens` [B, T] (ids, or anything of their shape and device)."""
-        sight: ForwardMetadata = self.places(tokens, mask, cache, self.embedding.weight.dtype)
-        return sight
+    def metadata(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None) -> ForwardMetadata:
+        """Return positions, angles and mask for `tokens` [B, T] (ids, or any tensor of that shape and device)."""
+        metadata: ForwardMetadata = self.metadata_builder(tokens, mask, cache, self.embedding.weight.dtype)
+        return metadata
 
-    def _through(self, hidden: Tensor, sight: ForwardMetadata, first: int, last: int, cache: Cache | None) -> Tensor:
+    def _through(self, hidden: Tensor, metadata: ForwardMetadata, first: int, last: int, cache: Cache | None) -> Tensor:
         for index in range(first, last):
-            block, place = self.block(index), sight.by_block[index]
+            block, block_metadata = self.block(index), metadata.by_block[index]
             if self.recompute and cache is None and torch.is_grad_enabled():
-                hidden = checkpoint(block, hidden, place, use_reentrant=False)
+                hidden = checkpoint(block, hidden, block_metadata, use_reentrant=False)
             else:
-                hidden = block(hidden, place, memory=None if cache is None else cache.layer(index))
+                hidden = block(hidden, block_metadata, layer_cache=None if cache is None else cache.layer(index))
         return hidden
 
 
 def use_recompute(module: nn.Module, recompute: bool) -> None:
-    """Whether every Transformer inside `module` keeps only what enters its blocks, and computes the rest anew in the backward pass.
+    """Enable or disable activation recomputation in every Transformer of `module`: only the inputs of blocks are saved for the backward pass.
 
-    The same gradients, bit for bit, for a third more arithmetic and far less memory (Chen et al. 2016, section 4.1; each block a segment).
+    The gradients are bit-identical, with a third more arithmetic and far less memory (Chen et al. 2016, section 4.1; each block a segment).
     """
     for part in module.modules():
         if isinstance(part, Transformer):
@@ -122,17 +120,14 @@ def use_recompute(module: nn.Module, recompute: bool) -> None:
 
 
 def build_norm(config: ModelConfig) -> RMSNorm | LayerNorm:
-    """The norm of the stream that `config` names."""
+    """Return a norm of the residual stream."""
     return NORMS[config.norm](config.width, eps=config.norm_eps)
 
 
 def build_block(config: ModelConfig, layer: int) -> Block:
-    """Block `layer`, counted from 0, of the parts that `config` names."""
-    scoring = Scoring(
-        config.score_width or config.head_width,
-        config.score_softcap,
-        0 if config.sees_all(layer) else config.window_tokens,
-    )
+    """Return block `layer`, counted from 0."""
+    window = 0 if config.sees_all(layer) else config.window_tokens
+    scoring = Scoring(config.score_width or config.head_width, config.score_softcap, window)
     attention = Attention(
         config.width,
         config.num_heads,
@@ -149,7 +144,7 @@ def build_block(config: ModelConfig, layer: int) -> Block:
 
 
 def build_feedforward(config: ModelConfig) -> FeedForward | Experts:
-    """The feed-forward part of a block: one network, or experts with a router."""
+    """Return the feed-forward part of a block: one network, or experts with a router."""
     kind = FEEDFORWARDS[config.feedforward]
     if not config.num_experts:
         return kind(config.width, config.feedforward_width, bias=config.feedforward_bias)

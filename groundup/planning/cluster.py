@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, activation_bytes, optimizer_numbers
-from groundup.model.linear_cross_entropy import piece_places
+from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.shape_from_size import parse_size, shape_of_size
 from groundup.model.sizes import flops_per_token, parameter_count
-from groundup.planning.advice import OPTIMAL_TOKENS_PER_PARAMETER
+from groundup.planning.scaling import OPTIMAL_TOKENS_PER_PARAMETER
 
 SIZES = ("124M", "1B", "7B")
 VOCABULARY = 32_768
@@ -170,4 +170,4 @@ def recomputed_row_bytes(shape: ModelConfig) -> float:
 
 
 def _logits_bytes(shape: ModelConfig) -> float:
-    return float(FLOAT32_BYTES * min(shape.context_tokens, 2 * piece_places(shape.vocab_size)) * shape.vocab_size)
+    return float(FLOAT32_BYTES * min(shape.context_tokens, 2 * chunk_tokens(shape.vocab_size)) * shape.vocab_size)

@@ -1,7 +1,7 @@
-"""Whatever a user points at -> token shards and their tokenizer: shards as they are, a data folder encoded, texts prepared first.
+"""The text that a command names (token shards, a data folder, or texts) as token shards and their tokenizer, and the folder they are written to.
 
-What is made lies in the run folder (data/, shards/) and is made again by the same command: it is a pure function of the texts,
-so a run that is resumed finds the same tokens, and one whose texts were changed is refused by `fit`.
+They lie in the run folder (data/, shards/) and depend on the texts alone: a resumed run finds the same tokens, and `fit` refuses one whose texts
+were changed.
 """
 
 from pathlib import Path
@@ -13,39 +13,38 @@ from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, verify_folder
 from groundup.progress import Progress
-from groundup.runs import RunFolder
+from groundup.runs import PLAN_FILE, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
 
 # Folders of a run folder.
 DATA, SHARDS = "data", "shards"
+# What is written into a run folder before run.json.
+PREPARED = (DATA, SHARDS, PLAN_FILE)
 
 
 def corpus(
     spec: str, run: RunFolder, config: DataConfig, *, tokenizer: Path | None, vocab_size: int, progress: Progress
 ) -> tuple[ShardSet, Tokenizer]:
-    """Shards of `spec`, with the tokenizer in the folder `tokenizer`, or one of `vocab_size` ids trained on the train split.
+    """The shards of `spec`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
 
     Raises ConfigError (shards without their tokenizer), FormatError (shards or data that were altered) and what reading the texts raises.
     """
-    if (Path(spec) / TABLE_FILE).is_file():
-        return open_shards(Path(spec)), Tokenizer.load(tokenizer or _tokenizer_near(Path(spec)))
-    given = Tokenizer.load(tokenizer) if tokenizer else None
     folder = Path(spec)
+    if (folder / TABLE_FILE).is_file():
+        return open_shards(folder), Tokenizer.load(tokenizer or _tokenizer_near(folder))
+    given = Tokenizer.load(tokenizer) if tokenizer else None
     if not split_file(folder, TRAIN).is_file():
         folder = run.path / DATA
         prepare([Source(spec, follow_links=config.follow_links)], folder, config, progress=progress)
     elif (folder / MANIFEST).is_file():
         verify_folder(folder)
-    chosen = given or _trained(folder, vocab_size, progress)
+    texts = (document.text for document in read_split(folder, TRAIN))
+    chosen = given or train_tokenizer(texts, vocab_size, progress=progress)
     return write_shards(folder, chosen, run.path / SHARDS, progress=progress), chosen
 
 
-def _trained(folder: Path, vocab_size: int, progress: Progress) -> Tokenizer:
-    return train_tokenizer((document.text for document in read_split(folder, TRAIN)), vocab_size, progress=progress)
-
-
 def _tokenizer_near(shards: Path) -> Path:
-    """The tokenizer beside the shards or around them, as a build and a run lay them out. Raises ConfigError."""
+    """The folder of the tokenizer: beside the shards as in a build, or above them as in a run. Raises ConfigError."""
     for folder in (shards, shards.resolve().parent):
         if (folder / TOKENIZER_FILE).is_file():
             return folder

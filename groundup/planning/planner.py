@@ -1,15 +1,14 @@
-"""Which model to train in a given time: the shape and batch that the scaling law expects the lowest loss of, on this machine.
+"""Choice of the model for a given time: the shape and batch of which the scaling law expects the lowest loss on this machine.
 
-    candidates (a family of shapes, or batches of one) -> the likeliest best is measured -> ... until the best one and the next larger are
+    candidates (a family of shapes, or batches of one) -> the most promising is measured -> ... until the best and the next larger one are
 
-What has not been measured is expected to take the time that the nearest measured let expect. So a few measurements are enough, and only
-of models that are about right: a machine that takes seconds for a step of a large model is never asked for one.
+A candidate that was not measured is expected to take the time that its nearest measured neighbours suggest. So a few measurements are enough,
+and only of models of about the right size: a step of a model far too large for the machine is never measured.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,38 +16,32 @@ from groundup.data.shards import ShardSet
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.model.shape_from_size import MAX_DEPTH, context_of, shape_of_depth
-from groundup.model.sizes import flops_per_token, parameter_count
 from groundup.planning.law import Law
-from groundup.planning.plan import Measured, steps_within
-from groundup.planning.scaling import REFERENCE_BATCH_TOKENS, learning_rate_for
+from groundup.planning.measure import Candidate, Measured, steps_within
+from groundup.planning.scaling import MUON_WORTH, REFERENCE_BATCH_TOKENS, learning_rate_for
 from groundup.train.config import FitConfig, OptimizerName
 
-# Where measuring begins: a machine's speed on it tells about its neighbours.
+# Size of the first model measured.
 FIRST_PARAMETERS = 1_300_000
 MAX_MEASURED = 7
-# One block can't look at what another has found; the law, which knows parameters only, would not mind.
+# One block can't attend to what another has found; the law, which knows parameters only, would not see the difference.
 MIN_BLOCKS = 2
-# Batches tried for a shape, in multiples of the reference's. Half of it was no better at the same rate (docs/log.md).
+# Batch sizes tried for a shape, in multiples of the reference's. Half of it was no better at the same rate (docs/log.md).
 BATCH_FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 MIN_CONTEXT = 32
-# Documents are looked at in so many tokens from the front of the train split.
-LOOKED_AT_TOKENS = 4_000_000
-# So many of AdamW's steps are worth one of Muon's: quickstart's runs of 1,200 and 3,251 steps with AdamW ended where the law with Muon is after 680
-# and 1,780 (docs/log.md: 2.123 and 1.951 bits per byte). In shorter ones Muon gains more, 2.6 times at 400 steps.
-MUON_WORTH = 1.8
-
-MeasureCandidate = Callable[["Candidate"], Measured]
+# Document lengths are taken from so many tokens at the start of the train split.
+SAMPLED_TOKENS = 4_000_000
 
 
 @dataclass(frozen=True)
 class TextStats:
-    """What a plan needs to know of the text that is trained on."""
+    """The figures of a text that a plan depends on."""
 
     tokens: int
     num_bytes: int
     validation_tokens: int
     typical_document_tokens: int
-    """Half of all text lies in documents at most so long."""
+    """Half of all text lies in documents of at most this length."""
 
     @property
     def bytes_per_token(self) -> float:
@@ -56,28 +49,8 @@ class TextStats:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A shape and how it would be trained; the steps are not known yet."""
-
-    shape: ModelConfig
-    fit: FitConfig
-
-    @property
-    def parameters(self) -> int:
-        return parameter_count(self.shape).total
-
-    @property
-    def step_tokens(self) -> int:
-        return self.fit.accumulation * self.fit.batch_size * self.shape.context_tokens
-
-    @property
-    def step_flops(self) -> float:
-        return self.step_tokens * flops_per_token(self.shape, context_tokens=self.shape.context_tokens).training
-
-
-@dataclass(frozen=True)
 class CandidateForecast:
-    """What a candidate promises: one line of a plan's reasons."""
+    """A measured candidate with the steps that the time has room for and the loss expected after them."""
 
     candidate: Candidate
     measured: Measured
@@ -86,8 +59,8 @@ class CandidateForecast:
 
 
 def text_stats(shards: ShardSet, document_end_id: int) -> TextStats:
-    """Counts of the shards, and how long documents are."""
-    ends = np.flatnonzero(np.asarray(shards.tokens("train")[:LOOKED_AT_TOKENS]) == document_end_id)
+    """Token counts of the shards, and how long documents are."""
+    ends = np.flatnonzero(np.asarray(shards.tokens("train")[:SAMPLED_TOKENS]) == document_end_id)
     lengths = np.sort(np.diff(ends, prepend=-1))
     half = int(np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)) if len(lengths) else 0
     typical = int(lengths[half]) if len(lengths) else shards.num_tokens("train")
@@ -97,7 +70,7 @@ def text_stats(shards: ShardSet, document_end_id: int) -> TextStats:
 
 
 def fitting_context(shape: ModelConfig, text: TextStats) -> int:
-    """The family's context for this width, halved while it is longer than a typical document or than the text for validation."""
+    """The family's context for this width, halved while it is longer than a typical document or than the validation text."""
     context = context_of(shape.width)
     while context > MIN_CONTEXT and (context > text.typical_document_tokens or context >= text.validation_tokens):
         context //= 2
@@ -109,17 +82,17 @@ def batch_windows(context_tokens: int, factor: float = 1.0) -> int:
     return max(1, round(factor * REFERENCE_BATCH_TOKENS / context_tokens))
 
 
-def trained_as(shape: ModelConfig, fit: FitConfig, table: dict[str, object], factor: float = 1.0) -> Candidate:
-    """A shape with the batch and learning rate of the rules, where `table` (--set fit.) does not say them."""
-    batch = fit.batch_size if "batch_size" in table else batch_windows(shape.context_tokens, factor)
-    fit = dataclasses.replace(fit, batch_size=batch)
-    if "learning_rate" not in table:
-        fit = dataclasses.replace(fit, learning_rate=learning_rate_for(shape.width, fit.optimizer))
+def family_candidate(shape: ModelConfig, fit: FitConfig, fields: dict[str, object], factor: float = 1.0) -> Candidate:
+    """A shape with the batch size and learning rate that follow from it, unless `fields` (--set fit.) has them."""
+    if "batch_size" not in fields:
+        fit = replace(fit, batch_size=batch_windows(shape.context_tokens, factor))
+    if "learning_rate" not in fields:
+        fit = replace(fit, learning_rate=learning_rate_for(shape.width, fit.optimizer))
     return Candidate(shape, fit)
 
 
 def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
-    """The shapes of all depths whose training fits into memory, the smallest first, which is there in any case."""
+    """The shapes of all depths whose training fits into memory, the smallest first, which is always included."""
     found: list[ModelConfig] = []
     for depth in range(MIN_BLOCKS, MAX_DEPTH + 1):
         shape = shape_of_depth(depth, vocab_size=vocab_size)
@@ -130,80 +103,102 @@ def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
 
 
 def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -> float:
-    """Bits per byte of held-out text after so many steps. The law is Muon's: AdamW's steps count for less."""
-    a_token = text.bytes_per_token
+    """Bits per byte of held-out text after so many steps. The law was fitted with Muon: steps of AdamW count for less."""
+    step_bytes = candidate.step_tokens * text.bytes_per_token
     worth = 1 / MUON_WORTH if candidate.fit.optimizer == "adamw" else 1.0
     return law.loss(
-        candidate.parameters,
-        worth * steps * candidate.step_tokens * a_token,
-        unique_bytes=float(text.num_bytes),
-        batch_bytes=candidate.step_tokens * a_token,
+        candidate.parameters, worth * steps * step_bytes, unique_bytes=float(text.num_bytes), batch_bytes=step_bytes
     )
 
 
 def choose(
-    seconds: float, candidates: Sequence[Candidate], text: TextStats, law: Law, clock: MeasureCandidate
+    seconds: float,
+    candidates: Sequence[Candidate],
+    text: TextStats,
+    law: Law,
+    measure: Callable[[Candidate], Measured],
 ) -> list[CandidateForecast]:
-    """Those measured, the best first. `clock` measures one; it is called for as few as need be."""
-    looks: dict[int, CandidateForecast] = {}
+    """The candidates that were measured, the best first; `measure` is called for as few as possible."""
+
+    def forecast(candidate: Candidate, measured: Measured) -> CandidateForecast:
+        steps = steps_within(seconds, measured)
+        return CandidateForecast(candidate, measured, steps, expected_loss(candidate, steps, text, law))
+
+    def bits_per_byte(index: int) -> float:
+        """Of a candidate measured or not."""
+        known = found.get(index) or forecast(candidates[index], _estimate(candidates[index], list(found.values())))
+        return known.bits_per_byte
+
+    found: dict[int, CandidateForecast] = {}
     at = min(range(len(candidates)), key=lambda i: abs(candidates[i].parameters - FIRST_PARAMETERS))
-    while at not in looks and len(looks) < MAX_MEASURED:
-        looks[at] = _look(candidates[at], seconds, text, law, clock(candidates[at]))
-        best = min(range(len(candidates)), key=lambda i: _promise(i, candidates, looks, seconds, text, law))
-        larger = min(best + 1, len(candidates) - 1)
-        at = larger if best in looks else best
-    return sorted(looks.values(), key=lambda look: look.bits_per_byte)
+    while at not in found and len(found) < MAX_MEASURED:
+        found[at] = forecast(candidates[at], measure(candidates[at]))
+        best = min(range(len(candidates)), key=bits_per_byte)
+        at = min(best + 1, len(candidates) - 1) if best in found else best
+    return sorted(found.values(), key=lambda each: each.bits_per_byte)
 
 
-def paying_optimizer(step_s: Mapping[OptimizerName, float]) -> OptimizerName:
-    """Muon, unless its step takes more times as long as AdamW's than its steps are worth.
+def _estimate(candidate: Candidate, known: list[CandidateForecast]) -> Measured:
+    """The times of a candidate that was not measured, from its nearest neighbours among those that were."""
+    near = sorted(known, key=lambda each: abs(math.log(each.candidate.step_flops / candidate.step_flops)))
+    step_s = _step_s(candidate.step_flops, [(each.candidate.step_flops, each.measured.step_s) for each in near[:2]])
+    nearest = near[0].measured
+    token_ratio = (step_s / candidate.step_tokens) / (nearest.step_s / near[0].candidate.step_tokens)
+    return Measured(step_s, nearest.evaluation_s * token_ratio)
 
-    >>> paying_optimizer({"muon": 0.12, "adamw": 0.1}), paying_optimizer({"muon": 0.7, "adamw": 0.1})
+
+def _step_s(flops: float, near: Sequence[tuple[float, float]]) -> float:
+    """Seconds of a step of so many operations, on the line through the two nearest measured (the nearest first).
+
+    At least as long as if a step's time did not depend on its operations, at most as if it were proportional to them; the latter where only one
+    was measured.
+    """
+    (known, known_s), ratio = near[0], flops / near[0][0]
+    if len(near) == 1 or near[1][0] == known:
+        return known_s * ratio
+    on_line = known_s + (near[1][1] - known_s) / (near[1][0] - known) * (flops - known)
+    return min(max(on_line, known_s * min(1.0, ratio)), known_s * max(1.0, ratio))
+
+
+def best_optimizer(step_s: Mapping[OptimizerName, float]) -> OptimizerName:
+    """Muon, unless its step takes longer, compared with AdamW's, than it is worth.
+
+    >>> best_optimizer({"muon": 0.12, "adamw": 0.1}), best_optimizer({"muon": 0.7, "adamw": 0.1})
     ('muon', 'adamw')
     """
     return "adamw" if step_s["muon"] > MUON_WORTH * step_s["adamw"] else "muon"
 
 
 def optimizer_reason(step_s: Mapping[OptimizerName, float]) -> str:
-    """Why that one, for the plan."""
+    """The reason for the optimizer, as a line of the plan."""
     muon, adamw = (1000 * step_s[name] for name in ("muon", "adamw"))
     return (
-        f"{paying_optimizer(step_s)}: a step takes {muon:.0f} ms with Muon and {adamw:.0f} ms with AdamW, {muon / adamw:.1f} times as long, "
-        f"and teaches as much as {MUON_WORTH} of AdamW's (docs/log.md)"
+        f"{best_optimizer(step_s)}: a step takes {muon:.0f} ms with Muon and {adamw:.0f} ms with AdamW, {muon / adamw:.1f} times as long, "
+        f"and is worth {MUON_WORTH} steps of AdamW (docs/log.md)"
     )
 
 
-def _look(candidate: Candidate, seconds: float, text: TextStats, law: Law, measured: Measured) -> CandidateForecast:
-    steps = steps_within(seconds, measured)
-    return CandidateForecast(candidate, measured, steps, expected_loss(candidate, steps, text, law))
+def choice_reasons(
+    chosen: Candidate, by_shape: Sequence[CandidateForecast], by_batch: Sequence[CandidateForecast]
+) -> tuple[str, ...]:
+    """The candidates measured for the shape and for the batch, by size, with their loss above the chosen one's; nothing where none was open."""
+    shapes = [
+        (
+            each,
+            f"{each.candidate.shape.num_layers} x {each.candidate.shape.width}",
+            each.candidate.shape == chosen.shape,
+        )
+        for each in sorted(by_shape, key=lambda each: each.candidate.parameters)
+    ]
+    batches = [
+        (each, f"{each.candidate.step_tokens:,}", each.candidate.fit.batch_size == chosen.fit.batch_size)
+        for each in sorted(by_batch, key=lambda each: each.candidate.step_tokens)
+    ]
+    named = (("blocks x width", shapes), ("tokens per step", batches))
+    return tuple(f"of {name}, in this time: {_differences(found)}" for name, found in named if found)
 
 
-def _promise(
-    index: int,
-    candidates: Sequence[Candidate],
-    looks: dict[int, CandidateForecast],
-    seconds: float,
-    text: TextStats,
-    law: Law,
-) -> float:
-    """The expected loss of a candidate, measured or with the time that those measured let expect."""
-    if index in looks:
-        return looks[index].bits_per_byte
-    candidate = candidates[index]
-    near = sorted(looks.values(), key=lambda look: abs(math.log(look.candidate.step_flops / candidate.step_flops)))
-    step_s = _step_s(candidate.step_flops, [(look.candidate.step_flops, look.measured.step_s) for look in near[:2]])
-    a_token = (step_s / candidate.step_tokens) / (near[0].measured.step_s / near[0].candidate.step_tokens)
-    guessed = Measured(step_s, near[0].measured.evaluation_s * a_token)
-    return _look(candidate, seconds, text, law, guessed).bits_per_byte
-
-
-def _step_s(flops: float, near: Sequence[tuple[float, float]]) -> float:
-    """Seconds of a step of so much arithmetic, on the line through the two nearest measured (the nearest first).
-
-    Never less than if a step's time were all start, never more than if it were all arithmetic; the latter where only one was measured.
-    """
-    (known, known_s), times = near[0], flops / near[0][0]
-    if len(near) == 1 or near[1][0] == known:
-        return known_s * times
-    on_line = known_s + (near[1][1] - known_s) / (near[1][0] - known) * (flops - known)
-    return min(max(on_line, known_s * min(1.0, times)), known_s * max(1.0, times))
+def _differences(found: list[tuple[CandidateForecast, str, bool]]) -> str:
+    best = min(each.bits_per_byte for each, _, taken in found if taken)
+    words = (f"{name} {'(taken)' if taken else f'{each.bits_per_byte - best:+.3f}'}" for each, name, taken in found)
+    return ", ".join(words) + (" bits per byte" if len(found) > 1 else "")

@@ -1,28 +1,84 @@
-"""What a command line asked a pretraining to be, and which shapes that leaves open. No data is read here."""
+"""What is asked of a pretraining run: its length, and which of shape, batch and learning rate are given. No data is read here."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.config import apply_sets, build_config, to_plain
+from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
-from groundup.planning.length import Length
 from groundup.train.checkpoint.identity import FREE_FIELDS
+from groundup.train.config import FitConfig, OptimizerName
+from groundup.train.defaults import pretraining_config
 from groundup.train.monitor.config import MonitorConfig
+from groundup.train.time_budget import TimeBudget
 
 PRESET = "quickstart"
+DEFAULT_MINUTES = 3.0
 TABLES = ("fit", "model", "data")
-# With one of these the shape is the user's own: nothing is chosen.
-SHAPING = ("width", "num_layers")
+# With one of these fields the shape is given.
+SHAPE_FIELDS = ("width", "num_layers")
+# The smallest time: most of a shorter run would be start and evaluation.
+MIN_S = 3.0
+# Stands for a number of steps that is not known yet, so that no warm-up given in steps is longer.
+UNKNOWN_STEPS = 10**9
+
+
+@dataclass(frozen=True)
+class Length:
+    """The length of a training run in one of four units. Raises ConfigError unless exactly one is given."""
+
+    seconds: float | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if len(given) != 1:
+            raise ConfigError(
+                f"The length of the training must be given once (got {' and '.join(given) or 'none'}).",
+                fix="Give one of --minutes (or --budget), --steps, --tokens, --epochs.",
+            )
+        name, value = next(iter(given.items()))
+        if not 0 < value < math.inf:
+            raise ConfigError(f"{name} must be above 0 and finite (got {value}).")
+        if self.seconds is not None and self.seconds < MIN_S:
+            raise ConfigError(f"{self.seconds:g} s is too short to train in.", fix=f"Give at least {MIN_S:g}s.")
+
+    def steps_of(self, step_tokens: int, data_tokens: int) -> int | None:
+        """Steps of `step_tokens`, at least one; None where the length is a time."""
+        if self.steps is not None:
+            return self.steps
+        tokens = self.tokens if self.tokens is not None else self.epochs and self.epochs * data_tokens
+        return None if tokens is None else max(1, round(tokens / step_tokens))
+
+
+def length_of(
+    *,
+    budget: str | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    tokens: int | None = None,
+    epochs: float | None = None,
+    default_minutes: float | None = None,
+) -> Length:
+    """The length from a verb's options; `default_minutes` where none is given. Raises ConfigError."""
+    if budget is not None and minutes is not None:
+        raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
+    if all(value is None for value in (budget, minutes, steps, tokens, epochs)):
+        minutes = default_minutes
+    seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
+    return Length(seconds, steps, tokens, epochs)
 
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """Texts, how long, and what of the model is said. Raises ConfigError where two options name its shape."""
+    """The options of `plan` and `pretrain`. Raises ConfigError where two of them give the model's shape."""
 
     data: str
     length: Length
@@ -33,48 +89,65 @@ class PretrainOptions:
     seed: int = 0
     tables: dict[str, dict[str, Any]] = field(default_factory=lambda: tables([]))
     law: Path | None = None
-    """A sweep's folder, whose law is taken instead of ours."""
-    looks: MonitorConfig = field(default_factory=MonitorConfig)
+    """A sweep's folder, whose scaling law replaces the built-in one."""
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
 
     def __post_init__(self) -> None:
-        said = [name for name in ("preset", "size", "depth") if getattr(self, name) is not None]
-        if len(said) > 1:
-            options = " and ".join(f"--{name}" for name in said)
-            raise ConfigError(f"{options} both say the model's shape.", fix="Give one of --preset, --size, --depth.")
+        given = [f"--{name}" for name in ("preset", "size", "depth") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(
+                f"{' and '.join(given)} both give the model's shape.", fix="Give one of --preset, --size, --depth."
+            )
 
     @property
-    def by_dial(self) -> bool:
-        """Whether --size or --depth says the shape."""
+    def by_size(self) -> bool:
+        """Whether --size or --depth gives the shape."""
         return self.size is not None or self.depth is not None
 
     @property
     def open_shape(self) -> bool:
-        """Whether the planner chooses: a time is given, and nothing says how large the model is."""
-        named = self.by_dial or self.preset is not None or any(name in self.tables["model"] for name in SHAPING)
+        """Whether the planner chooses the shape: a time is given, and nothing that names a shape."""
+        named = self.by_size or self.preset is not None or any(name in self.tables["model"] for name in SHAPE_FIELDS)
         return self.length.seconds is not None and not named
 
     @property
-    def ruled(self) -> bool:
-        """Whether batch and learning rate follow from the shape: it is the family's. A preset keeps the defaults."""
-        return self.open_shape or self.by_dial
+    def in_family(self) -> bool:
+        """Whether the shape is of the family whose batch and learning rate follow from it. A preset keeps the defaults."""
+        return self.open_shape or self.by_size
+
+    @property
+    def open_batch(self) -> bool:
+        """Whether the batch size follows from the shape."""
+        return self.in_family and "batch_size" not in self.tables["fit"]
 
     @property
     def vocab_size(self) -> int:
         """Ids that a tokenizer trained for this model has at most."""
         return int(self.tables["model"].get("vocab_size", preset(self.preset or PRESET).vocab_size))
 
+    @property
+    def time_budget(self) -> TimeBudget | None:
+        """The time that the run keeps; None where its length is given in another unit, or steps are set beside the time."""
+        seconds = self.length.seconds
+        return None if seconds is None or "steps" in self.tables["fit"] else TimeBudget(seconds)
+
+    def fit(self, optimizer: OptimizerName | None = None) -> FitConfig:
+        """The training config with the fields of --set, its steps unknown unless set. Raises ConfigError."""
+        changed = {} if optimizer is None else {"optimizer": optimizer}
+        return pretraining_config(UNKNOWN_STEPS, {"seed": self.seed, **self.tables["fit"], **changed})
+
     def shape(self, vocab_size: int) -> ModelConfig:
-        """The shape said, or quickstart's, with --set applied. Raises ConfigError."""
+        """The shape that is given, or quickstart's, with the fields of --set. Raises ConfigError."""
         if self.size is not None:
             base = shape_of_size(parse_size(self.size), vocab_size=vocab_size)
         elif self.depth is not None:
             base = shape_of_depth(self.depth, vocab_size=vocab_size)
         else:
             base = preset(self.preset or PRESET)
-        return self.changed(base, vocab_size)
+        return self.with_fields(base, vocab_size)
 
-    def changed(self, base: ModelConfig, vocab_size: int) -> ModelConfig:
-        """A shape with the fields of --set and the tokenizer's vocabulary; heads share out a changed width, where they shared out the old one."""
+    def with_fields(self, base: ModelConfig, vocab_size: int) -> ModelConfig:
+        """A shape with the fields of --set and the tokenizer's vocabulary; the head width follows a changed width unless it is its own."""
         table = {**self.tables["model"], "vocab_size": vocab_size}
         values = {**to_plain(base), **table}
         if "head_width" not in table and base.head_width * base.num_heads == base.width:
@@ -82,7 +155,7 @@ class PretrainOptions:
         return build_config(ModelConfig, values, where="model.")
 
     def key(self) -> dict[str, Any]:
-        """What a plan was made for: where it is the same, the plan in the run folder holds."""
+        """What a plan was made for: the plan in a run folder holds as long as this is the same."""
         fit = {name: value for name, value in self.tables["fit"].items() if name not in FREE_FIELDS}
         tables = {"fit": fit, "model": self.tables["model"]}
         length = {name: value for name, value in dataclasses.asdict(self.length).items() if value is not None}
@@ -90,8 +163,38 @@ class PretrainOptions:
         return {"length": length, **shape, **tables, "law": str(self.law or ""), "seed": self.seed}
 
 
-def tables(sets: list[str]) -> dict[str, dict[str, Any]]:
-    """--set as one table a subject, {} where nothing was said. Raises ConfigError for a subject there is not."""
+def pretrain_options(
+    data: str | Path,
+    *,
+    budget: str | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    tokens: int | None = None,
+    epochs: float | None = None,
+    size: str | None = None,
+    depth: int | None = None,
+    preset: str | None = None,
+    law: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    follow_links: bool = False,
+    settings: Settings | None = None,
+    seed: int = 0,
+    looks: MonitorConfig = MonitorConfig(),
+    default_minutes: float = DEFAULT_MINUTES,
+) -> PretrainOptions:
+    """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError."""
+    length = length_of(
+        budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=default_minutes
+    )
+    found = tables(settings)
+    if follow_links:
+        found["data"]["follow_links"] = True
+    folders = [None if path is None else Path(path) for path in (tokenizer, law)]
+    return PretrainOptions(str(data), length, preset, size, depth, folders[0], seed, found, folders[1], looks)
+
+
+def tables(sets: Settings | None) -> dict[str, dict[str, Any]]:
+    """Return the fields of --set as one table for each of TABLES. Raises ConfigError for any other."""
     found = apply_sets({}, sets)
     for name, value in found.items():
         if name not in TABLES or not isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""A pretraining run done once more from its folder alone: the same shape, config, tokens and arithmetic, into another folder. A run with a time
-budget (`time_budget.py`) changed its number of steps by the clock, and its number of threads (`step_threads.py`); done again it makes the same
+"""Reproduction of a pretraining run from its folder alone: the same shape, config, tokens and arithmetic, into another folder. A run with a time
+budget (`time_budget.py`) changes its number of steps by the clock, and its number of threads (`step_threads.py`); the reproduction makes the same
 changes at the same steps.
 
-On the same machine with the same packages and number of threads the weights come out the same, byte for byte; `same_weights` looks.
+On the same machine with the same packages and number of threads the weights are the same, byte for byte; `same_weights` compares them.
 """
 
 import dataclasses
@@ -16,8 +16,7 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import sha256_file
 from groundup.model.config import ModelConfig
-from groundup.planning.corpus import SHARDS
-from groundup.planning.folder import make_way
+from groundup.planning.corpus import PREPARED, SHARDS
 from groundup.progress import Progress
 from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
@@ -26,6 +25,7 @@ from groundup.train.checkpoint.state import TrainState, read_state
 from groundup.train.config import Compile, FitConfig
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.pretrain import pretrain
+from groundup.train.run_lifecycle import claim_folder
 from groundup.train.step_schedule import Rescale, Threads
 from groundup.train.time_budget import StepControl
 from groundup.weights.card import ModelCard
@@ -36,19 +36,19 @@ T = TypeVar("T", Rescale, Threads)
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a run was made of."""
+    """Everything that a run was trained from."""
 
     shards: ShardSet
     tokenizer: Tokenizer
     model_config: ModelConfig
     fit_config: FitConfig
-    """Its precisions, and whether it is compiled, are what was measured then, not measured again."""
+    """Precisions and compilation are those that were measured for the run, not measured again."""
     turns: tuple[Rescale, ...]
-    """Where its number of steps was changed."""
+    """Changes of its number of steps."""
     threads: tuple[Threads, ...]
-    """By how many threads its steps were computed; none: it is older than their being kept."""
+    """The number of threads from each step on; none: an older run, which did not record it."""
     changes: tuple[str, ...]
-    """What of the machine is not as it was, one phrase each; the last bits may differ for it."""
+    """Differences between the machines, one phrase each; they may change the last bits."""
 
 
 def reproduce(
@@ -60,29 +60,31 @@ def reproduce(
     fresh: bool,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[str, Any]:
-    """Train as `run` was trained, into `out`; its results, and "same_weights": whether they came out the same (None: one has no model).
+    """Train as `run` was trained, into `out`; returns the results, and "same_weights": whether the weights are the same (None: one has no model).
 
-    Raises ConfigError where `out` is the run itself or no folder of ours, and what `parts_of` raises.
+    Raises ConfigError where `out` is the run itself or has files of others, and what `parts_of` raises.
     """
     if out.path.resolve() == run.path.resolve():
         raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
     made = parts_of(run, compute, group)
-    group.first(lambda: make_way(out, fresh=fresh))
+    group.first(lambda: claim_folder(out, fresh=fresh, also=PREPARED))
     if made.changes:
-        progress.say(f"note: not the machine of the first time ({', '.join(made.changes)}): the last bits may differ.")
+        progress.say(
+            f"note: the machine is not the one of that run ({', '.join(made.changes)}): the last bits may differ."
+        )
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
     control = StepControl(rescales=made.turns, threads=made.threads)
     results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, control=control)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
-        words = "the same" if same else "NOT the same"
-        progress.say(f"The weights are {words}, byte for byte, as those of {run.path}.")
+        words = "identical" if same else "NOT identical"
+        progress.say(f"The weights are {words} to those of {run.path}, byte for byte.")
     return {**results, "same_weights": same}
 
 
 def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROCESS) -> Reproduction:
-    """Read a run's folder. Raises ConfigError (no pretraining run, other data than then) and FormatError (damaged)."""
+    """Read a run's folder. Raises ConfigError (no pretraining run, or its data have changed) and FormatError (damaged)."""
     record = _record(run)
     inputs, config = record["inputs"], record["config"]
     shards = open_shards(_shards_folder(run, inputs))
@@ -90,8 +92,8 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     for name, now in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
         if inputs.get(name) != now:
             raise ConfigError(
-                f"{run.path} was trained with other {name} than there are now ({str(inputs.get(name))[:12]}, now {now[:12]}).",
-                fix="Put back what it was trained with; without it the run can't be done again.",
+                f"{run.path} was trained with other {name} ({str(inputs.get(name))[:12]}, now {now[:12]}).",
+                fix="Restore what it was trained with; without it the run can't be reproduced.",
             )
     fit_config = build_config(FitConfig, config["fit"], where="fit.")
     fitted = read_record(run)
@@ -104,13 +106,13 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
     model_config = build_config(ModelConfig, config["model"], where="model.")
     turns, threads = course_of(run)
-    if threads and compute.thread_counts:  # they are taken as they were
+    if threads and compute.thread_counts:  # they are set as they were
         changes = [change for change in changes if not change.startswith("threads ")]
     return Reproduction(shards, tokenizer, model_config, fit_config, turns, threads, tuple(changes))
 
 
 def course_of(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
-    """As the results of a finished run say, or the newest checkpoint of another. Raises FormatError."""
+    """The changes of steps and of threads, from the results of a finished run or the newest checkpoint. Raises FormatError."""
     if not run.results_file.is_file():
         checkpoints = step_folders(run.checkpoints)
         state = read_state(checkpoints[-1][1]) if checkpoints else TrainState("")
@@ -123,7 +125,7 @@ def course_of(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]
 
 
 def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -> tuple[T, ...]:
-    """A list of tables in results.json; none where it is not there. Raises FormatError."""
+    """A list of tables in results.json; empty where it is missing. Raises FormatError."""
     found = results.get(name, [])
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise FormatError(run.results_file, name, "is no list of tables")
@@ -134,30 +136,26 @@ def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -
 
 
 def _record(run: RunFolder) -> dict[str, Any]:
-    """run.json, its parts known to be tables."""
+    """The content of run.json, checked to have its tables. Raises ConfigError, FormatError."""
     if not run.run_file.is_file():
         raise ConfigError(f"{run.path} is no run: it has no {run.run_file.name}.")
     record = run.read_run()
     if record.get("kind") != "pretrain":
         raise ConfigError(f"{run.path} is a run of kind '{record.get('kind')}', expected 'pretrain'.")
     config = record.get("config")
-    tables = [
-        record.get("inputs"),
-        config,
-        *(config.get(name) for name in ("fit", "model") if isinstance(config, dict)),
-    ]
-    if len(tables) < 4 or not all(isinstance(table, dict) for table in tables):
+    tables = [record.get("inputs"), *(config.get(name) for name in ("fit", "model") if isinstance(config, dict))]
+    if len(tables) < 3 or not all(isinstance(table, dict) for table in tables):
         raise FormatError(run.run_file, "inputs, config", "are not the tables of a pretraining run")
     return record
 
 
 def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
-    """The run's own, or where those lay that it was given. Raises ConfigError."""
+    """The run's own shards, or the folder that it was given. Raises ConfigError."""
     known = [run.path / SHARDS, Path(str(inputs.get("folder", run.path / SHARDS)))]
     for folder in known:
         if (folder / TABLE_FILE).is_file():
             return folder
-    raise ConfigError(f"The shards that {run.path} was trained on are gone: they lay in {known[-1]}.")
+    raise ConfigError(f"The shards that {run.path} was trained on are missing: they were in {known[-1]}.")
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -165,7 +163,7 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def same_weights(run: RunFolder, other: RunFolder) -> bool | None:
-    """Whether two runs ended with the same weights, byte for byte; None where one has no model."""
+    """Whether the weight files of two runs are the same, byte for byte; None where one has no model."""
     files = [folder.path / WEIGHTS_FILE for folder in (run, other)]
     if not all(file.is_file() for file in files):
         return None

@@ -1,8 +1,8 @@
-"""Every number of the planner that was measured with the defaults of training as they are. When those change, this file is made anew.
+"""The numbers of the planner: those measured with the current defaults of training, to be measured again when these change, and published ones.
 
     groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m     the law; LAW's runs: docs/log.md
 
-The learning-rate rule hangs on the reference run (quickstart's), the critical batch on runs that read the same text in other batches (docs/log.md).
+The learning-rate rule comes from the reference run (quickstart's), the critical batch from runs over one text in several batch sizes (docs/log.md).
 """
 
 from groundup.planning.law import Law
@@ -14,7 +14,7 @@ REFERENCE_WIDTH, REFERENCE_BATCH_TOKENS = 128, 1_024
 # Highest learning rate ~ width^(-2/3): from AdamW's 2e-3 at width 128 it leads to 6.1e-4 at 768 and 2.0e-4 at 4,096, where GPT-3's table 2.1 has 6e-4
 # and 1.2e-4, and Llama's table 2 has 3e-4 (Brown et al. 2020, Touvron et al. 2023).
 RATE_POWER = 2 / 3
-# A rate so many times above the rule's is called too high; runs on quickstart lost from 3 times on (docs/log.md).
+# A rate so many times above the rule's is called too high; quickstart's loss was worse from 3 times on (docs/log.md).
 TOO_HIGH = 3.0
 # The rate does not rise with the batch: at four times the batch, twice the rate ended at 2.89 bits per byte, the same at 2.75 (docs/log.md).
 
@@ -29,8 +29,22 @@ LAW = Law(
     parameters=(164e3, 2.816e6),
     read_bytes=(0.2e6, 4.17e6),
 )
-# Standard deviation of ln(loss) between texts of one kind, here English prose and verse: what is not known of a text before a probe or a sweep.
+# Standard deviation of ln(loss) between texts of one kind, here English prose and verse: the uncertainty about a text before a probe or a sweep.
 TEXT_SPREAD = 0.1
+# One step of Muon is worth so many of AdamW: quickstart's runs of 1,200 and 3,251 steps with AdamW ended where the law with Muon is after 680 and
+# 1,780 (docs/log.md: 2.123 and 1.951 bits per byte). In shorter ones Muon gains more, 2.6 times at 400 steps.
+MUON_WORTH = 1.8
+
+# Compute-optimal training reads about 20 tokens per parameter (Hoffmann et al. 2022, "Chinchilla", table 3).
+OPTIMAL_TOKENS_PER_PARAMETER = 20
+# Small models are trained on far more for cheap inference (Llama 3 8B: 1,900); above this a larger one would be better for the same computation.
+MANY_TOKENS_PER_PARAMETER = 500
+# Up to 4 epochs repeated text is nearly as good as new text; later ones teach less and less (Muennighoff et al. 2023, figure 1).
+HARMLESS_EPOCHS = 4
+# Warm-up and Adam's running means need some hundred updates.
+FEW_STEPS = 100
+# Below this a step's gradient is mostly noise, and matrices are too small to keep the machine busy.
+FEW_BATCH_TOKENS = 256
 
 
 def learning_rate_for(width: int, optimizer: OptimizerName) -> float:

@@ -1,11 +1,11 @@
-"""A scaling law for the user's own text: some tiny runs of several sizes and lengths, and the law that fits them.
+"""A scaling law for the user's own text: some tiny runs of several sizes and lengths, the law fitted to them, and its picture.
 
-    DIR/sweep.json        what was asked, the runs with what they came to, the law (the last to be written)
-    DIR/runs/d3-s400/     each an ordinary run folder: resumed where it was stopped, never done twice
-    DIR/shards/, data/    the texts, as a run folder has them
+    DIR/sweep.json        the options, the runs with their results, the law (written last)
+    DIR/runs/d3-s400/     ordinary run folders: resumed where they were stopped, never done twice
+    DIR/shards/, data/    the texts, as in a run folder
 
-Every size is trained for a quarter, half and all of the steps, each a whole training: the middle of a longer run, its learning rate still
-high, has not come to what a run of that length comes to.
+Every size is trained for a quarter, half and all of the steps, each time with a whole learning-rate schedule: in the middle of a longer run, its
+learning rate still high, the loss is higher than at the end of a run of that length.
 """
 
 import math
@@ -19,65 +19,67 @@ from groundup.data.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json
+from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finished, plain, pyplot
 from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
 from groundup.planning.law import Law, LossPoint, fit_law
-from groundup.planning.plan import Measured, measure
+from groundup.planning.measure import Benchmark, Candidate, Measured
 from groundup.planning.planner import (
-    Candidate,
     CandidateForecast,
     TextStats,
     choose,
     family,
+    family_candidate,
     fitting_context,
     text_stats,
-    trained_as,
 )
 from groundup.planning.scaling import LAW
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
+from groundup.train.config import Precision
 from groundup.train.defaults import pretraining_config
 from groundup.train.pretrain import pretrain
 
 SWEEP_FILE, RUNS = "sweep.json", "runs"
 FIRST_DEPTH = 2
-# Shares of the most steps: each size is trained so long.
+# Each size is trained for these shares of the steps.
 LENGTHS = (0.25, 0.5, 1.0)
-# Of the shortest run: with fewer all is beginning. Of the longest: with more, larger models tell more in the same time.
-FEWEST_STEPS, MOST_STEPS = 40, 4_000
+# Steps of the shortest run at least: fewer are warm-up. Steps of the longest at most: instead of more, larger models are trained.
+MIN_STEPS, MAX_STEPS = 40, 4_000
 # Evaluations, checkpoints and starts beside the steps, as a share of the budget.
-BESIDE = 0.2
-LOOK_S = 0.5
-# Budgets that the law is asked about at the end, seconds.
-ASKED_S = (600.0, 3_600.0, 28_800.0)
-REMOVE = "Remove it and give the same sweep again: runs that are whole are not done twice."
+BESIDE_STEPS_SHARE = 0.2
+# Times for which the law's best model is shown at the end, seconds.
+SHOWN_S = (600.0, 3_600.0, 28_800.0)
+REMOVE = "Remove it and start the same sweep again: finished runs are kept."
+# The picture: points of a line, and how many times beyond the longest run it goes on.
+CURVE_POINTS, BEYOND = 80, 8.0
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run of a sweep. Raises ConfigError for one that no sweep has."""
+    """One run of a sweep. Raises ConfigError for impossible values."""
 
     name: str
     depth: int
     steps: int
     point: LossPoint | None = None
-    """What it came to; None before it is done."""
+    """Its result; None before it is done."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= MAX_DEPTH or self.steps < 1 or self.name != run_name(self.depth, self.steps):
-            raise ConfigError(f"The run {self.name!r} of depth {self.depth} and {self.steps} steps is none of a sweep.")
+            raise ConfigError(f"A sweep has no run {self.name!r} of depth {self.depth} and {self.steps} steps.")
 
 
 def run_name(depth: int, steps: int) -> str:
-    """Its folder's."""
+    """The name of a run's folder."""
     return f"d{depth}-s{steps}"
 
 
 @dataclass(frozen=True)
-class Planned:
-    """What a sweep is going to do, as sweep.json keeps it. Raises ConfigError."""
+class SweepPlan:
+    """The runs of a sweep, as sweep.json keeps them. Raises ConfigError."""
 
     runs: tuple[SweepRun, ...]
     flops_per_s: float
@@ -90,7 +92,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All of it, when it is done."""
+    """A finished sweep."""
 
     runs: tuple[SweepRun, ...]
     law: Law
@@ -137,12 +139,12 @@ def _part(kind: type[T], value: object, file: Path, place: str) -> T:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """What a sweep was asked for."""
+    """The options of a sweep."""
 
     sizes: int
-    """Models of the family, one after the other."""
+    """Number of models, of successive depths."""
     budget_s: float | None
-    """For all runs together; None: `steps` says."""
+    """For all runs together; None: `steps` is given."""
     steps: int | None = None
     """Of the longest run of each size."""
     seed: int = 0
@@ -150,87 +152,87 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class _SweepInputs:
-    """What all runs of a sweep stand on."""
+    """What all runs of a sweep share."""
 
-    shards: ShardSet
-    tokenizer: Tokenizer
+    benchmark: Benchmark
     text: TextStats
     seed: int
-    compute: Compute
 
     def candidate(self, depth: int, steps: int = 1) -> Candidate:
-        """A size as this sweep trains it. On a CPU in float32: models so small gain nothing from bf16, and finding that out takes seconds."""
-        found = candidate_of(depth, self.tokenizer.vocab_size, self.text)
-        fit = replace(found.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps, seed=self.seed)
-        return replace(found, fit=replace(fit, precision="float32" if self.compute.is_cpu else "auto"))
-
-    def look(self, depth: int) -> Measured:
-        candidate = self.candidate(depth)
-        return measure(
-            self.shards, self.tokenizer, candidate.shape, candidate.fit, compute=self.compute, seconds=LOOK_S
+        """A size as this sweep trains it. On a CPU in float32: models so small gain nothing from bf16, and measuring that takes seconds."""
+        found = candidate_of(depth, self.benchmark.tokenizer.vocab_size, self.text)
+        precision: Precision = "float32" if self.benchmark.compute.is_cpu else "auto"
+        return replace(
+            found,
+            fit=replace(
+                found.fit,
+                steps=steps,
+                evaluate_every=steps,
+                checkpoint_every=steps,
+                seed=self.seed,
+                precision=precision,
+            ),
         )
+
+    def step_s(self, depth: int) -> float:
+        return self.benchmark.trial(self.candidate(depth)).step_s
 
 
 def sweep(
     shards: ShardSet, tokenizer: Tokenizer, folder: Path, asked: SweepOptions, *, compute: Compute, progress: Progress
 ) -> Sweep:
-    """Do the runs that are not there, fit the law, write sweep.json.
+    """Do the runs that are missing, fit the law, write sweep.json.
 
     Raises ConfigError (the budget is too short for them) and FormatError (sweep.json is damaged).
     """
-    ground = _SweepInputs(shards, tokenizer, text_stats(shards, tokenizer.special.document_end_id), asked.seed, compute)
+    text = text_stats(shards, tokenizer.special.document_end_id)
+    inputs = _SweepInputs(Benchmark(shards, tokenizer, compute), text, asked.seed)
     file, known = folder / SWEEP_FILE, {**asdict(asked), "shards": shards.fingerprint}
     record = _read(file)
     if record.get("asked") != known:
-        record = {"asked": known, **asdict(_planned(ground, asked))}
+        record = {"asked": known, **asdict(_plan(inputs, asked))}
         write_json(file, record)
-    planned = _kept(record, asked, file)
-    done = [_done(run, ground, folder / RUNS / run.name, progress) for run in planned.runs]
+    plan = _part(SweepPlan, {name: record[name] for name in ("runs", "flops_per_s") if name in record}, file, "runs")
+    expected = asked.sizes * len(LENGTHS)
+    if len(plan.runs) != expected:
+        raise FormatError(file, "runs", f"are {len(plan.runs)}, expected {expected}", fix=REMOVE)
+    done = [_train(run, inputs, folder / RUNS / run.name, progress) for run in plan.runs]
     law = fit_law([run.point for run in done if run.point], LAW)
     write_json(file, {**record, "runs": [asdict(run) for run in done], "law": to_plain(law)})
-    return Sweep(tuple(done), law, planned.flops_per_s, ground.text)
-
-
-def _kept(record: dict[str, Any], asked: SweepOptions, file: Path) -> Planned:
-    """What sweep.json says is to be done. Raises FormatError."""
-    planned = _part(Planned, {name: record[name] for name in ("runs", "flops_per_s") if name in record}, file, "runs")
-    expected = asked.sizes * len(LENGTHS)
-    if len(planned.runs) != expected:
-        raise FormatError(file, "runs", f"are {len(planned.runs)}, expected {expected}", fix=REMOVE)
-    return planned
+    return Sweep(tuple(done), law, plan.flops_per_s, text)
 
 
 def candidate_of(depth: int, vocab_size: int, text: TextStats) -> Candidate:
     """A size of the family with the reference's batch."""
     shape = shape_of_depth(depth, vocab_size=vocab_size)
     shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=fitting_context(shape, text))
-    return trained_as(shape, pretraining_config(1), {})
+    return family_candidate(shape, pretraining_config(1), {})
 
 
-def _planned(ground: _SweepInputs, asked: SweepOptions) -> Planned:
+def _plan(inputs: _SweepInputs, asked: SweepOptions) -> SweepPlan:
     """Which depths for how many steps."""
-    depths, steps = _depths_and_steps(ground, asked)
-    plans = [(depth, max(1, round(share * steps))) for share in LENGTHS for depth in depths]
-    runs = tuple(SweepRun(run_name(depth, count), depth, count) for depth, count in plans)
-    return Planned(runs, ground.candidate(depths[-1]).step_flops / ground.look(depths[-1]).step_s)
+    depths, steps = _depths_and_steps(inputs, asked)
+    sizes = [(depth, max(1, round(share * steps))) for share in LENGTHS for depth in depths]
+    runs = tuple(SweepRun(run_name(depth, count), depth, count) for depth, count in sizes)
+    return SweepPlan(runs, inputs.candidate(depths[-1]).step_flops / inputs.step_s(depths[-1]))
 
 
-def _depths_and_steps(ground: _SweepInputs, asked: SweepOptions) -> tuple[range, int]:
-    """The steps asked for, of the smallest sizes; or what the budget holds, of larger ones the faster this machine is."""
+def _depths_and_steps(inputs: _SweepInputs, asked: SweepOptions) -> tuple[range, int]:
+    """The steps given, of the smallest sizes; or those that the budget has room for, of larger sizes the faster this machine is."""
     depths = range(FIRST_DEPTH, FIRST_DEPTH + asked.sizes)
     if asked.budget_s is None:
         assert asked.steps is not None
         return depths, asked.steps
-    step_s = {depth: ground.look(depth).step_s for depth in depths}
+    step_s = {depth: inputs.step_s(depth) for depth in depths}
     while True:
-        a_step_of_all = sum(LENGTHS) * sum(step_s[depth] for depth in depths)
-        steps = int(asked.budget_s * (1 - BESIDE) / a_step_of_all)
-        if steps <= MOST_STEPS or depths[-1] == MAX_DEPTH:
+        each_step_s = sum(LENGTHS) * sum(step_s[depth] for depth in depths)
+        steps = int(asked.budget_s * (1 - BESIDE_STEPS_SHARE) / each_step_s)
+        if steps <= MAX_STEPS or depths[-1] == MAX_DEPTH:
             break
         depths = range(depths[0] + 1, depths[-1] + 2)
-        step_s[depths[-1]] = ground.look(depths[-1]).step_s
-    if steps * LENGTHS[0] < FEWEST_STEPS:
-        needed = FEWEST_STEPS / LENGTHS[0] * a_step_of_all / (1 - BESIDE)
+        step_s[depths[-1]] = inputs.step_s(depths[-1])
+    if steps * LENGTHS[0] < MIN_STEPS:
+        needed = MIN_STEPS / LENGTHS[0] * each_step_s / (1 - BESIDE_STEPS_SHARE)
         raise ConfigError(
             f"A budget of {asked.budget_s:g} s is too short for {asked.sizes} sizes.",
             fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.",
@@ -238,35 +240,77 @@ def _depths_and_steps(ground: _SweepInputs, asked: SweepOptions) -> tuple[range,
     return depths, steps
 
 
-def _done(run: SweepRun, ground: _SweepInputs, folder: Path, progress: Progress) -> SweepRun:
-    """The run, done now or before."""
-    candidate = ground.candidate(run.depth, run.steps)
+def _train(run: SweepRun, inputs: _SweepInputs, folder: Path, progress: Progress) -> SweepRun:
+    """The run with its result; a finished run is not trained again."""
+    candidate, benchmark = inputs.candidate(run.depth, run.steps), inputs.benchmark
     progress.say(f"{run.name}: {candidate.parameters:,} parameters, {run.steps} steps")
-    parts = (ground.shards, ground.tokenizer, candidate.shape, candidate.fit)
-    results = pretrain(*parts, RunFolder(folder), compute=ground.compute, progress=progress)
-    return replace(run, point=point_of(candidate, results, ground.text))
-
-
-def point_of(candidate: Candidate, results: dict[str, Any], text: TextStats) -> LossPoint:
-    """A finished run as a point to fit."""
-    a_token = text.bytes_per_token
-    return LossPoint(
+    parts = (benchmark.shards, benchmark.tokenizer, candidate.shape, candidate.fit)
+    results = pretrain(*parts, RunFolder(folder), compute=benchmark.compute, progress=progress)
+    byte_ratio = inputs.text.bytes_per_token
+    point = LossPoint(
         candidate.parameters,
-        results["tokens"] * a_token,
-        float(text.num_bytes),
-        candidate.step_tokens * a_token,
+        results["tokens"] * byte_ratio,
+        float(inputs.text.num_bytes),
+        candidate.step_tokens * byte_ratio,
         float(results["bits_per_byte"]),
     )
+    return replace(run, point=point)
 
 
 def best_for(
-    found: Sweep, vocab_size: int, budgets_s: Sequence[float] = ASKED_S
+    found: Sweep, vocab_size: int, budgets_s: Sequence[float] = SHOWN_S
 ) -> list[tuple[float, CandidateForecast]]:
-    """What the law says to train in each of some times, at the speed of the largest run."""
+    """The best model for each of some times by the law, at the speed of the largest run."""
     shapes = family(vocab_size, float("inf"))
     candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]
 
-    def clock(candidate: Candidate) -> Measured:
+    def measure(candidate: Candidate) -> Measured:
         return Measured(candidate.step_flops / found.flops_per_s, 0.0)
 
-    return [(seconds, choose(seconds, candidates, found.text, found.law, clock)[0]) for seconds in budgets_s]
+    return [(seconds, choose(seconds, candidates, found.text, found.law, measure)[0]) for seconds in budgets_s]
+
+
+def draw_sweep(found: Sweep) -> Any:
+    """The picture of a sweep: loss against text read, a line of the law for each size, a dot for each run. Raises MissingExtra (matplotlib)."""
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(7.4, 4.6))
+    sizes = sorted({point.parameters for point in found.points})
+    end = BEYOND * max(point.read_bytes for point in found.points)
+    shades = plt.get_cmap("viridis")
+    for number, parameters in enumerate(sizes):
+        colour = shades(0.82 * number / max(1, len(sizes) - 1))
+        _draw_size(axes, found.law, [p for p in found.points if p.parameters == parameters], end, colour)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+    axes.tick_params(axis="x", which="both", labelsize=SMALL_SIZE)
+    axes.set_xlabel("text read, megabytes (repeats counted)", fontsize=LABEL_SIZE)
+    axes.set_ylabel("bits per byte of held-out text", fontsize=LABEL_SIZE)
+    axes.legend(frameon=False, fontsize=SMALL_SIZE, title="parameters", title_fontsize=SMALL_SIZE)
+    plain(axes)
+    return finished(figure, title="What a larger model and more text bring", caption=_caption(found))
+
+
+def _draw_size(axes: Any, law: Law, points: list[LossPoint], end: float, colour: Any) -> None:
+    """Dots for runs; the law solid between them, and dashed up to `end` bytes."""
+    read = [point.read_bytes for point in points]
+    inside, ahead = _curve(law, points[0], 0.9 * min(read), max(read)), _curve(law, points[0], max(read), end)
+    axes.plot(*inside, color=colour, linewidth=1.3)
+    axes.plot(*ahead, color=colour, linewidth=1.0, linestyle="--")
+    losses = [point.bits_per_byte for point in points]
+    axes.plot([b / 1e6 for b in read], losses, "o", color=colour, markersize=4.5, label=f"{points[0].parameters:,}")
+
+
+def _curve(law: Law, point: LossPoint, low: float, high: float) -> tuple[list[float], list[float]]:
+    """Megabytes and expected loss of one size, evenly spaced on a logarithmic axis."""
+    read = [low * (high / low) ** (i / (CURVE_POINTS - 1)) for i in range(CURVE_POINTS)]
+    losses = [law.expected(replace(point, read_bytes=num_bytes)) for num_bytes in read]
+    return [num_bytes / 1e6 for num_bytes in read], losses
+
+
+def _caption(found: Sweep) -> str:
+    within = 100 * math.expm1(2 * found.law.spread)
+    return (
+        f"Dots: {len(found.points)} runs, each trained to its end. Lines: the law fitted to them, {found.law.words()} (Hoffmann et al. 2022), "
+        f"dashed beyond the longest run. The others predict a run within {within:.0f} % (two spreads)."
+    )

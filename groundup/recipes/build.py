@@ -55,7 +55,9 @@ def build(
             progress.say(f"[{number}/{len(stages)}] {stage.name}")
             before, left = stages[: number - 1], sum(each.share for each in stages[number - 1 :])
             spent_s = sum(record["stages"][each.name]["elapsed_s"] for each in before)
-            planned_s = stage_seconds(stage.share, left, spent_s, recipe.budget_s)
+            planned_s = stage.share * recipe.budget_s
+            if stage.sized_by_budget:
+                planned_s = stage_seconds(stage.share, left, spent_s, recipe.budget_s)
             line = _run_or_skip(stage, recipe, out, record, planned_s, compute=compute, progress=progress)
             progress.say(f"      {line}")
         record["total_s"] = round(time.monotonic() - started, 1)

@@ -1,12 +1,21 @@
-"""The stages of a model's life, in order. A stage may read those before it."""
+"""The stages of a build, in order, and what they will cost before any of them begins: `groundup build ... --dry-run`.
 
+A stage may read those before it.
+"""
+
+from typing import Any
+
+from groundup.model.sizes import parameter_count
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage
 from groundup.recipes.stages.base import STAGE as BASE
+from groundup.recipes.stages.base import base_shape
 from groundup.recipes.stages.chat import STAGE as CHAT
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.evaluate import STAGE as EVALUATE
 from groundup.recipes.stages.export import STAGE as EXPORT
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
+from groundup.recipes.stages.pretrain import own_shape
 from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.spam import STAGE as SPAM
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
@@ -22,3 +31,25 @@ STAGES: tuple[Stage, ...] = (
     EXPORT,
     REPORT,
 )
+
+# Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
+PROGRAM_BYTES = 1.0e9
+DEFAULT_DOWNLOAD_BYTES = 100e6
+
+
+def plan_build(recipe: Recipe) -> dict[str, Any]:
+    """Minutes a stage, parameters, memory, disk and downloads, as plain values. Raises what a wrong recipe raises."""
+    base = base_shape(recipe)
+    return {
+        "recipe": recipe.name,
+        "budget_s": recipe.budget_s,
+        "own_parameters": parameter_count(own_shape(recipe)).total,
+        "base_parameters": parameter_count(base).total if base else None,
+        "memory_bytes": PROGRAM_BYTES + max(stage.memory_bytes(recipe) for stage in STAGES),
+        "disk_bytes": sum(stage.disk_bytes(recipe) for stage in STAGES),
+        "download_bytes": DEFAULT_DOWNLOAD_BYTES,
+        "stages": [
+            {"stage": stage.name, "planned_s": stage.share * recipe.budget_s, "what": stage.describe(recipe)}
+            for stage in STAGES
+        ],
+    }

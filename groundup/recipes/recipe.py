@@ -5,22 +5,21 @@ the defaults here. Packaged recipes lie beside this file and go by their name.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
-from groundup.config import apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.pipeline import DataConfig
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
+from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OptimizerName
 from groundup.train.defaults import OPTIMIZER
 from groundup.weights.gguf_tensors import Encoding
 
-PACKAGED = Path(__file__).parent
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -152,13 +151,15 @@ class Recipe(StageConfig):
         return parse_duration(self.budget)
 
 
-def packaged_recipes() -> dict[str, Path]:
-    """Recipes that go by a name."""
-    return {path.stem: path for path in sorted(PACKAGED.glob("*.toml"))}
-
-
-def load_recipe(name_or_path: str, sets: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe, `sets` applied. A folder is quickstart with that folder's texts. Raises ConfigError."""
+def load_recipe(
+    name_or_path: str,
+    sets: Settings | None = None,
+    *,
+    budget: str | None = None,
+    seed: int | None = None,
+    follow_links: bool = False,
+) -> Recipe:
+    """Read and check a recipe, `sets`, then the other options applied. A folder is quickstart with that folder's texts. Raises ConfigError."""
     packaged = packaged_recipes()
     if name_or_path in packaged:
         values = read_toml(packaged[name_or_path])
@@ -169,10 +170,12 @@ def load_recipe(name_or_path: str, sets: Sequence[str] = ()) -> Recipe:
     else:
         fix = f"{did_you_mean(name_or_path, packaged)} Or give a folder of texts, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
-    return check(values, sets)
+    said = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
+    recipe = check(apply_sets(values, sets), said)
+    return with_links(recipe) if follow_links else recipe
 
 
-def check(values: dict[str, Any], sets: Sequence[str] = ()) -> Recipe:
+def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     """Plain values as a Recipe. Raises ConfigError."""
     recipe = build_config(Recipe, apply_sets(values, sets))
     parse_duration(recipe.budget)

@@ -60,11 +60,6 @@ def timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def nothing_outside(recipe: Recipe) -> Mapping[str, str]:
-    """The stage reads other stages only."""
-    return {}
-
-
 @dataclass(frozen=True)
 class Stage:
     """One stage of a life."""
@@ -74,13 +69,19 @@ class Stage:
     run: Callable[[StageContext], StageResult]
     share: float
     """Of the budget."""
+    describe: Callable[[Recipe], str] = lambda recipe: ""
+    """What it will do, in one line for the dry run."""
+    memory_bytes: Callable[[Recipe], float] = lambda recipe: 0.0
+    """The most that it will hold at once beside the program itself, where that is worth an estimate."""
+    disk_bytes: Callable[[Recipe], float] = lambda recipe: 0.0
+    """What it will leave in the build's folder, likewise."""
     needs: tuple[str, ...] = ()
     """Stages whose outputs it reads."""
     outputs: tuple[str, ...] = ()
     """Globs of the files that later stages read: their hashes are the keys of those stages."""
     sized_by_budget: bool = False
     """Whether a longer budget gives another result."""
-    outside: Callable[[Recipe], Mapping[str, str]] = nothing_outside
+    outside: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     """Hashes of what it reads from outside the build, by name."""
     has_folder: bool = True
     """Whether it has a folder with a manifest (the page is a file beside the folders)."""

@@ -1,4 +1,4 @@
-"""Logs of any length in bounded memory: a curve's neighbours are averaged, records are left out evenly."""
+"""Downsampling of logs of any length to bounded memory: neighbouring points of a curve are averaged, records are dropped evenly."""
 
 from groundup.report.values import JsonObject
 
@@ -7,7 +7,7 @@ MAX_RECORDS = 200
 
 
 class DownsampledCurve:
-    """Points of a line of any length in bounded memory: neighbours are averaged whenever there are too many."""
+    """A curve of fewer than 2 x `limit` points: neighbours are averaged in pairs whenever there would be more."""
 
     def __init__(self, limit: int = MAX_CURVE_POINTS) -> None:
         self._limit, self._each = limit, 1
@@ -15,7 +15,7 @@ class DownsampledCurve:
         self._open: list[tuple[float, float]] = []
 
     def add(self, x: float, y: float) -> None:
-        """One more point, in the order of x."""
+        """Add a point; points come in the order of x."""
         self._open.append((x, y))
         if len(self._open) == self._each:
             self._done.append(_mean(self._open))
@@ -25,12 +25,12 @@ class DownsampledCurve:
             self._each *= 2
 
     def points(self) -> list[tuple[float, float]]:
-        """The points so far, each the mean of equally many neighbours (the last one of what is left)."""
+        """Return the points so far, each the mean of equally many neighbours (the last of the remaining ones)."""
         return self._done + ([_mean(self._open)] if self._open else [])
 
 
 class EvenSample:
-    """At most a fixed number of records of a log of any length, evenly spread, the first and the last always among them."""
+    """At most `limit` + 1 evenly spaced records of a log, the first and the last always among them."""
 
     def __init__(self, limit: int = MAX_RECORDS) -> None:
         self._limit, self._each, self._seen = limit, 1, 0
@@ -38,7 +38,7 @@ class EvenSample:
         self._last: JsonObject = {}
 
     def add(self, record: JsonObject) -> None:
-        """One more record."""
+        """Add a record."""
         if self._seen % self._each == 0:
             self._kept.append(record)
         self._last = record
@@ -48,7 +48,7 @@ class EvenSample:
             self._each *= 2
 
     def records(self) -> list[JsonObject]:
-        """The records kept."""
+        """Return the records kept."""
         return self._kept if not self._kept or self._kept[-1] is self._last else [*self._kept, self._last]
 
 

@@ -1,9 +1,9 @@
-"""The page: chapters in order, one style sheet named by its hash, and a policy that lets nothing else in.
+"""The page: chapters in order, one style sheet, and a content security policy.
 
     write_page(folder)   ->  folder/report.html
 
-The content security policy is `default-src 'none'` and the style sheet's SHA-256: no script, no font, no picture from elsewhere, no
-address to send anything to, and no style attribute either, so even a hole in the escaping could neither run nor load anything.
+The policy is `default-src 'none'` plus the style sheet's SHA-256: no scripts, fonts, external images, form targets or style attributes.
+Even if the escaping failed, injected markup could neither run nor load anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from pathlib import Path
 from groundup import __version__
 from groundup.files import write_text
 from groundup.markup import Node, node, policy_hash, to_html
+from groundup.palette import PRINT, custom_properties
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.attention import attention
 from groundup.report.sections.chat import chat
@@ -31,25 +32,10 @@ from groundup.report.terms import explain
 
 REPORT_NAME = "report.html"
 
-Chapter = Callable[[ReportData], Node]
-CHAPTERS: tuple[Chapter, ...] = (
-    times,
-    readers,
-    data,
-    tokens,
-    pretrain,
-    samples,
-    attention,
-    spam,
-    chat,
-    export,
-    lineage,
-    repeat,
-)
-# The chapters of a page about one training run alone.
-PRETRAIN_CHAPTERS: tuple[Chapter, ...] = (pretrain, samples, lineage, repeat)
-CLASSIFIER_CHAPTERS: tuple[Chapter, ...] = (spam, lineage, repeat)
-CHAT_CHAPTERS: tuple[Chapter, ...] = (chat, lineage, repeat)
+CHAPTERS = (times, readers, data, tokens, pretrain, samples, attention, spam, chat, export, lineage, repeat)
+# The chapters of a page about a single training run.
+PRETRAIN_CHAPTERS = (pretrain, samples, lineage, repeat)
+CLASSIFIER_CHAPTERS, CHAT_CHAPTERS = (spam, lineage, repeat), (chat, lineage, repeat)
 
 
 def write_page(folder: Path, out: Path | None = None) -> Path:
@@ -59,36 +45,36 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
     return path
 
 
-def render_page(story: ReportData) -> str:
-    """The page as text."""
-    chapters = [chapter(story) for chapter in _chapters(story)]
-    head = opening(story, _contents(chapters))
+def render_page(report: ReportData) -> str:
+    """Return the page as HTML text."""
+    chapters = [chapter(report) for chapter in _chapters(report)]
+    head = opening(report, _contents(chapters))
     explain([head, *chapters])
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
     footer = node(
         "footer",
-        node("p", f"Made by groundup {__version__} from files alone; no part of this page is loaded from elsewhere."),
+        node("p", f"Made by groundup {__version__}. This page is self-contained: it loads nothing from the network."),
     )
     body = node("body", skip, head, node("main", chapters, id="main"), footer)
-    return to_html(node("html", _head(story), body, lang="en"))
+    return to_html(node("html", _head(report), body, lang="en"))
 
 
 def _contents(chapters: Sequence[Node]) -> Node:
-    """A link to each chapter, by its title."""
+    """Links to the chapters, by title."""
     titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
     links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
     return node("nav", node("ol", links), class_="contents", aria_label="Contents")
 
 
-def _chapters(story: ReportData) -> tuple[Chapter, ...]:
-    if story.is_build:
+def _chapters(report: ReportData) -> tuple[Callable[[ReportData], Node], ...]:
+    if report.is_build:
         return CHAPTERS
-    if story.spam.run:
+    if report.spam.run:
         return CLASSIFIER_CHAPTERS
-    return CHAT_CHAPTERS if story.chat.run else PRETRAIN_CHAPTERS
+    return CHAT_CHAPTERS if report.chat.run else PRETRAIN_CHAPTERS
 
 
-def _head(story: ReportData) -> Node:
+def _head(report: ReportData) -> Node:
     sheet = style_sheet()
     policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'; base-uri 'none'; form-action 'none'"
     return node(
@@ -98,11 +84,12 @@ def _head(story: ReportData) -> Node:
         node("meta", name="viewport", content="width=device-width, initial-scale=1"),
         node("meta", name="color-scheme", content="light dark"),
         node("meta", name="referrer", content="no-referrer"),
-        node("title", f"groundup: {story.name}"),
+        node("title", f"groundup: {report.name}"),
         node("style", sheet),
     )
 
 
 def style_sheet() -> str:
-    """The page's one style sheet, packaged beside this file."""
-    return resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
+    """Return the page's style sheet: the palette, and the rules packaged beside this file."""
+    rules = resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
+    return custom_properties(printed=PRINT) + rules

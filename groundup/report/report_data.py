@@ -1,7 +1,7 @@
-"""Everything the page can tell, read once from a folder. A file that is missing is empty; a damaged one is named and passed over.
+"""The data of the page, read once from a folder. A missing file is empty; a damaged one is listed in `damaged` and skipped.
 
-read_story(build folder)   recipe.toml, build.json and what each stage left in its folder
-read_story(run folder)     run.json and what stands beside it: the page of one training run alone
+read_report_data(build folder)   recipe.toml, build.json and the files of each stage
+read_report_data(run folder)     run.json and the files next to it: one training run
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,13 +14,13 @@ from groundup.report.downsampling import DownsampledCurve, EvenSample
 from groundup.report.values import JsonObject, number, table, tables, text, texts
 from groundup.runs import RunFolder, read_lines
 
-# The stage that makes the page is still running while it does; left out, so that a page made again later is the same page.
+# The stage that makes the page is still running meanwhile; it is left out, so that a page made later is the same.
 OWN_STAGE = "report"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a build as build.json records it."""
+    """One stage of a build, from build.json."""
 
     name: str
     record: JsonObject
@@ -52,7 +52,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run folder's files: what made it, how it went, what it wrote, what it ended with."""
+    """The files of a run folder: provenance and config, metrics, samples, results."""
 
     run: JsonObject = field(default_factory=dict)
     results: JsonObject = field(default_factory=dict)
@@ -64,7 +64,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class ReportData:
-    """A build (or a run alone) as the page sees it."""
+    """The files of a build or of a single run."""
 
     name: str
     is_build: bool
@@ -84,18 +84,18 @@ class ReportData:
 
     @property
     def elapsed_s(self) -> float | None:
-        """Seconds of all stages together, or None before the first has ended."""
+        """Total seconds of all stages, or None before the first has ended."""
         spent = [stage.elapsed_s for stage in self.stages if stage.elapsed_s is not None]
         return sum(spent) if spent else None
 
     @property
     def texts(self) -> str:
-        """What to call the texts of stage 1: the packaged ones are nobody's own."""
+        """How the page refers to the texts of stage 1: "these texts" for packaged ones, else "your texts"."""
         specs = [text(source, "spec") for source in tables(self.recipe, "data", "sources")]
         return "these texts" if specs and all(spec.startswith("pypi:") for spec in specs) else "your texts"
 
     def stage(self, name: str) -> Stage | None:
-        """The stage of that name, if the build has come to it."""
+        """The stage of that name, if build.json has it."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
 
@@ -105,16 +105,11 @@ def read_report_data(folder: Path) -> ReportData:
         return _read_build(folder)
     if (folder / "run.json").is_file():
         return _read_single_run(folder)
-    raise FormatError(
-        folder,
-        "folder",
-        "has neither build.json nor run.json"
-        if folder.is_dir()
-        else "is no folder"
-        if folder.exists()
-        else "does not exist",
-        fix="Give the folder of a build (runs/NAME) or of one of its training stages.",
-    )
+    problem = "does not exist"
+    if folder.exists():
+        problem = "has neither build.json nor run.json" if folder.is_dir() else "is not a folder"
+    fix = "Give the folder of a build (runs/NAME) or of one of its training stages."
+    raise FormatError(folder, "folder", problem, fix=fix)
 
 
 def _read_build(folder: Path) -> ReportData:
@@ -141,7 +136,7 @@ def _read_build(folder: Path) -> ReportData:
 
 
 def _failed_gate(reader: "_Reader") -> JsonObject:
-    """What a gate that failed left behind: an export that failed has no folder."""
+    """The record of a failed parity gate: a failed export has no folder."""
     failed = reader.json("gate-failed.json")
     return {"gates": [failed]} if failed else {}
 
@@ -157,14 +152,14 @@ def _read_single_run(folder: Path) -> ReportData:
 
 
 class _Reader:
-    """Reads the files of one folder and remembers which could not be read."""
+    """Reads the files of one folder and lists those that could not be read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.damaged: list[str] = []
 
     def json(self, name: str) -> JsonObject:
-        """A JSON object, or an empty table."""
+        """A JSON object, or an empty dict."""
         path = self.folder / name
         if not path.is_file():
             return {}
@@ -179,7 +174,7 @@ class _Reader:
         return value
 
     def toml(self, name: str) -> JsonObject:
-        """A TOML table, or an empty one."""
+        """A TOML table, or an empty dict."""
         if not (self.folder / name).is_file():
             return {}
         try:

@@ -1,7 +1,7 @@
-"""Reading values out of JSON that may lack them, or hold something else: never an exception, always a value or None.
+"""Values read from JSON, and figures as text (1,234 · 2 min 05 s · 271 MB · 98.4 %).
 
-The files were written by stages that may be older, newer or stopped half-way, so a section asks for what it needs and shows
-what is there.
+The files were written by stages that may be older, newer or interrupted. So nothing here raises: a value that is missing or of another
+type is None or empty, and a section shows what is there.
 """
 
 import math
@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
-# Nothing that is counted or measured here is larger; what is would overflow the arithmetic of a chart.
+# No count or measurement of a run is larger; larger values would overflow the arithmetic of a chart.
 LARGEST = 1e18
 
 
 def at(value: object, *keys: str) -> object:
-    """The value below `keys` in nested tables, or None.
+    """Return the value below `keys` in nested dicts, or None.
 
     >>> at({"a": {"b": 1}}, "a", "b")
     1
@@ -26,7 +26,7 @@ def at(value: object, *keys: str) -> object:
 
 
 def number(value: object, *keys: str) -> float | None:
-    """A finite number of at most 1e18 below `keys`, or None (a truth value is no number)."""
+    """Return the finite number of at most 1e18 below `keys`, or None (also for a boolean)."""
     found = at(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -38,7 +38,7 @@ def number(value: object, *keys: str) -> float | None:
 
 
 def text(value: object, *keys: str) -> str:
-    """A text below `keys`; a number as text; "" for anything else."""
+    """Return the string below `keys`; a number as string; "" for anything else."""
     found = at(value, *keys)
     if isinstance(found, str):
         return found
@@ -46,19 +46,19 @@ def text(value: object, *keys: str) -> str:
 
 
 def table(value: object, *keys: str) -> JsonObject:
-    """A table below `keys`, or an empty one."""
+    """Return the dict below `keys`, or an empty one."""
     found = at(value, *keys)
     return found if isinstance(found, Mapping) else {}
 
 
 def tables(value: object, *keys: str) -> list[JsonObject]:
-    """The tables in the list below `keys`."""
+    """Return the dicts in the list below `keys`."""
     found = at(value, *keys)
     return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
 
 
 def texts(value: object, *keys: str) -> list[str]:
-    """The texts in the list below `keys`; a single text is a list of one."""
+    """Return the strings in the list below `keys`; a single string as a list of one."""
     found = at(value, *keys)
     if isinstance(found, str):
         return [found]
@@ -66,7 +66,7 @@ def texts(value: object, *keys: str) -> list[str]:
 
 
 def matrix(value: object, *keys: str) -> list[list[float]]:
-    """A rectangle of finite numbers below `keys`, or [] when it is none."""
+    """Return the rectangular matrix of finite numbers below `keys`, or [] when there is none."""
     found = at(value, *keys)
     if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
         return []
@@ -77,7 +77,7 @@ def matrix(value: object, *keys: str) -> list[list[float]]:
 
 
 def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (dotted name, value) pairs; a list of tables counts its entries from 1.
+    """Return nested settings as (dotted name, value) pairs; entries of a list of dicts are numbered from 1.
 
     >>> flat({"a": {"b": 1}, "c": "x"})
     [('a.b', '1'), ('c', 'x')]
@@ -91,3 +91,84 @@ def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:
         elif value is not None:
             pairs.append((f"{prefix}{name}", f"{value:g}" if isinstance(value, float) else str(value)))
     return pairs
+
+
+# Figures as text: each takes a number or None (an en dash). The space before a unit does not break.
+
+MISSING = "–"
+NBSP = "\u00a0"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separators."""
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def fixed(value: float | None, decimals: int = 2) -> str:
+    """A number with a fixed number of decimals."""
+    return MISSING if value is None else f"{value:,.{decimals}f}"
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A fraction of 1 as a percentage."""
+    return MISSING if value is None else f"{100 * value:.{decimals}f}{NBSP}%"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as "0.42 s", "2.3 s", "12 s", "2 min 05 s" or "1 h 02 min"."""
+    if seconds is None:
+        return MISSING
+    if seconds < 59.5:
+        return f"{seconds:.{2 if seconds < 0.995 else 1 if seconds < 9.95 else 0}f}{NBSP}s"
+    minutes, rest = divmod(round(seconds), 60)
+    shown = f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return shown.replace(" ", NBSP)
+
+
+def size(number_bytes: float | None) -> str:
+    """Bytes in decimal units with three digits: "271 MB"."""
+    if number_bytes is None:
+        return MISSING
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(number_bytes) < 999.5 or unit == "GB":
+            break
+        number_bytes /= 1000
+    digits = f"{number_bytes:.0f}" if unit == "bytes" or number_bytes >= 99.5 else f"{number_bytes:.3g}"
+    return f"{digits}{NBSP}{unit}"
+
+
+def parameters(value: float | None) -> str:
+    """A parameter count as "1.05 million"; below a million all digits."""
+    if value is None:
+        return MISSING
+    if value < 1e6:
+        return count(value)
+    return f"{value / 1e9:.3g}{NBSP}billion" if value >= 1e9 else f"{value / 1e6:.3g}{NBSP}million"
+
+
+def first_letters(long_text: str, limit: int) -> str:
+    """The first `limit` characters, with an ellipsis where text was cut off."""
+    return long_text if len(long_text) <= limit else long_text[: limit - 1].rstrip() + "…"
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Return round numbers (1, 2 or 5 times a power of ten apart) within [low, high].
+
+    >>> ticks(0, 10)
+    [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    """
+    span = high - low
+    if span <= 0:
+        return [low]
+    raw = span / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda candidate: abs(math.log(candidate / raw)))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def tick_label(value: float, step: float) -> str:
+    """A tick's label with as many decimals as the distance between ticks needs; thousands as "2k"."""
+    if step >= 500 and abs(value) >= 1000:
+        return f"{value / 1000:g}k"
+    return f"{value:,.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" if step > 0 else f"{value:g}"

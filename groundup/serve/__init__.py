@@ -3,6 +3,6 @@
     JSON -> ollama/, openai/ -> a request of `requests.py` -> `request_preparation.py` (options, prompt, truncation) -> `worker.py` -> BatchEngine
     ChatEvents -> the same translator -> bytes
 
-`server.py` walks this path; `model_registry.py` maps names to models, `loaded_models.py` holds those in memory, `app.py` has the routes.
-Begin reading with `requests.py`. Guard, limits and headers are the room `http`.
+`server.py` carries out this path; `model_registry.py` maps names to models, `loaded_models.py` holds those in memory, `app.py` has the routes.
+Begin reading with `requests.py`. Guard, limits and headers are in the package `http`.
 """

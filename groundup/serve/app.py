@@ -1,8 +1,8 @@
-"""The server as one ASGI app: the routes of every dialect, errors in the shape of the dialect that is spoken at a path.
+"""The server as one ASGI app: the routes of every API dialect, and errors in the JSON shape of the dialect at a path.
 
-One port, and no path in two dialects: Ollama's /api, OpenAI's /v1, and without a dialect / (a word that Ollama's clients look for; a browser,
-which asks for text/html, gets the page), /page and /groundup (the page's own), /healthz and /metrics. To add a dialect: a folder with a translator
-and its routes, a line here.
+All dialects share one port and no path belongs to two: Ollama has /api, OpenAI has /v1. Outside of any dialect are / (a text that Ollama's clients
+look for; a browser, which accepts text/html, gets the page), /page and /groundup (used by the page), /healthz and /metrics. To add a dialect: a
+folder with a translator and its routes, and a line here.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ from groundup.serve.openai.errors import error_body as openai_error
 from groundup.serve.requests import RequestError
 from groundup.serve.server import Server
 
-# Paths of clients: those that are here, and what those mean that are not.
+# Paths that clients use: the known ones, and the known path that an unknown one most likely stands for.
 KNOWN = (
     *(f"/v1/{name}" for name in ("chat/completions", "completions", "embeddings", "models", "classify")),
     *(f"/api/{name}" for name in ("generate", "chat", "embed", "embeddings", "tags", "show", "ps", "version")),
     *(f"/api/{name}" for name in ("copy", "delete", "create", "pull", "push")),
 )
-MEANT = {
+LIKELY_PATHS = {
     **dict.fromkeys(
         ("/v1/responses", "/v1/messages", "/v1/chat", "/chat", "/chat/completions"), "/v1/chat/completions"
     ),
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 
 def app_of(server: Server) -> Starlette:
-    """The app, to be put behind the guard."""
+    """Return the app, to be wrapped in `http.guard.Guard`."""
     app = Starlette(
         routes=[
             *page.routes(server),
@@ -64,29 +64,29 @@ def app_of(server: Server) -> Starlette:
         exception_handlers={**error_handlers(error_body, unknown_path), GroundupError: _refused},
         lifespan=_lifespan(server),
     )
-    app.router.redirect_slashes = False  # a path with one more is another path, and not found
+    app.router.redirect_slashes = False  # a path with an additional slash is another path: 404
     return app
 
 
 def paths_of(app: Starlette) -> frozenset[str]:
-    """Every path that has no part of its own in it."""
+    """Return every path without a path parameter."""
     return frozenset(route.path for route in app.routes if isinstance(route, Route) and "{" not in route.path)
 
 
 def unknown_path(path: str) -> str:
-    """What is said of a path that is not there: which one is, where a client is likely to mean it.
+    """Return the message for an unknown path, with the path that the client most likely means.
 
     >>> unknown_path("/v1/responses"), unknown_path("/favicon.ico")
     ('There is no such path here; this server has /v1/chat/completions.', 'Not Found')
     """
-    asked = path.rstrip("/").lower()
-    meant = MEANT.get(asked) or next((known for known in KNOWN if asked.endswith(known)), None)
-    near = [meant] if meant else difflib.get_close_matches(asked, KNOWN, n=1, cutoff=0.8)
-    return f"There is no such path here; this server has {near[0]}." if near else "Not Found"
+    path = path.rstrip("/").lower()
+    likely = LIKELY_PATHS.get(path) or next((known for known in KNOWN if path.endswith(known)), None)
+    close = [likely] if likely else difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.8)
+    return f"There is no such path here; this server has {close[0]}." if close else "Not Found"
 
 
 def error_body(status: int, message: str, path: str) -> bytes:
-    """An error as the dialect at this path has it."""
+    """Return an error as JSON in the shape of the dialect at this path."""
     return json.dumps(_shape(path, status, message)).encode()
 
 
@@ -97,7 +97,7 @@ def _shape(path: str, status: int, message: str, param: str | None = None, code:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    """What a request is refused for. Errors about files name them, so those are for the log."""
+    """Return the response for a refused request. Errors about files contain paths, so they only go to the log."""
     assert isinstance(error, GroundupError)
     if not isinstance(error, RequestError):
         error = _as_request_error(error)
@@ -106,7 +106,7 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _as_request_error(error: GroundupError) -> RequestError:
-    """The rooms behind blame the request's values, or what is not installed; anything else is not the client's to know."""
+    """Return the error as a RequestError: invalid values and missing packages are shown to the client, other errors only logged."""
     if isinstance(error, ConfigError | DataError | ModelError):
         return RequestError(error.message)
     if isinstance(error, MissingExtra):
@@ -120,8 +120,8 @@ def _plain(server: Server) -> list[Route]:
         return JsonResponse({"status": "ok"})
 
     async def metrics(request: Request) -> Response:
-        server.metrics.jobs.set(server.worker.jobs)
-        server.metrics.models.set(len(server.residents.held()))
+        server.metrics.jobs.set(server.worker.num_answers)
+        server.metrics.models.set(len(server.loaded_models.current()))
         return Response(server.metrics.text(), media_type=figures.MEDIA_TYPE)
 
     return [Route("/healthz", healthz), Route("/metrics", metrics)]
@@ -130,7 +130,7 @@ def _plain(server: Server) -> list[Route]:
 def _lifespan(server: Server) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(server.residents.watch())
+        watching = asyncio.create_task(server.loaded_models.watch())
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
-"""Fields of a request: a JSON object -> a checked object, or one sentence about what is wrong.
+"""Fields of a request: a JSON object -> a validated object, or one sentence that says what is wrong.
 
-Strict about types (`"5"` is no number), lenient about the rest: unknown fields are passed over, null is the same as absent, 5.0 is an integer.
-A dialect's bodies are pydantic models that descend from `Body`.
+Types are strict (`"5"` is not a number), the rest is lenient: unknown fields are ignored, null is the same as absent, 5.0 is an integer.
+The bodies of each dialect are pydantic models derived from `Body`.
 """
 
 from typing import Annotated, Any, TypeVar
@@ -13,7 +13,7 @@ from groundup.serve.requests import RequestError
 
 
 class Body(BaseModel):
-    """A JSON object from a client."""
+    """The base class of all request bodies."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), populate_by_name=True)
 
@@ -33,21 +33,17 @@ def _listed(value: Any) -> Any:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-# One text, or several.
+# One text or several.
 Texts = Annotated[list[str], BeforeValidator(_listed)]
 B = TypeVar("B", bound=Body)
 
 
-def read_fields(kind: type[B], value: dict[str, Any]) -> B:
-    """The JSON object as a `kind`. Raises RequestError, 400, that names the field and never repeats what was sent."""
+def read_fields(body_type: type[B], value: dict[str, Any]) -> B:
+    """Return the JSON object as a `body_type`. Raises RequestError (400) that names the field and never repeats the value sent."""
     try:
-        return kind.model_validate(value, strict=True)
+        return body_type.model_validate(value, strict=True)
     except pydantic.ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     param = ".".join(map(str, found["loc"]))
-    problem = "is missing" if found["type"] == "missing" else _lower(found["msg"])
+    problem = "is missing" if found["type"] == "missing" else found["msg"][:1].lower() + found["msg"][1:]
     raise RequestError(f"{param}: {problem}"[:400], param=param)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -1,10 +1,11 @@
-"""/groundup/...: what the page shows of a model's inside, in no client's dialect. The lab computes it, in the worker's thread, between two steps.
+"""/groundup/...: internals of a model for the web page, outside of any API dialect. `lab` computes them in the worker's thread, between two steps.
 
-POST /groundup/inside   {"model", "text", "block": 1}   a language model reading a text: tokens with their surprise, one block's attention
-POST /groundup/heads    {"model"}                       the heads of all its blocks that do something one can name, found once for each model
-POST /groundup/why      {"model", "text"}               a classifier: which tokens spoke for and against its verdict
+POST /groundup/inside   {"model", "text", "block": 1}   a language model on a text: tokens with their surprise (bits), attention of one block
+POST /groundup/heads    {"model"}                       attention heads with a known pattern, in all blocks; searched once for each model
+POST /groundup/why      {"model", "text"}               a classifier: how each token contributed to its prediction
 
-Both look at the beginning of a text, and say where they stopped (`shown`): a picture of more tokens can't be read, and answers at work wait for it.
+The first and the last read the beginning of a text only, and return its length (`shown`): a larger picture is unreadable, and running answers
+wait meanwhile.
 """
 
 import contextlib
@@ -20,8 +21,8 @@ from groundup.http.json_body import read_object
 from groundup.http.json_response import JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
-from groundup.lab.drawing.attention import HABITS
-from groundup.lab.drawing.head_patterns import TELLING
+from groundup.lab.drawing.attention import PATTERNS
+from groundup.lab.drawing.by_head import TIMES_CHANCE
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.surprise import surprise
 from groundup.lab.tokens import beginning
@@ -30,26 +31,26 @@ from groundup.serve.server import Server
 from groundup.serve.worker import Worker
 from groundup.weights.model_io import OpenModel
 
-# Along the side of an attention map. A classifier reads the text once more without each of its tokens: work grows with the square.
+# Tokens along one side of an attention map. Attribution runs the classifier once without each token: quadratic work.
 SHOWN_TOKENS = 48
 MAX_CHARACTERS = 20_000
 EXPECTED = 3
-# Random texts read to find the heads: each holds up the answers at work, and two tell heads apart as well as the lab's eight.
+# Random texts used in the search for heads: each delays running answers, and two separate heads as well as the lab's eight.
 HEAD_TEXTS = 2
-HEADS_OF_A_HABIT = 3
-# Models whose heads are remembered.
-MAX_KNOWN = 64
-Look = Callable[[OpenModel, str], dict[str, Any]]
+HEADS_PER_PATTERN = 3
+# Models whose heads are cached.
+MAX_CACHED = 64
+Inspect = Callable[[OpenModel, str], dict[str, Any]]
 
 
 class ModelBody(Body):
-    """Which model."""
+    """The body of /groundup/heads."""
 
     model: str = Field(min_length=1)
 
 
 class InsideBody(Body):
-    """What is looked at; `block` counts from 1."""
+    """The body of /groundup/inside and /groundup/why; `block` counts from 1."""
 
     model: str = Field(min_length=1)
     text: str = Field(max_length=MAX_CHARACTERS)
@@ -57,29 +58,29 @@ class InsideBody(Body):
 
 
 def routes(server: Server) -> list[Route]:
-    """All of them."""
-    known: dict[str, dict[str, Any]] = {}  # by the model's digest
+    """Return the routes of this module."""
+    cached: dict[str, dict[str, Any]] = {}  # by the model's digest
 
-    async def asked(request: Request) -> InsideBody:
+    async def read_body(request: Request) -> InsideBody:
         return read_fields(InsideBody, read_object(await request.body(), server.limits))
 
     async def inside(request: Request) -> Response:
-        body = await asked(request)
-        return await _looked(server, body, "completion", lambda opened, text: _read(opened, text, body.block))
+        body = await read_body(request)
+        return await _inspect(server, body, "completion", lambda opened, text: _read(opened, text, body.block))
 
     async def why(request: Request) -> Response:
-        return await _looked(server, await asked(request), "classification", _explained)
+        return await _inspect(server, await read_body(request), "classification", _attribution)
 
     async def heads(request: Request) -> Response:
         body = read_fields(ModelBody, read_object(await request.body(), server.limits))
-        named, facts = await server.find(body.model, "completion")
-        if facts.digest not in known:
-            async with _place(server.worker), server.residents.lease(named.base, facts, None) as resident:
-                found = await server.worker.run(lambda: _telling(resident.opened))
-            if len(known) >= MAX_KNOWN:
-                known.clear()
-            known[facts.digest] = found
-        return JsonResponse({"model": body.model, **known[facts.digest]})
+        alias, info = await server.find(body.model, "completion")
+        if info.digest not in cached:
+            async with _admitted(server.worker), server.loaded_models.lease(alias.base, info, None) as loaded:
+                found = await server.worker.run(lambda: _pattern_heads(loaded.opened))
+            if len(cached) >= MAX_CACHED:
+                cached.clear()
+            cached[info.digest] = found
+        return JsonResponse({"model": body.model, **cached[info.digest]})
 
     return [
         Route("/groundup/heads", heads, methods=["POST"]),
@@ -88,52 +89,52 @@ def routes(server: Server) -> list[Route]:
     ]
 
 
-async def _looked(server: Server, body: InsideBody, capability: str, look: Look) -> Response:
-    """Raises RequestError (503 where answers at work and waiting are too many, and a look counts as one), DataError, ModelError."""
-    named, facts = await server.find(body.model, capability)
-    async with _place(server.worker), server.residents.lease(named.base, facts, None) as resident:
-        opened = resident.opened
-        room = min(SHOWN_TOKENS, facts.config.context_tokens - 1)
+async def _inspect(server: Server, body: InsideBody, capability: str, inspect: Inspect) -> Response:
+    """Return the result of `inspect`. Raises RequestError (503 when too many answers run or wait; this counts as one), DataError, ModelError."""
+    alias, info = await server.find(body.model, capability)
+    async with _admitted(server.worker), server.loaded_models.lease(alias.base, info, None) as loaded:
+        opened = loaded.opened
+        room = min(SHOWN_TOKENS, info.config.context_tokens - 1)
         shown = beginning(opened.require_tokenizer(), body.text, room)
-        found = await server.worker.run(lambda: look(opened, shown))
+        found = await server.worker.run(lambda: inspect(opened, shown))
     return JsonResponse({"model": body.model, "shown": len(shown), **found})
 
 
 @contextlib.asynccontextmanager
-async def _place(worker: Worker) -> AsyncIterator[None]:
-    """A place among the answers at work and waiting."""
+async def _admitted(worker: Worker) -> AsyncIterator[None]:
+    """Count as one running answer for as long as the block runs."""
     worker.admit(1)
-    worker.jobs += 1
+    worker.num_answers += 1
     try:
         yield
     finally:
-        worker.jobs -= 1
+        worker.num_answers -= 1
 
 
 def _read(opened: OpenModel, text: str, block: int) -> dict[str, Any]:
-    """Tokens of the text, each with its surprise; attention also of the token that begins every text, where the model has one."""
+    """Return the tokens of the text with their surprise, and the attention of one block, with the bos token where the model has one."""
     picture = attention_picture(opened.model, opened.tokenizer, text, blocks=(block,))
-    told = surprise(opened.model, opened.tokenizer, text, top=EXPECTED)
+    surprises = surprise(opened.model, opened.tokenizer, text, top=EXPECTED)
     return {
         "blocks": opened.config.num_layers,
-        "tokens": told["tokens"],
-        "bits_per_token": told["bits_per_token"],
+        "tokens": surprises["tokens"],
+        "bits_per_token": surprises["bits_per_token"],
         "pieces": picture["pieces"],
         "heads": [head["weights"] for head in picture["heads"]],
     }
 
 
-def _telling(opened: OpenModel) -> dict[str, Any]:
-    """For each habit the heads that have it far above chance, most of all those."""
+def _pattern_heads(opened: OpenModel) -> dict[str, Any]:
+    """Return, for each attention pattern, the heads that show it most, as far as they are well above chance."""
     found = search_heads(opened.model, opened.tokenizer, sequences=HEAD_TEXTS)
     heads = [
-        {**head, "kind": kind["kind"], "looks": HABITS[kind["kind"]], "chance": kind["chance"]}
+        {**head, "kind": kind["kind"], "looks": PATTERNS[kind["kind"]], "chance": kind["chance"]}
         for kind in found["kinds"]
-        for head in kind["best"][:HEADS_OF_A_HABIT]
-        if head["score"] > TELLING * kind["chance"]
+        for head in kind["best"][:HEADS_PER_PATTERN]
+        if head["score"] > TIMES_CHANCE * kind["chance"]
     ]
     return {"heads": heads, "caption": found["caption"]}
 
 
-def _explained(opened: OpenModel, text: str) -> dict[str, Any]:
+def _attribution(opened: OpenModel, text: str) -> dict[str, Any]:
     return class_attribution(opened.model, opened.tokenizer, text, labels=opened.labels)

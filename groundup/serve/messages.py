@@ -1,7 +1,7 @@
-"""Messages as clients send them -> a Conversation. Both dialects' shapes are read, since their clients mix them.
+"""Messages as clients send them -> a Conversation. Both dialects' formats are accepted everywhere, since clients mix them.
 
-Tool messages in a history are always accepted. For a model whose chat template can't show them, a tool call becomes the assistant's text and a
-tool's result a user message (`without_tools`). Roles that mean the same are one.
+Tool messages in a history are always accepted. For a model whose chat template can't render them, a tool call becomes text of the assistant and a
+tool's result a user message (`without_tools`). The role "developer" is read as "system".
 """
 
 import json
@@ -18,27 +18,27 @@ from groundup.tokenizer.tools import MAX_DEPTH, CallFormat, ToolCall
 
 
 class ToolFunction(Body):
-    """What a model wants called; OpenAI's clients write the arguments as a text of JSON."""
+    """A function and its arguments; OpenAI's clients send the arguments as a JSON string."""
 
     name: str
     arguments: dict[str, Any] | str = ""
 
 
 class ClientToolCall(Body):
-    """One call."""
+    """One tool call."""
 
     function: ToolFunction
     id: str = ""
 
     def call(self) -> ToolCall | None:
-        """None: its arguments are no JSON object."""
+        """Return the call, or None when its arguments are not a JSON object."""
         given = self.function.arguments
         arguments = _object(given) if isinstance(given, str) else given
         return None if arguments is None else ToolCall(self.function.name, arguments, self.id)
 
 
 class Part(Body):
-    """A piece of a message's content."""
+    """One part of a message's content."""
 
     type: str
     text: str | None = None
@@ -56,15 +56,13 @@ class ClientMessage(Body):
     tool_call_id: str = ""
 
     def message(self) -> Message:
-        """What it says. Calls that can't be read are part of its text. Raises RequestError for parts that are no text."""
-        written = self.content if isinstance(self.content, str) else _joined(self.content or [])
-        calls = [(called, called.call()) for called in self.tool_calls]
-        unread = [
-            _written(called.function.name, str(called.function.arguments)) for called, call in calls if call is None
-        ]
+        """Return it as a Message; invalid calls become part of its text. Raises RequestError for parts that are not text."""
+        text = self.content if isinstance(self.content, str) else _joined(self.content or [])
+        calls = [(each, each.call()) for each in self.tool_calls]
+        invalid = [_call_text(each.function.name, str(each.function.arguments)) for each, call in calls if call is None]
         return Message(
             "system" if self.role == "developer" else self.role,
-            _lines(written, unread),
+            _lines(text, invalid),
             tuple(call for _, call in calls if call is not None),
             self.tool_name or (self.name if self.role == "tool" else ""),
             self.tool_call_id,
@@ -81,7 +79,7 @@ def _joined(parts: Sequence[Part]) -> str:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    """Arguments as OpenAI's clients write them; nothing means none."""
+    """Return the arguments in a JSON string, {} for an empty one, None for anything but an object."""
     try:
         value = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -89,7 +87,7 @@ def _object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and not is_deeper(value, MAX_DEPTH) else None
 
 
-def _written(name: str, arguments: str) -> str:
+def _call_text(name: str, arguments: str) -> str:
     return f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}'
 
 
@@ -98,43 +96,43 @@ def _lines(first: str, others: Sequence[str]) -> str:
 
 
 def require_few_messages(value: dict[str, Any], limits: Limits) -> None:
-    """Raises RequestError where a body has more messages than are taken, before any of them is read."""
+    """Raise RequestError when a body has too many messages, before any of them is parsed."""
     messages = value.get("messages")
     if isinstance(messages, list) and len(messages) > limits.messages:
         raise RequestError(f"messages: at most {limits.messages:,} are taken, not {len(messages):,}", param="messages")
 
 
-def conversation(turns: Sequence[ClientMessage]) -> Conversation:
-    """The turns as messages. Raises RequestError."""
-    return Conversation(tuple(turn.message() for turn in turns))
+def conversation(messages: Sequence[ClientMessage]) -> Conversation:
+    """Return the messages as a Conversation. Raises RequestError."""
+    return Conversation(tuple(each.message() for each in messages))
 
 
-def with_call_format(asked: Conversation, calls: CallFormat | None) -> Conversation:
-    """As a template with this format of calls can show it; None: a template that knows no tools."""
-    too_many = calls is not None and not calls.several and any(len(message.calls) > 1 for message in asked.messages)
-    return without_tools(asked) if calls is None or too_many else asked
+def with_call_format(given: Conversation, calls: CallFormat | None) -> Conversation:
+    """Return the conversation as a template with this call format can render it; None: a template without tools."""
+    too_many = calls is not None and not calls.several and any(len(message.calls) > 1 for message in given.messages)
+    return without_tools(given) if calls is None or too_many else given
 
 
-def without_tools(asked: Conversation) -> Conversation:
-    """Without calls and tools' messages, which have become text.
+def without_tools(given: Conversation) -> Conversation:
+    """Return the conversation with tool calls and tool messages written as plain text.
 
-    What tools answered and the user's words around it are one message: many templates want the sides to alternate.
+    A tool's result and the user messages around it become one message: many templates require alternating roles.
     """
     messages: list[Message] = []
     after_tool = False
-    for given in asked.messages:
-        said = _plain(given)
-        is_tool = given.role == "tool"
-        if said.role == "user" and messages and messages[-1].role == "user" and (after_tool or is_tool):
-            said = Message("user", f"{messages.pop().content}\n{said.content}")
-        messages.append(said)
+    for original in given.messages:
+        message = _plain(original)
+        is_tool = original.role == "tool"
+        if message.role == "user" and messages and messages[-1].role == "user" and (after_tool or is_tool):
+            message = Message("user", f"{messages.pop().content}\n{message.content}")
+        messages.append(message)
         after_tool = is_tool
-    return replace(asked, messages=tuple(messages))
+    return replace(given, messages=tuple(messages))
 
 
 def _plain(message: Message) -> Message:
     if message.role == "tool":
         name = message.tool or message.call_id
         return Message("user", f"The tool{f' {name}' if name else ''} answered: {message.content}")
-    calls = [_written(call.name, json.dumps(call.arguments, ensure_ascii=False)) for call in message.calls]
+    calls = [_call_text(call.name, json.dumps(call.arguments, ensure_ascii=False)) for call in message.calls]
     return Message(message.role, _lines(message.content, calls))

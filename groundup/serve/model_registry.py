@@ -1,12 +1,12 @@
-"""Which models there are, by the names that clients use. A name is looked up in a table and never becomes a path.
-Upper and lower case are the same, as for Ollama, except where two models of a folder differ in nothing else.
+"""The model registry: client-visible names -> models. A name is only looked up in a table and never becomes a path.
+Names are case-insensitive, as in Ollama, except where two models of a folder differ in case only.
 
     the models given to `groundup serve`           each by the name of its folder or file, or NAME=PATH
-    a models folder                                 every model right in it; looked through again at each question
-    names that clients made (`copy`, `create`)      a second name of one of these, with texts and parameters of its own
+    a models folder                                 every model directly in it; scanned again at each lookup
+    aliases made by clients (`copy`, `create`)      another name of one of these, with its own texts and parameters
 
-Names of the third kind are kept in `names.json` of the models folder, and without one as long as the server runs. `delete` takes a name away, of the
-first two kinds until the server starts again: no client removes weights.
+Aliases are stored in `names.json` of the models folder; without a folder they last as long as the server runs. `delete` removes an alias, and hides
+a name of the first two kinds until the server restarts: no client can remove weights.
 """
 
 import re
@@ -23,38 +23,39 @@ from groundup.files import inside, read_json, safe_name, write_json
 from groundup.serve.model_info import ModelInfo, read_model_info
 from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.tokenizer.chat import Message
+from groundup.weights.formats import file_suffixes
 
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
 LATEST = "latest"
-_FIX = "Mend it, or delete it: names that clients made are lost then."
+_FIX = "Correct it, or delete it: names that clients made are lost then."
 
 
 @dataclass(frozen=True)
 class ModelAlias:
-    """A name, the model it means, and what holds where a request says nothing."""
+    """A name, the model that it stands for, and defaults for its requests."""
 
     name: str
-    """With its tag."""
+    """The name, with its tag."""
     base: str
-    """The name of the model itself, with its tag; for its own name the same."""
+    """The model's own name, with its tag; equal to `name` for an own name."""
     system: str = ""
     messages: tuple[Message, ...] = ()
     options: Options = field(default_factory=Options)
     license: str = ""
     created: str = ""
-    """When a client made it (RFC 3339)."""
+    """When a client created it (RFC 3339)."""
 
     @property
     def is_own(self) -> bool:
-        """Is it the model's own name?"""
+        """Whether it is the model's own name."""
         return self.name == self.base
 
 
 def full_name(name: str) -> str:
-    """With the tag that is meant where there is none. Raises FormatError for what can't be a name.
+    """Return the name with a tag, by default "latest". Raises FormatError for an invalid name.
 
-    >>> whole_name("tiny"), whole_name("tiny:q4")
+    >>> full_name("tiny"), full_name("tiny:q4")
     ('tiny:latest', 'tiny:q4')
     """
     first, colon, tag = name.partition(":")
@@ -62,109 +63,110 @@ def full_name(name: str) -> str:
 
 
 class ModelRegistry:
-    """The table. Reads files, so it is used outside of the event loop, by several threads at once."""
+    """The table of names. It reads files, so it is used outside of the event loop, by several threads at once."""
 
     def __init__(self, models: Mapping[str, Path], folder: Path | None = None) -> None:
-        """`models`: name -> path. Raises ModelError, FormatError for one that is none, ConfigError for a name that can't be one."""
+        """`models`: name -> path. Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name."""
         self.folder = folder
-        self._facts: dict[str, ModelInfo] = {full_name(name): read_model_info(path) for name, path in models.items()}
-        self._made: dict[str, ModelAlias] = {}
+        self._info: dict[str, ModelInfo] = {full_name(name): read_model_info(path) for name, path in models.items()}
+        self._aliases: dict[str, ModelAlias] = {}
         self._hidden: set[str] = set()
         self._lock = threading.RLock()
-        self._look()
+        self._scan_folder()
         if folder is not None and (folder / NAMES_FILE).exists():
-            self._made = _read_names(folder / NAMES_FILE)
+            self._aliases = _read_names(folder / NAMES_FILE)
 
     def listed(self) -> list[ModelAlias]:
-        """Every name whose model is there, in alphabetical order."""
+        """Return every name whose model exists, in alphabetical order."""
         with self._lock:
-            self._look()
+            self._scan_folder()
             own = [
-                ModelAlias(name, name) for name in self._facts if name not in self._hidden and name not in self._made
+                ModelAlias(name, name) for name in self._info if name not in self._hidden and name not in self._aliases
             ]
             return sorted(
-                [*own, *(made for made in self._made.values() if made.base in self._facts)], key=lambda n: n.name
+                [*own, *(alias for alias in self._aliases.values() if alias.base in self._info)], key=lambda n: n.name
             )
 
     def find(self, name: str) -> ModelAlias:
-        """What a client's name means. Raises RequestError, 404."""
+        """Return the alias that a client's name stands for. Raises RequestError (404)."""
         with self._lock:
             try:
-                whole = full_name(name)
+                full = full_name(name)
             except FormatError:
                 raise no_such_model(name) from None
-            if whole not in self._facts:
-                self._look()
-            whole = self._as_known(whole)
-            found = self._made.get(whole) or (ModelAlias(whole, whole) if whole not in self._hidden else None)
-            if found is None or found.base not in self._facts:
+            if full not in self._info:
+                self._scan_folder()
+            full = self._as_known(full)
+            found = self._aliases.get(full) or (ModelAlias(full, full) if full not in self._hidden else None)
+            if found is None or found.base not in self._info:
                 raise no_such_model(name)
             return found
 
     def _as_known(self, name: str) -> str:
-        """The known name that differs in upper and lower case only, where there is none that is the same."""
-        known = [*self._made, *(own for own in self._facts if own not in self._hidden)]
+        """Return `name` if it is known, else the known name that differs in case only, else `name`."""
+        known = [*self._aliases, *(own for own in self._info if own not in self._hidden)]
         return name if name in known else next((each for each in known if each.lower() == name.lower()), name)
 
-    def facts(self, named: ModelAlias) -> ModelInfo:
-        """What is known of its model."""
-        return self._facts[named.base]
+    def info(self, alias: ModelAlias) -> ModelInfo:
+        """Return the facts about the alias's model."""
+        return self._info[alias.base]
 
     def copy(self, source: str, destination: str) -> None:
-        """A second name. Raises RequestError: 404 for an unknown source, 400 for what can't be a name."""
+        """Add an alias. Raises RequestError: 404 for an unknown source, 400 for an invalid name."""
         with self._lock:
             found = self.find(source)
             self._put(ModelAlias(**{**_values(found), "name": _new_name(destination), "created": _now()}))
 
-    def create(self, name: str, source: str, said: Mapping[str, Any]) -> None:
-        """A second name with texts and parameters of its own; `said` has fields of Named, others are the source's. Raises RequestError."""
+    def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
+        """Add an alias with its own texts and parameters: `changes` are fields of ModelAlias, others are the source's. Raises RequestError."""
         with self._lock:
             found = self.find(source)
-            values = _values(found) | {key: value for key, value in said.items() if value}
-            options = said.get("options", Options()).over(found.options)
+            values = _values(found) | {key: value for key, value in changes.items() if value}
+            options = changes.get("options", Options()).over(found.options)
             self._put(ModelAlias(**{**values, "options": options, "name": _new_name(name), "created": _now()}))
 
     def delete(self, name: str) -> None:
-        """Take a name away; the model stays where it is. Raises RequestError, 404."""
+        """Remove an alias, or hide a model's own name. Raises RequestError (404)."""
         with self._lock:
             found = self.find(name)
-            if self._made.pop(found.name, None) is None:
+            if self._aliases.pop(found.name, None) is None:
                 self._hidden.add(found.name)
             self._save()
 
-    def _put(self, named: ModelAlias) -> None:
-        if (known := self._as_known(named.name)) != named.name:
-            named = replace(named, name=known)
-        if named.name in self._facts:
+    def _put(self, alias: ModelAlias) -> None:
+        if (known := self._as_known(alias.name)) != alias.name:
+            alias = replace(alias, name=known)
+        if alias.name in self._info:
             raise RequestError("this name is a model's own; choose another one", param="destination")
-        if len(self._made) >= MAX_NAMES and named.name not in self._made:
+        if len(self._aliases) >= MAX_NAMES and alias.name not in self._aliases:
             raise RequestError(f"there are {MAX_NAMES} made names already; delete one first")
-        self._made[named.name] = named
+        self._aliases[alias.name] = alias
         self._save()
 
     def _save(self) -> None:
         if self.folder is not None:
-            write_json(self.folder / NAMES_FILE, [asdict(named) for named in self._made.values()])
+            write_json(self.folder / NAMES_FILE, [asdict(alias) for alias in self._aliases.values()])
 
-    def _look(self) -> None:
-        """Take up what is new in the models folder; what is no model, or half-written, is passed over."""
+    def _scan_folder(self) -> None:
+        """Add new models of the models folder; entries that are not complete models are skipped."""
         for entry in sorted(self.folder.iterdir()) if self.folder is not None else ():
             name = f"{default_name(entry)}:{LATEST}"
-            if name in self._facts or entry.name.startswith(".") or not (entry.is_dir() or entry.suffix == ".gguf"):
+            is_model = entry.is_dir() or entry.suffix in file_suffixes()
+            if name in self._info or entry.name.startswith(".") or not is_model:
                 continue
             try:
-                self._facts[name] = read_model_info(inside(self.folder, entry.name))  # type: ignore[arg-type]
+                self._info[name] = read_model_info(inside(self.folder, entry.name))  # type: ignore[arg-type]
             except GroundupError:
                 continue
 
 
 def default_name(path: Path) -> str:
-    """The name of a model by its path: of its folder or file, with what can't stand in a name as "-".
+    """Return the name of a model from its path: that of its folder or file, with invalid characters replaced by "-".
 
-    >>> usual_name(Path("runs/my model.gguf"))
+    >>> default_name(Path("runs/my model.gguf"))
     'my-model'
     """
-    stem = path.stem if path.suffix == ".gguf" else path.resolve().name
+    stem = path.stem if path.suffix in file_suffixes() else path.resolve().name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"
 
 
@@ -179,18 +181,18 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _values(named: ModelAlias) -> dict[str, Any]:
-    return {each.name: getattr(named, each.name) for each in fields(named)}
+def _values(alias: ModelAlias) -> dict[str, Any]:
+    return {each.name: getattr(alias, each.name) for each in fields(alias)}
 
 
 def _read_names(file: Path) -> dict[str, ModelAlias]:
-    """The names that clients made. Raises FormatError."""
+    """Read the aliases that clients made. Raises FormatError."""
     content = read_json(file)
     entries = content if isinstance(content, list) and all(isinstance(entry, dict) for entry in content) else None
     if entries is None or len(entries) > MAX_NAMES:
-        raise FormatError(file, "names", f"are no list of at most {MAX_NAMES} tables", fix=_FIX)
+        raise FormatError(file, "names", f"are not a list of at most {MAX_NAMES} tables", fix=_FIX)
     try:
-        made = [build_config(ModelAlias, entry) for entry in entries]
+        aliases = [build_config(ModelAlias, entry) for entry in entries]
     except ConfigError as error:
         raise FormatError(file, "names", error.message, fix=_FIX) from error
-    return {full_name(named.name): named for named in made}
+    return {full_name(alias.name): alias for alias in aliases}

@@ -1,6 +1,6 @@
-"""What the page of `groundup serve` alone asks for, in no client's dialect.
+"""Routes that only the web page of `groundup serve` uses, outside of any API dialect.
 
-/groundup/models   the models as its menus show them: chat models first, each with how its answers are drawn. No tokenizer is read for it.
+/groundup/models   the models for its menus: chat models first, each with its sampling settings. No tokenizer is read for it.
 """
 
 import asyncio
@@ -23,36 +23,36 @@ KINDS = ("chat", "base", "classifier")
 
 
 def routes(server: Server) -> list[Route]:
-    """The page, its files and its menus."""
+    """Return the routes of the page, its files and its menus."""
 
     async def models(request: Request) -> Response:
-        shelf = server.shelf
-        listed = await asyncio.to_thread(lambda: [(named, shelf.facts(named)) for named in shelf.listed()])
+        registry = server.registry
+        listed = await asyncio.to_thread(lambda: [(alias, registry.info(alias)) for alias in registry.listed()])
         return JsonResponse({"models": await asyncio.to_thread(menu, listed)})
 
     return [*page_routes("groundup.serve"), Route("/groundup/models", models)]
 
 
 def menu(listed: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[dict[str, Any]]:
-    """What the menus need of each model: chat models, then base models, then classifiers; each kind in the order of `listed`."""
+    """Return one entry for each model: chat models, then base models, then classifiers, each in the order of `listed`."""
     entries = [
         {
-            "name": named.name,
-            "kind": _kind(facts),
-            "capabilities": list(facts.capabilities),
-            "sampling": {**chat_sampling(facts.path), **_said(named)},
+            "name": alias.name,
+            "kind": _kind(info),
+            "capabilities": list(info.capabilities),
+            "sampling": {**chat_sampling(info.path), **_alias_sampling(alias)},
         }
-        for named, facts in listed
+        for alias, info in listed
     ]
     return sorted(entries, key=lambda entry: KINDS.index(entry["kind"]))
 
 
-def _kind(facts: ModelInfo) -> str:
-    if facts.kind == "classifier":
+def _kind(info: ModelInfo) -> str:
+    if info.kind == "classifier":
         return "classifier"
-    return "chat" if facts.chats else "base"
+    return "chat" if info.chats else "base"
 
 
-def _said(named: ModelAlias) -> dict[str, Any]:
-    """How answers are drawn, as far as a client that made this name said so."""
-    return {key: value for key, value in asdict(named.options).items() if key in CHAT_SAMPLING and value is not None}
+def _alias_sampling(alias: ModelAlias) -> dict[str, Any]:
+    """Return the sampling settings stored with an alias."""
+    return {key: value for key, value in asdict(alias.options).items() if key in CHAT_SAMPLING and value is not None}

@@ -1,13 +1,13 @@
-"""A request and the model it names -> jobs for the engine: options filled in and bounded, prompts rendered and cut to the context.
+"""A request and its model -> requests for the engine: limits checked, options resolved, prompts rendered and truncated to the context.
 
-What is too long loses, in this order: the oldest turns (a system turn stays), then the beginning of the last message. With `truncate` false it is
-refused.
+A prompt that is too long loses first its oldest messages (except the system message), then the beginning of its last user message. With `truncate`
+false it is refused.
 """
 
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from groundup.engine.engine import ANSWER_SHARE, fit_conversation
@@ -24,7 +24,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
 from groundup.tokenizer.tools import CallFormat, call_format
 
-# Below any probability: keeps the best token only, which always stays.
+# Below any probability: only the most probable token is kept, as it always is.
 MIN_TOP_P = 1e-9
 IN_SCHEMA = "characters of regular expressions in a JSON schema"
 
@@ -36,68 +36,62 @@ def prepare(
     model_context_tokens: int,
     constraint: Callable[[], Constraint | None],
 ) -> list[Request]:
-    """The jobs of a request, `choices` for each prompt, those of the first prompt first, each with a constraint of its own.
+    """Return the engine's requests, `choices` for each prompt in the order of the prompts, each with its own constraint.
 
     Raises RequestError, ConfigError, ModelError.
     """
     context_tokens = min(options.context_tokens or model_context_tokens, model_context_tokens)
     marks = () if (calls := format_of_calls(request, tokenizer)) is None else (calls.opening, calls.closing)
     shown_ids = frozenset(id for text, id in tokenizer.special.tokens.items() if text in marks)
-    jobs = []
+    prepared = []
     for prompt in request.prompts:
-        asked = prompt if isinstance(prompt, TextPrompt) else _with_tools(prompt, request, tokenizer)
-        ids, dropped = _Fitting(tokenizer, context_tokens, options.max_tokens).ids(asked, truncate=request.truncate)
+        if isinstance(prompt, Conversation):
+            prompt = with_call_format(prompt, call_format(tokenizer.chat_template))
+            prompt = replace(prompt, tools=request.tools)
+        ids, dropped = _PromptFitter(tokenizer, context_tokens, options.max_tokens).ids(
+            prompt, truncate=request.truncate
+        )
         sampling = sampling_of(options, context_tokens - len(ids))
         for choice in range(request.choices):
-            jobs.append(
-                Request(
-                    uuid.uuid4().hex,
-                    tuple(ids),
-                    _of_choice(sampling, choice),
-                    tokenizer.special.stop_ids,
-                    request.logprobs,
-                    constraint(),
-                    shown_ids,
-                    dropped,
-                )
+            seed = None if sampling.seed is None else sampling.seed + choice  # the choices of one seed differ
+            id, of_choice, stop_ids = uuid.uuid4().hex, replace(sampling, seed=seed), tokenizer.special.stop_ids
+            prepared.append(
+                Request(id, tuple(ids), of_choice, stop_ids, request.logprobs, constraint(), shown_ids, dropped)
             )
-    return jobs
+    return prepared
 
 
 def format_of_calls(request: GenerateRequest, tokenizer: Tokenizer) -> CallFormat | None:
-    """How calls are written in the answers to a request; None: it has no tools."""
+    """Return the format of tool calls in the answers to a request, or None when it has no tools."""
     return call_format(tokenizer.chat_template) if request.tools else None
 
 
-def _with_tools(prompt: Conversation, request: GenerateRequest, tokenizer: Tokenizer) -> Conversation:
-    return replace(with_call_format(prompt, call_format(tokenizer.chat_template)), tools=request.tools)
-
-
 def require_within(request: GenerateRequest, options: Options, limits: Limits) -> None:
-    """Raises RequestError where more is asked for than the server gives."""
+    """Raise RequestError when a request exceeds a limit of the server."""
     stops = options.stop or ()
-    for given, bound, param, what in (
+    for value, limit, param, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
         (sum(map(_characters, request.prompts)), limits.prompt_characters, "prompt", "characters of prompts"),
         (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives a token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
         (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
-        *_form_bounds(request.form, limits),
+        *_constraint_limits(request.constraint, limits),
         (_expression_characters(list(request.tools)), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
     ):
-        if given > bound:
-            raise RequestError(f"{param}: at most {bound} {what} are given, {given} were asked for", param=param)
+        if value > limit:
+            raise RequestError(f"{param}: at most {limit} {what} are allowed, this request has {value}", param=param)
 
 
-def _form_bounds(form: OutputConstraint | None, limits: Limits) -> list[tuple[int, int, str, str]]:
-    if form is None:
+def _constraint_limits(constraint: OutputConstraint | None, limits: Limits) -> list[tuple[int, int, str, str]]:
+    if constraint is None:
         return []
-    bounds = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
-    rows = [(len(form.text), bounds.get(form.kind, limits.schema_characters), "format", f"characters of a {form.kind}")]
-    if form.kind == "JSON schema":
-        inside = _expression_characters(json.loads(form.text))
-        rows.append((inside, limits.regex_characters, "format", IN_SCHEMA))
+    by_kind = {"regular expression": limits.regex_characters, "grammar": limits.grammar_characters}
+    limit = by_kind.get(constraint.kind, limits.schema_characters)
+    rows = [(len(constraint.text), limit, "format", f"characters of a {constraint.kind}")]
+    if constraint.kind == "JSON schema":
+        in_schema = _expression_characters(json.loads(constraint.text))
+        rows.append((in_schema, limits.regex_characters, "format", IN_SCHEMA))
     return rows
 
 
@@ -106,7 +100,7 @@ def _expression_characters(schema: Any) -> int:
 
 
 def _expressions(schema: Any) -> Iterator[str]:
-    """Every regular expression in a JSON schema."""
+    """Yield every regular expression in a JSON schema."""
     if isinstance(schema, list):
         for each in schema:
             yield from _expressions(each)
@@ -118,119 +112,99 @@ def _expressions(schema: Any) -> Iterator[str]:
 
 
 def _characters(prompt: Prompt) -> int:
-    return len(prompt.text) if isinstance(prompt, TextPrompt) else sum(map(_message_characters, prompt.messages))
+    if isinstance(prompt, TextPrompt):
+        return len(prompt.text)
+    calls = (call for message in prompt.messages for call in message.calls)
+    return sum(len(each.content) for each in prompt.messages) + sum(len(json.dumps(call.arguments)) for call in calls)
 
 
-def _message_characters(message: Message) -> int:
-    return len(message.content) + sum(len(json.dumps(call.arguments)) for call in message.calls)
-
-
-def require_able(request: GenerateRequest, facts: ModelInfo) -> None:
-    """Raises RequestError for what this model can't do."""
-    if request.tools and "tools" not in facts.capabilities:
+def require_able(request: GenerateRequest, info: ModelInfo) -> None:
+    """Raise RequestError for what this model does not support."""
+    if request.tools and "tools" not in info.capabilities:
         raise unsupported(request.model, "tools")
-    if request.tools and request.form is not None and request.form.kind != "JSON schema":
+    if request.tools and request.constraint is not None and request.constraint.kind != "JSON schema":
         raise RequestError(
-            f"tools: beside them an answer may be kept to a JSON schema, and to no {request.form.kind}", param="tools"
+            f"tools: with tools an answer can be constrained by a JSON schema, not by a {request.constraint.kind}",
+            param="tools",
         )
 
 
-def with_name(request: GenerateRequest, named: ModelAlias) -> GenerateRequest:
-    """With the texts that belong to the name: its messages first, and its system text where the conversation has none."""
-    return replace(request, prompts=tuple(_after(named, prompt) for prompt in request.prompts))
+def with_name(request: GenerateRequest, alias: ModelAlias) -> GenerateRequest:
+    """Return the request with the alias's messages first, and its system text where the conversation has none."""
+    return replace(request, prompts=tuple(_with_alias_messages(alias, prompt) for prompt in request.prompts))
 
 
-def _after(named: ModelAlias, prompt: Prompt) -> Prompt:
+def _with_alias_messages(alias: ModelAlias, prompt: Prompt) -> Prompt:
     if isinstance(prompt, TextPrompt):
         return prompt
-    messages = (*named.messages, *prompt.messages)
-    if named.system and not any(message.role == "system" for message in messages):
-        messages = (Message("system", named.system), *messages)
+    messages = (*alias.messages, *prompt.messages)
+    if alias.system and not any(message.role == "system" for message in messages):
+        messages = (Message("system", alias.system), *messages)
     return replace(prompt, messages=messages)
 
 
 def sampling_of(options: Options, room_tokens: int) -> Sampling:
-    """Options as the engine takes them; None: its own default. Raises ConfigError for a number out of range."""
-    given = {
-        "temperature": options.temperature,
-        "top_k": options.top_k,
-        "top_p": None if options.top_p is None else max(options.top_p, MIN_TOP_P),
-        "min_p": options.min_p,
-        "repetition_penalty": options.repetition_penalty,
-        "repeat_last_n": None if options.repeat_last_n is None else max(options.repeat_last_n, -1),
-        "presence_penalty": options.presence_penalty,
-        "frequency_penalty": options.frequency_penalty,
-        "stop": options.stop,
-        "seed": options.seed,
-    }
-    limit = room_tokens if options.max_tokens is None else min(options.max_tokens, room_tokens)
-    return Sampling(max_tokens=limit, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _of_choice(sampling: Sampling, choice: int) -> Sampling:
-    """Several answers to one prompt and seed are not the same answer."""
-    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + choice)
+    """Return the options as the engine's Sampling; None becomes its default. Raises ConfigError for a value out of range."""
+    values: dict[str, Any] = {name: value for name, value in asdict(options).items() if value is not None}
+    values.pop("context_tokens", None)
+    for name, least in (("top_p", MIN_TOP_P), ("repeat_last_n", -1)):
+        if name in values:
+            values[name] = max(values[name], least)
+    return Sampling(**{**values, "max_tokens": min(values.get("max_tokens", room_tokens), room_tokens)})
 
 
 def can_chat(tokenizer: Tokenizer) -> bool:
-    """Does the model have a way to tell turns apart?"""
+    """Return whether the model can mark turns of a conversation."""
     return tokenizer.chat_template is not None or {TURN_START, TURN_END} <= tokenizer.special.tokens.keys()
 
 
-class _Fitting:
-    """Prompts -> ids for one context."""
+class _PromptFitter:
+    """Prompts -> ids that fit into one context."""
 
     def __init__(self, tokenizer: Tokenizer, context_tokens: int, max_tokens: int | None) -> None:
         self.tokenizer = tokenizer
         self.context_tokens = context_tokens
         share = int(context_tokens * ANSWER_SHARE)
-        # What is cut is cut so far that an answer has this much room, and at least a token.
+        # A truncated prompt leaves this much room for the answer, at least one token.
         self.answer_tokens = max(1, share if max_tokens is None else min(max_tokens, share))
 
     def ids(self, prompt: Prompt, *, truncate: bool) -> tuple[list[int], int]:
-        """The ids and how many messages were left out. Raises RequestError."""
+        """Return the ids and the number of dropped messages. Raises RequestError."""
         if isinstance(prompt, Conversation) and not can_chat(self.tokenizer):
             prompt = _as_text(prompt)
         if isinstance(prompt, TextPrompt):
             return self._text_ids(prompt, truncate=truncate), 0
-        whole = render(prompt, self.tokenizer, add_generation_prompt=True).ids
-        if len(whole) < self.context_tokens and (
-            not truncate or len(whole) + self.answer_tokens <= self.context_tokens
-        ):
-            return whole, 0
+        ids = render(prompt, self.tokenizer, add_generation_prompt=True).ids
+        longest = self.context_tokens - (self.answer_tokens if truncate else 1)
+        if len(ids) <= longest:
+            return ids, 0
         if not truncate:
-            raise self._too_long(len(whole))
-        return self._cut(prompt)
+            raise self._too_long(len(ids))
+        rendered, dropped = fit_conversation(prompt, self.tokenizer, self.context_tokens, self.answer_tokens)
+        return (rendered.ids, dropped) if len(rendered.ids) < self.context_tokens else self._truncated(prompt)
 
     def _text_ids(self, prompt: TextPrompt, *, truncate: bool) -> list[int]:
         ids = self.tokenizer.encode_control(prompt.text) if prompt.rendered else self.tokenizer.encode(prompt.text)
-        whole = self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
-        if len(whole) < self.context_tokens:
-            return whole
+        all_ids = self.tokenizer.with_bos(ids) or [self.tokenizer.special.document_end_id]
+        if len(all_ids) < self.context_tokens:
+            return all_ids
         if not truncate or self.context_tokens <= self.answer_tokens + 1:
-            raise self._too_long(len(whole))
+            raise self._too_long(len(all_ids))
         return self.tokenizer.with_bos(ids[-(self.context_tokens - self.answer_tokens - 1) :])
 
-    def _cut(self, conversation: Conversation) -> tuple[list[int], int]:
-        """The oldest turns first, then the last message from its beginning."""
-        rendered, dropped = fit_conversation(conversation, self.tokenizer, self.context_tokens, self.answer_tokens)
-        if len(rendered.ids) < self.context_tokens:
-            return rendered.ids, dropped
-        return self._shortened(conversation)
+    def _truncated(self, given: Conversation) -> tuple[list[int], int]:
+        """Return the ids of the system messages and the last turn, with as much of the end of its user message as fits.
 
-    def _shortened(self, asked: Conversation) -> tuple[list[int], int]:
-        """Ids of the system's messages and the last turn, with as much of the end of what the user says there as there is room for.
-
-        Raises RequestError where even without it they are too long.
+        Raises RequestError when they are too long even without that message's text.
         """
-        messages = asked.messages
+        messages = given.messages
         place = max((i for i, each in enumerate(messages) if each.role == "user"), default=len(messages) - 1)
         before = [each for each in messages[:place] if each.role == "system"]
         content = messages[place].content
 
         def ids_from(start: int) -> list[int]:
             turns = (*before, replace(messages[place], content=content[start:]), *messages[place + 1 :])
-            return render(replace(asked, messages=turns), self.tokenizer, add_generation_prompt=True).ids
+            return render(replace(given, messages=turns), self.tokenizer, add_generation_prompt=True).ids
 
         places = [start for start, _ in self.tokenizer.encode_offsets(content)[1]]
         most_tokens = self.context_tokens - self.answer_tokens
@@ -241,7 +215,7 @@ class _Fitting:
             found = ids_from(places[-room_tokens] if room_tokens else len(content))
             if len(found) <= most_tokens:
                 return found, place - len(before)
-            room_tokens = max(0, room_tokens - (len(found) - most_tokens))  # at the cut another token or two may appear
+            room_tokens = max(0, room_tokens - (len(found) - most_tokens))  # the cut may add a token or two
 
     def _too_long(self, tokens: int) -> RequestError:
         return RequestError(
@@ -251,7 +225,7 @@ class _Fitting:
 
 
 def _as_text(conversation: Conversation) -> TextPrompt:
-    """For a model that knows no turns: one message is a text to go on from. Raises RequestError for more."""
+    """Return a conversation of one message as a text, for a model without turns. Raises RequestError for more messages."""
     if len(conversation.messages) == 1:
         return TextPrompt(conversation.messages[0].content)
-    raise RequestError("this model has no chat template: it goes on with a single text, and can't hold a conversation")
+    raise RequestError("this model has no chat template: it continues a single text, and can't hold a conversation")

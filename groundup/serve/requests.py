@@ -1,13 +1,13 @@
-"""What is asked of a model and what comes back, in no client's dialect.
+"""Requests to the server and what it returns, independent of any API dialect.
 
-A translator (`ollama/`, `openai/`, a third one beside them) makes one of these requests of a body, and bytes of the `ChatEvent`s that answer
-it. Everything between knows these classes only, so that the dialects can't differ in what they do.
+A translator (`ollama/`, `openai/`) turns a body into one of these requests, and the `ChatEvent`s of the answer into bytes. Everything between uses
+only these classes, so all dialects behave alike.
 
-What a request leaves open is None. It is filled in this order: the request, the parameters of the model's name (`create`), the dialect's defaults.
+An option that is None is taken from the first of these that sets it: the request, the parameters of the alias (`create`), the dialect's defaults.
 """
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import GroundupError
@@ -18,7 +18,7 @@ FOREVER_S = math.inf
 
 
 class RequestError(GroundupError):
-    """A request that is refused; the client gets the sentence in its dialect's shape. `status` is HTTP's, `param` the field at fault."""
+    """A refused request; the client gets the message in its dialect's shape. `status` is the HTTP status, `param` the field at fault."""
 
     def __init__(self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -28,18 +28,18 @@ class RequestError(GroundupError):
 
 
 def no_such_model(name: str) -> RequestError:
-    """For a name that the server does not have."""
+    """Return the error for an unknown model name."""
     return RequestError(f'model "{name[:120]}" not found', status=404, code="model_not_found", param="model")
 
 
 def unsupported(name: str, capability: str) -> RequestError:
-    """For what this model can't do: `"tiny" does not support tools`."""
+    """Return the error for a capability that the model lacks: `"tiny" does not support tools`."""
     return RequestError(f'"{name[:120]}" does not support {capability}', param=capability)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How answers are drawn. The fields are those of `engine.sampling.Sampling`; None: not said."""
+    """Options of an answer: the fields of `engine.sampling.Sampling`, None where not set, and the context length."""
 
     temperature: float | None = None
     top_k: int | None = None
@@ -54,21 +54,20 @@ class Options:
     """None: up to the end of the context."""
     stop: tuple[str, ...] | None = None
     context_tokens: int | None = None
-    """A context below the model's own."""
+    """A context shorter than the model's."""
 
     def over(self, other: "Options") -> "Options":
-        """These options, and the other's where these say nothing."""
-        mine = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Options(**{name: getattr(other, name) if value is None else value for name, value in mine.items()})
+        """Return these options, with the other's where these are None."""
+        return replace(other, **{name: value for name, value in asdict(self).items() if value is not None})
 
 
 @dataclass(frozen=True)
 class TextPrompt:
-    """A text to go on from."""
+    """A text to continue."""
 
     text: str
     rendered: bool = False
-    """The caller rendered it (`raw`): control tokens in it are taken as such. Never for text from users."""
+    """Whether the caller rendered it (`raw`): control tokens in it are parsed. Never set for text from users."""
 
 
 Prompt = Conversation | TextPrompt
@@ -76,37 +75,37 @@ Prompt = Conversation | TextPrompt
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """Answers wanted: `choices` to each of the prompts, all at once."""
+    """A request for `choices` answers to each of the prompts."""
 
     model: str
-    """As the client wrote it, and echoed so."""
+    """The name as the client wrote it, echoed in the answer."""
     prompts: tuple[Prompt, ...]
     options: Options = field(default_factory=Options)
     defaults: Options = field(default_factory=Options)
-    """The dialect's, for what neither the request nor the model's name says."""
+    """The dialect's defaults, for what neither the request nor the alias sets."""
     stream: bool = False
     choices: int = 1
     logprobs: int | None = None
-    """How many alternatives to each token; 0: the chosen one's probability only, None: none wanted."""
-    form: OutputConstraint | None = None
-    """What the answers must be, where they are no calls; None: any text."""
+    """Number of alternatives for each token; 0: only the chosen token's logprob, None: no logprobs."""
+    constraint: OutputConstraint | None = None
+    """The constraint on answers other than tool calls; None: any text."""
     tools: tuple[Tool, ...] = ()
-    """What the model may have called; the client calls it, never the server."""
+    """Tools that the model may call; the client executes them, never the server."""
     must_call: tuple[str, ...] = ()
-    """Names of tools: the answer consists of calls of these, and no text. (): the model chooses."""
+    """Names of tools: the answer consists of calls of these and no text. (): the model chooses."""
     one_call: bool = False
-    """At most one call, as far as an answer's form can be kept to that."""
+    """Allow at most one call, as far as the constraint can enforce it."""
     truncate: bool = True
-    """What is too long is cut; False: it is refused."""
+    """Truncate a prompt that is too long; False: refuse it."""
     usage_in_stream: bool = True
-    """Whether a stream ends with the counters, where its dialect leaves that open."""
+    """Whether a stream ends with token counts, where its dialect makes that optional."""
     keep_alive_s: float | None = None
-    """How long the model stays loaded afterwards; None: as long as the server says."""
+    """How long the model stays loaded afterwards; None: the server's default."""
 
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """No answer wanted: load the model, or with `keep_alive_s` 0 unload it."""
+    """A request to load the model, or with `keep_alive_s` 0 to unload it."""
 
     model: str
     keep_alive_s: float | None = None
@@ -114,19 +113,19 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class EmbedRequest:
-    """A vector for each text."""
+    """A request for the embedding of each text."""
 
     model: str
     texts: tuple[str, ...]
     dimensions: int | None = None
-    """The first d components only, made unit length again."""
+    """Keep only the first d components, normalised again."""
     truncate: bool = True
     keep_alive_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Vectors of unit length in the order of the texts, and how many tokens were read."""
+    """Vectors of unit length in the order of the texts, and the number of prompt tokens."""
 
     vectors: list[list[float]]
     prompt_tokens: int
@@ -134,7 +133,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class ClassifyRequest:
-    """The class of each text."""
+    """A request for the class of each text."""
 
     model: str
     texts: tuple[str, ...]
@@ -143,10 +142,10 @@ class ClassifyRequest:
 
 @dataclass(frozen=True)
 class Timing:
-    """Where the time of an answer went, in nanoseconds."""
+    """The durations of the parts of an answer, in nanoseconds."""
 
     total_ns: int = 0
     load_ns: int = 0
     prompt_ns: int = 0
-    """Until the first token; waiting for others counts."""
+    """Until the first token, time in the queue included."""
     answer_ns: int = 0

@@ -1,32 +1,33 @@
-"""What the server does with a request of `exchange`, whatever dialect it came in.
+"""The server: it answers the requests of `requests.py`, independent of the API dialect.
 
-    ChatRequest + Translator -> answer() -> a response: whole, or a stream
+    GenerateRequest + Translator -> answer() -> a response: complete, or a stream
     EmbedRequest, ClassifyRequest, LoadRequest -> values, which the dialect's route puts into its own shape
 
-The way of an answer: the name is looked up, the model leased (and loaded), the prompt rendered and cut, the jobs given to the worker. All that can
-be refused is refused before the first byte. A client that hangs up ends its jobs, streaming or not.
+The steps of an answer: look up the name, lease (and load) the model, render and truncate the prompts, submit the engine's requests.
+Every refusal happens before the first byte. A client that disconnects cancels its requests, streaming or not.
 """
 
 import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from groundup.engine.classify import classifier_ids
-from groundup.engine.embed import embed, embed_in_pieces, shortened
+from groundup.engine.embed import embed, embed_in_chunks, truncate_vectors
 from groundup.engine.padding import batches_by_length
-from groundup.engine.request import Constraint
-from groundup.engine.request import Request as Job
-from groundup.engine.structured_output import OutputConstraint
+from groundup.engine.request import Constraint, Request
 from groundup.engine.tool_call_grammar import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
+from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
 from groundup.http.metrics import Metrics
 from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
+from groundup.serve.messages import require_few_messages
 from groundup.serve.model_info import ModelInfo
 from groundup.serve.model_registry import ModelAlias, ModelRegistry
 from groundup.serve.request_preparation import format_of_calls, prepare, require_able, require_within, with_name
@@ -51,114 +52,118 @@ from groundup.serve.streaming import (
     until_disconnect,
 )
 from groundup.serve.worker import Worker
-from groundup.tokenizer.fast import Tokenizer
-from groundup.tokenizer.tools import CallFormat
 
-# Texts that are embedded or classified between two steps of the engine: answers at work wait no longer than for these.
+# Tokens that are embedded or classified between two steps of the engine: the longest delay of running answers.
 TEXTS_AT_ONCE_TOKENS = 128
 
 
 class Server:
-    """Models, the worker that runs them, and how much may be asked."""
+    """The models, the worker that runs them, and the limits of requests."""
 
     def __init__(
-        self, shelf: ModelRegistry, residents: LoadedModels, worker: Worker, limits: Limits, metrics: Metrics
+        self, registry: ModelRegistry, loaded_models: LoadedModels, worker: Worker, limits: Limits, metrics: Metrics
     ) -> None:
-        self.shelf = shelf
-        self.residents = residents
+        self.registry = registry
+        self.loaded_models = loaded_models
         self.worker = worker
         self.limits = limits
         self.metrics = metrics
-        # Whoever asks for a form waits for the others that do, and never has more than one of the threads that all requests share.
-        self._forming = asyncio.Lock()
+        # Constraints are compiled one at a time, so that they never take more than one of the threads that all requests share.
+        self._constraint_lock = asyncio.Lock()
+
+    async def read_body(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the JSON object of a request within the limits. Raises RequestError."""
+        value = read_object(await request.body(), self.limits)
+        require_few_messages(value, self.limits)
+        return value
 
     async def find(self, name: str, capability: str) -> tuple[ModelAlias, ModelInfo]:
-        """The model of a name. Raises RequestError: 404, or 400 where it can't do that."""
-        named = await asyncio.to_thread(self.shelf.find, name)
-        facts = self.shelf.facts(named)
-        if capability not in facts.capabilities:
+        """Return the model of a name. Raises RequestError: 404, or 400 when it lacks the capability."""
+        alias = await asyncio.to_thread(self.registry.find, name)
+        info = self.registry.info(alias)
+        if capability not in info.capabilities:
             raise unsupported(name, capability)
-        return named, facts
+        return alias, info
 
-    async def answer(self, request: GenerateRequest, translator: Translator, client: Request) -> Response:
-        """The answers to a request. Raises RequestError, ConfigError, DataError, ModelError for what is refused."""
-        clock = RequestTimer()
-        named, facts = await self.find(request.model, "completion")
-        options = request.options.over(named.options).over(request.defaults)
+    async def answer(self, request: GenerateRequest, translator: Translator, client: HttpRequest) -> Response:
+        """Return the response to a request. Raises RequestError, ConfigError, DataError, ModelError when it is refused."""
+        timer = RequestTimer()
+        alias, info = await self.find(request.model, "completion")
+        options = request.options.over(alias.options).over(request.defaults)
         require_within(request, options, self.limits)
-        require_able(request, facts)
+        require_able(request, info)
         async with contextlib.AsyncExitStack() as stack:
-            resident = await stack.enter_async_context(self._lease(named, facts, request.keep_alive_s, clock))
-            turn: contextlib.AbstractAsyncContextManager[None] = (
-                self._forming if request.form else contextlib.nullcontext()
+            loaded = await stack.enter_async_context(self._lease(alias, info, request.keep_alive_s, timer))
+            lock: contextlib.AbstractAsyncContextManager[None] = (
+                self._constraint_lock if request.constraint else contextlib.nullcontext()
             )
-            async with turn:
-                jobs = await asyncio.to_thread(_jobs, with_name(request, named), options, resident)
-            assert resident.desk is not None  # a language model has one
-            answers = await resident.desk.open(jobs)
+            async with lock:
+                prepared = await asyncio.to_thread(_engine_requests, with_name(request, alias), options, loaded)
+            assert loaded.session is not None  # a language model has one
+            answers = await loaded.session.open(prepared)
             stack.callback(answers.close)
-            told = AnswerStream(answers, clock, self.metrics, _splitters(request, resident))
+            stream = AnswerStream(answers, timer, self.metrics, _tool_call_parsers(request, loaded))
             if request.stream:
-                return HeldStreamingResponse(stream_bytes(told, translator), translator.media_type, stack.pop_all())
-            return await until_disconnect(client, complete_response(told, translator))
+                return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, stack.pop_all())
+            return await until_disconnect(client, complete_response(stream, translator))
 
     @contextlib.asynccontextmanager
     async def _lease(
-        self, named: ModelAlias, facts: ModelInfo, keep_alive_s: float | None, clock: RequestTimer
+        self, alias: ModelAlias, info: ModelInfo, keep_alive_s: float | None, timer: RequestTimer
     ) -> AsyncIterator[LoadedModel]:
-        async with self.residents.lease(named.base, facts, keep_alive_s) as resident:
-            clock.loaded()
-            yield resident
+        async with self.loaded_models.lease(alias.base, info, keep_alive_s) as loaded:
+            timer.loaded()
+            yield loaded
 
     async def load(self, request: LoadRequest) -> str:
-        """Load or unload; gives which of the two it was."""
-        named = await asyncio.to_thread(self.shelf.find, request.model)
+        """Load or unload the model; return "load" or "unload"."""
+        alias = await asyncio.to_thread(self.registry.find, request.model)
         if request.keep_alive_s == 0:
-            self.residents.put_out(named.base)
+            self.loaded_models.unload(alias.base)
             return "unload"
-        async with self.residents.lease(named.base, self.shelf.facts(named), request.keep_alive_s):
+        async with self.loaded_models.lease(alias.base, self.registry.info(alias), request.keep_alive_s):
             return "load"
 
     async def embed(self, request: EmbedRequest) -> tuple[Embeddings, Timing]:
-        """A vector for each text. Raises RequestError."""
-        clock = RequestTimer()
-        named, facts = await self.find(request.model, "embedding")
+        """Return a vector for each text. Raises RequestError."""
+        timer = RequestTimer()
+        alias, info = await self.find(request.model, "embedding")
         self._require_texts(len(request.texts))
-        width = facts.config.width
+        width = info.config.width
         if request.dimensions is not None and request.dimensions > width:
             raise RequestError(f"dimensions: this model's vectors have {width}", param="dimensions")
-        async with self._lease(named, facts, request.keep_alive_s, clock) as resident:
-            rows = await asyncio.to_thread(_embedding_rows, resident, request, self.limits.embed_tokens)
+        async with self._lease(alias, info, request.keep_alive_s, timer) as loaded:
+            rows = await asyncio.to_thread(_embedding_ids, loaded, request, self.limits.embed_tokens)
             vectors: list[list[float]] = [[] for _ in rows]
             for batch in batches_by_length([len(row) for row in rows], TEXTS_AT_ONCE_TOKENS):
-                found = await self._embedded(resident, [rows[i] for i in batch], request.dimensions)
+                found = await self._embed_batch(loaded, [rows[i] for i in batch], request.dimensions)
                 for index, vector in zip(batch, found, strict=True):
                     vectors[index] = vector
-        read_tokens = sum(map(len, rows))
-        self.metrics.tokens.labels("embedded").inc(read_tokens)
-        return Embeddings(vectors, read_tokens), clock.timing()
+        num_tokens = sum(map(len, rows))
+        self.metrics.tokens.labels("embedded").inc(num_tokens)
+        return Embeddings(vectors, num_tokens), timer.timing()
 
-    async def _embedded(
-        self, resident: LoadedModel, rows: Sequence[Sequence[int]], dimensions: int | None
+    async def _embed_batch(
+        self, loaded: LoadedModel, rows: Sequence[Sequence[int]], dimensions: int | None
     ) -> list[list[float]]:
-        model, compute = resident.opened.model, resident.engine.compute
+        model, compute = loaded.opened.model, loaded.engine.compute
         assert isinstance(model, LanguageModel)
         if len(rows[0]) > TEXTS_AT_ONCE_TOKENS:  # a long text is alone in its batch
-            pieces = embed_in_pieces(model, rows[0], compute=compute)
-            while (found := await self.worker.run(lambda: next(pieces, None))) is not None:
+            chunks = embed_in_chunks(model, rows[0], compute=compute)
+            while (found := await self.worker.run(lambda: next(chunks, None))) is not None:
                 vectors = found[None]
         else:
             vectors = await self.worker.run(lambda: embed(model, rows, compute=compute))
-        listed: list[list[float]] = (vectors if dimensions is None else shortened(vectors, dimensions)).tolist()
+        listed: list[list[float]] = (vectors if dimensions is None else truncate_vectors(vectors, dimensions)).tolist()
         return listed
 
     async def classify(self, request: ClassifyRequest) -> list[dict[str, float]]:
-        """The probabilities of each text's labels, most probable first. Raises RequestError."""
-        named, facts = await self.find(request.model, "classification")
+        """Return the probability of each label for each text, most probable first. Raises RequestError."""
+        alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
         found: list[dict[str, float]] = [{} for _ in request.texts]
-        async with self._lease(named, facts, request.keep_alive_s, RequestTimer()) as resident:
-            engine, context = resident.engine, facts.config.context_tokens
+        async with self._lease(alias, info, request.keep_alive_s, RequestTimer()) as loaded:
+            engine, context = loaded.engine, info.config.context_tokens
             rows = await asyncio.to_thread(
                 lambda: [classifier_ids(engine.tokenizer, text, context) for text in request.texts]
             )
@@ -174,50 +179,47 @@ class Server:
             raise RequestError(f"input: at most {self.limits.texts} texts are taken at once", param="input")
 
     def stop(self, within_s: float) -> None:
-        """Take no more jobs; what is still at work after `within_s` ends with an error in its stream."""
+        """Accept no more requests; answers that still run after `within_s` end with an error in their streams."""
         self.worker.stopping = True
         asyncio.get_running_loop().call_later(within_s, self._end_all)
 
     def _end_all(self) -> None:
-        for resident in self.residents.held().values():
-            if resident.desk is not None:
-                resident.desk.fail_all(RequestError("the server is stopping", status=503))
+        for loaded in self.loaded_models.current().values():
+            if loaded.session is not None:
+                loaded.session.fail_all(RequestError("the server is stopping", status=503))
 
 
-def _jobs(request: GenerateRequest, options: Options, resident: LoadedModel) -> list[Job]:
-    """The jobs of a request. Takes its time: not in the event loop."""
-    tokenizer, context_tokens = resident.opened.require_tokenizer(), resident.facts.config.context_tokens
-    calls = format_of_calls(request, tokenizer)
-    form = request.form if calls is None else _form_with_calls(calls, request, tokenizer)
+def _engine_requests(request: GenerateRequest, options: Options, loaded: LoadedModel) -> list[Request]:
+    """Return the engine's requests. It takes long, so it does not run in the event loop."""
+    tokenizer, context_tokens = loaded.opened.require_tokenizer(), loaded.info.config.context_tokens
+    calls, output = format_of_calls(request, tokenizer), request.constraint
+    if calls is not None:
+        output = constraint_with_calls(
+            calls,
+            request.tools,
+            must_call=request.must_call,
+            one_call=request.one_call,
+            answer=request.constraint,
+            control=tokenizer.special.tokens,
+        )
 
     def constraint() -> Constraint | None:
-        return None if form is None else resident.grammars.constraint(form)
+        return None if output is None else loaded.grammars.constraint(output)
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
 
 
-def _form_with_calls(calls: CallFormat, request: GenerateRequest, tokenizer: Tokenizer) -> OutputConstraint | None:
-    return constraint_with_calls(
-        calls,
-        request.tools,
-        must_call=request.must_call,
-        one_call=request.one_call,
-        answer=request.form,
-        control=tokenizer.special.tokens,
-    )
-
-
-def _splitters(request: GenerateRequest, resident: LoadedModel) -> list[ToolCallParser]:
-    """One for each answer; none where no tools were given."""
-    calls = format_of_calls(request, resident.opened.require_tokenizer())
+def _tool_call_parsers(request: GenerateRequest, loaded: LoadedModel) -> list[ToolCallParser]:
+    """Return one parser for each answer; none without tools."""
+    calls = format_of_calls(request, loaded.opened.require_tokenizer())
     names = [tool["function"]["name"] for tool in request.tools]
     answers = len(request.prompts) * request.choices
     return [] if calls is None else [ToolCallParser(calls, names) for _ in range(answers)]
 
 
-def _embedding_rows(resident: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
-    """Ids of each text, cut to the context, or to `most_tokens` where that is less. Raises RequestError where that was not allowed."""
-    engine, context = resident.engine, min(resident.facts.config.context_tokens, most_tokens)
+def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:
+    """Return the ids of each text, truncated to the context or `most_tokens`. Raises RequestError where truncation is not allowed."""
+    engine, context = loaded.engine, min(loaded.info.config.context_tokens, most_tokens)
     rows = [engine.prompt_ids(text) for text in request.texts]
     longest = max(map(len, rows), default=0)
     if longest > context and not request.truncate:

@@ -1,4 +1,4 @@
-"""Events on their way to a client: counted and timed, as a stream or whole, and given up when the client hangs up."""
+"""Responses of answers: events counted and timed, sent as a stream or complete, and cancelled when the client disconnects."""
 
 import asyncio
 import contextlib
@@ -19,130 +19,130 @@ from groundup.http.metrics import Metrics
 from groundup.serve.requests import RequestError, Timing
 from groundup.serve.worker import Answers
 
-CLIENT_CLOSED_REQUEST = 499  # nginx's number for it; nobody reads it
+CLIENT_CLOSED_REQUEST = 499  # nginx's status code for it; no client sees it
 
 
 @runtime_checkable
 class Translator(Protocol):
-    """Events -> bytes of one dialect, for one request. `index` is the job's."""
+    """Events -> bytes of one dialect, for one request. `index` is that of the answer."""
 
     media_type: str
 
     def begin(self) -> bytes: ...
 
-    def piece(self, index: int, event: ChatEvent) -> bytes: ...
+    def chunk(self, index: int, event: ChatEvent) -> bytes: ...
 
-    def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes: ...
+    def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes: ...
 
-    def failure(self, message: str, status: int) -> bytes: ...
+    def error(self, message: str, status: int) -> bytes: ...
 
-    def whole(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> dict[str, Any]: ...
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> dict[str, Any]: ...
 
 
 class RequestTimer:
-    """When the parts of an answer were over."""
+    """The times at which the phases of an answer ended."""
 
     def __init__(self) -> None:
         self.started = self.ready = self.first = time.monotonic_ns()
 
     def loaded(self) -> None:
-        """The model is there."""
+        """Record that the model is loaded."""
         self.ready = self.first = time.monotonic_ns()
 
-    def said(self) -> None:
-        """The first event has come."""
+    def first_token(self) -> None:
+        """Record the first event."""
         self.first = time.monotonic_ns()
 
     def timing(self) -> Timing:
-        """Up to now."""
+        """Return the durations up to now."""
         now = time.monotonic_ns()
         return Timing(now - self.started, self.ready - self.started, self.first - self.ready, now - self.first)
 
 
 class AnswerStream:
-    """The events of a request's answers as they come, counted and timed; afterwards the last event of each."""
+    """The events of a request's answers, counted and timed; afterwards it has the last event of each."""
 
     def __init__(
-        self, answers: Answers, clock: RequestTimer, metrics: Metrics, splitters: Sequence[ToolCallParser] = ()
+        self, answers: Answers, timer: RequestTimer, metrics: Metrics, parsers: Sequence[ToolCallParser] = ()
     ) -> None:
-        """`splitters`: one for each answer, where calls are to be parted from its text."""
+        """`parsers`: one for each answer, where tool calls are to be separated from its text."""
         self.answers = answers
-        self.splitters = splitters
-        self.clock = clock
+        self.parsers = parsers
+        self.timer = timer
         self.metrics = metrics
-        self.lasts: dict[int, ChatEvent] = {}
+        self.last_events: dict[int, ChatEvent] = {}
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, ChatEvent]]:
         begun = False
         async for index, event in self.answers:
             if not begun:
                 begun = True
-                self.clock.said()
-                self.metrics.first_token_s.observe((self.clock.first - self.clock.started) / 1e9)
-            if self.splitters:
-                event = split_calls(event, self.splitters[index])
+                self.timer.first_token()
+                self.metrics.first_token_s.observe((self.timer.first - self.timer.started) / 1e9)
+            if self.parsers:
+                event = split_calls(event, self.parsers[index])
             if event.finish_reason is not None:
-                self.lasts[index] = event
+                self.last_events[index] = event
                 self.metrics.tokens.labels("prompt").inc(event.prompt_tokens)
                 self.metrics.tokens.labels("answer").inc(event.completion_tokens)
             if event.text or event.calls or event.logprobs or event.finish_reason:
                 yield index, event
 
     def in_order(self) -> list[ChatEvent]:
-        """The last events by index."""
-        return [self.lasts[index] for index in sorted(self.lasts)]
+        """Return the last events by index."""
+        return [self.last_events[index] for index in sorted(self.last_events)]
 
 
-def split_calls(event: ChatEvent, splitter: ToolCallParser) -> ChatEvent:
-    """The event with its calls apart from its text."""
-    pieces = [splitter.push(event.text), *([] if event.finish_reason is None else [splitter.finish()])]
-    calls = tuple(call for piece in pieces for call in piece.calls)
-    return replace(event, text="".join(piece.text for piece in pieces), calls=calls)
+def split_calls(event: ChatEvent, parser: ToolCallParser) -> ChatEvent:
+    """Return the event with tool calls separated from its text."""
+    pieces = [parser.push(event.text), *([] if event.finish_reason is None else [parser.finish()])]
+    calls = tuple(call for chunk in pieces for call in chunk.calls)
+    return replace(event, text="".join(chunk.text for chunk in pieces), calls=calls)
 
 
-async def complete_response(told: AnswerStream, translator: Translator) -> Response:
-    """The dialect's object, once all has been said. Raises the GroundupError that an answer ends with."""
-    events: list[list[ChatEvent]] = [[] for _ in range(told.answers.count)]
-    async for index, event in told:
+async def complete_response(stream: AnswerStream, translator: Translator) -> Response:
+    """Return the dialect's object once all answers have ended. Raises the GroundupError that ended an answer."""
+    events: list[list[ChatEvent]] = [[] for _ in range(stream.answers.count)]
+    async for index, event in stream:
         events[index].append(event)
-    return JsonResponse(translator.whole(events, told.clock.timing()))
+    return JsonResponse(translator.complete(events, stream.timer.timing()))
 
 
-async def stream_bytes(told: AnswerStream, translator: Translator) -> AsyncIterator[bytes]:
-    """The dialect's bytes. After the first byte an error is told in the stream."""
+async def stream_bytes(stream: AnswerStream, translator: Translator) -> AsyncIterator[bytes]:
+    """Yield the dialect's bytes. After the first byte, errors are reported in the stream."""
     yield translator.begin()
     try:
-        async for index, event in told:
-            yield translator.piece(index, event)
+        async for index, event in stream:
+            yield translator.chunk(index, event)
     except RequestError as error:
-        yield translator.failure(error.message, error.status)
+        yield translator.error(error.message, error.status)
     except GroundupError as error:
-        yield translator.failure(error.message, 500)
+        yield translator.error(error.message, 500)
     else:
-        yield translator.end(told.in_order(), told.clock.timing())
+        yield translator.end(stream.in_order(), stream.timer.timing())
 
 
 class HeldStreamingResponse(StreamingResponse):
-    """A stream that lets go of everything when it ends, however it ends; also one that was never begun."""
+    """A stream that releases its resources however it ends, even if it never began."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], media_type: str, held: contextlib.AsyncExitStack) -> None:
+    def __init__(self, pieces: AsyncIterator[bytes], media_type: str, resources: contextlib.AsyncExitStack) -> None:
         super().__init__(_non_empty(pieces), media_type=media_type)
-        self._held = held
+        self._resources = resources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
+        async with self._resources:
             await super().__call__(scope, receive, send)
 
 
 async def _non_empty(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Without the empty ones."""
-    async for piece in pieces:
-        if piece:
-            yield piece
+    """Yield the pieces that are not empty."""
+    async for chunk in pieces:
+        if chunk:
+            yield chunk
 
 
 async def until_disconnect(client: Request, work: Coroutine[Any, Any, Response]) -> Response:
-    """The response of `work`, which is given up when the client hangs up first."""
+    """Return the response of `work`, which is cancelled when the client disconnects first."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(client))
     try:

@@ -1,4 +1,4 @@
-"""Tools as clients describe them -> what a chat template is given, and which of them must be called. Both dialects describe them alike."""
+"""Tools as clients describe them -> tools for the chat template, and which of them must be called. Both dialects use the same format."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from groundup.tokenizer.tools import Tool
 
 
 class ToolFunctionBody(Body):
-    """What can be called."""
+    """The function of a tool."""
 
     name: str = Field(min_length=1, max_length=256)
     description: str = ""
@@ -19,18 +19,18 @@ class ToolFunctionBody(Body):
 
 
 class ToolBody(Body):
-    """One tool. What else clients say of it (`strict`) no model was trained on."""
+    """One tool. Other fields that clients send (`strict`) are ignored: no model was trained on them."""
 
     type: Literal["function"] = "function"
     function: ToolFunctionBody
 
     def tool(self) -> Tool:
-        """In the order of keys that models have seen; what was not said is left out."""
+        """Return the tool with keys in the order that models were trained on, without absent ones."""
         return {"type": "function", "function": self.function.model_dump(exclude_unset=True)}
 
 
 class NamedFunction(Body):
-    """The name in a choice."""
+    """The function named by a tool choice."""
 
     name: str
 
@@ -46,11 +46,11 @@ Choice = Literal["none", "auto", "required"] | ToolChoice
 
 
 def read_tools(tools: Sequence[ToolBody], choice: Choice, *, parallel: bool = True) -> dict[str, Any]:
-    """Tools and choice as fields of a ChatRequest. Raises RequestError for a choice that there is no tool for."""
+    """Return fields of a GenerateRequest. Raises RequestError for a choice that names no given tool."""
     names = tuple(each.function.name for each in tools)
     named = (choice.function.name,) if isinstance(choice, ToolChoice) else ()
     if not set(named) <= set(names) or (choice == "required" and not names):
-        raise RequestError("tool_choice: no such tool is among tools", param="tool_choice")
+        raise RequestError("tool_choice: tools has no such tool", param="tool_choice")
     return {
         "tools": () if choice == "none" else tuple(each.tool() for each in tools),
         "must_call": names if choice == "required" else named,

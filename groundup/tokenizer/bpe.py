@@ -1,12 +1,11 @@
-"""Byte-pair encoding in its plainest form: the test of the fast one, and the place to learn it.
+"""Readable byte-pair encoding (BPE), the test of the fast one.
 
-Training: cut the texts into pieces (`split.py`), write each piece as its bytes, then again and again join the pair of
-neighbours that occurs most often into one new token. Encoding: start from the bytes and do the same joins in the order they
-were learned.
+Training: split the texts into pieces (`bytelevel.split_text`), write each piece as its bytes, then repeatedly merge the most frequent pair of
+adjacent tokens into a new token. Encoding: start from the bytes and apply the merges in the order they were learned.
 
 From: Sennrich, Haddow, Birch 2016, "Neural Machine Translation of Rare Words with Subword Units" (algorithm 1); on bytes since GPT-2.
-It counts everything anew for each merge, so it is for texts of a few hundred kilobytes; `fast.train_tokenizer` is for the rest.
-No control tokens here: ids are 0 to 255 for bytes, then one for each merge, which are the ids of the fast tokenizer too.
+All pairs are counted again for each merge, so it is for texts of a few hundred kilobytes; `fast.train_tokenizer` is for larger ones.
+There are no control tokens: ids are 0 to 255 for bytes, then one per merge, as in the fast tokenizer.
 """
 
 import itertools
@@ -14,8 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from groundup.tokenizer.bytelevel import BYTE_ORDER
-from groundup.tokenizer.split import split_text, training_texts
+from groundup.tokenizer.bytelevel import BYTE_ORDER, split_text, training_texts
 
 Pair = tuple[int, int]
 
@@ -29,12 +27,12 @@ class BPE:
     tokens: Sequence[bytes]
     """The bytes of every id."""
     merges: Mapping[Pair, int]
-    """Which two ids join to which; in the order they were learned, which is the order of the new ids."""
+    """Pair of ids -> merged id, in the order they were learned, which is the order of the new ids."""
     split: str
-    """Name of the split, see `split.SPLITS`."""
+    """Name of the split, see `bytelevel.SPLITS`."""
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`.
+        """Return the ids of `text`.
 
         >>> train_bpe(["low lower lowest"], 258, "gpt-2").encode("low")
         [257]
@@ -42,7 +40,7 @@ class BPE:
         return [id for piece in split_text(text, self.split) for id in self.encode_piece(piece.encode())]
 
     def encode_piece(self, piece: bytes) -> list[int]:
-        """The ids of one piece: of the pairs that can be joined, always the one learned first."""
+        """Return the ids of one piece: of the possible merges, always the one learned first."""
         ids = [BYTE_TO_ID[byte] for byte in piece]
         while known := [pair for pair in itertools.pairwise(ids) if pair in self.merges]:
             first = min(known, key=lambda pair: self.merges[pair])
@@ -50,7 +48,7 @@ class BPE:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids`; bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of `ids`; invalid UTF-8 becomes U+FFFD."""
         return b"".join(self.tokens[id] for id in ids).decode("utf-8", "replace")
 
 
@@ -70,7 +68,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, split: str) -> BPE:
 
 
 def most_frequent_pair(words: Mapping[tuple[int, ...], int]) -> Pair | None:
-    """The pair of neighbours that occurs most often; of equals the one with the lowest ids. None when none occurs twice."""
+    """Return the most frequent pair of adjacent ids; of equals the one with the lowest ids. None when none occurs twice."""
     counts: Counter[Pair] = Counter()
     for word, count in words.items():
         for pair in itertools.pairwise(word):
@@ -81,7 +79,7 @@ def most_frequent_pair(words: Mapping[tuple[int, ...], int]) -> Pair | None:
 
 
 def join(ids: Sequence[int], pair: Pair, joined: int) -> list[int]:
-    """`ids` with every occurrence of `pair`, from the left, replaced by `joined`.
+    """Return `ids` with every occurrence of `pair`, from the left, replaced by `joined`.
 
     >>> join([1, 1, 1, 2], (1, 1), 9)
     [9, 1, 2]

@@ -1,20 +1,20 @@
-"""Conversations, and the one way to render them: `render()` gives text, ids and loss mask in one pass.
+"""Conversations, and `render()`, which gives their text, ids and loss mask in one pass.
 
-The template is the model's own where it brings one, ChatML else. What it makes of a conversation is the reference; the question is only which
-parts of the text are structure (control tokens) and which were written by somebody. Searching the finished text can't tell: a user may
-have typed `<|im_end|>`. So the contents go into the template with marks, characters that occur nowhere else:
+The template is the model's own where it has one, else ChatML. Which parts of the rendered text are structure (control tokens) and which are
+contents can't be found by searching: a user may have typed `<|im_end|>`. So contents are passed to the template with marks, characters that
+occur nowhere else:
 
-    fence    before and after what users, systems and tools say: no control token can be formed across the edge of a content
-    open     before what the assistant says  (loss counts from here)
-    close    after it                        (to here, and the end-of-turn token that follows)
-    guard    before every text that looks like a control token, in a content, in a call or in what is said of the tools: it stays text
+    fence    before and after contents of users, systems and tools: no control token can form across the edge of a content
+    open     before an assistant's content  (the loss counts from here)
+    close    after it                       (to here, and the end-of-turn token that follows)
+    guard    before every text that looks like a control token, in a content, a tool call or a tool: it stays text
 
-Marks stand inside leading and trailing spaces, so a template may trim. Afterwards they are taken out. The same conversation is
-rendered without marks too: a template that looks into contents so that the two differ can't be followed safely and is refused.
+Marks are inside leading and trailing spaces, so a template may strip them. Then the marks are removed. The conversation is also rendered
+without marks: if the two differ, the template depends on the contents, can't be followed safely and is refused.
 
-Ids: what lies between two control tokens is encoded as one text. For ordinary contents that is what tokenising the rendered text
-gives, in llama.cpp too. Mask: by character offsets, True where the loss counts. A token that straddles the edge of an answer counts.
-Left out: calls of tools are no answers to the mask, since it is the template that writes them.
+Ids: the text between two control tokens is encoded as a whole. For ordinary contents that equals tokenising the rendered text, in llama.cpp
+too. Mask: by character offsets, True where the loss counts, also for a token that straddles the edge of an answer.
+Left out: tool calls are not in the loss mask, since the template writes them.
 """
 
 import bisect
@@ -42,16 +42,16 @@ _PRIVATE_USE = range(0xF0000, 0xFFFFE)
 
 @dataclass(frozen=True)
 class Message:
-    """What one side says. Raises DataError for an unknown role."""
+    """One message of a conversation. Raises DataError for an unknown role."""
 
     role: Role
     content: str
     calls: tuple[ToolCall, ...] = ()
-    """What the assistant wants called, beside its content."""
+    """Tool calls of the assistant, besides its content."""
     tool: str = ""
-    """Whose answer this is, in a tool's message."""
+    """The name of the tool, in a tool's message."""
     call_id: str = ""
-    """Which call it answers."""
+    """The id of the call that a tool's message answers."""
 
     def __post_init__(self) -> None:
         if self.role not in get_args(Role):
@@ -68,14 +68,13 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A conversation as a model reads it."""
+    """A rendered conversation."""
 
     text: str
-    """The template's text."""
     ids: list[int]
-    """Its tokens; with the bos token once, where the tokenizer adds one."""
+    """Ids of the text; with the bos token once, where the tokenizer adds one."""
     mask: list[bool]
-    """For each token: does the loss count? True for what the assistant says and its end-of-turn token."""
+    """The loss mask: True for tokens of the assistant's contents and their end-of-turn tokens."""
 
 
 @dataclass(frozen=True)
@@ -92,27 +91,27 @@ class Marks:
         return self.fence, self.open, self.close, self.guard
 
     def removed(self, text: str) -> str:
-        """`text` without marks."""
+        """Return `text` without marks."""
         return text.translate({ord(mark): None for mark in self.all})
 
 
 def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_prompt: bool = False) -> Rendered:
-    """Text, ids and loss mask of a conversation. `add_generation_prompt` opens the assistant's next turn.
+    """Return text, ids and loss mask of a conversation. `add_generation_prompt` opens the assistant's next turn.
 
-    Raises ModelError when the template refuses the conversation, fails, or passes its bounds.
+    Raises ModelError when the template refuses the conversation, fails, or exceeds its limits.
 
     >>> render(Conversation((Message("user", "Hi"),)), tokenizer).text
     '<|im_start|>user\\nHi<|im_end|>\\n'
     """
     template = _template(tokenizer)
     shared = {**_special_texts(tokenizer), "add_generation_prompt": add_generation_prompt}
-    said = _variables(conversation, lambda message: well_formed(message.content), well_formed)
-    marks = _unused_marks(template + json.dumps(said, ensure_ascii=False))
+    unmarked = _variables(conversation, lambda message: well_formed(message.content), well_formed)
+    marks = _unused_marks(template + json.dumps(unmarked, ensure_ascii=False))
     guard = functools.partial(tokenizer.control_starts.sub, marks.guard)
-    marked_said = _variables(
+    with_marks = _variables(
         conversation, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text))
     )
-    plain, marked = render_template(template, [{**shared, **said}, {**shared, **marked_said}])
+    plain, marked = render_template(template, [{**shared, **unmarked}, {**shared, **with_marks}])
     text = marks.removed(marked)
     _require_equal(plain, text)
     ids, mask = _encode(marked, tokenizer, marks)
@@ -121,7 +120,7 @@ def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_p
 
 
 def _template(tokenizer: Tokenizer) -> str:
-    """The model's template, else ChatML where the model has its tokens."""
+    """Return the model's template, else ChatML if the model has its tokens."""
     if tokenizer.chat_template is not None:
         return tokenizer.chat_template
     if not {TURN_START, TURN_END} <= tokenizer.special.tokens.keys():
@@ -133,16 +132,16 @@ def _template(tokenizer: Tokenizer) -> str:
 
 
 def _unused_marks(text: str) -> Marks:
-    """Raises DataError where there are no four left, which only a text made for that can bring about."""
+    """Return four unused private-use characters. Raises DataError if there are none, which only a malicious text can cause."""
     used = set(text)
     free = list(itertools.islice((chr(code) for code in _PRIVATE_USE if chr(code) not in used), 4))
     if len(free) < 4:
-        raise DataError("A message has nearly every private-use character of Unicode, so it can't be marked.")
+        raise DataError("A message has nearly all private-use characters of Unicode, so it can't be rendered.")
     return Marks(*free)
 
 
 def _mark(message: Message, guard: Callable[[str], str], marks: Marks) -> str:
-    """The content with its marks; spaces at its ends stay outside, and nothing but spaces stays as it is (a template may ask whether it is empty)."""
+    """Return the content with marks inside its outer spaces; blank content is unchanged, since a template may test whether it is empty."""
     content = well_formed(message.content)
     inner = content.strip()
     if not inner:
@@ -155,7 +154,7 @@ def _mark(message: Message, guard: Callable[[str], str], marks: Marks) -> str:
 def _variables(
     conversation: Conversation, content: Callable[[Message], str], text: Callable[[str], str]
 ) -> dict[str, object]:
-    """Messages and tools as a template is given them: contents through `content`, every other text that a client wrote through `text`."""
+    """Return a template's messages and tools: contents by `content`, every other string of the client changed by `text`."""
     tools = [_texts_changed(tool, text) for tool in conversation.tools]
     return {
         "messages": [
@@ -167,21 +166,15 @@ def _variables(
 
 
 def _tool_fields(message: Message) -> dict[str, Any]:
-    """What is said of tools beside the content; templates ask whether a key is there, so none is there without a value."""
-    calls = [
-        {
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-            **({"id": call.id} if call.id else {}),
-        }
-        for call in message.calls
-    ]
+    """Return a message's fields about tools; templates test whether a key exists, so those without a value are left out."""
+    functions = ((call.id, {"name": call.name, "arguments": call.arguments}) for call in message.calls)
+    calls = [{"type": "function", "function": function, **({"id": id} if id else {})} for id, function in functions]
     fields = {"tool_calls": calls, "name": message.tool, "tool_call_id": message.call_id}
     return {name: value for name, value in fields.items() if value}
 
 
 def _texts_changed(value: Any, change: Callable[[str], str]) -> Any:
-    """A JSON value with each text in it changed, keys too."""
+    """Return a JSON value with each string in it changed, keys too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
@@ -190,63 +183,54 @@ def _texts_changed(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _special_texts(tokenizer: Tokenizer) -> dict[str, str]:
-    """The tokens that a template may name."""
-    special = tokenizer.special
-    named = {
-        "bos_token": special.bos_id,
-        "eos_token": special.eos_id,
-        "pad_token": special.pad_id,
-        "unk_token": special.unk_id,
-    }
-    return {name: tokenizer.decode([id]) for name, id in named.items() if id is not None}
+    """Return the special tokens that a template may use."""
+    roles = tokenizer.special.roles.items()
+    return {name: tokenizer.decode([id]) for name, id in roles if id is not None}
 
 
 def _require_equal(plain: str, unmarked: str) -> None:
     if plain == unmarked:
         return
-    place = next(
-        (at for at, (left, right) in enumerate(zip(plain, unmarked, strict=False)) if left != right),
-        min(len(plain), len(unmarked)),
-    )
+    pairs = zip(plain, unmarked, strict=False)
+    at = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
     raise ModelError(
-        f"The model's chat template treats a message by what it says, so its text can't be told from structure: {plain[place : place + 40]!r}.",
+        f"The model's chat template depends on the contents of a message, so text can't be told from structure: {plain[at : at + 40]!r}.",
         fix="Change that message, or use another chat template.",
     )
 
 
 def _encode(marked: str, tokenizer: Tokenizer, marks: Marks) -> tuple[list[int], list[bool]]:
-    """Ids and mask of a marked text."""
+    """Return ids and mask of a marked text."""
     ids: list[int] = []
     offsets: list[TextSpan] = []  # in the text without marks
     start = 0
     for part, control_id in tokenizer.split_control(marked, unless_after=marks.guard):
         text = marks.removed(part)
-        part_ids, places = (
-            ([control_id], [(0, len(text))])
-            if control_id is not None
-            else tokenizer.encode_offsets(text, starts=tokenizer.starts_after(ids))
-        )
+        if control_id is None:
+            part_ids, spans = tokenizer.encode_offsets(text, starts=tokenizer.starts_after(ids))
+        else:
+            part_ids, spans = [control_id], [(0, len(text))]
         ids.extend(part_ids)
-        offsets.extend((start + first, start + last) for first, last in places)
+        offsets.extend((start + first, start + last) for first, last in spans)
         start += len(text)
     return ids, list(_supervised(offsets, _answers(marked, tokenizer, marks)))
 
 
 def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> Iterator[TextSpan]:
-    """Where the assistant speaks, in the text without marks: its content, and the spaces and the end-of-turn token right after it."""
+    """Yield the spans of the assistant's contents in the text without marks, with the spaces and the end-of-turn token right after."""
     stops = [text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids]
     turn_end = "|".join(map(re.escape, sorted(stops, key=len, reverse=True)))
     answer = re.compile(rf"{marks.open}[^{marks.open}{marks.close}]*{marks.close}(?:\s*(?:{turn_end}))?")
-    mark_places = [match.start() for match in re.finditer(f"[{''.join(marks.all)}]", marked)]
+    mark_positions = [match.start() for match in re.finditer(f"[{''.join(marks.all)}]", marked)]
     for match in answer.finditer(marked):
-        start, end = (place - bisect.bisect_left(mark_places, place) for place in match.span())
+        start, end = (position - bisect.bisect_left(mark_positions, position) for position in match.span())
         yield start, end
 
 
 def _supervised(offsets: Iterable[TextSpan], answers: Iterable[TextSpan]) -> Iterator[bool]:
-    """For each token: does it overlap an answer? Both in order."""
-    waiting = deque(answers)
+    """Yield for each token whether it overlaps an answer; both are in order."""
+    remaining = deque(answers)
     for start, end in offsets:
-        while waiting and waiting[0][1] <= start:
-            waiting.popleft()
-        yield bool(waiting) and waiting[0][0] < end
+        while remaining and remaining[0][1] <= start:
+            remaining.popleft()
+        yield bool(remaining) and remaining[0][0] < end

@@ -1,11 +1,10 @@
-"""`Tokenizer`: text <-> ids for everything else in the house, by the `tokenizers` library; and how one is trained.
+"""`Tokenizer`: text <-> ids for the whole package, by the `tokenizers` library; and `train_tokenizer`.
 
-A tokenizer is a table (`spec.py`: what a tokenizer.json says) plus a few settings (tokenizer_config.json: which control token
-has which part, the chat template). Whatever it comes from (training, a folder, a GGUF file), it goes through the one
-constructor below, which checks the table.
+A tokenizer is a table (`spec.py`: a tokenizer.json) and a few settings (tokenizer_config.json: the roles of control tokens, the chat
+template). Whether from training, a folder or a GGUF file, it is made by the constructor below, which checks the table.
 
-Text never becomes a control token in `encode`, `encode_batch` and `encode_offsets`. The library forgets that setting when it
-saves, so it is set at each load. Lone surrogates, which no UTF-8 can carry, become U+FFFD.
+Text never becomes a control token in `encode`, `encode_batch` and `encode_offsets`. The library does not save that setting, so it is set at
+each load. Lone surrogates, which UTF-8 cannot represent, become U+FFFD.
 """
 
 import dataclasses
@@ -24,8 +23,8 @@ from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_errors, read_json, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer import ranks
-from groundup.tokenizer.bytelevel import ByteLevel
-from groundup.tokenizer.pieces import Pieces
+from groundup.tokenizer.bytelevel import ByteLevel, training_texts
+from groundup.tokenizer.sentencepiece import SentencePiece
 from groundup.tokenizer.spec import (
     AddedToken,
     TokenizerTable,
@@ -42,33 +41,32 @@ from groundup.tokenizer.special import (
     find_special_tokens,
     our_special_tokens_config,
 )
-from groundup.tokenizer.split import training_texts
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 MAX_CONFIG_BYTES = 16 * 2**20
 SPLIT = "llama-bpe"
-_SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # as the `tokenizers` library counts spaces
+_SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` library
 
 
 class Tokenizer:
-    """Encodes and decodes. Make one with `Tokenizer.load(folder)`, `train_tokenizer(texts)` or `formats.tokenizer_from_gguf(metadata)`."""
+    """A tokenizer, made by `Tokenizer.load(folder)`, `train_tokenizer(texts)` or `formats.tokenizer_from_gguf(metadata)`."""
 
     vocab_size: int
     """Ids are 0 to vocab_size - 1."""
     special: SpecialTokens
-    """The control tokens and their parts."""
+    """The control tokens and their roles."""
     pre: str
-    """llama.cpp's name of the split; it names none for SentencePiece ("default")."""
+    """llama.cpp's name of the split; "default" for SentencePiece."""
     chat_template: str | None
-    """The jinja template of the model, None: it brings none."""
+    """The jinja template of the model, if it has one."""
 
     def __init__(self, table: TokenizerTable, config: Mapping[str, Any], *, source: object = "tokenizer") -> None:
-        """From a table and a tokenizer_config.json. Raises FormatError naming `source`."""
+        """From a table and a tokenizer_config.json. Raises FormatError with `source`."""
         check_table(table, source)
         self.special = find_special_tokens(table.control, config, table.bos, source)
-        # tokenizer_config.json may say otherwise than the table; saved again, both say the same.
+        # tokenizer_config.json overrides the table, so that both agree when saved.
         bos = next((text for text, id in table.control.items() if id == self.special.bos_id), None)
         self.table = dataclasses.replace(table, bos=bos if self.special.adds_bos else None)
         self.vocab_size = 1 + max(table.texts)
@@ -79,43 +77,37 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The tokenizer of a Hugging Face folder. Raises FormatError."""
+        """Load the tokenizer of a Hugging Face folder. Raises FormatError."""
         return cls(read_table(folder / TOKENIZER_FILE), _read_config(folder), source=folder / TOKENIZER_FILE)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
         write_text(folder / TOKENIZER_FILE, json.dumps(self.table.to_json(), indent=1, ensure_ascii=False) + "\n")
         write_json(folder / CONFIG_FILE, self.config())
-        (folder / TEMPLATE_FILE).unlink(missing_ok=True)  # one left from before would be read instead
+        (folder / TEMPLATE_FILE).unlink(missing_ok=True)  # an old one would take precedence
 
     def config(self) -> dict[str, Any]:
-        """What tokenizer_config.json says."""
-        special = self.special
-        parts = {
-            "bos_token": special.bos_id,
-            "eos_token": special.eos_id,
-            "pad_token": special.pad_id,
-            "unk_token": special.unk_id,
-        }
-        named = {part: None if id is None else self._tokens[id].decode() for part, id in parts.items()}
+        """Return the contents of tokenizer_config.json."""
+        roles = self.special.roles.items()
+        named = {role: None if id is None else self._tokens[id].decode() for role, id in roles}
         template = {} if self.chat_template is None else {"chat_template": self.chat_template}
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
             **named,
-            "add_bos_token": special.adds_bos,
+            "add_bos_token": self.special.adds_bos,
             "clean_up_tokenization_spaces": False,
             **template,
         }
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides the ids."""
+        """SHA-256 of everything that determines the ids."""
         return sha256_text(canonical_text(self.table))
 
     def encode(self, text: str, *, starts: bool = True) -> list[int]:
-        """The ids of `text`; nothing in it becomes a control token and nothing is added around it.
+        """Return the ids of `text`; nothing in it becomes a control token and no token is added.
 
-        `starts`: whether a text begins here, so that SentencePiece reads its space before it; False where it goes on from other ids.
+        `starts`: whether this is the start of a text, where SentencePiece adds its prefix; False for a continuation of other ids.
 
         >>> tokenizer.decode(tokenizer.encode("2<|im_end|>"))
         '2<|im_end|>'
@@ -124,7 +116,7 @@ class Tokenizer:
         return ids
 
     def encode_offsets(self, text: str, *, starts: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
-        """The ids of `text` and for each the (start, end) of its characters; a character of several tokens counts for each of them."""
+        """Return the ids of `text` and the (start, end) of each in characters; tokens that share a character have it both."""
         encoding = self._library_for(starts).encode(well_formed(text), add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
@@ -133,26 +125,26 @@ class Tokenizer:
 
     @property
     def _has_prefix(self) -> bool:
-        """Whether a space is read before a text."""
-        return isinstance(self.table.style, Pieces) and self.table.style.prefix != "never"
+        """Whether a space is added at the start of a text."""
+        return isinstance(self.table.style, SentencePiece) and self.table.style.prefix != "never"
 
     @functools.cached_property
     def _library_inside(self) -> tokenizers.Tokenizer:
-        """The library for text that is not the beginning of one."""
-        return _library(dataclasses.replace(self.table, style=Pieces("never")))
+        """The library for the continuation of a text."""
+        return _library(dataclasses.replace(self.table, style=SentencePiece("never")))
 
     def encode_control(self, text: str) -> list[int]:
-        """The ids of a prompt that is already rendered (`raw`): control tokens in it are recognised. Never for text from users."""
+        """Return the ids of a prompt that is already rendered (`raw`), with control tokens recognised. Never for text from users."""
         ids: list[int] = []
         for part, control_id in self.split_control(text):
             ids.extend(self.encode(part, starts=self.starts_after(ids)) if control_id is None else [control_id])
         return ids
 
     def starts_after(self, ids: Sequence[int]) -> bool:
-        """Whether text after `ids` is encoded as one that starts: after none, and in some SentencePiece forms after a control token."""
+        """Whether text after `ids` is encoded as the start of a text: after no ids, and in some SentencePiece forms after a control token."""
         if not ids:
             return True
-        always = isinstance(self.table.style, Pieces) and self.table.style.prefix == "always"
+        always = isinstance(self.table.style, SentencePiece) and self.table.style.prefix == "always"
         return always and ids[-1] in self._control_ids
 
     @functools.cached_property
@@ -160,20 +152,18 @@ class Tokenizer:
         return frozenset(self.special.tokens.values())
 
     def fitted(self, rows: int) -> "Tokenizer":
-        """This tokenizer without the added tokens from id `rows` on: a model of so many rows never reads them (Gemma 3's image token).
+        """Return this tokenizer without added tokens from id `rows` on, for which a model of so many rows has no embedding (Gemma 3's image token).
 
-        Tokens of the vocabulary and those with a part (bos, eos, ...) stay.
+        Tokens of the vocabulary and those with a role (bos, eos, ...) stay.
         """
-        special = self.special
-        parts = {special.bos_id, special.eos_id, special.pad_id, special.unk_id}
         spare = [id for id in self.table.added if id >= max(rows, len(self.table.vocabulary))]
-        if not spare or not parts.isdisjoint(spare):
+        if not spare or not set(self.special.roles.values()).isdisjoint(spare):
             return self
         added = {id: token for id, token in self.table.added.items() if id not in spare}
         return Tokenizer(dataclasses.replace(self.table, added=added), self.config())
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` of many texts, several times as fast."""
+        """Encode many texts, several times as fast."""
         whole = [well_formed(text) for text in texts]
         if self._ranks is None or not all(map(ranks.fits_tiktoken, whole)):
             return [encoding.ids for encoding in self._library.encode_batch(whole, add_special_tokens=False)]
@@ -184,10 +174,10 @@ class Tokenizer:
         return ranks.rank_encoder(self.table)
 
     def split_control(self, text: str, *, unless_after: str = "") -> Iterator[tuple[str, int | None]]:
-        """Cut `text` at its control tokens: (text, None) for what lies between, (token, id) for each; the longest token wins.
+        """Split `text` at its control tokens: (text, None) for the text in between, (token, id) for each token; the longest match wins.
 
-        Where a token takes the spaces after it (Phi-3), they are in its part. A token that stands right after the character `unless_after`
-        is left as text (`chat` marks what users wrote so).
+        Where a token includes the spaces after it (Phi-3), they are in its part. A token right after the character `unless_after` stays text
+        (a mark of `chat`).
         """
         end = 0
         for match in self.control_expression(unless_after).finditer(text):
@@ -201,7 +191,7 @@ class Tokenizer:
             yield text[end:], None
 
     def control_expression(self, unless_after: str = "") -> re.Pattern[str]:
-        """Finds control tokens, the longest at each place; see `split_control`."""
+        """Return the expression that finds control tokens, the longest at each position; see `split_control`."""
         longest_first = sorted(self.special.tokens, key=len, reverse=True)
         guard = f"(?<!{re.escape(unless_after)})" if unless_after else ""
         return re.compile(f"{guard}(?:{'|'.join(map(re.escape, longest_first))})" if longest_first else "(?!)")
@@ -212,46 +202,46 @@ class Tokenizer:
 
     @functools.cached_property
     def control_starts(self) -> re.Pattern[str]:
-        """Finds every place where the text of a control token begins, inside another one too."""
+        """The expression that finds every start of a control token's text, inside another one too."""
         return re.compile(f"(?={self.control_expression().pattern})")
 
     def with_bos(self, ids: list[int]) -> list[int]:
-        """`ids` as a model expects them at the start of its context: with the bos token once, where this tokenizer adds one."""
+        """Return `ids` for the start of a context: with the bos token once, where this tokenizer adds one."""
         if not self.special.adds_bos or self.special.bos_id is None or ids[:1] == [self.special.bos_id]:
             return ids
         return [self.special.bos_id, *ids]
 
     def decode(self, ids: Iterable[int], *, skip_control: bool = False, starts: bool = True) -> str:
-        """The text of `ids`; bytes that are no UTF-8 become U+FFFD. `skip_control` leaves control tokens out.
+        """Return the text of `ids`; invalid UTF-8 becomes U+FFFD. `skip_control` leaves control tokens out.
 
-        `starts`: as in `encode`; False keeps the space that SentencePiece's first word has.
+        `starts`: as in `encode`; False keeps the leading space of SentencePiece.
         """
         hidden = self._control_ids if skip_control else ()
         text = b"".join(self.token_bytes(id) for id in ids if id not in hidden).decode("utf-8", "replace")
         return text.removeprefix(" ") if starts and self._has_prefix else text
 
     def token_bytes(self, id: int) -> bytes:
-        """The bytes of one token (a control token: its text); b"" for an id that no token has (padded embedding rows)."""
+        """Return the bytes of one token (a control token: its text); b"" for an id without a token (padded embedding rows)."""
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
 
 
 def read_template(folder: Path) -> str | None:
-    """The chat template of a Hugging Face folder, without its tokenizer. Raises FormatError."""
+    """Return the chat template of a Hugging Face folder, without loading its tokenizer. Raises FormatError."""
     return _chat_template(_read_config(folder), folder / CONFIG_FILE)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Its tokenizer_config.json, with the template from where transformers 5 writes it. Raises FormatError."""
+    """Return tokenizer_config.json, with the template from the file where transformers 5 writes it. Raises FormatError."""
     file, template_file = folder / CONFIG_FILE, folder / TEMPLATE_FILE
     config = read_json(file, max_bytes=MAX_CONFIG_BYTES) if file.exists() else {}
     if not isinstance(config, dict):
-        raise FormatError(file, "top level", "is not a table")
+        raise FormatError(file, "top level", "is not a JSON object")
     return {**config, "chat_template": _read_template_file(template_file)} if template_file.exists() else config
 
 
 def _library(table: TokenizerTable) -> tokenizers.Tokenizer:
-    """The table in the `tokenizers` library, which leaves control tokens in texts alone."""
-    # Vocabulary and merges are handed over as objects: as JSON they take several times as long.
+    """Return the table as a `tokenizers.Tokenizer` that does not recognise control tokens in texts."""
+    # Vocabulary and merges are passed as objects: as JSON they take several times as long.
     empty = dataclasses.replace(table, vocabulary={}, merges=[], added={}, bos=None)
     library = tokenizers.Tokenizer.from_str(json.dumps(empty.to_json()))
     settings = table.style.json_parts()["model"]
@@ -266,18 +256,18 @@ def _added_token(token: AddedToken) -> tokenizers.AddedToken:
 
 
 def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
-    """The template of a tokenizer_config.json: a text, or a list of named ones, of which "default" is taken."""
+    """Return the template of a tokenizer_config.json: a string, or "default" from a list of named ones."""
     template = config.get("chat_template")
     if isinstance(template, list):
         entries = [entry for entry in template if isinstance(entry, dict) and entry.get("name") == "default"]
         template = entries[0].get("template") if entries else None
     if template is not None and not isinstance(template, str):
-        raise FormatError(source, "chat_template", f"is a {type(template).__name__}, a text is expected")
+        raise FormatError(source, "chat_template", f"is a {type(template).__name__}, expected a string")
     return None if template is None else well_formed(template)
 
 
 def _read_template_file(file: Path) -> str:
-    """A chat_template.jinja. Raises FormatError."""
+    """Read a chat_template.jinja. Raises FormatError."""
     try:
         with read_errors(file):
             if file.stat().st_size > MAX_CONFIG_BYTES:
@@ -288,10 +278,10 @@ def _read_template_file(file: Path) -> str:
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: Progress | None = None) -> Tokenizer:
-    """Byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
+    """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
 
-    Texts are read one by one and only the counts of distinct pieces are kept. A pair seen once is never merged, so few
-    texts give fewer than `vocab_size` ids. Raises ConfigError for a size that leaves no room, DataError where there is no text.
+    Texts are read one by one and only the counts of distinct pieces are kept. A pair that occurs once is never merged, so little
+    text gives fewer than `vocab_size` ids. Raises ConfigError for too small a size, DataError without text.
     """
     smallest = 256 + len(CONTROL_TOKENS)
     if vocab_size < smallest:
@@ -307,7 +297,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     counted = _Counted(texts)
     library.train_from_iterator(counted, trainer)
     if not counted.characters:
-        raise DataError("There is no text to train a tokenizer on.", fix="Point it at a folder or file that has some.")
+        raise DataError("There is no text to train a tokenizer on.", fix="Give a folder or file with text.")
     tokenizer = _with_control_tokens(json.loads(library.to_str())["model"])
     merges = len(tokenizer.table.merges)
     (progress or Silent()).say(
@@ -317,7 +307,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
 
 
 class _Counted:
-    """Passes texts on, well formed and cut where a run is too long to learn from, and counts their characters."""
+    """Yields texts, well formed and cut where a run is too long to learn from, and counts their characters."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = texts
@@ -330,7 +320,7 @@ class _Counted:
 
 
 def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:
-    """The tokenizer of a trained model: our control tokens behind its vocabulary."""
+    """Return the tokenizer of a trained model, with our control tokens after its vocabulary."""
     vocabulary: dict[str, int] = model["vocab"]
     added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
     merges = [(left, right) for left, right in model["merges"]]

@@ -1,14 +1,14 @@
 """Tokenizers in GGUF files: metadata -> Tokenizer, and back.
 
-A GGUF file holds a tokenizer as lists under `tokenizer.ggml.*`: tokens as its style writes them, a type for each, and the ids of the special tokens.
+A GGUF file has a tokenizer as lists under `tokenizer.ggml.*`: the tokens, a type for each, and the ids of the special tokens.
 
     "gpt2"    byte-level BPE: merges as "left right", and in `pre` the name of the split, for which llama.cpp has the expression compiled in. A
-              wrong name gives other ids without any warning, so a tokenizer whose split has no name can't be written.
-    "llama"   SentencePiece BPE: a score for each token instead of merges (`scores.py`), and whether a space is read before a text.
+              wrong name gives other ids without a warning, so a tokenizer with an unnamed split can't be written.
+    "llama"   SentencePiece BPE: a score per token instead of merges (`sentencepiece.py`), and whether a space is added at the start of a text.
 
-Control tokens are type 3: llama.cpp finds them in a prompt only when it is asked to parse special tokens. Type 4 it finds always, in user text too.
+Control tokens have type 3: llama.cpp recognises them in a prompt only when it parses special tokens. Type 4 is always recognised, in user text too.
 
-Source: the GGUF specification and src/llama-vocab.cpp. Not here: "bert" (WordPiece), "t5" (Unigram) and other models.
+Source: the GGUF specification and src/llama-vocab.cpp. Left out: "bert" (WordPiece), "t5" (Unigram) and other models.
 """
 
 import math
@@ -16,17 +16,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import FormatError, ModelError
-from groundup.tokenizer.bytelevel import ByteLevel
+from groundup.tokenizer.bytelevel import SPLITS, ByteLevel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.tokenizer.pieces import BYTE_TOKENS, SPACE, Pieces
-from groundup.tokenizer.scores import made_of_unknown, merges_of, scores_of, unsayable
-from groundup.tokenizer.spec import MAX_IDS, Added, AddedToken, Merge, Style, TokenizerTable
+from groundup.tokenizer.sentencepiece import (
+    BYTE_TOKENS,
+    SPACE,
+    Merge,
+    SentencePiece,
+    made_of_unknown,
+    merges_of,
+    scores_of,
+    unsayable,
+)
+from groundup.tokenizer.spec import MAX_IDS, Added, AddedToken, Style, TokenizerTable
 from groundup.tokenizer.special import GENERATION_ENDS, TURN_ENDS
-from groundup.tokenizer.split import SPLITS
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 
-# llama.cpp's other names for splits of ours (src/llama-vocab.cpp).
+# llama.cpp's other names of our splits (src/llama-vocab.cpp).
 PRE_ALIASES = {
     "llama3": "llama-bpe",
     "llama-v3": "llama-bpe",
@@ -36,9 +43,9 @@ PRE_ALIASES = {
     "": "default",
 }
 
-# The ids that llama.cpp takes for SentencePiece where the file names none.
+# llama.cpp's default ids for SentencePiece.
 USUAL_IDS = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
-# llama.cpp knows Phi-3 by the model's name: all its added tokens but these take the spaces after them.
+# llama.cpp recognises Phi-3 by the model's name: all its added tokens but these include the spaces after them.
 PHI3_UNTOUCHED = ("<unk>", "<s>", "<|endoftext|>")
 
 _PREFIX = "tokenizer.ggml."
@@ -51,7 +58,7 @@ _PARTS = {
 
 
 def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGUF metadata") -> Tokenizer:
-    """The tokenizer that GGUF metadata (plain Python values) describe; ids as llama.cpp's. Raises FormatError naming `source`."""
+    """Return the tokenizer of GGUF metadata (plain Python values), with the ids of llama.cpp. Raises FormatError with `source`."""
     fields = _Fields(metadata, source)
     style = _style(fields)
     tokens, added = _tokens(fields)
@@ -68,7 +75,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGU
 
 
 class _Fields:
-    """The `tokenizer.ggml.*` fields, each read with the type it must have."""
+    """The `tokenizer.ggml.*` fields, with type checks."""
 
     def __init__(self, metadata: Mapping[str, object], source: object) -> None:
         self.metadata = metadata
@@ -78,14 +85,14 @@ class _Fields:
         return FormatError(self.source, name if "." in name else _PREFIX + name, reason)
 
     def get(self, name: str, kind: type, default: Any = None) -> Any:
-        """The field's value, `default` where it is missing. Raises FormatError on another type (a truth value is no int)."""
+        """Return the field's value, `default` if missing. Raises FormatError on another type (a bool is not an int)."""
         value = self.metadata.get(name if "." in name else _PREFIX + name, default)
         if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            raise self.error(name, f"is a {type(value).__name__}, a {kind.__name__} is expected")
+            raise self.error(name, f"is a {type(value).__name__}, expected a {kind.__name__}")
         return value
 
     def usual_id(self, name: str) -> int | None:
-        """The id that llama.cpp takes where the file names none, if the file has so many tokens."""
+        """Return llama.cpp's default id, if the file has so many tokens."""
         tokens = self.metadata.get(f"{_PREFIX}tokens")
         id = USUAL_IDS.get(name) if self.metadata.get(f"{_PREFIX}model") == "llama" else None
         return id if id is not None and isinstance(tokens, Sequence) and id < len(tokens) else None
@@ -97,34 +104,34 @@ class _Fields:
         return value
 
     def items(self, name: str, kind: type, at_most: int) -> list[Any]:
-        """A list of `kind`, its length checked. Raises FormatError."""
+        """Return a list of `kind` of at most `at_most` entries. Raises FormatError."""
         values = self.metadata.get(_PREFIX + name)
         if isinstance(values, str) or not isinstance(values, Sequence):
-            raise self.error(name, "is missing or no list")
+            raise self.error(name, "is missing or not a list")
         if len(values) > at_most:
-            raise self.error(name, f"has {len(values)} entries, at most {at_most} are read")
+            raise self.error(name, f"has {len(values)} entries, at most {at_most} are allowed")
         if not all(isinstance(value, kind) for value in values):
-            raise self.error(name, f"has an entry that is no {kind.__name__}")
+            raise self.error(name, f"has an entry that is not a {kind.__name__}")
         return list(values)
 
 
 def _style(fields: _Fields) -> Style:
-    """How the vocabulary writes text."""
+    """Return the style of the vocabulary."""
     model = fields.text("model")
     if model == "llama":
-        return Pieces("always" if fields.get("add_space_prefix", bool, True) else "never")
+        return SentencePiece("always" if fields.get("add_space_prefix", bool, True) else "never")
     if model != "gpt2":
-        known = "'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE)"
-        raise fields.error("model", f"is {model[:40]!r}; known are {known}")
+        supported = "'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE)"
+        raise fields.error("model", f"is {model[:40]!r}; supported are {supported}")
     pre = fields.text("pre", default="")
     split = PRE_ALIASES.get(pre, pre)
     if split not in SPLITS:
-        raise fields.error("pre", f"is {pre[:40]!r}; known are {', '.join(SPLITS)}")
+        raise fields.error("pre", f"is {pre[:40]!r}; supported are {', '.join(SPLITS)}")
     return ByteLevel(split, whole_pieces=split == "llama-bpe")
 
 
 def _tokens(fields: _Fields) -> tuple[list[str], Added]:
-    """All tokens, and those that are matched as a whole: id -> (text, what it is). Unused ids at the end are left out."""
+    """Return all tokens and the added tokens by id. Unused ids at the end are left out."""
     tokens = fields.items("tokens", str, MAX_IDS)
     types = fields.items("token_type", int, MAX_IDS)
     if len(types) != len(tokens):
@@ -139,7 +146,7 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
     is_phi3 = "phi-3" in name or "phi3" in name
     added = {}
     for id, (token, type) in enumerate(zip(tokens, types, strict=True)):
-        # As in llama.cpp, what ends a generation is a control token whatever its type says.
+        # As in llama.cpp, end-of-generation tokens are control tokens whatever their type.
         control = type in (CONTROL, UNKNOWN) or id == eos or token in GENERATION_ENDS
         if control or type == USER_DEFINED:
             added[id] = AddedToken(token, control, takes_spaces=is_phi3 and token not in PHI3_UNTOUCHED)
@@ -147,13 +154,13 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
 
 
 def _vocabulary(tokens: list[str], added: Added) -> dict[str, int]:
-    """The table that merging works on: all tokens up to the last ordinary one, so that control tokens at the end stand outside of it."""
+    """Return the vocabulary for merging: all tokens up to the last ordinary one, without the control tokens at the end."""
     ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
     return {token: id for id, token in enumerate(tokens[: ordinary + 1])}
 
 
 def _merges(fields: _Fields) -> list[Merge]:
-    """The merges as pairs: "left right", where a space can stand only between them."""
+    """Return the merges "left right" as pairs; tokens have no spaces."""
     merges = []
     for number, entry in enumerate(fields.items("merges", str, MAX_IDS)):
         left, space, right = entry.partition(" ")
@@ -164,43 +171,43 @@ def _merges(fields: _Fields) -> list[Merge]:
 
 
 def _merges_by_score(fields: _Fields, vocabulary: Mapping[str, int], added: Added) -> list[Merge]:
-    """The merges that join as the scores do. Raises FormatError where no list of merges can."""
+    """Return the merges that are equivalent to the scores. Raises FormatError where there are none."""
     scores = fields.items("scores", float, MAX_IDS)
     if len(scores) < len(vocabulary):
         raise fields.error("scores", f"has {len(scores)} entries for {len(vocabulary)} tokens")
     if not all(map(math.isfinite, scores)):
-        raise fields.error("scores", "has an entry that is no finite number")
+        raise fields.error("scores", "has a non-finite entry")
     ordinary = {token: scores[id] for token, id in vocabulary.items() if id not in added and token not in BYTE_TOKENS}
     unknown = made_of_unknown(ordinary)
     if unknown is not None:
-        raise fields.error("tokens", f"has {unknown[:40]!r}, of a character that is no token by itself")
+        raise fields.error("tokens", f"has {unknown[:40]!r}, with a character that is not a token")
     merges = merges_of(ordinary)
     made = {left + right for left, right in merges}
     if len({ordinary[token] for token in made}) != len(made):
-        raise fields.error("scores", "gives the same score to several tokens, so the order of joining is not known")
+        raise fields.error("scores", "has the same score for several tokens, so the order of merges is undefined")
     return merges
 
 
 def _config(fields: _Fields, tokens: list[str], added: Added, style: Style) -> dict[str, Any]:
-    """The tokenizer_config.json that the metadata amount to. A bos, pad or unk that is no control token is passed over: it would be of no use."""
+    """Return the equivalent tokenizer_config.json. A bos, pad or unk that is not a control token is ignored."""
     config: dict[str, Any] = {}
     for part, key in _PARTS.items():
         id = fields.get(key, int, fields.usual_id(key))
         if id is not None and not 0 <= id < len(tokens) and part != "pad_token":
             raise fields.error(key, f"is {id}, of {len(tokens)} tokens")
         config[part] = added[id].text if id in added and added[id].control else None
-    # llama.cpp adds a bos for SentencePiece and for Llama 3's split where nothing is said.
-    usual = isinstance(style, Pieces) or style.split == "llama-bpe"
+    # By default llama.cpp adds a bos for SentencePiece and for Llama 3's split.
+    usual = isinstance(style, SentencePiece) or style.split == "llama-bpe"
     config["add_bos_token"] = fields.get("add_bos_token", bool, usual) and config["bos_token"] is not None
     config["chat_template"] = fields.get("tokenizer.chat_template", str)
     return config
 
 
 def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dict[str, object]:
-    """The `tokenizer.*` entries of a GGUF file: texts, truth values, ints and lists of them.
+    """Return the `tokenizer.*` entries of a GGUF file: strings, booleans, ints and lists of them.
 
-    `vocab_size`: rows of the model's embedding, where they are more than the tokenizer has ids; the rest are written as unused tokens. The
-    eos is the end-of-turn token for a tokenizer that chats: programs that know only one stop must stop there. Raises ModelError.
+    `vocab_size`: rows of the model's embedding, if more than the tokenizer's ids; the rest are written as unused tokens. With a chat template
+    the eos is the end-of-turn token: programs with a single stop token must stop there. Raises ModelError.
     """
     rows = tokenizer.vocab_size if vocab_size is None else vocab_size
     if rows < tokenizer.vocab_size:
@@ -229,16 +236,16 @@ def _byte_level_fields(table: TokenizerTable) -> dict[str, object]:
 
 
 def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -> dict[str, object]:
-    """Raises ModelError where scores can't say what the merges do."""
-    assert isinstance(table.style, Pieces)
+    """Return the fields of SentencePiece BPE. Raises ModelError where no scores are equivalent to the merges."""
+    assert isinstance(table.style, SentencePiece)
     whole = {each.text for each in table.added.values()}
     ordinary = {token: id for token, id in table.vocabulary.items() if token not in whole and token not in BYTE_TOKENS}
-    # llama.cpp takes whole tokens out of a text before it joins anything.
+    # llama.cpp splits a text at added tokens before it merges.
     merges = [(left, right) for left, right in table.merges if left + right not in whole]
     reason = unsayable(merges, ordinary)
     if reason is not None:
         raise ModelError(
-            f"This tokenizer's merges can't be said by scores, as GGUF does it for SentencePiece: {reason}.",
+            f"This tokenizer's merges can't be written as scores, which GGUF has for SentencePiece: {reason}.",
             fix="Use it in a Hugging Face folder (--format hf); llama.cpp would give other ids.",
         )
     scores = scores_of(merges)
@@ -252,7 +259,7 @@ def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -
 
 
 def _written(id: int, texts: Mapping[int, str], table: TokenizerTable) -> str:
-    """A token as llama.cpp wants it: a whole one that is no control token has its spaces as spaces."""
+    """Return a token as in llama.cpp: an added token that is not a control token has spaces instead of "▁"."""
     text = texts.get(id, f"[PAD{id}]")
     return text.replace(SPACE, " ") if id in table.added and not table.added[id].control else text
 
@@ -260,7 +267,7 @@ def _written(id: int, texts: Mapping[int, str], table: TokenizerTable) -> str:
 def _type(id: int, texts: Mapping[int, str], table: TokenizerTable) -> int:
     if id in table.added:
         return CONTROL if table.added[id].control else USER_DEFINED
-    if isinstance(table.style, Pieces) and texts.get(id) in BYTE_TOKENS:
+    if isinstance(table.style, SentencePiece) and texts.get(id) in BYTE_TOKENS:
         return BYTE
     return NORMAL if id in texts else UNUSED
 

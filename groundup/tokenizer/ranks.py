@@ -1,17 +1,17 @@
 """The merges of a tokenizer as ranks for the `tiktoken` library, which encodes about three times as fast as `tokenizers`.
 
-tiktoken merges whichever neighbours joined have the lowest id; `tokenizers` merges by the list of merges. Both give the same ids when
+tiktoken merges the adjacent pair with the lowest merged id; `tokenizers` uses the list of merges. Both give the same ids when
 
   1. merge n makes a token of a higher id than merge n - 1 (so rank order is merge order), every byte is a token, and every
      other token is made by one merge; and
-  2. every token, encoded alone, comes out as itself.
+  2. every token, encoded alone, gives itself.
 
-Why: tokens are never split, so what happened inside a stretch of bytes that is now covered by the neighbours (x, y) is what
-happens to that stretch alone. Alone it ends as the token t = xy (2), and the last state before that has two tokens: those of
-t's merge. So (x, y) is that merge, and both libraries see the same candidates. A test also checks it on random vocabularies.
+Proof: tokens are never split, so the merges inside the bytes that are now covered by adjacent tokens (x, y) are the same as for those bytes
+alone. Alone they end as the token t = xy (2), and the last state before has two tokens: those of t's merge. So (x, y) is that merge, and both
+libraries see the same candidates. A test also checks it on random vocabularies.
 
-Where the conditions don't hold (SentencePiece, several split steps, normalisation, added tokens that are no control tokens) the answer is
-None and `tokenizers` does the work.
+Where the conditions don't hold (SentencePiece, several split steps, normalisation, added tokens other than control tokens) the result is None
+and `tokenizers` is used.
 """
 
 import itertools
@@ -20,22 +20,21 @@ import re
 import tiktoken
 from tokenizers import models
 
-from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, ByteLevel
+from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel
 from groundup.tokenizer.spec import TokenizerTable
-from groundup.tokenizer.split import SPLITS
 
-# tiktoken panics (no Exception that could be caught) on about a million spaces in a row; a tenth of that is sent elsewhere.
+# tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a tenth of that on, `tokenizers` is used.
 MAX_RUN_OF_SPACES = 100_000
 _LONG_RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN_OF_SPACES + 1}}}")
 
 
 def fits_tiktoken(text: str) -> bool:
-    """Whether `text` has no run of spaces over the limit above."""
+    """Whether `text` has no longer run of spaces than the limit above."""
     return len(text) <= MAX_RUN_OF_SPACES or _LONG_RUN.search(text) is None
 
 
 def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
-    """A tiktoken encoder that gives the ids of `table`, or None where that is not certain."""
+    """Return a tiktoken encoder that gives the ids of `table`, or None where that is not certain."""
     style = table.style
     if not isinstance(style, ByteLevel) or len(SPLITS[style.split]) != 1 or style.nfc:
         return None
@@ -56,6 +55,6 @@ def _rank_order_is_merge_order(tokens: dict[str, int], made: list[str]) -> bool:
 
 
 def _each_encodes_as_itself(table: TokenizerTable, tokens: dict[str, int]) -> bool:
-    """Condition 2, by merging alone (without the look-up of whole pieces)."""
+    """Condition 2, with merges only (without the look-up of whole pieces)."""
     merging = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges))
     return all([token.id for token in merging.tokenize(text)] == [id] for text, id in tokens.items())

@@ -1,12 +1,11 @@
-"""A chat template runs here: in jinja2's sandbox, and for a template from a model file in a process of its own (this file as a script).
+"""Rendering of chat templates in jinja2's sandbox; a template from a model file runs in a process of its own (this file as a script).
 
-The sandbox keeps a template from reaching Python. It does not bound what a template costs: two nested loops, `'x' * 10**9` or `9**9**9` are plain
-jinja, and no check around the call can stop a running multiplication. A process can be stopped, so the operating system bounds it:
-processor seconds for each request (SIGPROF, which ends the process even inside C code), memory, no file written. The text is
-counted as it comes out.
+The sandbox keeps a template from reaching Python objects. It does not limit the cost: two nested loops, `'x' * 10**9` or `9**9**9` are plain
+jinja, and a running multiplication can't be interrupted from Python. So the operating system limits the process: CPU seconds per request
+(SIGPROF, which ends the process even inside C code), memory, no file writes. The length of the output is checked while it is produced.
 
-Protocol, one JSON text a line: first {"template", "cpu_seconds", "memory_bytes", "max_characters"}, then requests {"variants": [variables, ...]},
-each answered by {"texts": [...]} or {"error": "..."}. It imports nothing of groundup, so that it starts in a tenth of a second.
+Protocol, one JSON value per line: first {"template", "cpu_seconds", "memory_bytes", "max_characters"}, then requests {"variants": [variables, ...]},
+each answered by {"texts": [...]} or {"error": "..."}. Nothing of groundup is imported, so that it starts in a tenth of a second.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 Variables = Mapping[str, Any]
-# What a template's own mistakes raise; anything else ends the process, which the parent reports too.
+# Exceptions of errors in a template; any other ends the process, which the parent reports too.
 FAILURES = (
     jinja2.TemplateError,
     ArithmeticError,
@@ -36,19 +35,17 @@ FAILURES = (
 
 
 def renderer(template: str, max_characters: int) -> Callable[[Sequence[Variables]], list[str]]:
-    """A function that renders the compiled `template` once for each set of variables, all at the same moment. Raises one of FAILURES."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
+    """Return a function that renders `template` for each set of variables, with the same time for all. It raises one of FAILURES."""
+    extensions = ["jinja2.ext.loopcontrols"]
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     compiled = environment.from_string(template)
 
     def render(variants: Sequence[Variables]) -> list[str]:
-        now = datetime.datetime.now()
-        return [
-            _joined(compiled.generate(**variables, strftime_now=now.strftime), max_characters) for variables in variants
-        ]
+        strftime_now = datetime.datetime.now().strftime
+        generated = (compiled.generate(**variables, strftime_now=strftime_now) for variables in variants)
+        return [_joined(chunks, max_characters) for chunks in generated]
 
     return render
 
@@ -58,7 +55,7 @@ def _joined(chunks: Any, max_characters: int) -> str:
     for chunk in chunks:
         characters += len(chunk)
         if characters > max_characters:
-            raise ValueError(f"its output passes {max_characters:,} characters")
+            raise ValueError(f"its output has more than {max_characters:,} characters")
         parts.append(chunk)
     return "".join(parts)
 
@@ -75,22 +72,22 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """JSON as models were trained on it: no HTML escapes, letters of all scripts as they are. Its arguments are those of transformers."""
+    """The `tojson` filter of transformers: no HTML escapes, no ASCII escapes."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _sentence(error: BaseException) -> str:
-    """What went wrong, short."""
+    """A short error message."""
     if isinstance(error, MemoryError):
-        return "it needs more memory than it may have"
+        return "it exceeds its memory limit"
     return str(error)[:500] or type(error).__name__
 
 
 def main() -> None:
     """Answer requests until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which may go on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     start = json.loads(sys.stdin.readline())
-    # macOS does not take every limit; the processor seconds hold everywhere.
+    # macOS does not support every limit; the CPU seconds hold everywhere.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (start["memory_bytes"], start["memory_bytes"]))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

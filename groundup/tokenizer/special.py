@@ -1,14 +1,13 @@
-"""Control tokens: the ids that stand for structure (a document ends, a turn begins), never for text.
+"""Control tokens: ids for structure (end of document, start of turn), never for text.
 
-A tokenizer of ours has eight, at its last ids. Last, because then the id of every other token is its rank: bytes are 0 to 255, merge
-number n is id 256 + n. The readable BPE, `tokenizers`, `tiktoken` and llama.cpp then all speak of the same number without a shift,
-and the file looks like those of GPT-2, Llama 3 and Qwen, whose control tokens stand last too.
+A tokenizer trained here has eight, at its last ids. Then the id of every other token is its rank: bytes are 0 to 255, merge number n is id
+256 + n. The readable BPE, `tokenizers`, `tiktoken` and llama.cpp use the same ids, and GPT-2, Llama 3 and Qwen have them last too.
 
-`<|im_end|>` is the eos token from the start, also while a base model is pretrained on documents parted by `<|endoftext|>`: one tokenizer serves the
-model's whole life, and a wrong eos after chat training (the model rambles on in other programs) is the worst of the mistakes to choose from.
-Either token ends a generation: here through `stop_ids`, in transformers through the list in `generation_config.json`, in
-llama.cpp because it counts both texts as ends of generation. No token is added before a text (`adds_bos` is false): `<|endoftext|>` is named
-as bos only so that other programs know which token may begin a text (llama.cpp would take id 11 instead).
+`<|im_end|>` is the eos token from the start, also while a base model is pretrained on documents separated by `<|endoftext|>`: the tokenizer stays
+the same through fine-tuning, and a wrong eos after chat training (the model does not stop in other programs) would be the worse mistake.
+Either token ends a generation: here through `stop_ids`, in transformers through the list in `generation_config.json`, in llama.cpp because it
+counts both as end of generation. No token is added before a text (`adds_bos` is false): `<|endoftext|>` is declared as bos only so that other
+programs know which token may begin a text (llama.cpp would take id 11 instead).
 """
 
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from groundup.errors import FormatError
 END_OF_TEXT = "<|endoftext|>"
 TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
-# Three for ChatML and five kept free, so that a later use (tools, images) needs no new row in the embedding.
+# Three for ChatML and five reserved, so that a later use (tools, images) needs no new row in the embedding.
 CONTROL_TOKENS = (END_OF_TEXT, TURN_START, TURN_END, *(f"<|reserved_{number}|>" for number in range(5)))
 
 # ChatML: each turn is <|im_start|>ROLE, a newline, the text, <|im_end|> and a newline; the generation prompt opens the assistant's turn.
@@ -30,9 +29,9 @@ CHATML_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
-# Texts that end a document in the families we read, the first present one is taken.
+# End-of-document tokens of the supported families; the first present one is used.
 DOCUMENT_ENDS = (END_OF_TEXT, "<|end_of_text|>", "<eos>", "</s>")  # in Gemma "</s>" is a tag of HTML
-# Texts after which llama.cpp ends a generation whatever the metadata say (src/llama-vocab.cpp), as far as our families use them.
+# Tokens that end a generation in llama.cpp whatever the metadata (src/llama-vocab.cpp), as far as the supported families have them.
 GENERATION_ENDS = (
     TURN_END,
     END_OF_TEXT,
@@ -50,28 +49,34 @@ TURN_ENDS = (TURN_END, "<|eot_id|>", "<|end|>", "<end_of_turn>")
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The control tokens of one tokenizer and their parts."""
+    """The control tokens of one tokenizer and their roles."""
 
     tokens: Mapping[str, int]
     """Every control token: text -> id."""
     bos_id: int | None
-    """Begins a text, where the tokenizer has such a token."""
+    """Begin of text, where the tokenizer has such a token."""
     eos_id: int
-    """Ends the model's output; for chat models the end of a turn."""
+    """End of the model's output; for chat models the end of a turn."""
     pad_id: int | None
-    """Fills short rows of a batch; None: use eos and a mask."""
+    """Padding of short rows; None: use eos and a mask."""
     unk_id: int | None
-    """Stands for what can't be encoded; a byte-level tokenizer never needs it."""
+    """For text that can't be encoded; a byte-level tokenizer never needs it."""
     adds_bos: bool
     """Whether other programs put the bos token before every text (Llama 3: yes, ours: no)."""
     stop_ids: frozenset[int]
     """Ids after which generation ends: eos, end of turn, end of document."""
     document_end_id: int
-    """Parts documents in training data: `<|endoftext|>` where it exists, else eos."""
+    """Separator of documents in training data: `<|endoftext|>` where it exists, else eos."""
+
+    @property
+    def roles(self) -> dict[str, int | None]:
+        """The ids by their keys in tokenizer_config.json."""
+        ids = {"bos_token": self.bos_id, "eos_token": self.eos_id, "pad_token": self.pad_id}
+        return {**ids, "unk_token": self.unk_id}
 
 
 def our_special_tokens_config() -> dict[str, object]:
-    """The part of `tokenizer_config.json` that names our control tokens."""
+    """Return the entries of `tokenizer_config.json` for our control tokens."""
     return {
         "bos_token": END_OF_TEXT,
         "eos_token": TURN_END,
@@ -84,40 +89,39 @@ def our_special_tokens_config() -> dict[str, object]:
 def find_special_tokens(
     tokens: Mapping[str, int], config: Mapping[str, object], put_first: str | None, source: object
 ) -> SpecialTokens:
-    """Give the control tokens `tokens` their parts, from a `tokenizer_config.json` and, where that is silent, from well-known texts.
+    """Find the roles of the control tokens `tokens`, from a `tokenizer_config.json` and, where that has none, from well-known names.
 
-    `put_first`: the token, if any, that a tokenizer.json puts before a text. Raises FormatError when nothing can end a text.
+    `put_first`: the token, if any, that a tokenizer.json puts before a text. Raises FormatError when there is no end token.
     """
     document_end = next((tokens[text] for text in DOCUMENT_ENDS if text in tokens), None)
     turn_end = next((tokens[text] for text in TURN_ENDS if text in tokens), None)
     eos = _named(tokens, config, "eos_token", source)
     eos = next((id for id in (eos, turn_end, document_end) if id is not None), None)
     if eos is None:
-        raise FormatError(
-            source, "eos_token", "no token is named that ends a text", fix="Add eos_token to tokenizer_config.json."
-        )
+        reason = "is missing: no token ends a text"
+        raise FormatError(source, "eos_token", reason, fix="Add eos_token to tokenizer_config.json.")
     bos = _named(tokens, config, "bos_token", source)
-    said = config.get("add_bos_token")  # decides where it is there, else what the tokenizer.json does
+    adds_bos = config.get("add_bos_token")  # if missing, the tokenizer.json decides
     return SpecialTokens(
         tokens=dict(tokens),
         bos_id=bos,
         eos_id=eos,
         pad_id=_named(tokens, config, "pad_token", source),
         unk_id=_named(tokens, config, "unk_token", source),
-        adds_bos=bos is not None and (said if isinstance(said, bool) else tokens.get(put_first or "") == bos),
+        adds_bos=bos is not None and (adds_bos if isinstance(adds_bos, bool) else tokens.get(put_first or "") == bos),
         stop_ids=frozenset({eos, *(tokens[text] for text in GENERATION_ENDS if text in tokens)}),
         document_end_id=eos if document_end is None else document_end,
     )
 
 
 def _named(tokens: Mapping[str, int], config: Mapping[str, object], key: str, source: object) -> int | None:
-    """The id of the control token that `config[key]` names; transformers writes it as text or as {"content": text}."""
+    """Return the id of the control token in `config[key]`; transformers writes it as a string or as {"content": string}."""
     value = config.get(key)
     text = value.get("content") if isinstance(value, dict) else value
     if text is None:
         return None
     if not isinstance(text, str):
-        raise FormatError(source, key, f"is a {type(text).__name__}, a text is expected")
+        raise FormatError(source, key, f"is a {type(text).__name__}, expected a string")
     if text not in tokens:
-        raise FormatError(source, key, f"names {text[:80]!r}, which is not a control token of this tokenizer")
+        raise FormatError(source, key, f"is {text[:80]!r}, which is not a control token of this tokenizer")
     return tokens[text]

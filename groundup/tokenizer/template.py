@@ -1,4 +1,4 @@
-"""Chat templates as texts with given variables: our own rendered here, a model's in a bounded process (see `sandbox.py`).
+"""Rendering of chat templates: our own in this process, a model's in a limited process (see `sandbox.py`).
 
 The process for a template stays for the next conversation, a rendering then costs well under a millisecond; at most four that nobody asks are kept.
 Each template has a lock of its own, so that one that takes its time holds up its own model only.
@@ -29,30 +29,30 @@ MAX_TEMPLATE_CHARACTERS = 200_000  # the longest of known models have some 20,00
 MAX_TEXT_CHARACTERS = 4_000_000
 MAX_ANSWER_BYTES = 2 * 12 * MAX_TEXT_CHARACTERS  # two variants; JSON writes a character in up to 12 bytes
 KEPT_PROCESSES = 4
-# All that the process needs of the environment; it gets none of the user's keys.
+# The environment variables of the process; it gets no secrets of the user.
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 _FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
 
 
 def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
-    """The template's text for each set of variables, all rendered at the same moment.
+    """Return the rendered text for each set of variables, with the same time for all.
 
-    Raises ModelError with the template's own message when it refuses or fails, and when it passes a bound of time, memory or output.
+    Raises ModelError with the template's own message when it raises, and when it exceeds a limit of time, memory or output.
     """
     if template == CHATML_TEMPLATE:
         return _own_renderer()(variants)
     if len(template) > MAX_TEMPLATE_CHARACTERS:
-        raise ModelError(
-            f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are run.",
-            fix=_FIX,
+        message = (
+            f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
         )
+        raise ModelError(message, fix=_FIX)
     with _held(template) as process:
         answer = process.ask({"variants": variants})
         if answer is None:
             _close(template, process)
             raise ModelError(
-                f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of processor time, or broke off.",
+                f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of CPU time, or crashed.",
                 fix=_FIX,
             )
     if "error" in answer:
@@ -86,7 +86,7 @@ class TemplateProcess:
         self.closed = False
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer to `request`, or None when the process ended, stalled or said too much."""
+        """Return the answer to `request`, or None when the process ended, stalled or wrote too much."""
         try:
             for message in (self.start, request):
                 if message:
@@ -99,7 +99,7 @@ class TemplateProcess:
         return None if line is None else json.loads(line)
 
     def _read_line(self, deadline: float) -> bytes | None:
-        """One line of the answer; None at the end of the pipe, at the deadline, or past what the allowed texts can take."""
+        """Return one line of output; None at the end of the pipe, at the deadline, or when it is too long."""
         received = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(self.answers, selectors.EVENT_READ)
@@ -162,7 +162,7 @@ def _let_go(process: TemplateProcess) -> None:
 
 
 def _process_for(template: str) -> TemplateProcess:
-    """The process of `template`, started when there is none; the one unused longest makes room."""
+    """Return the process of `template`, started if there is none; the least recently used one is closed."""
     key = (os.getpid(), template)
     process = _processes.pop(key, None) or TemplateProcess(template)
     _processes[key] = process
@@ -182,7 +182,7 @@ def _close(template: str, process: TemplateProcess) -> None:
 
 @atexit.register
 def close_templates() -> None:
-    """End all template processes; the next rendering starts one anew."""
+    """End all template processes; the next rendering starts a new one."""
     for (pid, template), process in list(_processes.items()):
         if pid == os.getpid():
             _close(template, process)

@@ -1,12 +1,12 @@
-"""Tools in conversations: in which format a model writes its calls, told from its chat template, and such a call's JSON -> ToolCall.
+"""Tool calls: their format, recognised from the chat template, and their JSON -> ToolCall.
 
-A template that knows tools shows the model how to call one, and writes the calls of earlier turns itself. So its texts name the format; what
-the template does is of no interest here, and it is not run. `FORMATS` are the formats that can be read:
+A template with tools has an example of a call for the model, and writes the calls of earlier turns. So its literal texts show the format; the
+template is parsed, not run. The supported formats are in `FORMATS`:
 
     tagged    <tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>, anywhere in an answer (Hermes, Qwen 2.5, Qwen 3, SmolLM2 1.7B)
     bare      {"name": ..., "parameters": {...}} and nothing else (Llama 3.1 and later)
 
-Left out: every format of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-Coder), and the built-in tools of Llama.
+Left out: the formats of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-Coder), and the built-in tools of Llama.
 """
 
 import functools
@@ -24,40 +24,40 @@ from groundup.tokenizer.sandbox import FAILURES
 from groundup.tokenizer.template import MAX_TEMPLATE_CHARACTERS
 
 MAX_DEPTH = 64
-"""Lists and tables in one another in a call. Python's reader and writer of JSON give up near a thousand, and not at the same depth."""
+"""Nesting of a call's JSON. Python's JSON reader and writer fail near a thousand, at different depths."""
 Tool = Mapping[str, Any]
-"""{"type": "function", "function": {"name", "description", "parameters": a JSON schema}}, as all dialects and templates have it."""
+"""{"type": "function", "function": {"name", "description", "parameters": a JSON schema}}, as in all API dialects and templates."""
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A function that the model wants called. Whoever sent the tools calls it; nothing here does."""
+    """A function call that the model requests. The client executes it; nothing here does."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     id: str = ""
-    """Of a call in a history, where its client named it."""
+    """The id that the client gave to a call in the history."""
 
 
 @dataclass(frozen=True)
 class CallFormat:
-    """How a family of models writes a call."""
+    """The format of tool calls of a family of models."""
 
     name: str
     opening: str
-    """What stands before a call's JSON; "": nothing, and then a call begins an answer, or follows another call."""
+    """The text before a call's JSON; "": none, and then a call is at the start of an answer or follows another call."""
     closing: str
     arguments: str
-    """The key that the arguments have in the JSON."""
+    """The key of the arguments in the JSON."""
     lines: bool
-    """Whether the JSON has a line of its own."""
+    """Whether the JSON is on a line of its own."""
     several: bool
-    """Whether one turn of a history may have more than one call: templates of some families refuse that."""
+    """Whether one turn of the history may have several calls: some templates refuse that."""
     signs: tuple[re.Pattern[str], ...]
-    """All of them are found in the texts of a template of this format."""
+    """Patterns that all occur in the literal texts of a template of this format."""
 
     def around(self, name: str) -> tuple[str, str]:
-        """What stands between the marks, before and after the arguments of a call of `name`.
+        """Return the text before and after the arguments of a call of `name`, between opening and closing.
 
         >>> FORMATS["tagged"].around("weather")
         ('\\n{"name": "weather", "arguments": ', '}\\n')
@@ -93,7 +93,7 @@ FORMATS = {
 
 @functools.lru_cache(maxsize=32)
 def call_format(template: str | None) -> CallFormat | None:
-    """The format of calls that a chat template asks for; None: it knows no tools, or another format.
+    """Return the format of tool calls of a chat template; None: it has no tools, or an unsupported format.
 
     >>> call_format("{{ messages }}") is None
     True
@@ -101,15 +101,14 @@ def call_format(template: str | None) -> CallFormat | None:
     if template is None or "tools" not in template or len(template) > MAX_TEMPLATE_CHARACTERS:
         return None
     try:
-        # Only parsed: compiling would compute what constants the template has, and running belongs into the sandbox.
+        # Only parsed: compiling would evaluate constant expressions, and running is for the sandbox.
         tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
         if not any(each.name == "tools" and each.ctx == "load" for each in tree.find_all(nodes.Name)):
             return None
         texts = "".join(map(_text, tree.find_all((nodes.TemplateData, nodes.Const))))
     except FAILURES:
         return None
-    found = (each for each in FORMATS.values() if all(sign.search(texts) for sign in each.signs))
-    return next(found, None)
+    return next((each for each in FORMATS.values() if all(sign.search(texts) for sign in each.signs)), None)
 
 
 def _text(node: nodes.Node) -> str:
@@ -118,13 +117,13 @@ def _text(node: nodes.Node) -> str:
 
 
 def read_calls(text: str) -> tuple[ToolCall, ...] | None:
-    """The calls of a JSON object, or of a list of some; None: it is none, or one is not whole.
+    """Return the calls of a JSON object, or of a list of objects; None where one is not a complete call.
 
     >>> read_calls('{"name": "f", "arguments": {"x": 1}}')
     (ToolCall(name='f', arguments={'x': 1}, id=''),)
     """
     try:
-        # A line break inside a text is no JSON, but what models write that pass code on.
+        # A line break inside a string is invalid JSON, but models that write code produce it.
         value = json.loads(text, strict=False, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
@@ -134,11 +133,10 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
 
 
 def _call(value: Any) -> ToolCall | None:
-    """A model that was trained on several formats may take the other one's key."""
+    """A model trained on several formats may use the other one's key for the arguments."""
     if not isinstance(value, dict):
         return None
-    name, given = value.get("name"), [value[key] for key in ("arguments", "parameters") if key in value]
-    arguments = given[0] if given else {}
+    name, arguments = value.get("name"), value.get("arguments", value.get("parameters", {}))
     return ToolCall(name, arguments) if isinstance(name, str) and name and isinstance(arguments, dict) else None
 
 

@@ -68,6 +68,6 @@ def stop_if_diverged(step: int, bad_step: BadStep, in_a_row: int, limit: int) ->
     if bad_step.lasting and in_a_row >= limit:
         many = f" ({in_a_row} steps in a row were not finite)" if in_a_row > 1 else ""
         raise GroundupError(
-            f"Step {step}: {bad_step}{many}; it did not change the weights, and earlier checkpoints are kept.",
+            f"Step {step}: {bad_step}{many}; the weights are unchanged, and earlier checkpoints are kept.",
             fix="Set a lower learning_rate, or precision to float32, and begin anew with --fresh.",
         )

@@ -4,13 +4,14 @@ run.json (config and inputs) is written before the first step, the model, result
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from groundup.errors import ConfigError
-from groundup.files import MANIFEST, write_manifest
+from groundup.files import MANIFEST, TMP_PREFIX, write_manifest
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress
 from groundup.runs import LOGS, RunFolder
@@ -22,6 +23,26 @@ from groundup.weights.model_io import ModelCard, save_model
 
 # Parts of a run folder with manifests of their own, or changed afterwards.
 APART = ("checkpoints", "data", LOGS, "shards", "snapshots")
+
+
+def claim_folder(run: RunFolder, *, fresh: bool = False, also: Sequence[str] = ()) -> None:
+    """Check that the run folder may be written to; with `fresh` (--fresh) remove what an earlier run left in it.
+
+    `also` names what may lie in it before run.json is written, and is removed too. Raises ConfigError where the folder has other files and no run.
+    """
+    if run.path.exists() and not run.run_file.exists():
+        others = [p.name for p in run.path.iterdir() if p.name not in also and not p.name.startswith(TMP_PREFIX)]
+        if others:
+            raise ConfigError(
+                f"{run.path} has files in it ('{others[0]}') but is no run.", fix="Choose another folder with --out."
+            )
+    if fresh:
+        run.clear()
+        for path in (run.path / name for name in also):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def begin_or_finished(

@@ -1,4 +1,4 @@
-"""From a checked shape to a model: built without memory first, compared with the file's table, then filled tensor by tensor."""
+"""From a checked config to a model: built on the meta device, compared with the file's tensor table, filled tensor by tensor."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,16 +16,14 @@ from groundup.weights.names import Binding
 Model = LanguageModel | Classifier
 
 
-def empty_model(shape: HFConfig) -> Model:
-    """The model of this shape on the "meta" device: all names and shapes, no memory."""
-    with torch.device("meta"), _Unfilled():
-        return (
-            Classifier(shape.config, len(shape.labels)) if shape.kind == "classifier" else LanguageModel(shape.config)
-        )
+def empty_model(hf: HFConfig) -> Model:
+    """Return the model of this config on the meta device: all names and shapes, no memory."""
+    with torch.device("meta"), _NoInit():
+        return Classifier(hf.config, len(hf.labels)) if hf.kind == "classifier" else LanguageModel(hf.config)
 
 
-class _Unfilled(TorchFunctionMode):
-    """Leaves out initial values. There is nothing to fill on "meta", and for one normal_ there torch imports for one to four seconds."""
+class _NoInit(TorchFunctionMode):
+    """A mode that skips weight initialisation: useless on the meta device, where one `normal_` costs one to four seconds of imports."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -35,12 +33,12 @@ class _Unfilled(TorchFunctionMode):
 
 
 def parameter_shapes(model: Model) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every parameter."""
+    """Return name -> shape of every parameter."""
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def check_table(bindings: Iterable[Binding], table: Mapping[str, tuple[int, ...]], source: object) -> None:
-    """The file has every tensor that the model needs, in its shape, and no other. Raises FormatError."""
+    """Check that the file has exactly the tensors of the model, in their shapes. Raises FormatError."""
     expected = {binding.theirs: binding.shape for binding in bindings}
     for name, shape in expected.items():
         if name not in table:
@@ -61,26 +59,26 @@ def _short(shape: tuple[int, ...]) -> str:
 
 
 def fill(model: Model, tensors: Iterator[tuple[Binding, Tensor]], dtype: torch.dtype, source: object) -> Model:
-    """Give an empty model the tensors of a file, in `dtype`, ready for evaluation. Raises FormatError naming one that is not finite."""
+    """Load the tensors of a file into a meta model, in `dtype`, set to evaluation. Raises FormatError naming a non-finite one."""
     parameters: dict[str, Tensor] = {}
     shapes = parameter_shapes(model)
     for binding, tensor in tensors:
-        # cast last: what is added to a norm's weight is added in float32
+        # cast last: the offset of a norm's weight is added in float32
         for name, part in binding.unpack(tensor).items():
-            checked = finite(part.to(dtype), binding.theirs, source)
+            checked = require_finite(part.to(dtype), binding.theirs, source)
             if binding.expert is None:
                 parameters[name] = checked
                 continue
-            if name not in parameters:  # a stack: one matrix after the other, never all of them twice
+            if name not in parameters:  # experts: one matrix after the other, so that all are never in memory twice
                 parameters[name] = torch.empty(shapes[name], dtype=dtype)
             parameters[name][binding.expert] = checked
     model.load_state_dict(parameters, strict=True, assign=True)
     return model.eval()
 
 
-def finite(tensor: Tensor, name: str, source: object) -> Tensor:
-    """`tensor` itself. Raises FormatError when a value in it is NaN or infinite (also when `dtype` can't hold it)."""
-    # the sum is finite only if every value is; it costs no memory, so the exact search runs only where it is not
+def require_finite(tensor: Tensor, name: str, source: object) -> Tensor:
+    """Return `tensor`. Raises FormatError when it has non-finite values (also by overflow of its dtype)."""
+    # a finite sum proves that every value is finite, without extra memory; the exact check runs only otherwise
     if not math.isfinite(float(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
         raise FormatError(source, f"tensor {name!r}", "has values that are NaN or infinite")
     return tensor

@@ -1,7 +1,4 @@
-"""The model card: README.md with the front matter that the hub reads, and the licence read back from it.
-
-A card says what the model is, what it was made from and under which licences, what its figures are and what it is not for.
-"""
+"""The model card: README.md with the front matter that the hub reads, and the licence read back from it."""
 
 import json
 import re
@@ -13,14 +10,14 @@ CARD_FILE = "README.md"
 MAX_BEGINNING_CHARACTERS = 2**16
 
 DEFAULT_LIMITS = (
-    "A small language model: it states wrong facts with confidence, repeats what stands in its training text, "
+    "A small language model: it states wrong facts with confidence, repeats its training text, "
     "and must not decide about people."
 )
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a reader must know of a model."""
+    """What a model is, what it was made from under which licences, its figures and what it is not for."""
 
     name: str
     summary: str = "A language model trained with groundup."
@@ -28,22 +25,22 @@ class ModelCard:
     data: tuple[tuple[str, str], ...] = ()
     """(name, licence) of everything it was trained on here."""
     base: str | None = None
-    """The model it began as, by its hub id where it has one; None: trained from scratch."""
+    """The model that was fine-tuned, by its hub id where it has one; None: trained from scratch."""
     license: str = ""
-    """The hub's word for the licence of these weights (apache-2.0); "" where it is not known."""
+    """The hub's id of the licence of these weights (apache-2.0); "" where unknown."""
     figures: Mapping[str, str] = field(default_factory=dict)
-    """Of the training and the measurements, in words: {"validation bits per byte": "2.11"}."""
+    """Results of training and evaluation: {"validation bits per byte": "2.11"}."""
     use: str = "Learning how language models are built, and experiments."
     limits: str = DEFAULT_LIMITS
     labels: tuple[str, ...] = ()
-    """Of a classifier."""
+    """Class names of a classifier."""
 
     def markdown(self) -> str:
-        """The whole README.md."""
+        """Return the whole README.md."""
         return "\n".join([*self._front_matter(), "", f"# {self.name}", "", self.summary, "", *self._sections()])
 
     def _front_matter(self) -> list[str]:
-        # JSON texts are YAML texts: nothing in a name can break out of them.
+        # JSON strings are YAML strings: no name can break out of them.
         lines = ["---", "library_name: transformers", "tags:", "- groundup"]
         lines.append(f"pipeline_tag: {'text-classification' if self.labels else 'text-generation'}")
         if self.license:
@@ -63,25 +60,25 @@ class ModelCard:
 
 
 def _cell(text: str) -> str:
-    """Text that can't end a table's cell or row."""
+    """Return text that can't end a table's cell or row."""
     return " ".join(text.replace("|", "\\|").split())
 
 
 def read_license(folder: Path) -> str:
-    """The licence that a model folder's card names, "" where there is none."""
+    """Return the licence that a model folder's card names, "" where there is none."""
     front = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
     found = re.search(r"^license: *[\"']?([\w.+-]+)[\"']? *$", front[1], re.MULTILINE) if front else None
     return found[1] if found else ""
 
 
 def is_from_scratch(folder: Path) -> bool:
-    """Is its card one of ours that names no model it began as?"""
+    """Whether the card was written by groundup and names no base model."""
     front = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
     return front is not None and "\n- groundup" in front[1] and "\nbase_model:" not in front[1]
 
 
 def read_title(folder: Path) -> str:
-    """The first heading of a model folder's card, "" where there is none."""
+    """Return the first heading of a model folder's card, "" where there is none."""
     found = re.search(r"^# +(\S.{0,98})", _beginning(folder), re.MULTILINE)
     return found[1].strip() if found else ""
 

@@ -1,4 +1,4 @@
-"""Values from a foreign file (config.json, GGUF metadata), each read with the type and range it must have."""
+"""Values of a foreign file (config.json, GGUF metadata), each read with its type and range checked."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from groundup.errors import FormatError
 
-# No model has more; a larger number in a file is a lie, and nothing may be allocated by it.
+# Above any real model: nothing is allocated by a larger number from a file.
 MAX_COUNT = 2**24
 MAX_LAYERS = 1024
 
@@ -16,21 +16,21 @@ _REQUIRED = object()
 class Fields:
     """A table of values and the file it came from. Every getter raises FormatError with file, key and what was expected.
 
-    A key that is missing, or null, gives the `default`; without one it is an error.
+    A key that is missing or null gives the `default`; without one it is an error.
     """
 
     def __init__(self, values: Mapping[str, Any], source: object) -> None:
         self.values = values
         self.source = source
-        self.asked: set[str] = set()
-        """Every key that was looked at, there or not."""
+        self.keys_read: set[str] = set()
+        """Every key that a getter was called with, whether it exists or not."""
 
     def error(self, key: str, reason: str) -> FormatError:
         return FormatError(self.source, key, reason)
 
     def get(self, key: str, kinds: tuple[type, ...], what: str, default: Any = _REQUIRED) -> Any:
-        """The value of one of these types (a truth value is no number)."""
-        self.asked.add(key)
+        """Return the value, which must be of one of these types (a bool is no number)."""
+        self.keys_read.add(key)
         value = self.values.get(key)
         if value is None:
             if default is _REQUIRED:
@@ -41,14 +41,14 @@ class Fields:
         return value
 
     def integer(self, key: str, default: Any = _REQUIRED, *, low: int = 1, high: int = MAX_COUNT) -> int:
-        """A whole number between `low` and `high`."""
+        """Return an integer between `low` and `high`."""
         value = self.get(key, (int,), "a whole number", default)
         if not low <= value <= high:
             raise self.error(key, f"is {_short(value)}, between {low} and {high} is expected")
         return int(value)
 
     def number(self, key: str, default: Any = _REQUIRED) -> float:
-        """A finite number above 0."""
+        """Return a finite number above 0."""
         value = self.get(key, (int, float), "a number", default)
         if not 0 < value < 2**63 or not math.isfinite(value):
             raise self.error(key, f"is {_short(value)}, a positive number is expected")
@@ -65,21 +65,21 @@ class Fields:
 
     def require(self, key: str, expected: Any, default: Any) -> None:
         """Refuse any value but `expected`: a feature that our model does not compute."""
-        self.asked.add(key)
+        self.keys_read.add(key)
         value = self.values.get(key, default)
         if value != expected or isinstance(value, bool) != isinstance(expected, bool):
             raise self.error(key, f"is {_short(value)}; only {_short(expected)} is supported")
 
     def require_one_of(self, key: str, expected: tuple[Any, ...]) -> None:
-        """Refuse any value but these, of which the first is also meant by a missing key."""
-        self.asked.add(key)
+        """Refuse any value but these, of which the first is the default of a missing key."""
+        self.keys_read.add(key)
         value = self.values.get(key, expected[0])
-        if not any(value == one and type(value) is type(one) for one in expected):
+        if not any(value == allowed and type(value) is type(allowed) for allowed in expected):
             raise self.error(key, f"is {_short(value)}; only {' and '.join(map(_short, expected))} is supported")
 
 
 def _short(value: object) -> str:
-    """A value for a message; ints too long to print are described."""
+    """Return a value for a message; ints too long to print are described."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"a number of {value.bit_length()} bits"
     return repr(value)[:60]

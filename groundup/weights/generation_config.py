@@ -1,4 +1,4 @@
-"""What a model's publisher recommends for drawing its answers: the sampling values of its generation_config.json."""
+"""The sampling settings that a model's publisher recommends in generation_config.json."""
 
 from collections.abc import Callable, Mapping
 from math import inf
@@ -10,7 +10,7 @@ from groundup.files import read_json
 
 GENERATION_FILE = "generation_config.json"
 MAX_BYTES = 2**16
-# Each name as transformers has it, and which values of it mean something here.
+# transformers' name -> its types, and whether a value is in range.
 _VALID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool]]] = {
     "temperature": ((int, float), lambda value: 0 <= value < inf),
     "top_k": ((int,), lambda value: value >= 0),
@@ -21,9 +21,9 @@ _VALID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool]]] = {
 
 
 def read_sampling(folder: Path) -> dict[str, Any]:
-    """The sampling values that a model folder's generation_config.json names. {}: there is none, or it can't be read.
+    """Return the sampling settings of a folder's generation_config.json; {} where it is missing or unreadable.
 
-    The file is advice and comes from elsewhere: a value out of range is passed over, it never keeps a model from answering.
+    The file is only a recommendation: a value out of range is ignored, never an error.
     """
     try:
         content = read_json(folder / GENERATION_FILE, max_bytes=MAX_BYTES)

@@ -1,17 +1,19 @@
 """A GGUF file <-> a language model and its tokenizer: what llama.cpp and Ollama run.
 
-read_gguf    our own header reader checks the whole table first (gguf_header), the metadata give a shape, the shape the list of tensors that
-             must be there; then each tensor is cut out of a memory map along the checked table and dequantised
-write_gguf   the same list the other way; one tensor in memory at a time, the file in place only when it is whole
+read_gguf    gguf_header checks the whole header; metadata -> config -> the list of tensors that must be there; then each tensor is
+             read from a memory map and dequantised
+write_gguf   the same list in the other direction, one tensor in memory at a time; the file is moved into place when it is complete
 
-The `gguf` package lays out what is written; it never opens a foreign file here.
+The `gguf` package writes files; it never opens a foreign one here.
 """
 
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gguf
 import numpy as np
@@ -19,7 +21,7 @@ import torch
 from gguf import GGMLQuantizationType as Kind
 
 from groundup.errors import FormatError, ModelError
-from groundup.files import atomic_file, no_room
+from groundup.files import atomic_file, disk_errors, no_room, temporary_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
@@ -27,35 +29,40 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
 from groundup.weights.exportable import as_llamacpp_runs, gguf_reason
-from groundup.weights.gguf_architectures import ARCHITECTURES
-from groundup.weights.gguf_config import (
-    add_config,
-    our_scaling,
-    read_gguf_config,
-)
+from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
+from groundup.weights.gguf_config import add_config, our_scaling, read_gguf_config
 from groundup.weights.gguf_header import Header, read_gguf_header
 from groundup.weights.gguf_scaling import ROPE_FACTORS, read_factors
 from groundup.weights.gguf_tensors import (
     ENCODINGS,
+    QUANT_BLOCK,
     READABLE,
-    ROWS_OF,
     Encoding,
-    dequantised,
+    dequantise,
     num_bytes,
     pending_tensors,
     tensor_kind,
     write_tensors,
 )
 from groundup.weights.hf_config import HFConfig
-from groundup.weights.names import GGUF_ARCHITECTURES, Binding, gguf_bindings
+from groundup.weights.model_format import (
+    ExportOptions,
+    ModelFormat,
+    ModelReader,
+    ModelSummary,
+    ModelTexts,
+    OpenModel,
+    model_name,
+)
+from groundup.weights.names import Binding, gguf_bindings
 
-# The version of the quantised formats that ggml counts (GGML_QNT_VERSION).
+# ggml's version of its quantised formats (GGML_QNT_VERSION).
 QUANTIZATION_VERSION = 2
 
 
 @dataclass(frozen=True)
 class GGUFModel:
-    """What a GGUF file holds."""
+    """The content of a GGUF file."""
 
     model: LanguageModel
     tokenizer: Tokenizer | None
@@ -64,7 +71,7 @@ class GGUFModel:
 
 
 def read_gguf(path: Path, *, dtype: torch.dtype = torch.float32) -> GGUFModel:
-    """The model of a GGUF file, dequantised into `dtype`, and its tokenizer. Raises FormatError."""
+    """Return the model of a GGUF file, dequantised into `dtype`, and its tokenizer. Raises FormatError."""
     header = read_gguf_header(path)
     for info in header.tensors.values():
         if info.kind not in READABLE:
@@ -72,9 +79,13 @@ def read_gguf(path: Path, *, dtype: torch.dtype = torch.float32) -> GGUFModel:
             raise FormatError(path, f"tensor {info.name!r}", f"is of type {info.kind.name}; {known} are read")
     data = np.memmap(path, dtype=np.uint8, mode="r")
     model = _read_model(header, data, path, dtype)
-    has_vocabulary = header.metadata.get("tokenizer.ggml.model") not in (None, "none", "no_vocab")
-    tokenizer = tokenizer_from_gguf(header.metadata, source=path) if has_vocabulary else None
-    return GGUFModel(model, tokenizer, header.metadata)
+    return GGUFModel(model, _tokenizer(path, header), header.metadata)
+
+
+def _tokenizer(path: Path, header: Header | None = None) -> Tokenizer | None:
+    metadata = (header or read_gguf_header(path)).metadata
+    has_vocabulary = metadata.get("tokenizer.ggml.model") not in (None, "none", "no_vocab")
+    return tokenizer_from_gguf(metadata, source=path) if has_vocabulary else None
 
 
 def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype) -> LanguageModel:
@@ -86,16 +97,16 @@ def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype
     assert isinstance(model, LanguageModel)
     bindings = gguf_bindings(config, parameter_shapes(model))
     check_table(bindings, table, path)
-    fill(model, ((binding, dequantised(data, header.tensors[binding.theirs])) for binding in bindings), dtype, path)
+    fill(model, ((binding, dequantise(data, header.tensors[binding.theirs])) for binding in bindings), dtype, path)
     return model
 
 
 def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
-    """The config that a checked header describes; of the weights, at most the factors of stretched positions are read. Raises FormatError."""
+    """Return the config that a checked header describes; of the tensors, at most the RoPE factors are read. Raises FormatError."""
     config = read_gguf_config(header, path)
     if not _reads_factors(config) or ROPE_FACTORS not in header.tensors:
         return config
-    factors = dequantised(data, header.tensors[ROPE_FACTORS])
+    factors = dequantise(data, header.tensors[ROPE_FACTORS])
     return replace(config, rope_scaling=read_factors(our_scaling(header.metadata), factors, config, path))
 
 
@@ -113,22 +124,22 @@ def write_gguf(
     license_id: str = "",
     progress: Progress | None = None,
 ) -> None:
-    """Write a language model and its tokenizer as one GGUF file. Raises ModelError for what GGUF can't hold, DiskError."""
+    """Write a language model and its tokenizer as one GGUF file. Raises ModelError where GGUF can't hold it, DiskError."""
     vocabulary = _exportable(model, tokenizer)
     shapes = parameter_shapes(model)
     bindings = gguf_bindings(model.config, shapes)
     kinds = {binding.theirs: tensor_kind(binding, encoding) for binding in bindings}
-    _say_exceptions(model.config, bindings, kinds, encoding, progress or Silent())
+    _report_exceptions(model.config, bindings, kinds, encoding, progress or Silent())
     needed_bytes = sum(num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
     with atomic_file(path, needed_bytes=needed_bytes + 2**20) as temporary:
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[model.config.family])
-        _add_general(writer, encoding, _harmless(name, vocabulary), license_id)
+        _add_general(writer, encoding, _safe_name(name, vocabulary), license_id)
         add_config(writer, as_llamacpp_runs(model.config))
         add_vocabulary(writer, vocabulary)
         try:
             write_tensors(writer, pending_tensors(model, bindings, kinds))
         except OSError as error:
-            if error.errno is None:  # numpy's tofile tells how many items it wrote, but not why no more
+            if error.errno is None:  # numpy's tofile gives no reason for a short write
                 raise no_room(path, needed_bytes) from error
             raise
         finally:
@@ -136,11 +147,12 @@ def write_gguf(
 
 
 def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
-    """The vocabulary's metadata, once it is clear that the model can be written. Raises ModelError."""
+    """Return the vocabulary's metadata of a model that can be written. Raises ModelError."""
     config = model.config
     if isinstance(model, Classifier):
         raise ModelError(
-            "A classifier can't be written as GGUF: llama.cpp has no head of this kind.", fix="Use --to hf."
+            "A classifier can't be written as GGUF: llama.cpp has no classification head of this kind.",
+            fix="Use --to hf.",
         )
     reason = gguf_reason(config)
     if reason:
@@ -150,19 +162,19 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
     return gguf_metadata(tokenizer, vocab_size=config.vocab_size)
 
 
-def _say_exceptions(
+def _report_exceptions(
     config: ModelConfig, bindings: list[Binding], kinds: dict[str, Kind], encoding: Encoding, progress: Progress
 ) -> None:
-    runs = as_llamacpp_runs(config)
-    if runs.context_tokens < config.context_tokens:
+    context_tokens = as_llamacpp_runs(config).context_tokens
+    if context_tokens < config.context_tokens:
         progress.say(
-            f"The file's context is {runs.context_tokens} tokens, not {config.context_tokens}: llama.cpp has no sliding window in "
-            f"{GGUF_ARCHITECTURES[config.family]!r}, and within this model's window of {config.window_tokens} it needs none."
+            f"The file's context is {context_tokens} tokens, not {config.context_tokens}: llama.cpp has no sliding window in "
+            f"{GGUF_ARCHITECTURES[config.family]!r}, and within this model's window of {config.window_tokens} tokens none is needed."
         )
     left = [binding for binding in bindings if encoding in ("q8_0", "q4_0") and kinds[binding.theirs] == Kind.F16]
     if left:
         progress.say(
-            f"{len(left)} of {len(bindings)} tensors stay F16: {encoding} needs rows of a multiple of {ROWS_OF}, "
+            f"{len(left)} of {len(bindings)} tensors stay F16: {encoding} needs rows of a multiple of {QUANT_BLOCK}, "
             f"{left[0].theirs} has {left[0].shape[-1]}."
         )
 
@@ -175,25 +187,70 @@ def _add_general(writer: gguf.GGUFWriter, encoding: Encoding, name: str, license
     writer.add_quantization_version(QUANTIZATION_VERSION)
 
 
-# llama.cpp takes a model of such a name for Microsoft's: it drops spaces after control tokens, and ends where it misses these tokens.
+# llama.cpp treats a model of such a name as Microsoft's: it drops spaces after control tokens, and aborts where these tokens are missing.
 PHI3_NAMES, PHI3_TOKENS = re.compile("phi-?3", re.IGNORECASE), {"</s>", "<unk>", "<s>", "<|endoftext|>"}
 
 
-def _harmless(name: str, vocabulary: Mapping[str, object]) -> str:
-    """The name, written apart where llama.cpp would take the model for another's by it."""
+def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
+    """Return the name, changed where llama.cpp would take the model for Microsoft's Phi-3 by it."""
     tokens = vocabulary["tokenizer.ggml.tokens"]
     assert isinstance(tokens, list)
     return name if set(tokens) >= PHI3_TOKENS else PHI3_NAMES.sub("Phi 3", name)
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None:
+    """Write the tokenizer's metadata, each value with its GGUF type."""
+    write = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
     for key, value in metadata.items():
-        if isinstance(value, bool):
-            writer.add_bool(key, value)
-        elif isinstance(value, int):
-            writer.add_uint32(key, value)
-        elif isinstance(value, str):
-            writer.add_string(key, value)
-        else:
-            assert isinstance(value, list), key
-            writer.add_array(key, value)
+        write[type(value)](key, value)
+
+
+def _open(path: Path, dtype: torch.dtype) -> OpenModel:
+    found = read_gguf(path, dtype=dtype)
+    license_id = _text(found.metadata, "general.license") or ""
+    return OpenModel(found.model, found.tokenizer, found.model.config, path, "language", license=license_id)
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str | None:
+    value = metadata.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _summary(path: Path) -> ModelSummary:
+    header = read_gguf_header(path)
+    config = gguf_shape(header, np.memmap(path, dtype=np.uint8, mode="r"), path)
+    stored: Counter[str] = Counter()
+    for info in header.tensors.values():
+        stored[info.kind.name] += info.num_bytes
+    return ModelSummary(config, str(path), path.stem, stored=dict(stored))
+
+
+def _texts(path: Path) -> ModelTexts:
+    metadata = read_gguf_header(path).metadata
+    template = _text(metadata, "tokenizer.chat_template")
+    return ModelTexts(_text(metadata, "general.license") or "", template, chats=template is not None)
+
+
+def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    """Write a GGUF file in a folder beside its place, where it is put once the check of the options has passed."""
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(out.parent) as folder:
+        file = folder / out.name
+        write_gguf(
+            opened.model,
+            opened.tokenizer,
+            file,
+            encoding=cast(Encoding, options.encoding),
+            name=model_name(opened),
+            license_id=opened.license,
+            progress=options.progress,
+        )
+        if options.check is not None:
+            options.check(file)
+        with disk_errors(out):
+            os.replace(file, out)
+
+
+GGUF_READER = ModelReader("gguf", _open, _summary, _texts, _tokenizer)
+GGUF = ModelFormat("gguf", ".gguf", tuple(ENCODINGS), "f16", export_gguf, GGUF_READER, runs_in_llamacpp=True)

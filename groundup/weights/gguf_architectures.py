@@ -1,10 +1,10 @@
 """What llama.cpp computes for each of its architectures, as data.
 
-A GGUF file names one architecture, and llama.cpp has one fixed program for each; metadata change a few numbers in it. What the program
-computes stands here field by field: reading a file takes from it what the metadata need not say, writing refuses a model that
-says anything else. Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in tests/weights.
+A GGUF file names one architecture. llama.cpp has one fixed compute graph for each, in which metadata set a few numbers; the rest is listed
+here field by field. Reading takes from it what the metadata leave out, writing refuses a model that differs.
+Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in tests/weights.
 
-To add one: an entry here, its name in `names.GGUF_ARCHITECTURES`, and a variant in tests/weights/tiny_weights.py, which llama.cpp then runs.
+To add one: an entry here, its families in `GGUF_ARCHITECTURES`, and a variant in tests/weights/tiny_weights.py, which llama.cpp then runs.
 """
 
 from collections.abc import Mapping
@@ -17,41 +17,41 @@ Parts = Mapping[str, tuple[object, ...]]
 
 @dataclass(frozen=True)
 class Windows:
-    """How an architecture takes a sliding window: what holds where the metadata say nothing."""
+    """How an architecture computes sliding windows, and the defaults of missing metadata."""
 
     tokens: int = 0
     full_every: int = 0
     rope_base: float = 0.0
-    """0: as the blocks without a window."""
+    """0: that of the blocks without a window."""
     always: bool = False
-    """There is always a window, and none is one as long as the context."""
-    stretched: bool = False
-    """Blocks with a window take part in the stretching of positions."""
+    """Files always name a window; "none" is written as one as long as the context."""
+    rope_scaled: bool = False
+    """RoPE scaling applies in blocks with a window too."""
     own_base: bool = True
-    """They may have a rotary base of their own."""
+    """Blocks with a window may have their own RoPE base."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One program of llama.cpp."""
+    """One compute graph of llama.cpp."""
 
     parts: Parts
-    """Field of ModelConfig -> the values of it that are computed. A field that is not named is free, or has a rule of its own."""
+    """Field of ModelConfig -> its supported values. A field that is not listed is free, or has a rule of its own (`exportable`)."""
     windows: Windows | None = None
-    """None: a sliding window is passed over."""
+    """None: a sliding window is ignored."""
     softcaps: Mapping[str, float] = field(default_factory=dict)
-    """Soft caps that it has, and what each is where the metadata say nothing. One whose usual value is not 0 can't be left out."""
+    """Soft caps and the default of each. One whose default is not 0 can't be left out."""
     heads_fill_width: bool = False
-    """All heads together are as wide as the stream."""
+    """The heads together are as wide as the residual stream."""
     shared_width_layers: int = 0
-    """A model of this many blocks is taken for the largest of its family, whose scores are divided by the root of width / heads."""
+    """A model of this many blocks is taken for the largest of its family, whose scores are divided by sqrt(width / heads)."""
     reads_factors: bool = False
-    """Takes Llama 3's stretched positions, as a tensor of factors."""
+    """Supports Llama 3's RoPE scaling, as a tensor of factors."""
     family: str = ""
-    """Our word for it, where it is another."""
+    """ModelConfig.family, where it differs from the architecture's name."""
 
     def score_width(self, config: ModelConfig) -> int:
-        """Scores are divided by the root of this."""
+        """Return the number whose square root divides attention scores."""
         if config.num_layers == self.shared_width_layers:
             return config.width // config.num_heads
         return config.head_width
@@ -91,7 +91,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "smollm3": Architecture({**_ROTARY, "unrotated_every": (4,)}),
     "qwen2": Architecture({**_ROTARY, "attention_bias": EITHER}, heads_fill_width=True),
     "qwen3": Architecture({**_ROTARY, "attention_bias": EITHER, "qk_norm": ("head",)}),
-    # The shares of a token's experts always add up to 1 there.
+    # The weights of a token's experts always add up to 1 there.
     "qwen3moe": Architecture(
         {key: value for key, value in _ROTARY.items() if key != "num_experts"}
         | {"attention_bias": EITHER, "qk_norm": ("head",), "normalised_router": (True,)},
@@ -99,7 +99,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "gemma2": Architecture(
         {name: values for name, values in _GEMMA.items() if name != "score_softcap"} | {"tied_head": (True,)},
-        windows=Windows(tokens=4_096, full_every=2, always=True, stretched=True),
+        windows=Windows(tokens=4_096, full_every=2, always=True, rope_scaled=True),
         softcaps={"score_softcap": 50.0, "logit_softcap": 30.0},
         shared_width_layers=46,
     ),
@@ -116,4 +116,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         heads_fill_width=True,
     ),
     "gpt2": Architecture(_GPT2, heads_fill_width=True),
+}
+
+# Family of a model -> the architecture that its files name.
+GGUF_ARCHITECTURES: dict[str, str] = {
+    "llama": "llama",
+    "mistral": "llama",
+    "qwen2": "qwen2",
+    "qwen3": "qwen3",
+    "qwen3_moe": "qwen3moe",
+    "gemma2": "gemma2",
+    "gemma3": "gemma3",
+    "phi3": "phi3",
+    "olmo2": "olmo2",
+    "smollm3": "smollm3",
+    "gpt2": "gpt2",
 }

@@ -1,9 +1,13 @@
 """GGUF metadata <-> ModelConfig.
 
-Reading is strict: every entry of the architecture (`llama.*`) must have been asked for by the time the config is complete, or be one that
-changes nothing. What is left over would change what is computed, and is refused by name.
+Reading is strict: by the time the config is complete every key of the architecture (`llama.*`) must have been read, or be listed as
+having no effect. A key left over could change what is computed, so the file is refused and the key named.
 
-Metadata hold float32; a number read back is the shortest decimal that gives the same float32 (1e-05, not 9.999999747378752e-06).
+Metadata hold float32; a number is read as the shortest decimal that gives the same float32 (1e-05, not 9.999999747378752e-06).
+
+Sliding windows: a pattern of n means that every n-th block attends to all tokens; it may also be given block by block. llama.cpp supports
+windows in some architectures only (`gguf_architectures`) and ignores the key in the others; where such a model is known to have been
+trained with a window all the same (Mistral, Phi-3), we apply it.
 """
 
 from collections.abc import Mapping
@@ -17,35 +21,39 @@ from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.model.config import ModelConfig
 from groundup.weights.exportable import gguf_reason
 from groundup.weights.fields import MAX_LAYERS, Fields
-from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture
+from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows
 from groundup.weights.gguf_header import Header, TensorInfo
-from groundup.weights.gguf_scaling import OUR_SCALING, add_stretching, read_stretching
-from groundup.weights.gguf_windows import add_windows, read_windows
+from groundup.weights.gguf_scaling import OUR_SCALING, add_rope_scaling, read_rope_scaling
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 LONG_FACTORS = "rope_factors_long.weight"
+WINDOW, PATTERN, BASE = "attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa"
 
-# Metadata that would change what is computed: only this value (or the absence) is supported.
-NEUTRAL = {
+# Keys that would change what is computed: only this value (or the absence) is supported.
+REQUIRED_VALUES = {
     "attention.causal": True,
     "use_parallel_residual": False,
     "attention.clamp_kqv": 0.0,
     "attention.max_alibi_bias": 0.0,
     "rope.scaling.yarn_log_multiplier": 0.0,
 }
-# Metadata that change nothing.
-IDLE = ("tensor_data_layout", "rope.scaling.finetuned", "rope.scaling.yarn_attn_factor")
+NO_EFFECT = ("tensor_data_layout", "rope.scaling.finetuned", "rope.scaling.yarn_attn_factor")
 SOFTCAPS = {"score_softcap": "attn_logit_softcapping", "logit_softcap": "final_logit_softcapping"}
-# A tensor that is there only with the choice that the field names.
+# Fields of ModelConfig that are true when this tensor exists.
 BIASES = {
     "attention_bias": "blk.0.attn_q.bias",
     "attention_output_bias": "blk.0.attn_output.bias",
     "feedforward_bias": "blk.0.ffn_up.bias",
 }
+# Architectures without sliding window in llama.cpp whose files may name one -> the family of such a model.
+WINDOWED_FAMILIES = {"llama": "mistral", "phi3": "phi3"}
 
 
 def read_gguf_config(header: Header, source: object) -> ModelConfig:
-    """The shape that metadata and table describe (without Llama 3's stretching, see `gguf_scaling.read_factors`). Raises FormatError."""
+    """Return the config that metadata and tensor table describe, without Llama 3's RoPE scaling (`gguf_scaling.read_factors`).
+
+    Raises FormatError.
+    """
     fields = Fields(header.metadata, source)
     name = fields.text("general.architecture")
     if name not in ARCHITECTURES:
@@ -53,13 +61,15 @@ def read_gguf_config(header: Header, source: object) -> ModelConfig:
     if header.metadata.get("split.count", 0) not in (0, 1):
         raise fields.error("split.count", "the model is split over several files; whole ones are read")
     inner = Fields(entries(header.metadata, name + "."), f"{source}: {name}")
-    for key, value in NEUTRAL.items():
+    for key, value in REQUIRED_VALUES.items():
         inner.require(key, value, value)
     try:
         config = _read(inner, header.tensors, name, our_scaling(header.metadata))
     except ConfigError as error:
         raise FormatError(source, "metadata", error.message) from error
-    _refuse_rest(inner)
+    unread = [key for key in inner.values if key not in inner.keys_read and key not in NO_EFFECT]
+    if unread:
+        raise inner.error(unread[0][:80], "is not understood, and could change what the model computes")
     return config
 
 
@@ -74,7 +84,7 @@ def _unknown(name: str, source: object) -> FormatError:
 
 
 def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries that begin so, without the prefix, floats as the shortest decimal."""
+    """Return the entries whose key begins with `prefix`, without it; floats as the shortest decimal."""
     return {
         key.removeprefix(prefix): shortest(value) if isinstance(value, float) else value
         for key, value in metadata.items()
@@ -83,20 +93,14 @@ def entries(metadata: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def our_scaling(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file of ours says of the stretching of positions, in full precision."""
+    """Return the RoPE scaling that a file written by groundup names, in full precision."""
     return {key.removeprefix(OUR_SCALING): value for key, value in metadata.items() if key.startswith(OUR_SCALING)}
 
 
 def shortest(value: float) -> float:
-    """The shortest decimal with the same float32."""
+    """Return the shortest decimal with the same float32."""
     with np.errstate(over="ignore"):
         return float(str(np.float32(value)))
-
-
-def _refuse_rest(fields: Fields) -> None:
-    left = [key for key in fields.values if key not in fields.asked and key not in IDLE]
-    if left:
-        raise fields.error(left[0][:80], "is not understood, and could change what the model computes")
 
 
 def _read(fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Mapping[str, Any]) -> ModelConfig:
@@ -108,11 +112,11 @@ def _read(fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Ma
     }
     values |= _experts(fields, architecture, values["feedforward_width"])
     if LONG_FACTORS in tensors:
-        raise fields.error(LONG_FACTORS, "stretches positions as longrope does, which is not computed here")
+        raise fields.error(LONG_FACTORS, "is RoPE scaling of the kind longrope, which is not computed here")
     if values["positions"] == "rope":
         values |= _rotary(fields, values)
-        values["rope_scaling"] = read_stretching(fields, values["context_tokens"], ours)
-        values |= read_windows(fields, name, values)
+        values["rope_scaling"] = read_rope_scaling(fields, values["context_tokens"], ours)
+        values |= _windows(fields, name, values)
     config = ModelConfig(**values)
     if architecture.score_width(config) != config.head_width:
         config = replace(config, score_width=architecture.score_width(config))
@@ -123,9 +127,9 @@ def _read(fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Ma
 
 
 def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
-    """What all architectures say alike."""
+    """Return the sizes, whose keys are the same in all architectures."""
     if EMBEDDING not in tensors or len(tensors[EMBEDDING].shape) != 2:
-        raise fields.error(EMBEDDING, "is missing or no matrix")
+        raise fields.error(EMBEDDING, "is missing or not a matrix")
     vocab_size = tensors[EMBEDDING].shape[0]
     if fields.integer("vocab_size", vocab_size) != vocab_size:
         raise fields.error("vocab_size", f"is {fields.values['vocab_size']}, {EMBEDDING} has {vocab_size} rows")
@@ -134,7 +138,7 @@ def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
         raise fields.error("block_count", f"is {num_layers}, but the file has {len(tensors)} tensors in all")
     num_heads = fields.integer("attention.head_count")
     return {
-        "vocab_size": fields.integer("vocab_size", vocab_size),
+        "vocab_size": vocab_size,
         "context_tokens": fields.integer("context_length"),
         "width": fields.integer("embedding_length"),
         "num_layers": num_layers,
@@ -146,18 +150,18 @@ def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
 
 
 def _parts(fields: Fields, tensors: Mapping[str, TensorInfo], architecture: Architecture) -> dict[str, Any]:
-    """The parts that the architecture is made of, and those of its choices that the file makes."""
+    """Return the parts that the architecture fixes, and those of its choices that the file makes."""
     parts = {field: values[0] for field, values in architecture.parts.items() if len(values) == 1}
     biases = {field: tensor in tensors for field, tensor in BIASES.items() if field not in parts}
-    softcaps = {field: _softcap(fields, SOFTCAPS[field], usual) for field, usual in architecture.softcaps.items()}
-    kind = "layer_norm_rms_epsilon" if parts["norm"] == "rms" else "layer_norm_epsilon"
-    return {**parts, **biases, **softcaps, "norm_eps": fields.number(f"attention.{kind}")}
+    softcaps = {field: _softcap(fields, SOFTCAPS[field], default) for field, default in architecture.softcaps.items()}
+    eps = "layer_norm_rms_epsilon" if parts["norm"] == "rms" else "layer_norm_epsilon"
+    return {**parts, **biases, **softcaps, "norm_eps": fields.number(f"attention.{eps}")}
 
 
-def _softcap(fields: Fields, key: str, usual: float) -> float:
-    """0 where there is none, which only an architecture that usually has none can say."""
-    none = usual == 0 and not fields.get(key, (int, float), "a number", 0)
-    return 0.0 if none else fields.number(key, usual)
+def _softcap(fields: Fields, key: str, default: float) -> float:
+    """Return a soft cap, or 0 for none, which is allowed only where the architecture's default is none."""
+    none = default == 0 and not fields.get(key, (int, float), "a number", 0)
+    return 0.0 if none else fields.number(key, default)
 
 
 def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _experts(fields: Fields, architecture: Architecture, feedforward_width: int) -> dict[str, Any]:
-    """How many there are, and each one's width; feed_forward_length is that of a block without experts."""
+    """Return the number of experts and the width of each; feed_forward_length is that of a block without experts."""
     if "num_experts" in architecture.parts:
         for key in ("expert_count", "expert_used_count"):
             fields.require(key, 0, 0)
@@ -184,8 +188,49 @@ def _experts(fields: Fields, architecture: Architecture, feedforward_width: int)
     }
 
 
+def _windows(fields: Fields, name: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that say which blocks have a sliding window; `common` are the fields read so far. Raises FormatError."""
+    windows, context_tokens = ARCHITECTURES[name].windows, common["context_tokens"]
+    if windows is None:
+        tokens = fields.integer(WINDOW, context_tokens, low=0)
+        if not 0 < tokens < context_tokens:
+            return {}
+        if name not in WINDOWED_FAMILIES:
+            raise fields.error(WINDOW, f"is {tokens}; llama.cpp has no sliding window in {name!r}")
+        return {"family": WINDOWED_FAMILIES[name], "window_tokens": tokens}
+    tokens = fields.integer(WINDOW, windows.tokens, low=0)
+    full_every = _pattern(fields, common["num_layers"], windows.full_every)
+    base = _window_base(fields, windows, common)
+    no_effect = windows.always and tokens >= context_tokens and base == 0
+    if not tokens or full_every == 1 or no_effect:
+        return {}
+    return {"window_tokens": tokens, "full_every": full_every, "window_rope_base": base}
+
+
+def _pattern(fields: Fields, num_layers: int, default: int) -> int:
+    """Return the n of "every n-th block has no window"; 0: all have one."""
+    value = fields.get(PATTERN, (int, list), "a number or a list of truth values", default)
+    if isinstance(value, int):
+        return fields.integer(PATTERN, default, low=0)
+    if len(value) == num_layers and all(isinstance(item, bool) for item in value):
+        every = value.index(False) + 1 if False in value else 0
+        if value == [every == 0 or (layer + 1) % every > 0 for layer in range(num_layers)]:
+            return every
+    raise fields.error(
+        PATTERN, f"is {str(value)[:60]}; every n-th block without a window, the others with one, is read"
+    )
+
+
+def _window_base(fields: Fields, windows: Windows, common: Mapping[str, Any]) -> float:
+    """Return `window_rope_base`: 0 where the blocks with a window have the same rotary positions as all others."""
+    others = common["rope_base"]
+    base = fields.number(BASE, windows.rope_base or others) if windows.own_base else others
+    same = base == others and (common["rope_scaling"] is None or windows.rope_scaled)
+    return 0.0 if same else float(base)
+
+
 def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
-    """Write a config as metadata, as llama.cpp's own converter names them."""
+    """Write a config as metadata, with the keys of llama.cpp's own converter."""
     architecture = ARCHITECTURES[writer.arch]
     writer.add_context_length(config.context_tokens)
     writer.add_embedding_length(config.width)
@@ -209,6 +254,15 @@ def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
     for field in (name for name in architecture.softcaps if getattr(config, name)):
         writer.add_float32(f"{writer.arch}.{SOFTCAPS[field]}", getattr(config, field))
     if config.rope_scaling is not None:
-        add_stretching(writer, config.rope_scaling)
+        add_rope_scaling(writer, config.rope_scaling)
     if architecture.windows is not None:
-        add_windows(writer, config, architecture.windows)
+        _add_windows(writer, config, architecture.windows)
+
+
+def _add_windows(writer: gguf.GGUFWriter, config: ModelConfig, windows: Windows) -> None:
+    if not config.window_tokens and not windows.always:
+        return
+    writer.add_sliding_window(config.window_tokens or config.context_tokens)
+    writer.add_sliding_window_pattern(config.full_every if config.window_tokens else windows.full_every)
+    if config.window_tokens and windows.own_base:
+        writer.add_rope_freq_base_swa(config.window_rope_base or config.rope_base)

@@ -1,14 +1,14 @@
-"""The header of a GGUF file, read by our own checked reader before anything of it is believed.
+"""The header of a GGUF file, read and checked before any tensor of it is used.
 
     "GGUF", version u32, number of tensors u64, number of metadata entries u64
     metadata: key, type u32, value                   (strings: length u64 and UTF-8; arrays: type u32, count u64, items)
     tensors:  name, number of dimensions u32, dimensions u64 (fastest first), type u32, offset u64
     padding to the alignment, then the tensors' bytes
 
-GGUF files lie about sizes (CVE-2026-7482), and a reader that allocates by their numbers hangs or dies. Here the size of the
-file comes first, every number is checked against what is left of it in Python integers, and strings, counts, depth and
-dimensions have caps. What comes out is plain Python values and a table whose extents lie inside the file, aligned and apart,
-so that a memory map may be cut along it. Source: the GGUF specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
+Sizes in a GGUF file can be wrong (CVE-2026-7482), and a reader that allocates by them hangs or crashes. Here every number is checked
+against the bytes left in the file, in Python integers, and strings, counts, nesting and dimensions are bounded. The result is plain
+Python values and a tensor table whose extents are inside the file, aligned and without overlap, so that a memory map may be sliced
+by it. Source: the GGUF specification (ggml/docs/gguf.md) and ggml/src/gguf.cpp.
 
 Read: versions 2 and 3, little-endian. Not read: version 1, big-endian files, files split in several.
 """
@@ -16,7 +16,7 @@ Read: versions 2 and 3, little-endian. Not read: version 1, big-endian files, fi
 import math
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,39 +34,28 @@ MAX_STRING_BYTES = 2**24
 MAX_NAME_BYTES = 64
 MAX_DIMENSIONS = 4
 MAX_DEPTH = 2
-# Items of all arrays together: a vocabulary of 256,000 has three of that length.
+# Items of all arrays together: a vocabulary of 256,000 has three arrays of that length.
 MAX_ITEMS = 2**22
 MAX_ENTRIES = 2**16
 
-# GGUF value types: number -> (struct letter, bytes)
-_SCALARS = {
-    0: ("B", 1),
-    1: ("b", 1),
-    2: ("H", 2),
-    3: ("h", 2),
-    4: ("I", 4),
-    5: ("i", 4),
-    6: ("f", 4),
-    7: ("B", 1),
-    10: ("Q", 8),
-    11: ("q", 8),
-    12: ("d", 8),
-}
-_BOOL, _STRING, _ARRAY = 7, 8, 9
-# The least bytes that an entry of each kind takes, to refuse a count that can't be true before looping over it.
+# GGUF value types by number.
+_LETTERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {number: struct.Struct("<" + letter) for number, letter in _LETTERS.items()}
+_U32, _BOOL, _STRING, _ARRAY, _U64 = 4, 7, 8, 9, 10
+# The least bytes that an entry of each kind takes, to refuse an impossible count before looping over it.
 _LEAST_ENTRY, _LEAST_TENSOR, _LEAST_STRING, _LEAST_ARRAY = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8, 8, 12
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor of the table, its extent checked."""
+    """An entry of the tensor table, its extent checked."""
 
     name: str
     shape: tuple[int, ...]
-    """Rows first, as torch counts (the file has the fastest dimension first)."""
+    """In torch's order, rows first (the file has the fastest dimension first)."""
     kind: GGMLQuantizationType
     begin: int
-    """First byte, counted from the start of the file."""
+    """Offset of the first byte in the file."""
     num_bytes: int
 
     @property
@@ -76,7 +65,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF file says about itself."""
+    """Metadata and tensor table of a GGUF file."""
 
     version: int
     metadata: dict[str, Any]
@@ -84,23 +73,19 @@ class Header:
 
 
 def read_gguf_header(path: Path) -> Header:
-    """The checked header of a GGUF file. Raises FormatError."""
+    """Return the checked header of a GGUF file. Raises FormatError."""
     with read_errors(path):
         if not path.is_file():
             raise FormatError(path, "file", "is missing")
         size = path.stat().st_size
         if size < 24:
             raise FormatError(path, "size", f"is {size} bytes, too short for a GGUF file")
-        return _read(path, size)
-
-
-def _read(path: Path, size: int) -> Header:
-    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _Reader(path, data, size).header()
+        with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(path, data, size).header()
 
 
 class _Reader:
-    """A place in the file that only moves forward and never past the end."""
+    """A cursor that moves forward through the file and never past its end."""
 
     def __init__(self, path: Path, data: mmap.mmap, size: int) -> None:
         self.path = path
@@ -128,20 +113,19 @@ class _Reader:
         return piece
 
     def scalar(self, kind: int) -> Any:
-        letter, num_bytes = _SCALARS[kind]
-        value = struct.unpack("<" + letter, self.take(num_bytes))[0]
-        return self._truth(value) if kind == _BOOL else value
+        value = _SCALARS[kind].unpack(self.take(_SCALARS[kind].size))[0]
+        return self._bool(value) if kind == _BOOL else value
 
-    def _truth(self, value: int) -> bool:
+    def _bool(self, value: int) -> bool:
         if value > 1:
-            raise self.error(f"a truth value is {value}, 0 or 1 is expected")
+            raise self.error(f"a bool is {value}, 0 or 1 is expected")
         return bool(value)
 
     def u32(self) -> int:
-        return int(self.scalar(4))
+        return int(self.scalar(_U32))
 
     def u64(self) -> int:
-        return int(self.scalar(10))
+        return int(self.scalar(_U64))
 
     def string(self, max_bytes: int = MAX_STRING_BYTES) -> str:
         length = self.u64()
@@ -153,7 +137,7 @@ class _Reader:
             raise self.error("a text is not UTF-8") from error
 
     def count(self, least_bytes: int, at_most: int, what: str) -> int:
-        """A number of things that take at least `least_bytes` each: refused when the rest of the file can't hold them."""
+        """Read a count of items of at least `least_bytes` each; refused when the rest of the file can't hold them."""
         count = self.u64()
         if count > at_most or count * least_bytes > self.size - self.at:
             raise self.error(
@@ -179,7 +163,7 @@ class _Reader:
             key = self.string(MAX_KEY_BYTES)
             self.place = f"metadata {key[:80]!r}"
             if not key or key in metadata:
-                raise self.error("the key is empty or stands there twice")
+                raise self.error("the key is empty or repeated")
             metadata[key] = self.value(self.u32(), depth=0)
         return metadata
 
@@ -197,14 +181,13 @@ class _Reader:
     def _array(self, kind: int, depth: int) -> list[Any]:
         if kind not in _SCALARS and kind not in (_STRING, _ARRAY):
             raise self.error(f"has items of the unknown type {kind}")
-        least = _SCALARS[kind][1] if kind in _SCALARS else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
+        least = _SCALARS[kind].size if kind in _SCALARS else {_STRING: _LEAST_STRING, _ARRAY: _LEAST_ARRAY}[kind]
         count = self.count(least, self.items_left, "items")
         self.items_left -= count
         if kind not in _SCALARS:
             return [self.value(kind, depth + 1) for _ in range(count)]
-        letter, num_bytes = _SCALARS[kind]
-        values = list(struct.unpack(f"<{count}{letter}", self.take(count * num_bytes)))
-        return [self._truth(value) for value in values] if kind == _BOOL else values
+        values = list(struct.unpack(f"<{count}{_LETTERS[kind]}", self.take(count * least)))
+        return [self._bool(value) for value in values] if kind == _BOOL else values
 
     def _tensor_infos(self, num_tensors: int) -> list[TensorInfo]:
         infos: dict[str, TensorInfo] = {}
@@ -212,12 +195,12 @@ class _Reader:
             self.place = f"tensor {number}"
             info = self._tensor_info()
             if info.name in infos:
-                raise self.error(f"the name {info.name!r} stands there twice")
+                raise self.error(f"the name {info.name!r} is repeated")
             infos[info.name] = info
         return list(infos.values())
 
     def _tensor_info(self) -> TensorInfo:
-        """One entry; `begin` is still the offset within the data."""
+        """Read one entry; its `begin` is still the offset within the data."""
         name = self.string(MAX_NAME_BYTES)
         self.place = f"tensor {name!r}"
         num_dimensions = self.u32()
@@ -244,7 +227,7 @@ class _Reader:
         return kind
 
     def _place_tensors(self, infos: list[TensorInfo], alignment: int) -> dict[str, TensorInfo]:
-        """Offsets -> places in the file: aligned, inside, and none over another."""
+        """Turn offsets within the data into offsets in the file: aligned, inside the file, no overlap."""
         start = (self.at + alignment - 1) // alignment * alignment
         end_of_last = 0
         for info in sorted(infos, key=lambda info: info.begin):
@@ -258,12 +241,9 @@ class _Reader:
             end_of_last = info.begin + info.num_bytes
             if start + end_of_last > self.size:
                 raise self.error(
-                    f"ends at byte {start + end_of_last} of a file of {self.size}: the file is cut, or lies"
+                    f"ends at byte {start + end_of_last} of a file of {self.size}: the file is truncated, or the offset is wrong"
                 )
-        return {
-            info.name: TensorInfo(info.name, info.shape, info.kind, start + info.begin, info.num_bytes)
-            for info in infos
-        }
+        return {info.name: replace(info, begin=start + info.begin) for info in infos}
 
 
 def _alignment(reader: _Reader, metadata: dict[str, Any]) -> int:

@@ -1,13 +1,10 @@
-"""The tensors of a GGUF file as bytes: which encoding each has, and how bytes become numbers and back.
+"""The tensors of a GGUF file as bytes: the encoding of each, quantised and dequantised by the `gguf` package.
 
-The `gguf` package does the arithmetic of the quantised formats. One tensor is in memory at a time.
-
-Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always F32. q8_0 and q4_0 cut rows into blocks of
-32; a matrix with other rows stays F16. In q4_0 the embedding and the head are Q8_0: they are the first to suffer.
+Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always F32. q8_0 and q4_0 divide rows into
+blocks of 32; a matrix whose rows are no multiple of that stays F16. In q4_0 the embedding and the head are Q8_0: they lose most by it.
 Read: these and Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +14,7 @@ import torch
 from gguf import GGMLQuantizationType as Kind
 from torch import Tensor
 
-from groundup.weights.assemble import Model, finite
+from groundup.weights.assemble import Model, require_finite
 from groundup.weights.gguf_config import EMBEDDING, HEAD
 from groundup.weights.gguf_header import TensorInfo
 from groundup.weights.gguf_scaling import ROPE_FACTORS, rope_factors
@@ -36,23 +33,23 @@ ENCODINGS: dict[Encoding, tuple[Kind, gguf.LlamaFileType]] = {
     "q8_0": (Kind.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
     "q4_0": (Kind.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
 }
-ROWS_OF = 32
+QUANT_BLOCK = 32
 POSITIONS = "position_embd.weight"
 ROUTER = "ffn_gate_inp.weight"
 
 
-def dequantised(data: np.ndarray, info: TensorInfo) -> Tensor:
-    """One tensor of the file's bytes as float32. `info` must come from the checked table."""
+def dequantise(data: np.ndarray, info: TensorInfo) -> Tensor:
+    """Return one tensor of the file's bytes as float32. `info` must come from the checked table."""
     rows = np.array(data[info.begin : info.begin + info.num_bytes]).reshape(*info.shape[:-1], info.row_bytes)
-    with np.errstate(all="ignore"):  # what is not finite is found and named by `fill`
+    with np.errstate(all="ignore"):  # `fill` names a tensor with non-finite values
         return torch.from_numpy(gguf.dequantize(rows, info.kind).reshape(info.shape))
 
 
 def tensor_kind(binding: Binding, encoding: Encoding) -> Kind:
-    """How one tensor is written."""
+    """Return the type in which one tensor is written."""
     if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
         return Kind.F32
-    if encoding in ("q8_0", "q4_0") and binding.shape[-1] % ROWS_OF:
+    if encoding in ("q8_0", "q4_0") and binding.shape[-1] % QUANT_BLOCK:
         return Kind.F16
     if encoding == "q4_0" and binding.theirs in (EMBEDDING, HEAD):
         return Kind.Q8_0
@@ -60,61 +57,53 @@ def tensor_kind(binding: Binding, encoding: Encoding) -> Kind:
 
 
 def num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
-    """Of a tensor in the file."""
+    """Return the bytes of a tensor in the file."""
     block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
     return int(np.prod(shape, dtype=np.int64)) // block * block_bytes
 
 
-def pending_tensors(model: Model, bindings: list[Binding], kinds: dict[str, Kind]) -> list["Pending"]:
-    """All tensors of the file in order, each computed when it is written."""
+def pending_tensors(model: Model, bindings: list[Binding], kinds: dict[str, Kind]) -> list["PendingTensor"]:
+    """Return all tensors of the file in order, each to be computed when it is written."""
     parameters = model.state_dict()
-    pending = [
-        Pending(binding.theirs, binding.shape, kinds[binding.theirs], binding, parameters) for binding in bindings
-    ]
+    pending = [PendingTensor(binding, kinds[binding.theirs], parameters) for binding in bindings]
     factors = rope_factors(model.config)
     if factors is not None:
         binding = Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),))
-        pending.append(Pending(ROPE_FACTORS, binding.shape, Kind.F32, binding, {ROPE_FACTORS: factors}))
+        pending.append(PendingTensor(binding, Kind.F32, {ROPE_FACTORS: factors}))
     return pending
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingTensor:
     """A tensor to be written."""
 
-    name: str
-    shape: tuple[int, ...]
-    kind: Kind
     binding: Binding
+    kind: Kind
     parameters: dict[str, Tensor]
 
     @property
     def num_bytes(self) -> int:
-        return num_bytes(self.shape, self.kind)
+        return num_bytes(self.binding.shape, self.kind)
 
     def array(self) -> np.ndarray:
-        """The file's bytes. Raises FormatError for a value that the type can't hold."""
-        ours = {name: self.parameters[name].detach().float().cpu() for name in self.binding.ours}
-        rows = self.binding.pack(ours)
-        finite(rows, self.name, "the model")
+        """Return the file's bytes. Raises FormatError for a value that the type can't hold."""
+        name = self.binding.theirs
+        rows = self.binding.pack({ours: self.parameters[ours].detach().float().cpu() for ours in self.binding.ours})
+        require_finite(rows, name, "the model")
         if self.kind == Kind.F16:
-            finite(rows.half(), self.name, "the model as f16")
-        return np.ascontiguousarray(gguf.quantize(rows.numpy(), self.kind))
+            require_finite(rows.half(), name, "the model as f16")
+        array = np.ascontiguousarray(gguf.quantize(rows.numpy(), self.kind))
+        assert array.nbytes == self.num_bytes, name
+        return array
 
 
-def write_tensors(writer: gguf.GGUFWriter, pending: list[Pending]) -> None:
-    """Write the header, the metadata added so far, the table, and then each tensor."""
+def write_tensors(writer: gguf.GGUFWriter, pending: list[PendingTensor]) -> None:
+    """Write the header, the metadata added so far, the tensor table, and then each tensor."""
     for tensor in pending:
-        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.num_bytes, raw_dtype=tensor.kind)
+        name, shape = tensor.binding.theirs, tensor.binding.shape
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), tensor.num_bytes, raw_dtype=tensor.kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for array in _arrays(pending):
-        writer.write_tensor_data(array)
-
-
-def _arrays(pending: list[Pending]) -> Iterator[np.ndarray]:
     for tensor in pending:
-        array = tensor.array()
-        assert array.nbytes == tensor.num_bytes, tensor.name
-        yield array
+        writer.write_tensor_data(tensor.array())

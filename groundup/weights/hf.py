@@ -1,15 +1,16 @@
 """A Hugging Face folder <-> a model: config.json, model.safetensors (whole or sharded), generation_config.json.
 
-read_hf     config.json gives a shape, the shape an empty model, the model the list of tensors that must be there; the tables of the
-            safetensors files are compared with that list before a weight is read
+read_hf     config.json -> a model on the meta device -> the list of tensors that must be there, compared with the headers of the
+            safetensors files before a weight is read
 write_hf    one model.safetensors, the two configs and the tokenizer's files, each atomically; transformers, vLLM and Ollama open the folder as it is
 
-Older files are understood: bare models without a prefix before their names, causal masks among the weights, a copy of a tied head.
+Older files are read too: base models without a prefix in their names, causal masks among the weights, a copy of a tied head.
 Pickled weights (pytorch_model.bin) are never opened.
 """
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from groundup.errors import FormatError
-from groundup.files import atomic_file, inside, read_json, safe_name, write_json
-from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.assemble import Model, check_table, empty_model, fill, finite, parameter_shapes
+from groundup.files import atomic_file, atomic_folder, inside, read_json, safe_name, write_json
+from groundup.model.heads import Classifier
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
+from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
+from groundup.weights.card import is_from_scratch, read_license
 from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import (
     CONFIG_FILE,
@@ -34,6 +37,15 @@ from groundup.weights.hf_config import (
     read_hf_config,
 )
 from groundup.weights.layouts import LAYOUTS
+from groundup.weights.model_format import (
+    ExportOptions,
+    ModelFormat,
+    ModelReader,
+    ModelSummary,
+    ModelTexts,
+    OpenModel,
+    write_card,
+)
 from groundup.weights.names import Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
 
@@ -42,34 +54,36 @@ INDEX_FILE = "model.safetensors.index.json"
 PICKLED_FILE = "pytorch_model.bin"
 FLOATS = ("F32", "F16", "BF16", "F64")
 HEAD = "lm_head.weight"
+# What a folder's weights can be written as; transformers has no name for GGUF's quantised formats in safetensors.
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
-    """The model of a folder on the CPU, and the labels of a classifier. Raises FormatError."""
-    shape = read_hf_config(folder)
-    found = _Tensors(folder, shape)
-    if len(found.entries) < shape.config.num_layers:
-        reason = f"{shape.config.num_layers} layers, but the weights are {len(found.entries)} tensors in all"
+    """Return the model of a folder, on the CPU, and the labels of a classifier. Raises FormatError."""
+    hf = read_hf_config(folder)
+    found = _Tensors(folder, hf)
+    if len(found.entries) < hf.config.num_layers:
+        reason = f"{hf.config.num_layers} layers, but the weights are {len(found.entries)} tensors in all"
         raise FormatError(folder / CONFIG_FILE, "num_hidden_layers", reason)
-    model = empty_model(shape)
-    bindings = _bindings(shape, parameter_shapes(model))
+    model = empty_model(hf)
+    bindings = _bindings(hf, parameter_shapes(model))
     table = {name: entry.shape for name, (_, entry) in found.entries.items()}
     check_table(bindings, table, folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE))
-    return fill(model, found.read(bindings), dtype, folder), shape.labels
+    return fill(model, found.read(bindings), dtype, folder), hf.labels
 
 
-def _bindings(shape: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
-    if shape.own:
-        return [Binding(name, (name,), size[:1], size) for name, size in shapes.items()]
-    return hf_bindings(shape.config, shapes)
+def _bindings(hf: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
+    if hf.own:
+        return [Binding(name, (name,), shape[:1], shape) for name, shape in shapes.items()]
+    return hf_bindings(hf.config, shapes)
 
 
 class _Tensors:
-    """The float tensors of a folder under the names that a whole model has, each with its file."""
+    """The tensors of a folder under their full names, each with its file."""
 
-    def __init__(self, folder: Path, shape: HFConfig) -> None:
+    def __init__(self, folder: Path, hf: HFConfig) -> None:
         self.entries: dict[str, tuple[Path, TensorEntry]] = {}
-        layout = None if shape.own else LAYOUTS[shape.config.family]
+        layout = None if hf.own else LAYOUTS[hf.config.family]
         listed = list_tensors(folder)
         bare = layout is not None and not any(name.startswith(layout.prefix) for name in listed)
         for name, (file, entry) in listed.items():
@@ -77,13 +91,13 @@ class _Tensors:
                 continue
             if entry.dtype not in FLOATS:
                 raise FormatError(file, f"tensor {name!r}", f"is of {entry.dtype}; {', '.join(FLOATS)} are read")
-            whole = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
-            self.entries[whole] = (file, entry)
-        if shape.kind == "language" and shape.config.tied_head and HEAD in self.entries and layout:
+            full = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
+            self.entries[full] = (file, entry)
+        if hf.kind == "language" and hf.config.tied_head and HEAD in self.entries and layout:
             self._drop_tied_head(layout.rules[0].theirs + ".weight")
 
     def _drop_tied_head(self, embedding: str) -> None:
-        """Files of old carry the tied head as a copy; another matrix there would be a contradiction."""
+        """Drop the copy of a tied head that older files have. Raises FormatError where it differs from the embedding."""
         file, entry = self.entries.pop(HEAD)
         if embedding not in self.entries:
             return
@@ -94,7 +108,7 @@ class _Tensors:
             )
 
     def read(self, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Tensor]]:
-        """Each binding with its tensor, one in memory at a time."""
+        """Yield each binding with its tensor, one in memory at a time."""
         for binding in bindings:
             yield binding, _load(*self.entries[binding.theirs])
 
@@ -109,40 +123,35 @@ def _load(file: Path, entry: TensorEntry) -> Tensor:
 
 
 def list_tensors(folder: Path) -> dict[str, tuple[Path, TensorEntry]]:
-    """Name -> file and table entry, from model.safetensors or all files of its index. Raises FormatError."""
+    """Return name -> (file, entry), from model.safetensors or all files of its index. Raises FormatError."""
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if whole.is_file():
         return {name: (whole, entry) for name, entry in read_header(whole).items()}
     if index.is_file():
         return _list_shards(folder, index)
     if (folder / PICKLED_FILE).exists():
-        raise FormatError(
-            folder,
-            PICKLED_FILE,
-            "holds pickled weights, which are never read",
-            fix=f"Take a version with {WEIGHTS_FILE}.",
-        )
-    raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a whole model")
+        fix = f"Take a version with {WEIGHTS_FILE}."
+        raise FormatError(folder, PICKLED_FILE, "holds pickled weights, which are never read", fix=fix)
+    raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a complete model")
 
 
 def _list_shards(folder: Path, index: Path) -> dict[str, tuple[Path, TensorEntry]]:
-    """The tensors of all shards; index and shards must agree on who holds what."""
+    """Return the tensors of all shards; the index must list exactly these."""
     content = read_json(index)
-    places = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
+    files = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
         raise FormatError(index, "weight_map", "is not a table of tensors and their files")
     listed: dict[str, tuple[Path, TensorEntry]] = {}
-    for name in sorted(set(places.values())):
+    for name in sorted(set(files.values())):
         shard = inside(folder, safe_name(name))
         for tensor, entry in read_header(shard).items():
-            if places.get(tensor) != name:
-                raise FormatError(shard, f"tensor {tensor[:80]!r}", "is here, but the index does not say so")
+            if files.get(tensor) != name:
+                raise FormatError(shard, f"tensor {tensor[:80]!r}", "is not listed for this file in the index")
             listed[tensor] = (shard, entry)
-    lost = sorted(set(places) - set(listed))
-    if lost:
-        raise FormatError(
-            index, f"tensor {lost[0][:80]!r}", f"is not in {places[lost[0]][:80]!r}, where the index has it"
-        )
+    missing = sorted(set(files) - set(listed))
+    if missing:
+        name = missing[0]
+        raise FormatError(index, f"tensor {name[:80]!r}", f"is listed for {files[name][:80]!r}, which does not have it")
     return listed
 
 
@@ -156,21 +165,21 @@ def write_hf(
 ) -> None:
     """Write model and tokenizer as a Hugging Face folder, in `dtype` or that of the weights.
 
-    Raises DiskError, and FormatError naming weights that are not finite.
+    Raises DiskError, and FormatError naming a non-finite tensor.
     """
     kind: ModelKind = "classifier" if labels else "language"
-    shape = HFConfig(model.config, kind, tuple(labels), own=not has_class(model.config))
+    hf = HFConfig(model.config, kind, tuple(labels), own=not has_class(model.config))
     parameters = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     tensors = {}
-    for binding in _bindings(shape, parameter_shapes(model)):
+    for binding in _bindings(hf, parameter_shapes(model)):
         packed = binding.pack(parameters)
-        tensors[binding.theirs] = finite(packed.to(dtype or packed.dtype), binding.theirs, folder)
+        tensors[binding.theirs] = require_finite(packed.to(dtype or packed.dtype), binding.theirs, folder)
     needed_bytes = sum(tensor.nbytes for tensor in tensors.values())
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     ids = token_ids(tokenizer)
-    write_json(folder / CONFIG_FILE, hf_config_json(shape, ids, name))
+    write_json(folder / CONFIG_FILE, hf_config_json(hf, ids, name))
     if kind == "language":
         write_json(folder / GENERATION_FILE, generation_json(ids))
     if tokenizer is not None:
@@ -178,7 +187,7 @@ def write_hf(
 
 
 def token_ids(tokenizer: Tokenizer | None) -> TokenIds:
-    """The ids that the configs of a folder name."""
+    """Return the ids that the configs of a folder name."""
     if tokenizer is None:
         return TokenIds()
     special = tokenizer.special
@@ -188,7 +197,7 @@ def token_ids(tokenizer: Tokenizer | None) -> TokenIds:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file. A full disk is an OSError here, as it is elsewhere, not the library's own class."""
+    """Write a safetensors file; the library's own error for a full disk becomes an OSError."""
     try:
         save_file(tensors, path, metadata={"format": "pt"})
     except SafetensorError as error:
@@ -197,3 +206,43 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     path.chmod(0o644)  # the library makes it readable for its owner alone
+
+
+def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
+    model, labels = read_hf(folder, dtype=dtype)
+    tokenizer = _tokenizer(folder)
+    if tokenizer is not None:
+        tokenizer = tokenizer.fitted(model.config.vocab_size)
+    kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
+    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder))
+
+
+def _tokenizer(folder: Path) -> Tokenizer | None:
+    return Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
+
+
+def _summary(folder: Path) -> ModelSummary:
+    """From config.json and the tables of the weights; a folder without weights has nothing stored."""
+    shape = read_hf_config(folder)
+    stored: Counter[str] = Counter()
+    if any(folder.glob("*.safetensors")):
+        for _, entry in list_tensors(folder).values():
+            stored[entry.dtype] += entry.end - entry.begin
+    name = folder.resolve().name
+    return ModelSummary(shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored))
+
+
+def _texts(folder: Path) -> ModelTexts:
+    """A tokenizer of ours has a chat template from the start, so the card says whether its model was tuned."""
+    template = read_template(folder)
+    return ModelTexts(read_license(folder), template, chats=template is not None and not is_from_scratch(folder))
+
+
+def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    with atomic_folder(out, extra={"exported": "hf"}) as folder:
+        write_hf(opened.model, folder, opened.tokenizer, labels=opened.labels, dtype=DTYPES[options.encoding])
+        write_card(opened, folder)
+
+
+HF_READER = ModelReader("safetensors", _open, _summary, _texts, _tokenizer)
+HF = ModelFormat("hf", "", tuple(DTYPES), "f32", _export, HF_READER)

@@ -1,14 +1,14 @@
-"""config.json <-> ModelConfig: what a Hugging Face folder says about the shape of its model, read strictly and written completely.
+"""config.json <-> ModelConfig, read strictly and written completely.
 
-Read: the families of `families.FAMILIES`, for the next token (`LlamaForCausalLM`, ...) and for classes of texts
+Read: the families of `hf_families.FAMILIES`, as language model (`LlamaForCausalLM`, ...) and as classifier
 (`LlamaForSequenceClassification`, ... with `id2label`). A setting that our model does not compute (another activation, quantised
-weights, another way of stretching positions) is refused by name, never passed over.
+weights, another kind of RoPE scaling) is refused by name, never ignored.
 
-Written: rotary positions twice, since transformers 5 reads `rope_parameters` while transformers 4, vLLM before 0.14 and Ollama read
+Written: RoPE settings twice, since transformers 5 reads `rope_parameters` while transformers 4, vLLM before 0.14 and Ollama read
 `rope_theta` and `rope_scaling`; the dtype twice for the same reason (`dtype`, `torch_dtype`). The two agree.
 
-A model whose parts no class of transformers has (sinusoidal positions, no positions, ...) is written as `model_type: groundup`
-with our own fields and names: we open it again, other programs say that they don't know it.
+A model that no class of transformers computes (sinusoidal positions, no positions, ...) is written as `model_type: groundup`
+with our own fields and tensor names: we open it again, other programs refuse it as unknown.
 """
 
 import dataclasses
@@ -23,20 +23,26 @@ from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
 from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily
-from groundup.weights.rope import read_rope, rope_json
-from groundup.weights.windows import read_unrotated, read_windows, unrotated_json, windows_json
+from groundup.weights.hf_positions import (
+    read_rope,
+    read_unrotated,
+    read_windows,
+    rope_json,
+    unrotated_json,
+    windows_json,
+)
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LABELS = 2**16
 OWN_CLASSES = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
-# Keys whose null says "not at all", while a missing one has a default.
+# Keys whose null means "none", while a missing key means the default.
 NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
 HOW_TO_ADD = "A family is added by tables: docs/tour.md, the row 'load a new model family'."
-# Models of texts and images: how to take the part that reads text.
+# Multimodal models: how to extract the language model.
 TEXT_PART = {
-    "gemma3": "Take its text part with transformers, whole being that model: text = Gemma3ForCausalLM(whole.config.text_config), "
-    "text.model = whole.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
+    "gemma3": "Extract its language model with transformers: text = Gemma3ForCausalLM(model.config.text_config), "
+    "text.model = model.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
 }
 
 ModelKind = Literal["language", "classifier"]
@@ -44,7 +50,7 @@ ModelKind = Literal["language", "classifier"]
 
 @dataclass(frozen=True)
 class HFConfig:
-    """What config.json says: the model's config, which head it has, and the labels of a classifier."""
+    """The content of config.json: the model's config, which head it has, and the labels of a classifier."""
 
     config: ModelConfig
     kind: ModelKind
@@ -54,7 +60,7 @@ class HFConfig:
 
 
 def read_hf_config(folder: Path) -> HFConfig:
-    """The shape that `folder/config.json` describes. Raises FormatError."""
+    """Return the content of `folder/config.json`. Raises FormatError."""
     file = folder / CONFIG_FILE
     values = read_json(file, max_bytes=MAX_CONFIG_BYTES)
     if not isinstance(values, dict):
@@ -76,16 +82,16 @@ def read_hf_config(folder: Path) -> HFConfig:
 
 
 def _unknown(fields: Fields, model_type: str) -> FormatError:
-    """Names the nearest family that is known, and how to add another."""
+    """Return an error that names the nearest known family, and how to add one."""
     if model_type in TEXT_PART:
-        reason = f"is {model_type!r}, a model of texts and images; models of text alone are opened"
+        reason = f"is {model_type!r}, a model of text and images; text-only models are supported"
         return FormatError(fields.source, "model_type", reason, fix=TEXT_PART[model_type])
     fix = f"{did_you_mean(model_type, MODEL_TYPES)} {HOW_TO_ADD}"
-    return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, no family that is known", fix=fix)
+    return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, which is not a known family", fix=fix)
 
 
 def _kind(fields: Fields, classes: Mapping[str, str]) -> ModelKind:
-    """The head, from `architectures`; where that is missing, the next token's."""
+    """Return the kind of head by `architectures`; a language model where that is missing."""
     named = fields.get("architectures", (list,), "a list", [classes["language"]])
     if len(named) == 1 and named[0] == classes["language"]:
         return "language"
@@ -95,20 +101,20 @@ def _kind(fields: Fields, classes: Mapping[str, str]) -> ModelKind:
 
 
 def _labels(fields: Fields) -> tuple[str, ...]:
-    """The names of the classes in order, from `id2label`, else LABEL_0, ... as transformers has it."""
+    """Return the class names in order, from `id2label`, else LABEL_0, ... as in transformers."""
     table = fields.table("id2label", None) if fields.values.get("id2label") is not None else None
     if table is None:
         return tuple(f"LABEL_{i}" for i in range(fields.integer("num_labels", 2, high=MAX_LABELS)))
     labels = tuple(table.get(str(i)) for i in range(len(table)))
     if not labels or not all(isinstance(label, str) and label for label in labels):
-        raise fields.error("id2label", "does not name the classes 0, 1, ... one by one")
+        raise fields.error("id2label", "does not name each of the classes 0, 1, ...")
     if len(set(labels)) != len(labels):
         raise fields.error("id2label", "gives two classes the same name")
     return tuple(str(label) for label in labels)
 
 
 def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
-    """The settings of the family's table, then what takes a rule: positions, windows."""
+    """Return the config: the settings of the family's table, then RoPE and windows."""
     fields = _renamed(fields, family)
     for key, values in family.fixed.items():
         fields.require_one_of(key, values)
@@ -129,7 +135,7 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
 
 
 def _renamed(fields: Fields, family: HFFamily) -> Fields:
-    """With every key under the name that the family's table has. Raises FormatError where its two names say different things."""
+    """Return the fields with every key under its name in the family's table. Raises FormatError where two names have different values."""
     values = dict(fields.values)
     for key, other in family.other_names.items():
         found = values.pop(other, None)
@@ -142,7 +148,7 @@ _TYPES = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
 
 
 def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) -> Any:
-    """One setting, of the type that our field has."""
+    """Return one setting, with the type of its field in ModelConfig."""
     if key in NULL_IS_NONE and key in fields.values and fields.values[key] is None:
         return 0.0
     if fields.values.get(key) is None and key in defaults:
@@ -155,7 +161,7 @@ def _read_key(fields: Fields, key: str, ours: str, defaults: Mapping[str, Any]) 
 
 
 def _read_own(fields: Fields) -> ModelConfig:
-    """Our own fields, checked like a recipe's and bounded like a foreign file's."""
+    """Return the config of a folder in our own layout, its integers bounded as those of a foreign file."""
     values = fields.table(OWN)
     inner = Fields(values, f"{fields.source}: {OWN}")
     for key, value in values.items():
@@ -172,42 +178,42 @@ class TokenIds:
     eos: int | None = None
     pad: int | None = None
     stops: tuple[int, ...] = ()
-    """Every id that ends a generation, eos first."""
+    """Every id that ends generation, eos first."""
 
 
 def has_class(config: ModelConfig) -> bool:
-    """Is there a class of transformers that computes what this config says?"""
+    """Whether a class of transformers computes a model of this config."""
     family = FAMILIES.get(config.family)
     if family is None or any(getattr(config, name) != value for name, value in family.parts.items()):
         return False
     if "num_experts" not in family.parts and not config.num_experts:
         return False
-    if any(getattr(config, one) != getattr(config, fields[0]) for fields in family.keys.values() for one in fields):
+    if any(getattr(config, name) != getattr(config, fields[0]) for fields in family.keys.values() for name in fields):
         return False  # one key for several fields, which differ
-    if config.rope_scaling is not None and not _stretches(config, family):
+    if config.rope_scaling is not None and not _scales(config, family):
         return False
     if config.positions == "learned":
         return config.num_kv_heads == config.num_heads and config.head_width * config.num_heads == config.width
     return True
 
 
-def _stretches(config: ModelConfig, family: HFFamily) -> bool:
-    """Does the class stretch positions in this way, and in the same layers?"""
+def _scales(config: ModelConfig, family: HFFamily) -> bool:
+    """Whether the class has this kind of RoPE scaling, in the same layers."""
     assert config.rope_scaling is not None
-    apart = config.window_rope_base > 0 or not config.window_tokens
-    return config.rope_scaling.kind in family.rope_kinds and (apart or not family.window.own_base)
+    unscaled_windows = config.window_rope_base > 0 or not config.window_tokens
+    return config.rope_scaling.kind in family.rope_kinds and (unscaled_windows or not family.window.own_base)
 
 
-def hf_config_json(shape: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
-    """The config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
-    config = shape.config
+def hf_config_json(hf: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
+    """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
+    config = hf.config
     family = FAMILIES[config.family] if has_class(config) else None
     classes = family.classes if family else OWN_CLASSES
     return {
-        "architectures": [classes[shape.kind]],
+        "architectures": [classes[hf.kind]],
         "model_type": family.model_type if family else OWN,
         **(_config_json(config, family) if family else _own_json(config)),
-        **_label_json(shape.labels),
+        **_label_json(hf.labels),
         "bos_token_id": ids.bos,
         "eos_token_id": ids.eos,
         "pad_token_id": ids.pad,
@@ -217,16 +223,14 @@ def hf_config_json(shape: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]
 
 
 def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
-    """Every key of the family's table, and the ones of positions and windows."""
+    """Return every key of the family's table, and those of RoPE and windows."""
     body = {key: getattr(config, ours[0]) for key, ours in family.keys.items()}
     body |= {key: body[key] or None for key in NULL_IS_NONE if key in body}
     if "query_pre_attn_scalar" in body:
         body["query_pre_attn_scalar"] = config.score_width or config.head_width
     body |= {key: values[0] for key, values in family.fixed.items()} | dict(family.written)
     body |= {other: body[key] for key, other in family.other_names.items()}
-    if (
-        config.num_experts
-    ):  # the width of a layer without experts, of which there is none: Qwen's files name what a token goes through
+    if config.num_experts:  # the width of layers without experts, of which there are none: as in Qwen's files
         body["intermediate_size"] = config.experts_per_token * config.feedforward_width
     if config.positions == "rope":
         body |= rope_json(config, family) | windows_json(config, family)
@@ -251,6 +255,6 @@ def _label_json(labels: Sequence[str]) -> dict[str, Any]:
 
 
 def generation_json(ids: TokenIds) -> dict[str, Any]:
-    """generation_config.json: every id that ends a generation, so that transformers and vLLM stop where we do."""
+    """Return generation_config.json: every id that ends generation, so that transformers and vLLM stop where we do."""
     named = {"bos_token_id": ids.bos, "eos_token_id": list(ids.stops), "pad_token_id": ids.pad}
     return {key: value for key, value in named.items() if value not in (None, [])}

@@ -1,15 +1,14 @@
-"""Every family's config.json as one table: which key is which field of ours, and what its class in transformers computes.
+"""Every family's config.json as one table: which key is which field of ModelConfig, and what its class in transformers computes.
 
-An `HFFamily` says four things. `parts`: fields that the class leaves no choice about; a model with other parts is no such model. `keys`: the keys of
-config.json that are fields of ours, read and written. `fixed`: keys that would change what is computed, of
-which one meaning is computed here; any other is refused by name. `window`: how the class says who sees how far
-(`windows.py` reads it; `rope.py` reads the rotary positions).
+An `HFFamily` has four parts. `parts`: fields of ModelConfig whose value the class fixes. `keys`: the keys of config.json that are
+fields of ModelConfig, read and written. `fixed`: keys that would change what is computed, with the supported values; any other is
+refused by name. `window`: how the class configures sliding windows (`hf_positions.py` reads it, and RoPE).
 
-What a class of transformers does not look at is not looked at here either: it changes nothing. A missing key means what the class
-means by it. Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
+Keys that a class of transformers ignores are ignored here too. A missing key has the default of the class.
+Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
 
-To add a family: a line here, its names in `layouts.py`, its GGUF in `gguf_architectures.py`, a preset and a case in
-tests/weights/test_family_parity.py.
+To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in `layouts.py`, its GGUF in `gguf_architectures.py`, a
+preset and a case in tests/weights/test_family_parity.py.
 """
 
 from collections.abc import Mapping
@@ -24,17 +23,17 @@ WindowStyle = Literal["none", "uniform", "switched", "alternating"]
 
 @dataclass(frozen=True)
 class Window:
-    """How a class says which tokens its layers see."""
+    """How a class configures sliding windows."""
 
     style: WindowStyle = "none"
-    """none: all. uniform: `sliding_window` holds for all layers. switched: `use_sliding_window`, from layer `max_window_layers` on, or as
-    `layer_types` says. alternating: as `layer_types` says, else every `period`-th layer sees all."""
+    """none: no windows. uniform: `sliding_window` in all layers. switched: with `use_sliding_window`, from layer `max_window_layers` on or
+    as in `layer_types`. alternating: as in `layer_types`, else all but every `period`-th layer."""
     default: int | None = None
-    """What a missing `sliding_window` means."""
+    """The default of `sliding_window`."""
     period: int = 0
-    """Of the alternating style: what is meant where neither `layer_types` nor `sliding_window_pattern` is there."""
+    """Of the alternating style: the default where both `layer_types` and `sliding_window_pattern` are missing."""
     own_base: bool = False
-    """Layers with a window are turned by angles of their own (Gemma 3)."""
+    """Layers with a window have their own RoPE base (Gemma 3)."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +46,26 @@ class HFFamily:
     parts: Mapping[str, Any]
     keys: Mapping[str, tuple[str, ...]]
     defaults: Mapping[str, Any]
-    """What a missing key means. A key that is not here must be there."""
+    """The defaults of keys. A key without one is required."""
     fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """Key -> the values that mean what we compute; the first is written, and a missing key means one of them."""
+    """Key -> the supported values; the first is written, and a missing key means one of them."""
     window: Window = Window()
     rope_base: float = 10_000.0
-    """What a missing `rope_theta` means."""
+    """The default of `rope_theta`."""
     rope_kinds: tuple[str, ...] = ("linear", "llama3", "yarn")
-    """Ways of stretching that the class computes as we do."""
+    """Kinds of RoPE scaling that the class computes as we do."""
     language: str = CAUSAL
-    """End of the language model's class name."""
+    """Suffix of the language model's class name."""
     classifier: str = ""
     """The classifier's class, where it is not `name` + ForSequenceClassification."""
     written: Mapping[str, Any] = field(default_factory=dict)
-    """Further keys that other programs look for."""
+    """Further keys that other programs expect."""
     other_names: Mapping[str, str] = field(default_factory=dict)
-    """Key -> another name of it, which is read where the key is missing, and written too."""
+    """Key -> an alias, read where the key is missing, and written too."""
 
     @property
     def classes(self) -> dict[str, str]:
-        """Kind of head -> class name."""
+        """Return kind of head -> class name."""
         return {"language": self.name + self.language, "classifier": self.classifier or self.name + CLASSIFIER}
 
 
@@ -100,8 +99,8 @@ _DEFAULTS = {
 }
 _SILU = {"hidden_act": ("silu",)}
 
-# What the classes compute. Fields that are not named are free, or `keys` of the family.
-_ONE_WAY = {
+# Fields that most classes fix. One that is not listed is free, or in `keys` of the family.
+_NO_OPTIONS = {
     "unrotated_every": 0,
     "window_tokens": 0,
     "full_every": 0,
@@ -112,24 +111,37 @@ _ONE_WAY = {
     "scaled_embedding": False,
     "num_experts": 0,
 }
-_ROTARY = {"norm": "rms", "block": "pre", "positions": "rope", "feedforward": "swiglu", "qk_norm": "none", **_ONE_WAY}
-_PLAIN = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False}
+_ROTARY = {
+    "norm": "rms",
+    "block": "pre",
+    "positions": "rope",
+    "feedforward": "swiglu",
+    "qk_norm": "none",
+    **_NO_OPTIONS,
+}
+_NO_BIAS = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False}
 
 
-def _but(parts: Mapping[str, Any], *free: str, **other: Any) -> dict[str, Any]:
-    """`parts` without the fields that are `free`, and with `other` ones."""
-    return {name: value for name, value in parts.items() if name not in free} | other
+def _changed(parts: Mapping[str, Any], *removed: str, **changes: Any) -> dict[str, Any]:
+    """Return `parts` without the `removed` fields, and with the `changes`."""
+    return {name: value for name, value in parts.items() if name not in removed} | changes
 
 
 _GPT2_PARTS = {
-    **_but(_ROTARY, norm="layer", positions="learned", feedforward="gelu"),
-    **dict.fromkeys(_PLAIN, True),
+    **_changed(_ROTARY, norm="layer", positions="learned", feedforward="gelu"),
+    **dict.fromkeys(_NO_BIAS, True),
     "rope_scaling": None,
 }
-_SLIDES = ("window_tokens", "full_every")
+_WINDOW_FIELDS = ("window_tokens", "full_every")
 _GEMMA_PARTS = {
-    **_but(
-        _ROTARY, *_SLIDES, "score_width", "logit_softcap", block="sandwich", feedforward="geglu", scaled_embedding=True
+    **_changed(
+        _ROTARY,
+        *_WINDOW_FIELDS,
+        "score_width",
+        "logit_softcap",
+        block="sandwich",
+        feedforward="geglu",
+        scaled_embedding=True,
     ),
     "feedforward_bias": False,
 }
@@ -150,7 +162,7 @@ FAMILIES: dict[str, HFFamily] = {
     "smollm3": HFFamily(
         "SmolLM3",
         "smollm3",
-        _but(_ROTARY, "unrotated_every"),
+        _changed(_ROTARY, "unrotated_every"),
         {**_BIASED, "mlp_bias": ("feedforward_bias",)},
         {**_DEFAULTS, "tie_word_embeddings": True},
         {**_SILU, "use_sliding_window": (False,)},
@@ -159,7 +171,7 @@ FAMILIES: dict[str, HFFamily] = {
     "mistral": HFFamily(
         "Mistral",
         "mistral",
-        _but(_ROTARY | _PLAIN, "window_tokens"),
+        _changed(_ROTARY | _NO_BIAS, "window_tokens"),
         _KEYS,
         _DEFAULTS,
         _SILU,
@@ -168,7 +180,7 @@ FAMILIES: dict[str, HFFamily] = {
     "qwen2": HFFamily(
         "Qwen2",
         "qwen2",
-        _but(_ROTARY | _PLAIN, *_SLIDES, attention_bias=True),
+        _changed(_ROTARY | _NO_BIAS, *_WINDOW_FIELDS, attention_bias=True),
         _KEYS,
         _DEFAULTS,
         _SILU,
@@ -177,7 +189,7 @@ FAMILIES: dict[str, HFFamily] = {
     "qwen3": HFFamily(
         "Qwen3",
         "qwen3",
-        _but(_ROTARY, *_SLIDES, feedforward_bias=False, qk_norm="head"),
+        _changed(_ROTARY, *_WINDOW_FIELDS, feedforward_bias=False, qk_norm="head"),
         _BIASED,
         {**_DEFAULTS, "head_dim": 128},
         _SILU,
@@ -186,8 +198,8 @@ FAMILIES: dict[str, HFFamily] = {
     "qwen3_moe": HFFamily(
         "Qwen3Moe",
         "qwen3_moe",
-        _but(_ROTARY, "num_experts", feedforward_bias=False, qk_norm="head"),
-        _but(_BIASED, "intermediate_size") | _EXPERTS,
+        _changed(_ROTARY, "num_experts", feedforward_bias=False, qk_norm="head"),
+        _changed(_BIASED, "intermediate_size") | _EXPERTS,
         {
             **_DEFAULTS,
             "num_key_value_heads": 4,
@@ -197,12 +209,12 @@ FAMILIES: dict[str, HFFamily] = {
             "norm_topk_prob": False,
         },
         {**_SILU, "use_sliding_window": (False,), "decoder_sparse_step": (1,), "mlp_only_layers": ([], None)},
-        other_names={"num_experts": "num_local_experts"},  # transformers 5 writes the other
+        other_names={"num_experts": "num_local_experts"},  # transformers 5 writes the alias
     ),
     "gemma2": HFFamily(
         "Gemma2",
         "gemma2",
-        _but(_GEMMA_PARTS, "score_softcap"),
+        _changed(_GEMMA_PARTS, "score_softcap"),
         {**_GEMMA_KEYS, "attn_logit_softcapping": ("score_softcap",)},
         {**_GEMMA_DEFAULTS, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
         _GEMMA_FIXED,
@@ -211,7 +223,7 @@ FAMILIES: dict[str, HFFamily] = {
     "gemma3": HFFamily(
         "Gemma3",
         "gemma3_text",
-        _but(_GEMMA_PARTS, "window_rope_base", qk_norm="head"),
+        _changed(_GEMMA_PARTS, "window_rope_base", qk_norm="head"),
         _GEMMA_KEYS,
         {**_GEMMA_DEFAULTS, "final_logit_softcapping": 0.0},
         {**_GEMMA_FIXED, "attn_logit_softcapping": (None,)},
@@ -222,7 +234,7 @@ FAMILIES: dict[str, HFFamily] = {
     "phi3": HFFamily(
         "Phi3",
         "phi3",
-        _but(_ROTARY | _PLAIN, "window_tokens"),
+        _changed(_ROTARY | _NO_BIAS, "window_tokens"),
         _KEYS,
         {**_DEFAULTS, "rms_norm_eps": 1e-5},
         {**_SILU, "attention_bias": (False,)},
@@ -232,7 +244,7 @@ FAMILIES: dict[str, HFFamily] = {
     "olmo2": HFFamily(
         "Olmo2",
         "olmo2",
-        _but(_ROTARY, block="output", qk_norm="projection", feedforward_bias=False),
+        _changed(_ROTARY, block="output", qk_norm="projection", feedforward_bias=False),
         _BIASED,
         {**_DEFAULTS, "rms_norm_eps": 1e-5},
         _SILU,
@@ -262,7 +274,7 @@ FAMILIES: dict[str, HFFamily] = {
             "tie_word_embeddings": True,
         },
         {
-            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of one formula
+            "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # aliases
             "scale_attn_weights": (True,),
             "scale_attn_by_inverse_layer_idx": (False,),
             "add_cross_attention": (False,),

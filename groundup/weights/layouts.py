@@ -1,6 +1,6 @@
-"""Which module of a Hugging Face file is which of ours: one table of rules per family. `names.py` reads them both ways.
+"""Which module of a Hugging Face file is which of ours: one table of rules per family, read in both directions by `names.py`.
 
-To add a family: a line in LAYOUTS, with rules of its own where its files have other names.
+To add a family: an entry in LAYOUTS, with rules of its own where its files have other names.
 """
 
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ BLOCK = "transformer.blocks.{i}."
 
 @dataclass(frozen=True)
 class Rule:
-    """One module of the file (`theirs`) and the modules of ours it holds, joined along the output rows."""
+    """A module of the file (`theirs`) and the modules of ours in it, concatenated along the output rows."""
 
     theirs: str
     ours: tuple[str, ...]
     transposed: bool = False
-    added: float = 0.0
-    """Ours are the file's plus this."""
+    offset: float = 0.0
+    """Our weights are the file's plus this."""
 
 
 def _rule(theirs: str, *ours: str, transposed: bool = False) -> Rule:
@@ -52,10 +52,10 @@ _NORMS_BEFORE = (
 LLAMA_RULES = (*_EMBEDDING, *_NORMS_BEFORE, *_ATTENTION, *_FEEDFORWARD, *_HEADS)
 EXPERT_RULES = (*_EMBEDDING, *_NORMS_BEFORE, *_ATTENTION, *_EXPERTS, *_HEADS)
 
-# Gemma: a norm before and one after each part, and the weights of all norms less one. A file of 16 bits read into float32 and written in its
-# 16 bits comes back bit for bit, one of float32 to one rounding (2^-24). A model opened in bfloat16 holds the factors in bfloat16, to 2^-9.
+# Gemma: a norm before and one after each part, and norm weights stored minus one. A 16-bit file read into float32 and written in 16 bits is
+# bitwise the same, a float32 file to within rounding (2^-24). A model opened in bfloat16 has its norm weights in bfloat16 (2^-9).
 GEMMA_RULES = tuple(
-    replace(rule, added=1.0) if "norm" in rule.theirs else rule
+    replace(rule, offset=1.0) if "norm" in rule.theirs else rule
     for rule in (
         *_EMBEDDING,
         _rule(LAYER + "input_layernorm", BLOCK + "attention_norm"),
@@ -67,7 +67,7 @@ GEMMA_RULES = tuple(
         *_HEADS,
     )
 )
-# OLMo 2: only after.
+# OLMo 2: norms only after each part.
 OLMO2_RULES = (
     *_EMBEDDING,
     _rule(LAYER + "post_attention_layernorm", BLOCK + "attention_output_norm"),
@@ -108,13 +108,13 @@ GPT2_RULES = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How one family's Hugging Face files are named."""
+    """The tensor names of a family's Hugging Face files."""
 
     rules: tuple[Rule, ...]
     prefix: str
-    """Before every name but the heads'; files of the bare model (as openai-community/gpt2) leave it out."""
+    """Prefix of every name but the heads'; files of the base model (as openai-community/gpt2) leave it out."""
     ignored: tuple[str, ...]
-    """Ends of names that older files carry and that are no weights: causal masks and rotary tables."""
+    """Suffixes of tensors in older files that are no weights: causal masks and rotary tables."""
 
 
 def _layout(rules: tuple[Rule, ...]) -> Layout:

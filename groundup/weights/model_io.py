@@ -6,7 +6,6 @@ gigabyte, less than reading the weights. save_model writes a folder that transfo
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,45 +14,20 @@ import torch
 from groundup.device import Compute
 from groundup.errors import FormatError, ModelError, did_you_mean
 from groundup.files import write_text
-from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
 from groundup.progress import Progress
-from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
-from groundup.weights.card import CARD_FILE, ModelCard, read_license
+from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.catalog import pull
-from groundup.weights.gguf import read_gguf
-from groundup.weights.hf import read_hf, write_hf
-from groundup.weights.hf_config import CONFIG_FILE, ModelKind
+from groundup.weights.formats import file_suffixes, reader_of
+from groundup.weights.hf import write_hf
+from groundup.weights.hf_config import CONFIG_FILE
+from groundup.weights.model_format import OpenModel
 from groundup.weights.named import CATALOG
 from groundup.weights.verify import verify_covered
 
 BUILD_FILE = "build.json"
-
-
-@dataclass(frozen=True)
-class OpenModel:
-    """A model ready to use, and where it came from."""
-
-    model: Model
-    """On the device and in the dtype that were asked for, set to evaluation."""
-    tokenizer: Tokenizer | None
-    """None: the folder has none; verbs that take text refuse, tensors work."""
-    config: ModelConfig
-    path: Path
-    kind: ModelKind
-    labels: tuple[str, ...] = ()
-    """Of a classifier, in the order of its scores."""
-    license: str = ""
-    """The hub's word for it, where a card or the GGUF names one."""
-
-    def require_tokenizer(self) -> Tokenizer:
-        """The tokenizer. Raises ModelError when the model has none."""
-        if self.tokenizer is None:
-            raise ModelError(
-                f"{self.path} has no tokenizer, so it can't read text.", fix=f"Put its {TOKENIZER_FILE} there."
-            )
-        return self.tokenizer
 
 
 def open_model(
@@ -69,7 +43,7 @@ def open_model(
     """
     path = find_model(name_or_path, prefer=prefer, progress=progress)
     verify_covered(path)
-    opened = _open_gguf(path, compute) if path.is_file() else _open_folder(path, compute)
+    opened = reader_of(path).open(path, compute.dtype)
     if opened.tokenizer is not None and opened.tokenizer.vocab_size > opened.config.vocab_size:
         raise FormatError(
             path,
@@ -106,11 +80,12 @@ def _inner_model(folder: Path, prefer: str) -> Path:
                 f"The build {folder} has no finished {prefer} stage.", fix="Run the same build again: it goes on."
             )
         return stage
-    files = sorted(folder.glob("*.gguf"))
+    suffixes = file_suffixes()
+    files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
     if len(files) == 1:
         return files[0]
     what = (
-        f"{len(files)} .gguf files, name one of them"
+        f"{len(files)} {' or '.join(suffixes)} files, name one of them"
         if files
         else f"no {CONFIG_FILE}, so it is no model folder or half-written"
     )
@@ -118,20 +93,6 @@ def _inner_model(folder: Path, prefer: str) -> Path:
         f"{folder} can't be opened as a model: it has {what}.",
         fix=f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}.",
     )
-
-
-def _open_gguf(path: Path, compute: Compute) -> OpenModel:
-    found = read_gguf(path, dtype=compute.dtype)
-    licence = found.metadata.get("general.license")
-    text = licence if isinstance(licence, str) else ""
-    return OpenModel(found.model, found.tokenizer, found.model.config, path, "language", license=text)
-
-
-def _open_folder(folder: Path, compute: Compute) -> OpenModel:
-    model, labels = read_hf(folder, dtype=compute.dtype)
-    tokenizer = Tokenizer.load(folder).fitted(model.config.vocab_size) if (folder / TOKENIZER_FILE).is_file() else None
-    kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
-    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder))
 
 
 def save_model(

@@ -5,12 +5,9 @@ come to its end, whose run.json has the shape), a preset, a model of the catalog
 """
 
 import os
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
@@ -20,30 +17,15 @@ from groundup.model.presets import PRESETS
 from groundup.runs import RunFolder
 from groundup.weights.assemble import empty_model, parameter_shapes
 from groundup.weights.exportable import hf_reason
-from groundup.weights.gguf import gguf_shape
-from groundup.weights.gguf_header import read_gguf_header
-from groundup.weights.hf import list_tensors
-from groundup.weights.hf_config import CONFIG_FILE, HFConfig, ModelKind, read_hf_config
+from groundup.weights.formats import reader_of
+from groundup.weights.hf_config import CONFIG_FILE, HFConfig
+from groundup.weights.model_format import ModelSummary
 from groundup.weights.model_io import find_model
 from groundup.weights.named import CATALOG
 from groundup.weights.names import hf_bindings
 
 INSTRUCT = "-instruct"
 MODEL_TABLE = "model"
-
-
-@dataclass(frozen=True)
-class ModelSummary:
-    """A model's shape and where it was read."""
-
-    config: ModelConfig
-    source: str
-    """In words: "the preset quickstart", "runs/mine/config.json"."""
-    name: str
-    kind: ModelKind = "language"
-    labels: tuple[str, ...] = ()
-    stored: dict[str, int] = field(default_factory=dict)
-    """Bytes of the weights on disk by their type ("F32", "Q8_0"); empty: there are none, or none yet."""
 
 
 def read_model_summary(name_or_path: str) -> ModelSummary:
@@ -67,8 +49,8 @@ def _of_file(path: Path) -> ModelSummary:
     if path.suffix == ".toml":
         return _of_toml(path)
     if path.name == CONFIG_FILE:
-        return _of_hf(path.parent)
-    return _of_gguf(path)
+        path = path.parent
+    return reader_of(path).summary(path)
 
 
 def _of_toml(path: Path) -> ModelSummary:
@@ -90,21 +72,12 @@ def _config(table: dict[str, Any], file: Path) -> ModelConfig:
         raise ConfigError(f"{file}: {error.message}", fix=error.fix) from error
 
 
-def _of_gguf(path: Path) -> ModelSummary:
-    header = read_gguf_header(path)
-    config = gguf_shape(header, np.memmap(path, dtype=np.uint8, mode="r"), path)
-    stored: Counter[str] = Counter()
-    for info in header.tensors.values():
-        stored[info.kind.name] += info.num_bytes
-    return ModelSummary(config, str(path), path.stem, stored=dict(stored))
-
-
 def _of_folder(path: Path) -> ModelSummary:
     run = RunFolder(path)
     if not (path / CONFIG_FILE).exists() and run.run_file.exists():
         return _of_unfinished(run)
     found = find_model(path)
-    return _of_gguf(found) if found.is_file() else _of_hf(found)
+    return reader_of(found).summary(found)
 
 
 def _of_unfinished(run: RunFolder) -> ModelSummary:
@@ -116,21 +89,11 @@ def _of_unfinished(run: RunFolder) -> ModelSummary:
     return ModelSummary(_config(table, run.run_file), f"{run.run_file}, a run at work", run.path.resolve().name)
 
 
-def _of_hf(folder: Path) -> ModelSummary:
-    shape = read_hf_config(folder)
-    stored: Counter[str] = Counter()
-    if any(folder.glob("*.safetensors")):
-        for _, entry in list_tensors(folder).values():
-            stored[entry.dtype] += entry.end - entry.begin
-    name = folder.resolve().name
-    return ModelSummary(shape.config, str(folder / CONFIG_FILE), name, shape.kind, shape.labels, dict(stored))
-
-
 def _of_catalog(name: str) -> ModelSummary:
     """From the folder it was pulled into, else from the preset of its shape. Raises ModelError."""
     folder = cache_folder("models") / name
     if (folder / CONFIG_FILE).exists():
-        return _of_hf(folder)
+        return reader_of(folder).summary(folder)
     base = name.removesuffix(INSTRUCT)  # training on instructions changes no shape
     if base not in PRESETS:
         raise ModelError(f"{name} is known, but not here yet.", fix=f"Fetch it: groundup pull {name}")

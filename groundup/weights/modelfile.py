@@ -1,34 +1,44 @@
-"""The Modelfile that makes an Ollama model of a GGUF: FROM, TEMPLATE, PARAMETER stop, SYSTEM.
+"""A GGUF file as an Ollama model: its Modelfile (FROM, TEMPLATE, PARAMETER stop, SYSTEM), and `ollama create`.
 
-Ollama renders conversations with a Go template, not with the model's jinja. A wrong one, or a missing stop, is the usual cause of
-rambling after an export, so the Go template is written only where it is sure: the model's own template is tried on probing
-conversations, and where all come out as ChatML (with or without a default system text), this is ChatML in Go's words. It has two forms:
+Ollama renders conversations with a Go template, not with the model's jinja. A wrong one, or a missing stop, is the usual cause of endless
+answers after an export, so the Go template is written only where it is known to be right: the model's own template renders a few
+conversations, and where all are ChatML (with or without a default system text), this is ChatML in Go. It has two branches:
 
-    {{ if .Messages }}    every turn, then the assistant's opening: what Ollama's servers of today fill in
-    {{ else }}            one exchange of .System, .Prompt and .Response: its early versions, exchange by exchange
+    {{ if .Messages }}    every turn, then the assistant's opening: what current Ollama servers use
+    {{ else }}            one exchange of .System, .Prompt and .Response: its early versions
 
-A default system text goes into SYSTEM: Ollama puts that before a conversation whose first message is not the system's, as the template
-does. Left out, since no template can help it: Ollama joins messages of one role that follow each other, and reads a control token
-that somebody typed as a control token. Where the template is something else none is written; Ollama then takes the one in the GGUF if it
-knows it, and the file says so.
+A default system text goes into SYSTEM: Ollama puts it before a conversation whose first message is not a system message, as the template
+does. Not covered, since no template can: Ollama joins consecutive messages of one role, and reads a control token that a user typed as
+one. For any other template none is written; Ollama then uses the one in the GGUF if it knows it, and a comment in the file says so.
+
+Ollama's own program runs `create`; it reads the Modelfile and hands the GGUF to its server, which must be running.
 """
 
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.errors import ModelError
-from groundup.files import write_text
+from groundup.errors import ConfigError, ModelError
+from groundup.files import atomic_folder, write_text
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import TURN_END, TURN_START
+from groundup.weights.gguf import GGUF, export_gguf
+from groundup.weights.model_format import ExportOptions, ModelFormat, OpenModel, model_name, write_card
 
 MODELFILE = "Modelfile"
-# What a Modelfile's texts are written between; it can't be escaped.
+PROGRAM = "ollama"
+# [host/][namespace/]model[:tag]; a name that begins with "-" would be read as an option.
+_NAME = re.compile(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9._:-]*/){0,2}[A-Za-z0-9_][A-Za-z0-9._-]*(?::[A-Za-z0-9_][A-Za-z0-9._-]*)?"
+)
+# Delimits texts in a Modelfile; it can't be escaped.
 QUOTES = '"""'
 
 OPENING = f"{TURN_START}assistant\n"
-# ChatML in Go's template language. Ollama ends the second form after .Response where the answer is still to come.
+# ChatML in Go's template language. To prompt for an answer, Ollama cuts the second branch off at .Response.
 GO_TEMPLATE = (
     "{{ if .Messages }}"
     f"{{{{ range .Messages }}}}{TURN_START}{{{{ .Role }}}}\n{{{{ .Content }}}}{TURN_END}\n{{{{ end }}}}{OPENING}"
@@ -50,19 +60,19 @@ _PROBES = (
 
 @dataclass(frozen=True)
 class ChatML:
-    """A template that is ChatML; `default_system` stands first where a conversation brings no system text."""
+    """A template that is ChatML; `default_system` is put before a conversation without a system message."""
 
     default_system: str | None = None
 
     def text(self, messages: tuple[Message, ...]) -> str:
-        """What Ollama makes of a conversation with `GO_TEMPLATE` and this default."""
+        """Return how Ollama renders a conversation with `GO_TEMPLATE` and this default."""
         default = () if self.default_system is None or messages[0].role == "system" else (self.default_system,)
         turns = [*(Message("system", text) for text in default), *messages]
         return "".join(f"{TURN_START}{turn.role}\n{turn.content}{TURN_END}\n" for turn in turns) + OPENING
 
 
 def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
-    """The ChatML that the model's template is, or None where it is another or there is none."""
+    """Return the model's template as ChatML; None where it is another or missing."""
     if tokenizer.chat_template is None:
         return None
     try:
@@ -98,7 +108,7 @@ def _template_line(tokenizer: Tokenizer, chatml: ChatML | None) -> str:
 
 
 def turn_tokens(tokenizer: Tokenizer) -> list[str]:
-    """Every token that ends a generation or begins a turn, in the order of their ids."""
+    """Return every token that ends generation or begins a turn, by id."""
     special = tokenizer.special
     return [
         text
@@ -109,5 +119,51 @@ def turn_tokens(tokenizer: Tokenizer) -> list[str]:
 
 def _quoted(text: str, *, short: bool = False) -> str:
     if QUOTES in text:
-        raise ModelError(f"A text for the Modelfile has {QUOTES} in it, which the format can't hold.", fix="Change it.")
+        raise ModelError(f"A text for the Modelfile contains {QUOTES}, which the format can't hold.", fix="Change it.")
     return f'"{text}"' if short else f"{QUOTES}{text}{QUOTES}"
+
+
+def require_ollama(name: str) -> str:
+    """Return the path of Ollama's program, and refuse a name that it would not take. Raises ConfigError."""
+    if len(name) > 200 or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"--create {name[:60]!r} is not a valid name for an Ollama model.",
+            fix="Use letters, digits and . _ -, such as my-chat or me/my-chat:v1.",
+        )
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise ConfigError(
+            f"--create {name} needs Ollama's own program, and there is no `{PROGRAM}` on this machine's PATH.",
+            fix="Install it from ollama.com, or omit --create and copy the folder to a machine that has it.",
+        )
+    return program
+
+
+def create_in_ollama(program: str, name: str, folder: Path) -> None:
+    """Run `ollama create NAME` in an exported folder; its output is shown only if it fails. Raises ModelError."""
+    command = [program, "create", name, "-f", MODELFILE]
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode != 0:
+        last_line = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise ModelError(
+            f"`ollama create {name}` ended with {done.returncode} and printed: {last_line[:300]}",
+            fix=f"The files are complete. Is `ollama serve` running? Then: cd {folder} && ollama create {name} -f {MODELFILE}",
+        )
+
+
+def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
+    name = f"{safe_file_name(model_name(opened))}-{options.encoding}{GGUF.suffix}"
+    with atomic_folder(out, extra={"exported": "ollama"}) as folder:
+        export_gguf(opened, folder / name, options)
+        write_modelfile(folder, name, opened.require_tokenizer(), options.system)
+        write_card(opened, folder)
+
+
+def safe_file_name(name: str) -> str:
+    """Return a name with only the characters that files and Modelfiles accept everywhere."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100] or "model"
+
+
+OLLAMA = ModelFormat("ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True)

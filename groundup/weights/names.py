@@ -1,17 +1,16 @@
-"""Which tensor of a file is which parameter of ours: one table per layout, read both ways.
+"""Which tensor of a file is which parameter of ours: one table per layout, read in both directions.
 
-A `Rule` names a module of the file and the one or several modules of ours that it holds (GPT-2 keeps query, key and value
-in one matrix). `bind` writes the rules out for every block and every weight and bias that a model has; a `Binding` then
-turns our tensors into the file's (`pack`) and the file's into ours (`unpack`).
+A `Rule` names a module of the file and the modules of ours in it (GPT-2 has query, key and value in one matrix). `bind` expands the
+rules for every block, weight and bias of a model; a `Binding` then converts our tensors to the file's (`pack`) and back (`unpack`).
 
-What differs between layouts is data here:
-    transposed   GPT-2's Conv1D stores [in, out]; everyone else stores [out, in]
-    added        Gemma stores the weights of its norms less one, so that weight decay draws them to one; ours are the factors themselves
-    interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), ours rotates (i, i + D/2) as Hugging Face does:
-                 the rows of query and key are stored in another order there. Other architectures keep ours.
-    stacked      ours and GGUF keep a matrix of all experts as one tensor; Hugging Face's files have one tensor for each expert ("{e}")
+What differs between layouts:
+    transposed   GPT-2's Conv1D stores [in, out]; all others store [out, in]
+    offset       Gemma stores norm weights minus one, so that weight decay draws them to one; ours are the weights themselves
+    interleaved  llama.cpp's `llama` and `smollm3` rotate neighbours (2i, 2i+1), we rotate (i, i + D/2) as Hugging Face does:
+                 their rows of query and key are in another order. Other architectures have ours.
+    experts      ours and GGUF have one tensor for all experts; Hugging Face's files have one per expert ("{e}")
 
-GGUF's names are not typed here: the `gguf` package maps Hugging Face's names to them, per architecture.
+GGUF's names come from the `gguf` package, which maps Hugging Face's names to them, per architecture.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,80 +21,66 @@ from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.model.config import ModelConfig
+from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES
 from groundup.weights.layouts import LAYOUTS, Rule
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-GGUF_ARCHITECTURES: dict[str, str] = {
-    "llama": "llama",
-    "mistral": "llama",
-    "qwen2": "qwen2",
-    "qwen3": "qwen3",
-    "qwen3_moe": "qwen3moe",
-    "gemma2": "gemma2",
-    "gemma3": "gemma3",
-    "phi3": "phi3",
-    "olmo2": "olmo2",
-    "smollm3": "smollm3",
-    "gpt2": "gpt2",
-}
-# Modules whose rows these architectures want interleaved, and the config field that counts their heads.
-INTERLEAVED: dict[str, dict[str, str]] = {
-    architecture: {"attention.query": "num_heads", "attention.key": "num_kv_heads"}
-    for architecture in ("llama", "smollm3")
-}
+# Architectures with interleaved rows in these modules, and the config field with the number of their heads.
+INTERLEAVED = ("llama", "smollm3")
+HEAD_COUNTS = {"attention.query": "num_heads", "attention.key": "num_kv_heads"}
 
 
 @dataclass(frozen=True)
 class Binding:
-    """One tensor of a file and the parameters of ours in it."""
+    """A tensor of a file and the parameters of ours in it."""
 
     theirs: str
     ours: tuple[str, ...]
     rows: tuple[int, ...]
     """Output rows of each of `ours`."""
     shape: tuple[int, ...]
-    """As the file has it."""
+    """In the file."""
     transposed: bool = False
     interleaved_heads: int = 0
-    """Heads whose rows are stored interleaved; 0: stored as ours."""
-    added: float = 0.0
-    """Ours are the file's plus this."""
+    """Number of heads whose rows are interleaved in the file; 0: ordered as ours."""
+    offset: float = 0.0
+    """Our weights are the file's plus this."""
     expert: int | None = None
-    """The one of a stack of matrices that this tensor is, counted from 0; None: the tensor is all of `ours`."""
+    """Index of the one expert in this tensor, where ours has all; None: the tensor is all of `ours`."""
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Our parameters -> the file's tensor (contiguous, dtype as it is)."""
+        """Return the file's tensor for our parameters, contiguous, in their dtype."""
         parts = [parameters[name] for name in self.ours]
         joined = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.expert is not None:
             return joined[self.expert].contiguous()
-        if self.added:
-            joined = (widened(joined) - self.added).to(joined.dtype)
+        if self.offset:
+            joined = (widened(joined) - self.offset).to(joined.dtype)
         if self.interleaved_heads:
             joined = interleave(joined, self.interleaved_heads)
         return (joined.T if self.transposed and joined.ndim == 2 else joined).contiguous()
 
     def unpack(self, tensor: Tensor) -> dict[str, Tensor]:
-        """The file's tensor -> our parameters, each contiguous; of a stack, the matrix of `expert`. Where something is added, in float32 at least."""
+        """Return our parameters, each contiguous, from the file's tensor; with an offset, in at least float32."""
         rows_first = tensor.T if self.transposed and tensor.ndim == 2 else tensor
-        if self.added:
-            rows_first = widened(rows_first) + self.added
+        if self.offset:
+            rows_first = widened(rows_first) + self.offset
         if self.interleaved_heads:
             rows_first = deinterleave(rows_first, self.interleaved_heads)
         if len(self.ours) == 1:
             return {self.ours[0]: rows_first.contiguous()}
-        # clone: several parameters that share one storage could not be saved again
+        # clone: safetensors can't save parameters that share storage
         return {name: part.clone() for name, part in zip(self.ours, rows_first.split(self.rows), strict=True)}
 
 
 def hf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
-    """The Hugging Face tensors of a model of this family whose parameters have these shapes."""
+    """Return the Hugging Face tensors of a model whose parameters have these shapes."""
     return bind(LAYOUTS[config.family].rules, config.num_layers, shapes)
 
 
 def gguf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
-    """The GGUF tensors of the same. Raises ModelError for a parameter that the architecture has no tensor for."""
+    """Return the GGUF tensors of the same model. Raises ModelError for a parameter without one."""
     import gguf
 
     architecture = GGUF_ARCHITECTURES[config.family]
@@ -109,19 +94,18 @@ def gguf_bindings(config: ModelConfig, shapes: Shapes) -> list[Binding]:
 
 
 def _gguf_binding(binding: Binding, name: str | None, config: ModelConfig) -> Binding:
-    """A Hugging Face binding under its GGUF name: never transposed, nothing added, interleaved where the architecture wants it."""
+    """Return a Hugging Face binding under its GGUF name: not transposed, without offset, interleaved where the architecture is."""
+    architecture = GGUF_ARCHITECTURES[config.family]
     if name is None:
-        architecture = GGUF_ARCHITECTURES[config.family]
         raise ModelError(f"GGUF's architecture '{architecture}' has no tensor for {', '.join(binding.ours)}.")
-    fields = INTERLEAVED.get(GGUF_ARCHITECTURES[config.family], {})
-    module = ".".join(binding.ours[0].split(".")[-3:-1])  # "attention.query"
-    heads = getattr(config, fields[module]) if module in fields and config.positions == "rope" else 0
+    field = HEAD_COUNTS.get(".".join(binding.ours[0].split(".")[-3:-1]))  # of "attention.query"
+    heads = getattr(config, field) if field and architecture in INTERLEAVED and config.positions == "rope" else 0
     shape = binding.shape[::-1] if binding.transposed else binding.shape
-    return replace(binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads, added=0.0)
+    return replace(binding, theirs=name, shape=shape, transposed=False, interleaved_heads=heads, offset=0.0)
 
 
 def bind(rules: tuple[Rule, ...], num_layers: int, shapes: Shapes) -> list[Binding]:
-    """Write `rules` out for every block and each weight and bias in `shapes` (our state_dict). Raises ModelError where one is left over."""
+    """Expand `rules` for every block, weight and bias in `shapes` (our state_dict). Raises ModelError for a parameter without a rule."""
     bindings: list[Binding] = []
     for rule in rules:
         for i in range(num_layers if "{i}" in rule.theirs else 1):
@@ -136,30 +120,25 @@ def bind(rules: tuple[Rule, ...], num_layers: int, shapes: Shapes) -> list[Bindi
 
 
 def _bindings(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Iterator[Binding]:
-    """One tensor of the file, or one for every expert."""
-    if "{e}" not in theirs:
-        yield _binding(rule, theirs, ours, shapes)
-        return
-    (stack,) = ours
-    num_experts, *shape = shapes[stack]
-    for expert in range(num_experts):
-        yield Binding(theirs.replace("{e}", str(expert)), ours, (num_experts,), tuple(shape), expert=expert)
-
-
-def _binding(rule: Rule, theirs: str, ours: tuple[str, ...], shapes: Shapes) -> Binding:
+    """Yield one binding, or one per expert."""
     rows = tuple(shapes[name][0] for name in ours)
-    shape = (sum(rows), *shapes[ours[0]][1:])
+    rest = shapes[ours[0]][1:]
+    if "{e}" in theirs:
+        for expert in range(rows[0]):
+            yield Binding(theirs.replace("{e}", str(expert)), ours, rows, rest, expert=expert)
+        return
+    shape = (sum(rows), *rest)
     transposed = rule.transposed and len(shape) == 2
-    return Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed, added=rule.added)
+    yield Binding(theirs, ours, rows, shape[::-1] if transposed else shape, transposed, offset=rule.offset)
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """In float32 at least: there 1 + w is exact for every bfloat16 w of at least 2^-16 (float16: 2^-13), or 0; for others within 2^-24."""
+    """Return the tensor in at least float32, where 1 + w is exact for bfloat16 w of at least 2^-16 (float16: 2^-13) or 0, else within 2^-24."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def interleave(tensor: Tensor, heads: int) -> Tensor:
-    """Rows in rotate-half order (i, i + D/2) -> neighbours (2i, 2i+1), head by head.
+    """Reorder rows from rotate-half order (i, i + D/2) to neighbours (2i, 2i+1), head by head.
 
     >>> interleave(torch.tensor([0, 1, 2, 3]), heads=1).tolist()
     [0, 2, 1, 3]

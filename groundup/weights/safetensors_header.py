@@ -1,11 +1,11 @@
-"""The header of a safetensors file, checked before the library sees the file.
+"""The header of a safetensors file, checked before the library opens the file.
 
     8 bytes little-endian: length N of the header
     N bytes JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {text: text}}
-    the tensors' bytes, one after the other, without holes
+    the tensors' bytes, one after the other, without gaps
 
-`read_header` believes nothing: the size of the file comes first, every number is checked against it in Python integers,
-nothing is allocated by a number from the file. Source: the format's README (huggingface/safetensors).
+Every number is checked against the size of the file, in Python integers, and nothing is allocated by a number from the file.
+Source: the format's README (huggingface/safetensors).
 """
 
 import json
@@ -18,27 +18,16 @@ from typing import Any
 from groundup.errors import FormatError
 from groundup.files import read_errors
 
-# The tables of the largest models (1,000 layers in one file) are below 2 MiB.
+# The headers of the largest models (1,000 layers in one file) are below 2 MiB.
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_DIMENSIONS = 8
 MAX_NAME_CHARACTERS = 512
-DTYPE_BYTES = {
-    "F64": 8,
-    "F32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "I64": 8,
-    "I32": 4,
-    "I16": 2,
-    "I8": 1,
-    "U8": 1,
-    "BOOL": 1,
-}
+DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor of the table."""
+    """An entry of the tensor table."""
 
     name: str
     dtype: str
@@ -50,18 +39,14 @@ class TensorEntry:
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """The checked table of tensors. Raises FormatError."""
+    """Return the checked tensor table of a file. Raises FormatError."""
     with read_errors(path):
-        return _read_header(path)
-
-
-def _read_header(path: Path) -> dict[str, TensorEntry]:
-    size = _file_size(path)
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-            raise FormatError(path, "header length", f"is {length} in a file of {size} bytes")
-        table = _parse(path, handle.read(length))
+        size = _file_size(path)
+        with path.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+                raise FormatError(path, "header length", f"is {length} in a file of {size} bytes")
+            table = _parse(path, handle.read(length))
     table.pop("__metadata__", None)
     entries = {name: _entry(path, name, value) for name, value in table.items()}
     _check_extents(path, entries, size - 8 - length)
@@ -78,28 +63,28 @@ def _file_size(path: Path) -> int:
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
-    """The header as a table without repeated names."""
+    """Return the header as a table without repeated names."""
     try:
         table = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_repeats)
     except (ValueError, RecursionError) as error:
-        raise FormatError(path, "header", f"is not understood ({str(error)[:120]})") from error
+        raise FormatError(path, "header", f"can't be parsed ({str(error)[:120]})") from error
     if not isinstance(table, dict):
         raise FormatError(path, "header", "is not a table")
     metadata = table.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise FormatError(path, "header", "__metadata__ is not a table of texts")
+        raise FormatError(path, "header", "__metadata__ is not a table of strings")
     return table
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a name stands there twice")
+        raise ValueError("a name is repeated")
     return table
 
 
 def _entry(path: Path, name: str, value: Any) -> TensorEntry:
-    """One entry, its types, bounds and length checked."""
+    """Return one entry, its types, bounds and length checked."""
     place = f"tensor {name[:80]!r}"
     if len(name) > MAX_NAME_CHARACTERS or not isinstance(value, Mapping):
         raise FormatError(path, place, "is not a table, or its name is too long")
@@ -109,21 +94,21 @@ def _entry(path: Path, name: str, value: Any) -> TensorEntry:
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
         raise FormatError(path, place, f"has dtype {str(dtype)[:20]!r}; known are {', '.join(DTYPE_BYTES)}")
     if not _counts(shape) or len(shape) > MAX_DIMENSIONS:
-        raise FormatError(path, place, f"has a shape that is not up to {MAX_DIMENSIONS} whole numbers")
+        raise FormatError(path, place, f"has a shape that is not up to {MAX_DIMENSIONS} integers")
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise FormatError(path, place, "has data_offsets that are not two whole numbers in order")
+        raise FormatError(path, place, "has data_offsets that are not two ascending integers")
     if offsets[1] - offsets[0] != math.prod(shape) * DTYPE_BYTES[dtype]:
-        raise FormatError(path, place, "has another number of bytes than its shape and dtype need")
+        raise FormatError(path, place, "has data_offsets that do not match its shape and dtype")
     return TensorEntry(name, dtype, tuple(shape), offsets[0], offsets[1])
 
 
 def _counts(value: Any) -> bool:
-    """A list of whole numbers from 0 to 2**62."""
+    """Whether this is a list of integers from 0 to 2**62."""
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**62 for item in value)
 
 
 def _check_extents(path: Path, entries: Mapping[str, TensorEntry], data_bytes: int) -> None:
-    """The tensors fill the data exactly: no hole, no overlap, nothing outside."""
+    """Check that the tensors fill the data exactly: no gap, no overlap, nothing outside."""
     at = 0
     for entry in sorted(entries.values(), key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != at:
@@ -132,4 +117,6 @@ def _check_extents(path: Path, entries: Mapping[str, TensorEntry], data_bytes: i
             )
         at = entry.end
     if at != data_bytes:
-        raise FormatError(path, "data", f"is {data_bytes} bytes, the table describes {at}: the file is cut or padded")
+        raise FormatError(
+            path, "data", f"is {data_bytes} bytes, the header describes {at}: the file is truncated or padded"
+        )

@@ -84,7 +84,7 @@ def test_inspect_does_not_show_a_file_outside_and_every_verb_that_reads_texts_ca
     assert run(["data", "inspect", str(tmp_path / "texts")]) == 0
     said = capsys.readouterr()
     assert "not meant" not in said.out and "1 passed over, a link that leaves the folder: link.txt" in said.out
-    assert "1 links passed over (first: link.txt); --follow-links reads them" in said.err
+    assert "1 links skipped (first: link.txt); --follow-links reads them" in said.err
     assert run(["data", "inspect", str(tmp_path / "texts"), "--follow-links"]) == 0
     assert "not meant" in capsys.readouterr().out
     for verb in (

@@ -1,14 +1,23 @@
 """What `groundup evaluate` measures on."""
 
-from groundup.cli.evaluate import answer_tasks
-from groundup.cli.finetune import STARTER
+from groundup.api import STARTER, instructions_source
+from groundup.data.sources import Source
+from groundup.evaluate.held_out import HeldOut, kind_of
+from groundup.evaluate.task import Task
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
+from groundup.progress import Silent
+
+PACKAGED = instructions_source(STARTER)
+
+
+def answer_tasks(items: int) -> list[Task]:
+    return HeldOut(Source(PACKAGED), kind_of(PACKAGED), items).tasks(Silent())
 
 
 def test_each_figure_is_measured_on_as_many_items_as_asked_for_of_all_kinds() -> None:
-    loss, checked, shown = answer_tasks(STARTER, 10)
+    loss, checked, shown = answer_tasks(10)
     assert isinstance(loss, AnswerLoss) and isinstance(checked, CheckedAnswers) and isinstance(shown, ShownAnswers)
     assert [len(task.examples) for task in (loss, checked, shown)] == [10, 10, 4]
     assert len({example.kind for example in loss.examples}) > 5
     assert len({example.kind for example in checked.examples}) > 2
-    assert [len(task.examples) for task in answer_tasks(STARTER, 2) if isinstance(task, ShownAnswers)] == [2]
+    assert [len(task.examples) for task in answer_tasks(2) if isinstance(task, ShownAnswers)] == [2]

@@ -120,7 +120,7 @@ def test_the_split_depends_on_texts_and_seed_only() -> None:
 
 
 def test_too_few_examples_are_refused_with_numbers() -> None:
-    with pytest.raises(DataError, match=r"200 distinct examples are there, 240 are asked for"):
+    with pytest.raises(DataError, match=r"There are 200 distinct examples, 240 are needed"):
         stratified_split(messages(200), SIZES, seed=0)
     rare = [*(Example(str(n), "ham") for n in range(300)), Example("x", "spam")]
     with pytest.raises(DataError, match="class 'spam' is too small"):
@@ -165,7 +165,7 @@ def test_instructions_are_read_with_what_may_be_left_out(texts: Texts) -> None:
         (instruction(check={"type": "word", "answer": 5}), "'check' is not"),
         (instruction(check={"type": "label", "answer": "a", "labels": 5}), "'labels' of its check"),
         (instruction(check={"type": "label", "answer": "a", "labels": ["b", "c"]}), "the answer of its check"),
-        (instruction(id="same"), "its id 'same' was there before"),
+        (instruction(id="same"), "its id 'same' occurred before"),
         ("not json\n", "is not JSON"),
     ],
 )

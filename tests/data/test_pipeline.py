@@ -119,7 +119,7 @@ def test_a_file_of_one_word_is_one_sentence(texts: Texts, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("content", ["", " \n \n"])
 def test_an_empty_file_is_one_sentence(texts: Texts, tmp_path: Path, content: str) -> None:
-    with pytest.raises(DataError, match=r"No document is left of .*: 1 read, 1 empty"):
+    with pytest.raises(DataError, match=r"No document of .* is left: 1 read, 1 empty"):
         run(texts(a_txt=content), tmp_path / "out")
 
 

@@ -59,9 +59,9 @@ def test_a_file_and_a_glob_are_sources_too(texts: Texts) -> None:
 def test_what_is_not_there_is_said(texts: Texts) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read(texts() / "nothing")
-    with pytest.raises(DataError, match="holds no file to read"):
+    with pytest.raises(DataError, match="has no file to read"):
         read(texts())
-    with pytest.raises(DataError, match="holds no file to read") as caught:
+    with pytest.raises(DataError, match="has no file to read") as caught:
         read(texts(a_pdf="x"))
     assert "a.pdf" in caught.value.message and ".jsonl" in caught.value.fix
 

@@ -111,7 +111,7 @@ def test_many_together_get_what_each_gets_alone_with_every_kind_of_model(
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"pages": 18}, {"pages": 30, "guess_tokens": 4, "max_running": 2}],
+    [{}, {"pages": 18}, {"pages": 30, "draft_tokens": 4, "max_running": 2}],
     ids=["plenty", "little memory", "guesses"],
 )
 def test_many_that_join_and_leave_at_random_get_what_each_gets_alone(
@@ -138,8 +138,8 @@ def test_many_that_join_and_leave_at_random_get_what_each_gets_alone(
         events = got.get(request.id, [])
         assert events == expected or (request.id in cancelled and events == expected[: len(events)])
     assert engine.pages.owned == 0
-    assert engine.queue.preemptions > 0 or settings.get("pages") != 18
-    assert engine.queue.shared_tokens > 0
+    assert engine.scheduler.preemptions > 0 or settings.get("pages") != 18
+    assert engine.scheduler.shared_tokens > 0
 
 
 def test_reproducible_gives_the_same_bits_alone_and_among_others_in_bf16(
@@ -157,7 +157,7 @@ def test_reproducible_gives_the_same_bits_alone_and_among_others_in_bf16(
 
     crowded = engine(17)
     got = answers(crowded, *requests)
-    assert crowded.queue.preemptions > 0 and crowded.queue.shared_tokens > 0
+    assert crowded.scheduler.preemptions > 0 and crowded.scheduler.shared_tokens > 0
     for request in requests:
         assert got[request.id] == answers(engine(100), request)[request.id]
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_reproducible_is_refused(
     model: LanguageModel, tokenizer: Tokenizer, compute: Compute, config: ModelConfig
 ) -> None:
     with pytest.raises(ConfigError, match="exclude one another"):
-        BatchSettings(reproducible=True, guess_tokens=2)
+        BatchSettings(reproducible=True, draft_tokens=2)
     experts = LanguageModel(replace(config, num_experts=4, experts_per_token=2))
     with pytest.raises(ConfigError, match="A model with experts can't be reproducible"):
         BatchEngine(experts, tokenizer, compute, BatchSettings(reproducible=True))
@@ -193,7 +193,7 @@ def test_a_long_prompt_in_pieces_gives_the_same_text(
 ) -> None:
     monkeypatch.setattr("groundup.engine.scheduler.STEP_TOKENS", 7)
     monkeypatch.setattr("groundup.engine.scheduler.SHARED_STEP_TOKENS", 5)
-    monkeypatch.setattr("groundup.engine.scheduler.MIN_PIECE_TOKENS", 2)
+    monkeypatch.setattr("groundup.engine.scheduler.MIN_CHUNK_TOKENS", 2)
     requests = requests_of(6, tokenizer, seed=5)
     got = answers(engine_of(), *requests)
     for request in requests:
@@ -209,7 +209,7 @@ def test_the_next_turn_computes_only_what_is_new_and_says_the_same(
     answers(engine, first)
     second = Request("second", (*first.prompt_ids, *ids, 5, 6), Sampling(temperature=0, max_tokens=10))
     got = answers(engine, second)
-    assert engine.queue.shared_tokens == 28  # of 30 that were stored: full pages of 4
+    assert engine.scheduler.shared_tokens == 28  # of 30 that were stored: full pages of 4
     assert got["second"] == alone(second, model, tokenizer, compute)
 
 
@@ -223,15 +223,15 @@ def test_guesses_are_checked_several_in_one_step_and_change_nothing(
             block.attention.output.weight.zero_()
             block.feedforward.down.weight.zero_()
     steps = {}
-    for guess_tokens in (0, 6):
-        engine = engine_of(circling, guess_tokens=guess_tokens)
+    for draft_tokens in (0, 6):
+        engine = engine_of(circling, draft_tokens=draft_tokens)
         request = Request("a", (9, 8, 7), Sampling(temperature=0, max_tokens=60))
         engine.submit(request)
         got: list[ChatEvent | GroundupError] = []
-        steps[guess_tokens] = 0
+        steps[draft_tokens] = 0
         while engine.busy:
             got += [outcome for _, outcome in engine.step()]
-            steps[guess_tokens] += 1
+            steps[draft_tokens] += 1
         assert got == alone(request, circling, tokenizer, compute)
     assert steps[6] < steps[0] / 2
 
@@ -298,14 +298,14 @@ class Spelling:
         self.place += 1
 
 
-@pytest.mark.parametrize("guess_tokens", [0, 4])
+@pytest.mark.parametrize("draft_tokens", [0, 4])
 def test_a_constraint_is_kept_and_ends_the_answer(
-    tokenizer: Tokenizer, engine_of: Callable[..., BatchEngine], guess_tokens: int
+    tokenizer: Tokenizer, engine_of: Callable[..., BatchEngine], draft_tokens: int
 ) -> None:
     ids = tokenizer.encode("to be to be to be to be")
     constraint = Spelling(ids, tokenizer.vocab_size)
     request = Request("a", (1, 2), Sampling(seed=1), constraint=constraint)
-    events = answers(engine_of(guess_tokens=guess_tokens), request)["a"]
+    events = answers(engine_of(draft_tokens=draft_tokens), request)["a"]
     assert text_of(events) == "to be to be to be to be"
     assert isinstance(events[-1], ChatEvent) and events[-1].finish_reason == "stop"
     assert events[-1].completion_tokens == len(ids)

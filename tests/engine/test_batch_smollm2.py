@@ -45,11 +45,11 @@ def requests_of(engine: Engine, count: int) -> list[Request]:
     return made
 
 
-@pytest.mark.parametrize("guess_tokens", [0, 4])
-def test_32_conversations_together_equal_each_alone(engine: Engine, compute: Compute, guess_tokens: int) -> None:
-    model, chance = engine.opened.model, random.Random(guess_tokens)
+@pytest.mark.parametrize("draft_tokens", [0, 4])
+def test_32_conversations_together_equal_each_alone(engine: Engine, compute: Compute, draft_tokens: int) -> None:
+    model, chance = engine.opened.model, random.Random(draft_tokens)
     assert isinstance(model, LanguageModel)
-    batch = BatchEngine(model, engine.tokenizer, compute, BatchSettings(cache_bytes=2**27, guess_tokens=guess_tokens))
+    batch = BatchEngine(model, engine.tokenizer, compute, BatchSettings(cache_bytes=2**27, draft_tokens=draft_tokens))
     requests = requests_of(engine, 32)
     coming, got = list(requests), {request.id: [] for request in requests}
     while coming or batch.busy:
@@ -60,7 +60,7 @@ def test_32_conversations_together_equal_each_alone(engine: Engine, compute: Com
     for request in requests:
         alone: list[ChatEvent] = list(engine.complete(request.prompt_ids, request.sampling))
         assert got[request.id] == alone, request.id
-    assert batch.queue.shared_tokens > 0
+    assert batch.scheduler.shared_tokens > 0
 
 
 def test_reproducible_conversations_in_bf16_equal_each_alone_to_the_last_bit() -> None:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from groundup.device import Compute
-from groundup.engine.embed import embed, embed_in_pieces
+from groundup.engine.embed import embed, embed_in_chunks
 from groundup.engine.generate import PREFILL_TOKENS
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
@@ -21,5 +21,5 @@ def test_a_long_text_in_pieces_has_the_vector_of_the_whole_and_short_ones_beside
     with torch.inference_mode():
         expected = torch.stack([F.normalize(model.hidden(torch.tensor([row]))[0].mean(dim=0), dim=0) for row in rows])
     assert torch.allclose(embed(model, rows, compute=compute), expected, atol=1e-5)
-    pieces = list(embed_in_pieces(model, rows[1], compute=compute))
+    pieces = list(embed_in_chunks(model, rows[1], compute=compute))
     assert len(pieces) == 3 and torch.allclose(pieces[-1], expected[1], atol=1e-5)

@@ -160,9 +160,9 @@ def test_a_text_too_long_to_classify_is_cut_on_the_right(tokenizer: Tokenizer) -
 
 
 def test_the_wrong_kind_of_model_is_refused(engine: Engine, labelling: Engine) -> None:
-    with pytest.raises(ModelError, match="classifier and writes no text"):
+    with pytest.raises(ModelError, match="classifier and generates no text"):
         labelling.complete("x", SAMPLING)
-    with pytest.raises(ModelError, match="knows no classes"):
+    with pytest.raises(ModelError, match="has no classes"):
         engine.classify(["x"])
 
 

@@ -19,7 +19,7 @@ ROWS = st.lists(
 
 def read(line: RaggedBatch) -> list[list[int]]:
     """The rows of a line, read off its places."""
-    return [[line.ids[place] for place in places] for places in line.places]
+    return [[line.ids[place] for place in places] for places in line.positions]
 
 
 @given(ROWS, st.integers(1, 120))

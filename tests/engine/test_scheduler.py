@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from groundup.engine.pages import Pages
 from groundup.engine.scheduler import (
-    MIN_PIECE_TOKENS,
+    MIN_CHUNK_TOKENS,
     SHARED_STEP_TOKENS,
     STEP_TOKENS,
     QueueFull,
@@ -22,8 +22,8 @@ from groundup.errors import ModelError
 PAGE = 4
 
 
-def queue_of(num_pages: int = 64, *, fixed_pieces: bool = False, **bounds: int) -> Scheduler:
-    return Scheduler(Pages(num_pages, PAGE), fixed_pieces=fixed_pieces, **bounds)
+def queue_of(num_pages: int = 64, *, fixed_chunks: bool = False, **bounds: int) -> Scheduler:
+    return Scheduler(Pages(num_pages, PAGE), fixed_chunks=fixed_chunks, **bounds)
 
 
 def job_of(name: str, prompt_tokens: int, answer_tokens: int = 10, first: int = 0) -> ScheduledRequest:
@@ -35,15 +35,15 @@ def carry_out(queue: Scheduler, work: list[ScheduledChunk]) -> list[str]:
     """A step without a model: count what was stored, append a token where one can be chosen, let go who is done."""
     done = []
     for each in work:
-        job = each.job
+        job = each.request
         assert each.count >= 1
         if each.chooses:
-            accepted = job.guesses[: len(job.guesses) // 2]
+            accepted = job.drafts[: len(job.drafts) // 2]
             job.ids += [*accepted, 7]
-            queue.stored(job, len(job.ids) - 1)
-            job.guesses = []
+            queue.mark_stored(job, len(job.ids) - 1)
+            job.drafts = []
         else:
-            queue.stored(job, job.stored + each.count)
+            queue.mark_stored(job, job.stored + each.count)
         if len(job.ids) >= job.max_tokens:
             queue.remove(job)
             done.append(job.id)
@@ -60,7 +60,7 @@ def run(queue: Scheduler, steps: int = 10_000) -> list[str]:
 
 
 def counts(work: list[ScheduledChunk]) -> dict[str, int]:
-    return {each.job.id: each.count for each in work}
+    return {each.request.id: each.count for each in work}
 
 
 @settings(deadline=None, max_examples=80)
@@ -85,7 +85,7 @@ def test_every_request_ends_whatever_the_memory_and_all_pages_come_back(
             queue.remove(job)
             cancelled.append(job.id)
         for job in queue.running:
-            job.guesses = [7] * min(chance.randrange(4), job.max_tokens - len(job.ids) - 1) if job.pending == 1 else []
+            job.drafts = [7] * min(chance.randrange(4), job.max_tokens - len(job.ids) - 1) if job.pending == 1 else []
         work = queue.plan()
         assert work or not len(queue)
         assert [job.order for job in queue.running] == sorted(job.order for job in queue.running)
@@ -104,7 +104,7 @@ def test_answers_come_first_and_a_long_prompt_in_pieces_beside_them() -> None:
     for _ in range(3):
         work = queue.plan()
         assert counts(work) == {"short": 1, "long": SHARED_STEP_TOKENS - 1}
-        assert work[0].job.id == "short"
+        assert work[0].request.id == "short"
         carry_out(queue, work)
 
 
@@ -158,7 +158,7 @@ def test_a_request_that_begins_like_a_running_one_waits_for_the_common_part() ->
     carry_out(queue, queue.plan())
     work = queue.plan()
     assert counts(work) == {"a": 1, "b": PAGE}
-    assert work[1].job.stored == 596
+    assert work[1].request.stored == 596
     assert run(queue) == ["a", "b"]
 
 
@@ -170,7 +170,7 @@ def test_no_more_run_at_once_than_may() -> None:
     assert len(queue.running) == 3
 
 
-@given(st.lists(st.integers(1, 700), max_size=40), st.integers(MIN_PIECE_TOKENS, 512))
+@given(st.lists(st.integers(1, 700), max_size=40), st.integers(MIN_CHUNK_TOKENS, 512))
 def test_shares_use_the_budget_and_no_more(pending: list[int], budget: int) -> None:
     got = shares(pending, budget)
     assert sum(got) == min(budget, sum(pending))
@@ -181,11 +181,11 @@ def test_fixed_pieces_depend_on_the_text_alone_also_when_it_is_computed_again() 
     """Prompts page by page, answers one by one, with and without others beside and in little memory."""
 
     def pieces_of_a(*others: ScheduledRequest, num_pages: int) -> list[tuple[int, int]]:
-        queue, seen = queue_of(num_pages, fixed_pieces=True), []
+        queue, seen = queue_of(num_pages, fixed_chunks=True), []
         for job in (*others, job_of("a", 10, 8)):
             queue.submit(job)
         while work := queue.plan():
-            seen += [(each.job.stored, each.count) for each in work if each.job.id == "a"]
+            seen += [(each.request.stored, each.count) for each in work if each.request.id == "a"]
             carry_out(queue, work)
         assert queue.pages.owned == 0
         return seen

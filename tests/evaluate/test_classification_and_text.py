@@ -16,7 +16,7 @@ from groundup.device import Compute, generator
 from groundup.engine.score import score
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError
 from groundup.evaluate.run import evaluate
-from groundup.evaluate.task import Measure, line
+from groundup.evaluate.task import Measure, describe
 from groundup.evaluate.tasks import classification
 from groundup.evaluate.tasks.classification import Classification, ZeroShot
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
@@ -119,7 +119,7 @@ def test_a_classifier_is_judged_by_its_own_labels(opened: OpenModel, compute: Co
     predicted = outcome.details["predictions"]
     right = sum(p == e.label for p, e in zip(predicted, examples, strict=True))
     assert outcome.measures[0].value == right / 20
-    with pytest.raises(ModelError, match="does not know: eggs"):
+    with pytest.raises(ModelError, match="does not have: eggs"):
         Classification([Example("a", "eggs")], "eggs").measure(classifier, compute=compute, progress=Silent())
     with pytest.raises(ModelError):
         Classification(examples, "spam").measure(opened, compute=compute, progress=Silent())
@@ -159,9 +159,9 @@ def test_results_are_one_plain_table(opened: OpenModel, compute: Compute) -> Non
 
 
 def test_a_figure_is_said_with_interval_n_and_chance() -> None:
-    said = line(Measure("accuracy", 0.984, 0.969, 0.992, 500, 0.876))
+    said = describe(Measure("accuracy", 0.984, 0.969, 0.992, 500, 0.876))
     assert said == "accuracy 98.4 % (95 % interval 96.9 to 99.2, n = 500, chance 87.6 %)"
-    assert "n = 9, thin" in line(Measure("loss_nats", 2.0, None, None, 9))
+    assert "n = 9, thin" in describe(Measure("loss_nats", 2.0, None, None, 9))
 
 
 def test_measured_text_is_spread_over_many_documents_each_long_enough_to_mean_something() -> None:

@@ -222,7 +222,7 @@ def test_a_missing_stop_fails_the_stops_and_the_answers(
     ids = {"tokenizer.ggml.eos_token_id": wrong, "tokenizer.ggml.eot_token_id": wrong}
     bad = spoiled(f16, tmp_path / "bad.gguf", {"tokenizer.ggml.tokens": tokens, **ids})
     faults = failed(gate(opened, bad, encoding="f16", prompts=SOME_PROMPTS))
-    assert "goes on after our stop token" in faults["stops"]
+    assert "continues after our stop token" in faults["stops"]
     assert "answers" in faults
 
 

@@ -45,7 +45,9 @@ def worked(machine: Machine, seconds: float, tuner: ThreadTuner | None = None) -
 
 
 @pytest.mark.parametrize(
-    ("machine", "kept", "best_step_s"), [(idle, 2, 0.11), (busy, 1, 0.18), (shaken, 1, 0.2)], ids=lambda each: str(each)
+    ("machine", "kept", "best_step_s"),
+    [(idle, 2, 0.11), (busy, 1, 0.18), (shaken, 1, 0.2)],
+    ids=lambda each: getattr(each, "__name__", str(each)),
 )
 def test_the_faster_number_is_kept_and_trying_costs_little(machine: Machine, kept: int, best_step_s: float) -> None:
     steps, history = worked(machine, 300)

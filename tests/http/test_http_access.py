@@ -99,6 +99,6 @@ def test_beyond_loopback_a_key_or_an_open_door_must_be_named() -> None:
 
 
 def test_an_origin_that_no_browser_would_send_is_refused_at_the_start() -> None:
-    with pytest.raises(ConfigError, match=r"'example\.org' is no origin"):
+    with pytest.raises(ConfigError, match=r"'example\.org' is not an origin"):
         access_for("127.0.0.1", origins=["example.org"])
     assert access_for("127.0.0.1", origins=["https://a.example"]).admits_origin("https://a.example", "localhost")

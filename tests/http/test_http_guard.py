@@ -206,7 +206,7 @@ def test_pages_of_a_listed_scheme_may_call() -> None:
     ]
     assert [*said, ask(guard, headers={"origin": "moz-extension://two"}).status] == [200, 200, 403]
     for wrong in ("https://", "http://", "app", "://x", "https://a/b"):
-        with pytest.raises(ConfigError, match="is no origin"):
+        with pytest.raises(ConfigError, match="is not an origin"):
             access_for("127.0.0.1", origins=[wrong])
 
 

@@ -12,8 +12,7 @@ from groundup.errors import ConfigError
 from groundup.lab.anatomy import anatomy, to_plain
 from groundup.lab.architecture import Architecture, Box, architecture
 from groundup.lab.drawing.architecture_layout import Label, Rectangle, layout
-from groundup.lab.drawing.architecture_png import draw_architecture
-from groundup.lab.drawing.architecture_svg import architecture_page, architecture_svg
+from groundup.lab.drawing.architecture_picture import architecture_page, architecture_svg, draw_architecture
 from groundup.lab.drawing.architecture_text import WIDTH, architecture_lines
 from groundup.model.attention import Attention
 from groundup.model.block import NORM_NAMES, Block
@@ -77,20 +76,20 @@ def test_norms_and_parts_are_those_of_the_real_block(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("gemma3", "blocks 1-5 of 6 see the last 16 tokens, the 6th all"),
+        ("gemma3", "blocks 1-5 of 6 attend to the last 16 tokens, the 6th to all"),
         ("gemma3", "rotary positions, base 10,000 (with a window: 100)"),
         ("gemma3", "queries and keys RMS-normalised, head by head"),
         ("gemma3", "Multi-query attention"),
         ("gemma3", "times √32"),
-        ("gemma2", "odd blocks see the last 16 tokens, even ones all"),
-        ("gemma2", "scores 4 × T × T, divided by √16, bent into ±50"),
-        ("gemma2", "logits bent into ±30"),
+        ("gemma2", "odd blocks attend to the last 16 tokens, even ones to all"),
+        ("gemma2", "scores 4 × T × T, divided by √16, soft-capped at ±50"),
+        ("gemma2", "logits soft-capped at ±30"),
         ("output", "queries and keys RMS-normalised, all heads together"),
-        ("experts", "router 32 → 8, the best 2 answer, shares made to add up to 1"),
-        ("experts", "32 → 96: a table of its own"),
-        ("alibi", "ALiBi: scores fall with distance"),
+        ("experts", "router 32 → 8, top 2, weights normalised"),
+        ("experts", "32 → 96: its own table"),
+        ("alibi", "ALiBi: scores decrease with distance"),
         ("alibi", "with biases"),
-        ("stretched", "stretched 8 times (yarn, from 16 tokens)"),
+        ("stretched", "context extended 8 times (yarn, from 16 tokens)"),
         ("stretched", "none in every 4th block"),
         ("post", "Sinusoidal positions"),
         ("parallel", "32 → 64 → 32: down(gelu(up))"),
@@ -102,7 +101,7 @@ def test_the_picture_says(kind: str, says: str) -> None:
 
 def test_a_window_for_all_blocks_and_a_classifier() -> None:
     config = replace(BASE, window_tokens=16)
-    assert "every token sees the last 16" in text_of(architecture(config, "mistral"))
+    assert "every token attends to the last 16" in text_of(architecture(config, "mistral"))
     told = architecture(config, "spam", ("ham", "spam"))
     assert told.result == "2 scores" and "ham, spam" in text_of(told)
 
@@ -183,10 +182,10 @@ def test_figures_add_up(name: str) -> None:
 
 
 def test_attention_is_named_with_its_reason() -> None:
-    assert anatomy(replace(BASE, **GEMMA2)).attention.startswith("naive: the fused kernel can't bend scores")
+    assert anatomy(replace(BASE, **GEMMA2)).attention.startswith("naive: the fused kernel has no soft cap")
     windowed = replace(BASE, **GEMMA3)
     assert "5 of 6 blocks" in anatomy(windowed).attention
-    assert "no T x T table" in anatomy(windowed, context_tokens=16).attention
+    assert "no T x T tensor" in anatomy(windowed, context_tokens=16).attention
     assert anatomy(windowed).needed_cache_bytes * 64 * 6 == anatomy(windowed).cache_bytes["float32"] * (64 + 5 * 16)
 
 

@@ -1,4 +1,4 @@
-"""Attention records: true to the model, and heads chosen by a measured habit."""
+"""Attention records: true to the model, and heads chosen by a measured pattern."""
 
 import json
 
@@ -11,10 +11,10 @@ from groundup.lab.attention import (
     attention_maps,
     attention_picture,
     attention_record,
-    habit_scores,
-    habits,
-    telling_heads,
-    telling_sentence,
+    clearest_heads,
+    example_sentence,
+    pattern_scores,
+    patterns,
 )
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
@@ -32,25 +32,25 @@ def pointing_maps() -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("kind", "head"), [("previous", 0), ("first", 1), ("same", 2)])
-def test_a_head_with_one_habit_scores_one_in_it_and_is_chosen(kind: str, head: int) -> None:
+def test_a_head_with_one_pattern_scores_one_in_it_and_is_chosen(kind: str, head: int) -> None:
     maps = pointing_maps()
-    assert habit_scores(maps, habits(IDS)[kind])[0, head] == 1.0
-    assert (kind, 0, head, 1.0) in telling_heads(maps, IDS)
+    assert pattern_scores(maps, patterns(IDS)[kind])[0, head] == 1.0
+    assert (kind, 0, head, 1.0) in clearest_heads(maps, IDS)
 
 
-def test_looking_at_oneself_is_none_of_the_habits() -> None:
-    assert all(habit_scores(pointing_maps(), places)[0, 3] == 0 for places in habits(IDS).values())
+def test_looking_at_oneself_is_none_of_the_patterns() -> None:
+    assert all(pattern_scores(pointing_maps(), places)[0, 3] == 0 for places in patterns(IDS).values())
 
 
-def test_same_habit_counts_every_earlier_copy() -> None:
+def test_same_pattern_counts_every_earlier_copy() -> None:
     uniform = torch.tril(torch.ones(6, 6))[None, None] / torch.arange(1, 7)[:, None]
     # fourth token: 1 copy of 4 places; sixth: 2 of 6
-    assert habit_scores(uniform, habits(IDS)["same"]).item() == pytest.approx((1 / 4 + 2 / 6) / 2)
+    assert pattern_scores(uniform, patterns(IDS)["same"]).item() == pytest.approx((1 / 4 + 2 / 6) / 2)
 
 
-def test_a_text_without_repeats_shows_no_same_habit() -> None:
+def test_a_text_without_repeats_shows_no_same_pattern() -> None:
     maps = pointing_maps()[:, :, :3, :3]
-    assert [kind for kind, *_ in telling_heads(maps, [5, 7, 6])] == ["previous", "first"]
+    assert [kind for kind, *_ in clearest_heads(maps, [5, 7, 6])] == ["previous", "first"]
 
 
 def test_no_head_is_shown_twice(model: LanguageModel, tokenizer: Tokenizer) -> None:
@@ -91,16 +91,16 @@ def test_one_map_for_each_head(model: LanguageModel) -> None:
     assert attention_maps(model, [1, 2, 3]).shape == (2, 4, 3, 3)
 
 
-def test_telling_sentence_is_the_line_with_most_repeats(tokenizer: Tokenizer) -> None:
+def test_example_sentence_is_the_line_with_most_repeats(tokenizer: Tokenizer) -> None:
     texts = ["short\nwhether 'tis nobler in the mind", "to be to be to be to be to be\nthat is the question"]
-    assert telling_sentence(tokenizer, texts) == "to be to be to be to be to be"
+    assert example_sentence(tokenizer, texts) == "to be to be to be to be to be"
 
 
-def test_telling_sentence_of_one_long_line_is_its_beginning(tokenizer: Tokenizer) -> None:
-    found = telling_sentence(tokenizer, [SENTENCE * 20], max_tokens=10)
+def test_example_sentence_of_one_long_line_is_its_beginning(tokenizer: Tokenizer) -> None:
+    found = example_sentence(tokenizer, [SENTENCE * 20], max_tokens=10)
     assert SENTENCE.startswith(found)
     assert len(tokenizer.encode(found)) == 10
-    assert telling_sentence(tokenizer, [" \n"]) == ""
+    assert example_sentence(tokenizer, [" \n"]) == ""
 
 
 def test_picture_holds_every_head_of_the_blocks_that_were_asked_for(model: LanguageModel, tokenizer: Tokenizer) -> None:

@@ -204,7 +204,7 @@ def trained(tokenizer: Tokenizer, messages: list[tuple[str, int]]) -> Classifier
 
 
 def test_bad_requests_are_refused(straight: Classifier, model: LanguageModel, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ModelError, match="no classifier"):
+    with pytest.raises(ModelError, match="not a classifier"):
         class_attribution(model, tokenizer, "to be", labels=LABELS)
     with pytest.raises(DataError, match=r"no label 'span'.*'spam'"):
         class_attribution(straight, tokenizer, "to be", labels=LABELS, label="span")

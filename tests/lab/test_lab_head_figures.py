@@ -10,9 +10,8 @@ from groundup.lab.attention import attention_from, attention_picture
 from groundup.lab.attention_distance import head_distances
 from groundup.lab.context import loss_by_context, sentence_losses
 from groundup.lab.drawing.attention import NUMBERED_TOKENS, draw_attention_from, draw_head, draw_maps
-from groundup.lab.drawing.attention_distance import draw_head_distances
+from groundup.lab.drawing.by_head import draw_head_distances, draw_head_search
 from groundup.lab.drawing.context import draw_loss_by_context, draw_sentence_losses
-from groundup.lab.drawing.head_patterns import draw_head_search
 from groundup.lab.drawing.qkv import draw_head_steps
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.qkv import head_steps
@@ -66,7 +65,7 @@ def test_search_frames_the_best_head_where_it_is_far_above_chance(model: Languag
     assert [axes.get_title().split(":")[0] for axes in figure.axes[:4]] == ["previous", "first", "same", "induction"]
     assert all("none found" in axes.get_title() and not axes.patches for axes in figure.axes[:4])
     assert "None of 8 heads" in said(figure)
-    assert "nats a token" in said(figure)
+    assert "nats per token" in said(figure)
     best = {"block": 2, "head": 3, "score": 0.8}
     found["kinds"][3]["best"][0] = best
     axes = draw_head_search(found).axes[3]
@@ -82,7 +81,7 @@ def test_reach_has_three_fields_with_their_units(model: LanguageModel, tokenizer
         "entropy, bits",
         "share of attention",
     }
-    assert "looks everywhere alike" in said(figure)
+    assert "Uniform attention" in said(figure)
 
 
 def test_steps_show_vectors_and_tables_and_write_numbers_where_they_fit(
@@ -101,9 +100,9 @@ def test_steps_show_vectors_and_tables_and_write_numbers_where_they_fit(
 
 def test_losses_have_their_band_and_their_gain(model: LanguageModel, tokenizer: Tokenizer) -> None:
     by_context = draw_loss_by_context(loss_by_context(model, tokenizer, STORY * 3, window_tokens=8))
-    assert by_context.axes[0].get_ylabel() == "loss, nats a token"
+    assert by_context.axes[0].get_ylabel() == "loss, nats per token"
     assert by_context.axes[0].collections  # the band
-    assert "nats a token after one token" in said(by_context)
+    assert "nats per token after one token" in said(by_context)
     figure = draw_sentence_losses(sentence_losses(model, tokenizer, STORY))
     assert len(figure.axes[0].get_yticklabels()) == 2
     assert "Earlier sentences" in said(figure)

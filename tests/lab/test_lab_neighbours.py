@@ -8,8 +8,7 @@ import torch
 from groundup.errors import DataError, ModelError
 from groundup.lab.neighbours import analogy, neighbours, table_candidates
 from groundup.lab.vectors import word_ids
-from groundup.lab.word_categories import analogy_score, kind_score
-from groundup.lab.words import ANALOGIES, KINDS
+from groundup.lab.word_categories import ANALOGIES, KINDS, analogy_score, kind_score
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -176,7 +175,7 @@ def test_bad_requests_are_refused(planted: LanguageModel, word_tokenizer: Tokeni
         neighbours(planted, word_tokenizer, "")
     with pytest.raises(DataError, match="At least 1 neighbour"):
         neighbours(planted, word_tokenizer, "gold", count=0)
-    with pytest.raises(DataError, match="at least 2"):
+    with pytest.raises(DataError, match="At least 2"):
         kind_score(planted, word_tokenizer, {"metals": ["iron", "gold"]})
     with pytest.raises(ModelError, match="no tokenizer"):
         analogy(planted, None, "king", "man", "woman")

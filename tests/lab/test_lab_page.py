@@ -3,8 +3,10 @@
 import html
 import itertools
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,20 +14,24 @@ from typing import Any
 import pytest
 import torch
 
+import groundup
 from groundup.cli.main import run
 from groundup.errors import DataError, ModelError
-from groundup.lab.charts import CHARTS
-from groundup.lab.gallery import DRAWINGS, MOVING, picture
-from groundup.lab.internals import VIEWS, look_inside
+from groundup.lab.charts import attention_chart, heads_chart
+from groundup.lab.gallery import picture
+from groundup.lab.internals import look_inside
 from groundup.lab.page import PUBLIC_MODEL, render, write_lab_page
 from groundup.lab.tokens import beginning
-from groundup.lab.views import WORDS
+from groundup.lab.views import VIEWS, View, function
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import OpenModel, save_model
+from groundup.weights.named import CATALOG
 
 TEXT = "To be, or not to be. To suffer the mind."
+# The registry ends here; an entry of a new view goes before it.
+END_OF_VIEWS = ")\n# In the order of the page."
+MOVING = [name for name, view in VIEWS.items() if view.reel]
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +44,11 @@ def inside(opened: OpenModel) -> dict[str, Any]:
     return look_inside(opened, TEXT)
 
 
-def test_every_view_has_a_drawing_and_words() -> None:
-    assert set(VIEWS) == set(DRAWINGS) == set(WORDS)
-    assert set(CHARTS) <= set(VIEWS)
+@pytest.mark.parametrize("view", VIEWS.values(), ids=lambda view: view.name)
+def test_every_view_names_functions_and_a_concept_that_exist(view: View) -> None:
+    paths = (view.draw, view.chart, view.parts, view.reel, view.remark)
+    assert all(callable(function(path)) for path in paths if path)
+    assert (Path(__file__).parents[2] / f"docs/concepts/{view.concept}.md").is_file()
 
 
 def test_a_language_model_has_every_view_as_json(inside: dict[str, Any]) -> None:
@@ -69,12 +77,12 @@ def test_a_classifier_is_looked_into_too(tokenizer: Tokenizer, model: LanguageMo
 
 def test_the_chart_shows_the_head_that_is_chosen(inside: dict[str, Any]) -> None:
     view = inside["views"]["attention"]
-    chart = CHARTS["attention"](view)
+    chart = attention_chart(view)
     assert [choice["name"] for choice in chart["choices"]] == ["block", "head"]
     second = next(head for head in view["heads"] if (head["block"], head["head"]) == (2, 3))
     assert chart["z"][1][2] == second["weights"]
     found = inside["views"]["heads"]
-    chart = CHARTS["heads"](found)
+    chart = heads_chart(found)
     kind = chart["choices"][0]["options"][1]
     assert chart["z"][1][0][2] == found["heads"][2]["scores"][kind]
 
@@ -95,6 +103,44 @@ def test_help_page_and_registry_agree_on_the_views(inside: dict[str, Any], capsy
     assert f"{len(inside['views'])} of the lab's {len(VIEWS)} views" in render(inside)
 
 
+def test_a_view_is_added_by_its_function_its_drawing_and_one_entry_of_the_registry(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy, page = tmp_path / "groundup", tmp_path / "page.html"
+    shutil.copytree(Path(groundup.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "lab/letters.py").write_text(
+        'def count_letters(text):\n    return {"letters": len(text), "caption": "Counted."}\n'
+    )
+    (copy / "lab/drawing/letters.py").write_text(
+        "from groundup.lab.style import finished, pyplot\n\n\n"
+        "def draw_letters(values):\n    figure, axes = pyplot().subplots()\n"
+        '    axes.barh(0, values["letters"])\n    return finished(figure, caption=values["caption"])\n'
+    )
+    entry = """    View(
+        "letters",
+        "How many letters",
+        "A bar.",
+        look=lambda s: function("letters:count_letters")(s.text),
+        draw="drawing.letters:draw_letters",
+    ),
+"""
+    registry = copy / "lab/views.py"
+    before, after = registry.read_text().split(END_OF_VIEWS)
+    registry.write_text(before + entry + END_OF_VIEWS + after)
+    shown = ["lab", str(folder), "--text", TEXT, "--only", "letters"]
+    written = [*shown, "--out", str(page), "--pictures", str(tmp_path / "pictures"), "--form", "svg"]
+    script = f"from groundup.cli.main import run\nfor words in {[['lab', '--help'], written, [*shown, '--json']]}: assert run(words) == 0"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert f"The lab has {len(VIEWS) + 1}" in " ".join(re.sub(r"[^A-Za-z0-9 ]", " ", said.stdout).split())
+    values = json.loads(said.stdout[said.stdout.index("\n{") :])
+    assert values["views"]["letters"]["letters"] == len(TEXT)
+    assert "How many letters" in page.read_text()
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["01-letters.svg"]
+
+
 def test_the_page_says_which_model_of_a_build_it_shows(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,10 +151,10 @@ def test_the_page_says_which_model_of_a_build_it_shows(
     assert run(["lab", str(build), "--text", TEXT, "--only", "tokens", "--out", str(page)]) == 0
     body = page.read_text().split("<body>")[1]
     assert "life/pretrain" in body
-    assert "trained from nothing" in body
+    assert "trained from scratch" in body
 
 
-def test_a_model_too_small_to_show_a_habit_says_so_and_names_a_public_one(inside: dict[str, Any]) -> None:
+def test_a_model_too_small_to_show_a_pattern_says_so_and_names_a_public_one(inside: dict[str, Any]) -> None:
     page = render(inside)
     assert "No head of this model gives half of its attention" in page
     assert html.unescape(page).count(f"groundup lab {PUBLIC_MODEL} --text '{TEXT}'") == 1

@@ -66,7 +66,7 @@ def test_surprise_shades_every_token_and_draws_both_curves(
     assert boxes(shaded) == len(picture["tokens"])
     assert list(curve.lines[0].get_ydata()) == [token["bits"] for token in picture["tokens"]]
     assert list(curve.lines[1].get_ydata()) == [token["entropy_bits"] for token in picture["tokens"]]
-    assert f"{picture['bits_per_token']:.2f} bits a token" in words_on(figure)
+    assert f"{picture['bits_per_token']:.2f} bits per token" in words_on(figure)
 
 
 def test_a_very_long_text_is_shown_in_part_and_says_so(model: LanguageModel, tokenizer: Tokenizer) -> None:
@@ -114,7 +114,7 @@ def test_kinds_are_drawn_where_none_is_whole_too(model: LanguageModel, tokenizer
     figure = draw_kinds(score)
     assert boxes(figure.axes[0]) == 0
     assert boxes(figure.axes[1]) == 2
-    assert "No kind has three words" in words_on(figure)
+    assert "No category has three words" in words_on(figure)
 
 
 def test_similarity_is_numbered_while_small_and_parted_at_group_borders(

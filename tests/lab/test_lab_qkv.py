@@ -49,7 +49,7 @@ def test_mixed_heads_through_the_output_projection_are_the_attentions_output(kin
     model = tiny(**KINDS[kind])
     transformer = model.transformer
     tokens = torch.tensor([IDS])
-    hidden, sight = transformer.embed(tokens), transformer.sight(tokens, None, None)
+    hidden, sight = transformer.embed(tokens), transformer.metadata(tokens, None, None)
     for layer in range(3):
         block, place = transformer.block(layer), sight.by_block[layer]
         heads = [steps_of(model, IDS, layer, head)[1] for head in range(4)]
@@ -83,7 +83,7 @@ def test_steps_follow_from_one_another_in_plain_numbers(model: LanguageModel, to
         torch.tensor(steps["mixed"]), torch.tensor(tables["weights"]) @ values, atol=1e-3, rtol=1e-2
     )
     assert steps["kv_head"] == 2  # heads 3 and 4 share the second
-    assert "turned by position" in steps["caption"]
+    assert "rotated by position" in steps["caption"]
 
 
 def test_a_window_hides_what_is_further_back() -> None:
@@ -113,5 +113,5 @@ def test_text_that_cannot_be_read_is_refused(model: LanguageModel, tokenizer: To
         head_steps(model, tokenizer, "", block=1, head=1)
     with pytest.raises(ModelError, match="longer than the model's context of 32"):
         head_steps(model, tokenizer, "be " * 40, block=1, head=1)
-    with pytest.raises(DataError, match="room for 64 tokens"):
+    with pytest.raises(DataError, match="can show 64 tokens"):
         head_steps(model, tokenizer, "be " * 400, block=1, head=1)

@@ -10,8 +10,7 @@ from groundup.lab.head_patterns import search_heads
 from groundup.lab.lens import logit_lens
 from groundup.lab.surprise import surprise
 from groundup.lab.vectors import similarity, similarity_in_texts
-from groundup.lab.word_categories import analogy_score, kind_score
-from groundup.lab.words import KINDS
+from groundup.lab.word_categories import KINDS, analogy_score, kind_score
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import OpenModel, open_model
@@ -30,7 +29,7 @@ def smollm() -> Parts:
 
 def test_neighbours_of_days_months_numbers_and_countries_are_of_their_kind(smollm: Parts) -> None:
     """Measured among 33,000 words of the vocabulary: days 100 % (chance 0.02 %), months 100 % (0.03 %), numbers 89 % (0.09 %),
-    countries 64 % (0.33 %; most misses are their inhabitants, as "Brazilian"). Among the 162 listed words all four are 99 to 100 %
+    countries 64 % (0.33 %; most misses are their inpatternants, as "Brazilian"). Among the 162 listed words all four are 99 to 100 %
     (chance 4, 7, 19, 69 %)."""
     score = kind_score(*smollm)
     vocabulary, listed = score["vocabulary"]["kinds"], score["listed"]["kinds"]
@@ -128,7 +127,7 @@ def test_first_blocks_are_needed_most_and_one_head_of_270_little(smollm: Parts) 
     assert bits() == whole
 
 
-def test_heads_with_known_habits_are_found(smollm: Parts) -> None:
+def test_heads_with_known_patterns_are_found(smollm: Parts) -> None:
     """Measured, three seeds alike: induction 0.91 (block 19, head 7; chance 0.02), previous 0.90 (17, 1; chance 0.05), same 0.76 (15, 4),
     first 1.00 (19, 9). Random tokens cost 14.8 nats, their repetition 2.9."""
     found = search_heads(*smollm)

@@ -134,7 +134,7 @@ def test_bad_requests_are_refused(model: LanguageModel, tokenizer: Tokenizer) ->
         word_vectors(model, tokenizer, [])
     with pytest.raises(ModelError, match="no tokenizer"):
         word_vectors(model, None, ["be"])
-    with pytest.raises(DataError, match="does not hold 'Question'"):
+    with pytest.raises(DataError, match="does not contain 'Question'"):
         vector_in_text(model, tokenizer, "the question", "Question", layer=1)
     with pytest.raises(DataError, match="no map by 'tsne'"):
         word_map(model, tokenizer, GROUPS, method="tsne")  # type: ignore[arg-type]

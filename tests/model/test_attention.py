@@ -158,7 +158,7 @@ def test_attention_maps_are_the_weights_that_forward_uses(model_of: Callable[...
 
     block = model.transformer.blocks[0]
     normed = block.attention_norm(model.transformer.embed(ids))
-    rotation = model.transformer.places.rotary(torch.arange(12)[None])
+    rotation = model.transformer.metadata_builder.rotary(torch.arange(12)[None])
     values = block.attention.split_heads(block.attention.value(normed)).transpose(1, 2)
     mixed = weighted_sum(maps[0], repeat_heads(values, 4)).transpose(1, 2).flatten(2)
     torch.testing.assert_close(block.attention.output(mixed), block.attention(normed, AttentionMetadata(rotation)))

@@ -38,7 +38,7 @@ def test_equals_the_naive_formula_forward_and_backward(tokens: int) -> None:
 
 def test_gradients_are_the_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_blocks, "SMALLEST_BLOCK", 2)
-    monkeypatch.setattr(attention_blocks, "PIECE", 30)  # several heads at once, but not all
+    monkeypatch.setattr(attention_blocks, "TILE", 30)  # several heads at once, but not all
     assert gradcheck(lambda *given: attention_blocks._Blocks.apply(*given, 0.3), inputs(5, torch.float64))
 
 

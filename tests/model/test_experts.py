@@ -56,7 +56,7 @@ def test_grouped_equals_one_by_one_forward_and_backward(kind: type[GatedFeedForw
     results = []
     for mix in (mix_one_by_one, mix_grouped):
         x, scores, matrices = parts()
-        mixed = mix(x, route(scores, A, normalised=normalised), matrices, kind.passed)
+        mixed = mix(x, route(scores, A, normalised=normalised), matrices, kind.apply_gate)
         mixed.mul(random(N, C, seed=9)).sum().backward()
         results.append([mixed.detach(), x.grad, scores.grad, matrices.gate.grad, matrices.up.grad, matrices.down.grad])
     for slow, fast in zip(*results, strict=True):
@@ -69,7 +69,7 @@ def test_gradients_equal_differences() -> None:
 
     def mixed(*parameters: Tensor) -> Tensor:
         shares, tokens, gate, up, down = parameters
-        return mix_grouped(tokens, Routing(routing.experts, shares), ExpertMatrices(gate, up, down), SwiGLU.passed)
+        return mix_grouped(tokens, Routing(routing.experts, shares), ExpertMatrices(gate, up, down), SwiGLU.apply_gate)
 
     own = (matrices.gate, matrices.up, matrices.down)
     assert torch.autograd.gradcheck(mixed, (routing.shares, x[:3].detach().requires_grad_(), *own))
@@ -78,7 +78,7 @@ def test_gradients_equal_differences() -> None:
 def test_an_expert_without_tokens_gets_no_gradient() -> None:
     x, _, matrices = parts()
     routing = Routing(torch.tensor([[0, 3]]).expand(N, A), torch.full((N, A), 0.5))
-    mix_grouped(x, routing, matrices, SwiGLU.passed).sum().backward()
+    mix_grouped(x, routing, matrices, SwiGLU.apply_gate).sum().backward()
     for stack in (matrices.gate, matrices.up, matrices.down):
         assert stack.grad is not None
         used = stack.grad.abs().sum(dim=(1, 2)) > 0

@@ -17,7 +17,7 @@ from groundup.model.footprint import (
     weight_bytes,
 )
 from groundup.model.heads import LanguageModel
-from groundup.model.linear_cross_entropy import piece_places
+from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.sizes import parameter_count
 
 ConfigOf = Callable[..., ModelConfig]
@@ -71,7 +71,7 @@ def test_training_memory_by_part(config_of: ConfigOf) -> None:
     assert (memory.weights, memory.gradients, memory.optimizer) == (4 * total, 4 * total, 8 * total)
     assert memory.logits == 4 * 20 * 53
     large = training_memory(config, batch_size=200, context_tokens=1000)
-    assert large.logits == 4 * 2 * piece_places(53) * 53 < 4 * 200_000 * 53
+    assert large.logits == 4 * 2 * chunk_tokens(53) * 53 < 4 * 200_000 * 53
     assert memory.activations == activation_bytes(config, batch_size=2, context_tokens=10)
     assert memory.total == 16 * total + memory.logits + memory.activations
     few = training_memory(config, batch_size=2, context_tokens=10, trained_parameters=100)

@@ -19,8 +19,8 @@ def given(places: int = 23, dtype: torch.dtype = torch.float64) -> tuple[Tensor,
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_cross_entropy, "MIN_PIECE", 5)
-    monkeypatch.setattr(linear_cross_entropy, "PIECE_LOGITS", 0)
+    monkeypatch.setattr(linear_cross_entropy, "MIN_CHUNK_TOKENS", 5)
+    monkeypatch.setattr(linear_cross_entropy, "CHUNK_LOGITS", 0)
 
 
 def test_gradients_are_the_derivatives() -> None:

@@ -94,7 +94,7 @@ def test_only_adapters_are_trained(model_of: ModelOf, ids: Tensor) -> None:
 def test_chosen_targets_only(model_of: ModelOf) -> None:
     state = adapters(adapted(model_of(), targets=("query", "down")))
     assert {name.split(".")[-2] for name in state} == {"query", "down"}
-    with pytest.raises(ConfigError, match="'gate' is no matrix"):
+    with pytest.raises(ConfigError, match="'gate' is not a matrix"):
         adapted(model_of(feedforward="gelu"), targets=("gate",))
 
 

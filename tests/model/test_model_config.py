@@ -26,7 +26,7 @@ ConfigOf = Callable[..., ModelConfig]
         ),
         (
             {"head_width": 7},
-            "head_width 7 is odd, and rotary positions turn pairs of components; the nearest are 6 and 8.",
+            "head_width 7 is odd, and rotary positions rotate pairs of components; the nearest are 6 and 8.",
         ),
         (
             {"positions": "sinusoidal", "width": 33, "head_width": 8},
@@ -37,7 +37,7 @@ ConfigOf = Callable[..., ModelConfig]
         ({"norm_eps": 0.0}, "norm_eps must be a positive number (got 0.0)."),
         (
             {"positions": "none", "rope_scaling": RopeScaling(2.0, 1.0, 4.0, 16)},
-            "rope_scaling stretches rotary positions, but positions is 'none'.",
+            "rope_scaling is for rotary positions, but positions is 'none'.",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from groundup.errors import ModelError
 from groundup.model.attention import use_attention
 from groundup.model.heads import LanguageModel
-from groundup.model.paged import PagedStore, TokenSpan, grouped, is_run, page_bytes
+from groundup.model.paged import PagedStore, TokenSpan, grouped, is_contiguous, page_bytes
 
 ModelOf = Callable[..., LanguageModel]
 PAGE = 4
@@ -60,7 +60,7 @@ def test_rows_that_share_a_beginning_give_in_one_call_what_each_gives_alone(
     starts = [0, 0, 5, 5]
     spans = [TokenSpan(pages, start, len(pages) - start) for pages, start in zip(slots, starts, strict=True)]
     line = torch.cat([row[start:] for row, start in zip(rows, starts, strict=True)])[None]
-    store = PagedStore(model.config, num_pages=20, page_tokens=1, passing=True)
+    store = PagedStore(model.config, num_pages=20, page_tokens=1, single_use=True)
     call = store.rows(spans)
     logits = model(line, cache=call)[0]
     assert [len(group.spans) for group in call.groups] == [2, 2]  # of 8 and 6, of 4 and 2 new tokens
@@ -106,5 +106,5 @@ def test_rows_are_attended_to_together_where_causality_hides_the_padding_or_a_ma
 
 
 def test_a_run_is_pages_that_follow_one_another() -> None:
-    assert is_run([7]) and is_run([0, 1, 2])
-    assert not is_run([1, 0]) and not is_run([0, 1, 3])
+    assert is_contiguous([7]) and is_contiguous([0, 1, 2])
+    assert not is_contiguous([1, 0]) and not is_contiguous([0, 1, 3])

@@ -106,7 +106,7 @@ def test_flops_of_every_kind_of_model_equal_torchs_counter(config_of: ConfigOf, 
     config = config_of(**kind)
     flops = flops_per_token(config, context_tokens=20)
     square = config.num_layers * 4 * config.num_heads * config.head_width * 20
-    assert counted_flops(LanguageModel(config), 20) == 20 * (flops.forward - flops.looking + square)
+    assert counted_flops(LanguageModel(config), 20) == 20 * (flops.forward - flops.attention_scores + square)
 
 
 @pytest.mark.parametrize("choices", VARIANTS)

@@ -26,7 +26,7 @@ def texts(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measurements of some steps instead of seconds."""
-    for name in ("plan.MEASURED_S", "prepare.LOOK_S", "sweep.LOOK_S"):
+    for name in ("measure.MEASURED_S", "measure.TRIAL_S"):
         monkeypatch.setattr(f"groundup.planning.{name}", 0.02)
     monkeypatch.setattr("groundup.planning.planner.MAX_MEASURED", 2)
 
@@ -38,7 +38,7 @@ def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.C
     assert plan["parameters"] > 0 and plan["minutes"] == pytest.approx(2, rel=0.3)
     assert plan["expected"]["low"] < plan["expected"]["bits_per_byte"] < plan["expected"]["high"]
     assert any("blocks x width" in reason and "(taken)" in reason for reason in plan["reasons"])
-    assert any("tokens a step" in reason for reason in plan["reasons"])
+    assert any("tokens per step" in reason for reason in plan["reasons"])
     differences = [re.findall(r"[+-]?\d\.\d{3}", reason) for reason in plan["reasons"]]
     assert all(each[0] in "+-" for found in differences for each in found), "one loss for one plan: the expected one"
     assert plan["context_tokens"] == plan["model"]["context_tokens"] and plan["warnings"]
@@ -68,7 +68,7 @@ def test_what_is_said_is_not_chosen(
         (["nowhere/", "--budget", "10s"], "nowhere"),
         ([], "nothing to plan for"),
         (["TEXTS", "--budget", "1s"], "too short to train"),
-        (["TEXTS", "--budget", "1m", "--steps", "4"], "must be said once"),
+        (["TEXTS", "--budget", "1m", "--steps", "4"], "must be given once"),
         (["TEXTS", "--size", "3X"], "can't be read"),
         (["TEXTS", "--law", "nowhere", "--steps", "1"], "holds no law"),
         (["TEXTS", "--steps", "99999999999999999999", "--size", "1M"], "--steps"),
@@ -145,7 +145,7 @@ def test_a_sweep_too_short_is_told(texts: Path, tmp_path: Path, capsys: pytest.C
     assert run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "0.2s"]) == 2
     assert "too short for 3 sizes" in " ".join(capsys.readouterr().err.split())
     assert run(["sweep", str(texts), "--out", str(tmp_path / "law"), "--budget", "1m", "--steps", "9"]) == 2
-    assert "both say" in capsys.readouterr().err
+    assert "both give" in capsys.readouterr().err
     assert run(["sweep", str(texts), "--out", str(texts), "--budget", "1m"]) == 2
     assert "has files in it" in " ".join(capsys.readouterr().err.split())
 

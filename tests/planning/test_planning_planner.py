@@ -5,23 +5,23 @@ import dataclasses
 import pytest
 
 from groundup.errors import ConfigError
-from groundup.planning.advice import advice
 from groundup.planning.cluster import DEVICES, SIZES, cluster_plan, parse_machine
 from groundup.planning.forecast import forecast, probe_steps
-from groundup.planning.length import Length, length_of
-from groundup.planning.plan import Measured, Plan
+from groundup.planning.measure import Candidate, Measured
+from groundup.planning.plan import Plan
+from groundup.planning.plan_text import plan_warnings
 from groundup.planning.planner import (
-    Candidate,
     TextStats,
     batch_windows,
+    best_optimizer,
     choose,
     expected_loss,
     family,
+    family_candidate,
     fitting_context,
     optimizer_reason,
-    paying_optimizer,
-    trained_as,
 )
+from groundup.planning.pretrain_options import Length, length_of
 from groundup.planning.scaling import LAW, learning_rate_for
 from groundup.train.defaults import pretraining_config
 
@@ -31,7 +31,7 @@ RATE = FIT.learning_rate
 
 
 def candidates() -> list[Candidate]:
-    return [trained_as(shape, FIT, {}) for shape in family(4_096, 30e9)][:14]
+    return [family_candidate(shape, FIT, {}) for shape in family(4_096, 30e9)][:14]
 
 
 class Machine:
@@ -77,15 +77,15 @@ def test_few_candidates_are_measured_and_the_choice_is_the_best_of_all() -> None
 
 def test_a_machine_that_waits_between_steps_is_given_larger_batches() -> None:
     shape = family(4_096, 30e9)[4]
-    batches = [trained_as(shape, FIT, {}, factor) for factor in (1.0, 2.0, 4.0, 8.0, 16.0)]
+    batches = [family_candidate(shape, FIT, {}, factor) for factor in (1.0, 2.0, 4.0, 8.0, 16.0)]
     idle, busy = Machine(1e14, start_s=0.05), Machine(1e11)
     chosen = [choose(600.0, batches, TEXT, LAW, machine)[0].candidate.step_tokens for machine in (idle, busy)]
     assert chosen[0] > chosen[1] == 1_024
 
 
 def test_adamw_is_planned_where_muon_takes_more_time_than_its_steps_are_worth() -> None:
-    assert paying_optimizer({"muon": 0.17, "adamw": 0.1}) == "muon"
-    assert paying_optimizer({"muon": 0.19, "adamw": 0.1}) == "adamw"
+    assert best_optimizer({"muon": 0.17, "adamw": 0.1}) == "muon"
+    assert best_optimizer({"muon": 0.19, "adamw": 0.1}) == "adamw"
     assert "adamw: a step takes 190 ms with Muon and 100 ms with AdamW, 1.9 times" in optimizer_reason(
         {"muon": 0.19, "adamw": 0.1}
     )
@@ -103,7 +103,7 @@ def test_context_and_batch_follow_the_text_and_the_reference() -> None:
     assert fitting_context(shape, TEXT) == 512
     assert fitting_context(shape, dataclasses.replace(TEXT, typical_document_tokens=200)) == 128
     assert fitting_context(shape, dataclasses.replace(TEXT, validation_tokens=70)) == 64
-    said = trained_as(
+    said = family_candidate(
         shape, dataclasses.replace(FIT, batch_size=5, learning_rate=0.1), {"batch_size": 5, "learning_rate": 0.1}
     )
     assert (said.fit.batch_size, said.fit.learning_rate) == (5, 0.1)
@@ -128,7 +128,7 @@ def test_a_probe_moves_the_forecast_and_narrows_it() -> None:
 
 
 def test_a_probe_is_made_only_where_it_is_worth_its_time() -> None:
-    candidate, large = candidates()[2], trained_as(family(4_096, 30e9)[12], FIT, {})
+    candidate, large = candidates()[2], family_candidate(family(4_096, 30e9)[12], FIT, {})
     assert probe_steps(candidate, 1_000, Measured(0.05, 0.1), TEXT, LAW) == 0, "a run of 50 s"
     assert probe_steps(candidate, 36_000, Measured(0.05, 0.1), TEXT, LAW) == 300
     assert probe_steps(candidate, 36_000, Measured(1.0, 0.1), TEXT, LAW) == 0, "15 steps tell nothing"
@@ -146,10 +146,10 @@ def test_a_length_in_every_unit(said: dict[str, float], steps: int | None) -> No
 def test_a_length_is_said_once_and_possible() -> None:
     assert length_of(budget="1h30m").seconds == 5_400 and length_of(default_minutes=3.0).seconds == 180
     for said in ({"minutes": 1.0, "steps": 3}, {"budget": "1m", "minutes": 1.0}, {"tokens": 5, "epochs": 1.0}, {}):
-        with pytest.raises(ConfigError, match="said once|both say"):
+        with pytest.raises(ConfigError, match="given once|both give"):
             length_of(**said)  # type: ignore[arg-type]
     for wrong, word in (
-        ({"budget": "soon"}, "no length of time"),
+        ({"budget": "soon"}, "not a duration"),
         ({"budget": "1s"}, "too short"),
         ({"epochs": 0.0}, "above 0"),
     ):
@@ -167,20 +167,20 @@ SOUND = Plan(
     ("changed", "words"),
     [
         ({}, None),
-        ({"tokens": 3_000_000}, "tokens for each parameter"),
+        ({"tokens": 3_000_000}, "tokens per parameter; about 20"),
         ({"tokens": 900_000_000, "data_tokens": 900_000_000}, "a larger model would learn more"),
         ({"data_tokens": 5_000_000}, "reads the same text 8 times"),
-        ({"data_tokens": 900_000, "tokens": 20_000_000}, "by heart"),
-        ({"data_tokens": 5_000, "tokens": 20_000_000}, "every step sees everything"),
+        ({"data_tokens": 900_000, "tokens": 20_000_000}, "can memorise the text"),
+        ({"data_tokens": 5_000, "tokens": 20_000_000}, "every step reads all of it"),
         ({"learning_rate": 10 * RATE}, "probably too high for width 128"),
         ({"width": 2_048}, "probably too high for width 2048"),
-        ({"batch_tokens": 64}, "its gradient is mostly chance"),
+        ({"batch_tokens": 64}, "its gradient is mostly noise"),
         ({"context_tokens": 1_024}, "longer than a typical document"),
-        ({"steps": 20}, "hardly a training"),
+        ({"steps": 20}, "steps are too few"),
     ],
 )
 def test_a_plan_warns_of_what_is_wrong_and_of_nothing_else(changed: dict[str, int], words: str | None) -> None:
-    found = advice(dataclasses.replace(SOUND, **changed))  # type: ignore[arg-type]
+    found = plan_warnings(dataclasses.replace(SOUND, **changed))  # type: ignore[arg-type]
     assert not found if words is None else any(words in sentence for sentence in found), found
 
 

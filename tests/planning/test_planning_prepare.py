@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from groundup.device import Compute
-from groundup.planning.length import Length
-from groundup.planning.prepare import Prepared, prepared
-from groundup.planning.pretrain_options import PretrainOptions, tables
+from groundup.planning.prepare import PreparedRun, prepare_run
+from groundup.planning.pretrain_options import Length, PretrainOptions, tables
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 
@@ -18,14 +17,14 @@ SMALL = [
 ]
 
 
-def made(folder: Path, *, seed: int, sets: tuple[str, ...] = ()) -> Prepared:
+def made(folder: Path, *, seed: int, sets: tuple[str, ...] = ()) -> PreparedRun:
     """What the command with this seed begins with, in the same run folder each time."""
     texts = folder / "texts"
     texts.mkdir(exist_ok=True)
     for number in range(6):
         (texts / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
-    wish = PretrainOptions(str(texts), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets]))
-    return prepared(wish, RunFolder(folder / "run"), Compute(torch.device("cpu")), Silent())
+    options = PretrainOptions(str(texts), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets]))
+    return prepare_run(options, RunFolder(folder / "run"), Compute(torch.device("cpu")), Silent())
 
 
 def test_a_plan_is_kept_for_its_seed_and_made_anew_for_another(tmp_path: Path) -> None:

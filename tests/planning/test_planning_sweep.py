@@ -54,9 +54,9 @@ def with_run(**changed: Any) -> dict[str, Any]:
         ({**PLANNED, "runs": RUNS[:5]}, "are 5, expected 6"),
         ({**PLANNED, "flops_per_s": 0}, "flops_per_s must be above 0"),
         ({**PLANNED, "flops_per_s": "fast"}, "flops_per_s"),
-        (with_run(name="../../elsewhere"), "is none of a sweep"),
-        (with_run(depth=10**6, name=f"d{10**6}-s2"), "is none of a sweep"),
-        (with_run(steps=0, name="d2-s0"), "is none of a sweep"),
+        (with_run(name="../../elsewhere"), "A sweep has no run"),
+        (with_run(depth=10**6, name=f"d{10**6}-s2"), "A sweep has no run"),
+        (with_run(steps=0, name="d2-s0"), "A sweep has no run"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

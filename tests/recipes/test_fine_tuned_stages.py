@@ -15,7 +15,7 @@ from groundup.recipes.stage import StageContext, StageResult
 from groundup.recipes.stages import base, chat, spam
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard, read_license
-from groundup.weights.export import export
+from groundup.weights.formats import export
 from groundup.weights.model_io import open_model, save_model
 
 CPU = Compute(torch.device("cpu"))

@@ -47,7 +47,12 @@ def trained(build: Path, name: str, seconds: float, *sets: str) -> StageResult:
 @pytest.mark.parametrize(
     ("measured", "seconds", "sets", "steps"),
     [
-        (3, 600.0, (), 100),  # begun with the fewest, and ten minutes are more than it needs: at most twice as many
+        (
+            3,
+            600.0,
+            (),
+            200,
+        ),  # begun with the fewest, and ten minutes are more than it needs: as many times as is allowed
         (64, 0.001, (), 50),  # it is over before it begins: at least so many as teach something
         (64, 600.0, ("pretrain.steps=12",), 12),
     ],
@@ -56,10 +61,12 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     build: Path, monkeypatch: pytest.MonkeyPatch, measured: int, seconds: float, sets: tuple[str, ...], steps: int
 ) -> None:
     monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
+    monkeypatch.setattr("groundup.train.time_budget.MOST_SHARE", 4)
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
     monkeypatch.setattr("groundup.train.monitor.validation.MAX_TOKENS", 64)
-    monkeypatch.setattr(pretrain, "steps_for", lambda *parts, **more: (measured, 8))
+    monkeypatch.setattr(pretrain, "steps_within", lambda *_: measured)
     name = f"{measured}-{seconds}-{steps}"
     outcome = trained(build, name, seconds, *sets)
     assert read_json(build / name / "results.json")["steps"] == outcome.facts["steps"] == steps

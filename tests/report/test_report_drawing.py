@@ -5,10 +5,9 @@ import math
 import pytest
 
 from groundup.markup import Node
-from groundup.report.drawing.frame import NARROW, WIDE, Scale, frame
-from groundup.report.drawing.heatmap import heat_map
-from groundup.report.drawing.lines import LineChart, Series, line_chart
+from groundup.report.drawing.lines import NARROW, WIDE, LineChart, Scale, Series, frame, line_chart
 from groundup.report.drawing.rows import bar, whisker
+from groundup.report.sections.attention import heat_map
 
 
 def chart(*series: Series) -> list[Node]:

@@ -66,7 +66,7 @@ def fact(page: Any, run: str, name: str) -> str:
 def test_a_run_is_followed_while_it_is_written(watch: Watch, opened: Callable[..., Any], tmp_path: Path) -> None:
     writer = Writer(tmp_path / "run", skips=(50,))
     page = opened(watch(writer.folder))
-    page.get_by_text("No run yet. This page shows it").wait_for()
+    page.get_by_text("No run yet. This page shows runs").wait_for()
     writer.begin()
     writer.write(last=60)
     page.get_by_text("60 of 200").wait_for()
@@ -113,7 +113,7 @@ def test_runs_are_compared_by_steps_tokens_and_time_and_can_be_hidden(
     page = opened(compared)
     loss = page.locator("figure.chart").first
     loss.locator("polyline.curve").nth(1).wait_for(state="attached")
-    for axis, tick in (("tokens read", "200K"), ("time", "10 s"), ("steps", "200")):
+    for axis, tick in (("tokens", "200K"), ("time", "10 s"), ("steps", "200")):
         page.get_by_role("radio", name=axis).check()
         assert tick in loss.locator(".axes text").all_text_contents()
     page.get_by_role("checkbox", name="first").uncheck()
@@ -131,7 +131,7 @@ def test_smoothing_and_logarithmic_height_change_the_curve(compared: str, opened
     page.locator("#smoothing").fill("0")
     seen.add(curve.get_attribute("points"))
     assert page.locator("polyline.raw").count() == 0
-    page.get_by_label("logarithmic height").check()
+    page.get_by_label("logarithmic scale").check()
     seen.add(curve.get_attribute("points"))
     assert len(seen) == 3
 
@@ -170,7 +170,7 @@ def test_the_figure_of_the_evaluations_can_be_chosen(compared: str, opened: Call
 
 def test_the_coach_warns_and_samples_are_walked_through(compared: str, opened: Callable[..., Any]) -> None:
     page = opened(compared)
-    page.get_by_text("Learning by heart.").wait_for()
+    page.get_by_text("Overfitting.").wait_for()
     assert page.get_by_text("In order.").is_visible()
     assert page.locator("#samples blockquote").inner_text().startswith("Enter the KING. The king is come")
     slider = page.locator("#sample-slider")

@@ -7,15 +7,15 @@ from groundup.report.live.coach import (
     RunView,
     climbing,
     copying,
-    memorising,
+    overfitting,
+    plateau,
     remarks,
     repeating,
-    risen,
+    rising,
     rolling_back,
     skipping,
     slowing,
     spiking,
-    standing,
 )
 from groundup.report.live.curves import Curves
 
@@ -34,29 +34,29 @@ def evaluations(*pairs: tuple[float | None, float]) -> list[Evaluation]:
 FALLING = [8.0 - 0.05 * step for step in range(100)]
 
 
-def test_memorising_is_a_gap_that_grows_while_training_loss_falls() -> None:
+def test_overfitting_is_a_gap_that_grows_while_training_loss_falls() -> None:
     # The gap is 0.1 in the middle and 1.0 at the end, half of the loss.
     lesson = RunView(evaluations=evaluations((None, 8.0), (3.0, 3.1), (2.0, 2.6), (1.0, 2.0)))
-    said = memorising(lesson)
+    said = overfitting(lesson)
     assert said is not None
-    assert (said.level, said.what) == ("warning", "learning by heart")
+    assert (said.level, said.what) == ("warning", "overfitting")
     assert "fell to 1.00, on held-out text it is 2.00: the gap grew from 0.10 at step 100 to 1.00" in said.text
     # A gap of 0.1 all the way is every run's.
-    assert memorising(RunView(evaluations=evaluations((3.0, 3.1), (2.0, 2.1), (1.0, 1.1)))) is None
+    assert overfitting(RunView(evaluations=evaluations((3.0, 3.1), (2.0, 2.1), (1.0, 1.1)))) is None
     # Wide, but as wide as before; wide, but training loss does not fall; too early.
-    assert memorising(RunView(evaluations=evaluations((3.0, 4.0), (2.0, 3.0), (1.0, 2.0)))) is None
-    assert memorising(RunView(evaluations=evaluations((1.0, 1.1), (1.0, 1.1), (1.0, 2.0)))) is None
-    assert memorising(RunView(evaluations=evaluations((3.0, 3.0), (1.0, 3.0)))) is None
+    assert overfitting(RunView(evaluations=evaluations((3.0, 4.0), (2.0, 3.0), (1.0, 2.0)))) is None
+    assert overfitting(RunView(evaluations=evaluations((1.0, 1.1), (1.0, 1.1), (1.0, 2.0)))) is None
+    assert overfitting(RunView(evaluations=evaluations((3.0, 3.0), (1.0, 3.0)))) is None
 
 
-def test_risen_counts_the_evaluations_since_the_best() -> None:
-    said = risen(RunView(evaluations=evaluations((None, 8.0), (3.0, 2.0), (2.0, 2.2), (2.0, 2.1))))
+def test_rising_counts_the_evaluations_since_the_best() -> None:
+    said = rising(RunView(evaluations=evaluations((None, 8.0), (3.0, 2.0), (2.0, 2.2), (2.0, 2.1))))
     assert said is not None
     assert "best 2 evaluations ago, at step 100: 2.000, now 2.100" in said.text
     assert (
-        risen(RunView(evaluations=evaluations((3.0, 2.0), (2.0, 2.01), (2.0, 2.005)))) is None
+        rising(RunView(evaluations=evaluations((3.0, 2.0), (2.0, 2.01), (2.0, 2.005)))) is None
     )  # a hundredth comes and goes
-    assert risen(RunView(evaluations=evaluations((3.0, 3.0), (2.0, 2.0), (2.0, 2.5)))) is None  # once is no trend
+    assert rising(RunView(evaluations=evaluations((3.0, 3.0), (2.0, 2.0), (2.0, 2.5)))) is None  # once is no trend
 
 
 def test_climbing_is_a_loss_that_went_up_and_stayed() -> None:
@@ -82,16 +82,16 @@ def test_spikes_are_few_steps_that_undo_a_quarter_of_what_was_learned() -> None:
     )  # a quarter of all steps: batches are that different
 
 
-def test_skipped_steps_are_told_and_many_of_them_are_a_warning() -> None:
+def test_skipped_steps_are_reported_and_many_of_them_are_a_warning() -> None:
     assert skipping(RunView(skipped=0, step=500)) is None
     one, many = skipping(RunView(skipped=1, step=500)), skipping(RunView(skipped=6, step=500))
     assert one is not None
-    assert (one.level, one.text.endswith("The run is unharmed.")) == ("note", True)
+    assert (one.level, one.text.endswith("This does not harm the run.")) == ("note", True)
     assert many is not None
-    assert (many.level, "6 steps changed nothing" in many.text) == ("warning", True)
+    assert (many.level, "6 steps skipped" in many.text) == ("warning", True)
 
 
-def test_a_run_that_was_rolled_back_is_told_and_twice_is_a_warning() -> None:
+def test_a_run_that_was_rolled_back_is_reported_and_twice_is_a_warning() -> None:
     assert rolling_back(RunView()) is None
     once, twice = rolling_back(RunView(rolled_back=1)), rolling_back(RunView(rolled_back=2))
     assert once is not None
@@ -100,13 +100,13 @@ def test_a_run_that_was_rolled_back_is_told_and_twice_is_a_warning() -> None:
     assert (twice.level, twice.text.startswith("2 times the loss rose")) == ("warning", True)
 
 
-def test_standing_still_is_a_loss_that_no_longer_moves() -> None:
+def test_a_plateau_is_a_loss_that_no_longer_changes() -> None:
     falling = [(None, 5.0), (None, 4.0), (None, 3.0)]
-    said = standing(RunView(evaluations=evaluations(*falling, (None, 2.005), (None, 2.0), (None, 2.0))))
+    said = plateau(RunView(evaluations=evaluations(*falling, (None, 2.005), (None, 2.0), (None, 2.0))))
     assert said is not None
     assert "stayed at 2.000 for 3 evaluations" in said.text
-    assert standing(RunView(evaluations=evaluations(*falling, (None, 2.1), (None, 2.05), (None, 2.0)))) is None
-    assert standing(RunView(evaluations=evaluations(*falling, (None, 2.0), (None, 2.2), (None, 2.4)))) is None
+    assert plateau(RunView(evaluations=evaluations(*falling, (None, 2.1), (None, 2.05), (None, 2.0)))) is None
+    assert plateau(RunView(evaluations=evaluations(*falling, (None, 2.0), (None, 2.2), (None, 2.4)))) is None
 
 
 def test_going_in_circles_is_the_mean_over_the_last_samples() -> None:

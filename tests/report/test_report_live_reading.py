@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.report.live.curves import Curves
-from groundup.report.live.samples import MAX_CHARACTERS, SampleHistory
+from groundup.report.live.follow import MAX_CHARACTERS, SampleHistory
 from groundup.report.live.tail import Tail
 from groundup.runs import MAX_LINE_BYTES
 

@@ -217,5 +217,5 @@ def test_a_file_is_no_folder_of_runs(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").touch()
     with pytest.raises(ConfigError, match=r"metrics\.jsonl is a file, expected a folder"):
         Watched([tmp_path / "metrics.jsonl"])
-    with pytest.raises(ConfigError, match="can't be looked into"):
+    with pytest.raises(ConfigError, match="can't be read"):
         Watched([Path("x" * 5000)])

@@ -86,17 +86,17 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
     ("section", "said"),
     [
         ("top", "read 4.86 million characters of text"),
-        ("top", "each agrees with its original in real llama.cpp"),
+        ("top", "each of which agrees with its original in real llama.cpp"),
         ("times", "2 min 29 s"),
-        ("readers", "Who has read these texts"),
+        ("readers", "Which model was trained on these texts"),
         ("data", "exact repeat"),
         ("tokens", "·compare"),
-        ("pretrain", "guessing blindly among 4,096"),
+        ("pretrain", "uniform guess among 4,096"),
         ("samples", "step 160"),
         ("attention", "Block 1, head 3"),
-        ("spam", "A baseline wins here"),
+        ("spam", "A baseline is better"),
         ("spam", "96.6 % to 99.1 %"),
-        ("chat", "had been instruction-tuned by its makers"),
+        ("chat", "was instruction-tuned by its authors"),
         ("chat", "12 of 20"),
         ("chat", "✗ wrong"),
         ("pretrain", "95 % interval 2.07 to 2.13"),
@@ -154,7 +154,7 @@ def test_a_build_stopped_half_way_gets_a_page_of_what_exists(build_folder: Path,
 def test_an_empty_build_gets_a_page(tmp_path: Path) -> None:
     (tmp_path / "build.json").write_text("{}")
     page = page_of(tmp_path)
-    assert "not come far yet" in page.text["top"]
+    assert "not got far yet" in page.text["top"]
     assert "Not in this build" in page.text["data"]
 
 
@@ -343,10 +343,10 @@ def test_the_page_needs_no_torch() -> None:
 @pytest.mark.parametrize(
     ("best", "low", "said"),
     [
-        (0.99, 0.98, "A baseline wins here"),
-        (0.982, 0.97, "A draw"),
-        (0.97, 0.95, "the difference may be luck"),
-        (0.90, 0.87, "Clearly ahead"),
+        (0.99, 0.98, "A baseline is better"),
+        (0.982, 0.97, "A baseline is as good"),
+        (0.97, 0.95, "the difference may be chance"),
+        (0.90, 0.87, "Clearly better"),
     ],
 )
 def test_spam_says_honestly_who_wins(rewrite: Rewrite, best: float, low: float, said: str) -> None:
@@ -396,8 +396,8 @@ def test_lineage_says_where_a_stage_no_longer_holds_what_was_read(rewrite: Rewri
         build["stages"]["tokenizer"]["outputs_sha256"]["tokenizer/tokenizer.json"] = "0" * 64
 
     page = page_of(rewrite("build.json", change))
-    assert page.text["lineage"].count("✗ other files today") == 1
-    assert page.text["lineage"].count("✓ the same files") == 8
+    assert page.text["lineage"].count("✗ changed since") == 1
+    assert page.text["lineage"].count("✓ unchanged") == 8
 
 
 def test_report_verb_makes_the_page_again_from_the_folder(

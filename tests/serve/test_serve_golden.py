@@ -80,9 +80,9 @@ def outcome(golden: dict[str, Any]) -> dict[str, Any]:
     answers = [[event_of(each) for each in events] for events in golden["events"]]
     translator = fixed(request, golden["endpoint"])
     stream = [translator.begin()]
-    stream += [translator.piece(index, event) for index, events in enumerate(answers) for event in events]
+    stream += [translator.chunk(index, event) for index, events in enumerate(answers) for event in events]
     stream.append(translator.end([events[-1] for events in answers], TIMING))
-    whole = fixed(request, golden["endpoint"]).whole(answers, TIMING)
+    whole = fixed(request, golden["endpoint"]).complete(answers, TIMING)
     return {"request": plain(request), "whole": whole, "stream": b"".join(stream).decode("ascii").splitlines()}
 
 

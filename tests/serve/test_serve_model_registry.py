@@ -47,10 +47,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_models_folder_is_served_by_name_and_what_is_half_written_is_passed_over(folder: Path) -> None:
-    shelf = ModelRegistry({}, folder)
-    assert [each.name for each in shelf.listed()] == ["one:latest", "sorter:latest"]
-    assert shelf.find("one") == shelf.find("one:latest")
-    assert shelf.facts(shelf.find("sorter")).capabilities == ("classification",)
+    registry = ModelRegistry({}, folder)
+    assert [each.name for each in registry.listed()] == ["one:latest", "sorter:latest"]
+    assert registry.find("one") == registry.find("one:latest")
+    assert registry.info(registry.find("sorter")).capabilities == ("classification",)
 
 
 @pytest.mark.parametrize("template", ["tagged", None])
@@ -59,39 +59,39 @@ def test_a_model_can_call_tools_where_its_template_can_in_both_kinds_of_files(
 ) -> None:
     opened = open_model(save_language(tmp_path / "m", template=TOOL_TEMPLATES.get(template or "")), CPU)
     write_gguf(opened.model, opened.require_tokenizer(), tmp_path / "m2.gguf", encoding="f16", name="m2")
-    shelf = ModelRegistry({}, tmp_path)
-    able = ["tools" in shelf.facts(named).capabilities for named in shelf.listed()]
+    registry = ModelRegistry({}, tmp_path)
+    able = ["tools" in registry.info(alias).capabilities for alias in registry.listed()]
     assert able == [template is not None] * 2
 
 
 def test_upper_and_lower_case_are_one_name(folder: Path) -> None:
-    shelf = ModelRegistry({"one": folder / "one", "sorter": folder / "sorter"})
-    assert shelf.find("ONE").name == shelf.find("One:LATEST").name == "one:latest"
-    shelf.copy("oNe", "GPT-3.5-Turbo")
-    assert shelf.find("gpt-3.5-turbo").base == "one:latest"
-    shelf.copy("sorter", "gpt-3.5-turbo")
-    assert [each.base for each in shelf.listed() if "gpt" in each.name.lower()] == ["sorter:latest"]
+    registry = ModelRegistry({"one": folder / "one", "sorter": folder / "sorter"})
+    assert registry.find("ONE").name == registry.find("One:LATEST").name == "one:latest"
+    registry.copy("oNe", "GPT-3.5-Turbo")
+    assert registry.find("gpt-3.5-turbo").base == "one:latest"
+    registry.copy("sorter", "gpt-3.5-turbo")
+    assert [each.base for each in registry.listed() if "gpt" in each.name.lower()] == ["sorter:latest"]
     with pytest.raises(RequestError, match="a model's own"):
-        shelf.copy("sorter", "ONE")
-    shelf.delete("GPT-3.5-TURBO")
+        registry.copy("sorter", "ONE")
+    registry.delete("GPT-3.5-TURBO")
     with pytest.raises(RequestError):
-        shelf.find("GPT-3.5-Turbo")
+        registry.find("GPT-3.5-Turbo")
 
 
 def test_a_model_that_comes_later_is_found(tmp_path: Path) -> None:
-    shelf = ModelRegistry({}, tmp_path)
-    assert shelf.listed() == []
+    registry = ModelRegistry({}, tmp_path)
+    assert registry.listed() == []
     save_language(tmp_path / "new")
-    assert shelf.find("new").name == "new:latest"
+    assert registry.find("new").name == "new:latest"
 
 
 @pytest.mark.parametrize("name", HARD_NAMES, ids=ascii)
 def test_a_name_never_leaves_the_folder(folder: Path, name: str) -> None:
-    shelf = ModelRegistry({}, folder)
+    registry = ModelRegistry({}, folder)
     with pytest.raises(RequestError) as unknown:
-        shelf.find(name)
+        registry.find(name)
     assert unknown.value.status == 404
-    for refused in (lambda: shelf.copy("one", name), lambda: shelf.create(name, "one", {})):
+    for refused in (lambda: registry.copy("one", name), lambda: registry.create(name, "one", {})):
         with pytest.raises(RequestError) as bad:
             refused()
         assert bad.value.status == 400
@@ -102,14 +102,14 @@ def test_copies_are_kept_in_the_folder_and_deleted_without_touching_weights(tmp_
     save_language(tmp_path / "one")
     before = sorted(tmp_path.rglob("*"))
     ModelRegistry({}, tmp_path).copy("one", "gpt-3.5-turbo")
-    shelf = ModelRegistry({}, tmp_path)
-    assert [each.name for each in shelf.listed()] == ["gpt-3.5-turbo:latest", "one:latest"]
-    shelf.delete("one")
-    assert [each.name for each in shelf.listed()] == ["gpt-3.5-turbo:latest"]
+    registry = ModelRegistry({}, tmp_path)
+    assert [each.name for each in registry.listed()] == ["gpt-3.5-turbo:latest", "one:latest"]
+    registry.delete("one")
+    assert [each.name for each in registry.listed()] == ["gpt-3.5-turbo:latest"]
     with pytest.raises(RequestError, match="not found"):
-        shelf.find("one")
-    shelf.delete("gpt-3.5-turbo")
-    assert shelf.listed() == []
+        registry.find("one")
+    registry.delete("gpt-3.5-turbo")
+    assert registry.listed() == []
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / NAMES_FILE])
     assert [each.name for each in ModelRegistry({}, tmp_path).listed()] == [
         "one:latest"
@@ -118,9 +118,9 @@ def test_copies_are_kept_in_the_folder_and_deleted_without_touching_weights(tmp_
 
 def test_a_created_name_has_texts_and_parameters_of_its_own(tmp_path: Path) -> None:
     save_language(tmp_path / "one")
-    shelf = ModelRegistry({}, tmp_path)
-    shelf.create("poet", "one", {"system": "Rhyme.", "options": Options(temperature=0.1, stop=("x",))})
-    shelf.create("poet2", "poet", {"messages": (Message("user", "Hi"),), "options": Options(seed=3)})
+    registry = ModelRegistry({}, tmp_path)
+    registry.create("poet", "one", {"system": "Rhyme.", "options": Options(temperature=0.1, stop=("x",))})
+    registry.create("poet2", "poet", {"messages": (Message("user", "Hi"),), "options": Options(seed=3)})
     again = ModelRegistry({}, tmp_path).find("poet2")
     assert (again.base, again.system, again.messages) == ("one:latest", "Rhyme.", (Message("user", "Hi"),))
     assert again.options == Options(temperature=0.1, stop=("x",), seed=3)
@@ -148,12 +148,12 @@ def test_what_is_no_model_is_refused_before_the_server_starts(folder: Path, tmp_
 def test_the_digest_changes_when_the_model_does(tmp_path: Path) -> None:
     save_language(tmp_path / "one")
     before = ModelRegistry({}, tmp_path)
-    digest = before.facts(before.find("one")).digest
+    digest = before.info(before.find("one")).digest
     assert len(digest) == 64
     config = tmp_path / "one" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"rms_norm_eps": 1e-3}))
     after = ModelRegistry({}, tmp_path)
-    assert after.facts(after.find("one")).digest != digest
+    assert after.info(after.find("one")).digest != digest
 
 
 def test_usual_names_can_stand_in_a_request() -> None:

@@ -25,13 +25,15 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(shelf: ModelRegistry) -> list[tuple[str, str]]:
-    return [(each["name"], each["kind"]) for each in menu([(named, shelf.facts(named)) for named in shelf.listed()])]
+def told(registry: ModelRegistry) -> list[tuple[str, str]]:
+    return [
+        (each["name"], each["kind"]) for each in menu([(alias, registry.info(alias)) for alias in registry.listed()])
+    ]
 
 
 def test_a_build_is_served_as_its_chat_model_and_its_classifier(build: Path) -> None:
-    shelf = registry_of([str(build)], None, Silent())
-    assert told(shelf) == [("life:latest", "chat"), ("life-spam:latest", "classifier")]
+    registry = registry_of([str(build)], None, Silent())
+    assert told(registry) == [("life:latest", "chat"), ("life-spam:latest", "classifier")]
     assert told(registry_of([f"mine={build}"], None, Silent()))[1] == ("mine-spam:latest", "classifier")
     with pytest.raises(ConfigError, match="'life-spam'"):
         registry_of([str(build), f"life-spam={build / 'spam'}"], None, Silent())
@@ -70,9 +72,9 @@ def test_answers_are_drawn_as_the_models_folder_or_its_made_name_says(tmp_path: 
 
     file = save_language(tmp_path / "x") / "generation_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"temperature": 0.3}))
-    shelf = ModelRegistry({"x": tmp_path / "x"})
-    shelf.create("y", "x", {"options": Options(top_k=7)})
-    x, y = menu([(named, shelf.facts(named)) for named in shelf.listed()])
+    registry = ModelRegistry({"x": tmp_path / "x"})
+    registry.create("y", "x", {"options": Options(top_k=7)})
+    x, y = menu([(alias, registry.info(alias)) for alias in registry.listed()])
     others = {"top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.0}
     assert x["sampling"] == {"temperature": 0.3, "top_k": 40, **others}
     assert y["sampling"] == {"temperature": 0.3, "top_k": 7, **others}

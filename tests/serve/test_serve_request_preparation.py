@@ -162,25 +162,29 @@ def test_more_than_the_server_gives_is_refused() -> None:
         GenerateRequest("m", (TextPrompt("a"),), tools=({"type": "function", "function": {"name": "x" * 200}},)),
         GenerateRequest("m", (TextPrompt("a"),), tools=({"function": {"parameters": {"pattern": "x" * 10}}},)),
         GenerateRequest("m", (Conversation((Message("assistant", "", (ToolCall("f", {"x": "x" * 200}),)),)),)),
-        GenerateRequest("m", (TextPrompt("a"),), form=OutputConstraint.schema({"enum": ["x" * 200]})),
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.schema({"enum": ["x" * 200]})),
         GenerateRequest(
             "m",
             (TextPrompt("a"),),
-            form=OutputConstraint.schema({"items": [{"pattern": "x" * 5}, {"pattern": "x" * 5}]}),
+            constraint=OutputConstraint.schema({"items": [{"pattern": "x" * 5}, {"pattern": "x" * 5}]}),
         ),
-        GenerateRequest("m", (TextPrompt("a"),), form=OutputConstraint.schema({"patternProperties": {"x" * 10: {}}})),
-        GenerateRequest("m", (TextPrompt("a"),), form=OutputConstraint.regex("x" * 10)),
-        GenerateRequest("m", (TextPrompt("a"),), form=OutputConstraint.grammar("start: " + "x" * 20)),
-        GenerateRequest("m", (TextPrompt("a"),), form=OutputConstraint.choice(["x" * 60, "y" * 60])),
+        GenerateRequest(
+            "m", (TextPrompt("a"),), constraint=OutputConstraint.schema({"patternProperties": {"x" * 10: {}}})
+        ),
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.regex("x" * 10)),
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.grammar("start: " + "x" * 20)),
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.choice(["x" * 60, "y" * 60])),
     )
     for request in wants:
         with pytest.raises(RequestError, match="at most"):
             require_within(request, Options(), limits)
     require_within(
-        GenerateRequest("m", (TextPrompt("a"),), form=OutputConstraint.choice(["x" * 60])), Options(), limits
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.choice(["x" * 60])), Options(), limits
     )
     plain = {"properties": {"pattern": {"type": "string"}, "b": {"pattern": "x" * 9}}}
-    require_within(GenerateRequest("m", (TextPrompt("a"),), form=OutputConstraint.schema(plain)), Options(), limits)
+    require_within(
+        GenerateRequest("m", (TextPrompt("a"),), constraint=OutputConstraint.schema(plain)), Options(), limits
+    )
     for stop in (("a", "b", "c"), ("x" * 9,)):
         with pytest.raises(RequestError, match="at most"):
             require_within(GenerateRequest("m", (TextPrompt("a"),)), Options(stop=stop), limits)

@@ -203,9 +203,9 @@ SCHEMA = {"type": "boolean"}
 def test_a_form_is_asked_for_in_the_words_of_any_server_of_this_api(
     fields: dict[str, Any], form: OutputConstraint | None
 ) -> None:
-    assert read_chat_completion({"model": "m", "messages": HI, **fields}).form == form
+    assert read_chat_completion({"model": "m", "messages": HI, **fields}).constraint == form
     if "response_format" not in fields:
-        assert read_completion({"model": "m", "prompt": "p", **fields}).form == form
+        assert read_completion({"model": "m", "prompt": "p", **fields}).constraint == form
 
 
 def test_two_forms_of_one_answer_are_refused() -> None:

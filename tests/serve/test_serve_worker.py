@@ -42,7 +42,7 @@ def at_desk(
     opened: OpenModel, test: Callable[[ModelSession], Awaitable[None]], kind: type[BatchEngine] = BatchEngine
 ) -> None:
     async def run() -> None:
-        worker = Worker(max_jobs=3)
+        worker = Worker(max_answers=3)
         await test(ModelSession(kind(opened.model, opened.require_tokenizer(), COMPUTE), worker))  # type: ignore[arg-type]
         worker.close()
 
@@ -55,47 +55,47 @@ def jobs(opened: OpenModel, count: int = 1, max_tokens: int = 8) -> Sequence[Req
     return [Request(f"{id(opened)}-{torch.randint(10**9, ()).item()}", prompt, sampling) for _ in range(count)]
 
 
-async def text_of(desk: ModelSession, wanted: Sequence[Request]) -> list[str]:
+async def text_of(session: ModelSession, wanted: Sequence[Request]) -> list[str]:
     texts = [""] * len(wanted)
-    async for index, event in await desk.open(wanted):
+    async for index, event in await session.open(wanted):
         texts[index] += event.text
     return texts
 
 
 def test_answers_at_one_desk_are_the_same_together_and_alone(opened: OpenModel) -> None:
-    async def test(desk: ModelSession) -> None:
-        [alone] = await text_of(desk, jobs(opened))
-        assert alone and await text_of(desk, jobs(opened, 3)) == [alone] * 3
-        assert desk.worker.jobs == 0
+    async def test(session: ModelSession) -> None:
+        [alone] = await text_of(session, jobs(opened))
+        assert alone and await text_of(session, jobs(opened, 3)) == [alone] * 3
+        assert session.worker.num_answers == 0
 
     at_desk(opened, test)
 
 
 def test_more_jobs_than_allowed_are_refused_and_those_at_work_go_on(opened: OpenModel) -> None:
-    async def test(desk: ModelSession) -> None:
-        answers = await desk.open(jobs(opened, 2))
+    async def test(session: ModelSession) -> None:
+        answers = await session.open(jobs(opened, 2))
         with pytest.raises(RequestError, match="busy") as refused:
-            await desk.open(jobs(opened, 2))
+            await session.open(jobs(opened, 2))
         assert refused.value.status == 503
         assert [event async for _, event in answers][-1].finish_reason == "length"
-        desk.worker.stopping = True
+        session.worker.stopping = True
         with pytest.raises(RequestError, match="stopping"):
-            await desk.open(jobs(opened))
+            await session.open(jobs(opened))
 
     at_desk(opened, test)
 
 
 def test_closed_answers_leave_the_engine_and_their_places(opened: OpenModel) -> None:
-    async def test(desk: ModelSession) -> None:
-        answers = await desk.open(jobs(opened, 3, max_tokens=200))
+    async def test(session: ModelSession) -> None:
+        answers = await session.open(jobs(opened, 3, max_tokens=200))
         async for _ in answers:
             break
         answers.close()
-        assert desk.worker.jobs == 0
-        runner = desk.runner
-        assert isinstance(runner, BatchEngine)
-        await desk.worker.run(lambda: None)  # after what was before it in the thread
-        assert not runner.busy
+        assert session.worker.num_answers == 0
+        engine = session.engine
+        assert isinstance(engine, BatchEngine)
+        await session.worker.run(lambda: None)  # after what was before it in the thread
+        assert not engine.busy
 
     at_desk(opened, test)
 
@@ -103,22 +103,22 @@ def test_closed_answers_leave_the_engine_and_their_places(opened: OpenModel) -> 
 def test_a_bug_in_a_step_ends_its_answers_in_words_and_the_next_are_given(
     opened: OpenModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def test(desk: ModelSession) -> None:
-        with pytest.raises(RequestError, match="made a mistake") as failed:
-            await text_of(desk, jobs(opened, 2))
+    async def test(session: ModelSession) -> None:
+        with pytest.raises(RequestError, match="internal server error") as failed:
+            await text_of(session, jobs(opened, 2))
         assert failed.value.status == 500 and "/a/path" not in failed.value.message
         assert "ZeroDivisionError" in caplog.text
-        assert desk.worker.jobs == 0
-        assert await text_of(desk, jobs(opened))
+        assert session.worker.num_answers == 0
+        assert await text_of(session, jobs(opened))
 
     at_desk(opened, test, Stumbling)
 
 
 def test_other_work_finds_its_place_between_two_steps(opened: OpenModel) -> None:
-    async def test(desk: ModelSession) -> None:
-        answers = await desk.open(jobs(opened, max_tokens=200))
-        assert await desk.worker.run(lambda: Path("x").name) == "x"
-        assert desk.worker.jobs == 1  # the answer is still at work
+    async def test(session: ModelSession) -> None:
+        answers = await session.open(jobs(opened, max_tokens=200))
+        assert await session.worker.run(lambda: Path("x").name) == "x"
+        assert session.worker.num_answers == 1  # the answer is still at work
         answers.close()
 
     at_desk(opened, test)

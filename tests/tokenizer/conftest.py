@@ -9,7 +9,7 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.formats import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, tokenizer_from_gguf
-from groundup.tokenizer.pieces import BYTE_TOKENS
+from groundup.tokenizer.sentencepiece import BYTE_TOKENS
 
 HARD_STRINGS = (
     "",

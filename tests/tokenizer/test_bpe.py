@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.tokenizer.bpe import BPE, join, most_frequent_pair, train_bpe
-from groundup.tokenizer.bytelevel import visible_token
+from groundup.tokenizer.bytelevel import MAX_TRAINED_RUN, visible_token
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
-from groundup.tokenizer.split import MAX_TRAINED_RUN
 
 
 @pytest.fixture(scope="module")

@@ -179,7 +179,7 @@ def test_a_template_that_drops_earlier_thoughts_can_be_followed(tokenizer: Token
 
 def test_a_template_that_decides_by_what_is_said_is_refused(tokenizer: Tokenizer) -> None:
     speaking = with_template(tokenizer, "{{ messages[0].content | length }}")
-    with pytest.raises(ModelError, match="by what it says"):
+    with pytest.raises(ModelError, match="depends on the contents"):
         render(talk(("user", "Hi")), speaking)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from groundup.errors import FormatError, GroundupError, ModelError
+from groundup.tokenizer.bytelevel import SPLITS
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import CONTROL, UNUSED, USER_DEFINED, gguf_metadata, tokenizer_from_gguf
-from groundup.tokenizer.split import SPLITS
 
 
 @pytest.fixture
@@ -99,25 +99,25 @@ def test_the_eos_is_a_control_token_whatever_its_type(metadata: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("model", "t5", "known are 'gpt2'"),
+        ("model", "t5", "supported are 'gpt2'"),
         ("model", "llama", "scores: is missing"),
         ("model", None, "is missing"),
-        ("model", 7, "is a int, a str is expected"),
-        ("pre", "bloom", "known are llama-bpe"),
-        ("tokens", None, "is missing or no list"),
-        ("tokens", "abc", "is missing or no list"),
-        ("tokens", ["a", 1], "has an entry that is no str"),
+        ("model", 7, "is a int, expected a str"),
+        ("pre", "bloom", "supported are llama-bpe"),
+        ("tokens", None, "is missing or not a list"),
+        ("tokens", "abc", "is missing or not a list"),
+        ("tokens", ["a", 1], "has an entry that is not a str"),
         ("tokens", [], "entries for 0 tokens"),
         ("token_type", [1, 2], "has 2 entries for 640 tokens"),
         ("token_type", range(10**9), "has 1000000000 entries, at most 1000000"),
         ("merges", ["ab"], "number 0, 'ab', is not a pair"),
         ("merges", ["a zzz"], "'a' and 'zzz', is not a pair of tokens that makes a token"),
-        ("merges", ["Ġ t", "Ġ t"], "1 are there twice"),
-        ("merges", [["a", "b"]], "has an entry that is no str"),
+        ("merges", ["Ġ t", "Ġ t"], "1 are duplicates"),
+        ("merges", [["a", "b"]], "has an entry that is not a str"),
         ("eos_token_id", 10**9, "is 1000000000, of 640 tokens"),
         ("eos_token_id", -1, "is -1, of 640 tokens"),
-        ("eos_token_id", True, "is a bool, a int is expected"),
-        ("add_bos_token", 1, "is a int, a bool is expected"),
+        ("eos_token_id", True, "is a bool, expected a int"),
+        ("add_bos_token", 1, "is a int, expected a bool"),
     ],
 )
 def test_metadata_that_lie_are_refused(metadata: dict[str, Any], name: str, value: object, reason: str) -> None:

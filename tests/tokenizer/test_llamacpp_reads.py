@@ -18,11 +18,11 @@ import pytest
 
 from groundup.fetch import fetch_package, members
 from groundup.progress import Silent
+from groundup.tokenizer.bytelevel import SPLITS
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import CONTROL, gguf_metadata, tokenizer_from_gguf
-from groundup.tokenizer.pieces import Pieces
-from groundup.tokenizer.split import SPLITS
+from groundup.tokenizer.sentencepiece import SentencePiece
 from groundup.weights.catalog import extract_member
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.named import find_entry
@@ -193,7 +193,7 @@ def test_metaspace_and_llama_cpp_part_where_it_is_said(
     pieces: Tokenizer, tmp_path: Path, piece_strings: tuple[str, ...]
 ) -> None:
     """A GGUF can't say that a text which begins with a space gets no other one; everything else is the same."""
-    ours = Tokenizer(dataclasses.replace(pieces.table, style=Pieces("first", metaspace=True)), pieces.config())
+    ours = Tokenizer(dataclasses.replace(pieces.table, style=SentencePiece("first", metaspace=True)), pieces.config())
     write_toy(tmp_path / "toy.gguf", ours)
     server = serving(tmp_path / "toy.gguf")
     for text in piece_strings:

@@ -9,7 +9,7 @@ import pytest
 from groundup.errors import FormatError, ModelError
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import BYTE, CONTROL, UNUSED, gguf_metadata, tokenizer_from_gguf
-from groundup.tokenizer.pieces import BYTE_TOKENS, SPACE, Pieces
+from groundup.tokenizer.sentencepiece import BYTE_TOKENS, SPACE, SentencePiece
 from groundup.tokenizer.spec import AddedToken
 
 
@@ -42,7 +42,7 @@ def test_metadata_say_what_llama_cpp_needs(pieces: Tokenizer) -> None:
         pieces.table.vocabulary[each] for each in BYTE_TOKENS
     ]
     assert {id for id, type in enumerate(types) if type == CONTROL} == set(pieces.special.tokens.values())
-    plain = dataclasses.replace(pieces.table, style=Pieces("never"))
+    plain = dataclasses.replace(pieces.table, style=SentencePiece("never"))
     assert gguf_metadata(Tokenizer(plain, pieces.config()))["tokenizer.ggml.add_space_prefix"] is False
 
 
@@ -50,7 +50,7 @@ def test_silent_metadata_are_read_as_llama_cpp_reads_them(pieces_metadata: dict[
     silent = {key: value for key, value in pieces_metadata.items() if "_token" not in key or key.endswith("token_type")}
     del silent["tokenizer.ggml.add_space_prefix"]
     read = tokenizer_from_gguf(silent)
-    assert read.table.style == Pieces("always")
+    assert read.table.style == SentencePiece("always")
     assert (read.special.bos_id, read.special.eos_id, read.special.unk_id) == (1, 2, 0)
     assert read.special.adds_bos
 
@@ -59,7 +59,7 @@ def test_spaces_of_whole_tokens_are_written_as_spaces(pieces: Tokenizer) -> None
     # Gemma's files: a run of spaces is a whole token, "▁▁" in a tokenizer.json and "  " in a GGUF.
     id = pieces.table.vocabulary[SPACE * 2]
     table = dataclasses.replace(pieces.table, added={**pieces.table.added, id: AddedToken(SPACE * 2, False)})
-    ours = Tokenizer(dataclasses.replace(table, style=Pieces("never")), pieces.config())
+    ours = Tokenizer(dataclasses.replace(table, style=SentencePiece("never")), pieces.config())
     metadata = gguf_metadata(ours)
     assert metadata["tokenizer.ggml.tokens"][id] == "  "  # type: ignore[index]
     assert ours.token_bytes(id) == b"  "
@@ -69,7 +69,7 @@ def test_spaces_of_whole_tokens_are_written_as_spaces(pieces: Tokenizer) -> None
 def test_merges_that_scores_can_not_say_are_not_written(pieces: Tokenizer) -> None:
     merges = [merge for merge in pieces.table.merges if merge != pieces.table.merges[40]]
     lacking = Tokenizer(dataclasses.replace(pieces.table, merges=merges), pieces.config())
-    with pytest.raises(ModelError, match="make a token by no merge") as refused:
+    with pytest.raises(ModelError, match="form a token without a merge") as refused:
         gguf_metadata(lacking)
     assert refused.value.fix
 
@@ -84,13 +84,13 @@ def test_phi_3_is_known_by_its_name(pieces_metadata: dict[str, Any], name: str) 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("scores", None, "is missing or no list"),
+        ("scores", None, "is missing or not a list"),
         ("scores", [0.0, 1.0], "has 2 entries for"),
-        ("scores", [1] * 1000, "has an entry that is no float"),
-        ("scores", [float("nan")] * 1000, "has an entry that is no finite number"),
-        ("scores", [0.0] * 1000, "gives the same score to several tokens"),
+        ("scores", [1] * 1000, "has an entry that is not a float"),
+        ("scores", [float("nan")] * 1000, "has a non-finite entry"),
+        ("scores", [0.0] * 1000, "has the same score for several tokens"),
         ("scores", range(10**9), "has 1000000000 entries, at most 1000000"),
-        ("add_space_prefix", 1, "is a int, a bool is expected"),
+        ("add_space_prefix", 1, "is a int, expected a bool"),
         ("eos_token_id", 10**9, "is 1000000000, of"),
         ("token_type", [1] * 10, "has 10 entries for"),
     ],
@@ -103,13 +103,13 @@ def test_metadata_that_lie_are_refused(pieces_metadata: dict[str, Any], name: st
 
 def test_a_vocabulary_without_all_bytes_is_refused(pieces_metadata: dict[str, Any]) -> None:
     tokens = ["<other>" if token == "<0xE6>" else token for token in pieces_metadata["tokenizer.ggml.tokens"]]
-    with pytest.raises(FormatError, match="none stands for the byte 230"):
+    with pytest.raises(FormatError, match="the byte 230"):
         tokenizer_from_gguf({**pieces_metadata, "tokenizer.ggml.tokens": tokens})
 
 
 def test_a_token_of_a_character_that_is_none_is_refused(pieces_metadata: dict[str, Any]) -> None:
     tokens = ["\N{SNOWMAN}t" if token == "----" else token for token in pieces_metadata["tokenizer.ggml.tokens"]]
-    with pytest.raises(FormatError, match="of a character that is no token by itself"):
+    with pytest.raises(FormatError, match="with a character that is not a token"):
         tokenizer_from_gguf({**pieces_metadata, "tokenizer.ggml.tokens": tokens})
 
 

@@ -9,13 +9,18 @@ import pytest
 
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.tokenizer.pieces import Pieces
+from groundup.tokenizer.sentencepiece import SentencePiece
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import transformers
 
-FORMS = (Pieces("always"), Pieces("never"), Pieces("first", metaspace=True), Pieces("always", metaspace=True))
+FORMS = (
+    SentencePiece("always"),
+    SentencePiece("never"),
+    SentencePiece("first", metaspace=True),
+    SentencePiece("always", metaspace=True),
+)
 
 
 @pytest.fixture(params=FORMS, ids=str)
@@ -56,10 +61,10 @@ def test_a_conversation_has_the_same_text_and_ids(ours: Tokenizer, tmp_path: Pat
 @pytest.mark.parametrize(
     ("kind", "settings", "style"),
     [
-        (transformers.LlamaTokenizer, {"legacy": True}, Pieces("always", metaspace=True)),
-        (transformers.LlamaTokenizer, {"legacy": False}, Pieces("first", metaspace=True)),
-        (transformers.LlamaTokenizer, {"add_prefix_space": False}, Pieces("never", metaspace=True)),
-        (transformers.GemmaTokenizer, {"bos_token": "<s>", "eos_token": "</s>"}, Pieces("never")),
+        (transformers.LlamaTokenizer, {"legacy": True}, SentencePiece("always", metaspace=True)),
+        (transformers.LlamaTokenizer, {"legacy": False}, SentencePiece("first", metaspace=True)),
+        (transformers.LlamaTokenizer, {"add_prefix_space": False}, SentencePiece("never", metaspace=True)),
+        (transformers.GemmaTokenizer, {"bos_token": "<s>", "eos_token": "</s>"}, SentencePiece("never")),
     ],
     ids=["legacy", "first", "no prefix", "gemma"],
 )
@@ -69,7 +74,7 @@ def test_what_transformers_saves_is_read_here(
     piece_strings: tuple[str, ...],
     kind: Any,
     settings: dict[str, Any],
-    style: Pieces,
+    style: SentencePiece,
 ) -> None:
     vocabulary = dict(pieces.table.vocabulary)
     made = kind(vocab=vocabulary, merges=[tuple(merge) for merge in pieces.table.merges], **settings)

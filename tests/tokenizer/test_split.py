@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from groundup.tokenizer.split import (
+from groundup.tokenizer.bytelevel import (
     GPT2_SPLIT,
     LLAMA3_SPLIT,
     SPLITS,

@@ -18,7 +18,16 @@ from groundup.files import verify_folder
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import parameter_count
-from groundup.planning.plan import Measured, Plan, evaluated, evaluations_within, make_plan, measure, steps_within
+from groundup.planning.measure import (
+    Benchmark,
+    Candidate,
+    Measured,
+    evaluations_within,
+    steps_within,
+    with_evaluations,
+)
+from groundup.planning.plan import Plan, make_plan
+from groundup.planning.plan_text import plan_lines, plan_warnings
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -161,7 +170,7 @@ def test_evaluations_take_a_tenth_of_the_time_at_most() -> None:
     for seconds, evaluations in ((1000.0, 8), (90.0, 8), (60.0, 5), (30.0, 2), (20.0, 1), (3.0, 1)):
         assert evaluations_within(seconds, measured) == evaluations
         steps = steps_within(seconds, measured)
-        config = evaluated(FitConfig(steps=steps, batch_size=1), evaluations)
+        config = with_evaluations(FitConfig(steps=steps, batch_size=1), evaluations)
         taken = 1 + -(-steps // config.evaluation_interval)  # beside those on the way, one before the first step
         assert taken <= evaluations + 1 and (taken * measured.evaluation_s <= 0.1 * seconds or evaluations == 1)
         assert config.checkpoint_interval == FitConfig(steps=steps, batch_size=1).checkpoint_interval
@@ -169,21 +178,23 @@ def test_evaluations_take_a_tenth_of_the_time_at_most() -> None:
 
 
 def test_a_plan_says_what_to_expect(made: tuple[ShardSet, Tokenizer], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.05)
     shards, tokenizer = made
-    measured = measure(shards, tokenizer, shape(tokenizer), replace(FIT, precision="auto"), compute=CPU)
+    candidate = Candidate(shape(tokenizer), replace(FIT, precision="auto"))
+    measured = Benchmark(shards, tokenizer, CPU).measure(candidate)
     assert measured.step_s > 0 and measured.evaluation_s > 0
-    plan = make_plan(shards, shape(tokenizer), replace(FIT, steps=2000, accumulation=2), measured)
+    plan = make_plan(shards, Candidate(shape(tokenizer), replace(FIT, steps=2000, accumulation=2)), measured)
     assert plan.tokens == 2000 * 2 * 4 * 32
-    text = "\n".join(plan.lines())
-    assert "reads the same text" in text and "by heart" in text
+    text = "\n".join(plan_lines(plan))
+    assert "reads the same text" in text and "can memorise" in text
     assert plan.memory_bytes > 0 and plan.disk_bytes == 10 * 4 * plan.parameters
     assert "attention   sdpa" in text and "exportable  GGUF yes; Hugging Face yes" in text
-    nowhere = make_plan(shards, replace(shape(tokenizer), positions="none"), FIT).lines()
+    nowhere = plan_lines(make_plan(shards, Candidate(replace(shape(tokenizer), positions="none"), FIT)))
     assert any(line.startswith("exportable  GGUF no (") and "Hugging Face no (" in line for line in nowhere)
-    few = make_plan(shards, shape(tokenizer), replace(FIT, steps=2))
-    assert few.minutes is None and any("tokens for each parameter" in warning for warning in few.warnings)
-    assert not any("reads the same text" in warning or "by heart" in warning for warning in few.warnings)
+    few = make_plan(shards, Candidate(shape(tokenizer), replace(FIT, steps=2)))
+    warnings = plan_warnings(few)
+    assert few.minutes is None and any("tokens per parameter" in warning for warning in warnings)
+    assert not any("reads the same text" in warning or "memorise" in warning for warning in warnings)
 
 
 class StopsOnce(Silent):

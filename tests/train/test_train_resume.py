@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,13 +13,12 @@ from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, write_json, write_manifest
 from groundup.model.matmul_precision import ProductTimes
 from groundup.runs import RunFolder, read_lines
-from groundup.train import precision as precision_room
 from groundup.train.checkpoint.identity import differences, identify
 from groundup.train.checkpoint.state import load_weights
 from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.precision import StepClock, decide_precision, open_kinds, shortest
+from groundup.train.precision import StepClock, decide_precision, open_kinds
 
 CPU = Compute(torch.device("cpu"))
 
@@ -261,20 +259,6 @@ def test_steps_too_long_for_their_run_are_not_tried_in_both_precisions(
     found = decide_precision(clock, progress=said, run_s=150.0)
     assert (found.precision, taken) == ("bf16", [False]), "one step of 8 s is more than a twentieth of 150"
     assert "too long to try" in said.path.read_text() and "1 ms in bf16 and 2 ms in float32" in said.path.read_text()
-
-
-def test_what_was_disturbed_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, taken = [0.0], iter([9.0, 5.0, 1.0, 1.2, 7.0])
-    monkeypatch.setattr(precision_room, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-
-    def take() -> float:
-        now[0] += 0.4
-        return next(taken)
-
-    assert shortest({"step": take}, seconds=1.0) == {"step": 1.0}
-    assert list(taken) == [7.0], (
-        "the second is over in 3 times, of which the first warms up and the others differ by 5 times: one more"
-    )
 
 
 def test_a_run_goes_on_with_the_muon_it_began_with_on_any_processor(

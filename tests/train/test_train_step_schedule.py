@@ -95,5 +95,5 @@ def test_a_rise_that_is_stretched_or_pressed_never_exceeds_the_highest_rate() ->
 def test_a_turn_that_leaves_no_step_is_refused_and_any_other_is_read_as_written(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="leaves none"):
         build_config(Rescale, wrong)
-    turn = StepSchedule(30, [Rescale(7, 7.0, 22)]).turned(11, 90)
+    turn = StepSchedule(30, [Rescale(7, 7.0, 22)]).rescaled(11, 90)
     assert build_config(Rescale, to_plain(turn)) == turn

@@ -97,7 +97,7 @@ def test_each_change_is_taken_at_its_step_recorded_and_logged(tmp_path: Path) ->
         control=StepControl(threads=CHANGES),
     )
     assert counts[-24:] == [2] * 5 + [1] * 4 + [2] * 3 + [1] * 8 + [2] * 4
-    assert result.state.threads == CHANGES
+    assert result.state.threads == list(CHANGES)
 
 
 def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_run_resumed_between_changes_ends_as_if_never_stopped_bit_for_bit(tmp_
         trained(folder, threads=CHANGES, stop_at=stop_at)
     assert 0 < steps_logged(folder) < CONFIG.steps
     torch.set_num_threads(1)
-    assert trained(folder, threads=CHANGES).state.threads == CHANGES
+    assert trained(folder, threads=CHANGES).state.threads == list(CHANGES)
     assert facts(folder) == facts(whole)
 
 
@@ -147,7 +147,7 @@ def test_a_resumed_run_goes_on_with_the_threads_it_had_and_keeps_their_history(t
         trained(folder, threads=CHANGES, stop_at=30)  # after step 15: one thread since step 12
     torch.set_num_threads(2)
     result = trained(folder)  # tuned from here on
-    assert result.state.threads[:4] == CHANGES[:4] and all(each.step >= 15 for each in result.state.threads[4:])
+    assert result.state.threads[:4] == list(CHANGES[:4]) and all(each.step >= 15 for each in result.state.threads[4:])
 
 
 def test_where_the_user_fixed_the_number_it_stays(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_steps_that_a_killed_run_had_logged_are_done_again_with_their_threads(tm
         log.write('{"event": "threads", "step": 20, "threads": 2}\n')
     torch.set_num_threads(1)
     result = trained(folder)  # tuned, but for what is known
-    assert result.state.threads[: len(CHANGES)] == CHANGES
+    assert result.state.threads[: len(CHANGES)] == list(CHANGES)
     losses = [
         [line["loss"] for line in read_lines(RunFolder(each).metrics_file) if "loss" in line]
         for each in (whole, folder)

@@ -89,8 +89,10 @@ def test_a_run_with_muon_in_float32_is_done_again_so_on_a_processor_with_bf16(
 def test_a_plan_for_a_time_takes_the_optimizer_that_pays_and_says_why(
     texts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, muon_s: float, optimizer: str
 ) -> None:
-    monkeypatch.setattr("groundup.planning.prepare.optimizer_step_s", lambda *_, **__: {"muon": muon_s, "adamw": 0.1})
-    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.02)
+    monkeypatch.setattr(
+        "groundup.planning.measure.Benchmark.optimizer_step_s", lambda *_, **__: {"muon": muon_s, "adamw": 0.1}
+    )
+    monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
     assert run(["pretrain", str(texts), "--out", "nowhere", "--minutes", "0.5", "--dry-run", *SMALL]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert f"{optimizer}: a step takes {1000 * muon_s:.0f} ms with Muon and 100 ms with AdamW" in said
@@ -120,7 +122,7 @@ def test_a_run_is_not_done_again_with_other_data(
 def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.05)
     monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 3)
     out = tmp_path / "run"
     command = ["pretrain", str(texts), "--out", str(out), "--minutes", "0.5", *SMALL]
@@ -150,7 +152,7 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planned are 64 steps; all of them, and as many again, take far less than the half minute."""
-    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.05)
     monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 64)
     monkeypatch.setattr("groundup.train.time_budget.MOST_SHARE", 2)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
@@ -209,7 +211,7 @@ def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_chec
 def test_dry_run_prints_the_plan_and_writes_nothing(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.planning.plan.MEASURED_S", 0.05)
+    monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.05)
     out = tmp_path / "run"
     assert run(["pretrain", str(texts), "--out", str(out), "--minutes", "1", *SMALL, "--dry-run"]) == 0
     printed = capsys.readouterr().out
@@ -223,10 +225,10 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
         (["--set", "fit.learning_rat=1"], "Did you mean 'learning_rate'"),
         (["--set", "speed=9"], "Fields begin with"),
         (["--preset", "quickstar"], "quickstart"),
-        (["--steps", "3", "--minutes", "1"], "must be said once"),
-        (["--tokens", "3", "--epochs", "1"], "must be said once"),
+        (["--steps", "3", "--minutes", "1"], "must be given once"),
+        (["--tokens", "3", "--epochs", "1"], "must be given once"),
         (["--size", "3X", "--steps", "1"], "can't be read"),
-        (["--size", "1M", "--depth", "3", "--steps", "1"], "both say the model's shape"),
+        (["--size", "1M", "--depth", "3", "--steps", "1"], "both give the model's shape"),
         (["--depth", "99", "--steps", "1"], "depth must be 1 to"),
         (["--set", "model.num_kv_heads=3"], "3 key/value heads"),
         (["--set", "model.context_tokens=100000", "--steps", "1"], "are missing"),

@@ -29,20 +29,20 @@ REFUSED = {
     "score width": ("llama", {"score_width": 64}, "root of 16; this model has score_width 64"),
     "rotation spared": ("smollm3", {"unrotated_every": 3}, "unrotated_every 4"),
     "output bias": ("qwen3", {"attention_output_bias": True}, "attention_output_bias"),
-    "wide heads": ("qwen2", {"head_width": 32}, "as wide as the stream, 64; this model's are 128"),
-    "stretching": ("qwen2", {"rope_scaling": LLAMA3}, "as Llama 3 does"),
+    "wide heads": ("qwen2", {"head_width": 32}, "as wide together as the residual stream, 64; this model's are 128"),
+    "RoPE scaling": ("qwen2", {"rope_scaling": LLAMA3}, "no RoPE scaling of kind 'llama3'"),
     "betas": ("llama", {"rope_scaling": replace(YARN, beta_fast=16.0)}, "beta_fast"),
     "no soft cap": ("gemma2", {"score_softcap": 0.0}, "always has a score_softcap"),
     "own head": ("gemma2", {"tied_head": False}, "tied_head"),
     "its largest": ("gemma2", {"num_layers": 46}, "root of 16; this model has score_width 32"),
-    "stretched windows": (
+    "scaled windows": (
         "gemma3",
         {"window_rope_base": 0.0, "rope_scaling": YARN},
-        "does not stretch positions in blocks",
+        "does not apply RoPE scaling in blocks",
     ),
     "sharpened windows": ("gemma3", {"rope_scaling": replace(YARN, attention_factor=1.5)}, "attention factor"),
     "shared head": ("olmo2", {"tied_head": True}, "tied_head"),
-    "two bases": ("olmo2_windows", {"window_rope_base": 500.0}, "one rotary base for all blocks"),
+    "two bases": ("olmo2_windows", {"window_rope_base": 500.0}, "one RoPE base for all blocks"),
     "grouped": ("gpt2", {"num_kv_heads": 2}, "as many key/value heads"),
 }
 
@@ -85,6 +85,6 @@ def test_a_window_of_another_base_can_not_be_left_out() -> None:
     config = ModelConfig(300, 256, 64, 2, 4, 96, family="mistral", window_tokens=16)
     assert gguf_reason(config) is None
     assert as_llamacpp_runs(config) == replace(config, context_tokens=16, window_tokens=0)
-    assert "one rotary base" in str(gguf_reason(replace(config, window_rope_base=500.0)))
+    assert "one RoPE base" in str(gguf_reason(replace(config, window_rope_base=500.0)))
     longer = replace(config, window_tokens=512)
     assert as_llamacpp_runs(longer) == replace(config, window_tokens=0)

@@ -182,7 +182,7 @@ def test_what_gguf_cannot_hold_is_refused(tokenizer: Tokenizer, tmp_path: Path) 
         "has positions rope; this model has none": (make_model(replace(config, positions="none")), tokenizer),
         "needs the tokenizer": (make_model(config), None),
         "rows for a tokenizer": (make_model(replace(config, vocab_size=200)), tokenizer),
-        "stretch positions as Llama 3": (
+        "no RoPE scaling of kind 'llama3'": (
             make_model(replace(make_config("qwen2", 400), rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64))),
             tokenizer,
         ),

@@ -32,11 +32,11 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
 GPT2 = {"model_type": "gpt2", "vocab_size": 97}
 
 REFUSED: dict[str, tuple[dict[str, object], str]] = {
-    "another family": ({**BASE, "model_type": "mamba"}, "no family that is known.*llama"),
+    "another family": ({**BASE, "model_type": "mamba"}, "not a known family.*llama"),
     "a family with a name like a known one": ({**BASE, "model_type": "gemma2x"}, "Did you mean 'gemma2'.*docs/tour.md"),
     "gemma of images": (
         {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}},
-        "texts and images.*language_model",
+        "text and images.*language_model",
     ),
     "no family": (BASE, "model_type: is missing"),
     "another head": ({**LLAMA, "architectures": ["LlamaForTokenClassification"]}, "architectures"),
@@ -45,16 +45,22 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         "layer_types: has no regular pattern",
     ),
     "windows without a pattern": ({**QWEN2, **WINDOWED, "layer_types": [FULL, SLIDING]}, "has no regular pattern"),
-    "windows that are switched off": ({**QWEN2, "layer_types": [FULL, SLIDING]}, "there is no window"),
+    "windows that are switched off": ({**QWEN2, "layer_types": [FULL, SLIDING]}, "there is no sliding_window"),
     "layers of another kind": ({**QWEN2, **WINDOWED, "layer_types": [FULL, "chunked"]}, "'chunked'"),
     "kinds of other layers": ({**QWEN2, **WINDOWED, "layer_types": [FULL]}, "names 1 layers, but there are 2"),
     "llama with windows": ({**LLAMA, "layer_types": [SLIDING, FULL]}, "layer_types: is not the same"),
     "longrope": ({**LLAMA, "rope_scaling": {"rope_type": "longrope"}}, "longrope.*short texts.*linear, llama3, yarn"),
     "dynamic": ({**LLAMA, "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "dynamic.*length of the text"),
     "a stretching nobody knows": ({**LLAMA, "rope_scaling": {"type": "mrope"}}, "'mrope'; for llama supported"),
-    "yarn scaled twice": ({**LLAMA, "rope_parameters": {**YARN, "mscale": 1.0}}, "mscale: is no parameter of 'yarn'"),
+    "yarn scaled twice": (
+        {**LLAMA, "rope_parameters": {**YARN, "mscale": 1.0}},
+        "mscale: is not a supported parameter of 'yarn'",
+    ),
     "yarn of broken pairs": ({**LLAMA, "rope_parameters": {**YARN, "truncate": False}}, "truncate"),
-    "angles by layer": ({**LLAMA, "rope_parameters": {FULL: {"rope_type": "default"}}}, "full_attention: is no param"),
+    "angles by layer": (
+        {**LLAMA, "rope_parameters": {FULL: {"rope_type": "default"}}},
+        "full_attention: is not a supported param",
+    ),
     "half a head rotated": ({**LLAMA, "partial_rotary_factor": 0.5}, "partial_rotary_factor"),
     "another activation": ({**LLAMA, "hidden_act": "gelu"}, "hidden_act"),
     "quantised": ({**LLAMA, "quantization_config": {"bits": 4}}, "quantised"),
@@ -67,7 +73,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "gpt2 scaled by layer": ({**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse"),
     "labels with a gap": (
         {**LLAMA, "architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "a", "2": "b"}},
-        "one by one",
+        "each of the classes",
     ),
     "labels of one name": (
         {**LLAMA, "architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "a", "1": "a"}},
@@ -217,8 +223,8 @@ class TestShards:
         places = self.places(folder)
         lies = {
             "not a table": [1],
-            "index does not say so": {**places, "model.norm.weight": "0.safetensors"},
-            "is not in": {**places, "extra": "0.safetensors"},
+            "not listed for this file": {**places, "model.norm.weight": "0.safetensors"},
+            "does not have it": {**places, "extra": "0.safetensors"},
             "letters, digits": {**places, "model.norm.weight": "../1.safetensors"},
             "is missing": {name: file.replace("1", "2") for name, file in places.items()},
         }

@@ -181,15 +181,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "gemma 2 with another activation": ({**GEMMA2, "hidden_activation": "gelu"}, "hidden_activation: is 'gelu'"),
     "gemma 2 with windows of no size": (
         {**GEMMA2, "sliding_window": None},
-        "layer_types: names sliding_attention, but there is no window",
+        "layer_types: names sliding_attention, but there is no sliding_window",
     ),
     "gemma 3 with capped scores": (
         {**PUBLISHED["gemma-3-1b"], "attn_logit_softcapping": 50.0},
         "attn_logit_softcapping",
     ),
-    "gemma 3 with stretched windows": (
+    "gemma 3 with scaled windows": (
         {**PUBLISHED["gemma-3-1b"], "rope_parameters": {"sliding_attention": LOCAL}},
-        "sliding_attention: is stretched",
+        "sliding_attention: has RoPE scaling",
     ),
     "gemma 3 with one table of angles": ({**PUBLISHED["gemma-3-1b"], "rope_parameters": LOCAL}, "is not one table for"),
     "gemma 3 out of step": (

@@ -91,7 +91,7 @@ def test_an_unknown_name_lists_those_that_are_known(tmp_path: Path, monkeypatch:
 
 def test_a_half_written_folder_is_one_sentence(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    with pytest.raises(FormatError, match="not a whole model"):
+    with pytest.raises(FormatError, match="not a complete model"):
         open_model(folder, CPU)
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match="no model folder or half-written"):

@@ -69,8 +69,8 @@ def test_what_ollama_refuses_is_said_in_its_words_and_the_files_stay(
     ("arguments", "says"),
     [
         (["--to", "ollama", "--create", "my-chat"], "no `ollama` on this machine's PATH"),
-        (["--to", "ollama", "--create=-f"], "'-f' is no name for an Ollama model"),
-        (["--to", "ollama", "--create", "a b"], "'a b' is no name"),
+        (["--to", "ollama", "--create=-f"], "'-f' is not a valid name for an Ollama model"),
+        (["--to", "ollama", "--create", "a b"], "'a b' is not a valid name"),
         (["--to", "hf", "--create", "my-chat"], "got --to hf"),
     ],
 )

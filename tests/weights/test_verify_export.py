@@ -17,7 +17,7 @@ from groundup.files import write_manifest
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.card import ModelCard
-from groundup.weights.export import export
+from groundup.weights.formats import export
 from groundup.weights.gguf import write_gguf
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.verify import verify_path
@@ -61,7 +61,7 @@ def test_weights_without_manifest_have_their_tables_checked(build: Path) -> None
     file = build / "chat" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     for path in (build / "chat", file):
-        with pytest.raises(FormatError, match="cut or padded"):
+        with pytest.raises(FormatError, match="truncated or padded"):
             verify_path(path)
 
 
@@ -96,7 +96,7 @@ def test_convert_holds_its_file_against_real_llamacpp(
         lost.transformer.embedding.weight.data.mul_(-1)
         write_gguf(lost, *rest, **named)
 
-    monkeypatch.setattr("groundup.weights.export.write_gguf", forgetful)
+    monkeypatch.setattr("groundup.weights.gguf.write_gguf", forgetful)
     assert converted(build, out) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "x.gguf is not our model in llama.cpp" in said and "--no-check" in said

@@ -1,1 +1,1 @@
-"""One file a kind of task. In: held-out items. Out: `Outcome`s. Add a benchmark: one file here. Begin with text, the shortest."""
+"""The evaluation tasks, one file for each kind. In: held-out items. Out: `TaskResult`s. Begin with text, the shortest; `registry` lists them."""

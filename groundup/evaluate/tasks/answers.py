@@ -1,11 +1,11 @@
-"""How well a chat model answers: the loss on held-out answers, answers that code can check, and a handful to read.
+"""Tasks for chat models: the loss on held-out answers, answers that code can check, and a few answers to read.
 
     AnswerLoss       nats per supervised token of the written answers (and their end-of-turn tokens), given the prompts
     CheckedAnswers   greedy answers of at most 48 tokens against a number, a label or a word
-    ShownAnswers     greedy answers without a score, for reading before and after side by side
+    ShownAnswers     greedy answers without a score, to compare models by reading
 
-Prompts are rendered by `tokenizer.chat.render`, exactly as in training and in `groundup chat`. Checking is by rule, not by
-another model: it can be run again by anyone, and it is stricter than a reader (a right answer in unexpected words fails).
+Prompts are rendered by `tokenizer.chat.render`, as in training and in `groundup chat`. Answers are checked by rules, not by another model: this is
+reproducible, and stricter than a reader (a right answer in unexpected words fails).
 """
 
 import math
@@ -27,29 +27,29 @@ from groundup.progress import Progress
 from groundup.tokenizer.chat import Rendered, render
 from groundup.weights.model_io import OpenModel
 
-# What a check says: type, answer, and for a label all labels it is chosen from.
+# Type, answer, and for a label all possible labels.
 Check = Mapping[str, Any]
 
 CHECKED_ANSWER_TOKENS = 48
 _NUMBER = re.compile(r"(?<![\w.])[-−]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 
 
-def evenly(items: Sequence[InstructionExample], wanted: int) -> list[InstructionExample]:
-    """At most `wanted` of the items, evenly spread over all of them: a set is ordered by kind."""
-    wanted = min(len(items), wanted)
-    return [items[index * len(items) // wanted] for index in range(wanted)]
+def evenly(items: Sequence[InstructionExample], count: int) -> list[InstructionExample]:
+    """Return at most `count` of the items, evenly spaced, since sets are ordered by kind."""
+    count = min(len(items), count)
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """Mean nats per supervised token over the answers of `examples`; texts are cut at `max_tokens`."""
+    """The mean nats per supervised token over the answers of `examples`; texts are truncated at `max_tokens`."""
 
     examples: Sequence[InstructionExample]
     name: str = "answers"
     max_tokens: int = 128
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """`n` counts answers. Chance: all ids equally likely. Raises DataError when no answer has a token within the cut."""
+        """Measure the loss; `n` counts answers. Chance: all ids equally likely. Raises DataError when no answer begins within `max_tokens`."""
         model, tokenizer = language_model(opened)
         rendered = [cut(render(to_conversation(example), tokenizer), self.max_tokens) for example in self.examples]
         rendered = [each for each in rendered if any(each.mask)]
@@ -68,14 +68,14 @@ class AnswerLoss:
 
 
 def cut(rendered: Rendered, max_tokens: int) -> Rendered:
-    """The first `max_tokens` tokens."""
+    """Return the first `max_tokens` tokens."""
     return Rendered(rendered.text, rendered.ids[:max_tokens], rendered.mask[:max_tokens])
 
 
 def answer_nats(
     model: LanguageModel, rendered: Sequence[Rendered], *, compute: Compute
 ) -> tuple[list[float], list[int]]:
-    """Per text: the sum of nats of its supervised tokens, and how many there are."""
+    """Return, for each text, the sum of nats of its supervised tokens, and their number."""
     firsts = [each.mask.index(True) for each in rendered]
     pairs = [(each.ids[:first], each.ids[first:]) for each, first in zip(rendered, firsts, strict=True)]
     nats = [
@@ -87,14 +87,14 @@ def answer_nats(
 
 @dataclass(frozen=True)
 class CheckedAnswers:
-    """The share of right answers among the `examples` that have a check."""
+    """The accuracy on the `examples` that have a check."""
 
     examples: Sequence[InstructionExample]
     name: str = "checked answers"
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Chance: a label guessed at random, numbers and words never guessed. Raises DataError when nothing can be checked."""
+        """Measure the accuracy. Chance: a random label; numbers and words are never guessed. Raises DataError without a check."""
         checks = [(example, example.check) for example in self.examples if example.check is not None]
         if not checks:
             raise DataError(
@@ -116,20 +116,20 @@ class CheckedAnswers:
 
 @dataclass(frozen=True)
 class ShownAnswers:
-    """Answers to read, without a figure."""
+    """Answers to read, without a metric."""
 
     examples: Sequence[InstructionExample]
     name: str = "shown answers"
     max_tokens: int = CHECKED_ANSWER_TOKENS
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """No measures; the details hold the answers."""
+        """Generate the answers; they are in the details, without measures."""
         answers = write_answers(opened, self.examples, self.max_tokens, compute=compute, progress=progress)
         return TaskResult((), {"answers": [described(*pair) for pair in zip(self.examples, answers, strict=True)]})
 
 
 def described(example: InstructionExample, answer: str) -> dict[str, Any]:
-    """One answer as a table: what was asked, what the set says, what the model wrote."""
+    """Return one answer as JSON values: the instruction, the expected output, the model's answer."""
     return {
         "id": example.id,
         "kind": example.kind,
@@ -143,7 +143,7 @@ def described(example: InstructionExample, answer: str) -> dict[str, Any]:
 def write_answers(
     opened: OpenModel, examples: Sequence[InstructionExample], max_tokens: int, *, compute: Compute, progress: Progress
 ) -> list[str]:
-    """The model's greedy answers, all at once. Raises ModelError."""
+    """Return the model's greedy answers, generated as a batch. Raises ModelError."""
     model, tokenizer = language_model(opened)
     prompts = [
         render(to_conversation(each, answer=False), tokenizer, add_generation_prompt=True).ids for each in examples
@@ -156,7 +156,7 @@ def write_answers(
 
 
 def passes(answer: str, check: Check) -> bool:
-    """Whether an answer holds what its check asks for.
+    """Return whether an answer passes its check.
 
     number  the first number in it (digits) equals the answer
     label   the right one of the check's labels occurs and no other
@@ -165,27 +165,27 @@ def passes(answer: str, check: Check) -> bool:
     >>> passes("There are 4 of them, or 5.", {"type": "number", "answer": "4"})
     True
     """
-    wanted = check["answer"]
+    expected = check["answer"]
     if check["type"] == "number":
         found = first_number(answer)
-        return found is not None and found == first_number(wanted)
-    labels = labels_in(check) or [wanted]
-    return {each.lower() for each in words_found(answer, labels)} == {wanted.lower()}
+        return found is not None and found == first_number(expected)
+    labels = labels_in(check) or [expected]
+    return {each.lower() for each in words_found(answer, labels)} == {expected.lower()}
 
 
 def labels_in(check: Check) -> Sequence[str]:
-    """The labels a label check chooses from; a check without them is one of a word."""
+    """Return the labels of a label check; without labels it is checked as a word."""
     return check.get("labels") or () if check["type"] == "label" else ()
 
 
 def first_number(text: str) -> float | None:
-    """The first number written in digits, or None; "1,000" is one thousand."""
+    """Return the first number written in digits, or None; "1,000" is one thousand."""
     found = _NUMBER.search(text)
     return float(found.group().replace(",", "").replace("−", "-")) if found else None
 
 
 def words_found(text: str, words: Sequence[str]) -> list[str]:
-    """Which of `words` (each one word or several) occur whole, in any case; where one is part of another ("spam", "not spam"), the longer.
+    """Return which of `words` (each one word or several) occur as whole words, in any case; of nested ones ("spam", "not spam") the longer.
 
     >>> words_found("It is Not Spam.", ["spam", "not spam"])
     ['Not Spam']
@@ -195,6 +195,6 @@ def words_found(text: str, words: Sequence[str]) -> list[str]:
 
 
 def guess_share(check: Check) -> float:
-    """The chance to pass by guessing."""
+    """Return the probability of passing by guessing."""
     labels = labels_in(check)
     return 1 / len(labels) if labels else 0.0

@@ -1,8 +1,8 @@
-"""Labels for texts: a fine-tuned classifier, and what it has to beat: the most frequent label, TF-IDF with logistic regression, a language
-model that is simply asked.
+"""Text classification: a fine-tuned classifier and its baselines: the most frequent label, TF-IDF with logistic regression, a language model asked
+zero-shot.
 
-All four predict for the same held-out examples and go through one function (`judge`), so their figures can stand side by side.
-The two baselines need no model of ours: they are plain functions from (train, test) to predicted labels.
+All predict for the same held-out examples and are measured by one function (`judge`), so that their results are comparable. The first two baselines
+are plain functions from (train, test) to predicted labels.
 """
 
 from collections import Counter
@@ -24,12 +24,12 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import OpenModel
 
 ZERO_SHOT_ITEMS = 200
-# A message is cut as the classifier cuts it: all methods read the same.
+# Messages are truncated as for the classifier: all methods read the same text.
 ZERO_SHOT_MAX_TOKENS = 64
 
 
 def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The distinct labels in alphabetical order. Raises DataError when there are fewer than two."""
+    """Return the distinct labels in alphabetical order. Raises DataError when there are fewer than two."""
     labels = tuple(sorted({example.label for example in examples}))
     if len(labels) < 2:
         found = f"all {len(examples)} examples are {labels[0]!r}" if labels else "there are no examples"
@@ -41,13 +41,13 @@ def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
 
 
 def positive_label(examples: Sequence[Example]) -> str:
-    """The rarer label: the one that is looked for (spam), whose F1 is reported."""
+    """Return the rarest label, the one to detect (spam), whose F1 is reported."""
     counts = Counter(example.label for example in examples)
     return min(sorted(counts), key=lambda label: counts[label])
 
 
 def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str) -> TaskResult:
-    """Accuracy (chance: the majority's share), F1 of `positive` (more than two labels: the mean F1 of all), confusion matrix."""
+    """Return accuracy (chance: the majority's share), F1 of `positive` (of more than two labels: macro F1), and the confusion matrix."""
     confusion = confusion_matrix(actual, predicted, labels)
     n = len(actual)
     measures = (
@@ -58,28 +58,28 @@ def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
 
 
 def f1_measure(confusion: Sequence[Sequence[int]], labels: Sequence[str], positive: str, n: int) -> Measure:
-    """The F1 of two labels is that of the positive one; its chance line is 0, what the majority label scores."""
+    """Return the F1 of the positive label, of more than two labels macro F1; the chance level is 0, as for the majority label."""
     if len(labels) == 2:
         return as_measure("f1", f1(confusion, labels.index(positive)), n, chance=0.0)
     return as_measure("macro_f1", macro_f1(confusion), n)
 
 
-def model_row(name: str, outcome: TaskResult) -> dict[str, Any]:
-    """What `judge` found as one row of a table: name, accuracy (with interval), f1, its interval, confusion."""
-    accuracy_found, f1_found = outcome.measures
+def model_row(name: str, result: TaskResult) -> dict[str, Any]:
+    """Return a result of `judge` as one row: name, accuracy (with interval), f1, its interval, confusion."""
+    accuracy_found, f1_found = result.measures
     return {
         "name": name,
         "accuracy": accuracy_found.plain(),
         "f1": f1_found.value,
         "f1_interval": [f1_found.low, f1_found.high],
-        "confusion": outcome.details["confusion"],
+        "confusion": result.details["confusion"],
     }
 
 
 def compare(
     predictions: Mapping[str, Sequence[str]], actual: Sequence[str], labels: Sequence[str], positive: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of all methods, each on the examples it predicted (the first ones of `actual`); and again on those that all of them predicted."""
+    """Return rows of all methods on the examples that each predicted (the first ones of `actual`), and on those that all predicted."""
     shortest = min(len(predicted) for predicted in predictions.values())
 
     def rows(longest: int) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def compare(
 
 
 def baseline_predictions(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
-    """Labels for `test` by three methods that know nothing of language. Raises MissingExtra (scikit-learn)."""
+    """Return labels for `test` by three methods without a language model. Raises MissingExtra (scikit-learn)."""
     return {
         "TF-IDF of words + logistic regression": predict_tfidf(train, test, characters=False),
         "TF-IDF of letters + logistic regression": predict_tfidf(train, test, characters=True),
@@ -99,16 +99,16 @@ def baseline_predictions(train: Sequence[Example], test: Sequence[Example]) -> d
 
 
 def predict_majority(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
-    """The most frequent label of `train`, for every text."""
+    """Return the most frequent label of `train` for every text."""
     most = Counter(example.label for example in train).most_common(1)[0][0]
     return [most] * len(test)
 
 
 def predict_tfidf(train: Sequence[Example], test: Sequence[Example], *, characters: bool) -> list[str]:
-    """Logistic regression on TF-IDF of words and word pairs, or of 2 to 5 letters in a row (scikit-learn). Raises MissingExtra.
+    """Return labels by logistic regression on TF-IDF of words and word pairs, or of 2 to 5 characters (scikit-learn). Raises MissingExtra.
 
-    Settings as one would choose them without looking at `test`: sublinear counts, classes weighted by their rarity. Without the weights a rare
-    class is missed at this size, and the comparison would flatter whoever is compared.
+    The settings are chosen without looking at `test`: sublinear counts, balanced class weights. Without the weights a rare class is missed at this
+    size, which would make a weak baseline.
     """
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -133,12 +133,12 @@ class Classification:
     name: str = "classification"
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """Raises ModelError for a language model, or one that knows other labels."""
+        """Measure a classifier. Raises ModelError for a language model, or a classifier without these labels."""
         unknown = {example.label for example in self.examples} - set(opened.labels)
         if opened.labels and unknown:
             raise ModelError(
-                f"The examples have labels that {opened.path} does not know: {', '.join(sorted(unknown))}.",
-                fix=f"It knows {', '.join(opened.labels)}.",
+                f"The examples have labels that {opened.path} does not have: {', '.join(sorted(unknown))}.",
+                fix=f"It has {', '.join(opened.labels)}.",
             )
         found = Engine(opened, compute).classify([example.text for example in self.examples])
         predicted = [next(iter(probabilities)) for probabilities in found]  # the most probable comes first
@@ -148,27 +148,27 @@ class Classification:
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """A language model asked for the label of each of the first `items` examples: the most probable answer per byte counts, its end included."""
+    """A language model asked for the label of each of the first `items` examples; the answer with the best log-probability per byte counts."""
 
     examples: Sequence[Example]
     labels: tuple[str, ...]
     positive: str
     question: str | None = None
-    """What is asked above the text; None: a question that lists the labels."""
+    """The instruction before the text; None: a question that lists the labels."""
     name: str = "zero-shot"
     items: int = ZERO_SHOT_ITEMS
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """`details` holds the question and how many of all examples were asked about."""
-        asked = self.examples[: self.items]
+        """Measure the predictions; `details` has the question and the number of examples used."""
+        used = self.examples[: self.items]
         question = self.question or default_question(self.labels)
-        texts = [example.text for example in asked]
+        texts = [example.text for example in used]
         predicted = predict_zero_shot(opened, texts, self.labels, question, compute=compute, progress=progress)
-        outcome = judge([example.label for example in asked], predicted, self.labels, self.positive)
+        outcome = judge([example.label for example in used], predicted, self.labels, self.positive)
         details: dict[str, Any] = {
             **outcome.details,
             "question": question,
-            "asked": len(asked),
+            "asked": len(used),
             "of": len(self.examples),
             "predictions": predicted,
         }
@@ -176,7 +176,8 @@ class ZeroShot:
 
 
 def default_question(labels: Sequence[str]) -> str:
-    """
+    """Return the question that lists the labels.
+
     >>> default_question(["ham", "spam"])
     'Which label fits this text: ham or spam? Answer with one word.'
     """
@@ -192,7 +193,7 @@ def predict_zero_shot(
     compute: Compute,
     progress: Progress,
 ) -> list[str]:
-    """The label that the model finds most probable as its whole answer, per byte. Raises ModelError."""
+    """Return, for each text, the label with the best log-probability per byte as a complete answer. Raises ModelError."""
     model, tokenizer = language_model(opened)
     prompts = [zero_shot_prompt(question, text, tokenizer) for text in texts]
     answers = [answer_ids(label, tokenizer) for label in labels]
@@ -201,22 +202,22 @@ def predict_zero_shot(
     pairs = [(prompt, answer) for prompt in prompts for answer in answers]
     with progress.track("asking the base model", len(pairs), "answers") as advance:
         scored = iter(score(model, pairs, compute=compute, done=advance))
-    # ln P of the whole answer with its end, for each byte of the label (lm-eval's acc_norm): without the end a label that begins another one
-    # always wins, without the division the shorter one does, and a division by tokens favours what the tokenizer cuts into many pieces.
+    # ln P of the complete answer with its end token, per byte of the label (lm-eval's acc_norm): without the end token a label that is a prefix of
+    # another always wins, without the division the shorter one does, and a division by tokens favours labels of many tokens.
     lengths = [max(1, len(label.encode())) for label in labels]
     rows = [[next(scored).logprob / length for length in lengths] for _ in prompts]
     return [labels[row.index(max(row))] for row in rows]
 
 
 def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int]:
-    """Ids up to the opened assistant's turn; the text is cut so that the prompt stays short."""
+    """Return the ids up to the opened assistant's turn; the text is truncated to ZERO_SHOT_MAX_TOKENS."""
     shortened = tokenizer.decode(tokenizer.encode(text)[:ZERO_SHOT_MAX_TOKENS])
     message = Message("user", f"{question}\n\n{shortened}")
     return render(Conversation((message,)), tokenizer, add_generation_prompt=True).ids
 
 
 def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
-    """The ids of an assistant's turn that says `label` and nothing else, with the token that ends the turn."""
+    """Return the ids of an assistant's turn that consists of `label`, with the token that ends the turn."""
     turn = render(Conversation((Message("user", ""), Message("assistant", label))), tokenizer)
     ids = [id for id, is_answer in zip(turn.ids, turn.mask, strict=True) if is_answer]
     return ids if ids[-1] in tokenizer.special.stop_ids else [*ids, tokenizer.special.eos_id]

@@ -1,7 +1,7 @@
-"""Bits per byte: how surprised a language model is by held-out text, per UTF-8 byte.
+"""Bits per byte: the cross-entropy of a language model on held-out text, per UTF-8 byte.
 
-Texts -> ids -> windows of at most the context; each window is scored given the last token of the one before (the first given the
-token that parts documents), so that every token counts exactly once. Compression is prediction: 8 bits per byte is no compression.
+Texts -> ids -> windows of at most the context; each window is scored given the last token of the previous one (the first given the end-of-text
+token), so that every token counts exactly once. 8 bits per byte correspond to no compression.
 """
 
 import bisect
@@ -21,17 +21,17 @@ from groundup.weights.model_io import OpenModel
 
 Window = tuple[list[int], list[int]]
 
-# How much text one figure is measured on: 8 to 10 thousand tokens, seconds for a small model on a CPU.
+# Text of one measurement: 8 to 10 thousand tokens, seconds for a small model on a CPU.
 MEASURED_CHARACTERS = 32_768
-# The beginning of a document that is measured, at least: a few windows, so that most tokens are predicted from a context.
+# The minimum of each document: a few windows, so that most tokens are predicted from a context.
 MIN_DOCUMENT_CHARACTERS = 1_024
 
 
 @dataclass(frozen=True)
 class BitsPerByte:
-    """Bits per byte over the first `max_characters` of `texts`: the same text for every model, whatever its tokens are.
+    """Bits per byte over the first `max_characters` of `texts`: the same text for every model, whatever its tokenizer.
 
-    `sample_texts` chooses the texts where there may be more.
+    `sample_texts` selects texts from larger data.
     """
 
     texts: Sequence[str]
@@ -40,7 +40,7 @@ class BitsPerByte:
     window_tokens: int = 256
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
-        """`n` counts windows. Chance: all ids equally likely. Raises DataError when there is no text."""
+        """Measure the bits per byte; `n` counts windows. Chance: all ids equally likely. Raises DataError when there is no text."""
         model, tokenizer = language_model(opened)
         size = min(self.window_tokens, opened.config.context_tokens - 1)
         windows = list(text_windows(first_characters(self.texts, self.max_characters), tokenizer, size))
@@ -59,7 +59,7 @@ class BitsPerByte:
 
 
 def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Iterator[Window]:
-    """(context, continuation) pairs of at most `size` tokens, in order; documents are not mixed."""
+    """Yield (context, continuation) pairs of at most `size` tokens, in order; documents are not mixed."""
     for text in texts:
         ids = [tokenizer.special.document_end_id, *tokenizer.encode(text)]
         for start in range(1, len(ids), size):
@@ -67,7 +67,7 @@ def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Itera
 
 
 def first_characters(texts: Iterable[str], limit: int) -> Iterator[str]:
-    """Texts until `limit` characters are reached; the last one is cut."""
+    """Yield texts until `limit` characters; the last one is truncated."""
     for text in texts:
         if limit <= 0:
             return
@@ -78,10 +78,10 @@ def first_characters(texts: Iterable[str], limit: int) -> Iterator[str]:
 def sample_texts(
     texts: Iterable[str], *, seed: int, max_texts: int | None = None, max_characters: int = MEASURED_CHARACTERS
 ) -> list[str]:
-    """The beginnings of documents that are measured: at most `max_characters`, spread evenly over documents chosen by hash.
+    """Return beginnings of documents: at most `max_characters` in total, spread evenly over documents chosen by hash.
 
-    Of many documents as many as give MIN_DOCUMENT_CHARACTERS each (a shorter one is whole); of few, all. The choice depends on texts and seed,
-    not on their order. Memory is bounded by `max_characters`, not by the number of documents.
+    Of many documents it takes as many as give MIN_DOCUMENT_CHARACTERS each (shorter ones entirely); of few, all. The choice depends on texts and
+    seed, not on their order. Memory is bounded by `max_characters`, not by the number of documents.
     """
     chosen: list[tuple[bytes, str]] = []
     characters = 0
@@ -97,12 +97,12 @@ def sample_texts(
 
 
 def _least(text: str) -> int:
-    """Characters that a document takes of the budget at least."""
+    """Return the minimum of characters that a document takes of the budget."""
     return min(len(text), MIN_DOCUMENT_CHARACTERS)
 
 
 def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
-    """The beginning of each, as long as that of any other; what short ones leave goes to the longer ones."""
+    """Return beginnings of equal length; what short texts leave goes to the longer ones."""
     lengths = [0] * len(texts)
     left = max_characters
     for rank, index in enumerate(sorted(range(len(texts)), key=lambda each: len(texts[each]))):

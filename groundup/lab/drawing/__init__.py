@@ -1,5 +1,5 @@
-"""Pictures of plain values: each function takes what a function of `lab` (or a run's metrics) gave, and returns a matplotlib figure.
+"""Drawings of plain values: each function takes what a function of `lab` returned (or a run's metrics), and returns a matplotlib figure.
 
-The figure is closed, so that a notebook shows it once, as the value of its cell. Nothing here sees a model. Files are named
-after those that compute (`similarity` draws what `vectors` has, `neighbours` also `kinds`); `style` (one floor up) is how all of them look.
+The figure is closed, so that a notebook shows it once, as the value of its cell. Nothing here needs a model. Files are named after those
+that compute (`similarity` draws `vectors`, `neighbours` also `word_categories`, `by_head` the measures of every head).
 """

@@ -1,6 +1,6 @@
-"""Where everything of an architecture's picture stands, in pixels: shapes that `architecture_svg` and `architecture_png` draw alike.
+"""The layout of an architecture's picture, in pixels: shapes that `architecture_picture` draws as SVG and as a figure.
 
-The stream runs down the left; each branch leaves it to the right and comes back at a plus sign.
+The residual stream runs down the left; each branch leaves it to the right and returns at a plus sign.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Rectangle:
 class Label:
     x: float
     y: float
-    """Of the line that the letters stand on."""
+    """Of the text's baseline."""
     text: str
     style: Literal["name", "title", "line", "shape"]
 
@@ -41,7 +41,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Plus:
-    """Where a branch is added to the stream."""
+    """The sign where a branch is added to the stream."""
 
     x: float
     y: float
@@ -52,7 +52,7 @@ Shape = Rectangle | Label | Arrow | Plus
 
 @dataclass
 class Layout:
-    """A picture of `width` times `height` pixels; grows downwards while it is laid out."""
+    """A picture of `width` times `height` pixels; its height grows while it is laid out."""
 
     width: float
     height: float = 0.0
@@ -66,7 +66,7 @@ class Layout:
 
 
 def layout(picture: Architecture) -> Layout:
-    """All shapes of a picture, from `lab.architecture`."""
+    """Return all shapes of a picture from `lab.architecture`."""
     columns = max(len(branch.parts) for branch in picture.branches)
     inner = ONE_PART if columns == 1 else columns * SIDE_BY_SIDE + (columns - 1) * MARGIN
     page = Layout(width=BRANCH + inner + 2 * MARGIN)
@@ -88,7 +88,7 @@ def layout(picture: Architecture) -> Layout:
 
 
 def _down(page: Layout, shape: str = "") -> None:
-    """The stream goes on, with its shape beside it."""
+    """Draw the stream downwards, with its shape beside it."""
     page.arrow((STREAM, page.height), (STREAM, page.height + GAP))
     if shape:
         page.label(STREAM + 10, page.height + GAP / 2 + 4, shape, "shape")
@@ -100,7 +100,7 @@ def _on_stream(page: Layout, box: Box) -> None:
 
 
 def _box(page: Layout, box: Box, x: float, y: float, width: float, *, num_lines: int = 0) -> float:
-    """Draw a box and its text, as tall as if it had at least `num_lines`; gives its height."""
+    """Draw a box and its text, as tall as for at least `num_lines`, and return its height."""
     height = 2 * PADDING + TITLE_LINE + LINE * max(len(box.lines), num_lines) - 4
     page.shapes.append(Rectangle(x, y, width, height, box.role))
     baseline = y + PADDING + 13
@@ -111,7 +111,7 @@ def _box(page: Layout, box: Box, x: float, y: float, width: float, *, num_lines:
 
 
 def _blocks(page: Layout, picture: Architecture) -> None:
-    """The frame of all blocks, which is drawn first and so lies under what is in it."""
+    """Draw the blocks and their frame, which comes first in the list, below what it contains."""
     top, place = page.height, len(page.shapes)
     page.label(BRANCH, top + 22, picture.blocks, "title")
     begin = top
@@ -125,7 +125,7 @@ def _blocks(page: Layout, picture: Architecture) -> None:
 
 
 def _branch(page: Layout, branch: Branch, stream: str, begin: float) -> float:
-    """One branch, from where the stream was last drawn to (`begin`); gives where it is drawn to now."""
+    """Draw one branch; `begin` is how far the stream has been drawn. Return how far it is drawn now."""
     width = page.width - BRANCH - 2 * MARGIN
     columns = len(branch.parts)
     each = (width - (columns - 1) * MARGIN) / columns
@@ -154,7 +154,7 @@ def _into_parts(page: Layout, turns: list[float], stream: str) -> None:
 
 
 def _sum(page: Layout, branch: Branch, turns: list[float], stream: str, begin: float) -> float:
-    """Back to the stream, and through its norm where the block has one there."""
+    """Return to the stream, and draw its norm where the block has one there."""
     y = page.height + 22
     for turn in turns:
         page.arrow((turn, page.height), (turn, y), (STREAM + SUM_RADIUS, y))

@@ -1,6 +1,6 @@
-"""The architecture in a terminal: boxes, the stream as a line down the left, shapes along it.
+"""The architecture in a terminal: boxes, the residual stream as a line down the left, shapes along it.
 
-Every function gives lines of text; `RAIL` is the column of the stream, `TURN` that of a branch.
+Every function returns lines of text; `RAIL` is the column of the stream, `TURN` that of a branch.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ RAIL, LEFT, TURN = 4, 7, 14
 
 
 def architecture_lines(picture: Architecture) -> list[str]:
-    """The drawing, `WIDTH` columns wide; `picture` is from `lab.architecture`."""
+    """Return the drawing of a picture from `lab.architecture`, `WIDTH` columns wide."""
     lines = [" " * RAIL + picture.ids]
     for box in picture.enters:
         lines += [_at({RAIL: "│"}), *_boxed(box, 0, WIDTH - 6, RAIL)]
@@ -24,7 +24,7 @@ def architecture_lines(picture: Architecture) -> list[str]:
 
 
 def _at(marks: dict[int, str], note: str = "") -> str:
-    """A line with signs in some columns, and a note behind the last."""
+    """Return a line with signs in some columns, and a note after the last."""
     line = [" "] * (max(marks) + 1)
     for column, sign in marks.items():
         line[column] = sign
@@ -32,7 +32,7 @@ def _at(marks: dict[int, str], note: str = "") -> str:
 
 
 def _boxed(box: Box, left: int, right: int, turn: int) -> list[str]:
-    """A box from column `left` to `right`; what comes in and goes out meets it at column `turn`."""
+    """Return a box from column `left` to `right`, with its input and output at column `turn`."""
     inner = right - left - 1
     top, bottom = ["─"] * inner, ["─"] * inner
     top[turn - left - 1], bottom[turn - left - 1] = "┴", "┬"
@@ -42,7 +42,7 @@ def _boxed(box: Box, left: int, right: int, turn: int) -> list[str]:
 
 
 def _framed(picture: Architecture) -> Iterator[str]:
-    """All blocks as one, in a frame that says how many there are."""
+    """Yield all blocks as one, in a frame with their number."""
     head = f"╭───┴─ {picture.blocks} "
     yield head + "─" * (WIDTH - len(head) - 1) + "╮"
     for branch in picture.branches:
@@ -71,7 +71,7 @@ def _branch(branch: Branch, stream: str) -> Iterator[str]:
 
 
 def _beside(box: Box, *, joined: bool = False, narrow: int = 0) -> Iterator[str]:
-    """A box of a branch, the stream passing at its left. `joined`: a second way leaves at its right end."""
+    """Yield a box of a branch, with the stream at its left. `joined`: a second branch leaves at its right end."""
     right = WIDTH - 4 - narrow
     lines = _boxed(box, LEFT, right, TURN)
     if joined:
@@ -81,7 +81,7 @@ def _beside(box: Box, *, joined: bool = False, narrow: int = 0) -> Iterator[str]
 
 
 def _both(parts: tuple[Box, ...], stream: str) -> Iterator[str]:
-    """Two parts that read the same: the way to the second passes at the right of the first."""
+    """Yield two parts with the same input: the line to the second passes at the right of the first."""
     rail = WIDTH - 6
     for line in (*_beside(parts[0], narrow=4), _added(stream)):
         yield line.ljust(rail) + "│"
@@ -91,5 +91,5 @@ def _both(parts: tuple[Box, ...], stream: str) -> Iterator[str]:
 
 
 def _added(stream: str) -> str:
-    """The branch comes back to the stream."""
+    """Return the line where a branch is added to the stream."""
     return " " * RAIL + "⊕←" + "─" * (TURN - RAIL - 2) + f"┘ {stream}"

@@ -1,18 +1,19 @@
-"""What spoke for and against a decision: bars for each token, to the right what pushed towards it, hatched to the left what pushed away."""
+"""Attribution of a decision: a bar for each token, to the right if it raises the score, hatched to the left if it lowers it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, ONE, SMALL_SIZE, finished, plain, pyplot, show_spaces
+from groundup.palette import PALE_TWO
 
 SHOWN_TOKENS = 40
 ROW_INCHES = 0.2
-PALE = "#e3b08d"
 
 
 def draw_attribution(record: Mapping[str, Any]) -> Any:
-    """Contributions, and beside them what is lost without each token, for the first 40 tokens; `record` is from `class_attribution`
-    or `next_token_attribution`."""
+    """Draw contributions, and beside them the loss of score without each token, for the first 40 tokens.
+
+    `record` is from `class_attribution` or `next_token_attribution`."""
     pieces = record["pieces"][:SHOWN_TOKENS]
     columns = COLUMNS if record["agreement"] is not None else COLUMNS[:1]
     size = (1.6 + 3.6 * len(columns), len(pieces) * ROW_INCHES + 2.3)
@@ -26,12 +27,12 @@ def draw_attribution(record: Mapping[str, Any]) -> Any:
     return finished(figure, title=_title(record), caption=record["caption"] + _unseen(record))
 
 
-COLUMNS = (("contribution", "gradient times input"), ("without", "lost when left out"))
+COLUMNS = (("contribution", "gradient times input"), ("without", "loss when left out"))
 
 
 def _bars(axes: Any, values: Sequence[float], title: str, decision: str) -> None:
     for place, value in enumerate(values):
-        against = {"facecolor": PALE, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
+        against = {"facecolor": PALE_TWO, "edgecolor": "black", "hatch": "////", "linewidth": 0.5}
         axes.barh(place, value, height=0.72, **({"color": ONE} if value >= 0 else against))
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_title(title, fontsize=LABEL_SIZE)
@@ -41,11 +42,11 @@ def _bars(axes: Any, values: Sequence[float], title: str, decision: str) -> None
 
 
 def _title(record: Mapping[str, Any]) -> str:
-    """By what really happens without a token, where that was tried."""
+    """Return a title about the token that matters most, by leaving it out where that was measured."""
     decision = f"{_name(record['decision'])} ({100 * record['probability']:.0f} % probable)"
     if record["agreement"] is None:
         most = max(record["pieces"], key=lambda piece: piece["contribution"])
-        return f"{_name(most['text'])} speaks most for {decision} rather than {_name(record['against'])}"
+        return f"{_name(most['text'])} contributes most to {decision} rather than {_name(record['against'])}"
     most = max(record["pieces"], key=lambda piece: piece["without"])
     return (
         f"{decision} rather than {_name(record['against'])}: without {_name(most['text'])} the score of "

@@ -1,16 +1,17 @@
-"""What context is worth: the loss by the number of tokens given, and of sentences alone and after those before them."""
+"""The loss by the number of context tokens, and of sentences alone and after those before them."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, ONE, SMALL_SIZE, TWO, finished, plain, pyplot
+from groundup.palette import PALE_LINE
 
 SENTENCE_CHARACTERS = 44
 
 
 def draw_loss_by_context(losses: Mapping[str, Any]) -> Any:
-    """A line with its band, tokens given on a logarithmic axis; `losses` is from `loss_by_context`."""
+    """Draw a line with its error band over a logarithmic axis of context tokens; `losses` is from `loss_by_context`."""
     points = losses["points"]
     middles = [(point["from"] * point["to"]) ** 0.5 for point in points]
     means = [point["loss"] for point in points]
@@ -23,47 +24,47 @@ def draw_loss_by_context(losses: Mapping[str, Any]) -> Any:
     axes.set_xscale("log", base=2)
     axes.set_xticks(middles, [_span(point) for point in points], fontsize=SMALL_SIZE)
     axes.minorticks_off()
-    axes.set_xlabel("tokens of the text given before", fontsize=LABEL_SIZE)
-    axes.set_ylabel("loss, nats a token", fontsize=LABEL_SIZE)
+    axes.set_xlabel("context tokens", fontsize=LABEL_SIZE)
+    axes.set_ylabel("loss, nats per token", fontsize=LABEL_SIZE)
     plain(axes)
     return finished(figure, title=_context_title(points), caption=losses["caption"])
 
 
 def _context_title(points: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the loss fell by more than two standard errors, or at all where there are none."""
+    """Return whether the loss fell by more than two standard errors, or at all where there are none."""
     first, last = points[0], points[-1]
     unsure = 2 * math.hypot(first["error"] or 0.0, last["error"] or 0.0)
     helps = (
-        "More context, better guesses"
+        "More context, better predictions"
         if first["loss"] - last["loss"] > unsure
-        else "No better guesses with more context"
+        else "More context does not improve the predictions"
     )
-    return f"{helps}: {first['loss']:.1f} nats a token after one token, {last['loss']:.1f} after {_span(last)}"
+    return f"{helps}: {first['loss']:.1f} nats per token after one token, {last['loss']:.1f} after {_span(last)}"
 
 
 def draw_sentence_losses(losses: Mapping[str, Any]) -> Any:
-    """Two dots a sentence, joined: alone, and after all before it; `losses` is from `sentence_losses`."""
+    """Draw two joined dots for each sentence: alone, and after all before it; `losses` is from `sentence_losses`."""
     rows = losses["sentences"]
     figure, axes = pyplot().subplots(figsize=(8, 0.34 * len(rows) + 2.0))
     places = range(len(rows))
-    axes.hlines(places, [row["after"] for row in rows], [row["alone"] for row in rows], color="#b9bec6", linewidth=2)
+    axes.hlines(places, [row["after"] for row in rows], [row["alone"] for row in rows], color=PALE_LINE, linewidth=2)
     axes.plot([row["alone"] for row in rows], places, "o", color=TWO, markersize=6, label="the sentence alone")
     axes.plot([row["after"] for row in rows], places, "s", color=ONE, markersize=5, label="after those before it")
     axes.set_yticks(places, [_short(row["text"]) for row in rows], fontsize=SMALL_SIZE)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel("loss, nats a token", fontsize=LABEL_SIZE)
+    axes.set_xlabel("loss, nats per token", fontsize=LABEL_SIZE)
     axes.legend(frameon=False, fontsize=SMALL_SIZE, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0)
     plain(axes)
     return finished(figure, title=_gain_title(losses), caption=losses["caption"])
 
 
 def _gain_title(losses: Mapping[str, Any]) -> str:
-    """What earlier sentences do to the loss, if it is more than two standard errors."""
+    """Return the effect of earlier sentences on the loss, if it is more than two standard errors."""
     gain, error = losses["gain"], losses["error"]
-    said = f"{abs(gain):.2f}" + ("" if error is None else f" ± {error:.2f}") + " nats a token"
+    said = f"{abs(gain):.2f}" + ("" if error is None else f" ± {error:.2f}") + " nats per token"
     if error is not None and abs(gain) < 2 * error:
-        return f"Earlier sentences make no sure difference: {gain:.2f} ± {error:.2f} nats a token saved"
-    return f"Earlier sentences save {said}" if gain > 0 else f"Earlier sentences mislead this model: they cost {said}"
+        return f"Earlier sentences make no significant difference: {gain:.2f} ± {error:.2f} nats per token"
+    return f"Earlier sentences lower the loss by {said}" if gain > 0 else f"Earlier sentences raise the loss by {said}"
 
 
 def _span(point: Mapping[str, Any]) -> str:

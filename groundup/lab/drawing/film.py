@@ -1,19 +1,19 @@
-"""The films of `film.py` as moving pictures and as stills: one figure that shows any of its frames, and a strip of some side by side.
+"""The films of `film.py` as animated GIFs and as still pictures of some frames side by side.
 
-    attention_reel(film)    -> Reel: a figure and show(n)
+    attention_reel(film)    -> Reel: a figure and show(n); `gif_bytes` makes it a GIF
     attention_strip(film)   -> a figure
 
-Below each frame runs the training: its horizontal axis is stretched towards the first steps (a square root), where frames stand closer.
+Below each frame is a timeline of the training; its axis is a square root of the steps, as the first frames are closer together.
 """
 
+import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.lab.drawing.attention import HABITS, habit_title, seen, square, token_axes
-from groundup.lab.drawing.embeddings import COLOURS, MARKERS
-from groundup.lab.drawing.labels import label_places
+from groundup.lab.drawing.attention import PATTERNS, pattern_title, seen, square, token_axes
+from groundup.lab.drawing.embeddings import MARKERS, label_places
 from groundup.lab.style import (
     LABEL_SIZE,
     MUTED,
@@ -27,25 +27,35 @@ from groundup.lab.style import (
     pyplot,
     show_spaces,
 )
+from groundup.palette import SERIES
+from groundup.progress import Advance
 
 SCORE_LINES = ((ONE, "-", "o"), (TWO, "--", "s"), (MUTED, ":", "^"))
 STRIP_FRAMES = 5
-# What the title needs.
+# Width of the title.
 MIN_INCHES = 6.2
-# While the points lie closer than a third of what they will, their names would lie on one another.
+# Names are hidden while the points are closer than this part of their final distance, as they would overlap.
 READABLE = 1 / 3
+
+# Of the 256 colours of a GIF's palette: 64 without dithering look the same at half the size. One palette for all frames avoids flicker, and
+# lets a frame store only the rectangle that differs from the one before.
+DOTS_PER_INCH = 100
+PALETTE_COLOURS = 64
+# Of 255, in each of red, green and blue.
+NEARLY_WHITE = 250
+FRAME_MS, FIRST_MS, LAST_MS = 450, 900, 3500
 
 
 @dataclass(frozen=True)
 class Reel:
-    """A figure whose content `show(n)` changes to frame n, counted from 0."""
+    """A figure, and a function that changes its content to frame n, counted from 0."""
 
     figure: Any
     show: Callable[[int], None]
 
 
 def attention_reel(film: Mapping[str, Any]) -> Reel:
-    """The squares of the film's heads, and below how much of its habit each has had by each step."""
+    """Return the maps of the film's heads, and below them the score of each at every step."""
     heads, frames = film["heads"], film["frames"]
     figure = pyplot().figure(figsize=(max(3.1 * len(heads), MIN_INCHES), 4.9))
     rows = figure.add_gridspec(2, 1, height_ratios=(3.4, 1), left=0.09, right=0.98, bottom=0.1, top=0.84, hspace=0.42)
@@ -60,7 +70,7 @@ def attention_reel(film: Mapping[str, Any]) -> Reel:
         scores = [frame["scores"][number] for frame in frames]
         timeline.plot(_steps(film), scores, line, color=colour, linewidth=1.2, label=f"head {_name(head)}")
     timeline.set_ylim(0, 1)
-    timeline.set_ylabel("share to\nits place", fontsize=SMALL_SIZE)
+    timeline.set_ylabel("score of\nits pattern", fontsize=SMALL_SIZE)
     timeline.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", ncols=len(heads))
     cursor, title = _timeline(timeline, film), _title(figure)
 
@@ -70,7 +80,7 @@ def attention_reel(film: Mapping[str, Any]) -> Reel:
             images, squares, heads, frame["scores"], frame["weights"], strict=True
         ):
             image.set_data(seen(weights))
-            axes.set_title(habit_title({**head, "score": score}), fontsize=LABEL_SIZE)
+            axes.set_title(pattern_title({**head, "score": score}), fontsize=LABEL_SIZE)
         cursor.set_xdata([frame["step"], frame["step"]])
         title.set_text(f"Attention forming: {_where(film, frame)}")
 
@@ -78,7 +88,7 @@ def attention_reel(film: Mapping[str, Any]) -> Reel:
 
 
 def embeddings_reel(film: Mapping[str, Any]) -> Reel:
-    """The map of the film's tokens, and below how far its groups have come apart by each step."""
+    """Return the map of the film's tokens, and below it the variance between its groups at every step."""
     frames = film["frames"]
     figure = pyplot().figure(figsize=(8.4, 6.2))
     rows = figure.add_gridspec(2, 1, height_ratios=(5.2, 1), left=0.08, right=0.98, bottom=0.08, top=0.92, hspace=0.28)
@@ -107,7 +117,7 @@ def embeddings_reel(film: Mapping[str, Any]) -> Reel:
 
 
 def attention_strip(film: Mapping[str, Any]) -> Any:
-    """Some steps side by side, a row of squares for each head."""
+    """Draw some steps side by side, a row of maps for each head."""
     heads, chosen = film["heads"], strip_frames(film)
     figure, grid = pyplot().subplots(
         len(heads), len(chosen), figsize=(2.0 * len(chosen) + 0.9, 2.0 * len(heads) + 1.3), squeeze=False
@@ -124,14 +134,14 @@ def attention_strip(film: Mapping[str, Any]) -> Any:
             axes.text(0.95, 0.95, f"{100 * frame['scores'][row]:.0f} %", **WRITTEN, transform=axes.transAxes)
             if row == 0:
                 axes.set_title(f"step {frame['step']:,}", fontsize=LABEL_SIZE)
-        habit = textwrap.fill(HABITS.get(head["kind"], head["kind"]), 18)
-        grid[row][0].set_ylabel(f"block {head['block']}, head {head['head']}\n{habit}", fontsize=SMALL_SIZE)
+        pattern = textwrap.fill(PATTERNS.get(head["kind"], head["kind"]), 18)
+        grid[row][0].set_ylabel(f"block {head['block']}, head {head['head']}\n{pattern}", fontsize=SMALL_SIZE)
     title = "Attention forming: the same heads after more and more steps of training"
     return finished(figure, title=title, caption=film["caption"])
 
 
 def embeddings_strip(film: Mapping[str, Any]) -> Any:
-    """Some steps side by side on the same axes."""
+    """Draw some steps side by side on the same axes."""
     chosen = strip_frames(film)
     figure, grid = pyplot().subplots(1, len(chosen), figsize=(2.3 * len(chosen), 3.6), sharex=True, sharey=True)
     for axes, frame in zip(grid, chosen, strict=True):
@@ -148,14 +158,14 @@ LABELLED: dict[str, Any] = {"ha": "center", "va": "center", "family": "monospace
 
 
 def strip_frames(film: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Five frames at most, evenly over the film, the first and the last among them."""
+    """Return five frames at most, evenly spaced, with the first and the last."""
     frames = film["frames"]
     count = min(STRIP_FRAMES, len(frames))
     return [frames[round(number * (len(frames) - 1) / (count - 1))] for number in range(count)]
 
 
 def _map_axes(axes: Any, film: Mapping[str, Any]) -> list[tuple[Any, list[int]]]:
-    """Axes that hold every frame; the marks of each group with the numbers of their tokens."""
+    """Set limits for every frame; return the markers of each group with the numbers of their tokens."""
     for number, set_limits in enumerate((axes.set_xlim, axes.set_ylim)):
         values = [place[number] for frame in film["frames"] for place in frame["places"]]
         margin = 0.07 * (max(values) - min(values)) + 1e-6
@@ -167,13 +177,13 @@ def _map_axes(axes: Any, film: Mapping[str, Any]) -> list[tuple[Any, list[int]]]
     groups = []
     for number, group in enumerate(dict.fromkeys(token["group"] for token in film["tokens"])):
         members = [place for place, token in enumerate(film["tokens"]) if token["group"] == group]
-        (marks,) = axes.plot([], [], MARKERS[number], color=COLOURS[number], markersize=4, linestyle="", label=group)
+        (marks,) = axes.plot([], [], MARKERS[number], color=SERIES[number], markersize=4, linestyle="", label=group)
         groups.append((marks, members))
     return groups
 
 
 def _width(frame: Mapping[str, Any]) -> float:
-    """How far the points reach from left to right."""
+    """Return the horizontal extent of the points."""
     across = [x for x, _ in frame["places"]]
     return float(max(across) - min(across))
 
@@ -184,7 +194,7 @@ def _place(groups: Sequence[tuple[Any, list[int]]], places: Sequence[Sequence[fl
 
 
 def _timeline(axes: Any, film: Mapping[str, Any]) -> Any:
-    """Steps along the bottom, frames closer at the beginning; returns the line that says where the film is."""
+    """Draw the axis of steps, and return the line that marks the current one."""
     steps = _steps(film)
     axes.set_xscale("function", functions=(_root, lambda root: root**2))
     axes.set_xlim(steps[0], steps[-1])
@@ -219,3 +229,52 @@ def _where(film: Mapping[str, Any], frame: Mapping[str, Any]) -> str:
 
 def _name(head: Mapping[str, Any]) -> str:
     return f"{head['block']}.{head['head']}"
+
+
+def gif_bytes(reel: Reel, frames: int, advance: Advance = lambda amount=1, note="", total=None: None) -> bytes:
+    """Return the bytes of a GIF, which are the same for the same reel."""
+    from PIL import Image
+
+    images = []
+    for number in range(frames):
+        reel.show(number)
+        images.append(_image(reel.figure))
+        advance(1, f"frame {number + 1}")
+    palette = _palette(images)
+    drawn = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    for image in drawn:
+        image.putpalette(_paper_white(image.getpalette() or []))
+    times = [FIRST_MS, *[FRAME_MS] * (frames - 2), LAST_MS]
+    file = io.BytesIO()
+    drawn[0].save(file, "GIF", save_all=True, append_images=drawn[1:], duration=times, loop=0)
+    return file.getvalue()
+
+
+def _image(figure: Any) -> Any:
+    """Return the current pixels of a figure. Pillow is installed with matplotlib."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas.draw()
+    width, height = canvas.get_width_height()
+    return Image.frombuffer("RGBA", (width, height), bytes(canvas.buffer_rgba())).convert("RGB")
+
+
+def _palette(images: Sequence[Any]) -> Any:
+    """Return a palette of the colours of the first, middle and last frame."""
+    from PIL import Image
+
+    chosen = [images[0], images[len(images) // 2], images[-1]]
+    width, height = images[0].size
+    sheet = Image.new("RGB", (width, height * len(chosen)))
+    for number, image in enumerate(chosen):
+        sheet.paste(image, (0, height * number))
+    return sheet.quantize(colors=PALETTE_COLOURS, dither=Image.Dither.NONE)
+
+
+def _paper_white(palette: Sequence[int]) -> list[int]:
+    """Return the palette with pure white for near white: quantising averages the background with the edges of letters."""
+    colours = [palette[start : start + 3] for start in range(0, len(palette), 3)]
+    return [part for colour in colours for part in ((255, 255, 255) if min(colour) >= NEARLY_WHITE else colour)]

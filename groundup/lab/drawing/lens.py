@@ -1,11 +1,11 @@
-"""The logit lens: layers upwards, tokens to the right, in each cell the best guess, darker where the model is surer."""
+"""The logit lens as a heatmap: layers upwards, tokens to the right, each cell the prediction, darker for a higher probability."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.lab.style import LABEL_SIZE, ONE, SHARES, SMALL_SIZE, finished, plain, pyplot, show_spaces
 
-# Columns that can be read side by side, and characters in one.
+# Columns of a readable picture, and characters in one.
 SHOWN_TOKENS = 12
 CELL_CHARACTERS = 10
 CELL_INCHES, ROW_INCHES = 0.92, 0.23
@@ -13,7 +13,7 @@ DARK = 0.55
 
 
 def draw_lens(picture: Mapping[str, Any], *, first: int = 1) -> Any:
-    """The guesses at 12 pieces from number `first` on; a frame marks what truly came. `picture` is from `logit_lens`."""
+    """Draw the predictions at 12 pieces from number `first` on; a frame marks correct ones. `picture` is from `logit_lens`."""
     layers, start = picture["layers"], first - 1
     shown = picture["pieces"][start : start + SHOWN_TOKENS]
     plt = pyplot()
@@ -30,7 +30,7 @@ def draw_lens(picture: Mapping[str, Any], *, first: int = 1) -> Any:
     return finished(figure, title=_title(picture, start, len(shown)), caption=picture["caption"] + LEGEND)
 
 
-LEGEND = " Shade: probability, white 0, dark 1; · is a space. Framed: the guess is the token that truly comes next."
+LEGEND = " Shade: probability, white 0, dark 1; · is a space. Framed: the prediction is the actual next token."
 
 
 def _cell(axes: Any, x: int, y: int, cell: Mapping[str, Any]) -> None:
@@ -51,7 +51,7 @@ def _axes(
     following += ["→ ?"] * (len(names) - len(following))
     labels = [f"{name[:14]}\n{after[:14]}" for name, after in zip(names, following, strict=True)]
     axes.set_xticks(range(len(labels)), labels, family="monospace", fontsize=SMALL_SIZE)
-    axes.set_xlabel("token read → token that comes next", fontsize=LABEL_SIZE)
+    axes.set_xlabel("token read → next token", fontsize=LABEL_SIZE)
     step = 1 if len(layers) <= 16 else 5
     places = [layer["layer"] for layer in layers if layer["layer"] % step == 0 or layer is layers[-1]]
     axes.set_yticks(places, [str(place) for place in places], fontsize=SMALL_SIZE)
@@ -59,7 +59,7 @@ def _axes(
 
 
 def _bits(axes: Any, layers: Sequence[Mapping[str, Any]]) -> None:
-    """How well each layer's guesses do, over all tokens of the text."""
+    """Draw the bits per token of each layer, over all tokens of the text."""
     axes.barh(
         [layer["layer"] for layer in layers], [layer["bits_per_token"] for layer in layers], color=ONE, height=0.7
     )
@@ -74,6 +74,6 @@ def _bits(axes: Any, layers: Sequence[Mapping[str, Any]]) -> None:
 
 def _title(picture: Mapping[str, Any], start: int, shown: int) -> str:
     last = picture["layers"][-1]
-    whole = f"From layer to layer the guess forms: at the top {100 * last['right']:.0f} % of the next tokens are guessed right"
+    whole = f"Predictions layer by layer: after the last one {100 * last['right']:.0f} % of the next tokens are correct"
     total = len(picture["pieces"])
     return whole if shown == total else f"{whole} (pieces {start + 1} to {start + shown} of {total} shown)"

@@ -1,4 +1,4 @@
-"""A run's loss over its steps."""
+"""The loss of a run over its steps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from groundup.lab.style import ONE, TWO, closed, plain, pyplot
 
 
 def draw_loss(metrics: Iterable[Mapping[str, Any]]) -> Any:
-    """Training loss and, where it was measured, validation loss over steps; `metrics` are the records of a metrics.jsonl."""
+    """Draw the training loss and, where it was measured, the validation loss; `metrics` are the records of a metrics.jsonl."""
     plt = pyplot()
     records = list(metrics)
     training = [(record["step"], record["loss"]) for record in records if "event" not in record and "loss" in record]
@@ -16,7 +16,7 @@ def draw_loss(metrics: Iterable[Mapping[str, Any]]) -> Any:
     _line(axes, training, "training", ONE, "-")
     _line(axes, measured, "validation", TWO, "o-")
     axes.set_xlabel("training step")
-    axes.set_ylabel("loss, nats a token")
+    axes.set_ylabel("loss, nats per token")
     if training or measured:
         axes.legend(frameon=False)
     plain(axes)

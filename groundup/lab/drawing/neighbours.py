@@ -1,4 +1,4 @@
-"""Neighbours of a word and answers to a - b + c as bars of cosine; kinds of words as bars of shares beside chance."""
+"""Neighbours of a word or of a - b + c as bars of cosine; word categories as bars of shares, with chance as a mark."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ ROW_INCHES = 0.27
 
 
 def draw_neighbours(found: Mapping[str, Any]) -> Any:
-    """The nearest words, nearest on top; `found` is from `neighbours` or `analogy`."""
+    """Draw the nearest words, the nearest on top; `found` is from `neighbours` or `analogy`."""
     near = found["neighbours"]
     figure, axes = pyplot().subplots(figsize=(6.5, len(near) * ROW_INCHES + 1.7))
     axes.barh(range(len(near)), [entry["cosine"] for entry in near], color=ONE, height=0.7)
@@ -19,7 +19,7 @@ def draw_neighbours(found: Mapping[str, Any]) -> Any:
     axes.set_yticks(range(len(near)), names, family="monospace", fontsize=LABEL_SIZE)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.set_xlabel("cosine with the vector asked for (1: the same direction)", fontsize=LABEL_SIZE)
+    axes.set_xlabel("cosine (1: the same direction)", fontsize=LABEL_SIZE)
     axes.tick_params(axis="x", labelsize=SMALL_SIZE)
     plain(axes)
     first = show_spaces(near[0]["text"]).strip("·") if near else "nothing"
@@ -28,7 +28,7 @@ def draw_neighbours(found: Mapping[str, Any]) -> Any:
 
 
 def draw_kinds(score: Mapping[str, Any]) -> Any:
-    """Shares of neighbours of the same kind, with chance as a mark; `score` is from `kind_score`."""
+    """Draw the shares of neighbours of the same category, with chance as a mark; `score` is from `kind_score`."""
     figure, grid = pyplot().subplots(1, 2, figsize=(9, 3.6), sharey=True)
     kinds = list(score["vocabulary"]["kinds"])
     names = (("vocabulary", "among all words of the vocabulary"), ("listed", "among the listed words only"))
@@ -69,14 +69,12 @@ def _shares(axes: Any, scores: Sequence[Mapping[str, Any]]) -> None:
         )
     axes.set_xlim(0, 130)
     axes.set_xticks([0, 25, 50, 75, 100])
-    axes.set_xlabel("neighbours of the same kind, %", fontsize=LABEL_SIZE)
+    axes.set_xlabel("neighbours of the same category, %", fontsize=LABEL_SIZE)
     axes.tick_params(labelsize=SMALL_SIZE)
     plain(axes)
 
 
 def _kinds_title(score: Mapping[str, Any]) -> str:
     if score["share"] is None:
-        return "No kind has three words that the vocabulary holds whole"
-    return (
-        f"{100 * score['share']:.0f} % of a word's neighbours are of its kind, {100 * score['chance']:.2g} % by chance"
-    )
+        return "No category has three words that are one token each"
+    return f"{100 * score['share']:.0f} % of a word's neighbours are of its category, {100 * score['chance']:.2g} % by chance"

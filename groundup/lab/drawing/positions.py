@@ -1,4 +1,4 @@
-"""A position scheme: its table on the left, likeness by distance on the right; and all schemes side by side."""
+"""A position scheme: its table on the left, similarity by distance on the right; and several schemes side by side."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 from groundup.lab.style import LABEL_SIZE, SIGNED, SMALL_SIZE, finished, plain, pyplot
 
 TITLES = {
-    "none": "No positions: every earlier token looks the same, however far back",
-    "sinusoidal": "Sinusoidal positions: neighbours are alike, and likeness fades with distance",
-    "learned": "Learned positions: what training made of each place",
-    "rope": "Rotary positions: what a score keeps depends on the distance alone",
-    "alibi": "ALiBi: each head forgets with distance, some fast, some slowly",
+    "none": "No positions: the distance of an earlier token has no effect",
+    "sinusoidal": "Sinusoidal positions: similarity decreases with distance",
+    "learned": "Learned positions: a row for each position, from training",
+    "rope": "Rotary positions: the effect on a score depends on the distance alone",
+    "alibi": "ALiBi: a penalty proportional to the distance, with a slope for each head",
 }
-# Told apart in grey by their dashes.
+# Distinguishes curves without colour.
 DASHES = ("-", "--", "-.", ":")
 
 
 def draw_positions(picture: Mapping[str, Any]) -> Any:
-    """The picture of `position_picture` or `model_positions`."""
+    """Draw the picture of `position_picture` or `model_positions`."""
     figure, (left, right) = pyplot().subplots(1, 2, figsize=(11, 4.2))
     rows, columns = len(picture["table"]), len(picture["table"][0])
-    extent = (0.5, columns + 0.5, rows - 0.5, -0.5)  # places from 0, as the formulas count them; columns from 1
+    extent = (0.5, columns + 0.5, rows - 0.5, -0.5)  # positions from 0, as in the formulas; columns from 1
     image = left.imshow(picture["table"], aspect="auto", cmap=SIGNED, interpolation="nearest", extent=extent)
     left.set_xlabel(picture["table_axis"], fontsize=LABEL_SIZE)
     left.set_ylabel(
-        "place of the token" if picture["scheme"] != "alibi" else "distance, tokens back", fontsize=LABEL_SIZE
+        "position of the token" if picture["scheme"] != "alibi" else "distance, tokens back", fontsize=LABEL_SIZE
     )
     left.tick_params(labelsize=SMALL_SIZE)
     bar = figure.colorbar(image, ax=left)
@@ -37,16 +37,16 @@ def draw_positions(picture: Mapping[str, Any]) -> Any:
 
 
 def draw_schemes(pictures: Sequence[Mapping[str, Any]]) -> Any:
-    """Likeness by distance of several schemes, side by side."""
+    """Draw the similarity by distance of several schemes, side by side."""
     figure, grid = pyplot().subplots(1, len(pictures), figsize=(3.1 * len(pictures), 3.4), squeeze=False)
     for axes, picture in zip(grid[0], pictures, strict=True):
         _draw_curves(axes, picture)
         axes.set_title(picture["scheme"], fontsize=LABEL_SIZE)
     return finished(
         figure,
-        title="How each scheme tells near from far",
-        caption="Sinusoidal and learned: cosine similarity of the two rows that are added to the embeddings. Rotary: the share of its score that a "
-        "query keeps with a key of the same components (the same sum of cosines). ALiBi: what is added to the score, a line for each head.",
+        title="How each scheme depends on the distance",
+        caption="Sinusoidal and learned: cosine similarity of the two rows that are added to the embeddings. Rotary: the share of the score "
+        "that is left for a key of the same components (the same sum of cosines). ALiBi: what is added to the score, a line for each head.",
     )
 
 

@@ -1,4 +1,4 @@
-"""One head's arithmetic on the board: its queries, keys and values as coloured rows, the tables between them, and what comes out."""
+"""One head's computation: its queries, keys and values as heatmaps, the tables between them, and the output."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,21 +8,23 @@ from groundup.lab.style import LABEL_SIZE, MUTED, SHARES, SIGNED, SMALL_SIZE, fi
 
 # Inches of a cell with its number and without, and of a row of a vector.
 CELL_INCHES, SMALL_CELL_INCHES, ROW_INCHES = 0.4, 0.16, 0.19
-# A part that stands beside others on a page.
+# A part beside others on a page.
 PART_INCHES = 4.7
 VECTORS = {
-    "queries": "queries Q: what each token asks for",
-    "keys": "keys K: what each token offers",
-    "values": "values V: what each token would give",
-    "mixed": "mixed: weights × V, what each token gets",
+    "queries": "queries Q",
+    "keys": "keys K",
+    "values": "values V",
+    "mixed": "output: weights × V",
 }
-# The shades of a vector's components end here: a few are far larger than all others, which then would look alike.
+# The quantile at which the shades of a vector's components end, as a few are far larger than all others.
 SHADED_PART = 0.98
-SHADES = "Each table has shades of its own; of the vectors above, the largest 2 % of the numbers lie beyond the shades."
+SHADES = (
+    "Each table has its own colour scale; in the vectors above, the largest 2 % of the numbers are beyond the scale."
+)
 
 
 def draw_head_steps(steps: Mapping[str, Any]) -> Any:
-    """Rows of vectors above, tables below, the mix last; `steps` is from `head_steps`. Numbers are written where there are few tokens."""
+    """Draw the vectors above and the tables below; `steps` is from `head_steps`. Numbers are written where there are few tokens."""
     tables, labels = steps["steps"], [show_spaces(piece["text"]) for piece in steps["pieces"]]
     side = max(len(labels) * (CELL_INCHES if len(labels) <= NUMBERED_TOKENS else SMALL_CELL_INCHES), 2.2)
     height = max(len(labels) * ROW_INCHES, 1.2)
@@ -34,14 +36,14 @@ def draw_head_steps(steps: Mapping[str, Any]) -> Any:
     for column, step in enumerate(tables):
         _table(figure.add_subplot(grid[column]), f"{column + 1}", step, labels, first=column == 0)
     title = (
-        f"Block {steps['block']}, head {steps['head']}, step by step: queries meet keys (1), the scores become weights "
-        f"({len(tables)}), and each token's mix is its weights times the values"
+        f"Block {steps['block']}, head {steps['head']}, step by step: queries times keys give scores (1), softmax gives weights "
+        f"({len(tables)}), and the output is the weights times the values"
     )
     return finished(figure, title=title, caption=f"{steps['caption']} {SHADES}")
 
 
 def draw_step_parts(steps: Mapping[str, Any]) -> list[Any]:
-    """The same as one figure for each part, in the order of the arithmetic: Q, K, the tables, V, the mix."""
+    """Draw one figure for each part, in the order of the computation: Q, K, the tables, V, the output."""
     labels = [show_spaces(piece["text"]) for piece in steps["pieces"]]
     tables = [_table_part(f"{number}", step, labels) for number, step in enumerate(steps["steps"], start=1)]
     vectors = {name: _vector_part(steps, name, labels) for name in VECTORS}
@@ -102,7 +104,7 @@ def _table(axes: Any, number: str, step: Mapping[str, Any], labels: Sequence[str
 
 
 def _numbers(axes: Any, rows: Sequence[Sequence[float | None]], low: float, high: float, *, light_first: bool) -> None:
-    """Each number in its cell, black or white by the shade below it; -∞ where a token must not look."""
+    """Write each number into its cell, black or white by the shade below it; -∞ where masked."""
     for y, row in enumerate(rows):
         for x, number in enumerate(row):
             if number is None:

@@ -1,4 +1,4 @@
-"""How alike words are: a square of cosines, groups parted by lines."""
+"""The similarity of words: a matrix of cosines, with lines between groups."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ LABEL_CHARACTERS = 34
 
 
 def draw_similarity(matrix: Mapping[str, Any]) -> Any:
-    """Darker: more alike. `matrix` is from `similarity` or `similarity_in_texts`."""
+    """Draw the cosines, darker for larger ones. `matrix` is from `similarity` or `similarity_in_texts`."""
     words, groups, values = matrix["words"], matrix["groups"], matrix["values"]
     side = max(len(words) * CELL_INCHES, 3.0)
     labels = [word if len(word) <= LABEL_CHARACTERS else "…" + word[-LABEL_CHARACTERS + 1 :] for word in words]
@@ -51,7 +51,7 @@ def _numbers(axes: Any, values: Sequence[Sequence[float]], lowest: float) -> Non
 
 
 def _borders(groups: Sequence[str]) -> list[float]:
-    """Between the last of one group and the first of the next."""
+    """Return the positions between the last of one group and the first of the next."""
     return [place - 0.5 for place in range(1, len(groups)) if groups[place] != groups[place - 1]]
 
 
@@ -59,5 +59,5 @@ def _title(matrix: Mapping[str, Any]) -> str:
     within, between = matrix["within"], matrix["between"]
     where = f"layer {matrix['layer']}"
     if within is None or between is None:
-        return f"How alike the words are ({where})"
-    return f"Alike within groups {within:.2f}, between them {between:.2f} ({where})"
+        return f"Similarity of the words ({where})"
+    return f"Mean cosine within groups {within:.2f}, between them {between:.2f} ({where})"

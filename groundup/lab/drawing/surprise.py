@@ -1,4 +1,4 @@
-"""A text on paper as dark as it surprised the model, and the same as a curve beside what the model expected to be surprised."""
+"""A text shaded by the surprise of each token, and surprise and entropy as curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,16 +7,16 @@ from groundup.lab.style import LABEL_SIZE, MUTED, ONE, SHARES, SMALL_SIZE, TWO, 
 
 LINE_CHARACTERS = 88
 LINE_INCHES = 0.34
-# As dark as it gets; a guess among 49,152 tokens costs 15.6 bits.
+# The darkest shade; a uniform choice among 49,152 tokens is 15.6 bits.
 DARKEST_BITS = 16.0
 SHOWN_TOKENS = 300
-# Tokens whose names stand below the curve.
+# Most tokens with names below the curve.
 NAMED_TOKENS = 60
 DARK = 0.55
 
 
 def draw_surprise(picture: Mapping[str, Any]) -> Any:
-    """Coloured text above, curve below, of the first 300 tokens; `picture` is from `surprise`."""
+    """Draw the first 300 tokens: shaded text above, curves below; `picture` is from `surprise`."""
     tokens = picture["tokens"][:SHOWN_TOKENS]
     lines = _lines(tokens)
     plt = pyplot()
@@ -25,9 +25,7 @@ def draw_surprise(picture: Mapping[str, Any]) -> Any:
     _text(text, lines)
     _curve(curve, tokens)
     most = max(tokens, key=lambda token: token["bits"])
-    title = (
-        f"Darker surprised the model more: {show_spaces(most['text']).strip('·')!r} most, by {most['bits']:.1f} bits"
-    )
+    title = f"Darker: more surprising. The most surprising token is {show_spaces(most['text']).strip('·')!r}, {most['bits']:.1f} bits"
     return finished(figure, title=title, caption=f"{_means(picture)} {picture['caption']}{LEGEND}{_left_out(picture)}")
 
 
@@ -41,13 +39,13 @@ def _left_out(picture: Mapping[str, Any]) -> str:
 
 def _means(picture: Mapping[str, Any]) -> str:
     words = picture["bits_per_word"]
-    by_word = "" if words is None else f", {words:.2f} bits a word"
+    by_word = "" if words is None else f", {words:.2f} bits per word"
     entropy = picture["entropy_bits_per_token"]
-    return f"{picture['bits_per_token']:.2f} bits a token{by_word}; expected {entropy:.2f} bits a token."
+    return f"{picture['bits_per_token']:.2f} bits per token{by_word}; expected {entropy:.2f} bits per token."
 
 
 def _lines(tokens: Sequence[Mapping[str, Any]]) -> list[list[tuple[int, str, Mapping[str, Any]]]]:
-    """Tokens set in lines: (left edge in characters, text as shown, token); a line end in the text ends a line here."""
+    """Return tokens in lines: (left edge in characters, text as shown, token); a line end in the text begins a new one."""
     lines: list[list[tuple[int, str, Mapping[str, Any]]]] = [[]]
     left = 0
     for token in tokens:
@@ -100,7 +98,7 @@ def _curve(axes: Any, tokens: Sequence[Mapping[str, Any]]) -> None:
         color=ONE,
         markersize=3,
         linewidth=1.3,
-        label="surprise: what the token cost",
+        label="surprise of the token",
     )
     axes.plot(
         places,
@@ -108,7 +106,7 @@ def _curve(axes: Any, tokens: Sequence[Mapping[str, Any]]) -> None:
         "--",
         color=TWO,
         linewidth=1.3,
-        label="entropy: what the model expected it to cost",
+        label="entropy: expected surprise",
     )
     axes.set_ylabel("bits", fontsize=LABEL_SIZE)
     axes.set_ylim(bottom=0)

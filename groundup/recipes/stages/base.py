@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from groundup.files import atomic_folder, link_or_copy, sha256_file
+from groundup.model.config import ModelConfig
+from groundup.model.footprint import FLOAT32_BYTES
+from groundup.model.presets import PRESETS
+from groundup.model.sizes import parameter_count
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.weights.card import ModelCard
@@ -53,4 +57,31 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     return {file.name: sha256_file(file) for file in ([path] if path.is_file() else model_files(path))}
 
 
-STAGE = Stage("base", 1, run, share=0.06, outputs=("*.safetensors", "*.json", "*.jinja"), outside=outside)
+def base_shape(recipe: Recipe) -> ModelConfig | None:
+    """The config of the pulled model, where a preset tells it without opening the model."""
+    return PRESETS.get(recipe.base.model.removesuffix("-instruct"))
+
+
+def base_bytes(recipe: Recipe) -> float:
+    """The pulled model's weights in float32; 0 where its size is not known before it is opened."""
+    shape = base_shape(recipe)
+    return parameter_count(shape).total * FLOAT32_BYTES if shape else 0.0
+
+
+def describe(recipe: Recipe) -> str:
+    """Its name and size."""
+    shape = base_shape(recipe)
+    size = f"{parameter_count(shape).total / 1e6:.0f}M parameters" if shape else "size not known before it is opened"
+    return f"{recipe.base.model}, {size}"
+
+
+STAGE = Stage(
+    "base",
+    1,
+    run,
+    share=0.06,
+    describe=describe,
+    disk_bytes=base_bytes,
+    outputs=("*.safetensors", "*.json", "*.jinja"),
+    outside=outside,
+)

@@ -25,4 +25,12 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     return {source.spec: content_hash(source) for source in recipe.data.sources}
 
 
-STAGE = Stage("data", 1, run, share=0.03, outputs=("*.jsonl", "data.json"), outside=outside)
+STAGE = Stage(
+    "data",
+    1,
+    run,
+    share=0.03,
+    describe=lambda recipe: ", ".join(source.spec for source in recipe.data.sources),
+    outputs=("*.jsonl", "data.json"),
+    outside=outside,
+)

@@ -13,7 +13,7 @@ from groundup.evaluate.task import Task
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
-from groundup.lab.attention import attention_record, telling_sentence
+from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
 from groundup.recipes.stage import Stage, StageContext, StageResult, timed
 from groundup.recipes.stages.chat import held_out_instructions
@@ -56,7 +56,7 @@ def run(context: StageContext) -> StageResult:
 def attention_of(own: OpenModel, texts: Sequence[str]) -> dict[str, Any]:
     """Where the own model's telling heads look, on a sentence of the held-out text."""
     tokenizer = own.require_tokenizer()
-    return attention_record(own.model, tokenizer, telling_sentence(tokenizer, texts))
+    return attention_record(own.model, tokenizer, example_sentence(tokenizer, texts))
 
 
 def part(items: Sequence[InstructionExample], percent: int) -> list[InstructionExample]:
@@ -136,6 +136,7 @@ STAGE = Stage(
     2,
     run,
     share=0.08,
+    describe=lambda recipe: f"up to {recipe.evaluate.answers} checked answers before and after",
     needs=("data", "pretrain", "base", "chat"),
     outputs=("*.json",),
     sized_by_budget=True,

@@ -14,9 +14,13 @@ from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.parity import ParityReport, gate
 from groundup.evaluate.parity_answers import NEW_TOKENS
 from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
+from groundup.model.footprint import FLOAT32_BYTES
+from groundup.model.sizes import parameter_count
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult, timed
-from groundup.recipes.stages.base import model_files
+from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
+from groundup.recipes.stages.pretrain import own_shape
 from groundup.weights.gguf import write_gguf
 from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.model_io import OpenModel, open_model
@@ -30,6 +34,8 @@ PROMPT_CHARACTERS = 120
 MIN_PROMPTS = 4
 # Starting llama.cpp, strings and templates, for each file of the large model; writing it.
 BESIDE_FILE_S = 4.0
+# Bytes of a weight in each GGUF encoding, block scales included (ggml's block layouts).
+ENCODED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 
 def run(context: StageContext) -> StageResult:
@@ -127,11 +133,21 @@ def described(gates: Sequence[Mapping[str, Any]], prompts: int, context: StageCo
     )
 
 
+def disk_bytes(recipe: Recipe) -> float:
+    """The GGUF files of both models; the Hugging Face files beside them are hard links."""
+    parameters = parameter_count(own_shape(recipe)).total + base_bytes(recipe) / FLOAT32_BYTES
+    return parameters * sum(ENCODED_BYTES[encoding] for encoding in recipe.export.encodings)
+
+
 STAGE = Stage(
     "export",
     1,
     run,
     share=0.10,
+    describe=lambda recipe: f"GGUF {', '.join(recipe.export.encodings)}, gate of up to {recipe.export.prompts} prompts",
+    # the weights, one encoded copy of them and llama.cpp's
+    memory_bytes=lambda recipe: 3 * base_bytes(recipe),
+    disk_bytes=disk_bytes,
     needs=("data", "pretrain", "chat"),
     outputs=("*/*", "results.json"),
     sized_by_budget=True,

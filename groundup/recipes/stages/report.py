@@ -17,6 +17,7 @@ STAGE = Stage(
     1,
     run,
     share=0.01,
+    describe=lambda recipe: "one HTML page",
     needs=("data", "tokenizer", "pretrain", "base", "spam", "chat", "evaluate", "export"),
     outputs=(PAGE,),
     has_folder=False,

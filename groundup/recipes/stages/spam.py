@@ -17,6 +17,7 @@ from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
 from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
 from groundup.train.precision import open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
@@ -146,11 +147,19 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     return {recipe.spam.source.spec: content_hash(recipe.spam.source)}
 
 
+def describe(recipe: Recipe) -> str:
+    """How many messages at most."""
+    table = recipe.spam
+    return f"up to {table.train:,} messages to train on, {table.validation:,} and {table.test:,} to judge by"
+
+
 STAGE = Stage(
     "spam",
     2,
     run,
     share=0.20,
+    describe=describe,
+    disk_bytes=base_bytes,
     needs=("base",),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
     sized_by_budget=True,

@@ -55,6 +55,7 @@ STAGE = Stage(
     1,
     run,
     share=0.02,
+    describe=lambda recipe: f"byte-level BPE, {recipe.tokenizer.vocab_size:,} ids",
     needs=("data",),
     outputs=("tokenizer.json", "tokenizer_config.json", f"{SHARDS}/*.bin", f"{SHARDS}/shards.json"),
 )

@@ -1,15 +1,14 @@
-"""What the figures of a run mean, said to somebody who trains for the first time. Values in, sentences out: each rule a pure function.
+"""The coach: remarks on the figures of a run, for somebody who trains for the first time. Each rule is a pure function.
 
-A rule is silent rather than wrong: it needs some evaluations or steps before it speaks, and each threshold has its reason beside it.
+A rule needs some evaluations or steps before it applies; the reason for each threshold is next to it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median
 
 from groundup.report.live.curves import Curves
-from groundup.report.values import JsonObject, number, text
-from groundup.report.words import count, first_letters, fixed, percent
+from groundup.report.values import JsonObject, count, first_letters, fixed, number, percent, text
 
 # Levels of a remark, most urgent first.
 LEVELS = WARNING, NOTE, GOOD = "warning", "note", "good"
@@ -17,7 +16,7 @@ LEVELS = WARNING, NOTE, GOOD = "warning", "note", "good"
 
 @dataclass(frozen=True)
 class Remark:
-    """One or two sentences. `what` names the matter in two or three words."""
+    """One or two sentences; `what` is its title."""
 
     level: str
     what: str
@@ -26,7 +25,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss on held-out text after a step, and the mean of the training losses just before it; nats a token."""
+    """Validation loss after a step, and the mean of the training losses just before it; nats per token."""
 
     step: float
     train: float | None
@@ -35,7 +34,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RunView:
-    """What the coach looks at: curves, evaluations in order, what was written at the last one, steps skipped, times rolled back, steps done."""
+    """The input of the rules: curves, evaluations in order, the latest samples, number of skipped steps and rollbacks, steps done."""
 
     curves: Curves = field(default_factory=Curves)
     evaluations: Sequence[Evaluation] = ()
@@ -45,26 +44,23 @@ class RunView:
     step: int = 0
 
 
-Rule = Callable[[RunView], "Remark | None"]
+def remarks(run: RunView) -> list[Remark]:
+    """Return all remarks, most urgent first; without a warning, one on the general state of the run is among them."""
+    found = [remark for rule in RULES if (remark := rule(run)) is not None]
+    if not any(remark.level == WARNING for remark in found):
+        found.append(in_order(run))
+    return sorted(found, key=lambda remark: LEVELS.index(remark.level))
 
 
-def remarks(lesson: RunView) -> list[Remark]:
-    """All that is to be said, most urgent first; a word of comfort where nothing is wrong, or of patience where it is too early."""
-    said = [remark for rule in RULES if (remark := rule(lesson)) is not None]
-    if not any(remark.level == WARNING for remark in said):
-        said.append(in_order(lesson))
-    return sorted(said, key=lambda remark: LEVELS.index(remark.level))
-
-
-# Evaluations before a trend is one.
+# The fewest evaluations of a trend.
 MIN_EVALUATIONS = 3
-# A gap of less than a tenth of the loss is seen in every run; half as wide again as it was, it grows.
+# A gap of less than a tenth of the loss occurs in every run; it grows when it is 1.5 times as wide as before.
 WIDE, GROWN = 0.1, 1.5
 
 
-def memorising(lesson: RunView) -> Remark | None:
-    """Training loss falls away from validation loss."""
-    seen = [(each.step, each.train, each.validation) for each in lesson.evaluations if each.train is not None]
+def overfitting(run: RunView) -> Remark | None:
+    """Overfitting: the gap between training and validation loss grows."""
+    seen = [(each.step, each.train, each.validation) for each in run.evaluations if each.train is not None]
     if len(seen) < MIN_EVALUATIONS:
         return None
     (step, then, held_out), (_, now, last) = seen[len(seen) // 2 - 1], seen[-1]
@@ -73,19 +69,19 @@ def memorising(lesson: RunView) -> Remark | None:
         return None
     return Remark(
         WARNING,
-        "learning by heart",
-        f"The loss on its training text fell to {fixed(now)}, on held-out text it is {fixed(last)}: the gap grew from {fixed(before)} at step "
-        f"{count(step)} to {fixed(gap)}. The model remembers more than it learns. More text, fewer passes over it or a smaller model would help.",
+        "overfitting",
+        f"The training loss fell to {fixed(now)}, on held-out text it is {fixed(last)}: the gap grew from {fixed(before)} at step "
+        f"{count(step)} to {fixed(gap)}. The model memorises its training text. More text, fewer epochs or a smaller model would help.",
     )
 
 
-# A rise of less than a hundredth comes and goes by itself.
+# A rise of less than a hundredth is noise.
 RISEN = 0.01
 
 
-def risen(lesson: RunView) -> Remark | None:
+def rising(run: RunView) -> Remark | None:
     """Validation loss was better some evaluations ago."""
-    evaluations = lesson.evaluations
+    evaluations = run.evaluations
     if len(evaluations) < MIN_EVALUATIONS:
         return None
     best = min(range(len(evaluations)), key=lambda index: evaluations[index].validation)
@@ -95,8 +91,8 @@ def risen(lesson: RunView) -> Remark | None:
     return Remark(
         WARNING,
         "past its best",
-        f"Held-out text was guessed best {ago} evaluations ago, at step {count(low.step)}: {fixed(low.validation, 3)}, now "
-        f"{fixed(last.validation, 3)}. Those weights are kept at the end; to stop now would lose nothing.",
+        f"The validation loss was best {ago} evaluations ago, at step {count(low.step)}: {fixed(low.validation, 3)}, now "
+        f"{fixed(last.validation, 3)}. The weights of that step are kept at the end, so you can stop the run now.",
     )
 
 
@@ -105,9 +101,9 @@ CLIMBED = 0.1
 MIN_POINTS = 20
 
 
-def climbing(lesson: RunView) -> Remark | None:
-    """Training loss went up again, and stayed there."""
-    losses = lesson.curves.means("loss")
+def climbing(run: RunView) -> Remark | None:
+    """Training loss rose and stayed there."""
+    losses = run.curves.means("loss")
     if len(losses) < MIN_POINTS:
         return None
     window = max(3, len(losses) // 10)
@@ -118,20 +114,20 @@ def climbing(lesson: RunView) -> Remark | None:
     return Remark(
         WARNING,
         "loss went up",
-        f"The training loss was down to {fixed(low)} and is at {fixed(now)}. Its steps are too long: half or a third of this learning rate, or more "
-        "warm-up, usually mends it.",
+        f"The training loss was down to {fixed(low)} and is at {fixed(now)}. The steps are too large: half or a third of this learning rate, or a "
+        "longer warm-up, usually fixes it.",
     )
 
 
-# A spike is half as high again as what came before it, and undoes a quarter of all that was learned till then; if more than a twentieth of
-# the steps do that, single batches are simply that different.
+# A spike is 1.5 times the median before it, and a rise by a quarter of what was learned until then; if more than a twentieth of the steps
+# are that high, the batches just differ that much.
 SPIKE, UNDONE, ORDINARY = 1.5, 0.25, 0.05
 NEIGHBOURS = 10
 
 
-def spiking(lesson: RunView) -> Remark | None:
-    """Single steps stand out far above their neighbours."""
-    buckets = [bucket for bucket in lesson.curves.buckets if "loss" in bucket.cells]
+def spiking(run: RunView) -> Remark | None:
+    """Loss spikes: single steps far above their neighbours."""
+    buckets = [bucket for bucket in run.curves.buckets if "loss" in bucket.cells]
     losses = [bucket.cells["loss"] for bucket in buckets]
     steps = []
     for index in range(NEIGHBOURS, len(losses)):
@@ -144,47 +140,47 @@ def spiking(lesson: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "spikes",
-        f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. Now and then that is an odd text; often the learning rate "
-        "is near the edge: lower it, or let fit.spike_factor skip such steps.",
+        f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. A few spikes can come from unusual text; more often the "
+        "learning rate is too high: lower it, or let fit.spike_factor skip such steps.",
     )
 
 
-# A step in a hundred may be odd; more is a rate that is too high.
+# One skipped step in a hundred is harmless; more means that the learning rate is too high.
 OFTEN = 0.01
 
 
-def skipping(lesson: RunView) -> Remark | None:
-    """Steps were skipped, for their loss or gradient was no number or a spike."""
-    if not lesson.skipped:
+def skipping(run: RunView) -> Remark | None:
+    """Steps were skipped because of a non-finite loss or gradient, or a spike."""
+    if not run.skipped:
         return None
-    many = lesson.skipped > max(3.0, OFTEN * lesson.step)
-    times = "One step" if lesson.skipped == 1 else f"{count(lesson.skipped)} steps"
-    verdict = "That is too often: lower the learning rate." if many else "The run is unharmed."
-    why = "changed nothing, for the loss or the gradient was no number or far too large"
+    many = run.skipped > max(3.0, OFTEN * run.step)
+    times = "One step" if run.skipped == 1 else f"{count(run.skipped)} steps"
+    verdict = "That is too often: lower the learning rate." if many else "This does not harm the run."
+    why = "skipped: the loss or the gradient was non-finite or far too large"
     return Remark(WARNING if many else NOTE, "skipped steps", f"{times} {why}. {verdict}")
 
 
-def rolling_back(lesson: RunView) -> Remark | None:
-    """The loss rose and stayed, and earlier weights were taken up again."""
-    if not lesson.rolled_back:
+def rolling_back(run: RunView) -> Remark | None:
+    """The loss rose and stayed high, and the run was rolled back to an earlier checkpoint."""
+    if not run.rolled_back:
         return None
-    times = "Once" if lesson.rolled_back == 1 else f"{count(lesson.rolled_back)} times"
+    times = "Once" if run.rolled_back == 1 else f"{count(run.rolled_back)} times"
     return Remark(
-        NOTE if lesson.rolled_back == 1 else WARNING,
+        NOTE if run.rolled_back == 1 else WARNING,
         "rolled back",
-        f"{times} the loss rose and stayed up, and the run was rolled back to earlier weights, past the text where it happened. If it comes again, "
-        "the learning rate is too high.",
+        f"{times} the loss rose and stayed high; the run was rolled back to earlier weights and skipped the text where it happened. If that happens "
+        "again, the learning rate is too high.",
     )
 
 
-# Less than half a hundredth of the loss over the last third of the evaluations.
+# A change of less than 0.5 % of the loss over the last third of the evaluations.
 FLAT = 0.005
 MIN_FOR_FLAT = 6
 
 
-def standing(lesson: RunView) -> Remark | None:
-    """Validation loss no longer moves."""
-    evaluations = lesson.evaluations
+def plateau(run: RunView) -> Remark | None:
+    """Validation loss has reached a plateau."""
+    evaluations = run.evaluations
     if len(evaluations) < MIN_FOR_FLAT:
         return None
     third = [each.validation for each in evaluations[-max(3, len(evaluations) // 3) :]]
@@ -192,26 +188,26 @@ def standing(lesson: RunView) -> Remark | None:
         return None
     return Remark(
         NOTE,
-        "standing still",
-        f"Held-out loss has stayed at {fixed(third[-1], 3)} for {len(third)} evaluations. A learning rate that still falls may bring a last gain; "
-        "beyond it, more steps change little, and a larger model or more text would.",
+        "plateau",
+        f"The validation loss has stayed at {fixed(third[-1], 3)} for {len(third)} evaluations. If the learning rate is still falling, a last gain "
+        "is possible; after that, more steps change little, but a larger model or more text would help.",
     )
 
 
-# Prose repeats a few 4-grams in a hundred; a text in a loop soon has most of them twice.
+# Prose repeats a few percent of its 4-grams; a looping text soon repeats most of them.
 REPEATS = 0.3
 
 
-def repeating(lesson: RunView) -> Remark | None:
-    """What it writes goes round in circles."""
-    shares = [found for each in lesson.written if (found := number(each, "repetition")) is not None]
+def repeating(run: RunView) -> Remark | None:
+    """The samples repeat themselves."""
+    shares = [found for each in run.written if (found := number(each, "repetition")) is not None]
     if not shares or mean(shares) < REPEATS:
         return None
     return Remark(
         NOTE,
-        "going in circles",
-        f"{percent(mean(shares), 0)} of the groups of four tokens in its last samples were there before. Young and small models do that, above all "
-        "when they always take the likeliest token: train longer, or generate with a temperature above 0.",
+        "repetition",
+        f"{percent(mean(shares), 0)} of the 4-grams in its last samples are repetitions. That is usual early in training and for small models, above "
+        "all with greedy decoding: train longer, or generate with a temperature above 0.",
     )
 
 
@@ -219,9 +215,9 @@ def repeating(lesson: RunView) -> Remark | None:
 LONG_COPY = 20
 
 
-def copying(lesson: RunView) -> Remark | None:
-    """What it writes stands in the training text."""
-    copies = [(found, text(each, "copied_text")) for each in lesson.written if (found := number(each, "longest_copy"))]
+def copying(run: RunView) -> Remark | None:
+    """The samples are copied from the training text."""
+    copies = [(found, text(each, "copied_text")) for each in run.written if (found := number(each, "longest_copy"))]
     longest, copied = max(copies, default=(0.0, ""))
     if longest < LONG_COPY:
         return None
@@ -229,17 +225,18 @@ def copying(lesson: RunView) -> Remark | None:
     return Remark(
         WARNING,
         "copying",
-        f"{count(longest)} tokens in a row of its last samples stand in the training text{quoted}. It recites, and may give away what is in there.",
+        f"{count(longest)} tokens in a row of its last samples occur in the training text{quoted}. The model has memorised passages and may "
+        "reveal private text.",
     )
 
 
-# At half of its median speed something else has the machine.
+# At half of the median speed, something else uses the machine.
 SLOWER = 0.5
 
 
-def slowing(lesson: RunView) -> Remark | None:
-    """The machine has become slower than it was."""
-    speeds = lesson.curves.means("tokens_per_s")
+def slowing(run: RunView) -> Remark | None:
+    """Training has become slower."""
+    speeds = run.curves.means("tokens_per_s")
     window = max(MIN_POINTS, len(speeds) // 10)
     if len(speeds) < 3 * window:
         return None
@@ -249,36 +246,21 @@ def slowing(lesson: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "slower",
-        f"It reads {count(now)} tokens a second; {count(usual)} was usual. Another program, heat or a full memory takes the rest. The result stays "
-        "as it is.",
+        f"The run is at {count(now)} tokens a second; {count(usual)} was usual. Another program, thermal throttling or full memory may be the cause. "
+        "The result is not affected.",
     )
 
 
-def in_order(lesson: RunView) -> Remark:
-    """What there is to say when no rule warned."""
-    if len(lesson.evaluations) < MIN_EVALUATIONS:
-        return Remark(NOTE, "too early", "A few more evaluations are needed to see where this goes.")
-    first, last = lesson.evaluations[0].validation, lesson.evaluations[-1].validation
+def in_order(run: RunView) -> Remark:
+    """The remark on the general state of a run without warnings."""
+    if len(run.evaluations) < MIN_EVALUATIONS:
+        return Remark(NOTE, "too early", "A few more evaluations are needed to see a trend.")
+    first, last = run.evaluations[0].validation, run.evaluations[-1].validation
     if last >= first:
-        return Remark(
-            NOTE, "nothing learned yet", f"Held-out loss was {fixed(first)} at the beginning and is {fixed(last)} now."
-        )
-    return Remark(
-        GOOD,
-        "in order",
-        f"Held-out loss went from {fixed(first)} to {fixed(last)}: what it learns holds for text that it has not read.",
-    )
+        words = f"The validation loss was {fixed(first)} at the first evaluation and is {fixed(last)} now."
+        return Remark(NOTE, "nothing learned yet", words)
+    words = f"The validation loss went from {fixed(first)} to {fixed(last)}: the model generalises to text that it has not seen."
+    return Remark(GOOD, "in order", words)
 
 
-RULES: tuple[Rule, ...] = (
-    memorising,
-    risen,
-    climbing,
-    spiking,
-    skipping,
-    rolling_back,
-    standing,
-    repeating,
-    copying,
-    slowing,
-)
+RULES = (overfitting, rising, climbing, spiking, skipping, rolling_back, plateau, repeating, copying, slowing)

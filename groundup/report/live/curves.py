@@ -1,7 +1,7 @@
-"""The log of a run of any length as curves of at most 1,000 points, with the extremes of what each point stands for.
+"""The log of a run of any length as curves of at most 1,000 points, each with mean, minimum and maximum.
 
-Neighbouring steps share a bucket; whenever there are too many, buckets are joined in pairs. A bucket keeps mean, lowest and highest value of each
-figure, so that a spike of one step in a million is still seen.
+Neighbouring steps share a bucket; whenever there are too many, buckets are merged in pairs. With the minimum and maximum of each figure a
+spike of one step in a million is still visible.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from groundup.report.values import JsonObject, number
 FIGURES = ("loss", "lr", "grad_norm", "tokens_per_s")
 AXES = ("step", "tokens", "elapsed_s")
 MAX_POINTS = 1000
-# Digits that a curve can show on a screen.
+# Significant digits that a curve on a screen needs.
 DIGITS = 5
 
 
@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass
 class Bucket:
-    """Neighbouring steps: where the last of them stands, and their figures."""
+    """Neighbouring steps: the position of the last of them on each axis, and their figures."""
 
     steps: int
     axes: dict[str, float | int]
@@ -62,22 +62,18 @@ class Curves:
         self.buckets: list[Bucket] = []
 
     def add(self, record: JsonObject) -> None:
-        """One more step, in the order of the log. A figure that is missing or no number is left out of its mean."""
-        axes = places(record)
+        """Add a step, in the order of the log. A figure that is missing or non-finite is left out of its mean."""
         cells = {name: Cell(found, found, found) for name in FIGURES if (found := number(record, name)) is not None}
-        new = Bucket(1, axes, cells)
+        new = Bucket(1, on_axes(record), cells)
         if self.buckets and self.buckets[-1].steps < self._each:
             self.buckets[-1].join(new)
         else:
-            self._append(new)
-
-    def _append(self, new: Bucket) -> None:
-        if len(self.buckets) == self._limit:
-            for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
-                first.join(second)
-            self.buckets = self.buckets[::2]
-            self._each *= 2
-        self.buckets.append(new)
+            if len(self.buckets) == self._limit:
+                for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
+                    first.join(second)
+                self.buckets = self.buckets[::2]
+                self._each *= 2
+            self.buckets.append(new)
 
     def latest(self, name: str) -> float | None:
         """The mean of a figure in the last bucket."""
@@ -85,31 +81,27 @@ class Curves:
         return cell.mean if cell else None
 
     def means(self, name: str) -> list[float]:
-        """The means of one figure, bucket by bucket, where there are any."""
+        """The means of one figure, bucket by bucket, without buckets that lack it."""
         return [bucket.cells[name].mean for bucket in self.buckets if name in bucket.cells]
 
     def columns(self) -> dict[str, Any]:
-        """{"step": [...], "tokens": [...], "elapsed_s": [...], "loss": {"mean": [...], "low": [...], "high": [...]}, ...}; None where nothing is."""
+        """{"step": [...], "tokens": [...], "elapsed_s": [...], "loss": {"mean": [...], "low": [...], "high": [...]}, ...}; None: missing."""
         axes = {name: [bucket.axes.get(name) for bucket in self.buckets] for name in AXES}
         return {**axes, **{name: self._figure(name) for name in FIGURES}}
 
     def _figure(self, name: str) -> dict[str, list[float | None]]:
         cells = [bucket.cells.get(name) for bucket in self.buckets]
-        return {
-            "mean": [short(cell.mean) if cell else None for cell in cells],
-            "low": [short(cell.low) if cell else None for cell in cells],
-            "high": [short(cell.high) if cell else None for cell in cells],
-        }
+        return {key: [short(getattr(cell, key)) if cell else None for cell in cells] for key in ("mean", "low", "high")}
 
 
-def places(record: JsonObject) -> dict[str, float | int]:
-    """Where a line of the log stands on each axis, where it says so; steps and tokens are whole."""
+def on_axes(record: JsonObject) -> dict[str, float | int]:
+    """Return the position of a log record on each axis that it has; steps and tokens are integers."""
     found = {name: value for name in AXES if (value := number(record, name)) is not None}
     return {name: value if name == "elapsed_s" else round(value) for name, value in found.items()}
 
 
 def short(value: float) -> float:
-    """A number with the digits that can be seen.
+    """Round a number to DIGITS significant digits.
 
     >>> short(4.443187713623047)
     4.4432

@@ -1,8 +1,8 @@
-"""One run folder, followed: what its files have said so far, as values.
+"""One run folder, followed while it is written: the contents of its files so far, as values.
 
     run = FollowedRun(folder, "name");  run.read();  run.summary();  run.detail()
 
-To read again costs what is new. Whatever is damaged, missing or older than this code is passed over.
+Each read takes only what is new. Damaged, missing or older files are tolerated.
 """
 
 import time
@@ -15,32 +15,33 @@ from groundup.errors import FormatError
 from groundup.files import read_json
 from groundup.report.downsampling import EvenSample
 from groundup.report.live.coach import Evaluation, RunView, remarks
-from groundup.report.live.curves import Curves, places
+from groundup.report.live.curves import Curves, on_axes
 from groundup.report.live.presence import is_locked, status_of
-from groundup.report.live.samples import SampleHistory
 from groundup.report.live.tail import Tail
 from groundup.report.sections.pretrain import VALIDATION_NAMES
-from groundup.report.values import JsonObject, flat, number, table, text
+from groundup.report.values import JsonObject, first_letters, flat, number, table, text
 from groundup.runs import RunFolder
 
-# Steps whose mean stands for "the training loss now": single batches differ too much.
+# The current training loss is the mean of so many steps: single batches differ too much.
 RECENT_STEPS = 50
-# What an evaluation's line has beside its figures.
+# Keys of an evaluation that are not figures of their own.
 NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_loss", "validation")
 # Events that are marked on the curves.
 SKIPPED, ROLLED_BACK = "skipped", "rolled back"
-# From here on the run has another number of steps, to keep its time.
+# The number of steps is changed, to keep the time budget.
 RE_AIMED = "re-aimed"
+# Bounds of the samples that are kept: evaluations, prompts of each, characters of a text.
+MAX_EVALUATIONS, MAX_PROMPTS, MAX_CHARACTERS = 100, 16, 4000
 
 
 @dataclass
 class _Log:
-    """What metrics.jsonl and samples.jsonl have said so far."""
+    """The contents of metrics.jsonl so far."""
 
     curves: Curves = field(default_factory=Curves)
     evaluations: EvenSample = field(default_factory=EvenSample)
     marks: EvenSample = field(default_factory=EvenSample)
-    happened: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
     last: dict[str, Any] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
@@ -49,13 +50,13 @@ class _Log:
 
     def add(self, record: JsonObject) -> None:
         event = record.get("event")
-        self.last = {**self.last, **places(record)}
+        self.last = {**self.last, **on_axes(record)}
         if event == "evaluation":
             self._add_evaluation(record)
         elif event in (SKIPPED, ROLLED_BACK):
-            self.happened[event] += 1
-            said = {"event": event, "reason": text(record, "reason"), "to_step": number(record, "to_step")}
-            self.marks.add({**self.last, **said})
+            self.events[event] += 1
+            mark = {"event": event, "reason": text(record, "reason"), "to_step": number(record, "to_step")}
+            self.marks.add({**self.last, **mark})
         elif event == RE_AIMED:
             self.steps = number(record, "steps")
         elif event is None:
@@ -75,23 +76,51 @@ class _Log:
         return sum(self.recent) / len(self.recent) if self.recent else None
 
 
+@dataclass
+class SampleHistory:
+    """The samples of a run by evaluation, evenly spaced over the run, the first and the last among them."""
+
+    _spread: EvenSample = field(default_factory=lambda: EvenSample(MAX_EVALUATIONS))
+    _open: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, record: JsonObject) -> None:
+        """Add a sample; those of one step follow one another."""
+        step = number(record, "step")
+        if step is None:
+            return
+        if self._open.get("step") != step:
+            self._open = {"step": step, "written": []}
+            self._spread.add(self._open)
+        if len(self._open["written"]) < MAX_PROMPTS:
+            self._open["written"].append(_shown(record))
+
+    def evaluations(self) -> list[JsonObject]:
+        """[{"step": ..., "written": [{"prompt", "text", "repetition", "longest_copy", "copied_text"}, ...]}, ...]"""
+        return self._spread.records()
+
+
+def _shown(record: JsonObject) -> dict[str, Any]:
+    words = {key: first_letters(text(record, key), MAX_CHARACTERS) for key in ("prompt", "text", "copied_text")}
+    return {**words, **{key: number(record, key) for key in ("repetition", "longest_copy")}}
+
+
 class FollowedRun:
-    """A run folder and what was read of it. `version` grows whenever something was new."""
+    """A run folder and what was read from it. `version` grows with every change."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = RunFolder(folder), name
         self.version = 0
         self._metrics, self._samples = Tail(self.folder.metrics_file), Tail(self.folder.samples_file)
         self._records: dict[str, tuple[tuple[int, int], JsonObject]] = {}
-        self._log, self._shelf = _Log(), SampleHistory()
+        self._log, self._history = _Log(), SampleHistory()
 
     def read(self) -> None:
-        """Take in what the files say that is new. Damaged files are passed over: they may be whole the next time."""
+        """Read what is new. Damaged files are skipped: they may be complete the next time."""
         for record in self._metrics.read(self._forget_metrics):
             self._log.add(record)
             self.version += 1
         for record in self._samples.read(self._forget_samples):
-            self._shelf.add(record)
+            self._history.add(record)
             self.version += 1
         folder = self.folder
         for path in (folder.run_file, folder.fit_file, folder.results_file, folder.plan_file):
@@ -102,7 +131,7 @@ class FollowedRun:
         self.version += 1
 
     def _forget_samples(self) -> None:
-        self._shelf = SampleHistory()
+        self._history = SampleHistory()
         self.version += 1
 
     def _read_record(self, path: Path) -> None:
@@ -118,21 +147,19 @@ class FollowedRun:
     def _record(self, name: str) -> JsonObject:
         return self._records.get(name, ((0, 0), {}))[1]
 
-    # --- what it comes to
-
     @property
     def steps(self) -> int | None:
-        """Steps that the run is to have, where a file says so: the log's last word, else what it began with."""
-        said = (
+        """The planned number of steps, where a file has it: the latest in the log, else the initial one."""
+        places = (
             (self.folder.fit_file.name, ("identity", "config", "steps")),
             (self.folder.run_file.name, ("config", "fit", "steps")),
             (self.folder.plan_file.name, ("fit", "steps")),
         )
-        found = (self._log.steps, *(number(self._record(name), *keys) for name, keys in said))
+        found = (self._log.steps, *(number(self._record(name), *keys) for name, keys in places))
         return next((round(steps) for steps in found if steps is not None), None)
 
     def quiet_s(self, now_s: float) -> float | None:
-        """Seconds since a file of the run was written; None before the first."""
+        """Seconds since the last write to a file of the run; None before the first."""
         times = []
         for path in (self.folder.metrics_file, self.folder.samples_file, self.folder.fit_file, self.folder.run_file):
             try:
@@ -142,7 +169,7 @@ class FollowedRun:
         return max(0.0, now_s - max(times)) if times else None
 
     def left_s(self) -> float | None:
-        """Seconds to the last step, at the pace of the later half of what is done (evaluations and saves included)."""
+        """Estimated seconds to the last step, at the speed of the later half of the steps so far (evaluations and checkpoints included)."""
         buckets, steps = self._log.curves.buckets, self.steps
         timed = [bucket.axes for bucket in buckets if {"step", "elapsed_s"} <= bucket.axes.keys()]
         if steps is None or len(timed) < 2:
@@ -172,8 +199,8 @@ class FollowedRun:
             "tokens_per_s": log.curves.latest("tokens_per_s"),
             "evaluation": log.evaluated,
             "best": log.best,
-            "skipped": log.happened[SKIPPED],
-            "rolled_back": log.happened[ROLLED_BACK],
+            "skipped": log.events[SKIPPED],
+            "rolled_back": log.events[ROLLED_BACK],
         }
 
     def detail(self) -> dict[str, Any]:
@@ -185,25 +212,25 @@ class FollowedRun:
             "evaluations": evaluations,
             "figures": sorted({name for each in evaluations for name in each} - {*NOT_FIGURES}),
             "marks": log.marks.records(),
-            "samples": self._shelf.evaluations(),
-            "remarks": [asdict(remark) for remark in remarks(self.lesson())],
+            "samples": self._history.evaluations(),
+            "remarks": [asdict(remark) for remark in remarks(self.view())],
             "settings": dict(flat(table(self._record(self.folder.run_file.name), "config"))),
         }
 
-    def lesson(self) -> RunView:
-        """What the coach looks at."""
+    def view(self) -> RunView:
+        """The input of the coach."""
         log = self._log
         evaluations = [
             Evaluation(each["step"], each["train_loss"], each["validation"])
             for each in log.evaluations.records()
             if each["validation"] is not None and "step" in each
         ]
-        written = self._shelf.evaluations()
+        written = self._history.evaluations()
         return RunView(
             curves=log.curves,
             evaluations=evaluations,
             written=written[-1]["written"] if written else [],
-            skipped=log.happened[SKIPPED],
-            rolled_back=log.happened[ROLLED_BACK],
+            skipped=log.events[SKIPPED],
+            rolled_back=log.events[ROLLED_BACK],
             step=int(log.last.get("step", 0)),
         )

@@ -1,7 +1,7 @@
-"""A JSON-lines file that another process writes: each call gives the whole lines that are new since the last.
+"""A JSON-lines file that another process writes: each call returns the complete lines that are new since the last.
 
-A run that goes on after a stop cuts its log back to its checkpoint and writes from there; one begun anew has a new file. Either is told by the
-last line that was read no longer lying where it lay (lines carry times to the millisecond, so that the same step done again reads differently).
+A resumed run truncates its log to its checkpoint; a new run has a new file. Both are detected by the last line that was read: it is no longer
+at its offset (lines have times in milliseconds, so that a repeated step gives another line).
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from groundup.runs import MAX_LINE_BYTES, read_line
 
 
 class Tail:
-    """Where one reader stands in one file."""
+    """The position of one reader in one file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,26 +20,23 @@ class Tail:
         self._last = b""  # the line that ends at the offset
 
     def read(self, restart: Callable[[], None]) -> Iterator[dict[str, Any]]:
-        """The records since the last call. `restart` is called first when what was given before is no longer the file's beginning.
+        """Yield the records since the last call. `restart` is called first when the lines read before are no longer in the file.
 
-        A half line waits for its end; lines that are no records are passed over; a missing file is an empty one.
+        An incomplete line is left for the next call; lines that are not records are skipped; a missing file counts as empty.
         """
         try:
             handle = self.path.open("rb")
         except OSError:
-            self._begin_anew(restart)
+            self._reset(restart)
             return
         with handle:
-            if not self._lies_there(handle):
-                self._begin_anew(restart)
+            handle.seek(self._offset - len(self._last))
+            if handle.read(len(self._last)) != self._last:
+                self._reset(restart)
             handle.seek(self._offset)
             yield from self._whole_lines(handle)
 
-    def _lies_there(self, handle: BinaryIO) -> bool:
-        handle.seek(self._offset - len(self._last))
-        return handle.read(len(self._last)) == self._last
-
-    def _begin_anew(self, restart: Callable[[], None]) -> None:
+    def _reset(self, restart: Callable[[], None]) -> None:
         if self._offset:
             self._offset, self._last = 0, b""
             restart()
@@ -56,7 +53,7 @@ class Tail:
 
 
 def _rest_of_line(handle: BinaryIO) -> bytes:
-    """The last piece of a line that is longer than any record; b"" where the file ends before it does."""
+    """Return the last piece of a line longer than any record; without a line end where the file ends first."""
     piece = b""
     while more := handle.readline(MAX_LINE_BYTES + 1):
         piece = more

@@ -1,4 +1,4 @@
-"""All runs below the folders that one wants to watch, found again at each look: runs that appear later join, in the order of their coming.
+"""All runs below the watched folders. The folders are searched at every read, so that later runs are added, in the order they appear.
 
 watched = Watched([Path("runs/quickstart")]);  watched.summaries();  watched.detail(1)
 """
@@ -13,17 +13,17 @@ from groundup.errors import ConfigError
 from groundup.report.live.follow import FollowedRun
 from groundup.runs import RunFolder
 
-# Folders below a run, and those of interrupted writes: no runs of their own.
+# Folders inside a run, which are not runs.
 NO_RUNS = ("checkpoints", "snapshots", "shards", "data")
-# RUNS/BUILD/STAGE: a folder of builds may be named.
+# RUNS/BUILD/STAGE: a folder of builds can be given.
 DEPTH = 2
 MAX_RUNS = 200
-# Many pages may ask; the disk is looked at no more often than this.
+# However many pages poll, the disk is read at most once in so many seconds.
 FRESH_S = 0.5
 
 
 class Watched:
-    """Followed runs by number (1, 2, ...), which a run keeps as long as it is watched. Safe to be asked by several threads."""
+    """Followed runs with stable numbers (1, 2, ...). Thread-safe."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         for path in paths:
@@ -34,14 +34,14 @@ class Watched:
         self._read_at_s = float("-inf")
 
     def summaries(self) -> list[dict[str, Any]]:
-        """Each run in one row, with its number as "id"."""
+        """One row per run, with its number as "id"."""
         with self._lock:
             self._read()
             now_s = time.time()
             return [{"id": id_, **run.summary(now_s)} for id_, run in enumerate(self._runs.values(), 1)]
 
     def detail(self, id_: int) -> dict[str, Any] | None:
-        """All that is known of one run; None when there is no such number."""
+        """All values of one run; None when there is no such number."""
         with self._lock:
             self._read()
             runs = list(self._runs.values())
@@ -59,26 +59,24 @@ class Watched:
         self._read_at_s = time.monotonic()
 
     def _name(self, top: Path, folder: Path) -> str:
-        """As short as it can be told apart: the folder that was named, and what lies below it."""
+        """The shortest unique name: the given folder and the path below it."""
         name = "/".join((top.name, *folder.relative_to(top).parts))
         taken = {run.name for run in self._runs.values()}
         return name if name not in taken else f"{folder.parent.name}/{folder.name} ({len(taken) + 1})"
 
 
 def _require_no_file(path: Path) -> None:
-    """A folder that is not there yet is waited for; what can never be one is refused. Raises ConfigError."""
+    """Raise ConfigError for a file or an unreadable path; a folder that does not exist yet is fine."""
     try:
         is_file = path.exists() and not path.is_dir()
     except OSError as error:
-        raise ConfigError(
-            f"{str(path)[:60]} can't be looked into: {error.strerror}.", fix="Name another folder."
-        ) from error
+        raise ConfigError(f"{str(path)[:60]} can't be read: {error.strerror}.", fix="Name another folder.") from error
     if is_file:
-        raise ConfigError(f"{path} is a file, expected a folder of runs.", fix="Name the folder that it lies in.")
+        raise ConfigError(f"{path} is a file, expected a folder of runs.", fix="Name the folder that it is in.")
 
 
 def runs_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """The run folders that `folder` is or holds, in the order of their beginning. One that is gone or can't be read holds none."""
+    """Yield the run folders that `folder` is or contains, in the order of their start. An unreadable folder contains none."""
     if is_run(folder):
         yield folder
         return
@@ -91,7 +89,7 @@ def runs_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
 
 
 def is_run(folder: Path) -> bool:
-    """Has somebody begun to train here?"""
+    """Whether a run has started in this folder."""
     run = RunFolder(folder)
     return any(path.is_file() for path in (run.metrics_file, run.fit_file, run.run_file))
 

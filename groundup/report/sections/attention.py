@@ -1,49 +1,51 @@
-"""Inside the model: where a few heads look, on one sentence."""
+"""Attention maps of a few heads on one sentence.
+
+A map is a square of weights between tokens: row = query, column = key. The weight is the opacity of one colour, a scale that also works in
+grey, dark mode and print.
+"""
+
+from collections.abc import Sequence
 
 from groundup.markup import Child, Node, node
-from groundup.report.chapter import absent, chapter, figure
-from groundup.report.drawing.heatmap import heat_map, heat_scale
+from groundup.report.chapter import Heading, absent, chapter, figure
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
-from groundup.report.values import JsonObject, matrix, number, tables, text
-from groundup.report.words import percent
+from groundup.report.values import JsonObject, first_letters, matrix, number, percent, tables, text
 
-KEY, KICKER, TITLE = "attention", "Stage 3 · pretrain", "Where it looks"
-SEE = (
-    "Each row is a token, and the squares in it show which earlier tokens it looks at: "
-    "the fuller the colour, the more. "
-    "It can't look ahead, so the upper half is empty."
+HEADING = Heading(
+    "attention",
+    "Stage 3 · pretrain",
+    "Attention maps",
+    "Each row is a token. Its cells show how much it attends to each token up to itself: the stronger the colour, the more. "
+    "Later tokens are masked, so the upper half is empty.",
 )
 MAX_HEADS = 4
 MAX_TOKENS = 32
 
-# What `lab` looks for in a head: to what it gives its attention, and what that is good for.
-KINDS = {
-    "previous": (
-        "to the token just before",
-        "A line beside the diagonal: this head passes on what came right before.",
-    ),
+# The patterns that `lab` looks for in a head: where the attention goes, and what that means.
+PATTERNS = {
+    "previous": ("to the previous token", "A line beside the diagonal: this head copies from the token before."),
     "first": (
         "to the first token of the text",
-        "A filled first column: heads that have nothing to say rest on the first token.",
+        "A filled first column: an attention sink, used when a head has nothing to add.",
     ),
     "same": (
         "to earlier copies of the same token",
-        "Squares where a token meets its own earlier copies: the beginning of learning by repetition.",
+        "Cells where a token repeats: a first step towards copying repeated text.",
     ),
 }
-# Below this share a habit is a tendency at most: a model that was trained for a minute shows such heads.
-CLEAR_HABIT = 0.3
+# Below this share a pattern is weak: models that were trained for a minute have such heads.
+CLEAR_PATTERN = 0.3
 
 
-def attention(story: ReportData) -> Node:
-    """The chapter with the heat maps."""
-    record = story.attention
+def attention(report: ReportData) -> Node:
+    """The chapter with the attention maps."""
+    record = report.attention
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
     pictures = [made for head in tables(record, "heads")[:MAX_HEADS] if (made := _picture(head, pieces))]
     if not pictures:
-        return absent(KEY, KICKER, TITLE, "attention was not recorded")
-    return chapter(KEY, KICKER, TITLE, SEE, node("div", pictures, _remark(record), class_="maps wide"))
+        return absent(HEADING, "attention was not recorded")
+    return chapter(HEADING, node("div", pictures, _remark(record), class_="maps wide"))
 
 
 def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
@@ -51,27 +53,88 @@ def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
     shown = min(len(pieces), MAX_TOKENS)
     if len(weights) != len(pieces) or not weights or len(weights[0]) != len(pieces):
         return None
-    where, meaning = KINDS.get(text(head, "kind"), ("", ""))
-    place, score = f"Block {text(head, 'block')}, head {text(head, 'head')}", number(head, "score")
-    said = f" gives {percent(score, 0)} of its attention {where}" if score is not None and where else ""
-    drawing = heat_map(pieces[:shown], [row[:shown] for row in weights[:shown]], f"{place}{said}: heat map.")
-    learned = (
-        meaning if score is None or score >= CLEAR_HABIT else "No clear habit yet: more training would sharpen it."
-    )
-    caption: list[Child] = [node("b", place), f"{said}. ", learned]
+    where, meaning = PATTERNS.get(text(head, "kind"), ("", ""))
+    name, score = f"Block {text(head, 'block')}, head {text(head, 'head')}", number(head, "score")
+    share = f" gives {percent(score, 0)} of its attention {where}" if score is not None and where else ""
+    drawing = heat_map(pieces[:shown], [row[:shown] for row in weights[:shown]], f"{name}{share}: heat map.")
+    clear = score is None or score >= CLEAR_PATTERN
+    caption: list[Child] = [
+        node("b", name),
+        f"{share}. ",
+        meaning if clear else "No clear pattern yet: it needs more training.",
+    ]
     return figure(caption, drawing, class_="map")
 
 
 def _remark(record: JsonObject) -> Node:
     heads = number(record, "heads_in_all")
-    chosen = f"Of {heads:.0f} heads these" if heads is not None else "These heads"
-    return figure(
-        None,
-        heat_scale(),
-        node(
-            "p",
-            f"{chosen} show a habit most; others mix several. Attention tells where a model looks, not why.",
-            class_="see",
-        ),
-        class_="map reading",
+    chosen = f"Of {heads:.0f} heads, these" if heads is not None else "These heads"
+    words = f"{chosen} show one pattern most clearly; others mix several. Attention weights tell where a model attends, not why."
+    return figure(None, heat_scale(), node("p", words, class_="see"), class_="map reading")
+
+
+CELL = 20
+MARGIN = 84
+TOP_MARGIN = 74
+LABEL_CHARACTERS = 9
+SCALE_STEPS = (0, 20, 40, 60, 80, 100)
+
+
+def heat_map(pieces: Sequence[str], weights: Sequence[Sequence[float]], summary: str) -> Node:
+    """The map of one head. `weights` are fractions of 1, T rows of T; cells below 0.005 are left out."""
+    width, height = MARGIN + CELL * len(pieces) + 34, TOP_MARGIN + CELL * len(pieces) + 6
+    cells = [
+        _cell(pieces, row, column, weight)
+        for row, line in enumerate(weights)
+        for column, weight in enumerate(line)
+        if weight >= 0.005
+    ]
+    ground = node("polygon", points=_stairs(len(pieces)), class_="heat-ground")
+    labels = [_labels(index, first_letters(piece, LABEL_CHARACTERS)) for index, piece in enumerate(pieces)]
+    view = f"0 0 {width} {height}"
+    return node("svg", ground, cells, labels, viewBox=view, role="img", aria_label=summary, class_="chart heat-map")
+
+
+def _stairs(size: int) -> str:
+    """The outline of the cells on and below the diagonal (the causal mask)."""
+    corners = [
+        (0, 0),
+        *[corner for index in range(size) for corner in ((index + 1, index), (index + 1, index + 1))],
+        (0, size),
+    ]
+    return " ".join(f"{MARGIN + CELL * x},{TOP_MARGIN + CELL * y}" for x, y in corners)
+
+
+def heat_scale() -> Node:
+    """The colour scale of the maps."""
+    steps = [
+        node("rect", x=8 + 40 * index, y=2, width=38, height=14, fill_opacity=share / 100, class_="heat")
+        for index, share in enumerate(SCALE_STEPS)
+    ]
+    labels = [
+        node("text", f"{share} %", x=27 + 40 * index, y=32, class_="middle") for index, share in enumerate(SCALE_STEPS)
+    ]
+    ground = node("rect", x=8, y=2, width=40 * len(SCALE_STEPS) - 2, height=14, class_="heat-ground")
+    return node(
+        "svg",
+        ground,
+        steps,
+        labels,
+        viewBox=f"0 0 {16 + 40 * len(SCALE_STEPS)} 38",
+        role="img",
+        aria_label="Colour scale from 0 % (transparent) to 100 % (opaque)",
+        class_="chart scale-bar",
     )
+
+
+def _cell(pieces: Sequence[str], row: int, column: int, weight: float) -> Node:
+    tooltip = node("title", f"{pieces[row]} → {pieces[column]}: {percent(weight, 0)}")
+    box = {"x": MARGIN + CELL * column, "y": TOP_MARGIN + CELL * row, "width": CELL - 1, "height": CELL - 1}
+    return node("rect", tooltip, **box, fill_opacity=round(min(weight, 1.0), 2), class_="heat")
+
+
+def _labels(index: int, piece: str) -> list[Node]:
+    middle = CELL * index + CELL / 2
+    left, top = MARGIN + middle, TOP_MARGIN - 6
+    row = node("text", piece, x=MARGIN - 7, y=TOP_MARGIN + middle + 4, class_="end")
+    return [row, node("text", piece, x=left, y=top, transform=f"rotate(-50 {left:.0f} {top})")]

@@ -1,20 +1,20 @@
-"""Stages 6 and 7: answers before and after instruction fine-tuning, side by side, and what could be counted."""
+"""Stages 6 and 7: answers before and after instruction fine-tuning, side by side, and the measured figures."""
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import absent, chapter, data_table, facts, figure, more, note, notes_of
+from groundup.report.chapter import Heading, absent, chapter, data_table, facts, figure, more, note, notes_of
 from groundup.report.drawing.lines import LineChart, Series, line_chart
 from groundup.report.drawing.rows import scale_cell, whisker
 from groundup.report.report_data import ReportData
 from groundup.report.sections.opening import base_name
 from groundup.report.sections.pretrain import VALIDATION_NAMES, evaluation_points
-from groundup.report.values import JsonObject, number, tables, text
-from groundup.report.words import count, first_letters, fixed, percent
+from groundup.report.values import JsonObject, count, first_letters, fixed, number, percent, tables, text
 
-KEY, KICKER, TITLE = "chat", "Stages 6 and 7 · chat, evaluate", "Answers before and after"
-SEE = (
-    "The same held-out instructions, put to the model before fine-tuning and after it. "
-    "Read the answers first, then the figures: "
-    "a few checked answers prove little. Answers are cut after some dozens of tokens."
+HEADING = Heading(
+    "chat",
+    "Stages 6 and 7 · chat, evaluate",
+    "Answers before and after",
+    "The same held-out instructions, given to the model before and after fine-tuning. "
+    "Read the answers first, then the figures: a few checked answers prove little. Answers are cut off after some dozens of tokens.",
 )
 CARDS_SHOWN = 6
 MAX_CARDS = 24
@@ -22,63 +22,59 @@ ANSWER_CHARACTERS = 700
 PERCENT_TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def chat(story: ReportData) -> Node:
+def chat(report: ReportData) -> Node:
     """The chapter on the chat model."""
-    if not story.chat.results and not story.evaluate:
-        return absent(KEY, KICKER, TITLE, "no chat model has been trained")
-    stages = [stage for name in ("chat", "evaluate") if (stage := story.stage(name))]
+    if not report.chat.results and not report.evaluate:
+        return absent(HEADING, "no chat model has been trained")
+    stages = [stage for name in ("chat", "evaluate") if (stage := report.stage(name))]
     thin = [sentence for stage in stages for sentence in stage.thin]
     return chapter(
-        KEY,
-        KICKER,
-        TITLE,
-        SEE,
-        _before(story),
-        _figures(story),
-        _cards(story),
-        _checked(story),
-        _curve(story),
+        HEADING,
+        _before(report),
+        _figures(report),
+        _cards(report),
+        _checked(report),
+        _curve(report),
         notes_of(thin),
     )
 
 
-def _before(story: ReportData) -> Node:
+def _before(report: ReportData) -> Node:
     return note(
-        foreign(base_name(story)),
-        " had been instruction-tuned by its makers before it came here. What stands under “before” is already ",
-        "a chat model; “after” is what our instructions added to it, by LoRA.",
+        foreign(base_name(report)),
+        " was instruction-tuned by its authors. “Before” is therefore already a chat model; ",
+        "“after” is the same model fine-tuned on our instructions with LoRA.",
     )
 
 
-def _figures(story: ReportData) -> Node | None:
-    results = story.chat.results
-    before, after = (number(story.evaluate, "loss", key) for key in ("before", "after"))
+def _figures(report: ReportData) -> Node | None:
+    results = report.chat.results
+    before, after = (number(report.evaluate, "loss", key) for key in ("before", "after"))
     if before is None and after is None:
         before, after = (number(results, "held_out_loss", key) for key in ("before", "after"))
     return facts(
         (fixed(before), "loss on held-out answers before"),
-        (fixed(after), "and after, nats a token"),
-        (percent(number(results, "supervised_share"), 0), "of the tokens were learned from (answers, never questions)"),
-        (count(number(story.chat.last_step, "step")), "steps"),
+        (fixed(after), "and after, in nats per token"),
+        (percent(number(results, "supervised_share"), 0), "of the tokens count in the loss (answers only)"),
+        (count(number(report.chat.last_step, "step")), "steps"),
     )
 
 
-def _checked(story: ReportData) -> Node | None:
-    rows = [row for name in ("before", "after") if (row := _checked_row(story.evaluate, name))]
+def _checked(report: ReportData) -> Node | None:
+    rows = [row for name in ("before", "after") if (row := _checked_row(report.evaluate, name))]
     if not rows:
         return None
     scale = scale_cell((0.0, 1.0), PERCENT_TICKS, [percent(tick, 0) for tick in PERCENT_TICKS])
     head: list[Child] = ["model", node("div", scale, class_="drawn"), "right", "95 % interval"]
-    chance = number(story.evaluate, "checked", "after", "chance")
-    dotted = f" Dotted: what guessing would give ({percent(chance)})." if chance is not None else ""
-    caption = f"Held-out instructions whose answer code can check: a number, a label, a word.{dotted}"
+    chance = number(report.evaluate, "checked", "after", "chance")
+    dotted = f" Dotted: chance level ({percent(chance)})." if chance is not None else ""
+    caption = f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}"
     return figure(caption, data_table("Checked answers", head, rows, figures=(2, 3), class_="bars whiskers"))
 
 
 def _checked_row(evaluate: JsonObject, name: str) -> list[Child]:
-    value, low, high, tested, chance = (
-        number(evaluate, "checked", name, key) for key in ("value", "low", "high", "n", "chance")
-    )
+    keys = ("value", "low", "high", "n", "chance")
+    value, low, high, tested, chance = (number(evaluate, "checked", name, key) for key in keys)
     if value is None:
         return []
     low, high = value if low is None else low, value if high is None else high
@@ -87,19 +83,14 @@ def _checked_row(evaluate: JsonObject, name: str) -> list[Child]:
     return [name, drawing, right, f"{percent(low, 0)} to {percent(high, 0)}"]
 
 
-def _cards(story: ReportData) -> list[Node]:
-    first, others = one_of_each_kind(tables(story.evaluate, "answers")[:MAX_CARDS])
-    shown = [node("div", [_card(answer) for answer in first], class_="answers")] if first else []
-    if not others:
-        return shown
-    return [
-        *shown,
-        more(f"{count(len(others))} more", node("div", [_card(answer) for answer in others], class_="answers")),
-    ]
+def _cards(report: ReportData) -> list[Node]:
+    first, others = one_of_each_kind(tables(report.evaluate, "answers")[:MAX_CARDS])
+    shown, hidden = (node("div", [_card(each) for each in answers], class_="answers") for answers in (first, others))
+    return [*([shown] if first else []), *([more(f"{count(len(others))} more", hidden)] if others else [])]
 
 
 def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[JsonObject]]:
-    """The first answer of each kind, at most CARDS_SHOWN of them; and all others."""
+    """Return the first answer of each kind, at most CARDS_SHOWN of them, and all others."""
     kinds = {text(answer, "kind"): answer for answer in reversed(answers)}
     firsts = [answer for answer in answers if kinds[text(answer, "kind")] is answer][:CARDS_SHOWN]
     return firsts, [answer for answer in answers if not any(answer is first for first in firsts)]
@@ -120,29 +111,29 @@ def _card(answer: JsonObject) -> Node:
 
 def _side(answer: JsonObject, name: str) -> Node:
     words = text(answer, name)
-    said = foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
-    nothing = node("p", "(nothing)", class_="said quiet")
-    return node(
-        "div", node("h4", name, _verdict(answer, name)), said if words.strip() else nothing, class_=f"side {name}"
-    )
+    shown = node("p", "(empty)", class_="said quiet")
+    if words.strip():
+        shown = foreign(first_letters(words, ANSWER_CHARACTERS), "p", "said")
+    return node("div", node("h4", name, _verdict(answer, name)), shown, class_=f"side {name}")
 
 
 def _verdict(answer: JsonObject, name: str) -> Child:
-    """Whether an answer that code can check passed."""
+    """The result of an answer that code can check."""
     right = answer.get(f"{name}_right")
     if not isinstance(right, bool):
         return None
     return [" · ", node("span", "✓ right", class_="yes") if right else node("span", "✗ wrong", class_="no")]
 
 
-def _curve(story: ReportData) -> Node | None:
-    run = story.chat
+def _curve(report: ReportData) -> Node | None:
+    run = report.chat
     series = [Series("training", run.losses), Series("held out", evaluation_points(run, *VALIDATION_NAMES), "marked")]
-    drawn = line_chart(
-        LineChart("Loss on answers over training steps", "training step", "loss, nats a token of the answer", series)
+    chart = LineChart(
+        "Loss on answers over training steps", "training step", "loss, nats per token of the answer", series
     )
+    drawn = line_chart(chart)
     return (
-        more("The training curve of the chat model", figure("Loss on the answers' tokens only.", drawn))
+        more("Loss curve of the chat model", figure("Loss on the tokens of the answers only.", drawn))
         if drawn
         else None
     )

@@ -1,23 +1,23 @@
-"""Stage 8: the files that leave the build, and the gate each of them had to pass in real llama.cpp."""
+"""Stage 8: the exported files, and the parity checks of each in real llama.cpp."""
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import absent, chapter, data_table, more, note, notes_of
+from groundup.report.chapter import Heading, absent, chapter, data_table, more, note, notes_of
 from groundup.report.report_data import ReportData
 from groundup.report.sections.lineage import folded
-from groundup.report.values import JsonObject, tables, text
-from groundup.report.values import number as value_of
-from groundup.report.words import NBSP, count, size
+from groundup.report.values import NBSP, JsonObject, count, number, size, table, tables, text
 
-KEY, KICKER, TITLE = "export", "Stage 8 · export", "Files for other programs, and proof that they agree"
-SEE = (
-    "An exported model can be wrong without a sound. "
-    "So every file was opened in real llama.cpp and compared with our own model: "
-    "numbers of the text, the conversation as sent, where it stops, and each token's probability."
+HEADING = Heading(
+    "export",
+    "Stage 8 · export",
+    "Files for other programs, compared with the original",
+    "An exported model can be wrong without any error message. "
+    "So every file was loaded in real llama.cpp and compared with the original model: "
+    "token ids, rendered conversations, stop tokens, and the probability of each token.",
 )
 
-# The checks of the gate (evaluate/parity.py), in words.
+# Column titles of the parity checks (evaluate/parity.py).
 CHECKS = {
-    "load": "opens",
+    "load": "loads",
     "tokens": "token ids",
     "stops": "stop tokens",
     "template": "conversations",
@@ -26,17 +26,14 @@ CHECKS = {
 }
 
 
-def export(story: ReportData) -> Node:
+def export(report: ReportData) -> Node:
     """The chapter on exported files and the parity gate."""
-    files, gates = tables(story.export, "files"), tables(story.export, "gates")
+    files, gates = tables(report.export, "files"), tables(report.export, "gates")
     if not files and not gates:
-        return absent(KEY, KICKER, TITLE, "nothing has been exported")
-    stage = story.stage("export")
+        return absent(HEADING, "nothing has been exported")
+    stage = report.stage("export")
     return chapter(
-        KEY,
-        KICKER,
-        TITLE,
-        SEE,
+        HEADING,
         _outcome(gates),
         _gates(gates),
         _files(files),
@@ -48,7 +45,7 @@ def export(story: ReportData) -> Node:
 def _outcome(gates: list[JsonObject]) -> Node:
     failed = [gate for gate in gates if gate.get("passed") is not True]
     if not gates:
-        return note("No file was compared with llama.cpp in this build: treat the files as unchecked.", kind="warning")
+        return note("No file was compared with llama.cpp in this build; the files are unchecked.", kind="warning")
     if failed:
         names = [child for gate in failed for child in (foreign(text(gate, "file")), " ")]
         return note(f"{len(failed)} of {len(gates)} files failed the gate: ", names, "do not use them.", kind="warning")
@@ -62,7 +59,7 @@ def _gates(gates: list[JsonObject]) -> Node | None:
     rows = [[foreign(_gate_name(gate)), *[_mark(_check(gate, name)) for name in names]] for gate in gates]
     head: list[Child] = ["file", *[foreign(CHECKS.get(name, name)) for name in names]]
     llama = next((version for gate in gates if (version := text(gate, "llama"))), "")
-    return data_table(f"What was compared in llama.cpp {f'({llama})' if llama else ''}".rstrip(), head, rows)
+    return data_table("Checks in llama.cpp" + (f" ({llama})" if llama else ""), head, rows)
 
 
 def _gate_name(gate: JsonObject) -> str:
@@ -75,7 +72,7 @@ def _check(gate: JsonObject, name: str) -> JsonObject:
 
 def _mark(check: JsonObject) -> Node:
     if not check or text(check, "detail").startswith("not made"):
-        return node("span", "not made", class_="quiet")
+        return node("span", "not run", class_="quiet")
     if check.get("passed") is True:
         return node("span", f"✓{NBSP}agrees", class_="yes")
     return node("strong", f"✗{NBSP}differs", class_="no")
@@ -86,46 +83,32 @@ def _files(files: list[JsonObject]) -> list[Node]:
         return []
     head = ["file", "model", "encoding", "size"]
     beside = note(
-        "Beside each lie the same model as a Hugging Face folder, for transformers and vLLM, and a Modelfile: ",
+        "Next to each file there is the same model as a Hugging Face folder (for transformers and vLLM) and a Modelfile: ",
         node("code", "ollama create NAME -f Modelfile"),
         ".",
     )
     hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
-    shown = data_table("Files written below export/", head, [_file(entry) for entry in files], figures=(3,))
+    rows = [_file(entry) for entry in files]
+    shown = data_table("Files written below export/", head, rows, figures=(3,))
     return [shown, *([hashes] if hashes is not None else []), beside]
 
 
 def _file(entry: JsonObject) -> list[Child]:
-    return [
-        foreign(text(entry, "path")),
-        foreign(text(entry, "model")),
-        foreign(text(entry, "encoding")),
-        size(value_of(entry, "bytes")),
-    ]
+    return [*(foreign(text(entry, key)) for key in ("path", "model", "encoding")), size(number(entry, "bytes"))]
 
 
 def _details(gates: list[JsonObject]) -> Node | None:
     rows = [_detail(gate, check) for gate in gates for check in tables(gate, "checks")]
     if not rows:
         return None
-    return more(
-        f"Every check with its figures ({count(len(rows))})",
-        data_table("Checks of the parity gate", ["file", "check", "", "what was found"], rows),
-    )
+    made = data_table("Parity checks", ["file", "check", "", "result"], rows)
+    return more(f"All checks with their figures ({count(len(rows))})", made)
 
 
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
-    found = text(check, "detail")
-    figures = check.get("figures")
-    listed = (
-        ", ".join(f"{name} {_figure(value)}" for name, value in figures.items()) if isinstance(figures, dict) else ""
-    )
-    return [
-        foreign(_gate_name(gate)),
-        foreign(text(check, "name")),
-        _mark(check),
-        foreign(". ".join(part for part in (found, listed) if part)),
-    ]
+    figures = ", ".join(f"{name} {_figure(value)}" for name, value in table(check, "figures").items())
+    result = ". ".join(part for part in (text(check, "detail"), figures) if part)
+    return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
 
 
 def _figure(value: object) -> str:

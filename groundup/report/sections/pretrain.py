@@ -1,44 +1,42 @@
-"""Stage 3: the training curve of the model of its own."""
+"""Stage 3: the loss curves of the pretrained model."""
 
 import math
 
 from groundup.markup import Node
-from groundup.report.chapter import absent, chapter, facts, figure, more, note, notes_of
+from groundup.report.chapter import Heading, absent, chapter, facts, figure, more, note, notes_of
 from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.repeat import settings
-from groundup.report.values import JsonObject, flat, number, table
-from groundup.report.words import count, duration, fixed, parameters, size
+from groundup.report.values import JsonObject, count, duration, fixed, flat, number, parameters, size, table
 
-KEY, KICKER, TITLE = "pretrain", "Stage 3 · pretrain", "Learning to guess the next token"
-SEE = (
-    "The loss is the surprise at each next token: lower is better. While both lines fall together the model learns rules; "
-    "where the training line falls alone it learns the text by heart."
+HEADING = Heading(
+    "pretrain",
+    "Stage 3 · pretrain",
+    "Learning to predict the next token",
+    "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
+    "where only the training line falls, it memorises the text.",
 )
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
-# Figures of a plan, its words, and how a figure is written.
+# Figures of a plan: key, label, format.
 PLANNED = (
     ("minutes", "minutes", lambda value: fixed(value, 1)),
     ("memory_bytes", "memory", size),
-    ("tokens_per_s", "tokens a second", count),
+    ("tokens_per_s", "tokens per second", count),
     ("bits_per_byte", "bits per byte", fixed),
 )
 
 
-def pretrain(story: ReportData) -> Node:
-    """The chapter with loss and bits per byte."""
-    run = story.pretrain
+def pretrain(report: ReportData) -> Node:
+    """The chapter with the loss and bits per byte."""
+    run = report.pretrain
     if not run.losses and not run.evaluations and not run.results:
-        return absent(KEY, KICKER, TITLE, "no model of its own has been trained")
-    stage = story.stage("pretrain")
+        return absent(HEADING, "no model has been pretrained")
+    stage = report.stage("pretrain")
     return chapter(
-        KEY,
-        KICKER,
-        TITLE,
-        SEE,
+        HEADING,
         _figures(run),
-        _loss(run, _vocabulary(story)),
-        _bits(run, table(story.evaluate, "text")),
+        _loss(run, _vocabulary(report)),
+        _bits(run, table(report.evaluate, "text")),
         _kept(run),
         _planned(run),
         _shape(run),
@@ -51,52 +49,51 @@ def _figures(run: RunRecord) -> Node | None:
     return facts(
         (parameters(number(results, "parameters")), "parameters"),
         (count(number(last, "step")), "steps"),
-        (count(number(last, "tokens")), "tokens read"),
+        (count(number(last, "tokens")), "training tokens"),
         (fixed(number(results, "bits_per_byte")), "bits per byte, held-out text"),
         (duration(number(last, "elapsed_s")), "of training"),
     )
 
 
-def _vocabulary(story: ReportData) -> float | None:
-    return number(story.tokenizer, "vocab_size") or number(story.pretrain.run, "config", "model", "vocab_size")
+def _vocabulary(report: ReportData) -> float | None:
+    return number(report.tokenizer, "vocab_size") or number(report.pretrain.run, "config", "model", "vocab_size")
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
-    """(step, value) of the first of `names` that each evaluation has."""
+    """Return (step, value) for each evaluation, where value is the first of `names` that it has."""
     points = []
     for record in run.evaluations:
-        step, value = (
-            number(record, "step"),
-            next((found for name in names if (found := number(record, name)) is not None), None),
-        )
+        step, values = number(record, "step"), [number(record, name) for name in names]
+        value = next((value for value in values if value is not None), None)
         if step is not None and value is not None:
             points.append((step, value))
     return points
 
 
 def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
-    reference = (
-        (math.log(vocabulary), f"guessing blindly among {count(vocabulary)}") if vocabulary and vocabulary > 1 else None
-    )
+    reference = None
+    if vocabulary and vocabulary > 1:
+        reference = (math.log(vocabulary), f"uniform guess among {count(vocabulary)}")
     series = [Series("training", run.losses), Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked")]
-    drawn = line_chart(LineChart("Loss over training steps", "training step", "loss, nats a token", series, reference))
+    drawn = line_chart(
+        LineChart("Loss over training steps", "training step", "loss, nats per token", series, reference)
+    )
     caption = (
-        "Training text and held-out text. The dotted line is the surprise of a model that has learned nothing: "
-        "the logarithm of the vocabulary's size."
+        "Training text and held-out text. The dotted line is the loss of an untrained model that gives every token the same "
+        "probability: the logarithm of the vocabulary size."
     )
     return figure(caption, drawn) if drawn else None
 
 
 def _bits(run: RunRecord, measured: JsonObject) -> Node | None:
     series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
-    drawn = line_chart(
-        LineChart("Bits per byte over training steps", "training step", "bits a byte of held-out text", series)
-    )
+    chart = LineChart("Bits per byte over training steps", "training step", "bits per byte of held-out text", series)
+    drawn = line_chart(chart)
     if not drawn:
         return None
     caption = (
-        "The same surprise counted in bits for each byte of text. Models with different vocabularies can be "
-        "compared in it; 8 would be no compression at all."
+        "The same loss in bits per byte of text, which can be compared between models with different vocabularies; "
+        "8 is no compression at all."
     )
     return figure([caption, _measured(measured)], drawn)
 
@@ -105,7 +102,7 @@ def _measured(found: JsonObject) -> str:
     value, low, high, chance = (number(found, key) for key in ("value", "low", "high", "chance"))
     if value is None or low is None or high is None:
         return ""
-    guessed = f"; guessing blindly gives {fixed(chance)}" if chance is not None else ""
+    guessed = f"; a uniform guess gives {fixed(chance)}" if chance is not None else ""
     return f" The finished model: {fixed(value)} (95 % interval {fixed(low)} to {fixed(high)}{guessed})."
 
 
@@ -117,14 +114,14 @@ def _kept(run: RunRecord) -> Node | None:
 
 
 def _planned(run: RunRecord) -> Node | None:
-    """What was said before the first step beside what came; None for a run without a plan."""
-    said = [
-        f"{words} {form(planned)} planned, {form(actual)} came"
+    """Planned and actual figures; None for a run without a plan."""
+    pairs = [
+        f"{words} {form(planned)} planned, {form(actual)} actual"
         for name, words, form in PLANNED
         if (planned := number(run.results, "planned", name)) is not None
         and (actual := number(run.results, "actual", name)) is not None
     ]
-    return note("The plan and the run: " + "; ".join(said) + ".") if said else None
+    return note("Plan and actual: " + "; ".join(pairs) + ".") if pairs else None
 
 
 def _shape(run: RunRecord) -> Node | None:

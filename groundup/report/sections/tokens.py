@@ -1,41 +1,41 @@
-"""Stage 2: texts cut into the pieces of the vocabulary, each piece with its number."""
+"""Stage 2: texts cut into tokens, each with its id."""
 
 from groundup.markup import Node, foreign, node
-from groundup.report.chapter import absent, chapter, facts, figure, more, notes_of
+from groundup.report.chapter import Heading, absent, chapter, facts, figure, more, notes_of
 from groundup.report.report_data import ReportData, Stage
-from groundup.report.values import JsonObject, number, tables, text, texts
-from groundup.report.words import count, fixed
+from groundup.report.values import JsonObject, count, fixed, number, tables, text, texts
 
-KEY, KICKER, TITLE = "tokens", "Stage 2 · tokenizer", "Text becomes numbers"
-SEE = "A model reads no letters. Common words are one piece with one number; rare ones are put together from several. A raised dot is a space."
+HEADING = Heading(
+    "tokens",
+    "Stage 2 · tokenizer",
+    "Text becomes numbers",
+    "A model does not read letters, it reads token ids. A common word is one token; a rare one is several. A raised dot is a space.",
+)
 MAX_EXAMPLES = 8
 MAX_PIECES = 200
 COLOURS = 4
 
 
-def tokens(story: ReportData) -> Node:
-    """The chapter with the token pictures."""
-    report = story.tokenizer
-    if not report:
-        return absent(KEY, KICKER, TITLE, "no tokenizer has been trained")
-    stage = story.stage("tokenizer")
-    pictures = [_picture(example) for example in tables(report, "examples")[:MAX_EXAMPLES]]
+def tokens(report: ReportData) -> Node:
+    """The chapter on the tokenizer."""
+    record = report.tokenizer
+    if not record:
+        return absent(HEADING, "no tokenizer has been trained")
+    stage = report.stage("tokenizer")
+    pictures = [_picture(example) for example in tables(record, "examples")[:MAX_EXAMPLES]]
     return chapter(
-        KEY,
-        KICKER,
-        TITLE,
-        SEE,
-        _figures(report, stage),
+        HEADING,
+        _figures(record, stage),
         pictures,
-        _vocabulary(report),
+        _vocabulary(record),
         notes_of(stage.thin if stage else []),
     )
 
 
-def _figures(report: JsonObject, stage: Stage | None) -> Node | None:
+def _figures(record: JsonObject, stage: Stage | None) -> Node | None:
     return facts(
-        (count(number(report, "vocab_size")), "pieces in the vocabulary"),
-        (fixed(number(report, "characters_per_token")), "characters a token, on held-out text"),
+        (count(number(record, "vocab_size")), "tokens in the vocabulary"),
+        (fixed(number(record, "characters_per_token")), "characters per token, on held-out text"),
         (count(number(stage.record if stage else {}, "facts", "train_tokens")), "tokens to train on"),
     )
 
@@ -45,33 +45,28 @@ def _picture(example: JsonObject) -> Node:
     shown = [_piece(piece, index) for index, piece in enumerate(pieces[:MAX_PIECES])]
     cut = " (the beginning is shown)" if len(pieces) > MAX_PIECES else ""
     length = len(text(example, "text"))
-    caption = (
-        f"{count(length)} characters, {count(len(pieces))} tokens{cut}"
-        if length
-        else f"{count(len(pieces))} tokens{cut}"
-    )
+    caption = (f"{count(length)} characters, " if length else "") + f"{count(len(pieces))} tokens{cut}"
     return figure(caption, node("p", shown, class_="pieces"), class_="tokens")
 
 
 def _piece(piece: JsonObject, index: int) -> Node:
     words = foreign(show_spaces(text(piece, "text")), "bdi", "piece-text")
-    return node(
-        "span", words, node("span", text(piece, "id"), class_="piece-id"), class_=f"piece piece-{index % COLOURS}"
-    )
+    id_ = node("span", text(piece, "id"), class_="piece-id")
+    return node("span", words, id_, class_=f"piece piece-{index % COLOURS}")
 
 
 def show_spaces(piece: str) -> str:
-    """A piece with its spaces, line ends and tabs made visible."""
+    """A token's text with visible spaces, line ends and tabs."""
     return piece.replace(" ", "·").replace("\r", "␍").replace("\n", "↵").replace("\t", "⇥") or "∅"
 
 
-def _vocabulary(report: JsonObject) -> Node | None:
+def _vocabulary(record: JsonObject) -> Node | None:
     lists = [
-        ("The first pairs it learned to join", texts(report, "merges_first")),
-        ("The longest pieces it learned", texts(report, "longest")),
+        ("The first merges", texts(record, "merges_first")),
+        ("The longest tokens", texts(record, "longest")),
     ]
     parts = [_word_list(title, words) for title, words in lists if words]
-    return more("The vocabulary itself: its first and its longest pieces", parts) if parts else None
+    return more("The vocabulary: its first merges and its longest tokens", parts) if parts else None
 
 
 def _word_list(title: str, words: list[str]) -> list[Node]:

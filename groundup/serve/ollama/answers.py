@@ -1,7 +1,7 @@
-"""What /api/generate and /api/chat answer: events -> lines of JSON, or one object.
+"""Responses of /api/generate and /api/chat: events -> lines of JSON, or one object.
 
-Every line is ASCII: clients split a stream at characters that JSON could hold as they are (U+0085, U+2028). The last object, and no other, has the
-counters. Durations are nanoseconds.
+Every line is ASCII, as clients split a stream at characters that JSON may contain unescaped (U+0085, U+2028). Only the last object has the
+counters. Durations are in nanoseconds.
 """
 
 import json
@@ -18,7 +18,7 @@ JSON = dict[str, Any]
 
 
 class OllamaAnswer:
-    """The answer to one request. `chat`: as a message, else as `response`. `now` gives the time of each object."""
+    """The translator of one request's answer. `chat`: as a message, else as `response`. `now` returns the time of each object."""
 
     media_type = MEDIA_TYPE
 
@@ -28,46 +28,50 @@ class OllamaAnswer:
         self.now = now
 
     def begin(self) -> bytes:
-        """Before the first event: nothing."""
+        """Return what precedes the first event: nothing."""
         return b""
 
-    def piece(self, index: int, event: ChatEvent) -> bytes:
-        """A line for a piece of text; the last event's comes with `end`."""
+    def chunk(self, index: int, event: ChatEvent) -> bytes:
+        """Return a line for a piece of text; that of the last event comes from `end`."""
         if event.finish_reason is not None:
             return b""
-        return line({**self._head(), **self._said(event.text, event.calls), "done": False, **_logprobs(event.logprobs)})
+        return line(
+            {**self._head(), **self._message(event.text, event.calls), "done": False, **_logprobs(event.logprobs)}
+        )
 
-    def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes:
-        """The last line, or two: what was still held back has a line of its own, so that the last one has no text."""
-        [last] = lasts
-        rest = {**self._head(), **self._said(last.text, last.calls), "done": False, **_logprobs(last.logprobs)}
-        held = line(rest) if last.text or last.calls or last.logprobs else b""
-        return held + line(self._closing(self._said(""), last, timing))
+    def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
+        """Return the last line, which has no text, after a line with the remaining text, if any."""
+        [last] = last_events
+        rest = {**self._head(), **self._message(last.text, last.calls), "done": False, **_logprobs(last.logprobs)}
+        tail = line(rest) if last.text or last.calls or last.logprobs else b""
+        return tail + line(self._closing(self._message(""), last, timing))
 
-    def failure(self, message: str, status: int) -> bytes:
-        """A line for what went wrong after the first byte."""
+    def error(self, message: str, status: int) -> bytes:
+        """Return a line for an error after the first byte."""
         return line({"error": message})
 
-    def whole(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
-        """All at once."""
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
+        """Return the complete answer as one object."""
         [events] = answers
-        said = self._said("".join(event.text for event in events), [call for event in events for call in event.calls])
+        message = self._message(
+            "".join(event.text for event in events), [call for event in events for call in event.calls]
+        )
         scores = [score for event in events for score in event.logprobs]
-        return {**self._closing(said, events[-1], timing), **_logprobs(scores)}
+        return {**self._closing(message, events[-1], timing), **_logprobs(scores)}
 
-    def nothing(self, reason: str) -> JSON:
-        """The answer to a LoadRequest: "load" or "unload"."""
-        return {**self._head(), **self._said(""), "done": True, "done_reason": reason}
+    def empty(self, reason: str) -> JSON:
+        """Return the answer to a LoadRequest; `reason` is "load" or "unload"."""
+        return {**self._head(), **self._message(""), "done": True, "done_reason": reason}
 
     def _head(self) -> JSON:
         return {"model": self.model, "created_at": rfc3339(self.now())}
 
-    def _said(self, text: str, calls: Sequence[ToolCall] = ()) -> JSON:
+    def _message(self, text: str, calls: Sequence[ToolCall] = ()) -> JSON:
         called = [{"function": {"name": call.name, "arguments": call.arguments}} for call in calls]
         message = {"role": "assistant", "content": text, **({"tool_calls": called} if called else {})}
         return {"message": message} if self.chat else {"response": text}
 
-    def _closing(self, said: JSON, last: ChatEvent, timing: Timing) -> JSON:
+    def _closing(self, message: JSON, last: ChatEvent, timing: Timing) -> JSON:
         counters = {
             "total_duration": timing.total_ns,
             "load_duration": timing.load_ns,
@@ -76,11 +80,11 @@ class OllamaAnswer:
             "eval_count": last.completion_tokens,
             "eval_duration": timing.answer_ns,
         }
-        return {**self._head(), **said, "done": True, "done_reason": last.finish_reason, **counters}
+        return {**self._head(), **message, "done": True, "done_reason": last.finish_reason, **counters}
 
 
 def _logprobs(scores: Sequence[TokenLogprob]) -> JSON:
-    """Nothing where none were asked for."""
+    """Return the logprobs field, or nothing when none were requested."""
     if not scores:
         return {}
     return {
@@ -93,15 +97,15 @@ def _token(token: RankedToken) -> JSON:
 
 
 def line(value: JSON) -> bytes:
-    """One object of a stream."""
+    """Return one object of a stream."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
 def rfc3339(time: datetime) -> str:
-    """With microseconds and zone: 2026-11-24T23:00:00.000000Z."""
+    """Return a time with microseconds and zone: 2026-11-24T23:00:00.000000Z."""
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def error_body(message: str) -> JSON:
-    """The shape of every refusal."""
+    """Return an error in Ollama's shape."""
     return {"error": message}

@@ -12,7 +12,7 @@ JSON = dict[str, Any]
 
 
 class EmbedBody(Body):
-    """/api/embed."""
+    """The body of /api/embed."""
 
     model: str = Field(min_length=1)
     input: Texts = []
@@ -22,7 +22,7 @@ class EmbedBody(Body):
 
 
 class EmbeddingsBody(Body):
-    """/api/embeddings."""
+    """The body of /api/embeddings."""
 
     model: str = Field(min_length=1)
     prompt: str = ""
@@ -30,20 +30,20 @@ class EmbeddingsBody(Body):
 
 
 def read_embed(value: JSON) -> EmbedRequest:
-    """The request of an /api/embed body. Raises RequestError."""
+    """Return the request of an /api/embed body. Raises RequestError."""
     body = read_fields(EmbedBody, value)
     alive = keep_alive_s(body.keep_alive)
     return EmbedRequest(body.model, tuple(body.input), body.dimensions, body.truncate, alive)
 
 
 def read_embeddings(value: JSON) -> EmbedRequest:
-    """The request of an /api/embeddings body. Raises RequestError."""
+    """Return the request of an /api/embeddings body. Raises RequestError."""
     body = read_fields(EmbeddingsBody, value)
     return EmbedRequest(body.model, (body.prompt,), keep_alive_s=keep_alive_s(body.keep_alive))
 
 
 def embed_answer(model: str, found: Embeddings, timing: Timing) -> JSON:
-    """All vectors, in the order of the texts."""
+    """Return all vectors, in the order of the texts."""
     return {
         "model": model,
         "embeddings": found.vectors,
@@ -54,5 +54,5 @@ def embed_answer(model: str, found: Embeddings, timing: Timing) -> JSON:
 
 
 def embeddings_answer(found: Embeddings) -> JSON:
-    """The one vector."""
+    """Return the only vector."""
     return {"embedding": found.vectors[0]}

@@ -1,4 +1,4 @@
-"""What /api/generate and /api/chat ask for: a body -> a ChatRequest, or a LoadRequest where there is nothing to answer."""
+"""Requests to /api/generate and /api/chat: a body -> a GenerateRequest, or a LoadRequest when there is no prompt."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from groundup.tokenizer.chat import Conversation, Message
 
 # Ollama's own (api/types.go, DefaultOptions).
 DEFAULTS = Options(temperature=0.8, top_k=40, top_p=0.9, repetition_penalty=1.0, repeat_last_n=64)
-# A length of time as Go writes it: "1h30m", "500ms", and without a unit seconds.
+# A duration in Go's notation: "1h30m", "500ms"; without a unit, seconds.
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
@@ -32,7 +32,7 @@ KeepAlive = float | str
 
 
 class OptionsBody(Body):
-    """`options`: those that mean something here; all others are passed over."""
+    """The supported `options`; all others are ignored."""
 
     temperature: Number | None = None
     top_k: Whole | None = None
@@ -48,7 +48,7 @@ class OptionsBody(Body):
     stop: Texts | None = None
 
     def options(self) -> Options:
-        """In our words: what Ollama says by a special number becomes what it means."""
+        """Return them as Options, with Ollama's special values (-1, 0) translated."""
         return Options(
             temperature=self.temperature,
             top_k=None if self.top_k is None else max(self.top_k, 0),
@@ -66,7 +66,7 @@ class OptionsBody(Body):
 
 
 class _Generation(Body):
-    """What both have."""
+    """The fields common to both bodies."""
 
     model: str = Field(min_length=1)
     stream: bool = True
@@ -79,7 +79,7 @@ class _Generation(Body):
     truncate: bool = True
 
     def request(self, prompt: Prompt, tools: Sequence[ToolBody] = ()) -> GenerateRequest:
-        """With the fields that both have. Raises RequestError."""
+        """Return the request with the common fields. Raises RequestError."""
         if self.think:
             raise unsupported(self.model, "thinking")
         return GenerateRequest(
@@ -89,19 +89,19 @@ class _Generation(Body):
             DEFAULTS,
             stream=self.stream,
             logprobs=self.top_logprobs if self.logprobs or self.top_logprobs else None,
-            form=_form(self.format),
+            constraint=_constraint(self.format),
             **read_tools(tools, "auto"),
             truncate=self.truncate,
             keep_alive_s=keep_alive_s(self.keep_alive),
         )
 
     def load(self) -> LoadRequest:
-        """No prompt: only the model is wanted."""
+        """Return the request of a body without a prompt, which only loads the model."""
         return LoadRequest(self.model, keep_alive_s(self.keep_alive))
 
 
 class GenerateBody(_Generation):
-    """/api/generate."""
+    """The body of /api/generate."""
 
     prompt: str = ""
     suffix: str = ""
@@ -113,22 +113,22 @@ class GenerateBody(_Generation):
 
 
 class ChatBody(_Generation):
-    """/api/chat."""
+    """The body of /api/chat."""
 
     messages: list[ClientMessage] = []
     tools: list[ToolBody] = []
 
 
 def read_generate(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
-    """The request of an /api/generate body. Raises RequestError."""
+    """Return the request of an /api/generate body. Raises RequestError."""
     body = read_fields(GenerateBody, value)
-    for asked, capability in ((bool(body.suffix), "insert"), (bool(body.images), "vision")):
-        if asked:
+    for field, capability in ((body.suffix, "insert"), (body.images, "vision")):
+        if field:
             raise unsupported(body.model, capability)
     if body.raw and (body.system or body.template or body.context):
         raise RequestError("raw mode does not support system, template or context", param="raw")
-    for refused, name in ((bool(body.template), "template"), (bool(body.context), "context")):
-        if refused:
+    for given, name in ((bool(body.template), "template"), (bool(body.context), "context")):
+        if given:
             raise RequestError(f"{name} is not supported here; use /api/chat for a conversation", param=name)
     if not body.prompt:
         return body.load()
@@ -139,7 +139,7 @@ def read_generate(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
 
 
 def read_chat(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
-    """The request of an /api/chat body. Raises RequestError."""
+    """Return the request of an /api/chat body. Raises RequestError."""
     body = read_fields(ChatBody, value)
     if not body.messages:
         return body.load()
@@ -148,8 +148,8 @@ def read_chat(value: dict[str, Any]) -> GenerateRequest | LoadRequest:
     return body.request(conversation(body.messages), body.tools)
 
 
-def _form(given: str | dict[str, Any] | None) -> OutputConstraint | None:
-    """ "" is none, as LangChain sends it."""
+def _constraint(given: str | dict[str, Any] | None) -> OutputConstraint | None:
+    """Return the constraint of `format`; "" means none, as LangChain sends it."""
     if given in (None, ""):
         return None
     if isinstance(given, dict):
@@ -160,7 +160,7 @@ def _form(given: str | dict[str, Any] | None) -> OutputConstraint | None:
 
 
 def keep_alive_s(given: KeepAlive | None) -> float | None:
-    """Seconds of a `keep_alive`; negative ones mean for ever. Raises RequestError.
+    """Return the seconds of a `keep_alive`; negative values mean forever. Raises RequestError.
 
     >>> keep_alive_s("1m30s"), keep_alive_s("-1"), keep_alive_s(0)
     (90.0, inf, 0.0)
@@ -174,7 +174,7 @@ def keep_alive_s(given: KeepAlive | None) -> float | None:
 
 
 def _duration_s(text: str) -> float | None:
-    """None: it is no length of time."""
+    """Return the seconds of a duration, or None when it is none."""
     sign, unsigned = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
     if re.fullmatch(r"\d{1,12}(\.\d{0,9})?", unsigned):
         return sign * float(unsigned)

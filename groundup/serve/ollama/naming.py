@@ -1,8 +1,8 @@
-"""Models in Ollama's words: lists, details, what is loaded; bodies that copy, create, delete, pull."""
+"""Models in Ollama's format: lists, details, loaded models; bodies of copy, create, delete and pull."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,14 +17,14 @@ from groundup.serve.ollama.generation import OptionsBody
 from groundup.serve.requests import Options, RequestError
 
 JSON = dict[str, Any]
-# A model that stays for ever expires in a year of the far future, which every client's date can hold.
+# The expiry of a model that stays forever: a far date that every client can represent.
 NEVER = datetime(2318, 1, 1, tzinfo=UTC)
-# Our words for options, in Ollama's.
+# Names of our options that differ in Ollama's API.
 OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
 
 
 class NameBody(Body):
-    """A body that names a model; older clients write `name`."""
+    """A body that names a model; older clients send `name`."""
 
     model: str = ""
     name: str = ""
@@ -33,14 +33,14 @@ class NameBody(Body):
 
 
 class CopyBody(Body):
-    """/api/copy."""
+    """The body of /api/copy."""
 
     source: str = Field(min_length=1)
     destination: str = Field(min_length=1)
 
 
 class CreateBody(NameBody):
-    """/api/create. Fields that would bring weights from elsewhere are refused."""
+    """The body of /api/create. Fields that need weights from elsewhere are refused."""
 
     source: str = Field("", alias="from")
     system: str = ""
@@ -54,17 +54,17 @@ class CreateBody(NameBody):
 
 
 def read_name(value: JSON) -> NameBody:
-    """A body whose `model` is filled. Raises RequestError."""
+    """Return a body whose `model` is set. Raises RequestError."""
     return _named(read_fields(NameBody, value))
 
 
 def read_copy(value: JSON) -> CopyBody:
-    """The names of an /api/copy body. Raises RequestError."""
+    """Return an /api/copy body. Raises RequestError."""
     return read_fields(CopyBody, value)
 
 
 def read_create(value: JSON) -> CreateBody:
-    """An /api/create body. Raises RequestError: 501 for what would need weights from elsewhere."""
+    """Return an /api/create body. Raises RequestError: 501 for what needs weights from elsewhere."""
     body = _named(read_fields(CreateBody, value))
     for given, name in (
         (body.files, "files"),
@@ -74,7 +74,7 @@ def read_create(value: JSON) -> CreateBody:
     ):
         if given:
             raise RequestError(
-                f"create with {name} is not supported: a new name has the weights and the template of a model that is here",
+                f"create with {name} is not supported: a new name has the weights and the template of an existing model",
                 status=501,
                 param=name,
             )
@@ -91,7 +91,7 @@ def _named(body: Any) -> Any:
 
 
 def created(body: CreateBody) -> JSON:
-    """What the new name says beyond its source, as fields of `ModelAlias`."""
+    """Return the new alias's fields of `ModelAlias` that override those of its source."""
     licence = body.license if isinstance(body.license, str) else "\n".join(body.license)
     values = {
         "system": body.system,
@@ -101,20 +101,21 @@ def created(body: CreateBody) -> JSON:
     return {**values, "options": body.parameters.options()}
 
 
-def details(named: ModelAlias, facts: ModelInfo) -> JSON:
-    """The short description that lists have."""
+def details(alias: ModelAlias, info: ModelInfo) -> JSON:
+    """Return the short description used in lists."""
     return {
-        "parent_model": "" if named.is_own else named.base,
-        "format": facts.format,
-        "family": facts.config.family,
-        "families": [facts.config.family],
-        "parameter_size": short_count(facts.parameters),
-        "quantization_level": facts.stored_as,
+        "parent_model": "" if alias.is_own else alias.base,
+        "format": info.format,
+        "family": info.config.family,
+        "families": [info.config.family],
+        "parameter_size": short_count(info.parameters),
+        "quantization_level": info.stored_as,
     }
 
 
 def short_count(number: int) -> str:
-    """
+    """Return a count with a unit.
+
     >>> short_count(134_515_008), short_count(1_500_000_000), short_count(80_000)
     ('134.5M', '1.5B', '80.0K')
     """
@@ -122,59 +123,59 @@ def short_count(number: int) -> str:
     return f"{number / unit:.1f}{name}" if name else str(number)
 
 
-def _head(named: ModelAlias, facts: ModelInfo) -> JSON:
+def _head(alias: ModelAlias, info: ModelInfo) -> JSON:
     return {
-        "name": named.name,
-        "model": named.name,
-        "size": facts.size_bytes,
-        "digest": facts.digest,
-        "details": details(named, facts),
+        "name": alias.name,
+        "model": alias.name,
+        "size": info.size_bytes,
+        "digest": info.digest,
+        "details": details(alias, info),
     }
 
 
 def tags(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> JSON:
-    """/api/tags."""
+    """Return the answer of /api/tags."""
     return {"models": [{**_head(*each), "modified_at": modified(*each)} for each in models]}
 
 
-def modified(named: ModelAlias, facts: ModelInfo) -> str:
-    """When the name was made, or the model's files written."""
-    return named.created or rfc3339(facts.modified)
+def modified(alias: ModelAlias, info: ModelInfo) -> str:
+    """Return when the alias was created, or the model's files written."""
+    return alias.created or rfc3339(info.modified)
 
 
-def loaded(named: ModelAlias, facts: ModelInfo, size_bytes: int, expires_in_s: float) -> JSON:
-    """One entry of /api/ps."""
+def loaded(alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: float) -> JSON:
+    """Return one entry of /api/ps."""
     now = datetime.now(UTC)
     far = (NEVER - now).total_seconds()
     expires = NEVER if expires_in_s >= far else now + timedelta(seconds=expires_in_s)
-    memory = {"size": size_bytes, "size_vram": 0, "context_length": facts.config.context_tokens}
-    return {**_head(named, facts), **memory, "expires_at": rfc3339(expires)}
+    memory = {"size": size_bytes, "size_vram": 0, "context_length": info.config.context_tokens}
+    return {**_head(alias, info), **memory, "expires_at": rfc3339(expires)}
 
 
-def show(named: ModelAlias, facts: ModelInfo, template: str, stops: Sequence[str], promise: str) -> JSON:
-    """/api/show. `template` is the model's own, `stops` the texts of the tokens that end its answers, `promise` ours (a field of our own)."""
-    parameters = parameter_lines(named.options, stops)
+def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str) -> JSON:
+    """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have."""
+    parameters = parameter_lines(alias.options, stops)
     return {
-        "details": details(named, facts),
-        "model_info": model_info(facts),
-        "capabilities": list(facts.capabilities),
-        "promise": promise,
+        "details": details(alias, info),
+        "model_info": model_info(info),
+        "capabilities": list(info.capabilities),
+        "promise": determinism_note,
         "template": template,
-        "system": named.system,
+        "system": alias.system,
         "parameters": parameters,
-        "modelfile": _modelfile(named, parameters),
-        "license": named.license or facts.license,
-        "messages": [{"role": said.role, "content": said.content} for said in named.messages],
-        "modified_at": modified(named, facts),
+        "modelfile": _modelfile(alias, parameters),
+        "license": alias.license or info.license,
+        "messages": [{"role": each.role, "content": each.content} for each in alias.messages],
+        "modified_at": modified(alias, info),
     }
 
 
-def model_info(facts: ModelInfo) -> JSON:
-    """The shape, under the names that GGUF files have for it."""
-    config, name = facts.config, facts.config.family
+def model_info(info: ModelInfo) -> JSON:
+    """Return the model's dimensions, under their names in GGUF files."""
+    config, name = info.config, info.config.family
     return {
         "general.architecture": name,
-        "general.parameter_count": facts.parameters,
+        "general.parameter_count": info.parameters,
         f"{name}.context_length": config.context_tokens,
         f"{name}.embedding_length": config.width,
         f"{name}.block_count": config.num_layers,
@@ -186,18 +187,17 @@ def model_info(facts: ModelInfo) -> JSON:
 
 
 def parameter_lines(options: Options, stops: Sequence[str]) -> str:
-    """Lines "name   value", as a Modelfile's PARAMETER has them."""
+    """Return lines "name   value", as in a Modelfile's PARAMETER."""
     lines = [("stop", json.dumps(stop, ensure_ascii=False)) for stop in options.stop or stops]
-    values: Mapping[str, Any] = {each.name: getattr(options, each.name) for each in fields(options)}
     lines += [
         (OPTION_NAMES.get(name, name), str(value))
-        for name, value in values.items()
+        for name, value in asdict(options).items()
         if value is not None and name != "stop"
     ]
     return "\n".join(f"{name:<30} {value}" for name, value in lines)
 
 
-def _modelfile(named: ModelAlias, parameters: str) -> str:
-    """What `ollama create` would make this name from. The model's own place is not told."""
-    system = [f'SYSTEM """{named.system}"""'] if named.system else []
-    return "\n".join([f"FROM {named.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]) + "\n"
+def _modelfile(alias: ModelAlias, parameters: str) -> str:
+    """Return a Modelfile for this alias, without the model's path."""
+    system = [f'SYSTEM """{alias.system}"""'] if alias.system else []
+    return "\n".join([f"FROM {alias.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]) + "\n"

@@ -1,4 +1,4 @@
-"""/v1/chat/completions: a body -> a ChatRequest; events -> a completion, or its chunks."""
+"""/v1/chat/completions: a body -> a GenerateRequest; events -> a completion, or its chunks."""
 
 import json
 import time
@@ -21,20 +21,20 @@ from groundup.tokenizer.tools import ToolCall
 
 
 class JsonSchema(Body):
-    """A named schema. (A pydantic model has a `schema` of its own, so the field is called otherwise.)"""
+    """A named schema. (Pydantic models have a method `schema`, so the field has another name.)"""
 
     wanted: dict[str, Any] = Field(alias="schema")
 
 
 class ResponseFormat(Body):
-    """What an answer must be."""
+    """The format of an answer."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
 class ChatCompletionBody(CompletionFields):
-    """The request."""
+    """The body of /v1/chat/completions."""
 
     messages: list[ClientMessage] = Field(min_length=1)
     max_completion_tokens: Whole | None = Field(None, ge=0)
@@ -47,10 +47,10 @@ class ChatCompletionBody(CompletionFields):
 
 
 def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
-    """The request of a body. Raises RequestError."""
+    """Return the request of a body. Raises RequestError."""
     body = read_fields(ChatCompletionBody, value)
-    for place, turn in enumerate(body.messages):
-        if turn.content is None and not turn.tool_calls:
+    for place, message in enumerate(body.messages):
+        if message.content is None and not message.tool_calls:
             raise RequestError(f"messages.{place}.content: is missing", param=f"messages.{place}.content")
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     return GenerateRequest(
@@ -61,14 +61,14 @@ def read_chat_completion(value: dict[str, Any]) -> GenerateRequest:
         stream=body.stream,
         choices=body.n,
         logprobs=body.top_logprobs if body.logprobs or body.top_logprobs else None,
-        form=body.form(_form(body.response_format)),
+        constraint=body.constraint(_constraint(body.response_format)),
         **read_tools(body.tools, body.tool_choice, parallel=body.parallel_tool_calls),
         truncate=False,
         usage_in_stream=body.stream_options.include_usage,
     )
 
 
-def _form(given: ResponseFormat) -> OutputConstraint | None:
+def _constraint(given: ResponseFormat) -> OutputConstraint | None:
     if given.type == "json_schema":
         if given.json_schema is None:
             raise RequestError("response_format.json_schema: is missing", param="response_format.json_schema")
@@ -76,46 +76,68 @@ def _form(given: ResponseFormat) -> OutputConstraint | None:
     return ANY_OBJECT if given.type == "json_object" else None
 
 
-class ChatCompletion:
-    """The answer to one request; `id` and `created` are the same in all its chunks."""
+class CompletionTranslator:
+    """The part that chat and text completions share; `id` and `created` are the same in all chunks of an answer."""
 
     media_type = MEDIA_TYPE
+    id_prefix = object_name = chunk_name = ""
 
     def __init__(self, request: GenerateRequest, *, id: str = "", created: int = 0) -> None:
         self.request = request
-        self.id = id or f"chatcmpl-{uuid.uuid4().hex}"
+        self.id = id or f"{self.id_prefix}-{uuid.uuid4().hex}"
         self.created = created or int(time.time())
-        self._told: Counter[int] = Counter()  # calls of each choice so far
 
-    def begin(self) -> bytes:
-        """The assistant's turn opens: one chunk a choice."""
-        return b"".join(self._chunk(i, {"role": "assistant", "content": ""}) for i in range(self.request.choices))
-
-    def piece(self, index: int, event: ChatEvent) -> bytes:
-        """A chunk with text, one with calls, and where this was the last event one with the reason."""
-        said = self._chunk(index, {"content": event.text}, self._logprobs(event.logprobs))
-        text = said if event.text or event.logprobs else b""
-        calls = self._calls(index, event.calls, start=self._told[index])
-        self._told[index] += len(calls)
-        numbered = [{"index": place, **call} for place, call in enumerate(calls, self._told[index] - len(calls))]
-        called = self._chunk(index, {"tool_calls": numbered}) if calls else b""
-        reason = _reason(event.finish_reason, called=bool(self._told[index]))
-        return text + called + (self._chunk(index, {}, reason=reason) if reason else b"")
-
-    def end(self, lasts: Sequence[ChatEvent], timing: Timing) -> bytes:
-        """What was used, where it was asked for, and the end of the stream."""
-        counted = {**self._head("chat.completion.chunk"), "choices": [], "usage": used(lasts, self.request.choices)}
+    def end(self, last_events: Sequence[ChatEvent], timing: Timing) -> bytes:
+        """Return the token counts, where requested, and the end of the stream."""
+        counted = {**self._head(self.chunk_name), "choices": [], "usage": self._usage(last_events)}
         return (sse(counted) if self.request.usage_in_stream else b"") + DONE
 
-    def failure(self, message: str, status: int) -> bytes:
-        """What went wrong after the first byte, and the end of the stream."""
+    def error(self, message: str, status: int) -> bytes:
+        """Return an error after the first byte, and the end of the stream."""
         return sse(error_body(message, status)) + DONE
 
-    def whole(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
-        """All at once."""
+    def complete(self, answers: Sequence[Sequence[ChatEvent]], timing: Timing) -> JSON:
+        """Return the complete answer as one object."""
         choices = [self._choice(index, events) for index, events in enumerate(answers)]
-        counters = used([events[-1] for events in answers], self.request.choices)
-        return {**self._head("chat.completion"), "choices": choices, "usage": counters}
+        usage = self._usage([events[-1] for events in answers])
+        return {**self._head(self.object_name), "choices": choices, "usage": usage}
+
+    def _usage(self, last_events: Sequence[ChatEvent]) -> JSON:
+        """Return the counts of all answers together; each prompt counts once, however many answers it has."""
+        prompt_tokens = sum(last.prompt_tokens for last in last_events[:: self.request.choices])
+        return usage(prompt_tokens, sum(last.completion_tokens for last in last_events))
+
+    def _head(self, name: str) -> JSON:
+        return {"id": self.id, "object": name, "created": self.created, "model": self.request.model}
+
+    def _choice(self, index: int, events: Sequence[ChatEvent]) -> JSON:
+        raise NotImplementedError
+
+
+class ChatCompletion(CompletionTranslator):
+    """The translator of one request's answers."""
+
+    id_prefix, object_name, chunk_name = "chatcmpl", "chat.completion", "chat.completion.chunk"
+
+    def __init__(self, request: GenerateRequest, *, id: str = "", created: int = 0) -> None:
+        super().__init__(request, id=id, created=created)
+        self._num_calls: Counter[int] = Counter()  # calls of each choice so far
+
+    def begin(self) -> bytes:
+        """Return the chunks that open the assistant's turn, one for each choice."""
+        return b"".join(self._chunk(i, {"role": "assistant", "content": ""}) for i in range(self.request.choices))
+
+    def chunk(self, index: int, event: ChatEvent) -> bytes:
+        """Return a chunk with text, one with calls, and for the last event one with the finish reason."""
+        text = self._chunk(index, {"content": event.text}, self._logprobs(event.logprobs))
+        first = self._num_calls[index]
+        calls = self._calls(index, event.calls, start=first)
+        self._num_calls[index] += len(calls)
+        numbered = [{"index": place, **call} for place, call in enumerate(calls, first)]
+        tool_calls = self._chunk(index, {"tool_calls": numbered}) if calls else b""
+        reason = _reason(event.finish_reason, called=bool(self._num_calls[index]))
+        last = self._chunk(index, {}, reason=reason) if reason else b""
+        return (text if event.text or event.logprobs else b"") + tool_calls + last
 
     def _choice(self, index: int, events: Sequence[ChatEvent]) -> JSON:
         text = "".join(event.text for event in events)
@@ -130,7 +152,7 @@ class ChatCompletion:
         }
 
     def _calls(self, index: int, calls: Sequence[ToolCall], start: int = 0) -> list[JSON]:
-        """Calls of a choice from number `start` on, each with an id that no other one has."""
+        """Return the calls of a choice, numbered from `start`, each with a unique id."""
         own = self.id.removeprefix("chatcmpl-")[:24]
         return [
             {
@@ -141,28 +163,22 @@ class ChatCompletion:
             for place, call in enumerate(calls, start)
         ]
 
-    def _head(self, kind: str) -> JSON:
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.request.model,
-            "system_fingerprint": None,
-        }
+    def _head(self, name: str) -> JSON:
+        return {**super()._head(name), "system_fingerprint": None}
 
     def _chunk(self, index: int, delta: JSON, logprobs: JSON | None = None, reason: str | None = None) -> bytes:
         choice = {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
-        return sse({**self._head("chat.completion.chunk"), "choices": [choice]})
+        return sse({**self._head(self.chunk_name), "choices": [choice]})
 
     def _logprobs(self, scores: Sequence[TokenLogprob]) -> JSON | None:
-        """None where none were asked for; an answer without a token has an empty list."""
+        """Return the logprobs, or None when none were requested; an answer without tokens has an empty list."""
         if self.request.logprobs is None:
             return None
         return {"content": [{**_token(e.token), "top_logprobs": list(map(_token, e.alternatives))} for e in scores]}
 
 
 def _reason(reason: FinishReason | None, *, called: bool) -> str | None:
-    """An answer that was cut short says so, calls or not."""
+    """Return the finish reason; "length" takes precedence over "tool_calls"."""
     return "tool_calls" if called and reason == "stop" else reason
 
 
@@ -171,10 +187,5 @@ def _token(token: RankedToken) -> JSON:
 
 
 def shown(token: RankedToken) -> str:
-    """A token as text, U+FFFD for a part of a character."""
+    """Return a token as text, with U+FFFD for an incomplete character."""
     return token.text.decode("utf-8", "replace")
-
-
-def used(lasts: Sequence[ChatEvent], choices: int) -> JSON:
-    """The counters of all answers together; each prompt counts once, however many answers it has."""
-    return usage(sum(last.prompt_tokens for last in lasts[::choices]), sum(last.completion_tokens for last in lasts))

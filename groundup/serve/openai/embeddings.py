@@ -12,7 +12,7 @@ from groundup.serve.requests import Embeddings, EmbedRequest, RequestError
 
 
 class EmbeddingsBody(Body):
-    """The request."""
+    """The body of /v1/embeddings."""
 
     model: str = Field(min_length=1)
     input: Annotated[Texts, Field(min_length=1)]
@@ -21,7 +21,7 @@ class EmbeddingsBody(Body):
 
 
 def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
-    """The request of a body, and whether base64 is wanted. Raises RequestError; token ids as input are refused."""
+    """Return the request of a body and whether to encode as base64. Raises RequestError; token ids as input are refused."""
     body = read_fields(EmbeddingsBody, value)
     if not all(body.input):
         raise RequestError("input: a text is empty; there is nothing to embed", param="input")
@@ -30,7 +30,7 @@ def read_embedding(value: dict[str, Any]) -> tuple[EmbedRequest, bool]:
 
 
 def embedding_answer(model: str, found: Embeddings, *, as_base64: bool) -> JSON:
-    """All vectors, in the order of the texts."""
+    """Return all vectors, in the order of the texts."""
     data = [
         {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
         for index, vector in enumerate(found.vectors)

@@ -1,4 +1,4 @@
-"""The shape of every refusal of OpenAI's API, and of its streams' lines."""
+"""The shape of errors in OpenAI's API, and of the lines of its streams."""
 
 import json
 from typing import Any
@@ -10,11 +10,11 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_
 
 
 def error_body(message: str, status: int, *, param: str | None = None, code: str | None = None) -> JSON:
-    """{"error": {...}}; the type follows from the status."""
-    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    """Return {"error": {...}}; the type follows from the status."""
+    error_type = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": error_type, "param": param, "code": code}}
 
 
 def sse(value: JSON) -> bytes:
-    """One event of a stream."""
+    """Return one event of a stream."""
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"

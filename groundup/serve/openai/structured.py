@@ -1,10 +1,10 @@
-"""What an answer must be, in the words of other servers that speak this API, beside OpenAI's own `response_format`:
+"""Fields for structured output of other servers of this API, beside OpenAI's own `response_format`:
 
     {"structured_outputs": {"regex": "..."}}      vLLM; also json, json_object, choice, grammar
     {"guided_regex": "..."}                       vLLM before 0.12; also guided_json, guided_choice, guided_grammar
     {"grammar": "..."}, {"json_schema": {...}}    llama.cpp
 
-The official client sends them with `extra_body`. An answer has one form: a request with two is refused, and so is what vLLM has and we have not.
+The official client sends them with `extra_body`. A request with two constraints is refused, as are vLLM's other options.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +18,14 @@ from groundup.serve.requests import RequestError
 
 Schema = dict[str, Any]
 Choice = Annotated[list[str], Field(min_length=1)]
-# Where something is asked for, and what.
-Asked = tuple[str, OutputConstraint]
+# The name of a field, and its constraint.
+NamedConstraint = tuple[str, OutputConstraint]
 
 
 class StructuredOutputs(Body):
-    """vLLM's table. Whatever else stands there (`structural_tag`, `whitespace_pattern`, a slip of the pen) is refused: it would change the answer.
+    """vLLM's table. Other fields (`structural_tag`, `whitespace_pattern`, misspellings) are refused, as they would change the answer.
 
-    (A pydantic model has a `json` of its own, so that field is called otherwise.)
+    (Pydantic models have a method `json`, so the field has another name.)
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,8 +37,8 @@ class StructuredOutputs(Body):
     grammar: str | None = None
 
 
-class FormFields(Body):
-    """The fields that a request may have."""
+class ConstraintFields(Body):
+    """The fields that constrain an answer."""
 
     structured_outputs: StructuredOutputs | None = None
     guided_json: Schema | None = None
@@ -48,26 +48,26 @@ class FormFields(Body):
     json_schema: Schema | None = None
     grammar: str = ""
 
-    def form(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
-        """The form that is asked for here, or by `response_format` (`own`). Raises RequestError where there are two."""
-        asked = [] if own is None else [("response_format", own)]
-        asked += [*_asked(self), *self._structured()]
-        if len(asked) > 1:
-            (first, _), (second, _) = asked[:2]
-            raise RequestError(f"{first} and {second} exclude one another: an answer has one form", param=second)
-        return asked[0][1] if asked else None
+    def constraint(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
+        """Return the constraint of these fields or of `response_format` (`own`). Raises RequestError when there are two."""
+        found = [] if own is None else [("response_format", own)]
+        found += [*_constraints(self), *self._structured()]
+        if len(found) > 1:
+            (first, _), (second, _) = found[:2]
+            raise RequestError(f"{first} and {second} exclude one another: give one constraint", param=second)
+        return found[0][1] if found else None
 
-    def _structured(self) -> Sequence[Asked]:
+    def _structured(self) -> Sequence[NamedConstraint]:
         if self.structured_outputs is None:
             return []
-        asked = list(_asked(self.structured_outputs))
-        if not asked:
-            expected = "one of json, json_object, regex, choice and grammar is wanted"
+        found = list(_constraints(self.structured_outputs))
+        if not found:
+            expected = "expected one of json, json_object, regex, choice and grammar"
             raise RequestError(f"structured_outputs: {expected}", param="structured_outputs")
-        return [(f"structured_outputs.{name}", form) for name, form in asked]
+        return [(f"structured_outputs.{name}", constraint) for name, constraint in found]
 
 
-# What the value of each field asks for. (`wanted` is `json`.)
+# Each field's constructor of a constraint. (`wanted` is `json`.)
 _MAKERS: dict[str, Callable[[Any], OutputConstraint]] = {
     **dict.fromkeys(("wanted", "guided_json", "json_schema"), OutputConstraint.schema),
     **dict.fromkeys(("regex", "guided_regex"), OutputConstraint.regex),
@@ -77,8 +77,8 @@ _MAKERS: dict[str, Callable[[Any], OutputConstraint]] = {
 }
 
 
-def _asked(fields: Body) -> Iterator[Asked]:
-    """The forms of the fields that were given; an empty top-level grammar, llama.cpp's default, is none."""
+def _constraints(fields: Body) -> Iterator[NamedConstraint]:
+    """Yield the constraints of the fields that are set; an empty top-level grammar, llama.cpp's default, is none."""
     for name, info in type(fields).model_fields.items():
         value = getattr(fields, name)
         if name in _MAKERS and value != info.default:

@@ -62,14 +62,14 @@ export class Inside {
   }
 
   #headsTold(heads, caption) {
-    if (!heads.length) return node("p", { class: "quiet" }, "No head of this model has a habit that one can name: it is small, or was trained too little.");
+    if (!heads.length) return node("p", { class: "quiet" }, "No head of this model has a pattern that one can name: it is small, or was trained too little.");
     const kinds = [...new Set(heads.map(({ kind }) => kind))];
     const rows = kinds.map((kind) => {
       const own = heads.filter((head) => head.kind === kind);
       const shown = own.map(({ block, head, score }) => button(`block ${block}, head ${head}: ${percent(score)}`, () => this.#lookAt(block, head), { class: "idea" }));
       return node("li", {}, node("span", {}, node("b", {}, kind), `: they look ${own[0].looks} (chance ${percent(own[0].chance)})`), node("div", { class: "ideas" }, shown));
     });
-    return [node("ul", { class: "habits" }, rows), node("p", { class: "hint" }, caption)];
+    return [node("ul", { class: "patterns" }, rows), node("p", { class: "hint" }, caption)];
   }
 
   async #lookAt(block, head) {

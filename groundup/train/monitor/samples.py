@@ -127,7 +127,7 @@ class Copy:
 def repetition(ids: Sequence[int]) -> float:
     """Return the share, 0 to 1, of runs of four tokens that occurred before in the same text; 0 for a text shorter than four.
 
-    >>> repetition([1, 2, 3, 4, 1, 2, 3, 4])  # of five runs, the last is the first again
+    >>> round(repetition([1, 2, 3, 4, 1, 2, 3, 4]), 3)  # of five runs, the last is the first again
     0.2
     """
     runs = [tuple(ids[at : at + GRAM_TOKENS]) for at in range(len(ids) - GRAM_TOKENS + 1)]

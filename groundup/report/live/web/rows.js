@@ -16,7 +16,7 @@ export class Rows {
       if (!this.rows.has(run.id)) this.#add(run);
       this.#update(this.rows.get(run.id), run);
     }
-    if (runs.length === 0) refill(this.list, node("li", { class: "quiet" }, "No run yet. This page shows it as soon as it begins."));
+    if (runs.length === 0) refill(this.list, node("li", { class: "quiet" }, "No run yet. This page shows runs as soon as they start."));
   }
 
   #add(run) {

@@ -55,12 +55,12 @@ function sample(written) {
   const text = node("blockquote", { dir: "auto" }, prompt, written.text || "(nothing)");
   const notes = [];
   if (written.repetition !== null) {
-    const words = `${Math.round(100 * written.repetition)} % of its groups of four tokens were there before`;
+    const words = `${Math.round(100 * written.repetition)} % of its 4-grams are repetitions`;
     notes.push(node("li", { class: written.repetition >= REPEATS ? "care" : null }, words));
   }
   if (written.longest_copy !== null) {
     const quoted = written.copied_text ? [": ", node("q", { dir: "auto" }, written.copied_text)] : null;
-    notes.push(node("li", {}, `${count(written.longest_copy)} tokens in a row are in the training text too`, quoted));
+    notes.push(node("li", {}, `${count(written.longest_copy)} tokens in a row also occur in the training text`, quoted));
   }
   return node("article", {}, text, notes.length ? node("ul", { class: "notes" }, notes) : null);
 }

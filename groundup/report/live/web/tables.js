@@ -31,7 +31,7 @@ export function showSettings(place, runs) {
   const valueOf = (run, name) => run.detail.settings[name] ?? "–";
   const differing = names.filter((name) => new Set(shown.map((run) => valueOf(run, name))).size > 1);
   const rows = differing.map((name) => [name, ...shown.map((run) => valueOf(run, name))]);
-  const none = shown.length < 2 ? "There is one run only." : "They have the same settings.";
+  const none = shown.length < 2 ? "There is only one run." : "They have the same settings.";
   refill(place, rows.length ? table(["setting", ...shown.map((run) => run.name)], rows) : node("p", { class: "quiet" }, none));
 }
 

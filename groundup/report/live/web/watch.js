@@ -24,7 +24,7 @@ const choice = node("select", { "aria-label": "Figure of the evaluations" });
 const charts = [
   [
     "Loss",
-    "Surprise at each next token, in nats: lower is better. Line: text it trains on. Dots: text it has not read. A triangle is a step that was skipped, or from which the run was rolled back.",
+    "Cross-entropy of the next token, in nats: lower is better. Line: training text. Dots: held-out text. A triangle marks a skipped step or a rollback.",
     (run, view) => [
       { ...line(run), name: `${run.name}, training`, points: curve(run.detail, "loss", view.axis, view.weight), raw: view.weight > 0, events: events(run, view) },
       { ...line(run), name: `${run.name}, validation`, points: evaluated(run.detail, "validation", view.axis), marked: true },
@@ -32,18 +32,18 @@ const charts = [
   ],
   [
     "On held-out text",
-    "Bits per byte is the same surprise counted for each byte of text, so that models with different vocabularies can be compared.",
+    "Bits per byte is the same loss per byte of text, comparable between models with different vocabularies.",
     (run, view) => [{ ...line(run), points: evaluated(run.detail, choice.value, view.axis), marked: true }],
   ],
-  ["Learning rate", "How long a step is.", (run, view) => [{ ...line(run), points: curve(run.detail, "lr", view.axis, 0) }]],
+  ["Learning rate", "The size of an optimizer step.", (run, view) => [{ ...line(run), points: curve(run.detail, "lr", view.axis, 0) }]],
   [
     "Gradient norm",
-    "How steep the loss is under the model's feet. Sudden peaks are trouble.",
+    "The norm of the gradient before clipping. Sudden peaks mean trouble.",
     (run, view) => [{ ...line(run), points: curve(run.detail, "grad_norm", view.axis, view.weight), raw: view.weight > 0 }],
   ],
   [
     "Throughput",
-    "Tokens (or texts) read a second, in the steps alone.",
+    "Tokens (or texts) per second, without evaluations.",
     (run, view) => [{ ...line(run), points: curve(run.detail, "tokens_per_s", view.axis, view.weight), raw: view.weight > 0 }],
   ],
 ].map(([title, about, lines]) => ({ chart: new Chart(title, about, cursor), lines }));
@@ -118,7 +118,7 @@ async function look() {
     drawn = news;
     tell(found);
   } catch (error) {
-    get("word").textContent = `No answer from groundup watch (${error.message}). Is it still running? This page asks again.`;
+    get("word").textContent = `No answer from groundup watch (${error.message}). Is it still running? This page keeps trying.`;
     get("word").classList.add("lost");
   }
   const busy = [...runs.values()].some((run) => run.status === "running" || run.status === "waiting") || runs.size === 0;
@@ -144,7 +144,7 @@ function tell(found) {
   const all = `${found.length} ${found.length === 1 ? "run" : "runs"}, ${running ? `${running} running` : "none running"}.`;
   const other = [...runs.values()].some((run) => !run.shown && !chosen.has(run.id));
   get("word").classList.remove("lost");
-  get("word").textContent = found.length === 0 ? "No run yet." : `${all}${other ? " Runs of another kind are not ticked." : ""}`;
+  get("word").textContent = found.length === 0 ? "No run yet." : `${all}${other ? " Runs of another kind are not selected." : ""}`;
   document.title = running ? `${running} running · groundup watch` : "groundup watch";
 }
 

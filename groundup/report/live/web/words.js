@@ -1,4 +1,4 @@
-// Figures as people read them. A value that is not there is an en dash.
+// Figures as text. A missing value is an en dash.
 
 const MISSING = "–";
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -34,10 +34,10 @@ export function duration(seconds) {
 /** "bits_per_byte:prose" as "bits per byte: prose" */
 export const spoken = (name) => name.replace(":", ": ").replaceAll("_", " ");
 
-/** What a run is doing, as a sentence's part. */
+/** The state of a run, as a phrase. */
 export function state(run) {
   const quiet = isNumber(run.quiet_s) && run.quiet_s >= 60 ? duration(run.quiet_s) : "";
-  if (run.status === "running") return quiet ? `running, no word for ${quiet}` : "running";
-  if (run.status === "stopped") return quiet ? `stopped, no word for ${quiet}` : "stopped";
-  return run.status === "waiting" ? "waiting to begin" : run.status;
+  if (run.status === "running") return quiet ? `running, no output for ${quiet}` : "running";
+  if (run.status === "stopped") return quiet ? `stopped, no output for ${quiet}` : "stopped";
+  return run.status === "waiting" ? "waiting to start" : run.status;
 }

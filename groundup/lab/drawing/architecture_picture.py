@@ -1,35 +1,21 @@
-"""The architecture as an SVG of its own, which follows a reader's light or dark setting; and as one HTML page with the figures."""
+"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page, and as a matplotlib figure in light colours."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from typing import Any
 
+from groundup import palette
 from groundup.lab.architecture import Architecture
 from groundup.lab.drawing.architecture_layout import SUM_RADIUS, Arrow, Label, Layout, Plus, Rectangle, Shape, layout
+from groundup.lab.style import closed, pyplot
+from groundup.palette import custom_properties
 
 NO_BREAK = "\u00a0"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
-LIGHT = {
-    "paper": "#fbfaf6",
-    "ink": "#22252a",
-    "soft": "#5e646d",
-    "frame": "#f3f1ea",
-    "table": "#ece0f0",
-    "norm": "#f7efc9",
-    "attention": "#d9e6f4",
-    "feedforward": "#f6dfca",
-    "head": "#d7ead9",
-}
-DARK = {
-    "paper": "#16181b",
-    "ink": "#e7e4dc",
-    "soft": "#a3a7ad",
-    "frame": "#202428",
-    "table": "#47345a",
-    "norm": "#4a4420",
-    "attention": "#24405f",
-    "feedforward": "#5a3c22",
-    "head": "#274a32",
-}
+# Colours of the parts, by their names in the palette.
+PARTS = {"paper": "paper", "ink": "ink", "soft": "soft", "frame": "frame", "table": "piece-3", "norm": "norm"}
+PARTS |= {"attention": "piece-0", "feedforward": "piece-1", "head": "piece-2"}
+LIGHT, DARK = ({part: colours[name] for part, name in PARTS.items()} for colours in (palette.LIGHT, palette.DARK))
 STYLE = """
 text { font-family: FONT; fill: var(--ink); font-size: 13px; }
 .name { font-size: 18px; font-weight: 700; }
@@ -48,21 +34,29 @@ table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabul
 th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--soft); text-align: right; }
 th:first-child, td:first-child, .facts td { text-align: left; }
 """
+DOTS_PER_INCH = 96
+# Font sizes in points for those of the SVG.
+FONTS: dict[str, dict[str, Any]] = {
+    "name": {"fontsize": 12.5, "weight": "bold", "color": LIGHT["ink"]},
+    "title": {"fontsize": 9.5, "weight": "bold", "color": LIGHT["ink"]},
+    "line": {"fontsize": 8.5, "color": LIGHT["ink"]},
+    "shape": {"fontsize": 8, "color": LIGHT["soft"]},
+}
 
 
 def architecture_svg(picture: Architecture) -> str:
-    """The picture as the text of an SVG file; `picture` is from `lab.architecture`."""
+    """Return a picture from `lab.architecture` as the text of an SVG file."""
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(_drawing(picture), encoding="unicode") + "\n"
 
 
 def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], facts: Sequence[tuple[str, str]]) -> str:
-    """One HTML page: the drawing, a table (its first row are the headers) and facts (name, value). It loads nothing from elsewhere."""
+    """Return one HTML page: the drawing, a table (its first row has the headers) and facts (name, value). It makes no requests."""
     page = ET.Element("html", lang="en")
     head = _inside(page, "head")
     _inside(head, "meta", charset="utf-8")
     _inside(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
     _inside(head, "title").text = printable(picture.title)
-    _inside(head, "style").text = _colours() + PAGE_STYLE.replace("FONT", FONT.replace('"', "'"))
+    _inside(head, "style").text = custom_properties(LIGHT, DARK) + PAGE_STYLE.replace("FONT", FONT.replace('"', "'"))
     body = _inside(page, "body")
     body.append(_drawing(picture))
     body.append(_table(table, "costs"))
@@ -71,7 +65,7 @@ def architecture_page(picture: Architecture, table: Sequence[Sequence[str]], fac
 
 
 def printable(text: str) -> str:
-    """Control characters, which no XML may hold, as their escapes."""
+    """Return the text with control characters, which XML forbids, as escapes."""
     return "".join(c if c.isprintable() or c == NO_BREAK else repr(c)[1:-1] for c in text)
 
 
@@ -94,18 +88,13 @@ def _table(rows: Sequence[Sequence[str]], kind: str) -> ET.Element:
     return table
 
 
-def _colours() -> str:
-    light, dark = ("".join(f"--{name}: {colour}; " for name, colour in table.items()) for table in (LIGHT, DARK))
-    return f":root {{ {light}}}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark}}} }}\n"
-
-
 def _drawing(picture: Architecture) -> ET.Element:
     page = layout(picture)
     size = {"width": f"{page.width:.0f}", "height": f"{page.height:.0f}"}
     view = {"viewBox": f"0 0 {size['width']} {size['height']}", "role": "img"}
     root = ET.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", **view, **size})
     _inside(root, "title").text = f"Architecture of {printable(picture.title)}"
-    _inside(root, "style").text = _colours() + STYLE.replace("FONT", FONT.replace('"', "'"))
+    _inside(root, "style").text = custom_properties(LIGHT, DARK) + STYLE.replace("FONT", FONT.replace('"', "'"))
     _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
     for shape in in_order(page):
         _shape(root, shape)
@@ -113,7 +102,7 @@ def _drawing(picture: Architecture) -> ET.Element:
 
 
 def in_order(page: Layout) -> list[Shape]:
-    """Ways lie under boxes, and those under letters."""
+    """Return the shapes in drawing order: frames, boxes, arrows, sums, text."""
     layers = (Rectangle, Arrow, Plus, Label)
     frames = [shape for shape in page.shapes if isinstance(shape, Rectangle) and shape.role == "frame"]
     others = [shape for layer in layers for shape in page.shapes if isinstance(shape, layer) and shape not in frames]
@@ -138,7 +127,42 @@ def _shape(root: ET.Element, shape: Shape) -> None:
 
 
 def _tip(arrow: Arrow) -> str:
-    """A triangle at the end of the last piece, which goes down or to the left."""
+    """Return the points of a triangle at the end of an arrow, which points down or to the left."""
     (x0, _), (x, y) = arrow.points[-2:]
     corners = [(x, y), (x - 4, y - 8), (x + 4, y - 8)] if x0 == x else [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
     return " ".join(f"{_number(a)},{_number(b)}" for a, b in corners)
+
+
+def draw_architecture(picture: Architecture) -> Any:
+    """Draw a picture from `lab.architecture`. Raises MissingExtra."""
+    plt = pyplot()
+    page = layout(picture)
+    figure = plt.figure(figsize=(page.width / DOTS_PER_INCH, page.height / DOTS_PER_INCH), facecolor=LIGHT["paper"])
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, page.width), ylim=(page.height, 0))
+    axes.axis("off")
+    for shape in in_order(page):
+        _draw_shape(axes, shape)
+    return closed(figure)
+
+
+def _draw_shape(axes: Any, shape: Shape) -> None:
+    plt = pyplot()
+    ink = LIGHT["ink"]
+    if isinstance(shape, Rectangle):
+        rounded = {"boxstyle": "round,pad=0,rounding_size=7", "mutation_aspect": 1}
+        corner = (shape.x, shape.y)
+        colours = {"facecolor": LIGHT[shape.role], "edgecolor": LIGHT["soft"], "linewidth": 0.8}
+        axes.add_patch(plt.matplotlib.patches.FancyBboxPatch(corner, shape.width, shape.height, **rounded, **colours))
+    elif isinstance(shape, Label):
+        text = printable(shape.text).replace("$", r"\$")
+        axes.text(shape.x, shape.y, text, va="baseline", **FONTS[shape.style])
+    elif isinstance(shape, Plus):
+        axes.add_patch(plt.Circle((shape.x, shape.y), SUM_RADIUS, facecolor=LIGHT["paper"], edgecolor=ink, zorder=3))
+        axes.plot(shape.x, shape.y, marker="+", color=ink, markersize=8, zorder=4)
+    else:
+        xs, ys = zip(*shape.points, strict=True)
+        axes.plot(xs, ys, color=ink, linewidth=1.1, solid_capstyle="butt")
+        if shape.headed:
+            tip = {"arrowstyle": "-|>", "color": ink, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+            axes.annotate("", xy=shape.points[-1], xytext=shape.points[-2], arrowprops=tip)

@@ -1,0 +1,414 @@
+"""The Python surface of groundup: what `import groundup` hands out, for notebooks and scripts. The verbs of the command line call the same.
+
+    open_model -> Model      generate, stream, chat, classify, score, embed, save; its tokenizer
+    pretrain, finetune_classifier, finetune_chat, run_evaluation, build      each returns the results that it writes
+
+A path is a `str` or a `Path`; the device is chosen where none is named (cuda, then mps, then cpu); `progress` is told how far the work is. The
+same call again resumes a stopped run. `settings` are the fields that `--set` of the same verb reaches, as {"fit.learning_rate": 0.001}. Errors are
+GroundupErrors, with a message and what to do. Functions import what they need when they are called: this module comes without torch.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from groundup.config import Settings, apply_sets, build_config
+from groundup.errors import ConfigError, DataError, ModelError
+from groundup.progress import Progress, Silent
+from groundup.recipes.packaged import RUNS, STARTER, instructions_source, licence_of
+from groundup.runs import RunFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from groundup.engine.engine import Engine
+    from groundup.engine.events import ChatEvent
+    from groundup.engine.sampling import Sampling
+    from groundup.engine.score import ScoredContinuation
+    from groundup.engine.structured_output import OutputConstraint
+    from groundup.tokenizer.chat import Conversation, Message
+    from groundup.tokenizer.fast import Tokenizer
+    from groundup.train.parallel.process_group import ProcessGroup
+    from groundup.weights.card import ModelCard
+
+AnyPath = str | Path
+# Labelled texts that a classifier is made of, tokens that a chat model reads, and items that a figure is measured on, at most.
+MESSAGES, CHAT_TOKENS, ITEMS = 2400, 40_000, 200
+
+
+def open_model(
+    path_or_name: AnyPath,
+    device: str = "auto",
+    precision: str = "float32",
+    *,
+    prefer: Literal["chat", "spam", "pretrain"] = "chat",
+    progress: Progress | None = None,
+) -> "Model":
+    """Open a model: a name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file, or a build (its stage `prefer`).
+
+    `precision`: float32, bf16, int8, int4, or auto (the fastest, measured once). Raises ConfigError, ModelError, FormatError, NetworkError.
+
+    >>> model = groundup.open_model("runs/mine")
+    >>> model.tokenizer.decode(model.tokenizer.encode("to be"))
+    'to be'
+    """
+    from groundup.device import select_compute
+    from groundup.engine.engine import Engine
+    from groundup.engine.precision import as_precision_choice, open_in
+    from groundup.weights.model_io import find_model
+
+    choice, compute = as_precision_choice(precision), select_compute(device)
+    path = find_model(path_or_name, prefer=prefer, progress=progress)
+    return Model(Engine(*open_in(choice, path, compute, progress=progress)))
+
+
+class Model:
+    """An open model: a language model writes, scores and embeds texts; a classifier names their classes. Made by `open_model`.
+
+    Options of an answer are the fields of `engine.sampling.Sampling`: max_tokens, temperature (0: always the most probable token), top_k, top_p,
+    min_p, repetition_penalty, stop, seed and the rest. Raises ModelError where the model is of the other kind, or a text does not fit.
+    """
+
+    def __init__(self, engine: "Engine") -> None:
+        self.engine = engine
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        """The model's tokenizer: text <-> ids."""
+        return self.engine.tokenizer
+
+    def generate(self, prompt: str, *, output: "OutputConstraint | None" = None, **sampling: Any) -> str:
+        """The text that continues `prompt`; `output` says what form it must have.
+
+        >>> model = groundup.open_model("runs/mine")
+        >>> model.generate("to be", max_tokens=8, temperature=0) == model.generate("to be", max_tokens=8, temperature=0)
+        True
+        """
+        return "".join(self.stream(prompt, output=output, **sampling))
+
+    def stream(self, prompt: str, *, output: "OutputConstraint | None" = None, **sampling: Any) -> Iterator[str]:
+        """The continuation of `prompt` in pieces, as it is written; joined they are what `generate` gives.
+
+        >>> model = groundup.open_model("runs/mine")
+        >>> for piece in model.stream("to be", max_tokens=8):
+        ...     print(piece, end="")  # doctest: +SKIP
+        """
+        return (event.text for event in self.events(prompt, sampling_of(sampling), output))
+
+    def chat(self, messages: "str | Sequence[Message | Mapping[str, Any]]", **sampling: Any) -> str:
+        """The answer to a text, or to a conversation; drawn as the model recommends where nothing else is said.
+
+        >>> model = groundup.open_model("runs/mine")
+        >>> turns = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "to be"}]
+        >>> answer = model.chat(turns, max_tokens=8)
+        """
+        return "".join(
+            event.text for event in self.engine.chat(conversation_of(messages), self.chat_sampling(sampling))
+        )
+
+    def classify(self, texts: str | Sequence[str]) -> Any:
+        """The probability of each label, most probable first: a dict for a text, a list of them for several.
+
+        >>> classifier = groundup.open_model("runs/spam")
+        >>> sorted(classifier.classify("see you at the station"))
+        ['ham', 'spam']
+        """
+        return self.engine.classify([texts])[0] if isinstance(texts, str) else self.engine.classify(texts)
+
+    def score(self, context: str, continuation: str) -> "ScoredContinuation":
+        """How probable `continuation` is after `context`: `logprob` (natural logarithm), `token_logprobs`, `is_greedy`. Each is encoded by itself.
+
+        >>> model = groundup.open_model("runs/mine")
+        >>> model.score("to be", " or not").logprob < 0
+        True
+        """
+        from groundup.engine.score import score
+
+        before = self.engine.prompt_ids(context)
+        after = self.tokenizer.encode(continuation, starts=self.tokenizer.starts_after(before))
+        return score(self.engine.language_model(), [(before, after)], compute=self.engine.compute)[0]
+
+    def embed(self, texts: str | Sequence[str]) -> "Tensor":
+        """A vector of length 1 for each text, cut to the context: [texts, width], on the CPU.
+
+        >>> model = groundup.open_model("runs/mine")
+        >>> near = model.embed(["to be", "to be or not"]) @ model.embed("to be").T
+        """
+        from groundup.engine.embed import embed
+
+        model, listed = self.engine.language_model(), [texts] if isinstance(texts, str) else texts
+        rows = [self.engine.prompt_ids(text)[: model.config.context_tokens] for text in listed]
+        return embed(model, rows, compute=self.engine.compute)
+
+    def save(self, path: AnyPath, format: str = "hf", *, encoding: str | None = None) -> Path:
+        """Write the model as a Hugging Face folder ("hf"), a GGUF file ("gguf") or a folder for Ollama ("ollama"). Return the path.
+
+        `encoding`: f32, f16, bf16, and in a GGUF file q8_0 or q4_0. `groundup convert` holds the file against a real llama.cpp, too.
+
+        >>> model = groundup.open_model("runs/mine")
+        >>> model.save("mine.gguf", format="gguf").name
+        'mine.gguf'
+        """
+        from groundup.model.quantised import Int4Linear, Int8Linear
+        from groundup.weights.formats import export
+
+        opened = self.engine.opened
+        if any(isinstance(part, Int4Linear | Int8Linear) for part in opened.model.modules()):
+            raise ModelError("A model in int8 or int4 can't be saved.", fix="Open it with precision='float32'.")
+        return export(opened, format, Path(path), encoding=encoding)
+
+    def events(
+        self, prompt: str, sampling: "Sampling", output: "OutputConstraint | None" = None
+    ) -> "Iterator[ChatEvent]":
+        """The continuation of `prompt` with its counters and the reason of its end."""
+        if output is None:
+            return self.engine.complete(prompt, sampling)
+        from groundup.engine.grammar import Grammars
+
+        grammars = Grammars(self.tokenizer, self.engine.opened.config.vocab_size)
+        return self.engine.complete(prompt, sampling, grammars.constraint(output))
+
+    def chat_sampling(self, given: Mapping[str, Any]) -> "Sampling":
+        """How the answers of a conversation are drawn: as `given`, else as the model recommends. Raises ConfigError."""
+        from groundup.engine.chat_sampling import CHAT_MAX_TOKENS, chat_sampling
+
+        return sampling_of({"max_tokens": CHAT_MAX_TOKENS, **chat_sampling(self.engine.opened.path), **given})
+
+
+def sampling_of(given: Mapping[str, Any]) -> "Sampling":
+    """The options of an answer, checked. Raises ConfigError for an unknown name or a value out of range."""
+    from groundup.engine.sampling import Sampling
+
+    stop = given.get("stop")
+    return build_config(Sampling, {**given, "stop": (stop,)} if isinstance(stop, str) else given)
+
+
+def conversation_of(messages: "str | Sequence[Message | Mapping[str, Any]]") -> "Conversation":
+    """A text as one message of a user, messages as they are. Raises ConfigError, DataError."""
+    from groundup.tokenizer.chat import Conversation, Message
+
+    if isinstance(messages, str):
+        return Conversation((Message("user", messages),))
+    made = tuple(each if isinstance(each, Message) else build_config(Message, each) for each in messages)
+    if not made:
+        raise DataError("There is no message to answer.", fix="Give a text, or a list with at least one message.")
+    return Conversation(made)
+
+
+def pretrain(
+    data: AnyPath,
+    out: AnyPath,
+    *,
+    device: str = "auto",
+    fresh: bool = False,
+    progress: Progress | None = None,
+    group: "ProcessGroup | None" = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train a language model from random weights on texts, a data folder or token shards; its folder is `out`. Return what results.json holds.
+
+    `options` are those of `groundup pretrain`, by name (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or
+    epochs), how large (size, depth or preset), tokenizer, law, settings, follow_links, seed. `group`: the processes that train together.
+
+    >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)
+    >>> results["steps"], results["bits_per_byte"] > 0
+    (2, True)
+    """
+    from groundup.device import select_compute
+    from groundup.planning.corpus import PREPARED
+    from groundup.planning.plan_text import plan_lines
+    from groundup.planning.prepare import prepare_on_all_ranks
+    from groundup.planning.pretrain_options import pretrain_options
+    from groundup.train.parallel.process_group import SINGLE_PROCESS
+    from groundup.train.pretrain import pretrain
+    from groundup.train.run_lifecycle import claim_folder
+    from groundup.train.time_budget import StepControl
+    from groundup.weights.card import ModelCard
+
+    asked, compute, run = pretrain_options(data, **options), select_compute(device), RunFolder(Path(out))
+    group, progress = group or SINGLE_PROCESS, progress or Silent()
+    group.first(lambda: claim_folder(run, fresh=fresh, also=PREPARED))
+    made = prepare_on_all_ranks(asked, run, compute, progress, group)
+    if made.fit.parallel == "fsdp" and group.patient is None:
+        progress.say("note: fit.parallel=fsdp shares a model among processes; this is a single one (docs/large.md).")
+    for line in plan_lines(made.plan) if made.plan else ():
+        progress.say(line)
+    return pretrain(
+        *(made.shards, made.tokenizer, made.shape, made.fit, run),
+        compute=compute,
+        progress=progress,
+        card=ModelCard(run.path.resolve().name, "Trained from random weights.", data=((asked.data, "the user's own"),)),
+        monitor=asked.monitor,
+        group=group,
+        control=StepControl(asked.time_budget),
+    )
+
+
+def finetune_classifier(
+    model: AnyPath,
+    data: AnyPath,
+    out: AnyPath,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    messages: int = MESSAGES,
+    question: str | None = None,
+    sha256: str = "",
+    follow_links: bool = False,
+    settings: Settings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make a classifier of a language model and of labelled texts, at most `messages` of them. Return what results.json holds.
+
+    `settings` are fields of `finetune.classifier.ClassifierConfig`. The results have the baselines beside it, among them the base model asked
+    `question`. `sha256` is that of a package archive.
+
+    >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/ham-or-spam", settings={"epochs": 1})
+    >>> results["labels"]
+    ['ham', 'spam']
+    """
+    from groundup.data.examples import read_splits
+    from groundup.data.sources import Source, SourceOptions
+    from groundup.device import select_compute
+    from groundup.finetune.baselines import add_baselines
+    from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+    from groundup.finetune.features import FEATURES_FILE
+    from groundup.train.run_lifecycle import claim_folder
+    from groundup.weights.model_io import open_model
+
+    compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
+    config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
+    source, options = Source(str(data), sha256, follow_links=follow_links), SourceOptions(text_column)
+    splits = read_splits(source, options, label_column=label_column, messages=messages, seed=seed, progress=progress)
+    claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
+    opened = open_model(model, compute, progress=progress)
+    card = card_of(run, "Sorts texts into classes.", data, model, opened.license)
+    results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
+    if "same_messages" not in results:
+        results = add_baselines(results, opened, splits, run, question=question, compute=compute, progress=progress)
+    return results
+
+
+def finetune_chat(
+    model: AnyPath,
+    data: AnyPath,
+    out: AnyPath,
+    *,
+    tokens: int = CHAT_TOKENS,
+    follow_links: bool = False,
+    settings: Settings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Teach a language model to follow instructions (a .jsonl file, a folder, or "starter") within so many `tokens`. Return what results.json holds.
+
+    `settings` are fields of `finetune.instruct.ChatConfig`.
+
+    >>> results = groundup.finetune_chat("runs/mine", "instructions.jsonl", "runs/chat", tokens=200)
+    >>> sorted(results["held_out_loss"])
+    ['after', 'before']
+    """
+    from groundup.data.examples import read_instructions
+    from groundup.device import select_compute
+    from groundup.finetune.instruct import ChatConfig, fit_chat
+    from groundup.train.run_lifecycle import claim_folder
+    from groundup.weights.model_io import open_model
+
+    compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
+    config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
+    path = Path(instructions_source(str(data)))
+    examples = read_instructions(path, follow_links=follow_links, progress=progress)
+    claim_folder(run, fresh=fresh)
+    opened = open_model(model, compute, progress=progress)
+    card = card_of(run, "Answers short instructions.", data, model, opened.license)
+    return fit_chat(opened, examples, run, config, compute=compute, progress=progress, card=card)
+
+
+def card_of(run: RunFolder, summary: str, data: AnyPath, model: AnyPath, license_id: str) -> "ModelCard":
+    """What the model card of a fine-tuned model can say before the training."""
+    from groundup.weights.card import ModelCard
+
+    licence = licence_of(str(data))
+    return ModelCard(
+        run.path.resolve().name, summary, data=((str(data), licence),), base=str(model), license=license_id
+    )
+
+
+def run_evaluation(
+    models: AnyPath | Sequence[AnyPath],
+    data: AnyPath = STARTER,
+    *,
+    kind: str | None = None,
+    items: int = ITEMS,
+    text_column: str = "text",
+    label_column: str = "label",
+    question: str | None = None,
+    follow_links: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure models on the same held-out data: each figure with its 95 % interval, in the form of `evaluate/run.py`.
+
+    `kind` of the data: "answers" (instructions), "labels" or "text"; by default it is looked at.
+
+    >>> results = groundup.run_evaluation("runs/mine", "my-texts", kind="text")
+    >>> [row["metric"] for row in results["rows"]]
+    ['bits_per_byte']
+    """
+    from groundup.data.sources import Source
+    from groundup.device import select_compute
+    from groundup.evaluate.held_out import HeldOut, evaluate_on, kind_of
+    from groundup.weights.model_io import open_model
+
+    names = [str(name) for name in ([models] if isinstance(models, str | Path) else models)]
+    if len(set(names)) < len(names):
+        raise ConfigError("A model is named twice.", fix="Name each once.")
+    source = Source(instructions_source(str(data)), follow_links=follow_links)
+    kind = kind or kind_of(source.spec)
+    held_out = HeldOut(source, kind, items, text_column, label_column, question, seed)
+    compute, progress = select_compute(device), progress or Silent()
+    prefer: Literal["chat", "spam"] = "spam" if kind == "labels" else "chat"
+    opened = {name: open_model(name, compute, prefer=prefer, progress=progress) for name in names}
+    return evaluate_on(held_out, opened, compute=compute, progress=progress)
+
+
+def build(
+    recipe: AnyPath = "quickstart",
+    out: AnyPath | None = None,
+    *,
+    budget: str | None = None,
+    seed: int | None = None,
+    follow_links: bool = False,
+    settings: Settings | None = None,
+    redo: Sequence[str] | None = None,
+    dry_run: bool = False,
+    device: str = "auto",
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Carry out a recipe (a name, a .toml file, or a folder of texts) into `out`, by default runs/NAME. Return what build.json holds.
+
+    `budget`: the wall time of the whole build, as "30m". `redo` names stages that are done again. `dry_run`: give the plan and do nothing.
+
+    >>> plan = groundup.build("my-texts", budget="3m", dry_run=True)
+    >>> [stage["stage"] for stage in plan["stages"]][:3]
+    ['data', 'tokenizer', 'pretrain']
+    """
+    from groundup.device import select_compute
+    from groundup.recipes.build import build, forget
+    from groundup.recipes.pipeline import STAGES, plan_build
+    from groundup.recipes.recipe import load_recipe
+
+    loaded = load_recipe(str(recipe), settings, budget=budget, seed=seed, follow_links=follow_links)
+    if dry_run:
+        return plan_build(loaded)
+    folder = RUNS / loaded.name if out is None else Path(out)
+    forget(folder, redo or (), STAGES)
+    compute = select_compute(device)
+    return build(loaded, folder, STAGES, compute=compute, progress=progress or Silent(), fresh=fresh)

@@ -1,0 +1,67 @@
+"""The formats of models, and an open model written in one of them: `export`.
+
+A format is added by a file here with its `ModelFormat`, a line in FORMATS, and a round trip in tests/weights.
+Folders are written whole or not at all, with a manifest; a folder that holds something else is never replaced.
+"""
+
+from pathlib import Path
+
+from groundup.errors import ConfigError
+from groundup.progress import Progress
+from groundup.weights.gguf import GGUF, GGUF_READER
+from groundup.weights.hf import HF
+from groundup.weights.model_format import Check, ExportOptions, ModelFormat, ModelReader, OpenModel
+from groundup.weights.modelfile import OLLAMA
+
+FORMATS: dict[str, ModelFormat] = {
+    "hf": HF,
+    "gguf": GGUF,
+    "ollama": OLLAMA,
+}
+
+
+def file_suffixes() -> tuple[str, ...]:
+    """The suffixes of models that are one file."""
+    return tuple(each.suffix for each in FORMATS.values() if each.reader and each.suffix)
+
+
+def reader_of(path: Path) -> ModelReader:
+    """How the model at a path that exists is read. A file of no known suffix is taken for GGUF, whose header says what it is."""
+    suffix = "" if path.is_dir() else path.suffix
+    readers = (each.reader for each in FORMATS.values() if each.reader and each.suffix == suffix)
+    return next(readers, GGUF_READER)
+
+
+def check_target(to: str, out: Path, encoding: str | None) -> str:
+    """Refuse what can't be written before a model is read; returns the encoding, the format's default where it is None.
+
+    Raises ConfigError, ModelError.
+    """
+    if to not in FORMATS:
+        raise ConfigError(f"--to {to!r} is not one of {', '.join(FORMATS)}.")
+    target = FORMATS[to]
+    encoding = encoding or target.default_encoding
+    if encoding not in target.encodings:
+        raise ConfigError(f"--encoding {encoding!r} is not one of {', '.join(target.encodings)} (for --to {to}).")
+    target.require_writable(out)
+    return encoding
+
+
+def export(
+    opened: OpenModel,
+    to: str,
+    out: Path,
+    *,
+    encoding: str | None = None,
+    system: str | None = None,
+    check: Check | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write `opened` in the format `to` at `out`; returns `out`. The options are those of `ExportOptions`.
+
+    Raises ConfigError for a format or encoding that is not known, ModelError for a model that the format can't hold or a folder that
+    holds something else, DiskError.
+    """
+    options = ExportOptions(check_target(to, out, encoding), system, check, progress)
+    FORMATS[to].write(opened, out, options)
+    return out

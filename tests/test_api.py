@@ -1,0 +1,132 @@
+"""The Python surface: importing does nothing, each docstring's example runs, and what can't be done is a GroundupError."""
+
+import doctest
+import inspect
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import groundup
+from groundup import api
+from groundup.device import generator
+from groundup.engine.structured_output import OutputConstraint
+from groundup.errors import ConfigError, DataError, GroundupError, ModelError
+from groundup.model.config import ModelConfig
+from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.model_io import save_model
+
+SENTENCE = "to be or not to be that is the question see you at the station when the prize is over user assistant system"
+EXAMPLES = [
+    *(getattr(api, name) for name in groundup.__all__ if name != "Model"),
+    *(getattr(api.Model, name) for name in ("generate", "stream", "chat", "classify", "score", "embed", "save")),
+]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tiny models (a language model and a classifier) and of data."""
+    folder, words = tmp_path_factory.mktemp("api"), SENTENCE.split()
+    tokenizer = train_tokenizer([SENTENCE * 3], 340)
+    config = ModelConfig(tokenizer.vocab_size, 160, 32, 2, 2, 64, tied_head=True)
+    for name, model, labels in (
+        ("mine", LanguageModel(config), ()),
+        ("spam", Classifier(config, 2), ("ham", "spam")),
+    ):
+        initialise(model, generator(1, name))
+        save_model(model, folder / "runs" / name, tokenizer, labels=labels)
+    (folder / "my-texts").mkdir()
+    draw = random.Random(1)
+    for number in range(8):
+        (folder / "my-texts" / f"{number}.txt").write_text(" ".join(draw.choices(words, k=600)))
+    rows = [f"{' '.join(draw.choices(words, k=6))} {number},{('ham', 'spam')[number % 2]}" for number in range(60)]
+    (folder / "messages.csv").write_text("\n".join(["text,label", *rows]))
+    tasks = [{"instruction": f"say {word}", "output": word, "held_out": word < "c"} for word in sorted(set(words))]
+    (folder / "instructions.jsonl").write_text("\n".join(map(json.dumps, tasks)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(models)
+
+
+def test_importing_does_nothing() -> None:
+    code = """
+import sys, groundup
+assert [name for name in sys.modules if name.startswith("groundup")] == ["groundup"]
+assert "open_model" in dir(groundup)
+groundup.open_model
+assert "groundup.api" in sys.modules and "torch" not in sys.modules
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    with pytest.raises(AttributeError, match="no attribute 'close_model'"):
+        groundup.close_model  # noqa: B018
+
+
+@pytest.mark.parametrize("part", EXAMPLES, ids=lambda part: part.__qualname__)
+def test_the_example_in_each_docstring_runs(part: object) -> None:
+    (found,) = doctest.DocTestFinder(recurse=False).find(part, "api", globs={"groundup": groundup})
+    assert 2 <= len(found.examples) <= 3
+    assert doctest.DocTestRunner().run(found).failed == 0
+
+
+def test_every_public_function_of_a_model_has_an_example() -> None:
+    public = {name for name, _ in inspect.getmembers(api.Model, inspect.isfunction) if not name.startswith("_")}
+    assert public - {part.__name__ for part in EXAMPLES} == {"events", "chat_sampling"}
+
+
+def test_a_model_writes_the_same_whole_in_pieces_and_in_a_form() -> None:
+    model = groundup.open_model(Path("runs") / "mine", "cpu")
+    settings = {"max_tokens": 12, "seed": 3, "stop": "zzz"}
+    assert "".join(model.stream("to be", **settings)) == model.generate("to be", **settings)
+    assert model.generate("to be", output=OutputConstraint.choice(["yes"]), max_tokens=9) == "yes"
+    asked = [{"role": "user", "content": "to be"}]
+    assert model.chat(asked, **settings) == model.chat("to be", **settings)
+
+
+def test_scores_and_vectors_are_those_of_each_text_alone() -> None:
+    model = groundup.open_model("runs/mine")
+    vectors = model.embed(["to be", "the station is over"])
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2))
+    assert torch.allclose(model.embed("the station is over")[0], vectors[1], atol=1e-6)
+    found = model.score("to be", " or not")
+    assert found.logprob == pytest.approx(sum(found.token_logprobs))
+
+
+@pytest.mark.parametrize("format", ["hf", "gguf", "ollama"])
+def test_what_is_saved_is_opened_again(tmp_path: Path, format: str) -> None:
+    model, out = groundup.open_model("runs/mine"), tmp_path / "saved.gguf"
+    assert model.save(str(out), format, encoding="f32") == out
+    again = groundup.open_model(out)
+    assert again.generate("to be", temperature=0, max_tokens=8) == model.generate("to be", temperature=0, max_tokens=8)
+
+
+def test_what_can_not_be_done_is_a_groundup_error_with_one_sentence(tmp_path: Path) -> None:
+    model, classifier = groundup.open_model("runs/mine"), groundup.open_model("runs/spam")
+    packed = groundup.open_model("runs/mine", precision="int8")
+    for error, word, call in (
+        (ConfigError, "max_token", lambda: model.generate("to be", max_token=3)),
+        (ConfigError, "temperature is -1", lambda: model.stream("to be", temperature=-1)),
+        (ConfigError, "rolle", lambda: model.chat([{"rolle": "user", "content": "to be"}])),
+        (DataError, "no message", lambda: model.chat([])),
+        (ModelError, "has no classes", lambda: model.classify("to be")),
+        (ModelError, "is a classifier", lambda: classifier.score("to", " be")),
+        (ModelError, "is a classifier", lambda: classifier.embed("to be")),
+        (ConfigError, "is not one of", lambda: model.save(tmp_path / "x", format="onnx")),
+        (ModelError, "can't be saved", lambda: packed.save(tmp_path / "x")),
+        (ModelError, "no model 'nowhere'", lambda: groundup.open_model("nowhere")),
+        (ConfigError, "gpu", lambda: groundup.open_model("runs/mine", "gpu")),
+        (ConfigError, "Unknown field 'epoch'", lambda: groundup.finetune_classifier("a", "b", "c", settings={"epoch": 1})),
+        (ConfigError, "must be given once", lambda: groundup.pretrain("my-texts", tmp_path / "x", steps=1, tokens=9)),
+        (ConfigError, "named twice", lambda: groundup.run_evaluation(["runs/mine", Path("runs/mine")])),
+        (ConfigError, "no stage 'tokeniser'", lambda: groundup.build("my-texts", tmp_path / "x", redo=["tokeniser"])),
+    ):  # fmt: skip
+        with pytest.raises(error, match=word) as caught:
+            call()
+        assert isinstance(caught.value, GroundupError) and "\n" not in caught.value.message
