@@ -238,7 +238,49 @@ assert torch.equal(back.model(IDS), model(IDS))
 """,
 )
 
-CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT)
+LOSS = Change(
+    "add a fine-tuning loss",
+    inserted=(
+        (
+            "train/losses.py",
+            "@dataclass(frozen=True)\nclass FinetuneLoss:",
+            '''def smoothed_loss(model: nn.Module, batch: Batch) -> LossSum:
+    """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7): a tenth of each label is spread over the vocabulary."""
+    labels = batch.labels.flatten()
+    logits = model(batch.ids, mask=batch.mask).flatten(0, 1).float()
+    total = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum", label_smoothing=0.1)
+    return LossSum(total, int((labels != IGNORED_LABEL).sum()))
+
+
+''',
+        ),
+        ("train/losses.py", '    "class": FinetuneLoss(', '    "smoothed": FinetuneLoss("chat", smoothed_loss),\n'),
+    ),
+    use="""
+import json
+
+from groundup.errors import ConfigError
+from groundup.weights.model_io import save_model
+
+save_model(LanguageModel(replace(TINY, vocab_size=TOKENIZER.vocab_size)), tmp / "base", TOKENIZER)
+lines = [json.dumps({"id": str(n), "instruction": "Say the fox.", "output": "the quick brown fox"}) for n in range(8)]
+(tmp / "instructions.jsonl").write_text("\\n".join(lines) + "\\n")
+losses = []
+for name in ("next_token", "smoothed"):
+    settings = {"loss": name, "precision": "float32", "max_tokens": 32}
+    results = groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / name, tokens=64, settings=settings)
+    losses.append(results["train_loss"])
+    assert json.loads((tmp / name / "run.json").read_text())["config"]["loss"] == name
+assert losses[0] != losses[1]
+try:
+    groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / "no", settings={"loss": "smothed"})
+    raise AssertionError("an unknown loss is refused")
+except ConfigError as error:
+    assert "'smoothed'" in error.fix
+""",
+)
+
+CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT, LOSS)
 
 # What every use may name.
 BEFORE_USE = """
@@ -248,6 +290,7 @@ from pathlib import Path
 
 import torch
 
+import groundup
 from groundup.device import Compute
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel

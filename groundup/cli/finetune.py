@@ -39,7 +39,7 @@ def classifier(
     """Make a classifier of a language model: its last block, final norm and a score head are trained, the rest is run once.
 
     Measured on messages kept apart, beside the commonest label, TF-IDF with logistic regression, and the base model simply asked.
-    The same command again goes on where it stopped. --set reaches epochs, batch_size, learning_rate, weight_decay, max_tokens, positive.
+    The same command again goes on where it stopped. --set reaches epochs, batch_size, learning_rate, weight_decay, max_tokens, positive, loss.
 
     Examples:
 

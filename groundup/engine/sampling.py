@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from groundup.errors import ConfigError, ModelError
+from groundup.errors import ModelError, require
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,17 @@ class Sampling:
     """How far back the three penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 (greedy) or more")
-        _require(self.top_k >= 0, "top_k", self.top_k, "0 (off) or more")
-        _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1 (off)")
-        _require(0 <= self.min_p <= 1, "min_p", self.min_p, "between 0 (off) and 1")
-        _require(
-            0 < self.repetition_penalty < float("inf"),
-            "repetition_penalty",
-            self.repetition_penalty,
-            "above 0 (1 is off)",
-        )
-        _require(math.isfinite(self.presence_penalty), "presence_penalty", self.presence_penalty, "a number (0 is off)")
-        _require(
-            math.isfinite(self.frequency_penalty), "frequency_penalty", self.frequency_penalty, "a number (0 is off)"
-        )
-        _require(self.repeat_last_n >= -1, "repeat_last_n", self.repeat_last_n, "-1 (everything), 0 (off) or more")
-        _require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "0 or more")
-        _require(all(self.stop), "stop", "", "strings of at least one character")
+        require(0 <= self.temperature < math.inf, "temperature", self.temperature, "0 (greedy) or more")
+        require(self.top_k >= 0, "top_k", self.top_k, "at least 1, or 0 for all")
+        require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
+        require(0 <= self.min_p <= 1, "min_p", self.min_p, "0 to 1")
+        repetition = self.repetition_penalty
+        require(0 < repetition < math.inf, "repetition_penalty", repetition, "above 0; 1 does nothing")
+        for name in ("presence_penalty", "frequency_penalty"):
+            require(math.isfinite(getattr(self, name)), name, getattr(self, name), "finite; 0 does nothing")
+        require(self.repeat_last_n >= -1, "repeat_last_n", self.repeat_last_n, "at least 0, or -1 for everything")
+        require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "at least 0")
+        require(all(self.stop), "stop", self.stop, "strings of at least one character")
 
     @property
     def penalises(self) -> bool:
@@ -76,11 +70,6 @@ class Sampling:
     def seen(self, history: Sequence[int]) -> Sequence[int]:
         """The part of prompt and answer that the penalties look at."""
         return history if self.repeat_last_n == -1 else history[max(len(history) - self.repeat_last_n, 0) :]
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {value!r}; expected {expected}.")
 
 
 NOT_FINITE = "The model's logits are not finite numbers."

@@ -25,7 +25,7 @@ from groundup.config import to_plain
 from groundup.data.documents import Example
 from groundup.device import Compute, generator
 from groundup.engine.classify import classifier_ids
-from groundup.errors import ConfigError, DataError, ModelError
+from groundup.errors import ConfigError, DataError, ModelError, require_choices, require_counts
 from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.task import describe
 from groundup.evaluate.tasks.classification import judge, labels_of, model_row, positive_label
@@ -42,9 +42,9 @@ from groundup.finetune.features import (
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision, require_choices, require_counts
+from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision
 from groundup.train.loop import fit
-from groundup.train.losses import class_loss
+from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
 from groundup.weights.model_io import ModelCard, OpenModel
@@ -75,12 +75,15 @@ class ClassifierConfig:
     """The label whose F1 is reported; None: the rarest."""
     precision: Precision = "auto"
     """Arithmetic of the frozen blocks; "auto" measures and takes the faster. What learns is computed in float32."""
+    loss: str | None = None
+    """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
     seed: int = 0
     """Seed of the score head's first weights and of the order of messages."""
 
     def __post_init__(self) -> None:
         require_counts(self, "max_tokens", "epochs", "batch_size")
         require_choices(self)
+        finetune_loss("classifier", self.loss)
 
 
 def fit_classifier(
@@ -119,7 +122,8 @@ def fit_classifier(
     rows = messages.rows["train"]
     batches = FeatureBatches(features, messages.classes, rows, batch_size=config.batch_size, seed=config.seed)
     hooks = Hooks(lambda: validation_figures(last, features, messages, compute=compute), progress=progress)
-    fitted = fit(last, batches, class_loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
+    loss = finetune_loss("classifier", config.loss)
+    fitted = fit(last, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
     load_best(last, fitted, run, progress)
     results = {
         **measure(last, features, messages, compute=compute, progress=progress),

@@ -17,6 +17,7 @@ from typing import Any
 from groundup.config import to_plain
 from groundup.data.documents import InstructionExample
 from groundup.device import Compute, generator
+from groundup.errors import require_choices, require_counts
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
@@ -27,9 +28,9 @@ from groundup.model.lora import add_lora, lora_parameters, merge_lora, remove_lo
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision, require_choices, require_counts
+from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision
 from groundup.train.loop import FitResult, fit
-from groundup.train.losses import next_token_loss
+from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps, open_kinds
 from groundup.train.run_lifecycle import begin_or_finished, finish
@@ -59,12 +60,15 @@ class ChatConfig:
     """The highest learning rate, after the warm-up."""
     precision: Precision = "auto"
     """Arithmetic of the matrix products; "auto" takes the faster."""
+    loss: str | None = None
+    """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
     seed: int = 0
     """Seed of LoRA's initial weights and of the order of examples."""
 
     def __post_init__(self) -> None:
         require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
         require_choices(self)
+        finetune_loss("chat", self.loss)
 
 
 def fit_chat(
@@ -102,7 +106,8 @@ def fit_chat(
         return {"held_out_loss": found.value, **known}
 
     fit_config, hooks = fit_config_of(batches, config), Hooks(evaluate, progress=progress)
-    fitted = fit(model, batches, next_token_loss, fit_config, run, compute=compute, hooks=hooks)
+    loss = finetune_loss("chat", config.loss)
+    fitted = fit(model, batches, loss, fit_config, run, compute=compute, hooks=hooks)
     results = described(data, batches, fitted, run, model, config)
     progress.say(
         f"held-out answers, before: {results['held_out_loss']['before']:.3f}, after: {results['held_out_line']}"
@@ -211,7 +216,8 @@ def measure_tokens_per_s(
     _, batches = prepare(opened, examples, few)
     adapt(model, config)
     fit_config = fit_config_of(batches, config)
-    clock = StepClock(model, [batches.batch(0)], next_token_loss, fit_config, compute=compute)
+    loss = finetune_loss("chat", config.loss)
+    clock = StepClock(model, [batches.batch(0)], loss, fit_config, compute=compute)
     kinds = open_kinds(config.precision, opened.config.width, compute=compute)
     step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S, progress=progress).values())
     remove_lora(model)

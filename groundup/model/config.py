@@ -6,7 +6,7 @@ Two fields may be left at 0 and are then filled in (`num_kv_heads`, `head_width`
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require, require_counts
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.positions import ADDED_POSITIONS, RopeScaling
 
@@ -114,12 +114,10 @@ class ModelConfig:
                 raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
 
     def _check_counts(self) -> None:
-        for name in ("vocab_size", "context_tokens", "width", "num_layers", "num_heads", "feedforward_width"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1 (got {getattr(self, name)}).")
+        require_counts(self, "vocab_size", "context_tokens", "width", "num_layers", "num_heads", "feedforward_width")
         for name in ("num_kv_heads", "head_width"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 1, or 0 to be filled in (got {getattr(self, name)}).")
+            value = getattr(self, name)
+            require(value >= 0, name, value, "at least 1, or 0 to be filled in")
         for name in (
             "unrotated_every",
             "window_tokens",
@@ -128,14 +126,14 @@ class ModelConfig:
             "num_experts",
             "experts_per_token",
         ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0 (got {getattr(self, name)}).")
+            value = getattr(self, name)
+            require(value >= 0, name, value, "at least 0")
         for name in ("window_rope_base", "score_softcap", "logit_softcap"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} must be 0 or a positive number (got {getattr(self, name)}).")
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), name, value, "0 or a positive number")
         for name in ("norm_eps", "rope_base"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} must be a positive number (got {getattr(self, name)}).")
+            value = getattr(self, name)
+            require(0 < value < float("inf"), name, value, "a positive number")
 
     def _check_heads(self) -> None:
         if self.num_heads % self.num_kv_heads:

@@ -43,7 +43,7 @@ class Reproduction:
     model_config: ModelConfig
     fit_config: FitConfig
     """Precisions and compilation are those that were measured for the run, not measured again."""
-    turns: tuple[Rescale, ...]
+    rescales: tuple[Rescale, ...]
     """Changes of its number of steps."""
     threads: tuple[Threads, ...]
     """The number of threads from each step on; none: an older run, which did not record it."""
@@ -74,7 +74,7 @@ def reproduce(
         )
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
-    control = StepControl(rescales=made.turns, threads=made.threads)
+    control = StepControl(rescales=made.rescales, threads=made.threads)
     results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, control=control)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
@@ -105,18 +105,18 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     before = (fitted or {}).get("machine")
     changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
     model_config = build_config(ModelConfig, config["model"], where="model.")
-    turns, threads = course_of(run)
+    rescales, threads = recorded_changes(run)
     if threads and compute.thread_counts:  # they are set as they were
         changes = [change for change in changes if not change.startswith("threads ")]
-    return Reproduction(shards, tokenizer, model_config, fit_config, turns, threads, tuple(changes))
+    return Reproduction(shards, tokenizer, model_config, fit_config, rescales, threads, tuple(changes))
 
 
-def course_of(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
+def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
     """The changes of steps and of threads, from the results of a finished run or the newest checkpoint. Raises FormatError."""
     if not run.results_file.is_file():
         checkpoints = step_folders(run.checkpoints)
         state = read_state(checkpoints[-1][1]) if checkpoints else TrainState("")
-        return tuple(state.turns), tuple(state.threads)
+        return tuple(state.rescales), tuple(state.threads)
     results = run.read_results()
     threads = _listed(run, results, "threads", Threads)
     if threads and threads[0].step != 0:

@@ -1,11 +1,10 @@
 """The config of a training run: one dataclass, checked once. The defaults suit a model of one to two million parameters on two cores."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal
 
-from groundup.errors import ConfigError
+from groundup.errors import require, require_choices, require_counts
 
 Precision = Literal["float32", "bf16", "auto"]
 Compile = Literal["off", "on", "auto"]
@@ -102,23 +101,23 @@ class FitConfig:
         require_counts(self, "steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped", "max_rollbacks")
         require_counts(self, "evaluate_every", "checkpoint_every", "start_context_tokens")
         require_choices(self)
-        _require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
-        _require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
+        require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
+        require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
         for name in ("learning_rate", "muon_learning_rate"):
-            _require(0 < getattr(self, name) < 10, name, getattr(self, name), "above 0 and below 10")
+            require(0 < getattr(self, name) < 10, name, getattr(self, name), "above 0 and below 10")
         low = self.lowest_learning_rate
-        _require(0 <= low <= self.learning_rate, "min_learning_rate", low, f"0 to {self.learning_rate:g}")
-        _require(0 <= self.warmup <= self.steps, "warmup_steps", self.warmup, f"0 to {self.steps} (steps)")
+        require(0 <= low <= self.learning_rate, "min_learning_rate", low, f"0 to {self.learning_rate:g}")
+        require(0 <= self.warmup <= self.steps, "warmup_steps", self.warmup, f"0 to {self.steps} (steps)")
         left = self.steps - self.warmup
-        _require(0 <= self.decay <= left, "decay_steps", self.decay, f"0 to {left} (steps after the warm-up)")
+        require(0 <= self.decay <= left, "decay_steps", self.decay, f"0 to {left} (steps after the warm-up)")
         for name in ("muon_momentum", "beta1", "beta2"):
-            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 or more and below 1")
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 or more and below 1")
         for name in ("weight_decay", "balance_weight"):
-            _require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
-        _require(0 < self.clip_norm < math.inf, "clip_norm", self.clip_norm, "above 0")
+            require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
+        require(0 < self.clip_norm < math.inf, "clip_norm", self.clip_norm, "above 0")
         factor, nats = self.spike_factor, self.rollback_nats
-        _require(factor is None or 1 < factor < math.inf, "spike_factor", factor, "above 1")
-        _require(nats is None or 0 < nats < math.inf, "rollback_nats", nats, "above 0")
+        require(factor is None or 1 < factor < math.inf, "spike_factor", factor, "above 1")
+        require(nats is None or 0 < nats < math.inf, "rollback_nats", nats, "above 0")
 
     @property
     def warmup(self) -> int:
@@ -158,24 +157,3 @@ class FitConfig:
         last = max(1, self.snapshots - 1)
         found = {round(self.steps * (k / last) ** SNAPSHOT_POWER) for k in range(self.snapshots)}
         return tuple(sorted(found))
-
-
-def require_counts(config: Any, *names: str) -> None:
-    """Refuse a config with one of these fields below 1 (None passes). Raises ConfigError."""
-    for name in names:
-        value = getattr(config, name)
-        _require(value is None or value >= 1, name, value, "at least 1")
-
-
-def require_choices(config: Any) -> None:
-    """Refuse a dataclass with a value that is none of its field's literals. Raises ConfigError."""
-    for field in dataclasses.fields(config):
-        if get_origin(field.type) is Literal:
-            *others, last = get_args(field.type)
-            value = getattr(config, field.name)
-            _require(value in (*others, last), field.name, value, f"{', '.join(others)} or {last}")
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} must be {expected} (got {value}).")

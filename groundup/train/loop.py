@@ -168,7 +168,7 @@ class _Training:
         """Put model, optimizer, random states and logs where the run resumes (`checkpoint/resume.py`)."""
         identity = identify(self.model, self.batches.fingerprint, self.config)
         recorded = self.control.threads if self.compute.thread_counts else ()
-        self.state = TrainState(identity_hash(identity), turns=list(self.control.rescales), threads=list(recorded))
+        self.state = TrainState(identity_hash(identity), rescales=list(self.control.rescales), threads=list(recorded))
         self.model.train()
         find = partial(find_resume_point, self.run, identity, self._begin, self.progress.say)
         record, step = self.group.first(find)
@@ -191,7 +191,7 @@ class _Training:
         budget = self.control.time_budget
         self.budget = BudgetController(budget, self.config, self.state.step) if budget else None
         self.log.begin(self.state, self._facts())
-        if step is None and self.state.turns:
+        if step is None and self.state.rescales:
             self.log.event("re-aimed", steps=self.schedule.steps)
 
     def _begin(self, identity: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class _Training:
     @property
     def schedule(self) -> StepSchedule:
         """The steps of the run, and their places in the schedule."""
-        return StepSchedule(self.config.steps, self.state.turns)
+        return StepSchedule(self.config.steps, self.state.rescales)
 
     def _build_strategy(self) -> None:
         """From here on `strategy.trained` is the model that trains, in this process or in all."""
@@ -376,7 +376,7 @@ class _Training:
             self.log.count_elapsed()
             steps = self.group.first(lambda: budget.steps(self.schedule, state))
             if steps is not None:
-                state.turns = [*state.turns, self.schedule.rescaled(state.step, steps)]
+                state.rescales = [*state.rescales, self.schedule.rescaled(state.step, steps)]
                 self.log.event("re-aimed", steps=self.schedule.steps)
 
     def _save(self) -> None:

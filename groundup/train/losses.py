@@ -1,4 +1,4 @@
-"""Losses: a model and a batch -> a sum in nats and the number of tokens it was taken over. To train in another way, write one of these.
+"""Losses: a model and a batch -> a sum in nats and the number of tokens it was taken over; those of fine-tuning by name (`FINETUNE_LOSSES`).
 
 The loss of a text is the mean of -log p(token | the tokens before it); labels are the text itself, shifted by one. A label of -100 is not
 counted: prompts, when an assistant is trained, and padding.
@@ -8,13 +8,15 @@ the experts that happened to be good first, and the others learn nothing. It is 
 (`accumulation`) each is balanced by itself.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.errors import ConfigError, did_you_mean
 from groundup.model.experts import Experts, balance_loss, router_scores
 from groundup.model.heads import LanguageModel
 from groundup.model.linear_cross_entropy import summed_cross_entropy
@@ -41,6 +43,30 @@ def class_loss(model: nn.Module, batch: Any) -> LossSum:
     """Cross-entropy of the true classes, summed over texts: `batch` has hidden states, their mask, and a label a text."""
     scores = model(batch.hidden, batch.mask)
     return LossSum(F.cross_entropy(scores.float(), batch.labels, reduction="sum"), len(batch.labels))
+
+
+@dataclass(frozen=True)
+class FinetuneLoss:
+    """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
+
+    kind: Literal["chat", "classifier"]
+    """The kind of run whose batches it reads."""
+    loss: Loss
+
+
+# The first of each kind is its default.
+FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
+    "next_token": FinetuneLoss("chat", next_token_loss),
+    "class": FinetuneLoss("classifier", class_loss),
+}
+
+
+def finetune_loss(kind: str, name: str | None) -> Loss:
+    """Return the loss of that name for a run of that kind; None: the default. Raises ConfigError."""
+    known = {key: each.loss for key, each in FINETUNE_LOSSES.items() if each.kind == kind}
+    if name is not None and name not in known:
+        raise ConfigError(f"loss {name!r} is not known for a {kind} run.", fix=did_you_mean(name, known))
+    return known[name or next(iter(known))]
 
 
 def balanced(loss: Loss, weight: float) -> Loss:

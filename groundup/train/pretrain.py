@@ -216,6 +216,6 @@ def _results(
         "elapsed_s": round(state.elapsed_s, 1),
         "evaluation_s": round(state.evaluation_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
-        **({"turns": [dataclasses.asdict(each) for each in state.turns]} if state.turns else {}),
+        **({"turns": [dataclasses.asdict(each) for each in state.rescales]} if state.rescales else {}),
         **({"threads": [dataclasses.asdict(each) for each in state.threads]} if state.threads else {}),
     }

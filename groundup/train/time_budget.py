@@ -22,7 +22,7 @@ from groundup.train.step_schedule import Rescale, StepSchedule, Threads
 
 CHECKS = 16
 TOLERANCE = 0.03
-FEWEST_SHARE, MOST_SHARE = 1 / 4, 256
+MIN_SCALE, MAX_SCALE = 1 / 4, 256
 # The fewest steps whose time counts: one or two may be outliers.
 MIN_TIMED_STEPS = 4
 
@@ -53,15 +53,15 @@ class TimeBudget:
 
     seconds: float
     """Inside fit(), evaluations and restarts included: what `TrainState.elapsed_s` counts."""
-    fewest_steps: int = 1
+    min_steps: int = 1
     """A run is not cut below these."""
 
     def steps(self, schedule: StepSchedule, reading: TimeReading) -> int | None:
         """The number of steps the run has from now on; None: it is not changed."""
         if abs(reading.end_s(schedule.steps) - self.seconds) <= TOLERANCE * self.seconds:
             return None
-        low = max(round(FEWEST_SHARE * schedule.planned), self.fewest_steps, reading.step + check_interval(schedule))
-        high = max(low, MOST_SHARE * schedule.planned)
+        low = max(round(MIN_SCALE * schedule.planned), self.min_steps, reading.step + check_interval(schedule))
+        high = max(low, MAX_SCALE * schedule.planned)
         in_time = bisect_right(range(low, high + 1), self.seconds, key=reading.end_s)
         steps = low + max(0, in_time - 1)
         return None if steps == schedule.steps else steps

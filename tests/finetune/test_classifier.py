@@ -242,6 +242,8 @@ def test_what_can_not_be_learned_is_refused_before_any_work(
         fit_classifier(open_model(finished, compute), splits, run, CONFIG, compute=compute)
     with pytest.raises(ConfigError, match="epochs"):
         ClassifierConfig(epochs=0)
+    with pytest.raises(ConfigError, match="'next_token' is not known for a classifier"):
+        ClassifierConfig(loss="next_token")
     assert not run.path.exists()
 
 

@@ -150,7 +150,7 @@ def main(jobs: list[dict[str, Any]]) -> None:
                     "rolled_back": result.state.rolled_back,
                     "best_step": result.state.best_step,
                     "tokens": result.state.tokens,
-                    "turns": [[turn.step, turn.steps] for turn in result.state.turns],
+                    "turns": [[turn.step, turn.steps] for turn in result.state.rescales],
                 }
                 if group.leads:
                     save_tensors(weight_tensors(model), Path(job["folder"]).with_suffix(".safetensors"))

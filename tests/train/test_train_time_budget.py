@@ -21,7 +21,7 @@ from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.step_schedule import Rescale, StepSchedule, learning_rate
-from groundup.train.time_budget import CHECKS, MOST_SHARE, BudgetController, StepControl, TimeBudget, TimeReading
+from groundup.train.time_budget import CHECKS, MAX_SCALE, BudgetController, StepControl, TimeBudget, TimeReading
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -126,12 +126,14 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
     result = trained(folder, Machine(MACHINES[name]), time_budget=TimeBudget(PLANNED_S))
     assert result.state.elapsed_s == pytest.approx(PLANNED_S, rel=0.05)
     lines = steps_of(folder)
-    assert result.steps == len(lines) == lines[-1]["step"] == result.state.turns[-1].steps != 64
+    assert result.steps == len(lines) == lines[-1]["step"] == result.state.rescales[-1].steps != 64
     assert lines[-1]["lr"] == pytest.approx(learning_rate(63, CONFIG), rel=1e-9)
     assert max(line["lr"] for line in lines) == pytest.approx(CONFIG.learning_rate, rel=1e-12)
     assert sorted(path.name for path in RunFolder(folder).snapshots.iterdir())[-1] == f"step-{result.steps:06d}"
     turns = events(folder)
-    assert [(line["step"], line["steps"]) for line in turns] == [(turn.step, turn.steps) for turn in result.state.turns]
+    assert [(line["step"], line["steps"]) for line in turns] == [
+        (turn.step, turn.steps) for turn in result.state.rescales
+    ]
     slower = "slower" if result.steps < 64 else "faster"
     told = f"The machine was {slower} than expected: {result.steps} steps instead of 64 in the time."
     assert said(folder).count("than expected") == said(folder).count(told) == 1
@@ -141,7 +143,7 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
 def test_without_an_aim_or_with_a_steady_machine_a_run_is_what_it_was(tmp_path: Path) -> None:
     trained(tmp_path / "plain", Machine(slowing))
     result = trained(tmp_path / "aimed", Machine(steady), time_budget=TimeBudget(PLANNED_S))
-    assert result.state.turns == [] and result.steps == 64 and result.state.elapsed_s == pytest.approx(PLANNED_S)
+    assert result.state.rescales == [] and result.steps == 64 and result.state.elapsed_s == pytest.approx(PLANNED_S)
     assert facts(tmp_path / "aimed") == facts(tmp_path / "plain")
 
 
@@ -152,7 +154,7 @@ def test_the_same_machine_without_an_aim_misses_the_time(tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("aimed") / "run"
-    assert trained(folder, Machine(slow), time_budget=TimeBudget(PLANNED_S)).state.turns
+    assert trained(folder, Machine(slow), time_budget=TimeBudget(PLANNED_S)).state.rescales
     return folder
 
 
@@ -221,8 +223,8 @@ def test_the_turns_of_a_run_taken_by_another_give_the_same_weights_whatever_the_
     folder = tmp_path / "again"
     turns = trained(
         never_stopped, Machine(slow), time_budget=TimeBudget(PLANNED_S)
-    ).state.turns  # finished: it only says
-    assert trained(folder, Machine(steady), rescales=turns).state.turns == turns
+    ).state.rescales  # finished: it only says
+    assert trained(folder, Machine(steady), rescales=turns).state.rescales == turns
     once, again = facts(never_stopped), facts(folder)
     for name in ("checkpoint", "model", "tensors", "snapshots", "state"):
         assert again[name] == once[name]
@@ -250,9 +252,7 @@ def test_progress_and_observers_are_told_the_new_number(tmp_path: Path) -> None:
 
 def test_a_run_is_not_cut_below_a_quarter(tmp_path: Path) -> None:
     slow = trained(tmp_path / "slow", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S))
-    least = trained(
-        tmp_path / "least", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S, fewest_steps=40)
-    )
+    least = trained(tmp_path / "least", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S, min_steps=40))
     assert (slow.steps, least.steps) == (16, 40)
 
 
@@ -274,7 +274,7 @@ def test_short_rows_tell_nothing_of_the_whole_ones_that_follow(tmp_path: Path) -
         config,
         time_budget=TimeBudget(PLANNED_S),
     )
-    assert result.state.turns == [] and result.state.elapsed_s == pytest.approx(PLANNED_S)
+    assert result.state.rescales == [] and result.state.elapsed_s == pytest.approx(PLANNED_S)
 
 
 def test_a_run_too_short_to_tell_a_pace_is_left_alone(tmp_path: Path) -> None:
@@ -291,9 +291,7 @@ def test_a_forecast_counts_the_evaluations_that_are_still_to_come() -> None:
     assert TimeBudget(80.0).steps(schedule, reading) is None, "it is on its way"
     assert TimeBudget(78.0).steps(schedule, reading) is None, "it is 3 % off"
     assert TimeBudget(70.0).steps(schedule, reading) == 54 and reading.end_s(54) == 70
-    assert (
-        TimeBudget(1.0).steps(schedule, reading) == 20 and TimeBudget(1e6).steps(schedule, reading) == MOST_SHARE * 64
-    )
+    assert TimeBudget(1.0).steps(schedule, reading) == 20 and TimeBudget(1e6).steps(schedule, reading) == MAX_SCALE * 64
     assert TimeBudget(1.0).steps(StepSchedule(64, [Rescale(4, 4.0, 20)]), reading) is None
 
 

@@ -61,8 +61,8 @@ class TrainState:
     """Batches taken from the BatchSource: the next one is batch(data_position)."""
     tokens: int = 0
     """Tokens whose loss was counted."""
-    turns: list[Rescale] = field(default_factory=list)
-    """The rescales: where the run's number of steps was changed (`step_schedule.py`)."""
+    rescales: list[Rescale] = field(default_factory=list)
+    """Where the run's number of steps was changed (`step_schedule.py`); "turns" in state.json."""
     threads: list[Threads] = field(default_factory=list)
     """The number of threads that computed the steps: the first number, then each change. Empty on a GPU."""
     last_loss: float | None = None
@@ -163,7 +163,9 @@ def _checkpoint(
     num_bytes = sum(tensor.nbytes for tensor in tensors) + SMALL_FILES_BYTES
     with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
         yield temporary
-        write_json(temporary / STATE_FILE, asdict(state))
+        values = asdict(state)
+        values["turns"] = values.pop("rescales")
+        write_json(temporary / STATE_FILE, values)
     verify_folder(folder)
     _drop_old(checkpoints, state, retention)
 
@@ -234,8 +236,10 @@ def read_state(folder: Path) -> TrainState:
     """Return a checkpoint's state.json. Raises FormatError."""
     path = folder / STATE_FILE
     values = read_json(path)
+    values = dict(values) if isinstance(values, dict) else {}
     try:
-        return build_config(TrainState, values if isinstance(values, dict) else {})
+        values["rescales"] = values.pop("turns", [])
+        return build_config(TrainState, values)
     except ConfigError as error:
         raise FormatError(path, "fields", error.message) from error
 
