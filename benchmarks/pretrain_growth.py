@@ -22,7 +22,7 @@ from groundup.progress import Silent
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.train.checkpoint.state import Retention, TrainState, save_checkpoint
 from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, weight_tensors
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import pretraining_config
 from groundup.train.losses import next_token_loss
 from groundup.train.optimizers import build_optimizer, trainable
 from groundup.train.step import average_and_clip, sum_gradients

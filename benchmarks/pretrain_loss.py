@@ -38,7 +38,7 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import pretraining_config
 from groundup.train.loop import fit
 from groundup.train.losses import next_token_loss
 from groundup.train.monitor.callbacks import Hooks

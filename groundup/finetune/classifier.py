@@ -105,7 +105,8 @@ def fit_classifier(
     started = time.monotonic()
     messages = Messages.of(splits, config.positive)
     model = classifier_from(opened, messages.labels, config)
-    ids = message_ids(opened, model, messages)
+    tokenizer, context_tokens = opened.require_tokenizer(), model.config.context_tokens
+    ids = [classifier_ids(tokenizer, example.text, context_tokens) for example in messages.examples]
     frozen = FrozenBlocks(model.transformer, model.config.num_layers - 1, compute)
     inputs = {
         "features": frozen.fingerprint(ids),
@@ -134,7 +135,7 @@ def fit_classifier(
         "elapsed_s": round(time.monotonic() - started, 1),
     }
     file.unlink(missing_ok=True)  # a killed run needs them, a finished one does not
-    finish(run, model, opened.require_tokenizer(), results, card, card_figures(results), messages.labels)
+    finish(run, model, tokenizer, results, card, card_figures(results), messages.labels)
     return results
 
 
@@ -206,12 +207,6 @@ def classifier_from(opened: OpenModel, labels: Sequence[str], config: Classifier
     return model.requires_grad_(False).eval()
 
 
-def message_ids(opened: OpenModel, model: Classifier, messages: Messages) -> list[list[int]]:
-    """Return the ids of the messages as the engine's `classify` will read them."""
-    tokenizer = opened.require_tokenizer()
-    return [classifier_ids(tokenizer, example.text, model.config.context_tokens) for example in messages.examples]
-
-
 def fit_config_of(batches: FeatureBatches, config: ClassifierConfig) -> FitConfig:
     """Return `fit()`'s config: an evaluation after every epoch, float32, as bf16 gains nothing on features."""
     return FitConfig(
@@ -271,19 +266,13 @@ def shown_examples(
 ) -> list[dict[str, Any]]:
     """Return a few test messages for the report: mistakes first, by descending confidence, then right answers."""
 
-    def rank(place: int) -> tuple[bool, float]:
-        right = examples[place].label == predicted[place]
-        return right, 0.0 if right else -probabilities[place]
-
-    return [
-        {
-            "text": examples[place].text,
-            "label": examples[place].label,
-            "predicted": predicted[place],
-            "probability": round(probabilities[place], 4),
-        }
-        for place in sorted(range(len(examples)), key=rank)[:SHOWN_EXAMPLES]
+    found: list[dict[str, Any]] = [
+        {"text": example.text, "label": example.label, "predicted": label, "probability": round(probability, 4)}
+        for example, label, probability in zip(examples, predicted, probabilities, strict=True)
     ]
+    wrong = [each for each in found if each["label"] != each["predicted"]]
+    right = [each for each in found if each["label"] == each["predicted"]]
+    return [*sorted(wrong, key=lambda each: -each["probability"]), *right][:SHOWN_EXAMPLES]
 
 
 def card_figures(results: Mapping[str, Any]) -> dict[str, str]:

@@ -11,11 +11,11 @@ query, feed-forward part and norm are needed, and the keys and values of the oth
 of the whole model.
 """
 
-import functools
 import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,10 @@ from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
 from groundup.progress import Progress
 from groundup.threads import ThreadTuner
+from groundup.timing import shortest, timed
 from groundup.train.checkpoint.identity import frozen_fingerprint
 from groundup.train.config import Precision
-from groundup.train.precision import WORTH_IT, open_kinds
+from groundup.train.precision import MEASURED_S, WORTH_IT, open_kinds
 from groundup.train.step import autocast
 
 FEATURES_FILE = "features.safetensors"
@@ -84,7 +85,7 @@ class Features:
         hidden = torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True)
         return hidden, torch.arange(hidden.shape[1])[None] < lengths[:, None]
 
-    @functools.cached_property
+    @cached_property
     def starts(self) -> list[int]:
         """Where each row begins in `hidden`, and the end of the last."""
         return [0, *accumulate(self.lengths)]
@@ -119,13 +120,9 @@ class FrozenBlocks:
         if len(open_kinds(precision, self.transformer.config.width, compute=self.compute)) < 2:
             return precision == "bf16"
         few = replace(self, num_blocks=min(2, self.num_blocks))
-        seconds: dict[bool, list[float]] = {False: [], True: []}
-        for _ in range(4):
-            for bf16, taken in seconds.items():
-                started = time.perf_counter()
-                few.run(rows, bf16=bf16)
-                taken.append(time.perf_counter() - started)
-        return min(seconds[True][1:]) < WORTH_IT * min(seconds[False][1:])  # the first warms up
+        kinds = {bf16: partial(timed, partial(few.run, rows, bf16=bf16)) for bf16 in (False, True)}
+        seconds = shortest(kinds, seconds=MEASURED_S / 2)
+        return seconds[True] < WORTH_IT * seconds[False]
 
 
 def keep_features(
@@ -255,12 +252,6 @@ def of_last(x: Float[Tensor, "B H T D"] | Bool[Tensor, "B 1 T S"], rows: Tensor,
     return x[rows, :, last][:, :, None]
 
 
-def feature_batch(features: Features, classes: Sequence[int], rows: Sequence[int]) -> FeatureBatch:
-    """Return some messages as a batch."""
-    hidden, mask = features.padded(rows)
-    return FeatureBatch(hidden, mask, torch.tensor([classes[row] for row in rows]))
-
-
 class FeatureBatches:
     """The messages `rows` as batches of features, epoch after epoch in the order of (seed, epoch)."""
 
@@ -282,7 +273,7 @@ class FeatureBatches:
     def batch(self, position: int) -> FeatureBatch:
         """Return batch number `position`."""
         rows = [self._rows[i] for i in self._order.indices(position)]
-        return feature_batch(self._features, self._classes, rows)
+        return FeatureBatch(*self._features.padded(rows), torch.tensor([self._classes[row] for row in rows]))
 
 
 @torch.no_grad()

@@ -96,7 +96,7 @@ def fit_chat(
     if finished is not None:
         return finished
     report_data(data, progress)
-    adapt(model, config)
+    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
     task = AnswerLoss(data.held_out, max_tokens=min(config.max_tokens, opened.config.context_tokens))
 
     def evaluate() -> dict[str, float]:
@@ -134,11 +134,6 @@ def report_data(data: InstructionData, progress: Progress) -> None:
         f"{len(data.train)} examples to learn from{left_out}, {len(data.held_out)} held out. "
         f"{data.supervised_share:.0%} of the tokens are learned (answers), the rest is read only (prompts)."
     )
-
-
-def adapt(model: LanguageModel, config: ChatConfig) -> None:
-    """Freeze the model and add LoRA, which is zero at first."""
-    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
 
 
 def fit_config_of(batches: AnswerBatches, config: ChatConfig) -> FitConfig:
@@ -214,7 +209,7 @@ def measure_tokens_per_s(
     model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
     _, batches = prepare(opened, examples, few)
-    adapt(model, config)
+    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
     fit_config = fit_config_of(batches, config)
     loss = finetune_loss("chat", config.loss)
     clock = StepClock(model, [batches.batch(0)], loss, fit_config, compute=compute)

@@ -12,8 +12,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
 from groundup.train.checkpoint.identity import FREE_FIELDS
-from groundup.train.config import FitConfig, OptimizerName
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import FitConfig, OptimizerName, pretraining_config
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.time_budget import TimeBudget
 

@@ -20,7 +20,7 @@ from groundup.planning.corpus import PREPARED, SHARDS
 from groundup.progress import Progress
 from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.train.checkpoint.identity import machine, muon_precision, processes, read_record
+from groundup.train.checkpoint.identity import machine, muon_precision, read_record
 from groundup.train.checkpoint.state import TrainState, read_state
 from groundup.train.config import Compile, FitConfig
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
@@ -103,7 +103,7 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
         if fit_config.optimizer == "muon":
             fit_config = dataclasses.replace(fit_config, muon_precision=muon_precision(fitted))
     before = (fitted or {}).get("machine")
-    changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
+    changes = _changes(before if isinstance(before, dict) else {}, machine(compute, fit_config, group))
     model_config = build_config(ModelConfig, config["model"], where="model.")
     rescales, threads = recorded_changes(run)
     if threads and compute.thread_counts:  # they are set as they were

@@ -36,8 +36,7 @@ from groundup.planning.scaling import LAW
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import Precision
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import Precision, pretraining_config
 from groundup.train.pretrain import pretrain
 
 SWEEP_FILE, RUNS = "sweep.json", "runs"

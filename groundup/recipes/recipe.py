@@ -16,8 +16,7 @@ from groundup.data.pipeline import DataConfig
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
-from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OptimizerName
-from groundup.train.defaults import OPTIMIZER
+from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
 from groundup.weights.gguf_tensors import Encoding
 
 Count = Annotated[int, Field(ge=1)]
@@ -60,7 +59,7 @@ class PretrainStage(StageConfig):
     batch_windows: Count = 8
     """B: windows of `context` tokens a step."""
     optimizer: OptimizerName = OPTIMIZER
-    """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/defaults.py)."""
+    """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak; by default the optimizer's."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0

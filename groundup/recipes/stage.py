@@ -4,7 +4,6 @@ The files in `stages/` each define one `STAGE`; `build.py` runs them in order. A
 its result changes, so that builds made before do that stage again.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,13 +50,6 @@ class StageContext:
             self.sizes[name] = max(1, int(measure()))
             self.record()
         return self.sizes[name]
-
-
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,18 @@ from groundup.files import only_one
 from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.bad_steps import WINDOW_STEPS, find_bad_step, stop_if_diverged
-from groundup.train.checkpoint.identity import identify, identity_hash, muon_precision
-from groundup.train.checkpoint.resume import begin_run, changes_since, find_resume_point, resumes_compiled
+from groundup.train.bad_steps import (
+    WINDOW_STEPS,
+    describe_rollback,
+    find_bad_step,
+    needed_steps,
+    remember_loss,
+    roll_back,
+    stop_if_diverged,
+)
+from groundup.train.batches import BatchSource, Prefetcher, rank_slices
+from groundup.train.checkpoint.identity import changed_machine, identify, identity_hash, machine, muon_precision
+from groundup.train.checkpoint.resume import begin_run, find_resume_point, resumes_compiled
 from groundup.train.checkpoint.state import (
     Checkpoint,
     Retention,
@@ -39,13 +48,10 @@ from groundup.train.interrupts import Interrupts
 from groundup.train.monitor.callbacks import CallbackList, Hooks, RunFacts, training_flops
 from groundup.train.monitor.logs import RunLog
 from groundup.train.optimizers import Optimizers, build_optimizer, trainable
-from groundup.train.parallel.batch_slices import rank_slices
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup, require_shares
 from groundup.train.parallel.single_process import SingleProcess
 from groundup.train.parallel.strategies import build_strategy, precision_probe_config
 from groundup.train.precision import StepClock
-from groundup.train.prefetch import BatchSource, Prefetcher
-from groundup.train.rollback import describe_rollback, needed_steps, remember_loss, roll_back
 from groundup.train.step import Batch, Loss, average_and_clip
 from groundup.train.step_schedule import StepSchedule, learning_rate
 from groundup.train.step_threads import StepThreads
@@ -135,13 +141,13 @@ class _Training:
     progress: Progress = field(init=False)
     log: RunLog = field(init=False)
     interrupts: Interrupts = field(init=False)
-    optimizer: Optimizers = field(init=False)
     prefetcher: Prefetcher = field(init=False)
     # Set by resume():
     state: TrainState = field(init=False)
     precision: Precision = field(init=False)
     compiled: bool = field(init=False)
     strategy: SingleProcess = field(init=False)
+    optimizer: Optimizers = field(init=False)
     parameters: dict[str, nn.Parameter] = field(init=False)
     threads: StepThreads = field(init=False)
     budget: BudgetController | None = field(init=False)
@@ -158,7 +164,6 @@ class _Training:
         receivers = [*self.hooks.callbacks, self.progress] if leads else []
         self.log = RunLog(self.run, CallbackList(receivers, self.progress.say), self.control.clock)
         self.interrupts = Interrupts(together=self.group.world > 1)
-        self.optimizer = build_optimizer(self.model, self.config)
         on_gpu = self.compute.device.type == "cuda"
         self.prefetcher = Prefetcher(rank_slices(self.batches.batch, self.group), ahead=on_gpu, pinned=on_gpu)
 
@@ -216,18 +221,15 @@ class _Training:
     def _restore(self, step: int, record: dict[str, Any]) -> None:
         folder = step_folder(self.run.checkpoints, step)
         checkpoint = Checkpoint(folder, read_state(folder))
-        self._restore_weights(checkpoint)
+        self.strategy.restore(self.optimizer, checkpoint)
         restore_random(self.compute.device, checkpoint.tensors(RANDOM), folder, self.group.rank)
         self.state = checkpoint.state
         if step == self.schedule.steps:
             return
         self.progress.say(f"Going on after step {step} of {self.schedule.steps}.")
-        changed = changes_since(record, self.compute, self.config, self.group)
+        changed = changed_machine(record, machine(self.compute, self.config, self.group))
         if changed:
             self.progress.say(changed)
-
-    def _restore_weights(self, checkpoint: Checkpoint) -> None:
-        self.strategy.restore(self.optimizer, checkpoint)
 
     def _facts(self) -> RunFacts:
         state, steps, flops = self.state, self.schedule.steps, training_flops(self.model, self.batches)
@@ -238,7 +240,7 @@ class _Training:
         """Close the logs, end the prefetcher's thread, release the gradients."""
         self.log.close()
         self.prefetcher.close()
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
 
     # --- the steps
 
@@ -305,7 +307,8 @@ class _Training:
         self.random = random_states(self.compute.device)
 
     def _roll_back(self) -> None:
-        line = roll_back(self.state, self.config, self.run.checkpoints, self._restore_weights)
+        restore = partial(self.strategy.restore, self.optimizer)
+        line = roll_back(self.state, self.config, self.run.checkpoints, restore)
         if line is not None:
             self.log.metric(line)
             self.progress.say(describe_rollback(line, self.config, self.schedule.steps))
@@ -334,7 +337,7 @@ class _Training:
 
     @property
     def _checkpoint_is_due(self) -> bool:
-        """By steps where they were given or a roll-back counts on them (`rollback.py`), else by the place in the schedule, as evaluations are."""
+        """By steps where they were given or a roll-back counts on them (`bad_steps.py`), else by the place in the schedule, as evaluations are."""
         step, interval = self.state.step, self.config.checkpoint_interval
         if self.config.checkpoint_every is None and self.config.rollback_nats is None:
             return step > 0 and self.schedule.comes_to(interval, step)

@@ -180,15 +180,11 @@ class Float32Muon(torch.optim.Muon):
         assert closure is None
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is not None:
-                    with fast_matmul(weight.device):
-                        self._update(weight, weight.grad, group)
-
-    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        mean = state.get("momentum_buffer")
-        after, state["momentum_buffer"] = muon_step(
-            weight, gradient, torch.zeros_like(gradient) if mean is None else mean,
-            rate=group["lr"], momentum=group["momentum"], weight_decay=group["weight_decay"],
-        )  # fmt: skip
-        weight.copy_(after)
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                mean = state["momentum_buffer"] if state else torch.zeros_like(weight.grad)
+                rates = {"rate": group["lr"], "momentum": group["momentum"], "weight_decay": group["weight_decay"]}
+                with fast_matmul(weight.device):
+                    after, state["momentum_buffer"] = muon_step(weight, weight.grad, mean, **rates)
+                weight.copy_(after)

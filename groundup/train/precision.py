@@ -101,10 +101,6 @@ class MuonDecision:
         measured = {} if self.times is None else {"product_s": asdict(self.times)}
         return {} if self.precision is None else {"muon_precision": self.precision, **measured}
 
-    def __str__(self) -> str:
-        measured = "" if self.times is None else f": {self.times}"
-        return f"Muon orthogonalises in {self.precision}{measured}."
-
 
 def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> MuonDecision:
     """Return what the config says; for "auto" bf16, but float32 where the processor has no bf16 or emulates it."""

@@ -92,7 +92,7 @@ def pretrain(
         progress.say(f"The training text is long: samples are compared with {share} of it, evenly spread.")
     hooks = Hooks(
         evaluate=lambda: evaluation.measure(model),
-        sample=lambda step: _shown(evaluation.sample(model), progress),
+        sample=lambda step: _shown(evaluation.sampler.write(model), progress),
         snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
         callbacks=monitor.callbacks,
         progress=progress,

@@ -16,7 +16,7 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress
 from groundup.runs import LOGS, RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.checkpoint.identity import FRESH
+from groundup.train.checkpoint.identity import FRESH, changed_fields
 from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.loop import FitResult
 from groundup.weights.model_io import ModelCard, save_model
@@ -65,21 +65,14 @@ def begin_or_finished(
     elif require_same is not None:
         require_same()
     else:
-        before, asked = run.read_run(), {"kind": kind, "config": config, "inputs": inputs}
-        found = [difference(name, before.get(name), now) for name, now in asked.items() if before.get(name) != now]
+        before = run.read_run()
+        was, read = (before[name] if isinstance(before.get(name), dict) else {} for name in ("config", "inputs"))
+        found = changed_fields({"kind": before.get("kind"), **was}, {"kind": kind, **config})
+        others = [name for name in sorted({**read, **inputs}) if read.get(name) != inputs.get(name)]
+        found += [f"inputs ({', '.join(others)})"] if others else []  # hashes say nothing to people
         if found:
             raise ConfigError(f"{run.path} holds another run; what differs: {'; '.join(found)}.", fix=FRESH)
     return run.read_results() if finished else None
-
-
-def difference(name: str, before: Any, now: Any) -> str:
-    """What differs in one part of run.json: the fields by name, with their values where these are short."""
-    if not isinstance(before, dict) or not isinstance(now, dict):
-        return f"{name} was {before} and is {now}"
-    fields = [field for field in {**before, **now} if before.get(field) != now.get(field)]
-    if name != "config":  # hashes say nothing to people
-        return f"{name} ({', '.join(fields)})"
-    return ", ".join(f"{field} was {before.get(field, 'unset')} and is {now.get(field, 'unset')}" for field in fields)
 
 
 def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:

@@ -59,7 +59,9 @@ class StepThreads:
     def add_step(self, seconds: float, batches: Sequence[Batch], step: int) -> None:
         """Tell the tuner the seconds of the step that ended at `step`."""
         if step > self._known_steps:
-            self._tuner.told(seconds, float(sum(map(positions, batches))))
+            # rows times tokens, padding counted, to which the time of a step is proportional
+            shapes = (next(iter(tensors_of(batch).values())).shape[:2] for batch in batches)
+            self._tuner.told(seconds, float(sum(shape.numel() for shape in shapes)))
 
     def change(self, state: TrainState) -> int | None:
         """Set the number for the next step; a new one that is not in the log yet is noted in the state and returned."""
@@ -71,8 +73,3 @@ class StepThreads:
             state.threads = [*state.threads, Threads(state.step, count)]
         set_threads(count)
         return count if count != before or state.step in self._recalled else None
-
-
-def positions(batch: Batch) -> int:
-    """Rows times tokens, padding counted, to which the time of a step is proportional."""
-    return next(iter(tensors_of(batch).values())).shape[:2].numel()

@@ -12,9 +12,9 @@ from groundup.data.loader import Batch
 from groundup.device import Compute
 from groundup.runs import RunFolder
 from groundup.train import loop
+from groundup.train.batches import Prefetcher
 from groundup.train.loop import fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.prefetch import Prefetcher
 
 CPU = Compute(torch.device("cpu"))
 

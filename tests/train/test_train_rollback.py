@@ -12,13 +12,13 @@ from tiny_run import Said, TinyBatch, TinyBatches, TinyBlocks, tiny_loss
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError
 from groundup.runs import RunFolder, read_lines
+from groundup.train.bad_steps import RISEN_STEPS, find_loss_rise, needed_steps, target_step
 from groundup.train.checkpoint.identity import identify
 from groundup.train.checkpoint.state import MODEL_FILE, TrainState
 from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.rollback import RISEN_STEPS, find_loss_rise, needed_steps, target_step
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))

@@ -15,9 +15,10 @@ from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
+from groundup.timing import timed
 from groundup.weights.model_io import OpenModel, open_model
 
 BEFORE, AFTER = "before", "after"

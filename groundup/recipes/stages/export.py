@@ -17,10 +17,11 @@ from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.pretrain import own_shape
+from groundup.timing import timed
 from groundup.weights.gguf import write_gguf
 from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.model_io import OpenModel, open_model

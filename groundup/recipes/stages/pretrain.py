@@ -22,8 +22,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import EVALUATIONS, FitConfig
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import EVALUATIONS, FitConfig, pretraining_config
 from groundup.train.pretrain import pretrain
 from groundup.train.time_budget import StepControl, TimeBudget
 from groundup.weights.model_io import ModelCard

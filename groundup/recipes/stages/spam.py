@@ -16,9 +16,10 @@ from groundup.finetune.baselines import add_baselines
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
+from groundup.timing import timed
 from groundup.train.precision import open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 

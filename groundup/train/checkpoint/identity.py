@@ -78,11 +78,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return the differences between two identities, one phrase each."""
     before, now = old.get("config"), new["config"]
     before = before if isinstance(before, dict) else {}
-    found = [
-        f"{name} was {_value(before, name)} and is {_value(now, name)}"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    ]
+    left_out = {name: DEFAULTS.get(name, "unset") for name in LATER_FIELDS}
+    found = changed_fields({**left_out, **before}, {**left_out, **now})
     named = {
         "data": "the data are not the same",
         "trained": "the shape of what is trained is not the same",
@@ -91,25 +88,21 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found + [phrase for name, phrase in named.items() if old.get(name) != new[name]]
 
 
-def _value(fields: dict[str, Any], name: str) -> Any:
-    """A field's value; where it is left out, its default."""
-    return fields.get(name, DEFAULTS.get(name, "unset") if name in LATER_FIELDS else "unset")
+def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return a phrase for each field of which the values differ."""
+    names = (name for name in sorted({**before, **now}) if before.get(name) != now.get(name))
+    return [f"{name} was {before.get(name, 'unset')} and is {now.get(name, 'unset')}" for name in names]
 
 
-def machine(compute: Compute, processes: str = ONE_PROCESS) -> dict[str, Any]:
+def machine(compute: Compute, config: FitConfig, group: ProcessGroup) -> dict[str, Any]:
     """What the last bits of the arithmetic depend on."""
     return {
         "device": compute.device.type,
         "bf16": compute.has_bf16,
         "threads": compute.thread_counts[0] if compute.thread_counts else torch.get_num_threads(),  # the most
         "torch": package_version("torch"),
-        "processes": processes,
+        "processes": ONE_PROCESS if group.world == 1 else f"{group.world} by {config.parallel}",
     }
-
-
-def processes(config: FitConfig, group: ProcessGroup) -> str:
-    """The number of processes and their strategy, in words."""
-    return ONE_PROCESS if group.world == 1 else f"{group.world} by {config.parallel}"
 
 
 def write_record(
@@ -156,7 +149,7 @@ def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[s
 
 
 def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
-    """A sentence when the last bits may differ from here on, because the machine does; else ""."""
+    """A sentence when the last bits may differ from here on, since the machine or the number of processes changed; else ""."""
     before = record.get("machine")
     if not isinstance(before, dict):
         return ""

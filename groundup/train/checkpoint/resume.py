@@ -10,18 +10,9 @@ from groundup.device import Compute, choose_threads
 from groundup.files import remove_temporaries
 from groundup.progress import Progress
 from groundup.runs import RunFolder
-from groundup.train.checkpoint.identity import (
-    changed_machine,
-    identity_hash,
-    machine,
-    processes,
-    read_record,
-    require_same,
-    write_record,
-)
+from groundup.train.checkpoint.identity import identity_hash, machine, read_record, require_same, write_record
 from groundup.train.checkpoint.state import load_latest
 from groundup.train.compiled import compile_obstacle, decide_compile
-from groundup.train.config import FitConfig
 from groundup.train.parallel.process_group import ProcessGroup
 from groundup.train.precision import StepClock, decide_precision
 
@@ -54,12 +45,12 @@ def begin_run(
     """Measure what the config of a new run leaves open, write its record and return it. `run_s`: its time budget, None without one."""
     config, compute, muon = clock.config, clock.compute, clock.muon
     if muon.precision == "float32" and muon.times is not None:
-        progress.say(str(muon))
+        progress.say(f"Muon orthogonalises in float32: {muon.times}.")
     if len(compute.thread_counts) > 1 and config.compile != "off" and group.world == 1:  # compiled for one number
         choose_threads(compute, lambda: clock.step_s(bf16=False))
     decision = decide_precision(clock, progress=progress, run_s=run_s)
     decision = decide_compile(decision, clock, progress=progress, shared=group.patient is not None)
-    return write_record(run, identity, decision, muon, machine(compute, processes(config, group)))
+    return write_record(run, identity, decision, muon, machine(compute, config, group))
 
 
 def resumes_compiled(record: dict[str, Any], compute: Compute, group: ProcessGroup, say: Callable[[str], None]) -> bool:
@@ -70,8 +61,3 @@ def resumes_compiled(record: dict[str, Any], compute: Compute, group: ProcessGro
     if obstacle:
         say(f"Going on without torch.compile, so not bit for bit as if never stopped: {obstacle}.")
     return not obstacle
-
-
-def changes_since(record: dict[str, Any], compute: Compute, config: FitConfig, group: ProcessGroup) -> str:
-    """A sentence when the last bits may differ from here on, since machine or number of processes changed; else ""."""
-    return changed_machine(record, machine(compute, processes(config, group)))

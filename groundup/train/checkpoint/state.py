@@ -74,7 +74,7 @@ class TrainState:
     gradient_norms: list[float] = field(default_factory=list)
     """Of the last finite steps, to find spikes by; oldest first."""
     losses: list[float] = field(default_factory=list)
-    """Of the last steps, to find a rise by (`rollback.py`); oldest first."""
+    """Of the last steps, to find a rise by (`bad_steps.py`); oldest first."""
     rolled_back: int = 0
     """How often the run was rolled back."""
     rolled_back_at: int | None = None

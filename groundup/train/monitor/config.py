@@ -7,7 +7,6 @@ are not part of a run's identity and may change when it is resumed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from groundup.errors import GroundupError, ModelError
 from groundup.evaluate.task import Task
@@ -41,15 +40,8 @@ class Evaluation:
 
     def measure(self, model: LanguageModel) -> dict[str, float]:
         """Return the validation figures, then TASK:METRIC of each task. Raises ModelError where a task does not suit the model."""
-        return {**self.validation.measure(model), **self._of_tasks(model)}
-
-    def sample(self, model: LanguageModel) -> list[dict[str, Any]]:
-        """Return samples of the model, a record a prompt."""
-        return self.sampler.write(model)
-
-    def _of_tasks(self, model: LanguageModel) -> dict[str, float]:
         opened = OpenModel(model, self.sampler.tokenizer, model.config, Path("the model in training"), "language")
-        found: dict[str, float] = {}
+        found = self.validation.measure(model)
         for task in self.tasks:
             try:
                 outcome = task.measure(opened, compute=self.validation.compute, progress=Silent())

@@ -22,7 +22,7 @@ from groundup.model.heads import LanguageModel
 from groundup.model.linear_cross_entropy import summed_cross_entropy
 from groundup.model.matmul_precision import fast_matmul
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.parallel.batch_slices import in_micro_batches
+from groundup.train.batches import in_micro_batches
 from groundup.train.step import to_device
 
 # The loss of single tokens has a standard deviation of some 2.5 nats: the mean of so many is known to about 2.5 / sqrt(16,384) = 0.02.

@@ -72,8 +72,9 @@ class FSDP(SingleProcess):
         mesh = init_device_mesh(device.type, (group.world,))
         # Blocks' weights travel in bf16, in which their products are made anyway; the stream, the table, the head and all sums stay float32.
         policy = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, cast_forward_inputs=False)
-        for block in blocks_of(self.trained):
-            fully_shard(block, mesh=mesh, mp_policy=policy)
+        for name, part in self.trained.named_modules():  # each block is sharded by itself; all else is one more group
+            for block in part.children() if name.split(".")[-1] == BLOCKS else ():
+                fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(self._root, mesh=mesh)
         fill_meta_copy(self.trained, model, device)
         self._park()
@@ -116,11 +117,6 @@ class FSDP(SingleProcess):
 
     def restore(self, optimizer: Optimizers, checkpoint: Checkpoint) -> None:
         restore_shards(self.trained, optimizer, checkpoint.folder)
-
-
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The blocks, each of which is sharded by itself; all else is one more group."""
-    return [block for name, part in model.named_modules() if name.split(".")[-1] == BLOCKS for block in part.children()]
 
 
 def meta_copy(model: nn.Module) -> nn.Module:
