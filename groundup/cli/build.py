@@ -41,7 +41,7 @@ def command(
 ) -> None:
     """Build a model's whole life: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, measures, export, page.
 
-    The same command again goes on where it stopped and redoes only what changed.
+    The same command again resumes it and redoes only what changed.
 
     Examples:
 

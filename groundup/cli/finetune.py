@@ -39,7 +39,7 @@ def classifier(
     """Make a classifier of a language model: its last block, final norm and a score head are trained, the rest is run once.
 
     Measured on messages kept apart, beside the commonest label, TF-IDF with logistic regression, and the base model simply asked.
-    The same command again goes on where it stopped. --set reaches epochs, batch_size, learning_rate, weight_decay, max_tokens, positive, loss.
+    The same command again resumes it. --set reaches epochs, batch_size, learning_rate, weight_decay, max_tokens, positive, loss.
 
     Examples:
 
@@ -101,7 +101,7 @@ def chat(
     """Teach a language model to follow instructions: low-rank corrections (LoRA), trained on the answers only, merged at the end.
 
     A line of DATA: {"instruction": "...", "input": "", "output": "..."}. Lines with "held_out": true are never trained on; where none has
-    it, a tenth is held out. The same command again goes on where it stopped. --set reaches max_tokens, rank, alpha,
+    it, a tenth is held out. The same command again resumes it. --set reaches max_tokens, rank, alpha,
     batch_size, learning_rate, precision.
 
     Examples:

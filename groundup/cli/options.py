@@ -121,7 +121,7 @@ FollowLinksOption = Annotated[
     bool, typer.Option("--follow-links", help="Read links that leave DATA's folder; by default they are passed over.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming.")]
 OutOption = Annotated[Path, typer.Option("--out", callback=folder_to_write, help="The folder to write.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")]
 ModelArgument = Annotated[

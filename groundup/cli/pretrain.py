@@ -52,7 +52,7 @@ def command(
     How long: --minutes (by default 3), --steps, --tokens or --epochs. How large: --size, --depth or --preset; with none of them and a
     time, the planner measures this machine and chooses, as `groundup plan` does; with neither it is quickstart's shape.
 
-    The same command again goes on where it stopped. --set reaches the training (fit.learning_rate, fit.batch_size,
+    The same command again resumes it. --set reaches the training (fit.learning_rate, fit.batch_size,
     fit.accumulation, fit.precision, fit.snapshots, ...), the shape (model.width, model.num_layers, model.vocab_size, ...) and the reading of
     texts (data.text_column, data.strict, ...).
 

@@ -143,7 +143,7 @@ def _kept_plan(run: RunFolder, options: PretrainOptions) -> tuple[ModelConfig, F
         fit = {**record["fit"], **{name: getattr(now, name) for name in FREE_FIELDS}}
         return shape, build_config(FitConfig, fit, where="fit."), record["planned"]
     except ConfigError as error:
-        raise FormatError(run.plan_file, "model, fit", error.message, fix="Begin anew with --fresh.") from error
+        raise FormatError(run.plan_file, "model, fit", error.message, fix="Start again with --fresh.") from error
 
 
 def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) -> tuple[Candidate, Plan]:

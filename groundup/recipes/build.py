@@ -97,7 +97,7 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
         stages = record.get("stages") if isinstance(record, dict) else None
         if not isinstance(stages, dict) or not all(map(is_entry, stages.values())):
             raise FormatError(
-                file, "stages", "is not a table of stages as a build writes it", fix="Begin anew with --fresh."
+                file, "stages", "is not a table of stages as a build writes it", fix="Start again with --fresh."
             )
     head = {"recipe": recipe.name, "description": recipe.description, "seed": recipe.seed, "budget_s": recipe.budget_s}
     return {**head, **provenance(), "stages": record["stages"]}

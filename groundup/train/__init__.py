@@ -8,16 +8,16 @@ Where to begin reading:
 
     loop           fit(): a run from resuming to the last step, and its FitResult
     step           one step: gradients of several batches summed, scaled, clipped
-    config         FitConfig; defaults: of pretraining
+    config         FitConfig, and the defaults of pretraining
     step_schedule  step -> place in the schedule -> learning rate, also where the number of steps was changed; time_budget: when it is changed
     step_threads   how many threads compute each step: recorded, or tuned (groundup/threads.py)
-    losses         next token; with experts, any loss and their load-balancing loss
+    losses         next token, class; FINETUNE_LOSSES; with experts, any loss and their load-balancing loss
     optimizers     AdamW, Muon, SGD: which parameters each updates, weight decay; a readable Muon
-    bad_steps      non-finite or spiking steps are skipped by rule; rollback: back to earlier weights after a lasting rise of the loss
+    bad_steps      non-finite or spiking steps are skipped by rule; after a lasting rise of the loss the run is rolled back
     precision      float32 or bf16, measured where the choice is open; compiled: the same for torch.compile
-    prefetch       batches made one ahead, for a GPU
+    batches        BatchSource; batches made one ahead for a GPU; the rows of each process
     checkpoint/    what is saved, how it is written, what makes two calls the same run, where a run resumes
-    parallel/      several processes: process group, rows of each rank, DDP and FSDP
+    parallel/      several processes: process group, DDP and FSDP
     monitor/       validation, samples and how much of them is copied, logs, callbacks, TensorBoard and Weights & Biases
     interrupts     Ctrl-C and SIGTERM
     run_lifecycle  how the folder of a run is begun and finished, the same for pretraining and fine-tuning

@@ -15,7 +15,7 @@ Rolled back to earlier weights, past the text that led there:
     how often    `max_rollbacks` times, then the run ends with one sentence
 
 The rules depend on nothing but the step and what checkpoints keep (`TrainState`), so a resumed run does the same: only regular checkpoints are
-returned to, and those that may be needed are never removed. Where none is old enough yet, the run goes on as it is.
+returned to, and those that may be needed are never removed. Where none is old enough yet, the run continues unchanged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +61,7 @@ class BadStep:
 def find_bad_step(
     loss: float, norm: float, parameters: Mapping[str, nn.Parameter], recent: Sequence[float], factor: float | None
 ) -> BadStep | None:
-    """Return what is wrong with a step of this mean loss and gradient norm, if anything; `recent`: the norms before it."""
+    """Return why a step of this mean loss and gradient norm is bad, None where it is not; `recent`: the norms before it."""
     if not isfinite(loss):
         return BadStep("loss", loss)
     if not isfinite(norm):
@@ -85,7 +85,7 @@ def stop_if_diverged(step: int, bad_step: BadStep, in_a_row: int, limit: int) ->
         many = f" ({in_a_row} steps in a row were not finite)" if in_a_row > 1 else ""
         raise GroundupError(
             f"Step {step}: {bad_step}{many}; the weights are unchanged, and earlier checkpoints are kept.",
-            fix="Set a lower learning_rate, or precision to float32, and begin anew with --fresh.",
+            fix="Set a lower learning_rate, or precision to float32, and start again with --fresh.",
         )
 
 
@@ -148,7 +148,7 @@ def roll_back(
     if state.rolled_back >= config.max_rollbacks:
         raise GroundupError(
             f"Step {state.step}: {rise}; the run was rolled back {state.rolled_back} times already (max_rollbacks).",
-            fix="Set a lower learning_rate, or check the text, and begin anew with --fresh. Earlier checkpoints are kept.",
+            fix="Set a lower learning_rate, or check the text, and start again with --fresh. Earlier checkpoints are kept.",
         )
     before = load_checkpoint(step_folder(checkpoints, target), state.identity)
     restore(before)

@@ -26,7 +26,7 @@ class BatchSource(Protocol):
 
 
 class Prefetcher:
-    """`make`'s batches by position. `ahead`: the next is made before it is asked for; `pinned`: in pinned memory."""
+    """Batches by position, as `make` makes them. `ahead`: the next one is made early; `pinned`: in pinned memory."""
 
     def __init__(self, make: Callable[[int], Batch], *, ahead: bool, pinned: bool) -> None:
         self._make, self._pinned = make, pinned
@@ -34,7 +34,7 @@ class Prefetcher:
         self._next: tuple[int, Future[Batch]] | None = None
 
     def batch(self, position: int) -> Batch:
-        """Return the batch at `position`; an error in making it is raised when it is asked for."""
+        """Return the batch at `position`; an error in making it is raised here."""
         if self._thread is None:
             return self._made(position)
         waiting = self._next is not None and self._next[0] == position

@@ -55,13 +55,13 @@ class FitConfig:
     batch_size: int = 8
     """Rows of one batch, over all processes; the caller makes its BatchSource with it."""
     accumulation: int = 1
-    """Batches whose gradients are summed before one update: a batch so many times as large in the memory of one."""
+    """Batches whose gradients are summed before one update: the effect of a batch so many times as large in the memory of one."""
     start_context_tokens: int | None = None
-    """Pretraining begins with rows cut to so many tokens, as many more of them; None: whole from the first step."""
+    """Pretraining begins with rows of this many tokens, and more of them; None: whole rows from the first step."""
     start_share: float = 0.5
     """With start_context_tokens: the share of the planned steps, and so of the tokens, that are read in such rows."""
     learning_rate: float = 2e-3
-    """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models want less."""
+    """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models need less."""
     min_learning_rate: float | None = None
     """The learning rate of the last step; None: a tenth of the highest (`lowest_learning_rate`)."""
     warmup_steps: int | None = None
@@ -147,7 +147,7 @@ class FitConfig:
 
     @property
     def decay(self) -> int:
-        """Steps of decay in a wsd schedule: what the warm-up left of three fifths, where not said."""
+        """Steps of decay in a wsd schedule: where not given, three fifths of all, or what the warm-up leaves."""
         if self.decay_steps is None:
             return min(round(self.steps * DECAY_SHARE), self.steps - self.warmup)
         return self.decay_steps

@@ -1,10 +1,10 @@
-"""fit(): the only training loop. Batches and a loss -> trained weights, a log, checkpoints; resumed where it stopped.
+"""fit(): the only training loop. Batches and a loss -> trained weights, a log, checkpoints; a stopped run resumes.
 
     resume -> [evaluation, checkpoint when due] -> step -> [evaluation, checkpoint when due] -> ... -> the last step
 
-A run's state is taken at the boundary between two steps, so whatever interrupts it (Ctrl-C, SIGTERM: the state at the last boundary
-is saved first; kill -9, a full disk: the last checkpoint counts), it goes on from a boundary and does the same steps with the same batches,
-learning rates and random numbers. See `groundup/train/__init__.py` for what is bitwise.
+A run's state is taken at the boundary between two steps. Whatever interrupts it (Ctrl-C, SIGTERM: the state at the last boundary is saved
+first; kill -9, a full disk: the last checkpoint counts), it resumes at a boundary and takes the same steps with the same batches, learning rates
+and random numbers. See `groundup/train/__init__.py` for what is bitwise.
 """
 
 import contextlib
@@ -98,7 +98,7 @@ def fit(
     group: ProcessGroup = SINGLE_PROCESS,
     control: StepControl = StepControl(),
 ) -> FitResult:
-    """Train what requires a gradient in `model` (which is on `compute.device` already) for `config.steps` steps, or what is left of them.
+    """Train what requires a gradient in `model` (which is on `compute.device` already) for `config.steps` steps, or those that are left.
 
     The model ends with the last step's weights; a finished run only loads them. torch's global generators are seeded and drawn from. `control`
     may change the number of steps and of threads on the way (`time_budget.py`); neither it nor `hooks` is part of a run's identity.
@@ -137,7 +137,7 @@ class _Training:
     hooks: Hooks
     group: ProcessGroup
     control: StepControl
-    # Made before the run is known:
+    # Set at once:
     progress: Progress = field(init=False)
     log: RunLog = field(init=False)
     interrupts: Interrupts = field(init=False)
@@ -226,7 +226,7 @@ class _Training:
         self.state = checkpoint.state
         if step == self.schedule.steps:
             return
-        self.progress.say(f"Going on after step {step} of {self.schedule.steps}.")
+        self.progress.say(f"Resuming after step {step} of {self.schedule.steps}.")
         changed = changed_machine(record, machine(self.compute, self.config, self.group))
         if changed:
             self.progress.say(changed)
@@ -261,14 +261,14 @@ class _Training:
             if self.state.step > 0:
                 self._save()
                 where = f"step {self.state.step} of {self.schedule.steps}"
-                self.progress.say(f"Stopped after {where}, saved: the same command goes on from there.")
+                self.progress.say(f"Stopped after {where}, saved: the same command resumes from there.")
             raise
 
     def _next_batches(self) -> list[Batch]:
         return [self.prefetcher.batch(self.state.data_position + i) for i in range(self.config.accumulation)]
 
     def _step(self) -> None:
-        """One update, discarded as a whole when something stops it before the weights change."""
+        """One update; an interrupt before the weights change discards the whole step."""
         clock, state, config = self.control.clock, self.state, self.config
         started = clock()
         self.optimizer.zero_grad()
@@ -316,7 +316,7 @@ class _Training:
     # --- between two steps
 
     def _boundary(self) -> None:
-        """Do what is due after the present step. Called again after a restart, it does what was left undone and nothing twice."""
+        """Evaluate, snapshot and save where due after the present step. After a restart it does what is missing and nothing twice."""
         state, config = self.state, self.config
         at_end = state.step == self.schedule.steps
         is_due = at_end or self.schedule.comes_to(config.evaluation_interval, state.step)

@@ -1,7 +1,7 @@
 """The number of threads that compute the steps of a run: as recorded, else tuned by the seconds that its steps take.
 
 A sum divided among another number of threads has other last bits. So each change is kept (`step_schedule.Threads`) in checkpoints and results:
-a resumed run goes on with the number it had, and a repeated one (`reproduce.py`) makes every change at the same step. The trials are ordinary
+a resumed run keeps the number it had, and a reproduced one (`reproduce.py`) makes every change at the same step. The trials are ordinary
 steps of the run, so they cost only what the slower number takes longer.
 
 Nothing is tuned where the user's environment fixes the number, with several processes, on a GPU, and in compiled steps (compiled for one number).

@@ -91,7 +91,7 @@ def test_a_run_with_observers_and_failing_ones_is_the_run_without(tmp_path: Path
     trained(tmp_path / "told", Kept(), Kept(fails))
     assert facts(tmp_path / "told") == facts(tmp_path / "alone")
     said = (tmp_path / "told.said").read_text()
-    assert said.count("Kept failed and is not called again; training goes on") == 1
+    assert said.count("Kept failed and is not called again; training continues") == 1
 
 
 @pytest.mark.parametrize("fails", [("begin",), ("observe",), ("close",), ("begin", "close"), ("observe", "close")])

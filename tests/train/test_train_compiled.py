@@ -49,7 +49,7 @@ def test_a_compiled_run_killed_at_a_random_step_equals_never_stopped(starter: St
     assert facts(folder) == facts(whole)
     record = read_json(folder / "fit.json")
     assert record["compiled"] and set(record["step_s"]) == {"plain", "compiled"}
-    assert "s of compiling: training compiled." in said(folder) and "Going on after step" in said(folder)
+    assert "s of compiling: training compiled." in said(folder) and "Resuming after step" in said(folder)
     assert last_step(folder) == STEPS
 
 

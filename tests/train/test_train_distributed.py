@@ -171,7 +171,7 @@ def test_a_run_goes_on_with_another_number_of_processes(runs: Runs, tmp_path: Pa
     shared_fit({"folder": str(stopped)})
     assert farthest(losses(stopped), whole) < 1e-5
     said = stopped.with_suffix(".said").read_text()
-    assert "Going on, but not bit for bit" in said and f"processes was 2 by {way}, is 1" in said
+    assert "Resuming, but not bit for bit" in said and f"processes was 2 by {way}, is 1" in said
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def test_what_cannot_be_looked_at_ends_before_the_first_step(made: tuple[ShardSe
         fit = replace(FIT, steps=1)
         pretrain(shards, tokenizer, shape(tokenizer), fit, RunFolder(tmp_path / "run"), compute=CPU, monitor=monitor)
 
-    with pytest.raises(DataError, match="no room to go on"):
+    with pytest.raises(DataError, match="no room to continue"):
         run(MonitorConfig(("Of ships " * 40,)))
     with pytest.raises(ConfigError, match="17 prompts, at most 16"):
         run(MonitorConfig(("one",) * 17))

@@ -63,7 +63,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
     tiny_fit(folder, config=config)
     said = folder.with_suffix(".said").read_text()
     assert "Checkpoint step-24 is passed over" in said and "sha256" in said
-    assert "Going on after step 20 of 24" in said
+    assert "Resuming after step 20 of 24" in said
     assert model_of(folder, 24) == model_of(whole, 24)
     assert (folder / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
 
@@ -77,7 +77,7 @@ def test_a_checkpoint_killed_while_it_was_replaced_is_put_back(tmp_path: Path) -
     )  # moved aside, its successor not yet in place
     tiny_fit(folder)
     assert sorted(path.name for path in checkpoints.iterdir()) == ["step-20", "step-24"]
-    assert "Going on" not in folder.with_suffix(".said").read_text()
+    assert "Resuming" not in folder.with_suffix(".said").read_text()
 
 
 def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) -> None:

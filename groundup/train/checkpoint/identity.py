@@ -28,7 +28,7 @@ FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute",
 LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens", "muon_precision")
 DEFAULTS = to_plain(FitConfig(1))
 ONE_PROCESS = "1"
-FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
+FRESH = "Use the old settings to resume it, or --fresh to start again."
 
 
 def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:
@@ -157,4 +157,4 @@ def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
     if before == now:
         return ""
     changes = (f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name])
-    return f"Going on, but not bit for bit as if never stopped ({', '.join(changes)})."
+    return f"Resuming, but not bit for bit as an uninterrupted run ({', '.join(changes)})."

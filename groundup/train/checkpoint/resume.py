@@ -59,5 +59,5 @@ def resumes_compiled(record: dict[str, Any], compute: Compute, group: ProcessGro
         return False
     obstacle = compile_obstacle(compute.device, shared=group.patient is not None)
     if obstacle:
-        say(f"Going on without torch.compile, so not bit for bit as if never stopped: {obstacle}.")
+        say(f"Resuming without torch.compile, so not bit for bit as an uninterrupted run: {obstacle}.")
     return not obstacle

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped; and snapshots of its weights. Safetensors and JSON only.
+"""Checkpoints: everything that a run needs to resume exactly; and snapshots of its weights. Safetensors and JSON only.
 
     checkpoints/step-120/model.safetensors   the weights that train (frozen ones come from the base)
                          state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random states ("random.DEVICE", "random.DEVICE.RANK")
@@ -51,7 +51,7 @@ SMALL_FILES_BYTES = 64 * 1024
 
 @dataclass
 class TrainState:
-    """The state of a run, beside its tensors. Times are for people; all else is equal to that of a run that never stopped."""
+    """The state of a run without its tensors. But for times, a resumed run has that of an uninterrupted one."""
 
     identity: str
     """Hash of the run's config, data and model (`identity.py`)."""
@@ -90,7 +90,7 @@ class TrainState:
     best_loss: float | None = None
     """That loss."""
     metrics_bytes: int = 0
-    """Length of metrics.jsonl; what is behind it is cut at resume."""
+    """Length of metrics.jsonl; later lines are cut when the run resumes."""
     samples_bytes: int = 0
     """Length of samples.jsonl."""
     elapsed_s: float = 0.0
@@ -115,7 +115,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Retention:
-    """Which checkpoints stay beside the best: the last `keep`, and those of the steps `needed`."""
+    """Which checkpoints are kept: the best, the last `keep`, and those of the steps `needed`."""
 
     keep: int
     needed: Collection[int] = ()
@@ -175,7 +175,7 @@ def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _drop_old(checkpoints: Path, state: TrainState, retention: Retention) -> None:
-    """Remove what need not stay. Checkpoints of later steps are damaged ones that were passed over when the run was resumed."""
+    """Remove the others. Checkpoints of later steps are damaged ones that were passed over when the run resumed."""
     folders = step_folders(checkpoints)
     last = [step for step, _ in folders if step <= state.step][-retention.keep :]
     for step, folder in folders:
@@ -197,7 +197,7 @@ def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) ->
             say(f"Checkpoint {folder.name} is passed over: {error.message}.")
     if folders:
         raise FormatError(
-            checkpoints, "checkpoints", f"none of the {len(folders)} holds", fix="Begin anew with --fresh."
+            checkpoints, "checkpoints", f"none of the {len(folders)} is intact", fix="Start again with --fresh."
         )
     return None
 

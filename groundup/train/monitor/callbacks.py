@@ -1,6 +1,6 @@
 """Callbacks of a run, which receive each figure as it is logged, and the other hooks of `fit()`. None of them changes a run.
 
-    begin(facts)     before the first step of this session: which run it is, and after which step it goes on
+    begin(facts)     before the first step of this session: which run it is, and after which step it resumes
     observe(line)    each line as it goes into metrics.jsonl, and each sample, as {"event": "sample", "step", "prompt", "text", ...}
     close()          at the end, also of a run that was stopped
 
@@ -63,7 +63,7 @@ Snapshot: TypeAlias = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run does beside its steps. None of it changes a weight."""
+    """What a run does besides its steps. None of it changes a weight."""
 
     evaluate: Evaluate | None = None
     """Gives figures ("validation_loss" decides the best checkpoint): before the first step, every `evaluation_interval` planned steps, at the end."""
@@ -106,7 +106,7 @@ class CallbackList:
         try:
             call(callback)
         except Exception as error:  # a callback's library raises what it likes
-            self._say(f"{type(callback).__name__} failed and is not called again; training goes on: {error!r}")
+            self._say(f"{type(callback).__name__} failed and is not called again; training continues: {error!r}")
             return False
         return True
 

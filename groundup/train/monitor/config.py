@@ -20,7 +20,7 @@ from groundup.weights.model_io import OpenModel
 
 @dataclass(frozen=True)
 class MonitorConfig:
-    """What the user monitors beside the losses of a run."""
+    """What the user monitors besides the losses of a run."""
 
     prompts: Sequence[str] = ()
     """The prompts of samples; empty: beginnings of the validation text."""

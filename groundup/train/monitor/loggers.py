@@ -3,7 +3,7 @@
     --log tensorboard    RUN/logs/tensorboard; shown by: tensorboard --logdir RUN/logs/tensorboard
     --log wandb          RUN/logs/wandb; offline unless WANDB_MODE says otherwise: by default nothing leaves the machine
 
-A resumed run goes on at its step: TensorBoard hides what a killed session had logged beyond it, and W&B plots over our own step.
+A resumed run continues at its step: TensorBoard hides what a killed session had logged beyond it, and W&B plots over our own step.
 The figures have their names in metrics.jsonl.
 """
 

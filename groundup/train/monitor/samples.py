@@ -97,7 +97,7 @@ def require_room_for(prompts: Sequence[Sequence[int]], texts: Sequence[str], con
     for ids, text in zip(prompts, texts, strict=True):
         if not 0 < len(ids) < context_tokens:
             raise DataError(
-                f"The prompt {text[:40]!r} has {len(ids)} tokens, the model's context {context_tokens}: no room to go on.",
+                f"The prompt {text[:40]!r} has {len(ids)} tokens, the model's context {context_tokens}: no room to continue.",
                 fix="Shorten it.",
             )
 

@@ -112,7 +112,7 @@ class ProcessGroup:
                 raise
             raise ProcessLost(
                 f"Rank {self.rank} of {self.world} lost contact with another process of this run: it has ended, hangs or can't be reached.",
-                fix="Checkpoints are kept: the same command goes on from there. Why it ended: its own message, torchrun's report below, or the "
+                fix="Checkpoints are kept: the same command resumes from there. Why it ended: its own message, torchrun's report below, or the "
                 "system's log (out of memory?).",
             ) from error
 
