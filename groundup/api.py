@@ -273,8 +273,7 @@ def finetune_classifier(
     from groundup.data.examples import read_splits
     from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
-    from groundup.finetune.baselines import add_baselines
-    from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+    from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
     from groundup.finetune.features import FEATURES_FILE
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model

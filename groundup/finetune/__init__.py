@@ -5,9 +5,8 @@ Out: the run folder as a Hugging Face folder, with its figures on held-out data 
 
     instruct           LoRA on all matrices of the blocks, the loss on answers only, merged at the end (`fit_chat`)
     instruction_data   its instructions: rendered, masked, in batches, a part of them held out
-    classifier         training of last block, final norm and score head (`fit_classifier`)
+    classifier         training of last block, final norm and score head (`fit_classifier`), and simple baselines
     features           hidden states of every message after the frozen lower blocks, computed once and kept on disk; the last block, trained on them
-    baselines          simple methods and the untrained base model, for comparison
     order              which examples share a batch, a function of (seed, epoch)
 
 Neither has a training loop of its own; how a run begins and is finished is in train/run_lifecycle.py. A new method is a loss (train/losses.py) and

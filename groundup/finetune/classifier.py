@@ -7,6 +7,8 @@ as it was trained and measured on. Text is tokenised without a prompt or an end 
 
 results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation,
 majority, examples, features, steps, trained_parameters, elapsed_s.
+`add_baselines` measures simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
+same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
 """
 
 import dataclasses
@@ -25,10 +27,19 @@ from groundup.config import to_plain
 from groundup.data.documents import Example
 from groundup.device import Compute, generator
 from groundup.engine.classify import classifier_ids
-from groundup.errors import ConfigError, DataError, ModelError, require_choices, require_counts
+from groundup.errors import ConfigError, DataError, MissingExtra, ModelError, require_choices, require_counts
 from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.task import describe
-from groundup.evaluate.tasks.classification import judge, labels_of, model_row, positive_label
+from groundup.evaluate.tasks.classification import (
+    ZERO_SHOT_ITEMS,
+    ZeroShot,
+    baseline_predictions,
+    compare,
+    judge,
+    labels_of,
+    model_row,
+    positive_label,
+)
 from groundup.files import sha256_text
 from groundup.finetune.features import (
     FEATURES_FILE,
@@ -46,12 +57,12 @@ from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision
 from groundup.train.loop import fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
+from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, write_finished
 from groundup.weights.model_io import ModelCard, OpenModel
 
 SPLITS = ("train", "validation", "test")
 POSITION_TABLE = "position_embedding.weight"
-OURS = "fine-tuned classifier"
+OURS, ASKED = "fine-tuned classifier", "the base model, asked"
 SHOWN_EXAMPLES = 12
 
 Splits = Mapping[str, Sequence[Example]]
@@ -284,3 +295,41 @@ def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
         "accuracy of always naming the commonest label": f"{results['majority']['value']:.1%}",
         f"F1 of '{results['positive']}'": f"{measured['f1']:.3f}",
     }
+
+
+def add_baselines(
+    results: Mapping[str, Any],
+    opened: OpenModel,
+    splits: Mapping[str, Sequence[Example]],
+    run: RunFolder,
+    *,
+    question: str | None = None,
+    zero_shot_items: int = ZERO_SHOT_ITEMS,
+    compute: Compute,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return the results of `fit_classifier` with its baselines, and write them to the run folder. `opened` is the base model.
+
+    Without scikit-learn its two baselines are left out, and so is a base model that can't be asked (no chat template, a
+    context too short for the question); both are reported.
+    """
+    progress = progress or Silent()
+    test = splits["test"]
+    labels, positive = tuple(results["labels"]), results["positive"]
+    predictions: dict[str, Sequence[str]] = dict(results["predictions"])
+    whole = dict(results)
+    try:
+        predictions |= baseline_predictions(splits["train"], test)
+    except MissingExtra as missing:
+        progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
+    task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items)
+    try:
+        details = task.measure(opened, compute=compute, progress=progress).details
+        predictions[ASKED] = details["predictions"]
+        whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
+    except ModelError as error:
+        progress.say(f"Left out: {ASKED}. {error}")
+    rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
+    whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
+    write_finished(run, whole)
+    return whole

@@ -86,7 +86,8 @@ class AnswerBatches:
         for place, row in enumerate(rows):
             count = len(row.ids) - 1
             ids[place, :count] = torch.tensor(row.ids[:-1])
-            labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in _targets(row)])
+            targets = zip(row.ids[1:], row.mask[1:], strict=True)
+            labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in targets])
         return Batch(ids, labels)
 
     def steps_for(self, tokens: int) -> int:
@@ -100,8 +101,3 @@ class AnswerBatches:
     def num_tokens(self, position: int) -> int:
         """Return the tokens in one batch, padding not counted."""
         return sum(len(self._rendered[i].ids) for i in self._order.indices(position))
-
-
-def _targets(row: Rendered) -> list[tuple[int, bool]]:
-    """Each token but the first, and whether its loss counts."""
-    return list(zip(row.ids[1:], row.mask[1:], strict=True))

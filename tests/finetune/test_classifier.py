@@ -17,8 +17,7 @@ from groundup.engine.engine import Engine
 from groundup.engine.padding import right_padded
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
-from groundup.finetune.baselines import add_baselines
-from groundup.finetune.classifier import OURS, ClassifierConfig, classifier_from, fit_classifier
+from groundup.finetune.classifier import OURS, ClassifierConfig, add_baselines, classifier_from, fit_classifier
 from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, LastBlock, keep_features, read_features
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
