@@ -85,7 +85,7 @@ def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) ->
     tiny_fit(folder)
     for step in folder.glob("checkpoints/step-*"):
         flip_a_byte(step / "state.json", 5)
-    with pytest.raises(FormatError, match="none of the 2 holds") as refused:
+    with pytest.raises(FormatError, match="none of the 2 is intact") as refused:
         tiny_fit(folder)
     assert "--fresh" in refused.value.fix
     assert len(list(folder.glob("checkpoints/step-*"))) == 2
@@ -209,7 +209,7 @@ def test_another_machine_is_said_when_going_on(tmp_path: Path) -> None:
     record["machine"]["threads"] = 77
     write_json(folder / "fit.json", record)
     tiny_fit(folder)
-    assert "not bit for bit as if never stopped (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
+    assert "not bit for bit as an uninterrupted run (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
 
 
 def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(

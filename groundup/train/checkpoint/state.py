@@ -186,7 +186,7 @@ def _drop_old(checkpoints: Path, state: TrainState, retention: Retention) -> Non
 def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) -> Checkpoint | None:
     """Return the newest intact checkpoint, None where there are none; those passed over are reported.
 
-    Raises FormatError when there are checkpoints and none of them is intact: beginning anew is then the user's choice.
+    Raises FormatError when there are checkpoints and none of them is intact: starting again is then the user's choice.
     """
     remove_temporaries(checkpoints)
     folders = step_folders(checkpoints)
