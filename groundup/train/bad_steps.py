@@ -102,12 +102,6 @@ class LossRise:
         return f"the loss was {self.lowest:.3g} or more for {RISEN_STEPS} steps, the median before is {self.median:.3g}"
 
 
-def remember_loss(state: TrainState, loss: float, config: FitConfig) -> None:
-    """Keep a step's loss in the state, for the rule."""
-    if config.rollback_nats is not None:
-        state.losses = [*state.losses, loss][-(WINDOW_STEPS + RISEN_STEPS) :]
-
-
 def find_loss_rise(losses: list[float], nats: float | None) -> LossRise | None:
     """Return the rise, if the last losses (oldest first) are one."""
     before, last = losses[:-RISEN_STEPS], losses[-RISEN_STEPS:]
@@ -136,12 +130,15 @@ def needed_steps(state: TrainState, config: FitConfig) -> set[int]:
 
 
 def roll_back(
-    state: TrainState, config: FitConfig, checkpoints: Path, restore: Callable[[Checkpoint], None]
+    state: TrainState, loss: float, config: FitConfig, checkpoints: Path, restore: Callable[[Checkpoint], None]
 ) -> dict[str, Any] | None:
-    """Where the rule says so, restore the earlier checkpoint, note it in `state` and return the line for the log; else None.
+    """Keep a step's loss; where the rule says so, restore the earlier checkpoint, note it in `state` and return the line for the log, else None.
 
     Raises GroundupError when it was done often enough, FormatError when the checkpoint is damaged.
     """
+    if config.rollback_nats is None:
+        return None
+    state.losses = [*state.losses, loss][-(WINDOW_STEPS + RISEN_STEPS) :]
     rise, target = find_loss_rise(state.losses, config.rollback_nats), target_step(state, config)
     if rise is None or target is None:
         return None

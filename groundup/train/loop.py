@@ -25,7 +25,6 @@ from groundup.train.bad_steps import (
     describe_rollback,
     find_bad_step,
     needed_steps,
-    remember_loss,
     roll_back,
     stop_if_diverged,
 )
@@ -175,8 +174,7 @@ class _Training:
         recorded = self.control.threads if self.compute.thread_counts else ()
         self.state = TrainState(identity_hash(identity), rescales=list(self.control.rescales), threads=list(recorded))
         self.model.train()
-        find = partial(find_resume_point, self.run, identity, self._begin, self.progress.say)
-        record, step = self.group.first(find)
+        record, step = self.group.first(partial(find_resume_point, self.run, identity, self._begin, self.progress.say))
         self.precision = record["precision"]
         self.compiled = resumes_compiled(record, self.compute, self.group, self.progress.say)
         if self.config.optimizer == "muon":
@@ -203,13 +201,16 @@ class _Training:
         """Make the record of a new run."""
         config, budget = precision_probe_config(self.config, self.compute), self.control.time_budget
         clock = StepClock(self.model, self._next_batches(), self.loss, config, compute=self.compute)
-        run_s = budget.seconds if budget else None
-        return begin_run(self.run, identity, clock, self.group, run_s=run_s, progress=self.progress)
+        return begin_run(self.run, identity, clock, self.group, budget=budget, progress=self.progress)
 
     @property
     def schedule(self) -> StepSchedule:
         """The steps of the run, and their places in the schedule."""
         return StepSchedule(self.config.steps, self.state.rescales)
+
+    @property
+    def _step_of_all(self) -> str:
+        return f"step {self.state.step} of {self.schedule.steps}"
 
     def _build_strategy(self) -> None:
         """From here on `strategy.trained` is the model that trains, in this process or in all."""
@@ -260,8 +261,7 @@ class _Training:
             self.interrupts.hold()
             if self.state.step > 0:
                 self._save()
-                where = f"step {self.state.step} of {self.schedule.steps}"
-                self.progress.say(f"Stopped after {where}, saved: the same command resumes from there.")
+                self.progress.say(f"Stopped after {self._step_of_all}, saved: the same command resumes from there.")
             raise
 
     def _next_batches(self) -> list[Batch]:
@@ -284,8 +284,7 @@ class _Training:
             with self.interrupts.shielded():
                 self._count_step(None if bad_step.lasting else norm)
                 self.log.skipped_step(bad_step)
-                step = f"step {state.step} of {self.schedule.steps}"
-                self.progress.say(f"{step} is skipped: {bad_step} ({state.skipped} so far)")
+                self.progress.say(f"{self._step_of_all} is skipped: {bad_step} ({state.skipped} so far)")
             return
         rate = learning_rate(self.schedule.update_place(state.step), config)
         with self.interrupts.shielded():
@@ -293,10 +292,9 @@ class _Training:
             self.optimizer.step()
             step_s = clock() - started
             self._count_step(norm)
-            remember_loss(state, summed.mean, config)
             self.log.training_step(summed, norm, rate, step_s)
             self.threads.add_step(step_s, batches, state.step)
-            self._roll_back()
+            self._roll_back(summed.mean)
 
     def _count_step(self, norm: float | None) -> None:
         state = self.state
@@ -306,9 +304,9 @@ class _Training:
             state.gradient_norms = [*state.gradient_norms, norm][-WINDOW_STEPS:]
         self.random = random_states(self.compute.device)
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, loss: float) -> None:
         restore = partial(self.strategy.restore, self.optimizer)
-        line = roll_back(self.state, self.config, self.run.checkpoints, restore)
+        line = roll_back(self.state, loss, self.config, self.run.checkpoints, restore)
         if line is not None:
             self.log.metric(line)
             self.progress.say(describe_rollback(line, self.config, self.schedule.steps))
@@ -362,7 +360,7 @@ class _Training:
             figures = evaluate() if evaluate else {}
             if figures:
                 named = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
-                self.progress.say(f"step {self.state.step} of {self.schedule.steps}: {named}")
+                self.progress.say(f"{self._step_of_all}: {named}")
             samples = sample(self.state.step) if sample else []
         self.model.train()
         return figures, samples

@@ -15,6 +15,7 @@ from groundup.train.checkpoint.state import load_latest
 from groundup.train.compiled import compile_obstacle, decide_compile
 from groundup.train.parallel.process_group import ProcessGroup
 from groundup.train.precision import StepClock, decide_precision
+from groundup.train.time_budget import TimeBudget
 
 
 def find_resume_point(
@@ -39,16 +40,16 @@ def begin_run(
     clock: StepClock,
     group: ProcessGroup,
     *,
-    run_s: float | None,
+    budget: TimeBudget | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Measure what the config of a new run leaves open, write its record and return it. `run_s`: its time budget, None without one."""
+    """Measure what the config of a new run leaves open, write its record and return it."""
     config, compute, muon = clock.config, clock.compute, clock.muon
     if muon.precision == "float32" and muon.times is not None:
         progress.say(f"Muon orthogonalises in float32: {muon.times}.")
     if len(compute.thread_counts) > 1 and config.compile != "off" and group.world == 1:  # compiled for one number
         choose_threads(compute, lambda: clock.step_s(bf16=False))
-    decision = decide_precision(clock, progress=progress, run_s=run_s)
+    decision = decide_precision(clock, progress=progress, run_s=budget.seconds if budget else None)
     decision = decide_compile(decision, clock, progress=progress, shared=group.patient is not None)
     return write_record(run, identity, decision, muon, machine(compute, config, group))
 

@@ -72,7 +72,9 @@ class FSDP(SingleProcess):
         mesh = init_device_mesh(device.type, (group.world,))
         # Blocks' weights travel in bf16, in which their products are made anyway; the stream, the table, the head and all sums stay float32.
         policy = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, cast_forward_inputs=False)
-        for name, part in self.trained.named_modules():  # each block is sharded by itself; all else is one more group
+        for name, part in list(
+            self.trained.named_modules()
+        ):  # each block is sharded by itself; all else is one more group
             for block in part.children() if name.split(".")[-1] == BLOCKS else ():
                 fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(self._root, mesh=mesh)
