@@ -170,7 +170,7 @@ class Model:
 
     def chat_sampling(self, given: Mapping[str, Any]) -> "Sampling":
         """How the answers of a conversation are drawn: as `given`, else as the model recommends. Raises ConfigError."""
-        from groundup.engine.chat_sampling import CHAT_MAX_TOKENS, chat_sampling
+        from groundup.engine.sampling import CHAT_MAX_TOKENS, chat_sampling
 
         return sampling_of({"max_tokens": CHAT_MAX_TOKENS, **chat_sampling(self.engine.opened.path), **given})
 

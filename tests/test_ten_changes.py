@@ -238,7 +238,56 @@ assert torch.equal(back.model(IDS), model(IDS))
 """,
 )
 
-CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT)
+SAMPLING_RULE = Change(
+    "add a sampling rule",
+    inserted=(
+        (
+            "engine/sampling.py",
+            "\n\n@dataclass(frozen=True)\nclass SamplingRule",
+            '''
+
+def keep_top_n_sigma(logits: Tensor, n: Number) -> Tensor:  # [V]
+    """Tokens further than n standard deviations of the logits below the best become -inf (Tang et al. 2024)."""
+    return logits.masked_fill(logits < logits.max() - n * logits.std(), -math.inf)
+''',
+        ),
+        (
+            "engine/sampling.py",
+            "    repetition_penalty: Annotated[",
+            """    top_n_sigma: Annotated[
+        Number, SamplingRule(lambda value: value >= 0, "0 (off) or more", keep_top_n_sigma, help="Sigmas.", chat=3.0)
+    ] = 0.0
+""",
+        ),
+    ),
+    use="""
+import groundup
+from groundup.cli.generate import SamplingOptions
+from groundup.engine.sampling import Sampling, chat_sampling
+from groundup.serve.model_registry import ModelRegistry
+from groundup.serve.ollama.generation import read_generate
+from groundup.serve.openai.chat import read_chat_completion
+from groundup.serve.request_preparation import sampling_of
+from groundup.weights.model_io import save_model
+
+save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
+model = groundup.open_model(tmp / "tiny", "cpu")
+greedy = model.generate("the fox", max_tokens=8, temperature=0)
+assert model.generate("the fox", max_tokens=8, temperature=9, top_n_sigma=1e-3) == greedy
+assert SamplingOptions(top_n_sigma=1.0).given()["top_n_sigma"] == 1.0 and chat_sampling(tmp)["top_n_sigma"] == 3.0
+try:
+    Sampling(top_n_sigma=-1)
+except ConfigError as error:
+    assert str(error).startswith("top_n_sigma is -1; expected 0 (off) or more")
+asked = read_generate({"model": "tiny", "prompt": "a", "options": {"top_n_sigma": 2}})
+also = read_chat_completion({"model": "tiny", "messages": [{"role": "user", "content": "a"}], "top_n_sigma": 2})
+assert sampling_of(asked.options, 8).top_n_sigma == sampling_of(also.options, 8).top_n_sigma == 2
+ModelRegistry({}, tmp).create("named", "tiny", {"options": asked.options})
+assert ModelRegistry({}, tmp).find("named").options.top_n_sigma == 2
+""",
+)
+
+CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT, SAMPLING_RULE)
 
 # What every use may name.
 BEFORE_USE = """
@@ -249,6 +298,7 @@ from pathlib import Path
 import torch
 
 from groundup.device import Compute
+from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import train_tokenizer

@@ -27,10 +27,10 @@ from groundup.device import Compute, set_threads
 from groundup.engine.answer import Answer
 from groundup.engine.events import ChatEvent, RankedToken, StepOutput, TokenLogprob
 from groundup.engine.generate import require_room
+from groundup.engine.next_token import NOT_FINITE, NOT_FINITE_FIX, choose, seeded_generator
 from groundup.engine.pages import Pages, pages_within
 from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Request
-from groundup.engine.sampling import NOT_FINITE, NOT_FINITE_FIX, choose, seeded_generator
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
 from groundup.engine.stream import TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
@@ -86,7 +86,7 @@ class _Running:
     def is_plain_greedy(self) -> bool:
         """Whether its next token is the argmax of the logits, without penalties or a constraint."""
         sampling = self.request.sampling
-        return sampling.temperature == 0 and not sampling.penalises and self.request.constraint is None
+        return sampling.temperature == 0 and not sampling.penalties and self.request.constraint is None
 
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
         """Return the next token; `best` is the argmax of `logits`. Raises ModelError."""

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute
+from groundup.engine.next_token import choose, seeded_generator
 from groundup.engine.request import Constraint
-from groundup.engine.sampling import Sampling, choose, seeded_generator
+from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.engine.chat_sampling import CHAT_SAMPLING, chat_sampling
+from groundup.engine.sampling import CHAT_SAMPLING, chat_sampling
 from groundup.http.json_response import JsonResponse
 from groundup.http.page import page_routes
 from groundup.serve.model_info import ModelInfo

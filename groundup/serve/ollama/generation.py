@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from pydantic import Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
-from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
+from groundup.serve.fields import Body, Texts, Whole, read_fields, with_sampling_rules
 from groundup.serve.messages import ClientMessage, conversation
 from groundup.serve.requests import (
     FOREVER_S,
@@ -31,17 +32,14 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 KeepAlive = float | str
 
 
-class OptionsBody(Body):
+# Names of our options that differ in Ollama's API.
+OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
+
+
+class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES)):  # type: ignore[misc]
     """The supported `options`; all others are ignored."""
 
-    temperature: Number | None = None
-    top_k: Whole | None = None
-    top_p: Number | None = None
-    min_p: Number | None = None
-    repeat_penalty: Number | None = None
     repeat_last_n: Whole | None = None
-    presence_penalty: Number | None = None
-    frequency_penalty: Number | None = None
     seed: Whole | None = None
     num_predict: Whole | None = None
     num_ctx: Whole | None = None
@@ -49,20 +47,16 @@ class OptionsBody(Body):
 
     def options(self) -> Options:
         """Return them as Options, with Ollama's special values (-1, 0) translated."""
-        return Options(
-            temperature=self.temperature,
-            top_k=None if self.top_k is None else max(self.top_k, 0),
-            top_p=None if self.top_p is None else min(self.top_p, 1.0),
-            min_p=self.min_p,
-            repetition_penalty=self.repeat_penalty,
-            repeat_last_n=self.repeat_last_n,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-            seed=None if self.seed == -1 else self.seed,
-            max_tokens=None if self.num_predict is None or self.num_predict < 0 else self.num_predict,
-            context_tokens=self.num_ctx if self.num_ctx and self.num_ctx > 0 else None,
-            stop=None if self.stop is None else tuple(filter(None, self.stop)),
-        )
+        values = {each.name: getattr(self, OPTION_NAMES.get(each.name, each.name)) for each in fields(Options)}
+        special = {
+            "top_k": None if self.top_k is None else max(self.top_k, 0),
+            "top_p": None if self.top_p is None else min(self.top_p, 1.0),
+            "seed": None if self.seed == -1 else self.seed,
+            "max_tokens": None if self.num_predict is None or self.num_predict < 0 else self.num_predict,
+            "context_tokens": self.num_ctx if self.num_ctx and self.num_ctx > 0 else None,
+            "stop": None if self.stop is None else tuple(filter(None, self.stop)),
+        }
+        return Options(**{**values, **special})
 
 
 class _Generation(Body):

@@ -13,14 +13,12 @@ from groundup.serve.messages import ClientMessage, conversation, without_tools
 from groundup.serve.model_info import ModelInfo
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.ollama.answers import rfc3339
-from groundup.serve.ollama.generation import OptionsBody
+from groundup.serve.ollama.generation import OPTION_NAMES, OptionsBody
 from groundup.serve.requests import Options, RequestError
 
 JSON = dict[str, Any]
 # The expiry of a model that stays forever: a far date that every client can represent.
 NEVER = datetime(2318, 1, 1, tzinfo=UTC)
-# Names of our options that differ in Ollama's API.
-OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
 
 
 class NameBody(Body):

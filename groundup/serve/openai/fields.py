@@ -5,12 +5,22 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.serve.fields import Body, Number, Texts, Whole
+from groundup.serve.fields import Body, Texts, Whole, with_sampling_rules
 from groundup.serve.openai.structured import ConstraintFields
 from groundup.serve.requests import Options
 
 # OpenAI's defaults.
 DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)
+
+
+# top_k (-1: all), min_p and repetition_penalty are not in OpenAI's API, but in other servers of it (vLLM); the page sends them.
+LIMITS = {
+    "temperature": {"ge": 0, "le": 100},
+    "top_k": {"ge": -1},
+    "top_p": {"ge": 0, "le": 1},
+    "min_p": {"ge": 0, "le": 1},
+    "repetition_penalty": {"gt": 0, "le": 10},
+}
 
 
 class StreamOptions(Body):
@@ -19,23 +29,15 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
-class CompletionFields(ConstraintFields):
+class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  # type: ignore[misc]
     """Sampling, streaming and constraints of answers."""
 
     model: str = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     max_tokens: Whole | None = Field(None, ge=0)
-    temperature: Number | None = Field(None, ge=0, le=100)
-    top_p: Number | None = Field(None, ge=0, le=1)
-    # Not in OpenAI's API, but in other servers of it (vLLM); the page sends them.
-    top_k: Whole | None = Field(None, ge=-1)
-    min_p: Number | None = Field(None, ge=0, le=1)
-    repetition_penalty: Number | None = Field(None, gt=0, le=10)
     seed: Whole | None = None
     stop: Texts | None = None
-    presence_penalty: Number | None = None
-    frequency_penalty: Number | None = None
     n: Whole = Field(1, ge=1)
 
     def options(self, max_tokens: int | None) -> Options:
