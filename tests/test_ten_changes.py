@@ -287,7 +287,75 @@ assert ModelRegistry({}, tmp).find("named").options.top_n_sigma == 2
 """,
 )
 
-CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT, SAMPLING_RULE)
+TASK = Change(
+    "add an evaluation task",
+    new_files=(
+        (
+            "evaluate/tasks/pairs.py",
+            '''"""Which of two texts a language model finds more probable."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.device import Compute
+from groundup.engine.score import score
+from groundup.evaluate.metrics import wilson_interval
+from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.progress import Progress
+from groundup.weights.hf_config import ModelKind
+from groundup.weights.model_io import OpenModel
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The share of pairs whose right text is the more probable one."""
+
+    pairs: Sequence[tuple[str, str]]
+    name: str = "pairs"
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
+        model, tokenizer = language_model(opened)
+        start = [tokenizer.special.document_end_id]
+        found = score(model, [(start, tokenizer.encode(text)) for pair in self.pairs for text in pair], compute=compute)
+        hits = sum(right.logprob > wrong.logprob for right, wrong in zip(found[::2], found[1::2], strict=True))
+        interval = wilson_interval(hits, len(self.pairs))
+        return TaskResult((as_measure("accuracy", interval, len(self.pairs), chance=0.5),))
+
+
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+    records = [json.loads(line) for line in Path(data.source.spec).read_text().splitlines()]
+    return [Pairs([(record["right"], record["wrong"]) for record in records[: data.items]])]
+
+
+PAIRS = TaskKind("pairs", _tasks, field="wrong")
+''',
+        ),
+    ),
+    inserted=(
+        ("evaluate/run.py", "from groundup.evaluate.tasks.text", "from groundup.evaluate.tasks.pairs import PAIRS\n"),
+        ("evaluate/run.py", "LABELS, TEXT)", "PAIRS, "),
+    ),
+    use="""
+import groundup, json
+from groundup.cli.evaluate import lines
+from groundup.cli.monitor_options import tasks_of
+from groundup.progress import Silent
+from groundup.weights.model_io import save_model
+
+save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
+data = tmp / "pairs.jsonl"
+data.write_text('{"right": "the fox", "wrong": "fox the the the the"}\\n' * 3)
+recognised = groundup.run_evaluation(tmp / "tiny", data, items=2, device="cpu")
+[row] = groundup.run_evaluation(tmp / "tiny", data, items=2, kind="pairs", device="cpu")["rows"]
+assert (row["task"], row["n"], row["chance"]) == ("pairs", 2, 0.5) and recognised["rows"][0]["value"] == row["value"]
+assert "50.0 %" in lines(recognised)[-1]
+assert [task.name for task in tasks_of(f"pairs={data}", 0, Silent())] == ["pairs"]
+""",
+)
+
+CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT, SAMPLING_RULE, TASK)
 
 # What every use may name.
 BEFORE_USE = """

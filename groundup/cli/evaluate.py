@@ -11,8 +11,6 @@ from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, Se
 from groundup.cli.plain import plain
 from groundup.files import write_json
 
-SHARES = ("accuracy", "f1", "macro_f1")
-
 
 def command(
     models: Annotated[list[str], typer.Argument(help="One model or more: names, folders, .gguf files, build folders.")],
@@ -20,7 +18,7 @@ def command(
         str, typer.Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
     ] = STARTER,
     kind: Annotated[
-        str | None, typer.Option("--as", help="What DATA is: answers, labels or text; by default it is looked at.")
+        str | None, typer.Option("--as", help="What DATA is, as answers, labels or text; by default it is looked at.")
     ] = None,
     items: Annotated[
         int, typer.Option("--items", min=1, help="Measure each figure on at most so many answers, labels or documents.")
@@ -76,6 +74,7 @@ def change_lines(results: dict[str, Any]) -> list[str]:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """One figure as a row; shares in percent."""
+    from groundup.evaluate.task import SHARES
 
     def shown(value: float | None) -> str:
         if value is None:

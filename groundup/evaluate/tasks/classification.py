@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.data.documents import Example
+from groundup.data.examples import read_labelled, stratified_split, without_repeats
+from groundup.data.sources import SourceOptions
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.generate import require_room
 from groundup.engine.score import score
 from groundup.errors import DataError, MissingExtra, ModelError
 from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
-from groundup.evaluate.task import Measure, TaskResult, as_measure, language_model
+from groundup.evaluate.task import HeldOut, Measure, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.hf_config import ModelKind
 from groundup.weights.model_io import OpenModel
 
 ZERO_SHOT_ITEMS = 200
@@ -221,3 +224,18 @@ def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
     turn = render(Conversation((Message("user", ""), Message("assistant", label))), tokenizer)
     ids = [id for id, is_answer in zip(turn.ids, turn.mask, strict=True) if is_answer]
     return ids if ids[-1] in tokenizer.special.stop_ids else [*ids, tokenizer.special.eos_id]
+
+
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+    """Return the task on at most `items` examples, chosen by hash: a classifier predicts, a language model is asked."""
+    options = SourceOptions(text_column=data.text_column)
+    examples = read_labelled(data.source, options, label_column=data.label_column, progress=progress)
+    examples = without_repeats(examples).examples
+    labels, positive = labels_of(examples), positive_label(examples)
+    chosen = stratified_split(examples, {"test": min(data.items, len(examples))}, seed=data.seed)["test"]
+    if kind == "classifier":
+        return [Classification(chosen, positive)]
+    return [ZeroShot(chosen, labels, positive, question=data.question, items=data.items)]
+
+
+LABELS = TaskKind("labels", _tasks, field="label", suffixes=(".csv", ".tsv", ".parquet"), prefer="spam")

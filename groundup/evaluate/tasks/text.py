@@ -10,13 +10,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from groundup.data.source_report import SourceReport
+from groundup.data.sources import SourceOptions, read_source
 from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import bits_per_byte, ratio_interval
-from groundup.evaluate.task import PerItem, TaskResult, as_measure, language_model
+from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.hf_config import ModelKind
 from groundup.weights.model_io import OpenModel
 
 Window = tuple[list[int], list[int]]
@@ -109,3 +112,12 @@ def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
         lengths[index] = min(len(texts[index]), left // (len(texts) - rank))
         left -= lengths[index]
     return [text[:length] for text, length in zip(texts, lengths, strict=True)]
+
+
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+    documents = read_source(data.source, SourceOptions(text_column=data.text_column), SourceReport(), progress=progress)
+    texts = (document.text for document in documents)
+    return [BitsPerByte(sample_texts(texts, seed=data.seed, max_texts=data.items))]
+
+
+TEXT = TaskKind("text", _tasks)
