@@ -134,7 +134,7 @@ class Model:
         >>> model = groundup.open_model("runs/mine")
         >>> near = model.embed(["to be", "to be or not"]) @ model.embed("to be").T
         """
-        from groundup.engine.embed import embed
+        from groundup.engine.padded_batch import embed
 
         model, listed = self.engine.language_model(), [texts] if isinstance(texts, str) else texts
         rows = [self.engine.prompt_ids(text)[: model.config.context_tokens] for text in listed]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 
@@ -41,11 +41,9 @@ MAX_TIME_RATIO = 0.9
 
 def as_precision_choice(text: str) -> PrecisionChoice:
     """Return the text as a PrecisionChoice. Raises ConfigError."""
-    for known in get_args(PrecisionChoice):
-        if text == known:
-            choice: PrecisionChoice = known
-            return choice
-    raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice)))
+    if text not in get_args(PrecisionChoice):
+        raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice)))
+    return cast(PrecisionChoice, text)
 
 
 def open_in(

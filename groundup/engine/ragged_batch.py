@@ -11,7 +11,7 @@ attends to them, so a row can read those of its prefix anywhere in the batch, an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from groundup.engine.padding import BATCH_TOKENS
+from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.model.paged import TokenSpan
 
 Row = list[int]

@@ -100,7 +100,6 @@ class Sampling:
             chat=40,
         ),
     ] = 0
-    """Keep the k most probable tokens; 0 keeps all."""
     top_p: Annotated[
         Number,
         SamplingRule(
@@ -111,7 +110,6 @@ class Sampling:
             chat=0.9,
         ),
     ] = 1.0
-    """Keep the smallest set of most probable tokens that holds this much probability; 1 keeps all."""
     min_p: Annotated[
         Number,
         SamplingRule(
@@ -122,7 +120,6 @@ class Sampling:
             chat=0.05,
         ),
     ] = 0.0
-    """Keep tokens at least this fraction as probable as the most probable one; 0 keeps all."""
     repetition_penalty: Annotated[
         Number,
         SamplingRule(

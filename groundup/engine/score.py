@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.device import Compute
-from groundup.engine.padding import BATCH_TOKENS
+from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.engine.ragged_batch import RaggedBatch, ragged_batches
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel

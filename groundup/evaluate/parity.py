@@ -15,7 +15,7 @@ Our side is the model before the export, in float32. Greedy texts are not compar
 diverge at the first near tie. Scoring *its* text tests at every position whether our model agrees.
 
 "Ends where ours ends" is tested the same way: every token of llama.cpp's answer, the last one included, is our argmax, up to the encoding's tolerance
-(`parity_sides.TOLERANCES`). If it stopped, ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
+(`parity_checks.TOLERANCES`). If it stopped, ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
 passes, too: the figure `stopped` shows it, and the check "stops" tests its stop ids.
 """
 
@@ -28,9 +28,17 @@ import torch
 
 from groundup.errors import ConfigError, ModelError, did_you_mean
 from groundup.evaluate.llamacpp import LlamaError, LlamaServer, llama_server
-from groundup.evaluate.parity_answers import check_answers, check_greedy
-from groundup.evaluate.parity_sides import CONTEXT_TOKENS, TOLERANCES, Check, Sides
-from groundup.evaluate.parity_text import check_stops, check_template, check_tokens
+from groundup.evaluate.parity_checks import (
+    CONTEXT_TOKENS,
+    TOLERANCES,
+    Check,
+    Sides,
+    check_answers,
+    check_greedy,
+    check_stops,
+    check_template,
+    check_tokens,
+)
 from groundup.evaluate.parity_texts import PROMPTS, QUESTIONS
 from groundup.model.heads import LanguageModel
 from groundup.progress import Advance, Progress, Silent
@@ -82,7 +90,11 @@ def gate(
         raise ConfigError(
             f"Encoding {encoding!r} has no tolerance in the parity gate.", fix=did_you_mean(encoding, TOLERANCES)
         )
-    sides = Sides(_language_model(opened), opened.require_tokenizer(), TOLERANCES[encoding])
+    if not isinstance(opened.model, LanguageModel):
+        raise ModelError(f"{opened.path} is a classifier: llama.cpp has nothing to compare it with.")
+    if (dtype := opened.model.transformer.embedding.weight.dtype) != torch.float32:
+        raise ModelError(f"The parity gate needs the model in float32; this one is open in {dtype}.")
+    sides = Sides(opened.model, opened.require_tokenizer(), TOLERANCES[encoding])
     steps: dict[str, Callable[[LlamaServer, Advance], Check]] = {
         "tokens": lambda llama, advance: check_tokens(sides, llama, user_lines),
         "stops": lambda llama, advance: check_stops(sides, llama),
@@ -108,12 +120,3 @@ def _run(name: str, step: Callable[[LlamaServer, Advance], Check], llama: LlamaS
         return step(llama, advance)
     except LlamaError as error:
         return Check(name, False, error.message, {})
-
-
-def _language_model(opened: OpenModel) -> LanguageModel:
-    if not isinstance(opened.model, LanguageModel):
-        raise ModelError(f"{opened.path} is a classifier: llama.cpp has nothing to compare it with.")
-    dtype = opened.model.transformer.embedding.weight.dtype
-    if dtype != torch.float32:
-        raise ModelError(f"The parity gate needs the model in float32; this one is open in {dtype}.")
-    return opened.model

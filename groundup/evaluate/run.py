@@ -87,20 +87,13 @@ def evaluate(
         for name, opened in models.items():
             started = time.monotonic()
             of_task[name] = result = task.measure(opened, compute=compute, progress=progress)
-            results["rows"] += table_rows(task.name, name, result, time.monotonic() - started)
+            elapsed_s = round(time.monotonic() - started, 2)
             for measure in result.measures:
+                results["rows"].append({"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s})
                 progress.say(f"{task.name}, {name}: {describe(measure)}")
         results["changes"] += changes(task.name, of_task)
         results["details"][task.name] = {name: dict(result.details) for name, result in of_task.items()}
     return results
-
-
-def table_rows(task: str, model: str, result: TaskResult, elapsed_s: float) -> list[dict[str, Any]]:
-    """Return a result's measures as rows."""
-    return [
-        {"task": task, "model": model, **measure.plain(), "elapsed_s": round(elapsed_s, 2)}
-        for measure in result.measures
-    ]
 
 
 def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]]:

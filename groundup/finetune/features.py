@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from groundup.device import Compute, set_threads
-from groundup.engine.padding import batches_by_length, right_padded
+from groundup.engine.padded_batch import batches_by_length, right_padded
 from groundup.files import atomic_file
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer

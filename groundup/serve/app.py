@@ -22,11 +22,11 @@ from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra,
 from groundup.http import metrics as figures
 from groundup.http.json_response import JsonResponse
 from groundup.http.responses import error_handlers
-from groundup.serve import internals, page
+from groundup.serve import page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
-from groundup.serve.openai.errors import error_body as openai_error
+from groundup.serve.openai.fields import error_body as openai_error
 from groundup.serve.requests import RequestError
 from groundup.serve.server import Server
 
@@ -56,7 +56,6 @@ def app_of(server: Server) -> Starlette:
     app = Starlette(
         routes=[
             *page.routes(server),
-            *internals.routes(server),
             *_plain(server),
             *ollama.routes(server),
             *openai.routes(server),

@@ -12,7 +12,7 @@ a name of the first two kinds until the server restarts: no client can remove we
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,6 @@ class ModelAlias:
     license: str = ""
     created: str = ""
     """When a client created it (RFC 3339)."""
-
-    @property
-    def is_own(self) -> bool:
-        """Whether it is the model's own name."""
-        return self.name == self.base
 
 
 def full_name(name: str) -> str:
@@ -114,16 +109,15 @@ class ModelRegistry:
     def copy(self, source: str, destination: str) -> None:
         """Add an alias. Raises RequestError: 404 for an unknown source, 400 for an invalid name."""
         with self._lock:
-            found = self.find(source)
-            self._put(ModelAlias(**{**_values(found), "name": _new_name(destination), "created": _now()}))
+            self._put(replace(self.find(source), name=_new_name(destination), created=_now()))
 
     def create(self, name: str, source: str, changes: Mapping[str, Any]) -> None:
         """Add an alias with its own texts and parameters: `changes` are fields of ModelAlias, others are the source's. Raises RequestError."""
         with self._lock:
             found = self.find(source)
-            values = _values(found) | {key: value for key, value in changes.items() if value}
             options = changes.get("options", Options()).over(found.options)
-            self._put(ModelAlias(**{**values, "options": options, "name": _new_name(name), "created": _now()}))
+            values = {**{key: value for key, value in changes.items() if value}, "options": options}
+            self._put(replace(found, **values, name=_new_name(name), created=_now()))
 
     def delete(self, name: str) -> None:
         """Remove an alias, or hide a model's own name. Raises RequestError (404)."""
@@ -179,10 +173,6 @@ def _new_name(name: str) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _values(alias: ModelAlias) -> dict[str, Any]:
-    return {each.name: getattr(alias, each.name) for each in fields(alias)}
 
 
 def _read_names(file: Path) -> dict[str, ModelAlias]:

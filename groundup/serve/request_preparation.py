@@ -153,11 +153,6 @@ def sampling_of(options: Options, room_tokens: int) -> Sampling:
     return Sampling(**{**values, "max_tokens": min(values.get("max_tokens", room_tokens), room_tokens)})
 
 
-def can_chat(tokenizer: Tokenizer) -> bool:
-    """Return whether the model can mark turns of a conversation."""
-    return tokenizer.chat_template is not None or {TURN_START, TURN_END} <= tokenizer.special.tokens.keys()
-
-
 class _PromptFitter:
     """Prompts -> ids that fit into one context."""
 
@@ -170,7 +165,8 @@ class _PromptFitter:
 
     def ids(self, prompt: Prompt, *, truncate: bool) -> tuple[list[int], int]:
         """Return the ids and the number of dropped messages. Raises RequestError."""
-        if isinstance(prompt, Conversation) and not can_chat(self.tokenizer):
+        marks_turns = {TURN_START, TURN_END} <= self.tokenizer.special.tokens.keys()
+        if isinstance(prompt, Conversation) and self.tokenizer.chat_template is None and not marks_turns:
             prompt = _as_text(prompt)
         if isinstance(prompt, TextPrompt):
             return self._text_ids(prompt, truncate=truncate), 0

@@ -18,7 +18,7 @@ from typing import Any
 from groundup.data.documents import InstructionExample, to_conversation
 from groundup.data.examples import read_instructions
 from groundup.device import Compute
-from groundup.engine.generate_batch import generate_answers
+from groundup.engine.batch import generate_answers
 from groundup.engine.sampling import Sampling
 from groundup.engine.score import score
 from groundup.errors import DataError
@@ -109,7 +109,7 @@ class CheckedAnswers:
             opened, [example for example, _ in checks], self.max_tokens, compute=compute, progress=progress
         )
         right = [passes(answer, check) for answer, (_, check) in zip(answers, checks, strict=True)]
-        chance = math.fsum(guess_share(check) for _, check in checks) / len(checks)
+        chance = math.fsum(1 / len(labels) for _, check in checks if (labels := labels_in(check))) / len(checks)
         measure = as_measure("accuracy", wilson_interval(sum(right), len(right)), len(right), chance=chance)
         shown = [
             {**described(example, answer), "check": dict(check), "right": is_right}
@@ -196,12 +196,6 @@ def words_found(text: str, words: Sequence[str]) -> list[str]:
     """
     longest_first = sorted(words, key=len, reverse=True)
     return re.findall(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", text, re.IGNORECASE)
-
-
-def guess_share(check: Check) -> float:
-    """Return the probability of passing by guessing."""
-    labels = labels_in(check)
-    return 1 / len(labels) if labels else 0.0
 
 
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:

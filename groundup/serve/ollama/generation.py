@@ -1,4 +1,6 @@
-"""Requests to /api/generate and /api/chat: a body -> a GenerateRequest, or a LoadRequest when there is no prompt."""
+"""Requests to /api/generate and /api/chat: a body -> a GenerateRequest, or a LoadRequest when there is no prompt. And to /api/embed and the older
+/api/embeddings: a body -> an EmbedRequest, vectors -> an object.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,18 +11,20 @@ from pydantic import Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body, Texts, Whole, read_fields, with_sampling_rules
-from groundup.serve.messages import ClientMessage, conversation
+from groundup.serve.messages import ClientMessage, ToolBody, conversation, read_tools
 from groundup.serve.requests import (
     FOREVER_S,
+    Embeddings,
+    EmbedRequest,
     GenerateRequest,
     LoadRequest,
     Options,
     Prompt,
     RequestError,
     TextPrompt,
+    Timing,
     unsupported,
 )
-from groundup.serve.tools import ToolBody, read_tools
 from groundup.tokenizer.chat import Conversation, Message
 
 # Ollama's own (api/types.go, DefaultOptions).
@@ -175,3 +179,45 @@ def _duration_s(text: str) -> float | None:
     if len(unsigned) > 64 or not re.fullmatch(rf"(?:{_DURATION.pattern})+", unsigned):
         return None
     return sign * sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(unsigned))
+
+
+class EmbedBody(Body):
+    """The body of /api/embed."""
+
+    model: str = Field(min_length=1)
+    input: Texts = []
+    truncate: bool = True
+    dimensions: Whole | None = Field(None, ge=1)
+    keep_alive: KeepAlive | None = None
+
+
+class EmbeddingsBody(Body):
+    """The body of /api/embeddings."""
+
+    model: str = Field(min_length=1)
+    prompt: str = ""
+    keep_alive: KeepAlive | None = None
+
+
+def read_embed(value: dict[str, Any]) -> EmbedRequest:
+    """Return the request of an /api/embed body. Raises RequestError."""
+    body = read_fields(EmbedBody, value)
+    alive = keep_alive_s(body.keep_alive)
+    return EmbedRequest(body.model, tuple(body.input), body.dimensions, body.truncate, alive)
+
+
+def read_embeddings(value: dict[str, Any]) -> EmbedRequest:
+    """Return the request of an /api/embeddings body. Raises RequestError."""
+    body = read_fields(EmbeddingsBody, value)
+    return EmbedRequest(body.model, (body.prompt,), keep_alive_s=keep_alive_s(body.keep_alive))
+
+
+def embed_answer(model: str, found: Embeddings, timing: Timing) -> dict[str, Any]:
+    """Return all vectors, in the order of the texts."""
+    return {
+        "model": model,
+        "embeddings": found.vectors,
+        "total_duration": timing.total_ns,
+        "load_duration": timing.load_ns,
+        "prompt_eval_count": found.prompt_tokens,
+    }

@@ -51,26 +51,20 @@ class CreateBody(NameBody):
     quantize: str = ""
 
 
-def read_name(value: JSON) -> NameBody:
+def read_name(value: JSON, body_type: type[NameBody] = NameBody) -> Any:
     """Return a body whose `model` is set. Raises RequestError."""
-    return _named(read_fields(NameBody, value))
-
-
-def read_copy(value: JSON) -> CopyBody:
-    """Return an /api/copy body. Raises RequestError."""
-    return read_fields(CopyBody, value)
+    body = read_fields(body_type, value)
+    name = body.model or body.name
+    if not name:
+        raise RequestError("model: is missing", param="model")
+    return body.model_copy(update={"model": name})
 
 
 def read_create(value: JSON) -> CreateBody:
     """Return an /api/create body. Raises RequestError: 501 for what needs weights from elsewhere."""
-    body = _named(read_fields(CreateBody, value))
-    for given, name in (
-        (body.files, "files"),
-        (body.adapters, "adapters"),
-        (body.quantize, "quantize"),
-        (body.template, "template"),
-    ):
-        if given:
+    body: CreateBody = read_name(value, CreateBody)
+    for name in ("files", "adapters", "quantize", "template"):
+        if getattr(body, name):
             raise RequestError(
                 f"create with {name} is not supported: a new name has the weights and the template of an existing model",
                 status=501,
@@ -79,13 +73,6 @@ def read_create(value: JSON) -> CreateBody:
     if not body.source:
         raise RequestError("from: is missing", param="from")
     return body
-
-
-def _named(body: Any) -> Any:
-    name = body.model or body.name
-    if not name:
-        raise RequestError("model: is missing", param="model")
-    return body.model_copy(update={"model": name})
 
 
 def created(body: CreateBody) -> JSON:
@@ -102,7 +89,7 @@ def created(body: CreateBody) -> JSON:
 def details(alias: ModelAlias, info: ModelInfo) -> JSON:
     """Return the short description used in lists."""
     return {
-        "parent_model": "" if alias.is_own else alias.base,
+        "parent_model": "" if alias.name == alias.base else alias.base,
         "format": info.format,
         "family": info.config.family,
         "families": [info.config.family],

@@ -10,7 +10,7 @@ from groundup.http.json_response import JsonResponse
 from groundup.serve.openai import models
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
 from groundup.serve.openai.completions import TextCompletion, read_completion
-from groundup.serve.openai.embeddings import embedding_answer, read_embedding
+from groundup.serve.openai.models import embedding_answer, read_embedding
 from groundup.serve.server import Server
 
 
@@ -51,7 +51,9 @@ class _Api:
     async def models(self, request: Request) -> Response:
         registry = self.server.registry
         listed = await asyncio.to_thread(registry.listed)
-        return JsonResponse(models.model_list([(alias, registry.info(alias)) for alias in listed]))
+        return JsonResponse(
+            {"object": "list", "data": [models.model_entry(each.name, registry.info(each)) for each in listed]}
+        )
 
     async def model(self, request: Request) -> Response:
         id = request.path_params["id"]
