@@ -15,9 +15,10 @@ from groundup.errors import ConfigError
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
+    from groundup.device import Compute
     from groundup.engine.batch import BatchSettings
+    from groundup.engine.precision import PrecisionChoice
     from groundup.http.limits import Limits
-    from groundup.serve.loaded_models import ComputeSettings
     from groundup.serve.model_registry import ModelRegistry
     from groundup.serve.server import Server
 
@@ -94,7 +95,6 @@ def command(
     from groundup.http.limits import Limits
     from groundup.http.run_server import run_server
     from groundup.serve.app import app_of, error_body, paths_of
-    from groundup.serve.loaded_models import ComputeSettings
     from groundup.serve.model_info import determinism_note
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
@@ -102,11 +102,10 @@ def command(
     registry = registry_of(models or [], folder, progress)
     compute = select_compute(device)
     choose_threads(compute)
-    compute_settings = ComputeSettings(as_precision_choice(precision), compute)
-    settings = settings_of(reproducible)
-    server = server_of(registry, compute_settings, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
-    progress.say(determinism_note(compute_settings.precision, reproducible=reproducible))
-    note = emulation_note(compute_settings.precision, compute_settings.compute)
+    choice, settings = as_precision_choice(precision), settings_of(reproducible)
+    server = server_of(registry, compute, choice, limits, settings, keep_alive=keep_alive, memory_gb=memory_gb)
+    progress.say(determinism_note(choice, reproducible=reproducible))
+    note = emulation_note(choice, compute)
     if note:
         progress.say(note)
     app = app_of(server)
@@ -174,7 +173,8 @@ def settings_of(reproducible: bool) -> "BatchSettings":
 
 def server_of(
     registry: "ModelRegistry",
-    compute_settings: "ComputeSettings",
+    compute: "Compute",
+    precision: "PrecisionChoice",
     limits: "Limits",
     settings: "BatchSettings",
     *,
@@ -197,7 +197,7 @@ def server_of(
     memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
     assert keep_s is not None
     loaded_models = LoadedModels(
-        worker, compute_settings, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings
+        worker, compute, precision, keep_alive_s=keep_s, memory_bytes=memory_bytes, settings=settings
     )
     return Server(registry, loaded_models, worker, limits, Metrics())
 

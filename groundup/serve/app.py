@@ -96,22 +96,18 @@ def _shape(path: str, status: int, message: str, param: str | None = None, code:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    """Return the response for a refused request. Errors about files contain paths, so they only go to the log."""
+    """Return the response for a refused request. Invalid values and missing packages are shown to the client; other errors (those about files contain
+    paths) only go to the log."""
     assert isinstance(error, GroundupError)
-    if not isinstance(error, RequestError):
-        error = _as_request_error(error)
+    if isinstance(error, ConfigError | DataError | ModelError):
+        error = RequestError(error.message)
+    elif isinstance(error, MissingExtra):
+        error = RequestError(error.message, status=501)
+    elif not isinstance(error, RequestError):
+        log.error("a request could not be answered: %s", error)
+        error = RequestError("internal server error; the server's log has the details", status=500)
     shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
     return JsonResponse(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
-
-
-def _as_request_error(error: GroundupError) -> RequestError:
-    """Return the error as a RequestError: invalid values and missing packages are shown to the client, other errors only logged."""
-    if isinstance(error, ConfigError | DataError | ModelError):
-        return RequestError(error.message)
-    if isinstance(error, MissingExtra):
-        return RequestError(error.message, status=501)
-    log.error("a request could not be answered: %s", error)
-    return RequestError("the server could not do that; its log says why", status=500)
 
 
 def _plain(server: Server) -> list[Route]:

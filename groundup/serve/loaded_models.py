@@ -29,14 +29,6 @@ from groundup.weights.model_io import OpenModel
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ComputeSettings:
-    """The precision and the device that models run with."""
-
-    precision: PrecisionChoice
-    compute: Compute
-
-
 @dataclass
 class LoadedModel:
     """A model in memory."""
@@ -68,7 +60,8 @@ class LoadedModels:
     def __init__(
         self,
         worker: Worker,
-        compute_settings: ComputeSettings,
+        compute: Compute,
+        precision: PrecisionChoice,
         *,
         keep_alive_s: float,
         memory_bytes: int,
@@ -76,7 +69,7 @@ class LoadedModels:
     ) -> None:
         """`keep_alive_s`: the default for requests; `memory_bytes`: the limit of all weights and caches together."""
         self.worker = worker
-        self.compute_settings = compute_settings
+        self.compute, self.precision = compute, precision
         self.keep_alive_s = keep_alive_s
         self.memory_bytes = memory_bytes
         self.settings = settings
@@ -86,7 +79,7 @@ class LoadedModels:
     @property
     def determinism_note(self) -> str:
         """Whether answers depend on concurrent requests, in one sentence."""
-        return determinism_note(self.compute_settings.precision, reproducible=self.settings.reproducible)
+        return determinism_note(self.precision, reproducible=self.settings.reproducible)
 
     def current(self) -> dict[str, LoadedModel]:
         """Return the models in memory now."""
@@ -127,7 +120,7 @@ class LoadedModels:
             self.unload_expired()
 
     async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
-        size_bytes = int(WEIGHT_BYTES[self.compute_settings.precision] * info.parameters) + self._cache_bytes(info)
+        size_bytes = int(WEIGHT_BYTES[self.precision] * info.parameters) + self._cache_bytes(info)
         self._make_room(size_bytes)
         try:
             opened, compute, batch_engine = await in_own_thread(functools.partial(self._open_model, info))
@@ -141,7 +134,7 @@ class LoadedModels:
 
     def _open_model(self, info: ModelInfo) -> tuple[OpenModel, Compute, BatchEngine | None]:
         """Return the model and, for a language model, its BatchEngine. Raises GroundupError, OSError."""
-        opened, compute = open_in(self.compute_settings.precision, info.path, self.compute_settings.compute)
+        opened, compute = open_in(self.precision, info.path, self.compute)
         tokenizer = opened.require_tokenizer()
         if not isinstance(opened.model, LanguageModel):
             return opened, compute, None

@@ -77,7 +77,7 @@ def require_within(request: GenerateRequest, options: Options, limits: Limits) -
         (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
         *_constraint_limits(request.constraint, limits),
-        (_expression_characters(list(request.tools)), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
+        (sum(map(len, _expressions(list(request.tools)))), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
     ):
         if value > limit:
             raise RequestError(f"{param}: at most {limit} {what} are allowed, this request has {value}", param=param)
@@ -90,13 +90,9 @@ def _constraint_limits(constraint: OutputConstraint | None, limits: Limits) -> l
     limit = by_kind.get(constraint.kind, limits.schema_characters)
     rows = [(len(constraint.text), limit, "format", f"characters of a {constraint.kind}")]
     if constraint.kind == "JSON schema":
-        in_schema = _expression_characters(json.loads(constraint.text))
+        in_schema = sum(map(len, _expressions(json.loads(constraint.text))))
         rows.append((in_schema, limits.regex_characters, "format", IN_SCHEMA))
     return rows
-
-
-def _expression_characters(schema: Any) -> int:
-    return sum(map(len, _expressions(schema)))
 
 
 def _expressions(schema: Any) -> Iterator[str]:
