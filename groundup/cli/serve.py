@@ -95,7 +95,7 @@ def command(
     from groundup.http.limits import Limits
     from groundup.http.run_server import run_server
     from groundup.serve.app import app_of, error_body, paths_of
-    from groundup.serve.model_info import determinism_note
+    from groundup.serve.model_registry import determinism_note
 
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()

@@ -5,7 +5,7 @@ Generated text is scored by one forward pass of our model, and compared within t
 
 import statistics
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,11 +73,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Sides:
-    """Our model and tokenizer, and the tolerance of the other side."""
+    """Our model and tokenizer, llama.cpp with the file, and what to compare."""
 
     model: LanguageModel
     tokenizer: Tokenizer
+    llama: LlamaServer
     tolerance: Tolerance
+    advance: Advance
+    """Called with the number of texts that were generated."""
+    user_lines: Sequence[str] = ()
+    prompts: Sequence[str] = ()
 
     def logits(self, ids: Sequence[int], last: int) -> Tensor:
         """Return our logits at the positions that predict the `last` last ids: float32 [last, V], by one forward pass."""
@@ -116,21 +121,21 @@ def short(text: str) -> str:
     return repr(text) if len(text) <= 60 else f"{text[:60]!r}... ({len(text):,} characters)"
 
 
-def check_tokens(sides: Sides, llama: LlamaServer, user_lines: Sequence[str]) -> Check:
+def check_tokens(sides: Sides) -> Check:
     """Check that hard strings and the user's lines have the same ids on both sides, and one prompt including bos."""
     hard = [text for texts in HARD_STRINGS.values() for text in texts]
-    lines = [line for line in user_lines if is_comparable(line)]
+    lines = [line for line in sides.user_lines if is_comparable(line)]
     figures: dict[str, float] = {
         "strings": len(hard),
         "user_lines": len(lines),
-        "user_lines_left_out": len(user_lines) - len(lines),
+        "user_lines_left_out": len(sides.user_lines) - len(lines),
     }
-    differing = [text for text in [*hard, *lines] if sides.tokenizer.encode(text) != llama.encode(text)]
+    differing = [text for text in [*hard, *lines] if sides.tokenizer.encode(text) != sides.llama.encode(text)]
     figures["differing"] = len(differing)
     if differing:
-        ours, theirs = sides.tokenizer.encode(differing[0]), llama.encode(differing[0])
+        ours, theirs = sides.tokenizer.encode(differing[0]), sides.llama.encode(differing[0])
         return Check("tokens", False, f"{short(differing[0])} {sides.difference(ours, theirs)}", figures)
-    ours, theirs = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")), llama.encode("Hello", add_bos=True)
+    ours, theirs = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello")), sides.llama.encode("Hello", add_bos=True)
     if ours != theirs:
         return Check("tokens", False, f"the prompt 'Hello' {sides.difference(ours, theirs)}", figures)
     return Check("tokens", True, f"{len(hard) + len(lines)} strings have the same ids", figures)
@@ -141,30 +146,30 @@ def is_comparable(text: str) -> bool:
     return "'\u017f" not in text and not any(unicodedata.category(character) == "Cn" for character in text)
 
 
-def check_stops(sides: Sides, llama: LlamaServer) -> Check:
+def check_stops(sides: Sides) -> Check:
     """Check that llama.cpp ends a generation at each of our stop ids, not at an ordinary token, and has the same eos token."""
     special = sides.tokenizer.special
     prompt_ids = sides.tokenizer.with_bos(sides.tokenizer.encode("Hello"))
-    ignored = [token for token in sorted(special.stop_ids) if not llama.ends_after(token, prompt_ids)]
+    ignored = [token for token in sorted(special.stop_ids) if not sides.llama.ends_after(token, prompt_ids)]
     figures: dict[str, float] = {"stop_ids": len(special.stop_ids), "going_on": len(ignored)}
     if ignored:
         return Check("stops", False, f"llama.cpp continues after our stop token {sides.show(ignored)}", figures)
-    if llama.ends_after(prompt_ids[-1], prompt_ids):
+    if sides.llama.ends_after(prompt_ids[-1], prompt_ids):
         return Check("stops", False, f"llama.cpp ends at the ordinary token {sides.show(prompt_ids[-1:])}", figures)
-    ours, theirs = sides.tokenizer.decode([special.eos_id]), llama.eos_text()
+    ours, theirs = sides.tokenizer.decode([special.eos_id]), sides.llama.eos_text()
     if ours != theirs:
         return Check("stops", False, f"the eos token is {ours!r} here and {theirs!r} in llama.cpp", figures)
     stops = sides.show(sorted(special.stop_ids))
     return Check("stops", True, f"llama.cpp ends a generation at {stops}; eos is {ours!r} on both sides", figures)
 
 
-def check_template(sides: Sides, llama: LlamaServer) -> Check:
+def check_template(sides: Sides) -> Check:
     """Check that conversations of every kind render to the same text and ids."""
     ours = {name: rendered(sides, conversation) for name, conversation in CONVERSATIONS.items()}
     accepted = {name: each for name, each in ours.items() if each is not None}
     figures: dict[str, float] = {"conversations": len(accepted), "refused": len(ours) - len(accepted)}
     for name, each in accepted.items():
-        difference = _template_difference(sides, each, llama.render(CONVERSATIONS[name]), llama)
+        difference = _template_difference(sides, each, sides.llama.render(CONVERSATIONS[name]))
         if difference:
             return Check("template", False, f"{name}: {difference}", figures)
     if not accepted:
@@ -181,7 +186,7 @@ def rendered(sides: Sides, conversation: Conversation) -> Rendered | None:
         return None
 
 
-def _template_difference(sides: Sides, ours: Rendered, theirs: str, llama: LlamaServer) -> str:
+def _template_difference(sides: Sides, ours: Rendered, theirs: str) -> str:
     text = ours.text
     special = sides.tokenizer.special
     if special.adds_bos and special.bos_id is not None:
@@ -190,7 +195,7 @@ def _template_difference(sides: Sides, ours: Rendered, theirs: str, llama: Llama
     if text != theirs:
         place = first_difference(text, theirs)
         return f"differs from character {place} on: ours {text[place : place + 40]!r}; llama.cpp {theirs[place : place + 40]!r}"
-    ids = llama.encode(theirs, control=True, add_bos=True)
+    ids = sides.llama.encode(theirs, control=True, add_bos=True)
     return "" if ids == ours.ids else sides.difference(ours.ids, ids)
 
 
@@ -231,7 +236,7 @@ def compare(sides: Sides, prompt: str, prompt_ids: Sequence[int], theirs: Genera
     return Comparison(prompt, theirs.ids, gaps, tuple(logits.argmax(dim=1).tolist()), differences)
 
 
-def check_answers(sides: Sides, llama: LlamaServer, advance: Advance) -> Check:
+def check_answers(sides: Sides) -> Check:
     """Check that short answers through llama.cpp's chat route end where ours would."""
     stopped = answers = 0
     longest_prompt, max_tokens = sides.room(ANSWER_TOKENS)
@@ -240,8 +245,8 @@ def check_answers(sides: Sides, llama: LlamaServer, advance: Advance) -> Check:
         ours = rendered(sides, conversation)
         if ours is None or len(ours.ids) > longest_prompt:
             continue
-        theirs = llama.answer_greedily(conversation, max_tokens=max_tokens)
-        advance(1)
+        theirs = sides.llama.answer_greedily(conversation, max_tokens=max_tokens)
+        sides.advance(1)
         answers += 1
         stopped += theirs.ended
         difference = _answer_difference(sides, question, ours, theirs)
@@ -267,15 +272,15 @@ def _answer_difference(sides: Sides, question: str, ours: Rendered, theirs: Gene
     return ""
 
 
-def check_greedy(sides: Sides, llama: LlamaServer, prompts: Sequence[str], advance: Advance) -> Check:
+def check_greedy(sides: Sides) -> Check:
     """Check that llama.cpp's greedy continuation of each prompt is ours, up to the encoding's tolerance."""
     longest_prompt, max_tokens = sides.room(NEW_TOKENS)
     compared = []
-    for prompt in prompts:
+    for prompt in sides.prompts:
         encoded = sides.tokenizer.with_bos(sides.tokenizer.encode(prompt))
         ids = encoded[:longest_prompt] or [sides.tokenizer.special.document_end_id]
-        compared.append(compare(sides, prompt, ids, llama.continue_greedily(ids, max_tokens=max_tokens)))
-        advance(1)
+        compared.append(compare(sides, prompt, ids, sides.llama.continue_greedily(ids, max_tokens=max_tokens)))
+        sides.advance(1)
     figures = greedy_figures(compared, sides.tolerance)
     fault = greedy_fault(sides, compared, figures)
     detail = f"{figures['tokens']:.0f} tokens, {figures['not_best']:.0f} not our argmax; median difference {figures['median']:.4f}"
@@ -319,3 +324,12 @@ def _describe_position(sides: Sides, compared: Comparison, place: int) -> str:
         f"ours {sides.show(compared.best[place : place + 1])}, {compared.logit_gaps[place]:.3f} logits apart; "
         f"log-probabilities differ by up to {largest:.3f}"
     )
+
+
+CHECKS: dict[str, Callable[[Sides], Check]] = {
+    "tokens": check_tokens,
+    "stops": check_stops,
+    "template": check_template,
+    "answers": check_answers,
+    "greedy": check_greedy,
+}

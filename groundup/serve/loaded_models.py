@@ -21,7 +21,7 @@ from groundup.engine.precision import WEIGHT_BYTES, PrecisionChoice, open_in
 from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
-from groundup.serve.model_info import ModelInfo, determinism_note
+from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
 from groundup.weights.model_io import OpenModel

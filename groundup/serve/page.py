@@ -30,8 +30,7 @@ from groundup.lab.head_patterns import search_heads
 from groundup.lab.surprise import surprise
 from groundup.lab.tokens import beginning
 from groundup.serve.fields import Body, Whole, read_fields
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias
+from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.server import Server
 from groundup.serve.worker import Worker
 from groundup.weights.model_io import OpenModel

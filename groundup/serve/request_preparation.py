@@ -16,8 +16,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
 from groundup.serve.messages import with_call_format
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias
+from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import GenerateRequest, Options, Prompt, RequestError, TextPrompt, unsupported
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -163,7 +162,11 @@ class _PromptFitter:
         """Return the ids and the number of dropped messages. Raises RequestError."""
         marks_turns = {TURN_START, TURN_END} <= self.tokenizer.special.tokens.keys()
         if isinstance(prompt, Conversation) and self.tokenizer.chat_template is None and not marks_turns:
-            prompt = _as_text(prompt)
+            if len(prompt.messages) > 1:
+                raise RequestError(
+                    "this model has no chat template: it continues a single text, and can't hold a conversation"
+                )
+            prompt = TextPrompt(prompt.messages[0].content)
         if isinstance(prompt, TextPrompt):
             return self._text_ids(prompt, truncate=truncate), 0
         ids = render(prompt, self.tokenizer, add_generation_prompt=True).ids
@@ -214,10 +217,3 @@ class _PromptFitter:
             f"the prompt of {tokens} tokens exceeds the context length of {self.context_tokens}",
             code="context_length_exceeded",
         )
-
-
-def _as_text(conversation: Conversation) -> TextPrompt:
-    """Return a conversation of one message as a text, for a model without turns. Raises RequestError for more messages."""
-    if len(conversation.messages) == 1:
-        return TextPrompt(conversation.messages[0].content)
-    raise RequestError("this model has no chat template: it continues a single text, and can't hold a conversation")

@@ -26,8 +26,7 @@ from groundup.http.metrics import Metrics
 from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias, ModelRegistry
+from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
 from groundup.serve.request_preparation import format_of_calls, prepare, require_able, require_within, with_name
 from groundup.serve.requests import (
     ClassifyRequest,
@@ -102,7 +101,10 @@ class Server:
             assert loaded.session is not None  # a language model has one
             answers = await loaded.session.open(prepared)
             stack.callback(answers.close)
-            stream = AnswerStream(answers, timer, self.metrics, _tool_call_parsers(request, loaded))
+            calls = format_of_calls(request, loaded.opened.require_tokenizer())
+            names = [tool["function"]["name"] for tool in request.tools]
+            parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
+            stream = AnswerStream(answers, timer, self.metrics, parsers)
             if request.stream:
                 return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, stack.pop_all())
             return await until_disconnect(client, complete_response(stream, translator))
@@ -201,13 +203,6 @@ def _engine_requests(request: GenerateRequest, options: Options, loaded: LoadedM
         return None if output is None else loaded.grammars.constraint(output)
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
-
-
-def _tool_call_parsers(request: GenerateRequest, loaded: LoadedModel) -> list[ToolCallParser]:
-    """Return one parser for each answer; none without tools."""
-    calls = format_of_calls(request, loaded.opened.require_tokenizer())
-    names = [tool["function"]["name"] for tool in request.tools]
-    return [ToolCallParser(calls, names) for _ in range(len(request.prompts) * request.choices) if calls is not None]
 
 
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:

@@ -81,9 +81,14 @@ class ModelSession:
         self.worker.num_answers += len(requests)
         answers = Answers(self, len(requests))
         self._pending |= {request.id: (answers, index) for index, request in enumerate(requests)}
+
+        def submit() -> None:
+            for request in requests:
+                self.engine.submit(request)
+
         with contextlib.ExitStack() as undo:
             undo.callback(answers.close)
-            await self.worker.run(functools.partial(self._submit, requests))
+            await self.worker.run(submit)
             undo.pop_all()
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._work())
@@ -100,10 +105,6 @@ class ModelSession:
         for id in list(self._pending):
             self._deliver([(id, error)])
             self._cancel(id)
-
-    def _submit(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            self.engine.submit(request)
 
     def _cancel(self, id: str) -> None:
         if not self.worker.closed:

@@ -14,7 +14,7 @@ from groundup.engine.batch import BatchSettings
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.serve.loaded_models import LoadedModels
-from groundup.serve.model_info import ModelInfo, read_model_info
+from groundup.serve.model_registry import ModelInfo, read_model_info
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import Worker
 

@@ -10,7 +10,7 @@ from groundup.serve.ollama import naming
 from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_embed, read_generate
 from groundup.serve.openai.chat import read_chat_completion
 from groundup.serve.openai.completions import read_completion
-from groundup.serve.openai.models import read_classify, read_embedding
+from groundup.serve.openai.routes import read_classify, read_embedding
 from groundup.serve.requests import FOREVER_S, GenerateRequest, LoadRequest, Options, RequestError
 
 HI = [{"role": "user", "content": "Hi"}]

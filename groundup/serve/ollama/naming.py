@@ -10,8 +10,7 @@ from pydantic import Field
 
 from groundup.serve.fields import Body, read_fields
 from groundup.serve.messages import ClientMessage, conversation, without_tools
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias
+from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.ollama.answers import rfc3339
 from groundup.serve.ollama.generation import OPTION_NAMES, OptionsBody
 from groundup.serve.requests import Options, RequestError
@@ -140,6 +139,9 @@ def loaded(alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: fl
 def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str) -> JSON:
     """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have."""
     parameters = parameter_lines(alias.options, stops)
+    system = [f'SYSTEM """{alias.system}"""'] if alias.system else []
+    # Without the model's path.
+    modelfile = [f"FROM {alias.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]
     return {
         "details": details(alias, info),
         "model_info": model_info(info),
@@ -148,7 +150,7 @@ def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str]
         "template": template,
         "system": alias.system,
         "parameters": parameters,
-        "modelfile": _modelfile(alias, parameters),
+        "modelfile": "\n".join(modelfile) + "\n",
         "license": alias.license or info.license,
         "messages": [{"role": each.role, "content": each.content} for each in alias.messages],
         "modified_at": modified(alias, info),
@@ -180,9 +182,3 @@ def parameter_lines(options: Options, stops: Sequence[str]) -> str:
         if value is not None and name != "stop"
     ]
     return "\n".join(f"{name:<30} {value}" for name, value in lines)
-
-
-def _modelfile(alias: ModelAlias, parameters: str) -> str:
-    """Return a Modelfile for this alias, without the model's path."""
-    system = [f'SYSTEM """{alias.system}"""'] if alias.system else []
-    return "\n".join([f"FROM {alias.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]) + "\n"

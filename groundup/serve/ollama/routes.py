@@ -10,8 +10,7 @@ from starlette.routing import Route
 
 from groundup.http.json_response import JsonResponse
 from groundup.serve.fields import read_fields
-from groundup.serve.model_info import template_and_stops
-from groundup.serve.model_registry import ModelAlias
+from groundup.serve.model_registry import ModelAlias, template_and_stops
 from groundup.serve.ollama import naming
 from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line
 from groundup.serve.ollama.generation import embed_answer, read_chat, read_embed, read_embeddings, read_generate

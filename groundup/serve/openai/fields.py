@@ -10,7 +10,7 @@ The official client sends them with `extra_body`. A request with two constraints
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -59,20 +59,17 @@ class ConstraintFields(Body):
     def constraint(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
         """Return the constraint of these fields or of `response_format` (`own`). Raises RequestError when there are two."""
         found = [] if own is None else [("response_format", own)]
-        found += [*_constraints(self), *self._structured()]
+        found += _constraints(self)
+        if self.structured_outputs is not None:
+            nested = [(f"structured_outputs.{name}", each) for name, each in _constraints(self.structured_outputs)]
+            if not nested:
+                expected = "expected one of json, json_object, regex, choice and grammar"
+                raise RequestError(f"structured_outputs: {expected}", param="structured_outputs")
+            found += nested
         if len(found) > 1:
             (first, _), (second, _) = found[:2]
             raise RequestError(f"{first} and {second} exclude one another: give one constraint", param=second)
         return found[0][1] if found else None
-
-    def _structured(self) -> Sequence[NamedConstraint]:
-        if self.structured_outputs is None:
-            return []
-        found = list(_constraints(self.structured_outputs))
-        if not found:
-            expected = "expected one of json, json_object, regex, choice and grammar"
-            raise RequestError(f"structured_outputs: {expected}", param="structured_outputs")
-        return [(f"structured_outputs.{name}", constraint) for name, constraint in found]
 
 
 # Each field's constructor of a constraint. (`wanted` is `json`.)
