@@ -126,12 +126,12 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
     from groundup.weights.model_io import find_model
 
     if folder is not None and not folder.is_dir():
-        raise ConfigError(f"--models {folder} is no folder.", fix="Name a folder with models in it.")
+        raise ConfigError(f"--models {folder} is not a folder.", fix="Name a folder with models in it.")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
         found = {name: find_model(path, progress=progress), **classifier_of_build(name, path)}
         for twice in found.keys() & named.keys():
-            raise ConfigError(f"Two models would be named {twice!r}.", fix="Name them yourself: NAME=PATH.")
+            raise ConfigError(f"Two models have the name {twice!r}.", fix="Name them yourself: NAME=PATH.")
         named |= found
     registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder)
     if not registry.listed():
@@ -181,7 +181,7 @@ def server_of(
     keep_alive: str,
     memory_gb: float | None,
 ) -> "Server":
-    """A server with one worker. Raises ConfigError for a `keep_alive` that is no time."""
+    """Return a server with one worker. Raises ConfigError for an invalid `keep_alive`."""
     from groundup.http.metrics import Metrics
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
@@ -192,7 +192,7 @@ def server_of(
     try:
         keep_s = keep_alive_s(keep_alive)
     except RequestError as error:
-        raise ConfigError(f"--keep-alive {keep_alive!r} is no time.", fix='Write seconds, or "5m", or -1.') from error
+        raise ConfigError(f"--keep-alive {keep_alive!r} is not a duration.", fix='Write seconds, or "5m", or -1.') from error
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
     assert keep_s is not None

@@ -16,7 +16,7 @@ NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
 
 
 def seeded_generator(seed: int | None) -> torch.Generator:
-    """The random numbers of one request: the same seed, the same numbers, whatever else runs. On the CPU on every machine."""
+    """Return the random generator of one request: the same seed gives the same numbers, whatever else runs. Always on the CPU."""
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -32,9 +32,9 @@ def choose(
     generator: torch.Generator,
     allowed: Bool[Tensor, " V"] | None = None,
 ) -> int:
-    """The next token id. `history` is prompt and answer so far; `allowed`: which ids may be chosen (None: all).
+    """Return the next token id. `history` is prompt and answer so far; `allowed`: which ids may be chosen (None: all).
 
-    Raises ModelError when the logits are not numbers, or nothing is allowed.
+    Raises ModelError when the logits are non-finite, or nothing is allowed.
     """
     logits = logits.detach().float().cpu()
     if not bool(logits.max().isfinite()):
@@ -51,7 +51,7 @@ def choose(
 
 
 def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:
-    """An id, each as often as softmax(scores) says: argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
+    """Return an id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
 
     Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice only where the two best sums
     are as near to one another as that rounding. (A place on the cumulative sum moves with the rounding of all ids before it.)
@@ -65,7 +65,7 @@ def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:
 
 
 def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
-    """Standard Gumbel noise of each id, in float64: the numbers at places `ids` of the stream that SplitMix64 makes of `key`.
+    """Return standard Gumbel noise for each id, in float64: the numbers at places `ids` of the stream that SplitMix64 makes of `key`.
 
     SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) gives any place of its stream by itself, so ids that were filtered away cost nothing.
     """
@@ -84,7 +84,7 @@ def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
 
 
 def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Log-probabilities, but for a constant, of the distribution that is drawn from: filters in order, then the temperature (above 0)."""
+    """Return the log-probabilities, up to a constant, of the distribution that is drawn from: filters in order, then the temperature (above 0)."""
     for keep, value in sampling.filters:
         logits = keep(logits, value)
     # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead of overflowing to inf - inf.
@@ -92,7 +92,7 @@ def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor
 
 
 def penalise(logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Logits with those of `seen` ids changed by each penalty in order: repetition, presence, frequency."""
+    """Return the logits with those of `seen` ids changed by each penalty in order: repetition, presence, frequency."""
     times = Counter(seen)
     ids = torch.tensor(list(times), dtype=torch.long)
     values, counts = logits[ids], torch.tensor(list(times.values()), dtype=logits.dtype)

@@ -31,7 +31,7 @@ Number = float | int
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
-    """All but the k largest become -inf; exactly k stay, ties included. 0 keeps all."""
+    """Return the logits with all but the k largest at -inf; exactly k stay, ties included. 0 keeps all."""
     if k == 0 or k >= logits.numel():
         return logits
     kept = logits.topk(k)
@@ -39,7 +39,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
 
 
 def keep_top_p(logits: Tensor, p: Number) -> Tensor:  # [V]
-    """All but the smallest set of most probable tokens whose probability reaches p become -inf. The best always stays; 1 keeps all."""
+    """Return the logits of the smallest set of most probable tokens whose probability reaches p, the others at -inf. 1 keeps all."""
     if p >= 1:
         return logits
     probabilities = logits.softmax(dim=-1)
@@ -52,7 +52,7 @@ def keep_top_p(logits: Tensor, p: Number) -> Tensor:  # [V]
 
 
 def keep_min_p(logits: Tensor, p: Number) -> Tensor:  # [V]
-    """Tokens less probable than p times the best become -inf. 0 keeps all."""
+    """Return the logits with tokens less probable than p times the best at -inf. 0 keeps all."""
     if p == 0:
         return logits
     # prob >= p * best  <=>  logit >= best logit + ln p
@@ -137,14 +137,14 @@ class Sampling:
         Number,
         SamplingRule(math.isfinite, "a number (0 is off)", penalise=lambda logits, counts, penalty: logits - penalty),
     ] = 0.0
-    """Taken from the logit of every token that was seen; below 0 it draws them near."""
+    """Subtracted from the logit of every token that was seen; below 0 it makes them more probable."""
     frequency_penalty: Annotated[
         Number,
         SamplingRule(
             math.isfinite, "a number (0 is off)", penalise=lambda logits, counts, penalty: logits - penalty * counts
         ),
     ] = 0.0
-    """Taken once for each time that it was seen."""
+    """Subtracted once for each time that a token was seen."""
     seed: int | None = None
     """The same seed gives the same text; None draws a new one."""
     max_tokens: int = 256
@@ -175,7 +175,7 @@ class Sampling:
         return [(RULES[name], value) for name in RULES if (value := getattr(self, name)) != getattr(Sampling, name)]
 
     def seen(self, history: Sequence[int]) -> Sequence[int]:
-        """The part of prompt and answer that the penalties look at."""
+        """Return the part of prompt and answer that the penalties look at."""
         return history if self.repeat_last_n == -1 else history[max(len(history) - self.repeat_last_n, 0) :]
 
 

@@ -53,10 +53,20 @@ log = logging.getLogger(__name__)
 
 def app_of(server: Server) -> Starlette:
     """Return the app, to be wrapped in `http.guard.Guard`."""
+
+    async def healthz(request: Request) -> Response:
+        return JsonResponse({"status": "ok"})
+
+    async def metrics(request: Request) -> Response:
+        server.metrics.jobs.set(server.worker.num_answers)
+        server.metrics.models.set(len(server.loaded_models.current()))
+        return Response(server.metrics.text(), media_type=figures.MEDIA_TYPE)
+
     app = Starlette(
         routes=[
             *page.routes(server),
-            *_plain(server),
+            Route("/healthz", healthz),
+            Route("/metrics", metrics),
             *ollama.routes(server),
             *openai.routes(server),
         ],
@@ -108,18 +118,6 @@ def _refused(request: Request, error: Exception) -> Response:
         error = RequestError("internal server error; the server's log has the details", status=500)
     shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
     return JsonResponse(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
-
-
-def _plain(server: Server) -> list[Route]:
-    async def healthz(request: Request) -> Response:
-        return JsonResponse({"status": "ok"})
-
-    async def metrics(request: Request) -> Response:
-        server.metrics.jobs.set(server.worker.num_answers)
-        server.metrics.models.set(len(server.loaded_models.current()))
-        return Response(server.metrics.text(), media_type=figures.MEDIA_TYPE)
-
-    return [Route("/healthz", healthz), Route("/metrics", metrics)]
 
 
 def _lifespan(server: Server) -> Any:

@@ -120,7 +120,11 @@ class LoadedModels:
             self.unload_expired()
 
     async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
-        size_bytes = int(WEIGHT_BYTES[self.precision] * info.parameters) + self._cache_bytes(info)
+        size_bytes = int(WEIGHT_BYTES[self.precision] * info.parameters)
+        if info.kind == "language":  # and at most so many keys and values in a `BatchEngine`
+            rows = 2 * self.settings.max_running
+            full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
+            size_bytes += min(self.settings.cache_bytes, full)
         self._make_room(size_bytes)
         try:
             opened, compute, batch_engine = await in_own_thread(functools.partial(self._open_model, info))
@@ -139,14 +143,6 @@ class LoadedModels:
         if not isinstance(opened.model, LanguageModel):
             return opened, compute, None
         return opened, compute, BatchEngine(opened.model, tokenizer, compute, self.settings)
-
-    def _cache_bytes(self, info: ModelInfo) -> int:
-        """Return the upper bound of memory for keys and values in a `BatchEngine`."""
-        if info.kind == "classifier":
-            return 0
-        all_rows = 2 * self.settings.max_running
-        full = cache_bytes(info.config, batch=all_rows, capacity=info.config.context_tokens)
-        return min(self.settings.cache_bytes, full)
 
     def _make_room(self, needed_bytes: int) -> None:
         """Unload the least recently used models until `needed_bytes` fit. Raises RequestError (503), at once where they never fit."""

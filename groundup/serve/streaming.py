@@ -84,10 +84,6 @@ class AnswerStream:
             if event.text or event.calls or event.logprobs or event.finish_reason:
                 yield index, event
 
-    def in_order(self) -> list[ChatEvent]:
-        """Return the last events by index."""
-        return [self.last_events[index] for index in sorted(self.last_events)]
-
 
 def split_calls(event: ChatEvent, parser: ToolCallParser) -> ChatEvent:
     """Return the event with tool calls separated from its text."""
@@ -115,7 +111,8 @@ async def stream_bytes(stream: AnswerStream, translator: Translator) -> AsyncIte
     except GroundupError as error:
         yield translator.error(error.message, 500)
     else:
-        yield translator.end(stream.in_order(), stream.timer.timing())
+        last_events = [stream.last_events[index] for index in sorted(stream.last_events)]
+        yield translator.end(last_events, stream.timer.timing())
 
 
 class HeldStreamingResponse(StreamingResponse):
