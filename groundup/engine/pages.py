@@ -53,6 +53,16 @@ class Pages:
         """The number of free and kept pages."""
         return len(self._free) + len(self._kept)
 
+    @property
+    def owned(self) -> int:
+        """The number of pages that belong to rows; a shared one counts once."""
+        return self.num_pages - self.available
+
+    @property
+    def kept(self) -> int:
+        """The number of pages without an owner whose content can be reused."""
+        return len(self._kept)
+
     def needed(self, num_tokens: int) -> int:
         """Return the number of pages for `num_tokens` tokens."""
         return -(-num_tokens // self.page_tokens)

@@ -162,7 +162,7 @@ class _PromptFitter:
         """Return the ids and the number of dropped messages. Raises RequestError."""
         marks_turns = {TURN_START, TURN_END} <= self.tokenizer.special.tokens.keys()
         if isinstance(prompt, Conversation) and self.tokenizer.chat_template is None and not marks_turns:
-            if len(prompt.messages) > 1:
+            if len(prompt.messages) != 1:
                 raise RequestError(
                     "this model has no chat template: it continues a single text, and can't hold a conversation"
                 )

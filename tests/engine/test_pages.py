@@ -64,7 +64,7 @@ class PagesMachine(RuleBasedStateMachine):
                 holders.setdefault(page, []).append(tuple(ids[: (index + 1) * PAGE]))
         for texts in holders.values():
             assert len(texts) == 1 or (len(set(texts)) == 1 and len(texts[0]) % PAGE == 0)
-        assert self.pages.num_pages - self.pages.available == len(holders)
+        assert self.pages.owned == len(holders)
         assert 0 <= self.pages.available <= self.pages.num_pages
 
     def teardown(self) -> None:
@@ -91,7 +91,7 @@ def test_the_next_turn_of_a_conversation_finds_its_full_pages() -> None:
     table = filled(pages, first)
     taken = list(table.pages)
     pages.close(table)
-    assert len(pages._kept) == 2
+    assert pages.kept == 2
     again = pages.open([*first, 77, 78])
     assert again.pages == taken[:2]
     assert again.shared_tokens == 8

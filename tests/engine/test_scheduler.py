@@ -93,7 +93,7 @@ def test_every_request_ends_whatever_the_memory_and_all_pages_come_back(
         if not coming and not len(queue):
             break
     assert sorted(done + cancelled, key=int) == [str(n) for n in range(len(sizes))]
-    assert queue.pages.available == queue.pages.num_pages
+    assert queue.pages.owned == 0
 
 
 def test_answers_come_first_and_a_long_prompt_in_pieces_beside_them() -> None:
@@ -187,7 +187,7 @@ def test_fixed_pieces_depend_on_the_text_alone_also_when_it_is_computed_again() 
         while work := queue.plan():
             seen += [(each.request.stored, each.count) for each in work if each.request.id == "a"]
             carry_out(queue, work)
-        assert queue.pages.available == queue.pages.num_pages
+        assert queue.pages.owned == 0
         return seen
 
     alone = pieces_of_a(num_pages=64)
