@@ -192,7 +192,9 @@ def server_of(
     try:
         keep_s = keep_alive_s(keep_alive)
     except RequestError as error:
-        raise ConfigError(f"--keep-alive {keep_alive!r} is not a duration.", fix='Write seconds, or "5m", or -1.') from error
+        raise ConfigError(
+            f"--keep-alive {keep_alive!r} is not a duration.", fix='Write seconds, or "5m", or -1.'
+        ) from error
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = int(memory_gb * 1e9) if memory_gb else int(MEMORY_SHARE * machine_memory_bytes())
     assert keep_s is not None
