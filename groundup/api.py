@@ -133,7 +133,7 @@ class Model:
         >>> model = groundup.open_model("runs/mine")
         >>> near = model.embed(["to be", "to be or not"]) @ model.embed("to be").T
         """
-        from groundup.engine.embed import embed
+        from groundup.engine.padded_batch import embed
 
         model, listed = self.engine.language_model(), [texts] if isinstance(texts, str) else texts
         rows = [self.engine.prompt_ids(text)[: model.config.context_tokens] for text in listed]
@@ -169,7 +169,7 @@ class Model:
 
     def chat_sampling(self, given: Mapping[str, Any]) -> "Sampling":
         """How the answers of a conversation are drawn: as `given`, else as the model recommends. Raises ConfigError."""
-        from groundup.engine.chat_sampling import CHAT_MAX_TOKENS, chat_sampling
+        from groundup.engine.sampling import CHAT_MAX_TOKENS, chat_sampling
 
         return sampling_of({"max_tokens": CHAT_MAX_TOKENS, **chat_sampling(self.engine.opened.path), **given})
 
@@ -350,7 +350,7 @@ def run_evaluation(
 ) -> dict[str, Any]:
     """Measure models on the same held-out data: each figure with its 95 % interval, in the form of `evaluate/run.py`.
 
-    `kind` of the data: "answers" (instructions), "labels" or "text"; by default it is looked at.
+    `kind` of the data: a name in `evaluate.run.KINDS`, as "answers" (instructions), "labels" or "text"; by default it is looked at.
 
     >>> results = groundup.run_evaluation("runs/mine", "my-texts", kind="text")
     >>> [row["metric"] for row in results["rows"]]
@@ -358,19 +358,19 @@ def run_evaluation(
     """
     from groundup.data.sources import Source
     from groundup.device import select_compute
-    from groundup.evaluate.held_out import HeldOut, evaluate_on, kind_of
+    from groundup.evaluate.run import evaluate_on, kind_of, task_kind
+    from groundup.evaluate.task import HeldOut
     from groundup.weights.model_io import open_model
 
     names = [str(name) for name in ([models] if isinstance(models, str | Path) else models)]
     if len(set(names)) < len(names):
         raise ConfigError("A model is named twice.", fix="Name each once.")
     source = Source(instructions_source(str(data)), follow_links=follow_links)
-    kind = kind or kind_of(source.spec)
-    held_out = HeldOut(source, kind, items, text_column, label_column, question, seed)
+    measured = task_kind(kind) if kind else kind_of(source.spec)
+    held_out = HeldOut(source, items, text_column, label_column, question, seed)
     compute, progress = select_compute(device), progress or Silent()
-    prefer: Literal["chat", "spam"] = "spam" if kind == "labels" else "chat"
-    opened = {name: open_model(name, compute, prefer=prefer, progress=progress) for name in names}
-    return evaluate_on(held_out, opened, compute=compute, progress=progress)
+    opened = {name: open_model(name, compute, prefer=measured.prefer, progress=progress) for name in names}
+    return evaluate_on(measured, held_out, opened, compute=compute, progress=progress)
 
 
 def build(

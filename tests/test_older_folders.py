@@ -13,7 +13,7 @@ import torch
 
 from groundup.cli.main import run
 from groundup.device import select_compute
-from groundup.engine.classify import class_probabilities
+from groundup.engine.padded_batch import class_probabilities
 from groundup.weights.model_io import open_model
 
 ARCHIVE = Path(__file__).parent / "older_folders.tar.xz"

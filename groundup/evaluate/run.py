@@ -1,5 +1,6 @@
-"""Evaluation of every model on every task: one table of plain values.
+"""Evaluation of every model on every task: one table of plain values. `KINDS` lists the tasks that users can name.
 
+    results = evaluate_on(kind_of("messages.csv"), HeldOut(Source("messages.csv"), items=200), models, compute=compute, progress=progress)
     results = evaluate({"before": base, "after": chat}, [AnswerLoss(held_out), CheckedAnswers(held_out)], compute=compute, progress=progress)
 
 Its format, as in `results.json`:
@@ -9,16 +10,65 @@ Its format, as in `results.json`:
      "details": {task: {model: {...}}}}
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from groundup.device import Compute
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, did_you_mean
 from groundup.evaluate.metrics import ratio_interval
-from groundup.evaluate.task import Task, TaskResult, as_measure, describe
+from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, describe
+from groundup.evaluate.tasks.answers import ANSWERS
+from groundup.evaluate.tasks.classification import LABELS
+from groundup.evaluate.tasks.text import TEXT
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel
+
+KINDS: dict[str, TaskKind] = {kind.name: kind for kind in (ANSWERS, LABELS, TEXT)}
+FIRST_CHARACTERS = 65_536
+
+
+def task_kind(name: str, option: str = "--as") -> TaskKind:
+    """Return the kind of a name. Raises ConfigError."""
+    if name not in KINDS:
+        raise ConfigError(f"{option} {name!r} is unknown.", fix=did_you_mean(name, KINDS))
+    return KINDS[name]
+
+
+def kind_of(data: str) -> TaskKind:
+    """Return the kind that data look like: by a field of the first record of a .jsonl file, or by the suffix; else plain text."""
+    path = Path(data)
+    files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+    if files and files[0].suffix == ".jsonl" and files[0].is_file():
+        with files[0].open(encoding="utf-8", errors="replace") as handle:
+            record = _record(handle.readline(FIRST_CHARACTERS))
+        return next((kind for kind in KINDS.values() if kind.field in record), TEXT)
+    return next((kind for kind in KINDS.values() if path.suffix in kind.suffixes), TEXT)
+
+
+def _record(line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def evaluate_on(
+    kind: TaskKind, data: HeldOut, models: Mapping[str, OpenModel], *, compute: Compute, progress: Progress
+) -> dict[str, Any]:
+    """Measure models, language models and classifiers apart: on labels they do different tasks."""
+    results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
+    for model_kind in dict.fromkeys(model.kind for model in models.values()):
+        group = {name: model for name, model in models.items() if model.kind == model_kind}
+        found = evaluate(group, kind.tasks(data, model_kind, progress), compute=compute, progress=progress)
+        results["rows"] += found["rows"]
+        results["changes"] += found["changes"]
+        for task, details in found["details"].items():
+            results["details"].setdefault(task, {}).update(details)
+    return results
 
 
 def evaluate(
@@ -37,20 +87,13 @@ def evaluate(
         for name, opened in models.items():
             started = time.monotonic()
             of_task[name] = result = task.measure(opened, compute=compute, progress=progress)
-            results["rows"] += table_rows(task.name, name, result, time.monotonic() - started)
+            elapsed_s = round(time.monotonic() - started, 2)
             for measure in result.measures:
+                results["rows"].append({"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s})
                 progress.say(f"{task.name}, {name}: {describe(measure)}")
         results["changes"] += changes(task.name, of_task)
         results["details"][task.name] = {name: dict(result.details) for name, result in of_task.items()}
     return results
-
-
-def table_rows(task: str, model: str, result: TaskResult, elapsed_s: float) -> list[dict[str, Any]]:
-    """Return a result's measures as rows."""
-    return [
-        {"task": task, "model": model, **measure.plain(), "elapsed_s": round(elapsed_s, 2)}
-        for measure in result.measures
-    ]
 
 
 def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]]:

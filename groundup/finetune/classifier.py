@@ -26,7 +26,7 @@ from torch import nn
 from groundup.config import to_plain
 from groundup.data.documents import Example
 from groundup.device import Compute, generator
-from groundup.engine.classify import classifier_ids
+from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError, require_choices, require_counts
 from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.task import describe

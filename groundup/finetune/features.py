@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from groundup.device import Compute, set_threads
-from groundup.engine.padding import batches_by_length, right_padded
+from groundup.engine.padded_batch import batches_by_length, right_padded
 from groundup.files import atomic_file, sha256_text
 from groundup.finetune.order import EpochOrder
 from groundup.model.attention import IMPLEMENTATIONS

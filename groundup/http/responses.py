@@ -68,6 +68,6 @@ def error_handlers(
         return reply(request, error.status_code, message, (error.headers or {}).items())
 
     def bug(request: Request, error: Exception) -> Response:
-        return reply(request, 500, "The server made a mistake; its log says more.")
+        return reply(request, 500, "Internal server error; the server's log has the details.")
 
     return {RefusedError: refused, HTTPException: unrouted, Exception: bug}

@@ -10,7 +10,7 @@ writes new tokens into the given pages and reads the stored ones:
 The rows are concatenated to N tokens without padding, since products, norms and positions treat each token independently. Attention takes
 groups of adjacent rows, padded to the longest: rows with one new token each and similar stored lengths, or with a similar number of new
 tokens after the same number of stored ones; every other row by itself. All new keys and values are stored before any query is computed, so
-rows may share pages that are filled in the same call (`engine/ragged_batch.py` uses that).
+rows may share pages that are filled in the same call (`engine/score.py` uses that).
 Pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
 
 A single row with contiguous pages is read in place; otherwise the pages are first gathered (`index_select`), which costs little for short

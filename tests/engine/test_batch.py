@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from groundup.device import Compute
-from groundup.engine.answer import answer_events
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import QueueFull
-from groundup.engine.stream import TextStream
+from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise

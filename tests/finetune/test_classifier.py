@@ -12,9 +12,8 @@ from safetensors.torch import load_file
 
 from groundup.data.documents import Example
 from groundup.device import Compute
-from groundup.engine.classify import classifier_ids
 from groundup.engine.engine import Engine
-from groundup.engine.padding import right_padded
+from groundup.engine.padded_batch import classifier_ids, right_padded
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.classifier import OURS, ClassifierConfig, add_baselines, classifier_from, fit_classifier

@@ -12,7 +12,7 @@ import torch
 
 from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.parity import ParityReport, gate
-from groundup.evaluate.parity_answers import NEW_TOKENS
+from groundup.evaluate.parity_checks import NEW_TOKENS
 from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
