@@ -94,7 +94,7 @@ class Sampling:
         int,
         SamplingRule(
             lambda value: value >= 0,
-            "0 (off) or more",
+            "at least 1, or 0 for all",
             keep_top_k,
             help="Draw from the k most probable tokens; 0: from all.",
             chat=40,
@@ -104,7 +104,7 @@ class Sampling:
         Number,
         SamplingRule(
             lambda value: 0 < value <= 1,
-            "above 0 and at most 1 (off)",
+            "above 0 and at most 1",
             keep_top_p,
             help="Draw from the most probable tokens that hold this much probability; 1: from all.",
             chat=0.9,
@@ -114,7 +114,7 @@ class Sampling:
         Number,
         SamplingRule(
             lambda value: 0 <= value <= 1,
-            "between 0 (off) and 1",
+            "0 to 1",
             keep_min_p,
             help="Draw from tokens at least this fraction as probable as the best; 0: from all.",
             chat=0.05,
@@ -124,7 +124,7 @@ class Sampling:
         Number,
         SamplingRule(
             lambda value: 0 < value < math.inf,
-            "above 0 (1 is off)",
+            "above 0; 1 does nothing",
             penalise=lambda logits, counts, factor: (logits / factor).where(logits > 0, logits * factor),
             help="Above 1: tokens of the last 64 become less probable.",
             chat=1.0,
@@ -135,13 +135,15 @@ class Sampling:
     """How far back the penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
     presence_penalty: Annotated[
         Number,
-        SamplingRule(math.isfinite, "a number (0 is off)", penalise=lambda logits, counts, penalty: logits - penalty),
+        SamplingRule(
+            math.isfinite, "finite; 0 does nothing", penalise=lambda logits, counts, penalty: logits - penalty
+        ),
     ] = 0.0
     """Subtracted from the logit of every token that was seen; below 0 it makes them more probable."""
     frequency_penalty: Annotated[
         Number,
         SamplingRule(
-            math.isfinite, "a number (0 is off)", penalise=lambda logits, counts, penalty: logits - penalty * counts
+            math.isfinite, "finite; 0 does nothing", penalise=lambda logits, counts, penalty: logits - penalty * counts
         ),
     ] = 0.0
     """Subtracted once for each time that a token was seen."""
