@@ -7,7 +7,6 @@ in memory) and the module with the projections. Queries and keys may be normalis
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -105,14 +104,8 @@ IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
 AttentionFunction = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 """One of `IMPLEMENTATIONS` with its scoring: (queries, keys, values, allowed, bias) -> mixed values."""
 
-
-@runtime_checkable
-class LayerCache(Protocol):
-    """The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend to all stored ones."""
-
-    def attend(
-        self, attention: AttentionFunction, queries: Tensor, keys: Tensor, values: Tensor, metadata: AttentionMetadata
-    ) -> Tensor: ...
+LayerCache = Callable[[AttentionFunction, Tensor, Tensor, Tensor, AttentionMetadata], Tensor]
+"""The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend to all stored ones."""
 
 
 class Attention(nn.Module):
@@ -165,7 +158,7 @@ class Attention(nn.Module):
         if layer_cache is None:
             mixed = attention(queries, keys, values, metadata.allowed, metadata.bias)  # [B, H, T, D]
         else:
-            mixed = layer_cache.attend(attention, queries, keys, values, metadata)
+            mixed = layer_cache(attention, queries, keys, values, metadata)
         return self.output(mixed.transpose(1, 2).flatten(2))  # heads concatenated: [B, T, H D] -> [B, T, C]
 
     def weights(

@@ -5,7 +5,7 @@ block has one `AttentionMetadata`. Padding: a mask [B, T] marks the real tokens;
 same result as alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from groundup.errors import ModelError
 from groundup.model.attention import EMPTY_METADATA, AttentionMetadata
 from groundup.model.attention_steps import padded_mask, window_mask
-from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 from groundup.model.paged import Cache, PagedRows, RowGroup
 from groundup.model.positions import Rotary, Rotation, alibi_bias, alibi_slopes, count_positions
@@ -52,26 +51,41 @@ class MetadataBuilder(nn.Module):
         """
         if isinstance(cache, PagedRows):
             return self._ragged(tokens, cache.groups, dtype)
-        num_tokens = tokens.shape[1]
-        start = self._start(tokens.shape[0], num_tokens, cache)
-        real = self._real(mask, num_tokens, cache)
-        if real is None:
-            keys = torch.arange(start + num_tokens, device=tokens.device)[None]  # [1, S]
-        else:
-            keys = count_positions(real, real.shape[1])  # [B, S]
+        batch, num_tokens = tokens.shape
+        if cache is not None:
+            cache.require_room(batch, num_tokens)
+        num_keys = num_tokens if cache is None else cache.length + num_tokens
+        self._require_context(num_keys)
+        if cache is not None:
+            real = cache.note_real(mask, num_tokens)
+        else:  # the causal mask already hides padding on the right from every real token
+            real = None if mask is None or is_right_padded(mask) else mask
+        keys = torch.arange(num_keys, device=tokens.device)[None]  # [1, S]
+        if real is not None:
+            keys = count_positions(real, num_keys)  # [B, S]
         positions = keys[:, -num_tokens:]
-        built = {kind: self._metadata(kind, positions, keys, real, dtype) for kind in set(self.kinds)}
-        return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
+
+        def metadata(kind: AttentionKind) -> AttentionMetadata:
+            allowed = self._allowed(kind[0], num_tokens, keys, real)
+            rotation = self._rotation(kind, positions, dtype)
+            return AttentionMetadata(rotation, allowed, self._bias(positions, keys, dtype))
+
+        return self._for_blocks(positions, metadata)
 
     def _ragged(self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype) -> ForwardMetadata:
         """For a ragged batch, its rows concatenated in `tokens` [1, N]: one rotation for all, mask and bias for each group."""
         self._require_context(max(group.stop for group in groups))
         listed = [position for group in groups for span in group.spans for position in range(span.start, span.stop)]
         positions = torch.tensor([listed], device=tokens.device)  # [1, N]
-        built = {}
-        for kind in set(self.kinds):
+
+        def metadata(kind: AttentionKind) -> AttentionMetadata:
             rows = tuple(self._group(kind, group, tokens.device, dtype) for group in groups)
-            built[kind] = AttentionMetadata(self._rotation(kind, positions, dtype), rows=rows)
+            return AttentionMetadata(self._rotation(kind, positions, dtype), rows=rows)
+
+        return self._for_blocks(positions, metadata)
+
+    def _for_blocks(self, positions: Tensor, metadata: Callable[[AttentionKind], AttentionMetadata]) -> ForwardMetadata:
+        built = {kind: metadata(kind) for kind in set(self.kinds)}
         return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
 
     def _group(
@@ -89,13 +103,6 @@ class MetadataBuilder(nn.Module):
             allowed = seen_keys(positions, keys, 0 if kind[0] else self.config.window_tokens)
         return AttentionMetadata(None, allowed, self._bias(positions, keys, dtype))
 
-    def _start(self, batch: int, num_tokens: int, cache: KVCache | None) -> int:
-        if cache is not None:
-            cache.require_room(batch, num_tokens)
-        start = 0 if cache is None else cache.length
-        self._require_context(start + num_tokens)
-        return start
-
     def _require_context(self, num_tokens: int) -> None:
         if num_tokens > self.config.context_tokens:
             raise ModelError(
@@ -103,28 +110,15 @@ class MetadataBuilder(nn.Module):
                 fix="Shorten the text, or take a model with a longer context.",
             )
 
-    def _real(self, mask: Tensor | None, num_tokens: int, cache: KVCache | None) -> Tensor | None:
-        """Return the marks of all stored tokens, or None where the causal mask already hides every padding token from every real one."""
-        if cache is not None:
-            return cache.note_real(mask, num_tokens)
-        return None if mask is None or is_right_padded(mask) else mask
-
-    def _metadata(
-        self, kind: AttentionKind, positions: Tensor, keys: Tensor, real: Tensor | None, dtype: torch.dtype
-    ) -> AttentionMetadata:
-        allowed = self._allowed(kind[0], positions.shape[1], keys, real)
-        return AttentionMetadata(self._rotation(kind, positions, dtype), allowed, self._bias(positions, keys, dtype))
-
     def _rotation(self, kind: AttentionKind, positions: Tensor, dtype: torch.dtype) -> Rotation | None:
         sees_all, rotates = kind
         rotary = self.rotary if sees_all else self.window_rotary
-        return _cast(rotary(positions), dtype) if rotary is not None and rotates else None
+        return Rotation(*(each.to(dtype) for each in rotary(positions))) if rotary is not None and rotates else None
 
     def _bias(self, positions: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor | None:
         if self.config.positions != "alibi":
             return None
-        slopes = alibi_slopes(self.config.num_heads).to(keys.device)
-        return alibi_bias(slopes, positions, keys).to(dtype)
+        return alibi_bias(alibi_slopes(self.config.num_heads).to(keys.device), positions, keys).to(dtype)
 
     def _allowed(self, sees_all: bool, num_queries: int, keys: Tensor, real: Tensor | None) -> Tensor | None:
         window = 0 if sees_all else self.config.window_tokens
@@ -148,10 +142,6 @@ def _rotary(config: ModelConfig, *, windowed: bool = False) -> Rotary:
     own_base = windowed and config.window_rope_base > 0
     base, scaling = (config.window_rope_base, None) if own_base else (config.rope_base, config.rope_scaling)
     return Rotary(config.head_width, base=base, scaling=scaling)
-
-
-def _cast(rotation: Rotation, dtype: torch.dtype) -> Rotation:
-    return Rotation(rotation.cosine.to(dtype), rotation.sine.to(dtype))
 
 
 def is_right_padded(mask: Bool[Tensor, "B T"]) -> bool:

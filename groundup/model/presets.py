@@ -22,7 +22,8 @@ SIZES = (
 
 def _config(sizes: tuple[int, ...], **other: Any) -> ModelConfig:
     """Return the config with these SIZES, in their order."""
-    return ModelConfig(**dict(zip(SIZES, sizes, strict=True)), **other)
+    named: dict[str, Any] = dict(zip(SIZES, sizes, strict=True))
+    return ModelConfig(**named, **other)
 
 
 # What the presets of a family have in common, besides the sizes.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from groundup.model.attention import sdpa_attention
+from groundup.model.attention import EMPTY_METADATA, sdpa_attention
 from groundup.model.attention_ladder import (
     cached_heads,
     grouped_query_heads,
@@ -101,7 +101,7 @@ def test_the_cache_of_models_keeps_what_the_ladder_keeps() -> None:
     cache, mixed = KVCache(shape), []
     for t in range(TOKENS):
         now = slice(t, t + 1)
-        kept = cache.layer(0).extend(keys[None, :, now], values[None, :, now])
+        new = (x[None, :, now] for x in (queries, keys, values))
+        mixed.append(cache.layer(0)(sdpa_attention, *new, EMPTY_METADATA))
         cache.advance(1)
-        mixed.append(sdpa_attention(queries[None, :, now], *kept))
     torch.testing.assert_close(torch.cat(mixed, dim=2)[0], cached_heads(queries, keys, values, window_tokens=0))
