@@ -5,17 +5,19 @@ import torch
 from torch import Tensor
 
 from groundup.model.attention import EMPTY_METADATA, sdpa_attention
-from groundup.model.attention_ladder import (
+from groundup.model.attention_steps import (
+    Scoring,
     cached_heads,
     grouped_query_heads,
     masked_head,
     masked_multi_head,
     multi_head,
     multi_query_heads,
+    naive_attention,
+    repeat_heads,
     single_head,
     sliding_window_heads,
 )
-from groundup.model.attention_steps import Scoring, naive_attention, repeat_heads
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 
