@@ -20,17 +20,17 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.files import read_errors, read_json, sha256_text, write_json, write_text
+from groundup.files import read_json, read_text, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer import ranks
 from groundup.tokenizer.bytelevel import ByteLevel, training_texts
 from groundup.tokenizer.sentencepiece import SentencePiece
 from groundup.tokenizer.spec import (
+    MAX_JSON_BYTES,
     AddedToken,
     TokenizerTable,
-    canonical_text,
     check_table,
-    read_table,
+    table_from_json,
     token_bytes,
     well_formed,
 )
@@ -78,7 +78,9 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Load the tokenizer of a Hugging Face folder. Raises FormatError."""
-        return cls(read_table(folder / TOKENIZER_FILE), _read_config(folder), source=folder / TOKENIZER_FILE)
+        file = folder / TOKENIZER_FILE
+        table = table_from_json(read_json(file, max_bytes=MAX_JSON_BYTES), file)
+        return cls(table, _read_config(folder), source=file)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
@@ -90,19 +92,14 @@ class Tokenizer:
         """Return the contents of tokenizer_config.json."""
         roles = self.special.roles.items()
         named = {role: None if id is None else self._tokens[id].decode() for role, id in roles}
+        settings = {"add_bos_token": self.special.adds_bos, "clean_up_tokenization_spaces": False}
         template = {} if self.chat_template is None else {"chat_template": self.chat_template}
-        return {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            **named,
-            "add_bos_token": self.special.adds_bos,
-            "clean_up_tokenization_spaces": False,
-            **template,
-        }
+        return {"tokenizer_class": "PreTrainedTokenizerFast", **named, **settings, **template}
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that determines the ids."""
-        return sha256_text(canonical_text(self.table))
+        return sha256_text(json.dumps(self.table.to_json(), sort_keys=True, separators=(",", ":")))
 
     def encode(self, text: str, *, starts: bool = True) -> list[int]:
         """Return the ids of `text`; nothing in it becomes a control token and no token is added.
@@ -236,7 +233,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = read_json(file, max_bytes=MAX_CONFIG_BYTES) if file.exists() else {}
     if not isinstance(config, dict):
         raise FormatError(file, "top level", "is not a JSON object")
-    return {**config, "chat_template": _read_template_file(template_file)} if template_file.exists() else config
+    if template_file.exists():
+        config["chat_template"] = read_text(template_file, max_bytes=MAX_CONFIG_BYTES)
+    return config
 
 
 def _library(table: TokenizerTable) -> tokenizers.Tokenizer:
@@ -266,17 +265,6 @@ def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
     return None if template is None else well_formed(template)
 
 
-def _read_template_file(file: Path) -> str:
-    """Read a chat_template.jinja. Raises FormatError."""
-    try:
-        with read_errors(file):
-            if file.stat().st_size > MAX_CONFIG_BYTES:
-                raise FormatError(file, "size", f"{file.stat().st_size} bytes, at most {MAX_CONFIG_BYTES} expected")
-            return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FormatError(file, f"byte {error.start}", "is not UTF-8") from error
-
-
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: Progress | None = None) -> Tokenizer:
     """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
 
@@ -294,29 +282,23 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
     )
-    counted = _Counted(texts)
-    library.train_from_iterator(counted, trainer)
-    if not counted.characters:
+    characters = 0
+
+    def parts() -> Iterator[str]:  # well formed, and cut where a run is too long to learn from
+        nonlocal characters
+        for text in texts:
+            characters += len(text)
+            yield from training_texts(well_formed(text))
+
+    library.train_from_iterator(parts(), trainer)
+    if not characters:
         raise DataError("There is no text to train a tokenizer on.", fix="Give a folder or file with text.")
     tokenizer = _with_control_tokens(json.loads(library.to_str())["model"])
     merges = len(tokenizer.table.merges)
     (progress or Silent()).say(
-        f"{tokenizer.vocab_size:,} ids (256 bytes, {merges:,} merges, {len(CONTROL_TOKENS)} control tokens) from {counted.characters:,} characters"
+        f"{tokenizer.vocab_size:,} ids (256 bytes, {merges:,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
     )
     return tokenizer
-
-
-class _Counted:
-    """Yields texts, well formed and cut where a run is too long to learn from, and counts their characters."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self.texts = texts
-        self.characters = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for text in self.texts:
-            self.characters += len(text)
-            yield from training_texts(well_formed(text))
 
 
 def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:

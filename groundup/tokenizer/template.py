@@ -135,7 +135,8 @@ def _ask(template: str, request: dict[str, Any]) -> dict[str, Any] | None:
     """
     key = (os.getpid(), template)
     with _lock:
-        process = _processes[key] = _processes.pop(key, None) or TemplateProcess(template)
+        process = _processes.pop(key, None) or TemplateProcess(template)
+        _processes[key] = process
         process.users += 1
         idle = [owned for owned, each in _processes.items() if owned[0] == os.getpid() and not each.users]
         while len(idle) >= KEPT_PROCESSES:
