@@ -99,10 +99,8 @@ class _Blocks(torch.autograd.Function):
 
 def contiguous_heads(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:
     """Return `x` contiguous, in float32 (float64 stays), in one pass."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    if x.dtype == dtype:
-        return x.contiguous()
-    return torch.empty(x.shape, dtype=dtype, device=x.device).copy_(x)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return x.to(wide, memory_format=torch.contiguous_format).contiguous()
 
 
 def empty_token_major(

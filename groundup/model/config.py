@@ -45,7 +45,7 @@ class ModelConfig:
     norm: Norm = "rms"
     """RMSNorm (Llama, Qwen) or LayerNorm (GPT-2)."""
     block: BlockKind = "pre"
-    """Where the norms are and how the two parts are connected to the residual stream: see `block.py`."""
+    """Where the norms are and how the two parts are connected to the residual stream: see `transformer.py`."""
     norm_eps: float = 1e-5
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
     positions: str = "rope"

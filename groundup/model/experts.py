@@ -132,10 +132,8 @@ class Experts(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         flat = x.flatten(0, -2)
         routing = route(self.router(flat), self.experts_per_token, normalised=self.normalised)
-        return mix_grouped(flat, routing, self.matrices(), self.apply_gate).view_as(x)
-
-    def matrices(self) -> ExpertMatrices:
-        return ExpertMatrices(self.gate.weight, self.up.weight, self.down.weight)
+        matrices = ExpertMatrices(self.gate.weight, self.up.weight, self.down.weight)
+        return mix_grouped(flat, routing, matrices, self.apply_gate).view_as(x)
 
 
 def balance_loss(

@@ -12,11 +12,11 @@ from math import prod
 from typing import Literal, get_args
 
 from groundup.model.attention_blocks import BLOCKS_UP_TO_TOKENS
-from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.sizes import WeightKind, parameter_count, weight_kinds
+from groundup.model.transformer import NORM_NAMES
 
 FLOAT32_BYTES = 4
 Encoding = Literal["float32", "bf16", "q8_0"]

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
-from groundup.model.block import Block
 from groundup.model.experts import Experts
+from groundup.model.transformer import Block
 
 
 class LoRALinear(nn.Module):

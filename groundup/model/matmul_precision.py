@@ -10,9 +10,8 @@ It is enabled in a context, not globally: MKL is faster for a few rows (decoding
 """
 
 import contextlib
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -151,13 +150,7 @@ def steady_s(take_s: Callable[[], float]) -> float:
     >>> steady_s(iter([9.0, 1.0, 7.0, 1.1]).__next__)
     1.0
     """
-    taken = [take_s(), take_s()]
-    while not agree(taken) and len(taken) < MOST_TIMINGS:
-        taken.append(take_s())
-    return min(taken)
-
-
-def agree(taken_s: Sequence[float]) -> bool:
-    """Whether the two shortest timings differ by a factor of at most 1.5 (no timings: true, one: false)."""
-    first, second = (*sorted(taken_s), math.inf, math.inf)[:2]
-    return second <= AGREEMENT * first
+    taken = sorted((take_s(), take_s()))
+    while taken[1] > AGREEMENT * taken[0] and len(taken) < MOST_TIMINGS:
+        taken = sorted((*taken, take_s()))
+    return taken[0]
