@@ -11,12 +11,21 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.attention_blocks import causal_attention
-from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
+from groundup.model.attention_steps import (
+    Allowed,
+    Bias,
+    Keys,
+    Queries,
+    Scoring,
+    naive_attention,
+    naive_weights,
+    window_mask,
+)
 from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import FusedRotary, fused
 from groundup.model.matmul_precision import default_matmul
@@ -30,10 +39,8 @@ class AttentionMetadata:
 
     rotation: Rotation | None = None
     """The angles of the positions (rotary only)."""
-    allowed: Bool[Tensor, "#B 1 T S"] | None = None
-    """Which stored tokens each query may attend to; None: all up to itself, within the window."""
-    bias: Float[Tensor, "#B H T S"] | None = None
-    """Added to the scores (ALiBi)."""
+    allowed: Allowed = None
+    bias: Bias = None
     rows: tuple["AttentionMetadata", ...] = ()
     """Mask and bias of each group of rows in a ragged batch (model/paged.py)."""
 
@@ -42,13 +49,13 @@ EMPTY_METADATA = AttentionMetadata()
 
 
 def sdpa_attention(
-    queries: Float[Tensor, "B H T D"],
-    keys: Float[Tensor, "B K S D"],
-    values: Float[Tensor, "B K S D"],
-    allowed: Bool[Tensor, "#B 1 T S"] | None = None,
-    bias: Float[Tensor, "#B H T S"] | None = None,
+    queries: Queries,
+    keys: Keys,
+    values: Keys,
+    allowed: Allowed = None,
+    bias: Bias = None,
     scoring: Scoring | None = None,
-) -> Float[Tensor, "B H T D"]:
+) -> Queries:
     """Eq. 1 in one fused kernel, forward and backward, on the CPU too (FlashAttention, Dao et al. 2022).
 
     With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of two ways. A single query needs no mask.
@@ -100,13 +107,13 @@ def chooses_flex(device: torch.device, scoring: Scoring, allowed: Tensor | None,
 
 
 def flex_attention(
-    queries: Float[Tensor, "B H T D"],
-    keys: Float[Tensor, "B K S D"],
-    values: Float[Tensor, "B K S D"],
-    allowed: Bool[Tensor, "#B 1 T S"] | None = None,
-    bias: Float[Tensor, "#B H T S"] | None = None,
+    queries: Queries,
+    keys: Keys,
+    values: Keys,
+    allowed: Allowed = None,
+    bias: Bias = None,
     scoring: Scoring | None = None,
-) -> Float[Tensor, "B H T D"]:
+) -> Queries:
     """`naive_attention` with FlexAttention; on the CPU without gradients."""
     from torch.nn.attention.flex_attention import create_block_mask
 

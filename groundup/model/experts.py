@@ -15,7 +15,7 @@ Left out: noise on the scores, capacity, shared experts (DeepSeek), groups of ex
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -157,9 +157,7 @@ def router_scores(model: nn.Module) -> Iterator[list[Float[Tensor, "N E"]]]:
     """Collect the scores of every router of `model`, first block first, from the forward passes inside this context."""
     seen: list[Tensor] = []
     routers = [part.router for part in model.modules() if isinstance(part, Experts)]
-    hooks = [router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores)) for router in routers]
-    try:
+    with ExitStack() as hooks:
+        for router in routers:
+            hooks.enter_context(router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores)))
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
