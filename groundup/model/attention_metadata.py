@@ -5,7 +5,7 @@ block has one `AttentionMetadata`. Padding: a mask [B, T] marks the real tokens;
 same result as alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,40 +52,30 @@ class MetadataBuilder(nn.Module):
         if isinstance(cache, PagedRows):
             return self._ragged(tokens, cache.groups, dtype)
         batch, num_tokens = tokens.shape
-        if cache is not None:
+        if cache is None:
+            num_keys = num_tokens
+            real = None if mask is None or is_right_padded(mask) else mask  # else the causal mask hides all padding
+        else:
             cache.require_room(batch, num_tokens)
-        num_keys = num_tokens if cache is None else cache.length + num_tokens
+            num_keys, real = cache.length + num_tokens, cache.note_real(mask, num_tokens)
         self._require_context(num_keys)
-        if cache is not None:
-            real = cache.note_real(mask, num_tokens)
-        else:  # the causal mask already hides padding on the right from every real token
-            real = None if mask is None or is_right_padded(mask) else mask
         keys = torch.arange(num_keys, device=tokens.device)[None]  # [1, S]
         if real is not None:
             keys = count_positions(real, num_keys)  # [B, S]
-        positions = keys[:, -num_tokens:]
-
-        def metadata(kind: AttentionKind) -> AttentionMetadata:
-            allowed = self._allowed(kind[0], num_tokens, keys, real)
-            rotation = self._rotation(kind, positions, dtype)
-            return AttentionMetadata(rotation, allowed, self._bias(positions, keys, dtype))
-
-        return self._for_blocks(positions, metadata)
+        positions, built = keys[:, -num_tokens:], {}
+        for kind in set(self.kinds):
+            rotation, allowed = self._rotation(kind, positions, dtype), self._allowed(kind[0], num_tokens, keys, real)
+            built[kind] = AttentionMetadata(rotation, allowed, self._bias(positions, keys, dtype))
+        return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
 
     def _ragged(self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype) -> ForwardMetadata:
         """For a ragged batch, its rows concatenated in `tokens` [1, N]: one rotation for all, mask and bias for each group."""
         self._require_context(max(group.stop for group in groups))
         listed = [position for group in groups for span in group.spans for position in range(span.start, span.stop)]
-        positions = torch.tensor([listed], device=tokens.device)  # [1, N]
-
-        def metadata(kind: AttentionKind) -> AttentionMetadata:
+        positions, built = torch.tensor([listed], device=tokens.device), {}  # [1, N]
+        for kind in set(self.kinds):
             rows = tuple(self._group(kind, group, tokens.device, dtype) for group in groups)
-            return AttentionMetadata(self._rotation(kind, positions, dtype), rows=rows)
-
-        return self._for_blocks(positions, metadata)
-
-    def _for_blocks(self, positions: Tensor, metadata: Callable[[AttentionKind], AttentionMetadata]) -> ForwardMetadata:
-        built = {kind: metadata(kind) for kind in set(self.kinds)}
+            built[kind] = AttentionMetadata(self._rotation(kind, positions, dtype), rows=rows)
         return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
 
     def _group(

@@ -84,11 +84,3 @@ class KVCache:
     def advance(self, num_tokens: int) -> None:
         """Add the tokens that every layer has now stored to `length`."""
         self.length += num_tokens
-
-    def truncate(self, length: int) -> None:
-        """Drop all tokens after the first `length`. Raises ModelError when there are fewer."""
-        if not 0 <= length <= self.length:
-            raise ModelError(f"The cache holds {self.length} tokens and can't be cut to {length}.")
-        self.length = length
-        if length == 0:
-            self._real = None

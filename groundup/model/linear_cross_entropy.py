@@ -63,8 +63,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
             by_logits = logits.to(dtype)
             if by_hidden is not None:
                 by_hidden[start : start + size] = by_logits @ matrix
-            if by_weight is not None:
-                _add_product(by_weight, by_logits, chunk)
+            if by_weight is not None and by_weight.dtype == dtype:
+                by_weight.addmm_(by_logits.T, chunk)
+            elif by_weight is not None:  # summed in its own precision
+                by_weight += by_logits.T @ chunk
         ctx.gradients = (by_hidden, by_weight)
         return total
 
@@ -86,11 +88,3 @@ def cross_entropy_into_gradient(logits: Float[Tensor, "N V"], labels: Int[Tensor
     sums = logits.sub_(top).exp_().sum(dim=-1, keepdim=True)  # of exp(l - top): finite however large the logits
     logits.div_(sums)[rows, labels] -= 1
     return (top + sums.log()).sum() - chosen.sum()
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left^T right, summed in the precision of `total`."""
-    if total.dtype == left.dtype:
-        total.addmm_(left.T, right)
-    else:
-        total += left.T @ right

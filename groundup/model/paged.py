@@ -124,8 +124,9 @@ class PagedRows:
     def __init__(self, store: PagedStore, groups: tuple[RowGroup, ...]) -> None:
         self.store, self.groups = store, groups
         device = store.keys.device
-        spans = [span for group in groups for span in group.spans]
-        self.slots = torch.tensor([slot for span in spans for slot in self._slots(span)], device=device)  # [N]
+        size, spans = store.page_tokens, [span for group in groups for span in group.spans]
+        slots = [span.pages[t // size] * size + t % size for span in spans for t in range(span.start, span.stop)]
+        self.slots = torch.tensor(slots, device=device)  # [N]
         self.stored = [self._stored(group, device) for group in groups]
         self.real = [_real(group, device) for group in groups]
 
@@ -166,10 +167,6 @@ class PagedRows:
         pages = stored.view(-1, self.store.page_tokens * stored.shape[1], stored.shape[2])
         taken = pages.index_select(0, where.flatten())  # [rows P, page_tokens K, D]
         return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
-
-    def _slots(self, span: TokenSpan) -> list[int]:
-        size, pages = self.store.page_tokens, span.pages
-        return [pages[t // size] * size + t % size for t in range(span.start, span.stop)]
 
     def _stored(self, group: RowGroup, device: torch.device) -> slice | Int[Tensor, "rows P"]:
         """Return where the tokens of a group are: a slice of the store for one row with contiguous pages, else the pages of each row."""

@@ -63,7 +63,9 @@ def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGU
     style = _style(fields)
     tokens, added = _tokens(fields)
     config = _config(fields, tokens, added, style)
-    vocabulary = _vocabulary(tokens, added)
+    # The vocabulary for merging: all tokens up to the last ordinary one, without the control tokens at the end.
+    ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
+    vocabulary = {token: id for id, token in enumerate(tokens[: ordinary + 1])}
     table = TokenizerTable(
         vocabulary=vocabulary,
         merges=_merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added),
@@ -147,12 +149,6 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
         if control or type == USER_DEFINED:
             added[id] = AddedToken(token, control, takes_spaces=is_phi3 and token not in PHI3_UNTOUCHED)
     return tokens, added
-
-
-def _vocabulary(tokens: list[str], added: Added) -> dict[str, int]:
-    """Return the vocabulary for merging: all tokens up to the last ordinary one, without the control tokens at the end."""
-    ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
-    return {token: id for id, token in enumerate(tokens[: ordinary + 1])}
 
 
 def _merges(fields: _Fields) -> list[Merge]:

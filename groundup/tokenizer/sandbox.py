@@ -76,13 +76,6 @@ def _to_json(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def _sentence(error: BaseException) -> str:
-    """A short error message."""
-    if isinstance(error, MemoryError):
-        return "it exceeds its memory limit"
-    return str(error)[:500] or type(error).__name__
-
-
 def main() -> None:
     """Answer requests until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
@@ -98,7 +91,8 @@ def main() -> None:
             render = render or renderer(start["template"], start["max_characters"])
             answer = json.dumps({"texts": render(json.loads(line)["variants"])})
         except FAILURES as error:
-            answer = json.dumps({"error": _sentence(error)})
+            words = "it exceeds its memory limit" if isinstance(error, MemoryError) else str(error)[:500]
+            answer = json.dumps({"error": words or type(error).__name__})
         print(answer, flush=True)
         signal.setitimer(signal.ITIMER_PROF, 0)
 
