@@ -42,19 +42,11 @@ def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
         return None
     tokens = {text: id for text, id in table.vocabulary.items() if text not in table.control}
     made = [left + right for left, right in table.merges]
-    if not _rank_order_is_merge_order(tokens, made) or not _each_encodes_as_itself(table, tokens):
-        return None
+    rising = all(tokens[first] < tokens[second] for first, second in itertools.pairwise(made))
+    if not rising or set(BYTE_TO_CHARACTER.values()) | set(made) != tokens.keys():
+        return None  # condition 1
+    merging = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges))  # without the look-up of whole pieces
+    if any([token.id for token in merging.tokenize(text)] != [id] for text, id in tokens.items()):
+        return None  # condition 2
     ranks = {bytes(CHARACTER_TO_BYTE[each] for each in text): id for text, id in tokens.items()}
     return tiktoken.Encoding("groundup", pat_str=SPLITS[style.split][0], mergeable_ranks=ranks, special_tokens={})
-
-
-def _rank_order_is_merge_order(tokens: dict[str, int], made: list[str]) -> bool:
-    """Condition 1."""
-    rising = all(tokens[first] < tokens[second] for first, second in itertools.pairwise(made))
-    return rising and set(BYTE_TO_CHARACTER.values()) | set(made) == tokens.keys()
-
-
-def _each_encodes_as_itself(table: TokenizerTable, tokens: dict[str, int]) -> bool:
-    """Condition 2, with merges only (without the look-up of whole pieces)."""
-    merging = models.BPE(vocab=dict(table.vocabulary), merges=list(table.merges))
-    return all([token.id for token in merging.tokenize(text)] == [id] for text, id in tokens.items())

@@ -17,13 +17,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-import jinja2
+from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 Variables = Mapping[str, Any]
 # Exceptions of errors in a template; any other ends the process, which the parent reports too.
 FAILURES = (
-    jinja2.TemplateError,
+    TemplateError,
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -62,7 +62,7 @@ def _joined(chunks: Any, max_characters: int) -> str:
 
 def _refuse(message: str) -> NoReturn:
     """The `raise_exception` that templates call."""
-    raise jinja2.TemplateError(message)
+    raise TemplateError(message)
 
 
 def _to_json(

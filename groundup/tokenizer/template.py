@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ KEPT_PROCESSES = 4
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 _FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
+_cached_renderer = functools.cache(renderer)
 
 
 def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
@@ -41,7 +42,7 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
     Raises ModelError with the template's own message when it raises, and when it exceeds a limit of time, memory or output.
     """
     if template == CHATML_TEMPLATE:
-        return _own_renderer()(variants)
+        return _cached_renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)(variants)
     if len(template) > MAX_TEMPLATE_CHARACTERS:
         message = (
             f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
@@ -56,11 +57,6 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
     if "error" in answer:
         raise ModelError(f"The model's chat template says: {answer['error'].rstrip('.')}.", fix=_FIX)
     return answer["texts"]
-
-
-@functools.cache
-def _own_renderer() -> Callable[[Sequence[Variables]], list[str]]:
-    return renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)
 
 
 class TemplateProcess:

@@ -65,28 +65,11 @@ class CallFormat:
         return f'{space}{{"name": {json.dumps(name, ensure_ascii=False)}, "{self.arguments}": ', f"}}{space}"
 
 
+_TAGGED = (re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""), re.compile("</tool_call>"))
+_BARE = (re.compile(r'\{"name": "", "parameters": \}'), re.compile("ipython"))
 FORMATS = {
-    each.name: each
-    for each in (
-        CallFormat(
-            "tagged",
-            "<tool_call>",
-            "</tool_call>",
-            "arguments",
-            lines=True,
-            several=True,
-            signs=(re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""), re.compile("</tool_call>")),
-        ),
-        CallFormat(
-            "bare",
-            "",
-            "",
-            "parameters",
-            lines=False,
-            several=False,
-            signs=(re.compile(r'\{"name": "", "parameters": \}'), re.compile("ipython")),
-        ),
-    )
+    "tagged": CallFormat("tagged", "<tool_call>", "</tool_call>", "arguments", lines=True, several=True, signs=_TAGGED),
+    "bare": CallFormat("bare", "", "", "parameters", lines=False, several=False, signs=_BARE),
 }
 
 
