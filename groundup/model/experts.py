@@ -80,16 +80,13 @@ def mix_grouped(
     counts = experts.bincount(minlength=len(matrices.gate)).tolist()
     used = [expert for expert, count in enumerate(counts) if count]
     groups = x.index_select(0, tokens).split([counts[expert] for expert in used])
-    gate, up, down = (_indexable(stack) for stack in (matrices.gate, matrices.up, matrices.down))
+    stacks = (matrices.gate, matrices.up, matrices.down)
+    learns = torch.is_grad_enabled()  # then unbound, since the gradient of stack[e] is as large as the whole stack
+    gate, up, down = (stack.unbind() if learns and stack.requires_grad else stack for stack in stacks)
     pairs = zip(used, groups, strict=True)
     outputs = torch.cat([_expert(group, gate[e], up[e], down[e], apply_gate) for e, group in pairs])  # [N A, C]
     shares = routing.shares.flatten()[order].to(x.dtype)
     return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * outputs).to(x.dtype))
-
-
-def _indexable(stack: Tensor) -> Tensor | tuple[Tensor, ...]:
-    """The matrices of a stack; unbound when gradients are needed, since the gradient of stack[e] is as large as the whole stack."""
-    return stack.unbind() if torch.is_grad_enabled() and stack.requires_grad else stack
 
 
 def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, apply_gate: GateFunction) -> Tensor:

@@ -66,14 +66,9 @@ def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGU
     # The vocabulary for merging: all tokens up to the last ordinary one, without the control tokens at the end.
     ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
     vocabulary = {token: id for id, token in enumerate(tokens[: ordinary + 1])}
-    table = TokenizerTable(
-        vocabulary=vocabulary,
-        merges=_merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added),
-        style=style,
-        added=added,
-        bos=config["bos_token"] if config["add_bos_token"] else None,
-    )
-    return Tokenizer(table, config, source=source)
+    merges = _merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added)
+    bos = config["bos_token"] if config["add_bos_token"] else None
+    return Tokenizer(TokenizerTable(vocabulary, merges, style, added, bos), config, source=source)
 
 
 class _Fields:

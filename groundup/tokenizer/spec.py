@@ -111,13 +111,10 @@ def table_from_json(spec: object, source: object) -> TokenizerTable:
     style = read_sentencepiece(spec, source) if model.get("byte_fallback") else read_byte_level(spec, source)
     added = _added(spec.get("added_tokens", []), source)
     merges = _merges(model.get("merges"), source)
-    return TokenizerTable(
-        vocabulary=_vocabulary(model.get("vocab"), source),
-        merges=merges if isinstance(style, ByteLevel) else _without_structure(merges, added),
-        style=style,
-        added=added,
-        bos=_bos(spec.get("post_processor"), source),
-    )
+    if isinstance(style, SentencePiece):
+        merges = _without_structure(merges, added)
+    vocabulary, bos = _vocabulary(model.get("vocab"), source), _bos(spec.get("post_processor"), source)
+    return TokenizerTable(vocabulary, merges, style, added, bos)
 
 
 def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
