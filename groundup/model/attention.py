@@ -122,7 +122,7 @@ def flex_attention(
     per_row = None if allowed is None or allowed.shape[0] == 1 else rows
     mask_mod = _mask_mod(allowed, num_keys - num_queries, scoring.window_tokens)
     blocks = create_block_mask(mask_mod, per_row, None, num_queries, num_keys, device=str(queries.device))
-    mixed: Tensor = _flex_kernel(queries.device.type)(
+    return _flex_kernel(queries.device.type)(
         queries,
         keys,
         values,
@@ -131,7 +131,6 @@ def flex_attention(
         scale=scoring.width**-0.5,
         enable_gqa=queries.shape[1] != keys.shape[1],
     )
-    return mixed
 
 
 @lru_cache(maxsize=2)
@@ -139,8 +138,7 @@ def _flex_kernel(device_type: str) -> Callable[..., Any]:
     """The kernel, compiled on GPUs: uncompiled it would hold the T x S scores that it is meant to avoid."""
     from torch.nn.attention.flex_attention import flex_attention as kernel
 
-    plain: Callable[..., Any] = kernel
-    return torch.compile(plain) if device_type == "cuda" else plain
+    return torch.compile(kernel) if device_type == "cuda" else kernel
 
 
 # The kernel counts the parameters of these functions, so they are lambdas: the tests' shape checker would wrap functions and hide the parameters.

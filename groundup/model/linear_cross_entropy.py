@@ -42,8 +42,7 @@ def summed_cross_entropy(
     needs = torch.is_grad_enabled() and hidden.requires_grad, torch.is_grad_enabled() and weight.requires_grad
     dtype = autocast_dtype(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
-        total: Tensor = _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs)
-    return total
+        return _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

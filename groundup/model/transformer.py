@@ -245,8 +245,7 @@ class Transformer(nn.Module):
         hidden = self._through(self.embed(ids, metadata.positions), metadata, 0, self.config.num_layers, cache)
         if cache is not None:
             cache.advance(ids.shape[1])
-        normed: Tensor = self.final_norm(hidden)
-        return normed
+        return self.final_norm(hidden)
 
     def embed(self, ids: Int[Tensor, "B T"], positions: Int[Tensor, "#B T"] | None = None) -> Float[Tensor, "B T C"]:
         """Return the input of the first block. `positions` (for learned and sinusoidal ones) None: 0, 1, 2, ..."""
@@ -290,8 +289,7 @@ class Transformer(nn.Module):
 
     def metadata(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None) -> ForwardMetadata:
         """Return positions, angles and mask for `tokens` [B, T] (ids, or any tensor of that shape and device)."""
-        metadata: ForwardMetadata = self.metadata_builder(tokens, mask, cache, self.embedding.weight.dtype)
-        return metadata
+        return self.metadata_builder(tokens, mask, cache, self.embedding.weight.dtype)
 
     def _through(self, hidden: Tensor, metadata: ForwardMetadata, first: int, last: int, cache: Cache | None) -> Tensor:
         for index in range(first, last):

@@ -114,8 +114,7 @@ class Tokenizer:
         >>> tokenizer.decode(tokenizer.encode("2<|im_end|>"))
         '2<|im_end|>'
         """
-        ids: list[int] = self._library_for(starts).encode(well_formed(text), add_special_tokens=False).ids
-        return ids
+        return self._library_for(starts).encode(well_formed(text), add_special_tokens=False).ids
 
     def encode_offsets(self, text: str, *, starts: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of `text` and the (start, end) of each in characters; tokens that share a character have it both."""
