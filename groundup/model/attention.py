@@ -138,7 +138,8 @@ def _flex_kernel(device_type: str) -> Callable[..., Any]:
     """The kernel, compiled on GPUs: uncompiled it would hold the T x S scores that it is meant to avoid."""
     from torch.nn.attention.flex_attention import flex_attention as kernel
 
-    return torch.compile(kernel) if device_type == "cuda" else kernel
+    plain: Callable[..., Any] = kernel
+    return torch.compile(plain) if device_type == "cuda" else plain
 
 
 # The kernel counts the parameters of these functions, so they are lambdas: the tests' shape checker would wrap functions and hide the parameters.
