@@ -102,9 +102,8 @@ class Model:
         >>> turns = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "to be"}]
         >>> answer = model.chat(turns, max_tokens=8)
         """
-        return "".join(
-            event.text for event in self.engine.chat(conversation_of(messages), self.chat_sampling(sampling))
-        )
+        events = self.engine.chat(conversation_of(messages), self.chat_sampling(sampling))
+        return "".join(event.text for event in events)
 
     def classify(self, texts: str | Sequence[str]) -> Any:
         """The probability of each label, most probable first: a dict for a text, a list of them for several.
@@ -187,8 +186,7 @@ def conversation_of(messages: "str | Sequence[Message | Mapping[str, Any]]") -> 
     """A text as one message of a user, messages as they are. Raises ConfigError, DataError."""
     from groundup.tokenizer.chat import Conversation, Message
 
-    if isinstance(messages, str):
-        return Conversation((Message("user", messages),))
+    messages = [Message("user", messages)] if isinstance(messages, str) else messages
     made = tuple(each if isinstance(each, Message) else build_config(Message, each) for each in messages)
     if not made:
         raise DataError("There is no message to answer.", fix="Give a text, or a list with at least one message.")
@@ -216,7 +214,7 @@ def pretrain(
     """
     from groundup.device import select_compute
     from groundup.planning.corpus import claim_folder
-    from groundup.planning.plan_text import plan_lines
+    from groundup.planning.plan import plan_lines
     from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.planning.pretrain_options import pretrain_options
     from groundup.train.parallel.process_group import SINGLE_PROCESS
@@ -331,10 +329,8 @@ def card_of(run: RunFolder, summary: str, data: AnyPath, model: AnyPath, license
     """What the model card of a fine-tuned model can say before the training."""
     from groundup.weights.card import ModelCard
 
-    licence = licence_of(str(data))
-    return ModelCard(
-        run.path.resolve().name, summary, data=((str(data), licence),), base=str(model), license=license_id
-    )
+    sources = ((str(data), licence_of(str(data))),)
+    return ModelCard(run.path.resolve().name, summary, data=sources, base=str(model), license=license_id)
 
 
 def run_evaluation(
@@ -408,5 +404,4 @@ def build(
         return plan_build(loaded)
     folder = RUNS / loaded.name if out is None else Path(out)
     forget(folder, redo or (), STAGES)
-    compute = select_compute(device)
-    return build(loaded, folder, STAGES, compute=compute, progress=progress or Silent(), fresh=fresh)
+    return build(loaded, folder, STAGES, compute=select_compute(device), progress=progress or Silent(), fresh=fresh)

@@ -91,7 +91,10 @@ def _parsed(text: str) -> tuple[str, Any]:
     name, equals, raw = text.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"--set {text!r} has no '='.", fix="Write it as --set FIELD=VALUE.")
-    return name.strip(), _toml_value(raw)
+    try:
+        return name.strip(), tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), raw
 
 
 def duration_s(text: str) -> float:
@@ -105,13 +108,6 @@ def duration_s(text: str) -> float:
         raise ConfigError(f"{text!r} is not a duration.", fix="Write it as 90s, 3m or 1h30m.")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
-
-
-def _toml_value(raw: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        return raw
 
 
 def to_plain(config: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ purposes never share a stream.
 import ctypes
 import functools
 import hashlib
+import os
 import platform
 import re
 import resource
@@ -68,14 +69,14 @@ def select_compute(device: str = "auto", dtype: torch.dtype = torch.float32) -> 
 
 @functools.cache
 def most_threads() -> int:
-    """How many threads torch took when this process began."""
+    """Return torch's number of threads at the start of this process."""
     return torch.get_num_threads()
 
 
 def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) -> None:
-    """Keep the number of threads with which a piece of work is done fastest: it is done with each in turns, and gives its seconds.
+    """Set the number of threads that is fastest for a piece of work; `take_s` does it and returns its seconds, with each number in turns.
 
-    Without one, products of the size that a step of a small model has: what else the machine does now counts for more than the work.
+    The default work is matrix products as in a small model's step: the machine's other programs matter more than the work.
     """
     if len(compute.thread_counts) < 2:
         return
@@ -88,7 +89,7 @@ def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) 
 
 
 def _products_s() -> float:
-    """Seconds of two products and what lies between them, of 1,024 tokens at width 256."""
+    """Return the seconds of two matrix products with an activation between them, 1,024 tokens at width 256."""
     started = time.perf_counter()
     hidden = torch.nn.functional.silu(torch.ones(1024, 256) @ torch.ones(256, 1024))
     hidden @ torch.ones(1024, 256)
@@ -96,7 +97,7 @@ def _products_s() -> float:
 
 
 def set_threads(count: int) -> None:
-    """So many threads from now on, for what is computed by the calling thread and those begun after."""
+    """Set the number of threads for the calling thread and those started later."""
     if count != torch.get_num_threads():
         torch.set_num_threads(count)
 
@@ -131,8 +132,8 @@ def keep_freed_memory() -> bool:
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)) and bool(libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES))
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)) and bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES))
 
 
 def seed_for(run_seed: int, purpose: str, rank: int = 0) -> int:
@@ -144,6 +145,11 @@ def seed_for(run_seed: int, purpose: str, rank: int = 0) -> int:
 def generator(run_seed: int, purpose: str, rank: int = 0, *, device: str = "cpu") -> torch.Generator:
     """Return a torch generator seeded by `seed_for`."""
     return torch.Generator(device=device).manual_seed(seed_for(run_seed, purpose, rank))
+
+
+def machine_memory_bytes() -> int:
+    """Return the memory of this machine in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def memory_bytes() -> int | None:

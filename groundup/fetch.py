@@ -47,16 +47,9 @@ FORMAT_OPTIONS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 PIP_TIMEOUT_S = 3600
 
 # What zipfile, tarfile and their decompressors raise on damaged archives, as documented or observed.
-DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    OverflowError,
-    LookupError,
+DAMAGE: tuple[type[Exception], ...] = (
+    *(OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
+    *(EOFError, RuntimeError, ValueError, OverflowError, LookupError),
 )
 
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!-]*)")
@@ -101,9 +94,8 @@ def cached_package(name_version: str, sha256: str) -> Path:
 
 def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path) -> Path:
     """Let pip download the archive into `folder`, and return its file, the hash checked again."""
-    requirements = folder / "requirements.txt"
+    requirements, out = folder / "requirements.txt", folder / "out"
     requirements.write_text(f"{name_version} --hash=sha256:{sha256}\n")
-    out = folder / "out"
     # For this package alone: pip passes ":all:" on to the build tools of an sdist and would build those from source too.
     file_format = (FORMAT_OPTIONS[kind], name_version.partition("==")[0]) if kind else ()
     quiet = ("--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2")
@@ -112,14 +104,9 @@ def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: 
     command = [sys.executable, "-m", "pip", "download", *quiet, *options, *files]
     try:
         done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PIP_TIMEOUT_S,
-            stdin=subprocess.DEVNULL,
-        )
+            command, cwd=folder, timeout=PIP_TIMEOUT_S, capture_output=True, stdin=subprocess.DEVNULL,
+            text=True, errors="replace",
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         reason = f"was not fetched within {PIP_TIMEOUT_S // 60} minutes"
         raise _network_error(reason, name_version, cached) from error
@@ -137,13 +124,14 @@ def _explain(output: str, name_version: str, kind: ArchiveKind | None, cached: P
         return _wrong_hash(name_version)
     if "No space left on device" in output:
         return no_room(cached)
-    if "after connection broken by" in output or "Temporary failure in name resolution" in output:
-        return _network_error("can't be fetched: pip's package registry does not answer", name_version, cached)
-    if "No matching distribution found" in output:
-        return _network_error(f"has no {kind or 'file'} in pip's package registry", name_version, cached)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")] or lines or ["no message"]
-    return _network_error(f"could not be fetched by pip: {errors[-1][:300]}", name_version, cached)
+    reason = f"could not be fetched by pip: {errors[-1][:300]}"
+    if "after connection broken by" in output or "Temporary failure in name resolution" in output:
+        reason = "can't be fetched: pip's package registry does not answer"
+    elif "No matching distribution found" in output:
+        reason = f"has no {kind or 'file'} in pip's package registry"
+    return _network_error(reason, name_version, cached)
 
 
 def _network_error(reason: str, name_version: str, cached: Path) -> NetworkError:
@@ -281,8 +269,7 @@ def _archive_errors(archive: Path, place: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise FormatError(archive, place, f"is damaged or not supported ({error})") from error
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # neither BadGzipFile nor a seek by a false header
+        # neither BadGzipFile nor a seek by a false header
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise FormatError(archive, place, f"is damaged or not supported ({error})") from error

@@ -48,13 +48,12 @@ def disk_errors(path: Path, needed_bytes: int | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise no_room(path, needed_bytes) from error
+        fix = "Choose another name with --out."
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             fix = "Choose another folder with --out, or change its permissions."
-            raise DiskError(f"{path} can't be written: {error.strerror}.", fix=fix) from error
-        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
-            fix = "Choose another name with --out."
-            raise DiskError(f"{path} can't be written: {error.strerror}.", fix=fix) from error
-        raise
+        elif error.errno not in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            raise
+        raise DiskError(f"{path} can't be written: {error.strerror}.", fix=fix) from error
 
 
 def no_room(path: Path, needed_bytes: int | None = None) -> DiskError:
@@ -79,7 +78,7 @@ def require_free_bytes(path: Path, needed_bytes: int) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically: a reader sees the old file or the new one, never a part. Raises DiskError."""
-    with _replacing(path, len(data)) as temporary:
+    with atomic_file(path, needed_bytes=len(data)) as temporary:
         temporary.write_bytes(data)
 
 
@@ -90,12 +89,6 @@ def atomic_file(path: Path, *, needed_bytes: int = 0) -> Iterator[Path]:
     On any error the temporary file is removed and `path` is unchanged. Raises DiskError.
     """
     require_free_bytes(path, needed_bytes)
-    with _replacing(path, needed_bytes) as temporary:
-        yield temporary
-
-
-@contextlib.contextmanager
-def _replacing(path: Path, needed_bytes: int) -> Iterator[Path]:
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     with disk_errors(path, needed_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +151,14 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise FormatError(path, "number", f"can't be parsed ({error})") from error
 
 
+def read_json_object(path: Path) -> dict[str, Any]:
+    """`read_json` of an object. Raises FormatError for another value, too."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise FormatError(path, "top", "is not a JSON object")
+    return value
+
+
 def sync_file(path: Path) -> None:
     """Force a file's bytes to the disk."""
     delay = os.environ.get(SLOW_DISK_VARIABLE)
@@ -200,9 +201,7 @@ def only_one(folder: Path) -> Iterator[None]:
             fix = "Wait for it, or choose another folder with --out."
             raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
         except OSError as error:  # ENOLCK, ENOSYS, EOPNOTSUPP: some network disks
-            message = (
-                f"{folder} is on a disk that has no locks ({error.strerror}): two processes could write it at once."
-            )
+            message = f"{folder} has no locks ({error.strerror}): two processes could write it at once."
             raise DiskError(message, fix="Choose a folder on another disk with --out.") from error
         yield
     finally:

@@ -25,13 +25,9 @@ def node(tag: str, *children: Child, **attributes: str | int | float | None) -> 
     made = ET.Element(tag)
     for name, value in attributes.items():
         if value is not None:
-            made.set(name.rstrip("_").replace("_", "-"), visible(_attribute(value)))
-    append(made, children)
-    return made
-
-
-def _attribute(value: str | int | float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+            text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+            made.set(name.rstrip("_").replace("_", "-"), visible(text))
+    return append(made, children)
 
 
 def append(parent: Node, children: Child) -> Node:
@@ -40,19 +36,14 @@ def append(parent: Node, children: Child) -> Node:
         return parent
     if isinstance(children, ET.Element):
         parent.append(children)
+    elif isinstance(children, str) and len(parent):
+        parent[-1].tail = (parent[-1].tail or "") + visible(children)
     elif isinstance(children, str):
-        _append_text(parent, visible(children))
+        parent.text = (parent.text or "") + visible(children)
     else:
         for child in children:
             append(parent, child)
     return parent
-
-
-def _append_text(parent: Node, text: str) -> None:
-    if len(parent):
-        parent[-1].tail = (parent[-1].tail or "") + text
-    else:
-        parent.text = (parent.text or "") + text
 
 
 def visible(text: str) -> str:

@@ -68,9 +68,9 @@ def custom_properties(
     light: Mapping[str, str] = LIGHT, dark: Mapping[str, str] = DARK, printed: Mapping[str, str] | None = None
 ) -> str:
     """Return the colours as CSS: `light`, and where there are others those of a reader's dark setting and of print."""
+
+    def root(colours: Mapping[str, str]) -> str:
+        return f":root {{ {''.join(f'--{name}: {colour}; ' for name, colour in colours.items())}}}"
+
     media = {"(prefers-color-scheme: dark)": dark, "print": printed}
-    return f"{_root(light)}\n" + "".join(f"@media {name} {{ {_root(own)} }}\n" for name, own in media.items() if own)
-
-
-def _root(colours: Mapping[str, str]) -> str:
-    return f":root {{ {''.join(f'--{name}: {colour}; ' for name, colour in colours.items())}}}"
+    return f"{root(light)}\n" + "".join(f"@media {name} {{ {root(own)} }}\n" for name, own in media.items() if own)

@@ -4,13 +4,12 @@
     RUN/plan.json              of planned pretraining: what was asked, model and fit chosen, the figures planned (before run.json)
     RUN/fit.json               the run's identity, and what was measured before the first step (train.checkpoint.identity)
     RUN/metrics.jsonl          a line per step: step, tokens, loss, lr, grad_norm, tokens_per_s, elapsed_s; evaluations have "event": "evaluation"
-                               (others: "skipped", "rolled back", "re-aimed", with the number of steps that the run has from there on, and
-                              "threads", with the number of threads from there on)
+                               (others: "skipped", "rolled back", "re-aimed" with the new number of steps, "threads" with that of threads)
     RUN/samples.jsonl          samples of each evaluation: step, prompt, text, repetition, longest_copy, copied_text
-    RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.loggers), where they were asked for
+    RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.loggers), if enabled
     RUN/results.json           the final figures
     RUN/checkpoints/step-N/    for resuming (train.checkpoint.state)
-    RUN/snapshots/step-N/      the weights after step N as a Hugging Face folder, to look at how the model learned (lab.film)
+    RUN/snapshots/step-N/      the weights after step N as a Hugging Face folder, for pictures of the training (lab.film)
     RUN/model.safetensors, config.json, tokenizer.json, ...   the model, as a Hugging Face folder (weights.model_io)
     RUN/manifest.json          size and SHA-256 of the finished run's files (not of checkpoints and snapshots, which have their own)
 
@@ -32,7 +31,7 @@ from typing import Any
 
 from groundup import __version__
 from groundup.errors import FormatError
-from groundup.files import MANIFEST, disk_errors, json_bytes, read_json, verify_folder, write_json
+from groundup.files import MANIFEST, disk_errors, json_bytes, read_json_object, verify_folder, write_json
 
 MAX_LINE_BYTES = 2**20
 LOGS = "logs"  # written by other programs, so in no manifest
@@ -105,7 +104,7 @@ class RunFolder:
         """Return the four tables of plan.json; None where it is missing. Raises FormatError."""
         if not self.plan_file.exists():
             return None
-        record = _table(self.plan_file)
+        record = read_json_object(self.plan_file)
         if not all(isinstance(record.get(name), dict) for name in PLAN_TABLES):
             fix = "Start again with --fresh."
             raise FormatError(self.plan_file, ", ".join(PLAN_TABLES), "are not all tables", fix=fix)
@@ -113,7 +112,7 @@ class RunFolder:
 
     def read_run(self) -> dict[str, Any]:
         """Return run.json as a table. Raises FormatError."""
-        return _table(self.run_file)
+        return read_json_object(self.run_file)
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write the final figures."""
@@ -121,20 +120,13 @@ class RunFolder:
 
     def read_results(self) -> dict[str, Any]:
         """Return results.json as a table. Raises FormatError."""
-        return _table(self.results_file)
+        return read_json_object(self.results_file)
 
 
 def step_folders(folder: Path) -> list[tuple[int, Path]]:
     """Return the checkpoints or snapshots in a folder by step, oldest first."""
     found = ((_STEP_FOLDER.fullmatch(path.name), path) for path in folder.glob("step-*") if path.is_dir())
     return sorted((int(match[1]), path) for match, path in found if match)
-
-
-def _table(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise FormatError(path, "top", "is not a JSON object")
-    return value
 
 
 class LineLog:

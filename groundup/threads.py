@@ -1,4 +1,4 @@
-"""How many OpenMP threads compute: chosen before torch is imported, and tuned by measuring while it computes.
+"""The number of OpenMP threads: chosen before torch is imported, then tuned by measurement during the computation.
 
     prepare()                        at the start of a program (`cli/main.py`) or in a notebook's first cell, before torch; never on import
     tuner = ThreadTuner((2, 1), 2)   after each piece of work: threads = tuner.told(seconds)
@@ -27,7 +27,7 @@ CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 @dataclass(frozen=True)
 class ThreadChoice:
-    """What was chosen before torch was imported, and why."""
+    """The choice made before torch is imported, with its reason."""
 
     variables: Mapping[str, str]
     """Environment variables to set."""
@@ -38,7 +38,7 @@ class ThreadChoice:
 
 
 def decide(environ: Mapping[str, str], seen_cores: int, allowed_cores: int) -> ThreadChoice:
-    """The choice for a machine with `seen_cores`, of which this program may use the time of `allowed_cores`. The user's own variables win.
+    """Return the choice for a machine with `seen_cores`, of which this program may use the time of `allowed_cores`. The user's variables win.
 
     >>> decide({"OMP_NUM_THREADS": "4"}, 8, 8).tuned, dict(decide({}, 64, 2).variables)["OMP_NUM_THREADS"]
     (False, '2')
@@ -57,41 +57,33 @@ def decide(environ: Mapping[str, str], seen_cores: int, allowed_cores: int) -> T
     return ThreadChoice({}, True, f"{measured}; {wait}")
 
 
-@dataclass
-class _Started:
-    """The choice of this process, made once."""
-
-    choice: ThreadChoice | None = None
-
-
-_started = _Started()
+_made: list[ThreadChoice] = []
+"""The choice of this process, once it is made."""
 
 
 def prepare(say: Callable[[str], None] = lambda text: print(text, file=sys.stderr)) -> ThreadChoice:
-    """Choose for this process, and set the variables. To be called before torch is imported; says so where that is too late. Once is enough."""
-    if _started.choice is None:
+    """Choose for this process, once, and set the variables. To be called before torch is imported; where that is too late, `say` is called."""
+    if not _made:
         choice = decide(os.environ, seen_cores(), allowed_cores())
         if choice.variables and "torch" in sys.modules:
-            say(
-                "torch is loaded already, so its number of threads stays: call groundup.threads.prepare() before the first import."
-            )
+            say("torch is loaded already, so its threads stay as they are: call groundup.threads.prepare() first.")
         os.environ.update(choice.variables)
-        _started.choice = choice
-    return _started.choice
+        _made.append(choice)
+    return _made[0]
 
 
 def chosen() -> ThreadChoice | None:
-    """What `prepare` chose; None where it was not called: then nothing is tuned."""
-    return _started.choice
+    """Return what `prepare` chose; None where it was not called: then nothing is tuned."""
+    return _made[0] if _made else None
 
 
 def seen_cores() -> int:
-    """Cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def allowed_cores() -> int:
-    """The same, where a container's limit on processor time (cgroup v2) does not say fewer: OpenMP does not know of it."""
+    """Return `seen_cores`, or fewer by a container's limit on processor time (cgroup v2), which OpenMP ignores."""
     seen = seen_cores()
     try:
         limit_us, period_us = CPU_LIMIT_FILE.read_text().split()
@@ -101,7 +93,7 @@ def allowed_cores() -> int:
 
 
 def thread_counts(most: int) -> tuple[int, ...]:
-    """The numbers of threads worth trying, the most first: all, all but the core that something else may keep busy, half, one.
+    """Return the numbers of threads to try, the largest first: all, all but one (another program may keep a core busy), half, one.
 
     >>> thread_counts(2), thread_counts(8), thread_counts(1)
     ((2, 1), (8, 7, 4, 1), (1,))
@@ -109,27 +101,27 @@ def thread_counts(most: int) -> tuple[int, ...]:
     return tuple(sorted({most, most - 1, most // 2, 1} - {0}, reverse=True))
 
 
-# Two figures for the same work that differ by more than this were disturbed (also `timing.py`).
+# Two times for the same work that differ by more than this factor were disturbed (also `timing.py`).
 DISTURBED = 1.5
-# Another number of threads has to be clearly faster.
+# Another number of threads is taken only where it is faster by this factor.
 WORTH_IT = 0.9
-# Pieces of work are put together until they have taken so long: a figure of less is noise.
+# Pieces of work are added up to this time, below which a measurement is noise.
 SLOT_S = 0.05
-# Figures of each number in a trial, and how many there may be where they disagree.
+# Measurements of each number in a trial, and their maximum where they disagree.
 ROUNDS, MOST_ROUNDS = 2, 6
-# Figures whose median is watched.
+# Measurements between trials whose median is compared with the expected time.
 WATCHED = 6
-# The first pieces warm up.
+# Pieces of work before the first trial.
 WARM_UP = 1
-# With fewer threads than there are, another number is tried now and then: losses stay below this share of the time.
+# With fewer threads than possible, another number is tried now and then, at a cost below this share of the time.
 PEEK_COST_SHARE = 0.015
 SHORTEST_WAIT_S, LONGEST_WAIT_S, WAIT_SHARE = 15.0, 600.0, 1 / 8
-# After a change of speed all are tried anew, unless that has just cost more than this share.
+# After a change of speed all numbers are tried again, unless the last trial cost more than this share of the time since.
 TRIAL_COST_SHARE = 0.1
 
 
 def fastest(times: Mapping[int, Sequence[float]], now: int) -> int:
-    """The number of threads with the lowest median, unless `now` is nearly as fast.
+    """Return the number of threads with the lowest median time, unless `now` is nearly as fast.
 
     >>> fastest({2: [1.0, 1.1], 1: [1.6, 1.6]}, 1), fastest({2: [4.0, 6.0], 1: [1.6, 1.6]}, 2), fastest({2: [1.0], 1: [0.95]}, 2)
     (2, 1, 2)
@@ -139,7 +131,7 @@ def fastest(times: Mapping[int, Sequence[float]], now: int) -> int:
 
 
 def is_clear(times: Mapping[int, Sequence[float]]) -> bool:
-    """Whether a trial was undisturbed: each number's figures agree, or all of them are above the fastest's highest.
+    """Whether a trial was undisturbed: each number's times agree, or all of them exceed the fastest number's highest.
 
     >>> is_clear({2: [1.0, 1.1], 1: [1.6, 1.7]}), is_clear({2: [3.0, 9.0], 1: [1.6, 1.7]}), is_clear({2: [1.0, 4.0], 1: [1.6, 1.7]})
     (True, True, False)
@@ -154,14 +146,10 @@ def is_clear(times: Mapping[int, Sequence[float]]) -> bool:
 
 @dataclass
 class _Slot:
-    """Pieces of work that give one figure."""
+    """Pieces of work that give one measurement."""
 
     seconds: float = 0.0
     work: float = 0.0
-
-    def add(self, seconds: float, work: float) -> None:
-        self.seconds += seconds
-        self.work += work
 
     @property
     def rate(self) -> float:
@@ -170,7 +158,7 @@ class _Slot:
 
 @dataclass
 class _Trial:
-    """Numbers of threads in turns."""
+    """A trial of several numbers of threads in turns."""
 
     queue: list[int]
     slots: dict[int, list[_Slot]] = field(default_factory=dict)
@@ -182,21 +170,21 @@ class _Trial:
         return {count: [slot.rate for slot in slots] for count, slots in self.slots.items()}
 
     def lost_s(self, expected: float) -> float:
-        """Seconds beyond what the same work takes with the number that is kept."""
+        """Return the seconds lost against the same work with the number of threads that is kept."""
         slots = [slot for each in self.slots.values() for slot in each]
         return sum(max(0.0, slot.seconds - expected * slot.work) for slot in slots)
 
 
 class ThreadTuner:
-    """Decides with how many threads the next piece of work is done, from the seconds that each took. Sets nothing and reads no clock.
+    """Chooses the number of threads of the next piece of work from the seconds that each took. Sets nothing and reads no clock.
 
-    It begins with a trial of all `counts` in turns (forth and back, since a busy moment then meets all alike) and keeps the fastest. When the
-    work then takes 1.5 times as long as it did, or as much less, all are tried anew; and where fewer threads than there are were kept, another
-    number is tried once in a while, which shows that the other program has ended.
+    It begins with a trial of all `counts` in turns (forth and back, so that a busy moment affects all) and keeps the fastest. When the work
+    becomes 1.5 times slower or faster, all are tried again; and while fewer threads than possible are kept, another number is tried now and
+    then, to notice that the other program has ended.
     """
 
     def __init__(self, counts: Sequence[int], count: int) -> None:
-        """`counts`: those that may be taken, the most first; `count`: the one to begin with."""
+        """`counts`: the numbers to choose from, the largest first; `count`: the one to begin with."""
         self.counts = tuple(counts)
         self.count = self._kept = count if count in self.counts or not counts else self.counts[0]
         self._kind: Hashable = None
@@ -204,41 +192,34 @@ class ThreadTuner:
         self._recent: deque[float] = deque(maxlen=WATCHED)
         self._slot = _Slot()
         self._trial: _Trial | None = None
-        self._is_owed = False  # a trial that was broken off
+        self._is_owed = False  # a trial was aborted
         self._cold = WARM_UP
         self._total_s = self._since_s = self._lost_s = 0.0
         self._peeks = 0
 
     @property
     def settled(self) -> bool:
-        """Whether no trial is going on."""
+        """Whether no trial is in progress."""
         return len(self.counts) < 2 or (self._trial is None and not self._cold)
 
     def told(self, seconds: float, work: float = 1.0, kind: Hashable = None) -> int:
-        """Take note of a piece of `work` (any unit) of a `kind`, whose seconds are compared with those of its own kind only; the next number."""
+        """Record a piece of `work` (any unit) of a `kind` (times are compared within a kind only); return the next number of threads."""
         if len(self.counts) < 2:
             return self.count
-        if kind != self._kind:
-            self._turn_to(kind)
+        if kind != self._kind:  # a trial in progress is aborted, and repeated once work of one kind has lasted
+            self._is_owed |= self._trial is not None
+            self._kind, self._trial, self.count, self._slot = kind, None, self._kept, _Slot()
+            self._recent.clear()
         self._total_s += seconds
         if self._cold:
-            self._warm_up()
+            self._cold -= 1
+            if not self._cold:
+                self._try(self.counts)
         else:
-            self._slot.add(seconds, work)
+            self._slot = _Slot(self._slot.seconds + seconds, self._slot.work + work)
             if self._slot.seconds >= SLOT_S:
                 self._take(self._slot)
         return self.count
-
-    def _turn_to(self, kind: Hashable) -> None:
-        """Another kind of work: a trial that is going on is broken off, and begins again when work of one kind has lasted."""
-        self._is_owed |= self._trial is not None
-        self._kind, self._trial, self.count, self._slot = kind, None, self._kept, _Slot()
-        self._recent.clear()
-
-    def _warm_up(self) -> None:
-        self._cold -= 1
-        if not self._cold:
-            self._try(self.counts)
 
     def _take(self, slot: _Slot) -> None:
         self._slot = _Slot()
@@ -255,26 +236,21 @@ class ThreadTuner:
             self._end_round(trial)
 
     def _watch(self, slot: _Slot) -> None:
-        """Between trials."""
+        """Process a measurement between trials."""
         self._since_s += slot.seconds
         self._recent.append(slot.rate)
         if len(self._recent) < WATCHED:
             return
-        if self._is_owed or self._has_changed(median(self._recent)):
+        rate = median(self._recent)
+        expected = self._expected.setdefault(self._kind, rate)
+        has_changed = not expected / DISTURBED <= rate <= expected * DISTURBED
+        wait_s = min(max(SHORTEST_WAIT_S, WAIT_SHARE * self._total_s), LONGEST_WAIT_S)
+        if self._is_owed or (has_changed and self._since_s * TRIAL_COST_SHARE >= self._lost_s):
             self._try(self.counts)
-        elif self._kept != self.counts[0] and self._since_s >= self._peek_wait_s():
+        elif self._kept != self.counts[0] and self._since_s >= max(wait_s, self._lost_s / PEEK_COST_SHARE):
             others = [count for count in self.counts if count != self._kept]
             self._try([others[self._peeks % len(others)]], is_peek=True)
             self._peeks += 1
-
-    def _has_changed(self, rate: float) -> bool:
-        expected = self._expected.setdefault(self._kind, rate)
-        is_same = expected / DISTURBED <= rate <= expected * DISTURBED
-        return not is_same and self._since_s * TRIAL_COST_SHARE >= self._lost_s
-
-    def _peek_wait_s(self) -> float:
-        wait_s = min(max(SHORTEST_WAIT_S, WAIT_SHARE * self._total_s), LONGEST_WAIT_S)
-        return max(wait_s, self._lost_s / PEEK_COST_SHARE)
 
     def _try(self, counts: Sequence[int], *, is_peek: bool = False) -> None:
         self._trial = _Trial(list(counts), is_peek=is_peek)

@@ -1,4 +1,4 @@
-"""Repeated timing on a machine that may be busy: figures that disagree are measured again."""
+"""Repeated timing on a machine that may be busy: times that disagree are measured again."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from groundup.threads import DISTURBED
 
 Kind = TypeVar("Kind")
 
-# So many times the time given may be spent, where figures disagree.
+# The given time may be exceeded by this factor where times disagree.
 MAX_TIMES = 3
 
 
@@ -20,10 +20,10 @@ def shortest(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Kind, float]:
-    """The shortest of the seconds that each of `takes` gives, called for about `seconds` each; up to three times as long where it was disturbed.
+    """Return the shortest of the seconds that each of `takes` returns, called for about `seconds` each; up to three times as long if disturbed.
 
-    The shortest, since a busy machine only adds. The kinds alternate, so that a busy moment meets them alike; the first of each warms up and is
-    not counted. Disturbed: the two shortest of a kind differ by more than 1.5 times, or there is only one.
+    The shortest, since other programs only add time. The kinds alternate, so that a busy moment affects all; the first call of each is a warm-up.
+    Disturbed: the two shortest times of a kind differ by a factor of more than 1.5, or there is only one.
     """
     started, whole_s = clock(), seconds * len(takes)
     with (progress or Silent()).track("measuring a step", whole_s, "s") as advance:
@@ -38,7 +38,7 @@ def shortest(
 
 
 def agrees(figures: Sequence[float]) -> bool:
-    """Whether the two lowest figures tell the same.
+    """Whether the two lowest figures agree.
 
     >>> agrees([9.0, 1.0, 1.2]), agrees([1.0, 2.0]), agrees([1.0])
     (True, False, False)

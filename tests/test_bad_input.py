@@ -249,7 +249,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["generate", "run", "mill " * 500], ("context of 32", "Shorten the prompt")),
         (["generate", "spam", "Hello"], ("spam is a classifier", "groundup classify")),
         (["classify", "run", "Hello"], ("run is a language model", "groundup finetune classifier")),
-        (["classify", "spam", "texts"], ("texts is a folder", "one a line")),
+        (["classify", "spam", "texts"], ("texts is a folder", "one text per line")),
         (["convert", "run", "--to", "onnx", "--out", "out"], ("'onnx'", "hf, gguf, ollama")),
         (["convert", "run", "--out", "x.bin"], ("x.bin", ".gguf")),
         (["convert", "spam", "--out", "x.gguf"], ("A classifier can't be written as GGUF", "--to hf")),

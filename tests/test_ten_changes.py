@@ -238,7 +238,91 @@ assert torch.equal(back.model(IDS), model(IDS))
 """,
 )
 
-CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT)
+STAGE = Change(
+    "add a stage",
+    new_files=(
+        (
+            "recipes/stages/count.py",
+            '''"""The words of the training texts are counted."""
+
+from groundup.data.split import TRAIN, read_split
+from groundup.files import atomic_folder, write_json
+from groundup.recipes.stage import Stage, StageContext, StageResult
+
+
+def run(context: StageContext) -> StageResult:
+    texts = [document.text for document in read_split(context.build / "data", TRAIN)]
+    words = sum(len(text.split()) for text in texts) * context.recipe.count.times
+    with atomic_folder(context.folder) as folder:
+        write_json(folder / "results.json", {"words": words})
+    return StageResult(f"{words} words")
+
+
+STAGE = Stage("count", 1, run, 0.01, lambda recipe: "words of the texts", needs=("data",), outputs=("results.json",))
+''',
+        ),
+        (
+            "report/sections/count.py",
+            '''"""How many words the training texts have."""
+
+from collections.abc import Sequence
+
+from groundup.markup import Child
+from groundup.report.chapter import Chapter, StageCard, facts
+from groundup.report.report_data import ReportData
+from groundup.report.formatting import count
+from groundup.report.values import number
+
+
+def parts(report: ReportData) -> Sequence[Child] | str:
+    words = number(report.json("count/results.json"), "words")
+    return "no words have been counted" if words is None else [facts((count(words), "words to train on"))]
+
+
+COUNT = Chapter(
+    "count",
+    "Stage 2 · count",
+    "How many words",
+    "The words of the training texts.",
+    parts,
+    cards=[StageCard("count", "Counted words", "counts the words of the texts", "own", "M6 10H34")],
+)
+''',
+        ),
+    ),
+    inserted=(
+        ("recipes/recipe.py", "class Recipe(", "class CountStage(StageConfig):\n    times: Count = 1\n\n\n"),
+        ("recipes/recipe.py", "    report: ReportStage", "    count: CountStage = CountStage()\n"),
+        (
+            "recipes/pipeline.py",
+            "from groundup.recipes.stages.data",
+            "from groundup.recipes.stages.count import STAGE as COUNT\n",
+        ),
+        ("recipes/pipeline.py", "    TOKENIZER,\n", "    COUNT,\n"),
+        ("report/page.py", "from groundup.report.sections.data", "from groundup.report.sections.count import COUNT\n"),
+        ("report/page.py", "    TOKENS,\n", "    COUNT,\n"),
+    ),
+    use="""
+from groundup.progress import Silent
+from groundup.recipes.build import build
+from groundup.recipes.pipeline import STAGES, plan_build
+from groundup.recipes.recipe import load_recipe
+from groundup.report.page import write_page
+
+(tmp / "texts").mkdir()
+for number in range(40):
+    (tmp / "texts" / f"{number}.txt").write_text(f"Text number {number}.")
+recipe = load_recipe(str(tmp / "texts"), ["count.times=1000"])
+assert STAGES[-1].name == "report" and "count" in STAGES[-1].needs
+assert {"stage": "count", "planned_s": 6.0, "what": "words of the texts"} in plan_build(recipe)["stages"]
+record = build(recipe, tmp / "build", [stage for stage in STAGES if stage.name in ("data", "count")], compute=CPU, progress=Silent())
+words = record["stages"]["count"]["line"].removesuffix(" words")
+page = write_page(tmp / "build").read_text()
+assert int(words) >= 3000 and f"{int(words):,}" in page and "How many words" in page and "Counted words" in page, words
+""",
+)
+
+CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT, STAGE)
 
 # What every use may name.
 BEFORE_USE = """

@@ -1,56 +1,39 @@
-"""`groundup build`: a whole life of a model from one command."""
+"""`groundup build`: every stage of a model from one command."""
 
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import RUNS, build
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, program, table
-from groundup.cli.options import (
-    DeviceOption,
-    DryRunOption,
-    FollowLinksOption,
-    FreshOption,
-    JsonOption,
-    SetOption,
-    folder_to_write,
-)
 
 
 def command(
-    recipe: Annotated[
-        str, typer.Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")
-    ] = "quickstart",
+    recipe: Annotated[str, Argument(help="quickstart, a recipe.toml, or a folder of your own texts.")] = "quickstart",
     out: Annotated[
-        Path | None,
-        typer.Option("--out", callback=folder_to_write, help="The build's folder; by default runs/NAME here."),
+        Path | None, Option("--out", callback=options.folder_to_write, help="The build's folder; default: runs/NAME.")
     ] = None,
-    budget: Annotated[str | None, typer.Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
-    follow_links: FollowLinksOption = False,
-    sets: SetOption = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of every random choice; by default the recipe's.")
-    ] = None,
-    device: DeviceOption = "auto",
-    redo: Annotated[list[str] | None, typer.Option("--redo", help="Do this stage again (again for more).")] = None,
-    fresh: FreshOption = False,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
+    budget: Annotated[str | None, Option("--budget", help="Wall time of the whole build: 3m, 10m, 1h.")] = None,
+    follow_links: options.FollowLinksOption = False,
+    sets: options.SetOption = None,
+    seed: Annotated[int | None, Option("--seed", min=0, help="Random seed; by default the recipe's.")] = None,
+    device: options.DeviceOption = "auto",
+    redo: Annotated[list[str] | None, Option("--redo", help="Repeat this stage (again for more).")] = None,
+    fresh: options.FreshOption = False,
+    dry_run: options.DryRunOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Build a model's whole life: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, measures, export, page.
+    """Run every stage of a model: data, tokenizer, pretraining, a pulled model, spam classifier, chatbot, evaluation, export, report.
 
-    The same command again goes on where it stopped and redoes only what changed.
+    The same command again resumes where it stopped and repeats only what changed.
 
     Examples:
-
         groundup build quickstart
-
         groundup build my-texts/ --budget 30m
-
         groundup build quickstart --set pretrain.learning_rate=0.002 --set data.strict=true
-
         groundup build quickstart --dry-run
     """
     record = build(

@@ -1,17 +1,16 @@
-"""`groundup chat`: talk with a model in the terminal, or pipe questions in, one a line.
+"""`groundup chat`: talk with a model in the terminal, or pipe questions in, one per line.
 
-The conversation is kept here, in memory, and given whole to the engine at every turn. Ctrl-C stops the answer that is being written (what was
-said of it stays in the conversation), /bye or Ctrl-D ends the program. When stdin is no terminal there is no prompt and nothing but the answers on
-stdout.
+The conversation is kept in memory and passed whole to the engine at every turn. Ctrl-C stops the current answer (its text so far stays in the
+conversation), /bye or Ctrl-D exits. When stdin is not a terminal there is no prompt, and only answers go to stdout.
 """
 
 import contextlib
 import json
 import sys
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from groundup.engine.engine import Engine
     from groundup.engine.events import ChatEvent
     from groundup.engine.sampling import Sampling
-    from groundup.tokenizer.chat import Conversation
 
 PROMPT = "you> "
 HELP = """/help           this
@@ -37,22 +35,19 @@ LEAVING = ("/bye", "/quit", "/exit")
 @grouped({name: f"the model's own, else {value:g}" for name, value in CHAT_SAMPLING.items()})
 def command(
     model: ModelArgument,
-    system: Annotated[str, typer.Option("--system", help="Who the model should be.")] = "",
+    system: Annotated[str, Option("--system", help="System text: who the model should be.")] = "",
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
-    """Talk with a model. In the terminal, /help says what else can be done; /bye or Ctrl-D ends it. Questions can also be piped in, one a line.
+    """Talk with a model. In the terminal, /help lists the commands; /bye or Ctrl-D exits. Questions can also be piped in, one per line.
 
-    Where no option says how an answer is drawn, the model's generation_config.json does; else the defaults below.
+    Sampling options that are not given come from the model's generation_config.json, else from the defaults below.
 
     Examples:
-
         groundup chat runs/quickstart
-
         groundup chat smollm2-135m-instruct --system "You answer in one sentence." --temperature 0
-
         printf 'What is the capital of France?\\nAnd of Italy?\\n' | groundup chat runs/quickstart --json
     """
     given = sampling.given()
@@ -62,17 +57,20 @@ def command(
 
 
 class Chat:
-    """A conversation that goes on."""
+    """A conversation with a model."""
 
     def __init__(self, engine: "Engine", sampling: "Sampling", system: str = "") -> None:
-        self.engine = engine
-        self.sampling = sampling
-        self.system = system
+        self.engine, self.sampling, self.system = engine, sampling, system
         self.turns: list[tuple[str, str]] = []
 
     def ask(self, question: str) -> Generator["ChatEvent", None, None]:
-        """The answer as it is written. What has been said of it by the end, or when it is stopped, is remembered. Raises ModelError."""
-        events = self.engine.chat(self._conversation(question), self.sampling)
+        """Yield the answer as it is generated; its text, also of a stopped answer, joins the conversation. Raises ModelError."""
+        from groundup.tokenizer.chat import Conversation, Message
+
+        messages = [Message("system", self.system)] if self.system else []
+        for asked, answered in self.turns:
+            messages += [Message("user", asked), Message("assistant", answered)]
+        events = self.engine.chat(Conversation((*messages, Message("user", question))), self.sampling)
         answer = ""
         try:
             for event in events:
@@ -81,28 +79,20 @@ class Chat:
         finally:
             self.turns.append((question, answer))
 
-    def _conversation(self, question: str) -> "Conversation":
-        from groundup.tokenizer.chat import Conversation, Message
-
-        messages = [Message("system", self.system)] if self.system else []
-        for asked, answered in self.turns:
-            messages += [Message("user", asked), Message("assistant", answered)]
-        return Conversation((*messages, Message("user", question)))
-
     def obey(self, order: str) -> str:
-        """Carry out a line that begins with "/"; gives what to say."""
+        """Carry out a command (a line that begins with "/") and return the reply."""
         name, _, rest = order.partition(" ")
         if name == "/reset":
             self.turns.clear()
             return "The conversation is forgotten."
         if name == "/system":
             self.system = rest.strip() or self.system
-            return f"System text: {self.system}" if self.system else "There is no system text; the model's own holds."
+            return f"System text: {self.system}" if self.system else "There is no system text; the model's own is used."
         return HELP if name == "/help" else f"There is no {name}.\n{HELP}"
 
 
 def talk(chat: Chat, *, as_json: bool) -> None:
-    """Read questions from stdin and answer them on stdout, until one of `LEAVING` or the end of input."""
+    """Read questions from stdin and write answers to stdout, until one of `LEAVING` or the end of input."""
     interactive = sys.stdin.isatty()
     if interactive:
         say(f"{chat.engine.opened.path}: write a question; /help says what else, /bye or Ctrl-D ends it.")
@@ -117,16 +107,14 @@ def talk(chat: Chat, *, as_json: bool) -> None:
             last = answer_json(chat, line) if as_json else answer_text(chat, line)
             if last.dropped_messages and not told_dropped:
                 told_dropped = True
-                context = chat.engine.opened.config.context_tokens
-                say(
-                    f"The conversation has outgrown the context of {context:,} tokens: the model no longer sees its beginning."
-                )
+                context = f"{chat.engine.opened.config.context_tokens:,} tokens"
+                say(f"The conversation exceeds the context of {context}: the model no longer sees its beginning.")
             if interactive and last.finish_reason == "length":
                 say(f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or the context is full).")
 
 
 def lines(*, interactive: bool) -> Iterator[str]:
-    """Lines of stdin that say something. On a terminal Ctrl-C drops the line that is being typed."""
+    """Yield the non-empty lines of stdin. On a terminal Ctrl-C discards the line being typed."""
     sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
     if interactive:
         with contextlib.suppress(ImportError):
@@ -149,21 +137,17 @@ def lines(*, interactive: bool) -> Iterator[str]:
 
 @contextlib.contextmanager
 def tolerant(*, interactive: bool) -> Iterator[None]:
-    """On a terminal, Ctrl-C and a question that can't be answered end the answer and not the program."""
+    """On a terminal, let Ctrl-C or a ModelError end the answer instead of the program."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ModelError) as error:
         if not interactive:
             raise
-        print()
-    except ModelError as error:
-        if not interactive:
-            raise
-        say(str(error))
+        say(str(error)) if isinstance(error, ModelError) else print()
 
 
 def answer_text(chat: Chat, question: str) -> "ChatEvent":
-    """Write the answer as it comes; gives the last event."""
+    """Print the answer as it is generated and return the last event."""
     with contextlib.closing(chat.ask(question)) as events:
         for event in events:
             print(terminal_safe(event.text), end="", flush=True)
@@ -172,16 +156,16 @@ def answer_text(chat: Chat, question: str) -> "ChatEvent":
 
 
 def answer_json(chat: Chat, question: str) -> "ChatEvent":
-    """Write the whole answer as one line of JSON; gives the last event."""
+    """Print the whole answer as one line of JSON and return the last event."""
     events = list(chat.ask(question))
     last = events[-1]
-    record: dict[str, Any] = {"question": question, "answer": "".join(event.text for event in events)}
-    record |= {"finish_reason": last.finish_reason, "prompt_tokens": last.prompt_tokens}
-    record |= {"completion_tokens": last.completion_tokens, "dropped_messages": last.dropped_messages}
+    counts = ("finish_reason", "prompt_tokens", "completion_tokens", "dropped_messages")
+    record = {"question": question, "answer": "".join(event.text for event in events)}
+    record |= {name: getattr(last, name) for name in counts}
     print(json.dumps(record, ensure_ascii=False), flush=True)
     return last
 
 
 def say(text: str) -> None:
-    """A line beside the conversation, on stderr."""
+    """Print a message to stderr."""
     stderr_console().print(text, markup=False, highlight=False, soft_wrap=True, style="dim")

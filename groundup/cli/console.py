@@ -1,23 +1,24 @@
-"""What is printed and how: results to stdout, everything about the way there to stderr.
+"""Output: results to stdout, progress and messages to stderr.
 
-On a terminal `track` draws a bar with the time left, and while a model trains the panel (`panel.py`); elsewhere it prints a plain line now
+On a terminal `track` draws a bar with the time left, and during training the panel (`panel.py`); elsewhere it prints a plain line now
 and then. `print_result` prints lines for people or one JSON value for scripts.
 """
 
-import json
+import re
 import shlex
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from groundup.files import json_bytes
 from groundup.progress import Advance
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 PLAIN_LINE_EVERY_S = 15.0
 NAME = "groundup"
+_NUMBER = re.compile(r"[-+~]*[\d,]*\.?\d[\d,]*[% ]*")
 
 
 def program() -> str:
-    """How this program is started from here: "groundup" where that is found, else the path of the one that runs, as a shell takes it."""
+    """Return the command that starts this program: "groundup" where it is in PATH, else its path, quoted for a shell."""
     started = Path(sys.argv[0])
     found = shutil.which(NAME)
     if found is not None and started.name == NAME and Path(found).resolve() == started.resolve():
@@ -40,25 +42,25 @@ def program() -> str:
 
 
 def _from_here(path: Path) -> str:
-    """A path as it is typed: from the working directory where it lies below it."""
+    """Return a path quoted for a shell, relative to the working directory where it is below it."""
     path, here = path.absolute(), Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-@lru_cache(maxsize=1)
+@cache
 def stderr_console() -> Console:
-    """The console for progress and errors."""
+    """Return the console for progress and errors."""
     return Console(stderr=True)
 
 
 def console_progress() -> "TerminalProgress | PlainProgress":
-    """The Progress for where stderr goes: bars and a panel on a terminal, plain lines elsewhere and where a terminal can't move its cursor."""
+    """Return the Progress for stderr: bars and a panel on a terminal, plain lines elsewhere (also on one without cursor movement)."""
     console = stderr_console()
     return TerminalProgress() if console.is_terminal and not console.is_dumb_terminal else PlainProgress()
 
 
 class TerminalProgress:
-    """Bars with time left, and while `fit()` trains one panel: it is an observer, too. A line that is said meanwhile is printed above them."""
+    """Bars with the time left, and the panel during `fit()`, as whose callback it is called. Messages are printed above them."""
 
     def __init__(self) -> None:
         self._panel: "LivePanel | None" = None
@@ -80,7 +82,7 @@ class TerminalProgress:
 
     @contextmanager
     def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
-        if self._panel is not None:  # the training itself; what an evaluation tracks inside it is not drawn
+        if self._panel is not None:  # the training itself, or work of an evaluation, which is not drawn
             with self._panel.shown() as advance:
                 yield advance
             return
@@ -101,7 +103,7 @@ class TerminalProgress:
 
 
 class PlainProgress:
-    """Lines for logs: each thing said, and while something is tracked a line every quarter of a minute."""
+    """Plain lines for logs: messages, and for work in progress a line every 15 seconds."""
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -127,24 +129,19 @@ class PlainProgress:
 def print_result(lines: Iterable[str], value: Any, as_json: bool) -> None:
     """Print `lines` for people, or `value` as JSON."""
     if as_json:
-        written = json.dumps(value, indent=2, ensure_ascii=False)
-        print(written.encode(errors="backslashreplace").decode())  # half a character as \udXXX, which JSON reads again
+        print(json_bytes(value, indent=2).decode())  # lone surrogates as \udXXX, which JSON can read
         return
     for line in lines:
         print(line)
 
 
 def table(headers: list[str], rows: list[list[str]]) -> list[str]:
-    """Rows as aligned plain lines under their headers; numbers to the right."""
+    """Return the rows as aligned plain lines under their headers, columns of numbers right-aligned."""
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
-    numeric = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(headers))]
+    numeric = [bool(rows) and all(_NUMBER.fullmatch(row[i]) for row in rows) for i in range(len(headers))]
 
     def line(row: list[str]) -> str:
         cells = (cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(row, widths, numeric, strict=True))
         return "  ".join(cells).rstrip()
 
     return [line(headers), "  ".join("-" * width for width in widths), *(line(row) for row in rows)]
-
-
-def _is_number(cell: str) -> bool:
-    return bool(cell) and cell.lstrip("-+~").replace(",", "").replace(".", "", 1).rstrip("% ").isdigit()

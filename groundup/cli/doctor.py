@@ -1,11 +1,10 @@
-"""`groundup doctor`: what this machine has, and what that means."""
+"""`groundup doctor`: what this machine has and what that means."""
 
 import importlib.util
 import os
 import platform
 import shutil
 import sys
-from typing import Any
 
 from groundup.cli.console import print_result, table
 from groundup.cli.options import JsonOption
@@ -13,7 +12,7 @@ from groundup.files import cache_folder
 from groundup.runs import package_version
 from groundup.threads import allowed_cores, decide, seen_cores
 
-# extra -> modules that must be importable for it
+# extra -> modules that it installs
 EXTRAS = {
     "demo": ("sklearn", "xllamacpp"),
     "hub": ("huggingface_hub",),
@@ -25,102 +24,80 @@ EXTRAS = {
     "umap": ("umap",),
     "wandb": ("wandb",),
 }
+BF16 = ("in the processor", "fine-tuning the 135M model runs at about twice the speed")
+NO_BF16 = ("not in the processor", "training, Muon and answers in float32: plan half as much more time")
 ENOUGH_MEMORY_BYTES = 6e9
 ENOUGH_DISK_BYTES = 5e9
 
 
 def command(as_json: JsonOption = False) -> None:
-    """Say what this machine has (device, bf16, compiler, memory, disk, extras) and what that means.
+    """Report what this machine has (device, bf16, compiler, memory, disk, extras) and what that means.
 
     Examples:
-
         groundup doctor
-
         groundup doctor --json
     """
     rows = examine()
-    lines = table(["what", "found", "what it means"], [[row["what"], row["found"], row["meaning"]] for row in rows])
+    lines = table(["what", "found", "what it means"], [list(row.values()) for row in rows])
     print_result(lines, rows, as_json)
 
 
-def examine() -> list[dict[str, Any]]:
-    """One row a thing: what, found, meaning."""
+def examine() -> list[dict[str, str]]:
+    """Return one row for each thing examined: what, found, meaning."""
     import torch
 
-    return [
-        _row("groundup", _versions(), "name these when you report something"),
-        _device(torch),
-        _threads(torch),
-        _bf16(),
-        _compiler(),
-        _memory(),
-        _disk(),
-        *(_extra(name, modules) for name, modules in EXTRAS.items()),
-    ]
-
-
-def _row(what: str, found: str, meaning: str) -> dict[str, Any]:
-    return {"what": what, "found": found, "meaning": meaning}
-
-
-def _versions() -> str:
-    return f"{package_version('groundup') or 'from source'}, Python {platform.python_version()}, torch {package_version('torch')}"
-
-
-def _device(torch: Any) -> dict[str, Any]:
-    cores = os.cpu_count() or 1
-    if torch.cuda.is_available():
-        return _row("device", f"cuda: {torch.cuda.get_device_name(0)}", "chosen by --device auto")
-    if torch.backends.mps.is_available():
-        return _row("device", f"mps, {cores} cores", "chosen by --device auto")
-    return _row(
-        "device",
-        f"cpu, {cores} cores",
-        "fine for quickstart: about 10 minutes on 2 cores",
-    )
-
-
-def _threads(torch: Any) -> dict[str, Any]:
-    choice = decide(os.environ, seen_cores(), allowed_cores())
-    found = f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing"
-    return _row("threads", found, choice.reason)
-
-
-def _bf16() -> dict[str, Any]:
     from groundup.device import cpu_has_bf16
 
-    if cpu_has_bf16():
-        return _row("bf16", "in the processor", "fine-tuning the 135M model runs at about twice the speed")
-    return _row("bf16", "not in the processor", "training, Muon and answers in float32: plan half as much more time")
+    choice = decide(os.environ, seen_cores(), allowed_cores())
+    version, torch_version = package_version("groundup") or "from source", package_version("torch")
+    versions = f"{version}, Python {platform.python_version()}, torch {torch_version}"
+    threads = f"{'up to ' if choice.tuned else ''}{torch.get_num_threads()} for computing"
+    rows = [
+        ("groundup", versions, "give these versions in a bug report"),
+        ("device", *_device()),
+        ("threads", threads, choice.reason),
+        ("bf16", *(BF16 if cpu_has_bf16() else NO_BF16)),
+        ("compiler", *_compiler()),
+        ("memory", *_memory()),
+        ("disk", *_disk()),
+        *((f"extra {name}", *_extra(name, modules)) for name, modules in EXTRAS.items()),
+    ]
+    return [{"what": what, "found": found, "meaning": meaning} for what, found, meaning in rows]
 
 
-def _compiler() -> dict[str, Any]:
+def _device() -> tuple[str, str]:
+    import torch
+
+    cores = os.cpu_count() or 1
+    if torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name(0)}", "chosen by --device auto"
+    if torch.backends.mps.is_available():
+        return f"mps, {cores} cores", "chosen by --device auto"
+    return f"cpu, {cores} cores", "fine for quickstart: about 10 minutes on 2 cores"
+
+
+def _compiler() -> tuple[str, str]:
     found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-    return _row(
-        "compiler",
-        found or "none",
-        "long trainings go uncompiled" if found is None else "long trainings may be compiled with it",
-    )
+    return found or "none", "long runs may be compiled with it" if found else "long runs are not compiled"
 
 
-def _memory() -> dict[str, Any]:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    meaning = (
-        "enough for quickstart"
-        if total > ENOUGH_MEMORY_BYTES
-        else "quickstart may need up to 6 GB: close other programs"
-    )
-    return _row("memory", f"{total / 1e9:.1f} GB", meaning)
+def _memory() -> tuple[str, str]:
+    from groundup.device import machine_memory_bytes
+
+    total = machine_memory_bytes()
+    fix = "quickstart may need 6 GB: close other programs"
+    meaning = "enough for quickstart" if total > ENOUGH_MEMORY_BYTES else fix
+    return f"{total / 1e9:.1f} GB", meaning
 
 
-def _disk() -> dict[str, Any]:
+def _disk() -> tuple[str, str]:
     free = min(shutil.disk_usage(".").free, shutil.disk_usage(cache_folder()).free)
     meaning = "enough for quickstart" if free > ENOUGH_DISK_BYTES else "quickstart needs about 3 GB: free some"
-    return _row("disk", f"{free / 1e9:.1f} GB free", meaning)
+    return f"{free / 1e9:.1f} GB free", meaning
 
 
-def _extra(name: str, modules: tuple[str, ...]) -> dict[str, Any]:
+def _extra(name: str, modules: tuple[str, ...]) -> tuple[str, str]:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if not missing:
-        return _row(f"extra {name}", "installed", "ready")
-    return _row(f"extra {name}", f"missing {', '.join(missing)}", f"pip install 'groundup[{name}]' ({sys.prefix})")
+        return "installed", "ready"
+    return f"missing {', '.join(missing)}", f"pip install 'groundup[{name}]' ({sys.prefix})"

@@ -1,13 +1,13 @@
-"""`groundup evaluate`: models on held-out data, side by side, each figure with its interval."""
+"""`groundup evaluate`: models on the same held-out data, each figure with its 95 % interval."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import ITEMS, STARTER, run_evaluation
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, SeedOption, file_to_write
 from groundup.cli.plain import plain
 from groundup.files import write_json
 
@@ -15,39 +15,32 @@ SHARES = ("accuracy", "f1", "macro_f1")
 
 
 def command(
-    models: Annotated[list[str], typer.Argument(help="One model or more: names, folders, .gguf files, build folders.")],
+    models: Annotated[list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")],
     data: Annotated[
-        str, typer.Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
+        str, Option("--data", help="Instructions, labelled texts or plain texts; 'starter': packaged ones.")
     ] = STARTER,
     kind: Annotated[
-        str | None, typer.Option("--as", help="What DATA is: answers, labels or text; by default it is looked at.")
+        str | None, Option("--as", help="Kind of DATA: answers, labels or text; default: detected.")
     ] = None,
-    items: Annotated[
-        int, typer.Option("--items", min=1, help="Measure each figure on at most so many answers, labels or documents.")
-    ] = ITEMS,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", help="Field or column with the label.")] = "label",
-    question: Annotated[
-        str | None, typer.Option("--question", help="What language models are asked on labels.")
-    ] = None,
-    follow_links: FollowLinksOption = False,
+    items: Annotated[int, Option("--items", min=1, help="At most this many items for each figure.")] = ITEMS,
+    text_column: options.TextColumnOption = "text",
+    label_column: options.LabelColumnOption = "label",
+    question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,
+    follow_links: options.FollowLinksOption = False,
     out: Annotated[
-        Path | None, typer.Option("--out", callback=file_to_write, help="Also write the results into this JSON file.")
+        Path | None, Option("--out", callback=options.file_to_write, help="Also write the results into this JSON file.")
     ] = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    seed: options.SeedOption = 0,
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
 ) -> None:
     """Measure models on the same held-out data: answers to instructions, labels, or bits per byte of text.
 
-    Each figure comes with its 95 % interval, the number of items, and what guessing would give. DATA must be new to the models.
+    Each figure comes with its 95 % interval, the number of items, and the figure of guessing. DATA must not have been trained on.
 
     Examples:
-
         groundup evaluate smollm2-135m-instruct runs/quickstart
-
         groundup evaluate runs/spam --data new-messages.csv
-
         groundup evaluate runs/mine runs/other --data held-out/ --as text
     """
     results = run_evaluation(
@@ -60,22 +53,19 @@ def command(
 
 
 def lines(results: dict[str, Any]) -> list[str]:
-    """The figures as a table, and what the models wrote."""
+    """Return the figures as a table, the differences from the first model on the same items, and the answers shown."""
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
-    return [*table(headers, [cells(row) for row in results["rows"]]), *change_lines(results), *answers(results)]
-
-
-def change_lines(results: dict[str, Any]) -> list[str]:
-    """How the further models differ from the first, on the same items."""
-    return [
+    rows = [cells(row) for row in results["rows"]]
+    changes = [
         f"{row['task']}, from {row['from']} to {row['to']}: {row['metric']} changes by {row['value']:+.3f}"
         + (f" (95 % interval {row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else "")
         for row in results["changes"]
     ]
+    return [*table(headers, rows), *changes, *answers(results)]
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """One figure as a row; shares in percent."""
+    """Return one figure as a row; proportions in percent."""
 
     def shown(value: float | None) -> str:
         if value is None:
@@ -88,7 +78,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def answers(results: dict[str, Any]) -> list[str]:
-    """A handful of answers, one model below the other."""
+    """Return the answers shown, by question."""
     written: list[str] = []
     models = results["details"].get("shown answers", {})
     for same in zip(*(details["answers"] for details in models.values()), strict=True):

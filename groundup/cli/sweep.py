@@ -1,9 +1,10 @@
 """`groundup sweep`: a scaling law for one's own texts, from some tiny runs."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, OutOption, SeedOption, TokenizerOption
@@ -15,39 +16,35 @@ PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="A folder of token shards, a data folder, or texts.")],
+    data: Annotated[str, Argument(help="A folder of token shards, a data folder, or texts.")],
     *,
     out: OutOption,
-    sizes: Annotated[int, typer.Option("--sizes", min=2, max=8, help="Models of the family, from 2 blocks on.")] = 3,
-    budget: Annotated[
-        str | None, typer.Option("--budget", help="For all runs together: 90s, 10m, 2h; by default 10m.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=4, help="Or so many steps of each longest run.")] = None,
+    sizes: Annotated[int, Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")] = 3,
+    budget: Annotated[str | None, Option("--budget", help="For all runs: 90s, 10m, 2h; default: 10m.")] = None,
+    steps: Annotated[int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")] = None,
     tokenizer: TokenizerOption = None,
     follow_links: FollowLinksOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train some tiny models on your texts, fit a scaling law to them, draw it, and say what it means for longer trainings.
+    """Train some tiny models on your texts, fit a scaling law to them, draw it, and give the best model for longer runs.
 
-    Each size is trained three times, for a quarter, half and all of the steps. The same command again does no run twice.
-    `groundup plan DATA --law OUT` plans with the law that was found.
+    Each size is trained three times, for a quarter, half and all of the steps. The same command again skips finished runs.
+    `groundup plan DATA --law OUT` plans with the fitted law.
 
     Examples:
-
         groundup sweep my-texts/ --out runs/law
-
         groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
     """
-    from groundup.config import duration_s
+    from groundup.config import duration_s, to_plain
     from groundup.data.pipeline import DataConfig
     from groundup.device import select_compute
-    from groundup.errors import ConfigError
+    from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset
     from groundup.planning.corpus import corpus, require_own_folder
     from groundup.planning.pretrain_options import PRESET
-    from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, sweep
+    from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, best_for, draw_sweep, sweep
     from groundup.runs import RunFolder
 
     if budget is not None and steps is not None:
@@ -58,34 +55,35 @@ def command(
     reading, vocab_size = DataConfig(follow_links=follow_links), preset(PRESET).vocab_size
     shards, own = corpus(data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, progress=progress)
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)
-    picture = _drawn(found, out / PICTURE, progress)
-    print_result(_lines(found, own.vocab_size, picture), _value(found, own.vocab_size, picture), as_json)
-
-
-def _drawn(found: "Sweep", file: Path, progress: Any) -> str | None:
-    """The picture's name; None where there is no matplotlib, which is said."""
-    from groundup.errors import MissingExtra
-    from groundup.planning.sweep import draw_sweep
-
+    picture: Path | None = out / PICTURE
     try:
-        draw_sweep(found).savefig(file)
+        draw_sweep(found).savefig(picture)
     except MissingExtra as error:
         progress.say(f"The law is not drawn: {error.message} {error.fix}")
-        return None
-    return str(file)
+        picture = None
+    value = {
+        "runs": [asdict(run) for run in found.runs],
+        "law": to_plain(found.law),
+        "asked": best_for(found, own.vocab_size),
+        "picture": picture and str(picture),
+    }
+    print_result(_lines(found, value), value, as_json)
 
 
-def _lines(found: "Sweep", vocab_size: int, picture: str | None) -> list[str]:
-    """Runs, law, and what it says for some times."""
+def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
+    """Return the runs, the law, and the best model for some times as lines."""
     law = found.law
     runs = [
-        [run.name, f"{run.point.parameters:,}", f"{run.point.read_bytes / 1e6:.2f}", f"{run.point.bits_per_byte:.3f}",
-         f"{law.expected(run.point):.3f}"]
-        for run in found.runs if run.point
-    ]  # fmt: skip
-    asked = [
+        [
+            *(run.name, f"{run.point.parameters:,}", f"{run.point.read_bytes / 1e6:.2f}"),
+            *(f"{run.point.bits_per_byte:.3f}", f"{law.expected(run.point):.3f}"),
+        ]
+        for run in found.runs
+        if run.point
+    ]
+    best = [
         [f"{row['minutes']:g}", row["shape"], f"{row['parameters']:,}", f"{row['epochs']:.2g}", row["expected"]]
-        for row in _asked(found, vocab_size)
+        for row in value["asked"]
     ]
     return [
         *table(["run", "parameters", "MB read", "bits per byte", "law"], runs),
@@ -93,41 +91,7 @@ def _lines(found: "Sweep", vocab_size: int, picture: str | None) -> list[str]:
         law.words(),
         f"the other runs predict each one within {200 * law.spread:.0f} % (two spreads)",
         "",
-        *table(["minutes", "model", "parameters", "epochs", "bits per byte"], asked),
+        *table(["minutes", "model", "parameters", "epochs", "bits per byte"], best),
         "",
-        *([f"drawn: {picture}"] if picture else []),
+        *([f"drawn: {value['picture']}"] if value["picture"] else []),
     ]
-
-
-def _asked(found: "Sweep", vocab_size: int) -> list[dict[str, Any]]:
-    """What to train in some times, as plain values."""
-    from groundup.planning.sweep import best_for
-
-    rows = []
-    for seconds, look in best_for(found, vocab_size):
-        candidate, tokens = look.candidate, look.steps * look.candidate.step_tokens
-        low, high = found.law.range(candidate.parameters, tokens * found.text.bytes_per_token, look.bits_per_byte)
-        rows.append({
-            "minutes": seconds / 60,
-            "shape": f"{candidate.shape.num_layers} x {candidate.shape.width}",
-            "depth": candidate.shape.num_layers,
-            "parameters": candidate.parameters,
-            "steps": look.steps,
-            "epochs": tokens / found.text.tokens,
-            "bits_per_byte": look.bits_per_byte,
-            "expected": f"{look.bits_per_byte:.2f} ({low:.2f} to {high:.2f})",
-        })  # fmt: skip
-    return rows
-
-
-def _value(found: "Sweep", vocab_size: int, picture: str | None) -> dict[str, Any]:
-    import dataclasses
-
-    from groundup.config import to_plain
-
-    return {
-        "runs": [dataclasses.asdict(run) for run in found.runs],
-        "law": to_plain(found.law),
-        "asked": _asked(found, vocab_size),
-        "picture": picture,
-    }

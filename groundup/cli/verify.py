@@ -1,29 +1,27 @@
-"""`groundup verify`: every hash and length below a path."""
+"""`groundup verify`: the hashes and sizes of all files below a path."""
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from groundup.cli.console import print_result
 from groundup.cli.options import JsonOption
 
-PathArgument = Annotated[
-    Path, typer.Argument(help="A build, run, checkpoint, shard set, model or export folder, or one weight file.")
-]
 
+def command(
+    path: Annotated[
+        Path, Argument(help="A build, run, checkpoint, shard set, model or export folder, or one weight file.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Check every file below PATH against the lengths and SHA-256 in the manifests there; name the first that differs.
 
-def command(path: PathArgument, as_json: JsonOption = False) -> None:
-    """Check every file below PATH against the lengths and SHA-256 in the manifests there; name the first one at fault.
-
-    Weight files without a manifest have their tables checked: every tensor inside the file, none over another.
+    Of weight files without a manifest the tables of tensors are checked: all inside the file, none overlapping.
 
     Examples:
-
         groundup verify runs/quickstart
-
         groundup verify runs/quickstart/chat
-
         groundup verify model.gguf
     """
     from groundup.weights.verify import verify_path
@@ -36,7 +34,7 @@ def command(path: PathArgument, as_json: JsonOption = False) -> None:
     if found.tables:
         lines.append(f"{path}: {_count(found.tables, 'weight file')} without a manifest; the tables inside hold.")
     if found.unlisted:
-        lines.append(f"{_count(found.unlisted, 'other file')} in no manifest: nothing to check against.")
+        lines.append(f"{_count(found.unlisted, 'other file')} in no manifest: not checked.")
     print_result(lines, {"path": str(path), **vars(found)}, as_json)
 
 

@@ -1,12 +1,12 @@
-"""`groundup watch`: runs looked at while they are trained, on a page of this machine."""
+"""`groundup watch`: a live page over runs in training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import JsonOption, ListenOptions, grouped
+from groundup.cli.options import JsonOption, ListenOptions, PortOption, grouped
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,31 +16,24 @@ if TYPE_CHECKING:
 
 PORT = 8765
 
-RunsArgument = Annotated[
-    list[Path],
-    typer.Argument(metavar="RUN", help="Run folders, builds, or a folder that holds them; they may come later."),
-]
-PortOption = Annotated[int, typer.Option("--port", help="0 takes any that is free.", min=0, max=65535)]
-
 
 @grouped()
 def command(
-    runs: RunsArgument,
+    runs: Annotated[
+        list[Path], Argument(metavar="RUN", help="Run folders, builds, or a folder of them, existing or not.")
+    ],
     port: PortOption = PORT,
     listen: ListenOptions = ListenOptions(),
     as_json: JsonOption = False,
 ) -> None:
-    """Follow runs while they are trained: loss, bits per byte, learning rate, gradient, speed; what the model writes; what the figures mean.
+    """Follow runs during training: loss, bits per byte, learning rate, gradient norm, speed, samples, and advice.
 
-    A page for your browser, on this machine alone unless --host says otherwise. It reads the run folders and nothing else: training does not
-    notice it. --json prints what is known now, and ends. Needs the extra `serve`.
+    A page for your browser, for this machine only unless --host is given. It only reads the run folders, so training is not affected.
+    --json prints the present state and exits. Needs the extra `serve`.
 
     Examples:
-
         groundup watch runs/quickstart
-
         groundup watch runs/a runs/b --port 9000
-
         groundup watch runs/quickstart --json
     """
     from groundup.http.run_server import require_server
@@ -50,9 +43,8 @@ def command(
     missing = [run for run in runs if not run.exists()]
     if as_json:
         if missing:
-            raise ConfigError(
-                f"{missing[0]} does not exist.", fix="Name a folder of runs; without --json it is waited for."
-            )
+            fix = "Name a folder of runs; without --json it is waited for."
+            raise ConfigError(f"{missing[0]} does not exist.", fix=fix)
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
         print_result([], {"runs": details}, as_json)
         return
@@ -63,16 +55,15 @@ def command(
 
 
 def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
-    """Serve the page until a signal. Raises ConfigError: the port is taken, or the door would stand open."""
+    """Serve the page until a signal. Raises ConfigError: the port is taken, or other machines could connect without a key."""
     from groundup.http.access import access_for
     from groundup.http.guard import Guard
     from groundup.http.run_server import run_server
 
-    guard = Guard(watch_app(watched), access_for(**vars(listen)))
-    found = len(watched.summaries())
-    what = f"{found} run{'' if found == 1 else 's'}" if found else "what begins to run"
+    count = len(watched.summaries())
+    what = "for new runs" if count == 0 else "1 run" if count == 1 else f"{count} runs"
     run_server(
-        guard,
+        Guard(watch_app(watched), access_for(**vars(listen))),
         listen.host,
         port,
         announce=lambda address: print(f"Watching {what}: {address}  (Ctrl-C ends it)", flush=True),
@@ -80,7 +71,7 @@ def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
 
 
 def watch_app(watched: "Watched") -> "Starlette":
-    """The page and its two addresses of values: /runs.json (a row each), /runs/3.json (all of one)."""
+    """Return the app: the page, /runs.json (one row per run) and /runs/3.json (everything about one run)."""
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
@@ -108,12 +99,8 @@ def watch_app(watched: "Watched") -> "Starlette":
             raise RefusedError(404, "There is no run of that number.")
         return JsonResponse(detail)
 
-    routes = [
-        Route("/", page),
-        Route("/runs.json", rows),
-        Route("/runs/{number:int}.json", one),
-        Route("/{name:str}", page),
-    ]
+    addresses = {"/": page, "/runs.json": rows, "/runs/{number:int}.json": one, "/{name:str}": page}
+    routes = [Route(path, endpoint) for path, endpoint in addresses.items()]
     app = Starlette(routes=routes, exception_handlers=error_handlers())
     app.router.redirect_slashes = False
     return app

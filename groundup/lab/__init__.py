@@ -5,9 +5,9 @@ beside the model, and the report draws them without opening it); files in `drawi
 are counted from 1; `request` refuses what a model does not have, `style` is the style of all pictures.
 
     views      the registry of all views: what computes each and what draws it
-    text       tokens, surprise
-    heads      attention (all maps), attention_distance, head_patterns, qkv (one head, step by step), ablation (without one)
-    layers     lens, vectors (of words, at any layer), embeddings (maps of them), neighbours, word_categories, positions
+    text       tokens, predictions (logit lens, surprise)
+    heads      attention (all maps, distances), head_patterns, qkv (one head, step by step), ablation (without one)
+    layers     embeddings (vectors of words at any layer, maps of them), neighbours (and categories of words), positions
     context    context (the loss by its length), attribution (which token decided)
     training   film (attention and embeddings over the steps of a run)
 

@@ -14,7 +14,7 @@ A head writes to the residual stream through its own columns of the output proje
 Heads are removed one at a time: of two heads that do the same, neither seems to be needed, as each replaces the other.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -35,10 +35,7 @@ from groundup.weights.assemble import Model
 Fill = Literal["mean", "zero"]
 SHOWN = 5
 DECIMALS = 5
-CAPTIONS = {
-    "mean": "The input of the output projection from one head is replaced by its mean over the text",
-    "zero": "The input of the output projection from one head is replaced by zeros",
-}
+FILLS = {"mean": "its mean over the text", "zero": "zeros"}
 
 
 @contextmanager
@@ -65,20 +62,10 @@ def _silenced(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Ite
     if fill not in get_args(Fill):
         raise DataError(f"A head can't be replaced by {fill!r}.", fix=f"Take one of {', '.join(get_args(Fill))}.")
     attention = model.transformer.block(index).attention
-    handle = attention.output.register_forward_pre_hook(_replacing(heads, attention.head_width, fill))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _replacing(
-    heads: Sequence[int], head_width: int, fill: Fill
-) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
-    """Return a hook for the input of the output projection, [B, T, H D], that replaces one head's D columns in each row."""
 
     def replace(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        mixed = inputs[0].unflatten(-1, (-1, head_width)).clone()  # [B, T, H, D]
+        """Replace one head's D columns of the input of the output projection, [B, T, H D], in each row."""
+        mixed = inputs[0].unflatten(-1, (-1, attention.head_width)).clone()  # [B, T, H, D]
         rows = torch.arange(mixed.shape[0], device=mixed.device)
         chosen = torch.tensor(heads, device=mixed.device).expand(mixed.shape[0])
         if fill == "zero":
@@ -87,7 +74,11 @@ def _replacing(
             mixed[rows, :, chosen] = mixed[rows, :, chosen].mean(dim=1, keepdim=True).expand(-1, mixed.shape[1], -1)
         return (mixed.flatten(2),)
 
-    return replace
+    handle = attention.output.register_forward_pre_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def ablation(
@@ -102,7 +93,7 @@ def ablation(
     rows = document_ids(model, tokenizer, text)
     states = list(stream(model.transformer, rows))
     whole = _losses(model, states[-1][None], rows)  # [1, T - 1]
-    num_layers, num_heads = model.config.num_layers, model.config.num_heads
+    num_layers = model.config.num_layers
     heads, blocks = [], []
     with (progress or Silent()).track("ablation", num_layers * (num_layers + 1) / 2, "blocks") as advance:
         for index in range(num_layers):
@@ -111,7 +102,6 @@ def ablation(
             past = _onwards(model, states[index][None], index + 1)
             blocks.append(_change(_losses(model, past, rows)[0] - whole[0]))
             advance(num_layers - index, f"block {index + 1} of {num_layers}")
-    assert all(len(row) == num_heads for row in heads)
     return {
         "text": text,
         "num_tokens": len(rows) - 1,
@@ -122,7 +112,9 @@ def ablation(
         "blocks": [change for change, _ in blocks],
         "blocks_error": [error for _, error in blocks],
         "most": _most(heads),
-        "caption": _caption(fill, len(rows) - 1),
+        "caption": f"The input of the output projection from one head is replaced by {FILLS[fill]}, one head at a time; blocks are skipped as a "
+        f"whole. Change of the mean loss over {len(rows) - 1} tokens of text against the whole model, in nats per token: above zero, the text is "
+        "predicted worse without it.",
     }
 
 
@@ -166,10 +158,3 @@ def _most(heads: Sequence[Sequence[tuple[float, float]]]) -> list[dict[str, Any]
         for head, (change, error) in enumerate(row, start=1)
     ]
     return sorted(found, key=lambda entry: -entry["change"])[:SHOWN]
-
-
-def _caption(fill: str, num_tokens: int) -> str:
-    return (
-        f"{CAPTIONS[fill]}, one head at a time; blocks are skipped as a whole. Change of the mean loss over {num_tokens} tokens of text "
-        "against the whole model, in nats per token: above zero, the text is predicted worse without it."
-    )

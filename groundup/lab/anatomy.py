@@ -22,8 +22,7 @@ from groundup.model.footprint import (
 from groundup.model.sizes import Flops, active_parameters, flops_per_token, weight_kinds
 from groundup.weights.exportable import gguf_reason, hf_reason
 
-NAMES = {"feedforward": "feed-forward", "looking": "scores and mix"}
-LOOKING = "looking"
+NAMES = {"feedforward": "feed-forward"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,9 @@ def anatomy(config: ModelConfig, *, context_tokens: int = 0, batch_size: int = 1
         )
     flops = flops_per_token(config, context_tokens=context_tokens, num_labels=num_labels)
     parts = _parts(config, flops, num_labels)
-    cached = {"float32": 4, "bf16": 2}
+    training = training_memory(config, batch_size=batch_size, context_tokens=context_tokens)
+    if num_labels:  # the scores of a text take almost no memory
+        training = replace(training, logits=4 * batch_size * num_labels)
     return Anatomy(
         parts=parts,
         total=_total(parts),
@@ -83,21 +84,14 @@ def anatomy(config: ModelConfig, *, context_tokens: int = 0, batch_size: int = 1
         batch_size=batch_size,
         cache_bytes={
             name: cache_bytes(config, batch=1, capacity=context_tokens, value_bytes=size)
-            for name, size in cached.items()
+            for name, size in {"float32": 4, "bf16": 2}.items()
         },
         needed_cache_bytes=needed_cache_bytes(config, batch=1, capacity=context_tokens),
-        training=_training(config, batch_size, context_tokens, num_labels),
+        training=training,
         attention=attention_path(config, context_tokens),
         gguf="llama.cpp has no head for classes." if num_labels else gguf_reason(config),
         hugging_face=hf_reason(config),
     )
-
-
-def _training(config: ModelConfig, batch_size: int, context_tokens: int, num_labels: int) -> TrainingMemory:
-    memory = training_memory(config, batch_size=batch_size, context_tokens=context_tokens)
-    return (
-        replace(memory, logits=4 * batch_size * num_labels) if num_labels else memory
-    )  # the scores of a text take almost no memory
 
 
 def _parts(config: ModelConfig, flops: Flops, num_labels: int) -> tuple[PartCost, ...]:
@@ -112,7 +106,7 @@ def _parts(config: ModelConfig, flops: Flops, num_labels: int) -> tuple[PartCost
         sizes = {encoding: sum(kind_bytes(kind, encoding) for kind in own) for encoding in ENCODINGS}
         rows.append(PartCost(NAMES.get(part, part), numbers, numbers / whole, work.get(part, 0.0), sizes))
         if part == "attention":
-            rows.append(PartCost(NAMES[LOOKING], 0, 0.0, flops.attention_scores, dict.fromkeys(ENCODINGS, 0)))
+            rows.append(PartCost("scores and mix", 0, 0.0, flops.attention_scores, dict.fromkeys(ENCODINGS, 0)))
     return tuple(rows)
 
 
@@ -126,8 +120,6 @@ def to_plain(found: Anatomy, picture: Architecture) -> dict[str, Any]:
     plain = asdict(found)
     plain["flops"] |= {"forward": found.flops.forward, "training": found.flops.training}
     plain["training"]["total"] = found.training.total
-    reasons = {"gguf": found.gguf, "hugging_face": found.hugging_face}
-    for name in reasons:
-        del plain[name]
+    reasons = {name: plain.pop(name) for name in ("gguf", "hugging_face")}
     plain["exportable"] = {name: {"possible": reason is None, "reason": reason} for name, reason in reasons.items()}
     return plain | {"architecture": asdict(picture)}

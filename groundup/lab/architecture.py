@@ -61,7 +61,7 @@ def architecture(config: ModelConfig, title: str, labels: tuple[str, ...] = ()) 
     return Architecture(
         title=title,
         enters=_enters(config),
-        blocks=_blocks(config),
+        blocks=f"{config.num_layers} block{'s' if config.num_layers > 1 else ''}",
         branches=_branches(config),
         leaves=(*final, _score(config, labels) if labels else _head(config)),
         ids="T token ids",
@@ -80,10 +80,6 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
         table = f"{config.context_tokens:,} × {config.width:,}: added"
         boxes.append(Box("table", added.title, (table if added.has_table else f"{added.formula}, added; not learned",)))
     return tuple(boxes)
-
-
-def _blocks(config: ModelConfig) -> str:
-    return f"{config.num_layers} block{'s' if config.num_layers > 1 else ''}"
 
 
 def _branches(config: ModelConfig) -> tuple[Branch, ...]:
@@ -166,11 +162,11 @@ def _ordinal(number: int) -> str:
 
 
 def _attention_biases(config: ModelConfig) -> list[str]:
-    if not (config.attention_bias or config.attention_output_bias):
-        return []
     if config.attention_bias and config.attention_output_bias:
         return ["with biases"]
-    return ["with biases on queries, keys and values" if config.attention_bias else "with a bias on the output"]
+    if config.attention_bias:
+        return ["with biases on queries, keys and values"]
+    return ["with a bias on the output"] if config.attention_output_bias else []
 
 
 def _feedforward(config: ModelConfig) -> Box:

@@ -1,4 +1,4 @@
-"""Attention on one sentence: all maps, what one token attends to, and the heads with the clearest patterns.
+"""Attention on one sentence: all maps, what one token attends to, the heads with the clearest patterns, how far back each head attends.
 
     picture = attention_picture(model, tokenizer, "To be, or not to be")
     {"text", "pieces": [{"id", "text"}], "heads_in_all": 16, "caption",
@@ -12,10 +12,17 @@ over the queries that have such a key (`head_patterns.py` searches a whole model
     previous   the token before                          (heads that copy the previous token)
     first      the first token of the text               ("attention sinks": Xiao et al. 2023, arXiv:2309.17453)
     same       earlier occurrences of the same token     (the first half of an induction head: Olsson et al. 2022, arXiv:2209.11895)
+
+The distance and the entropy of a head are means over the tokens from the second on. Many heads attend to the first token when no other is
+relevant, which makes the distance large. So the share of that token is given too, and the distance without it.
+
+    distance   sum_s weight(t, s) (t - s), in tokens: 0 for attention to the query's own token, 1 to the one before
+    entropy    -sum_s weight(t, s) log2 weight(t, s), in bits: 0 for one token, log2(t) for even attention to t tokens
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -34,6 +41,8 @@ MAX_PICTURE_TOKENS = 64
 # Most weights of all maps of a text in memory at once: float32, 256 MiB.
 MAX_WEIGHTS = 2**26
 MIN_TOKENS = 8
+# Fewest tokens of a text whose distances are measured.
+MIN_COUNT = 3
 # Lines of text searched for a good sentence.
 MAX_LINES = 2000
 DECIMALS = 4
@@ -45,12 +54,15 @@ def attention_record(model: Model, tokenizer: Tokenizer, text: str, *, max_token
     if not ids:
         return {"text": "", "pieces": [], "heads_in_all": 0, "heads": []}
     maps = attention_maps(model, ids)
-    heads = [_described(maps, *found) for found in clearest_heads(maps, ids)]
     return {
         "text": tokenizer.decode(ids),
         "pieces": pieces_of(tokenizer, ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
-        "heads": heads,
+        "heads": [
+            {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS)}
+            | {"weights": rounded(maps[layer, head])}
+            for kind, layer, head, score in clearest_heads(maps, ids)
+        ],
     }
 
 
@@ -64,16 +76,15 @@ def attention_picture(
     chosen = [block_index(model, block) for block in blocks] or range(model.config.num_layers)
     ids = ids_of(model, tokenizer, text, most=MAX_PICTURE_TOKENS)
     maps = attention_maps(model, ids)
-    heads = [
-        {"block": layer + 1, "head": head + 1, "weights": rounded(maps[layer, head])}
-        for layer in chosen
-        for head in range(maps.shape[1])
-    ]
     return {
         "text": text,
         "pieces": pieces_of(require_tokenizer(tokenizer), ids),
         "heads_in_all": maps.shape[0] * maps.shape[1],
-        "heads": heads,
+        "heads": [
+            {"block": layer + 1, "head": head + 1, "weights": rounded(maps[layer, head])}
+            for layer in chosen
+            for head in range(maps.shape[1])
+        ],
         "caption": f"Attention weights, softmax(QKᵀ/√D), in one forward pass over {len(ids)} tokens. Row: query; column: key. "
         "Each row sums to 1; no token attends to later ones.",
     }
@@ -157,11 +168,6 @@ def pattern_scores(maps: Float[Tensor, "L H T T"], places: Bool[Tensor, "T T"]) 
     return (maps * places).sum(dim=-1)[:, :, rows].mean(dim=-1)
 
 
-def _described(maps: Tensor, kind: str, layer: int, head: int, score: float) -> dict[str, Any]:
-    weights = rounded(maps[layer, head])
-    return {"block": layer + 1, "head": head + 1, "kind": kind, "score": round(score, DECIMALS), "weights": weights}
-
-
 def rounded(matrix: Float[Tensor, "rows columns"]) -> list[list[float]]:
     """Return a matrix as numbers of four decimals."""
     return [[round(number, DECIMALS) for number in row] for row in matrix.tolist()]
@@ -173,7 +179,8 @@ def example_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: 
     Where no line has that length: the beginning of the longest line; "" where there is no text.
     """
     best, most, longest = "", -1, ""
-    for line in _lines(texts):
+    lines = (line.strip() for text in texts for line in text.splitlines() if line.strip())
+    for line in islice(lines, MAX_LINES):
         ids = tokenizer.encode(line)
         longest = max(longest, line, key=len)
         if MIN_TOKENS <= len(ids) <= max_tokens and len(ids) - len(set(ids)) > most:
@@ -181,12 +188,66 @@ def example_sentence(tokenizer: Tokenizer, texts: Iterable[str], *, max_tokens: 
     return best or tokenizer.decode(tokenizer.encode(longest)[:max_tokens])
 
 
-def _lines(texts: Iterable[str]) -> Iterable[str]:
-    left = MAX_LINES
-    for text in texts:
-        for line in text.splitlines():
-            if line.strip():
-                yield line.strip()
-                left -= 1
-            if not left:
-                return
+def head_distances(model: Model, tokenizer: Tokenizer | None, text: str) -> dict[str, Any]:
+    """Return distance, entropy and share of the first token for every head on a text, and the same for uniform attention.
+
+    Raises ModelError (no tokenizer, a text beyond the context), DataError (fewer than three tokens, or too many for memory).
+    """
+    ids = ids_of(model, tokenizer, text, fewest=MIN_COUNT)
+    maps = attention_maps(model, ids)
+    measured = {name: measure(maps) for name, measure in MEASURES.items()}
+    uniform = uniform_maps(len(ids))
+    heads = [
+        {"block": layer + 1, "head": head + 1}
+        | {name: round(float(values[layer, head]), DECIMALS) for name, values in measured.items()}
+        for layer in range(maps.shape[0])
+        for head in range(maps.shape[1])
+    ]
+    return {
+        "tokens": len(ids),
+        "heads": heads,
+        "uniform": {name: round(float(measure(uniform)[0, 0]), DECIMALS) for name, measure in MEASURES.items()},
+        "caption": f"Means over the tokens 2 to {len(ids)} of one text, in one forward pass. Distance: the sum of weight times tokens back, "
+        "once with all tokens and once without the first (the other weights normalised to 1). Entropy: -Σ w log₂ w.",
+    }
+
+
+def mean_distance(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """Return the mean number of tokens back, weighted by attention."""
+    return (maps * _tokens_back(maps.shape[-1])).sum(dim=-1)[..., 1:].mean(dim=-1)
+
+
+def distance_beyond_first(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """Return the same without the first token, the weights of the others normalised to a sum of one."""
+    others = maps.clone()
+    others[..., 0] = 0
+    back = (others * _tokens_back(maps.shape[-1])).sum(dim=-1) / others.sum(dim=-1).clamp(min=1e-9)
+    return back[..., 1:].mean(dim=-1)
+
+
+def entropy_bits(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """Return the entropy; 2 to this power is the number of tokens under uniform attention of the same entropy."""
+    bits = -torch.xlogy(maps, maps).sum(dim=-1) / torch.log(torch.tensor(2.0))  # 0 log 0 = 0
+    return bits[..., 1:].mean(dim=-1)
+
+
+def first_share(maps: Float[Tensor, "L H T T"]) -> Float[Tensor, "L H"]:
+    """Return the share of attention to the first token."""
+    return maps[..., 1:, 0].mean(dim=-1)
+
+
+def uniform_maps(size: int) -> Float[Tensor, "1 1 T T"]:
+    """Return the map of uniform attention, which gives the scores by chance."""
+    return (torch.ones(size, size).tril() / torch.arange(1, size + 1)[:, None])[None, None]
+
+
+def _tokens_back(size: int) -> Float[Tensor, "T T"]:
+    return (torch.arange(size)[:, None] - torch.arange(size)[None]).clamp(min=0).float()
+
+
+MEASURES = {
+    "distance_tokens": mean_distance,
+    "distance_beyond_first_tokens": distance_beyond_first,
+    "entropy_bits": entropy_bits,
+    "first_share": first_share,
+}

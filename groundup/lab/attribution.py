@@ -18,7 +18,6 @@ orders (1: the same, 0: unrelated), show how reliable the contributions are.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,8 +30,7 @@ from groundup.errors import DataError, ModelError, did_you_mean
 from groundup.lab.request import require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids
 from groundup.lab.tokens import pieces_of, token_text
-from groundup.model.heads import Classifier, LanguageModel
-from groundup.progress import Progress, Silent
+from groundup.model.heads import Classifier
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
@@ -69,7 +67,6 @@ def class_attribution(
     *,
     labels: Sequence[str],
     label: str | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Explain a label (None: the predicted one) on a text, which is truncated to the context as the engine does.
 
@@ -86,8 +83,7 @@ def class_attribution(
         raise DataError("There is no text to look at.", fix="Give at least one word.")
     ids = classifier_ids(tokenizer, text, model.config.context_tokens)
     chosen = None if label is None else labels.index(label)
-    found = _explained(model, lambda inputs: _class_scores(model, inputs), ids, (chosen, None), progress)
-    return {"text": text, **_record(tokenizer, ids, found, labels.__getitem__)}
+    return {"text": text, **_explained(model, tokenizer, ids, (chosen, None), labels)}
 
 
 def next_token_attribution(
@@ -97,7 +93,6 @@ def next_token_attribution(
     *,
     token: str | None = None,
     against: str | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Explain the prediction of `token` (None: the most probable one) against that of `against` (None: the most probable other).
 
@@ -110,8 +105,7 @@ def next_token_attribution(
     other = None if against is None else single_id(tokenizer, against)
     if chosen is not None and chosen == other:
         raise DataError(f"{token!r} can't be compared with itself.", fix="Give another token as `against`.")
-    found = _explained(model, lambda inputs: _next_logits(model, inputs), ids, (chosen, other), progress)
-    return {"text": text, **_record(tokenizer, ids, found, lambda id: token_text(tokenizer, id))}
+    return {"text": text, **_explained(model, tokenizer, ids, (chosen, other))}
 
 
 def decision_attribution(model: Model, tokenizer: Tokenizer, text: str, labels: Sequence[str]) -> dict[str, Any]:
@@ -135,75 +129,68 @@ def _inputs(model: Model, rows: Sequence[Sequence[int]]) -> Float[Tensor, "B T C
     return model.transformer.embed(torch.tensor(rows, device=model.transformer.embedding.weight.device))
 
 
-def _final(model: Model, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-    """Return the final hidden states from embeddings."""
-    final: Tensor = model.transformer.final_norm(model.transformer.run_blocks(inputs, 0, model.config.num_layers))
-    return final
-
-
-def _class_scores(model: Classifier, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B N"]:
-    return model.scores(_final(model, inputs)).float()
-
-
-def _next_logits(model: LanguageModel, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B V"]:
-    return model.logits(_final(model, inputs)[:, -1]).float()
-
-
-@dataclass(frozen=True)
-class Explained:
-    """One decision with the contributions to it."""
-
-    chosen: int
-    other: int
-    probability: float
-    score: float
-    contributions: Float[Tensor, " T"]
-    without: Float[Tensor, " T"] | None
-    """The loss of score without each token; None for long texts."""
+def _scores(model: Model, inputs: Float[Tensor, "B T C"]) -> Float[Tensor, "B N"]:
+    """Return a classifier's scores or the logits of the next token, from embeddings."""
+    final = model.transformer.final_norm(model.transformer.run_blocks(inputs, 0, model.config.num_layers))
+    return (model.scores(final) if isinstance(model, Classifier) else model.logits(final[:, -1])).float()
 
 
 def _explained(
     model: Model,
-    scores_of: Callable[[Float[Tensor, "B T C"]], Float[Tensor, "B N"]],
+    tokenizer: Tokenizer,
     ids: Sequence[int],
     pair: tuple[int | None, int | None],
-    progress: Progress | None,
-) -> Explained:
-    """Explain the first of `pair` against the second; where one is None, it is the one with the highest score among the others."""
+    labels: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Explain the first of `pair` against the second; where one is None, it is the one with the highest score among the others.
+
+    `labels`: of a classifier; without them the two are tokens.
+    """
     inputs = _inputs(model, [ids])
     with torch.no_grad():
-        scores = scores_of(inputs)[0]
+        scores = _scores(model, inputs)[0]
     ranked = scores.argsort(descending=True).tolist()
-    chosen, other = pair
-    decided = next(id for id in ranked if id != other) if chosen is None else chosen
-    against = next(id for id in ranked if id != decided) if other is None else other
+    chosen = next(id for id in ranked if id != pair[1]) if pair[0] is None else pair[0]
+    other = next(id for id in ranked if id != chosen) if pair[1] is None else pair[1]
 
     def margin(rows: Tensor) -> Tensor:
-        found = scores_of(rows)
-        return found[:, decided] - found[:, against]
+        found = _scores(model, rows)
+        return found[:, chosen] - found[:, other]
 
     contributions, score = gradient_times_input(lambda row: margin(row[None])[0], inputs[0])
-    probability = float(scores.softmax(dim=-1)[decided])
-    without = _left_out(model, margin, ids, score, progress)
-    return Explained(decided, against, probability, score, contributions, without)
+    without = _left_out(model, margin, ids, score)
+    decision, against = (labels[id] if labels else token_text(tokenizer, id) for id in (chosen, other))
+    total, agreement, lost = float(contributions.sum()), None, [None] * len(ids)
+    caption = CAPTION.format(decision=decision, against=against, total=total, score=score)
+    if without is not None:
+        agreement, lost = rank_correlation(contributions, without), [round(each, DECIMALS) for each in without.tolist()]
+        caption += LEFT_OUT.format(agreement=agreement)
+    return {
+        "decision": decision,
+        "against": against,
+        "probability": round(float(scores.softmax(dim=-1)[chosen]), 6),
+        "score": round(score, DECIMALS),
+        "sum": round(total, DECIMALS),
+        "agreement": agreement,
+        "pieces": [
+            {**piece, "contribution": round(share, DECIMALS), "without": loss}
+            for piece, share, loss in zip(pieces_of(tokenizer, ids), contributions.tolist(), lost, strict=True)
+        ],
+        "caption": caption,
+    }
 
 
 @torch.no_grad()
 def _left_out(
-    model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float, progress: Progress | None
+    model: Model, margin: Callable[[Tensor], Tensor], ids: Sequence[int], score: float
 ) -> Float[Tensor, " T"] | None:
     """Return the score minus that of the text without each token in turn; None for a text of one token."""
     if not 2 <= len(ids) <= MAX_LEFT_OUT:
         return None
     rows = [[*ids[:place], *ids[place + 1 :]] for place in range(len(ids))]
     together = max(1, BATCH_TOKENS // len(ids))
-    scores = []
-    with (progress or Silent()).track("reading without each token", len(rows), "tokens") as advance:
-        for start in range(0, len(rows), together):
-            part = rows[start : start + together]
-            scores.append(margin(_inputs(model, part)).cpu())
-            advance(len(part))
-    return score - torch.cat(scores)
+    parts = (rows[start : start + together] for start in range(0, len(rows), together))
+    return score - torch.cat([margin(_inputs(model, part)).cpu() for part in parts])
 
 
 def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> float:
@@ -214,24 +201,3 @@ def rank_correlation(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> fl
     """
     ranks = torch.stack([one, other]).argsort(dim=1).argsort(dim=1).double()
     return round(float(torch.corrcoef(ranks)[0, 1]), 4)
-
-
-def _record(tokenizer: Tokenizer, ids: Sequence[int], found: Explained, name: Callable[[int], str]) -> dict[str, Any]:
-    lost = [None] * len(ids) if found.without is None else [round(each, DECIMALS) for each in found.without.tolist()]
-    pieces = [
-        {**piece, "contribution": round(share, DECIMALS), "without": without}
-        for piece, share, without in zip(pieces_of(tokenizer, ids), found.contributions.tolist(), lost, strict=True)
-    ]
-    decision, against, total = name(found.chosen), name(found.other), float(found.contributions.sum())
-    agreement = None if found.without is None else rank_correlation(found.contributions, found.without)
-    caption = CAPTION.format(decision=decision, against=against, total=total, score=found.score)
-    return {
-        "decision": decision,
-        "against": against,
-        "probability": round(found.probability, 6),
-        "score": round(found.score, DECIMALS),
-        "sum": round(total, DECIMALS),
-        "agreement": agreement,
-        "pieces": pieces,
-        "caption": caption + ("" if agreement is None else LEFT_OUT.format(agreement=agreement)),
-    }

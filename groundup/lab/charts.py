@@ -5,6 +5,7 @@ A chart is the input of Plotly ({"data", "layout"}), as plain values, made witho
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from groundup.lab.style import MUTED, ONE, TWO, show_spaces
@@ -22,26 +23,23 @@ MAX_NUMBERS = 600_000
 def attention_chart(view: Mapping[str, Any]) -> Chart:
     """Return the attention map of any head of any block."""
     labels = _labels(view["pieces"])
-    blocks = sorted({head["block"] for head in view["heads"]})
-    heads = sorted({head["head"] for head in view["heads"]})
-    step = -(-len(view["heads"]) * len(labels) ** 2 // MAX_NUMBERS)
-    shown = blocks[::step]
     by_place = {(head["block"], head["head"]): head["weights"] for head in view["heads"]}
-    tables = [[by_place[block, head] for head in heads] for block in shown]
-    chart = _heatmap(
-        tables[0][0], labels, labels, "%{y} attends to %{x}: %{z:.1%}<extra></extra>", largest=1.0, title="attends to"
-    )
-    chart["choices"] = [
-        {"name": "block", "options": [str(block) for block in shown]},
-        {"name": "head", "options": [str(head) for head in heads]},
-    ]
+    step = -(-len(by_place) * len(labels) ** 2 // MAX_NUMBERS)
+    blocks = sorted({block for block, _ in by_place})[::step]
+    heads = sorted({head for _, head in by_place})
+    tables = [[by_place[block, head] for head in heads] for block in blocks]
+    hover = "%{y} attends to %{x}: %{z:.1%}<extra></extra>"
+    chart = _heatmap(tables[0][0], labels, labels, hover, largest=1.0, title="attends to")
+    choices = {"block": blocks, "head": heads}
+    chart["choices"] = [{"name": name, "options": [str(number) for number in each]} for name, each in choices.items()]
     return {**chart, "z": tables}
 
 
 def heads_chart(view: Mapping[str, Any]) -> Chart:
     """Return every head's score for the chosen pattern."""
     kinds = [kind["kind"] for kind in view["kinds"]]
-    tables = [_by_block(view["heads"], kind) for kind in kinds]
+    blocks = [list(heads) for _, heads in groupby(view["heads"], key=lambda head: head["block"])]
+    tables = [[[head["scores"][kind] for head in heads] for heads in blocks] for kind in kinds]
     chart = _by_head(tables[0], "block %{y}, head %{x}: %{z:.1%} of its attention<extra></extra>", largest=1.0)
     chart["choices"] = [{"name": "pattern", "options": kinds}]
     return {**chart, "z": tables}
@@ -49,25 +47,18 @@ def heads_chart(view: Mapping[str, Any]) -> Chart:
 
 def ablation_chart(view: Mapping[str, Any]) -> Chart:
     """Return the change of the loss without each head."""
-    return _by_head(
-        view["heads"], "without block %{y}, head %{x}: %{z:+.3f} nats per token<extra></extra>", largest=None
-    )
+    hover = "without block %{y}, head %{x}: %{z:+.3f} nats per token<extra></extra>"
+    return _by_head(view["heads"], hover, largest=None)
 
 
 def lens_chart(view: Mapping[str, Any]) -> Chart:
     """Return the prediction of every layer at every token."""
-    layers = view["layers"]
-    probabilities = [[cell["probability"] for cell in layer["cells"]] for layer in layers]
-    guesses = [[_guess(cell) for cell in layer["cells"]] for layer in layers]
-    chart = _heatmap(
-        probabilities,
-        _labels(view["pieces"]),
-        [str(layer["layer"]) for layer in layers],
-        "after %{x}, layer %{y}<br>%{text}<extra></extra>",
-        largest=1.0,
-        title="token read",
-    )
-    chart["data"][0] |= {"text": guesses}
+    rows = [layer["cells"] for layer in view["layers"]]
+    probabilities = [[cell["probability"] for cell in row] for row in rows]
+    columns, names = _labels(view["pieces"]), [str(layer["layer"]) for layer in view["layers"]]
+    hover = "after %{x}, layer %{y}<br>%{text}<extra></extra>"
+    chart = _heatmap(probabilities, columns, names, hover, largest=1.0, title="token read")
+    chart["data"][0] |= {"text": [[_guess(cell) for cell in row] for row in rows]}
     chart["layout"]["yaxis"] |= {"title": {"text": "layer"}, "autorange": True}
     return chart
 
@@ -105,9 +96,8 @@ def surprise_chart(view: Mapping[str, Any]) -> Chart:
         "hovertemplate": "entropy %{y:.1f} bits<extra></extra>",
         "line": {"color": TWO, "dash": "dot"},
     }
-    layout = _layout(420)
+    layout = _layout(420, y="bits")
     layout["xaxis"] |= {"tickvals": places, "ticktext": labels, "tickangle": -60, "range": [-0.5, min(len(tokens), 60)]}
-    layout["yaxis"] |= {"title": {"text": "bits"}}
     return {"data": [bits, entropy], "layout": layout | {"showlegend": True, "legend": {"orientation": "h", "y": 1.1}}}
 
 
@@ -125,22 +115,13 @@ def embeddings_chart(view: Mapping[str, Any]) -> Chart:
         "hovertemplate": "%{hovertext}<extra></extra>",
         "textfont": {"family": "ui-monospace, monospace", "size": 12},
     }
-    layout = _layout(560)
-    layout["xaxis"] |= {"title": {"text": "principal component 1"}}
-    layout["yaxis"] |= {"title": {"text": "principal component 2"}}
+    layout = _layout(560, x="principal component 1", y="principal component 2")
     return {"data": [trace], "layout": layout, "labels_apart": True}
 
 
 def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return tokens as axis labels; Plotly interprets some HTML in them, and none may come from a text."""
     return [show_spaces(piece["text"]).replace("<", "‹").replace("&", "＆") for piece in pieces]
-
-
-def _by_block(heads: Sequence[Mapping[str, Any]], kind: str) -> list[list[float]]:
-    blocks: dict[int, list[float]] = {}
-    for head in heads:
-        blocks.setdefault(head["block"], []).append(head["scores"][kind])
-    return list(blocks.values())
 
 
 def _by_head(table: Sequence[Sequence[float]], hover: str, *, largest: float | None) -> Chart:
@@ -168,23 +149,23 @@ def _heatmap(
         "x": list(range(len(columns))),
         "y": list(range(len(rows))),
         "colorscale": SHARES_SCALE,
-        "hovertemplate": hover,
+        # %{x} and %{y} would be numbers: the hover text takes names from customdata.
+        "hovertemplate": hover.replace("%{y}", "%{customdata[0]}").replace("%{x}", "%{customdata[1]}"),
         "xgap": 1,
         "ygap": 1,
         "colorbar": {"thickness": 12, "outlinewidth": 0},
     }
     if largest is not None:
         trace |= {"zmin": 0.0, "zmax": largest}
+    trace["customdata"] = [[[row, column] for column in columns] for row in rows]
     layout = _layout(max(260, len(rows) * CELL_PIXELS + 150))
     layout["xaxis"] |= {"tickvals": trace["x"], "ticktext": list(columns), "tickangle": -60, "title": {"text": title}}
     layout["yaxis"] |= {"tickvals": trace["y"], "ticktext": list(rows), "autorange": "reversed"}
-    # %{x} and %{y} would be numbers: the hover text takes names from customdata.
-    trace["customdata"] = [[[row, column] for column in columns] for row in rows]
-    trace["hovertemplate"] = hover.replace("%{y}", "%{customdata[0]}").replace("%{x}", "%{customdata[1]}")
     return {"data": [trace], "layout": layout}
 
 
-def _layout(height: int) -> dict[str, Any]:
+def _layout(height: int, *, x: str = "", y: str = "") -> dict[str, Any]:
+    """Return the layout of a chart whose axes have these titles."""
     axis = {"automargin": True, "fixedrange": False, "showgrid": False, "zeroline": False, "tickfont": {"size": 11}}
     return {
         "height": height,
@@ -192,6 +173,6 @@ def _layout(height: int) -> dict[str, Any]:
         "font": {"family": FONT, "size": 12, "color": MUTED},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "xaxis": {**axis},
-        "yaxis": {**axis},
+        "xaxis": axis | ({"title": {"text": x}} if x else {}),
+        "yaxis": axis | ({"title": {"text": y}} if y else {}),
     }

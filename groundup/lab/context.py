@@ -18,7 +18,7 @@ from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import ConfigError, DataError
 from groundup.lab.attention import DECIMALS
-from groundup.lab.request import first_ids, require_language_model, require_tokenizer, text_ids
+from groundup.lab.request import first_ids, require_language_model, require_tokenizer
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
@@ -42,13 +42,16 @@ def loss_by_context(
     model = require_language_model(model)
     if window_tokens < 2:
         raise ConfigError(f"window_tokens must be at least 2 (got {window_tokens}).")
-    ids, first = _enough(text_ids(tokenizer, text)), first_ids(tokenizer)
+    ids, first = require_tokenizer(tokenizer).encode(text), first_ids(tokenizer)
+    if len(ids) < MIN_COUNT:
+        raise DataError(f"This needs a text of at least {MIN_COUNT} tokens, got {len(ids)}.", fix="Give a longer text.")
     size = min(window_tokens, model.config.context_tokens - len(first), len(ids))
     windows = [ids[start : start + size] for start in range(0, len(ids) - size + 1, size)][:MAX_WINDOWS]
     pairs = [([*first, *window[:1]], window[1:]) for window in windows]
     losses = [[-logprob for logprob in row] for row in _logprobs(model, pairs)]
+    powers_of_two = [1 << power for power in range((size - 1).bit_length())]
     return {
-        "points": [_point(losses, low, min(2 * low, size) - 1) for low in _powers_of_two(size)],
+        "points": [_point(losses, low, min(2 * low, size) - 1) for low in powers_of_two],
         "windows": len(windows),
         "window_tokens": size,
         "mean": round(sum(map(sum, losses)) / (len(windows) * (size - 1)), DECIMALS),
@@ -72,7 +75,12 @@ def sentence_losses(model: Model, tokenizer: Tokenizer | None, text: str) -> dic
     later = [number for number, ids in enumerate(sentences) if number and len(ids) > 1]
     if not later:
         raise DataError("This needs a text of at least two sentences, got one.", fix="Give a longer text.")
-    _check_longest(max(map(len, sentences)), model.config.context_tokens)
+    longest = max(map(len, sentences))
+    if longest > model.config.context_tokens:
+        raise DataError(
+            f"A sentence of {longest:,} tokens is longer than the model's context of {model.config.context_tokens:,}.",
+            fix="Shorten it, or split it into two sentences.",
+        )
     first = first_ids(tokenizer)
     alone = _logprobs(model, [([*first, *sentences[n][:1]], sentences[n][1:]) for n in later])
     after = _logprobs(model, [(_before(first, sentences, n), sentences[n][1:]) for n in later])
@@ -111,10 +119,6 @@ def _logprobs(model: LanguageModel, pairs: list[tuple[list[int], list[int]]]) ->
     return [result.token_logprobs for result in score(model, pairs, compute=compute)]
 
 
-def _powers_of_two(size: int) -> list[int]:
-    return [1 << power for power in range((size - 1).bit_length())]
-
-
 def _point(losses: Sequence[Sequence[float]], low: int, high: int) -> dict[str, Any]:
     """Return the mean over the context lengths `low` to `high`; `losses[n][i]` is of window n with i + 1 context tokens."""
     means = torch.tensor([sum(row[low - 1 : high]) / (high - low + 1) for row in losses], dtype=torch.float64)
@@ -146,17 +150,3 @@ def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _mean(logprobs: Sequence[float]) -> float:
     return round(-sum(logprobs) / len(logprobs), DECIMALS)
-
-
-def _enough(ids: list[int]) -> list[int]:
-    if len(ids) < MIN_COUNT:
-        raise DataError(f"This needs a text of at least {MIN_COUNT} tokens, got {len(ids)}.", fix="Give a longer text.")
-    return ids
-
-
-def _check_longest(longest: int, context_tokens: int) -> None:
-    if longest > context_tokens:
-        raise DataError(
-            f"A sentence of {longest:,} tokens is longer than the model's context of {context_tokens:,}.",
-            fix="Shorten it, or split it into two sentences.",
-        )

@@ -1,5 +1,8 @@
-"""Maps of tokens and words: their vectors in C dimensions, projected to a plane.
+"""Vectors of tokens and words, from the embedding table or any layer, their similarity, and maps of them: C dimensions projected to a plane.
 
+    word_vectors(model, tokenizer, ["Monday", "cat"])            [2, C]; layer=0: rows of the table, layer=n: after block n
+    vector_in_text(model, tokenizer, "by the bank", "bank", layer=6)
+    similarity(model, tokenizer, {"days": [...], "pets": [...]})   {"words", "groups", "values", "within", "between", "caption"}
     embedding_map(model, tokenizer, ids)   {"points": [{"id", "text", "x", "y"}], "method": "pca", "explained": 0.21, "caption"}
     word_map(model, tokenizer, {"days": ["Monday", ...], "months": [...]}, layer=0, method="umap")
 
@@ -7,23 +10,31 @@
          the variance, which is small.
 "umap"   UMAP (McInnes et al. 2018, arXiv:1802.03426; the extra `umap`): preserves neighbourhoods. Its axes and its large distances have no
          meaning, and another seed gives another map; `explained` is None.
+
+A word is encoded as in running text, after a space (" Monday"). The vector of a word of several tokens is their mean. At layer 0 it depends
+on the word alone; from layer 1 on also on the tokens before it, so the same word has another vector in each text.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from groundup.engine.padding import right_padded
 from groundup.errors import DataError, MissingExtra, did_you_mean
+from groundup.lab.request import require_tokenizer
+from groundup.lab.stream import batch_stream, begin_id, document_ids, require_layer, stream
 from groundup.lab.tokens import token_text
-from groundup.lab.vectors import word_vectors
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
 Method = Literal["pca", "umap"]
+DECIMALS = 4
 MIN_COUNT = 3
 MAP_TOKENS = 60
 # umap-learn's own default: small enough for groups of a dozen words.
@@ -35,6 +46,89 @@ CAPTIONS = {
         "axes and large distances do not."
     ),
 }
+
+
+def word_ids(tokenizer: Tokenizer, word: str) -> list[int]:
+    """Return the tokens of a word in running text: after a space, unless that takes more tokens than without. Raises DataError for no word."""
+    if not word.strip():
+        raise DataError("An empty word has no vector.", fix="Give at least one word.")
+    return min(tokenizer.encode(f" {word.strip()}"), tokenizer.encode(word.strip()), key=len)
+
+
+@torch.no_grad()
+def word_vectors(
+    model: Model, tokenizer: Tokenizer | None, words: Sequence[str], *, layer: int = 0
+) -> Float[Tensor, "n C"]:
+    """Return a vector for each word, float32 on the CPU. From layer 1 on the text is the word alone, after the token that begins a document.
+
+    Raises DataError (no words, an empty one), ModelError (no tokenizer, no such layer, a word beyond the context).
+    """
+    tokenizer, layer = require_tokenizer(tokenizer), require_layer(model, layer)
+    if not words:
+        raise DataError("There are no words to look up.", fix="Give at least one.")
+    ids = [word_ids(tokenizer, word) for word in words]
+    if layer == 0:
+        table = model.transformer.embedding.weight
+        return torch.stack([table[torch.tensor(each)].float().mean(dim=0) for each in ids]).cpu()
+    rows, mask = right_padded([[begin_id(tokenizer), *each] for each in ids], torch.device("cpu"))
+    mask[:, 0] = False  # without the token that begins the document
+    states = next(islice(batch_stream(model.transformer, rows), layer, None)).float().cpu()  # [n, T, C]
+    return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+def vector_in_text(
+    model: Model, tokenizer: Tokenizer | None, text: str, word: str, *, layer: int
+) -> Float[Tensor, " C"]:
+    """Return the vector of the first occurrence of a word (or any passage) in a text, after `layer` blocks: the mean over its tokens.
+
+    Raises DataError where the text lacks it, ModelError.
+    """
+    tokenizer, layer = require_tokenizer(tokenizer), require_layer(model, layer)
+    rows = document_ids(model, tokenizer, text)
+    start = text.find(word) if word else -1
+    if start < 0:
+        raise DataError(
+            f"The text does not contain {word!r}.", fix="Give it exactly as in the text, with its capitals."
+        )
+    _, offsets = tokenizer.encode_offsets(text)
+    touched = [place for place, (left, right) in enumerate(offsets, 1) if left < start + len(word) and right > start]
+    state = next(islice(stream(model.transformer, rows), layer, None))
+    return state[touched].float().mean(dim=0).cpu()
+
+
+def similarity(
+    model: Model, tokenizer: Tokenizer | None, groups: Mapping[str, Sequence[str]], *, layer: int = 0
+) -> dict[str, Any]:
+    """Return the cosine of every word with every other, and its mean within and between the groups (None where there are no such pairs).
+
+    Raises as `word_vectors`.
+    """
+    words = [word for group in groups.values() for word in group]
+    names = [name for name, group in groups.items() for _ in group]
+    values = cosines(word_vectors(model, tokenizer, words, layer=layer))
+    same = torch.tensor([[one == other for other in names] for one in names])
+    source = (
+        "its row of the embedding table" if layer == 0 else f"the stream after {layer} blocks, each word on its own"
+    )
+    return {
+        "words": words,
+        "groups": names,
+        "layer": layer,
+        "values": [[round(value, DECIMALS) for value in row] for row in values.tolist()],
+        "within": _mean(values[same & ~torch.eye(len(names), dtype=torch.bool)]),
+        "between": _mean(values[~same]),
+        "caption": f"Cosine between the words' vectors: {source}; that of a word of several tokens is their mean.",
+    }
+
+
+def cosines(vectors: Float[Tensor, "n C"]) -> Float[Tensor, "n n"]:
+    """Return cos(a, b) = a b / (|a| |b|) of every pair."""
+    unit = F.normalize(vectors, dim=-1)
+    return unit @ unit.T
+
+
+def _mean(values: Tensor) -> float | None:
+    return round(float(values.mean()), DECIMALS) if values.numel() else None
 
 
 def common_tokens(tokenizer: Tokenizer, texts: Iterable[str], count: int = MAP_TOKENS) -> list[int]:
@@ -88,12 +182,17 @@ def _map(named: Sequence[Mapping[str, Any]], rows: Float[Tensor, "n C"], method:
     if method not in get_args(Method):
         raise DataError(f"There is no map by {method!r}.", fix=did_you_mean(method, get_args(Method)))
     places, explained = principal_components(rows) if method == "pca" else (umap_places(rows, seed), None)
-    points = [
-        {**entry, "x": round(x, 4), "y": round(y, 4)} for entry, (x, y) in zip(named, places.tolist(), strict=True)
-    ]
-    caption = CAPTIONS[method].format(count=len(points), width=rows.shape[1], neighbours=_num_neighbours(len(rows)))
-    shown = None if explained is None else round(explained, 4)
-    return {"points": points, "method": method, "explained": shown, "caption": caption}
+    return {
+        "points": [
+            {**entry, "x": round(x, DECIMALS), "y": round(y, DECIMALS)}
+            for entry, (x, y) in zip(named, places.tolist(), strict=True)
+        ],
+        "method": method,
+        "explained": None if explained is None else round(explained, DECIMALS),
+        "caption": CAPTIONS[method].format(
+            count=len(rows), width=rows.shape[1], neighbours=min(UMAP_NEIGHBOURS, len(rows) - 1)
+        ),
+    }
 
 
 def principal_components(rows: Float[Tensor, "n C"]) -> tuple[Float[Tensor, "n 2"], float]:
@@ -114,13 +213,8 @@ def umap_places(rows: Float[Tensor, "n C"], seed: int) -> Float[Tensor, "n 2"]:
         raise MissingExtra("umap-learn", "umap") from error
     # Spectral initialisation needs more points than dimensions; few words begin at random coordinates.
     start = "spectral" if len(rows) > UMAP_NEIGHBOURS else "random"
-    reducer = umap.UMAP(
-        n_neighbors=_num_neighbours(len(rows)), metric="cosine", random_state=seed, n_jobs=1, init=start
-    )
+    near = min(UMAP_NEIGHBOURS, len(rows) - 1)
+    reducer = umap.UMAP(n_neighbors=near, metric="cosine", random_state=seed, n_jobs=1, init=start)
     places = torch.from_numpy(reducer.fit_transform(rows.numpy()))
     torch.set_num_threads(threads)  # UMAP's numba changes the number for the whole process
     return places
-
-
-def _num_neighbours(count: int) -> int:
-    return min(UMAP_NEIGHBOURS, count - 1)

@@ -21,8 +21,7 @@ one that can't be read is reported and left out.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +58,6 @@ MIN_STEPS = 2
 HOW = "Train one that keeps them: groundup pretrain TEXTS --out RUN --set fit.snapshots=16"
 
 
-@dataclass(frozen=True)
-class Moment:
-    """The model after `step` optimizer steps."""
-
-    step: int
-    model: Model
-
-
 def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = None) -> dict[str, Any]:
     """Return the clearest heads at every kept step of a model's training run, on the beginning of a text.
 
@@ -75,7 +66,7 @@ def attention_film(opened: OpenModel, text: str, *, progress: Progress | None = 
     tokenizer = require_tokenizer(opened.tokenizer)
     shown = beginning(tokenizer, text, min(FILM_TOKENS, opened.config.context_tokens - 1))
     ids = ids_of(opened.model, tokenizer, shown, fewest=MIN_TOKENS)
-    maps = {moment.step: attention_maps(moment.model, ids) for moment in moments(opened, progress or Silent())}
+    maps = {step: attention_maps(model, ids) for step, model in kept_models(opened, progress or Silent())}
     found, places = clearest_heads(maps[max(maps)], ids), patterns(ids)
     frames = [
         {
@@ -104,7 +95,10 @@ def embeddings_film(opened: OpenModel, *, progress: Progress | None = None) -> d
     """
     tokens = map_tokens(require_tokenizer(opened.tokenizer))
     ids, groups = torch.tensor([token["id"] for token in tokens]), [token["group"] for token in tokens]
-    rows = {moment.step: _rows(moment.model, ids) for moment in moments(opened, progress or Silent())}
+    rows = {
+        step: model.transformer.embedding.weight.detach()[ids].float().cpu()
+        for step, model in kept_models(opened, progress or Silent())
+    }
     last = rows[max(rows)]
     origin = last.mean(dim=0)
     _, spread, directions = torch.linalg.svd(last - origin, full_matrices=False)  # X = U S V^T
@@ -173,27 +167,20 @@ def apart(rows: Float[Tensor, "n C"], groups: Sequence[str]) -> float:
     return between / total if total > 0 else 0.0
 
 
-def _rows(model: Model, ids: Tensor) -> Float[Tensor, "n C"]:
-    table = model.transformer.embedding.weight.detach()
-    return table[ids.to(table.device)].float().cpu()
-
-
 def _dated(opened: OpenModel, steps: Sequence[int], frames: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each frame with its step and the training loss at it (None where the log has none).
+    """Return each frame with its step and the training loss at it, a mean of up to `AVERAGED_STEPS` (None where the log has none).
 
     Not the validation loss, which is measured at a few steps only.
     """
-    losses = training_losses(opened)
-    return [
-        {"step": step, "training_loss": _loss_by(losses, step), **frame}
-        for step, frame in zip(steps, frames, strict=True)
-    ]
-
-
-def _loss_by(losses: Mapping[int, float], step: int) -> float | None:
-    """Average over `AVERAGED_STEPS`: line n of the log was measured before update n, with the weights of step n - 1."""
-    found = [losses[line] for line in range(step + 2 - AVERAGED_STEPS, step + 2) if line in losses]
-    return round(sum(found) / len(found), DECIMALS) if found else None
+    lines = (line for line in read_lines(RunFolder(opened.path).metrics_file) if "event" not in line)
+    figures = ((line.get("step"), line.get("loss")) for line in lines)
+    losses = {step: float(loss) for step, loss in figures if isinstance(step, int) and isinstance(loss, int | float)}
+    dated = []
+    for step, frame in zip(steps, frames, strict=True):
+        # Line n of the log was measured before update n, with the weights of step n - 1.
+        near = [losses[line] for line in range(step + 2 - AVERAGED_STEPS, step + 2) if line in losses]
+        dated.append({"step": step, "training_loss": round(sum(near) / len(near), DECIMALS) if near else None, **frame})
+    return dated
 
 
 def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
@@ -214,8 +201,8 @@ def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
     return found
 
 
-def moments(opened: OpenModel, progress: Progress) -> Iterator[Moment]:
-    """Yield the model at each kept step, oldest first, one in memory at a time. Raises DataError where fewer than two can be read."""
+def kept_models(opened: OpenModel, progress: Progress) -> Iterator[tuple[int, Model]]:
+    """Yield each kept step and the model at it, oldest first, one in memory at a time. Raises DataError where fewer than two can be read."""
     found = kept_steps(opened)
     held = 0
     with progress.track("film", len(found), "steps") as advance:
@@ -226,17 +213,10 @@ def moments(opened: OpenModel, progress: Progress) -> Iterator[Moment]:
                 progress.say(f"Step {step} is skipped: {error.message}.")
             else:
                 held += 1
-                yield Moment(step, model)
+                yield step, model
             advance(1, f"step {step}")
     if held < MIN_STEPS:
         raise DataError(f"Of the {len(found)} steps that {opened.path.name} kept, {held} can be read.", fix=HOW)
-
-
-def training_losses(opened: OpenModel) -> dict[int, float]:
-    """Return the loss of every step in the run's log, nats per token."""
-    lines = (line for line in read_lines(RunFolder(opened.path).metrics_file) if "event" not in line)
-    figures = ((line.get("step"), line.get("loss")) for line in lines)
-    return {step: float(loss) for step, loss in figures if isinstance(step, int) and isinstance(loss, int | float)}
 
 
 def _read(opened: OpenModel, folder: Path) -> Model:

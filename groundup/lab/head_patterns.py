@@ -12,7 +12,7 @@ Tokens are random because in a real text a head could find the token by its mean
 which always attends by a fixed distance does not count. The score by chance is that of uniform attention.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,8 +22,7 @@ from torch import Tensor
 from groundup.device import Compute, generator
 from groundup.engine.score import score
 from groundup.errors import ModelError
-from groundup.lab.attention import DECIMALS, attention_maps, pattern_scores, patterns
-from groundup.lab.attention_distance import uniform_maps
+from groundup.lab.attention import DECIMALS, attention_maps, pattern_scores, patterns, uniform_maps
 from groundup.lab.request import first_ids
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
@@ -52,12 +51,13 @@ def search_heads(
     (without a tokenizer those too). Raises ModelError where the context is too short for a repeated sequence.
     """
     texts = repeated_sequences(model, tokenizer, ids=ids, seed=seed, count=sequences)
-    scores = mean_scores(model, texts)
-    chance = {kind: float(torch.stack(_chances(texts, kind)).mean()) for kind in scores}
+    scores, chances = mean_scores(model, texts), _mean_scores(texts, lambda ids: uniform_maps(len(ids)))
+    layers, heads = next(iter(scores.values())).shape
     return {
-        "heads": _heads(scores),
+        "heads": [_head(scores, layer, head) for layer in range(layers) for head in range(heads)],
         "kinds": [
-            {"kind": kind, "chance": round(chance[kind], DECIMALS), "best": _best(scores[kind])} for kind in scores
+            {"kind": kind, "chance": round(float(chances[kind]), DECIMALS), "best": _best(scores[kind])}
+            for kind in scores
         ],
         "loss": half_losses(model, texts, len(first_ids(tokenizer))) if isinstance(model, LanguageModel) else None,
         "sequences": len(texts),
@@ -88,11 +88,6 @@ def repeated_sequences(
     return [[*first, *half, *half] for half in halves]
 
 
-def kinds_of(ids: Sequence[int]) -> dict[str, Bool[Tensor, "T T"]]:
-    """Return the entries [query, key] of each pattern."""
-    return {**patterns(ids), "induction": induction_places(ids)}
-
-
 def induction_places(ids: Sequence[int]) -> Bool[Tensor, "T T"]:
     """Return the entries where the key is the token after an earlier occurrence of the query's token (and not the query itself).
 
@@ -107,10 +102,16 @@ def induction_places(ids: Sequence[int]) -> Bool[Tensor, "T T"]:
 
 def mean_scores(model: Model, texts: Sequence[Sequence[int]]) -> dict[str, Float[Tensor, "L H"]]:
     """Return each pattern's scores, averaged over the texts."""
+    return _mean_scores(texts, lambda ids: attention_maps(model, ids))
+
+
+def _mean_scores(
+    texts: Sequence[Sequence[int]], maps_of: Callable[[Sequence[int]], Float[Tensor, "L H T T"]]
+) -> dict[str, Float[Tensor, "L H"]]:
     found: dict[str, list[Tensor]] = {}
     for ids in texts:
-        maps = attention_maps(model, ids)
-        for kind, places in kinds_of(ids).items():
+        maps = maps_of(ids)
+        for kind, places in {**patterns(ids), "induction": induction_places(ids)}.items():
             found.setdefault(kind, []).append(pattern_scores(maps, places))
     return {kind: torch.stack(each).mean(dim=0) for kind, each in found.items()}
 
@@ -141,15 +142,6 @@ def no_clear_head(found: Mapping[str, Any]) -> str:
     )
 
 
-def _chances(texts: Sequence[Sequence[int]], kind: str) -> list[Tensor]:
-    return [pattern_scores(uniform_maps(len(ids)), kinds_of(ids)[kind]) for ids in texts]
-
-
-def _heads(scores: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    layers, heads = next(iter(scores.values())).shape
-    return [_head(scores, layer, head) for layer in range(layers) for head in range(heads)]
-
-
 def _head(scores: Mapping[str, Tensor], layer: int, head: int) -> dict[str, Any]:
     own = {kind: round(float(values[layer, head]), DECIMALS) for kind, values in scores.items()}
     kind = max(own, key=lambda name: own[name])
@@ -158,10 +150,9 @@ def _head(scores: Mapping[str, Tensor], layer: int, head: int) -> dict[str, Any]
 
 def _best(values: Float[Tensor, "L H"]) -> list[dict[str, Any]]:
     order = values.flatten().argsort(descending=True, stable=True)[:BEST].tolist()
-    places = [divmod(flat, values.shape[1]) for flat in order]
     return [
-        {"block": layer + 1, "head": head + 1, "score": round(float(values[layer, head]), DECIMALS)}
-        for layer, head in places
+        {"block": flat // values.shape[1] + 1, "head": flat % values.shape[1] + 1, "score": round(score, DECIMALS)}
+        for flat, score in zip(order, values.flatten()[order].tolist(), strict=True)
     ]
 
 

@@ -8,18 +8,16 @@ single sentence has none before it) is left out with its reason.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from groundup.errors import DataError, ModelError, did_you_mean
-from groundup.lab.attention import MAX_PICTURE_TOKENS
 from groundup.lab.request import ids_of
 from groundup.lab.tokens import beginning
 from groundup.lab.views import VIEWS, Subject
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import BUILD_FILE, OpenModel
 
-# Tokens of the text in views with a row or a column for each token; more could not be read.
+# Tokens of the text in views with a row or a column for each token; more could not be read (at most `attention.MAX_PICTURE_TOKENS`).
 SHOWN_TOKENS = 32
 
 
@@ -48,7 +46,7 @@ def look_inside(
     if not views:
         raise DataError(f"No view could be made: {'; '.join(left_out.values())}")
     return {
-        "model": {"name": name or _name(opened.path), **_described(opened)},
+        "model": _described(opened, name),
         "text": text,
         "views": views,
         "left_out": left_out,
@@ -64,21 +62,14 @@ def look_through(
     return VIEWS[view].look(Subject(opened, opened.model, tokenizer, text, shown, views or {}, progress))
 
 
-def _name(path: Path) -> str:
-    """The name of a model's folder, after that of its build if it has one, since a build has several models."""
-    return f"{path.parent.name}/{path.name}" if _in_build(path) else path.name
-
-
-def _in_build(path: Path) -> bool:
-    return (path.parent / BUILD_FILE).exists()
-
-
-def _described(opened: OpenModel) -> dict[str, Any]:
-    config = opened.config
-    build = opened.path.parent.name if _in_build(opened.path) else ""
+def _described(opened: OpenModel, name: str) -> dict[str, Any]:
+    """Return the facts of a model; without a name it has that of its folder, after that of its build, since a build has several models."""
+    config, folder = opened.config, opened.path
+    build = folder.parent.name if (folder.parent / BUILD_FILE).exists() else ""
     return {
+        "name": name or (f"{build}/{folder.name}" if build else folder.name),
         "build": build,
-        "stage": opened.path.name if build else "",
+        "stage": folder.name if build else "",
         "kind": opened.kind,
         "blocks": config.num_layers,
         "heads": config.num_heads,
@@ -86,6 +77,3 @@ def _described(opened: OpenModel) -> dict[str, Any]:
         "vocabulary": config.vocab_size,
         "context_tokens": config.context_tokens,
     }
-
-
-assert MAX_PICTURE_TOKENS > SHOWN_TOKENS

@@ -1,14 +1,15 @@
-"""The nearest neighbours of a word in the embedding table, and those of a - b + c.
+"""The nearest neighbours of a word in the embedding table, and the share of neighbours of the same category (days, countries, ...).
 
-    neighbours(model, tokenizer, "Monday")              {"word", "pieces", "neighbours": [{"id", "text", "cosine"}], "caption"}
-    analogy(model, tokenizer, "king", "man", "woman")   the same for king - man + woman (Mikolov et al. 2013, arXiv:1301.3781)
+    neighbours(model, tokenizer, "Monday")    {"word", "pieces", "neighbours": [{"id", "text", "cosine"}], "caption"}
+    kind_score(model, tokenizer)
+    {"vocabulary": {"kinds": {"days": {"words": 7, "judged": 35, "share": 0.97, "chance": 0.0002}, ...}, ...}, "listed": the same, "caption"}
 
 Every token of the vocabulary is a candidate. The table contains many spellings of one word ("Monday", " monday", " MONDAY"), which are
 each other's nearest neighbours. So of each word only the nearest spelling counts, and none of the query word, nor of its tokens where it
-has several.
+has several. A small vocabulary may contain few of the words of a category as single tokens, and the score says how many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,15 +20,50 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.errors import DataError
+from groundup.lab.embeddings import word_ids, word_vectors
 from groundup.lab.request import require_tokenizer
 from groundup.lab.tokens import pieces_of, token_text
-from groundup.lab.vectors import word_ids, word_vectors
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
 # Nearest rows examined first, for each neighbour wanted.
 LOOKED_AT = 40
 CAPTION = "Cosine with every row of the embedding table; of each word the nearest spelling only, without the query words and their tokens."
+# Neighbours counted for each word; fewer where its category has fewer other words.
+JUDGED = 5
+# Fewest words of a category, or its share would be noise.
+MIN_WORDS = 3
+# A share of neighbours of the same category from which on the view shows something.
+FEW_OF_A_KIND = 0.2
+KINDS_CAPTION = (
+    "The nearest neighbours of each word by cosine, as many as its category has other words, {judged} at most: the share of the same category. "
+    "Chance: random neighbours. Left: words that are one token, among all words of the vocabulary. Right: all words, among the listed ones "
+    "only, with the mean of their tokens (words that share a token are near for that reason alone)."
+)
+
+# Full names as in running English text; without abbreviations and inhabitants, so that "Mon" or "French" among the neighbours is a miss.
+# Countries: members of the United Nations whose name is one common word. Words with a second meaning (May, Turkey) stay.
+_LISTS = {
+    "days": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    "months": "January February March April May June July August September October November December",
+    "numbers": (
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion"
+    ),
+    "countries": (
+        "Afghanistan Albania Algeria Angola Argentina Armenia Australia Austria Azerbaijan Bahrain Bangladesh Belarus "
+        "Belgium Bolivia Botswana Brazil Bulgaria Cambodia Cameroon Canada Chile China Colombia Croatia Cuba Cyprus "
+        "Denmark Ecuador Egypt Estonia Ethiopia Finland France Georgia Germany Ghana Greece Guatemala Haiti Honduras "
+        "Hungary Iceland India Indonesia Iran Iraq Ireland Israel Italy Jamaica Japan Jordan Kazakhstan Kenya Kuwait Laos "
+        "Latvia Lebanon Liberia Libya Lithuania Madagascar Malaysia Mali Malta Mexico Mongolia Morocco Mozambique Myanmar "
+        "Namibia Nepal Netherlands Nicaragua Nigeria Norway Oman Pakistan Panama Paraguay Peru Philippines Poland "
+        "Portugal Qatar Romania Russia Rwanda Senegal Serbia Singapore Slovakia Slovenia Somalia Spain Sudan Sweden "
+        "Switzerland Syria Tanzania Thailand Tunisia Turkey Uganda Ukraine Uruguay Uzbekistan Venezuela Vietnam Yemen "
+        "Zambia Zimbabwe"
+    ),
+}
+
+KINDS: Mapping[str, tuple[str, ...]] = {kind: tuple(words.split()) for kind, words in _LISTS.items()}
 
 
 @dataclass(frozen=True)
@@ -82,11 +118,20 @@ def neighbours(model: Model, tokenizer: Tokenizer | None, word: str, *, count: i
     """Return the words nearest to one in the embedding table; "pieces" are its tokens. Raises DataError, ModelError."""
     tokenizer = require_tokenizer(tokenizer)
     (vector,) = word_vectors(model, tokenizer, [word])
+    if count < 1:
+        raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
+    pieces = pieces_of(tokenizer, word_ids(tokenizer, word))
+    texts = [piece["text"] for piece in pieces]
+    split = f" The vector of a word of several tokens is their mean: {word} is {' and '.join(map(repr, texts))}."
+    candidates, ids = table_candidates(model, tokenizer)
     return {
         "word": word,
-        "pieces": pieces_of(tokenizer, word_ids(tokenizer, word)),
-        "neighbours": _nearest(model, tokenizer, vector, count, [word]),
-        "caption": CAPTION + _split(tokenizer, [word]),
+        "pieces": pieces,
+        "neighbours": [
+            {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
+            for place, cosine in candidates.nearest(vector, count, [word, *texts])
+        ],
+        "caption": CAPTION + (split if len(pieces) > 1 else ""),
     }
 
 
@@ -97,35 +142,63 @@ def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> di
     return neighbours(model, tokenizer, max(whole or words, key=len, default=""))
 
 
-def analogy(model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5) -> dict[str, Any]:
-    """Return the words nearest to a - b + c, each normalised, except the three themselves. Raises DataError, ModelError."""
+def kind_score(model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Sequence[str]] = KINDS) -> dict[str, Any]:
+    """Return the share of neighbours of a word's own category, for each category and on average, and the share by chance.
+
+    {"vocabulary": {"kinds": {kind: {"words", "judged", "share", "chance"}}, "share", "chance"}, "listed": the same, "caption"}
+    "share" is None where a category has fewer than three words that count. Raises DataError (fewer than two categories), ModelError.
+    """
     tokenizer = require_tokenizer(tokenizer)
-    first, minus, plus = F.normalize(word_vectors(model, tokenizer, [a, b, c]), dim=-1)
+    if len(kinds) < 2:
+        raise DataError(f"At least 2 categories are needed, got {len(kinds)}.", fix="Give another.")
+    every = [word for words in kinds.values() for word in words]
+    unit = F.normalize(word_vectors(model, tokenizer, every), dim=-1)
+    vectors = dict(zip(every, unit, strict=True))
+    single = {kind: [word for word in words if len(word_ids(tokenizer, word)) == 1] for kind, words in kinds.items()}
     return {
-        "words": [a, b, c],
-        "question": f"{a} - {b} + {c}",
-        "neighbours": _nearest(model, tokenizer, first - minus + plus, count, [a, b, c]),
-        "caption": CAPTION + _split(tokenizer, [a, b, c]),
+        "vocabulary": _scores(table_candidates(model, tokenizer)[0], single, vectors),
+        "listed": _scores(Candidates([spelled(word) for word in every], unit), kinds, vectors),
+        "caption": KINDS_CAPTION.format(judged=JUDGED),
     }
 
 
-def _nearest(
-    model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, without: Sequence[str]
-) -> list[dict[str, Any]]:
-    if count < 1:
-        raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
-    candidates, ids = table_candidates(model, tokenizer)
-    pieces = [token_text(tokenizer, id) for word in without for id in word_ids(tokenizer, word)]
-    return [
-        {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
-        for place, cosine in candidates.nearest(vector, count, [*without, *pieces])
-    ]
+def _scores(
+    candidates: Candidates, kinds: Mapping[str, Sequence[str]], vectors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Return each category's share and chance, and their means over the categories with enough words."""
+    found = {kind: _score(candidates, words, vectors) for kind, words in kinds.items()}
+    judged = [score for score in found.values() if score["judged"]]
+
+    def mean(name: str) -> float | None:
+        return round(sum(score[name] for score in judged) / len(judged), 6) if judged else None
+
+    return {"kinds": found, "share": mean("share"), "chance": mean("chance")}
 
 
-def _split(tokenizer: Tokenizer, words: Sequence[str]) -> str:
-    """Return a sentence about the words that are not one token; "" where all are."""
-    several = {word: pieces_of(tokenizer, ids) for word in words if len(ids := word_ids(tokenizer, word)) > 1}
-    parts = ", ".join(
-        f"{word} is {' and '.join(repr(piece['text']) for piece in pieces)}" for word, pieces in several.items()
+def _score(candidates: Candidates, words: Sequence[str], vectors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the share of neighbours in one category; chance is the share of its other words among all other candidates."""
+    count = min(JUDGED, len(words) - 1)
+    if len(words) < MIN_WORDS:
+        return {"words": len(words), "judged": 0, "share": None, "chance": None}
+    kind = {spelled(word) for word in words}
+    hits = sum(
+        candidates.words[place] in kind
+        for word in words
+        for place, _ in candidates.nearest(vectors[word], count, [word])
     )
-    return f" The vector of a word of several tokens is their mean: {parts}." if several else ""
+    judged = count * len(words)
+    chance = (len(kind) - 1) / (candidates.num_words - 1)
+    return {"words": len(words), "judged": judged, "share": round(hits / judged, 4), "chance": round(chance, 6)}
+
+
+def few_categories(found: Mapping[str, Any]) -> str:
+    """Return a sentence where too few neighbours are of a word's own category, else "". `found` is from `kind_score`."""
+    score = found["vocabulary"]
+    if score["share"] is not None and score["share"] >= FEW_OF_A_KIND:
+        return ""
+    judged = sum(bool(kind["judged"]) for kind in score["kinds"].values())
+    share = "none" if score["share"] is None else f"{100 * score['share']:.0f} %"
+    return (
+        f"{judged} of {len(score['kinds'])} categories have three words that are one token each in this vocabulary; of their neighbours {share} "
+        "are of the same category."
+    )

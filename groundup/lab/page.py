@@ -153,27 +153,18 @@ def _concept(page: str, folder: Path | None) -> Node:
     """Return a link to the concept page where groundup's source is at hand, else its file name there."""
     file = f"docs/concepts/{page}.md"
     source = Path(groundup.__file__).parents[1] / file
-    if folder is None or not source.exists():
-        return node("p", "The concept and its code: ", node("code", file), " in groundup's source.", class_="quiet")
-    target = quote(Path(os.path.relpath(source, folder.resolve())).as_posix())
-    return node("p", "The concept and its code: ", node("a", file, href=target), class_="quiet")
+    where: list[Child] = [node("code", file), " in groundup's source."]
+    if folder is not None and source.exists():
+        where = [node("a", file, href=quote(Path(os.path.relpath(source, folder.resolve())).as_posix()))]
+    return node("p", "The concept and its code: ", where, class_="quiet")
 
 
 def _film(name: str, values: Mapping[str, Any]) -> Node:
     """Return the animation, which can be closed; the style sheet hides it from readers with the setting for reduced motion."""
     source = base64.b64encode(moving_picture(name, values)).decode()
-    moving = node(
-        "img",
-        src=f"data:image/gif;base64,{source}",
-        alt=f"{VIEWS[name].heading}, as an animation; still pictures follow.",
-    )
-    return node(
-        "details",
-        node("summary", "The animation (close it to stop it)"),
-        node("figure", moving),
-        class_="film",
-        open="open",
-    )
+    alt = f"{VIEWS[name].heading}, as an animation; still pictures follow."
+    moving = node("figure", node("img", src=f"data:image/gif;base64,{source}", alt=alt))
+    return node("details", node("summary", "The animation (close it to stop it)"), moving, class_="film", open="open")
 
 
 def _stills(name: str, values: Mapping[str, Any]) -> Node:

@@ -27,7 +27,6 @@ SCHEMES = ("none", "sinusoidal", "learned", "rope", "alibi")
 DECIMALS = 4
 MAX_TOKENS = 512
 LINES_OF_HEADS = 8
-_SIMILARITY = "cosine similarity"
 
 
 def position_picture(
@@ -60,7 +59,8 @@ def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> dict[str, 
     num_tokens = min(config.context_tokens, max_tokens)
     if config.positions == "learned":
         assert model.transformer.position_embedding is not None
-        rows = model.transformer.position_embedding(torch.arange(num_tokens)[None].to(_device(model)))[0]
+        places = torch.arange(num_tokens, device=model.transformer.embedding.weight.device)
+        rows = model.transformer.position_embedding(places[None])[0]
         return _added("learned", rows.float().cpu())
     return position_picture(
         config.positions,
@@ -72,95 +72,73 @@ def model_positions(model: Model, *, max_tokens: int = MAX_TOKENS) -> dict[str, 
     )
 
 
-def _device(model: Model) -> torch.device:
-    return model.transformer.embedding.weight.device
-
-
 def _added(scheme: str, rows: Tensor) -> dict[str, Any]:
     """Return a scheme whose rows [T, C] are added to the embedding."""
     unit = torch.nn.functional.normalize(rows, dim=-1)
     cosines = unit @ unit.T  # [T, T]
     by_distance = torch.stack([cosines.diagonal(distance).mean() for distance in range(len(rows))])
-    return _picture(
-        scheme,
-        table=rows,
-        table_axis="component",
-        table_value="value added",
-        curves=[("mean over all positions", by_distance)],
-        value=_SIMILARITY,
-        how="Left: the row that is added to the embedding of a token at each position. Right: the cosine similarity of two such rows, "
+    return {
+        "scheme": scheme,
+        "table": _rounded(rows),
+        "table_axis": "component",
+        "table_value": "value added",
+        "curves": [_curve("mean over all positions", by_distance)],
+        "value": "cosine similarity",
+        "caption": "Left: the row that is added to the embedding of a token at each position. Right: the cosine similarity of two such rows, "
         "mean over all pairs of positions at that distance.",
-    )
+    }
 
 
 def _rotary(head_width: int, base: float, scaling: RopeScaling | None, num_tokens: int) -> dict[str, Any]:
     distances = torch.arange(num_tokens, dtype=torch.float32)[:, None]
-    plain = torch.cos(distances * rotary_frequencies(head_width, base))  # [T, D/2]
-    curves, table = [("as trained first", plain.mean(dim=-1))], plain
+    table = torch.cos(distances * rotary_frequencies(head_width, base))  # [T, D/2]
+    curves = [_curve("as trained first", table.mean(dim=-1))]
     if scaling is not None:
         table = torch.cos(distances * rotary_frequencies(head_width, base, scaling))
-        curves.append((f"stretched ({scaling.kind}, {scaling.factor:g} times)", table.mean(dim=-1)))
-    return _picture(
-        "rope",
-        table=table,
-        table_axis="pair of components, fastest first",
-        table_value="cosine of the angle",
-        curves=curves,
-        value="score kept, of 1",
-        how=f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a head is rotated at each position (base {base:,.0f}). "
-        "Right: their mean, which is the share of the score that is left for a key of the same components at that distance.",
-    )
+        curves.append(_curve(f"stretched ({scaling.kind}, {scaling.factor:g} times)", table.mean(dim=-1)))
+    return {
+        "scheme": "rope",
+        "table": _rounded(table),
+        "table_axis": "pair of components, fastest first",
+        "table_value": "cosine of the angle",
+        "curves": curves,
+        "value": "score kept, of 1",
+        "caption": f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a head is rotated at each position "
+        f"(base {base:,.0f}). Right: their mean, which is the share of the score that is left for a key of the same components at that "
+        "distance.",
+    }
 
 
 def _alibi(num_heads: int, num_tokens: int) -> dict[str, Any]:
     slopes = alibi_slopes(num_heads)
-    penalties = -torch.arange(num_tokens, dtype=torch.float32)[:, None] * slopes  # [T, H]
+    penalties = (-torch.arange(num_tokens, dtype=torch.float32)[:, None] * slopes).clamp(min=-20)  # [T, H]
     shown = range(0, num_heads, max(1, num_heads // LINES_OF_HEADS))
-    return _picture(
-        "alibi",
-        table=penalties.clamp(min=-20),
-        table_axis="head",
-        table_value="added to the score, cut at -20",
-        curves=[
-            (f"head {head + 1}, slope 1/{1 / slopes[head]:g}", penalties[:, head].clamp(min=-20)) for head in shown
-        ],
-        value="added to the score",
-        how="What is added to the score of a key at that distance, a slope for each head; below -5 the weight of a key is less than a "
+    return {
+        "scheme": "alibi",
+        "table": _rounded(penalties),
+        "table_axis": "head",
+        "table_value": "added to the score, cut at -20",
+        "curves": [_curve(f"head {head + 1}, slope 1/{1 / slopes[head]:g}", penalties[:, head]) for head in shown],
+        "value": "added to the score",
+        "caption": "What is added to the score of a key at that distance, a slope for each head; below -5 the weight of a key is less than a "
         "hundredth of its weight without it.",
-    )
+    }
 
 
 def _nothing(num_tokens: int) -> dict[str, Any]:
-    return _picture(
-        "none",
-        table=torch.zeros(num_tokens, 1),
-        table_axis="component",
-        table_value="value added",
-        curves=[("all positions", torch.zeros(num_tokens))],
-        value="added to the score",
-        how="No scheme: nothing is added or rotated; order is known from the causal mask only.",
-    )
-
-
-def _picture(
-    scheme: str,
-    *,
-    table: Tensor,
-    table_axis: str,
-    table_value: str,
-    curves: list[tuple[str, Tensor]],
-    value: str,
-    how: str,
-) -> dict[str, Any]:
     return {
-        "scheme": scheme,
-        "table": _rounded(table),
-        "table_axis": table_axis,
-        "table_value": table_value,
-        "curves": [{"label": label, "values": _rounded(values)} for label, values in curves],
-        "value": value,
-        "caption": how,
+        "scheme": "none",
+        "table": _rounded(torch.zeros(num_tokens, 1)),
+        "table_axis": "component",
+        "table_value": "value added",
+        "curves": [_curve("all positions", torch.zeros(num_tokens))],
+        "value": "added to the score",
+        "caption": "No scheme: nothing is added or rotated; order is known from the causal mask only.",
     }
+
+
+def _curve(label: str, values: Tensor) -> dict[str, Any]:
+    return {"label": label, "values": _rounded(values)}
 
 
 def _rounded(values: Tensor) -> Any:

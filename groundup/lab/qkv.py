@@ -8,6 +8,7 @@ not have (a soft cap, a bias) are left out. The functions are those of the model
 the head's part of the input of the output projection.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,15 @@ def head_steps(model: Model, tokenizer: Tokenizer | None, text: str, *, block: i
         "queries": rounded(steps.queries),
         "keys": rounded(steps.keys),
         "values": rounded(steps.values),
-        "steps": [{"name": name, "done": done, "table": _plain(table)} for name, done, table in steps.tables],
+        # JSON can't represent the minus infinity of masked scores.
+        "steps": [
+            {
+                "name": name,
+                "done": done,
+                "table": [[None if math.isinf(x) else x for x in row] for row in rounded(table)],
+            }
+            for name, done, table in steps.tables
+        ],
         "mixed": rounded(steps.mixed),
         "caption": _caption(model, attention, len(ids), block, head),
     }
@@ -121,11 +130,6 @@ def _tables(
     tables.append(("masked", f"no attention to later tokens{window}", raw))
     tables.append(("weights", "softmax: each row sums to 1", softmax(raw)))
     return tables
-
-
-def _plain(table: Float[Tensor, "T T"]) -> list[list[float | None]]:
-    """Return numbers, None for minus infinity, which JSON can't represent."""
-    return [[None if number == float("-inf") else number for number in row] for row in rounded(table)]
 
 
 def _caption(model: Model, attention: Attention, tokens: int, block: int, head: int) -> str:

@@ -15,7 +15,7 @@ def ids_of(model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int 
     Raises ModelError without a tokenizer or beyond the model's context, DataError for fewer than `fewest` tokens of text or more
     than `most` (0: any number).
     """
-    ids = text_ids(tokenizer, text)
+    ids = require_tokenizer(tokenizer).encode(text)
     if len(ids) < fewest:
         needed = "a text" if fewest == 1 else f"a text of at least {fewest} tokens"
         raise DataError(f"This needs {needed}, got {len(ids)} tokens.", fix="Give a longer text.")
@@ -28,11 +28,6 @@ def ids_of(model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int 
             fix="Shorten the text, or take a model with a longer context.",
         )
     return ids
-
-
-def text_ids(tokenizer: Tokenizer | None, text: str) -> list[int]:
-    """Return the ids of the text alone. Raises ModelError without a tokenizer."""
-    return require_tokenizer(tokenizer).encode(text)
 
 
 def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:

@@ -15,7 +15,6 @@ from torch import Tensor
 from groundup.errors import DataError, ModelError
 from groundup.lab.request import require_tokenizer
 from groundup.model.transformer import Transformer
-from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model
 
@@ -44,36 +43,27 @@ def begin_id(tokenizer: Tokenizer) -> int:
     return special.bos_id if special.adds_bos and special.bos_id is not None else special.document_end_id
 
 
-def stream(
-    transformer: Transformer, ids: Sequence[int], *, progress: Progress | None = None
-) -> Iterator[Float[Tensor, "T C"]]:
+def stream(transformer: Transformer, ids: Sequence[int]) -> Iterator[Float[Tensor, "T C"]]:
     """Yield the residual stream after 0, 1, ... L blocks, before the final norm; each block runs when its layer is asked for."""
-    for state in batch_stream(transformer, torch.tensor([list(ids)]), progress=progress):
+    for state in batch_stream(transformer, torch.tensor([list(ids)])):
         yield state[0]
 
 
-def batch_stream(
-    transformer: Transformer, ids: Int[Tensor, "B T"], *, progress: Progress | None = None
-) -> Iterator[Float[Tensor, "B T C"]]:
+def batch_stream(transformer: Transformer, ids: Int[Tensor, "B T"]) -> Iterator[Float[Tensor, "B T C"]]:
     """Yield the same for rows of ids, which may be padded on the right, as no token attends to later ones."""
-    num_layers = transformer.config.num_layers
-    with (progress or Silent()).track("reading", num_layers, "blocks") as advance:
-        for layer in range(num_layers + 1):
-            with torch.no_grad():  # inside the loop: a generator must not leave gradients disabled for its caller
-                if layer == 0:
-                    state = transformer.embed(ids.to(transformer.embedding.weight.device))
-                else:
-                    state = transformer.run_blocks(state, layer - 1, layer)
-                    advance(1)
-            yield state
+    for layer in range(transformer.config.num_layers + 1):
+        with torch.no_grad():  # inside the loop: a generator must not leave gradients disabled for its caller
+            if layer == 0:
+                state = transformer.embed(ids.to(transformer.embedding.weight.device))
+            else:
+                state = transformer.run_blocks(state, layer - 1, layer)
+        yield state
 
 
 def require_layer(model: Model, layer: int) -> int:
     """Return the layer itself. Raises ModelError with the range."""
     last = model.config.num_layers
     if not 0 <= layer <= last:
-        raise ModelError(
-            f"The model has no layer {layer}.",
-            fix=f"Its layers are 0 (the embedding) to {last} (after the last block).",
-        )
+        fix = f"Its layers are 0 (the embedding) to {last} (after the last block)."
+        raise ModelError(f"The model has no layer {layer}.", fix=fix)
     return layer

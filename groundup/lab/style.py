@@ -5,7 +5,7 @@ zero) from dark to light. Raises MissingExtra where matplotlib is missing.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from groundup.errors import MissingExtra
@@ -69,11 +69,51 @@ def closed(figure: Any) -> Any:
     return figure
 
 
-def plain(axes: Any) -> None:
-    """Draw only the two spines that have a scale."""
+def plain(axes: Any, *, x: str = "", y: str = "") -> None:
+    """Draw only the two spines that have a scale, and name the axes."""
     axes.spines[["top", "right"]].set_visible(False)
+    name_axes(axes, x, y)
+
+
+def name_axes(axes: Any, x: str = "", y: str = "", *, size: float = LABEL_SIZE) -> None:
+    """Write what each axis has, with its unit; "" leaves an axis as it is."""
+    for name, set_label in ((x, axes.set_xlabel), (y, axes.set_ylabel)):
+        if name:
+            set_label(name, fontsize=size)
+
+
+def name_tokens(axes: Any, *, x: Sequence[str] = (), y: Sequence[str] = (), size: float = SMALL_SIZE) -> None:
+    """Write a token at each place of an axis, in a fixed-width font."""
+    if x:
+        axes.set_xticks(range(len(x)), x, rotation=60, ha="right", family="monospace", fontsize=size)
+    if y:
+        axes.set_yticks(range(len(y)), y, family="monospace", fontsize=size)
+
+
+def few_ticks(numbers: Sequence[int], most: int) -> tuple[list[int], list[str]]:
+    """Return places and labels of ticks: all numbers where there are at most `most`, else the first and every fifth."""
+    step = 1 if len(numbers) <= most else 5
+    places = [place for place, number in enumerate(numbers) if place == 0 or number % step == 0]
+    return places, [str(numbers[place]) for place in places]
+
+
+def write_at(axes: Any, x: float, y: float, text: str, **style: Any) -> Any:
+    """Write small text, centred at a point."""
+    return axes.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": SMALL_SIZE, **style})
+
+
+def scale_beside(axes: Any, image: Any, unit: str = "", **place: Any) -> None:
+    """Draw the colour scale of an image beside its axes; `place` as matplotlib's `colorbar`."""
+    bar = axes.figure.colorbar(image, ax=axes, **place)
+    bar.set_label(unit, fontsize=LABEL_SIZE)
+    bar.ax.tick_params(labelsize=SMALL_SIZE)
 
 
 def show_spaces(piece: str) -> str:
     """Return a token with spaces, tabs and line ends made visible, and `$` escaped for matplotlib."""
     return piece.replace(" ", "·").replace("\n", "↵").replace("\t", "→").replace("$", r"\$")
+
+
+def token_labels(pieces: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the text of each {"text"} with its spaces visible."""
+    return [show_spaces(piece["text"]) for piece in pieces]

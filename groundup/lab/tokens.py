@@ -20,18 +20,13 @@ def token_text(tokenizer: Tokenizer, id: int) -> str:
 
 def token_picture(tokenizer: Tokenizer, text: str) -> dict[str, Any]:
     """Return a text and its tokens in order, each with its id."""
-    return {"text": text, "pieces": token_pieces(tokenizer, text)}
+    return {"text": text, "pieces": pieces_of(tokenizer, tokenizer.encode(text))}
 
 
 def beginning(tokenizer: Tokenizer, text: str, tokens: int) -> str:
     """Return the text up to the end of its token number `tokens`, never inside a character."""
     ids, offsets = tokenizer.encode_offsets(text)
     return text if len(ids) <= tokens else text[: offsets[tokens - 1][1]]
-
-
-def token_pieces(tokenizer: Tokenizer, text: str) -> list[dict[str, Any]]:
-    """Return the tokens of a text, each with its id."""
-    return pieces_of(tokenizer, tokenizer.encode(text))
 
 
 def pieces_of(tokenizer: Tokenizer, ids: Iterable[int]) -> list[dict[str, Any]]:

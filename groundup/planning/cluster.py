@@ -1,10 +1,10 @@
-"""What a large model takes on published hardware: days on so many devices and memory of each, without any of them at hand.
+"""Estimates for large models on published hardware: days on a number of devices and memory of each, without the devices.
 
-    days      6 N D operations (Kaplan et al. 2020, section 2.1, plus attention's part: model/sizes.py) over devices x peak x share of peak
-    memory    bf16 training in mixed precision: 4 + 4 bytes of weights and gradients in float32, the optimizer's numbers, bf16 copies of what
-              is computed with, and activations of one row; DDP keeps all of it on each device, FSDP parts weights, gradients and optimizer
+    days      6 N D operations (Kaplan et al. 2020, section 2.1, plus attention: model/sizes.py) over devices x peak x share of peak
+    memory    mixed-precision training in bf16: weights and gradients in float32, optimizer state, bf16 copies of the weights in use, and
+              activations of one row; DDP holds all of it on each device, FSDP shards weights, gradients and optimizer state
 
-An estimate of the first order: nothing here has run on such machines.
+First-order estimates: nothing here has run on such machines.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ SHARE_OF_PEAK = 0.40
 """Assumed. Published trainings reach such shares (PaLM 0.46: Chowdhery et al. 2022, table 3; Llama 3 405B 0.38 to 0.43: Llama team 2024, table 4)."""
 BF16_BYTES = 2
 SECONDS_A_DAY = 86_400
-# CUDA's own, NCCL's buffers and what the allocator can't use.
+# CUDA context, NCCL buffers and fragmentation of the allocator.
 DEVICE_OVERHEAD_BYTES = 2e9
 
 
 @dataclass(frozen=True)
 class Device:
-    """One accelerator as its maker's data sheet has it."""
+    """One accelerator, from its maker's data sheet."""
 
     name: str
     flops_per_s: float
-    """bf16 matrix products, dense, at peak (float32 accumulation)."""
+    """Peak of dense bf16 matrix products (float32 accumulation)."""
     memory_bytes: float
 
 
@@ -49,10 +49,10 @@ DEVICES = {
     "rtx4090": Device("RTX 4090", 165e12, 24e9),
 }
 NOTES = (
-    f"Shapes of the dial (--size) with {VOCABULARY:,} ids; {OPTIMAL_TOKENS_PER_PARAMETER} tokens a parameter where --tokens says no other.",
-    f"Time at {100 * SHARE_OF_PEAK:.0f} % of the devices' bf16 peak, which is assumed, not measured; recomputing takes a third more.",
-    "Memory of each device: float32 weights, gradients and Muon's memory, bf16 activations of one row of context, logits, 2 GB of CUDA's own.",
-    "DDP has all of it on each device, and bf16 copies of the weights; FSDP parts the first three. Recomputed: activations of one block at a time.",
+    f"Shapes of --size with a vocabulary of {VOCABULARY:,}; {OPTIMAL_TOKENS_PER_PARAMETER} tokens per parameter unless --tokens is given.",
+    f"Time at {100 * SHARE_OF_PEAK:.0f} % of the devices' bf16 peak, which is assumed, not measured; recomputation takes a third more.",
+    "Memory of each device: float32 weights, gradients and Muon's state, bf16 activations of one row of context, logits, 2 GB for CUDA.",
+    "DDP holds all of it on each device, and bf16 copies of the weights; FSDP shards the first three. Recomputed: one block's activations at a time.",
 )
 
 
@@ -71,16 +71,16 @@ class ClusterPlan:
     flops: float
     days: float
     ddp_bytes: float
-    """Of each device, all state on each."""
+    """Of each device, with all state on each."""
     fsdp_bytes: float
-    """Of each device, state parted."""
+    """Of each device, with sharded state."""
     fsdp_recomputed_bytes: float
     """The same with activation checkpointing."""
     memory_bytes: float
-    """What a device has."""
+    """Of each device, available."""
 
     def cells(self) -> dict[str, str]:
-        """For a table for people."""
+        """The cells of a row, by column."""
         return {
             "size": f"{self.size}: {self.num_layers} x {self.width}",
             "parameters": f"{self.parameters / 1e6:,.0f}M",
@@ -97,22 +97,20 @@ class ClusterPlan:
 
 
 def _words(days: float) -> str:
-    for unit, name in ((1.0, "days"), (1 / 24, "hours"), (1 / 1440, "minutes")):
-        if days >= 2 * unit or name == "minutes":
-            break
-    return f"{days / unit:,.0f} {name}" if days >= 10 * unit else f"{days / unit:.1f} {name}"
+    units = {"days": 1.0, "hours": 1 / 24, "minutes": 1 / 1440}
+    name = next((name for name, unit in units.items() if days >= 2 * unit), "minutes")
+    count = days / units[name]
+    return f"{count:,.0f} {name}" if count >= 10 else f"{count:.1f} {name}"
 
 
 def parse_machine(text: str) -> tuple[str, int]:
-    """("h100", 8) of "h100x8"; one where no number is said. Raises ConfigError."""
+    """("h100", 8) from "h100x8"; one device where the number is missing. Raises ConfigError."""
     words = text.strip().lower()
     kind, _, number = (words, "x", "1") if words in DEVICES else words.rpartition("x")
     count = int(number) if number.isdecimal() and len(number) < 7 else 0
     if kind not in DEVICES or count < 1:
-        raise ConfigError(
-            f"--machine {text!r} is no device of the table.",
-            fix=f"{did_you_mean(kind, DEVICES)} With a number: h100x8.",
-        )
+        fix = f"{did_you_mean(kind, DEVICES)} With a number: h100x8."
+        raise ConfigError(f"--machine {text!r} is no known device.", fix=fix)
     return kind, count
 
 
@@ -124,8 +122,11 @@ def cluster_plan(
     parameters, device = parameter_count(shape).total, DEVICES[kind]
     tokens = tokens or OPTIMAL_TOKENS_PER_PARAMETER * parameters
     flops = tokens * flops_per_token(shape, context_tokens=shape.context_tokens).training
-    state = state_bytes(shape, optimizer)
-    kept, kept_recomputed = row_bytes(shape), recomputed_row_bytes(shape)
+    # weights and gradients in float32, and optimizer state
+    state = FLOAT32_BYTES * (2.0 * parameters + optimizer_numbers(shape, optimizer))
+    shared = DEVICE_OVERHEAD_BYTES + row_bytes(shape)
+    recomputed = DEVICE_OVERHEAD_BYTES + row_bytes(shape, recompute=True)
+    sharded = state / count + gathered_bytes(shape)
     return ClusterPlan(
         size=size,
         device=kind,
@@ -137,37 +138,27 @@ def cluster_plan(
         tokens=tokens,
         flops=flops,
         days=flops / (count * device.flops_per_s * SHARE_OF_PEAK) / SECONDS_A_DAY,
-        ddp_bytes=DEVICE_OVERHEAD_BYTES + state + BF16_BYTES * parameters + kept,
-        fsdp_bytes=DEVICE_OVERHEAD_BYTES + state / count + gathered_bytes(shape) + kept,
-        fsdp_recomputed_bytes=DEVICE_OVERHEAD_BYTES + state / count + gathered_bytes(shape) + kept_recomputed,
+        ddp_bytes=shared + state + BF16_BYTES * parameters,
+        fsdp_bytes=shared + sharded,
+        fsdp_recomputed_bytes=recomputed + sharded,
         memory_bytes=device.memory_bytes,
     )
 
 
-def state_bytes(shape: ModelConfig, optimizer: str) -> float:
-    """Weights and gradients in float32 and the optimizer's memory."""
-    return FLOAT32_BYTES * (2.0 * parameter_count(shape).total + optimizer_numbers(shape, optimizer))
-
-
 def gathered_bytes(shape: ModelConfig) -> float:
-    """What FSDP has whole at a time, in bf16: two blocks (one at work, one on its way) and the table of the words."""
+    """What FSDP gathers at a time, in bf16: two blocks (the current one and the next) and the embedding."""
     count = parameter_count(shape)
     block = (count.attention + count.feedforward + count.norms) / shape.num_layers
     return BF16_BYTES * (2 * block + count.embedding)
 
 
-def row_bytes(shape: ModelConfig) -> float:
-    """Activations of one row of context in bf16, with logits of two pieces in float32 (`model/footprint.py`)."""
-    kept = activation_bytes(shape, batch_size=1, context_tokens=shape.context_tokens)
-    return kept * BF16_BYTES / FLOAT32_BYTES + _logits_bytes(shape)
+def row_bytes(shape: ModelConfig, *, recompute: bool = False) -> float:
+    """Activations of one row of context in bf16, and logits of two chunks in float32 (`model/footprint.py`).
 
-
-def recomputed_row_bytes(shape: ModelConfig) -> float:
-    """With every block computed again for its backward pass: the stream before each block, and one block's activations."""
-    streams = BF16_BYTES * shape.num_layers * shape.context_tokens * shape.width
-    kept = activation_bytes(shape, batch_size=1, context_tokens=shape.context_tokens) * BF16_BYTES / FLOAT32_BYTES
-    return streams + kept / shape.num_layers + _logits_bytes(shape)
-
-
-def _logits_bytes(shape: ModelConfig) -> float:
-    return float(FLOAT32_BYTES * min(shape.context_tokens, 2 * chunk_tokens(shape.vocab_size)) * shape.vocab_size)
+    `recompute`: with activation checkpointing, the input of each block and the activations of one block.
+    """
+    context = shape.context_tokens
+    activations = activation_bytes(shape, batch_size=1, context_tokens=context) * BF16_BYTES / FLOAT32_BYTES
+    if recompute:
+        activations = BF16_BYTES * shape.num_layers * context * shape.width + activations / shape.num_layers
+    return activations + float(FLOAT32_BYTES * min(context, 2 * chunk_tokens(shape.vocab_size)) * shape.vocab_size)

@@ -1,16 +1,16 @@
-"""A scaling law: the loss that a model of N parameters ends with after reading D of text, and how its numbers are found from a few runs.
+"""A scaling law: the final loss of a model of N parameters trained on D bytes of text, and its fit to a few runs.
 
     L(N, D) = floor + of_parameters / N^a + of_text / D^b          (Hoffmann et al. 2022, eq. 2; N in millions, D in megabytes)
 
-L is in bits per byte of held-out text and D in bytes, so that nothing hangs on the tokenizer. Two corrections come before:
+L is in bits per byte of held-out text and D in bytes, so that neither depends on the tokenizer. N and D are corrected first:
 
-    repeats   text read again teaches less: D' = U + U R* (1 - exp(-(D / U - 1) / R*)) of U bytes of own text, R* = 15.4
+    repeats   repeated text teaches less: D' = U + U R* (1 - exp(-(D / U - 1) / R*)) of U bytes of unique text, R* = 15.4
               (Muennighoff et al. 2023, eq. 5); parameters above what U can teach count less, likewise with 5.3 (eq. 6)
     batch     a batch above the critical size B* wastes text: D / (1 + B / B*) (McCandlish et al. 2018, eq. 5.2, at a fixed number of steps),
-              and B* grows with the root of the text (Zhang et al. 2024: D^0.47)
+              and B* grows with the square root of the text (Zhang et al. 2024: D^0.47)
 
-Numbers are fitted as Hoffmann et al. did, by the Huber loss of the logarithms. A handful of runs can't tell five numbers apart, so each is also
-held to where the fit began, as loosely as `LOOSENESS` says.
+The parameters are fitted as by Hoffmann et al., with the Huber loss of the logarithms. A few runs can't determine five parameters, so each has a
+prior: its initial value, with the standard deviation in `LOOSENESS`.
 """
 
 import math
@@ -22,11 +22,11 @@ import numpy as np
 # Muennighoff et al. 2023, section 5: R*_D and R*_N.
 LASTING_REPEATS, LASTING_EXCESS = 15.39, 5.31
 BATCH_GROWTH = 0.5
-# Two runs of one kind differ by about so much in ln(bits per byte): other seeds, other first weights (docs/log.md).
+# Standard deviation of ln(bits per byte) between runs that differ in their seed alone (docs/log.md).
 NOISE = 0.01
 HUBER = 2.0
-"""From so many NOISE on, a deviation counts straight and no longer squared."""
-# Standard deviations of the logarithms of floor, of_parameters, a, of_text, b: how far a few runs may move them.
+"""Deviations above so many NOISE count linearly instead of squared."""
+# Prior standard deviations of the logarithms of floor, of_parameters, a, of_text, b.
 LOOSENESS = (0.15, 0.5, 0.3, 0.5, 0.3)
 ITERATIONS = 80
 FREE = ("floor", "of_parameters", "parameters_power", "of_text", "text_power")
@@ -34,48 +34,41 @@ FREE = ("floor", "of_parameters", "parameters_power", "of_text", "text_power")
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One run: what it was and what it ended with."""
+    """One run: its size, its text and its final loss."""
 
     parameters: int
     read_bytes: float
-    """UTF-8 bytes of text that its tokens stand for, repeats counted."""
+    """UTF-8 bytes of text read, repeats counted."""
     unique_bytes: float
     """Of the train split."""
-    batch_bytes: float
+    batch_bytes: float = 0.0
     bits_per_byte: float = math.nan
-    """NaN: not known yet."""
+    """NaN: unknown."""
 
 
 @dataclass(frozen=True)
 class Law:
-    """The numbers of the formula, and how far they can be trusted."""
+    """The parameters of the formula, and the accuracy and range of the fit."""
 
     floor: float
-    """Bits per byte that no model and no text takes away."""
+    """Bits per byte that remain with any model and any amount of text."""
     of_parameters: float
-    """What a model of a million parameters lacks, bits per byte."""
+    """Excess loss of a model of a million parameters, bits per byte."""
     parameters_power: float
     of_text: float
-    """What a megabyte of text leaves unlearned, bits per byte."""
+    """Excess loss after a megabyte of text, bits per byte."""
     text_power: float
     critical_batch_bytes: float
     """At a megabyte of text read."""
     spread: float
-    """Standard deviation of ln(actual / expected) on runs that the fit had not seen."""
+    """Standard deviation of ln(actual / expected) on runs left out of the fit."""
     parameters: tuple[float, float]
     """The smallest and largest model it was fitted on."""
     read_bytes: tuple[float, float]
     """The least and most text."""
 
-    def loss(
-        self, parameters: int | float, read_bytes: float, *, unique_bytes: float, batch_bytes: float = 0.0
-    ) -> float:
-        """Expected bits per byte of held-out text."""
-        point = LossPoint(int(parameters), read_bytes, unique_bytes, batch_bytes)
-        return self.expected(point)
-
     def expected(self, point: LossPoint) -> float:
-        """The same for a run that was."""
+        """Expected bits per byte of held-out text."""
         size, text = self.effective(point)
         return self.floor + self.of_parameters / size**self.parameters_power + self.of_text / text**self.text_power
 
@@ -88,13 +81,13 @@ class Law:
         return size / 1e6, text / 1e6
 
     def fitting_parameters(self, read_bytes: float) -> float:
-        """The size at which, for a given amount of arithmetic N D, neither more parameters nor more text would be better (eq. 4 there)."""
+        """The compute-optimal size for so much text: at the same N D, neither more parameters nor more text would be better (eq. 4 there)."""
         a, b = self.parameters_power, self.text_power
         slope = a * self.of_parameters / (b * self.of_text)  # where a A / N^a = b B / D^b
         return 1e6 * float(slope * (read_bytes / 1e6) ** b) ** (1 / a)
 
     def words(self) -> str:
-        """The formula with its numbers."""
+        """The formula with its parameters' values."""
         of_size = f"{self.of_parameters:.3f} / N^{self.parameters_power:.3f}"
         of_text = f"{self.of_text:.3f} / D^{self.text_power:.3f}"
         return f"L = {self.floor:.3f} + {of_size} + {of_text} bits per byte (N in millions of parameters, D in megabytes of text)"
@@ -102,25 +95,26 @@ class Law:
     def range(
         self, parameters: int | float, read_bytes: float, loss: float, *, more: float = 0.0
     ) -> tuple[float, float]:
-        """Between what the actual loss should lie in 19 of 20 cases: two spreads either way, and one more for each decade beyond the runs fitted.
+        """The range of the actual loss in 19 of 20 cases: two spreads either way, and one more for each decade beyond the fitted runs.
 
-        `more`: another spread beside the law's own, of what else is not known.
+        `more`: the spread of another uncertainty beside the law's own.
         """
-        decades = _beyond(parameters, self.parameters) + _beyond(read_bytes, self.read_bytes)
+        ranges = ((parameters, *self.parameters), (read_bytes, *self.read_bytes))
+        decades = sum(max(0.0, math.log10(low / value), math.log10(value / high)) for value, low, high in ranges)
         wide = 2 * math.hypot(self.spread, more) + decades * self.spread
         return loss * math.exp(-wide), loss * math.exp(wide)
 
 
 def effective_bytes(read_bytes: float, unique_bytes: float) -> float:
-    """D': what `read_bytes` of `unique_bytes` of text are worth, in text read for the first time."""
+    """D': the amount of new text that is worth as much as `read_bytes` of `unique_bytes` of text."""
     repeats = max(0.0, read_bytes / unique_bytes - 1)
     return min(read_bytes, unique_bytes) + unique_bytes * LASTING_REPEATS * -math.expm1(-repeats / LASTING_REPEATS)
 
 
 def effective_parameters(parameters: int | float, fitting: float, epochs: float) -> float:
-    """N': what parameters are worth where `fitting` would suit the text, which is read `epochs` times.
+    """N': the effective number of parameters where `fitting` is optimal for the text, which is read `epochs` times.
 
-    Without repeats all count, since the law was fitted on such runs; the correction grows to the paper's as new readings teach less.
+    Without repeats all count, since the law was fitted on such runs; the correction grows to the paper's as repeats teach less.
     """
     excess = max(0.0, parameters / fitting - 1)
     if excess == 0:
@@ -130,14 +124,8 @@ def effective_parameters(parameters: int | float, fitting: float, epochs: float)
     return fitting * (1 + excess * (1 - worn * (1 - lasting)))
 
 
-def _beyond(value: int | float, known: tuple[float, float]) -> float:
-    """Decades outside of what is known."""
-    low, high = known
-    return max(0.0, math.log10(low / value), math.log10(value / high))
-
-
 def fit_law(points: Sequence[LossPoint], start: Law, *, looseness: Sequence[float] = LOOSENESS) -> Law:
-    """The law nearest to the runs and to `start`; its spread is that of each run foretold by the others, start's where they are fewer than three."""
+    """The law fitted to the runs, with `start` as prior; its spread is that of leave-one-out predictions, or start's for fewer than three runs."""
     fitted = _fitted(points, start, looseness)
     spread = start.spread if len(points) < 3 else _left_out_spread(points, start, looseness)
     sizes, texts = [float(point.parameters) for point in points], [point.read_bytes for point in points]
@@ -145,7 +133,7 @@ def fit_law(points: Sequence[LossPoint], start: Law, *, looseness: Sequence[floa
 
 
 def _left_out_spread(points: Sequence[LossPoint], start: Law, looseness: Sequence[float]) -> float:
-    """Root mean square of ln(actual / expected), each run left out once; no less than the noise of one run."""
+    """Root mean square of ln(actual / expected), each run left out once; at least the noise of one run."""
     squares = []
     for left_out in range(len(points)):
         law = _fitted([p for i, p in enumerate(points) if i != left_out], start, looseness)
@@ -154,7 +142,7 @@ def _left_out_spread(points: Sequence[LossPoint], start: Law, looseness: Sequenc
 
 
 def _fitted(points: Sequence[LossPoint], start: Law, looseness: Sequence[float]) -> Law:
-    """Least squares by Levenberg and Marquardt's steps, far-off runs weighted down as Huber does."""
+    """Least squares by the Levenberg-Marquardt method, with Huber weights for outliers."""
     begin = np.log([getattr(start, name) for name in FREE])
     rows = np.array([(*start.effective(point), math.log(point.bits_per_byte)) for point in points])
     held = np.diag(1 / np.array(looseness))
@@ -176,7 +164,7 @@ def _fitted(points: Sequence[LossPoint], start: Law, looseness: Sequence[float])
 
 
 def _deviations(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(ln L - ln actual) / NOISE of each run, and its slope by the logarithm of each number."""
+    """(ln L - ln actual) / NOISE of each run, and its derivative by the logarithm of each parameter."""
     floor, of_size, a, of_text, b = np.exp(values)
     sizes, texts, actual = rows.T
     size_part, text_part = of_size / sizes**a, of_text / texts**b
@@ -188,7 +176,7 @@ def _deviations(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _huber(deviations: np.ndarray, runs: int) -> float:
-    """Half the squares; of runs further off than HUBER, what lies beyond counts straight."""
+    """The Huber loss: half the squares, linear above HUBER for runs."""
     far = np.abs(deviations[:runs])
     of_runs = np.where(far < HUBER, far**2 / 2, HUBER * (far - HUBER / 2))
     return float(of_runs.sum() + (deviations[runs:] ** 2).sum() / 2)

@@ -58,6 +58,14 @@ class Candidate:
         return self.fit.accumulation * self.fit.batch_size * self.shape.context_tokens
 
     @property
+    def training_bytes(self) -> int:
+        """Memory that its training holds."""
+        shape, fit, context = self.shape, self.fit, self.shape.context_tokens
+        return training_memory(
+            shape, batch_size=fit.batch_size, context_tokens=context, optimizer=fit.optimizer, recompute=fit.recompute
+        ).total
+
+    @property
     def step_flops(self) -> float:
         return self.step_tokens * flops_per_token(self.shape, context_tokens=self.shape.context_tokens).training
 
@@ -97,9 +105,9 @@ class Benchmark:
         """
         program_bytes = memory_bytes() or peak_memory_bytes()
         share = self.process_share(candidate)
-        model, clock = self._clock(share)
+        model, clock, kinds = self._clock(share)
         evaluation = evaluation_of(self.shards, self.tokenizer, share.shape, share.fit, self.compute, self.monitor)
-        kinds, most_s = self._kinds(share), PROBE_SHARE * self.run_s
+        most_s = PROBE_SHARE * self.run_s
         given_s = min(MEASURED_S, most_s / (2 * len(kinds))) if seconds is None else seconds
         choose_threads(self.compute, lambda: clock.step_s(bf16=kinds[0]))
         wall_s, cpu_s = time.perf_counter(), time.process_time()
@@ -122,48 +130,34 @@ class Benchmark:
         """Seconds of a step with each optimizer, in the faster of the open precisions; measured in turns, so that a busy moment affects all."""
         takes: dict[tuple[OptimizerName, bool], Callable[[], float]] = {}
         for name, candidate in candidates.items():
-            share = self.process_share(candidate)
-            _, clock = self._clock(share)
-            takes |= {(name, bf16): partial(clock.step_s, bf16=bf16) for bf16 in self._kinds(share)}
+            _, clock, kinds = self._clock(self.process_share(candidate))
+            takes |= {(name, bf16): partial(clock.step_s, bf16=bf16) for bf16 in kinds}
         taken = shortest(takes, seconds=TRIAL_S, progress=self.progress)
         return {name: min(taken_s for (each, _), taken_s in taken.items() if each == name) for name in candidates}
 
     def process_share(self, candidate: Candidate) -> Candidate:
         """The candidate with the batch of one process. Raises DataError, ConfigError where text or memory is too short for it."""
-        require_tokens(self.shards.num_tokens(TRAIN), candidate.shape.context_tokens, TRAIN)
-        share = replace(candidate, fit=replace(candidate.fit, batch_size=candidate.fit.batch_size // self.processes))
-        _require_memory(share, self.compute)
+        shape, fit = candidate.shape, candidate.fit
+        require_tokens(self.shards.num_tokens(TRAIN), shape.context_tokens, TRAIN)
+        share = Candidate(shape, replace(fit, batch_size=fit.batch_size // self.processes))
+        needed, free = share.training_bytes, free_memory_bytes(self.compute)
+        if needed > free:
+            raise ConfigError(
+                f"{shape.num_layers} blocks of width {shape.width} with {share.fit.batch_size:,} rows of {shape.context_tokens:,} tokens need "
+                f"about {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free.",
+                fix="Set a smaller fit.batch_size (and fit.accumulation for the same effect), fit.recompute=true, or a smaller model.",
+            )
         return share
 
-    def _clock(self, share: Candidate) -> tuple[LanguageModel, StepClock]:
+    def _clock(self, share: Candidate) -> tuple[LanguageModel, StepClock, tuple[bool, ...]]:
+        """The model, what times its steps, and which of float32 (False) and bf16 (True) are worth measuring."""
         shape, fit = share.shape, share.fit
         model = new_model(shape, fit.seed, self.compute)
         use_recompute(model, fit.recompute)
         windows = train_windows(self.shards, shape, fit)
         batches = [windows.batch(position) for position in range(fit.accumulation)]
-        return model, StepClock(model, batches, pretraining_loss(shape, fit), fit, compute=self.compute)
-
-    def _kinds(self, share: Candidate) -> tuple[bool, ...]:
-        return open_kinds(share.fit.precision, share.shape.width, compute=self.compute)
-
-
-def _require_memory(candidate: Candidate, compute: Compute) -> None:
-    """Refuse, before a batch is made, a training that this machine has no memory for. Raises ConfigError."""
-    shape, fit = candidate.shape, candidate.fit
-    needed = training_memory(
-        shape,
-        batch_size=fit.batch_size,
-        context_tokens=shape.context_tokens,
-        optimizer=fit.optimizer,
-        recompute=fit.recompute,
-    ).total
-    free = free_memory_bytes(compute)
-    if needed > free:
-        raise ConfigError(
-            f"{shape.num_layers} blocks of width {shape.width} with {fit.batch_size:,} rows of {shape.context_tokens:,} tokens need about "
-            f"{needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free.",
-            fix="Set a smaller fit.batch_size (and fit.accumulation for the same effect), fit.recompute=true, or a smaller model.",
-        )
+        clock = StepClock(model, batches, pretraining_loss(shape, fit), fit, compute=self.compute)
+        return model, clock, open_kinds(fit.precision, shape.width, compute=self.compute)
 
 
 def evaluations_within(budget_s: float, measured: Measured) -> int:

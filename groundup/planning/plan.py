@@ -1,21 +1,52 @@
-"""A plan: what a pretraining run will cost in parameters, tokens, memory, disk and minutes, and the loss to expect. Its text: `plan_text.py`."""
+"""A plan: parameters, tokens, memory, disk, minutes and expected loss of a pretraining run; its lines for people, with warnings.
 
-from dataclasses import dataclass
+The loss is forecast by the scaling law, corrected by a probe: a short run of the same model on the same text. A probe is a whole training of a
+few seconds with its own learning-rate schedule, since the law is about the end of runs only. The logarithm of its loss over the law's says how
+much harder or easier the user's text is than the one that the law was fitted on.
+"""
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from groundup.data.shards import ShardSet
 from groundup.device import peak_memory_bytes
-from groundup.model.config import ModelConfig
-from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers, training_memory
-from groundup.model.sizes import parameter_count
-from groundup.planning.forecast import Expected
-from groundup.planning.measure import OVERHEAD_SHARE, Candidate, Measured
-from groundup.train.config import EVALUATIONS, FitConfig, OptimizerName
-from groundup.train.pretrain import snapshot_bytes
+from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers
+from groundup.planning import scaling
+from groundup.planning.law import Law
+from groundup.planning.measure import OVERHEAD_SHARE, Benchmark, Candidate, Measured
+from groundup.planning.planner import TextStats, expected_loss
+from groundup.progress import Progress
+from groundup.runs import RunFolder
+from groundup.train.config import EVALUATIONS, OptimizerName
+from groundup.train.pretrain import pretrain, snapshot_bytes
 from groundup.weights.exportable import gguf_reason, hf_reason
 
 # What the first step on a CPU adds for good: code pages, threads' stacks, buffers of the matrix kernels (docs/log.md).
 FIRST_STEP_BYTES = 60e6
+PROBE_S = 15.0
+# Runs shorter than this get no probe, so that it takes a twentieth of a run at most,
+PROBE_FROM_S = 300.0
+# nor do those in which it would read less text than this share of the shortest runs that the law was fitted on.
+MIN_PROBE_SHARE = 0.8
+# A probe writes weights and optimizer state to the disk: not for large models.
+MAX_PROBE_PARAMETERS = 50_000_000
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The expected loss at the end of a run, in bits per byte of held-out text."""
+
+    bits_per_byte: float
+    low: float
+    high: float
+    """19 of 20 runs should end between them."""
+    probe_steps: int = 0
+    """0: no probe, the law alone."""
+    probe_offset: float = 0.0
+    """ln(the probe's loss / the law's)."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +129,8 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
         steps=fit.steps,
         tokens=fit.steps * candidate.step_tokens,
         data_tokens=max(1, shards.num_tokens("train")),
-        memory_bytes=peak_bytes(shape, fit, measured, device=device),
-        disk_bytes=disk_bytes(shape, fit),
+        memory_bytes=peak_bytes(candidate, measured, device=device),
+        disk_bytes=disk_bytes(candidate),
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
@@ -115,15 +146,9 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
     )
 
 
-def peak_bytes(shape: ModelConfig, fit: FitConfig, measured: Measured | None, *, device: str) -> int:
+def peak_bytes(candidate: Candidate, measured: Measured | None, *, device: str) -> int:
     """Peak memory: of a GPU what the training holds there, on a CPU also the program and what it held before."""
-    training = training_memory(
-        shape,
-        batch_size=fit.batch_size,
-        context_tokens=shape.context_tokens,
-        recompute=fit.recompute,
-        optimizer=fit.optimizer,
-    ).total
+    training = candidate.training_bytes
     if device == "cuda":
         return training
     if measured is None:
@@ -131,9 +156,143 @@ def peak_bytes(shape: ModelConfig, fit: FitConfig, measured: Measured | None, *,
     return max(peak_memory_bytes(), int(measured.program_bytes + FIRST_STEP_BYTES + training))
 
 
-def disk_bytes(shape: ModelConfig, fit: FitConfig) -> int:
+def disk_bytes(candidate: Candidate) -> int:
     """The run folder at the end: the last checkpoints and the best, each with weights and optimizer state, the model, snapshots."""
-    weights = parameter_count(shape).total
-    checkpoint = weights + optimizer_numbers(shape, fit.optimizer)
+    weights, fit = candidate.parameters, candidate.fit
+    checkpoint = weights + optimizer_numbers(candidate.shape, fit.optimizer)
     kept = FLOAT32_BYTES * ((fit.keep_checkpoints + 1) * checkpoint + weights)
-    return kept + len(fit.snapshot_steps) * snapshot_bytes(shape)
+    return kept + len(fit.snapshot_steps) * snapshot_bytes(candidate.shape)
+
+
+def forecast(
+    candidate: Candidate,
+    steps: int,
+    text: TextStats,
+    law: Law,
+    *,
+    probed: tuple[int, float] | None = None,
+    own_text: bool = False,
+) -> Expected:
+    """The law's loss, corrected by a probe (its steps, bits per byte). `own_text`: the law was fitted on this text."""
+    loss, read = expected_loss(candidate, steps, text, law), steps * candidate.step_tokens * text.bytes_per_token
+    if probed is None:
+        more = 0.0 if own_text else scaling.TEXT_SPREAD
+        return Expected(loss, *law.range(candidate.parameters, read, loss, more=more))
+    probe_steps, bits = probed
+    offset = math.log(bits / expected_loss(candidate, probe_steps, text, law))
+    loss *= math.exp(offset)
+    # the probe's own loss is as uncertain as the run's
+    return Expected(loss, *law.range(candidate.parameters, read, loss, more=law.spread), probe_steps, offset)
+
+
+def probe_steps(candidate: Candidate, steps: int, measured: Measured, text: TextStats, law: Law) -> int:
+    """Steps of a probe for a run of so many steps; 0: a probe is not worth its time."""
+    if steps * measured.step_s < PROBE_FROM_S or candidate.parameters > MAX_PROBE_PARAMETERS:
+        return 0
+    fitting = min(int(PROBE_S / measured.step_s), steps // 4)
+    read = fitting * candidate.step_tokens * text.bytes_per_token
+    return fitting if read >= MIN_PROBE_SHARE * law.read_bytes[0] else 0
+
+
+def probe(benchmark: Benchmark, candidate: Candidate, steps: int) -> float:
+    """Train so many steps in a temporary folder; returns bits per byte of held-out text."""
+    benchmark.progress.say(f"Training {steps} steps as a probe of how hard this text is.")
+    precision = "float32" if candidate.fit.precision == "auto" else candidate.fit.precision
+    fit = replace(
+        candidate.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps, snapshots=0, warmup_steps=None,
+        decay_steps=None, compile="off", precision=precision,
+    )  # fmt: skip
+    parts = (benchmark.shards, benchmark.tokenizer, candidate.shape, fit)
+    with tempfile.TemporaryDirectory() as folder:
+        run, progress = RunFolder(Path(folder) / "probe"), _BarOnly(benchmark.progress)
+        return float(pretrain(*parts, run, compute=benchmark.compute, progress=progress)["bits_per_byte"])
+
+
+class _BarOnly:
+    """A Progress that shows the bar of a training and none of its messages."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.track = progress.track
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan for people."""
+    minutes = "not measured" if plan.minutes is None else f"{plan.minutes:.1f} minutes"
+    speed = f", {plan.tokens_per_s:,.0f} tokens per second" if plan.tokens_per_s else ""
+    gguf, hugging_face = (f"no ({why.rstrip('.')})" if why else "yes" for why in (plan.gguf, plan.hugging_face))
+    return [
+        f"parameters  {plan.parameters:,}: {plan.num_layers} blocks of width {plan.width}",
+        f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.2g} per parameter",
+        f"text        {plan.data_tokens:,} tokens, read {plan.epochs:.2f} times",
+        f"step        {plan.batch_tokens:,} tokens, context {plan.context_tokens}; learning rate {plan.learning_rate:g}, {plan.optimizer}",
+        *([_expected_line(plan.expected)] if plan.expected else []),
+        f"memory      about {plan.memory_bytes / 1e9:.2g} GB",
+        f"disk        {plan.disk_bytes / 1e6:.0f} MB",
+        f"time        {minutes}{speed}",
+        f"attention   {plan.attention}",
+        f"exportable  GGUF {gguf}; Hugging Face {hugging_face}",
+        *(f"why         {reason}" for reason in plan.reasons),
+        *(f"note: {warning}" for warning in plan_warnings(plan)),
+    ]
+
+
+def _expected_line(expected: Expected) -> str:
+    source = f"after a probe of {expected.probe_steps} steps" if expected.probe_steps else "without a probe"
+    bounds = f"{expected.low:.2f} to {expected.high:.2f}; scaling law {source}"
+    return f"loss        about {expected.bits_per_byte:.2f} bits per byte of held-out text ({bounds})"
+
+
+def plan_warnings(plan: Plan) -> list[str]:
+    """The warnings that apply to a plan. Pure: from its figures alone."""
+    rate = scaling.learning_rate_for(plan.width, plan.optimizer)
+    rules = [
+        (
+            plan.tokens_per_parameter < scaling.OPTIMAL_TOKENS_PER_PARAMETER,
+            f"The run reads {plan.tokens_per_parameter:.2g} tokens per parameter; about {scaling.OPTIMAL_TOKENS_PER_PARAMETER} make the best use "
+            "of a given amount of computation (Hoffmann et al. 2022). Expect rough text, or give it more time.",
+        ),
+        (
+            plan.tokens_per_parameter > scaling.MANY_TOKENS_PER_PARAMETER,
+            f"The run reads {plan.tokens_per_parameter:,.0f} tokens per parameter: a larger model would learn more from the same amount of "
+            "computation. Try --size or --depth.",
+        ),
+        (
+            plan.epochs > scaling.HARMLESS_EPOCHS,
+            f"The run reads the same text {plan.epochs:.0f} times; after about {scaling.HARMLESS_EPOCHS} times repeated text teaches little "
+            "(Muennighoff et al. 2023): more text would help more than more steps.",
+        ),
+        (
+            plan.data_tokens < plan.parameters and plan.epochs > 1,
+            f"The text has {plan.data_tokens:,} tokens, the model {plan.parameters:,} parameters: it can memorise the text. Rising "
+            "validation loss is the sign of it; the weights with the lowest are kept.",
+        ),
+        (
+            plan.data_tokens < plan.batch_tokens,
+            f"The whole text has {plan.data_tokens:,} tokens, and one step reads {plan.batch_tokens:,}: every step reads all of it. "
+            "A language model needs some hundred thousand tokens at least.",
+        ),
+        (
+            plan.optimizer != "sgd" and plan.learning_rate > scaling.TOO_HIGH * rate,
+            f"The learning rate {plan.learning_rate:g} is probably too high for width {plan.width}: wider models need a lower one, here about "
+            f"{rate:g}. A loss that jumps or stays high is the sign of it. Try --set fit.learning_rate={rate:g}.",
+        ),
+        (
+            plan.batch_tokens < scaling.FEW_BATCH_TOKENS,
+            f"A step reads {plan.batch_tokens} tokens: below about {scaling.FEW_BATCH_TOKENS} its gradient is mostly noise. Raise fit.batch_size, or "
+            "fit.accumulation where memory is short.",
+        ),
+        (
+            0 < plan.typical_document_tokens < plan.context_tokens,
+            f"The context of {plan.context_tokens} tokens is longer than a typical document ({plan.typical_document_tokens}): most windows "
+            "hold parts of unrelated documents. A shorter context is faster.",
+        ),
+        (
+            plan.steps < scaling.FEW_STEPS,
+            f"{plan.steps} steps are too few: the learning-rate schedule ends before much is learned. Give more time, a smaller "
+            "model, or a smaller batch.",
+        ),
+    ]
+    return [warning for applies, warning in rules if applies]

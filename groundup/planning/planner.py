@@ -1,4 +1,4 @@
-"""Choice of the model for a given time: the shape and batch of which the scaling law expects the lowest loss on this machine.
+"""Choice of shape, batch and optimizer where the options leave them open: the lowest loss that the scaling law expects in the time, on this machine.
 
     candidates (a family of shapes, or batches of one) -> the most promising is measured -> ... until the best and the next larger one are
 
@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from groundup.data.shards import ShardSet
+from groundup.device import free_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.model.shape_from_size import MAX_DEPTH, context_of, shape_of_depth
-from groundup.planning.law import Law
-from groundup.planning.measure import Candidate, Measured, steps_within
+from groundup.planning.law import Law, LossPoint
+from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
+from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling import MUON_WORTH, REFERENCE_BATCH_TOKENS, learning_rate_for
 from groundup.train.config import FitConfig, OptimizerName
 
@@ -64,9 +66,8 @@ def text_stats(shards: ShardSet, document_end_id: int) -> TextStats:
     lengths = np.sort(np.diff(ends, prepend=-1))
     half = int(np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)) if len(lengths) else 0
     typical = int(lengths[half]) if len(lengths) else shards.num_tokens("train")
-    return TextStats(
-        max(1, shards.num_tokens("train")), shards.num_bytes("train"), shards.num_tokens("validation"), typical
-    )
+    tokens, num_bytes = max(1, shards.num_tokens("train")), shards.num_bytes("train")
+    return TextStats(tokens, num_bytes, shards.num_tokens("validation"), typical)
 
 
 def fitting_context(shape: ModelConfig, text: TextStats) -> int:
@@ -106,17 +107,60 @@ def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -
     """Bits per byte of held-out text after so many steps. The law was fitted with Muon: steps of AdamW count for less."""
     step_bytes = candidate.step_tokens * text.bytes_per_token
     worth = 1 / MUON_WORTH if candidate.fit.optimizer == "adamw" else 1.0
-    return law.loss(
-        candidate.parameters, worth * steps * step_bytes, unique_bytes=float(text.num_bytes), batch_bytes=step_bytes
-    )
+    point = LossPoint(candidate.parameters, worth * steps * step_bytes, float(text.num_bytes), step_bytes)
+    return law.expected(point)
+
+
+def choose_model(
+    options: PretrainOptions, text: TextStats, law: Law, benchmark: Benchmark
+) -> tuple[Candidate, tuple[str, ...]]:
+    """The shape and batch given, or the ones of the lowest expected loss in the time; with the reasons."""
+    vocab_size, seconds, processes = benchmark.tokenizer.vocab_size, options.length.seconds, benchmark.processes
+    by_shape: list[CandidateForecast] = []
+    by_batch: list[CandidateForecast] = []
+    if options.open_shape:
+        assert seconds is not None
+        bases = family(vocab_size, free_memory_bytes(benchmark.compute))
+        shapes = [_in_context(options, options.with_fields(base, vocab_size), text) for base in bases]
+        candidates = [candidate_of(options, shape, processes) for shape in shapes]
+        by_shape = choose(seconds, candidates, text, law, benchmark.trial)
+        shape = by_shape[0].candidate.shape
+    else:
+        shape = options.shape(vocab_size)
+        shape = _in_context(options, shape, text) if options.by_size else shape
+    candidate = candidate_of(options, shape, processes)
+    if seconds is not None and options.open_batch:
+        batches = [candidate_of(options, shape, processes, factor) for factor in BATCH_FACTORS]
+        different = {each.fit.batch_size: each for each in batches}
+        by_batch = choose(seconds, list(different.values()), text, law, benchmark.trial)
+        candidate = by_batch[0].candidate
+    return candidate, choice_reasons(candidate, by_shape, by_batch)
+
+
+def candidate_of(
+    options: PretrainOptions,
+    shape: ModelConfig,
+    processes: int = 1,
+    factor: float = 1.0,
+    optimizer: OptimizerName | None = None,
+) -> Candidate:
+    """A shape with its training config; the batch of a family's shape is rounded up to equal shares for all processes."""
+    fit = options.fit(optimizer)
+    if not options.in_family:
+        return Candidate(shape, fit)
+    found = family_candidate(shape, fit, options.tables["fit"], factor)
+    batch_size = -(-found.fit.batch_size // processes) * processes
+    return replace(found, fit=replace(found.fit, batch_size=batch_size))
+
+
+def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -> ModelConfig:
+    if "context_tokens" in options.tables["model"]:
+        return shape
+    return replace(shape, context_tokens=fitting_context(shape, text))
 
 
 def choose(
-    seconds: float,
-    candidates: Sequence[Candidate],
-    text: TextStats,
-    law: Law,
-    measure: Callable[[Candidate], Measured],
+    seconds: float, candidates: Sequence[Candidate], text: TextStats, law: Law, measure: Callable[[Candidate], Measured]
 ) -> list[CandidateForecast]:
     """The candidates that were measured, the best first; `measure` is called for as few as possible."""
 
@@ -160,6 +204,40 @@ def _step_s(flops: float, near: Sequence[tuple[float, float]]) -> float:
     return min(max(on_line, known_s * min(1.0, ratio)), known_s * max(1.0, ratio))
 
 
+def choice_reasons(
+    chosen: Candidate, by_shape: Sequence[CandidateForecast], by_batch: Sequence[CandidateForecast]
+) -> tuple[str, ...]:
+    """The candidates measured for the shape and for the batch, by size, with their loss above the chosen one's; nothing where none was open."""
+    reasons = []
+    for title, found, name in (
+        ("blocks x width", by_shape, lambda each: f"{each.shape.num_layers} x {each.shape.width}"),
+        ("tokens per step", by_batch, lambda each: f"{each.step_tokens:,}"),
+    ):
+        by_size = sorted(found, key=lambda each: (each.candidate.parameters, each.candidate.step_tokens))
+        losses = {name(each.candidate): each.bits_per_byte for each in by_size}
+        words = (
+            f"{each} {'(taken)' if each == name(chosen) else f'{loss - losses[name(chosen)]:+.3f}'}"
+            for each, loss in losses.items()
+        )
+        if found:
+            unit = " bits per byte" if len(found) > 1 else ""
+            reasons.append(f"of {title}, in this time: {', '.join(words)}{unit}")
+    return tuple(reasons)
+
+
+def choose_optimizer(
+    options: PretrainOptions, candidate: Candidate, benchmark: Benchmark
+) -> tuple[Candidate, tuple[str, ...]]:
+    """The candidate with AdamW where Muon's steps take more time than they are worth, and the reason; only for a time, unless --set names one."""
+    named = any(name == "optimizer" or name.startswith("muon_") for name in options.tables["fit"])
+    if options.length.seconds is None or named:
+        return candidate, ()
+    other = candidate_of(options, candidate.shape, optimizer="adamw")
+    other = replace(other, fit=replace(other.fit, batch_size=candidate.fit.batch_size))
+    step_s = benchmark.optimizer_step_s({each.fit.optimizer: each for each in (candidate, other)})
+    return other if best_optimizer(step_s) == "adamw" else candidate, (optimizer_reason(step_s),)
+
+
 def best_optimizer(step_s: Mapping[OptimizerName, float]) -> OptimizerName:
     """Muon, unless its step takes longer, compared with AdamW's, than it is worth.
 
@@ -176,29 +254,3 @@ def optimizer_reason(step_s: Mapping[OptimizerName, float]) -> str:
         f"{best_optimizer(step_s)}: a step takes {muon:.0f} ms with Muon and {adamw:.0f} ms with AdamW, {muon / adamw:.1f} times as long, "
         f"and is worth {MUON_WORTH} steps of AdamW (docs/log.md)"
     )
-
-
-def choice_reasons(
-    chosen: Candidate, by_shape: Sequence[CandidateForecast], by_batch: Sequence[CandidateForecast]
-) -> tuple[str, ...]:
-    """The candidates measured for the shape and for the batch, by size, with their loss above the chosen one's; nothing where none was open."""
-    shapes = [
-        (
-            each,
-            f"{each.candidate.shape.num_layers} x {each.candidate.shape.width}",
-            each.candidate.shape == chosen.shape,
-        )
-        for each in sorted(by_shape, key=lambda each: each.candidate.parameters)
-    ]
-    batches = [
-        (each, f"{each.candidate.step_tokens:,}", each.candidate.fit.batch_size == chosen.fit.batch_size)
-        for each in sorted(by_batch, key=lambda each: each.candidate.step_tokens)
-    ]
-    named = (("blocks x width", shapes), ("tokens per step", batches))
-    return tuple(f"of {name}, in this time: {_differences(found)}" for name, found in named if found)
-
-
-def _differences(found: list[tuple[CandidateForecast, str, bool]]) -> str:
-    best = min(each.bits_per_byte for each, _, taken in found if taken)
-    words = (f"{name} {'(taken)' if taken else f'{each.bits_per_byte - best:+.3f}'}" for each, name, taken in found)
-    return ", ".join(words) + (" bits per byte" if len(found) > 1 else "")

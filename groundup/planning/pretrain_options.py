@@ -1,6 +1,5 @@
 """What is asked of a pretraining run: its length, and which of shape, batch and learning rate are given. No data is read here."""
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,24 +57,6 @@ class Length:
         return None if tokens is None else max(1, round(tokens / step_tokens))
 
 
-def length_of(
-    *,
-    budget: str | None = None,
-    minutes: float | None = None,
-    steps: int | None = None,
-    tokens: int | None = None,
-    epochs: float | None = None,
-    default_minutes: float | None = None,
-) -> Length:
-    """The length from a verb's options; `default_minutes` where none is given. Raises ConfigError."""
-    if budget is not None and minutes is not None:
-        raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
-    if all(value is None for value in (budget, minutes, steps, tokens, epochs)):
-        minutes = default_minutes
-    seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
-    return Length(seconds, steps, tokens, epochs)
-
-
 @dataclass(frozen=True)
 class PretrainOptions:
     """The options of `plan` and `pretrain`. Raises ConfigError where two of them give the model's shape."""
@@ -95,9 +76,8 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         given = [f"--{name}" for name in ("preset", "size", "depth") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ConfigError(
-                f"{' and '.join(given)} both give the model's shape.", fix="Give one of --preset, --size, --depth."
-            )
+            fix = "Give one of --preset, --size, --depth."
+            raise ConfigError(f"{' and '.join(given)} both give the model's shape.", fix=fix)
 
     @property
     def by_size(self) -> bool:
@@ -157,10 +137,9 @@ class PretrainOptions:
     def key(self) -> dict[str, Any]:
         """What a plan was made for: the plan in a run folder holds as long as this is the same."""
         fit = {name: value for name, value in self.tables["fit"].items() if name not in FREE_FIELDS}
-        tables = {"fit": fit, "model": self.tables["model"]}
-        length = {name: value for name, value in dataclasses.asdict(self.length).items() if value is not None}
         shape = {name: getattr(self, name) for name in ("preset", "size", "depth") if getattr(self, name) is not None}
-        return {"length": length, **shape, **tables, "law": str(self.law or ""), "seed": self.seed}
+        key = {"length": to_plain(self.length), **shape, "fit": fit, "model": self.tables["model"]}
+        return {**key, "law": str(self.law or ""), "seed": self.seed}
 
 
 def pretrain_options(
@@ -183,10 +162,12 @@ def pretrain_options(
     default_minutes: float = DEFAULT_MINUTES,
 ) -> PretrainOptions:
     """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError."""
-    length = length_of(
-        budget=budget, minutes=minutes, steps=steps, tokens=tokens, epochs=epochs, default_minutes=default_minutes
-    )
-    found = tables(settings)
+    if budget is not None and minutes is not None:
+        raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
+    if all(value is None for value in (budget, minutes, steps, tokens, epochs)):
+        minutes = default_minutes
+    seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
+    length, found = Length(seconds, steps, tokens, epochs), tables(settings)
     if follow_links:
         found["data"]["follow_links"] = True
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
@@ -199,7 +180,6 @@ def tables(sets: Settings | None) -> dict[str, dict[str, Any]]:
     for name, value in found.items():
         if name not in TABLES or not isinstance(value, dict):
             known = ", ".join(f"{table}." for table in TABLES)
-            raise ConfigError(
-                f"--set {name}: no such field.", fix=f"Fields begin with {known}: fit.learning_rate=0.001."
-            )
+            fix = f"Fields begin with {known}: fit.learning_rate=0.001."
+            raise ConfigError(f"--set {name}: no such field.", fix=fix)
     return {**{name: {} for name in TABLES}, **found}

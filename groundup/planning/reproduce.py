@@ -67,9 +67,8 @@ def reproduce(
     made = parts_of(run, compute, group)
     group.first(lambda: claim_folder(out, fresh=fresh))
     if made.changes:
-        progress.say(
-            f"note: the machine is not the one of that run ({', '.join(made.changes)}): the last bits may differ."
-        )
+        changes = ", ".join(made.changes)
+        progress.say(f"note: the machine is not the one of that run ({changes}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
     results = pretrain(
@@ -88,10 +87,10 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
     inputs, config = record["inputs"], record["config"]
     shards = open_shards(_shards_folder(run, inputs))
     tokenizer = Tokenizer.load(run.path if (run.path / TOKENIZER_FILE).is_file() else shards.folder.parent)
-    for name, now in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
-        if inputs.get(name) != now:
+    for name, found in (("shards", shards.fingerprint), ("tokenizer", tokenizer.fingerprint)):
+        if inputs.get(name) != found:
             raise ConfigError(
-                f"{run.path} was trained with other {name} ({str(inputs.get(name))[:12]}, now {now[:12]}).",
+                f"{run.path} was trained with other {name} ({str(inputs.get(name))[:12]}, now {found[:12]}).",
                 fix="Restore what it was trained with; without it the run can't be reproduced.",
             )
     fit_config = build_config(FitConfig, config["fit"], where="fit.")
@@ -101,8 +100,9 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
         if fit_config.optimizer == "muon":
             fit_config = dataclasses.replace(fit_config, muon_precision=muon_precision(fitted))
-    before = (fitted or {}).get("machine")
-    changes = _changes(before if isinstance(before, dict) else {}, machine(compute, processes(fit_config, group)))
+    before, now = (fitted or {}).get("machine"), machine(compute, processes(fit_config, group))
+    before = before if isinstance(before, dict) else {}
+    changes = [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
     model_config = build_config(ModelConfig, config["model"], where="model.")
     turns, threads = course_of(run)
     if threads and compute.thread_counts:  # they are set as they were
@@ -135,7 +135,7 @@ def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -
 
 
 def _record(run: RunFolder) -> dict[str, Any]:
-    """The content of run.json, checked to have its tables. Raises ConfigError, FormatError."""
+    """Return run.json, checked to have its tables. Raises ConfigError, FormatError."""
     if not run.run_file.is_file():
         raise ConfigError(f"{run.path} is no run: it has no {run.run_file.name}.")
     record = run.read_run()
@@ -149,7 +149,7 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 
 def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
-    """The run's own shards, or the folder that it was given. Raises ConfigError."""
+    """Return the run's own shards, or the folder that it was given. Raises ConfigError."""
     known = [run.path / SHARDS, Path(str(inputs.get("folder", run.path / SHARDS)))]
     for folder in known:
         if (folder / TABLE_FILE).is_file():
@@ -157,14 +157,9 @@ def _shards_folder(run: RunFolder, inputs: dict[str, Any]) -> Path:
     raise ConfigError(f"The shards that {run.path} was trained on are missing: they were in {known[-1]}.")
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
-
-
 def same_weights(run: RunFolder, other: RunFolder) -> bool | None:
     """Whether the weight files of two runs are the same, byte for byte; None where one has no model."""
     files = [folder.path / WEIGHTS_FILE for folder in (run, other)]
     if not all(file.is_file() for file in files):
         return None
-    first, second = (sha256_file(file) for file in files)
-    return first == second
+    return sha256_file(files[0]) == sha256_file(files[1])

@@ -9,7 +9,7 @@ learning rate still high, the loss is higher than at the end of a run of that le
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,20 +18,13 @@ from groundup.config import build_config, to_plain
 from groundup.data.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
-from groundup.files import read_json, write_json
+from groundup.files import read_json_object, write_json
 from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finished, plain, pyplot
 from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
+from groundup.planning import planner
 from groundup.planning.law import Law, LossPoint, fit_law
 from groundup.planning.measure import Benchmark, Candidate, Measured
-from groundup.planning.planner import (
-    CandidateForecast,
-    TextStats,
-    choose,
-    family,
-    family_candidate,
-    fitting_context,
-    text_stats,
-)
+from groundup.planning.planner import TextStats
 from groundup.planning.scaling import LAW
 from groundup.progress import Progress
 from groundup.runs import RunFolder
@@ -41,7 +34,6 @@ from groundup.train.defaults import pretraining_config
 from groundup.train.pretrain import pretrain
 
 SWEEP_FILE, RUNS = "sweep.json", "runs"
-FIRST_DEPTH = 2
 # Each size is trained for these shares of the steps.
 LENGTHS = (0.25, 0.5, 1.0)
 # Steps of the shortest run at least: fewer are warm-up. Steps of the longest at most: instead of more, larger models are trained.
@@ -73,7 +65,7 @@ class SweepRun:
 
 
 def run_name(depth: int, steps: int) -> str:
-    """The name of a run's folder."""
+    """Return the name of a run's folder in RUNS."""
     return f"d{depth}-s{steps}"
 
 
@@ -91,13 +83,10 @@ class SweepPlan:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(SweepPlan):
     """A finished sweep."""
 
-    runs: tuple[SweepRun, ...]
     law: Law
-    flops_per_s: float
-    """Of the largest model, on this machine."""
     text: TextStats
 
     @property
@@ -108,23 +97,14 @@ class Sweep:
 def read_law(folder: Path) -> Law:
     """The law in a sweep's folder. Raises ConfigError (no sweep, or not finished) and FormatError."""
     file = folder / SWEEP_FILE
-    record = _read(file)
+    record = read_json_object(file) if file.is_file() else {}
     if "law" not in record:
-        raise ConfigError(f"{folder} holds no law.", fix="Finish it: groundup sweep DATA --out " + str(folder))
+        raise ConfigError(f"{folder} holds no law.", fix=f"Finish it: groundup sweep DATA --out {folder}")
     law = _part(Law, record["law"], file, "law")
     numbers = [number for value in asdict(law).values() for number in (value if isinstance(value, tuple) else [value])]
     if not all(0 < number < math.inf for number in numbers):
         raise FormatError(file, "law", "has a number that is not above 0 and finite")
     return law
-
-
-def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    record = read_json(file)
-    if not isinstance(record, dict):
-        raise FormatError(file, "top", "is not a JSON object")
-    return record
 
 
 def _part(kind: type[T], value: object, file: Path, place: str) -> T:
@@ -162,17 +142,8 @@ class _SweepInputs:
         """A size as this sweep trains it. On a CPU in float32: models so small gain nothing from bf16, and measuring that takes seconds."""
         found = candidate_of(depth, self.benchmark.tokenizer.vocab_size, self.text)
         precision: Precision = "float32" if self.benchmark.compute.is_cpu else "auto"
-        return replace(
-            found,
-            fit=replace(
-                found.fit,
-                steps=steps,
-                evaluate_every=steps,
-                checkpoint_every=steps,
-                seed=self.seed,
-                precision=precision,
-            ),
-        )
+        fit = replace(found.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps)
+        return replace(found, fit=replace(fit, seed=self.seed, precision=precision))
 
     def step_s(self, depth: int) -> float:
         return self.benchmark.trial(self.candidate(depth)).step_s
@@ -185,10 +156,10 @@ def sweep(
 
     Raises ConfigError (the budget is too short for them) and FormatError (sweep.json is damaged).
     """
-    text = text_stats(shards, tokenizer.special.document_end_id)
+    text = planner.text_stats(shards, tokenizer.special.document_end_id)
     inputs = _SweepInputs(Benchmark(shards, tokenizer, compute), text, asked.seed)
     file, known = folder / SWEEP_FILE, {**asdict(asked), "shards": shards.fingerprint}
-    record = _read(file)
+    record = read_json_object(file) if file.is_file() else {}
     if record.get("asked") != known:
         record = {"asked": known, **asdict(_plan(inputs, asked))}
         write_json(file, record)
@@ -199,44 +170,41 @@ def sweep(
     done = [_train(run, inputs, folder / RUNS / run.name, progress) for run in plan.runs]
     law = fit_law([run.point for run in done if run.point], LAW)
     write_json(file, {**record, "runs": [asdict(run) for run in done], "law": to_plain(law)})
-    return Sweep(tuple(done), law, plan.flops_per_s, text)
+    return Sweep(tuple(done), plan.flops_per_s, law, text)
 
 
 def candidate_of(depth: int, vocab_size: int, text: TextStats) -> Candidate:
     """A size of the family with the reference's batch."""
     shape = shape_of_depth(depth, vocab_size=vocab_size)
-    shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=fitting_context(shape, text))
-    return family_candidate(shape, pretraining_config(1), {})
+    shape = shape_of_depth(depth, vocab_size=vocab_size, context_tokens=planner.fitting_context(shape, text))
+    return planner.family_candidate(shape, pretraining_config(1), {})
 
 
 def _plan(inputs: _SweepInputs, asked: SweepOptions) -> SweepPlan:
-    """Which depths for how many steps."""
-    depths, steps = _depths_and_steps(inputs, asked)
+    """Choose depths and steps: the given steps of the smallest sizes; or those that the budget has room for, of larger sizes on a faster machine."""
+    depths, steps = range(planner.MIN_BLOCKS, planner.MIN_BLOCKS + asked.sizes), asked.steps
+    if asked.budget_s is not None:
+        depths, steps = _within(asked.budget_s, depths, inputs.step_s)
+    assert steps is not None
     sizes = [(depth, max(1, round(share * steps))) for share in LENGTHS for depth in depths]
     runs = tuple(SweepRun(run_name(depth, count), depth, count) for depth, count in sizes)
     return SweepPlan(runs, inputs.candidate(depths[-1]).step_flops / inputs.step_s(depths[-1]))
 
 
-def _depths_and_steps(inputs: _SweepInputs, asked: SweepOptions) -> tuple[range, int]:
-    """The steps given, of the smallest sizes; or those that the budget has room for, of larger sizes the faster this machine is."""
-    depths = range(FIRST_DEPTH, FIRST_DEPTH + asked.sizes)
-    if asked.budget_s is None:
-        assert asked.steps is not None
-        return depths, asked.steps
-    step_s = {depth: inputs.step_s(depth) for depth in depths}
+def _within(budget_s: float, depths: range, step_s: Callable[[int], float]) -> tuple[range, int]:
+    """Return depths, those given or larger, and steps of the longest runs for a time. Raises ConfigError where it is too short."""
+    times_s = {depth: step_s(depth) for depth in depths}
     while True:
-        each_step_s = sum(LENGTHS) * sum(step_s[depth] for depth in depths)
-        steps = int(asked.budget_s * (1 - BESIDE_STEPS_SHARE) / each_step_s)
+        each_step_s = sum(LENGTHS) * sum(times_s[depth] for depth in depths)
+        steps = int(budget_s * (1 - BESIDE_STEPS_SHARE) / each_step_s)
         if steps <= MAX_STEPS or depths[-1] == MAX_DEPTH:
             break
         depths = range(depths[0] + 1, depths[-1] + 2)
-        step_s[depths[-1]] = inputs.step_s(depths[-1])
+        times_s[depths[-1]] = step_s(depths[-1])
     if steps * LENGTHS[0] < MIN_STEPS:
         needed = MIN_STEPS / LENGTHS[0] * each_step_s / (1 - BESIDE_STEPS_SHARE)
-        raise ConfigError(
-            f"A budget of {asked.budget_s:g} s is too short for {asked.sizes} sizes.",
-            fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.",
-        )
+        message = f"A budget of {budget_s:g} s is too short for {len(depths)} sizes."
+        raise ConfigError(message, fix=f"Give at least {math.ceil(needed)}s, or fewer --sizes.")
     return depths, steps
 
 
@@ -246,28 +214,35 @@ def _train(run: SweepRun, inputs: _SweepInputs, folder: Path, progress: Progress
     progress.say(f"{run.name}: {candidate.parameters:,} parameters, {run.steps} steps")
     parts = (benchmark.shards, benchmark.tokenizer, candidate.shape, candidate.fit)
     results = pretrain(*parts, RunFolder(folder), compute=benchmark.compute, progress=progress)
-    byte_ratio = inputs.text.bytes_per_token
-    point = LossPoint(
-        candidate.parameters,
-        results["tokens"] * byte_ratio,
-        float(inputs.text.num_bytes),
-        candidate.step_tokens * byte_ratio,
-        float(results["bits_per_byte"]),
-    )
-    return replace(run, point=point)
+    read, batch = (tokens * inputs.text.bytes_per_token for tokens in (results["tokens"], candidate.step_tokens))
+    numbers = (read, float(inputs.text.num_bytes), batch, float(results["bits_per_byte"]))
+    return replace(run, point=LossPoint(candidate.parameters, *numbers))
 
 
-def best_for(
-    found: Sweep, vocab_size: int, budgets_s: Sequence[float] = SHOWN_S
-) -> list[tuple[float, CandidateForecast]]:
-    """The best model for each of some times by the law, at the speed of the largest run."""
-    shapes = family(vocab_size, float("inf"))
+def best_for(found: Sweep, vocab_size: int) -> list[dict[str, Any]]:
+    """Return the best model by the law for each time of SHOWN_S, at the FLOP/s of the largest run, as plain values."""
+    shapes = planner.family(vocab_size, float("inf"))
     candidates = [candidate_of(shape.num_layers, vocab_size, found.text) for shape in shapes]
-
-    def measure(candidate: Candidate) -> Measured:
-        return Measured(candidate.step_flops / found.flops_per_s, 0.0)
-
-    return [(seconds, choose(seconds, candidates, found.text, found.law, measure)[0]) for seconds in budgets_s]
+    rows = []
+    for seconds in SHOWN_S:
+        best = planner.choose(
+            seconds, candidates, found.text, found.law, lambda each: Measured(each.step_flops / found.flops_per_s, 0.0)
+        )[0]
+        candidate, tokens = best.candidate, best.steps * best.candidate.step_tokens
+        low, high = found.law.range(candidate.parameters, tokens * found.text.bytes_per_token, best.bits_per_byte)
+        rows.append(
+            {
+                "minutes": seconds / 60,
+                "shape": f"{candidate.shape.num_layers} x {candidate.shape.width}",
+                "depth": candidate.shape.num_layers,
+                "parameters": candidate.parameters,
+                "steps": best.steps,
+                "epochs": tokens / found.text.tokens,
+                "bits_per_byte": best.bits_per_byte,
+                "expected": f"{best.bits_per_byte:.2f} ({low:.2f} to {high:.2f})",
+            }
+        )
+    return rows
 
 
 def draw_sweep(found: Sweep) -> Any:

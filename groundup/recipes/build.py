@@ -1,8 +1,8 @@
-"""Carry out a recipe: its stages in order, each once, going on where a killed build was.
+"""A build: the stages of a recipe in order, each once; an interrupted build continues where it stopped.
 
 A stage's key is the hash of its version, its part of the recipe, the seed, the budget (where it counts), what it reads
 from outside, and the content of what it reads from other stages. A stage that is done under the same key is left alone,
-after every hash of its manifest was checked; a changed key redoes it, and what hangs on it when its outputs changed.
+after every hash of its manifest was checked. A stage with a changed key is run again, and those that read changed outputs.
 
     OUT/recipe.toml  build.json  data/  tokenizer/  pretrain/  base/  spam/  chat/  evaluate/  export/  report.html
 """
@@ -12,6 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from groundup.files import (
 )
 from groundup.progress import Progress
 from groundup.recipes.recipe import Recipe, write_recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult
+from groundup.recipes.stage import Stage, StageContext
 from groundup.runs import provenance
 
 BUILD_FILE = "build.json"
@@ -42,13 +43,16 @@ def build(
 ) -> dict[str, Any]:
     """Run `stages` in order into `out`; returns the build's record (build.json).
 
-    Raises whatever a stage raises; what was finished before stays, and the same call goes on from there.
+    Raises whatever a stage raises; finished stages are kept, and the same call continues from there.
     """
     with only_one(out):
         if fresh and (out / BUILD_FILE).exists():  # else nothing in it is a build's to remove
-            clear(out, stages)
+            for stage in stages:
+                shutil.rmtree(out / stage.name, ignore_errors=True)
+            (out / BUILD_FILE).unlink()
         remove_temporaries(out)
         record = open_record(out, recipe)
+        running = _Build(recipe, out, record, compute, progress)
         write_text(out / RECIPE_FILE, write_recipe(recipe))
         started = time.monotonic()
         for number, stage in enumerate(stages, start=1):
@@ -58,19 +62,18 @@ def build(
             planned_s = stage.share * recipe.budget_s
             if stage.sized_by_budget:
                 planned_s = stage_seconds(stage.share, left, spent_s, recipe.budget_s)
-            line = _run_or_skip(stage, recipe, out, record, planned_s, compute=compute, progress=progress)
-            progress.say(f"      {line}")
+            progress.say(f"      {running.run_or_skip(stage, planned_s)}")
         record["total_s"] = round(time.monotonic() - started, 1)
-        write_json(out / BUILD_FILE, record)
+        running.save()
         return record
 
 
-# A stage has at least this part of what the recipe's budget gives it, however long those before it took: with less it would teach nothing.
+# A stage has at least this part of its share of the budget, however long the others took: with less, nothing is learned.
 MIN_SHARE = 1 / 2
 
 
 def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: float) -> float:
-    """A stage's part of the time that is left, by its share among the stages that are left: what quick stages leave over goes to later ones.
+    """Return a stage's part of the remaining time, by its share among the remaining stages.
 
     >>> stage_seconds(0.25, 0.75, 30.0, 600.0), stage_seconds(0.25, 0.5, 500.0, 600.0)
     (190.0, 75.0)
@@ -78,15 +81,8 @@ def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: fl
     return max(MIN_SHARE * share * budget_s, share / left_shares * (budget_s - spent_s))
 
 
-def clear(out: Path, stages: Sequence[Stage]) -> None:
-    """Remove what a build made (`--fresh`), and nothing else."""
-    for stage in stages:
-        shutil.rmtree(out / stage.name, ignore_errors=True)
-    (out / BUILD_FILE).unlink(missing_ok=True)
-
-
 def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
-    """build.json as it stands, or a new one. Raises ConfigError where `out` holds something that is no build."""
+    """Return the contents of build.json, or a new record. Raises ConfigError where `out` holds something else."""
     file = out / BUILD_FILE
     if not file.exists():
         if any(entry.name != RECIPE_FILE and not entry.name.startswith(".") for entry in out.iterdir()):
@@ -96,93 +92,82 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
         record = read_json(file)
         stages = record.get("stages") if isinstance(record, dict) else None
         if not isinstance(stages, dict) or not all(map(is_entry, stages.values())):
-            raise FormatError(
-                file, "stages", "is not a table of stages as a build writes it", fix="Begin anew with --fresh."
-            )
+            problem = "is not a table of stages as a build writes it"
+            raise FormatError(file, "stages", problem, fix="Start again with --fresh.")
     head = {"recipe": recipe.name, "description": recipe.description, "seed": recipe.seed, "budget_s": recipe.budget_s}
     return {**head, **provenance(), "stages": record["stages"]}
 
 
-# What every stage's entry has from its start.
+# The fields of a stage's entry in build.json: those that it has from its start, and those of a stage that is done.
 ENTRY = {"key": str, "key_parts": dict, "sizes": dict, "elapsed_s": float, "status": str}
+DONE = {"line": str, "outputs_sha256": dict}
 
 
 def is_entry(entry: Any) -> bool:
-    """Whether a value has the form of a stage's entry in build.json."""
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in ENTRY.items()):
+    """Whether a value has the fields of a stage's entry in build.json."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("planned_s", 0.0), int | float):
         return False
-    if not isinstance(entry.get("planned_s", 0.0), int | float):
-        return False
-    return entry["status"] != "done" or (
-        isinstance(entry.get("line"), str) and isinstance(entry.get("outputs_sha256"), dict)
-    )
+    fields = {**ENTRY, **(DONE if entry.get("status") == "done" else {})}
+    return all(isinstance(entry.get(name), kind) for name, kind in fields.items())
 
 
-def _run_or_skip(
-    stage: Stage,
-    recipe: Recipe,
-    out: Path,
-    record: dict[str, Any],
-    planned_s: float,
-    *,
-    compute: Compute,
-    progress: Progress,
-) -> str:
-    parts = key_parts(stage, recipe, record)
-    key = digest(parts)
-    entry = record["stages"].get(stage.name, {})
-    if entry.get("key") == key and entry.get("status") == "done":
-        check_unaltered(stage, out, entry)
-        return f"{entry['line']} (as before)"
-    if entry.get("key") != key:
-        if entry:
-            progress.say(f"      again, as {changed_parts(entry.get('key_parts', {}), parts)} changed")
-        shutil.rmtree(out / stage.name, ignore_errors=True)
-        entry = {"key": key, "key_parts": parts, "sizes": {}, "elapsed_s": 0.0, "planned_s": round(planned_s, 1)}
-    return _run(stage, recipe, out, record, entry, compute=compute, progress=progress)
+@dataclass(frozen=True)
+class _Build:
+    """A build in progress; `record` is the contents of its build.json."""
 
+    recipe: Recipe
+    out: Path
+    record: dict[str, Any]
+    compute: Compute
+    progress: Progress
 
-def _run(
-    stage: Stage,
-    recipe: Recipe,
-    out: Path,
-    record: dict[str, Any],
-    entry: dict[str, Any],
-    *,
-    compute: Compute,
-    progress: Progress,
-) -> str:
-    record["stages"][stage.name] = entry
-    # One that goes on keeps its time.
-    planned_s = entry.setdefault("planned_s", round(stage.share * recipe.budget_s, 1))
-    entry["status"] = "running"
-    choose_threads(compute)
-    save = lambda: write_json(out / BUILD_FILE, record)  # noqa: E731 (handed on as a value)
-    save()
-    context = StageContext(out / stage.name, out, recipe, planned_s, compute, progress, entry["sizes"], save)
-    before_s, started = entry["elapsed_s"], time.monotonic()
-    try:
-        outcome = stage.run(context)
-    except BaseException as error:
-        entry.update(status="failed" if isinstance(error, GroundupError) else "stopped")
-        entry["line"] = str(error) if isinstance(error, GroundupError) else "stopped before its end"
-        raise
-    else:
-        entry.update(status="done", **described(outcome), outputs_sha256=output_hashes(stage, out))
-    finally:
-        entry["elapsed_s"] = round(before_s + time.monotonic() - started, 1)
-        entry["peak_memory_bytes"] = peak_memory_bytes()
-        save()
-    return outcome.line
+    def save(self) -> None:
+        write_json(self.out / BUILD_FILE, self.record)
 
+    def run_or_skip(self, stage: Stage, planned_s: float) -> str:
+        """Run a stage unless it is done under the same key; returns its line."""
+        parts = key_parts(stage, self.recipe, self.record)
+        key = digest(parts)
+        entry = self.record["stages"].get(stage.name, {})
+        if entry.get("key") == key and entry.get("status") == "done":
+            check_unaltered(stage, self.out, entry)
+            return f"{entry['line']} (as before)"
+        if entry.get("key") != key:
+            if entry:
+                self.progress.say(f"      again, as {changed_parts(entry.get('key_parts', {}), parts)} changed")
+            shutil.rmtree(self.out / stage.name, ignore_errors=True)
+            entry = {"key": key, "key_parts": parts, "sizes": {}, "elapsed_s": 0.0, "planned_s": round(planned_s, 1)}
+        return self._run(stage, entry)
 
-def described(outcome: StageResult) -> dict[str, Any]:
-    """An outcome as build.json keeps it."""
-    return {"line": outcome.line, "facts": outcome.facts, "thin": list(outcome.thin)}
+    def _run(self, stage: Stage, entry: dict[str, Any]) -> str:
+        self.record["stages"][stage.name] = entry
+        # A stage that is continued keeps its planned time.
+        planned_s = entry.setdefault("planned_s", round(stage.share * self.recipe.budget_s, 1))
+        entry["status"] = "running"
+        choose_threads(self.compute)
+        self.save()
+        place = (self.out / stage.name, self.out, self.recipe)
+        context = StageContext(*place, planned_s, self.compute, self.progress, entry["sizes"], self.save)
+        before_s, started = entry["elapsed_s"], time.monotonic()
+        try:
+            result = stage.run(context)
+        except BaseException as error:
+            entry.update(status="failed" if isinstance(error, GroundupError) else "stopped")
+            entry["line"] = str(error) if isinstance(error, GroundupError) else "stopped before its end"
+            raise
+        else:
+            hashes = output_hashes(stage, self.out)
+            shown = {"line": result.line, "facts": result.facts, "thin": list(result.thin)}
+            entry.update(status="done", **shown, outputs_sha256=hashes)
+        finally:
+            entry["elapsed_s"] = round(before_s + time.monotonic() - started, 1)
+            entry["peak_memory_bytes"] = peak_memory_bytes()
+            self.save()
+        return result.line
 
 
 def key_parts(stage: Stage, recipe: Recipe, record: dict[str, Any]) -> dict[str, Any]:
-    """Everything that a stage's result depends on, by name."""
+    """Return everything that a stage's result depends on, by name."""
     return {
         "version": stage.version,
         "recipe": digest(to_plain(getattr(recipe, stage.name))),
@@ -194,7 +179,7 @@ def key_parts(stage: Stage, recipe: Recipe, record: dict[str, Any]) -> dict[str,
 
 
 def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """Names of the parts that differ: "its part of the recipe and its inputs"."""
+    """Return the names of the parts that differ: "its part of the recipe and its inputs"."""
     words = {
         "version": "the stage's code",
         "recipe": "its part of the recipe",
@@ -207,42 +192,37 @@ def changed_parts(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def digest(value: Any) -> str:
-    """Hex SHA-256 of a value's canonical JSON."""
+    """Return the hex SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def output_files(stage: Stage, out: Path) -> list[Path]:
-    """The files that later stages read."""
+def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that later stages read, by its name in the build; from the manifest if there is one."""
     root = out / stage.name if stage.has_folder else out
     found = {file for pattern in stage.outputs for file in root.glob(pattern) if file.is_file()}
-    return sorted(file for file in found if file.name != MANIFEST)
-
-
-def output_hashes(stage: Stage, out: Path) -> dict[str, str]:
-    """SHA-256 of each output, by its name inside the build; taken from the stage's manifest where it has one."""
+    files = sorted(file for file in found if file.name != MANIFEST)
     if not stage.has_folder:
-        return {file.relative_to(out).as_posix(): sha256_file(file) for file in output_files(stage, out)}
-    entries = verify_folder(out / stage.name, hashes=False)["files"]
-    names = [file.relative_to(out / stage.name).as_posix() for file in output_files(stage, out)]
+        return {file.relative_to(out).as_posix(): sha256_file(file) for file in files}
+    entries = verify_folder(root, hashes=False)["files"]
+    names = [file.relative_to(root).as_posix() for file in files]
     return {f"{stage.name}/{name}": entries[name]["sha256"] for name in names}
 
 
 def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
-    """Refuse to build on a finished stage whose files were altered or lost. Raises FormatError that says how to redo it."""
+    """Check that a finished stage's files are unchanged. Raises FormatError; its fix is to run the stage again."""
     try:
         if stage.has_folder:
             verify_folder(out / stage.name)
         elif output_hashes(stage, out) != entry["outputs_sha256"]:
             raise FormatError(out / stage.outputs[0], "sha256", "differs from what the build made")
     except FormatError as error:
-        fix = (
-            f"Remove {out / stage.name} and its entry by running again with --redo {stage.name}, or put the file back."
-        )
+        redo = f"Remove {out / stage.name} and its entry by running again with --redo {stage.name}"
+        fix = f"{redo}, or put the file back."
         raise FormatError(error.file, error.place, error.reason, fix=fix) from error
 
 
 def forget(out: Path, names: Sequence[str], stages: Sequence[Stage]) -> None:
-    """Have the named stages done again by the next build (`--redo`). Raises ConfigError for an unknown name."""
+    """Have the next build run the named stages again (`--redo`). Raises ConfigError for an unknown name."""
     known = [stage.name for stage in stages]
     for name in names:
         if name not in known:

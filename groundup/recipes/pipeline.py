@@ -1,8 +1,9 @@
-"""The stages of a build, in order, and what they will cost before any of them begins: `groundup build ... --dry-run`.
+"""The stages of a build, in order, and their planned time, memory and disk: `groundup build ... --dry-run`.
 
 A stage may read those before it.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from groundup.model.sizes import parameter_count
@@ -20,7 +21,7 @@ from groundup.recipes.stages.report import STAGE as REPORT
 from groundup.recipes.stages.spam import STAGE as SPAM
 from groundup.recipes.stages.tokenizer import STAGE as TOKENIZER
 
-STAGES: tuple[Stage, ...] = (
+BEFORE_REPORT: tuple[Stage, ...] = (
     DATA,
     TOKENIZER,
     PRETRAIN,
@@ -29,8 +30,8 @@ STAGES: tuple[Stage, ...] = (
     CHAT,
     EVALUATE,
     EXPORT,
-    REPORT,
 )
+STAGES = (*BEFORE_REPORT, replace(REPORT, needs=tuple(stage.name for stage in BEFORE_REPORT)))
 
 # Python with torch, llama.cpp and the tables of a vocabulary, measured (docs/log.md).
 PROGRAM_BYTES = 1.0e9
@@ -38,7 +39,7 @@ DEFAULT_DOWNLOAD_BYTES = 100e6
 
 
 def plan_build(recipe: Recipe) -> dict[str, Any]:
-    """Minutes a stage, parameters, memory, disk and downloads, as plain values. Raises what a wrong recipe raises."""
+    """Return planned seconds of each stage, parameters, memory, disk and downloads. Raises ConfigError."""
     base = base_shape(recipe)
     return {
         "recipe": recipe.name,

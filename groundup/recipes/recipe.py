@@ -1,7 +1,7 @@
-"""A recipe: what is built, as data. Read from TOML, checked on load, any field overridden with `--set stage.field=value`.
+"""A recipe: the configuration of a build. Read from TOML, checked on load; `--set stage.field=value` overrides a field.
 
-Each stage has a table of its own; every field has its meaning under it. A recipe file names only what differs from
-the defaults here. Packaged recipes lie beside this file and go by their name.
+Each stage has its own table; the line under a field is its meaning. A recipe file names only what differs from
+the defaults here. Packaged recipes are beside this file and are named by their stem.
 """
 
 import dataclasses
@@ -20,10 +20,11 @@ from groundup.train.defaults import OPTIMIZER
 from groundup.weights.gguf_tensors import Encoding
 
 Count = Annotated[int, Field(ge=1)]
+MIN_BUDGET_S = 30.0
 
 
 class StageConfig(BaseModel):
-    """What all stages' tables have in common: frozen, and unknown fields refused."""
+    """The base of all stages' tables: frozen, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,27 +36,27 @@ class DataStage(StageConfig):
     text_column: str = "text"
     """Of .jsonl, .csv and .parquet files."""
     encoding_errors: Literal["replace", "drop"] = "replace"
-    """What becomes of bytes that are not UTF-8."""
+    """How bytes that are not UTF-8 are handled."""
     strict: bool = False
-    """Refuse the first bad line instead of counting up to 1 %."""
+    """Fail at the first bad line; otherwise up to 1 % of bad lines are skipped and counted."""
     validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.08
-    """Of the documents, by hash."""
+    """Fraction of the documents that is held out, chosen by hash."""
 
 
 class TokenizerStage(StageConfig):
     """Stage 2: byte-level BPE on the train part, then token shards."""
 
     vocab_size: Annotated[int, Field(ge=300, le=262_144)] = 4096
-    """V, control tokens among them. A small text gives fewer."""
+    """V, including control tokens. A small text gives fewer."""
 
 
 class PretrainStage(StageConfig):
-    """Stage 3: the own model."""
+    """Stage 3: a model trained from random weights."""
 
     preset: str = "quickstart"
     """Shape, from model/presets.py; its vocabulary is the tokenizer's."""
     steps: Count | None = None
-    """Steps; by default as many as the share of the budget holds, counted again on the way."""
+    """Number of training steps; by default as many as fit the stage's share of the budget, adjusted during the run."""
     batch_windows: Count = 8
     """B: windows of `context` tokens a step."""
     optimizer: OptimizerName = OPTIMIZER
@@ -63,7 +64,7 @@ class PretrainStage(StageConfig):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak; by default the optimizer's."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
-    """How many pictures of the weights are kept over the run, for `groundup lab RUN --film`; 0: none."""
+    """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0: none."""
 
 
 class BaseStage(StageConfig):
@@ -74,32 +75,32 @@ class BaseStage(StageConfig):
 
 
 class SpamStage(StageConfig):
-    """Stage 5: the public model becomes a classifier. Counts are upper sizes: a short budget takes fewer."""
+    """Stage 5: the public model is fine-tuned as a classifier. Counts are upper limits: a short budget uses fewer."""
 
     source: Source
     label_column: str = "label"
     text_column: str = "text"
-    """Of files that name their columns; lines of label, tab, text need neither."""
+    """Of files with named columns; lines of label, tab, text need neither."""
     train: Count = 1600
     validation: Count = 300
     test: Count = 500
     zero_shot: Count = 200
-    """Test messages that the base model is asked about without training."""
+    """Test messages for the zero-shot baseline."""
     question: str | None = None
-    """What it is asked above each message; by default which of the labels fits."""
+    """Its prompt before each message; by default it asks which of the labels fits."""
     max_tokens: Count = 64
     """T: longer messages are cut."""
 
 
 class ChatStage(StageConfig):
-    """Stage 6: the public model learns to answer."""
+    """Stage 6: the public model is fine-tuned on instructions."""
 
     source: str = "starter"
     """`starter` (packaged) or a file or folder of instruction/input/output JSON lines."""
     tokens: Count = 40_000
-    """Upper size: tokens seen in training, prompts and repeats included."""
+    """Upper limit of tokens seen in training, prompts and repeats included."""
     max_tokens: Count = 128
-    """T: examples are cut."""
+    """T: longer examples are cut."""
     rank: Count = 8
     """R of LoRA."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
@@ -109,32 +110,32 @@ class EvaluateStage(StageConfig):
     """Stage 7: before and after, on held-out data."""
 
     answers: Count = 20
-    """Checked answers generated by each model; a short budget takes fewer."""
+    """Checked answers generated by each model; a short budget uses fewer."""
     answer_tokens: Count = 48
     side_by_side: Count = 8
-    """Further held-out answers shown without a check."""
+    """Further held-out answers that are shown but not checked."""
 
 
 class ExportStage(StageConfig):
-    """Stage 8: files for other software, and the gate against real llama.cpp."""
+    """Stage 8: exported files, and the parity gate against real llama.cpp."""
 
     encodings: tuple[Encoding, ...] = ("f16", "q8_0")
     prompts: Count = 20
-    """Of the gate; a short budget takes fewer."""
+    """Of the gate; a short budget uses fewer."""
 
 
 class ReportStage(StageConfig):
-    """Stage 9: the page."""
+    """Stage 9: the HTML report."""
 
 
 class Recipe(StageConfig):
-    """A whole life of a model."""
+    """The configuration of a whole build."""
 
     name: str
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 1
     budget: str = "10m"
-    """Wall time of the whole build without installation: 90s, 3m, 1h30m."""
+    """Wall-clock time of the whole build without installation: 90s, 3m, 1h30m."""
     data: DataStage
     tokenizer: TokenizerStage = TokenizerStage()
     pretrain: PretrainStage = PretrainStage()
@@ -169,13 +170,16 @@ def load_recipe(
     else:
         fix = f"{did_you_mean(name_or_path, packaged)} Or give a folder of texts, or a .toml file."
         raise ConfigError(f"There is no recipe or folder '{name_or_path}'.", fix=fix)
-    said = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
-    recipe = check(apply_sets(values, sets), said)
-    return with_links(recipe) if follow_links else recipe
+    given = {name: value for name, value in (("budget", budget), ("seed", seed)) if value is not None}
+    recipe = check(apply_sets(values, sets), given)
+    if not follow_links:
+        return recipe
+    sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
 
 
 def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
-    """Plain values as a Recipe. Raises ConfigError."""
+    """Return plain values as a Recipe. Raises ConfigError."""
     recipe = build_config(Recipe, apply_sets(values, sets))
     parse_duration(recipe.budget)
     if not recipe.data.sources:
@@ -184,30 +188,20 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
 
 
 def with_texts(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A recipe whose texts are the user's own; its other stages stay as they are."""
+    """Return a recipe's values with the user's own texts; other stages are unchanged."""
     data = {**values.get("data", {}), "sources": [{"spec": str(folder.resolve()), "licence": "the user's own"}]}
     return {**values, "name": folder.resolve().name or "build", "description": f"Texts of {folder}", "data": data}
 
 
-def with_links(recipe: Recipe) -> Recipe:
-    """The recipe with the links in its texts followed."""
-    sources = tuple(dataclasses.replace(source, follow_links=True) for source in recipe.data.sources)
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": sources})})
-
-
 def write_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as TOML: what `recipe.toml` of a build holds."""
+    """Return the resolved recipe as TOML, the contents of a build's `recipe.toml`."""
     return tomli_w.dumps(to_plain(recipe))
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a build's budget. Raises ConfigError, also when it is too short."""
+    """Return the seconds of a build's budget. Raises ConfigError, also when it is too short."""
     total = duration_s(text)
     if total < MIN_BUDGET_S:
-        raise ConfigError(
-            f"A budget of {total:g} s is too short to do every stage.", fix=f"Give at least {MIN_BUDGET_S:g}s."
-        )
+        problem = f"A budget of {total:g} s is too short to do every stage."
+        raise ConfigError(problem, fix=f"Give at least {MIN_BUDGET_S:g}s.")
     return total
-
-
-MIN_BUDGET_S = 30.0

@@ -1,10 +1,9 @@
-"""What a stage is: a name, what it needs, its share of the budget, and a function from a context to an outcome.
+"""A stage of a build: its name, inputs, outputs, share of the budget, and a function from a context to a result.
 
-The files in `stages/` each define one `STAGE`; `build.py` runs them in order. A stage's `version` is raised whenever
-its result changes, so that builds made before do that stage again.
+Each file in `stages/` defines one `STAGE`; `build.py` runs them in order. A stage's `version` is raised whenever
+its result changes, so that older builds run that stage again.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from groundup.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage says of itself: one line for people, facts for scripts, and which figures are thin and why."""
+    """The result of a stage: one line for people, facts for scripts, notes on figures from little data (thin)."""
 
     line: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -26,7 +25,7 @@ class StageResult:
 
 @dataclass(frozen=True)
 class StageContext:
-    """All that a stage receives. `seconds` is its share of the budget; `folder` is its own, `build` the one around it."""
+    """The input of a stage. `seconds` is its share of the budget, `folder` its own folder inside the folder `build`."""
 
     folder: Path
     build: Path
@@ -42,10 +41,10 @@ class StageContext:
         return self.recipe.seed
 
     def fix(self, name: str, measure: Callable[[], float]) -> int:
-        """A number that the machine decides (steps, messages): measured once, written down, and the same ever after.
+        """Return a number that depends on the machine's speed (steps, messages): measured once, stored in build.json.
 
-        A build that is resumed therefore does the same work, however busy the machine is then; only the own model, begun with the steps
-        written down, takes more or fewer of them on its way to keep its time (`train.time_budget`).
+        A resumed build therefore does the same work, however busy the machine is then; only pretraining, which starts
+        with the stored number of steps, changes it during the run to keep its time budget (`train.time_budget`).
         """
         if name not in self.sizes:
             self.sizes[name] = max(1, int(measure()))
@@ -53,16 +52,9 @@ class StageContext:
         return self.sizes[name]
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a life."""
+    """One stage of a build."""
 
     name: str
     version: int
@@ -84,4 +76,4 @@ class Stage:
     outside: Callable[[Recipe], Mapping[str, str]] = lambda recipe: {}
     """Hashes of what it reads from outside the build, by name."""
     has_folder: bool = True
-    """Whether it has a folder with a manifest (the page is a file beside the folders)."""
+    """Whether it has a folder with a manifest (the report is a file beside the folders)."""

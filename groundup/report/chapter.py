@@ -1,30 +1,68 @@
-"""The parts of a chapter of the page: heading, facts, tables, figures, notes."""
+"""A chapter of the page, and the parts of chapters: facts, tables, figures, notes.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+A file in `sections/` ends with its `Chapter`, which names the stages that it shows; `page.CHAPTERS` has the order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from groundup.markup import Child, Node, node
+from groundup.report.drawing import scale_cell, whisker
+from groundup.report.formatting import percent
+from groundup.report.report_data import ReportData
+from groundup.report.values import Measured
 
 
-class Heading(NamedTuple):
-    """The head of a chapter: its id, the small line above the title, the title, and one line on what to look for."""
+@dataclass(frozen=True)
+class StageCard:
+    """The card of a stage at the head of the page, a link to the chapter that shows the stage.
+
+    `stage` is its name in build.json; `what`, what it does, is shown until it has a result. `lane` is the row of the card:
+    the model pretrained here, the models from a public one, or both. `icon`, in a square of 40 x 40, is a path or a function.
+    """
+
+    stage: str
+    title: str
+    what: str
+    lane: Literal["own", "public", "both"]
+    icon: str | Callable[[], list[Node]]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A section of the page: its id, a small line above the title, the title, one line on what to look for, and its parts.
+
+    In the title, {texts} is replaced by "these texts" or "your texts". `parts` returns the contents or, where a stage wrote
+    no files, a clause that says what is missing. `cards` are of the stages that it shows; their thin figures are noted at
+    its end. `runs` are the stages whose training runs, on a page of their own, have this chapter too.
+    """
 
     key: str
     kicker: str
     title: str
     see: str
+    parts: Callable[[ReportData], Sequence[Child] | str]
+    cards: Sequence[StageCard] = ()
+    runs: Sequence[str] = ()
 
-
-def chapter(heading: Heading, *children: Child) -> Node:
-    """A section of the page."""
-    key, kicker, title, see = heading
-    head = (node("p", kicker, class_="kicker"), node("h2", title, id=f"{key}-title"), node("p", see, class_="see"))
-    return node("section", *head, *children, id=key, aria_labelledby=f"{key}-title")
-
-
-def absent(heading: Heading, what: str) -> Node:
-    """A chapter of one line, for a stage that wrote no files."""
-    return chapter(heading._replace(see=f"Not in this build: {what}."))
+    def draw(self, report: ReportData) -> Node:
+        """Return the section, or one of a single line where its stage wrote no files."""
+        parts, see = self.parts(report), self.see
+        if isinstance(parts, str):
+            parts, see = [], f"Not in this build: {parts}."
+        else:
+            stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
+            parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
+        return node(
+            "section",
+            node("p", self.kicker, class_="kicker"),
+            node("h2", self.title.format(texts=report.texts), id=f"{self.key}-title"),
+            node("p", see, class_="see"),
+            *parts,
+            id=self.key,
+            aria_labelledby=f"{self.key}-title",
+        )
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:
@@ -46,29 +84,38 @@ def data_table(
     On a phone the style sheet shows a row as a block, each cell under its column's title (`data-label`). The ARIA roles are explicit
     because browsers drop the table semantics when the layout changes.
     """
-    titles = [
-        node("th", title, scope="col", role="columnheader", class_="figure" if column in figures else None)
-        for column, title in enumerate(head)
-    ]
+    classes = ["figure" if column in figures else None for column in range(len(head))]
+    columns = zip(head, classes, strict=True)
+    titles = [node("th", title, scope="col", role="columnheader", class_=class_) for title, class_ in columns]
     labels = ["".join(title.itertext()) for title in titles]
-    body = [
-        node("tr", [_cell(cell, column, labels, figures) for column, cell in enumerate(row)], role="row")
-        for row in rows
-    ]
-    parts = [
-        node("caption", caption),
-        node("thead", node("tr", titles, role="row"), role="rowgroup"),
-        node("tbody", body, role="rowgroup"),
-    ]
+    body = [node("tr", _cells(row, labels, classes), role="row") for row in rows]
+    above = node("thead", node("tr", titles, role="row"), role="rowgroup")
+    parts = [node("caption", caption), above, node("tbody", body, role="rowgroup")]
     made = node("table", parts, class_=class_ or None, role="table")
     return node("div", made, class_="table", role="region", aria_label=caption, tabindex="0")
 
 
-def _cell(content: Child, column: int, labels: Sequence[str], figures: Sequence[int]) -> Node:
-    if column == 0:
-        return node("th", content, scope="row", role="rowheader")
-    class_ = "figure" if column in figures else None
-    return node("td", content, role="cell", class_=class_, data_label=labels[column] or None)
+def _cells(row: Sequence[Child], labels: Sequence[str], classes: Sequence[str | None]) -> list[Node]:
+    name, *rest = row
+    named = zip(rest, labels[1:], classes[1:], strict=True)
+    cells = [node("td", each, role="cell", class_=class_, data_label=label or None) for each, label, class_ in named]
+    return [node("th", name, scope="row", role="rowheader"), *cells]
+
+
+def whisker_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Child, Measured, Sequence[Child]]],
+    *,
+    low: float,
+    levels: Sequence[float],
+) -> Node:
+    """A table of measured fractions: name, drawing, cells of further `columns`. The drawings' axis goes from `low` to 1."""
+    axis = (low, 1.0)
+    scale = scale_cell(axis, levels, [percent(level, 0) for level in levels])
+    body = [[name, node("div", whisker(found, axis), class_="drawn"), *cells] for name, found, cells in rows]
+    head: list[Child] = ["model", node("div", scale, class_="drawn"), *columns]
+    return data_table(caption, head, body, figures=range(2, len(head)), class_="bars whiskers")
 
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node:

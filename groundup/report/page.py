@@ -6,7 +6,6 @@ The policy is `default-src 'none'` plus the style sheet's SHA-256: no scripts, f
 Even if the escaping failed, injected markup could neither run nor load anything.
 """
 
-from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -14,28 +13,37 @@ from groundup import __version__
 from groundup.files import write_text
 from groundup.markup import Node, node, policy_hash, to_html
 from groundup.palette import PRINT, custom_properties
+from groundup.report.chapter import Chapter
 from groundup.report.report_data import ReportData, read_report_data
-from groundup.report.sections.attention import attention
-from groundup.report.sections.chat import chat
-from groundup.report.sections.data import data
-from groundup.report.sections.export import export
-from groundup.report.sections.lineage import lineage
+from groundup.report.sections.attention import ATTENTION
+from groundup.report.sections.chat import CHAT
+from groundup.report.sections.data import DATA
+from groundup.report.sections.export import EXPORT
+from groundup.report.sections.lineage import LINEAGE, REPEAT
 from groundup.report.sections.opening import opening
-from groundup.report.sections.pretrain import pretrain
-from groundup.report.sections.readers import readers
-from groundup.report.sections.repeat import repeat
-from groundup.report.sections.samples import samples
-from groundup.report.sections.spam import spam
-from groundup.report.sections.times import times
-from groundup.report.sections.tokens import tokens
+from groundup.report.sections.pretrain import PRETRAIN, SAMPLES
+from groundup.report.sections.readers import READERS
+from groundup.report.sections.spam import SPAM
+from groundup.report.sections.times import TIMES
+from groundup.report.sections.tokens import TOKENS
 from groundup.report.terms import explain
 
 REPORT_NAME = "report.html"
 
-CHAPTERS = (times, readers, data, tokens, pretrain, samples, attention, spam, chat, export, lineage, repeat)
-# The chapters of a page about a single training run.
-PRETRAIN_CHAPTERS = (pretrain, samples, lineage, repeat)
-CLASSIFIER_CHAPTERS, CHAT_CHAPTERS = (spam, lineage, repeat), (chat, lineage, repeat)
+CHAPTERS: tuple[Chapter, ...] = (
+    TIMES,
+    READERS,
+    DATA,
+    TOKENS,
+    PRETRAIN,
+    SAMPLES,
+    ATTENTION,
+    SPAM,
+    CHAT,
+    EXPORT,
+    LINEAGE,
+    REPEAT,
+)
 
 
 def write_page(folder: Path, out: Path | None = None) -> Path:
@@ -47,8 +55,12 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 def render_page(report: ReportData) -> str:
     """Return the page as HTML text."""
-    chapters = [chapter(report) for chapter in _chapters(report)]
-    head = opening(report, _contents(chapters))
+    shown = [chapter for chapter in CHAPTERS if report.is_build or report.run_stage in chapter.runs]
+    chapters = [chapter.draw(report) for chapter in shown]
+    titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
+    links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
+    contents = node("nav", node("ol", links), class_="contents", aria_label="Contents")
+    head = opening(report, contents, CHAPTERS)
     explain([head, *chapters])
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
     footer = node(
@@ -59,23 +71,9 @@ def render_page(report: ReportData) -> str:
     return to_html(node("html", _head(report), body, lang="en"))
 
 
-def _contents(chapters: Sequence[Node]) -> Node:
-    """Links to the chapters, by title."""
-    titles = [(chapter.get("id"), chapter.findtext("h2")) for chapter in chapters]
-    links = [node("li", node("a", title, href=f"#{key}")) for key, title in titles]
-    return node("nav", node("ol", links), class_="contents", aria_label="Contents")
-
-
-def _chapters(report: ReportData) -> tuple[Callable[[ReportData], Node], ...]:
-    if report.is_build:
-        return CHAPTERS
-    if report.spam.run:
-        return CLASSIFIER_CHAPTERS
-    return CHAT_CHAPTERS if report.chat.run else PRETRAIN_CHAPTERS
-
-
 def _head(report: ReportData) -> Node:
-    sheet = style_sheet()
+    rules = resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
+    sheet = custom_properties(printed=PRINT) + rules
     policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'; base-uri 'none'; form-action 'none'"
     return node(
         "head",
@@ -87,9 +85,3 @@ def _head(report: ReportData) -> Node:
         node("title", f"groundup: {report.name}"),
         node("style", sheet),
     )
-
-
-def style_sheet() -> str:
-    """Return the page's style sheet: the palette, and the rules packaged beside this file."""
-    rules = resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
-    return custom_properties(printed=PRINT) + rules

@@ -1,11 +1,13 @@
-"""The data of the page, read once from a folder. A missing file is empty; a damaged one is listed in `damaged` and skipped.
+"""The files of a folder, as the chapters ask for them. A missing file is empty; a damaged one is listed in `damaged`.
 
 read_report_data(build folder)   recipe.toml, build.json and the files of each stage
 read_report_data(run folder)     run.json and the files next to it: one training run
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from groundup.config import read_toml
 from groundup.errors import ConfigError, FormatError
@@ -16,38 +18,19 @@ from groundup.runs import RunFolder, read_lines
 
 # The stage that makes the page is still running meanwhile; it is left out, so that a page made later is the same.
 OWN_STAGE = "report"
+# The kind of a training run in its run.json -> the stage of a build that makes such runs.
+RUN_STAGES = {"pretrain": "pretrain", "chat": "chat", "classifier": "spam"}
 
 
-@dataclass(frozen=True)
-class Stage:
+class StageRecord:
     """One stage of a build, from build.json."""
 
-    name: str
-    record: JsonObject
-
-    @property
-    def status(self) -> str:
-        return text(self.record, "status") or "unknown"
-
-    @property
-    def line(self) -> str:
-        return text(self.record, "line")
-
-    @property
-    def planned_s(self) -> float | None:
-        return number(self.record, "planned_s")
-
-    @property
-    def elapsed_s(self) -> float | None:
-        return number(self.record, "elapsed_s")
-
-    @property
-    def peak_memory_bytes(self) -> float | None:
-        return number(self.record, "peak_memory_bytes")
-
-    @property
-    def thin(self) -> list[str]:
-        return texts(self.record, "thin")
+    def __init__(self, name: str, record: JsonObject) -> None:
+        self.name, self.record = name, record
+        self.status, self.line = text(record, "status") or "unknown", text(record, "line")
+        figures = (number(record, key) for key in ("planned_s", "elapsed_s", "peak_memory_bytes"))
+        self.planned_s, self.elapsed_s, self.peak_memory_bytes = figures
+        self.thin = texts(record, "thin")
 
 
 @dataclass(frozen=True)
@@ -62,25 +45,42 @@ class RunRecord:
     last_step: JsonObject = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
 class ReportData:
-    """The files of a build or of a single run."""
+    """A build or a single run. Each file is read when it is first asked for, and once."""
 
-    name: str
-    is_build: bool
-    build: JsonObject = field(default_factory=dict)
-    recipe: JsonObject = field(default_factory=dict)
-    stages: list[Stage] = field(default_factory=list)
-    data: JsonObject = field(default_factory=dict)
-    tokenizer: JsonObject = field(default_factory=dict)
-    base: JsonObject = field(default_factory=dict)
-    evaluate: JsonObject = field(default_factory=dict)
-    export: JsonObject = field(default_factory=dict)
-    attention: JsonObject = field(default_factory=dict)
-    pretrain: RunRecord = field(default_factory=RunRecord)
-    spam: RunRecord = field(default_factory=RunRecord)
-    chat: RunRecord = field(default_factory=RunRecord)
-    damaged: list[str] = field(default_factory=list)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.is_build = (folder / "build.json").is_file() or (folder / "recipe.toml").is_file()
+        self.damaged: list[str] = []
+        """The files asked for so far that could not be read, each with the reason."""
+        self._tables: dict[str, JsonObject] = {}
+        self._runs: dict[str, RunRecord] = {}
+        self.build = self.json("build.json")
+        self.recipe = self._table("recipe.toml", read_toml) if self.is_build else {}
+        self.name = text(self.build, "recipe") or folder.resolve().name
+        records = {name: record for name, record in table(self.build, "stages").items() if isinstance(record, dict)}
+        self.stages = [StageRecord(name, record) for name, record in records.items() if name != OWN_STAGE]
+
+    def json(self, name: str) -> JsonObject:
+        """Return a JSON object of the build ("evaluate/results.json"), or an empty one."""
+        return self._table(name, read_json) if self.is_build else {}
+
+    def run(self, stage: str) -> RunRecord:
+        """Return the training run of a stage; in a single run's folder, an empty one for any other stage."""
+        if not self.is_build and stage != self.run_stage:
+            return RunRecord()
+        if stage not in self._runs:
+            self._runs[stage] = self._read_run(stage if self.is_build else ".")
+        return self._runs[stage]
+
+    @property
+    def run_stage(self) -> str:
+        """The stage of a build that makes such runs as this single one."""
+        return RUN_STAGES.get(text(self._table("./run.json", read_json), "kind"), "pretrain")
+
+    def stage(self, name: str) -> StageRecord | None:
+        """Return the stage of that name, if build.json has it."""
+        return next((stage for stage in self.stages if stage.name == name), None)
 
     @property
     def elapsed_s(self) -> float | None:
@@ -94,123 +94,51 @@ class ReportData:
         specs = [text(source, "spec") for source in tables(self.recipe, "data", "sources")]
         return "these texts" if specs and all(spec.startswith("pypi:") for spec in specs) else "your texts"
 
-    def stage(self, name: str) -> Stage | None:
-        """The stage of that name, if build.json has it."""
-        return next((stage for stage in self.stages if stage.name == name), None)
+    @property
+    def base_name(self) -> str:
+        """The name of the pulled model, or "a public model"."""
+        pulled = text(self.json("base/manifest.json"), "pulled")
+        return pulled or text(self.recipe, "base", "model") or "a public model"
+
+    def _read_run(self, name: str) -> RunRecord:
+        run = RunFolder(self.folder / name)
+        curve, evaluations, samples, last = DownsampledCurve(), EvenSample(), EvenSample(), {}
+        for record in read_lines(run.metrics_file):
+            step, loss = number(record, "step"), number(record, "loss")
+            if record.get("event") == "evaluation":
+                evaluations.add(record)
+            elif "event" not in record and step is not None and loss is not None:
+                curve.add(step, loss)
+                last = record
+        for record in read_lines(run.samples_file):
+            samples.add(record)
+        provenance, results = (
+            self._table(f"{name}/{file.name}", read_json) for file in (run.run_file, run.results_file)
+        )
+        return RunRecord(provenance, results, curve.points(), evaluations.records(), samples.records(), last)
+
+    def _table(self, name: str, read: Callable[[Path], Any]) -> JsonObject:
+        """Return the table of a file; an empty one where it is missing or damaged."""
+        if name not in self._tables:
+            try:
+                value = read(self.folder / name) if (self.folder / name).is_file() else {}
+                problem = "" if isinstance(value, dict) else "top: is not a JSON object"
+            except FormatError as error:
+                problem = f"{error.place}: {error.reason}"
+            except ConfigError:
+                problem = "is not TOML"
+            self.damaged += [f"{name}: {problem}"] if problem else []
+            self._tables[name] = {} if problem else value
+        return self._tables[name]
 
 
 def read_report_data(folder: Path) -> ReportData:
     """Read a build folder or a run folder. Raises FormatError when it is neither."""
-    if (folder / "build.json").is_file() or (folder / "recipe.toml").is_file():
-        return _read_build(folder)
-    if (folder / "run.json").is_file():
-        return _read_single_run(folder)
+    report = ReportData(folder)
+    if report.is_build or (folder / "run.json").is_file():
+        return report
     problem = "does not exist"
     if folder.exists():
         problem = "has neither build.json nor run.json" if folder.is_dir() else "is not a folder"
     fix = "Give the folder of a build (runs/NAME) or of one of its training stages."
     raise FormatError(folder, "folder", problem, fix=fix)
-
-
-def _read_build(folder: Path) -> ReportData:
-    reader = _Reader(folder)
-    build = reader.json("build.json")
-    stages = {name: record for name, record in table(build, "stages").items() if isinstance(record, dict)}
-    return ReportData(
-        name=text(build, "recipe") or folder.resolve().name,
-        is_build=True,
-        build=build,
-        recipe=reader.toml("recipe.toml"),
-        stages=[Stage(name, record) for name, record in stages.items() if name != OWN_STAGE],
-        data=reader.json("data/data.json"),
-        tokenizer=reader.json("tokenizer/report.json"),
-        base=reader.json("base/manifest.json"),
-        evaluate=reader.json("evaluate/results.json"),
-        export=reader.json("export/results.json") or _failed_gate(reader),
-        attention=reader.json("evaluate/attention.json"),
-        pretrain=reader.run("pretrain"),
-        spam=reader.run("spam"),
-        chat=reader.run("chat"),
-        damaged=reader.damaged,
-    )
-
-
-def _failed_gate(reader: "_Reader") -> JsonObject:
-    """The record of a failed parity gate: a failed export has no folder."""
-    failed = reader.json("gate-failed.json")
-    return {"gates": [failed]} if failed else {}
-
-
-def _read_single_run(folder: Path) -> ReportData:
-    reader = _Reader(folder)
-    record = reader.run(".")
-    kind = text(record.run, "kind")
-    alone = ReportData(name=folder.resolve().name, is_build=False, damaged=reader.damaged)
-    if kind == "classifier":
-        return replace(alone, spam=record)
-    return replace(alone, chat=record) if kind == "chat" else replace(alone, pretrain=record)
-
-
-class _Reader:
-    """Reads the files of one folder and lists those that could not be read."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.damaged: list[str] = []
-
-    def json(self, name: str) -> JsonObject:
-        """A JSON object, or an empty dict."""
-        path = self.folder / name
-        if not path.is_file():
-            return {}
-        try:
-            value = read_json(path)
-        except FormatError as error:
-            self.damaged.append(f"{name}: {error.place}: {error.reason}")
-            return {}
-        if not isinstance(value, dict):
-            self.damaged.append(f"{name}: top: is not a JSON object")
-            return {}
-        return value
-
-    def toml(self, name: str) -> JsonObject:
-        """A TOML table, or an empty dict."""
-        if not (self.folder / name).is_file():
-            return {}
-        try:
-            return read_toml(self.folder / name)
-        except ConfigError:
-            self.damaged.append(f"{name}: is not TOML")
-            return {}
-
-    def run(self, name: str) -> RunRecord:
-        """A run folder below this one."""
-        run = RunFolder(self.folder / name)
-        losses, evaluations, last = _read_metrics(run.metrics_file)
-        return RunRecord(
-            run=self.json(f"{name}/{run.run_file.name}"),
-            results=self.json(f"{name}/{run.results_file.name}"),
-            losses=losses,
-            evaluations=evaluations,
-            samples=_read_samples(run.samples_file),
-            last_step=last,
-        )
-
-
-def _read_metrics(path: Path) -> tuple[list[tuple[float, float]], list[JsonObject], JsonObject]:
-    curve, evaluations, last = DownsampledCurve(), EvenSample(), {}
-    for record in read_lines(path):
-        step, loss = number(record, "step"), number(record, "loss")
-        if record.get("event") == "evaluation":
-            evaluations.add(record)
-        elif "event" not in record and step is not None and loss is not None:
-            curve.add(step, loss)
-            last = record
-    return curve.points(), evaluations.records(), last
-
-
-def _read_samples(path: Path) -> list[JsonObject]:
-    kept = EvenSample()
-    for record in read_lines(path):
-        kept.add(record)
-    return kept.records()

@@ -24,7 +24,7 @@ from groundup.lab.attribution import class_attribution
 from groundup.lab.drawing.attention import PATTERNS
 from groundup.lab.drawing.by_head import TIMES_CHANCE
 from groundup.lab.head_patterns import search_heads
-from groundup.lab.surprise import surprise
+from groundup.lab.predictions import surprise
 from groundup.lab.tokens import beginning
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.server import Server

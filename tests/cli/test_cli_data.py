@@ -35,7 +35,7 @@ def test_people_see_the_same_and_how_texts_begin(texts: Path, capsys: pytest.Cap
     assert run(["data", "inspect", str(texts), "--show", "1"]) == 0
     out = capsys.readouterr().out
     for part in (
-        "1 passed over, binary: program.txt",
+        "1 skipped, binary: program.txt",
         "a.txt (1 bytes)",
         "lines.jsonl line 200",
         "    Second line caf",
@@ -83,7 +83,7 @@ def test_inspect_does_not_show_a_file_outside_and_every_verb_that_reads_texts_ca
     (tmp_path / "texts" / "link.txt").symlink_to(tmp_path / "secret.txt")
     assert run(["data", "inspect", str(tmp_path / "texts")]) == 0
     said = capsys.readouterr()
-    assert "not meant" not in said.out and "1 passed over, a link that leaves the folder: link.txt" in said.out
+    assert "not meant" not in said.out and "1 skipped, a link that leaves the folder: link.txt" in said.out
     assert "1 links skipped (first: link.txt); --follow-links reads them" in said.err
     assert run(["data", "inspect", str(tmp_path / "texts"), "--follow-links"]) == 0
     assert "not meant" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.cli.main import run
-from groundup.cli.monitor_options import MonitorOptions, monitor_config_of, read_prompts
+from groundup.cli.options import MonitorOptions, read_prompts
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 
@@ -72,7 +72,6 @@ def test_prompts_that_are_none_are_refused(tmp_path: Path, data: bytes) -> None:
 
 def test_the_packaged_questions_are_a_task(tmp_path: Path) -> None:
     (tmp_path / "mail.csv").write_text("text,label\n" + "".join(f"t{n},{'ab'[n % 2]}\n" for n in range(8)))
-    looks = monitor_config_of(
-        MonitorOptions(task=["answers", f"labels={tmp_path / 'mail.csv'}"]), seed=0, progress=Silent()
-    )
+    options = MonitorOptions(task=["answers", f"labels={tmp_path / 'mail.csv'}"])
+    looks = options.config(seed=0, progress=Silent())
     assert [task.name for task in looks.tasks] == ["answers", "checked answers", "zero-shot"]

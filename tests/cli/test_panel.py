@@ -20,8 +20,17 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from groundup.cli.console import TerminalProgress
-from groundup.cli.curve import MAX_POINTS, Sparkline, bars
-from groundup.cli.panel import REDRAW_S, LivePanel, PanelState, TrainingView, duration, rows
+from groundup.cli.panel import (
+    MAX_POINTS,
+    REDRAW_S,
+    LivePanel,
+    PanelState,
+    Sparkline,
+    TrainingView,
+    bars,
+    duration,
+    rows,
+)
 from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.model.matmul_precision import peak_flops
 from groundup.train.monitor.callbacks import Callback, RunFacts

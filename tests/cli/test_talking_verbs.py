@@ -105,7 +105,7 @@ def test_generate_keeps_to_a_form(folder: Path, tmp_path: Path, capsys: pytest.C
         (["--regex", "a", "--format", "json"], "--format and --regex exclude one another"),
         (["--format", "FOLDER/none.json"], "none.json can't be read"),
         (["--grammar", "FOLDER"], "can't be read"),
-        (["--grammar", "FOLDER/bytes"], "no UTF-8 text"),
+        (["--grammar", "FOLDER/bytes"], "not UTF-8 text"),
         (["--format", "FOLDER/half.json"], "The JSON schema can't be read"),
     ],
     ids=str,

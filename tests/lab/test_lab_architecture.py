@@ -11,8 +11,13 @@ import torch
 from groundup.errors import ConfigError
 from groundup.lab.anatomy import anatomy, to_plain
 from groundup.lab.architecture import Architecture, Box, architecture
-from groundup.lab.drawing.architecture_layout import Label, Rectangle, layout
-from groundup.lab.drawing.architecture_picture import architecture_page, architecture_svg, draw_architecture
+from groundup.lab.drawing.architecture_picture import (
+    Rectangle,
+    architecture_page,
+    architecture_svg,
+    draw_architecture,
+    layout,
+)
 from groundup.lab.drawing.architecture_text import WIDTH, architecture_lines
 from groundup.model.attention import Attention
 from groundup.model.config import ModelConfig, RopeScaling
@@ -130,7 +135,7 @@ def inside(inner: Rectangle, outer: Rectangle) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_in_the_picture_overlaps_or_leaves_it(kind: str) -> None:
     page = layout(picture_of(kind))
-    rectangles = [shape for shape in page.shapes if isinstance(shape, Rectangle)]
+    rectangles = page.boxes
     whole = Rectangle(0, 0, page.width, page.height, "frame")
     frames = [shape for shape in rectangles if shape.role == "frame"]
     parts = [shape for shape in rectangles if shape.role != "frame"]
@@ -140,7 +145,7 @@ def test_nothing_in_the_picture_overlaps_or_leaves_it(kind: str) -> None:
             apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
             apart_y = one.y + one.height <= other.y or other.y + other.height <= one.y
             assert apart_x or apart_y, (one, other)
-    titles = [shape for shape in page.shapes if isinstance(shape, Label) and shape.style in ("title", "line")]
+    titles = [label for label in page.labels if label.style in ("title", "line")]
     for title in titles:  # 8 pixels a letter is more than the widest of them takes on average
         assert title.x + 7.2 * len(title.text) <= page.width - 20, title.text
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from groundup.errors import DataError
-from groundup.lab.attention_distance import (
+from groundup.lab.attention import (
     distance_beyond_first,
     entropy_bits,
     first_share,

@@ -6,13 +6,11 @@ from typing import Any
 import pytest
 
 from groundup.errors import ModelError
-from groundup.lab.attention import attention_from, attention_picture
-from groundup.lab.attention_distance import head_distances
+from groundup.lab.attention import attention_from, attention_picture, head_distances
 from groundup.lab.context import loss_by_context, sentence_losses
-from groundup.lab.drawing.attention import NUMBERED_TOKENS, draw_attention_from, draw_head, draw_maps
+from groundup.lab.drawing.attention import NUMBERED_TOKENS, draw_attention_from, draw_head, draw_head_steps, draw_maps
 from groundup.lab.drawing.by_head import draw_head_distances, draw_head_search
-from groundup.lab.drawing.context import draw_loss_by_context, draw_sentence_losses
-from groundup.lab.drawing.qkv import draw_head_steps
+from groundup.lab.drawing.loss import draw_loss_by_context, draw_sentence_losses
 from groundup.lab.head_patterns import search_heads
 from groundup.lab.qkv import head_steps
 from groundup.model.heads import LanguageModel

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from groundup.errors import DataError, ModelError
-from groundup.lab.lens import lens_logits, logit_lens
+from groundup.lab.predictions import lens_logits, logit_lens
 from groundup.lab.stream import begin_id, document_ids, require_layer, stream
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise

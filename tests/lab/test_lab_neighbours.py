@@ -1,4 +1,4 @@
-"""Neighbours, analogies and kinds on tables where the answer is planted."""
+"""Neighbours and kinds on tables where the answer is planted."""
 
 import json
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from groundup.errors import DataError, ModelError
-from groundup.lab.neighbours import analogy, neighbours, table_candidates
-from groundup.lab.vectors import word_ids
-from groundup.lab.word_categories import ANALOGIES, KINDS, analogy_score, kind_score
+from groundup.lab.embeddings import word_ids
+from groundup.lab.neighbours import KINDS, kind_score, neighbours, table_candidates
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -29,7 +28,7 @@ def word_tokenizer() -> Tokenizer:
 
 @pytest.fixture
 def planted(word_tokenizer: Tokenizer) -> LanguageModel:
-    """A table of noise, with words of one kind close together, and queen where king - man + woman is."""
+    """A table of noise, with words of one kind close together."""
     model = LanguageModel(
         ModelConfig(
             vocab_size=word_tokenizer.vocab_size,
@@ -48,9 +47,6 @@ def planted(word_tokenizer: Tokenizer) -> LanguageModel:
             for word in words:
                 table[one(word_tokenizer, word)] = 0.2 * torch.randn(32, generator=generator)
                 table[one(word_tokenizer, word), number] += 5
-        king, man, woman = (table[one(word_tokenizer, word)] for word in ("king", "man", "woman"))
-        unit = torch.nn.functional.normalize
-        table[one(word_tokenizer, "queen")] = unit(king, dim=0) - unit(man, dim=0) + unit(woman, dim=0)
         table[one(word_tokenizer, "Gold")] = table[one(word_tokenizer, "gold")] * 1.01
         table[one(word_tokenizer, "GOLD")] = table[one(word_tokenizer, "gold")] + 0.1
     return model
@@ -82,13 +78,6 @@ def test_cosines_are_those_of_the_table_in_falling_order(planted: LanguageModel,
         expected = torch.cosine_similarity(table[one(word_tokenizer, "oak")], table[entry["id"]], dim=0)
         assert entry["cosine"] == pytest.approx(float(expected), abs=1e-4)
     assert found == sorted(found, key=lambda entry: -entry["cosine"])
-
-
-def test_analogy_finds_the_planted_answer(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
-    found = analogy(planted, word_tokenizer, "king", "man", "woman")
-    assert found["neighbours"][0]["text"] == " queen"
-    assert found["neighbours"][0]["cosine"] == pytest.approx(1.0, abs=1e-4)
-    assert not {"king", "man", "woman"} & {entry["text"].strip().casefold() for entry in found["neighbours"]}
 
 
 def test_a_split_word_says_how_it_is_split(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
@@ -151,23 +140,9 @@ def test_a_kind_of_two_words_is_too_few_to_judge(planted: LanguageModel, word_to
     assert score["vocabulary"]["kinds"]["trees"] == {"words": 2, "judged": 0, "share": None, "chance": None}
 
 
-def test_analogy_score_counts_and_leaves_out_what_is_no_token(
-    planted: LanguageModel, word_tokenizer: Tokenizer
-) -> None:
-    questions = [
-        ("king", "man", "woman", "queen"),
-        ("king", "man", "woman", "oak"),
-        ("king", "man", "woman", "xylophone"),
-    ]
-    score = analogy_score(planted, word_tokenizer, questions)
-    assert (score["first"], score["asked"]) == (1, 2)
-    assert score["answers"][0]["rank"] == 1
-
-
 def test_lists_hold_each_word_once() -> None:
     words = [word for kind in KINDS.values() for word in kind]
     assert len(words) == len(set(words)) == 7 + 12 + 31 + 112
-    assert all(len(set(question)) == 4 for question in ANALOGIES)
 
 
 def test_bad_requests_are_refused(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
@@ -178,4 +153,4 @@ def test_bad_requests_are_refused(planted: LanguageModel, word_tokenizer: Tokeni
     with pytest.raises(DataError, match="At least 2"):
         kind_score(planted, word_tokenizer, {"metals": ["iron", "gold"]})
     with pytest.raises(ModelError, match="no tokenizer"):
-        analogy(planted, None, "king", "man", "woman")
+        neighbours(planted, None, "king")

@@ -7,19 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from groundup.lab.ablation import ablation
 from groundup.lab.attribution import next_token_attribution
-from groundup.lab.drawing.ablation import draw_ablation
-from groundup.lab.drawing.attribution import draw_attribution
-from groundup.lab.drawing.embeddings import draw_embeddings
-from groundup.lab.drawing.lens import draw_lens
-from groundup.lab.drawing.neighbours import draw_kinds, draw_neighbours
-from groundup.lab.drawing.similarity import draw_similarity
-from groundup.lab.drawing.surprise import SHOWN_TOKENS, draw_surprise
+from groundup.lab.drawing.by_head import draw_ablation
+from groundup.lab.drawing.embeddings import draw_embeddings, draw_kinds, draw_neighbours
+from groundup.lab.drawing.predictions import SHOWN_TOKENS, draw_attribution, draw_lens, draw_surprise
 from groundup.lab.embeddings import word_map
-from groundup.lab.lens import logit_lens
-from groundup.lab.neighbours import analogy, neighbours
-from groundup.lab.surprise import surprise
-from groundup.lab.vectors import similarity
-from groundup.lab.word_categories import kind_score
+from groundup.lab.neighbours import kind_score, neighbours
+from groundup.lab.predictions import logit_lens, surprise
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
@@ -100,11 +93,11 @@ def test_attribution_has_a_bar_for_each_token_hatched_where_it_speaks_against(
     assert len(draw_attribution({**record, "agreement": None}).axes) == 1
 
 
-def test_neighbours_and_analogies_are_bars_of_cosine(model: LanguageModel, tokenizer: Tokenizer) -> None:
-    for found in (neighbours(model, tokenizer, "be", count=4), analogy(model, tokenizer, "be", "to", "mind")):
-        figure = draw_neighbours(found)
-        assert [bar.get_width() for bar in figure.axes[0].patches] == [each["cosine"] for each in found["neighbours"]]
-        assert found["caption"] in words_on(figure)
+def test_neighbours_are_bars_of_cosine(model: LanguageModel, tokenizer: Tokenizer) -> None:
+    found = neighbours(model, tokenizer, "be", count=4)
+    figure = draw_neighbours(found)
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [each["cosine"] for each in found["neighbours"]]
+    assert found["caption"] in words_on(figure)
 
 
 def test_kinds_are_drawn_where_none_is_whole_too(model: LanguageModel, tokenizer: Tokenizer) -> None:
@@ -115,18 +108,6 @@ def test_kinds_are_drawn_where_none_is_whole_too(model: LanguageModel, tokenizer
     assert boxes(figure.axes[0]) == 0
     assert boxes(figure.axes[1]) == 2
     assert "No category has three words" in words_on(figure)
-
-
-def test_similarity_is_numbered_while_small_and_parted_at_group_borders(
-    model: LanguageModel, tokenizer: Tokenizer
-) -> None:
-    matrix = similarity(model, tokenizer, GROUPS)
-    axes = draw_similarity(matrix).axes[0]
-    assert len(axes.texts) == 25
-    assert len(axes.lines) == 2  # one border across, one down
-    assert "Groups, in order: verbs, nouns" in words_on(draw_similarity(matrix))
-    many = similarity(model, tokenizer, {"all": [f"be{number}" for number in range(15)]})
-    assert not draw_similarity(many).axes[0].texts
 
 
 def test_labels_of_a_crowded_map_do_not_lie_on_each_other(model: LanguageModel, tokenizer: Tokenizer) -> None:

@@ -1,4 +1,4 @@
-"""What SmolLM2-135M-Instruct, as pulled, knows: kinds, analogies, capitals, bananas. Shares stand beside chance."""
+"""What SmolLM2-135M-Instruct, as pulled, knows: kinds, capitals, bananas. Shares stand beside chance."""
 
 import pytest
 import torch
@@ -6,11 +6,10 @@ import torch
 from groundup.device import Compute
 from groundup.lab.ablation import ablate_head, skip_block
 from groundup.lab.attribution import next_token_attribution
+from groundup.lab.embeddings import cosines, similarity, vector_in_text
 from groundup.lab.head_patterns import search_heads
-from groundup.lab.lens import logit_lens
-from groundup.lab.surprise import surprise
-from groundup.lab.vectors import similarity, similarity_in_texts
-from groundup.lab.word_categories import KINDS, analogy_score, kind_score
+from groundup.lab.neighbours import KINDS, kind_score
+from groundup.lab.predictions import logit_lens, surprise
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import OpenModel, open_model
@@ -29,7 +28,7 @@ def smollm() -> Parts:
 
 def test_neighbours_of_days_months_numbers_and_countries_are_of_their_kind(smollm: Parts) -> None:
     """Measured among 33,000 words of the vocabulary: days 100 % (chance 0.02 %), months 100 % (0.03 %), numbers 89 % (0.09 %),
-    countries 64 % (0.33 %; most misses are their inpatternants, as "Brazilian"). Among the 162 listed words all four are 99 to 100 %
+    countries 64 % (0.33 %; most misses are their inhabitants, as "Brazilian"). Among the 162 listed words all four are 99 to 100 %
     (chance 4, 7, 19, 69 %)."""
     score = kind_score(*smollm)
     vocabulary, listed = score["vocabulary"]["kinds"], score["listed"]["kinds"]
@@ -39,13 +38,6 @@ def test_neighbours_of_days_months_numbers_and_countries_are_of_their_kind(smoll
         assert vocabulary[kind]["share"] > 100 * vocabulary[kind]["chance"]
         assert listed[kind]["share"] >= 0.95
     assert vocabulary["countries"]["words"] >= 110  # of 112 are one token
-
-
-def test_analogies_come_out(smollm: Parts) -> None:
-    """15 of 16 have the expected word nearest of 33,000 (Rome is missed); chance is one in 33,000 each."""
-    score = analogy_score(*smollm)
-    assert score["asked"] == 16
-    assert score["first"] >= 13
 
 
 @pytest.mark.parametrize("layer", [0, 15, 30])
@@ -58,17 +50,21 @@ def test_words_of_one_kind_are_more_alike_at_every_depth(smollm: Parts, layer: i
 
 def test_the_meaning_of_a_word_with_two_forms_in_the_middle_layers(smollm: Parts) -> None:
     """A bank of a river and one for money: the same vector at layer 0, 0.93 within and 0.78 between meanings at layer 10."""
-    texts = {
-        "They sat on the grass of the river bank": "river",
-        "The boat drifted toward the muddy bank": "river",
-        "Trees grew along the steep bank": "river",
-        "She opened an account at the bank": "money",
-        "The loan was approved by the bank": "money",
-        "He robbed a bank": "money",
-    }
-    assert similarity_in_texts(*smollm, "bank", texts, layer=0)["between"] == pytest.approx(1.0, abs=1e-3)
-    middle = similarity_in_texts(*smollm, "bank", texts, layer=10)
-    assert middle["within"] > middle["between"] + 0.1
+    texts = (
+        "They sat on the grass of the river bank",
+        "The boat drifted toward the muddy bank",
+        "Trees grew along the steep bank",
+        "She opened an account at the bank",
+        "The loan was approved by the bank",
+        "He robbed a bank",
+    )
+    first, middle = (
+        cosines(torch.stack([vector_in_text(*smollm, text, "bank", layer=layer) for text in texts]))
+        for layer in (0, 10)
+    )
+    assert float(first[:3, 3:].mean()) == pytest.approx(1.0, abs=1e-3)
+    within = torch.cat([part[~torch.eye(3, dtype=torch.bool)] for part in (middle[:3, :3], middle[3:, 3:])])
+    assert within.mean() > middle[:3, 3:].mean() + 0.1
 
 
 def test_the_capital_appears_in_the_last_layers_and_the_last_is_the_model(smollm: Parts) -> None:

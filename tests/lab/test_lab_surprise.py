@@ -9,8 +9,8 @@ import torch
 from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError, ModelError
+from groundup.lab.predictions import surprise, word_bits
 from groundup.lab.stream import document_ids
-from groundup.lab.surprise import surprise, word_bits
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 

@@ -19,7 +19,7 @@ def points(law: Law, sizes: tuple[int, ...], megabytes: tuple[float, ...]) -> li
 
 def test_the_formula_is_that_of_the_paper() -> None:
     plain = dataclasses.replace(KNOWN, critical_batch_bytes=1e18)
-    loss = plain.loss(4e6, 9e6, unique_bytes=1e12)
+    loss = plain.expected(LossPoint(4_000_000, 9e6, 1e12))
     assert loss == pytest.approx(0.8 + 0.3 / 4**0.35 + 1.2 / 9**0.4)
 
 
@@ -63,14 +63,14 @@ def test_the_fitting_size_is_where_both_parts_weigh_alike() -> None:
     read, work = 5e6, None
     size = KNOWN.fitting_parameters(read)
     work = size * read
-    losses = {f: KNOWN.loss(size * f, work / (size * f), unique_bytes=1e15) for f in (0.8, 1.0, 1.25)}
+    losses = {f: KNOWN.expected(LossPoint(int(size * f), work / (size * f), 1e15)) for f in (0.8, 1.0, 1.25)}
     assert min(losses, key=lambda f: losses[f]) == 1.0
 
 
 def test_a_batch_above_the_critical_one_wastes_text() -> None:
     critical = LAW.critical_batch_bytes * 4**0.5
-    halved = LAW.loss(1e6, 4e6, unique_bytes=1e12, batch_bytes=critical)
-    assert halved == pytest.approx(LAW.loss(1e6, 2e6, unique_bytes=1e12))
+    halved = LAW.expected(LossPoint(1_000_000, 4e6, 1e12, critical))
+    assert halved == pytest.approx(LAW.expected(LossPoint(1_000_000, 2e6, 1e12)))
 
 
 def test_a_range_widens_beyond_what_was_fitted() -> None:

@@ -74,7 +74,7 @@ def test_what_is_said_is_not_chosen(
         (["TEXTS", "--steps", "99999999999999999999", "--size", "1M"], "--steps"),
         (["TEXTS", "--tokens", "99999999999999999999", "--size", "1M"], "--tokens"),
         (["TEXTS", "--machine", "h100"], "without DATA"),
-        (["--machine", "abacus"], "no device of the table"),
+        (["--machine", "abacus"], "is no known device"),
         (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
         (["TEXTS", "--epochs", "inf"], "finite"),
         (["TEXTS", "--minutes", "inf"], "finite"),

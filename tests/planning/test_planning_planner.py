@@ -6,10 +6,8 @@ import pytest
 
 from groundup.errors import ConfigError
 from groundup.planning.cluster import DEVICES, SIZES, cluster_plan, parse_machine
-from groundup.planning.forecast import forecast, probe_steps
 from groundup.planning.measure import Candidate, Measured
-from groundup.planning.plan import Plan
-from groundup.planning.plan_text import plan_warnings
+from groundup.planning.plan import Plan, forecast, plan_warnings, probe_steps
 from groundup.planning.planner import (
     TextStats,
     batch_windows,
@@ -21,7 +19,7 @@ from groundup.planning.planner import (
     fitting_context,
     optimizer_reason,
 )
-from groundup.planning.pretrain_options import Length, length_of
+from groundup.planning.pretrain_options import Length, pretrain_options
 from groundup.planning.scaling import LAW, learning_rate_for
 from groundup.train.defaults import pretraining_config
 
@@ -144,17 +142,20 @@ def test_a_length_in_every_unit(said: dict[str, float], steps: int | None) -> No
 
 
 def test_a_length_is_said_once_and_possible() -> None:
-    assert length_of(budget="1h30m").seconds == 5_400 and length_of(default_minutes=3.0).seconds == 180
-    for said in ({"minutes": 1.0, "steps": 3}, {"budget": "1m", "minutes": 1.0}, {"tokens": 5, "epochs": 1.0}, {}):
+    assert pretrain_options("texts", budget="1h30m").length.seconds == 5_400
+    assert pretrain_options("texts", default_minutes=3.0).length.seconds == 180
+    with pytest.raises(ConfigError, match="given once"):
+        Length()
+    for said in ({"minutes": 1.0, "steps": 3}, {"budget": "1m", "minutes": 1.0}, {"tokens": 5, "epochs": 1.0}):
         with pytest.raises(ConfigError, match="given once|both give"):
-            length_of(**said)  # type: ignore[arg-type]
+            pretrain_options("texts", **said)  # type: ignore[arg-type]
     for wrong, word in (
         ({"budget": "soon"}, "not a duration"),
         ({"budget": "1s"}, "too short"),
         ({"epochs": 0.0}, "above 0"),
     ):
         with pytest.raises(ConfigError, match=word):
-            length_of(**wrong)  # type: ignore[arg-type]
+            pretrain_options("texts", **wrong)  # type: ignore[arg-type]
 
 
 SOUND = Plan(
@@ -202,5 +203,5 @@ def test_large_models_in_days_and_memory() -> None:
         "rtx4090",
     }
     for wrong in ("h10x8", "h100x0", "x8", ""):
-        with pytest.raises(ConfigError, match="no device of the table"):
+        with pytest.raises(ConfigError, match="is no known device"):
             parse_machine(wrong)

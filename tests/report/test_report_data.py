@@ -32,7 +32,7 @@ def test_a_single_run_goes_to_its_chapter(tmp_path: Path, kind: str, place: str)
     (tmp_path / "run.json").write_text(json.dumps({"kind": kind}))
     story = read_report_data(tmp_path)
     assert not story.is_build
-    assert getattr(story, place).run == {"kind": kind}
+    assert story.run(place).run == {"kind": kind}
 
 
 def test_a_folder_that_is_neither_is_refused(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_a_folder_that_is_neither_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named_and_the_rest_is_read(build_folder: Path, content: bytes) -> None:
     (build_folder / "spam" / "results.json").write_bytes(content)
     story = read_report_data(build_folder)
-    assert story.spam.results == {}
+    assert story.run("spam").results == {}
     assert [what.split(":")[0] for what in story.damaged] == ["spam/results.json"]
-    assert story.export
+    assert story.json("export/results.json")
 
 
 def test_texts_of_a_package_are_nobodys_own(build_folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_evaluations_are_kept_apart_from_steps_and_half_a_line_is_passed_over(tm
         '{"step": 2, "lo',
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
-    run = read_report_data(tmp_path).pretrain
+    run = read_report_data(tmp_path).run("pretrain")
     assert run.losses == [(1.0, 8.1)]
     assert [record["step"] for record in run.evaluations] == [0]
 
@@ -77,7 +77,7 @@ def test_odd_metrics_are_drawn_or_left_out(tmp_path: Path) -> None:
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     story = read_report_data(tmp_path)
-    assert story.pretrain.losses == [(-1.0, -1e18), (0.0, 1e18)]
+    assert story.run("pretrain").losses == [(-1.0, -1e18), (0.0, 1e18)]
     assert "nan" not in render_page(story)
 
 

@@ -5,13 +5,13 @@ import math
 import pytest
 
 from groundup.markup import Node
-from groundup.report.drawing.lines import NARROW, WIDE, LineChart, Scale, Series, frame, line_chart
-from groundup.report.drawing.rows import bar, whisker
+from groundup.report.drawing import NARROW, WIDE, Frame, Scale, Series, bar, line_chart, whisker
 from groundup.report.sections.attention import heat_map
+from groundup.report.values import Measured
 
 
 def chart(*series: Series) -> list[Node]:
-    return line_chart(LineChart("Loss", "step", "nats", series))
+    return line_chart("Loss", "nats", series)
 
 
 def points_of(drawing: Node) -> list[tuple[float, float]]:
@@ -55,7 +55,7 @@ def test_nothing_is_drawn_of_nothing() -> None:
 
 
 def test_frame_puts_larger_values_higher() -> None:
-    box = frame(WIDE, (0, 10), (0, 1))
+    box = Frame(WIDE, (0, 10), (0, 1))
     assert box.y(1) < box.y(0)
     assert box.x(10) > box.x(0)
 
@@ -69,10 +69,10 @@ def test_bar_and_plan_are_shares_of_the_longest() -> None:
 
 
 def test_whisker_places_value_interval_and_chance() -> None:
-    chance, span = whisker(0.9, 0.8, 1.0, 0.85, (0.5, 1.0)).iter("line")
+    chance, span = whisker(Measured(0.9, 0.8, 1.0, 20, 0.85), (0.5, 1.0)).iter("line")
     assert chance.get("x1") == "70.00%"
     assert (span.get("x1"), span.get("x2")) == ("60.00%", "100.00%")
-    assert next(whisker(0.9, 0.8, 1.0, None, (0.5, 1.0)).iter("circle")).get("cx") == "80.00%"
+    assert next(whisker(Measured(0.9, 0.8, 1.0, 20, None), (0.5, 1.0)).iter("circle")).get("cx") == "80.00%"
 
 
 def test_heat_map_has_a_cell_for_each_weight_and_its_share_as_opacity() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from groundup.report.downsampling import Curves
 from groundup.report.live.coach import (
     Evaluation,
     RunView,
@@ -17,7 +18,6 @@ from groundup.report.live.coach import (
     slowing,
     spiking,
 )
-from groundup.report.live.curves import Curves
 
 
 def curves(losses: Sequence[float], speeds: Sequence[float] = ()) -> Curves:

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.report.live.curves import Curves
-from groundup.report.live.follow import MAX_CHARACTERS, SampleHistory
-from groundup.report.live.tail import Tail
+from groundup.report.downsampling import Curves
+from groundup.report.live.follow import MAX_CHARACTERS, SampleHistory, Tail
 from groundup.runs import MAX_LINE_BYTES
 
 

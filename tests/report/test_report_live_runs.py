@@ -10,8 +10,7 @@ import pytest
 from live_runs import Writer
 
 from groundup.errors import ConfigError
-from groundup.report.live.follow import FollowedRun
-from groundup.report.live.presence import LOCKS, held, is_locked, status_of
+from groundup.report.live.follow import LOCKS, FollowedRun, held, is_locked, status_of
 from groundup.report.live.watched import Watched
 from groundup.runs import RunFolder
 

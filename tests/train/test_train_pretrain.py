@@ -26,8 +26,7 @@ from groundup.planning.measure import (
     steps_within,
     with_evaluations,
 )
-from groundup.planning.plan import Plan, make_plan
-from groundup.planning.plan_text import plan_lines, plan_warnings
+from groundup.planning.plan import Plan, make_plan, plan_lines, plan_warnings
 from groundup.progress import Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer

@@ -1,15 +1,24 @@
-"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page, and as a matplotlib figure in light colours."""
+"""The architecture as an SVG, which follows the reader's light or dark setting, as an HTML page, and as a matplotlib figure in light colours.
+
+The residual stream runs down the left; each branch leaves it to the right and returns at a plus sign. Lengths are in pixels.
+"""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from groundup import palette
-from groundup.lab.architecture import Architecture
-from groundup.lab.drawing.architecture_layout import SUM_RADIUS, Arrow, Label, Layout, Plus, Rectangle, Shape, layout
+from groundup.lab.architecture import Architecture, Box, Branch, Role
 from groundup.lab.style import closed, pyplot
 from groundup.palette import custom_properties
 
+Point = tuple[float, float]
+TextStyle = Literal["name", "title", "line", "shape"]
+MARGIN, STREAM, BRANCH = 20, 64, 128
+ONE_PART, SIDE_BY_SIDE = 470, 400
+TITLE_LINE, LINE, PADDING = 19, 17, 9
+GAP, SUM_RADIUS = 32, 9
 NO_BREAK = "\u00a0"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
 # Colours of the parts, by their names in the palette.
@@ -42,6 +51,50 @@ FONTS: dict[str, dict[str, Any]] = {
     "line": {"fontsize": 8.5, "color": LIGHT["ink"]},
     "shape": {"fontsize": 8, "color": LIGHT["soft"]},
 }
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    x: float
+    y: float
+    width: float
+    height: float
+    role: Role | Literal["frame"]
+
+
+@dataclass(frozen=True)
+class Label:
+    x: float
+    y: float
+    """Of the text's baseline."""
+    text: str
+    style: TextStyle
+
+
+@dataclass(frozen=True)
+class Arrow:
+    points: tuple[Point, ...]
+    headed: bool = True
+
+
+@dataclass
+class Layout:
+    """A picture of `width` times `height` pixels, whose height grows while it is laid out. Shapes are drawn in the order of the fields."""
+
+    width: float
+    height: float = 0.0
+    boxes: list[Rectangle] = field(default_factory=list)
+    """The frame of the blocks first, below what it contains."""
+    arrows: list[Arrow] = field(default_factory=list)
+    sums: list[Point] = field(default_factory=list)
+    """Centres of the signs where a branch is added to the stream."""
+    labels: list[Label] = field(default_factory=list)
+
+    def label(self, x: float, y: float, text: str, style: TextStyle) -> None:
+        self.labels.append(Label(x, y, text, style))
+
+    def arrow(self, *points: Point, headed: bool = True) -> None:
+        self.arrows.append(Arrow(points, headed))
 
 
 def architecture_svg(picture: Architecture) -> str:
@@ -96,34 +149,21 @@ def _drawing(picture: Architecture) -> ET.Element:
     _inside(root, "title").text = f"Architecture of {printable(picture.title)}"
     _inside(root, "style").text = custom_properties(LIGHT, DARK) + STYLE.replace("FONT", FONT.replace('"', "'"))
     _inside(root, "rect", width="100%", height="100%", fill="var(--paper)")
-    for shape in in_order(page):
-        _shape(root, shape)
-    return root
-
-
-def in_order(page: Layout) -> list[Shape]:
-    """Return the shapes in drawing order: frames, boxes, arrows, sums, text."""
-    layers = (Rectangle, Arrow, Plus, Label)
-    frames = [shape for shape in page.shapes if isinstance(shape, Rectangle) and shape.role == "frame"]
-    others = [shape for layer in layers for shape in page.shapes if isinstance(shape, layer) and shape not in frames]
-    return [*frames, *others]
-
-
-def _shape(root: ET.Element, shape: Shape) -> None:
-    if isinstance(shape, Rectangle):
-        place = {"x": shape.x, "y": shape.y, "width": shape.width, "height": shape.height}
-        _inside(root, "rect", class_="box", rx="7", fill=f"var(--{shape.role})", **place)
-    elif isinstance(shape, Label):
-        _inside(root, "text", x=shape.x, y=shape.y, class_=shape.style).text = printable(shape.text)
-    elif isinstance(shape, Plus):
-        x, y, arm = shape.x, shape.y, SUM_RADIUS - 4
+    for box in page.boxes:
+        place = {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
+        _inside(root, "rect", class_="box", rx="7", fill=f"var(--{box.role})", **place)
+    for arrow in page.arrows:
+        points = " ".join(f"{_number(x)},{_number(y)}" for x, y in arrow.points)
+        _inside(root, "polyline", points=points, class_="way")
+        if arrow.headed:
+            _inside(root, "polygon", points=_tip(arrow), class_="tip")
+    for x, y in page.sums:
+        arm = SUM_RADIUS - 4
         _inside(root, "circle", cx=x, cy=y, r=SUM_RADIUS, class_="plus")
         _inside(root, "path", d=f"M{x - arm} {y}H{x + arm}M{x} {y - arm}V{y + arm}", class_="way")
-    else:
-        points = " ".join(f"{_number(x)},{_number(y)}" for x, y in shape.points)
-        _inside(root, "polyline", points=points, class_="way")
-        if shape.headed:
-            _inside(root, "polygon", points=_tip(shape), class_="tip")
+    for label in page.labels:
+        _inside(root, "text", x=label.x, y=label.y, class_=label.style).text = printable(label.text)
+    return root
 
 
 def _tip(arrow: Arrow) -> str:
@@ -135,34 +175,129 @@ def _tip(arrow: Arrow) -> str:
 
 def draw_architecture(picture: Architecture) -> Any:
     """Draw a picture from `lab.architecture`. Raises MissingExtra."""
-    plt = pyplot()
-    page = layout(picture)
+    plt, page, ink = pyplot(), layout(picture), LIGHT["ink"]
     figure = plt.figure(figsize=(page.width / DOTS_PER_INCH, page.height / DOTS_PER_INCH), facecolor=LIGHT["paper"])
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, page.width), ylim=(page.height, 0))
     axes.axis("off")
-    for shape in in_order(page):
-        _draw_shape(axes, shape)
+    rounded = {"boxstyle": "round,pad=0,rounding_size=7", "mutation_aspect": 1}
+    for box in page.boxes:
+        colours = {"facecolor": LIGHT[box.role], "edgecolor": LIGHT["soft"], "linewidth": 0.8}
+        corner = (box.x, box.y)
+        axes.add_patch(plt.matplotlib.patches.FancyBboxPatch(corner, box.width, box.height, **rounded, **colours))
+    tip = {"arrowstyle": "-|>", "color": ink, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
+    for arrow in page.arrows:
+        axes.plot(*zip(*arrow.points, strict=True), color=ink, linewidth=1.1, solid_capstyle="butt")
+        if arrow.headed:
+            axes.annotate("", xy=arrow.points[-1], xytext=arrow.points[-2], arrowprops=tip)
+    for x, y in page.sums:
+        axes.add_patch(plt.Circle((x, y), SUM_RADIUS, facecolor=LIGHT["paper"], edgecolor=ink, zorder=3))
+        axes.plot(x, y, marker="+", color=ink, markersize=8, zorder=4)
+    for label in page.labels:
+        text = printable(label.text).replace("$", r"\$")
+        axes.text(label.x, label.y, text, va="baseline", **FONTS[label.style])
     return closed(figure)
 
 
-def _draw_shape(axes: Any, shape: Shape) -> None:
-    plt = pyplot()
-    ink = LIGHT["ink"]
-    if isinstance(shape, Rectangle):
-        rounded = {"boxstyle": "round,pad=0,rounding_size=7", "mutation_aspect": 1}
-        corner = (shape.x, shape.y)
-        colours = {"facecolor": LIGHT[shape.role], "edgecolor": LIGHT["soft"], "linewidth": 0.8}
-        axes.add_patch(plt.matplotlib.patches.FancyBboxPatch(corner, shape.width, shape.height, **rounded, **colours))
-    elif isinstance(shape, Label):
-        text = printable(shape.text).replace("$", r"\$")
-        axes.text(shape.x, shape.y, text, va="baseline", **FONTS[shape.style])
-    elif isinstance(shape, Plus):
-        axes.add_patch(plt.Circle((shape.x, shape.y), SUM_RADIUS, facecolor=LIGHT["paper"], edgecolor=ink, zorder=3))
-        axes.plot(shape.x, shape.y, marker="+", color=ink, markersize=8, zorder=4)
-    else:
-        xs, ys = zip(*shape.points, strict=True)
-        axes.plot(xs, ys, color=ink, linewidth=1.1, solid_capstyle="butt")
-        if shape.headed:
-            tip = {"arrowstyle": "-|>", "color": ink, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9}
-            axes.annotate("", xy=shape.points[-1], xytext=shape.points[-2], arrowprops=tip)
+def layout(picture: Architecture) -> Layout:
+    """Return all shapes of a picture from `lab.architecture`."""
+    columns = max(len(branch.parts) for branch in picture.branches)
+    inner = ONE_PART if columns == 1 else columns * SIDE_BY_SIDE + (columns - 1) * MARGIN
+    page = Layout(width=BRANCH + inner + 2 * MARGIN)
+    page.label(MARGIN, 30, picture.title, "name")
+    page.label(STREAM - 4, 62, picture.ids, "shape")
+    page.height = 68
+    for box in picture.enters:
+        _down(page, "" if box is picture.enters[0] else picture.stream)
+        _on_stream(page, box)
+    _down(page, picture.stream)
+    _blocks(page, picture)
+    for box in picture.leaves:
+        _down(page, picture.stream)
+        _on_stream(page, box)
+    _down(page)
+    page.label(STREAM - 4, page.height + 14, picture.result, "shape")
+    page.height += 34
+    return page
+
+
+def _down(page: Layout, shape: str = "") -> None:
+    """Draw the stream downwards, with its shape beside it."""
+    page.arrow((STREAM, page.height), (STREAM, page.height + GAP))
+    if shape:
+        page.label(STREAM + 10, page.height + GAP / 2 + 4, shape, "shape")
+    page.height += GAP
+
+
+def _on_stream(page: Layout, box: Box) -> None:
+    page.height += _box(page, box, MARGIN, page.height, page.width - 2 * MARGIN)
+
+
+def _box(page: Layout, box: Box, x: float, y: float, width: float, *, num_lines: int = 0) -> float:
+    """Draw a box and its text, as tall as for at least `num_lines`, and return its height."""
+    height = 2 * PADDING + TITLE_LINE + LINE * max(len(box.lines), num_lines) - 4
+    page.boxes.append(Rectangle(x, y, width, height, box.role))
+    baseline = y + PADDING + 13
+    page.label(x + 14, baseline, box.title, "title")
+    for number, line in enumerate(box.lines, start=1):
+        page.label(x + 14, baseline + 2 + LINE * number, line, "line")
+    return height
+
+
+def _blocks(page: Layout, picture: Architecture) -> None:
+    top = page.height
+    page.label(BRANCH, top + 22, picture.blocks, "title")
+    begin = top
+    page.height += 40
+    for branch in picture.branches:
+        begin = _branch(page, branch, picture.stream, begin)
+    page.height += 12
+    page.arrow((STREAM, begin), (STREAM, page.height), headed=False)
+    frame = Rectangle(MARGIN / 2, top, page.width - MARGIN, page.height - top, "frame")
+    page.boxes.insert(0, frame)
+
+
+def _branch(page: Layout, branch: Branch, stream: str, begin: float) -> float:
+    """Draw one branch; `begin` is how far the stream has been drawn. Return how far it is drawn now."""
+    width = page.width - BRANCH - 2 * MARGIN
+    columns = len(branch.parts)
+    each = (width - (columns - 1) * MARGIN) / columns
+    lefts = [BRANCH + column * (each + MARGIN) for column in range(columns)]
+    turn = BRANCH + width / 2
+    page.arrow((STREAM, page.height), (turn, page.height), (turn, page.height + GAP - 12))
+    page.height += GAP - 12
+    if branch.before is not None:
+        page.height += _box(page, branch.before, BRANCH, page.height, width)
+        _into_parts(page, [left + each / 2 for left in lefts], stream)
+    lines = max(len(part.lines) for part in branch.parts)
+    for part, left in zip(branch.parts, lefts, strict=True):
+        tall = _box(page, part, left, page.height, each, num_lines=lines)
+    page.height += tall
+    if branch.after is not None:
+        _into_parts(page, [turn], stream)
+        page.height += _box(page, branch.after, BRANCH, page.height, width)
+    return _sum(page, branch, [left + each / 2 for left in lefts], stream, begin)
+
+
+def _into_parts(page: Layout, turns: list[float], stream: str) -> None:
+    for turn in turns:
+        page.arrow((turn, page.height), (turn, page.height + GAP))
+        page.label(turn + 10, page.height + GAP / 2 + 4, stream, "shape")
+    page.height += GAP
+
+
+def _sum(page: Layout, branch: Branch, turns: list[float], stream: str, begin: float) -> float:
+    """Return to the stream, and draw its norm where the block has one there."""
+    y = page.height + 22
+    for turn in turns:
+        page.arrow((turn, page.height), (turn, y), (STREAM + SUM_RADIUS, y))
+    page.label(turns[0] - 74, y - 6, stream, "shape")
+    page.arrow((STREAM, begin), (STREAM, y - SUM_RADIUS))
+    page.sums.append((STREAM, y))
+    page.height = y + SUM_RADIUS
+    if branch.on_sum is not None:
+        _down(page)
+        page.height += _box(page, branch.on_sum, MARGIN, page.height, page.width - 2 * MARGIN)
+    drawn_to = page.height
+    page.height += 18
+    return drawn_to

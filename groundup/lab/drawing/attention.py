@@ -1,13 +1,27 @@
-"""Attention maps as heatmaps: rows are queries, columns are keys.
+"""Attention maps as heatmaps (rows are queries, columns are keys), and one head step by step with the vectors and tables of its computation.
 
-Shades are proportional to the square root of a share, so that small ones are visible; the scale beside the picture shows it.
+Shades of a map are proportional to the square root of a share, so that small ones are visible; the scale beside the picture shows it.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import ModelError
-from groundup.lab.style import LABEL_SIZE, SHARES, SMALL_SIZE, finished, pyplot, show_spaces
+from groundup.lab.style import (
+    LABEL_SIZE,
+    MUTED,
+    SHARES,
+    SIGNED,
+    SMALL_SIZE,
+    few_ticks,
+    finished,
+    name_axes,
+    name_tokens,
+    pyplot,
+    scale_beside,
+    token_labels,
+    write_at,
+)
 
 PATTERNS = {
     "previous": "to the token before",
@@ -18,18 +32,29 @@ PATTERNS = {
 # Most tokens of a map whose numbers can be read.
 NUMBERED_TOKENS = 14
 BLOCKS = "block (1: the first)"
+KEYS = "key: attended to"
 # A share above which black text can't be read.
 WHITE_ABOVE = 0.35
 CELL_INCHES = 0.42
 SMALL_MULTIPLE_INCHES = 0.95
 SHARE_TICKS = (0, 0.05, 0.25, 0.5, 1)
+# Of the steps of one head: inches of a cell with its number and without, and of a row of a vector.
+STEP_CELL_INCHES, SMALL_CELL_INCHES, ROW_INCHES = 0.4, 0.16, 0.19
+# A part beside others on a page.
+PART_INCHES = 4.7
+VECTORS = {"queries": "queries Q", "keys": "keys K", "values": "values V", "mixed": "output: weights × V"}
+# The quantile at which the shades of a vector's components end, as a few are far larger than all others.
+SHADED_PART = 0.98
+SHADES = (
+    "Each table has its own colour scale; in the vectors above, the largest 2 % of the numbers are beyond the scale."
+)
 
 
 def draw_attention(record: Mapping[str, Any]) -> Any:
     """Draw a map for each head of `attention_record`."""
-    plt = pyplot()
     heads = record["heads"]
-    figure, grid = plt.subplots(1, max(1, len(heads)), figsize=(4.2 * max(1, len(heads)), 4.8), squeeze=False)
+    columns = max(1, len(heads))
+    figure, grid = pyplot().subplots(1, columns, figsize=(4.2 * columns, 4.8), squeeze=False)
     for axes, head in zip(grid[0], heads, strict=False):
         square(axes, head["weights"])
         token_axes(axes, record["pieces"], SMALL_SIZE)
@@ -44,60 +69,50 @@ def draw_maps(picture: Mapping[str, Any]) -> Any:
     heads = picture["heads"]
     blocks = sorted({head["block"] for head in heads})
     numbers = sorted({head["head"] for head in heads})
-    size = (
-        max(len(numbers) * SMALL_MULTIPLE_INCHES + 1.3, 4.5),
-        len(blocks) * SMALL_MULTIPLE_INCHES + 1.4,
-    )
+    size = (max(len(numbers) * SMALL_MULTIPLE_INCHES + 1.3, 4.5), len(blocks) * SMALL_MULTIPLE_INCHES + 1.4)
     figure, grid = pyplot().subplots(len(blocks), len(numbers), figsize=size, squeeze=False)
     image = None
     for head in heads:
         axes = grid[blocks.index(head["block"])][head["head"] - 1]
         image = square(axes, head["weights"])
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
     for row, block in zip(grid, blocks, strict=True):
         row[0].set_ylabel(f"block {block}", fontsize=LABEL_SIZE, rotation=0, ha="right", va="center")
     for axes, number in zip(grid[0], numbers, strict=True):
         axes.set_title(f"head {number}", fontsize=LABEL_SIZE)
-    tokens = " ".join(show_spaces(piece["text"]) for piece in picture["pieces"])
+    caption = f"{picture['caption']} Tokens: {' '.join(token_labels(picture['pieces']))}"
     title = (
         "Every head has its own pattern: a diagonal is attention to the previous token, a column to one token always"
     )
-    return finished(figure, title=title, caption=f"{picture['caption']} Tokens: {tokens}", colours=_shares(image))
+    return finished(figure, title=title, caption=caption, colours=_shares(image))
 
 
 def draw_head(picture: Mapping[str, Any], *, block: int, head: int) -> Any:
     """Draw one head of `attention_picture` (or of a record) large, with tokens on its axes. Raises ModelError for one that is not in it."""
-    found = _find(picture["heads"], block, head)
-    pieces = picture["pieces"]
+    weights, pieces = _find(picture["heads"], block, head)["weights"], picture["pieces"]
     side = max(len(pieces) * CELL_INCHES, 2.6)
     figure, axes = pyplot().subplots(figsize=(side + 2.2, side + 2.0))
-    image = square(axes, found["weights"])
+    image = square(axes, weights)
     token_axes(axes, pieces, LABEL_SIZE)
-    axes.set_xlabel("key: attended to", fontsize=LABEL_SIZE)
-    axes.set_ylabel("query: attends", fontsize=LABEL_SIZE)
+    name_axes(axes, KEYS, "query: attends")
     if len(pieces) <= NUMBERED_TOKENS:
-        _write_numbers(axes, found["weights"])
+        for y, row in enumerate(weights):
+            for x, share in enumerate(row[: y + 1]):
+                write_at(axes, x, y, f"{share:.2f}", color="white" if share > WHITE_ABOVE else "black")
     title = f"Block {block}, head {head}: each row is the attention of one token"
     return finished(figure, title=title, caption=picture.get("caption", ""), colours=_shares(image))
 
 
 def draw_attention_from(looks: Mapping[str, Any]) -> Any:
     """Draw a row for each block, a column for each token up to this one; `looks` is from `attention_from`."""
-    pieces, shares = looks["pieces"], looks["shares"]
-    size = (max(len(pieces) * CELL_INCHES + 2.4, 5.0), max(len(shares) * 0.26, 1.5) + 2.0)
+    names, shares = token_labels(looks["pieces"]), looks["shares"]
+    size = (max(len(names) * CELL_INCHES + 2.4, 5.0), max(len(shares) * 0.26, 1.5) + 2.0)
     figure, axes = pyplot().subplots(figsize=size)
     image = _shaded(axes, shares, origin="lower", aspect="auto")
-    axes.set_xticks(
-        range(len(pieces)), _labels(pieces), rotation=60, ha="right", family="monospace", fontsize=LABEL_SIZE
-    )
-    step = 1 if len(shares) <= 16 else 5
-    rows = [row for row, block in enumerate(looks["blocks"]) if row == 0 or block % step == 0]
-    axes.set_yticks(rows, [str(looks["blocks"][row]) for row in rows], fontsize=SMALL_SIZE)
-    axes.set_xlabel("key: attended to", fontsize=LABEL_SIZE)
-    axes.set_ylabel(BLOCKS, fontsize=LABEL_SIZE)
-    word = show_spaces(pieces[-1]["text"])
-    title = f"What token {looks['token']} ({word}) attends to, from the first block (bottom) to the last (top)"
+    name_tokens(axes, x=names, size=LABEL_SIZE)
+    axes.set_yticks(*few_ticks(looks["blocks"], 16), fontsize=SMALL_SIZE)
+    name_axes(axes, KEYS, BLOCKS)
+    title = f"What token {looks['token']} ({names[-1]}) attends to, from the first block (bottom) to the last (top)"
     return finished(figure, title=title, caption=looks["caption"], colours=_shares(image))
 
 
@@ -117,26 +132,13 @@ def _shaded(axes: Any, rows: Sequence[Sequence[float]], **how: Any) -> Any:
     return axes.imshow(rows, cmap=SHARES, norm=PowerNorm(0.5, vmin=0, vmax=1), **how)
 
 
-def _write_numbers(axes: Any, weights: Sequence[Sequence[float]]) -> None:
-    """Write each share into its cell, white on dark ones."""
-    for y, row in enumerate(weights):
-        for x, share in enumerate(row[: y + 1]):
-            colour = "white" if share > WHITE_ABOVE else "black"
-            axes.text(x, y, f"{share:.2f}", ha="center", va="center", fontsize=SMALL_SIZE, color=colour)
-
-
 def _shares(image: Any) -> tuple[Any, str, Sequence[float]]:
     return image, "share of attention", SHARE_TICKS
 
 
-def _labels(pieces: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [show_spaces(piece["text"]) for piece in pieces]
-
-
 def token_axes(axes: Any, pieces: Sequence[Mapping[str, Any]], size: int) -> None:
-    labels = _labels(pieces)
-    axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", family="monospace", fontsize=size)
-    axes.set_yticks(range(len(labels)), labels, family="monospace", fontsize=size)
+    labels = token_labels(pieces)
+    name_tokens(axes, x=labels, y=labels, size=size)
 
 
 def pattern_title(head: Mapping[str, Any]) -> str:
@@ -151,3 +153,77 @@ def _find(heads: Sequence[Mapping[str, Any]], block: int, head: int) -> Mapping[
             return found
     there = ", ".join(f"{found['block']}.{found['head']}" for found in heads[:8]) + (" ..." if len(heads) > 8 else "")
     raise ModelError(f"The picture has no head {head} of block {block}.", fix=f"It has (block.head): {there}")
+
+
+def draw_head_steps(steps: Mapping[str, Any]) -> Any:
+    """Draw the vectors above and the tables below; `steps` is from `head_steps`. Numbers are written where there are few tokens."""
+    tables, labels = steps["steps"], token_labels(steps["pieces"])
+    side = max(len(labels) * (STEP_CELL_INCHES if len(labels) <= NUMBERED_TOKENS else SMALL_CELL_INCHES), 2.2)
+    height = max(len(labels) * ROW_INCHES, 1.2)
+    figure = pyplot().figure(figsize=(len(tables) * (side + 1.15), height + side + 3.4))
+    above, below = figure.add_gridspec(2, 1, height_ratios=[height + 0.6, side + 0.9])
+    unnamed = [""] * len(labels)
+    for place, name in zip(above.subgridspec(1, len(VECTORS)), VECTORS, strict=True):
+        _vector(figure.add_subplot(place), steps, name, labels if name == "queries" else unnamed)
+    for number, (place, step) in enumerate(zip(below.subgridspec(1, len(tables)), tables, strict=True), start=1):
+        _table(figure.add_subplot(place), number, step, labels, first=number == 1)
+    title = (
+        f"Block {steps['block']}, head {steps['head']}, step by step: queries times keys give scores (1), softmax gives weights "
+        f"({len(tables)}), and the output is the weights times the values"
+    )
+    return finished(figure, title=title, caption=f"{steps['caption']} {SHADES}")
+
+
+def draw_step_parts(steps: Mapping[str, Any]) -> list[Any]:
+    """Draw one figure for each part, in the order of the computation: Q, K, the tables, V, the output."""
+    labels = token_labels(steps["pieces"])
+    tables, vectors = [], {}
+    for number, step in enumerate(steps["steps"], start=1):
+        figure, axes = pyplot().subplots(figsize=(PART_INCHES, PART_INCHES))
+        _table(axes, number, step, labels, first=True)
+        tables.append(finished(figure))
+    for name in VECTORS:
+        figure, axes = pyplot().subplots(figsize=(PART_INCHES, max(len(labels) * ROW_INCHES, 1.2) + 0.9))
+        _vector(axes, steps, name, labels)
+        vectors[name] = finished(figure)
+    return [vectors["queries"], vectors["keys"], *tables, vectors["values"], vectors["mixed"]]
+
+
+def _vector(axes: Any, steps: Mapping[str, Any], name: str, labels: Sequence[str]) -> None:
+    rows = steps[name]
+    sizes = sorted(abs(number) for row in rows for number in row)
+    largest = sizes[int(SHADED_PART * (len(sizes) - 1))] or 1.0
+    image = axes.imshow(rows, cmap=SIGNED, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
+    width = len(rows[0])
+    name_tokens(axes, y=labels)
+    name_axes(axes, f"component, 1 to {width}", size=SMALL_SIZE)
+    axes.set_xticks([0, width - 1], ["1", str(width)], fontsize=SMALL_SIZE)
+    axes.set_title(VECTORS[name], fontsize=LABEL_SIZE)
+    scale_beside(axes, image, fraction=0.05, pad=0.03, extend="both")
+
+
+def _table(axes: Any, number: int, step: Mapping[str, Any], labels: Sequence[str], *, first: bool) -> None:
+    rows = step["table"]
+    weights = step["name"] == "weights"
+    largest = max(abs(value) for row in rows for value in row if value is not None) or 1.0
+    image = [[float("nan") if value is None else value for value in row] for row in rows]
+    low, high, colours = (0.0, 1.0, SHARES) if weights else (-largest, largest, SIGNED)
+    axes.imshow(image, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    if len(rows) <= NUMBERED_TOKENS:
+        _numbers(axes, rows, low, high, light_first=weights)
+    name_tokens(axes, x=labels, y=labels if first else [""] * len(labels))
+    name_axes(axes, "values" if weights else "keys", "queries" if first else "", size=SMALL_SIZE)
+    axes.set_title(f"{number}. {step['name']}\n{step['done']}", fontsize=LABEL_SIZE)
+
+
+def _numbers(axes: Any, rows: Sequence[Sequence[float | None]], low: float, high: float, *, light_first: bool) -> None:
+    """Write each number into its cell, black or white by the shade below it; -∞ where masked."""
+    for y, row in enumerate(rows):
+        for x, number in enumerate(row):
+            if number is None:
+                write_at(axes, x, y, "-∞", color=MUTED)
+                continue
+            share = (number - low) / (high - low)
+            dark = share > 0.55 if light_first else share < 0.5
+            text = "0" if light_first and number == 0 else f"{number:.{2 if high < 10 else 1}f}"  # exp(-∞) is a true 0
+            write_at(axes, x, y, text, color="white" if dark else "black")

@@ -1,11 +1,24 @@
-"""Measures of every head of a model as heatmaps, a row for each block, a column for each head."""
+"""Measures of every head of a model as heatmaps, a row for each block, a column for each head; and the ablation of each head and each block."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from groundup.lab.drawing.attention import BLOCKS, PATTERNS
-from groundup.lab.style import LABEL_SIZE, SHARES, SMALL_SIZE, finished, pyplot
+from groundup.lab.style import (
+    LABEL_SIZE,
+    ONE,
+    SHARES,
+    SMALL_SIZE,
+    TWO,
+    few_ticks,
+    finished,
+    name_axes,
+    plain,
+    pyplot,
+    scale_beside,
+    write_at,
+)
 
 # Inches of a cell, and of the margin of a heatmap with a colour scale and of one without.
 SQUARE, AROUND, AROUND_WITHOUT_SCALE = 0.24, 1.5, 0.5
@@ -17,20 +30,27 @@ FIELDS = (
     ("entropy_bits", "How widely", "entropy, bits"),
     ("first_share", "Attention to\nthe first token", "share of attention"),
 )
+# Of an ablation, whose cells have numbers.
+CELL_INCHES, ROW_INCHES = 0.46, 0.22
+# A change is written into its cell where it is this many standard errors from zero.
+CLEAR_ERRORS = 2.0
+DARK = 0.55
+LEGEND = f" Numbers: changes of more than {CLEAR_ERRORS:.0f} standard errors; white: no loss. Blocks: logarithmic beyond 0.1."
 
 
 def draw_head_search(found: Mapping[str, Any]) -> Any:
     """Draw the scores of all heads for each pattern; `found` is from `search_heads`."""
     heads = found["heads"]
-    figure, fields = by_head_figure(heads, len(found["kinds"]), scales=False)
+    figure, fields = _by_head_figure(heads, len(found["kinds"]), AROUND_WITHOUT_SCALE)
     image = None
     for axes, kind in zip(fields, found["kinds"], strict=True):
         name, best = kind["kind"], kind["best"][0]
-        image = draw_by_head(axes, heads, [head["scores"][name] for head in heads], top=1.0)
-        found_one = best["score"] > TIMES_CHANCE * kind["chance"]
-        if found_one:
-            mark_head(axes, best)
-        said = f"block {best['block']}, head {best['head']}: {best['score']:.2f}" if found_one else "none found"
+        image = _draw_by_head(axes, heads, [head["scores"][name] for head in heads], top=1.0)
+        said = "none found"
+        if best["score"] > TIMES_CHANCE * kind["chance"]:
+            corner = (best["head"] - 1.5, best["block"] - 1.5)
+            axes.add_patch(pyplot().Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=1.3))
+            said = f"block {best['block']}, head {best['head']}: {best['score']:.2f}"
         axes.set_title(f"{name}:\n{PATTERNS[name]}\n{said}\n(chance {kind['chance']:.2f})", fontsize=LABEL_SIZE)
     colours = (image, "share of attention", (0, 0.25, 0.5, 0.75, 1))
     return finished(figure, title=_title(heads), caption=f"{found['caption']}{_losses(found['loss'])}", colours=colours)
@@ -54,10 +74,11 @@ def _losses(loss: Mapping[str, float] | None) -> str:
 def draw_head_distances(reach: Mapping[str, Any]) -> Any:
     """Draw three heatmaps with a cell for each head; `reach` is from `head_distances`."""
     heads = reach["heads"]
-    figure, fields = by_head_figure(heads, len(FIELDS), scales=True)
+    figure, fields = _by_head_figure(heads, len(FIELDS), AROUND)
     for axes, (measure, name, unit) in zip(fields, FIELDS, strict=True):
         top = 1.0 if measure == "first_share" else None
-        draw_by_head(axes, heads, [head[measure] for head in heads], unit=unit, top=top)
+        image = _draw_by_head(axes, heads, [head[measure] for head in heads], top=top)
+        scale_beside(axes, image, unit, fraction=0.08, pad=0.06)
         axes.set_title(name, fontsize=LABEL_SIZE)
     alike = reach["uniform"]
     evenly = (
@@ -68,53 +89,63 @@ def draw_head_distances(reach: Mapping[str, Any]) -> Any:
     return finished(figure, title=title, caption=f"{reach['caption']} {evenly}")
 
 
-def by_head_figure(heads: Iterable[Mapping[str, Any]], fields: int, *, scales: bool) -> tuple[Any, list[Any]]:
-    """Return a figure with `fields` axes side by side, each with room for a cell for every head, and (`scales`) a scale beside it."""
+def _by_head_figure(heads: Iterable[Mapping[str, Any]], fields: int, around: float) -> tuple[Any, list[Any]]:
+    """Return a figure with `fields` axes side by side, each with room for a cell for every head and a margin of `around` inches."""
     blocks, most = _shape(heads)
-    around = AROUND if scales else AROUND_WITHOUT_SCALE
     size = (fields * max(most * SQUARE + around, NARROWEST) + 0.6, max(blocks * SQUARE, LOWEST) + 1.9)
     figure, grid = pyplot().subplots(1, fields, figsize=size, squeeze=False)
-    grid[0][0].set_ylabel(BLOCKS, fontsize=LABEL_SIZE)
+    name_axes(grid[0][0], y=BLOCKS)
     return figure, list(grid[0])
 
 
-def draw_by_head(
-    axes: Any, heads: Iterable[Mapping[str, Any]], values: Iterable[float], *, unit: str = "", top: float | None = None
-) -> Any:
-    """Draw the heatmap of one measure; `top` is the darkest value (None: the largest), `unit` the name of a scale beside it ("": none)."""
-    heads = list(heads)
+def _draw_by_head(axes: Any, heads: Sequence[Mapping[str, Any]], values: Iterable[float], *, top: float | None) -> Any:
+    """Draw the heatmap of one measure and return its image; `top` is the darkest value (None: the largest)."""
     blocks, most = _shape(heads)
     field = [[float("nan")] * most for _ in range(blocks)]
     for head, value in zip(heads, values, strict=True):
         field[head["block"] - 1][head["head"] - 1] = value
     image = axes.imshow(field, cmap=SHARES, vmin=0, vmax=top, aspect="equal", origin="lower")
-    axes.set_xticks(*_ticks(most), fontsize=SMALL_SIZE)
-    axes.set_yticks(*_ticks(blocks), fontsize=SMALL_SIZE)
-    axes.set_xlabel("head", fontsize=LABEL_SIZE)
-    if unit:
-        _draw_bar(axes, image, unit)
+    axes.set_xticks(*few_ticks(range(1, most + 1), 12), fontsize=SMALL_SIZE)
+    axes.set_yticks(*few_ticks(range(1, blocks + 1), 12), fontsize=SMALL_SIZE)
+    name_axes(axes, "head")
     return image
 
 
-def _draw_bar(axes: Any, image: Any, unit: str) -> None:
-    bar = axes.figure.colorbar(image, ax=axes, fraction=0.08, pad=0.06)
-    bar.set_label(unit, fontsize=LABEL_SIZE)
-    bar.ax.tick_params(labelsize=SMALL_SIZE)
-
-
-def mark_head(axes: Any, head: Mapping[str, Any]) -> None:
-    """Draw a frame around one head's cell."""
-    left, below = head["head"] - 1.5, head["block"] - 1.5
-    axes.add_patch(pyplot().Rectangle((left, below), 1, 1, fill=False, edgecolor="black", linewidth=1.3))
-
-
 def _shape(heads: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    heads = list(heads)
-    return max(head["block"] for head in heads), max(head["head"] for head in heads)
+    numbers = [(head["block"], head["head"]) for head in heads]
+    return max(block for block, _ in numbers), max(head for _, head in numbers)
 
 
-def _ticks(count: int) -> tuple[list[int], list[str]]:
-    """Return positions and labels: all of a few, every fifth of many."""
-    step = 1 if count <= 12 else 5
-    numbers = [number for number in range(1, count + 1) if number == 1 or number % step == 0]
-    return [number - 1 for number in numbers], [str(number) for number in numbers]
+def draw_ablation(table: Mapping[str, Any]) -> Any:
+    """Draw the change of the loss without each head as a heatmap, darker for a larger one, and without each block as bars.
+
+    `table` is from `ablation`.
+    """
+    heads, best = table["heads"], table["most"][0]
+    blocks, most = len(heads), len(heads[0])
+    size = (most * CELL_INCHES + 4.2, max(blocks * ROW_INCHES, 1.4) + 2.2)
+    figure, (field, side) = pyplot().subplots(1, 2, figsize=size, width_ratios=[most * CELL_INCHES, 2.6], sharey=True)
+    largest = max(max(map(max, heads)), 1e-6)
+    field.imshow(heads, cmap=SHARES, vmin=0, vmax=largest, aspect="auto", origin="lower")
+    for y, (row, errors) in enumerate(zip(heads, table["heads_error"], strict=True)):
+        for x, (change, error) in enumerate(zip(row, errors, strict=True)):
+            if abs(change) > CLEAR_ERRORS * error and abs(change) >= 0.005:
+                colour = "white" if change > DARK * largest else "black"
+                write_at(field, x, y, f"{change:+.2f}", fontsize=SMALL_SIZE - 1, color=colour)
+    field.set_xticks(range(most), [str(head) for head in range(1, most + 1)], fontsize=SMALL_SIZE)
+    field.set_yticks(*few_ticks(range(1, blocks + 1), 16), fontsize=SMALL_SIZE)
+    name_axes(field, "head removed", BLOCKS)
+    _draw_blocks(side, table["blocks"])
+    title = (
+        f"Without block {best['block']}'s head {best['head']} the text is predicted worst: "
+        f"+{best['change']:.2f} to a loss of {table['loss']:.2f} nats per token"
+    )
+    return finished(figure, title=title, caption=table["caption"] + LEGEND)
+
+
+def _draw_blocks(axes: Any, changes: Sequence[float]) -> None:
+    axes.barh(range(len(changes)), changes, color=[ONE if change >= 0 else TWO for change in changes], height=0.7)
+    axes.axvline(0, color="black", linewidth=0.6)
+    axes.set_xscale("symlog", linthresh=0.1)
+    axes.tick_params(labelsize=SMALL_SIZE)
+    plain(axes, x="whole block skipped:\nchange, nats per token")

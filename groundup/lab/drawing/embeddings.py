@@ -1,13 +1,25 @@
-"""A map of tokens or words: points with their names, placed so that none overlaps another.
+"""A map of tokens or words, the nearest neighbours of a word, and the share of neighbours of the same category.
 
-Each name takes the nearest free place around its point, with a line to the point where that is far.
+On a map each name takes the nearest free place around its point, so that none overlaps another, with a line to the point where that is far.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from groundup.lab.style import LABEL_SIZE, MUTED, SMALL_SIZE, finished, plain, pyplot, show_spaces
+from groundup.lab.style import (
+    LABEL_SIZE,
+    MUTED,
+    ONE,
+    SMALL_SIZE,
+    TWO,
+    finished,
+    name_tokens,
+    plain,
+    pyplot,
+    token_labels,
+    write_at,
+)
 from groundup.palette import SERIES
 
 # The shapes of groups, to distinguish them without colour.
@@ -16,6 +28,8 @@ MARKERS = "osD^vP*X"
 LETTER_WIDTH, LETTER_HEIGHT, INCHES = 0.62, 1.15, 1 / 72
 STEP_INCHES, RINGS = 0.075, 14
 FAR_INCHES = 0.2
+# Of a bar.
+ROW_INCHES = 0.27
 
 Box = tuple[float, float, float, float]
 
@@ -23,51 +37,47 @@ Box = tuple[float, float, float, float]
 def draw_embeddings(map: Mapping[str, Any]) -> Any:
     """Draw the points of `embedding_map`, or of `word_map` with a marker for each group."""
     figure, axes = pyplot().subplots(figsize=(7.5, 6.2))
-    groups = list(dict.fromkeys(point["group"] for point in map["points"] if "group" in point))
-    for number, group in enumerate(groups):
-        points = [point for point in map["points"] if point["group"] == group]
+    points = [(point["x"], point["y"]) for point in map["points"]]
+    groups = [point.get("group", "") for point in map["points"]]
+    named = [group for group in dict.fromkeys(groups) if group]
+    for number, group in enumerate(named):
+        own = [point for point, name in zip(points, groups, strict=True) if name == group]
         marker, colour = MARKERS[number % len(MARKERS)], SERIES[number % len(SERIES)]
-        axes.plot([p["x"] for p in points], [p["y"] for p in points], marker, color=colour, markersize=4, label=group)
-    for set_limits, name in ((axes.set_xlim, "x"), (axes.set_ylim, "y")):
-        values = [point[name] for point in map["points"]]
-        margin = 0.08 * (max(values) - min(values)) + 1e-6
-        set_limits(min(values) - margin, max(values) + margin)
-    if groups:
+        axes.plot(*zip(*own, strict=True), marker, color=colour, markersize=4, label=group)
+    set_map_limits(axes, points, 0.08)
+    if named:
         axes.legend(frameon=False, fontsize=LABEL_SIZE)
     else:
-        axes.plot([p["x"] for p in map["points"]], [p["y"] for p in map["points"]], ".", color=MUTED, markersize=2)
-    labels = [show_spaces(point["text"]) for point in map["points"]]
-    draw_labels(axes, [(point["x"], point["y"]) for point in map["points"]], labels)
-    _name_axes(axes, map)
-    plain(axes)
-    return finished(figure, title=_title(map), caption=map.get("caption", ""))
-
-
-def _title(map: Mapping[str, Any]) -> str:
-    if map.get("method", "pca") == "umap":
-        return "Points that are close on this map are close in the model"
-    return f"The two directions of largest variance ({100 * map['explained']:.0f} % of it)"
-
-
-def _name_axes(axes: Any, map: Mapping[str, Any]) -> None:
-    axes.tick_params(labelsize=SMALL_SIZE, colors=MUTED)
-    umap = map.get("method", "pca") == "umap"
-    for set_label, number in ((axes.set_xlabel, "1"), (axes.set_ylabel, "2")):
-        set_label(f"UMAP {number} (no unit)" if umap else f"principal component {number}", fontsize=LABEL_SIZE)
-
-
-def draw_labels(axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
-    """Write each label near its point; the limits of `axes` must be final."""
-    for (x, y), (place_x, place_y, far), label in zip(points, label_places(axes, points, labels), labels, strict=True):
-        axes.text(place_x, place_y, label, ha="center", va="center", family="monospace", fontsize=SMALL_SIZE)
+        axes.plot(*zip(*points, strict=True), ".", color=MUTED, markersize=2)
+    labels = token_labels(map["points"])
+    for (x, y), (left, up, far), label in zip(points, label_places(axes, points, labels), labels, strict=True):
+        write_at(axes, left, up, label, family="monospace")
         if far:
-            axes.plot([x, place_x], [y, place_y], color=MUTED, linewidth=0.4, alpha=0.6, zorder=0)
+            axes.plot([x, left], [y, up], color=MUTED, linewidth=0.4, alpha=0.6, zorder=0)
+    axes.tick_params(labelsize=SMALL_SIZE, colors=MUTED)
+    if map["method"] == "umap":
+        plain(axes, x="UMAP 1 (no unit)", y="UMAP 2 (no unit)")
+        title = "Points that are close on this map are close in the model"
+    else:
+        plain(axes, x="principal component 1", y="principal component 2")
+        title = f"The two directions of largest variance ({100 * map['explained']:.0f} % of it)"
+    return finished(figure, title=title, caption=map["caption"])
+
+
+def set_map_limits(axes: Any, points: Sequence[Sequence[float]], margin: float) -> None:
+    """Set both axes to the extent of the points, with `margin` of it on each side."""
+    for values, set_limits in zip(zip(*points, strict=True), (axes.set_xlim, axes.set_ylim), strict=True):
+        around = margin * (max(values) - min(values)) + 1e-6
+        set_limits(min(values) - around, max(values) + around)
 
 
 def label_places(
     axes: Any, points: Sequence[tuple[float, float]], labels: Sequence[str]
 ) -> list[tuple[float, float, bool]]:
-    """Return the centre of each label, and whether it is so far from its point that a line should connect them."""
+    """Return the centre of each label, and whether it is so far from its point that a line should connect them.
+
+    The limits of `axes` must be final.
+    """
     width, height = axes.figure.get_size_inches()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     across, upward = 0.85 * width / (right - left), 0.8 * height / (high - low)  # about inches per unit
@@ -104,3 +114,56 @@ def _around(x: float, y: float, wide: float, tall: float) -> Iterator[tuple[floa
 
 def _meet(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def draw_neighbours(found: Mapping[str, Any]) -> Any:
+    """Draw the nearest words as bars of cosine, the nearest on top; `found` is from `neighbours`."""
+    near = found["neighbours"]
+    figure, axes = pyplot().subplots(figsize=(6.5, len(near) * ROW_INCHES + 1.7))
+    axes.barh(range(len(near)), [entry["cosine"] for entry in near], color=ONE, height=0.7)
+    for place, entry in enumerate(near):
+        axes.text(entry["cosine"], place, f" {entry['cosine']:.2f}", va="center", fontsize=SMALL_SIZE)
+    names = token_labels(near)
+    name_tokens(axes, y=names, size=LABEL_SIZE)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.tick_params(axis="x", labelsize=SMALL_SIZE)
+    plain(axes, x="cosine (1: the same direction)")
+    first = names[0].strip("·") if near else "nothing"
+    return finished(figure, title=f"Nearest to {found['word']}: {first}", caption=found["caption"])
+
+
+def draw_kinds(score: Mapping[str, Any]) -> Any:
+    """Draw the shares of neighbours of the same category, with chance as a mark; `score` is from `kind_score`."""
+    figure, grid = pyplot().subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    kinds = list(score["vocabulary"]["kinds"])
+    names = (("vocabulary", "among all words of the vocabulary"), ("listed", "among the listed words only"))
+    for axes, (part, title) in zip(grid, names, strict=True):
+        _draw_shares(axes, [score[part]["kinds"][kind] for kind in kinds])
+        axes.set_title(title, fontsize=LABEL_SIZE)
+    grid[0].set_yticks(range(len(kinds)), kinds, fontsize=LABEL_SIZE)
+    grid[0].invert_yaxis()
+    grid[1].legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return finished(figure, title=_kinds_title(score["vocabulary"]), caption=score["caption"])
+
+
+def _draw_shares(axes: Any, scores: Sequence[Mapping[str, Any]]) -> None:
+    places = [place for place, score in enumerate(scores) if score["judged"]]
+    shares, chances = ([100 * scores[place][name] for place in places] for name in ("share", "chance"))
+    axes.barh(places, shares, color=ONE, height=0.55)
+    axes.plot(chances, places, "D", color=TWO, label="chance", clip_on=False, zorder=3)
+    for place, score in enumerate(scores):
+        text, colour, share = f"  too few words ({score['words']})", MUTED, 0.0
+        if score["judged"]:
+            text, colour, share = f" {100 * score['share']:.0f} % of {score['judged']}", "black", 100 * score["share"]
+        axes.text(max(share, 3), place, text, va="center", fontsize=SMALL_SIZE, color=colour)
+    axes.set_xlim(0, 130)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.tick_params(labelsize=SMALL_SIZE)
+    plain(axes, x="neighbours of the same category, %")
+
+
+def _kinds_title(score: Mapping[str, Any]) -> str:
+    if score["share"] is None:
+        return "No category has three words that are one token each"
+    return f"{100 * score['share']:.0f} % of a word's neighbours are of its category, {100 * score['chance']:.2g} % by chance"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from groundup.lab.style import LABEL_SIZE, SIGNED, SMALL_SIZE, finished, plain, pyplot
+from groundup.lab.style import LABEL_SIZE, SIGNED, SMALL_SIZE, finished, name_axes, plain, pyplot, scale_beside
 
 TITLES = {
     "none": "No positions: the distance of an earlier token has no effect",
@@ -12,6 +12,7 @@ TITLES = {
     "rope": "Rotary positions: the effect on a score depends on the distance alone",
     "alibi": "ALiBi: a penalty proportional to the distance, with a slope for each head",
 }
+BACK = "distance, tokens back"
 # Distinguishes curves without colour.
 DASHES = ("-", "--", "-.", ":")
 
@@ -22,14 +23,9 @@ def draw_positions(picture: Mapping[str, Any]) -> Any:
     rows, columns = len(picture["table"]), len(picture["table"][0])
     extent = (0.5, columns + 0.5, rows - 0.5, -0.5)  # positions from 0, as in the formulas; columns from 1
     image = left.imshow(picture["table"], aspect="auto", cmap=SIGNED, interpolation="nearest", extent=extent)
-    left.set_xlabel(picture["table_axis"], fontsize=LABEL_SIZE)
-    left.set_ylabel(
-        "position of the token" if picture["scheme"] != "alibi" else "distance, tokens back", fontsize=LABEL_SIZE
-    )
+    name_axes(left, picture["table_axis"], BACK if picture["scheme"] == "alibi" else "position of the token")
     left.tick_params(labelsize=SMALL_SIZE)
-    bar = figure.colorbar(image, ax=left)
-    bar.set_label(picture["table_value"], fontsize=LABEL_SIZE)
-    bar.ax.tick_params(labelsize=SMALL_SIZE)
+    scale_beside(left, image, picture["table_value"])
     _draw_curves(right, picture)
     if len(picture["curves"]) > 1:
         right.legend(frameon=False, fontsize=SMALL_SIZE, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -52,12 +48,10 @@ def draw_schemes(pictures: Sequence[Mapping[str, Any]]) -> Any:
 
 def _draw_curves(axes: Any, picture: Mapping[str, Any]) -> None:
     curves = picture["curves"]
-    shades = pyplot().get_cmap("cividis")([0.85 * i / max(1, len(curves) - 1) for i in range(len(curves))])
+    shades = pyplot().get_cmap(SIGNED)([0.85 * i / max(1, len(curves) - 1) for i in range(len(curves))])
     for number, (curve, shade) in enumerate(zip(curves, shades, strict=True)):
         axes.plot(curve["values"], DASHES[number % len(DASHES)], color=shade, linewidth=1.4, label=curve["label"])
-    axes.set_xlabel("distance, tokens back", fontsize=LABEL_SIZE)
-    axes.set_ylabel(picture["value"], fontsize=LABEL_SIZE)
     axes.tick_params(labelsize=SMALL_SIZE)
     if picture["scheme"] == "none":
         axes.set_ylim(-1, 1)
-    plain(axes)
+    plain(axes, x=BACK, y=picture["value"])

@@ -1,9 +1,9 @@
 """The tokens of a text, coloured, with their ids."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from groundup.lab.style import MUTED, SMALL_SIZE, closed, pyplot, show_spaces
+from groundup.lab.style import MUTED, closed, pyplot, show_spaces, write_at
 from groundup.palette import PIECES
 
 LINE_CHARACTERS = 64
@@ -11,32 +11,37 @@ LINE_CHARACTERS = 64
 
 def draw_tokens(picture: Mapping[str, Any]) -> Any:
     """Draw the tokens of a text in alternating colours with their ids below; `picture` is from `token_picture`."""
-    plt = pyplot()
-    lines = _token_lines(picture["pieces"])
+    plt, pieces = pyplot(), picture["pieces"]
+    labels = [f" {show_spaces(piece['text'])} ".center(len(str(piece["id"])) + 1) for piece in pieces]
+    lines = in_lines(labels, LINE_CHARACTERS)
     figure, axes = plt.subplots(figsize=(9, 0.62 * len(lines) + 0.2))
     for row, line in enumerate(lines):
-        for left, index, piece, label in line:
-            middle = left + len(label) / 2
-            box = plt.Rectangle((left + 0.08, -row - 0.42), len(label) - 0.16, 0.84, color=PIECES[index % len(PIECES)])
-            axes.add_patch(box)
-            axes.text(middle, -row + 0.1, label, ha="center", va="center", family="monospace", fontsize=10)
-            axes.text(middle, -row - 0.27, str(piece["id"]), ha="center", va="center", fontsize=SMALL_SIZE, color=MUTED)
-    axes.set_xlim(0, LINE_CHARACTERS)
-    axes.set_ylim(-len(lines) + 0.45, 0.55)
+        for left, index in line:
+            width = len(labels[index])
+            colour = PIECES[index % len(PIECES)]
+            axes.add_patch(plt.Rectangle((left + 0.08, -row - 0.42), width - 0.16, 0.84, color=colour))
+            write_at(axes, left + width / 2, -row + 0.1, labels[index], family="monospace", fontsize=10)
+            write_at(axes, left + width / 2, -row - 0.27, str(pieces[index]["id"]), color=MUTED)
+    axes.set(xlim=(0, LINE_CHARACTERS), ylim=(-len(lines) + 0.45, 0.55))
     axes.axis("off")
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.99)
     return closed(figure)
 
 
-def _token_lines(pieces: Iterable[Mapping[str, Any]]) -> list[list[tuple[float, int, Mapping[str, Any], str]]]:
-    """Return tokens in lines: (left edge in characters, number, piece, label); at least one line."""
-    lines: list[list[tuple[float, int, Mapping[str, Any], str]]] = [[]]
-    left = 0.0
-    for index, piece in enumerate(pieces):
-        label = f" {show_spaces(piece['text'])} ".center(len(str(piece["id"])) + 1)
-        if left and left + len(label) > LINE_CHARACTERS:
+def in_lines(labels: Sequence[str], most: int, *, ends: Sequence[int] = ()) -> list[list[tuple[int, int]]]:
+    """Return labels in lines of at most `most` characters, at least one line: (left edge in characters, index of the label).
+
+    A new line begins after each index of `ends`, too.
+    """
+    lines: list[list[tuple[int, int]]] = [[]]
+    left = 0
+    for index, label in enumerate(labels):
+        if left and left + len(label) > most:
             lines.append([])
-            left = 0.0
-        lines[-1].append((left, index, piece, label))
+            left = 0
+        lines[-1].append((left, index))
         left += len(label)
-    return lines
+        if index in ends:
+            lines.append([])
+            left = 0
+    return [line for line in lines if line] or [[]]

@@ -1,4 +1,4 @@
-"""The stages of a life, one short file each: `STAGE` says what it needs, `run` calls the rooms and says what came out.
+"""The stages of a build, one short file each: `STAGE` declares inputs, cost and outputs, `run` calls the other rooms.
 
-A stage holds no algorithm. Begin reading at `data.py` and go on in the order of `recipes/pipeline.py`.
+A stage has no algorithm of its own. Begin reading at `data.py` and follow the order of `recipes/pipeline.py`.
 """

@@ -1,4 +1,4 @@
-"""Stage 4: the public model that the next stages fine-tune, as a plain Hugging Face folder."""
+"""Stage 4: the pretrained public model that the next stages fine-tune, as a Hugging Face folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,19 +14,12 @@ from groundup.weights.card import ModelCard
 from groundup.weights.model_io import find_model, open_model, save_model
 from groundup.weights.named import CATALOG
 
-PATTERNS = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*.json",
-    "*.jinja",
-    "README.md",
-)
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+PATTERNS = (*WEIGHTS, "config.json", "generation_config.json", "tokenizer*.json", "*.jinja", "README.md")
 
 
 def run(context: StageContext) -> StageResult:
-    """Pull it into the cache (once for all builds), and place its files here by hard link; a .gguf is read and written anew."""
+    """Pull it into the cache (once for all builds) and hard-link its files here; a .gguf is converted."""
     name = context.recipe.base.model
     source = find_model(name, progress=context.progress)
     with atomic_folder(context.folder, extra={"pulled": name}) as folder:
@@ -43,12 +36,12 @@ def run(context: StageContext) -> StageResult:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """What makes up a model's folder; a run's own records and checkpoints stay behind. None for a file."""
+    """Return the files of a model folder without a run's records and checkpoints; none for a file."""
     return sorted({file for pattern in PATTERNS for file in folder.glob(pattern)}) if folder.is_dir() else []
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:
-    """What pins the model: the archive's hash for a named one, else the bytes of its files."""
+    """Return what identifies the model: the archive's hash for a named one, else the hashes of its files."""
     name = recipe.base.model
     if name in CATALOG:
         archive = CATALOG[name].archive
@@ -58,18 +51,18 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
 
 
 def base_shape(recipe: Recipe) -> ModelConfig | None:
-    """The config of the pulled model, where a preset tells it without opening the model."""
+    """Return the config of the pulled model; None where no preset has it."""
     return PRESETS.get(recipe.base.model.removesuffix("-instruct"))
 
 
 def base_bytes(recipe: Recipe) -> float:
-    """The pulled model's weights in float32; 0 where its size is not known before it is opened."""
+    """Return the bytes of the pulled model's weights in float32; 0 where its size is not known before it is opened."""
     shape = base_shape(recipe)
     return parameter_count(shape).total * FLOAT32_BYTES if shape else 0.0
 
 
 def describe(recipe: Recipe) -> str:
-    """Its name and size."""
+    """Return its name and size."""
     shape = base_shape(recipe)
     size = f"{parameter_count(shape).total / 1e6:.0f}M parameters" if shape else "size not known before it is opened"
     return f"{recipe.base.model}, {size}"

@@ -1,5 +1,6 @@
-"""Stage 6: the public model learns to answer, from hand-written instructions, by LoRA on the answers only."""
+"""Stage 6: the public model is fine-tuned on hand-written instructions with LoRA; the loss covers the answers only."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,50 +19,46 @@ from groundup.weights.model_io import ModelCard, open_model
 
 # Evaluations of the held-out answers, opening and saving take their part of the share.
 TRAINING_SHARE = 0.6
-# In float32 a step takes twice as long, and half as much is too little to learn from: without bf16 the stage may overrun its share by so much.
+# In float32 a step takes twice as long, and half the tokens are too few: without bf16 the stage may take this much longer.
 OVERRUN_WITHOUT_BF16 = 2.5
 
 
 def run(context: StageContext) -> StageResult:
-    """Measure this machine, fix the number of tokens, train."""
-    table = context.recipe.chat
-    examples = read_instructions(Path(instructions_source(context.recipe.chat.source)))
-    opened = open_model(context.build / "base", context.compute)
+    """Measure the training speed, fix the number of tokens, train."""
+    table, compute, progress = context.recipe.chat, context.compute, context.progress
+    examples = read_instructions(Path(instructions_source(table.source)))
+    opened = open_model(context.build / "base", compute)
     config = ChatConfig(
         max_tokens=table.max_tokens, rank=table.rank, learning_rate=table.learning_rate, seed=context.seed
     )
 
     def affordable_tokens() -> float:
-        rate = measure_tokens_per_s(opened, examples, config, compute=context.compute, progress=context.progress)
-        context.progress.say(f"      {rate:.0f} tokens a second in training here")
-        most_s = context.seconds * (1.0 if context.compute.has_bf16 else OVERRUN_WITHOUT_BF16)
+        rate = measure_tokens_per_s(opened, examples, config, compute=compute, progress=progress)
+        progress.say(f"      {rate:.0f} tokens a second in training here")
+        most_s = context.seconds * (1.0 if compute.has_bf16 else OVERRUN_WITHOUT_BF16)
         needed_s = table.tokens / (rate * TRAINING_SHARE)
         if context.seconds < needed_s and context.seconds < most_s:
-            context.progress.say(
-                f"      this {'processor' if context.compute.is_cpu else 'device'} has no bf16: {min(needed_s, most_s):.0f} s instead of "
-                f"{context.seconds:.0f} s, so as to learn from enough"
-            )
+            device, longer_s = "processor" if compute.is_cpu else "device", min(needed_s, most_s)
+            reason = f"{longer_s:.0f} s instead of {context.seconds:.0f} s, to train on enough tokens"
+            progress.say(f"      this {device} has no bf16: {reason}")
         return min(table.tokens, rate * TRAINING_SHARE * most_s)
 
     tokens = context.fix("tokens", affordable_tokens)
-    config = ChatConfig(tokens, table.max_tokens, table.rank, learning_rate=table.learning_rate, seed=context.seed)
-    results = fit_chat(
-        opened,
-        examples,
-        RunFolder(context.folder),
-        config,
-        compute=context.compute,
-        progress=context.progress,
-        card=card(context.recipe, opened.license),
+    config = dataclasses.replace(config, tokens=tokens)
+    card = ModelCard(
+        name=f"{context.recipe.name}-chat",
+        summary="Answers short instructions. Its base had been tuned on instructions before.",
+        data=((f"{table.source} instructions", licence_of(table.source)),),
+        base=context.recipe.base.model,
+        license=opened.license,  # of the model that its weights are from
     )
+    runs = RunFolder(context.folder)
+    results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)
     loss = results["held_out_loss"]
     line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats a token after {results['tokens']:,} tokens"
-    thin = (
-        (f"Chat learned from {tokens:,} tokens of the {table.tokens:,} of the recipe.",)
-        if tokens < table.tokens
-        else ()
-    )
-    return StageResult(line, {"tokens": results["tokens"], "held_out_loss": loss}, thin)
+    fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
+    facts = {"tokens": results["tokens"], "held_out_loss": loss}
+    return StageResult(line, facts, (fewer,) if tokens < table.tokens else ())
 
 
 def held_out_instructions(recipe: Recipe) -> list[InstructionExample]:
@@ -69,17 +66,6 @@ def held_out_instructions(recipe: Recipe) -> list[InstructionExample]:
     examples = read_instructions(Path(instructions_source(recipe.chat.source)))
     chosen = held_out_ids(examples, recipe.seed)
     return [each for each in examples if each.id in chosen]
-
-
-def card(recipe: Recipe, license_id: str) -> ModelCard:
-    """What the chat model is made of; its weights have the licence of the model they began as."""
-    return ModelCard(
-        name=f"{recipe.name}-chat",
-        summary="Answers short instructions. Its base had been tuned on instructions before.",
-        data=((f"{recipe.chat.source} instructions", licence_of(recipe.chat.source)),),
-        base=recipe.base.model,
-        license=license_id,
-    )
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:

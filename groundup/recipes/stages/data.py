@@ -1,15 +1,12 @@
 """Stage 1: texts are collected, cleaned and split by document."""
 
-from collections.abc import Mapping
-
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.sources import content_hash
-from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 
 
 def run(context: StageContext) -> StageResult:
-    """Make the data folder."""
+    """Write the data folder."""
     table = context.recipe.data
     config = DataConfig(table.text_column, table.encoding_errors, table.strict, table.validation_share)
     card = prepare(table.sources, context.folder, config, seed=context.seed, progress=context.progress)
@@ -20,11 +17,6 @@ def run(context: StageContext) -> StageResult:
     return StageResult(f"{kept:,} documents, {characters:,} characters; {dropped:,} dropped", facts)
 
 
-def outside(recipe: Recipe) -> Mapping[str, str]:
-    """The content of every source."""
-    return {source.spec: content_hash(source) for source in recipe.data.sources}
-
-
 STAGE = Stage(
     "data",
     1,
@@ -32,5 +24,5 @@ STAGE = Stage(
     share=0.03,
     describe=lambda recipe: ", ".join(source.spec for source in recipe.data.sources),
     outputs=("*.jsonl", "data.json"),
-    outside=outside,
+    outside=lambda recipe: {source.spec: content_hash(source) for source in recipe.data.sources},
 )

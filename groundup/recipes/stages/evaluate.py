@@ -1,9 +1,10 @@
-"""Stage 7: the chat model and what it was before, on the same held-out instructions; and the own model on held-out text.
+"""Stage 7: the chat model and its base on the same held-out instructions; the pretrained model on held-out text.
 
 evaluate/results.json    loss, checked answers, answers side by side, bits per byte; "table" is all of it as rows
 """
 
 from collections.abc import Mapping, Sequence
+from timeit import repeat
 from typing import Any
 
 from groundup.data.documents import InstructionExample
@@ -15,24 +16,23 @@ from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
 from groundup.files import atomic_folder, write_json
 from groundup.lab.attention import attention_record, example_sentence
 from groundup.progress import Silent
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.chat import outside as instructions_outside
 from groundup.weights.model_io import OpenModel, open_model
 
 BEFORE, AFTER = "before", "after"
-# Opening three models and the figures that cost little.
+# Seconds for opening three models and the cheap figures.
 BESIDE_S = 5.0
 MIN_PERCENT = 20
 
 
 def run(context: StageContext) -> StageResult:
-    """Measure before and after on the same items, as many as the time allows."""
+    """Evaluate before and after on the same items, as many as the time allows."""
     table = context.recipe.evaluate
     held_out = held_out_instructions(context.recipe)
-    models = {
-        name: open_model(context.build / stage, context.compute) for name, stage in ((BEFORE, "base"), (AFTER, "chat"))
-    }
+    stages = ((BEFORE, "base"), (AFTER, "chat"))
+    models = {name: open_model(context.build / stage, context.compute) for name, stage in stages}
     percent = context.fix("percent", lambda: affordable_percent(models[BEFORE], held_out, context))
     checked = part([e for e in held_out if e.check], percent)[: table.answers]
     shown = part(spread([e for e in held_out if not e.check]), percent)[: table.side_by_side]
@@ -43,29 +43,25 @@ def run(context: StageContext) -> StageResult:
     ]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     own = open_model(context.build / "pretrain", context.compute)
-    documents = read_split(context.build / "data", VALIDATION)
-    texts = sample_texts((document.text for document in documents), seed=context.seed)
+    held_out_texts = (document.text for document in read_split(context.build / "data", VALIDATION))
+    texts = sample_texts(held_out_texts, seed=context.seed)
     text = evaluate({"own": own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
     results = page_values(found, text)
+    tokenizer = own.require_tokenizer()
+    sentence = example_sentence(tokenizer, texts)
     with atomic_folder(context.folder) as folder:
         write_json(folder / "results.json", results)
-        write_json(folder / "attention.json", attention_of(own, texts))
+        write_json(folder / "attention.json", attention_record(own.model, tokenizer, sentence))
     return described(results, percent)
 
 
-def attention_of(own: OpenModel, texts: Sequence[str]) -> dict[str, Any]:
-    """Where the own model's telling heads look, on a sentence of the held-out text."""
-    tokenizer = own.require_tokenizer()
-    return attention_record(own.model, tokenizer, example_sentence(tokenizer, texts))
-
-
 def part(items: Sequence[InstructionExample], percent: int) -> list[InstructionExample]:
-    """`percent` of the items, at least one."""
+    """Return `percent` of the items, evenly spaced, at least one."""
     return evenly(items, max(1, round(len(items) * percent / 100)))
 
 
 def spread(items: Sequence[InstructionExample]) -> list[InstructionExample]:
-    """The first of each kind, then the second of each, and so on: a handful then shows every kind."""
+    """Order the items as the first of each kind, the second of each, and so on, so that a few show every kind."""
     place: dict[str, int] = {}
     order: list[tuple[int, int, InstructionExample]] = []
     for item in items:
@@ -75,22 +71,22 @@ def spread(items: Sequence[InstructionExample]) -> list[InstructionExample]:
 
 
 def affordable_percent(opened: OpenModel, held_out: Sequence[InstructionExample], context: StageContext) -> float:
-    """How much of the held-out set both models do in the stage's time; a few items are timed."""
+    """Return the percentage of the held-out set that fits the stage's time, from a few timed items."""
     few = list(held_out[:4])
 
     def cost_s(task: Task) -> float:
-        return min(timed(lambda: task.measure(opened, compute=context.compute, progress=Silent())) for _ in range(2))
+        return min(repeat(lambda: task.measure(opened, compute=context.compute, progress=Silent()), number=1, repeat=2))
 
     loss_s = cost_s(AnswerLoss(few)) / len(few)  # an item
     token_s = cost_s(ShownAnswers(few, max_tokens=8)) / 8
     table = context.recipe.evaluate
-    # two batches of answers, each of which takes as long as its longest answer; a larger batch is slower by its width
+    # two batches of answers, each as long as its longest answer; a larger batch is slower by its width
     whole_s = 2 * (loss_s * len(held_out) + 2 * table.answer_tokens * token_s * 1.6)
     return min(100.0, max(MIN_PERCENT, 100 * (context.seconds - BESIDE_S) / whole_s))
 
 
 def page_values(found: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
-    """Results in the form that the page draws."""
+    """Return the results as the report reads them."""
     rows = {(row["task"], row["model"]): row for row in found["rows"]}
     loss, checked = AnswerLoss.name, CheckedAnswers.name
     written = [found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]]
@@ -105,30 +101,27 @@ def page_values(found: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, 
 
 
 def side_by_side(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """One instruction with both answers; whether each passed its check, where it has one."""
+    """Return one instruction with both answers, and whether each passed its check, where it has one."""
     asked = {key: before[key] for key in ("id", "kind", "instruction", "input")}
-    right = {
-        f"{name}_right": answer["right"] for name, answer in ((BEFORE, before), (AFTER, after)) if "right" in answer
-    }
+    both = ((BEFORE, before), (AFTER, after))
+    right = {f"{name}_right": answer["right"] for name, answer in both if "right" in answer}
     return {**asked, "reference": before["expected"], BEFORE: before["answer"], AFTER: after["answer"], **right}
 
 
 def described(results: Mapping[str, Any], percent: int) -> StageResult:
-    """Before and after in one line."""
+    """Return before and after in one line."""
     loss, checked = results["loss"], results["checked"]
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
     answers = f"checked answers {right[BEFORE]} → {right[AFTER]}; " if right else ""
-    line = (
-        f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; own model {results['text']['value']:.3f} bits per byte"
-    )
-    thin = [f"Chat was judged on {percent} % of the held-out instructions."] if percent < 100 else []
+    bits = results["text"]["value"]
+    line = f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; own model {bits:.3f} bits per byte"
+    thin = [f"The chat model was evaluated on {percent} % of the held-out instructions."] if percent < 100 else []
     if not checked:
         thin.append("No held-out instruction has an answer that code can check.")
     elif checked[AFTER]["thin"]:
         thin.append(f"Checked answers are only {checked[AFTER]['n']}: the intervals are wide.")
-    return StageResult(
-        line, {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}, tuple(thin)
-    )
+    facts = {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}
+    return StageResult(line, facts, tuple(thin))
 
 
 STAGE = Stage(

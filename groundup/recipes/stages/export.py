@@ -1,11 +1,11 @@
-"""Stage 8: both models as files for other software, each file held against real llama.cpp before it counts.
+"""Stage 8: both models as Hugging Face folders and GGUF files, each of which must pass the parity gate in real llama.cpp.
 
 export/own/, export/chat/    a Hugging Face folder with GGUF files and a Modelfile beside
 export/results.json          files with hashes; every check of every gate
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
+from timeit import repeat
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.pretrain import own_shape
@@ -32,15 +32,15 @@ USER_LINES = 40
 LINE_CHARACTERS = 200
 PROMPT_CHARACTERS = 120
 MIN_PROMPTS = 4
-# Starting llama.cpp, strings and templates, for each file of the large model; writing it.
+# Seconds for writing each file of the large model, starting llama.cpp, checks of tokens and templates.
 BESIDE_FILE_S = 4.0
 # Bytes of a weight in each GGUF encoding, block scales included (ggml's block layouts).
 ENCODED_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 
 def run(context: StageContext) -> StageResult:
-    """Write and check both models. Raises ModelError when a gate fails."""
-    lines = user_lines(context)
+    """Export and check both models. Raises ModelError when a gate fails."""
+    lines, progress = user_lines(context), context.progress
     questions = [each.instruction for each in held_out_instructions(context.recipe)]
     opened = {name: open_model(context.build / stage, context.compute) for name, stage in MODELS.items()}
     prompts = context.fix("prompts", lambda: affordable_prompts(opened["chat"], context))
@@ -48,26 +48,24 @@ def run(context: StageContext) -> StageResult:
     gates: list[dict[str, Any]] = []
     with atomic_folder(context.folder) as folder:
         for name, model in opened.items():
-            starts = [text[:PROMPT_CHARACTERS] for text in (lines if name == "own" else questions)]
+            starts = [text[:PROMPT_CHARACTERS] for text in (lines if name == "own" else questions)][:prompts]
             for encoding in context.recipe.export.encodings:
                 file = write_files(model, folder / name, f"{context.recipe.name}-{name}", encoding)
-                files.append(file_entry(file, folder, name, encoding))
-                report = gate(
-                    model,
-                    file,
-                    encoding=encoding,
-                    user_lines=lines,
-                    prompts=starts[:prompts],
-                    progress=context.progress,
-                )
-                gates.append({**report.plain(), "model": name, "file": file.relative_to(folder).as_posix()})
+                path, size = file.relative_to(folder).as_posix(), file.stat().st_size
+                entry = {"path": path, "model": name, "encoding": encoding, "bytes": size, "sha256": sha256_file(file)}
+                files.append(entry)
+                report = gate(model, file, encoding=encoding, user_lines=lines, prompts=starts, progress=progress)
+                gates.append({**report.plain(), "model": name, "file": path})
                 require(report, context)
         write_json(folder / "results.json", {"files": files, "gates": gates})
-    return described(gates, prompts, context)
+    checks, wanted = sum(len(entry["checks"]) for entry in gates), context.recipe.export.prompts
+    line = f"{len(gates)} GGUF files agree with ours in real llama.cpp ({checks} checks)"
+    fewer = f"The gate used {prompts} prompts instead of {wanted}."
+    return StageResult(line, {"prompts": prompts}, (fewer,) if prompts < wanted else ())
 
 
 def user_lines(context: StageContext) -> list[str]:
-    """Lines of the held-out texts, each once."""
+    """Return distinct lines of the held-out texts."""
     texts = (document.text for document in read_split(context.build / "data", VALIDATION))
     lines = (line.strip()[:LINE_CHARACTERS] for text in texts for line in text.splitlines())
     distinct = dict.fromkeys(line for line in lines if line)
@@ -75,7 +73,7 @@ def user_lines(context: StageContext) -> list[str]:
 
 
 def write_files(opened: OpenModel, folder: Path, name: str, encoding: Encoding) -> Path:
-    """The Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the GGUF's path."""
+    """Write the Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the GGUF's path."""
     gguf = folder / f"{name}-{encoding}.gguf"
     if not folder.exists():
         folder.mkdir()
@@ -86,20 +84,8 @@ def write_files(opened: OpenModel, folder: Path, name: str, encoding: Encoding) 
     return gguf
 
 
-def file_entry(file: Path, root: Path, model: str, encoding: str) -> dict[str, Any]:
-    """One exported file as the page lists it."""
-    name = file.relative_to(root).as_posix()
-    return {
-        "path": name,
-        "model": model,
-        "encoding": encoding,
-        "bytes": file.stat().st_size,
-        "sha256": sha256_file(file),
-    }
-
-
 def require(report: ParityReport, context: StageContext) -> None:
-    """Keep a failed gate's findings beside the build, then fail the stage."""
+    """Write a failed gate's findings into the build's folder, then raise ModelError."""
     kept = context.build / FAILED_GATE
     kept.unlink(missing_ok=True)
     if not report.passed:
@@ -109,32 +95,19 @@ def require(report: ParityReport, context: StageContext) -> None:
 
 
 def affordable_prompts(opened: OpenModel, context: StageContext) -> float:
-    """How many prompts a file the time allows: one token of ours with the cache is timed, llama.cpp is about thrice as fast."""
+    """Return the prompts a file that fit the time: a token of our model is timed, llama.cpp is about three times as fast."""
     table = context.recipe.export
     ids = torch.ones(1, 64, dtype=torch.long, device=context.compute.device)
     with torch.no_grad():
-        token_s = min(timed(lambda: opened.model(ids[:, :1])) for _ in range(3))
-        pass_s = min(timed(lambda: opened.model(ids)) for _ in range(3))
+        token_s = min(repeat(lambda: opened.model(ids[:, :1]), number=1, repeat=3))
+        pass_s = min(repeat(lambda: opened.model(ids), number=1, repeat=3))
     prompt_s = NEW_TOKENS * token_s / 3 + 2 * pass_s
     free_s = context.seconds - BESIDE_FILE_S * len(table.encodings) - 2
     return min(table.prompts, max(MIN_PROMPTS, free_s / (prompt_s * len(table.encodings))))
 
 
-def described(gates: Sequence[Mapping[str, Any]], prompts: int, context: StageContext) -> StageResult:
-    """How many files passed how many checks."""
-    checks = sum(len(entry["checks"]) for entry in gates)
-    thin = (
-        (f"The gate took {prompts} prompts instead of {context.recipe.export.prompts}.",)
-        if prompts < context.recipe.export.prompts
-        else ()
-    )
-    return StageResult(
-        f"{len(gates)} GGUF files agree with ours in real llama.cpp ({checks} checks)", {"prompts": prompts}, thin
-    )
-
-
 def disk_bytes(recipe: Recipe) -> float:
-    """The GGUF files of both models; the Hugging Face files beside them are hard links."""
+    """Return the bytes of both models' GGUF files; the Hugging Face files beside them are hard links."""
     parameters = parameter_count(own_shape(recipe)).total + base_bytes(recipe) / FLOAT32_BYTES
     return parameters * sum(ENCODED_BYTES[encoding] for encoding in recipe.export.encodings)
 

@@ -15,8 +15,7 @@ from groundup.planning.measure import (
     steps_within,
     with_evaluations,
 )
-from groundup.planning.plan import make_plan
-from groundup.planning.plan_text import plan_warnings
+from groundup.planning.plan import make_plan, plan_warnings
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
@@ -30,13 +29,15 @@ from groundup.weights.model_io import ModelCard
 
 # The rest is for measuring, the first evaluation and saving.
 STEPS_SHARE = 0.85
-# On a machine so slow that the time has room for fewer, the budget is overrun: fewer steps teach nothing.
+# Where the time allows fewer, the budget is exceeded: with fewer steps nothing is learned.
 MIN_STEPS = 50
+# Epochs below which the page notes that the model has read little of its text.
+LITTLE_READ = 0.1
 
 
 def run(context: StageContext) -> StageResult:
-    """Train for as many steps as the stage's share of the time has room for, and keep the time."""
-    table = context.recipe.pretrain
+    """Train for as many steps as fit the stage's share of the time, and keep that time."""
+    recipe, table = context.recipe, context.recipe.pretrain
     shards, tokenizer = open_shards(context.build / "tokenizer" / SHARDS), Tokenizer.load(context.build / "tokenizer")
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
     fields = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
@@ -48,26 +49,25 @@ def run(context: StageContext) -> StageResult:
         fit = fit_in_time(context, benchmark, Candidate(shape, fit))
     for warning in plan_warnings(make_plan(shards, Candidate(shape, fit))):
         progress.say(f"      note: {warning}")
+    card = ModelCard(
+        name=f"{recipe.name}-own",
+        summary="A small language model, trained from random weights.",
+        data=tuple((source.spec, source.licence) for source in recipe.data.sources),
+    )
+    aim, runs = None if table.steps else TimeBudget(seconds, MIN_STEPS), RunFolder(context.folder)
     results = pretrain(
-        shards,
-        tokenizer,
-        shape,
-        fit,
-        RunFolder(context.folder),
-        compute=context.compute,
-        progress=progress,
-        card=card(context),
-        aim=None if table.steps else TimeBudget(seconds, MIN_STEPS),
+        shards, tokenizer, shape, fit, runs, compute=context.compute, progress=progress, card=card, aim=aim
     )
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats per token, "
         f"{results['bits_per_byte']:.3f} bits per byte"
     )
-    return StageResult(line, results, thin_figures(results))
+    little = f"The pretrained model has read only {100 * results['epochs']:.0f} % of the text."
+    return StageResult(line, results, (little,) if results["epochs"] < LITTLE_READ else ())
 
 
 def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidate) -> FitConfig:
-    """The config with the steps and evaluations that the time has room for; measured once and recorded in the build."""
+    """Return the config with the steps and evaluations that fit the time; measured once and recorded in build.json."""
     if "steps" not in context.sizes:
         measured = benchmark.measure(candidate)
         context.progress.say(describe_measured(measured, benchmark.run_s))
@@ -77,28 +77,13 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
     return with_evaluations(fit, context.fix("evaluations", lambda: EVALUATIONS))
 
 
-def card(context: StageContext) -> ModelCard:
-    """The model card, with the sources of its text."""
-    recipe = context.recipe
-    data = tuple((source.spec, source.licence) for source in recipe.data.sources)
-    summary = "A small language model, trained from random weights."
-    return ModelCard(name=f"{recipe.name}-own", summary=summary, data=data)
-
-
-def thin_figures(results: dict[str, float]) -> tuple[str, ...]:
-    """A caveat where the model has read little of its text."""
-    if results["epochs"] < 0.1:
-        return (f"The own model has read {100 * results['epochs']:.0f} % of the text once.",)
-    return ()
-
-
 def own_shape(recipe: Recipe) -> ModelConfig:
-    """The model's config with as many ids as the tokenizer may have. Raises ConfigError for a preset that is not known."""
+    """Return the model's config with the tokenizer's largest vocabulary. Raises ConfigError for an unknown preset."""
     return dataclasses.replace(preset(recipe.pretrain.preset), vocab_size=recipe.tokenizer.vocab_size)
 
 
 def describe(recipe: Recipe) -> str:
-    """Its size and its steps."""
+    """Return the size of the model and the number of steps."""
     shape, table = own_shape(recipe), recipe.pretrain
     steps = f"{table.steps:,} steps" if table.steps else "as many steps as fit"
     tokens = table.batch_windows * shape.context_tokens
@@ -106,7 +91,7 @@ def describe(recipe: Recipe) -> str:
 
 
 def memory_bytes(recipe: Recipe) -> float:
-    """What a training step holds."""
+    """Return the memory of a training step."""
     shape = own_shape(recipe)
     batch_size = recipe.pretrain.batch_windows
     return training_memory(shape, batch_size=batch_size, context_tokens=shape.context_tokens).total

@@ -1,24 +1,15 @@
-"""Stage 9: one page that shows every stage, made from the build folder alone."""
+"""Stage 9: one HTML page about every stage, made from the build folder alone."""
 
 from groundup.recipes.stage import Stage, StageContext, StageResult
-from groundup.report.page import write_page
-
-PAGE = "report.html"
+from groundup.report.page import REPORT_NAME, write_page
 
 
 def run(context: StageContext) -> StageResult:
-    """Write the page."""
-    page = write_page(context.build, context.build / PAGE)
+    """Write the report."""
+    page = write_page(context.build)
     return StageResult(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
 
 
 STAGE = Stage(
-    "report",
-    1,
-    run,
-    share=0.01,
-    describe=lambda recipe: "one HTML page",
-    needs=("data", "tokenizer", "pretrain", "base", "spam", "chat", "evaluate", "export"),
-    outputs=(PAGE,),
-    has_folder=False,
+    "report", 1, run, share=0.01, describe=lambda recipe: "one HTML page", outputs=(REPORT_NAME,), has_folder=False
 )

@@ -1,9 +1,10 @@
-"""Stage 5: the public model becomes a spam classifier, measured beside what is simpler.
+"""Stage 5: the public model is fine-tuned as a spam classifier and compared with baselines.
 
-spam/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model simply asked
+spam/results.json    models: the classifier, TF-IDF baselines, the majority class, the base model zero-shot
 """
 
 from collections.abc import Mapping, Sequence
+from timeit import timeit
 from typing import Any
 
 import torch
@@ -16,54 +17,47 @@ from groundup.finetune.baselines import add_baselines
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
-from groundup.recipes.stage import Stage, StageContext, StageResult, timed
+from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes
 from groundup.runs import RunFolder
 from groundup.train.precision import open_kinds
 from groundup.weights.model_io import ModelCard, OpenModel, open_model
 
-# Seconds beside the passes through the model: reading, training on the kept states, baselines, saving. Measured, docs/log.md.
+# Seconds beside the forward passes: reading, training on cached states, baselines, saving. Measured, docs/log.md.
 BESIDE_S = 12.0
-# A zero-shot prompt has the question and the turns' control tokens around its message.
+# Tokens of a zero-shot prompt beside its message: the question and control tokens.
 PROMPT_TOKENS_AROUND = 30
 MIN_PERCENT = 5
 
 
 def run(context: StageContext) -> StageResult:
-    """Read and split the messages, train, and judge all methods on the same test messages."""
-    table = context.recipe.spam
-    opened = open_model(context.build / "base", context.compute)
+    """Read and split the messages, train, and evaluate all methods on the same test messages."""
+    table, compute, progress = context.recipe.spam, context.compute, context.progress
+    opened = open_model(context.build / "base", compute)
     distinct = read_messages(table, context)
     percent = context.fix("percent", lambda: affordable_percent(opened, distinct.examples, table, context))
     sizes = {name: scaled(getattr(table, name), percent) for name in ("train", "validation", "test")}
     splits = stratified_split(distinct.examples, sizes, context.seed)
     config = ClassifierConfig(max_tokens=table.max_tokens, seed=context.seed)
     runs = RunFolder(context.folder)
-    results = fit_classifier(
-        opened,
-        splits,
-        runs,
-        config,
-        compute=context.compute,
-        progress=context.progress,
-        card=card(context.recipe, opened.license),
+    card = ModelCard(
+        name=f"{context.recipe.name}-spam",
+        summary="Tells spam from other short messages.",
+        data=((table.source.spec, table.source.licence),),
+        base=context.recipe.base.model,
+        license=opened.license,  # of the model that its weights are from
     )
+    results = fit_classifier(opened, splits, runs, config, compute=compute, progress=progress, card=card)
     results["source"] = {"repeats": distinct.repeats, "conflicts": distinct.conflicts, "empty": distinct.empty}
+    size = scaled(table.zero_shot, percent)
     results = add_baselines(
-        results,
-        opened,
-        splits,
-        runs,
-        question=table.question,
-        zero_shot_items=scaled(table.zero_shot, percent),
-        compute=context.compute,
-        progress=context.progress,
+        results, opened, splits, runs, question=table.question, zero_shot_items=size, compute=compute, progress=progress
     )
     return described(results, sizes, percent)
 
 
 def read_messages(table: SpamStage, context: StageContext) -> Distinct:
-    """The labelled messages without repeats, and the counts said."""
+    """Return the labelled messages without repeats; prints the counts."""
     options = SourceOptions(text_column=table.text_column)
     examples = read_labelled(table.source, options, label_column=table.label_column, progress=context.progress)
     distinct = without_repeats(examples)
@@ -75,14 +69,14 @@ def read_messages(table: SpamStage, context: StageContext) -> Distinct:
 
 
 def scaled(upper: int, percent: int) -> int:
-    """A part of an upper size, at least 20 so that every class can be there."""
+    """Return a percentage of an upper limit, at least 20 so that every class can be present."""
     return min(upper, max(20, upper * percent // 100))
 
 
 def affordable_percent(
     opened: OpenModel, examples: Sequence[Example], table: SpamStage, context: StageContext
 ) -> float:
-    """How much of the upper sizes this machine does in the stage's time: passes over a few messages are timed."""
+    """Return the percentage of the upper limits that fits the stage's time, from timed passes over a few messages."""
     tokenizer = opened.require_tokenizer()
     rows = [tokenizer.encode(example.text)[: table.max_tokens] for example in examples[:256]]
     mean_tokens = sum(map(len, rows)) / len(rows)
@@ -102,55 +96,35 @@ def affordable_percent(
 def seconds_per_token(
     opened: OpenModel, rows: Sequence[Sequence[int]], compute: Compute, *, low_precision: bool
 ) -> float:
-    """Seconds of one token in a forward pass over rows of about the same length, of two or more that agree."""
+    """Return the seconds a token of a forward pass over rows of similar length, from two or more passes that agree."""
     longest = sorted(rows, key=len)[len(rows) // 2 :]
     length = min(map(len, longest))
     ids = torch.tensor([list(row[:length]) for row in longest], device=compute.device)
     with torch.no_grad(), torch.autocast(compute.device.type, dtype=torch.bfloat16, enabled=low_precision):
-        return steady_s(lambda: timed(lambda: opened.model.transformer(ids))) / ids.numel()
+        return steady_s(lambda: timeit(lambda: opened.model.transformer(ids), number=1)) / ids.numel()
 
 
 def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int) -> StageResult:
-    """The classifier beside the best of the others, in one line."""
+    """Return the accuracies of the classifier and the best baseline in one line."""
     ours, *others = results["models"]
     found = ours["accuracy"]
-    # The base model was asked about fewer messages: it is compared where nothing else is there (no scikit-learn).
+    # The zero-shot baseline has fewer messages: it is compared only where there is no other (no scikit-learn).
     same = [row for row in others if row["accuracy"]["n"] == found["n"]]
     best = max(same or others or [ours], key=lambda row: row["accuracy"]["value"])
     line = (
         f"accuracy {100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f}, n = {found['n']}); "
         f"{best['name']}: {100 * best['accuracy']['value']:.1f} %"
     )
-    facts = {
-        "sizes": dict(sizes),
-        "accuracy": found["value"],
-        "f1": ours["f1"],
-        "best_other": best["accuracy"]["value"],
-    }
-    thin = (f"Spam was learned from and judged on {percent} % of the messages.",) if percent < 100 else ()
+    facts = {"sizes": dict(sizes), "accuracy": found["value"], "f1": ours["f1"]}
+    facts["best_other"] = best["accuracy"]["value"]
+    thin = (f"The spam classifier was trained and tested on {percent} % of the messages.",) if percent < 100 else ()
     return StageResult(line, facts, thin)
 
 
-def card(recipe: Recipe, license_id: str) -> ModelCard:
-    """What the classifier is made of; its weights have the licence of the model they began as."""
-    return ModelCard(
-        name=f"{recipe.name}-spam",
-        summary="Tells spam from other short messages.",
-        data=((recipe.spam.source.spec, recipe.spam.source.licence),),
-        base=recipe.base.model,
-        license=license_id,
-    )
-
-
-def outside(recipe: Recipe) -> Mapping[str, str]:
-    """The content of the messages' source."""
-    return {recipe.spam.source.spec: content_hash(recipe.spam.source)}
-
-
 def describe(recipe: Recipe) -> str:
-    """How many messages at most."""
+    """Return the upper limits of messages."""
     table = recipe.spam
-    return f"up to {table.train:,} messages to train on, {table.validation:,} and {table.test:,} to judge by"
+    return f"up to {table.train:,} messages to train on, {table.validation:,} and {table.test:,} to evaluate on"
 
 
 STAGE = Stage(
@@ -163,5 +137,5 @@ STAGE = Stage(
     needs=("base",),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
     sized_by_budget=True,
-    outside=outside,
+    outside=lambda recipe: {recipe.spam.source.spec: content_hash(recipe.spam.source)},
 )

@@ -1,19 +1,17 @@
-"""Stage 2: a tokenizer is trained on the train part only, and all documents become token shards.
+"""Stage 2: a tokenizer is trained on the train split only, and all documents are encoded into token shards.
 
 tokenizer/tokenizer.json ...    the tokenizer        tokenizer/shards/    train.bin, validation.bin, shards.json
-tokenizer/report.json           pictures for the page: how some texts are cut
+tokenizer/report.json           for the report: some texts split into tokens
 """
 
 import shutil
-from pathlib import Path
-from typing import Any
 
-from groundup.data.shards import ShardSet, open_shards, write_shards
+from groundup.data.shards import open_shards, write_shards
 from groundup.data.split import TRAIN, VALIDATION, read_split
 from groundup.files import atomic_folder, write_json
 from groundup.lab.tokens import tokenizer_report
 from groundup.recipes.stage import Stage, StageContext, StageResult
-from groundup.tokenizer.fast import Tokenizer, train_tokenizer
+from groundup.tokenizer.fast import train_tokenizer
 
 SHARDS = "shards"
 SHOWN_CHARACTERS = 400
@@ -21,7 +19,7 @@ HARD_LINE = "In 1984: 3.14159, naïve café, 日本 🙂, and <|im_end|> written
 
 
 def run(context: StageContext) -> StageResult:
-    """Train the tokenizer, write the shards and the page's examples."""
+    """Train the tokenizer, write the shards and the report's examples."""
     data = context.build / "data"
     texts = (document.text for document in read_split(data, TRAIN))
     tokenizer = train_tokenizer(texts, context.recipe.tokenizer.vocab_size, progress=context.progress)
@@ -30,24 +28,13 @@ def run(context: StageContext) -> StageResult:
     with atomic_folder(context.folder) as folder:
         tokenizer.save(folder)
         shutil.move(shards, folder / SHARDS)
-        write_json(folder / "report.json", pictures(tokenizer, data))
-    return outcome(tokenizer, open_shards(context.folder / SHARDS))
-
-
-def outcome(tokenizer: Tokenizer, shards: ShardSet) -> StageResult:
-    """What came out, in numbers."""
-    tokens = shards.splits[TRAIN].tokens
-    bytes_per_token = shards.splits[TRAIN].utf8_bytes / max(1, tokens)
-    facts = {"vocab_size": tokenizer.vocab_size, "train_tokens": tokens, "bytes_per_token": round(bytes_per_token, 3)}
-    return StageResult(
-        f"{tokenizer.vocab_size:,} ids; {tokens:,} training tokens of {bytes_per_token:.2f} bytes", facts
-    )
-
-
-def pictures(tokenizer: Tokenizer, data: Path) -> dict[str, Any]:
-    """For the page: how held-out text and a hard line are cut, first merges, longest tokens."""
-    held_out = [document.text for document in read_split(data, VALIDATION)]
-    return tokenizer_report(tokenizer, [held_out[0][:SHOWN_CHARACTERS].strip(), HARD_LINE], held_out)
+        held_out = [document.text for document in read_split(data, VALIDATION)]
+        examples = [held_out[0][:SHOWN_CHARACTERS].strip(), HARD_LINE]
+        write_json(folder / "report.json", tokenizer_report(tokenizer, examples, held_out))
+    train, size = open_shards(context.folder / SHARDS).splits[TRAIN], tokenizer.vocab_size
+    bytes_per_token = train.utf8_bytes / max(1, train.tokens)
+    facts = {"vocab_size": size, "train_tokens": train.tokens, "bytes_per_token": round(bytes_per_token, 3)}
+    return StageResult(f"{size:,} ids; {train.tokens:,} training tokens of {bytes_per_token:.2f} bytes", facts)
 
 
 STAGE = Stage(

@@ -6,16 +6,17 @@ A rule needs some evaluations or steps before it applies; the reason for each th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median
+from typing import NamedTuple
 
-from groundup.report.live.curves import Curves
-from groundup.report.values import JsonObject, count, first_letters, fixed, number, percent, text
+from groundup.report.downsampling import Curves
+from groundup.report.formatting import count, first_letters, fixed, percent
+from groundup.report.values import JsonObject, number, text
 
 # Levels of a remark, most urgent first.
 LEVELS = WARNING, NOTE, GOOD = "warning", "note", "good"
 
 
-@dataclass(frozen=True)
-class Remark:
+class Remark(NamedTuple):
     """One or two sentences; `what` is its title."""
 
     level: str
@@ -23,8 +24,7 @@ class Remark:
     text: str
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Validation loss after a step, and the mean of the training losses just before it; nats per token."""
 
     step: float

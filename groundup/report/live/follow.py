@@ -5,22 +5,22 @@
 Each read takes only what is new. Damaged, missing or older files are tolerated.
 """
 
+import os
 import time
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from groundup.errors import FormatError
 from groundup.files import read_json
-from groundup.report.downsampling import EvenSample
+from groundup.report.downsampling import Curves, EvenSample, on_axes
+from groundup.report.formatting import first_letters
 from groundup.report.live.coach import Evaluation, RunView, remarks
-from groundup.report.live.curves import Curves, on_axes
-from groundup.report.live.presence import is_locked, status_of
-from groundup.report.live.tail import Tail
 from groundup.report.sections.pretrain import VALIDATION_NAMES
-from groundup.report.values import JsonObject, first_letters, flat, number, table, text
-from groundup.runs import RunFolder
+from groundup.report.values import JsonObject, flat, number, table, text
+from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
 
 # The current training loss is the mean of so many steps: single batches differ too much.
 RECENT_STEPS = 50
@@ -30,23 +30,78 @@ NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_lo
 SKIPPED, ROLLED_BACK = "skipped", "rolled back"
 # The number of steps is changed, to keep the time budget.
 RE_AIMED = "re-aimed"
+# The locks that are held, where Linux has the list: `fit` holds one on its run's folder (`files.only_one`). To try the lock would acquire it,
+# and a run that starts at that moment would fail.
+LOCKS = Path("/proc/locks")
+# Seconds without a write after which a run counts as stopped, by whether its lock is held. A finished run saves its model without the lock.
+QUIET_S = {False: 20.0, None: 90.0}
 # Bounds of the samples that are kept: evaluations, prompts of each, characters of a text.
 MAX_EVALUATIONS, MAX_PROMPTS, MAX_CHARACTERS = 100, 16, 4000
 
 
-@dataclass
+class Tail:
+    """A JSON-lines file that another process writes: each read returns the complete lines that are new since the last.
+
+    A resumed run truncates its log to its checkpoint; a new run has a new file. Both are detected by the last line that was read: it is no
+    longer at its offset (lines have times in milliseconds, so that a repeated step gives another line).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._last = b""  # the line that ends at the offset
+
+    def read(self, restart: Callable[[], None]) -> Iterator[dict[str, Any]]:
+        """Yield the records since the last call. `restart` is called first when the lines read before are no longer in the file.
+
+        An incomplete line is left for the next call; lines that are not records are skipped; a missing file counts as empty.
+        """
+        try:
+            handle = self.path.open("rb")
+        except OSError:
+            self._reset(restart)
+            return
+        with handle:
+            handle.seek(self._offset - len(self._last))
+            if handle.read(len(self._last)) != self._last:
+                self._reset(restart)
+            handle.seek(self._offset)
+            yield from self._whole_lines(handle)
+
+    def _reset(self, restart: Callable[[], None]) -> None:
+        if self._offset:
+            self._offset, self._last = 0, b""
+            restart()
+
+    def _whole_lines(self, handle: BinaryIO) -> Iterator[dict[str, Any]]:
+        while raw := handle.readline(MAX_LINE_BYTES + 1):
+            end = raw if raw.endswith(b"\n") else _rest_of_line(handle)
+            if not end.endswith(b"\n"):
+                return
+            self._offset, self._last = handle.tell(), end
+            record = read_line(raw)
+            if record is not None:
+                yield record
+
+
+def _rest_of_line(handle: BinaryIO) -> bytes:
+    """Return the last piece of a line longer than any record; without a line end where the file ends first."""
+    while (piece := handle.readline(MAX_LINE_BYTES + 1)) and not piece.endswith(b"\n"):
+        pass
+    return piece
+
+
 class _Log:
     """The contents of metrics.jsonl so far."""
 
-    curves: Curves = field(default_factory=Curves)
-    evaluations: EvenSample = field(default_factory=EvenSample)
-    marks: EvenSample = field(default_factory=EvenSample)
-    events: Counter[str] = field(default_factory=Counter)
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
-    last: dict[str, Any] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-    evaluated: dict[str, Any] = field(default_factory=dict)
-    steps: float | None = None
+    def __init__(self) -> None:
+        self.curves, self.evaluations, self.marks = Curves(), EvenSample(), EvenSample()
+        self.events: Counter[str] = Counter()
+        self.recent: deque[float] = deque(maxlen=RECENT_STEPS)
+        self.last: dict[str, Any] = {}
+        self.best: dict[str, float] = {}
+        self.evaluated: dict[str, Any] = {}
+        self.steps: float | None = None
 
     def add(self, record: JsonObject) -> None:
         event = record.get("event")
@@ -92,16 +147,14 @@ class SampleHistory:
             self._open = {"step": step, "written": []}
             self._spread.add(self._open)
         if len(self._open["written"]) < MAX_PROMPTS:
-            self._open["written"].append(_shown(record))
+            words = {key: first_letters(text(record, key), MAX_CHARACTERS) for key in ("prompt", "text", "copied_text")}
+            self._open["written"].append(
+                {**words, **{key: number(record, key) for key in ("repetition", "longest_copy")}}
+            )
 
     def evaluations(self) -> list[JsonObject]:
         """[{"step": ..., "written": [{"prompt", "text", "repetition", "longest_copy", "copied_text"}, ...]}, ...]"""
         return self._spread.records()
-
-
-def _shown(record: JsonObject) -> dict[str, Any]:
-    words = {key: first_letters(text(record, key), MAX_CHARACTERS) for key in ("prompt", "text", "copied_text")}
-    return {**words, **{key: number(record, key) for key in ("repetition", "longest_copy")}}
 
 
 class FollowedRun:
@@ -213,7 +266,7 @@ class FollowedRun:
             "figures": sorted({name for each in evaluations for name in each} - {*NOT_FIGURES}),
             "marks": log.marks.records(),
             "samples": self._history.evaluations(),
-            "remarks": [asdict(remark) for remark in remarks(self.view())],
+            "remarks": [remark._asdict() for remark in remarks(self.view())],
             "settings": dict(flat(table(self._record(self.folder.run_file.name), "config"))),
         }
 
@@ -234,3 +287,41 @@ class FollowedRun:
             rolled_back=log.events[ROLLED_BACK],
             step=int(log.last.get("step", 0)),
         )
+
+
+def is_locked(folder: Path) -> bool | None:
+    """Whether a process holds the folder's lock; None where the system has no list of locks."""
+    try:
+        stat, text = folder.stat(), LOCKS.read_text()
+    except OSError:
+        return None
+    return held(text, stat.st_dev, stat.st_ino)
+
+
+def held(locks: str, device: int, inode: int) -> bool | None:
+    """Whether /proc/locks lists a lock on a file; None where only a file of this inode on another device is locked.
+
+    That may be the same file: btrfs has a device for each subvolume and lists the lock under the device of the whole disk.
+    """
+    expected = f"{os.major(device):02x}:{os.minor(device):02x}"
+    devices = set()
+    for fields in map(str.split, locks.splitlines()):
+        if fields[1:2] == ["FLOCK"] and len(fields) > 5:
+            found, _, number = fields[5].rpartition(":")
+            devices |= {found} if number == str(inode) else set()
+    return True if expected in devices else None if devices else False
+
+
+def status_of(*, finished: bool, locked: bool | None, quiet_s: float | None) -> str:
+    """Return "finished", "running", "stopped", or "waiting" (nothing was written yet).
+
+    >>> status_of(finished=False, locked=True, quiet_s=600.0)
+    'running'
+    """
+    if finished:
+        return "finished"
+    if locked:
+        return "running"
+    if quiet_s is None:
+        return "waiting"
+    return "running" if quiet_s < QUIET_S[locked] else "stopped"

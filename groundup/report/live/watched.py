@@ -77,21 +77,16 @@ def _require_no_file(path: Path) -> None:
 
 def runs_below(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
     """Yield the run folders that `folder` is or contains, in the order of their start. An unreadable folder contains none."""
-    if is_run(folder):
+    run = RunFolder(folder)
+    if any(path.is_file() for path in (run.metrics_file, run.fit_file, run.run_file)):
         yield folder
         return
     try:
         inner = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     except OSError:
         return
-    below = [run for path in inner if depth and path.name not in NO_RUNS for run in runs_below(path, depth - 1)]
-    yield from sorted(below, key=lambda run: (_begun(run), run))
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a run has started in this folder."""
-    run = RunFolder(folder)
-    return any(path.is_file() for path in (run.metrics_file, run.fit_file, run.run_file))
+    below = [each for path in inner if depth and path.name not in NO_RUNS for each in runs_below(path, depth - 1)]
+    yield from sorted(below, key=lambda each: (_begun(each), each))
 
 
 def _begun(folder: Path) -> float:

@@ -1,1 +1,1 @@
-"""The chapters of the page, one file each: `name(report) -> Node`, in the order of `page.CHAPTERS`."""
+"""The chapters of the page, one file each, which ends with its `Chapter`; `page.CHAPTERS` has their order."""

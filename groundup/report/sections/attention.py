@@ -7,18 +7,12 @@ grey, dark mode and print.
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, node
-from groundup.report.chapter import Heading, absent, chapter, figure
+from groundup.report.chapter import Chapter, figure
+from groundup.report.formatting import first_letters, percent
 from groundup.report.report_data import ReportData
 from groundup.report.sections.tokens import show_spaces
-from groundup.report.values import JsonObject, first_letters, matrix, number, percent, tables, text
+from groundup.report.values import JsonObject, matrix, number, tables, text
 
-HEADING = Heading(
-    "attention",
-    "Stage 3 · pretrain",
-    "Attention maps",
-    "Each row is a token. Its cells show how much it attends to each token up to itself: the stronger the colour, the more. "
-    "Later tokens are masked, so the upper half is empty.",
-)
 MAX_HEADS = 4
 MAX_TOKENS = 32
 
@@ -38,14 +32,14 @@ PATTERNS = {
 CLEAR_PATTERN = 0.3
 
 
-def attention(report: ReportData) -> Node:
-    """The chapter with the attention maps."""
-    record = report.attention
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The attention maps."""
+    record = report.json("evaluate/attention.json")
     pieces = [show_spaces(text(piece, "text")) for piece in tables(record, "pieces")]
     pictures = [made for head in tables(record, "heads")[:MAX_HEADS] if (made := _picture(head, pieces))]
     if not pictures:
-        return absent(HEADING, "attention was not recorded")
-    return chapter(HEADING, node("div", pictures, _remark(record), class_="maps wide"))
+        return "attention was not recorded"
+    return [node("div", pictures, _remark(record), class_="maps wide")]
 
 
 def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
@@ -83,12 +77,8 @@ SCALE_STEPS = (0, 20, 40, 60, 80, 100)
 def heat_map(pieces: Sequence[str], weights: Sequence[Sequence[float]], summary: str) -> Node:
     """The map of one head. `weights` are fractions of 1, T rows of T; cells below 0.005 are left out."""
     width, height = MARGIN + CELL * len(pieces) + 34, TOP_MARGIN + CELL * len(pieces) + 6
-    cells = [
-        _cell(pieces, row, column, weight)
-        for row, line in enumerate(weights)
-        for column, weight in enumerate(line)
-        if weight >= 0.005
-    ]
+    seen = [(row, column, weight) for row, line in enumerate(weights) for column, weight in enumerate(line)]
+    cells = [_cell(pieces, *each) for each in seen if each[2] >= 0.005]
     ground = node("polygon", points=_stairs(len(pieces)), class_="heat-ground")
     labels = [_labels(index, first_letters(piece, LABEL_CHARACTERS)) for index, piece in enumerate(pieces)]
     view = f"0 0 {width} {height}"
@@ -107,24 +97,13 @@ def _stairs(size: int) -> str:
 
 def heat_scale() -> Node:
     """The colour scale of the maps."""
-    steps = [
-        node("rect", x=8 + 40 * index, y=2, width=38, height=14, fill_opacity=share / 100, class_="heat")
-        for index, share in enumerate(SCALE_STEPS)
-    ]
-    labels = [
-        node("text", f"{share} %", x=27 + 40 * index, y=32, class_="middle") for index, share in enumerate(SCALE_STEPS)
-    ]
-    ground = node("rect", x=8, y=2, width=40 * len(SCALE_STEPS) - 2, height=14, class_="heat-ground")
-    return node(
-        "svg",
-        ground,
-        steps,
-        labels,
-        viewBox=f"0 0 {16 + 40 * len(SCALE_STEPS)} 38",
-        role="img",
-        aria_label="Colour scale from 0 % (transparent) to 100 % (opaque)",
-        class_="chart scale-bar",
-    )
+    marks = [(8 + 40 * index, share) for index, share in enumerate(SCALE_STEPS)]
+    width = 40 * len(marks)
+    ground = node("rect", x=8, y=2, width=width - 2, height=14, class_="heat-ground")
+    steps = [node("rect", x=x, y=2, width=38, height=14, fill_opacity=share / 100, class_="heat") for x, share in marks]
+    labels = [node("text", f"{share} %", x=x + 19, y=32, class_="middle") for x, share in marks]
+    view, label = f"0 0 {width + 16} 38", "Colour scale from 0 % (transparent) to 100 % (opaque)"
+    return node("svg", ground, steps, labels, viewBox=view, role="img", aria_label=label, class_="chart scale-bar")
 
 
 def _cell(pieces: Sequence[str], row: int, column: int, weight: float) -> Node:
@@ -138,3 +117,13 @@ def _labels(index: int, piece: str) -> list[Node]:
     left, top = MARGIN + middle, TOP_MARGIN - 6
     row = node("text", piece, x=MARGIN - 7, y=TOP_MARGIN + middle + 4, class_="end")
     return [row, node("text", piece, x=left, y=top, transform=f"rotate(-50 {left:.0f} {top})")]
+
+
+ATTENTION = Chapter(
+    "attention",
+    "Stage 3 · pretrain",
+    "Attention maps",
+    "Each row is a token. Its cells show how much it attends to each token up to itself: the stronger the colour, the more. "
+    "Later tokens are masked, so the upper half is empty.",
+    parts,
+)

@@ -1,16 +1,15 @@
 """Stage 1: the sources, what was kept, what was dropped and why, what cleaning changed, and samples of the text."""
 
-from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Heading, absent, chapter, data_table, facts, more, note, notes_of
-from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, count, first_letters, number, percent, table, tables, text, texts
+from collections import Counter
+from collections.abc import Sequence
 
-HEADING = Heading(
-    "data",
-    "Stage 1 · data",
-    "The text, and what was dropped",
-    "Everything a language model knows comes from its training text: where it is from, what was dropped, and why.",
-)
+from groundup.markup import Child, Node, foreign
+from groundup.report.chapter import Chapter, StageCard, data_table, facts, more, note
+from groundup.report.formatting import count, first_letters, percent
+from groundup.report.report_data import ReportData
+from groundup.report.values import JsonObject, number, table, tables, text, texts
+
+DATA_CARD = "data/data.json"
 SAMPLE_CHARACTERS = 600
 NAME_CHARACTERS = 120
 MAX_SAMPLES = 3
@@ -26,14 +25,12 @@ CHANGES = {
 }
 
 
-def data(report: ReportData) -> Node:
-    """The chapter on the texts."""
-    card = report.data
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The texts: sources, what was dropped, what was changed, samples."""
+    card = report.json(DATA_CARD)
     if not card:
-        return absent(HEADING, "no text has been prepared")
-    thin = stage.thin if (stage := report.stage("data")) else []
-    parts = [_figures(card), _cut(card), _sources(card), _dropped(card), _changed(card), _samples(card)]
-    return chapter(HEADING, parts, notes_of(thin))
+        return "no text has been prepared"
+    return [_figures(card), _cut(card), _sources(card), _dropped(card), _changed(card), _samples(card)]
 
 
 def kept(card: JsonObject, what: str) -> float | None:
@@ -61,32 +58,24 @@ def _cut(card: JsonObject) -> Node | None:
 
 
 def _sources(card: JsonObject) -> Node | None:
-    rows = [_source(source) for source in tables(card, "sources")]
-    if not rows:
-        return None
+    rows: list[list[Child]] = []
+    for source in tables(card, "sources"):
+        spec, licence = text(source, "source", "spec"), text(source, "source", "licence") or "not stated"
+        kept_figures = (count(number(source, key)) for key in ("kept_documents", "kept_characters"))
+        rows.append([foreign(spec), foreign(licence), *kept_figures])
     head = ["source", "licence", "documents", "characters"]
-    return data_table("Where the text comes from", head, rows, figures=(2, 3))
-
-
-def _source(card: JsonObject) -> list[Child]:
-    spec, licence = text(card, "source", "spec"), text(card, "source", "licence") or "not stated"
-    kept_figures = (count(number(card, key)) for key in ("kept_documents", "kept_characters"))
-    return [foreign(spec), foreign(licence), *kept_figures]
+    return data_table("Where the text comes from", head, rows, figures=(2, 3)) if rows else None
 
 
 def _dropped(card: JsonObject) -> Node:
     rows = [row for source in tables(card, "sources") for row in _dropped_rows(source)]
     if not rows:
         return note("Nothing was dropped: no document was empty, repeated or unreadable.", kind="good")
-    dropped, left = _number_dropped(card), kept(card, "documents") or 0.0
+    entries = [entry for source in tables(card, "sources") for entry in table(source, "dropped").values()]
+    dropped, left = sum(number(entry, "count") or 0.0 for entry in entries), kept(card, "documents") or 0.0
     share = f" ({percent(dropped / (dropped + left))})" if dropped + left else ""
     caption = f"{count(dropped)} of {count(dropped + left)} documents were dropped{share}"
     return data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))
-
-
-def _number_dropped(card: JsonObject) -> float:
-    noted = [entry for source in tables(card, "sources") for entry in table(source, "dropped").values()]
-    return sum(number(entry, "count") or 0.0 for entry in noted)
 
 
 def _dropped_rows(source: JsonObject) -> list[list[Child]]:
@@ -94,33 +83,38 @@ def _dropped_rows(source: JsonObject) -> list[list[Child]]:
     noted = [(reason, entry) for reason, entry in table(source, "dropped").items()]
     noted += [(f"file skipped: {reason}", entry) for reason, entry in table(read, "skipped").items()]
     noted += [("invalid line", table(read, "bad_lines")), ("file not in UTF-8", table(read, "invalid_files"))]
-    return [_noted(reason, entry) for reason, entry in noted if number(entry, "count")]
-
-
-def _noted(reason: str, entry: object) -> list[Child]:
-    names = [first_letters(name, NAME_CHARACTERS) for name in texts(entry, "examples")[:2]]
-    return [foreign(reason), count(number(entry, "count")), [foreign(name, "div", "sample-line") for name in names]]
+    rows: list[list[Child]] = []
+    for reason, entry in noted:
+        if found := number(entry, "count"):
+            names = [first_letters(name, NAME_CHARACTERS) for name in texts(entry, "examples")[:2]]
+            rows.append([foreign(reason), count(found), [foreign(name, "div", "sample-line") for name in names]])
+    return rows
 
 
 def _changed(card: JsonObject) -> Node | None:
-    totals: dict[str, float] = {}
+    totals: Counter[str] = Counter()
     for source in tables(card, "sources"):
-        for name in table(source, "changed"):
-            totals[name] = totals.get(name, 0.0) + (number(source, "changed", name) or 0.0)
-    rows: list[list[Child]] = [
-        [foreign(CHANGES.get(name, name)), count(value)] for name, value in totals.items() if value
-    ]
-    if not rows:
-        return None
+        totals.update({name: number(source, "changed", name) or 0 for name in table(source, "changed")})
+    found = [(CHANGES.get(name, name), value) for name, value in totals.items() if value]
+    rows: list[list[Child]] = [[foreign(change), count(value)] for change, value in found]
     made = data_table("Changes in the documents kept", ["change", "count"], rows, figures=(1,))
-    return more("What cleaning changed", made)
+    return more("What cleaning changed", made) if rows else None
 
 
 def _samples(card: JsonObject) -> Node | None:
     found = [sample for source in tables(card, "sources") for sample in tables(source, "samples")][:MAX_SAMPLES]
-    shown = [(foreign(text(sample, "name"), "h3"), _beginning(text(sample, "text"))) for sample in found]
+    shown = []
+    for sample in found:
+        beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)
+        shown += [foreign(text(sample, "name"), "h3"), foreign(beginning, "blockquote", "document")]
     return more("Samples of the texts", shown) if shown else None
 
 
-def _beginning(words: str) -> Node:
-    return node("blockquote", first_letters(words.strip(), SAMPLE_CHARACTERS), class_="document", dir="auto")
+DATA = Chapter(
+    "data",
+    "Stage 1 · data",
+    "The text, and what was dropped",
+    "Everything a language model knows comes from its training text: where it is from, what was dropped, and why.",
+    parts,
+    cards=[StageCard("data", "Text", "cleans raw files into documents", "own", "M6 10H34 M6 17H30 M6 24H33 M6 31H22")],
+)

@@ -1,20 +1,15 @@
 """Stage 8: the exported files, and the parity checks of each in real llama.cpp."""
 
+from collections.abc import Sequence
+
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Heading, absent, chapter, data_table, more, note, notes_of
+from groundup.report.chapter import Chapter, StageCard, data_table, more, note
+from groundup.report.formatting import NBSP, count, size
 from groundup.report.report_data import ReportData
 from groundup.report.sections.lineage import folded
-from groundup.report.values import NBSP, JsonObject, count, number, size, table, tables, text
+from groundup.report.values import JsonObject, number, table, tables, text
 
-HEADING = Heading(
-    "export",
-    "Stage 8 · export",
-    "Files for other programs, compared with the original",
-    "An exported model can be wrong without any error message. "
-    "So every file was loaded in real llama.cpp and compared with the original model: "
-    "token ids, rendered conversations, stop tokens, and the probability of each token.",
-)
-
+BOX = "M6 13L20 6L34 13V28L20 35L6 28Z M6 13L20 20L34 13 M20 20V35"
 # Column titles of the parity checks (evaluate/parity.py).
 CHECKS = {
     "load": "loads",
@@ -26,20 +21,21 @@ CHECKS = {
 }
 
 
-def export(report: ReportData) -> Node:
-    """The chapter on exported files and the parity gate."""
-    files, gates = tables(report.export, "files"), tables(report.export, "gates")
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """The exported files and the parity gate."""
+    record = exported(report)
+    files, gates = tables(record, "files"), tables(record, "gates")
     if not files and not gates:
-        return absent(HEADING, "nothing has been exported")
-    stage = report.stage("export")
-    return chapter(
-        HEADING,
-        _outcome(gates),
-        _gates(gates),
-        _files(files),
-        _details(gates),
-        notes_of(stage.thin if stage else []),
-    )
+        return "nothing has been exported"
+    return [_outcome(gates), _gates(gates), _files(files), _details(gates)]
+
+
+def exported(report: ReportData) -> JsonObject:
+    """Return the files and gates of the stage; of a failed export, which has no folder, the failed gate."""
+    if found := report.json("export/results.json"):
+        return found
+    failed = report.json("gate-failed.json")
+    return {"gates": [failed]} if failed else {}
 
 
 def _outcome(gates: list[JsonObject]) -> Node:
@@ -56,7 +52,10 @@ def _gates(gates: list[JsonObject]) -> Node | None:
     names = list(dict.fromkeys(text(check, "name") for gate in gates for check in tables(gate, "checks")))
     if not names:
         return None
-    rows = [[foreign(_gate_name(gate)), *[_mark(_check(gate, name)) for name in names]] for gate in gates]
+    rows = []
+    for gate in gates:
+        checks = {text(check, "name"): check for check in tables(gate, "checks")}
+        rows.append([foreign(_gate_name(gate)), *[_mark(checks.get(name, {})) for name in names]])
     head: list[Child] = ["file", *[foreign(CHECKS.get(name, name)) for name in names]]
     llama = next((version for gate in gates if (version := text(gate, "llama"))), "")
     return data_table("Checks in llama.cpp" + (f" ({llama})" if llama else ""), head, rows)
@@ -64,10 +63,6 @@ def _gates(gates: list[JsonObject]) -> Node | None:
 
 def _gate_name(gate: JsonObject) -> str:
     return text(gate, "file").rsplit("/", 1)[-1] or text(gate, "model")
-
-
-def _check(gate: JsonObject, name: str) -> JsonObject:
-    return next((check for check in tables(gate, "checks") if text(check, "name") == name), {})
 
 
 def _mark(check: JsonObject) -> Node:
@@ -78,7 +73,7 @@ def _mark(check: JsonObject) -> Node:
     return node("strong", f"✗{NBSP}differs", class_="no")
 
 
-def _files(files: list[JsonObject]) -> list[Node]:
+def _files(files: list[JsonObject]) -> list[Node | None]:
     if not files:
         return []
     head = ["file", "model", "encoding", "size"]
@@ -88,13 +83,12 @@ def _files(files: list[JsonObject]) -> list[Node]:
         ".",
     )
     hashes = folded([(text(entry, "path"), text(entry, "sha256")) for entry in files])
-    rows = [_file(entry) for entry in files]
+    rows: list[list[Child]] = []
+    for entry in files:
+        names = (foreign(text(entry, key)) for key in ("path", "model", "encoding"))
+        rows.append([*names, size(number(entry, "bytes"))])
     shown = data_table("Files written below export/", head, rows, figures=(3,))
-    return [shown, *([hashes] if hashes is not None else []), beside]
-
-
-def _file(entry: JsonObject) -> list[Child]:
-    return [*(foreign(text(entry, key)) for key in ("path", "model", "encoding")), size(number(entry, "bytes"))]
+    return [shown, hashes, beside]
 
 
 def _details(gates: list[JsonObject]) -> Node | None:
@@ -106,10 +100,19 @@ def _details(gates: list[JsonObject]) -> Node | None:
 
 
 def _detail(gate: JsonObject, check: JsonObject) -> list[Child]:
-    figures = ", ".join(f"{name} {_figure(value)}" for name, value in table(check, "figures").items())
-    result = ". ".join(part for part in (text(check, "detail"), figures) if part)
+    found = table(check, "figures")
+    listed = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items()]
+    result = ". ".join(part for part in (text(check, "detail"), ", ".join(listed)) if part)
     return [foreign(_gate_name(gate)), foreign(text(check, "name")), _mark(check), foreign(result)]
 
 
-def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+EXPORT = Chapter(
+    "export",
+    "Stage 8 · export",
+    "Files for other programs, compared with the original",
+    "An exported model can be wrong without any error message. "
+    "So every file was loaded in real llama.cpp and compared with the original model: "
+    "token ids, rendered conversations, stop tokens, and the probability of each token.",
+    parts,
+    cards=[StageCard("export", "Export", "writes files for other programs", "both", BOX)],
+)

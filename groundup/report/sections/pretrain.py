@@ -1,22 +1,20 @@
-"""Stage 3: the loss curves of the pretrained model."""
+"""Stage 3: the loss curves of the pretrained model, and the samples that it wrote at each evaluation."""
 
 import math
+from collections.abc import Sequence
 
-from groundup.markup import Node
-from groundup.report.chapter import Heading, absent, chapter, facts, figure, more, note, notes_of
-from groundup.report.drawing.lines import LineChart, Point, Series, line_chart
+from groundup.markup import Child, Node, node
+from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
+from groundup.report.drawing import Point, Series, line_chart
+from groundup.report.formatting import count, duration, first_letters, fixed, parameters, size
 from groundup.report.report_data import ReportData, RunRecord
-from groundup.report.sections.repeat import settings
-from groundup.report.values import JsonObject, count, duration, fixed, flat, number, parameters, size, table
+from groundup.report.sections.lineage import settings
+from groundup.report.values import JsonObject, flat, measured, number, table, text
 
-HEADING = Heading(
-    "pretrain",
-    "Stage 3 · pretrain",
-    "Learning to predict the next token",
-    "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
-    "where only the training line falls, it memorises the text.",
-)
+CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"
 VALIDATION_NAMES = ("validation_loss", "loss", "held_out_loss")
+SHOWN = 5
+SAMPLE_CHARACTERS = 420
 # Figures of a plan: key, label, format.
 PLANNED = (
     ("minutes", "minutes", lambda value: fixed(value, 1)),
@@ -26,22 +24,17 @@ PLANNED = (
 )
 
 
-def pretrain(report: ReportData) -> Node:
-    """The chapter with the loss and bits per byte."""
-    run = report.pretrain
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """Loss, bits per byte, and the settings of the run."""
+    run = report.run("pretrain")
     if not run.losses and not run.evaluations and not run.results:
-        return absent(HEADING, "no model has been pretrained")
-    stage = report.stage("pretrain")
-    return chapter(
-        HEADING,
-        _figures(run),
-        _loss(run, _vocabulary(report)),
-        _bits(run, table(report.evaluate, "text")),
-        _kept(run),
-        _planned(run),
-        _shape(run),
-        notes_of(stage.thin if stage else []),
-    )
+        return "no model has been pretrained"
+    held_out = table(report.json("evaluate/results.json"), "text")
+    vocabulary = number(report.json("tokenizer/report.json"), "vocab_size")
+    vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
+    config = flat(table(run.run, "config"))
+    resolved = more("The settings of this run", settings(config)) if config else None
+    return [_figures(run), _loss(run, vocabulary), _bits(run, held_out), _kept(run), _planned(run), resolved]
 
 
 def _figures(run: RunRecord) -> Node | None:
@@ -53,10 +46,6 @@ def _figures(run: RunRecord) -> Node | None:
         (fixed(number(results, "bits_per_byte")), "bits per byte, held-out text"),
         (duration(number(last, "elapsed_s")), "of training"),
     )
-
-
-def _vocabulary(report: ReportData) -> float | None:
-    return number(report.tokenizer, "vocab_size") or number(report.pretrain.run, "config", "model", "vocab_size")
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
@@ -75,9 +64,7 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     if vocabulary and vocabulary > 1:
         reference = (math.log(vocabulary), f"uniform guess among {count(vocabulary)}")
     series = [Series("training", run.losses), Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked")]
-    drawn = line_chart(
-        LineChart("Loss over training steps", "training step", "loss, nats per token", series, reference)
-    )
+    drawn = line_chart("Loss over training steps", "loss, nats per token", series, reference=reference)
     caption = (
         "Training text and held-out text. The dotted line is the loss of an untrained model that gives every token the same "
         "probability: the logarithm of the vocabulary size."
@@ -85,25 +72,18 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     return figure(caption, drawn) if drawn else None
 
 
-def _bits(run: RunRecord, measured: JsonObject) -> Node | None:
+def _bits(run: RunRecord, record: JsonObject) -> Node | None:
     series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
-    chart = LineChart("Bits per byte over training steps", "training step", "bits per byte of held-out text", series)
-    drawn = line_chart(chart)
-    if not drawn:
-        return None
+    drawn = line_chart("Bits per byte over training steps", "bits per byte of held-out text", series)
     caption = (
         "The same loss in bits per byte of text, which can be compared between models with different vocabularies; "
         "8 is no compression at all."
     )
-    return figure([caption, _measured(measured)], drawn)
-
-
-def _measured(found: JsonObject) -> str:
-    value, low, high, chance = (number(found, key) for key in ("value", "low", "high", "chance"))
-    if value is None or low is None or high is None:
-        return ""
-    guessed = f"; a uniform guess gives {fixed(chance)}" if chance is not None else ""
-    return f" The finished model: {fixed(value)} (95 % interval {fixed(low)} to {fixed(high)}{guessed})."
+    if found := measured(record):
+        guessed = f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
+        interval = f"95 % interval {fixed(found.low)} to {fixed(found.high)}{guessed}"
+        caption += f" The finished model: {fixed(found.value)} ({interval})."
+    return figure(caption, drawn) if drawn else None
 
 
 def _kept(run: RunRecord) -> Node | None:
@@ -124,6 +104,50 @@ def _planned(run: RunRecord) -> Node | None:
     return note("Plan and actual: " + "; ".join(pairs) + ".") if pairs else None
 
 
-def _shape(run: RunRecord) -> Node | None:
-    rows = flat(table(run.run, "config"))
-    return more("The settings of this run", settings(rows)) if rows else None
+PRETRAIN = Chapter(
+    "pretrain",
+    "Stage 3 · pretrain",
+    "Learning to predict the next token",
+    "The loss is the cross-entropy of the next token: lower is better. While both lines fall together, the model generalises; "
+    "where only the training line falls, it memorises the text.",
+    parts,
+    cards=[StageCard("pretrain", "Pretrained model", "learns to predict the next token", "own", CURVE)],
+    runs=["pretrain"],
+)
+
+
+def samples(report: ReportData) -> Sequence[Child] | str:
+    """Samples of some evaluations, and all of them."""
+    written = [sample for sample in report.run("pretrain").samples if text(sample, "text").strip()]
+    if not written:
+        return "no samples were written"
+    chosen = evenly([sample for sample in written if sample.get("prompt") == written[0].get("prompt")], SHOWN)
+    others = more(f"All {count(len(written))} samples", _listed(written)) if len(written) > len(chosen) else None
+    return [_listed(chosen), others]
+
+
+def evenly(items: list[JsonObject], wanted: int) -> list[JsonObject]:
+    """Return at most `wanted` of the items, evenly spaced, the first and the last among them."""
+    if len(items) <= wanted:
+        return items
+    return [items[round(index * (len(items) - 1) / (wanted - 1))] for index in range(wanted)]
+
+
+def _listed(written: list[JsonObject]) -> Node:
+    items = []
+    for sample in written:
+        words = node("b", text(sample, "prompt")), first_letters(text(sample, "text"), SAMPLE_CHARACTERS)
+        quote = node("blockquote", *words, class_="document", dir="auto")
+        items.append(node("li", node("p", f"step {count(number(sample, 'step'))}", class_="step"), quote))
+    return node("ol", items, class_="samples")
+
+
+SAMPLES = Chapter(
+    "samples",
+    "Stage 3 · pretrain",
+    "Samples during training",
+    "The model continues the same prompt at each evaluation. It learns letters first, then words, then sentences; "
+    "meaning needs far more text and time.",
+    samples,
+    runs=["pretrain"],
+)

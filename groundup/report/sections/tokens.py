@@ -1,38 +1,29 @@
 """Stage 2: texts cut into tokens, each with its id."""
 
-from groundup.markup import Node, foreign, node
-from groundup.report.chapter import Heading, absent, chapter, facts, figure, more, notes_of
-from groundup.report.report_data import ReportData, Stage
-from groundup.report.values import JsonObject, count, fixed, number, tables, text, texts
+from collections.abc import Sequence
 
-HEADING = Heading(
-    "tokens",
-    "Stage 2 · tokenizer",
-    "Text becomes numbers",
-    "A model does not read letters, it reads token ids. A common word is one token; a rare one is several. A raised dot is a space.",
-)
+from groundup.markup import Child, Node, foreign, node
+from groundup.report.chapter import Chapter, StageCard, facts, figure, more
+from groundup.report.formatting import count, fixed
+from groundup.report.report_data import ReportData, StageRecord
+from groundup.report.values import JsonObject, number, tables, text, texts
+
+TOKENIZER_REPORT = "tokenizer/report.json"
 MAX_EXAMPLES = 8
 MAX_PIECES = 200
 COLOURS = 4
 
 
-def tokens(report: ReportData) -> Node:
-    """The chapter on the tokenizer."""
-    record = report.tokenizer
+def parts(report: ReportData) -> Sequence[Child] | str:
+    """Texts cut into tokens, and the vocabulary."""
+    record = report.json(TOKENIZER_REPORT)
     if not record:
-        return absent(HEADING, "no tokenizer has been trained")
-    stage = report.stage("tokenizer")
+        return "no tokenizer has been trained"
     pictures = [_picture(example) for example in tables(record, "examples")[:MAX_EXAMPLES]]
-    return chapter(
-        HEADING,
-        _figures(record, stage),
-        pictures,
-        _vocabulary(record),
-        notes_of(stage.thin if stage else []),
-    )
+    return [_figures(record, report.stage("tokenizer")), pictures, _vocabulary(record)]
 
 
-def _figures(record: JsonObject, stage: Stage | None) -> Node | None:
+def _figures(record: JsonObject, stage: StageRecord | None) -> Node | None:
     return facts(
         (count(number(record, "vocab_size")), "tokens in the vocabulary"),
         (fixed(number(record, "characters_per_token")), "characters per token, on held-out text"),
@@ -61,14 +52,28 @@ def show_spaces(piece: str) -> str:
 
 
 def _vocabulary(record: JsonObject) -> Node | None:
-    lists = [
-        ("The first merges", texts(record, "merges_first")),
-        ("The longest tokens", texts(record, "longest")),
-    ]
-    parts = [_word_list(title, words) for title, words in lists if words]
+    lists = [("The first merges", texts(record, "merges_first")), ("The longest tokens", texts(record, "longest"))]
+    parts = []
+    for title, words in lists:
+        chips = [node("li", foreign(show_spaces(word))) for word in words[:40]]
+        parts += [node("h3", title), node("ul", chips, class_="chips")] if chips else []
     return more("The vocabulary: its first merges and its longest tokens", parts) if parts else None
 
 
-def _word_list(title: str, words: list[str]) -> list[Node]:
-    chips = [node("li", foreign(show_spaces(word))) for word in words[:40]]
-    return [node("h3", title), node("ul", chips, class_="chips")]
+def icon() -> list[Node]:
+    """Return the icon of the stage: a text cut into tokens."""
+    boxes = ((5, 8, 9), (16, 8, 13), (31, 8, 5), (5, 17, 15), (22, 17, 8), (5, 26, 6), (13, 26, 10), (25, 26, 11))
+    return [
+        node("rect", x=x, y=y, width=width, height=6, class_=f"piece-{index % COLOURS}")
+        for index, (x, y, width) in enumerate(boxes)
+    ]
+
+
+TOKENS = Chapter(
+    "tokens",
+    "Stage 2 · tokenizer",
+    "Text becomes numbers",
+    "A model does not read letters, it reads token ids. A common word is one token; a rare one is several. A raised dot is a space.",
+    parts,
+    cards=[StageCard("tokenizer", "Tokens", "turns text into token ids", "own", icon)],
+)

@@ -1,0 +1,181 @@
+"""Charts as inline SVG: values in, nodes out. Curves over training steps; drawings of one table cell: bars, whiskers.
+
+A line chart is drawn twice, wide and narrow, and the style sheet shows one of them: scaled to a phone, one drawing would
+have unreadable labels. In a table cell, positions are percentages of its width, so that nothing is distorted when the page
+is resized; screen readers skip such a drawing, since its row has the figures as text.
+
+Why not a library: the page's content security policy allows one style sheet, named by its hash, and no `style` attribute. matplotlib,
+pygal and the renderers of Vega and Plotly put a style attribute on nearly every element or a style sheet into every picture, which the
+policy blocks. These charts carry class names instead: one style sheet serves text and charts (light, dark, print), text stays
+selectable, and a page of fifteen charts takes milliseconds and no dependency.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from groundup.markup import Node, node
+from groundup.report.formatting import count, fixed, tick_label, ticks
+from groundup.report.values import Measured
+
+Point = tuple[float, float]
+# The room above and below the lines: a fraction of their range; for a constant line an absolute value.
+MARGIN, FLAT_MARGIN = 0.06, 0.5
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 30, 44
+X_LABEL = "training step"
+
+
+class Size(NamedTuple):
+    """Width and height of a drawing in pixels, and its CSS class."""
+
+    width: int
+    height: int
+    name: str
+
+
+WIDE = Size(760, 320, "wide-drawing")
+NARROW = Size(350, 270, "narrow-drawing")
+
+
+class Scale(NamedTuple):
+    """A linear scale from values (low, high) to pixels (start, end)."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+        return self.start + share * (self.end - self.start)
+
+
+class Frame:
+    """A chart's size, and the scales of two ranges of values inside its margins (y grows upwards)."""
+
+    def __init__(self, size: Size, x_range: Point, y_range: Point) -> None:
+        self.size = size
+        self.x = Scale(*x_range, LEFT, size.width - RIGHT)
+        self.y = Scale(*y_range, size.height - BOTTOM, TOP)
+
+
+def axes(box: Frame, y_label: str) -> Node:
+    """Grid lines with their numbers; the labels are at the ends of the axes, unrotated."""
+    group = node("g", class_="axes")
+    y_ticks = ticks(box.y.low, box.y.high, 5)
+    x_ticks = ticks(box.x.low, box.x.high, 6 if box.size is WIDE else 4)
+    for value in y_ticks:
+        height = box.y(value)
+        group.append(node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height, class_="grid"))
+        group.append(node("text", tick_label(value, _step(y_ticks)), x=box.x.start - 8, y=height + 4, class_="end"))
+    for value in x_ticks:
+        left = box.x(value)
+        group.append(node("line", x1=left, x2=left, y1=box.y.start, y2=box.y.start + 5, class_="tick"))
+        group.append(node("text", tick_label(value, _step(x_ticks)), x=left, y=box.y.start + 20, class_="middle"))
+    group.append(node("line", x1=box.x.start, x2=box.x.end, y1=box.y.start, y2=box.y.start, class_="base"))
+    group.append(node("text", y_label, x=4, y=14, class_="label"))
+    group.append(node("text", X_LABEL, x=box.x.end, y=box.size.height - 6, class_="label end"))
+    return group
+
+
+def _step(values: list[float]) -> float:
+    return values[1] - values[0] if len(values) > 1 else 1.0
+
+
+class Series(NamedTuple):
+    """A named line. `look` is "line" (dense points) or "marked" (few points, each with a dot and its value as tooltip)."""
+
+    name: str
+    points: Sequence[Point]
+    look: str = "line"
+
+
+def line_chart(
+    title: str, y_label: str, series: Sequence[Series], *, reference: tuple[float, str] | None = None
+) -> list[Node]:
+    """Return the legend and the chart in both sizes; [] without points. `reference` is a horizontal line: (value, name)."""
+    drawn = [each for each in series if each.points]
+    if not drawn:
+        return []
+    values = [y for each in drawn for _, y in each.points] + ([reference[0]] if reference else [])
+    low, high = min(values), max(values)
+    margin = MARGIN * (high - low) or FLAT_MARGIN
+    ranges = (0.0, max(x for each in drawn for x, _ in each.points)), (low - margin, high + margin)
+    ends = [f"{each.name} from {fixed(each.points[0][1])} to {fixed(each.points[-1][1])}" for each in drawn]
+    label = f"{title}: {'; '.join(ends)}."
+    charts = []
+    for size in (WIDE, NARROW):
+        box = Frame(size, *ranges)
+        lines = [_line(box, each, number) for number, each in enumerate(drawn, 1)]
+        parts = [axes(box, y_label), _reference(box, *reference) if reference else None, lines]
+        view, class_ = f"0 0 {size.width} {size.height}", f"chart {size.name}"
+        charts.append(node("svg", parts, viewBox=view, role="img", aria_label=label, class_=class_))
+    return [_legend(drawn), *charts]
+
+
+def _line(box: Frame, series: Series, number: int) -> Node:
+    pixels = [(box.x(x), box.y(y)) for x, y in series.points]
+    group = node("g", class_=f"series series-{number} {series.look}")
+    group.append(node("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in pixels)))
+    if series.look == "marked" or len(pixels) == 1:
+        for (left, top), (x, y) in zip(pixels, series.points, strict=True):
+            group.append(
+                node("circle", node("title", f"{series.name} at {count(x)}: {fixed(y, 3)}"), cx=left, cy=top, r=3.5)
+            )
+    return group
+
+
+def _reference(box: Frame, value: float, name: str) -> Node:
+    height = box.y(value)
+    line = node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height)
+    return node("g", line, node("text", name, x=box.x.end, y=height + 15, class_="end"), class_="reference")
+
+
+def _legend(drawn: Sequence[Series]) -> Node:
+    items = []
+    for number, series in enumerate(drawn, 1):
+        stroke = node("line", x1=1, x2=27, y1=6, y2=6)
+        dot = node("circle", cx=14, cy=6, r=3.5) if series.look == "marked" else None
+        group = node("g", stroke, dot, class_=f"series series-{number} {series.look}")
+        swatch = node("svg", group, viewBox="0 0 28 12", class_="swatch", aria_hidden="true")
+        items.append(node("li", swatch, f"{series.name}, at the end ", node("b", fixed(series.points[-1][1]))))
+    return node("ul", items, class_="legend")
+
+
+def cell(*children: Node | None, class_: str = "row-drawing") -> Node:
+    """A drawing as wide as its table cell."""
+    return node("svg", children, class_=class_, width="100%", height="100%", aria_hidden="true")
+
+
+def share(value: float, largest: float) -> str:
+    """`value` as a percentage of `largest`, clamped to 0 .. 100 %."""
+    return f"{100 * min(max(value / largest, 0.0), 1.0) if largest > 0 else 0.0:.2f}%"
+
+
+def bar(value: float | None, largest: float, planned: float | None = None) -> Node:
+    """A bar of length `value`, with a vertical mark at `planned`."""
+    filled = mark = None
+    if value is not None:
+        filled = node("rect", x=0, y="32%", height="36%", width=share(value, largest), class_="bar")
+    if planned is not None:
+        position = share(planned, largest)
+        mark = node("line", x1=position, x2=position, y1="14%", y2="86%", class_="plan")
+    return cell(filled, mark)
+
+
+def whisker(found: Measured, axis: Point) -> Node:
+    """A dot at the value with its interval as a line, and the chance level as a dotted line over the row's height."""
+    value, low, high = (share(level - axis[0], axis[1] - axis[0]) for level in found[:3])
+    dotted = None
+    if found.chance is not None:
+        chance = share(found.chance - axis[0], axis[1] - axis[0])
+        dotted = node("line", x1=chance, x2=chance, y1=0, y2="100%", class_="chance")
+    interval = node("line", x1=low, x2=high, y1="50%", y2="50%", class_="whisker")
+    return cell(dotted, interval, node("circle", cx=value, cy="50%", r=5, class_="dot"))
+
+
+def scale_cell(axis: Point, values: Sequence[float], labels: Sequence[str]) -> Node:
+    """The axis labels above a column of `whisker` cells."""
+    start, end = axis
+    marks = zip(values, labels, strict=True)
+    texts = [node("text", label, x=share(value - start, end - start), y="74%") for value, label in marks]
+    return cell(*texts, class_="row-drawing scale")
