@@ -34,9 +34,9 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard
-from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.hf_config import GENERATION_FILE, read_sampling
 from groundup.weights.named import Archive, Entry, find_entry
 
 HUB_TIMEOUT_S = 5.0

@@ -28,8 +28,7 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
-from groundup.weights.exportable import as_llamacpp_runs, gguf_reason
-from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
+from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES, as_llamacpp_runs, gguf_reason
 from groundup.weights.gguf_config import add_config, our_scaling, read_gguf_config
 from groundup.weights.gguf_header import Header, read_gguf_header
 from groundup.weights.gguf_scaling import ROPE_FACTORS, read_factors

@@ -19,9 +19,8 @@ import numpy as np
 
 from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.model.config import ModelConfig
-from groundup.weights.exportable import gguf_reason
 from groundup.weights.fields import MAX_LAYERS, Fields
-from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows
+from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows, gguf_reason
 from groundup.weights.gguf_header import Header, TensorInfo
 from groundup.weights.gguf_scaling import OUR_SCALING, add_rope_scaling, read_rope_scaling
 

@@ -25,9 +25,9 @@ from groundup.model.heads import Classifier
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
 from groundup.weights.card import is_from_scratch, read_license
-from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import (
     CONFIG_FILE,
+    GENERATION_FILE,
     HFConfig,
     ModelKind,
     TokenIds,

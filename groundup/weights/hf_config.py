@@ -12,8 +12,9 @@ with our own fields and tensor names: we open it again, other programs refuse it
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ from groundup.weights.hf_positions import (
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
+GENERATION_FILE = "generation_config.json"
+MAX_GENERATION_BYTES = 2**16
 MAX_LABELS = 2**16
 OWN_CLASSES = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
 # Keys whose null means "none", while a missing key means the default.
@@ -204,6 +207,24 @@ def _scales(config: ModelConfig, family: HFFamily) -> bool:
     return config.rope_scaling.kind in family.rope_kinds and (unscaled_windows or not family.window.own_base)
 
 
+def hf_reason(config: ModelConfig) -> str | None:
+    """Return why no class of transformers (and vLLM) computes this model, as one sentence; None: one does. We open every folder of ours."""
+    if has_class(config):
+        return None
+    family = FAMILIES.get(config.family)
+    parts = family.parts if family else {}
+    name = family.name if family else "Groundup" if config.family == OWN else config.family
+    other = next((field for field, value in parts.items() if getattr(config, field) != value), None)
+    if other is None:
+        return f"No class of transformers has the parts of this model; {name} is the nearest by its family."
+    return f"transformers' {name} has {other} {shown(parts[other])}; this model has {shown(getattr(config, other))}."
+
+
+def shown(value: object) -> str:
+    """Return a field's value as messages name it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def hf_config_json(hf: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
     """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
     config = hf.config
@@ -258,3 +279,30 @@ def generation_json(ids: TokenIds) -> dict[str, Any]:
     """Return generation_config.json: every id that ends generation, so that transformers and vLLM stop where we do."""
     named = {"bos_token_id": ids.bos, "eos_token_id": list(ids.stops), "pad_token_id": ids.pad}
     return {key: value for key, value in named.items() if value not in (None, [])}
+
+
+# transformers' name -> its types, and whether a value is in range.
+_VALID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool]]] = {
+    "temperature": ((int, float), lambda value: 0 <= value < inf),
+    "top_k": ((int,), lambda value: value >= 0),
+    "top_p": ((int, float), lambda value: 0 < value <= 1),
+    "min_p": ((int, float), lambda value: 0 <= value <= 1),
+    "repetition_penalty": ((int, float), lambda value: 0 < value < inf),
+}
+
+
+def read_sampling(folder: Path) -> dict[str, Any]:
+    """Return the sampling settings that a folder's publisher recommends in generation_config.json; {} where it is missing or unreadable.
+
+    The file is only a recommendation: a value out of range is ignored, never an error.
+    """
+    try:
+        content = read_json(folder / GENERATION_FILE, max_bytes=MAX_GENERATION_BYTES)
+    except FormatError:
+        return {}
+    values = content if isinstance(content, dict) else {}
+    return {
+        name: values[name]
+        for name, (types, valid) in _VALID.items()
+        if type(values.get(name)) in types and valid(values[name])
+    }

@@ -16,9 +16,8 @@ from groundup.model.config import ModelConfig
 from groundup.model.presets import PRESETS
 from groundup.runs import RunFolder
 from groundup.weights.assemble import empty_model, parameter_shapes
-from groundup.weights.exportable import hf_reason
 from groundup.weights.formats import reader_of
-from groundup.weights.hf_config import CONFIG_FILE, HFConfig
+from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
 from groundup.weights.model_format import ModelSummary
 from groundup.weights.model_io import find_model
 from groundup.weights.named import CATALOG

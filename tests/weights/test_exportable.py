@@ -10,7 +10,8 @@ from groundup.errors import ModelError
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.presets import PRESETS
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.exportable import as_llamacpp_runs, gguf_reason, hf_reason
+from groundup.weights.gguf_architectures import as_llamacpp_runs, gguf_reason
+from groundup.weights.hf_config import hf_reason
 from groundup.weights.gguf import write_gguf
 
 LLAMA3 = RopeScaling(8.0, 1.0, 4.0, 64)
