@@ -17,7 +17,7 @@ from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import MAX_SNAPSHOTS, OptimizerName
 from groundup.train.defaults import OPTIMIZER
-from groundup.weights.gguf_tensors import Encoding
+from groundup.weights.gguf import Encoding
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -101,17 +101,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 # Family of a model -> the architecture that its files name.
 GGUF_ARCHITECTURES: dict[str, str] = {
-    "llama": "llama",
+    architecture.family or name: name for name, architecture in ARCHITECTURES.items()
+} | {
     "mistral": "llama",
-    "qwen2": "qwen2",
-    "qwen3": "qwen3",
-    "qwen3_moe": "qwen3moe",
-    "gemma2": "gemma2",
-    "gemma3": "gemma3",
-    "phi3": "phi3",
-    "olmo2": "olmo2",
-    "smollm3": "smollm3",
-    "gpt2": "gpt2",
 }
 
 

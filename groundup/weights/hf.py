@@ -30,7 +30,6 @@ from groundup.weights.hf_config import (
     GENERATION_FILE,
     HFConfig,
     ModelKind,
-    TokenIds,
     generation_json,
     has_class,
     hf_config_json,
@@ -178,22 +177,11 @@ def write_hf(
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    ids = token_ids(tokenizer)
-    write_json(folder / CONFIG_FILE, hf_config_json(hf, ids, name))
+    write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, name))
     if kind == "language":
-        write_json(folder / GENERATION_FILE, generation_json(ids))
+        write_json(folder / GENERATION_FILE, generation_json(tokenizer))
     if tokenizer is not None:
         tokenizer.save(folder)
-
-
-def token_ids(tokenizer: Tokenizer | None) -> TokenIds:
-    """Return the ids that the configs of a folder name."""
-    if tokenizer is None:
-        return TokenIds()
-    special = tokenizer.special
-    stops = (special.eos_id, *sorted(special.stop_ids - {special.eos_id}))
-    pad = special.eos_id if special.pad_id is None else special.pad_id
-    return TokenIds(bos=special.bos_id, eos=special.eos_id, pad=pad, stops=stops)
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -22,6 +22,7 @@ from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
+from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
 from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily
 from groundup.weights.hf_positions import (
@@ -120,7 +121,7 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
     """Return the config: the settings of the family's table, then RoPE and windows."""
     fields = _renamed(fields, family)
     for key, values in family.fixed.items():
-        fields.require_one_of(key, values)
+        fields.require(key, *values)
     settings: dict[str, Any] = dict(family.parts)
     for key, ours in family.keys.items():
         settings |= dict.fromkeys(ours, _read_key(fields, key, ours[0], family.defaults))
@@ -173,21 +174,10 @@ def _read_own(fields: Fields) -> ModelConfig:
     return build_config(ModelConfig, values)
 
 
-@dataclass(frozen=True)
-class TokenIds:
-    """The ids that config.json and generation_config.json name."""
-
-    bos: int | None = None
-    eos: int | None = None
-    pad: int | None = None
-    stops: tuple[int, ...] = ()
-    """Every id that ends generation, eos first."""
-
-
 def has_class(config: ModelConfig) -> bool:
     """Whether a class of transformers computes a model of this config."""
-    family = FAMILIES.get(config.family)
-    if family is None or any(getattr(config, name) != value for name, value in family.parts.items()):
+    family = FAMILIES[config.family]
+    if any(getattr(config, name) != value for name, value in family.parts.items()):
         return False
     if "num_experts" not in family.parts and not config.num_experts:
         return False
@@ -211,9 +201,8 @@ def hf_reason(config: ModelConfig) -> str | None:
     """Return why no class of transformers (and vLLM) computes this model, as one sentence; None: one does. We open every folder of ours."""
     if has_class(config):
         return None
-    family = FAMILIES.get(config.family)
-    parts = family.parts if family else {}
-    name = family.name if family else "Groundup" if config.family == OWN else config.family
+    family = FAMILIES[config.family]
+    name, parts = family.name, family.parts
     other = next((field for field, value in parts.items() if getattr(config, field) != value), None)
     if other is None:
         return f"No class of transformers has the parts of this model; {name} is the nearest by its family."
@@ -225,7 +214,7 @@ def shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def hf_config_json(hf: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
+def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, Any]:
     """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
     config = hf.config
     family = FAMILIES[config.family] if has_class(config) else None
@@ -235,9 +224,7 @@ def hf_config_json(hf: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
         "model_type": family.model_type if family else OWN,
         **(_config_json(config, family) if family else _own_json(config)),
         **_label_json(hf.labels),
-        "bos_token_id": ids.bos,
-        "eos_token_id": ids.eos,
-        "pad_token_id": ids.pad,
+        **_token_ids(tokenizer),
         "dtype": dtype,
         "torch_dtype": dtype,
     }
@@ -275,10 +262,20 @@ def _label_json(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def generation_json(ids: TokenIds) -> dict[str, Any]:
+def generation_json(tokenizer: Tokenizer | None) -> dict[str, Any]:
     """Return generation_config.json: every id that ends generation, so that transformers and vLLM stop where we do."""
-    named = {"bos_token_id": ids.bos, "eos_token_id": list(ids.stops), "pad_token_id": ids.pad}
-    return {key: value for key, value in named.items() if value not in (None, [])}
+    ids = _token_ids(tokenizer)
+    if tokenizer is not None:
+        ids["eos_token_id"] = [ids["eos_token_id"], *sorted(tokenizer.special.stop_ids - {ids["eos_token_id"]})]
+    return {key: value for key, value in ids.items() if value is not None}
+
+
+def _token_ids(tokenizer: Tokenizer | None) -> dict[str, Any]:
+    if tokenizer is None:
+        return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+    special = tokenizer.special
+    pad = special.eos_id if special.pad_id is None else special.pad_id
+    return {"bos_token_id": special.bos_id, "eos_token_id": special.eos_id, "pad_token_id": pad}
 
 
 # transformers' name -> its types, and whether a value is in range.

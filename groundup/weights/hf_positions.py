@@ -71,7 +71,7 @@ def _read_parameters(
     parameters = Fields(table, f"{fields.source}: rope parameters")
     for owner in (fields, parameters):
         if owner.values.get("partial_rotary_factor") is not None:
-            owner.require("partial_rotary_factor", 1.0, 1.0)
+            owner.require("partial_rotary_factor", 1.0)
     base = parameters.number("rope_theta", base)
     kind = parameters.text("rope_type", parameters.text("type", "default"))
     if kind != "default" and kind not in family.rope_kinds:
@@ -93,7 +93,7 @@ def _read_scaling(parameters: Fields, kind: str, fields: Fields) -> RopeScaling:
     if kind == "llama3":
         low, high = parameters.number("low_freq_factor"), parameters.number("high_freq_factor")
         return RopeScaling(factor, low, high, original)
-    parameters.require("truncate", True, True)
+    parameters.require("truncate", True)
     own_factor = parameters.values.get("attention_factor") is not None
     return RopeScaling(
         factor,
