@@ -116,7 +116,7 @@ FAMILY = Change(
             '    "smollm3": HFFamily(',
             '    "vicuna": HFFamily("Vicuna", "vicuna", _ROTARY | _NO_BIAS, _KEYS, _DEFAULTS, _SILU),\n',
         ),
-        ("weights/layouts.py", '    "smollm3": _LLAMA_LIKE,', '    "vicuna": _LLAMA_LIKE,\n'),
+        ("weights/names.py", '    "smollm3": _LLAMA_LIKE,', '    "vicuna": _LLAMA_LIKE,\n'),
         ("weights/gguf_architectures.py", '    "mistral": "llama",', '    "vicuna": "llama",\n'),
         (
             "model/presets.py",

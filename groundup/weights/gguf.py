@@ -149,13 +149,11 @@ def write_gguf(
     needed_bytes = sum(_num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
     with atomic_file(path, needed_bytes=needed_bytes + 2**20) as temporary:
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[model.config.family])
-        general: dict[str, object] = {
-            "type": "model",
-            "name": _safe_name(name, vocabulary),
-            "license": license_id,
-        }  # no licence: left out
-        general |= {"file_type": int(ENCODINGS[encoding][1]), "quantization_version": QUANTIZATION_VERSION}
-        add_metadata(writer, {f"general.{key}": value for key, value in general.items()})
+        writer.add_type("model")
+        writer.add_name(_safe_name(name, vocabulary))
+        writer.add_license(license_id)  # "" is left out
+        writer.add_file_type(ENCODINGS[encoding][1])
+        writer.add_quantization_version(QUANTIZATION_VERSION)
         add_config(writer, as_llamacpp_runs(model.config))
         add_metadata(writer, vocabulary)
         try:

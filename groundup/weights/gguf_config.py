@@ -94,7 +94,7 @@ def _unknown(name: str, source: object) -> FormatError:
         "general.architecture",
         f"is {name[:40]!r}; known are {', '.join(sorted(ARCHITECTURES))}",
         fix=f"{did_you_mean(name[:40], ARCHITECTURES)} To add one whose parts we have: an entry in "
-        "groundup/weights/gguf_architectures.py, its tensors in layouts.py, and a parity test.",
+        "groundup/weights/gguf_architectures.py, its tensors in names.py, and a parity test.",
     )
 
 
@@ -334,10 +334,11 @@ def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
 
 def _our_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
     """Return what other programs ignore: the parameters of Llama 3's scaling, YaRN's attention factor in full precision."""
-    if scaling is None or (scaling.kind != "llama3" and not scaling.attention_factor):
-        return {}
-    names = LLAMA3 if scaling.kind == "llama3" else ("attention_factor",)
-    return {OUR_SCALING + name: getattr(scaling, name) for name in names}
+    if scaling is not None and scaling.kind == "llama3":
+        factors = {OUR_SCALING + name: float(getattr(scaling, name)) for name in LLAMA3[:3]}
+        return {**factors, OUR_SCALING + LLAMA3[3]: scaling.original_context_tokens}
+    exact = scaling.attention_factor if scaling is not None else 0.0
+    return {OUR_SCALING + "attention_factor": float(exact)} if exact else {}
 
 
 def rope_factors(config: ModelConfig) -> Tensor | None:

@@ -35,7 +35,6 @@ from groundup.weights.hf_config import (
     hf_config_json,
     read_hf_config,
 )
-from groundup.weights.layouts import LAYOUTS
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,
@@ -45,7 +44,7 @@ from groundup.weights.model_format import (
     OpenModel,
     write_card,
 )
-from groundup.weights.names import Binding, hf_bindings
+from groundup.weights.names import LAYOUTS, Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
 
 WEIGHTS_FILE = "model.safetensors"

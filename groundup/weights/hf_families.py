@@ -7,7 +7,7 @@ refused by name. `window`: how the class configures sliding windows (`hf_positio
 Keys that a class of transformers ignores are ignored here too. A missing key has the default of the class.
 Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
 
-To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in `layouts.py`, its GGUF in `gguf_architectures.py`, a
+To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in `names.py`, its GGUF in `gguf_architectures.py`, a
 preset and a case in tests/weights/test_family_parity.py.
 """
 
