@@ -221,8 +221,7 @@ NPZ = ModelFormat("npz", ".npz", ("f32",), "f32", _export, READER)
     ),
     use="""
 from groundup.serve.model_registry import ModelRegistry
-from groundup.weights.model_io import open_model, save_model
-from groundup.weights.model_summary import read_model_summary
+from groundup.weights.model_io import open_model, read_model_summary, save_model
 
 model = LanguageModel(TINY).eval()
 save_model(model, tmp / "folder")

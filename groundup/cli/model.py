@@ -12,7 +12,7 @@ from groundup.errors import ConfigError
 if TYPE_CHECKING:
     from groundup.lab.anatomy import Anatomy, PartCost
     from groundup.lab.architecture import Architecture
-    from groundup.weights.model_summary import ModelSummary
+    from groundup.weights.model_format import ModelSummary
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 PICTURES = (".svg", ".png", ".html")
@@ -62,7 +62,7 @@ def show(
     """
     from groundup.lab.anatomy import anatomy, to_plain
     from groundup.lab.architecture import architecture
-    from groundup.weights.model_summary import read_model_summary, tensor_names
+    from groundup.weights.model_io import read_model_summary, tensor_names
 
     if out is not None and out.suffix not in PICTURES:
         raise ConfigError(
@@ -76,12 +76,12 @@ def show(
         write_picture(out, picture, outline, found)
     plain = {"name": outline.name, "source": outline.source, "stored": outline.stored, **to_plain(found, picture)}
     if tensors:
-        plain["tensors"] = [vars(tensor) for tensor in listed]
+        plain["tensors"] = listed
     if out is not None:
         plain["picture"] = str(out)
     lines = described(picture, outline, found, out)
     if tensors:
-        rows = [[t.name, " x ".join(map(str, t.shape)), t.hugging_face] for t in listed]
+        rows = [[t["name"], " x ".join(map(str, t["shape"])), t["hugging_face"]] for t in listed]
         lines += ["", *table(["tensor", "shape", "in a Hugging Face file"], rows)]
     print_result(lines, plain, as_json)
 

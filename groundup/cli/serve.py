@@ -11,7 +11,7 @@ import typer
 
 from groundup.cli.console import console_progress
 from groundup.cli.options import DeviceOption, JsonOption, ListenOptions, PrecisionOption, grouped
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def command(
 
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
-    from groundup.http.run_server import require_server
-
-    require_server("prometheus_client")
+    require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.device import choose_threads, select_compute
     from groundup.engine.precision import as_precision_choice, emulation_note
     from groundup.http.access import access_for
@@ -143,7 +141,7 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
 def classifier_of_build(name: str, path: str) -> dict[str, Path]:
     """The finished classifier of a build, as NAME-spam beside its chat model, which is NAME; {} for anything else."""
     from groundup.weights.hf_config import CONFIG_FILE
-    from groundup.weights.model_io import BUILD_FILE
+    from groundup.weights.verify import BUILD_FILE
 
     stage = Path(path) / CLASSIFIER_STAGE
     is_there = (Path(path) / BUILD_FILE).is_file() and (stage / CONFIG_FILE).is_file()
@@ -182,7 +180,7 @@ def server_of(
     memory_gb: float | None,
 ) -> "Server":
     """A server with one worker. Raises ConfigError for a `keep_alive` that is no time."""
-    from groundup.http.metrics import Metrics
+    from groundup.http.access_log import Metrics
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
     from groundup.serve.requests import RequestError

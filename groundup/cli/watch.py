@@ -7,7 +7,7 @@ import typer
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import JsonOption, ListenOptions, grouped
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -43,7 +43,6 @@ def command(
 
         groundup watch runs/quickstart --json
     """
-    from groundup.http.run_server import require_server
     from groundup.report.live.watched import Watched
 
     watched = Watched(runs)
@@ -56,7 +55,7 @@ def command(
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
         print_result([], {"runs": details}, as_json)
         return
-    require_server()
+    require_extra("serve", "starlette", "uvicorn")
     for run in missing:
         console_progress().say(f"{run} does not exist yet: waiting for it.")
     serve(watched, port, listen)
@@ -86,9 +85,8 @@ def watch_app(watched: "Watched") -> "Starlette":
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from groundup.http.json_response import JsonResponse
     from groundup.http.page import INDEX, page_files
-    from groundup.http.responses import RefusedError, error_handlers
+    from groundup.http.responses import JsonResponse, RefusedError, error_handlers
 
     files = page_files("groundup.report.live")
 

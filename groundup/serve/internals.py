@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.http.json_body import read_object
-from groundup.http.json_response import JsonResponse
+from groundup.http.responses import JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
 from groundup.lab.drawing.attention import PATTERNS

@@ -12,8 +12,7 @@ from groundup.model.sizes import parameter_count
 from groundup.tokenizer.tools import call_format
 from groundup.weights.formats import reader_of
 from groundup.weights.hf_config import ModelKind
-from groundup.weights.model_io import find_model
-from groundup.weights.model_summary import read_model_summary
+from groundup.weights.model_io import find_model, read_model_summary
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.engine.chat_sampling import CHAT_SAMPLING, chat_sampling
-from groundup.http.json_response import JsonResponse
 from groundup.http.page import page_routes
+from groundup.http.responses import JsonResponse
 from groundup.serve.model_info import ModelInfo
 from groundup.serve.model_registry import ModelAlias
 from groundup.serve.server import Server

@@ -22,9 +22,9 @@ from groundup.engine.padding import batches_by_length
 from groundup.engine.request import Constraint, Request
 from groundup.engine.tool_call_grammar import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
+from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
-from groundup.http.metrics import Metrics
 from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages

@@ -63,7 +63,7 @@ def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[Rule, 
         Rule(
             theirs,
             tuple((BLOCK if "{i}" in theirs else "") + name for name in ours.split()),
-            transposed=".c_" in theirs,
+            transposed=".c_" in theirs,  # GPT-2's c_attn, c_proj, c_fc
             offset=norm_offset if "norm" in theirs else 0.0,
         )
         for theirs, ours in modules.items()
