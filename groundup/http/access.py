@@ -26,8 +26,6 @@ _LOCAL_PAGE = re.compile(
     r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?|(app|file|tauri|vscode-webview|vscode-file)://[^/?#@\s]{0,300}"
 )
 _DEFAULT_PORT = {"http": "80", "https": "443"}
-# Sec-Fetch-Site of requests that no foreign page made: the server's own page, or a typed address.
-_OWN_SITE = ("", "same-origin", "none")
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,11 @@ class Access:
             or (self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None)
         )
 
-    def admits_site(self, site: str, *, navigation: bool) -> bool:
-        """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only as a link that a person followed."""
-        return site in _OWN_SITE or navigation
-
     def admits_key(self, authorization: str) -> bool:
         """Whether this Authorization header has the key, as Bearer, or as the password of Basic (for which browsers prompt)."""
-        return not self.api_key or _equal(_key_in(authorization), self.api_key.encode())
+        # hashes: compared in constant time, whatever the lengths
+        given, expected = (hashlib.sha256(key).digest() for key in (_key_in(authorization), self.api_key.encode()))
+        return not self.api_key or hmac.compare_digest(given, expected)
 
 
 def access_for(
@@ -156,8 +152,3 @@ def _key_in(authorization: str) -> bytes:
         return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
     except (binascii.Error, ValueError):
         return b""
-
-
-def _equal(given: bytes, expected: bytes) -> bool:
-    """Compare in constant time, whatever the lengths."""
-    return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(expected).digest())

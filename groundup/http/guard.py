@@ -36,6 +36,8 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+# Sec-Fetch-Site of requests that no foreign page made: the server's own page, or a typed address.
+OWN_SITE = ("", "same-origin", "none")
 # How long a browser may cache the response to a preflight, in seconds.
 PREFLIGHT_S = 600
 
@@ -73,7 +75,8 @@ class Guard:
                 asked = only(headers, "access-control-request-headers")
                 await Response(status_code=204, headers=preflight(asked))(scope, receive, visit.send)
                 return
-            self._require_key(headers)
+            if not self.access.admits_key(only(headers, "authorization")):
+                raise RefusedError(401, "An API key is required: Authorization: Bearer KEY.", CHALLENGE)
             if self._requests > self.limits.requests:
                 raise RefusedError(503, "Too many requests at once.", AGAIN_SOON)
             await self._pass_on(scope, receive, visit, headers)
@@ -108,26 +111,21 @@ class Guard:
         if only(headers, "upgrade").lower() == "websocket":
             raise RefusedError(400, "WebSockets are not supported.")
         if origin and not self.access.admits_origin(origin, authority):
-            raise RefusedError(403, f"Pages from elsewhere may not call this server (Origin).{self._cors_hint()}")
+            way = " Whoever started it may let one in: --cors ORIGIN." if self.access.local_pages else ""
+            raise RefusedError(403, f"Pages from elsewhere may not call this server (Origin).{way}")
         if self.access.lists(origin) and not is_same_origin(origin, authority):
             return origin
         followed = only(headers, "sec-fetch-mode") == "navigate" and only(headers, "sec-fetch-dest") == "document"
-        navigation = followed and method in ("GET", "HEAD")
-        if not self.access.admits_site(only(headers, "sec-fetch-site"), navigation=navigation):
+        # from another page or site only by a link that a person followed
+        if only(headers, "sec-fetch-site") not in OWN_SITE and not (followed and method in ("GET", "HEAD")):
             raise RefusedError(403, "Pages of other origins may not call this server (Sec-Fetch-Site).")
         return ""
 
-    def _cors_hint(self) -> str:
-        """How whoever started the server lets a page in, where there is a way."""
-        return " Whoever started it may let one in: --cors ORIGIN." if self.access.local_pages else ""
-
-    def _require_key(self, headers: Headers) -> None:
-        if not self.access.admits_key(only(headers, "authorization")):
-            raise RefusedError(401, "An API key is required: Authorization: Bearer KEY.", CHALLENGE)
-
     async def _pass_on(self, scope: Scope, receive: Receive, visit: "_Visit", headers: Headers) -> None:
         """Read the body and call the app, each within its deadline. Raises RefusedError."""
-        self._require_length(only(headers, "content-length"))
+        declared = only(headers, "content-length")
+        if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):
+            raise self._too_large()
         try:
             async with asyncio.timeout(self.limits.body_s):
                 body = await self._read_body(receive, visit)
@@ -142,10 +140,6 @@ class Guard:
             if not deadline.expired():
                 raise
             raise RefusedError(503, f"The answer took longer than {self.limits.request_s:g} s.") from None
-
-    def _require_length(self, declared: str) -> None:
-        if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):
-            raise self._too_large()
 
     async def _read_body(self, receive: Receive, visit: "_Visit") -> bytes | None:
         """Return the body, or None when the client disconnected. Raises RefusedError at the first byte too many."""

@@ -154,7 +154,7 @@ def _exit_0_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _done)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         yield
     finally:
@@ -168,22 +168,14 @@ def _end_after(seconds: float, code: int) -> None:
     timer.start()
 
 
-def _done(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
-
-
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 selects a free one. Raises ConfigError: unknown host, port in use, no permission."""
     family, address = _resolve(host, port)
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind(address)
-        made.listen(BACKLOG)
+        dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)
     except OSError as error:
-        made.close()
         raise _refusal(error, host, port) from error
-    return made
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -203,7 +195,9 @@ def _refusal(error: OSError, host: str, port: int) -> ConfigError:
         return ConfigError(f"Port {port} of {host} is taken{by}.", fix="Choose another with --port (0: any free one).")
     if error.errno == errno.EACCES:
         return ConfigError(f"You may not use port {port}.", fix="Choose one of 1024 or more with --port.")
-    return ConfigError(f"Can't listen on {host}, port {port}: {error.strerror}.", fix="Try --host 127.0.0.1.")
+    return ConfigError(
+        f"Can't listen on {host}, port {port}: {os.strerror(error.errno or 0)}.", fix="Try --host 127.0.0.1."
+    )
 
 
 def holder_of(port: int) -> str:

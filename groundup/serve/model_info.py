@@ -11,7 +11,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
 from groundup.tokenizer.tools import call_format
 from groundup.weights.formats import reader_of
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import find_model, read_model_summary
 
 

@@ -9,11 +9,6 @@ from pathlib import Path
 CARD_FILE = "README.md"
 MAX_BEGINNING_CHARACTERS = 2**16
 
-DEFAULT_LIMITS = (
-    "A small language model: it states wrong facts with confidence, repeats its training text, "
-    "and must not decide about people."
-)
-
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -31,7 +26,10 @@ class ModelCard:
     figures: Mapping[str, str] = field(default_factory=dict)
     """Results of training and evaluation: {"validation bits per byte": "2.11"}."""
     use: str = "Learning how language models are built, and experiments."
-    limits: str = DEFAULT_LIMITS
+    limits: str = (
+        "A small language model: it states wrong facts with confidence, repeats its training text, "
+        "and must not decide about people."
+    )
     labels: tuple[str, ...] = ()
     """Class names of a classifier."""
 

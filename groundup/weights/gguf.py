@@ -14,8 +14,8 @@ Read: these and Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -100,8 +100,8 @@ def _tokenizer(path: Path, header: Header | None = None) -> Tokenizer | None:
 def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype) -> LanguageModel:
     config = gguf_shape(header, data, path)
     table = {name: info.shape for name, info in header.tensors.items()}
-    if _reads_factors(config):
-        table.pop(ROPE_FACTORS, None)
+    if config.rope_scaling is not None and config.rope_scaling.kind == "llama3":
+        table.pop(ROPE_FACTORS)
     model = empty_model(HFConfig(config, "language"))
     assert isinstance(model, LanguageModel)
     bindings = gguf_bindings(config, parameter_shapes(model))
@@ -113,19 +113,15 @@ def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype
 def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
     """Return the config that a checked header describes; of the tensors, at most the RoPE factors are read. Raises FormatError."""
     config = read_gguf_config(header, path)
-    if not _reads_factors(config) or ROPE_FACTORS not in header.tensors:
+    if not ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors or ROPE_FACTORS not in header.tensors:
         return config
     factors = dequantise(data, header.tensors[ROPE_FACTORS])
     return replace(config, rope_scaling=read_factors(our_scaling(header.metadata), factors, config, path))
 
 
-def _reads_factors(config: ModelConfig) -> bool:
-    return ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors
-
-
 def dequantise(data: np.ndarray, info: TensorInfo) -> Tensor:
     """Return one tensor of the file's bytes as float32. `info` must come from the checked table."""
-    rows = np.array(data[info.begin : info.begin + info.num_bytes]).reshape(*info.shape[:-1], info.row_bytes)
+    rows = np.array(data[info.begin : info.begin + info.num_bytes]).reshape(*info.shape[:-1], -1)
     with np.errstate(all="ignore"):  # `fill` names a tensor with non-finite values
         return torch.from_numpy(gguf.dequantize(rows, info.kind).reshape(info.shape))
 
@@ -157,7 +153,7 @@ def write_gguf(
         add_config(writer, as_llamacpp_runs(model.config))
         add_metadata(writer, vocabulary)
         try:
-            _write_tensors(writer, _pending_tensors(model, bindings, kinds))
+            _write_tensors(writer, model, bindings, kinds)
         except OSError as error:
             if error.errno is None:  # numpy's tofile gives no reason for a short write
                 raise no_room(path, needed_bytes) from error
@@ -227,51 +223,31 @@ def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
     return int(np.prod(shape, dtype=np.int64)) // block * block_bytes
 
 
-def _pending_tensors(model: Model, bindings: list[Binding], kinds: dict[str, Kind]) -> list["_PendingTensor"]:
-    """Return all tensors of the file in order, each to be computed when it is written."""
-    parameters = model.state_dict()
-    pending = [_PendingTensor(binding, kinds[binding.theirs], parameters) for binding in bindings]
-    factors = rope_factors(model.config)
+def _write_tensors(
+    writer: gguf.GGUFWriter, model: Model, bindings: Sequence[Binding], kinds: Mapping[str, Kind]
+) -> None:
+    """Write the header, the metadata added so far, the tensor table, and then each tensor, computed when it is written."""
+    parameters, factors = model.state_dict(), rope_factors(model.config)
     if factors is not None:
-        binding = Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),))
-        pending.append(_PendingTensor(binding, Kind.F32, {ROPE_FACTORS: factors}))
-    return pending
-
-
-@dataclass(frozen=True)
-class _PendingTensor:
-    """A tensor to be written."""
-
-    binding: Binding
-    kind: Kind
-    parameters: dict[str, Tensor]
-
-    @property
-    def num_bytes(self) -> int:
-        return _num_bytes(self.binding.shape, self.kind)
-
-    def array(self) -> np.ndarray:
-        """Return the file's bytes. Raises FormatError for a value that the type can't hold."""
-        name = self.binding.theirs
-        rows = self.binding.pack({ours: self.parameters[ours].detach().float().cpu() for ours in self.binding.ours})
-        require_finite(rows, name, "the model")
-        if self.kind == Kind.F16:
-            require_finite(rows.half(), name, "the model as f16")
-        array = np.ascontiguousarray(gguf.quantize(rows.numpy(), self.kind))
-        assert array.nbytes == self.num_bytes, name
-        return array
-
-
-def _write_tensors(writer: gguf.GGUFWriter, pending: list[_PendingTensor]) -> None:
-    """Write the header, the metadata added so far, the tensor table, and then each tensor."""
-    for tensor in pending:
-        name, shape = tensor.binding.theirs, tensor.binding.shape
-        writer.add_tensor_info(name, shape, np.dtype(np.float32), tensor.num_bytes, raw_dtype=tensor.kind)
+        bindings = [*bindings, Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),))]
+        parameters, kinds = {**parameters, ROPE_FACTORS: factors}, {**kinds, ROPE_FACTORS: Kind.F32}
+    for name, shape in ((binding.theirs, binding.shape) for binding in bindings):
+        size = _num_bytes(shape, kinds[name])
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), size, raw_dtype=kinds[name])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for tensor in pending:
-        writer.write_tensor_data(tensor.array())
+    for binding in bindings:
+        writer.write_tensor_data(_encoded(binding, kinds[binding.theirs], parameters))
+
+
+def _encoded(binding: Binding, kind: Kind, parameters: Mapping[str, Tensor]) -> np.ndarray:
+    """Return the file's bytes of a tensor. Raises FormatError for a value that the type can't hold."""
+    rows = binding.pack({ours: parameters[ours].detach().float().cpu() for ours in binding.ours})
+    require_finite(rows, binding.theirs, "the model")
+    if kind == Kind.F16:
+        require_finite(rows.half(), binding.theirs, "the model as f16")
+    return np.ascontiguousarray(gguf.quantize(rows.numpy(), kind))
 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str | None:

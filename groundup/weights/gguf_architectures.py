@@ -9,7 +9,7 @@ Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs 
 To add one: an entry here, its families in `GGUF_ARCHITECTURES`, and a variant in tests/weights/tiny_weights.py, which llama.cpp then runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from groundup.model.config import ModelConfig
@@ -40,7 +40,7 @@ class Architecture:
     """One compute graph of llama.cpp."""
 
     parts: Parts
-    """Field of ModelConfig -> its supported values. A field that is not listed is free, or is checked by a rule of its own (`_RULES`)."""
+    """Field of ModelConfig -> its supported values. A field that is not listed is free, or has a rule in `gguf_reason`."""
     windows: Windows | None = None
     """None: a sliding window is ignored."""
     softcaps: Mapping[str, float] = field(default_factory=dict)
@@ -117,7 +117,8 @@ def gguf_reason(config: ModelConfig) -> str | None:
         if getattr(config, part) not in values:
             supported = " or ".join(map(shown, values))
             return f"llama.cpp's {name} has {part} {supported}; this model has {shown(getattr(config, part))}."
-    reason = next((reason for rule in _RULES if (reason := rule(config, architecture))), None)
+    rules = (_softcaps, _heads, _scale, _rope_scaling, _windows)
+    reason = next((reason for rule in rules if (reason := rule(config, architecture))), None)
     return reason and f"llama.cpp's {name} {reason}."
 
 
@@ -164,10 +165,6 @@ def _windows(config: ModelConfig, architecture: Architecture) -> str | None:
     if scaling and scaling.attention_factor and windows.own_base and not windows.rope_scaled:
         return "applies YaRN's attention factor in blocks with a window too, unlike this model"
     return None
-
-
-_RULES: tuple[Callable[[ModelConfig, Architecture], str | None], ...]
-_RULES = (_softcaps, _heads, _scale, _rope_scaling, _windows)
 
 
 def as_llamacpp_runs(config: ModelConfig) -> ModelConfig:

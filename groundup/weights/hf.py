@@ -30,12 +30,12 @@ from groundup.weights.hf_config import (
     CONFIG_FILE,
     GENERATION_FILE,
     HFConfig,
-    ModelKind,
     generation_json,
     has_class,
     hf_config_json,
     read_hf_config,
 )
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError, FormatError, did_you_mean
@@ -24,32 +24,22 @@ from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
-from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily
-from groundup.weights.hf_positions import (
-    read_rope,
-    read_unrotated,
-    read_windows,
-    rope_json,
-    unrotated_json,
-    windows_json,
-)
+from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily, ModelKind
+from groundup.weights.hf_positions import positions_json, read_positions
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
 GENERATION_FILE = "generation_config.json"
 MAX_GENERATION_BYTES = 2**16
 MAX_LABELS = 2**16
-OWN_CLASSES = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
+OWN_CLASSES: dict[ModelKind, str] = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
 # Keys whose null means "none", while a missing key means the default.
 NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
-HOW_TO_ADD = "A family is added by tables: docs/tour.md, the row 'load a new model family'."
 # Multimodal models: how to extract the language model.
 TEXT_PART = {
     "gemma3": "Extract its language model with transformers: text = Gemma3ForCausalLM(model.config.text_config), "
     "text.model = model.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
 }
-
-ModelKind = Literal["language", "classifier"]
 
 
 @dataclass(frozen=True)
@@ -90,17 +80,17 @@ def _unknown(fields: Fields, model_type: str) -> FormatError:
     if model_type in TEXT_PART:
         reason = f"is {model_type!r}, a model of text and images; text-only models are supported"
         return FormatError(fields.source, "model_type", reason, fix=TEXT_PART[model_type])
-    fix = f"{did_you_mean(model_type, MODEL_TYPES)} {HOW_TO_ADD}"
+    near = did_you_mean(model_type, MODEL_TYPES)
+    fix = f"{near} A family is added by tables: docs/tour.md, the row 'load a new model family'."
     return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, which is not a known family", fix=fix)
 
 
-def _kind(fields: Fields, classes: Mapping[str, str]) -> ModelKind:
+def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
     """Return the kind of head by `architectures`; a language model where that is missing."""
     named = fields.get("architectures", (list,), "a list", [classes["language"]])
-    if len(named) == 1 and named[0] == classes["language"]:
-        return "language"
-    if len(named) == 1 and named[0] == classes["classifier"]:
-        return "classifier"
+    for kind, name in classes.items():
+        if named == [name]:
+            return kind
     raise fields.error("architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}")
 
 
@@ -129,12 +119,7 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
     if settings.get("score_width") == (settings.get("head_width") or settings["width"] // settings["num_heads"]):
         settings["score_width"] = 0
     if settings["positions"] == "rope":
-        windows = read_windows(fields, family, settings["num_layers"], settings["context_tokens"])
-        settings |= read_rope(fields, family) | windows
-        if not windows:
-            settings.pop("window_rope_base", None)
-        if "unrotated_every" not in family.parts:
-            settings["unrotated_every"] = read_unrotated(fields, settings["num_layers"])
+        settings |= read_positions(fields, family, settings["num_layers"], settings["context_tokens"])
     return ModelConfig(family=name, **settings)  # type: ignore[arg-type]
 
 
@@ -222,7 +207,11 @@ def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dic
     return {
         "architectures": [classes[hf.kind]],
         "model_type": family.model_type if family else OWN,
-        **(_config_json(config, family) if family else _own_json(config)),
+        **(
+            _config_json(config, family)
+            if family
+            else {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
+        ),
         **_label_json(hf.labels),
         **_token_ids(tokenizer),
         "dtype": dtype,
@@ -240,15 +229,7 @@ def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     body |= {other: body[key] for key, other in family.other_names.items()}
     if config.num_experts:  # the width of layers without experts, of which there are none: as in Qwen's files
         body["intermediate_size"] = config.experts_per_token * config.feedforward_width
-    if config.positions == "rope":
-        body |= rope_json(config, family) | windows_json(config, family)
-        if "unrotated_every" not in family.parts:
-            body |= unrotated_json(config)
-    return body
-
-
-def _own_json(config: ModelConfig) -> dict[str, Any]:
-    return {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
+    return body | (positions_json(config, family) if config.positions == "rope" else {})
 
 
 def _label_json(labels: Sequence[str]) -> dict[str, Any]:

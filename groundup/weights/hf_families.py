@@ -18,6 +18,7 @@ from typing import Any, Literal
 OWN = "groundup"
 CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 
+ModelKind = Literal["language", "classifier"]
 WindowStyle = Literal["none", "uniform", "switched", "alternating"]
 
 
@@ -64,7 +65,7 @@ class HFFamily:
     """Key -> an alias, read where the key is missing, and written too."""
 
     @property
-    def classes(self) -> dict[str, str]:
+    def classes(self) -> dict[ModelKind, str]:
         """Return kind of head -> class name."""
         return {"language": self.name + self.language, "classifier": self.classifier or self.name + CLASSIFIER}
 

@@ -17,7 +17,7 @@ from groundup.progress import Progress
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 
 # Called with a finished GGUF file.
 Check = Callable[[Path], None]

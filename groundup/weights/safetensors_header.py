@@ -41,7 +41,11 @@ class TensorEntry:
 def read_header(path: Path) -> dict[str, TensorEntry]:
     """Return the checked tensor table of a file. Raises FormatError."""
     with read_errors(path):
-        size = _file_size(path)
+        if not path.is_file():
+            raise FormatError(path, "file", "is missing")
+        size = path.stat().st_size
+        if size < 10:
+            raise FormatError(path, "size", f"is {size} bytes, too short for a safetensors file")
         with path.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
@@ -51,15 +55,6 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     entries = {name: _entry(path, name, value) for name, value in table.items()}
     _check_extents(path, entries, size - 8 - length)
     return entries
-
-
-def _file_size(path: Path) -> int:
-    if not path.is_file():
-        raise FormatError(path, "file", "is missing")
-    size = path.stat().st_size
-    if size < 10:
-        raise FormatError(path, "size", f"is {size} bytes, too short for a safetensors file")
-    return size
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
