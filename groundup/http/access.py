@@ -26,6 +26,8 @@ _LOCAL_PAGE = re.compile(
     r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?|(app|file|tauri|vscode-webview|vscode-file)://[^/?#@\s]{0,300}"
 )
 _DEFAULT_PORT = {"http": "80", "https": "443"}
+# Sec-Fetch-Site of requests that no foreign page made: the server's own page, or a typed address.
+_OWN_SITE = ("", "same-origin", "none")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Access:
             or scheme in self.origins
             or (self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None)
         )
+
+    def admits_site(self, site: str, *, navigation: bool) -> bool:
+        """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only as a link that a person followed."""
+        return site in _OWN_SITE or navigation
 
     def admits_key(self, authorization: str) -> bool:
         """Whether this Authorization header has the key, as Bearer, or as the password of Basic (for which browsers prompt)."""

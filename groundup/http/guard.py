@@ -36,8 +36,6 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-# Sec-Fetch-Site of requests that no foreign page made: the server's own page, or a typed address.
-OWN_SITE = ("", "same-origin", "none")
 # How long a browser may cache the response to a preflight, in seconds.
 PREFLIGHT_S = 600
 
@@ -116,8 +114,8 @@ class Guard:
         if self.access.lists(origin) and not is_same_origin(origin, authority):
             return origin
         followed = only(headers, "sec-fetch-mode") == "navigate" and only(headers, "sec-fetch-dest") == "document"
-        # from another page or site only by a link that a person followed
-        if only(headers, "sec-fetch-site") not in OWN_SITE and not (followed and method in ("GET", "HEAD")):
+        navigation = followed and method in ("GET", "HEAD")
+        if not self.access.admits_site(only(headers, "sec-fetch-site"), navigation=navigation):
             raise RefusedError(403, "Pages of other origins may not call this server (Sec-Fetch-Site).")
         return ""
 
