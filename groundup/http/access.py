@@ -60,11 +60,8 @@ class Access:
     def lists(self, origin: str) -> bool:
         """Whether a page of this foreign origin may call."""
         scheme = origin[: origin.find("://") + 3]
-        return bool(origin) and (
-            origin in self.origins
-            or scheme in self.origins
-            or (self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None)
-        )
+        local = self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None
+        return bool(origin) and (origin in self.origins or scheme in self.origins or local)
 
     def admits_site(self, site: str, *, navigation: bool) -> bool:
         """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only as a link that a person followed."""
@@ -95,9 +92,8 @@ def access_for(
         )
     for origin in origins:
         if not _LISTED.fullmatch(origin):
-            raise ConfigError(
-                f"{origin!r} is not an origin.", fix="Write it as browsers do: https://example.org, or a scheme: app://"
-            )
+            fix = "Write it as browsers do: https://example.org, or a scheme: app://"
+            raise ConfigError(f"{origin!r} is not an origin.", fix=fix)
     machine = socket.gethostname().lower()
     own = () if loopback else (host.lower(), machine, f"{machine}.local")
     names = frozenset(name.lower() for name in (*hosts, *own))

@@ -77,9 +77,8 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
         return False
     # in a folder that the user named, nothing less than the manifest's word allows to replace it
     if not cached and manifest_value(folder, "pulled") != name:
-        raise ModelError(
-            f"{folder} exists and holds something else than {name}.", fix="Give an empty or new folder with --out."
-        )
+        fix = "Give an empty or new folder with --out."
+        raise ModelError(f"{folder} exists and holds something else than {name}.", fix=fix)
     try:
         verify_folder(folder)
     except FormatError as error:
@@ -134,9 +133,8 @@ def download_from_hub(repository: str, folder: Path, progress: Progress) -> None
     progress.say(f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ...")
     disable_progress_bars()
     with disk_errors(folder, size_bytes):
-        snapshot_download(
-            repository, revision=listed.sha, local_dir=folder, allow_patterns=[file.rfilename for file in wanted]
-        )
+        names = [file.rfilename for file in wanted]
+        snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=names)
 
 
 def _is_wanted(name: str) -> bool:
@@ -153,10 +151,8 @@ def _hub_errors() -> tuple[type[BaseException], ...]:
     from huggingface_hub import errors
 
     transport = (kind for kind in errors.HfHubHTTPError.__mro__ if kind.__module__ != "builtins")
-    own = (
-        getattr(errors, name, OSError) for name in ("HFValidationError", "XetDownloadError", "RevisionResolutionError")
-    )
-    return (*transport, *own, OSError)
+    own = ("HFValidationError", "XetDownloadError", "RevisionResolutionError")
+    return (*transport, *(getattr(errors, name, OSError) for name in own), OSError)
 
 
 def _from_archive(

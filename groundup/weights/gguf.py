@@ -165,14 +165,11 @@ def write_gguf(
 def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
     """Return the vocabulary's metadata of a model that can be written. Raises ModelError."""
     config = model.config
+    what, reason = "This model", gguf_reason(config)
     if isinstance(model, Classifier):
-        raise ModelError(
-            "A classifier can't be written as GGUF: llama.cpp has no classification head of this kind.",
-            fix="Use --to hf.",
-        )
-    reason = gguf_reason(config)
+        what, reason = "A classifier", "llama.cpp has no classification head of this kind."
     if reason:
-        raise ModelError(f"This model can't be written as GGUF: {reason}", fix="Use --to hf.")
+        raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Use --to hf.")
     if tokenizer is None:
         raise ModelError("A GGUF file needs the tokenizer, and this model has none.", fix="Save it with its tokenizer.")
     return gguf_metadata(tokenizer, vocab_size=config.vocab_size)

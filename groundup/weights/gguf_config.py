@@ -231,9 +231,8 @@ def _pattern(fields: Fields, num_layers: int, default: int) -> int:
         every = value.index(False) + 1 if False in value else 0
         if value == [every == 0 or (layer + 1) % every > 0 for layer in range(num_layers)]:
             return every
-    raise fields.error(
-        PATTERN, f"is {str(value)[:60]}; every n-th block without a window, the others with one, is read"
-    )
+    reason = f"is {str(value)[:60]}; every n-th block without a window, the others with one, is read"
+    raise fields.error(PATTERN, reason)
 
 
 def _window_base(fields: Fields, windows: Windows, common: Mapping[str, Any]) -> float:
@@ -296,8 +295,8 @@ def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
         values |= {**dict.fromkeys(widths, config.head_width), "rope.freq_base": float(config.rope_base)}
         values |= {SOFTCAPS[name]: float(cap) for name in architecture.softcaps if (cap := getattr(config, name))}
         values |= _scaling_metadata(config.rope_scaling) | _window_metadata(config, architecture.windows)
-    add_metadata(writer, {f"{writer.arch}.{key}": value for key, value in values.items()})
-    add_metadata(writer, _our_metadata(config.rope_scaling))
+    named = {key if key.startswith(OUR_SCALING) else f"{writer.arch}.{key}": value for key, value in values.items()}
+    add_metadata(writer, named)
 
 
 def add_metadata(writer: gguf.GGUFWriter, metadata: Mapping[str, object]) -> None:
@@ -317,28 +316,27 @@ def _window_metadata(config: ModelConfig, windows: Windows | None) -> dict[str, 
 
 
 def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
-    """Return the metadata of linear scaling and YaRN; that of Llama 3's kind is a tensor, `rope_factors`."""
-    if scaling is None or scaling.kind == "llama3":
+    """Return the metadata of linear scaling and YaRN (and its attention factor in full precision).
+
+    Of Llama 3's kind they are only our parameters, since `rope_factors` is its tensor.
+    """
+    if scaling is None:
         return {}
-    values = {
-        "type": scaling.kind,
-        "factor": float(scaling.factor),
-        "original_context_length": scaling.original_context_tokens,
-    }
-    if scaling.kind == "yarn":
-        values |= {"yarn_beta_fast": float(scaling.beta_fast), "yarn_beta_slow": float(scaling.beta_slow)}
-        if scaling.attention_factor:
-            values["attn_factor"] = scaling.attention_factor / attention_factor(replace(scaling, attention_factor=0.0))
-    return {f"rope.scaling.{key}": value for key, value in values.items()}
-
-
-def _our_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
-    """Return what other programs ignore: the parameters of Llama 3's scaling, YaRN's attention factor in full precision."""
-    if scaling is not None and scaling.kind == "llama3":
+    if scaling.kind == "llama3":
         factors = {OUR_SCALING + name: float(getattr(scaling, name)) for name in LLAMA3[:3]}
         return {**factors, OUR_SCALING + LLAMA3[3]: scaling.original_context_tokens}
-    exact = scaling.attention_factor if scaling is not None else 0.0
-    return {OUR_SCALING + "attention_factor": float(exact)} if exact else {}
+    values: dict[str, Any] = {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
+    values["rope.scaling.original_context_length"] = scaling.original_context_tokens
+    if scaling.kind == "yarn":
+        betas = {"fast": float(scaling.beta_fast), "slow": float(scaling.beta_slow)}
+        values |= {f"rope.scaling.yarn_beta_{name}": beta for name, beta in betas.items()}
+        if scaling.attention_factor:
+            multiplier = scaling.attention_factor / attention_factor(replace(scaling, attention_factor=0.0))
+            values |= {
+                "rope.scaling.attn_factor": multiplier,
+                OUR_SCALING + "attention_factor": float(scaling.attention_factor),
+            }
+    return values
 
 
 def rope_factors(config: ModelConfig) -> Tensor | None:

@@ -143,10 +143,9 @@ class _Reader:
     def count(self, least_bytes: int, at_most: int, what: str) -> int:
         """Read a count of items of at least `least_bytes` each; refused when the rest of the file can't hold them."""
         count = self.u64()
-        if count > at_most or count * least_bytes > self.size - self.at:
-            raise self.error(
-                f"{count} {what} can't be in the {self.size - self.at} bytes left (at most {at_most} are read)"
-            )
+        left = self.size - self.at
+        if count > at_most or count * least_bytes > left:
+            raise self.error(f"{count} {what} can't be in the {left} bytes left (at most {at_most} are read)")
         return count
 
     def _metadata(self, num_entries: int) -> dict[str, Any]:
@@ -221,14 +220,12 @@ class _Reader:
             if info.begin % alignment:
                 raise self.error(f"begins at offset {info.begin}, not a multiple of {alignment}")
             if info.begin < end_of_last:
-                raise self.error(
-                    f"begins at offset {info.begin}, inside the tensor before it, which ends at {end_of_last}"
-                )
+                reason = f"begins at offset {info.begin}, inside the tensor before it, which ends at {end_of_last}"
+                raise self.error(reason)
             end_of_last = info.begin + info.num_bytes
             if start + end_of_last > self.size:
-                raise self.error(
-                    f"ends at byte {start + end_of_last} of a file of {self.size}: the file is truncated, or the offset is wrong"
-                )
+                where = f"ends at byte {start + end_of_last} of a file of {self.size}"
+                raise self.error(f"{where}: the file is truncated, or the offset is wrong")
         return {name: replace(info, begin=start + info.begin) for name, info in infos.items()}
 
     def _alignment(self, metadata: dict[str, Any]) -> int:

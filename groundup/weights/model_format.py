@@ -122,16 +122,11 @@ class ModelFormat:
 
     def require_writable(self, out: Path) -> None:
         """Refuse an output path that is of another form, or holds what must not be replaced. Raises ConfigError, ModelError."""
-        if not self.suffix:
-            require_replaceable(out)
-        elif out.suffix != self.suffix or out.is_dir():
+        if self.suffix and (out.suffix != self.suffix or out.is_dir()):
             raise ConfigError(f"--out {out} must be a file whose name ends in {self.suffix}.")
-
-
-def require_replaceable(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier export of ours. Raises ModelError."""
-    if not is_free(folder) and manifest_value(folder, "exported") is None:
-        raise ModelError(f"{folder} exists and is no earlier export.", fix="Give a new or empty folder with --out.")
+        # a folder that holds anything but an earlier export of ours
+        if not self.suffix and not is_free(out) and manifest_value(out, "exported") is None:
+            raise ModelError(f"{out} exists and is no earlier export.", fix="Give a new or empty folder with --out.")
 
 
 def is_free(path: Path) -> bool:

@@ -86,23 +86,17 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     if (folder / BUILD_FILE).exists():
         stage = folder / prefer
         if not (stage / CONFIG_FILE).exists():
-            raise ModelError(
-                f"The build {folder} has no finished {prefer} stage.", fix="Run the same build again: it goes on."
-            )
+            fix = "Run the same build again: it goes on."
+            raise ModelError(f"The build {folder} has no finished {prefer} stage.", fix=fix)
         return stage
     suffixes = file_suffixes()
     files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
     if len(files) == 1:
         return files[0]
-    what = (
-        f"{len(files)} {' or '.join(suffixes)} files, name one of them"
-        if files
-        else f"no {CONFIG_FILE}, so it is no model folder or half-written"
-    )
-    raise ModelError(
-        f"{folder} can't be opened as a model: it has {what}.",
-        fix=f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}.",
-    )
+    found = f"{len(files)} {' or '.join(suffixes)} files, name one of them"
+    reason = found if files else f"no {CONFIG_FILE}, so it is no model folder or half-written"
+    fix = f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}."
+    raise ModelError(f"{folder} can't be opened as a model: it has {reason}.", fix=fix)
 
 
 def save_model(
@@ -118,47 +112,35 @@ def save_model(
 
     A classifier needs its `labels`. Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
     """
-    _check_fit(model, tokenizer, labels)
+    scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
+    if scores != len(labels):
+        raise ModelError(f"The model has {scores} class scores, but {len(labels)} labels were given.")
+    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
+        ids, rows = tokenizer.vocab_size, model.config.vocab_size
+        raise ModelError(f"The tokenizer has {ids} ids, the model's embedding only {rows} rows.")
     write_hf(model, folder, tokenizer, labels=labels, dtype=dtype)
     if card is not None:
         write_text(folder / CARD_FILE, card.markdown())
 
 
-def _check_fit(model: Model, tokenizer: Tokenizer | None, labels: tuple[str, ...]) -> None:
-    if isinstance(model, Classifier) != bool(labels) or (
-        isinstance(model, Classifier) and model.score.weight.shape[0] != len(labels)
-    ):
-        scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
-        raise ModelError(f"The model has {scores} class scores, but {len(labels)} labels were given.")
-    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
-        raise ModelError(
-            f"The tokenizer has {tokenizer.vocab_size} ids, the model's embedding only {model.config.vocab_size} rows."
-        )
-
-
 def read_model_summary(name_or_path: str) -> ModelSummary:
     """Return the shape of what a name or path means. Raises ModelError, ConfigError, FormatError."""
     path = Path(name_or_path)
-    if os.path.isfile(path):
-        return _of_file(path)
-    if os.path.isdir(path):
-        return _of_folder(path)
+    is_file = os.path.isfile(path)
+    if is_file and path.suffix == ".toml":
+        return _of_toml(path)
+    if os.path.isdir(path) and not (path / CONFIG_FILE).exists() and RunFolder(path).run_file.exists():
+        return _of_unfinished(RunFolder(path))
+    if os.path.exists(path):
+        found = find_model(path.parent if is_file and path.name == CONFIG_FILE else path)
+        return reader_of(found).summary(found)
     if name_or_path in PRESETS:
         return ModelSummary(PRESETS[name_or_path], f"the preset {name_or_path}", name_or_path)
     if name_or_path in CATALOG:
         return _of_catalog(name_or_path)
-    near = did_you_mean(name_or_path, {*PRESETS, *CATALOG})
-    raise ModelError(
-        f"There is no model {name_or_path[:80]!r}: no such folder or file, no preset, no named model.", fix=near
-    )
-
-
-def _of_file(path: Path) -> ModelSummary:
-    if path.suffix == ".toml":
-        return _of_toml(path)
-    if path.name == CONFIG_FILE:
-        path = path.parent
-    return reader_of(path).summary(path)
+    known = did_you_mean(name_or_path, {*PRESETS, *CATALOG})
+    what = "no such folder or file, no preset, no named model"
+    raise ModelError(f"There is no model {name_or_path[:80]!r}: {what}.", fix=known)
 
 
 def _of_toml(path: Path) -> ModelSummary:
@@ -166,9 +148,8 @@ def _of_toml(path: Path) -> ModelSummary:
     values = read_toml(path)
     table = values.get(MODEL_TABLE, values)
     if not isinstance(table, dict):
-        raise ConfigError(
-            f"{path}: {MODEL_TABLE} is no table.", fix=f"Write the model's fields below a line [{MODEL_TABLE}]."
-        )
+        fix = f"Write the model's fields below a line [{MODEL_TABLE}]."
+        raise ConfigError(f"{path}: {MODEL_TABLE} is no table.", fix=fix)
     return ModelSummary(_config(table, path), str(path), path.stem)
 
 
@@ -178,14 +159,6 @@ def _config(table: dict[str, Any], file: Path) -> ModelConfig:
         return build_config(ModelConfig, table)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error.message}", fix=error.fix) from error
-
-
-def _of_folder(path: Path) -> ModelSummary:
-    run = RunFolder(path)
-    if not (path / CONFIG_FILE).exists() and run.run_file.exists():
-        return _of_unfinished(run)
-    found = find_model(path)
-    return reader_of(found).summary(found)
 
 
 def _of_unfinished(run: RunFolder) -> ModelSummary:

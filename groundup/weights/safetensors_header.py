@@ -107,11 +107,9 @@ def _check_extents(path: Path, entries: Mapping[str, TensorEntry], data_bytes: i
     at = 0
     for entry in sorted(entries.values(), key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != at:
-            raise FormatError(
-                path, f"tensor {entry.name[:80]!r}", f"begins at byte {entry.begin}, the one before ends at {at}"
-            )
+            reason = f"begins at byte {entry.begin}, the one before ends at {at}"
+            raise FormatError(path, f"tensor {entry.name[:80]!r}", reason)
         at = entry.end
     if at != data_bytes:
-        raise FormatError(
-            path, "data", f"is {data_bytes} bytes, the header describes {at}: the file is truncated or padded"
-        )
+        reason = f"is {data_bytes} bytes, the header describes {at}: the file is truncated or padded"
+        raise FormatError(path, "data", reason)
