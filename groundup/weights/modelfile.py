@@ -154,16 +154,13 @@ def create_in_ollama(program: str, name: str, folder: Path) -> None:
 
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    name = f"{safe_file_name(model_name(opened))}-{options.encoding}{GGUF.suffix}"
+    # only characters that files and Modelfiles accept everywhere
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model_name(opened)).strip("-.")[:100] or "model"
+    name = f"{stem}-{options.encoding}{GGUF.suffix}"
     with atomic_folder(out, extra={"exported": "ollama"}) as folder:
         export_gguf(opened, folder / name, options)
         write_modelfile(folder, name, opened.require_tokenizer(), options.system)
         write_card(opened, folder)
-
-
-def safe_file_name(name: str) -> str:
-    """Return a name with only the characters that files and Modelfiles accept everywhere."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100] or "model"
 
 
 OLLAMA = ModelFormat("ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True)
