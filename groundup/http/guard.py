@@ -199,9 +199,7 @@ def only(headers: Headers, name: str) -> str:
 def secured(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tuple[bytes, bytes]]:
     """Return an app's response headers with ours, which override the app's, and with those for pages of an allowed origin; "" is none."""
     headers = MutableHeaders(raw=[(name.lower(), value) for name, value in raw])
-    headers.setdefault(
-        "cache-control", "no-store"
-    )  # which an app may override: a file that never changes can be cached
+    headers.setdefault("cache-control", "no-store")  # an app may override it: a file that never changes can be cached
     headers.update(SECURITY)
     if allowed_origin:
         headers["access-control-allow-origin"] = allowed_origin
