@@ -7,7 +7,7 @@ Small models need the narrow choice: drawing from all 49,152 tokens of SmolLM2 a
 from pathlib import Path
 from typing import Any
 
-from groundup.weights.hf_config import read_sampling
+from groundup.weights.generation_config import read_sampling
 
 CHAT_MAX_TOKENS = 512
 CHAT_SAMPLING: dict[str, Any] = {

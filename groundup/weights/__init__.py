@@ -10,7 +10,7 @@ Where to begin reading:
     names               our parameter names against Hugging Face's and GGUF's, as tables read both ways
     safetensors_header, gguf_header    the checks of a foreign file's header, before any tensor is read
     hf_families         which key of config.json is which field of ModelConfig, a table per family
-    hf_config           config.json <-> ModelConfig, and generation_config.json; hf_positions for RoPE and sliding windows
+    hf_config           config.json <-> ModelConfig; hf_positions for RoPE and sliding windows
     formats             every format in one table: `hf`, `gguf` (read and written), `ollama` (written); `model_format` defines a format
     gguf_architectures  what llama.cpp computes, as a table, and which models it therefore runs
     gguf_config         GGUF metadata <-> ModelConfig; gguf for the whole file

@@ -33,9 +33,9 @@ from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard
+from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
-from groundup.weights.hf_config import GENERATION_FILE, read_sampling
 from groundup.weights.model_format import is_free, manifest_value
 from groundup.weights.named import Archive, Entry, find_entry
 

@@ -26,15 +26,8 @@ from groundup.model.heads import Classifier
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
 from groundup.weights.card import is_from_scratch, read_license
-from groundup.weights.hf_config import (
-    CONFIG_FILE,
-    GENERATION_FILE,
-    HFConfig,
-    generation_json,
-    has_class,
-    hf_config_json,
-    read_hf_config,
-)
+from groundup.weights.generation_config import GENERATION_FILE
+from groundup.weights.hf_config import CONFIG_FILE, HFConfig, generation_json, has_class, hf_config_json, read_hf_config
 from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_format import (
     ExportOptions,

@@ -12,9 +12,8 @@ with our own fields and tensor names: we open it again, other programs refuse it
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,6 @@ from groundup.weights.hf_positions import positions_json, read_positions
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
-GENERATION_FILE = "generation_config.json"
-MAX_GENERATION_BYTES = 2**16
 MAX_LABELS = 2**16
 OWN_CLASSES: dict[ModelKind, str] = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
 # Keys whose null means "none", while a missing key means the default.
@@ -257,30 +254,3 @@ def _token_ids(tokenizer: Tokenizer | None) -> dict[str, Any]:
     special = tokenizer.special
     pad = special.eos_id if special.pad_id is None else special.pad_id
     return {"bos_token_id": special.bos_id, "eos_token_id": special.eos_id, "pad_token_id": pad}
-
-
-# transformers' name -> its types, and whether a value is in range.
-_VALID: Mapping[str, tuple[tuple[type, ...], Callable[[Any], bool]]] = {
-    "temperature": ((int, float), lambda value: 0 <= value < inf),
-    "top_k": ((int,), lambda value: value >= 0),
-    "top_p": ((int, float), lambda value: 0 < value <= 1),
-    "min_p": ((int, float), lambda value: 0 <= value <= 1),
-    "repetition_penalty": ((int, float), lambda value: 0 < value < inf),
-}
-
-
-def read_sampling(folder: Path) -> dict[str, Any]:
-    """Return the sampling settings that a folder's publisher recommends in generation_config.json; {} where it is missing or unreadable.
-
-    The file is only a recommendation: a value out of range is ignored, never an error.
-    """
-    try:
-        content = read_json(folder / GENERATION_FILE, max_bytes=MAX_GENERATION_BYTES)
-    except FormatError:
-        return {}
-    values = content if isinstance(content, dict) else {}
-    return {
-        name: values[name]
-        for name, (types, valid) in _VALID.items()
-        if type(values.get(name)) in types and valid(values[name])
-    }
