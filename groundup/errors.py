@@ -66,6 +66,15 @@ class MissingExtra(GroundupError):
         )
 
 
+def require_extra(extra: str, *packages: str) -> None:
+    """Raise MissingExtra when one of these packages of an extra is not installed."""
+    for package in packages:
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise MissingExtra(package, extra) from error
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a sentence with the closest known names, or with all of them where none is close.
 

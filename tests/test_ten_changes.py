@@ -116,7 +116,7 @@ FAMILY = Change(
             '    "smollm3": HFFamily(',
             '    "vicuna": HFFamily("Vicuna", "vicuna", _ROTARY | _NO_BIAS, _KEYS, _DEFAULTS, _SILU),\n',
         ),
-        ("weights/layouts.py", '    "smollm3": _LLAMA_LIKE,', '    "vicuna": _LLAMA_LIKE,\n'),
+        ("weights/names.py", '    "smollm3": _LLAMA_LIKE,', '    "vicuna": _LLAMA_LIKE,\n'),
         ("weights/gguf_architectures.py", '    "mistral": "llama",', '    "vicuna": "llama",\n'),
         (
             "model/presets.py",
@@ -221,8 +221,7 @@ NPZ = ModelFormat("npz", ".npz", ("f32",), "f32", _export, READER)
     ),
     use="""
 from groundup.serve.model_registry import ModelRegistry
-from groundup.weights.model_io import open_model, save_model
-from groundup.weights.model_summary import read_model_summary
+from groundup.weights.model_io import open_model, read_model_summary, save_model
 
 model = LanguageModel(TINY).eval()
 save_model(model, tmp / "folder")
@@ -430,7 +429,7 @@ from groundup.engine.score import score
 from groundup.evaluate.metrics import wilson_interval
 from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 

@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from groundup.cli.console import console_progress
 from groundup.cli.options import DeviceOption, JsonOption, ListenOptions, PortOption, PrecisionOption, grouped
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ def command(
         groundup serve smollm2-135m-instruct --precision int8
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
-    from groundup.http.run_server import require_server
-
-    require_server("prometheus_client")
+    require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.engine.precision import emulation_note
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
@@ -130,7 +128,7 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
 def classifier_of_build(name: str, path: str) -> dict[str, Path]:
     """Return the finished classifier of a build, named NAME-spam (NAME is its chat model); {} for anything else."""
     from groundup.weights.hf_config import CONFIG_FILE
-    from groundup.weights.model_io import BUILD_FILE
+    from groundup.weights.verify import BUILD_FILE
 
     stage = Path(path) / CLASSIFIER_STAGE
     is_there = (Path(path) / BUILD_FILE).is_file() and (stage / CONFIG_FILE).is_file()
@@ -157,7 +155,7 @@ def server_of(registry: "ModelRegistry", options: ServerOptions, limits: "Limits
     from groundup.device import choose_threads, machine_memory_bytes, select_compute
     from groundup.engine.batch import BatchSettings
     from groundup.engine.precision import as_precision_choice
-    from groundup.http.metrics import Metrics
+    from groundup.http.access_log import Metrics
     from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
     from groundup.serve.requests import RequestError

@@ -18,7 +18,7 @@ from groundup.model.heads import LanguageModel
 from groundup.progress import Advance
 from groundup.tokenizer.chat import Conversation, Message, Rendered, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.exportable import as_llamacpp_runs
+from groundup.weights.gguf_architectures import as_llamacpp_runs
 
 # The context of llama.cpp; prompts of the gate are not longer.
 CONTEXT_TOKENS = 1024

@@ -18,7 +18,7 @@ from groundup.evaluate.metrics import THIN_ITEMS, Interval
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 Better = Literal["higher", "lower"]

@@ -17,7 +17,7 @@ from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
-from groundup.weights.gguf_tensors import Encoding
+from groundup.weights.gguf import Encoding
 
 Count = Annotated[int, Field(ge=1)]
 MIN_BUDGET_S = 30.0

@@ -19,9 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
-from groundup.http import metrics as figures
-from groundup.http.json_response import JsonResponse
-from groundup.http.responses import error_handlers
+from groundup.http.access_log import MEDIA_TYPE
+from groundup.http.responses import JsonResponse, error_handlers
 from groundup.serve import page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
@@ -60,7 +59,7 @@ def app_of(server: Server) -> Starlette:
     async def metrics(request: Request) -> Response:
         server.metrics.jobs.set(server.worker.num_answers)
         server.metrics.models.set(len(server.loaded_models.current()))
-        return Response(server.metrics.text(), media_type=figures.MEDIA_TYPE)
+        return Response(server.metrics.text(), media_type=MEDIA_TYPE)
 
     app = Starlette(
         routes=[

@@ -30,9 +30,8 @@ from groundup.serve.requests import Options, RequestError, no_such_model
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
 from groundup.weights.formats import file_suffixes, reader_of
-from groundup.weights.hf_config import ModelKind
-from groundup.weights.model_io import find_model
-from groundup.weights.model_summary import read_model_summary
+from groundup.weights.hf_families import ModelKind
+from groundup.weights.model_io import find_model, read_model_summary
 
 
 @dataclass(frozen=True)

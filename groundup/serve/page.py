@@ -20,8 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.engine.sampling import CHAT_SAMPLING, chat_sampling
-from groundup.http.json_response import JsonResponse
 from groundup.http.page import page_routes
+from groundup.http.responses import JsonResponse
 from groundup.lab.attention import attention_picture
 from groundup.lab.attribution import class_attribution
 from groundup.lab.drawing.attention import PATTERNS

@@ -20,9 +20,9 @@ from groundup.engine.padded_batch import batches_by_length, classifier_ids, embe
 from groundup.engine.request import Constraint, Request
 from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
+from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
-from groundup.http.metrics import Metrics
 from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from groundup.engine.events import ChatEvent
 from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import GroundupError
-from groundup.http.json_response import JsonResponse
-from groundup.http.metrics import Metrics
+from groundup.http.access_log import Metrics
+from groundup.http.responses import JsonResponse
 from groundup.serve.requests import RequestError, Timing
 from groundup.serve.worker import Answers
 

@@ -27,7 +27,7 @@ from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult,
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Rendered, render
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 # Type, answer, and for a label all possible labels.

@@ -23,7 +23,7 @@ from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measu
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 ZERO_SHOT_ITEMS = 200

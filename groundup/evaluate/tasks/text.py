@@ -19,7 +19,7 @@ from groundup.evaluate.metrics import bits_per_byte, ratio_interval
 from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 Window = tuple[list[int], list[int]]

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from groundup.http.json_response import JsonResponse
+from groundup.http.responses import JsonResponse
 from groundup.serve.fields import read_fields
 from groundup.serve.model_registry import ModelAlias, template_and_stops
 from groundup.serve.ollama import naming

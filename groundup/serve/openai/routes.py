@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from groundup.http.json_response import JsonResponse
+from groundup.http.responses import JsonResponse
 from groundup.serve.fields import Body, Texts, Whole, read_fields
 from groundup.serve.model_registry import ModelInfo
 from groundup.serve.openai.chat import ChatCompletion, read_chat_completion
