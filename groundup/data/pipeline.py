@@ -21,7 +21,7 @@ from groundup.data.filters import reason_to_drop
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import Source, SourceOptions, describe_source, disk_bytes, read_source
 from groundup.data.split import SPLITS, TRAIN, VALIDATION, Counts, Cut, SplitWriter, in_validation, repair_split
-from groundup.errors import ConfigError, DataError
+from groundup.errors import DataError, require
 from groundup.files import atomic_folder, write_json
 from groundup.progress import Advance, Progress
 
@@ -46,8 +46,8 @@ class DataConfig:
     """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a recipe sets it for each source)."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.validation_fraction <= 0.5:
-            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must be above 0 and at most 0.5.")
+        share = self.validation_fraction
+        require(0 < share <= 0.5, "validation_fraction", share, "above 0 and at most 0.5")
 
     @property
     def source_options(self) -> SourceOptions:
