@@ -68,7 +68,7 @@ def step_rate(seconds: float, tuned: bool) -> float:
     from groundup.data.loader import Batch
     from groundup.device import Compute, set_threads
     from groundup.model.presets import preset
-    from groundup.train.defaults import pretraining_config
+    from groundup.train.config import pretraining_config
     from groundup.train.precision import StepClock
     from groundup.train.pretrain import new_model, pretraining_loss
 

@@ -52,7 +52,7 @@ def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str 
     from groundup.data.loader import Batch
     from groundup.device import Compute, keep_freed_memory
     from groundup.model.matmul_precision import fast_matmul
-    from groundup.train.defaults import pretraining_config
+    from groundup.train.config import pretraining_config
     from groundup.train.losses import next_token_loss
     from groundup.train.optimizers import build_optimizer
     from groundup.train.step import autocast, average_and_clip, sum_gradients

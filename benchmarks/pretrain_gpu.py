@@ -16,7 +16,7 @@ from spine_training import new_model
 from groundup.data.loader import Batch
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import pretraining_config
 from groundup.train.losses import next_token_loss
 from groundup.train.optimizers import build_optimizer, trainable
 from groundup.train.step import average_and_clip, sum_gradients

@@ -20,9 +20,9 @@ from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.progress import Silent
 from groundup.tokenizer.fast import train_tokenizer
-from groundup.train.checkpoint.state import TrainState, save_checkpoint
+from groundup.train.checkpoint.state import Retention, TrainState, save_checkpoint
 from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, weight_tensors
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import pretraining_config
 from groundup.train.losses import next_token_loss
 from groundup.train.optimizers import build_optimizer, trainable
 from groundup.train.step import average_and_clip, sum_gradients
@@ -70,7 +70,7 @@ class Training:
     def save(self, folder: Path) -> None:
         """A checkpoint: written, synced, hashed, read back."""
         tensors = {**optimizer_tensors(self.model, self.optimizer), **random_states(CPU)}
-        save_checkpoint(folder, TrainState("benchmark", step=1), weight_tensors(self.model), tensors, keep=1)
+        save_checkpoint(folder, TrainState("benchmark", step=1), weight_tensors(self.model), tensors, Retention(1))
 
 
 def growth_rows(rounds: int, quick: bool) -> Iterator[Row]:

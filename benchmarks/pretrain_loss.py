@@ -38,9 +38,10 @@ from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import pretraining_config
 from groundup.train.loop import fit
 from groundup.train.losses import next_token_loss
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.validation import token_byte_counts
 from groundup.train.pretrain import new_model
 
@@ -129,7 +130,7 @@ def trained(kind: str, folder: Path, steps: int, target: float) -> dict[str, flo
         return {"bits_per_byte": bits}
 
     with contextlib.suppress(Reached):
-        fit(model, windows, next_token_loss, config, RunFolder(folder / "run"), compute=CPU, evaluate=evaluate)
+        fit(model, windows, next_token_loss, config, RunFolder(folder / "run"), compute=CPU, hooks=Hooks(evaluate))
     return found
 
 

@@ -26,7 +26,7 @@ from groundup.files import verify_folder, write_manifest
 from groundup.progress import Silent
 from groundup.runs import LineLog, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
-from groundup.train.checkpoint.state import TrainState, save_checkpoint
+from groundup.train.checkpoint.state import Retention, TrainState, save_checkpoint
 from groundup.train.checkpoint.tensors import optimizer_tensors, random_states, weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import fit
@@ -125,7 +125,7 @@ def checkpoint(folder: Path) -> Callable[[], object]:
     optimizer.step()
     tensors = {**optimizer_tensors(model, optimizer), **random_states(COMPUTE.device)}
     numbers = itertools.count()
-    return lambda: save_checkpoint(folder, TrainState("", next(numbers)), weight_tensors(model), tensors, keep=2)
+    return lambda: save_checkpoint(folder, TrainState("", next(numbers)), weight_tensors(model), tensors, Retention(2))
 
 
 def opening(name: str, folder: Path, rounds: int) -> list[Row]:

@@ -11,8 +11,8 @@ from measure import Contender, Row, Skipped, compare
 from peers import PULLED, pulled_model
 
 from groundup.device import Compute
+from groundup.engine.batch import generate_answers
 from groundup.engine.generate import generate_ids
-from groundup.engine.generate_batch import generate_answers
 from groundup.engine.sampling import Sampling
 from groundup.model.heads import LanguageModel
 from groundup.weights.model_io import OpenModel, open_model

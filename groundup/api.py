@@ -133,7 +133,7 @@ class Model:
         >>> model = groundup.open_model("runs/mine")
         >>> near = model.embed(["to be", "to be or not"]) @ model.embed("to be").T
         """
-        from groundup.engine.embed import embed
+        from groundup.engine.padded_batch import embed
 
         model, listed = self.engine.language_model(), [texts] if isinstance(texts, str) else texts
         rows = [self.engine.prompt_ids(text)[: model.config.context_tokens] for text in listed]
@@ -169,7 +169,7 @@ class Model:
 
     def chat_sampling(self, given: Mapping[str, Any]) -> "Sampling":
         """How the answers of a conversation are drawn: as `given`, else as the model recommends. Raises ConfigError."""
-        from groundup.engine.chat_sampling import CHAT_MAX_TOKENS, chat_sampling
+        from groundup.engine.sampling import CHAT_MAX_TOKENS, chat_sampling
 
         return sampling_of({"max_tokens": CHAT_MAX_TOKENS, **chat_sampling(self.engine.opened.path), **given})
 
@@ -213,17 +213,19 @@ def pretrain(
     (2, True)
     """
     from groundup.device import select_compute
-    from groundup.planning.corpus import claim_folder
+    from groundup.planning.corpus import PREPARED
     from groundup.planning.plan import plan_lines
     from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.planning.pretrain_options import pretrain_options
     from groundup.train.parallel.process_group import SINGLE_PROCESS
     from groundup.train.pretrain import pretrain
+    from groundup.train.run_lifecycle import claim_folder
+    from groundup.train.time_budget import StepControl
     from groundup.weights.card import ModelCard
 
     asked, compute, run = pretrain_options(data, **options), select_compute(device), RunFolder(Path(out))
     group, progress = group or SINGLE_PROCESS, progress or Silent()
-    group.first(lambda: claim_folder(run, fresh=fresh))
+    group.first(lambda: claim_folder(run, fresh=fresh, also=PREPARED))
     made = prepare_on_all_ranks(asked, run, compute, progress, group)
     if made.fit.parallel == "fsdp" and group.patient is None:
         progress.say("note: fit.parallel=fsdp shares a model among processes; this is a single one (docs/large.md).")
@@ -234,10 +236,9 @@ def pretrain(
         compute=compute,
         progress=progress,
         card=ModelCard(run.path.resolve().name, "Trained from random weights.", data=((asked.data, "the user's own"),)),
-        looks=asked.monitor,
-        planned=made.planned,
+        monitor=asked.monitor,
         group=group,
-        aim=asked.time_budget,
+        control=StepControl(asked.time_budget),
     )
 
 
@@ -270,9 +271,9 @@ def finetune_classifier(
     from groundup.data.examples import read_splits
     from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
-    from groundup.finetune.baselines import add_baselines
-    from groundup.finetune.classifier import ClassifierConfig, fit_classifier
-    from groundup.finetune.finished import make_way
+    from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
+    from groundup.finetune.features import FEATURES_FILE
+    from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
@@ -280,7 +281,7 @@ def finetune_classifier(
     source = Source(str(data), sha256, follow_links=follow_links)
     options = SourceOptions(text_column, label_column=label_column)
     splits = read_splits(source, options, messages=messages, seed=seed, progress=progress)
-    make_way(run, fresh=fresh)
+    claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Sorts texts into classes.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
@@ -317,15 +318,15 @@ def finetune_chat(
     from groundup.data.examples import read_chat
     from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
-    from groundup.finetune.finished import make_way
     from groundup.finetune.instruct import ChatConfig, fit_chat
+    from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     examples = read_chat(source, SourceOptions(columns=parse_columns(columns), layout=layout), progress=progress)
-    make_way(run, fresh=fresh)
+    claim_folder(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
     return fit_chat(opened, examples, run, config, compute=compute, progress=progress, card=card)
@@ -357,7 +358,7 @@ def run_evaluation(
 ) -> dict[str, Any]:
     """Measure models on the same held-out data: each figure with its 95 % interval, in the form of `evaluate/run.py`.
 
-    `kind` of the data: "answers" (instructions), "labels" or "text"; by default it is looked at.
+    `kind` of the data: a name in `evaluate.run.KINDS`, as "answers" (instructions), "labels" or "text"; by default it is looked at.
 
     >>> results = groundup.run_evaluation("runs/mine", "my-texts", kind="text")
     >>> [row["metric"] for row in results["rows"]]
@@ -366,7 +367,8 @@ def run_evaluation(
     from groundup.data.description import parse_columns
     from groundup.data.sources import Source, SourceOptions
     from groundup.device import select_compute
-    from groundup.evaluate.held_out import HeldOut, evaluate_on, kind_of
+    from groundup.evaluate.run import evaluate_on, kind_of, task_kind
+    from groundup.evaluate.task import HeldOut
     from groundup.weights.model_io import open_model
 
     names = [str(name) for name in ([models] if isinstance(models, str | Path) else models)]
@@ -374,12 +376,11 @@ def run_evaluation(
         raise ConfigError("A model is named twice.", fix="Name each once.")
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(text_column, label_column=label_column, columns=parse_columns(columns), layout=layout)
-    kind = kind or kind_of(source, options)
-    held_out = HeldOut(source, kind, items, options, question, seed)
+    measured = task_kind(kind) if kind else kind_of(source, options)
+    held_out = HeldOut(source, items, options, question, seed)
     compute, progress = select_compute(device), progress or Silent()
-    prefer: Literal["chat", "spam"] = "spam" if kind == "labels" else "chat"
-    opened = {name: open_model(name, compute, prefer=prefer, progress=progress) for name in names}
-    return evaluate_on(held_out, opened, compute=compute, progress=progress)
+    opened = {name: open_model(name, compute, prefer=measured.prefer, progress=progress) for name in names}
+    return evaluate_on(measured, held_out, opened, compute=compute, progress=progress)
 
 
 def build(

@@ -4,8 +4,10 @@ The command line prints `message` and `fix` without a traceback and exits with 2
 keeps its traceback and exits with 1.
 """
 
+import dataclasses
 import difflib
 from collections.abc import Iterable
+from typing import Any, Literal, get_args, get_origin
 
 
 class GroundupError(Exception):
@@ -64,6 +66,15 @@ class MissingExtra(GroundupError):
         )
 
 
+def require_extra(extra: str, *packages: str) -> None:
+    """Raise MissingExtra when one of these packages of an extra is not installed."""
+    for package in packages:
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise MissingExtra(package, extra) from error
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a sentence with the closest known names, or with all of them where none is close.
 
@@ -75,3 +86,30 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return "Did you mean " + " or ".join(f"'{name}'" for name in close) + "?"
     return f"Known: {', '.join(names)}."
+
+
+def require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Refuse a field's value unless `holds`: every config checks itself with this. Raises ConfigError.
+
+    >>> require(0 < 2.0 <= 1, "top_p", 2.0, "above 0 and at most 1")
+    Traceback (most recent call last):
+    groundup.errors.ConfigError: top_p must be above 0 and at most 1 (got 2.0).
+    """
+    if not holds:
+        raise ConfigError(f"{name} must be {expected} (got {value}).")
+
+
+def require_counts(config: object, *names: str) -> None:
+    """Refuse a config with one of these fields below 1 (None passes). Raises ConfigError."""
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value >= 1, name, value, "at least 1")
+
+
+def require_choices(config: Any) -> None:
+    """Refuse a dataclass with a value that is none of its field's literals. Raises ConfigError."""
+    for field in dataclasses.fields(config):
+        if get_origin(field.type) is Literal:
+            *others, last = get_args(field.type)
+            value = getattr(config, field.name)
+            require(value in (*others, last), field.name, value, f"{', '.join(others)} or {last}")

@@ -127,16 +127,22 @@ def read_errors(path: Path) -> Iterator[None]:
         raise FormatError(path, "file", f"can't be read: {error.strerror}") from error
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Parse a JSON file. Raises FormatError when it can't be read, is over `max_bytes`, not UTF-8, not JSON or nested too deeply."""
+def read_text(path: Path, *, max_bytes: int) -> str:
+    """Read a UTF-8 file. Raises FormatError when it can't be read, is over `max_bytes` or not UTF-8."""
     try:
         with read_errors(path):
             size = path.stat().st_size
             if size > max_bytes:
                 raise FormatError(path, "size", f"{size} bytes, at most {max_bytes} expected")
-            return json.loads(path.read_text(encoding="utf-8"))
+            return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(path, f"byte {error.start}", "is not UTF-8") from error
+
+
+def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Parse a JSON file. Raises FormatError when it can't be read, is over `max_bytes`, not UTF-8, not JSON or nested too deeply."""
+    try:
+        return json.loads(read_text(path, max_bytes=max_bytes))
     except json.JSONDecodeError as error:
         raise FormatError(path, f"line {error.lineno}", f"is not JSON ({error.msg})") from error
     except RecursionError as error:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from groundup.progress import Progress, Silent
 from groundup.threads import DISTURBED
@@ -35,6 +35,13 @@ def shortest(
             spent_s = clock() - started
             if spent_s >= MAX_TIMES * whole_s or (spent_s >= whole_s and all(agrees(t[1:]) for t in times.values())):
                 return {kind: min(taken[1:] or taken) for kind, taken in times.items()}
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
 def agrees(figures: Sequence[float]) -> bool:

@@ -411,7 +411,7 @@ def test_an_altered_checkpoint_is_passed_over_for_the_one_before(home: Path, tmp
     flip(stopped / "checkpoints" / "step-4" / "state.safetensors")
     told = ask(*pretraining(home, stopped))
     assert told.code == 0
-    assert "Checkpoint step-4 is passed over" in told.err and "Going on after step 2 of 6" in told.err
+    assert "Checkpoint step-4 is passed over" in told.err and "Resuming after step 2 of 6" in told.err
     assert (stopped / "model.safetensors").read_bytes() == (home / "run" / "model.safetensors").read_bytes()
     for folder in (stopped / "checkpoints").iterdir():
         flip(folder / "model.safetensors")
@@ -522,7 +522,7 @@ def test_ctrl_c_saves_and_ends_with_130(home: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert "saved: the same command goes on from there." in err and "Traceback" not in err
+    assert "saved: the same command resumes from there." in err and "Traceback" not in err
     assert list((tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"))
 
 

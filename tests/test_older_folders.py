@@ -13,7 +13,7 @@ import torch
 
 from groundup.cli.main import run
 from groundup.device import select_compute
-from groundup.engine.classify import class_probabilities
+from groundup.engine.padded_batch import class_probabilities
 from groundup.weights.model_io import open_model
 
 ARCHIVE = Path(__file__).parent / "older_folders.tar.xz"
@@ -56,5 +56,5 @@ def test_an_older_run_resumes(older: Path, capsys: pytest.CaptureFixture[str]) -
     shape = [word for field, value in SHAPE.items() for word in ("--set", f"model.{field}={value}")]
     command = ["pretrain", str(older / "texts"), "--out", str(older / "stopped"), "--steps", "600"]
     assert run([*command, "--tokenizer", str(older / "tok"), *shape, "--set", "fit.keep_checkpoints=1"]) == 0
-    assert "Going on after step 41 of 600" in capsys.readouterr().err
+    assert "Resuming after step 41 of 600" in capsys.readouterr().err
     assert json.loads((older / "stopped" / "results.json").read_text())["steps"] == 600

@@ -116,7 +116,7 @@ FAMILY = Change(
             '    "smollm3": HFFamily(',
             '    "vicuna": HFFamily("Vicuna", "vicuna", _ROTARY | _NO_BIAS, _KEYS, _DEFAULTS, _SILU),\n',
         ),
-        ("weights/layouts.py", '    "smollm3": _LLAMA_LIKE,', '    "vicuna": _LLAMA_LIKE,\n'),
+        ("weights/names.py", '    "smollm3": _LLAMA_LIKE,', '    "vicuna": _LLAMA_LIKE,\n'),
         ("weights/gguf_architectures.py", '    "mistral": "llama",', '    "vicuna": "llama",\n'),
         (
             "model/presets.py",
@@ -221,8 +221,7 @@ NPZ = ModelFormat("npz", ".npz", ("f32",), "f32", _export, READER)
     ),
     use="""
 from groundup.serve.model_registry import ModelRegistry
-from groundup.weights.model_io import open_model, save_model
-from groundup.weights.model_summary import read_model_summary
+from groundup.weights.model_io import open_model, read_model_summary, save_model
 
 model = LanguageModel(TINY).eval()
 save_model(model, tmp / "folder")
@@ -235,6 +234,48 @@ assert read_model_summary(str(file)).config == TINY
 assert [each.name for each in ModelRegistry({}, tmp / "served").listed()] == ["tiny:latest"]
 back = open_model(export(found, "hf", tmp / "back"), CPU)
 assert torch.equal(back.model(IDS), model(IDS))
+""",
+)
+
+LOSS = Change(
+    "add a fine-tuning loss",
+    inserted=(
+        (
+            "train/losses.py",
+            "@dataclass(frozen=True)\nclass FinetuneLoss:",
+            '''def smoothed_loss(model: nn.Module, batch: Batch) -> LossSum:
+    """Cross-entropy with label smoothing (Szegedy et al. 2016, section 7): a tenth of each label is spread over the vocabulary."""
+    labels = batch.labels.flatten()
+    logits = model(batch.ids, mask=batch.mask).flatten(0, 1).float()
+    total = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="sum", label_smoothing=0.1)
+    return LossSum(total, int((labels != IGNORED_LABEL).sum()))
+
+
+''',
+        ),
+        ("train/losses.py", '    "class": FinetuneLoss(', '    "smoothed": FinetuneLoss("chat", smoothed_loss),\n'),
+    ),
+    use="""
+import json
+
+from groundup.errors import ConfigError
+from groundup.weights.model_io import save_model
+
+save_model(LanguageModel(replace(TINY, vocab_size=TOKENIZER.vocab_size)), tmp / "base", TOKENIZER)
+lines = [json.dumps({"id": str(n), "instruction": "Say the fox.", "output": "the quick brown fox"}) for n in range(8)]
+(tmp / "instructions.jsonl").write_text("\\n".join(lines) + "\\n")
+losses = []
+for name in ("next_token", "smoothed"):
+    settings = {"loss": name, "precision": "float32", "max_tokens": 32}
+    results = groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / name, tokens=64, settings=settings)
+    losses.append(results["train_loss"])
+    assert json.loads((tmp / name / "run.json").read_text())["config"]["loss"] == name
+assert losses[0] != losses[1]
+try:
+    groundup.finetune_chat(tmp / "base", tmp / "instructions.jsonl", tmp / "no", settings={"loss": "smothed"})
+    raise AssertionError("an unknown loss is refused")
+except ConfigError as error:
+    assert "'smoothed'" in error.fix
 """,
 )
 
@@ -322,7 +363,124 @@ assert int(words) >= 3000 and f"{int(words):,}" in page and "How many words" in 
 """,
 )
 
-CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, FORMAT, STAGE)
+SAMPLING_RULE = Change(
+    "add a sampling rule",
+    inserted=(
+        (
+            "engine/sampling.py",
+            "\n\n@dataclass(frozen=True)\nclass SamplingRule",
+            '''
+
+def keep_top_n_sigma(logits: Tensor, n: Number) -> Tensor:  # [V]
+    """Tokens further than n standard deviations of the logits below the best become -inf (Tang et al. 2024)."""
+    return logits.masked_fill(logits < logits.max() - n * logits.std(), -math.inf)
+''',
+        ),
+        (
+            "engine/sampling.py",
+            "    repetition_penalty: Annotated[",
+            """    top_n_sigma: Annotated[
+        Number, SamplingRule(lambda value: value >= 0, "0 (off) or more", keep_top_n_sigma, help="Sigmas.", chat=3.0)
+    ] = 0.0
+""",
+        ),
+    ),
+    use="""
+import groundup
+from groundup.cli.generate import SamplingOptions
+from groundup.engine.sampling import Sampling, chat_sampling
+from groundup.serve.model_registry import ModelRegistry
+from groundup.serve.ollama.generation import read_generate
+from groundup.serve.openai.chat import read_chat_completion
+from groundup.serve.request_preparation import sampling_of
+from groundup.weights.model_io import save_model
+
+save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
+model = groundup.open_model(tmp / "tiny", "cpu")
+greedy = model.generate("the fox", max_tokens=8, temperature=0)
+assert model.generate("the fox", max_tokens=8, temperature=9, top_n_sigma=1e-3) == greedy
+assert SamplingOptions(top_n_sigma=1.0).given()["top_n_sigma"] == 1.0 and chat_sampling(tmp)["top_n_sigma"] == 3.0
+try:
+    Sampling(top_n_sigma=-1)
+except ConfigError as error:
+    assert str(error).startswith("top_n_sigma must be 0 (off) or more (got -1)")
+asked = read_generate({"model": "tiny", "prompt": "a", "options": {"top_n_sigma": 2}})
+also = read_chat_completion({"model": "tiny", "messages": [{"role": "user", "content": "a"}], "top_n_sigma": 2})
+assert sampling_of(asked.options, 8).top_n_sigma == sampling_of(also.options, 8).top_n_sigma == 2
+ModelRegistry({}, tmp).create("named", "tiny", {"options": asked.options})
+assert ModelRegistry({}, tmp).find("named").options.top_n_sigma == 2
+""",
+)
+
+TASK = Change(
+    "add an evaluation task",
+    new_files=(
+        (
+            "evaluate/tasks/pairs.py",
+            '''"""Which of two texts a language model finds more probable."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.device import Compute
+from groundup.engine.score import score
+from groundup.evaluate.metrics import wilson_interval
+from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.progress import Progress
+from groundup.weights.hf_families import ModelKind
+from groundup.weights.model_io import OpenModel
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The share of pairs whose right text is the more probable one."""
+
+    pairs: Sequence[tuple[str, str]]
+    name: str = "pairs"
+
+    def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
+        model, tokenizer = language_model(opened)
+        start = [tokenizer.special.document_end_id]
+        found = score(model, [(start, tokenizer.encode(text)) for pair in self.pairs for text in pair], compute=compute)
+        hits = sum(right.logprob > wrong.logprob for right, wrong in zip(found[::2], found[1::2], strict=True))
+        interval = wilson_interval(hits, len(self.pairs))
+        return TaskResult((as_measure("accuracy", interval, len(self.pairs), chance=0.5),))
+
+
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+    records = [json.loads(line) for line in Path(data.source.spec).read_text().splitlines()]
+    return [Pairs([(record["right"], record["wrong"]) for record in records[: data.items]])]
+
+
+PAIRS = TaskKind("pairs", _tasks, field="wrong")
+''',
+        ),
+    ),
+    inserted=(
+        ("evaluate/run.py", "from groundup.evaluate.tasks.text", "from groundup.evaluate.tasks.pairs import PAIRS\n"),
+        ("evaluate/run.py", "LABELS, TEXT)", "PAIRS, "),
+    ),
+    use="""
+import groundup, json
+from groundup.cli.evaluate import lines
+from groundup.cli.options import tasks_of
+from groundup.progress import Silent
+from groundup.weights.model_io import save_model
+
+save_model(LanguageModel(TINY), tmp / "tiny", TOKENIZER)
+data = tmp / "pairs.jsonl"
+data.write_text('{"right": "the fox", "wrong": "fox the the the the"}\\n' * 3)
+recognised = groundup.run_evaluation(tmp / "tiny", data, items=2, device="cpu")
+[row] = groundup.run_evaluation(tmp / "tiny", data, items=2, kind="pairs", device="cpu")["rows"]
+assert (row["task"], row["n"], row["chance"]) == ("pairs", 2, 0.5) and recognised["rows"][0]["value"] == row["value"]
+assert "50.0 %" in lines(recognised)[-1]
+assert [task.name for task in tasks_of(f"pairs={data}", 0, Silent())] == ["pairs"]
+""",
+)
+
+CHANGES = (ACTIVATION, POSITIONS, FAMILY, FILTER, TASK, LOSS, SAMPLING_RULE, STAGE, FORMAT)
 
 # What every use may name.
 BEFORE_USE = """
@@ -332,7 +490,9 @@ from pathlib import Path
 
 import torch
 
+import groundup
 from groundup.device import Compute
+from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import train_tokenizer

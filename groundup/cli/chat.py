@@ -16,7 +16,7 @@ from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, stderr_console
 from groundup.cli.generate import SamplingOptions, terminal_safe
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, grouped
-from groundup.engine.chat_sampling import CHAT_SAMPLING
+from groundup.engine.sampling import CHAT_SAMPLING
 from groundup.errors import ModelError
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from groundup.threads import allowed_cores, decide, seen_cores
 # extra -> modules that it installs
 EXTRAS = {
     "demo": ("sklearn", "xllamacpp"),
+    "documents": ("trafilatura", "pypdf", "docx", "zstandard"),
     "hub": ("huggingface_hub",),
     "lab": ("matplotlib", "plotly"),
     "notebooks": ("nbclient", "ipykernel"),

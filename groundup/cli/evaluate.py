@@ -11,8 +11,6 @@ from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import plain
 from groundup.files import write_json
 
-SHARES = ("accuracy", "f1", "macro_f1")
-
 
 def command(
     models: Annotated[list[str], Argument(help="One model or more: names, folders, .gguf files, build folders.")],
@@ -69,6 +67,7 @@ def lines(results: dict[str, Any]) -> list[str]:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """Return one figure as a row; proportions in percent."""
+    from groundup.evaluate.task import SHARES
 
     def shown(value: float | None) -> str:
         if value is None:

@@ -34,7 +34,7 @@ def classifier(
     """Make a classifier of a language model: its last block, final norm and a score head are trained on cached activations.
 
     Measured on held-out messages beside the commonest label, TF-IDF with logistic regression, and the base model with a prompt.
-    The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, positive.
+    The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, positive, loss.
 
     Examples:
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews --label-column stars

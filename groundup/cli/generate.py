@@ -2,7 +2,7 @@
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Annotated, Any
 
 import typer
@@ -10,40 +10,41 @@ import typer
 from groundup.api import open_model, sampling_of
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption, ModelArgument, OutputOptions, PrecisionOption, grouped
-from groundup.engine.chat_sampling import CHAT_MAX_TOKENS
+from groundup.engine.sampling import CHAT_MAX_TOKENS, RULES, Sampling
 
 # What could move the cursor or give the terminal an order: control characters but for newline and tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+# For each rule of sampling with a help text, an option of its name; None: not given.
+_RULE_OPTIONS = [
+    (
+        name,
+        Annotated[type(getattr(Sampling, name)) | None, typer.Option(f"--{name.replace('_', '-')}", help=rule.help)],
+        None,
+    )
+    for name, rule in RULES.items()
+    if rule.help
+]
+
+
 @dataclass(frozen=True)
-class SamplingOptions:
+class SamplingOptions(make_dataclass("RuleOptions", _RULE_OPTIONS, frozen=True)):  # type: ignore[misc]
     """How tokens are drawn: for `generate` and `chat`."""
 
-    temperature: Annotated[float | None, typer.Option("--temperature", help="0: always the most probable token.")] = (
-        None
-    )
-    top_k: Annotated[int | None, typer.Option("--top-k", help="Draw from the k most probable tokens; 0: from all.")] = (
-        None
-    )
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            "--top-p", help="Draw from the most probable tokens that hold this much probability; 1: from all."
-        ),
-    ] = None
-    min_p: Annotated[
-        float | None,
-        typer.Option("--min-p", help="Draw from tokens at least this fraction as probable as the best; 0: from all."),
-    ] = None
-    repetition_penalty: Annotated[
-        float | None, typer.Option("--repetition-penalty", help="Above 1: tokens of the last 64 become less probable.")
-    ] = None
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="The longest answer, in tokens.")] = CHAT_MAX_TOKENS
     stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text (again for more).")] = None
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="The same seed gives the same text; default: another each time.")
     ] = None
+
+    @classmethod
+    def defaults(cls) -> "SamplingOptions":
+        """The defaults of `Sampling`."""
+        return cls(
+            **{name: getattr(Sampling, name) for name, rule in RULES.items() if rule.help},
+            max_tokens=Sampling.max_tokens,
+        )
 
     def given(self) -> dict[str, Any]:
         """Those that were given, as fields of `Sampling`."""
@@ -54,7 +55,7 @@ class SamplingOptions:
 def command(
     model: ModelArgument,
     prompt: Annotated[str, typer.Argument(help="The text to continue.")],
-    sampling: SamplingOptions = SamplingOptions(0.8, 0, 1.0, 0.0, 1.0, max_tokens=256),
+    sampling: SamplingOptions = SamplingOptions.defaults(),
     output: OutputOptions = OutputOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",

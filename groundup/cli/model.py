@@ -12,7 +12,7 @@ from groundup.errors import ConfigError
 if TYPE_CHECKING:
     from groundup.lab.anatomy import Anatomy
     from groundup.lab.architecture import Architecture
-    from groundup.weights.model_summary import ModelSummary
+    from groundup.weights.model_format import ModelSummary
 
 app = verb_group("Show a model's architecture without opening its weights.")
 PICTURES = (".svg", ".png", ".html")
@@ -44,7 +44,7 @@ def show(
     """
     from groundup.lab.anatomy import anatomy, to_plain
     from groundup.lab.architecture import architecture
-    from groundup.weights.model_summary import read_model_summary, tensor_names
+    from groundup.weights.model_io import read_model_summary, tensor_names
 
     if out is not None and out.suffix not in PICTURES:
         fix = f"Name it {out.stem}.svg, for example."
@@ -56,8 +56,8 @@ def show(
     plain = {"name": outline.name, "source": outline.source, "stored": outline.stored, **to_plain(found, picture)}
     lines = described(picture, outline, found, out)
     if tensors:
-        plain["tensors"] = [vars(tensor) for tensor in listed]
-        rows = [[t.name, " x ".join(map(str, t.shape)), t.hugging_face] for t in listed]
+        plain["tensors"] = listed
+        rows = [[t["name"], " x ".join(map(str, t["shape"])), t["hugging_face"]] for t in listed]
         lines += ["", *table(["tensor", "shape", "in a Hugging Face file"], rows)]
     if out is not None:
         write_picture(out, picture, outline, found)

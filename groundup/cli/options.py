@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer import Argument, Option
 
-from groundup.errors import ConfigError, DataError, did_you_mean
+from groundup.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from groundup.engine.structured_output import OutputConstraint
@@ -285,18 +285,18 @@ def read_prompts(file: Path) -> tuple[str, ...]:
 def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
     """Return the tasks of KIND or KIND=DATA that apply to a base language model. Raises ConfigError, DataError."""
     from groundup.data.sources import Source
-    from groundup.evaluate.held_out import DataKind, HeldOut
+    from groundup.evaluate.run import task_kind
+    from groundup.evaluate.task import HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers
     from groundup.evaluate.tasks.text import BitsPerByte
     from groundup.recipes.packaged import STARTER, instructions_source
 
     kind, _, data = name.partition("=")
-    if kind not in get_args(DataKind):
-        raise ConfigError(f"--task {name!r} is no task.", fix=did_you_mean(kind, get_args(DataKind)))
+    known = task_kind(kind, "--task")
     if kind == "answers":
         data = instructions_source(data or STARTER)
     if not data:
         raise ConfigError(f"--task {kind} needs data.", fix=f"Write --task {kind}=FILE.")
-    found = HeldOut(Source(data), kind, ITEMS, seed=seed).tasks(progress)
+    found = known.tasks(HeldOut(Source(data), ITEMS, seed=seed), "language", progress)
     named = [replace(task, name=data) if isinstance(task, BitsPerByte) else task for task in found]
     return [task for task in named if not isinstance(task, ShownAnswers)]

@@ -73,12 +73,12 @@ def command(
 
     if dry_run:
         require_alone("pretrain --dry-run")
-        print_result(*planned(pretrain_options(data, **given, looks=monitored()), device), as_json)
+        print_result(*planned(pretrain_options(data, **given, monitor=monitored()), device), as_json)
         return
     with joined(device) as (group, _):
-        looks = group.made_first(monitored) or MonitorConfig()
+        watched = group.made_first(monitored) or MonitorConfig()
         results = pretrain(
-            data, out, device=device, group=group, progress=progress_of(group), fresh=fresh, looks=looks, **given
+            data, out, device=device, group=group, progress=progress_of(group), fresh=fresh, monitor=watched, **given
         )
     shown(results, out, group, as_json)
 

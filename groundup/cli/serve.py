@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from groundup.cli.console import console_progress
 from groundup.cli.options import DeviceOption, JsonOption, ListenOptions, PortOption, PrecisionOption, grouped
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require_extra
 from groundup.progress import Progress
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ def command(
         groundup serve smollm2-135m-instruct --precision int8
         groundup serve runs/quickstart --host 0.0.0.0 --api-key "$KEY" --cors https://example.org
     """
-    from groundup.http.run_server import require_server
-
-    require_server("prometheus_client")
+    require_extra("serve", "starlette", "uvicorn", "prometheus_client")
     from groundup.engine.precision import emulation_note
     from groundup.http.access import access_for
     from groundup.http.access_log import AccessLog
@@ -91,9 +89,9 @@ def command(
     access = access_for(**vars(listen), origins=cors or (), local_pages=True)
     limits, progress = Limits(), console_progress()
     server = server_of(registry_of(models or [], folder, progress), options, limits)
-    progress.say(server.loaded_models.determinism_note)
-    settings = server.loaded_models.compute_settings
-    note = emulation_note(settings.precision, settings.compute)
+    loaded = server.loaded_models
+    progress.say(loaded.determinism_note)
+    note = emulation_note(loaded.precision, loaded.compute)
     if note:
         progress.say(note)
     app, log = app_of(server), partial(print, file=sys.stderr, flush=True)
@@ -114,12 +112,12 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
     from groundup.weights.model_io import find_model
 
     if folder is not None and not folder.is_dir():
-        raise ConfigError(f"--models {folder} is no folder.", fix="Name a folder with models in it.")
+        raise ConfigError(f"--models {folder} is not a folder.", fix="Name a folder with models in it.")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
         found = {name: find_model(path, progress=progress), **classifier_of_build(name, path)}
         for twice in found.keys() & named.keys():
-            raise ConfigError(f"Two models would be named {twice!r}.", fix="Name them yourself: NAME=PATH.")
+            raise ConfigError(f"Two models have the name {twice!r}.", fix="Name them yourself: NAME=PATH.")
         named |= found
     registry = ModelRegistry(named, cache_folder("models") if folder is None and not models else folder)
     if not registry.listed():
@@ -130,7 +128,7 @@ def registry_of(models: Sequence[str], folder: Path | None, progress: Progress) 
 def classifier_of_build(name: str, path: str) -> dict[str, Path]:
     """Return the finished classifier of a build, named NAME-spam (NAME is its chat model); {} for anything else."""
     from groundup.weights.hf_config import CONFIG_FILE
-    from groundup.weights.model_io import BUILD_FILE
+    from groundup.weights.verify import BUILD_FILE
 
     stage = Path(path) / CLASSIFIER_STAGE
     is_there = (Path(path) / BUILD_FILE).is_file() and (stage / CONFIG_FILE).is_file()
@@ -157,8 +155,8 @@ def server_of(registry: "ModelRegistry", options: ServerOptions, limits: "Limits
     from groundup.device import choose_threads, machine_memory_bytes, select_compute
     from groundup.engine.batch import BatchSettings
     from groundup.engine.precision import as_precision_choice
-    from groundup.http.metrics import Metrics
-    from groundup.serve.loaded_models import ComputeSettings, LoadedModels
+    from groundup.http.access_log import Metrics
+    from groundup.serve.loaded_models import LoadedModels
     from groundup.serve.ollama.generation import keep_alive_s
     from groundup.serve.requests import RequestError
     from groundup.serve.server import Server
@@ -166,18 +164,20 @@ def server_of(registry: "ModelRegistry", options: ServerOptions, limits: "Limits
 
     compute = select_compute(options.device)
     choose_threads(compute)
-    computing = ComputeSettings(as_precision_choice(options.precision), compute)
     # reproducible prompts are computed page by page, so their pages are larger
     settings = BatchSettings(page_tokens=64, reproducible=True) if options.reproducible else BatchSettings()
     try:
         keep_s = keep_alive_s(options.keep_alive)
     except RequestError as error:
         fix = 'Write seconds, or "5m", or -1.'
-        raise ConfigError(f"--keep-alive {options.keep_alive!r} is not a time.", fix=fix) from error
+        raise ConfigError(f"--keep-alive {options.keep_alive!r} is not a duration.", fix=fix) from error
     assert keep_s is not None
     worker = Worker(settings.max_running + limits.waiting_requests)
     memory_bytes = 1e9 * options.memory_gb if options.memory_gb else MEMORY_SHARE * machine_memory_bytes()
-    loaded = LoadedModels(worker, computing, keep_alive_s=keep_s, memory_bytes=int(memory_bytes), settings=settings)
+    precision = as_precision_choice(options.precision)
+    loaded = LoadedModels(
+        worker, compute, precision, keep_alive_s=keep_s, memory_bytes=int(memory_bytes), settings=settings
+    )
     return Server(registry, loaded, worker, limits, Metrics())
 
 

@@ -42,14 +42,15 @@ def command(
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset
-    from groundup.planning.corpus import corpus, require_own_folder
+    from groundup.planning.corpus import PREPARED, corpus
     from groundup.planning.pretrain_options import PRESET
     from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, best_for, draw_sweep, sweep
     from groundup.runs import RunFolder
+    from groundup.train.run_lifecycle import claim_folder
 
     if budget is not None and steps is not None:
         raise ConfigError("--budget and --steps both give the length of the runs.", fix="Give one of them.")
-    require_own_folder(RunFolder(out), also=(SWEEP_FILE, RUNS, PICTURE))
+    claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
     reading, vocab_size = DataConfig(follow_links=follow_links), preset(PRESET).vocab_size

@@ -7,7 +7,7 @@ from typer import Argument
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import JsonOption, ListenOptions, PortOption, grouped
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -36,7 +36,6 @@ def command(
         groundup watch runs/a runs/b --port 9000
         groundup watch runs/quickstart --json
     """
-    from groundup.http.run_server import require_server
     from groundup.report.live.watched import Watched
 
     watched = Watched(runs)
@@ -48,7 +47,7 @@ def command(
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
         print_result([], {"runs": details}, as_json)
         return
-    require_server()
+    require_extra("serve", "starlette", "uvicorn")
     for run in missing:
         console_progress().say(f"{run} does not exist yet: waiting for it.")
     serve(watched, port, listen)
@@ -77,9 +76,8 @@ def watch_app(watched: "Watched") -> "Starlette":
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from groundup.http.json_response import JsonResponse
     from groundup.http.page import INDEX, page_files
-    from groundup.http.responses import RefusedError, error_handlers
+    from groundup.http.responses import JsonResponse, RefusedError, error_handlers
 
     files = page_files("groundup.report.live")
 

@@ -28,7 +28,7 @@ from groundup.data.filters import reason_to_drop
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import Source, SourceOptions, describe_source, disk_bytes, read_source
 from groundup.data.split import TEST, TRAIN, VALIDATION, Counts, Cut, SplitWriter, repair_split, split_of
-from groundup.errors import ConfigError, DataError
+from groundup.errors import ConfigError, DataError, require
 from groundup.files import atomic_folder, json_bytes, write_json
 from groundup.progress import Advance, Progress
 
@@ -62,10 +62,10 @@ class DataConfig:
     """Write the dropped documents to `dropped.jsonl`."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.validation_fraction <= 0.5:
-            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must be above 0 and at most 0.5.")
-        if not 0 <= self.test_fraction <= 0.5 or self.validation_fraction + self.test_fraction > MAX_HELD_OUT:
-            both = f"validation_fraction is {self.validation_fraction} and test_fraction {self.test_fraction}"
+        share = self.validation_fraction
+        require(0 < share <= 0.5, "validation_fraction", share, "above 0 and at most 0.5")
+        if not 0 <= self.test_fraction <= 0.5 or share + self.test_fraction > MAX_HELD_OUT:
+            both = f"validation_fraction is {share} and test_fraction {self.test_fraction}"
             raise ConfigError(f"{both}; the latter must be 0 to 0.5, and both together at most {MAX_HELD_OUT}.")
         check_encoding(self.encoding)
 

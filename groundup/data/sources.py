@@ -187,6 +187,12 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
     return described
 
 
+def first_columns(source: Source, options: SourceOptions) -> tuple[str, ...]:
+    """Return the columns of the first file of a source that has rows, whatever they mean. Raises DataError for no file."""
+    files = (file for file in _candidates(source, SourceReport(), None) if file.suffix in ROW_SUFFIXES)
+    return next((sniff(file, options.asked).form.columns for file in files), ())
+
+
 def disk_bytes(source: Source) -> int:
     """Return the bytes to read; 0 where they are not known before: a package, archives, compressed files. Raises DataError for no file."""
     if source.spec.startswith(PACKAGE_PREFIX):

@@ -16,7 +16,7 @@ Not thread-safe: one thread submits, cancels and steps.
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,15 +24,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute, set_threads
-from groundup.engine.answer import Answer
 from groundup.engine.events import ChatEvent, RankedToken, StepOutput, TokenLogprob
 from groundup.engine.generate import require_room
+from groundup.engine.next_token import NOT_FINITE, NOT_FINITE_FIX, choose, seeded_generator
 from groundup.engine.pages import Pages, pages_within
 from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Request
-from groundup.engine.sampling import NOT_FINITE, NOT_FINITE_FIX, choose, seeded_generator
+from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest, Scheduler
-from groundup.engine.stream import TextStream
+from groundup.engine.stream import Answer, TextStream
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.heads import LanguageModel
 from groundup.model.matmul_precision import fast_matmul
@@ -82,18 +82,12 @@ class _Running:
         self.answer = Answer(stream, request.stop_ids, start)
         self.lookup = PromptLookup(draft_tokens) if draft_tokens else None
 
-    @property
-    def is_plain_greedy(self) -> bool:
-        """Whether its next token is the argmax of the logits, without penalties or a constraint."""
-        sampling = self.request.sampling
-        return sampling.temperature == 0 and not sampling.penalises and self.request.constraint is None
-
     def choose(self, logits: Float[Tensor, " V"], best: int, best_logit: float) -> int:
         """Return the next token; `best` is the argmax of `logits`. Raises ModelError."""
-        if not self.is_plain_greedy:
-            constraint = self.request.constraint
+        sampling, constraint = self.request.sampling, self.request.constraint
+        if sampling.temperature != 0 or sampling.penalties or constraint is not None:
             allowed = None if constraint is None else constraint.mask()
-            return choose(logits, self.scheduled.ids, self.request.sampling, self.random, allowed)
+            return choose(logits, self.scheduled.ids, sampling, self.random, allowed)
         if not math.isfinite(best_logit):
             raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
         return best
@@ -293,3 +287,30 @@ def ranked(logits: Float[Tensor, " V"], chosen: int, count: int, tokenizer: Toke
         return RankedToken(token_id, tokenizer.token_bytes(token_id), float(logprobs[token_id]))
 
     return TokenLogprob(token(chosen), tuple(token(each) for each in logprobs.topk(count).indices.tolist()))
+
+
+def generate_answers(
+    prompts: Sequence[Sequence[int]],
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    sampling: Sampling,
+    *,
+    compute: Compute,
+    stop_ids: frozenset[int] = frozenset(),
+    done: Callable[[int], None] = lambda answers: None,
+) -> list[str]:
+    """Return one text for each prompt, in order, as from `generate_ids`. `done` is called with the number of newly finished answers.
+
+    Raises ModelError when a prompt fills the context, or the logits are non-finite.
+    """
+    engine = BatchEngine(model, tokenizer, compute, BatchSettings(max_waiting=len(prompts)))
+    for number, prompt in enumerate(prompts):
+        engine.submit(Request(str(number), tuple(prompt), sampling, stop_ids))
+    texts = [""] * len(prompts)
+    while engine.busy:
+        for name, outcome in engine.step():
+            if isinstance(outcome, GroundupError):
+                raise outcome
+            texts[int(name)] += outcome.text
+            done(int(outcome.finish_reason is not None))
+    return texts

@@ -13,13 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from groundup.device import Compute
-from groundup.engine.answer import answer_events
-from groundup.engine.classify import class_probabilities, classifier_ids
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
+from groundup.engine.padded_batch import class_probabilities, classifier_ids
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
-from groundup.engine.stream import TextStream
+from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ModelError
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.chat import Conversation, Rendered, render
@@ -90,11 +89,8 @@ class Engine:
             )
         rows = [classifier_ids(self.tokenizer, text, self.opened.config.context_tokens) for text in texts]
         probabilities = class_probabilities(self.opened.model, rows, compute=self.compute)
-        return [_by_label(self.opened.labels, row) for row in probabilities.tolist()]
-
-
-def _by_label(labels: Sequence[str], probabilities: Sequence[float]) -> dict[str, float]:
-    return dict(sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1]))
+        pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
+        return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
 
 
 def fit_conversation(

@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from groundup.device import Compute
+from groundup.engine.next_token import choose, seeded_generator
 from groundup.engine.request import Constraint
-from groundup.engine.sampling import Sampling, choose, seeded_generator
+from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
 from groundup.model.cache import KVCache
 from groundup.model.heads import LanguageModel
@@ -39,7 +40,26 @@ def generate_ids(
 ) -> Iterator[int]:
     """Yield the answer's ids, a stop id included. Raises ModelError at once when the context has no room for an answer."""
     limit = min(sampling.max_tokens, require_room(len(prompt_ids), model.config.context_tokens))
-    return _cached(model, list(prompt_ids), sampling, frozenset(stop_ids), limit, compute, constraint)
+
+    @torch.inference_mode()
+    def answer() -> Iterator[int]:
+        history, random = list(prompt_ids), seeded_generator(sampling.seed)
+        cache = KVCache(model.config, 1, len(history) + limit, compute.device, compute.dtype)
+        ids = torch.tensor([history], device=compute.device)
+        next_id = torch.zeros(1, 1, dtype=torch.long, device=compute.device)  # filled anew at each step
+        logits = prefill(model, ids, cache)
+        for remaining in reversed(range(limit)):
+            allowed = None if constraint is None else constraint.mask()
+            chosen = choose(logits, history, sampling, random, allowed)
+            history.append(chosen)
+            yield chosen
+            if chosen in stop_ids or remaining == 0:
+                return
+            if constraint is not None:
+                constraint.accept(chosen)
+            logits = prefill(model, next_id.fill_(chosen), cache)
+
+    return answer() if limit else iter(())
 
 
 def require_room(prompt_tokens: int, context_tokens: int) -> int:
@@ -52,35 +72,6 @@ def require_room(prompt_tokens: int, context_tokens: int) -> int:
             fix="Shorten the prompt, or take a model with a longer context.",
         )
     return context_tokens - prompt_tokens
-
-
-@torch.inference_mode()
-def _cached(
-    model: LanguageModel,
-    history: list[int],
-    sampling: Sampling,
-    stop_ids: frozenset[int],
-    limit: int,
-    compute: Compute,
-    constraint: Constraint | None,
-) -> Iterator[int]:
-    if limit == 0:
-        return
-    random = seeded_generator(sampling.seed)
-    cache = KVCache(model.config, 1, len(history) + limit, compute.device, compute.dtype)
-    ids = torch.tensor([history], device=compute.device)
-    next_id = torch.zeros(1, 1, dtype=torch.long, device=compute.device)  # filled anew at each step
-    logits = prefill(model, ids, cache)
-    for remaining in reversed(range(limit)):
-        allowed = None if constraint is None else constraint.mask()
-        chosen = choose(logits, history, sampling, random, allowed)
-        history.append(chosen)
-        yield chosen
-        if chosen in stop_ids or remaining == 0:
-            return
-        if constraint is not None:
-            constraint.accept(chosen)
-        logits = prefill(model, next_id.fill_(chosen), cache)
 
 
 def prefill(model: LanguageModel, ids: Tensor, cache: KVCache) -> Float[Tensor, " V"]:

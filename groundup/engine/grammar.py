@@ -17,11 +17,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from groundup.engine.structured_output import OutputConstraint
+from groundup.engine.structured_output import SPACING, OutputConstraint
 from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.tokenizer.fast import Tokenizer
 
-SPACING: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 # Limits on the cost of a grammar; measured with 20,000 to 40,000 ids. With llguidance's bounds for a token (2,000 and 50,000) a grammar of one line
 # ("s: s s s | s s | ...") takes half a second a token, with these at most 0.07 s until it is refused. With its own bound for the start (1,000,000),
 # rules that each expand to eight others take 2 s to be refused at depth four, and more than 6 s at depth five; with 20,000 the latter takes

@@ -119,16 +119,12 @@ class Pages:
     def _take(self, wanted: int | None) -> int:
         """Return a free page: `wanted` if free (contiguous pages are read without a copy), else one followed by free pages."""
         if not self._free:
-            self._evict(max(1, int(self.num_pages * EVICTED_SHARE)))
+            for kept in list(self._kept)[: max(1, int(self.num_pages * EVICTED_SHARE))]:  # least recently used
+                del self._kept[kept], self._page_of[self._digest_of.pop(kept)]
+                self._free.add(kept)
         page = wanted if wanted is not None and wanted in self._free else roomiest(self._free)
         self._free.remove(page)
         return page
-
-    def _evict(self, count: int) -> None:
-        """Free the least recently used kept pages."""
-        for page in list(self._kept)[:count]:
-            del self._kept[page], self._page_of[self._digest_of.pop(page)]
-            self._free.add(page)
 
 
 def chained(before: bytes, ids: Sequence[int]) -> bytes:

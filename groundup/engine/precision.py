@@ -10,10 +10,9 @@ warning: they compute in emulated bf16, which makes prefill 2 to 6 times slower.
 
 import platform
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 
@@ -41,11 +40,9 @@ MAX_TIME_RATIO = 0.9
 
 def as_precision_choice(text: str) -> PrecisionChoice:
     """Return the text as a PrecisionChoice. Raises ConfigError."""
-    for known in get_args(PrecisionChoice):
-        if text == known:
-            choice: PrecisionChoice = known
-            return choice
-    raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice)))
+    if text not in get_args(PrecisionChoice):
+        raise ConfigError(f"--precision {text!r} is unknown.", fix=did_you_mean(text, get_args(PrecisionChoice)))
+    return cast(PrecisionChoice, text)
 
 
 def open_in(
@@ -95,7 +92,10 @@ def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> 
     record = cache_folder("precision") / f"{fingerprint(opened.config)}.json"
     result = stored_result(record)
     if result is None:
-        taken_s = dict(_timed(opened, name_or_path, compute))
+        taken_s: dict[Precision, float] = {}
+        for name in MEASURED:  # with one model in memory beside the first
+            found, used = (opened, compute) if name == "float32" else open_in(name, name_or_path, compute)
+            taken_s[name] = _token_s(found, replace(used, dtype=next(found.model.parameters()).dtype))
         result = fastest(taken_s)
         write_json(record, {"precision": result, "token_s": taken_s})
         speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, seconds in taken_s.items())
@@ -129,13 +129,6 @@ def fastest(token_s: dict[Precision, float]) -> Precision:
         if seconds < MAX_TIME_RATIO * token_s[best]:
             best = name
     return best
-
-
-def _timed(opened: OpenModel, name_or_path: str | Path, compute: Compute) -> Iterator[tuple[Precision, float]]:
-    """Yield the seconds per token in each precision, with one model in memory beside the first."""
-    for name in MEASURED:
-        found, used = (opened, compute) if name == "float32" else open_in(name, name_or_path, compute)
-        yield name, _token_s(found, replace(used, dtype=next(found.model.parameters()).dtype))
 
 
 def _token_s(opened: OpenModel, compute: Compute) -> float:

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from groundup.engine.sampling import Sampling
-from groundup.errors import ConfigError
+from groundup.errors import require
 
 # The limit of OpenAI's API.
 MAX_LOGPROBS = 20
@@ -47,5 +47,5 @@ class Request:
     """Copied to its events."""
 
     def __post_init__(self) -> None:
-        if self.logprobs is not None and not 0 <= self.logprobs <= MAX_LOGPROBS:
-            raise ConfigError(f"logprobs is {self.logprobs}; expected 0 to {MAX_LOGPROBS}.")
+        allowed = self.logprobs is None or 0 <= self.logprobs <= MAX_LOGPROBS
+        require(allowed, "logprobs", self.logprobs, f"0 to {MAX_LOGPROBS}")

@@ -1,205 +1,196 @@
-"""Which token comes next: logits of one position -> one token id, by small pure functions.
+"""How the next token is drawn: `Sampling`, whose fields are the rules of sampling, and the functions of these rules.
 
-The steps run in llama.cpp's order, so that an exported model behaves there as it does here: penalties, top-k,
-top-p, min-p, and the temperature last. (Hugging Face's `generate` applies the temperature before the filters: with a
-temperature other than 1, top-p and min-p then keep other tokens.) Temperature 0 is greedy, whatever the seed.
+To add a rule: a function, and a field of `Sampling` annotated with a `SamplingRule`. Its check, its option of `groundup generate` and `chat`, and
+its field in the APIs of `groundup serve` follow from that. `next_token.py` applies the rules. Nothing here imports torch: the help of the command
+line reads it.
+
+The rules run in llama.cpp's order, so that an exported model behaves there as it does here: penalties, top-k, top-p, min-p, and the temperature
+last. (Hugging Face's `generate` applies the temperature before the filters: with a temperature other than 1, top-p and min-p then keep other
+tokens.) Temperature 0 is greedy, whatever the seed.
 
 Sources: top-p is Holtzman et al. 2019 (arXiv:1904.09751), min-p Nguyen et al. 2024 (arXiv:2407.01082), the repetition
 penalty Keskar et al. 2019 (CTRL, arXiv:1909.05858), presence and frequency penalty OpenAI's API. Left out: typical sampling, beam search.
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
-import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from groundup.errors import require
+from groundup.weights.generation_config import read_sampling
 
-from groundup.errors import ConfigError, ModelError
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    Tensor = Any
+
+Number = float | int
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:  # [V]
+    """Return the logits with all but the k largest at -inf; exactly k stay, ties included. 0 keeps all."""
+    if k == 0 or k >= logits.numel():
+        return logits
+    kept = logits.topk(k)
+    return logits.new_full(logits.shape, -math.inf).index_copy(0, kept.indices, kept.values)
+
+
+def keep_top_p(logits: Tensor, p: Number) -> Tensor:  # [V]
+    """Return the logits of the smallest set of most probable tokens whose probability reaches p, the others at -inf. 1 keeps all."""
+    if p >= 1:
+        return logits
+    probabilities = logits.softmax(dim=-1)
+    # Tokens below (1 - p) / V hold less than 1 - p together and can't be needed; without them there is little to sort.
+    likely = (probabilities >= (1 - p) / len(logits)).nonzero()[:, 0]
+    ordered, order = probabilities[likely].sort(descending=True)
+    before = ordered.cumsum(-1) - ordered  # probability of all better tokens
+    kept = likely[order[before < p]]
+    return logits.new_full(logits.shape, -math.inf).index_copy(0, kept, logits[kept])
+
+
+def keep_min_p(logits: Tensor, p: Number) -> Tensor:  # [V]
+    """Return the logits with tokens less probable than p times the best at -inf. 0 keeps all."""
+    if p == 0:
+        return logits
+    # prob >= p * best  <=>  logit >= best logit + ln p
+    return logits.masked_fill(logits < logits.max() + logits.new_tensor(p).log(), -math.inf)
+
+
+@dataclass(frozen=True)
+class SamplingRule:
+    """One rule: the values that it takes, what it does to the logits, and how users set it. The default of its field does nothing."""
+
+    is_valid: Callable[[Number], bool]
+    expected: str
+    """The valid values, in words."""
+    keep: Callable[[Tensor, Any], Tensor] | None = None
+    """Logits [V] and the value -> logits that are -inf for the tokens that can't be drawn. Called in the order of the rules."""
+    penalise: Callable[[Tensor, Tensor, Any], Tensor] | None = None
+    """Logits [N] of the tokens that were seen, how often each was [N], and the value -> new logits. Called before all filters."""
+    help: str = ""
+    """The help text of its option of `groundup generate` and `chat`; "": it has none."""
+    chat: Number | None = None
+    """The default in `groundup chat` and on the page of `groundup serve`; None: that of its field."""
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How one answer is drawn, and where it ends. Checks itself; raises ConfigError."""
 
-    temperature: float | int = 0.8
+    temperature: Annotated[
+        Number,
+        SamplingRule(
+            lambda value: 0 <= value < math.inf,
+            "0 (greedy) or more",
+            help="0: always the most probable token.",
+            chat=0.7,
+        ),
+    ] = 0.8
     """Divides the logits; 0 is greedy. Default: llama.cpp's."""
-    top_k: int = 0
-    """Keep the k most probable tokens; 0 keeps all."""
-    top_p: float | int = 1.0
-    """Keep the smallest set of most probable tokens that holds this much probability; 1 keeps all."""
-    min_p: float | int = 0.0
-    """Keep tokens at least this fraction as probable as the most probable one; 0 keeps all."""
-    repetition_penalty: float | int = 1.0
+    top_k: Annotated[
+        int,
+        SamplingRule(
+            lambda value: value >= 0,
+            "at least 1, or 0 for all",
+            keep_top_k,
+            help="Draw from the k most probable tokens; 0: from all.",
+            chat=40,
+        ),
+    ] = 0
+    top_p: Annotated[
+        Number,
+        SamplingRule(
+            lambda value: 0 < value <= 1,
+            "above 0 and at most 1",
+            keep_top_p,
+            help="Draw from the most probable tokens that hold this much probability; 1: from all.",
+            chat=0.9,
+        ),
+    ] = 1.0
+    min_p: Annotated[
+        Number,
+        SamplingRule(
+            lambda value: 0 <= value <= 1,
+            "0 to 1",
+            keep_min_p,
+            help="Draw from tokens at least this fraction as probable as the best; 0: from all.",
+            chat=0.05,
+        ),
+    ] = 0.0
+    repetition_penalty: Annotated[
+        Number,
+        SamplingRule(
+            lambda value: 0 < value < math.inf,
+            "above 0; 1 does nothing",
+            penalise=lambda logits, counts, factor: (logits / factor).where(logits > 0, logits * factor),
+            help="Above 1: tokens of the last 64 become less probable.",
+            chat=1.0,
+        ),
+    ] = 1.0
     """Divides positive logits of tokens that were seen, multiplies negative ones; 1 does nothing."""
+    repeat_last_n: int = 64
+    """How far back the penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
+    presence_penalty: Annotated[
+        Number,
+        SamplingRule(
+            math.isfinite, "finite; 0 does nothing", penalise=lambda logits, counts, penalty: logits - penalty
+        ),
+    ] = 0.0
+    """Subtracted from the logit of every token that was seen; below 0 it makes them more probable."""
+    frequency_penalty: Annotated[
+        Number,
+        SamplingRule(
+            math.isfinite, "finite; 0 does nothing", penalise=lambda logits, counts, penalty: logits - penalty * counts
+        ),
+    ] = 0.0
+    """Subtracted once for each time that a token was seen."""
+    seed: int | None = None
+    """The same seed gives the same text; None draws a new one."""
     max_tokens: int = 256
     """The longest answer, in tokens."""
     stop: tuple[str, ...] = ()
     """The answer ends before the earliest of these strings."""
-    seed: int | None = None
-    """The same seed gives the same text; None draws a new one."""
-    presence_penalty: float | int = 0.0
-    """Taken from the logit of every token that was seen; below 0 it draws them near."""
-    frequency_penalty: float | int = 0.0
-    """Taken once for each time that it was seen."""
-    repeat_last_n: int = 64
-    """How far back the three penalties look, in tokens, prompt included; 0: nowhere, -1: at everything. Default: llama.cpp's."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.temperature < float("inf"), "temperature", self.temperature, "0 (greedy) or more")
-        _require(self.top_k >= 0, "top_k", self.top_k, "0 (off) or more")
-        _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1 (off)")
-        _require(0 <= self.min_p <= 1, "min_p", self.min_p, "between 0 (off) and 1")
-        _require(
-            0 < self.repetition_penalty < float("inf"),
-            "repetition_penalty",
-            self.repetition_penalty,
-            "above 0 (1 is off)",
-        )
-        _require(math.isfinite(self.presence_penalty), "presence_penalty", self.presence_penalty, "a number (0 is off)")
-        _require(
-            math.isfinite(self.frequency_penalty), "frequency_penalty", self.frequency_penalty, "a number (0 is off)"
-        )
-        _require(self.repeat_last_n >= -1, "repeat_last_n", self.repeat_last_n, "-1 (everything), 0 (off) or more")
-        _require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "0 or more")
-        _require(all(self.stop), "stop", "", "strings of at least one character")
+        for name, rule in RULES.items():
+            require(rule.is_valid(getattr(self, name)), name, getattr(self, name), rule.expected)
+        require(self.repeat_last_n >= -1, "repeat_last_n", self.repeat_last_n, "at least 0, or -1 for everything")
+        require(self.max_tokens >= 0, "max_tokens", self.max_tokens, "at least 0")
+        require(all(self.stop), "stop", self.stop, "strings of at least one character")
+
+    @cached_property
+    def filters(self) -> list[tuple[Callable[[Tensor, Any], Tensor], Number]]:
+        """The filters that do something, in order, each with its value."""
+        return [(rule.keep, value) for rule, value in self._active if rule.keep is not None]
+
+    @cached_property
+    def penalties(self) -> list[tuple[Callable[[Tensor, Tensor, Any], Tensor], Number]]:
+        """The penalties that do something, in order, each with its value."""
+        active = [(rule.penalise, value) for rule, value in self._active if rule.penalise is not None]
+        return active if self.repeat_last_n != 0 else []
 
     @property
-    def penalises(self) -> bool:
-        """Whether it matters which tokens came before."""
-        none = self.repetition_penalty == 1 and self.presence_penalty == 0 and self.frequency_penalty == 0
-        return not none and self.repeat_last_n != 0
+    def _active(self) -> list[tuple[SamplingRule, Number]]:
+        return [(RULES[name], value) for name in RULES if (value := getattr(self, name)) != getattr(Sampling, name)]
 
     def seen(self, history: Sequence[int]) -> Sequence[int]:
-        """The part of prompt and answer that the penalties look at."""
+        """Return the part of prompt and answer that the penalties look at."""
         return history if self.repeat_last_n == -1 else history[max(len(history) - self.repeat_last_n, 0) :]
 
 
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+_HINTS = get_type_hints(Sampling, include_extras=True)
+RULES: dict[str, SamplingRule] = {
+    name: hint.__metadata__[0] for name, hint in _HINTS.items() if get_origin(hint) is Annotated
+}
+CHAT_MAX_TOKENS = 512
+# Where a person talks with a model, in `groundup chat` and on the page; the APIs have the defaults of their dialects instead. Small models need the
+# narrow choice: drawing from all 49,152 tokens of SmolLM2 at temperature 0.8 soon takes one that no text would have.
+CHAT_SAMPLING = {name: rule.chat for name, rule in RULES.items() if rule.chat is not None}
 
 
-NOT_FINITE = "The model's logits are not finite numbers."
-NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
-
-
-def seeded_generator(seed: int | None) -> torch.Generator:
-    """The random numbers of one request: the same seed, the same numbers, whatever else runs. On the CPU on every machine."""
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed % 2**63)
-    return generator
-
-
-def choose(
-    logits: Float[Tensor, " V"],
-    history: Sequence[int],
-    sampling: Sampling,
-    generator: torch.Generator,
-    allowed: Bool[Tensor, " V"] | None = None,
-) -> int:
-    """The next token id. `history` is prompt and answer so far; `allowed`: which ids may be chosen (None: all).
-
-    Raises ModelError when the logits are not numbers, or nothing is allowed.
-    """
-    logits = logits.detach().float().cpu()
-    if not bool(logits.max().isfinite()):
-        raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
-    if allowed is not None:
-        if not bool(allowed.any()):
-            raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
-        logits = logits.masked_fill(~allowed, -torch.inf)
-    if sampling.penalises:
-        logits = penalise(logits, sampling.seen(history), sampling)
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    return draw(next_scores(logits, sampling), generator)
-
-
-def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:
-    """An id, each as often as softmax(scores) says: argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
-
-    Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice only where the two best sums
-    are as near to one another as that rounding. (A place on the cumulative sum moves with the rounding of all ids before it.)
-    """
-    key = int(torch.randint(2**63 - 1, (1,), generator=generator))
-    values = scores.numpy()
-    kept = np.flatnonzero(values > -np.inf)
-    sums = gumbel_noise(key, kept)
-    sums += values[kept]
-    return int(kept[sums.argmax()])
-
-
-def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
-    """Standard Gumbel noise of each id, in float64: the numbers at places `ids` of the stream that SplitMix64 makes of `key`.
-
-    SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) gives any place of its stream by itself, so ids that were filtered away cost nothing.
-    """
-    z = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    z += np.uint64(key)  # in place from here: on fresh arrays the same steps take several times as long
-    z ^= z >> np.uint64(30)
-    z *= np.uint64(0xBF58476D1CE4E5B9)
-    z ^= z >> np.uint64(27)
-    z *= np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    z >>= np.uint64(12)
-    noise = (z + 0.5) * 2.0**-52  # uniform in (0, 1): neither end is reached
-    for _ in range(2):  # -log(-log(u))
-        np.negative(np.log(noise, out=noise), out=noise)
-    return noise
-
-
-def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Log-probabilities, but for a constant, of the distribution that is drawn from: filters in order, then the temperature (above 0)."""
-    logits = keep_top_k(logits, sampling.top_k)
-    logits = keep_top_p(logits, sampling.top_p)
-    logits = keep_min_p(logits, sampling.min_p)
-    # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead of overflowing to inf - inf.
-    return (logits - logits.max()).double() / sampling.temperature
-
-
-def penalise(logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling) -> Float[Tensor, " V"]:
-    """Logits with those of `seen` ids made smaller: first by the factor of the repetition penalty, then by what presence and frequency take."""
-    times = Counter(seen)
-    ids = torch.tensor(list(times), dtype=torch.long)
-    values = logits[ids]
-    factor = sampling.repetition_penalty
-    values = torch.where(values > 0, values / factor, values * factor)
-    counts = torch.tensor(list(times.values()), dtype=values.dtype)
-    values = values - sampling.presence_penalty - sampling.frequency_penalty * counts
-    return logits.index_copy(0, ids, values)
-
-
-def keep_top_k(logits: Float[Tensor, " V"], k: int) -> Float[Tensor, " V"]:
-    """All but the k largest become -inf; exactly k stay, ties included. 0 keeps all."""
-    if k == 0 or k >= logits.numel():
-        return logits
-    kept = logits.topk(k)
-    return torch.full_like(logits, -torch.inf).index_copy(0, kept.indices, kept.values)
-
-
-def keep_top_p(logits: Float[Tensor, " V"], p: float | int) -> Float[Tensor, " V"]:
-    """All but the smallest set of most probable tokens whose probability reaches p become -inf. The best always stays; 1 keeps all."""
-    if p >= 1:
-        return logits
-    probabilities = torch.softmax(logits, dim=-1)
-    # Tokens below (1 - p) / V hold less than 1 - p together and can't be needed; without them there is little to sort.
-    likely = (probabilities >= (1 - p) / len(logits)).nonzero()[:, 0]
-    ordered, order = probabilities[likely].sort(descending=True)
-    before = ordered.cumsum(-1) - ordered  # probability of all better tokens
-    kept = likely[order[before < p]]
-    return torch.full_like(logits, -torch.inf).index_copy(0, kept, logits[kept])
-
-
-def keep_min_p(logits: Float[Tensor, " V"], p: float | int) -> Float[Tensor, " V"]:
-    """Tokens less probable than p times the best become -inf. 0 keeps all."""
-    if p == 0:
-        return logits
-    # prob >= p * best  <=>  logit >= best logit + ln p
-    return logits.masked_fill(logits < logits.max() + torch.log(torch.tensor(p)), -torch.inf)
+def chat_sampling(path: Path) -> dict[str, Any]:
+    """Return fields of `Sampling` for the model at `path`, a folder or a .gguf file: as its generation_config.json says, else CHAT_SAMPLING."""
+    return {**CHAT_SAMPLING, **read_sampling(path)}

@@ -1,13 +1,15 @@
-"""TextStream: ids -> text, in pieces that are never split inside a character and never contain a part of a stop string.
+"""The token ids of one answer -> its text in pieces (`TextStream`), and `ChatEvent`s with stop conditions (`Answer`).
 
-A token may hold an incomplete character (byte-level BPE) or a part of a stop string, so bytes that don't yet form a character and text that could be
-the beginning of a stop string are held back. The joined pieces are the text up to the earliest stop string. Control tokens have no text, as in
-llama.cpp's server.
+A piece is never split inside a character and never contains a part of a stop string. A token may hold an incomplete character (byte-level BPE) or a
+part of a stop string, so bytes that don't yet form a character and text that could be the beginning of a stop string are held back. The joined pieces
+are the text up to the earliest stop string. Control tokens have no text, as in llama.cpp's server.
 """
 
 import codecs
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
+from groundup.engine.events import ChatEvent, FinishReason, TokenLogprob
 from groundup.tokenizer.fast import Tokenizer
 
 
@@ -59,3 +61,48 @@ def longest_beginning(text: str, stop: Sequence[str]) -> int:
     1
     """
     return max((n for word in stop for n in range(1, len(word)) if text.endswith(word[:n])), default=0)
+
+
+class Answer:
+    """The text of one answer as it grows: `push` every id; it has ended once `reason` is set. `start` holds the initial counters."""
+
+    def __init__(self, stream: TextStream, stop_ids: frozenset[int], start: ChatEvent) -> None:
+        self._stream, self._stop_ids = stream, stop_ids
+        self._event = start  # what was pushed since the last event
+        self.reason: FinishReason | None = None
+
+    def push(self, token_id: int, logprob: TokenLogprob | None = None) -> ChatEvent | None:
+        """Return the event of this id, or None while its text is held back. A stop id or stop string ends the answer: "stop"."""
+        stops = token_id in self._stop_ids
+        self._event = replace(
+            self._event,
+            text=self._event.text + ("" if stops else self._stream.push(token_id)),
+            completion_tokens=self._event.completion_tokens + 1,
+            logprobs=self._event.logprobs if stops or logprob is None else (*self._event.logprobs, logprob),
+        )
+        if stops or self._stream.stopped:
+            return self.end("stop")
+        if not self._event.text:
+            return None
+        event, self._event = self._event, replace(self._event, text="", logprobs=())
+        return event
+
+    def end(self, reason: FinishReason) -> ChatEvent:
+        """Return the last event, with the text held back."""
+        self.reason = reason
+        self._event = replace(self._event, text=self._event.text + self._stream.finish(), finish_reason=reason)
+        return self._event
+
+
+def answer_events(
+    ids: Iterator[int], stream: TextStream, stop_ids: frozenset[int], start: ChatEvent
+) -> Iterator[ChatEvent]:
+    """Yield one event for each piece of text, and a last one with the finish reason."""
+    answer = Answer(stream, stop_ids, start)
+    for token_id in ids:
+        event = answer.push(token_id)
+        if event is not None:
+            yield event
+        if answer.reason is not None:
+            return
+    yield answer.end("length")

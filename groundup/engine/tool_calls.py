@@ -82,17 +82,15 @@ class ToolCallParser:
         end = self._call.end(self._held, self._format.closing)
         if end is None:
             return ()
-        calls = self._known(read_calls(self._call.json(self._held))) if self._call.whole else None
+        calls = read_calls(self._call.json(self._held)) if self._call.whole else None
+        if calls is not None and not self._format.opening and not all(call.name in self._names for call in calls):
+            calls = None
         if calls is None:
             text_parts.append(self._held[:end])
             self._may_call = False
         self._called = calls is not None
         self._held, self._call = self._held[end:], None
         return calls or ()
-
-    def _known(self, calls: tuple[ToolCall, ...] | None) -> tuple[ToolCall, ...] | None:
-        bare = not self._format.opening
-        return None if calls is None or (bare and not all(call.name in self._names for call in calls)) else calls
 
 
 # What models of the format without marks write between two calls, besides white space.

@@ -6,9 +6,8 @@ Out: one table of plain values (`run.evaluate`): task, model, metric, value, 95 
 
     metrics    pure functions: intervals, accuracy, F1, confusion matrix, bits per byte
     task       the interface Task, and Measure and TaskResult
-    tasks/     text (bits per byte), answers (loss on answers, checked answers), classification (a classifier, zero-shot, baselines);
-               registry: the kinds of evaluation data and the tasks built from each
-    run        every model on every task
+    tasks/     text (bits per byte), answers (loss on answers, checked answers), classification (a classifier, zero-shot, baselines)
+    run        every model on every task; KINDS: the kinds of held-out data, each with the tasks built from it
     parity     our model against a real llama.cpp
 
 All models are measured by the same function on the same items. Begin reading with task.

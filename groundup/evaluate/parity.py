@@ -15,11 +15,11 @@ Our side is the model before the export, in float32. Greedy texts are not compar
 diverge at the first near tie. Scoring *its* text tests at every position whether our model agrees.
 
 "Ends where ours ends" is tested the same way: every token of llama.cpp's answer, the last one included, is our argmax, up to the encoding's tolerance
-(`parity_sides.TOLERANCES`). If it stopped, ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
+(`parity_checks.TOLERANCES`). If it stopped, ours would have stopped there; if it reached the limit, so would ours. A base model that never stops
 passes, too: the figure `stopped` shows it, and the check "stops" tests its stop ids.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,11 @@ from typing import Any
 import torch
 
 from groundup.errors import ConfigError, ModelError, did_you_mean
-from groundup.evaluate.llamacpp import LlamaError, LlamaServer, llama_server
-from groundup.evaluate.parity_answers import check_answers, check_greedy
-from groundup.evaluate.parity_sides import CONTEXT_TOKENS, TOLERANCES, Check, Sides
-from groundup.evaluate.parity_text import check_stops, check_template, check_tokens
+from groundup.evaluate.llamacpp import LlamaError, llama_server
+from groundup.evaluate.parity_checks import CHECKS, CONTEXT_TOKENS, TOLERANCES, Check, Sides
 from groundup.evaluate.parity_texts import PROMPTS, QUESTIONS
 from groundup.model.heads import LanguageModel
-from groundup.progress import Advance, Progress, Silent
+from groundup.progress import Progress, Silent
 from groundup.runs import package_version
 from groundup.weights.model_io import OpenModel
 
@@ -82,38 +80,26 @@ def gate(
         raise ConfigError(
             f"Encoding {encoding!r} has no tolerance in the parity gate.", fix=did_you_mean(encoding, TOLERANCES)
         )
-    sides = Sides(_language_model(opened), opened.require_tokenizer(), TOLERANCES[encoding])
-    steps: dict[str, Callable[[LlamaServer, Advance], Check]] = {
-        "tokens": lambda llama, advance: check_tokens(sides, llama, user_lines),
-        "stops": lambda llama, advance: check_stops(sides, llama),
-        "template": lambda llama, advance: check_template(sides, llama),
-        "answers": lambda llama, advance: check_answers(sides, llama, advance),
-        "greedy": lambda llama, advance: check_greedy(sides, llama, prompts, advance),
-    }
-    generations = len(QUESTIONS) + len(prompts)
+    if not isinstance(opened.model, LanguageModel):
+        raise ModelError(f"{opened.path} is a classifier: llama.cpp has nothing to compare it with.")
+    if (dtype := opened.model.transformer.embedding.weight.dtype) != torch.float32:
+        raise ModelError(f"The parity gate needs the model in float32; this one is open in {dtype}.")
+    tokenizer, generations = opened.require_tokenizer(), len(QUESTIONS) + len(prompts)
     checks: list[Check] = []
     try:
         with (
             llama_server(gguf, context_tokens=min(CONTEXT_TOKENS, opened.config.context_tokens)) as llama,
             (progress or Silent()).track(f"parity {gguf.name}", generations, "texts") as advance,
         ):
-            checks.extend(_run(name, step, llama, advance) for name, step in steps.items())
+            sides = Sides(opened.model, tokenizer, llama, TOLERANCES[encoding], advance, user_lines, prompts)
+            checks.extend(_run(name, sides) for name in CHECKS)
     except LlamaError as error:
         checks = [Check("load", False, error.message, {})]
     return ParityReport(gguf.name, encoding, f"xllamacpp {package_version('xllamacpp')}", tuple(checks))
 
 
-def _run(name: str, step: Callable[[LlamaServer, Advance], Check], llama: LlamaServer, advance: Advance) -> Check:
+def _run(name: str, sides: Sides) -> Check:
     try:
-        return step(llama, advance)
+        return CHECKS[name](sides)
     except LlamaError as error:
         return Check(name, False, error.message, {})
-
-
-def _language_model(opened: OpenModel) -> LanguageModel:
-    if not isinstance(opened.model, LanguageModel):
-        raise ModelError(f"{opened.path} is a classifier: llama.cpp has nothing to compare it with.")
-    dtype = opened.model.transformer.embedding.weight.dtype
-    if dtype != torch.float32:
-        raise ModelError(f"The parity gate needs the model in float32; this one is open in {dtype}.")
-    return opened.model

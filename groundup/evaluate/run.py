@@ -1,5 +1,7 @@
-"""Evaluation of every model on every task: one table of plain values.
+"""Evaluation of every model on every task: one table of plain values. `KINDS` lists the tasks that users can name.
 
+    source = Source("messages.csv")
+    results = evaluate_on(kind_of(source), HeldOut(source, items=200), models, compute=compute, progress=progress)
     results = evaluate({"before": base, "after": chat}, [AnswerLoss(held_out), CheckedAnswers(held_out)], compute=compute, progress=progress)
 
 Its format, as in `results.json`:
@@ -11,14 +13,63 @@ Its format, as in `results.json`:
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from groundup.data.layouts import PLURALS
+from groundup.data.sources import Source, SourceOptions, describe_source, first_columns
 from groundup.device import Compute
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.evaluate.metrics import ratio_interval
-from groundup.evaluate.task import Task, TaskResult, as_measure, describe
+from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, describe
+from groundup.evaluate.tasks.answers import ANSWERS
+from groundup.evaluate.tasks.classification import LABELS
+from groundup.evaluate.tasks.text import TEXT
 from groundup.progress import Progress, Silent
 from groundup.weights.model_io import OpenModel
+
+KINDS: dict[str, TaskKind] = {kind.name: kind for kind in (ANSWERS, LABELS, TEXT)}
+
+
+def task_kind(name: str, option: str = "--as") -> TaskKind:
+    """Return the kind of a name. Raises ConfigError."""
+    if name not in KINDS:
+        raise ConfigError(f"{option} {name!r} is unknown.", fix=did_you_mean(name, KINDS))
+    return KINDS[name]
+
+
+def kind_of(source: Source, options: SourceOptions | None = None) -> TaskKind:
+    """Return the kind of data that `sniff` recognises. Raises DataError where that is in doubt, and for files of several kinds."""
+    of_layout = {layout: kind for kind in KINDS.values() for layout in kind.layouts}
+    options = replace(options or SourceOptions(), wanted=tuple(of_layout))
+    if any(kind.field for kind in KINDS.values()):
+        columns = first_columns(source, options)
+        named = next((kind for kind in KINDS.values() if kind.field in columns), None)
+        if named:
+            return named
+    found = describe_source(source, options)
+    found = [each for each in found if each.form.kind != "text"] or found  # a README beside rows is none of them
+    kinds = {of_layout[each.layout].name: each for each in found if each.layout} or {TEXT.name: found[0]}
+    if len(kinds) > 1:
+        listed = ", ".join(f"{each.name} {PLURALS[each.layout]}" for each in kinds.values() if each.layout)
+        fix = f"Choose one with --as: {', '.join(kinds)}."
+        raise DataError(f"{source.spec} holds data of several kinds: {listed}.", fix=fix)
+    return KINDS[next(iter(kinds))]
+
+
+def evaluate_on(
+    kind: TaskKind, data: HeldOut, models: Mapping[str, OpenModel], *, compute: Compute, progress: Progress
+) -> dict[str, Any]:
+    """Measure models, language models and classifiers apart: on labels they do different tasks."""
+    results: dict[str, Any] = {"rows": [], "changes": [], "details": {}}
+    for model_kind in dict.fromkeys(model.kind for model in models.values()):
+        group = {name: model for name, model in models.items() if model.kind == model_kind}
+        found = evaluate(group, kind.tasks(data, model_kind, progress), compute=compute, progress=progress)
+        results["rows"] += found["rows"]
+        results["changes"] += found["changes"]
+        for task, details in found["details"].items():
+            results["details"].setdefault(task, {}).update(details)
+    return results
 
 
 def evaluate(
@@ -37,20 +88,13 @@ def evaluate(
         for name, opened in models.items():
             started = time.monotonic()
             of_task[name] = result = task.measure(opened, compute=compute, progress=progress)
-            results["rows"] += table_rows(task.name, name, result, time.monotonic() - started)
+            elapsed_s = round(time.monotonic() - started, 2)
             for measure in result.measures:
+                results["rows"].append({"task": task.name, "model": name, **measure.plain(), "elapsed_s": elapsed_s})
                 progress.say(f"{task.name}, {name}: {describe(measure)}")
         results["changes"] += changes(task.name, of_task)
         results["details"][task.name] = {name: dict(result.details) for name, result in of_task.items()}
     return results
-
-
-def table_rows(task: str, model: str, result: TaskResult, elapsed_s: float) -> list[dict[str, Any]]:
-    """Return a result's measures as rows."""
-    return [
-        {"task": task, "model": model, **measure.plain(), "elapsed_s": round(elapsed_s, 2)}
-        for measure in result.measures
-    ]
 
 
 def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The interface of an evaluation task, and its result.
+"""The interface of an evaluation task, its result, and the kinds of held-out data that tasks are built from.
 
     result = task.measure(opened, compute=compute, progress=progress)
     result.measures   metrics: value, 95 % interval, number of items, chance level
@@ -7,19 +7,24 @@
 A task holds its items, already limited to the budget: every model is measured on the same ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from groundup.data.layouts import Layout
+from groundup.data.sources import Source, SourceOptions
 from groundup.device import Compute
 from groundup.errors import ModelError
 from groundup.evaluate.metrics import THIN_ITEMS, Interval
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 Better = Literal["higher", "lower"]
+# Metrics that are shown in percent.
+SHARES = ("accuracy", "f1", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,36 @@ class Task(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out data of a user. Which items are measured depends on the data and the seed alone, so every model gets the same ones."""
+
+    source: Source
+    items: int
+    """Each figure is measured on at most so many answers, labels or documents."""
+    options: SourceOptions = field(default_factory=SourceOptions)
+    """Which columns are read; by default they are recognised."""
+    question: str | None = None
+    """What language models are asked on labels; None: which label fits."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """A kind of held-out data, and the tasks that measure models on it. All are listed in `KINDS` of `run.py`."""
+
+    name: str
+    """Its name for users: `groundup evaluate --as NAME`, `groundup pretrain --task NAME=DATA`."""
+    tasks: Callable[[HeldOut, ModelKind, Progress], list[Task]]
+    """Build the tasks for models of one kind. Raises DataError."""
+    layouts: tuple[Layout, ...] = ()
+    """The layouts of data that it is for (see `data.sniff`)."""
+    field: str = ""
+    """Data that have this column are recognised before any layout, unless it is ""."""
+    prefer: Literal["chat", "spam"] = "chat"
+    """The stage of a build whose model does these tasks."""
+
+
 def language_model(opened: OpenModel) -> tuple[LanguageModel, Tokenizer]:
     """Return the language model and its tokenizer. Raises ModelError for a classifier, or without a tokenizer."""
     if not isinstance(opened.model, LanguageModel):
@@ -105,7 +140,7 @@ def describe(measure: Measure) -> str:
     >>> describe(Measure("accuracy", 0.984, 0.969, 0.992, 500, chance=0.876))
     'accuracy 98.4 % (95 % interval 96.9 to 99.2, n = 500, chance 87.6 %)'
     """
-    share = measure.metric in ("accuracy", "f1", "macro_f1")
+    share = measure.metric in SHARES
 
     def shown(value: float) -> str:
         return f"{100 * value:.1f}" if share else f"{value:.3f}"

@@ -1,13 +1,14 @@
-"""A language model becomes a classifier: the last block, the final norm and a score head learn, everything below stays as it is.
+"""Classifier fine-tuning: the last block, the final norm and a score head of a language model are trained, the blocks below are frozen.
 
     messages -> ids (cut at 64 tokens) -> embedding and frozen blocks, once -> features -> last block, norm, head -> class scores
 
-The result is a folder that transformers opens as LlamaForSequenceClassification. Its context is `max_tokens`: it reads a message
-exactly as far as it was trained and measured. Text goes in as it is, without a prompt or an end token, so that any program
-that tokenises it gives the same scores.
+The result is a folder that transformers opens as LlamaForSequenceClassification. Its context is `max_tokens`: it reads as much of a message
+as it was trained and measured on. Text is tokenised without a prompt or an end token, so that any program gives the same scores.
 
-results.json: labels, positive, splits (messages by label), models (this one first; baselines may be added behind it), validation,
+results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation,
 majority, examples, features, steps, trained_parameters, elapsed_s.
+`add_baselines` measures simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
+same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,26 +26,43 @@ from torch import nn
 from groundup.config import to_plain
 from groundup.data.documents import Example
 from groundup.device import Compute, generator
-from groundup.engine.classify import classifier_ids
-from groundup.errors import ConfigError, DataError, ModelError
+from groundup.engine.padded_batch import classifier_ids
+from groundup.errors import ConfigError, DataError, MissingExtra, ModelError, require_choices, require_counts
 from groundup.evaluate.metrics import majority_share
 from groundup.evaluate.task import describe
-from groundup.evaluate.tasks.classification import judge, labels_of, model_row, positive_label
-from groundup.files import sha256_text, write_manifest
-from groundup.finetune.features import FEATURES_FILE, Features, features_fingerprint, keep_features
-from groundup.finetune.finished import APART, begin_or_finished
-from groundup.finetune.lastblock import FeatureBatches, LastBlock, class_scores, feature_loss
+from groundup.evaluate.tasks.classification import (
+    ZERO_SHOT_ITEMS,
+    ZeroShot,
+    baseline_predictions,
+    compare,
+    judge,
+    labels_of,
+    model_row,
+    positive_label,
+)
+from groundup.files import sha256_text
+from groundup.finetune.features import (
+    FEATURES_FILE,
+    FeatureBatches,
+    Features,
+    FrozenBlocks,
+    LastBlock,
+    class_scores,
+    keep_features,
+)
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.checkpoint.state import load_weights, step_folder
-from groundup.train.config import FitConfig, Precision
-from groundup.train.loop import FitResult, fit
-from groundup.weights.model_io import ModelCard, OpenModel, save_model
+from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision
+from groundup.train.loop import fit
+from groundup.train.losses import finetune_loss
+from groundup.train.monitor.callbacks import Hooks
+from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, write_finished
+from groundup.weights.model_io import ModelCard, OpenModel
 
 SPLITS = ("train", "validation", "test")
 POSITION_TABLE = "position_embedding.weight"
-OURS = "fine-tuned classifier"
+OURS, ASKED = "fine-tuned classifier", "the base model, asked"
 SHOWN_EXAMPLES = 12
 
 Splits = Mapping[str, Sequence[Example]]
@@ -60,7 +78,7 @@ class ClassifierConfig:
     """Times through the training messages."""
     batch_size: int = 16
     """Messages of one step."""
-    learning_rate: float = 5e-4
+    learning_rate: float = FINETUNE_LEARNING_RATE
     """The highest learning rate, after the warm-up."""
     weight_decay: float = 0.1
     """AdamW's."""
@@ -68,15 +86,15 @@ class ClassifierConfig:
     """The label whose F1 is reported; None: the rarest."""
     precision: Precision = "auto"
     """Arithmetic of the frozen blocks; "auto" measures and takes the faster. What learns is computed in float32."""
+    loss: str | None = None
+    """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
     seed: int = 0
     """Seed of the score head's first weights and of the order of messages."""
 
     def __post_init__(self) -> None:
-        for name in ("max_tokens", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1 (got {getattr(self, name)}).")
-        if self.precision not in get_args(Precision):
-            raise ConfigError(f"precision must be {', '.join(get_args(Precision))} (got {self.precision!r}).")
+        require_counts(self, "max_tokens", "epochs", "batch_size")
+        require_choices(self)
+        finetune_loss("classifier", self.loss)
 
 
 def fit_classifier(
@@ -89,19 +107,20 @@ def fit_classifier(
     progress: Progress | None = None,
     card: ModelCard | None = None,
 ) -> dict[str, Any]:
-    """Train on splits["train"], measure on "validation" and "test", save the classifier into the run folder; returns what results.json holds.
+    """Train on splits["train"], measure on "validation" and "test", save the classifier into the run folder; returns the contents of results.json.
 
-    Goes on where a stopped run was; `opened` is left as it was. `card` names data and licences for the model card. Raises DataError
+    A stopped run is resumed; `opened` is left as it was. `card` names data and licences for the model card. Raises DataError
     (a split empty, one label only), ModelError, ConfigError.
     """
     progress = progress or Silent()
     started = time.monotonic()
     messages = Messages.of(splits, config.positive)
     model = classifier_from(opened, messages.labels, config)
-    ids = message_ids(opened, model, messages)
-    num_frozen = model.config.num_layers - 1
+    tokenizer, context_tokens = opened.require_tokenizer(), model.config.context_tokens
+    ids = [classifier_ids(tokenizer, example.text, context_tokens) for example in messages.examples]
+    frozen = FrozenBlocks(model.transformer, model.config.num_layers - 1, compute)
     inputs = {
-        "features": features_fingerprint(model.transformer, ids, num_frozen),
+        "features": frozen.fingerprint(ids),
         "labels": sha256_text(repr(messages.classes)),
         "splits": messages.counts(),
     }
@@ -109,11 +128,15 @@ def fit_classifier(
     if finished is not None:
         return finished
     file = run.path / FEATURES_FILE
-    features = keep_features(
-        file, model.transformer, ids, num_frozen, precision=config.precision, compute=compute, progress=progress
-    )
+    features = keep_features(file, frozen, ids, precision=config.precision, progress=progress)
     last = LastBlock(model)
-    fitted = train(last, features, messages, run, config, compute=compute, progress=progress)
+    last.requires_grad_(True)
+    rows = messages.rows["train"]
+    batches = FeatureBatches(features, messages.classes, rows, batch_size=config.batch_size, seed=config.seed)
+    hooks = Hooks(lambda: validation_figures(last, features, messages, compute=compute), progress=progress)
+    loss = finetune_loss("classifier", config.loss)
+    fitted = fit(last, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
+    load_best(last, fitted, run, progress)
     results = {
         **measure(last, features, messages, compute=compute, progress=progress),
         "features": features.described(),
@@ -122,23 +145,21 @@ def fit_classifier(
         "epochs": config.epochs,
         "elapsed_s": round(time.monotonic() - started, 1),
     }
-    save_model(model, run.path, opened.require_tokenizer(), labels=messages.labels, card=finished_card(card, results))
-    run.write_results(results)
     file.unlink(missing_ok=True)  # a killed run needs them, a finished one does not
-    write_manifest(run.path, skip=APART)
+    finish(run, model, tokenizer, results, card, card_figures(results), messages.labels)
     return results
 
 
 @dataclass(frozen=True)
 class Messages:
-    """The examples of all splits one behind another, and which are whose."""
+    """The examples of all splits, concatenated."""
 
     examples: tuple[Example, ...]
     labels: tuple[str, ...]
     """In alphabetical order: the order of the scores."""
     positive: str
     rows: Mapping[str, range]
-    """Split -> places in `examples`."""
+    """Split -> indices in `examples`."""
 
     @classmethod
     def of(cls, splits: Splits, positive: str | None) -> "Messages":
@@ -174,7 +195,7 @@ class Messages:
 
 
 def classifier_from(opened: OpenModel, labels: Sequence[str], config: ClassifierConfig) -> Classifier:
-    """A classifier on the language model's body, all frozen: lower blocks shared with it, last block and norm copied, the score head seeded.
+    """Return a classifier on the language model's transformer, all frozen: lower blocks shared, last block and norm copied, score head initialised.
 
     Raises ModelError when it is no language model.
     """
@@ -197,27 +218,9 @@ def classifier_from(opened: OpenModel, labels: Sequence[str], config: Classifier
     return model.requires_grad_(False).eval()
 
 
-def message_ids(opened: OpenModel, model: Classifier, messages: Messages) -> list[list[int]]:
-    """The messages as the engine's `classify` will read them."""
-    tokenizer = opened.require_tokenizer()
-    return [classifier_ids(tokenizer, example.text, model.config.context_tokens) for example in messages.examples]
-
-
-def train(
-    last: LastBlock,
-    features: Features,
-    messages: Messages,
-    run: RunFolder,
-    config: ClassifierConfig,
-    *,
-    compute: Compute,
-    progress: Progress,
-) -> FitResult:
-    """`fit()` on the features, the validation messages judged after every epoch, the best epoch kept. In float32: bf16 gains nothing here."""
-    last.requires_grad_(True)
-    rows = messages.rows["train"]
-    batches = FeatureBatches(features, messages.classes, rows, batch_size=config.batch_size, seed=config.seed)
-    fit_config = FitConfig(
+def fit_config_of(batches: FeatureBatches, config: ClassifierConfig) -> FitConfig:
+    """Return `fit()`'s config: an evaluation after every epoch, float32, as bf16 gains nothing on features."""
+    return FitConfig(
         steps=config.epochs * batches.batches_per_epoch,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -230,20 +233,11 @@ def train(
         seed=config.seed,
     )
 
-    def evaluate() -> dict[str, float]:
-        return validation_figures(last, features, messages, compute=compute)
-
-    fitted = fit(last, batches, feature_loss, fit_config, run, compute=compute, evaluate=evaluate, progress=progress)
-    if fitted.best_step not in (None, fitted.steps):
-        load_weights(last, step_folder(run.checkpoints, fitted.best_step))
-        progress.say(f"Validation loss was lowest after step {fitted.best_step}: those weights are kept.")
-    return fitted
-
 
 def validation_figures(
     last: LastBlock, features: Features, messages: Messages, *, compute: Compute
 ) -> dict[str, float]:
-    """Loss in nats a message, and accuracy, on the validation messages."""
+    """Return loss (nats a message) and accuracy on the validation messages."""
     rows = messages.rows["validation"]
     scores = class_scores(last, features, rows, device=compute.device)
     truth = torch.tensor(messages.classes)[rows.start : rows.stop]
@@ -254,7 +248,7 @@ def validation_figures(
 def measure(
     last: LastBlock, features: Features, messages: Messages, *, compute: Compute, progress: Progress
 ) -> dict[str, Any]:
-    """The finished classifier on validation and test messages, as results.json has it."""
+    """Measure the trained classifier on validation and test messages, as in results.json."""
     last.eval()
     results: dict[str, Any] = {
         "labels": list(messages.labels),
@@ -281,32 +275,61 @@ def measure(
 def shown_examples(
     examples: Sequence[Example], predicted: Sequence[str], probabilities: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """A few test messages for reading: mistakes first, the surest of them before the others, then right answers."""
+    """Return a few test messages for the report: mistakes first, by descending confidence, then right answers."""
 
-    def rank(place: int) -> tuple[bool, float]:
-        right = examples[place].label == predicted[place]
-        return right, 0.0 if right else -probabilities[place]
-
-    return [
-        {
-            "text": examples[place].text,
-            "label": examples[place].label,
-            "predicted": predicted[place],
-            "probability": round(probabilities[place], 4),
-        }
-        for place in sorted(range(len(examples)), key=rank)[:SHOWN_EXAMPLES]
+    found: list[dict[str, Any]] = [
+        {"text": example.text, "label": example.label, "predicted": label, "probability": round(probability, 4)}
+        for example, label, probability in zip(examples, predicted, probabilities, strict=True)
     ]
+    wrong = [each for each in found if each["label"] != each["predicted"]]
+    right = [each for each in found if each["label"] == each["predicted"]]
+    return [*sorted(wrong, key=lambda each: -each["probability"]), *right][:SHOWN_EXAMPLES]
 
 
-def finished_card(card: ModelCard | None, results: Mapping[str, Any]) -> ModelCard | None:
-    """The caller's card (name, data, licences) with labels and figures."""
-    if card is None:
-        return None
+def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
+    """Return the figures for the model card."""
     measured, n = results["test"], sum(results["splits"]["test"].values())
     low, high = measured["accuracy"]["low"], measured["accuracy"]["high"]
-    figures = {
+    return {
         f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
         "accuracy of always naming the commonest label": f"{results['majority']['value']:.1%}",
         f"F1 of '{results['positive']}'": f"{measured['f1']:.3f}",
     }
-    return dataclasses.replace(card, labels=tuple(results["labels"]), figures={**card.figures, **figures})
+
+
+def add_baselines(
+    results: Mapping[str, Any],
+    opened: OpenModel,
+    splits: Mapping[str, Sequence[Example]],
+    run: RunFolder,
+    *,
+    question: str | None = None,
+    zero_shot_items: int = ZERO_SHOT_ITEMS,
+    compute: Compute,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Return the results of `fit_classifier` with its baselines, and write them to the run folder. `opened` is the base model.
+
+    Without scikit-learn its two baselines are left out, and so is a base model that can't be asked (no chat template, a
+    context too short for the question); both are reported.
+    """
+    progress = progress or Silent()
+    test = splits["test"]
+    labels, positive = tuple(results["labels"]), results["positive"]
+    predictions: dict[str, Sequence[str]] = dict(results["predictions"])
+    whole = dict(results)
+    try:
+        predictions |= baseline_predictions(splits["train"], test)
+    except MissingExtra as missing:
+        progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
+    task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items)
+    try:
+        details = task.measure(opened, compute=compute, progress=progress).details
+        predictions[ASKED] = details["predictions"]
+        whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
+    except ModelError as error:
+        progress.say(f"Left out: {ASKED}. {error}")
+    rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
+    whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
+    write_finished(run, whole)
+    return whole

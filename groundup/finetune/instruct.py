@@ -1,10 +1,10 @@
-"""A language model learns to follow instructions: low-rank corrections of all matrices of its blocks, trained on answers only, merged at the end.
+"""Instruction tuning: LoRA on all matrices of a language model's blocks, trained on answers only and merged at the end.
 
     instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on the LoRA parameters -> merge -> folder
 
-The prompt is read but not learned: its labels are masked, and what remains is the loss of the answer and its end-of-turn token. How large
-that share is gets said, and a set where nothing remains is refused. A budget of tokens, prompts included and padding not, fixes the
-number of steps. The held-out loss before and after is that of `evaluate.tasks.answers`.
+The labels of the prompt are masked, which leaves the loss of the answer and its end-of-turn token. Their share is reported, and a data set
+without any is refused. A budget of tokens, prompts included and padding not, fixes the number of steps. The held-out loss before and after is
+that of `evaluate.tasks.answers`.
 
 results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, tokens, steps, lora, precision, elapsed_s.
 """
@@ -17,33 +17,34 @@ from typing import Any
 from groundup.config import to_plain
 from groundup.data.documents import ChatExample
 from groundup.device import Compute, generator
-from groundup.errors import ConfigError
+from groundup.errors import require_choices, require_counts
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
-from groundup.files import sha256_text, write_manifest
-from groundup.finetune.finished import APART, begin_or_finished
+from groundup.files import sha256_text
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import add_lora, lora_parameters, merge_lora, remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import FitConfig, Precision
+from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision
 from groundup.train.loop import FitResult, fit
-from groundup.train.losses import next_token_loss
+from groundup.train.losses import finetune_loss
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps, open_kinds
-from groundup.weights.model_io import ModelCard, OpenModel, save_model
+from groundup.train.run_lifecycle import begin_or_finished, finish
+from groundup.weights.model_io import ModelCard, OpenModel
 
-# An evaluation reads all held-out examples: as seldom as this it costs a quarter of the training at most.
+# An evaluation reads all held-out examples: at this interval it takes at most a quarter of the training.
 EVALUATE_EVERY_TOKENS = 20_000
-# Rows of the steps by which the speed is measured: as many tokens a second as with 8 (docs/log.md), and several steps in the time of one.
+# Rows of the steps that measure the speed: as many tokens a second as with 8 (docs/log.md), and several steps in the time of one.
 MEASURED_ROWS = 2
 
 
 @dataclass(frozen=True)
 class ChatConfig:
-    """How instructions are learned. Raises ConfigError."""
+    """How a model is trained on instructions. Raises ConfigError."""
 
     tokens: int = 40_000
     """Tokens read in training, prompts and repeats included."""
@@ -55,17 +56,19 @@ class ChatConfig:
     """LoRA's scale is alpha / R."""
     batch_size: int = 8
     """Examples of one step."""
-    learning_rate: float = 5e-4
+    learning_rate: float = FINETUNE_LEARNING_RATE
     """The highest learning rate, after the warm-up."""
     precision: Precision = "auto"
     """Arithmetic of the matrix products; "auto" takes the faster."""
+    loss: str | None = None
+    """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
     seed: int = 0
-    """Seed of the corrections' first weights and of the order of examples."""
+    """Seed of LoRA's initial weights and of the order of examples."""
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "max_tokens", "rank", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1 (got {getattr(self, name)}).")
+        require_counts(self, "tokens", "max_tokens", "rank", "batch_size")
+        require_choices(self)
+        finetune_loss("chat", self.loss)
 
 
 def fit_chat(
@@ -78,67 +81,70 @@ def fit_chat(
     progress: Progress | None = None,
     card: ModelCard | None = None,
 ) -> dict[str, Any]:
-    """Train on the examples that are not held out, save the merged model into the run folder; returns what results.json holds.
+    """Train on the examples that are not held out, save the merged model into the run folder; returns the contents of results.json.
 
-    Goes on where a stopped run was; a finished one is only read. `opened` is used up: open the run folder for the result. `card` names
-    data and licences. Raises DataError, ModelError, ConfigError, and what `fit` raises.
+    A stopped run is resumed, a finished one only read. `opened` is changed: open the run folder for the result. `card` names data and licences.
+    Raises DataError, ModelError, ConfigError, and what `fit` raises.
     """
     progress = progress or Silent()
     model, tokenizer = language_model(opened)
-    lesson, batches = prepare(opened, examples, config)
+    data, batches = prepare(opened, examples, config)
     base = frozen_fingerprint(model.requires_grad_(False))
-    held_out = sha256_text(repr(lesson.held_out))
+    held_out = sha256_text(repr(data.held_out))
     inputs = {"base": base, "examples": batches.fingerprint, "held_out": held_out}
     finished = begin_or_finished(run, "chat", to_plain(config), inputs)
     if finished is not None:
         return finished
-    say_instruction_data(lesson, progress)
-    adapt(model, config)
-    fitted = train(opened, lesson, batches, run, config, compute=compute, progress=progress)
-    results = described(lesson, batches, fitted, run, model, config)
+    report_data(data, progress)
+    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
+    task = AnswerLoss(data.held_out, max_tokens=min(config.max_tokens, opened.config.context_tokens))
+
+    def evaluate() -> dict[str, float]:
+        (found,) = task.measure(opened, compute=compute, progress=progress).measures
+        bounds = {"held_out_low": found.low, "held_out_high": found.high, "held_out_answers": found.n}
+        known = {name: float(value) for name, value in bounds.items() if value is not None}
+        return {"held_out_loss": found.value, **known}
+
+    fit_config, hooks = fit_config_of(batches, config), Hooks(evaluate, progress=progress)
+    loss = finetune_loss("chat", config.loss)
+    fitted = fit(model, batches, loss, fit_config, run, compute=compute, hooks=hooks)
+    results = described(data, batches, fitted, run, model, config)
     progress.say(
         f"held-out answers, before: {results['held_out_loss']['before']:.3f}, after: {results['held_out_line']}"
     )
     merge_lora(model)
-    save_model(model, run.path, tokenizer, card=finished_card(card, results))
-    run.write_results(results)
-    write_manifest(run.path, skip=APART)
+    finish(run, model, tokenizer, results, card, card_figures(results))
     return results
 
 
 def prepare(
     opened: OpenModel, examples: Sequence[ChatExample], config: ChatConfig
 ) -> tuple[InstructionData, AnswerBatches]:
-    """What is learned from, and its batches. Raises DataError, ModelError."""
+    """Return the instruction data and its batches. Raises DataError, ModelError."""
     _, tokenizer = language_model(opened)
     max_tokens = min(config.max_tokens, opened.config.context_tokens)
-    lesson = make_instruction_data(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
-    return lesson, AnswerBatches(lesson.train, batch_size=config.batch_size, seed=config.seed)
+    data = make_instruction_data(examples, tokenizer, max_tokens=max_tokens, seed=config.seed)
+    return data, AnswerBatches(data.train, batch_size=config.batch_size, seed=config.seed)
 
 
-def say_instruction_data(lesson: InstructionData, progress: Progress) -> None:
-    """How many examples, and how much of them is learned."""
-    left_out = f", {lesson.left_out} left out (the answer lies behind the cut)" if lesson.left_out else ""
+def report_data(data: InstructionData, progress: Progress) -> None:
+    """Report how many examples there are, and the share of their tokens that have labels."""
+    left_out = f", {data.left_out} left out (the answer lies behind the cut)" if data.left_out else ""
     progress.say(
-        f"{len(lesson.train)} examples to learn from{left_out}, {len(lesson.held_out)} held out. "
-        f"{lesson.supervised_share:.0%} of the tokens are learned (answers), the rest is read only (prompts)."
+        f"{len(data.train)} examples to learn from{left_out}, {len(data.held_out)} held out. "
+        f"{data.supervised_share:.0%} of the tokens are learned (answers), the rest is read only (prompts)."
     )
 
 
-def adapt(model: LanguageModel, config: ChatConfig) -> None:
-    """Freeze the model and add its corrections, which begin as nothing."""
-    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
-
-
 def fit_config_of(batches: AnswerBatches, config: ChatConfig) -> FitConfig:
-    """`fit()`'s settings for the token budget."""
+    """Return `fit()`'s config for the token budget."""
     steps = batches.steps_for(config.tokens)
     evaluations = max(1, round(config.tokens / EVALUATE_EVERY_TOKENS))
     return FitConfig(
         steps=steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
-        weight_decay=0.0,  # the corrections are small already, and B A is bounded by its rank
+        weight_decay=0.0,  # LoRA's weights are small already, and B A is bounded by its rank
         precision=config.precision,
         compile="off",  # batches of many shapes
         evaluate_every=-(-steps // evaluations),
@@ -146,79 +152,49 @@ def fit_config_of(batches: AnswerBatches, config: ChatConfig) -> FitConfig:
     )
 
 
-def train(
-    opened: OpenModel,
-    lesson: InstructionData,
-    batches: AnswerBatches,
-    run: RunFolder,
-    config: ChatConfig,
-    *,
-    compute: Compute,
-    progress: Progress,
-) -> FitResult:
-    """`fit()` on the corrections, the held-out answers judged before, in between and after."""
-    model, _ = language_model(opened)
-    task = AnswerLoss(lesson.held_out, max_tokens=min(config.max_tokens, opened.config.context_tokens))
-
-    def evaluate() -> dict[str, float]:
-        (found,) = task.measure(opened, compute=compute, progress=progress).measures
-        bounds = {"held_out_low": found.low, "held_out_high": found.high, "held_out_answers": found.n}
-        return {
-            "held_out_loss": found.value,
-            **{name: float(value) for name, value in bounds.items() if value is not None},
-        }
-
-    fit_config = fit_config_of(batches, config)
-    return fit(model, batches, next_token_loss, fit_config, run, compute=compute, evaluate=evaluate, progress=progress)
-
-
 def described(
-    lesson: InstructionData,
+    data: InstructionData,
     batches: AnswerBatches,
     fitted: FitResult,
     run: RunFolder,
     model: LanguageModel,
     config: ChatConfig,
 ) -> dict[str, Any]:
-    """What results.json holds."""
-    found = fitted.evaluation
+    """Return the contents of results.json."""
+    found = fitted.state.evaluation
     interval = Interval(found["held_out_loss"], found.get("held_out_low"), found.get("held_out_high"))
     after = as_measure("loss_nats", interval, int(found["held_out_answers"]), better="lower")
-    examples = {"train": len(lesson.train), "held_out": len(lesson.held_out), "left_out": lesson.left_out}
+    examples = {"train": len(data.train), "held_out": len(data.held_out), "left_out": data.left_out}
     parameters = sum(parameter.numel() for parameter in lora_parameters(model))
     return {
         "held_out_loss": {"before": loss_before(run), "after": after.value},
         "held_out": after.plain(),
         "held_out_line": describe(after),
-        "supervised_share": lesson.supervised_share,
+        "supervised_share": data.supervised_share,
         "examples": examples,
         "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
         "steps": fitted.steps,
         "train_loss": fitted.last_loss,
         "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters},
         "precision": fitted.precision,
-        "elapsed_s": round(fitted.elapsed_s, 1),
+        "elapsed_s": round(fitted.state.elapsed_s, 1),
     }
 
 
 def loss_before(run: RunFolder) -> float:
-    """The held-out loss before the first step, as the log has it (a resumed run did not measure it itself)."""
+    """Return the held-out loss before the first step from the log (a resumed run did not measure it itself)."""
     records = (record for record in read_lines(run.metrics_file) if record.get("event") == "evaluation")
     return float(next(record["held_out_loss"] for record in records if record["step"] == 0))
 
 
-def finished_card(card: ModelCard | None, results: dict[str, Any]) -> ModelCard | None:
-    """The caller's card (name, data, licences) with the figures."""
-    if card is None:
-        return None
-    loss = results["held_out_loss"]
-    n = results["held_out"]["n"]
-    figures = {
+def card_figures(results: dict[str, Any]) -> dict[str, str]:
+    """Return the figures for the model card."""
+    loss, n = results["held_out_loss"], results["held_out"]["n"]
+    return {
         f"loss on {n} held-out answers before, nats a token": f"{loss['before']:.3f}",
         f"loss on {n} held-out answers after, nats a token": f"{loss['after']:.3f}",
         "tokens read": f"{results['tokens']:,}",
     }
-    return dataclasses.replace(card, figures={**card.figures, **figures})
 
 
 def measure_tokens_per_s(
@@ -229,13 +205,14 @@ def measure_tokens_per_s(
     compute: Compute,
     progress: Progress,
 ) -> float:
-    """Tokens a second that training would read here, in the precision it would take: real steps for a few seconds, nothing is kept."""
+    """Measure the tokens a second of training on this machine, in the precision it would take: real steps for a few seconds, nothing is kept."""
     model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
     _, batches = prepare(opened, examples, few)
-    adapt(model, config)
+    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
     fit_config = fit_config_of(batches, config)
-    clock = StepClock(model, [batches.batch(0)], next_token_loss, fit_config, compute=compute)
+    loss = finetune_loss("chat", config.loss)
+    clock = StepClock(model, [batches.batch(0)], loss, fit_config, compute=compute)
     kinds = open_kinds(config.precision, opened.config.width, compute=compute)
     step_s = min(measure_steps(clock, kinds, seconds=MEASURED_S, progress=progress).values())
     remove_lora(model)

@@ -1,7 +1,6 @@
-"""Instructions with answers -> what is learned from (rendered, cut, masked, in batches) and what is held out.
+"""Instruction data: instructions with answers -> training examples (rendered, truncated, masked, in batches) and held-out ones.
 
-Only the answers' tokens have labels; prompts and padding have none. The mask comes from the rendering, so what is learned is what
-`groundup chat` will ask for.
+Only the answers' tokens have labels; prompts and padding have none. The mask comes from the rendering that `groundup chat` uses too.
 """
 
 import hashlib
@@ -24,23 +23,23 @@ HELD_OUT_SHARE = 0.1
 
 @dataclass(frozen=True)
 class InstructionData:
-    """What is learned from and what is held out."""
+    """The training examples and the held-out ones."""
 
     train: tuple[Rendered, ...]
     held_out: tuple[ChatExample, ...]
     left_out: int
-    """Training examples whose answer lay wholly behind the cut."""
+    """Training examples whose whole answer was cut off."""
 
     @property
     def supervised_share(self) -> float:
-        """Tokens that are learned, of all training tokens."""
+        """The share of training tokens that have labels."""
         return sum(sum(each.mask) for each in self.train) / sum(len(each.ids) for each in self.train)
 
 
 def make_instruction_data(
     examples: Sequence[ChatExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
 ) -> InstructionData:
-    """Render, cut, and keep the held-out ones apart. Raises DataError when nothing is left to learn from or to measure on."""
+    """Render, truncate, and separate the held-out examples. Raises DataError when nothing is left to train or to measure on."""
     held_out = held_out_ids(examples, seed)
     train = [example for example in examples if example.id not in held_out]
     rendered = [cut(render(to_conversation(example), tokenizer), max_tokens) for example in train]
@@ -54,7 +53,7 @@ def make_instruction_data(
 
 
 def held_out_ids(examples: Sequence[ChatExample], seed: int) -> set[str]:
-    """The ids of the examples marked as held out; where none is marked, of a tenth (at least one) that the hash of id and seed chooses."""
+    """Return the ids of the examples marked as held out; where none is, of a tenth (at least one) chosen by the hash of seed and id."""
     marked = {example.id for example in examples if example.held_out}
     if marked:
         return marked
@@ -75,11 +74,11 @@ class AnswerBatches:
 
     @property
     def epoch_tokens(self) -> int:
-        """Tokens that are learned in an epoch."""
+        """Tokens with labels in an epoch."""
         return sum(sum(each.mask[1:]) for each in self._rendered)
 
     def batch(self, position: int) -> Batch:
-        """Batch number `position`. No mask: padding stands on the right, where no real token looks, and has no labels."""
+        """Return batch number `position`. It needs no mask: padding is on the right, where no real token attends, and has no labels."""
         rows = [self._rendered[i] for i in self._order.indices(position)]
         longest = max(len(row.ids) for row in rows) - 1
         ids = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -87,11 +86,12 @@ class AnswerBatches:
         for place, row in enumerate(rows):
             count = len(row.ids) - 1
             ids[place, :count] = torch.tensor(row.ids[:-1])
-            labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in _targets(row)])
+            targets = zip(row.ids[1:], row.mask[1:], strict=True)
+            labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in targets])
         return Batch(ids, labels)
 
     def steps_for(self, tokens: int) -> int:
-        """How many batches from the first on hold `tokens` tokens, padding not counted; at least one."""
+        """Return how many batches from the first on have `tokens` tokens, padding not counted; at least one."""
         steps, read = 0, 0
         while read < tokens:
             read += self.num_tokens(steps)
@@ -99,10 +99,5 @@ class AnswerBatches:
         return steps
 
     def num_tokens(self, position: int) -> int:
-        """Tokens in one batch, padding not counted."""
+        """Return the tokens in one batch, padding not counted."""
         return sum(len(self._rendered[i].ids) for i in self._order.indices(position))
-
-
-def _targets(row: Rendered) -> list[tuple[int, bool]]:
-    """Each token but the first, and whether its loss counts."""
-    return list(zip(row.ids[1:], row.mask[1:], strict=True))

@@ -1,7 +1,7 @@
-"""In which order examples of different length are trained on: a pure function of (seed, epoch), with little padding.
+"""The order of training examples of different lengths: a pure function of (seed, epoch), with little padding.
 
-Shuffled, cut into pools of a few batches, sorted by length within each pool, cut into batches, and the batches shuffled: neighbours in
-length share a batch, yet every epoch has other batches in another order.
+They are shuffled, divided into pools of a few batches, sorted by length within each pool, divided into batches, and the batches shuffled: a batch
+has examples of similar length, yet every epoch has other batches in another order.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ POOL_BATCHES = 8
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """All indices once, in batches of at most `batch_size`; their number is the same in every epoch."""
+    """Return all indices once, in batches of at most `batch_size`; their number is the same in every epoch."""
     random = generator(seed, f"order of epoch {epoch}")
     order = torch.randperm(len(lengths), generator=random).tolist()
     pool = POOL_BATCHES * batch_size
@@ -26,7 +26,7 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: 
 
 
 class EpochOrder:
-    """Position 0, 1, 2, ... -> the indices of that batch, epoch after epoch. Remembers the epoch it was last asked about."""
+    """Batch position 0, 1, 2, ... -> its indices, epoch after epoch. The last epoch asked for is cached."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
         self._lengths, self._batch_size, self._seed = list(lengths), batch_size, seed
@@ -35,7 +35,7 @@ class EpochOrder:
         self.batches_per_epoch = len(epoch_batches(self._lengths, batch_size, seed=seed, epoch=0))
 
     def indices(self, position: int) -> list[int]:
-        """The examples of batch number `position`."""
+        """Return the examples of batch number `position`."""
         epoch, place = divmod(position, self.batches_per_epoch)
         if epoch != self._epoch:
             self._batches = epoch_batches(self._lengths, self._batch_size, seed=self._seed, epoch=epoch)

@@ -2,6 +2,6 @@
 
     bytes -> protocol (closes slow and excess connections) -> Guard (Host, Origin, key, body, deadline) -> an ASGI app -> bytes
 
-In: an ASGI app, its access rules (`access.Access`) and limits (`limits.Limits`). Out: responses with the headers of `headers.py`; errors as
+In: an ASGI app, its access rules (`access.Access`) and limits (`limits.Limits`). Out: responses with security headers; errors as
 JSON in the API dialect of the app. Begin reading with `guard.py`; `run_server.py` starts uvicorn.
 """

@@ -60,11 +60,8 @@ class Access:
     def lists(self, origin: str) -> bool:
         """Whether a page of this foreign origin may call."""
         scheme = origin[: origin.find("://") + 3]
-        return bool(origin) and (
-            origin in self.origins
-            or scheme in self.origins
-            or (self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None)
-        )
+        local = self.local_pages and _LOCAL_PAGE.fullmatch(origin) is not None
+        return bool(origin) and (origin in self.origins or scheme in self.origins or local)
 
     def admits_site(self, site: str, *, navigation: bool) -> bool:
         """Whether a request with this Sec-Fetch-Site is accepted; "cross-site" and "same-site" only as a link that a person followed."""
@@ -72,7 +69,10 @@ class Access:
 
     def admits_key(self, authorization: str) -> bool:
         """Whether this Authorization header has the key, as Bearer, or as the password of Basic (for which browsers prompt)."""
-        return not self.api_key or _equal(_key_in(authorization), self.api_key.encode())
+        if not self.api_key:
+            return True
+        digests = (hashlib.sha256(key).digest() for key in (_key_in(authorization), self.api_key.encode()))
+        return hmac.compare_digest(*digests)  # in constant time, whatever the lengths
 
 
 def access_for(
@@ -93,9 +93,8 @@ def access_for(
         )
     for origin in origins:
         if not _LISTED.fullmatch(origin):
-            raise ConfigError(
-                f"{origin!r} is not an origin.", fix="Write it as browsers do: https://example.org, or a scheme: app://"
-            )
+            fix = "Write it as browsers do: https://example.org, or a scheme: app://"
+            raise ConfigError(f"{origin!r} is not an origin.", fix=fix)
     machine = socket.gethostname().lower()
     own = () if loopback else (host.lower(), machine, f"{machine}.local")
     names = frozenset(name.lower() for name in (*hosts, *own))
@@ -156,8 +155,3 @@ def _key_in(authorization: str) -> bytes:
         return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
     except (binascii.Error, ValueError):
         return b""
-
-
-def _equal(given: bytes, expected: bytes) -> bool:
-    """Compare in constant time, whatever the lengths."""
-    return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(expected).digest())

@@ -1,4 +1,6 @@
-"""The access log: one line per request, and its metrics. It wraps the guard, so that refusals are logged too. No prompts, answers or queries.
+"""The access log: one line per request, and metrics for Prometheus. It wraps the guard, so that refusals are logged too.
+
+No prompts, answers or queries; labels of the metrics are routes, statuses and kinds.
 
 2026-11-24T23:00:00Z 127.0.0.1 POST /api/chat 200 1.234 s 2048 bytes
 """
@@ -7,16 +9,36 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from groundup.http.metrics import Metrics
-from groundup.http.responses import App, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_PATH_CHARACTERS = 200
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Metrics:
+    """The metrics of one server."""
+
+    def __init__(self) -> None:
+        to = self.registry = CollectorRegistry()
+        timed, first = "From a request's headers to its last byte.", "From a request to its first piece of text."
+        self.requests = Counter("groundup_requests", "Requests answered.", ["route", "status"], registry=to)
+        self.request_s = Histogram("groundup_request_seconds", timed, ["route"], buckets=SECONDS, registry=to)
+        self.first_token_s = Histogram("groundup_first_token_seconds", first, buckets=SECONDS, registry=to)
+        self.tokens = Counter("groundup_tokens", "Tokens read and written.", ["kind"], registry=to)
+        self.jobs = Gauge("groundup_answers_in_hand", "Answers running or waiting.", registry=to)
+        self.models = Gauge("groundup_models_loaded", "Models in memory.", registry=to)
+
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
 
 
 class AccessLog:
     """An ASGI app around another. `say` gets each line; `known_paths` have their own labels in the metrics, all others share one."""
 
-    def __init__(self, app: App, metrics: Metrics, known_paths: frozenset[str], say: Callable[[str], None]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, known_paths: frozenset[str], say: Callable[[str], None]) -> None:
         self.app = app
         self.metrics = metrics
         self.known_paths = known_paths

@@ -3,39 +3,48 @@
     run_server(Guard(app, access), ...)
 
 Pure ASGI. The body is counted while it arrives, refused at the first byte too many, and read completely before the app is called, so that an
-app never waits for a slow client. Errors are JSON in the form of `error_body`; every response has the headers of `headers.py`.
-Endless headers and too many connections are handled in `protocol.py`.
+app never waits for a slow client. Errors are JSON in the form of `error_body`; every response has the headers of `SECURITY`.
+Endless headers and too many connections are handled in `run_server.py`.
+
+The content security policy lets the page load its own files and call its own server, and nothing else: no inline script or style, nothing
+from other origins, no form, no embedding in a frame. Source: CSP level 3, and the Fetch standard for CORS.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from groundup.http.access import Access, is_same_origin
-from groundup.http.headers import only, preflight, read_headers, secured
 from groundup.http.limits import Limits
-from groundup.http.responses import (
-    App,
-    ErrorBody,
-    Message,
-    Receive,
-    RefusedError,
-    Scope,
-    Send,
-    plain_error,
-    send_refusal,
-    send_whole,
-)
+from groundup.http.responses import ErrorBody, RefusedError, plain_error
 
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
-CHALLENGE = (b"www-authenticate", b'Basic realm="groundup", charset="UTF-8"')
-AGAIN_SOON = (b"retry-after", b"1")
+CHALLENGE = {"www-authenticate": 'Basic realm="groundup", charset="UTF-8"'}
+AGAIN_SOON = {"retry-after": "1"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SECURITY = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+# How long a browser may cache the response to a preflight, in seconds.
+PREFLIGHT_S = 600
 
 
 class Guard:
     """An ASGI app that passes on to another what `access` and `limits` allow. `error_body` makes the bodies of its errors."""
 
     def __init__(
-        self, app: App, access: Access, limits: Limits | None = None, *, error_body: ErrorBody = plain_error
+        self, app: ASGIApp, access: Access, limits: Limits | None = None, *, error_body: ErrorBody = plain_error
     ) -> None:
         self.app = app
         self.access = access
@@ -58,59 +67,63 @@ class Guard:
         visit = _Visit(send)
         self._requests += 1
         try:
-            headers = read_headers(scope["headers"], self.limits)
+            headers = self._read_headers(scope)
             visit.origin = self._admit(scope["method"], headers)
             if visit.origin and scope["method"] == "OPTIONS":
-                asked = only(headers, b"access-control-request-headers")
-                await send_whole(visit.send, 204, b"", preflight(asked))
+                asked = only(headers, "access-control-request-headers")
+                await Response(status_code=204, headers=preflight(asked))(scope, receive, visit.send)
                 return
-            self._require_key(headers)
+            if not self.access.admits_key(only(headers, "authorization")):
+                raise RefusedError(401, "An API key is required: Authorization: Bearer KEY.", CHALLENGE)
             if self._requests > self.limits.requests:
-                raise RefusedError(503, "Too many requests at once.", [AGAIN_SOON])
+                raise RefusedError(503, "Too many requests at once.", AGAIN_SOON)
             await self._pass_on(scope, receive, visit, headers)
         except RefusedError as refused:
-            await self._refuse(refused, visit, scope["path"])
+            await self._refuse(refused, scope, receive, visit)
         except asyncio.CancelledError:  # only the end of the server cancels a request
-            await self._refuse(RefusedError(503, "The server is shutting down."), visit, scope["path"])
+            await self._refuse(RefusedError(503, "The server is shutting down."), scope, receive, visit)
         finally:
             self._requests -= 1
             self._held_bytes -= visit.held_bytes
 
-    async def _refuse(self, refused: RefusedError, visit: "_Visit", path: str) -> None:
+    async def _refuse(self, refused: RefusedError, scope: Scope, receive: Receive, visit: "_Visit") -> None:
         """Answer with an error; a response that has begun is cut off instead, since an error would be read as its end."""
         if not visit.started:
-            await send_refusal(refused, visit.send, path, self.error_body)
+            body = self.error_body(refused.status_code, refused.detail, scope["path"])
+            response = Response(body, refused.status_code, refused.headers, "application/json")
+            await response(scope, receive, visit.send)
 
-    def _admit(self, method: str, headers: Mapping[bytes, list[bytes]]) -> str:
+    def _read_headers(self, scope: Scope) -> Headers:
+        """Return the headers. Raises RefusedError when there are too many or they are too long."""
+        raw = [(name.lower(), value) for name, value in scope["headers"]]
+        count, total = self.limits.headers, self.limits.header_bytes
+        if len(raw) > count or sum(len(name) + len(value) for name, value in raw) > total:
+            raise RefusedError(431, f"At most {count} headers of {total} bytes together are allowed.")
+        return Headers(raw=raw)
+
+    def _admit(self, method: str, headers: Headers) -> str:
         """Check Host and Origin. Return the foreign origin that may read the response, or "". Raises RefusedError."""
-        authority, origin = only(headers, b"host"), only(headers, b"origin")
+        authority, origin = only(headers, "host"), only(headers, "origin")
         if not self.access.admits_host(authority):
             raise RefusedError(403, "This server does not have that host name (Host).")
-        if only(headers, b"upgrade").lower() == "websocket":
+        if only(headers, "upgrade").lower() == "websocket":
             raise RefusedError(400, "WebSockets are not supported.")
         if origin and not self.access.admits_origin(origin, authority):
-            raise RefusedError(403, f"Pages from elsewhere may not call this server (Origin).{self._cors_hint()}")
+            way = " Whoever started it may let one in: --cors ORIGIN." if self.access.local_pages else ""
+            raise RefusedError(403, f"Pages from elsewhere may not call this server (Origin).{way}")
         if self.access.lists(origin) and not is_same_origin(origin, authority):
             return origin
-        followed = only(headers, b"sec-fetch-mode") == "navigate" and only(headers, b"sec-fetch-dest") == "document"
+        followed = only(headers, "sec-fetch-mode") == "navigate" and only(headers, "sec-fetch-dest") == "document"
         navigation = followed and method in ("GET", "HEAD")
-        if not self.access.admits_site(only(headers, b"sec-fetch-site"), navigation=navigation):
+        if not self.access.admits_site(only(headers, "sec-fetch-site"), navigation=navigation):
             raise RefusedError(403, "Pages of other origins may not call this server (Sec-Fetch-Site).")
         return ""
 
-    def _cors_hint(self) -> str:
-        """How whoever started the server lets a page in, where there is a way."""
-        return " Whoever started it may let one in: --cors ORIGIN." if self.access.local_pages else ""
-
-    def _require_key(self, headers: Mapping[bytes, list[bytes]]) -> None:
-        if not self.access.admits_key(only(headers, b"authorization")):
-            raise RefusedError(401, "An API key is required: Authorization: Bearer KEY.", [CHALLENGE])
-
-    async def _pass_on(
-        self, scope: Scope, receive: Receive, visit: "_Visit", headers: Mapping[bytes, list[bytes]]
-    ) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, visit: "_Visit", headers: Headers) -> None:
         """Read the body and call the app, each within its deadline. Raises RefusedError."""
-        self._require_length(only(headers, b"content-length"))
+        declared = only(headers, "content-length")
+        if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):
+            raise self._too_large()
         try:
             async with asyncio.timeout(self.limits.body_s):
                 body = await self._read_body(receive, visit)
@@ -126,10 +139,6 @@ class Guard:
                 raise
             raise RefusedError(503, f"The answer took longer than {self.limits.request_s:g} s.") from None
 
-    def _require_length(self, declared: str) -> None:
-        if declared and (not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes):
-            raise self._too_large()
-
     async def _read_body(self, receive: Receive, visit: "_Visit") -> bytes | None:
         """Return the body, or None when the client disconnected. Raises RefusedError at the first byte too many."""
         parts: list[bytes] = []
@@ -143,7 +152,7 @@ class Guard:
             if visit.held_bytes > self.limits.body_bytes:
                 raise self._too_large()
             if self._held_bytes > self.limits.bodies_bytes:
-                raise RefusedError(503, "Too many large requests at once.", [AGAIN_SOON])
+                raise RefusedError(503, "Too many large requests at once.", AGAIN_SOON)
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
@@ -177,3 +186,31 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
+
+
+def only(headers: Headers, name: str) -> str:
+    """Return the value of a header that may occur once, "" if missing. Raises RefusedError when it occurs twice."""
+    values = headers.getlist(name)
+    if len(values) > 1:
+        raise RefusedError(400, f"The header {name} occurs more than once.")
+    return values[0].strip() if values else ""
+
+
+def secured(raw: Iterable[tuple[bytes, bytes]], allowed_origin: str) -> list[tuple[bytes, bytes]]:
+    """Return an app's response headers with ours, which override the app's, and with those for pages of an allowed origin; "" is none."""
+    headers = MutableHeaders(raw=[(name.lower(), value) for name, value in raw])
+    headers.setdefault("cache-control", "no-store")  # an app may override it: a file that never changes can be cached
+    headers.update(SECURITY)
+    if allowed_origin:
+        headers["access-control-allow-origin"] = allowed_origin
+    headers.append("vary", "Origin")
+    return headers.raw
+
+
+def preflight(asked_headers: str) -> dict[str, str]:
+    """Return the headers for a preflight of an allowed origin; the requested headers are granted."""
+    return {
+        "access-control-allow-methods": "GET, HEAD, POST, DELETE",
+        "access-control-allow-headers": asked_headers or "content-type",
+        "access-control-max-age": str(PREFLIGHT_S),
+    }

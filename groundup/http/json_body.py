@@ -9,16 +9,17 @@ from groundup.http.responses import RefusedError
 
 def read_object(body: bytes, limits: Limits) -> dict[str, Any]:
     """Return the object in `body` (UTF-8, with or without a BOM). Raises RefusedError (400): not JSON, not an object, nested too deep, NaN."""
+    too_deep = f"The JSON is nested too deep: at most {limits.json_depth} levels are allowed."
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
-        raise _too_deep(limits) from None
+        raise RefusedError(400, too_deep) from None
     except ValueError:  # not JSON, not UTF-8, or an integer with more digits than Python converts
         raise RefusedError(400, "The body is not JSON.") from None
     if not isinstance(value, dict):
         raise RefusedError(400, "The body is not a JSON object.")
     if is_deeper(value, limits.json_depth):
-        raise _too_deep(limits)
+        raise RefusedError(400, too_deep)
     return value
 
 
@@ -38,7 +39,3 @@ def is_deeper(value: Any, depth: int) -> bool:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
-
-
-def _too_deep(limits: Limits) -> RefusedError:
-    return RefusedError(400, f"The JSON is nested too deep: at most {limits.json_depth} levels are allowed.")

@@ -1,47 +1,33 @@
-"""Error responses: a small JSON body in the app's API dialect, without paths, tracebacks or messages of libraries."""
+"""Responses: JSON in ASCII, and errors as a small JSON body in the app's API dialect, without paths, tracebacks or messages of libraries."""
 
 import http
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-Message: TypeAlias = MutableMapping[str, Any]
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers: TypeAlias = list[tuple[bytes, bytes]]
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 ErrorBody: TypeAlias = Callable[[int, str, str], bytes]
 """(status, message, path of the request) -> the JSON body of an error in the API dialect of that path."""
 
 
-class RefusedError(Exception):
-    """A refused request, with status, message and further headers of the response."""
+class RefusedError(HTTPException):
+    """A refused request, with status, message (`detail`) and further headers of the response."""
 
-    def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = headers or []
+
+class JsonResponse(JSONResponse):
+    """A JSON response in ASCII: Unicode line breaks and lone surrogates can't break it."""
+
+    def render(self, content: Any) -> bytes:
+        """Return `content` as bytes."""
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 def plain_error(status: int, message: str, path: str) -> bytes:
     """Return {"error": message}, for servers without an API dialect."""
     return json.dumps({"error": message}).encode()
-
-
-async def send_refusal(refused: RefusedError, send: Send, path: str, error_body: ErrorBody) -> None:
-    """Send the response of a refused request."""
-    body = error_body(refused.status, refused.message, path)
-    await send_whole(send, refused.status, body, [(b"content-type", b"application/json"), *refused.headers])
-
-
-async def send_whole(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """Send a complete response."""
-    length = [(b"content-length", str(len(body)).encode())] if status != 204 else []
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
-    await send({"type": "http.response.body", "body": body})
 
 
 def error_handlers(
@@ -51,23 +37,19 @@ def error_handlers(
 
     `unknown_path`: the message for a path without a route.
     """
-    from starlette.exceptions import HTTPException
-    from starlette.requests import Request
-    from starlette.responses import Response
 
-    def reply(request: Request, status: int, message: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
-        body = error_body(status, message, request.url.path)
-        return Response(body, status, dict(headers), media_type="application/json")
+    def reply(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+        return Response(error_body(status, message, request.url.path), status, headers, "application/json")
 
     def refused(request: Request, error: RefusedError) -> Response:
-        return reply(request, error.status, error.message, ((k.decode(), v.decode()) for k, v in error.headers))
+        return reply(request, error.status_code, error.detail, error.headers)
 
     def unrouted(request: Request, error: HTTPException) -> Response:
         missing = error.status_code == http.HTTPStatus.NOT_FOUND
         message = unknown_path(request.url.path) if missing else http.HTTPStatus(error.status_code).phrase
-        return reply(request, error.status_code, message, (error.headers or {}).items())
+        return reply(request, error.status_code, message, error.headers)
 
     def bug(request: Request, error: Exception) -> Response:
-        return reply(request, 500, "The server made a mistake; its log says more.")
+        return reply(request, 500, "Internal server error; the server's log has the details.")
 
     return {RefusedError: refused, HTTPException: unrouted, Exception: bug}

@@ -1,10 +1,18 @@
-"""Run a server with uvicorn: its socket, the bounded protocol, and exit codes.
+"""Run a server with uvicorn: its socket, a deadline for each phase of a request, and exit codes.
 
 Ctrl-C exits with 130 as everywhere in this package, SIGTERM with 0, since a stop by a service manager is not a failure. Running responses
 get `Limits.shutdown_s`; a second later the process ends whatever its threads are doing. If the port is in use, the error names the process
 that has it.
+
+uvicorn closes a connection only when it idles after a response: one with endless headers or body would stay open (slowloris). Each phase has
+one deadline from its start, which further bytes do not extend:
+
+    headers  from the connection, or from the first byte after a response, to the empty line
+    body     from there to its last byte; the guard answers 408 before, if it has not answered already
+    linger   from a response that was sent before the body's end: the rest of the body is discarded
 """
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -16,24 +24,23 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from groundup.errors import ConfigError, MissingExtra
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from groundup.errors import ConfigError
 from groundup.http.access import is_address
 from groundup.http.guard import Guard
-from groundup.http.responses import App
+from groundup.http.limits import Limits
 
 BACKLOG = 128
 _LISTENING = "0A"  # the state column of /proc/net/tcp
+# The guard's deadline for the body is earlier by this, so that a slow client gets its response.
+AFTER_THE_GUARD_S = 1.0
 WIDE_OPEN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
-
-def require_server(*more: str) -> None:
-    """Raise MissingExtra when a package of the serve extra, or one of `more`, is not installed."""
-    for package in ("starlette", "uvicorn", *more):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise MissingExtra(package, "serve") from error
 
 
 def run_server(
@@ -42,24 +49,19 @@ def run_server(
     port: int,
     *,
     announce: Callable[[str], None] | None = None,
-    around: Callable[[App], App] = lambda app: app,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     stopping: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until a signal. `announce` is called with the address once the socket listens.
 
     `around` may wrap the guard in an observer (an access log); `stopping` is called in the event loop at the start of the shutdown.
 
-    Raises MissingExtra, ConfigError (port in use, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0) after SIGTERM.
+    Raises ConfigError (port in use, host unknown), KeyboardInterrupt after Ctrl-C and SystemExit(0) after SIGTERM.
     """
-    require_server()
-    import uvicorn
-
-    from groundup.http.protocol import bounded_protocol
-
     limits = guard.limits
     config = uvicorn.Config(
         around(guard),
-        http=bounded_protocol(limits),
+        http=type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits}),
         ws="none",
         loop="asyncio",
         h11_max_incomplete_event_size=limits.header_bytes,
@@ -87,6 +89,59 @@ def run_server(
         Server(config).run(sockets=[listening])
 
 
+class _BoundedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 protocol with deadlines, against slow clients and too many connections. A subclass sets the limits."""
+
+    limits: Limits
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._phase = ""
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.abort()
+        else:
+            self._set_alarm("headers")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._set_alarm(self._phase_now())
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        phase = self._phase_now()
+        self._set_alarm("" if phase == "headers" else phase)  # between requests uvicorn's own timeout applies
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._set_alarm("")
+        super().connection_lost(exc)
+
+    def _phase_now(self) -> str:
+        """Return the current phase: "headers", "body", "linger", or "" (the app)."""
+        if self.transport.is_closing():
+            return ""
+        if self.conn.their_state is h11.IDLE:
+            return "headers"
+        if self.conn.their_state is not h11.SEND_BODY:
+            return ""
+        return "linger" if self.conn.our_state in (h11.DONE, h11.MUST_CLOSE) else "body"
+
+    def _set_alarm(self, phase: str) -> None:
+        """Start the deadline of a phase; the current phase keeps its own."""
+        if phase == self._phase:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._phase = phase
+        if phase:
+            seconds = getattr(self.limits, f"{phase}_s") + (AFTER_THE_GUARD_S if phase == "body" else 0)
+            self._alarm = self.loop.call_later(seconds, self.transport.abort)
+
+
 def address_of(listening: socket.socket, host: str) -> str:
     """Return the URL of the server: "http://127.0.0.1:8765"."""
     name = WIDE_OPEN.get(host, host)
@@ -99,7 +154,7 @@ def _exit_0_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _done)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         yield
     finally:
@@ -113,22 +168,14 @@ def _end_after(seconds: float, code: int) -> None:
     timer.start()
 
 
-def _done(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
-
-
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 selects a free one. Raises ConfigError: unknown host, port in use, no permission."""
     family, address = _resolve(host, port)
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind(address)
-        made.listen(BACKLOG)
+        dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)
     except OSError as error:
-        made.close()
         raise _refusal(error, host, port) from error
-    return made
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -148,7 +195,8 @@ def _refusal(error: OSError, host: str, port: int) -> ConfigError:
         return ConfigError(f"Port {port} of {host} is taken{by}.", fix="Choose another with --port (0: any free one).")
     if error.errno == errno.EACCES:
         return ConfigError(f"You may not use port {port}.", fix="Choose one of 1024 or more with --port.")
-    return ConfigError(f"Can't listen on {host}, port {port}: {error.strerror}.", fix="Try --host 127.0.0.1.")
+    reason = os.strerror(error.errno or 0)
+    return ConfigError(f"Can't listen on {host}, port {port}: {reason}.", fix="Try --host 127.0.0.1.")
 
 
 def holder_of(port: int) -> str:

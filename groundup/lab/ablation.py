@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.engine.padding import BATCH_TOKENS
+from groundup.engine.padded_batch import BATCH_TOKENS
 from groundup.engine.score import token_logprobs
 from groundup.errors import DataError
 from groundup.lab.request import block_index, head_index, require_language_model, require_tokenizer

@@ -20,7 +20,8 @@ from groundup.model.footprint import (
     training_memory,
 )
 from groundup.model.sizes import Flops, active_parameters, flops_per_token, weight_kinds
-from groundup.weights.exportable import gguf_reason, hf_reason
+from groundup.weights.gguf_architectures import gguf_reason
+from groundup.weights.hf_config import hf_reason
 
 NAMES = {"feedforward": "feed-forward"}
 

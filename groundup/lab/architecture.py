@@ -83,7 +83,7 @@ def _enters(config: ModelConfig) -> tuple[Box, ...]:
 
 
 def _branches(config: ModelConfig) -> tuple[Branch, ...]:
-    """Return the branches as `model/block.py` computes them."""
+    """Return the branches as `model/transformer.py` computes them."""
     norm, attention, feedforward = _norm(config), _attention(config), _feedforward(config)
     if config.block == "parallel":
         return (Branch(norm, (attention, feedforward)),)

@@ -24,8 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.classify import classifier_ids
-from groundup.engine.padding import BATCH_TOKENS
+from groundup.engine.padded_batch import BATCH_TOKENS, classifier_ids
 from groundup.errors import DataError, ModelError, did_you_mean
 from groundup.lab.request import require_language_model, require_tokenizer
 from groundup.lab.stream import document_ids

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.engine.padding import right_padded
+from groundup.engine.padded_batch import right_padded
 from groundup.errors import DataError, MissingExtra, did_you_mean
 from groundup.lab.request import require_tokenizer
 from groundup.lab.stream import batch_stream, begin_id, document_ids, require_layer, stream

@@ -8,7 +8,7 @@ Where to begin reading:
     attention_steps, attention   scores, scaling, mask, softmax, weighted sum step by step; then the fused version and its module
     positions                    rotary, ALiBi, learned, sinusoidal, none
     norm, feedforward, experts   the other parts of a block; mixture of experts with a router
-    block, transformer           the parts around the residual stream; embedding, blocks, final norm
+    transformer                  a block: the parts around the residual stream; embedding, blocks, final norm
     heads                        language model, classifier; seeded initial weights
     config, presets, sizes       the config, those of known models, and what a config costs
     cache, paged, lora           the KV cache, its paged form, low-rank adapters

@@ -6,18 +6,26 @@ in memory) and the module with the projections. Queries and keys may be normalis
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, runtime_checkable
+from functools import lru_cache, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.attention_blocks import causal_attention
-from groundup.model.attention_flex import flex_attention
-from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
+from groundup.model.attention_steps import (
+    Allowed,
+    Bias,
+    Keys,
+    Queries,
+    Scoring,
+    naive_attention,
+    naive_weights,
+    window_mask,
+)
 from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import FusedRotary, fused
 from groundup.model.matmul_precision import default_matmul
@@ -31,10 +39,8 @@ class AttentionMetadata:
 
     rotation: Rotation | None = None
     """The angles of the positions (rotary only)."""
-    allowed: Bool[Tensor, "#B 1 T S"] | None = None
-    """Which stored tokens each query may attend to; None: all up to itself, within the window."""
-    bias: Float[Tensor, "#B H T S"] | None = None
-    """Added to the scores (ALiBi)."""
+    allowed: Allowed = None
+    bias: Bias = None
     rows: tuple["AttentionMetadata", ...] = ()
     """Mask and bias of each group of rows in a ragged batch (model/paged.py)."""
 
@@ -43,13 +49,13 @@ EMPTY_METADATA = AttentionMetadata()
 
 
 def sdpa_attention(
-    queries: Float[Tensor, "B H T D"],
-    keys: Float[Tensor, "B K S D"],
-    values: Float[Tensor, "B K S D"],
-    allowed: Bool[Tensor, "#B 1 T S"] | None = None,
-    bias: Float[Tensor, "#B H T S"] | None = None,
+    queries: Queries,
+    keys: Keys,
+    values: Keys,
+    allowed: Allowed = None,
+    bias: Bias = None,
     scoring: Scoring | None = None,
-) -> Float[Tensor, "B H T D"]:
+) -> Queries:
     """Eq. 1 in one fused kernel, forward and backward, on the CPU too (FlashAttention, Dao et al. 2022).
 
     With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of two ways. A single query needs no mask.
@@ -95,6 +101,71 @@ def chooses_flex(device: torch.device, scoring: Scoring, allowed: Tensor | None,
     return device.type == "cuda" and not plain
 
 
+# FlexAttention: one fused GPU kernel for windows, soft caps, ALiBi and padding, which the SDPA kernel does not support without a T x S mask. Two
+# small functions are compiled into the kernel: `mask_mod` (fully masked blocks are skipped) and `score_mod` (Dong et al. 2024, arXiv:2412.05496).
+# On the CPU only the forward pass runs, uncompiled, to be tested against `naive_attention`.
+
+
+def flex_attention(
+    queries: Queries,
+    keys: Keys,
+    values: Keys,
+    allowed: Allowed = None,
+    bias: Bias = None,
+    scoring: Scoring | None = None,
+) -> Queries:
+    """`naive_attention` with FlexAttention; on the CPU without gradients."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    scoring = scoring or Scoring(queries.shape[-1])
+    rows, num_queries, num_keys = queries.shape[0], queries.shape[2], keys.shape[2]
+    per_row = None if allowed is None or allowed.shape[0] == 1 else rows
+    mask_mod = _mask_mod(allowed, num_keys - num_queries, scoring.window_tokens)
+    blocks = create_block_mask(mask_mod, per_row, None, num_queries, num_keys, device=str(queries.device))
+    return _flex_kernel(queries.device.type)(
+        queries,
+        keys,
+        values,
+        score_mod=_score_mod(bias, scoring.softcap),
+        block_mask=blocks,
+        scale=scoring.width**-0.5,
+        enable_gqa=queries.shape[1] != keys.shape[1],
+    )
+
+
+@lru_cache(maxsize=2)
+def _flex_kernel(device_type: str) -> Callable[..., Any]:
+    """The kernel, compiled on GPUs: uncompiled it would hold the T x S scores that it is meant to avoid."""
+    from torch.nn.attention.flex_attention import flex_attention as kernel
+
+    plain: Callable[..., Any] = kernel
+    return torch.compile(plain) if device_type == "cuda" else plain
+
+
+# The kernel counts the parameters of these functions, so they are lambdas: the tests' shape checker would wrap functions and hide the parameters.
+
+
+def _mask_mod(allowed: Tensor | None, earlier: int, window_tokens: int) -> Callable[[Any, Any, Any, Any], Tensor]:
+    """Whether a query may attend to a key. The queries are the last T of the S tokens, after `earlier` others."""
+    if allowed is not None:
+        shared = allowed.shape[0] == 1
+        return lambda row, head, query, key: allowed[0 if shared else row, 0, query, key]
+    if not window_tokens:
+        return lambda row, head, query, key: key <= query + earlier
+    return lambda row, head, query, key: (key <= query + earlier) & (query + earlier - key < window_tokens)
+
+
+def _score_mod(bias: Tensor | None, softcap: float) -> Callable[[Any, Any, Any, Any, Any], Tensor] | None:
+    """The change of a scaled score: soft cap or bias. No family has both (`naive_weights` would cap first)."""
+    if softcap:
+        assert bias is None
+        return lambda score, row, head, query, key: softcap * torch.tanh(score / softcap)
+    if bias is None:
+        return None
+    shared = bias.shape[0] == 1
+    return lambda score, row, head, query, key: score + bias[0 if shared else row, head, query, key]
+
+
 IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
     "sdpa": sdpa_attention,
     "flex": flex_attention,
@@ -105,14 +176,8 @@ IMPLEMENTATIONS: dict[str, Callable[..., Tensor]] = {
 AttentionFunction = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 """One of `IMPLEMENTATIONS` with its scoring: (queries, keys, values, allowed, bias) -> mixed values."""
 
-
-@runtime_checkable
-class LayerCache(Protocol):
-    """The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend to all stored ones."""
-
-    def attend(
-        self, attention: AttentionFunction, queries: Tensor, keys: Tensor, values: Tensor, metadata: AttentionMetadata
-    ) -> Tensor: ...
+LayerCache = Callable[[AttentionFunction, Tensor, Tensor, Tensor, AttentionMetadata], Tensor]
+"""The KV cache of one layer: stores the keys and values of new tokens and lets their queries attend to all stored ones."""
 
 
 class Attention(nn.Module):
@@ -146,10 +211,8 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, num_kv_heads * head_width, bias=bias)
         self.output = nn.Linear(num_heads * head_width, width, bias=output_bias)
         self.query_key_norm = query_key_norm
-        normed_heads = (1, 1) if query_key_norm == "head" else (num_heads, num_kv_heads)
-        self.query_norm: RMSNorm | None = None
-        self.key_norm: RMSNorm | None = None
         if query_key_norm != "none":
+            normed_heads = (1, 1) if query_key_norm == "head" else (num_heads, num_kv_heads)
             self.query_norm, self.key_norm = (RMSNorm(heads * head_width, eps=norm_eps) for heads in normed_heads)
 
     def forward(
@@ -165,7 +228,7 @@ class Attention(nn.Module):
         if layer_cache is None:
             mixed = attention(queries, keys, values, metadata.allowed, metadata.bias)  # [B, H, T, D]
         else:
-            mixed = layer_cache.attend(attention, queries, keys, values, metadata)
+            mixed = layer_cache(attention, queries, keys, values, metadata)
         return self.output(mixed.transpose(1, 2).flatten(2))  # heads concatenated: [B, T, H D] -> [B, T, C]
 
     def weights(
@@ -181,17 +244,13 @@ class Attention(nn.Module):
         """Return queries and keys, projected, normalised and rotated; rotated before the transpose, where a token's heads are contiguous."""
         queries, keys = self.query(hidden), self.key(hidden)  # [B, T, H D], [B, T, K D]
         if self.query_key_norm == "projection":
-            queries, keys = self._normalised(queries, keys)
+            queries, keys = self.query_norm(queries), self.key_norm(keys)
         queries, keys = self.split_heads(queries), self.split_heads(keys)  # [B, T, H, D], [B, T, K, D]
         if self.query_key_norm == "head":
-            queries, keys = self._normalised(queries, keys)
+            queries, keys = self.query_norm(queries), self.key_norm(keys)
         if rotation is not None:
             queries, keys = apply_rotary(queries, rotation), apply_rotary(keys, rotation)
         return queries.transpose(1, 2), keys.transpose(1, 2)
-
-    def _normalised(self, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-        assert self.query_norm is not None and self.key_norm is not None
-        return self.query_norm(queries), self.key_norm(keys)
 
     def split_heads(self, projected: Float[Tensor, "B T heads_times_D"]) -> Float[Tensor, "B T heads D"]:
         """Split each token's vector into heads."""

@@ -39,14 +39,10 @@ def causal_attention(
     which spends its time on conversions.
     """
     dtype = autocast_dtype(queries)
-    if not queries.is_cpu:
-        return _kernel(queries, keys, values, factor)
-    if dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and matmul_is_fast():
-        dtype = torch.float32
-    if dtype == torch.float32 and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
-        mixed: Tensor = _Blocks.apply(queries, keys, values, factor)
-        return mixed
-    if dtype == autocast_dtype(queries):
+    widened = dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and matmul_is_fast()
+    if queries.is_cpu and (widened or dtype == torch.float32) and 1 < queries.shape[2] <= BLOCKS_UP_TO_TOKENS:
+        return _Blocks.apply(queries, keys, values, factor)
+    if not (queries.is_cpu and widened):
         return _kernel(queries, keys, values, factor)
     with torch.autocast("cpu", enabled=False):
         return _kernel(queries.float(), keys.float(), values.float(), factor).to(torch.bfloat16)
@@ -99,10 +95,8 @@ class _Blocks(torch.autograd.Function):
 
 def contiguous_heads(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:
     """Return `x` contiguous, in float32 (float64 stays), in one pass."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    if x.dtype == dtype:
-        return x.contiguous()
-    return torch.empty(x.shape, dtype=dtype, device=x.device).copy_(x)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return x.to(wide, memory_format=torch.contiguous_format).contiguous()
 
 
 def empty_token_major(

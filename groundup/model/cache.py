@@ -5,18 +5,18 @@
     model(next_id, cache=cache)              # decode: one token per call, same logits as from the whole text
 
 Memory is allocated once, for `capacity` tokens per row. All rows have the same `length`; shorter ones are padded, with marks of the real
-tokens. `extend` (per layer) writes after `length`, and `advance` moves `length` when all layers have written, so that a failed call leaves
+tokens. `attend` (per layer) writes after `length`, and `advance` moves `length` when all layers have written, so that a failed call leaves
 the cache unchanged. `model/paged.py` is the cache for rows of different lengths.
 """
 
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from groundup.errors import ModelError
-from groundup.model.attention import AttentionFunction, AttentionMetadata
+from groundup.model.attention import AttentionFunction, AttentionMetadata, LayerCache
 from groundup.model.config import ModelConfig
 
 
@@ -37,21 +37,30 @@ class KVCache:
             raise ModelError(
                 f"A cache of {self.capacity} tokens does not suit a model with a context of {config.context_tokens}."
             )
-        shape = (
-            config.num_layers,
-            batch,
-            config.num_kv_heads,
-            self.capacity,
-            config.head_width,
-        )  # [L, B, K, capacity, D]
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        shape = (config.num_layers, batch, config.num_kv_heads, self.capacity, config.head_width)
+        self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
         self.length = 0
         self._real: Tensor | None = None  # [B, capacity]; None while no token was padding
 
-    def layer(self, index: int) -> "KVLayerCache":
-        """The cache of one block."""
-        return KVLayerCache(self, index)
+    def layer(self, index: int) -> LayerCache:
+        """Return the cache of one block."""
+        return partial(self.attend, index)
+
+    def attend(
+        self,
+        index: int,
+        attention: AttentionFunction,
+        queries: Float[Tensor, "B H T D"],
+        keys: Float[Tensor, "B K T D"],
+        values: Float[Tensor, "B K T D"],
+        metadata: AttentionMetadata,
+    ) -> Float[Tensor, "B H T D"]:
+        """Store the new tokens of layer `index`, then let their queries attend to all stored ones. No gradient flows through the cache."""
+        end = self.length + keys.shape[2]
+        for stored, new in ((self.keys, keys), (self.values, values)):
+            stored[index, :, :, self.length : end] = new.detach()
+        seen_keys, seen_values = self.keys[index, :, :, :end], self.values[index, :, :, :end]  # [B, K, S, D]
+        return attention(queries, seen_keys, seen_values, metadata.allowed, metadata.bias)
 
     def require_room(self, batch: int, num_tokens: int) -> None:
         """Raise ModelError when `num_tokens` more don't fit, or the batch size differs."""
@@ -75,41 +84,3 @@ class KVCache:
     def advance(self, num_tokens: int) -> None:
         """Add the tokens that every layer has now stored to `length`."""
         self.length += num_tokens
-
-    def truncate(self, length: int) -> None:
-        """Drop all tokens after the first `length`. Raises ModelError when there are fewer."""
-        if not 0 <= length <= self.length:
-            raise ModelError(f"The cache holds {self.length} tokens and can't be cut to {length}.")
-        self.length = length
-        if length == 0:
-            self._real = None
-
-
-@dataclass(frozen=True)
-class KVLayerCache:
-    """One layer's part of a KVCache, as `attention.LayerCache`."""
-
-    cache: KVCache
-    index: int
-
-    def attend(
-        self,
-        attention: AttentionFunction,
-        queries: Float[Tensor, "B H T D"],
-        keys: Float[Tensor, "B K T D"],
-        values: Float[Tensor, "B K T D"],
-        metadata: AttentionMetadata,
-    ) -> Float[Tensor, "B H T D"]:
-        """Store the new tokens, then let their queries attend to all stored ones."""
-        keys, values = self.extend(keys, values)  # [B, K, S, D]
-        return attention(queries, keys, values, metadata.allowed, metadata.bias)
-
-    def extend(
-        self, keys: Float[Tensor, "B K T D"], values: Float[Tensor, "B K T D"]
-    ) -> tuple[Float[Tensor, "B K S D"], Float[Tensor, "B K S D"]]:
-        """Store the new tokens' keys and values after the others and return views of all. No gradient flows through the cache."""
-        start, end = self.cache.length, self.cache.length + keys.shape[2]
-        stored_keys, stored_values = self.cache.keys[self.index], self.cache.values[self.index]
-        stored_keys[:, :, start:end] = keys.detach()
-        stored_values[:, :, start:end] = values.detach()
-        return stored_keys[:, :, :end], stored_values[:, :, :end]

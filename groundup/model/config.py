@@ -3,10 +3,12 @@
 Two fields may be left at 0 and are then filled in (`num_kv_heads`, `head_width`), so that a config is always complete.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.positions import ADDED_POSITIONS, RopeScaling
 
@@ -43,7 +45,7 @@ class ModelConfig:
     norm: Norm = "rms"
     """RMSNorm (Llama, Qwen) or LayerNorm (GPT-2)."""
     block: BlockKind = "pre"
-    """Where the norms are and how the two parts are connected to the residual stream: see `block.py`."""
+    """Where the norms are and how the two parts are connected to the residual stream: see `transformer.py`."""
     norm_eps: float = 1e-5
     """Added under the square root of the norms; 1e-5 as in Llama and GPT-2."""
     positions: str = "rope"
@@ -89,12 +91,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         self._check_choices()
-        self._check_counts()
+        self._check_numbers()
         object.__setattr__(self, "num_kv_heads", self.num_kv_heads or self.num_heads)
         object.__setattr__(self, "head_width", self.head_width or divided(self.width, self.num_heads))
         self._check_heads()
         self._check_positions()
-        self._check_window()
         self._check_experts()
 
     def sees_all(self, layer: int) -> bool:
@@ -113,29 +114,20 @@ class ModelConfig:
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}.")
 
-    def _check_counts(self) -> None:
-        for name in ("vocab_size", "context_tokens", "width", "num_layers", "num_heads", "feedforward_width"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1 (got {getattr(self, name)}).")
-        for name in ("num_kv_heads", "head_width"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 1, or 0 to be filled in (got {getattr(self, name)}).")
-        for name in (
-            "unrotated_every",
-            "window_tokens",
-            "full_every",
-            "score_width",
-            "num_experts",
-            "experts_per_token",
-        ):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0 (got {getattr(self, name)}).")
-        for name in ("window_rope_base", "score_softcap", "logit_softcap"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} must be 0 or a positive number (got {getattr(self, name)}).")
-        for name in ("norm_eps", "rope_base"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} must be a positive number (got {getattr(self, name)}).")
+    def _check_numbers(self) -> None:
+        sizes = "vocab_size context_tokens width num_layers num_heads feedforward_width"
+        self._require(sizes, lambda value: value >= 1, "at least 1")
+        self._require("num_kv_heads head_width", lambda value: value >= 0, "at least 1, or 0 to be filled in")
+        counts = "unrotated_every window_tokens full_every score_width num_experts experts_per_token"
+        self._require(counts, lambda value: value >= 0, "at least 0")
+        bounds = "window_rope_base score_softcap logit_softcap"
+        self._require(bounds, lambda value: 0 <= value < math.inf, "0 or a positive number")
+        self._require("norm_eps rope_base", lambda value: 0 < value < math.inf, "a positive number")
+
+    def _require(self, names: str, holds: Callable[[float], bool], expected: str) -> None:
+        for name in names.split():
+            value = getattr(self, name)
+            require(holds(value), name, value, expected)
 
     def _check_heads(self) -> None:
         if self.num_heads % self.num_kv_heads:
@@ -149,16 +141,13 @@ class ModelConfig:
         added = ADDED_POSITIONS.get(self.positions)
         if added and added.in_pairs:
             require_even("width", self.width, f"{self.positions} positions are pairs of a sine and a cosine")
-        if self.rope_scaling is not None and self.positions != "rope":
-            raise ConfigError(f"rope_scaling is for rotary positions, but positions is {self.positions!r}.")
+        for name in ("rope_scaling", "unrotated_every"):
+            if getattr(self, name) and self.positions != "rope":
+                raise ConfigError(f"{name} is for rotary positions, but positions is {self.positions!r}.")
         if self.rope_scaling is not None and self.rope_scaling.kind == "yarn" and self.rope_base < 2:
             raise ConfigError(
                 f"YaRN takes logarithms to the base rope_base, which must be at least 2 (got {self.rope_base})."
             )
-        if self.unrotated_every and self.positions != "rope":
-            raise ConfigError(f"unrotated_every is for rotary positions, but positions is {self.positions!r}.")
-
-    def _check_window(self) -> None:
         for name in ("full_every", "window_rope_base"):
             if getattr(self, name) and not self.window_tokens:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but there is no window (window_tokens is 0).")

@@ -15,7 +15,7 @@ Left out: noise on the scores, capacity, shared experts (DeepSeek), groups of ex
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -80,16 +80,13 @@ def mix_grouped(
     counts = experts.bincount(minlength=len(matrices.gate)).tolist()
     used = [expert for expert, count in enumerate(counts) if count]
     groups = x.index_select(0, tokens).split([counts[expert] for expert in used])
-    gate, up, down = (_indexable(stack) for stack in (matrices.gate, matrices.up, matrices.down))
+    stacks = (matrices.gate, matrices.up, matrices.down)
+    learns = torch.is_grad_enabled()  # then unbound, since the gradient of stack[e] is as large as the whole stack
+    gate, up, down = (stack.unbind() if learns and stack.requires_grad else stack for stack in stacks)
     pairs = zip(used, groups, strict=True)
     outputs = torch.cat([_expert(group, gate[e], up[e], down[e], apply_gate) for e, group in pairs])  # [N A, C]
     shares = routing.shares.flatten()[order].to(x.dtype)
     return torch.zeros_like(x).index_add(0, tokens, (shares[:, None] * outputs).to(x.dtype))
-
-
-def _indexable(stack: Tensor) -> Tensor | tuple[Tensor, ...]:
-    """The matrices of a stack; unbound when gradients are needed, since the gradient of stack[e] is as large as the whole stack."""
-    return stack.unbind() if torch.is_grad_enabled() and stack.requires_grad else stack
 
 
 def _expert(x: Tensor, gate: Tensor, up: Tensor, down: Tensor, apply_gate: GateFunction) -> Tensor:
@@ -132,10 +129,8 @@ class Experts(nn.Module):
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         flat = x.flatten(0, -2)
         routing = route(self.router(flat), self.experts_per_token, normalised=self.normalised)
-        return mix_grouped(flat, routing, self.matrices(), self.apply_gate).view_as(x)
-
-    def matrices(self) -> ExpertMatrices:
-        return ExpertMatrices(self.gate.weight, self.up.weight, self.down.weight)
+        matrices = ExpertMatrices(self.gate.weight, self.up.weight, self.down.weight)
+        return mix_grouped(flat, routing, matrices, self.apply_gate).view_as(x)
 
 
 def balance_loss(
@@ -159,9 +154,7 @@ def router_scores(model: nn.Module) -> Iterator[list[Float[Tensor, "N E"]]]:
     """Collect the scores of every router of `model`, first block first, from the forward passes inside this context."""
     seen: list[Tensor] = []
     routers = [part.router for part in model.modules() if isinstance(part, Experts)]
-    hooks = [router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores)) for router in routers]
-    try:
+    with ExitStack() as hooks:
+        for router in routers:
+            hooks.enter_context(router.register_forward_hook(lambda _module, _inputs, scores: seen.append(scores)))
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -33,8 +33,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(feedforward_width, width, bias=bias)
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        projected: Tensor = self.down(self.activation(self.up(x)))
-        return projected
+        return self.down(self.activation(self.up(x)))
 
     @staticmethod
     def activation(x: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:
@@ -47,8 +46,7 @@ class GatedFeedForward(FeedForward):
     gated = True
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
-        projected: Tensor = self.down(self.apply_gate(self.gate(x), self.up(x)))
-        return projected
+        return self.down(self.apply_gate(self.gate(x), self.up(x)))
 
     @classmethod
     def apply_gate(cls, gate: Float[Tensor, "*N F"], up: Float[Tensor, "*N F"]) -> Float[Tensor, "*N F"]:

@@ -12,11 +12,11 @@ from math import prod
 from typing import Literal, get_args
 
 from groundup.model.attention_blocks import BLOCKS_UP_TO_TOKENS
-from groundup.model.block import NORM_NAMES
 from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.linear_cross_entropy import chunk_tokens
 from groundup.model.sizes import WeightKind, parameter_count, weight_kinds
+from groundup.model.transformer import NORM_NAMES
 
 FLOAT32_BYTES = 4
 Encoding = Literal["float32", "bf16", "q8_0"]
@@ -99,16 +99,12 @@ def activation_bytes(config: ModelConfig, *, batch_size: int, context_tokens: in
     squares = [_square_bytes(config, layer, batch_size, context_tokens) for layer in layers]
     at_once = max if recompute else sum
     inputs = (config.num_layers - 1) * config.width if recompute else 0
-    per_token = at_once(blocks) + inputs + _final_saved(config)
+    # at the end the 64-bit id for the embedding, the output of the last block, the final norm and its output
+    final = 2 + config.width + (0 if config.block == "post" else _norm_saved(config) + config.width)
+    per_token = at_once(blocks) + inputs + final
     angles = {config.sees_all(layer) for layer in layers if config.rotates(layer)}
     numbers = tokens * per_token + len(angles) * 2 * context_tokens * config.head_width
     return FLOAT32_BYTES * numbers + at_once(squares)
-
-
-def _final_saved(config: ModelConfig) -> int:
-    """Numbers per token: the 64-bit id for the embedding, the output of the last block, the final norm and its output."""
-    norm = 0 if config.block == "post" else _norm_saved(config) + config.width
-    return 2 + config.width + norm
 
 
 def _norm_saved(config: ModelConfig) -> int:

@@ -6,6 +6,7 @@ RMSNorm in six. Each docstring derives the gradient; the readable formulas (`nor
 g is the gradient of the loss with respect to the output; double backward is not supported.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -21,19 +22,13 @@ def autocast_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(x.device.type) if on else x.dtype
 
 
-class _NoBackwardContext:
-    """A substitute for a function's context where there is no backward pass."""
-
-    def save_for_backward(self, *tensors: Tensor) -> None:
-        pass
+# A function's context where there is no backward pass.
+_NO_CONTEXT = SimpleNamespace(save_for_backward=lambda *tensors: None)
 
 
 def fused(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     """Return the output of one of the functions below. Without gradients autograd is bypassed: decoding a token takes about 5 % less time."""
-    result: Tensor = (
-        function.apply(*inputs) if torch.is_grad_enabled() else function.forward(_NoBackwardContext(), *inputs)
-    )
-    return result
+    return function.apply(*inputs) if torch.is_grad_enabled() else function.forward(_NO_CONTEXT, *inputs)
 
 
 class FusedRMSNorm(torch.autograd.Function):

@@ -8,10 +8,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from groundup.model.attention_steps import softcap
-from groundup.model.block import Block
 from groundup.model.config import ModelConfig
 from groundup.model.paged import Cache
-from groundup.model.transformer import Transformer
+from groundup.model.transformer import Block, Transformer
 
 
 class LanguageModel(nn.Module):
@@ -68,15 +67,10 @@ class Classifier(nn.Module):
         self, hidden: Float[Tensor, "B T C"], *, mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B N"]:
         """Return class scores from hidden states after the final norm."""
-        return self.score(last_real(hidden, mask))
-
-
-def last_real(hidden: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B C"]:
-    """Return each row's hidden state at its last real token."""
-    if mask is None:
-        return hidden[:, -1]
-    last = (torch.arange(hidden.shape[1], device=hidden.device) * mask).argmax(dim=1)  # [B]
-    return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+        if mask is None:
+            return self.score(hidden[:, -1])
+        last = (torch.arange(hidden.shape[1], device=hidden.device) * mask).argmax(dim=1)  # [B], the last real token
+        return self.score(hidden[torch.arange(hidden.shape[0], device=hidden.device), last])
 
 
 def initial_deviation(width: int) -> float:

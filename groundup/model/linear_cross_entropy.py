@@ -42,8 +42,7 @@ def summed_cross_entropy(
     needs = torch.is_grad_enabled() and hidden.requires_grad, torch.is_grad_enabled() and weight.requires_grad
     dtype = autocast_dtype(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
-        total: Tensor = _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs)
-    return total
+        return _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -63,8 +62,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
             by_logits = logits.to(dtype)
             if by_hidden is not None:
                 by_hidden[start : start + size] = by_logits @ matrix
-            if by_weight is not None:
-                _add_product(by_weight, by_logits, chunk)
+            if by_weight is not None and by_weight.dtype == dtype:
+                by_weight.addmm_(by_logits.T, chunk)
+            elif by_weight is not None:  # summed in its own precision
+                by_weight += by_logits.T @ chunk
         ctx.gradients = (by_hidden, by_weight)
         return total
 
@@ -86,11 +87,3 @@ def cross_entropy_into_gradient(logits: Float[Tensor, "N V"], labels: Int[Tensor
     sums = logits.sub_(top).exp_().sum(dim=-1, keepdim=True)  # of exp(l - top): finite however large the logits
     logits.div_(sums)[rows, labels] -= 1
     return (top + sums.log()).sum() - chosen.sum()
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left^T right, summed in the precision of `total`."""
-    if total.dtype == left.dtype:
-        total.addmm_(left.T, right)
-    else:
-        total += left.T @ right

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
-from groundup.model.block import Block
 from groundup.model.experts import Experts
+from groundup.model.transformer import Block
 
 
 class LoRALinear(nn.Module):
@@ -71,12 +71,10 @@ def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]
     """Yield every Linear of the blocks that can be adapted, as (parent module, name, Linear); experts are skipped."""
     for block in model.modules():
         if isinstance(block, Block):
-            parents = (
-                [block.attention] if isinstance(block.feedforward, Experts) else [block.attention, block.feedforward]
-            )
-            for parent in parents:
-                children = parent.named_children()
-                yield from ((parent, name, child) for name, child in children if isinstance(child, nn.Linear))
+            for parent in (block.attention, block.feedforward):
+                if not isinstance(parent, Experts):
+                    children = parent.named_children()
+                    yield from ((parent, name, child) for name, child in children if isinstance(child, nn.Linear))
 
 
 def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -95,8 +93,7 @@ def remove_lora(model: nn.Module) -> None:
 
 
 def _replace(model: nn.Module, plain: Callable[[LoRALinear], nn.Linear]) -> None:
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LoRALinear):
-                setattr(parent, name, plain(child))
+    for name, part in list(model.named_modules()):
+        if isinstance(part, LoRALinear):
+            model.set_submodule(name, plain(part))
     model.requires_grad_(True)

@@ -10,9 +10,8 @@ It is enabled in a context, not globally: MKL is faster for a few rows (decoding
 """
 
 import contextlib
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,7 +40,7 @@ def fast_matmul(device: torch.device) -> Iterator[None]:
         yield
         return
     before = _fast
-    with _precision(ALLOWED):
+    with _precision(ONEDNN.matmul, ALLOWED):
         _fast = True
         try:
             yield
@@ -53,24 +52,15 @@ def default_matmul() -> contextlib.AbstractContextManager[None]:
     """Inside `fast_matmul`, use torch's default again. A compiler must not trace the switch, and does not need it."""
     if torch.compiler.is_compiling() or not _fast:
         return contextlib.nullcontext()
-    return _precision(ORDINARY)
+    return _precision(ONEDNN.matmul, ORDINARY)
 
 
-@contextlib.contextmanager
-def tensor_core_matmul(device: torch.device) -> Iterator[None]:
+def tensor_core_matmul(device: torch.device) -> contextlib.AbstractContextManager[None]:
     """Use TF32 on an NVIDIA GPU: factors rounded to 10 bits, sums in float32, several times faster from Ampere on.
 
     The relative error of about 5e-4 is far below the noise of a batch's gradient, so it is for training steps; evaluation stays exact.
     """
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = "tf32"
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before
+    return _precision(torch.backends.cuda.matmul, "tf32") if device.type == "cuda" else contextlib.nullcontext()
 
 
 def matmul_is_fast() -> bool:
@@ -85,18 +75,19 @@ def fast_matmul_is_exact() -> bool:
         return False
     if getattr(torch.cpu, "_is_amx_tile_supported", lambda: True)():
         return False
-    with torch.no_grad(), torch.autocast("cpu", enabled=False), _precision(ALLOWED):
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), _precision(ONEDNN.matmul, ALLOWED):
         return all(_relative_error(size) < MAX_ERROR for size in (48, 512))
 
 
 @contextlib.contextmanager
-def _precision(name: str) -> Iterator[None]:
-    before = ONEDNN.matmul.fp32_precision
-    ONEDNN.matmul.fp32_precision = name
+def _precision(products: Any, name: str) -> Iterator[None]:
+    """Set the precision of float32 products of a backend, such as `ONEDNN.matmul`."""
+    before = products.fp32_precision
+    products.fp32_precision = name
     try:
         yield
     finally:
-        ONEDNN.matmul.fp32_precision = before
+        products.fp32_precision = before
 
 
 def _relative_error(size: int) -> float:
@@ -159,13 +150,7 @@ def steady_s(take_s: Callable[[], float]) -> float:
     >>> steady_s(iter([9.0, 1.0, 7.0, 1.1]).__next__)
     1.0
     """
-    taken = [take_s(), take_s()]
-    while not agree(taken) and len(taken) < MOST_TIMINGS:
-        taken.append(take_s())
-    return min(taken)
-
-
-def agree(taken_s: Sequence[float]) -> bool:
-    """Whether the two shortest timings differ by a factor of at most 1.5 (no timings: true, one: false)."""
-    first, second = (*sorted(taken_s), math.inf, math.inf)[:2]
-    return second <= AGREEMENT * first
+    taken = sorted((take_s(), take_s()))
+    while taken[1] > AGREEMENT * taken[0] and len(taken) < MOST_TIMINGS:
+        taken = sorted((*taken, take_s()))
+    return taken[0]

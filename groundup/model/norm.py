@@ -32,14 +32,8 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, weight.shape, weight, self.eps)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(nn.LayerNorm):
     """(x - mean(x)) / std(x) * weight + bias. The weight starts at one, the bias at zero."""
-
-    def __init__(self, width: int, *, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.eps = eps
 
     def forward(self, x: Float[Tensor, "*N C"]) -> Float[Tensor, "*N C"]:
         weight, bias = at_least(self.weight, x), at_least(self.bias, x)

@@ -10,7 +10,7 @@ writes new tokens into the given pages and reads the stored ones:
 The rows are concatenated to N tokens without padding, since products, norms and positions treat each token independently. Attention takes
 groups of adjacent rows, padded to the longest: rows with one new token each and similar stored lengths, or with a similar number of new
 tokens after the same number of stored ones; every other row by itself. All new keys and values are stored before any query is computed, so
-rows may share pages that are filled in the same call (`engine/ragged_batch.py` uses that).
+rows may share pages that are filled in the same call (`engine/score.py` uses that).
 Pages: Kwon et al. 2023 (PagedAttention, arXiv:2309.06180), section 4.
 
 A single row with contiguous pages is read in place; otherwise the pages are first gathered (`index_select`), which costs little for short
@@ -19,12 +19,13 @@ texts and up to half of the attention again for long ones (docs/log.md).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.model.attention import AttentionFunction, AttentionMetadata
+from groundup.model.attention import AttentionFunction, AttentionMetadata, LayerCache
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 
@@ -94,12 +95,8 @@ class PagedStore:
     ) -> None:
         """`single_use`: for one call without stored tokens; all layers then share the memory of one."""
         self.page_tokens = page_tokens
-        shape = (
-            1 if single_use else config.num_layers,
-            num_pages * page_tokens,
-            config.num_kv_heads,
-            config.head_width,
-        )
+        layers = 1 if single_use else config.num_layers
+        shape = (layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
         self.keys, self.values = (
             torch.empty(shape, device=device, dtype=dtype).expand(config.num_layers, -1, -1, -1) for _ in range(2)
         )  # [L, P page_tokens, K, D] each
@@ -127,21 +124,49 @@ class PagedRows:
     def __init__(self, store: PagedStore, groups: tuple[RowGroup, ...]) -> None:
         self.store, self.groups = store, groups
         device = store.keys.device
-        spans = [span for group in groups for span in group.spans]
-        self.slots = torch.tensor([slot for span in spans for slot in self._slots(span)], device=device)  # [N]
+        size, spans = store.page_tokens, [span for group in groups for span in group.spans]
+        slots = [span.pages[t // size] * size + t % size for span in spans for t in range(span.start, span.stop)]
+        self.slots = torch.tensor(slots, device=device)  # [N]
         self.stored = [self._stored(group, device) for group in groups]
         self.real = [_real(group, device) for group in groups]
 
-    def layer(self, index: int) -> "PagedLayerCache":
-        """The cache of one block."""
-        return PagedLayerCache(self, index)
+    def layer(self, index: int) -> LayerCache:
+        """Return the cache of one block."""
+        return partial(self.attend, index)
 
     def advance(self, num_tokens: int) -> None:
         """Does nothing: the spans have the lengths of the rows."""
 
-    def _slots(self, span: TokenSpan) -> list[int]:
-        size, pages = self.store.page_tokens, span.pages
-        return [pages[t // size] * size + t % size for t in range(span.start, span.stop)]
+    def attend(
+        self,
+        index: int,
+        attention: AttentionFunction,
+        queries: Float[Tensor, "1 H N D"],
+        keys: Float[Tensor, "1 K N D"],
+        values: Float[Tensor, "1 K N D"],
+        metadata: AttentionMetadata,
+    ) -> Float[Tensor, "1 H N D"]:
+        """Store the new tokens of all rows in layer `index`, then each row's queries attend to that row's keys and values."""
+        stored = self.store.keys[index], self.store.values[index]  # [P page_tokens, K, D] each
+        for numbers, new in zip(stored, (keys, values), strict=True):
+            numbers.index_copy_(0, self.slots, new[0].transpose(0, 1).to(numbers.dtype))
+        mixed = []
+        new_queries = queries.split([group.count for group in self.groups], dim=2)
+        of_groups = zip(self.groups, self.stored, self.real, new_queries, metadata.rows, strict=True)
+        for group, where, real, new, own in of_groups:
+            seen_keys, seen_values = (self._read(numbers, where, group.stop) for numbers in stored)
+            rows = attention(_pad(new, group, real), seen_keys, seen_values, own.allowed, own.bias)
+            mixed.append(_unpad(rows, real))
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
+
+    def _read(
+        self, stored: Float[Tensor, "slots K D"], where: slice | Tensor, stop: int
+    ) -> Float[Tensor, "rows K S D"]:
+        if isinstance(where, slice):
+            return stored[where].transpose(0, 1)[None]  # [S, K, D] -> [1, K, S, D]
+        pages = stored.view(-1, self.store.page_tokens * stored.shape[1], stored.shape[2])
+        taken = pages.index_select(0, where.flatten())  # [rows P, page_tokens K, D]
+        return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
 
     def _stored(self, group: RowGroup, device: torch.device) -> slice | Int[Tensor, "rows P"]:
         """Return where the tokens of a group are: a slice of the store for one row with contiguous pages, else the pages of each row."""
@@ -193,44 +218,6 @@ def is_contiguous(pages: Sequence[int]) -> bool:
     (True, False)
     """
     return all(page == first for first, page in enumerate(pages, pages[0]))
-
-
-@dataclass(frozen=True)
-class PagedLayerCache:
-    """One layer's part of the call, as `attention.LayerCache`."""
-
-    call: PagedRows
-    index: int
-
-    def attend(
-        self,
-        attention: AttentionFunction,
-        queries: Float[Tensor, "1 H N D"],
-        keys: Float[Tensor, "1 K N D"],
-        values: Float[Tensor, "1 K N D"],
-        metadata: AttentionMetadata,
-    ) -> Float[Tensor, "1 H N D"]:
-        """Store the new tokens of all rows, then each row's queries with that row's keys and values."""
-        store = self.call.store
-        stored_keys, stored_values = store.keys[self.index], store.values[self.index]  # [P page_tokens, K, D]
-        stored_keys.index_copy_(0, self.call.slots, keys[0].transpose(0, 1).to(stored_keys.dtype))
-        stored_values.index_copy_(0, self.call.slots, values[0].transpose(0, 1).to(stored_values.dtype))
-        mixed = []
-        counts = [group.count for group in self.call.groups]
-        for index, (new, own) in enumerate(zip(queries.split(counts, dim=2), metadata.rows, strict=True)):
-            real = self.call.real[index]
-            rows = _pad(new, self.call.groups[index], real)
-            seen_keys, seen_values = self._read(stored_keys, index), self._read(stored_values, index)
-            mixed.append(_unpad(attention(rows, seen_keys, seen_values, own.allowed, own.bias), real))
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)
-
-    def _read(self, stored: Float[Tensor, "slots K D"], index: int) -> Float[Tensor, "rows K S D"]:
-        where, stop = self.call.stored[index], self.call.groups[index].stop
-        if isinstance(where, slice):
-            return stored[where].transpose(0, 1)[None]  # [S, K, D] -> [1, K, S, D]
-        pages = stored.view(-1, self.call.store.page_tokens * stored.shape[1], stored.shape[2])
-        taken = pages.index_select(0, where.flatten())  # [rows P, page_tokens K, D]
-        return taken.view(len(where), -1, *stored.shape[1:])[:, :stop].transpose(1, 2)
 
 
 def _real(group: RowGroup, device: torch.device) -> Int[Tensor, " N"] | None:

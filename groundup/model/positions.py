@@ -165,7 +165,7 @@ class SinusoidTable(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, width: int, *, base: float, scaling: RopeScaling | None = None) -> None:
+    def __init__(self, width: int, *, base: float = 10_000.0, scaling: RopeScaling | None = None) -> None:
         super().__init__()
         self.width, self.base, self.scaling = width, base, scaling
         self._fill(torch.device("cpu"))
@@ -185,10 +185,7 @@ class SinusoidTable(nn.Module):
 
 
 class Rotary(SinusoidTable):
-    """Positions [B, T] -> Rotation."""
-
-    def __init__(self, head_width: int, *, base: float = 10_000.0, scaling: RopeScaling | None = None) -> None:
-        super().__init__(head_width, base=base, scaling=scaling)
+    """Positions [B, T] -> Rotation, for heads of `width`."""
 
     def forward(self, positions: Int[Tensor, "B T"]) -> Rotation:
         angles = self.angles(positions).unsqueeze(2)  # [B, T, 1, D/2]
@@ -218,7 +215,7 @@ class SinusoidalPositions(AddedPositions, SinusoidTable):
     title, formula, in_pairs = "Sinusoidal positions", "sines and cosines", True
 
     def __init__(self, width: int, context_tokens: int) -> None:
-        super().__init__(width, base=10_000.0)
+        super().__init__(width)
 
     def forward(self, positions: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
         angles = self.angles(positions)  # PE(pos, 2i) = sin(pos / 10000^(2i/C)), PE(pos, 2i+1) = cos(the same)

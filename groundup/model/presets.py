@@ -3,73 +3,28 @@
 To add one: an entry in PRESETS with its source, and its published count in tests/model/test_presets.py.
 """
 
-from functools import partial
+from typing import Any
 
 from groundup.errors import ModelError, did_you_mean
 from groundup.model.config import ModelConfig, RopeScaling
 
-# What the presets of a family have in common.
-_llama3 = partial(
-    ModelConfig, vocab_size=128_256, context_tokens=131_072, num_heads=32, num_kv_heads=8, rope_base=500_000.0
-)
-_qwen2 = partial(
-    ModelConfig,
-    family="qwen2",
-    vocab_size=151_936,
-    context_tokens=32_768,
-    num_kv_heads=2,
-    norm_eps=1e-6,
-    rope_base=1_000_000.0,
-    attention_bias=True,
-)
-_qwen3 = partial(
-    ModelConfig,
-    vocab_size=151_936,
-    context_tokens=40_960,
-    head_width=128,
-    norm_eps=1e-6,
-    rope_base=1_000_000.0,
-    qk_norm="head",
-)
-_gemma = partial(
-    ModelConfig, head_width=256, norm_eps=1e-6, scaled_embedding=True, block="sandwich", feedforward="geglu"
-)
-_gemma3 = partial(
-    _gemma,
-    family="gemma3",
-    vocab_size=262_144,
-    context_tokens=32_768,
-    num_heads=4,
-    num_kv_heads=1,
-    qk_norm="head",
-    rope_base=1_000_000.0,
-    window_tokens=512,
-    full_every=6,
-    window_rope_base=10_000.0,
-)
+# What the presets of a family have in common, besides the sizes.
+_QWEN2: dict[str, Any] = {"family": "qwen2", "norm_eps": 1e-6, "rope_base": 1_000_000.0, "attention_bias": True}
+_QWEN3: dict[str, Any] = {"norm_eps": 1e-6, "rope_base": 1_000_000.0, "qk_norm": "head"}
+_GEMMA: dict[str, Any] = {"norm_eps": 1e-6, "scaled_embedding": True, "block": "sandwich", "feedforward": "geglu"}
+_GEMMA3 = _GEMMA | {"family": "gemma3", "qk_norm": "head", "rope_base": 1_000_000.0, "window_rope_base": 10_000.0}
+_GEMMA3 |= {"window_tokens": 512, "full_every": 6}
 
+# The sizes are the first eight fields of ModelConfig: vocabulary, context, width, layers, query heads, feed-forward width, key/value heads, head
+# width.
 PRESETS: dict[str, ModelConfig] = {
     # Ours: 1.3 million parameters, trained in two minutes on two CPU cores. Rows of its matrices are multiples of 32, which GGUF's q8_0 and
     # q4_0 need, and its architecture is Llama's, which llama.cpp and Ollama load.
-    "quickstart": ModelConfig(
-        vocab_size=4_096,
-        context_tokens=128,
-        width=128,
-        num_layers=4,
-        num_heads=4,
-        num_kv_heads=2,
-        head_width=32,
-        feedforward_width=384,
-    ),
+    "quickstart": ModelConfig(4_096, 128, 128, 4, 4, 384, 2, 32),
     # Radford et al. 2019, the smallest of four, as released (github.com/openai/gpt-2, model 124M): 124,439,808 parameters.
     "gpt2": ModelConfig(
+        *(50_257, 1_024, 768, 12, 12, 3_072, 12, 64),
         family="gpt2",
-        vocab_size=50_257,
-        context_tokens=1_024,
-        width=768,
-        num_layers=12,
-        num_heads=12,
-        feedforward_width=3_072,
         norm="layer",
         positions="learned",
         feedforward="gelu",
@@ -78,133 +33,69 @@ PRESETS: dict[str, ModelConfig] = {
         feedforward_bias=True,
     ),
     # HuggingFaceTB/SmolLM2-135M, config.json (Allal et al. 2025); as in its GGUF's metadata: 134,515,008 parameters.
-    "smollm2-135m": ModelConfig(
-        vocab_size=49_152,
-        context_tokens=8_192,
-        width=576,
-        num_layers=30,
-        num_heads=9,
-        num_kv_heads=3,
-        head_width=64,
-        feedforward_width=1_536,
-        rope_base=100_000.0,
-    ),
+    "smollm2-135m": ModelConfig(49_152, 8_192, 576, 30, 9, 1_536, 3, 64, rope_base=100_000.0),
     # TinyLlama/TinyLlama-1.1B-Chat-v1.0, config.json (Zhang et al. 2024): 1,100,048,384 parameters.
-    "tinyllama-1.1b": ModelConfig(
-        vocab_size=32_000,
-        context_tokens=2_048,
-        width=2_048,
-        num_layers=22,
-        num_heads=32,
-        num_kv_heads=4,
-        head_width=64,
-        feedforward_width=5_632,
-        tied_head=False,
-    ),
+    "tinyllama-1.1b": ModelConfig(32_000, 2_048, 2_048, 22, 32, 5_632, 4, 64, tied_head=False),
     # meta-llama/Llama-3.2-1B, config.json (Llama 3.2 release, 2024): 1,235,814,400 parameters.
-    "llama-3.2-1b": _llama3(
-        width=2_048, num_layers=16, head_width=64, feedforward_width=8_192, rope_scaling=RopeScaling(factor=32.0)
+    "llama-3.2-1b": ModelConfig(
+        *(128_256, 131_072, 2_048, 16, 32, 8_192, 8, 64), rope_base=500_000.0, rope_scaling=RopeScaling(factor=32.0)
     ),
     # meta-llama/Llama-3.1-8B, config.json (Llama team 2024): 8,030,261,248 parameters.
-    "llama-3.1-8b": _llama3(
-        width=4_096,
-        num_layers=32,
-        head_width=128,
-        feedforward_width=14_336,
+    "llama-3.1-8b": ModelConfig(
+        *(128_256, 131_072, 4_096, 32, 32, 14_336, 8, 128),
+        rope_base=500_000.0,
         rope_scaling=RopeScaling(factor=8.0),
         tied_head=False,
     ),
     # HuggingFaceTB/SmolLM3-3B, config.json (2025): 3,075,098,624 parameters. Every fourth block has no rotary positions.
     "smollm3-3b": ModelConfig(
+        *(128_256, 65_536, 2_048, 36, 16, 11_008, 4, 128),
         family="smollm3",
-        vocab_size=128_256,
-        context_tokens=65_536,
-        width=2_048,
-        num_layers=36,
-        num_heads=16,
-        num_kv_heads=4,
-        head_width=128,
-        feedforward_width=11_008,
         norm_eps=1e-6,
         rope_base=5_000_000.0,
         unrotated_every=4,
     ),
     # mistralai/Mistral-7B-v0.1, config.json (Jiang et al. 2023): 7,241,732,096 parameters.
     "mistral-7b": ModelConfig(
-        family="mistral",
-        vocab_size=32_000,
-        context_tokens=32_768,
-        width=4_096,
-        num_layers=32,
-        num_heads=32,
-        num_kv_heads=8,
-        head_width=128,
-        feedforward_width=14_336,
-        window_tokens=4_096,
-        tied_head=False,
+        *(32_000, 32_768, 4_096, 32, 32, 14_336, 8, 128), family="mistral", window_tokens=4_096, tied_head=False
     ),
     # Qwen/Qwen2.5-0.5B, config.json (Qwen team 2024): 494,032,768 parameters.
-    "qwen2.5-0.5b": _qwen2(width=896, num_layers=24, num_heads=14, head_width=64, feedforward_width=4_864),
+    "qwen2.5-0.5b": ModelConfig(151_936, 32_768, 896, 24, 14, 4_864, 2, 64, **_QWEN2),
     # Qwen/Qwen2.5-1.5B-Instruct, config.json (Qwen team 2024): 1,543,714,304 parameters.
-    "qwen2.5-1.5b": _qwen2(width=1_536, num_layers=28, num_heads=12, head_width=128, feedforward_width=8_960),
+    "qwen2.5-1.5b": ModelConfig(151_936, 32_768, 1_536, 28, 12, 8_960, 2, 128, **_QWEN2),
     # Qwen/Qwen3-0.6B, config.json (Yang et al. 2025): 596,049,920 parameters. Heads are wider than width / num_heads.
-    "qwen3-0.6b": _qwen3(
-        family="qwen3", width=1_024, num_layers=28, num_heads=16, num_kv_heads=8, feedforward_width=3_072
-    ),
+    "qwen3-0.6b": ModelConfig(151_936, 40_960, 1_024, 28, 16, 3_072, 8, 128, family="qwen3", **_QWEN3),
     # Qwen/Qwen3-30B-A3B, config.json (Yang et al. 2025): 30,532,122,624 parameters, 3,353,032,704 active per token.
-    "qwen3-30b-a3b": _qwen3(
+    "qwen3-30b-a3b": ModelConfig(
+        *(151_936, 40_960, 2_048, 48, 32, 768, 4, 128),
         family="qwen3_moe",
-        width=2_048,
-        num_layers=48,
-        num_heads=32,
-        num_kv_heads=4,
-        feedforward_width=768,
         num_experts=128,
         experts_per_token=8,
         tied_head=False,
+        **_QWEN3,
     ),
     # google/gemma-2-2b, config.json (Gemma team 2024): 2,614,341,888 parameters. Every other block has no window.
-    "gemma-2-2b": _gemma(
+    "gemma-2-2b": ModelConfig(
+        *(256_000, 8_192, 2_304, 26, 8, 9_216, 4, 256),
         family="gemma2",
-        vocab_size=256_000,
-        context_tokens=8_192,
-        width=2_304,
-        num_layers=26,
-        num_heads=8,
-        num_kv_heads=4,
-        feedforward_width=9_216,
         window_tokens=4_096,
         full_every=2,
         score_softcap=50.0,
         logit_softcap=30.0,
+        **_GEMMA,
     ),
     # google/gemma-3-270m, config.json (Gemma team 2025): 268,098,176 parameters, 168 million of them embedding.
-    "gemma-3-270m": _gemma3(width=640, num_layers=18, feedforward_width=2_048),
+    "gemma-3-270m": ModelConfig(262_144, 32_768, 640, 18, 4, 2_048, 1, 256, **_GEMMA3),
     # google/gemma-3-1b-pt, config.json (Gemma team 2025): 999,885,952 parameters.
-    "gemma-3-1b": _gemma3(width=1_152, num_layers=26, feedforward_width=6_912),
+    "gemma-3-1b": ModelConfig(262_144, 32_768, 1_152, 26, 4, 6_912, 1, 256, **_GEMMA3),
     # microsoft/Phi-3-mini-4k-instruct, config.json (Abdin et al. 2024): 3,821,079,552 parameters.
     "phi-3-mini-4k": ModelConfig(
-        family="phi3",
-        vocab_size=32_064,
-        context_tokens=4_096,
-        width=3_072,
-        num_layers=32,
-        num_heads=32,
-        head_width=96,
-        feedforward_width=8_192,
-        window_tokens=2_047,
-        tied_head=False,
+        *(32_064, 4_096, 3_072, 32, 32, 8_192, 32, 96), family="phi3", window_tokens=2_047, tied_head=False
     ),
     # allenai/OLMo-2-0425-1B, config.json (OLMo team 2025): 1,484,916,736 parameters. Norms after the parts only.
     "olmo-2-1b": ModelConfig(
+        *(100_352, 4_096, 2_048, 16, 16, 8_192, 16, 128),
         family="olmo2",
-        vocab_size=100_352,
-        context_tokens=4_096,
-        width=2_048,
-        num_layers=16,
-        num_heads=16,
-        head_width=128,
-        feedforward_width=8_192,
         block="output",
         qk_norm="projection",
         norm_eps=1e-6,

@@ -134,7 +134,7 @@ def quantise(model: nn.Module, bits: Bits) -> Quantised:
         if not name.startswith("transformer.") or name.endswith(".router"):
             continue
         if _fits(linear.weight, bits):
-            _replace(model, name, KINDS[bits](linear.weight, linear.bias))
+            model.set_submodule(name, KINDS[bits](linear.weight, linear.bias))
             packed += 1
         else:
             left.append(name)
@@ -146,8 +146,3 @@ def quantise(model: nn.Module, bits: Bits) -> Quantised:
 
 def _fits(weight: Tensor, bits: Bits) -> bool:
     return all(size % MULTIPLE[bits] == 0 for size in weight.shape)
-
-
-def _replace(model: nn.Module, name: str, part: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(model.get_submodule(parent), own, part)

@@ -4,7 +4,6 @@ They lie in the run folder (data/, shards/) and depend on the texts alone: a res
 were changed.
 """
 
-import shutil
 from pathlib import Path
 
 from groundup.data.pipeline import DataConfig, prepare
@@ -12,13 +11,15 @@ from groundup.data.shards import TABLE_FILE, ShardSet, open_shards, write_shards
 from groundup.data.sources import Source
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError
-from groundup.files import MANIFEST, TMP_PREFIX, verify_folder
+from groundup.files import MANIFEST, verify_folder
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
 
 # Folders of a run folder.
 DATA, SHARDS = "data", "shards"
+# What is written into a run folder before run.json.
+PREPARED = (DATA, SHARDS, PLAN_FILE)
 
 
 def corpus(
@@ -48,25 +49,3 @@ def _tokenizer_near(shards: Path) -> Path:
         if (folder / TOKENIZER_FILE).is_file():
             return folder
     raise ConfigError(f"{shards} has shards but no tokenizer.", fix="Name its folder with --tokenizer.")
-
-
-def require_own_folder(run: RunFolder, also: tuple[str, ...] = ()) -> None:
-    """Refuse to write into a folder that has files of others: neither a run's nor those in `also`. Raises ConfigError."""
-    if run.run_file.exists() or not run.path.exists():
-        return
-    own = {DATA, SHARDS, PLAN_FILE, *also}
-    others = [p.name for p in run.path.iterdir() if p.name not in own and not p.name.startswith(TMP_PREFIX)]
-    if others:
-        raise ConfigError(
-            f"{run.path} has files in it ('{others[0]}') but is no run.", fix="Choose another folder with --out."
-        )
-
-
-def claim_folder(run: RunFolder, *, fresh: bool) -> None:
-    """Check that the run folder may be written to; with `fresh` (--fresh) remove what an earlier run left in it. Raises ConfigError."""
-    require_own_folder(run)
-    if fresh:
-        run.clear()
-        for name in (DATA, SHARDS):
-            shutil.rmtree(run.path / name, ignore_errors=True)
-        run.plan_file.unlink(missing_ok=True)

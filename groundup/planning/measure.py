@@ -118,7 +118,7 @@ class Benchmark:
         if seconds is None and evaluation_s <= most_s:
             started = time.perf_counter()
             evaluation.measure(model.eval())
-            evaluation.sample(model)
+            evaluation.sampler.write(model)
             evaluation_s = time.perf_counter() - started
         return Measured(step_s, evaluation_s, program_bytes, busy)
 

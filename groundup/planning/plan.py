@@ -22,7 +22,8 @@ from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.train.config import EVALUATIONS, OptimizerName
 from groundup.train.pretrain import pretrain, snapshot_bytes
-from groundup.weights.exportable import gguf_reason, hf_reason
+from groundup.weights.gguf_architectures import gguf_reason
+from groundup.weights.hf_config import hf_reason
 
 # What the first step on a CPU adds for good: code pages, threads' stacks, buffers of the matrix kernels (docs/log.md).
 FIRST_STEP_BYTES = 60e6

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
 from groundup.model.shape_from_size import parse_size, shape_of_depth, shape_of_size
 from groundup.train.checkpoint.identity import FREE_FIELDS
-from groundup.train.config import FitConfig, OptimizerName
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import FitConfig, OptimizerName, pretraining_config
 from groundup.train.monitor.config import MonitorConfig
 from groundup.train.time_budget import TimeBudget
 
@@ -44,8 +43,7 @@ class Length:
                 fix="Give one of --minutes (or --budget), --steps, --tokens, --epochs.",
             )
         name, value = next(iter(given.items()))
-        if not 0 < value < math.inf:
-            raise ConfigError(f"{name} must be above 0 and finite (got {value}).")
+        require(0 < value < math.inf, name, value, "above 0 and finite")
         if self.seconds is not None and self.seconds < MIN_S:
             raise ConfigError(f"{self.seconds:g} s is too short to train in.", fix=f"Give at least {MIN_S:g}s.")
 
@@ -159,7 +157,7 @@ def pretrain_options(
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
-    looks: MonitorConfig = MonitorConfig(),
+    monitor: MonitorConfig = MonitorConfig(),
     default_minutes: float = DEFAULT_MINUTES,
 ) -> PretrainOptions:
     """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError."""
@@ -174,7 +172,7 @@ def pretrain_options(
     if text_column:
         found["data"]["text_column"] = text_column
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
-    return PretrainOptions(str(data), length, preset, size, depth, folders[0], seed, found, folders[1], looks)
+    return PretrainOptions(str(data), length, preset, size, depth, folders[0], seed, found, folders[1], monitor)
 
 
 def tables(sets: Settings | None) -> dict[str, dict[str, Any]]:

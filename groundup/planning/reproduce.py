@@ -16,16 +16,18 @@ from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import sha256_file
 from groundup.model.config import ModelConfig
-from groundup.planning.corpus import SHARDS, claim_folder
+from groundup.planning.corpus import PREPARED, SHARDS
 from groundup.progress import Progress
 from groundup.runs import RunFolder, step_folders
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.train.checkpoint.identity import machine, muon_precision, processes, read_record
+from groundup.train.checkpoint.identity import machine, muon_precision, read_record
 from groundup.train.checkpoint.state import TrainState, read_state
 from groundup.train.config import Compile, FitConfig
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.pretrain import pretrain
+from groundup.train.run_lifecycle import claim_folder
 from groundup.train.step_schedule import Rescale, Threads
+from groundup.train.time_budget import StepControl
 from groundup.weights.card import ModelCard
 from groundup.weights.hf import WEIGHTS_FILE
 
@@ -41,7 +43,7 @@ class Reproduction:
     model_config: ModelConfig
     fit_config: FitConfig
     """Precisions and compilation are those that were measured for the run, not measured again."""
-    turns: tuple[Rescale, ...]
+    rescales: tuple[Rescale, ...]
     """Changes of its number of steps."""
     threads: tuple[Threads, ...]
     """The number of threads from each step on; none: an older run, which did not record it."""
@@ -65,15 +67,14 @@ def reproduce(
     if out.path.resolve() == run.path.resolve():
         raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
     made = parts_of(run, compute, group)
-    group.first(lambda: claim_folder(out, fresh=fresh))
+    group.first(lambda: claim_folder(out, fresh=fresh, also=PREPARED))
     if made.changes:
         changes = ", ".join(made.changes)
         progress.say(f"note: the machine is not the one of that run ({changes}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
-    results = pretrain(
-        *parts, out, compute=compute, progress=progress, card=card, group=group, turns=made.turns, threads=made.threads
-    )
+    control = StepControl(rescales=made.rescales, threads=made.threads)
+    results = pretrain(*parts, out, compute=compute, progress=progress, card=card, group=group, control=control)
     same = group.first(lambda: same_weights(run, out))
     if same is not None:
         words = "identical" if same else "NOT identical"
@@ -100,22 +101,22 @@ def parts_of(run: RunFolder, compute: Compute, group: ProcessGroup = SINGLE_PROC
         fit_config = dataclasses.replace(fit_config, precision=fitted["precision"], compile=compile)
         if fit_config.optimizer == "muon":
             fit_config = dataclasses.replace(fit_config, muon_precision=muon_precision(fitted))
-    before, now = (fitted or {}).get("machine"), machine(compute, processes(fit_config, group))
+    before, now = (fitted or {}).get("machine"), machine(compute, fit_config, group)
     before = before if isinstance(before, dict) else {}
     changes = [f"{name} was {before[name]}, is {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
     model_config = build_config(ModelConfig, config["model"], where="model.")
-    turns, threads = course_of(run)
+    rescales, threads = recorded_changes(run)
     if threads and compute.thread_counts:  # they are set as they were
         changes = [change for change in changes if not change.startswith("threads ")]
-    return Reproduction(shards, tokenizer, model_config, fit_config, turns, threads, tuple(changes))
+    return Reproduction(shards, tokenizer, model_config, fit_config, rescales, threads, tuple(changes))
 
 
-def course_of(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
+def recorded_changes(run: RunFolder) -> tuple[tuple[Rescale, ...], tuple[Threads, ...]]:
     """The changes of steps and of threads, from the results of a finished run or the newest checkpoint. Raises FormatError."""
     if not run.results_file.is_file():
         checkpoints = step_folders(run.checkpoints)
         state = read_state(checkpoints[-1][1]) if checkpoints else TrainState("")
-        return tuple(state.turns), tuple(state.threads)
+        return tuple(state.rescales), tuple(state.threads)
     results = run.read_results()
     threads = _listed(run, results, "threads", Threads)
     if threads and threads[0].step != 0:

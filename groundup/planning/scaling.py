@@ -6,8 +6,7 @@ The learning-rate rule comes from the reference run (quickstart's), the critical
 """
 
 from groundup.planning.law import Law
-from groundup.train.config import OptimizerName
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import OptimizerName, pretraining_config
 
 # The runs that the defaults (`defaults.py`) were tuned on: quickstart, 8 windows of 128 tokens.
 REFERENCE_WIDTH, REFERENCE_BATCH_TOKENS = 128, 1_024

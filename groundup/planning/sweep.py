@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from groundup.config import build_config, to_plain
 from groundup.data.shards import ShardSet
 from groundup.device import Compute
-from groundup.errors import ConfigError, FormatError
+from groundup.errors import ConfigError, FormatError, require
 from groundup.files import read_json_object, write_json
 from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finished, plain, pyplot
 from groundup.model.shape_from_size import MAX_DEPTH, shape_of_depth
@@ -29,8 +29,7 @@ from groundup.planning.scaling import LAW
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import Precision
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import Precision, pretraining_config
 from groundup.train.pretrain import pretrain
 
 SWEEP_FILE, RUNS = "sweep.json", "runs"
@@ -78,8 +77,7 @@ class SweepPlan:
     """Of the largest model, on this machine."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.flops_per_s < math.inf:
-            raise ConfigError(f"flops_per_s must be above 0 and finite (got {self.flops_per_s}).")
+        require(0 < self.flops_per_s < math.inf, "flops_per_s", self.flops_per_s, "above 0 and finite")
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.data.pipeline import DataConfig
 from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
-from groundup.train.config import MAX_SNAPSHOTS, OptimizerName
-from groundup.train.defaults import OPTIMIZER
-from groundup.weights.gguf_tensors import Encoding
+from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
+from groundup.weights.gguf import Encoding
 
 Count = Annotated[int, Field(ge=1)]
 MIN_BUDGET_S = 30.0
@@ -39,7 +39,7 @@ class DataStage(StageConfig):
     """How bytes that are not UTF-8 are handled."""
     strict: bool = False
     """Fail at the first bad line; otherwise up to 1 % of bad lines are skipped and counted."""
-    validation_share: Annotated[float, Field(gt=0, le=0.5)] = 0.08
+    validation_share: Annotated[float, Field(gt=0, le=0.5)] = DataConfig.validation_fraction
     """Fraction of the documents that is held out, chosen by hash."""
 
 
@@ -60,7 +60,7 @@ class PretrainStage(StageConfig):
     batch_windows: Count = 8
     """B: windows of `context` tokens a step."""
     optimizer: OptimizerName = OPTIMIZER
-    """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/defaults.py)."""
+    """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak; by default the optimizer's."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
@@ -103,7 +103,7 @@ class ChatStage(StageConfig):
     """T: longer examples are cut."""
     rank: Count = 8
     """R of LoRA."""
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0)] = FINETUNE_LEARNING_RATE
 
 
 class EvaluateStage(StageConfig):

@@ -19,14 +19,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from groundup.errors import ConfigError, DataError, GroundupError, MissingExtra, ModelError
-from groundup.http import metrics as figures
-from groundup.http.json_response import JsonResponse
-from groundup.http.responses import error_handlers
-from groundup.serve import internals, page
+from groundup.http.access_log import MEDIA_TYPE
+from groundup.http.responses import JsonResponse, error_handlers
+from groundup.serve import page
 from groundup.serve.ollama import routes as ollama
 from groundup.serve.ollama.answers import error_body as ollama_error
 from groundup.serve.openai import routes as openai
-from groundup.serve.openai.errors import error_body as openai_error
+from groundup.serve.openai.fields import error_body as openai_error
 from groundup.serve.requests import RequestError
 from groundup.serve.server import Server
 
@@ -53,11 +52,20 @@ log = logging.getLogger(__name__)
 
 def app_of(server: Server) -> Starlette:
     """Return the app, to be wrapped in `http.guard.Guard`."""
+
+    async def healthz(request: Request) -> Response:
+        return JsonResponse({"status": "ok"})
+
+    async def metrics(request: Request) -> Response:
+        server.metrics.jobs.set(server.worker.num_answers)
+        server.metrics.models.set(len(server.loaded_models.current()))
+        return Response(server.metrics.text(), media_type=MEDIA_TYPE)
+
     app = Starlette(
         routes=[
             *page.routes(server),
-            *internals.routes(server),
-            *_plain(server),
+            Route("/healthz", healthz),
+            Route("/metrics", metrics),
             *ollama.routes(server),
             *openai.routes(server),
         ],
@@ -97,34 +105,18 @@ def _shape(path: str, status: int, message: str, param: str | None = None, code:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    """Return the response for a refused request. Errors about files contain paths, so they only go to the log."""
+    """Return the response for a refused request. Invalid values and missing packages are shown to the client; other errors (those about files contain
+    paths) only go to the log."""
     assert isinstance(error, GroundupError)
-    if not isinstance(error, RequestError):
-        error = _as_request_error(error)
+    if isinstance(error, ConfigError | DataError | ModelError):
+        error = RequestError(error.message)
+    elif isinstance(error, MissingExtra):
+        error = RequestError(error.message, status=501)
+    elif not isinstance(error, RequestError):
+        log.error("a request could not be answered: %s", error)
+        error = RequestError("internal server error; the server's log has the details", status=500)
     shape = _shape(request.url.path, error.status, error.message, error.param, error.code)
     return JsonResponse(shape, error.status, {"Retry-After": "1"} if error.status == 503 else {})
-
-
-def _as_request_error(error: GroundupError) -> RequestError:
-    """Return the error as a RequestError: invalid values and missing packages are shown to the client, other errors only logged."""
-    if isinstance(error, ConfigError | DataError | ModelError):
-        return RequestError(error.message)
-    if isinstance(error, MissingExtra):
-        return RequestError(error.message, status=501)
-    log.error("a request could not be answered: %s", error)
-    return RequestError("the server could not do that; its log says why", status=500)
-
-
-def _plain(server: Server) -> list[Route]:
-    async def healthz(request: Request) -> Response:
-        return JsonResponse({"status": "ok"})
-
-    async def metrics(request: Request) -> Response:
-        server.metrics.jobs.set(server.worker.num_answers)
-        server.metrics.models.set(len(server.loaded_models.current()))
-        return Response(server.metrics.text(), media_type=figures.MEDIA_TYPE)
-
-    return [Route("/healthz", healthz), Route("/metrics", metrics)]
 
 
 def _lifespan(server: Server) -> Any:

@@ -4,11 +4,13 @@ Types are strict (`"5"` is not a number), the rest is lenient: unknown fields ar
 The bodies of each dialect are pydantic models derived from `Body`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
+from groundup.engine.sampling import RULES, Sampling
 from groundup.serve.requests import RequestError
 
 
@@ -27,15 +29,22 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # One text or several.
-Texts = Annotated[list[str], BeforeValidator(_listed)]
+Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 B = TypeVar("B", bound=Body)
+
+
+def with_sampling_rules(
+    base: type[B], *, names: Mapping[str, str] = {}, limits: Mapping[str, Mapping[str, Any]] = {}
+) -> type[B]:
+    """Return `base` with an optional field for each rule of `Sampling`: by its name in `names` or its own, within its `limits` if it has any."""
+    definitions: dict[str, Any] = {}
+    for name in RULES:
+        kind: Any = Whole if isinstance(getattr(Sampling, name), int) else Number
+        definitions[names.get(name, name)] = (kind | None, Field(None, **limits.get(name, {})))
+    return create_model(f"{base.__name__}WithRules", __base__=base, **definitions)
 
 
 def read_fields(body_type: type[B], value: dict[str, Any]) -> B:

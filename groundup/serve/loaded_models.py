@@ -21,20 +21,12 @@ from groundup.engine.precision import WEIGHT_BYTES, PrecisionChoice, open_in
 from groundup.errors import GroundupError
 from groundup.model.footprint import cache_bytes
 from groundup.model.heads import LanguageModel
-from groundup.serve.model_info import ModelInfo, determinism_note
+from groundup.serve.model_registry import ModelInfo, determinism_note
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import ModelSession, Worker, in_own_thread
 from groundup.weights.model_io import OpenModel
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ComputeSettings:
-    """The precision and the device that models run with."""
-
-    precision: PrecisionChoice
-    compute: Compute
 
 
 @dataclass
@@ -68,7 +60,8 @@ class LoadedModels:
     def __init__(
         self,
         worker: Worker,
-        compute_settings: ComputeSettings,
+        compute: Compute,
+        precision: PrecisionChoice,
         *,
         keep_alive_s: float,
         memory_bytes: int,
@@ -76,7 +69,7 @@ class LoadedModels:
     ) -> None:
         """`keep_alive_s`: the default for requests; `memory_bytes`: the limit of all weights and caches together."""
         self.worker = worker
-        self.compute_settings = compute_settings
+        self.compute, self.precision = compute, precision
         self.keep_alive_s = keep_alive_s
         self.memory_bytes = memory_bytes
         self.settings = settings
@@ -86,7 +79,7 @@ class LoadedModels:
     @property
     def determinism_note(self) -> str:
         """Whether answers depend on concurrent requests, in one sentence."""
-        return determinism_note(self.compute_settings.precision, reproducible=self.settings.reproducible)
+        return determinism_note(self.precision, reproducible=self.settings.reproducible)
 
     def current(self) -> dict[str, LoadedModel]:
         """Return the models in memory now."""
@@ -127,7 +120,11 @@ class LoadedModels:
             self.unload_expired()
 
     async def _load(self, base: str, info: ModelInfo) -> LoadedModel:
-        size_bytes = int(WEIGHT_BYTES[self.compute_settings.precision] * info.parameters) + self._cache_bytes(info)
+        size_bytes = int(WEIGHT_BYTES[self.precision] * info.parameters)
+        if info.kind == "language":  # and at most so many keys and values in a `BatchEngine`
+            rows = 2 * self.settings.max_running
+            full = cache_bytes(info.config, batch=rows, capacity=info.config.context_tokens)
+            size_bytes += min(self.settings.cache_bytes, full)
         self._make_room(size_bytes)
         try:
             opened, compute, batch_engine = await in_own_thread(functools.partial(self._open_model, info))
@@ -141,19 +138,11 @@ class LoadedModels:
 
     def _open_model(self, info: ModelInfo) -> tuple[OpenModel, Compute, BatchEngine | None]:
         """Return the model and, for a language model, its BatchEngine. Raises GroundupError, OSError."""
-        opened, compute = open_in(self.compute_settings.precision, info.path, self.compute_settings.compute)
+        opened, compute = open_in(self.precision, info.path, self.compute)
         tokenizer = opened.require_tokenizer()
         if not isinstance(opened.model, LanguageModel):
             return opened, compute, None
         return opened, compute, BatchEngine(opened.model, tokenizer, compute, self.settings)
-
-    def _cache_bytes(self, info: ModelInfo) -> int:
-        """Return the upper bound of memory for keys and values in a `BatchEngine`."""
-        if info.kind == "classifier":
-            return 0
-        all_rows = 2 * self.settings.max_running
-        full = cache_bytes(info.config, batch=all_rows, capacity=info.config.context_tokens)
-        return min(self.settings.cache_bytes, full)
 
     def _make_room(self, needed_bytes: int) -> None:
         """Unload the least recently used models until `needed_bytes` fit. Raises RequestError (503), at once where they never fit."""

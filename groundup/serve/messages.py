@@ -1,7 +1,8 @@
-"""Messages as clients send them -> a Conversation. Both dialects' formats are accepted everywhere, since clients mix them.
+"""Messages and tools as clients send them -> a Conversation, tools for the chat template, and which of them must be called.
 
-Tool messages in a history are always accepted. For a model whose chat template can't render them, a tool call becomes text of the assistant and a
-tool's result a user message (`without_tools`). The role "developer" is read as "system".
+Both dialects' formats are accepted everywhere, since clients mix them. Tool messages in a history are always accepted. For a model whose chat
+template can't render them, a tool call becomes text of the assistant and a tool's result a user message (`without_tools`). The role "developer" is
+read as "system".
 """
 
 import json
@@ -9,16 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from pydantic import Field
+
 from groundup.http.json_body import is_deeper
 from groundup.http.limits import Limits
 from groundup.serve.fields import Body
 from groundup.serve.requests import RequestError
 from groundup.tokenizer.chat import Conversation, Message
-from groundup.tokenizer.tools import MAX_DEPTH, CallFormat, ToolCall
+from groundup.tokenizer.tools import MAX_DEPTH, CallFormat, Tool, ToolCall
 
 
 class ToolFunction(Body):
-    """A function and its arguments; OpenAI's clients send the arguments as a JSON string."""
+    """The name of a function, and in a call its arguments; OpenAI's clients send the arguments as a JSON string."""
 
     name: str
     arguments: dict[str, Any] | str = ""
@@ -136,3 +139,45 @@ def _plain(message: Message) -> Message:
         return Message("user", f"The tool{f' {name}' if name else ''} answered: {message.content}")
     calls = [_call_text(call.name, json.dumps(call.arguments, ensure_ascii=False)) for call in message.calls]
     return Message(message.role, _lines(message.content, calls))
+
+
+class ToolFunctionBody(Body):
+    """The function of a tool."""
+
+    name: str = Field(min_length=1, max_length=256)
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class ToolBody(Body):
+    """One tool. Other fields that clients send (`strict`) are ignored: no model was trained on them."""
+
+    type: Literal["function"] = "function"
+    function: ToolFunctionBody
+
+    def tool(self) -> Tool:
+        """Return the tool with keys in the order that models were trained on, without absent ones."""
+        return {"type": "function", "function": self.function.model_dump(exclude_unset=True)}
+
+
+class ToolChoice(Body):
+    """The one tool that must be called."""
+
+    type: Literal["function"] = "function"
+    function: ToolFunction
+
+
+Choice = Literal["none", "auto", "required"] | ToolChoice
+
+
+def read_tools(tools: Sequence[ToolBody], choice: Choice, *, parallel: bool = True) -> dict[str, Any]:
+    """Return fields of a GenerateRequest. Raises RequestError for a choice that names no given tool."""
+    names = tuple(each.function.name for each in tools)
+    named = (choice.function.name,) if isinstance(choice, ToolChoice) else ()
+    if not set(named) <= set(names) or (choice == "required" and not names):
+        raise RequestError("tool_choice: tools has no such tool", param="tool_choice")
+    return {
+        "tools": () if choice == "none" else tuple(each.tool() for each in tools),
+        "must_call": names if choice == "required" else named,
+        "one_call": bool(named) or not parallel,
+    }

@@ -16,8 +16,7 @@ from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.http.limits import Limits
 from groundup.serve.messages import with_call_format
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias
+from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import GenerateRequest, Options, Prompt, RequestError, TextPrompt, unsupported
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -77,7 +76,7 @@ def require_within(request: GenerateRequest, options: Options, limits: Limits) -
         (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
         *_constraint_limits(request.constraint, limits),
-        (_expression_characters(list(request.tools)), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
+        (sum(map(len, _expressions(list(request.tools)))), limits.regex_characters, "tools", f"{IN_SCHEMA} of tools"),
     ):
         if value > limit:
             raise RequestError(f"{param}: at most {limit} {what} are allowed, this request has {value}", param=param)
@@ -90,13 +89,9 @@ def _constraint_limits(constraint: OutputConstraint | None, limits: Limits) -> l
     limit = by_kind.get(constraint.kind, limits.schema_characters)
     rows = [(len(constraint.text), limit, "format", f"characters of a {constraint.kind}")]
     if constraint.kind == "JSON schema":
-        in_schema = _expression_characters(json.loads(constraint.text))
+        in_schema = sum(map(len, _expressions(json.loads(constraint.text))))
         rows.append((in_schema, limits.regex_characters, "format", IN_SCHEMA))
     return rows
-
-
-def _expression_characters(schema: Any) -> int:
-    return sum(map(len, _expressions(schema)))
 
 
 def _expressions(schema: Any) -> Iterator[str]:
@@ -153,11 +148,6 @@ def sampling_of(options: Options, room_tokens: int) -> Sampling:
     return Sampling(**{**values, "max_tokens": min(values.get("max_tokens", room_tokens), room_tokens)})
 
 
-def can_chat(tokenizer: Tokenizer) -> bool:
-    """Return whether the model can mark turns of a conversation."""
-    return tokenizer.chat_template is not None or {TURN_START, TURN_END} <= tokenizer.special.tokens.keys()
-
-
 class _PromptFitter:
     """Prompts -> ids that fit into one context."""
 
@@ -170,8 +160,13 @@ class _PromptFitter:
 
     def ids(self, prompt: Prompt, *, truncate: bool) -> tuple[list[int], int]:
         """Return the ids and the number of dropped messages. Raises RequestError."""
-        if isinstance(prompt, Conversation) and not can_chat(self.tokenizer):
-            prompt = _as_text(prompt)
+        marks_turns = {TURN_START, TURN_END} <= self.tokenizer.special.tokens.keys()
+        if isinstance(prompt, Conversation) and self.tokenizer.chat_template is None and not marks_turns:
+            if len(prompt.messages) != 1:
+                raise RequestError(
+                    "this model has no chat template: it continues a single text, and can't hold a conversation"
+                )
+            prompt = TextPrompt(prompt.messages[0].content)
         if isinstance(prompt, TextPrompt):
             return self._text_ids(prompt, truncate=truncate), 0
         ids = render(prompt, self.tokenizer, add_generation_prompt=True).ids
@@ -222,10 +217,3 @@ class _PromptFitter:
             f"the prompt of {tokens} tokens exceeds the context length of {self.context_tokens}",
             code="context_length_exceeded",
         )
-
-
-def _as_text(conversation: Conversation) -> TextPrompt:
-    """Return a conversation of one message as a text, for a model without turns. Raises RequestError for more messages."""
-    if len(conversation.messages) == 1:
-        return TextPrompt(conversation.messages[0].content)
-    raise RequestError("this model has no chat template: it continues a single text, and can't hold a conversation")

@@ -7,8 +7,10 @@ An option that is None is taken from the first of these that sets it: the reques
 """
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, make_dataclass, replace
+from typing import get_type_hints
 
+from groundup.engine.sampling import Sampling
 from groundup.engine.structured_output import OutputConstraint
 from groundup.errors import GroundupError
 from groundup.tokenizer.chat import Conversation
@@ -37,22 +39,16 @@ def unsupported(name: str, capability: str) -> RequestError:
     return RequestError(f'"{name[:120]}" does not support {capability}', param=capability)
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options of an answer: the fields of `engine.sampling.Sampling`, None where not set, and the context length."""
+# The fields of `Sampling`, None where not set.
+_SamplingOptions = make_dataclass(
+    "_SamplingOptions", [(name, kind | None, None) for name, kind in get_type_hints(Sampling).items()], frozen=True
+)
 
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    repeat_last_n: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    seed: int | None = None
-    max_tokens: int | None = None
-    """None: up to the end of the context."""
-    stop: tuple[str, ...] | None = None
+
+@dataclass(frozen=True)
+class Options(_SamplingOptions):  # type: ignore[misc, valid-type]
+    """Options of an answer: the fields of `engine.sampling.Sampling`, None where not set (`max_tokens`: up to the end of the context)."""
+
     context_tokens: int | None = None
     """A context shorter than the model's."""
 

@@ -10,26 +10,23 @@ Every refusal happens before the first byte. A client that disconnects cancels i
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from groundup.engine.classify import classifier_ids
-from groundup.engine.embed import embed, embed_in_chunks, truncate_vectors
-from groundup.engine.padding import batches_by_length
+from groundup.engine.padded_batch import batches_by_length, classifier_ids, embed, embed_in_chunks, truncate_vectors
 from groundup.engine.request import Constraint, Request
-from groundup.engine.tool_call_grammar import constraint_with_calls
+from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
+from groundup.http.access_log import Metrics
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
-from groundup.http.metrics import Metrics
 from groundup.model.heads import LanguageModel
 from groundup.serve.loaded_models import LoadedModel, LoadedModels
 from groundup.serve.messages import require_few_messages
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias, ModelRegistry
+from groundup.serve.model_registry import ModelAlias, ModelInfo, ModelRegistry
 from groundup.serve.request_preparation import format_of_calls, prepare, require_able, require_within, with_name
 from groundup.serve.requests import (
     ClassifyRequest,
@@ -93,7 +90,9 @@ class Server:
         require_within(request, options, self.limits)
         require_able(request, info)
         async with contextlib.AsyncExitStack() as stack:
-            loaded = await stack.enter_async_context(self._lease(alias, info, request.keep_alive_s, timer))
+            lease = self.loaded_models.lease(alias.base, info, request.keep_alive_s)
+            loaded = await stack.enter_async_context(lease)
+            timer.loaded()
             lock: contextlib.AbstractAsyncContextManager[None] = (
                 self._constraint_lock if request.constraint else contextlib.nullcontext()
             )
@@ -102,18 +101,13 @@ class Server:
             assert loaded.session is not None  # a language model has one
             answers = await loaded.session.open(prepared)
             stack.callback(answers.close)
-            stream = AnswerStream(answers, timer, self.metrics, _tool_call_parsers(request, loaded))
+            calls = format_of_calls(request, loaded.opened.require_tokenizer())
+            names = [tool["function"]["name"] for tool in request.tools]
+            parsers = [] if calls is None else [ToolCallParser(calls, names) for _ in prepared]
+            stream = AnswerStream(answers, timer, self.metrics, parsers)
             if request.stream:
                 return HeldStreamingResponse(stream_bytes(stream, translator), translator.media_type, stack.pop_all())
             return await until_disconnect(client, complete_response(stream, translator))
-
-    @contextlib.asynccontextmanager
-    async def _lease(
-        self, alias: ModelAlias, info: ModelInfo, keep_alive_s: float | None, timer: RequestTimer
-    ) -> AsyncIterator[LoadedModel]:
-        async with self.loaded_models.lease(alias.base, info, keep_alive_s) as loaded:
-            timer.loaded()
-            yield loaded
 
     async def load(self, request: LoadRequest) -> str:
         """Load or unload the model; return "load" or "unload"."""
@@ -132,7 +126,8 @@ class Server:
         width = info.config.width
         if request.dimensions is not None and request.dimensions > width:
             raise RequestError(f"dimensions: this model's vectors have {width}", param="dimensions")
-        async with self._lease(alias, info, request.keep_alive_s, timer) as loaded:
+        async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
+            timer.loaded()
             rows = await asyncio.to_thread(_embedding_ids, loaded, request, self.limits.embed_tokens)
             vectors: list[list[float]] = [[] for _ in rows]
             for batch in batches_by_length([len(row) for row in rows], TEXTS_AT_ONCE_TOKENS):
@@ -162,7 +157,7 @@ class Server:
         alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
         found: list[dict[str, float]] = [{} for _ in request.texts]
-        async with self._lease(alias, info, request.keep_alive_s, RequestTimer()) as loaded:
+        async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
             engine, context = loaded.engine, info.config.context_tokens
             rows = await asyncio.to_thread(
                 lambda: [classifier_ids(engine.tokenizer, text, context) for text in request.texts]
@@ -180,13 +175,14 @@ class Server:
 
     def stop(self, within_s: float) -> None:
         """Accept no more requests; answers that still run after `within_s` end with an error in their streams."""
-        self.worker.stopping = True
-        asyncio.get_running_loop().call_later(within_s, self._end_all)
 
-    def _end_all(self) -> None:
-        for loaded in self.loaded_models.current().values():
-            if loaded.session is not None:
-                loaded.session.fail_all(RequestError("the server is stopping", status=503))
+        def end_all() -> None:
+            for loaded in self.loaded_models.current().values():
+                if loaded.session is not None:
+                    loaded.session.fail_all(RequestError("the server is stopping", status=503))
+
+        self.worker.stopping = True
+        asyncio.get_running_loop().call_later(within_s, end_all)
 
 
 def _engine_requests(request: GenerateRequest, options: Options, loaded: LoadedModel) -> list[Request]:
@@ -207,14 +203,6 @@ def _engine_requests(request: GenerateRequest, options: Options, loaded: LoadedM
         return None if output is None else loaded.grammars.constraint(output)
 
     return prepare(request, options, tokenizer, context_tokens, constraint)
-
-
-def _tool_call_parsers(request: GenerateRequest, loaded: LoadedModel) -> list[ToolCallParser]:
-    """Return one parser for each answer; none without tools."""
-    calls = format_of_calls(request, loaded.opened.require_tokenizer())
-    names = [tool["function"]["name"] for tool in request.tools]
-    answers = len(request.prompts) * request.choices
-    return [] if calls is None else [ToolCallParser(calls, names) for _ in range(answers)]
 
 
 def _embedding_ids(loaded: LoadedModel, request: EmbedRequest, most_tokens: int) -> list[list[int]]:

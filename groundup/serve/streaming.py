@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 from groundup.engine.events import ChatEvent
 from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import GroundupError
-from groundup.http.json_response import JsonResponse
-from groundup.http.metrics import Metrics
+from groundup.http.access_log import Metrics
+from groundup.http.responses import JsonResponse
 from groundup.serve.requests import RequestError, Timing
 from groundup.serve.worker import Answers
 
@@ -49,10 +49,6 @@ class RequestTimer:
         """Record that the model is loaded."""
         self.ready = self.first = time.monotonic_ns()
 
-    def first_token(self) -> None:
-        """Record the first event."""
-        self.first = time.monotonic_ns()
-
     def timing(self) -> Timing:
         """Return the durations up to now."""
         now = time.monotonic_ns()
@@ -77,7 +73,7 @@ class AnswerStream:
         async for index, event in self.answers:
             if not begun:
                 begun = True
-                self.timer.first_token()
+                self.timer.first = time.monotonic_ns()
                 self.metrics.first_token_s.observe((self.timer.first - self.timer.started) / 1e9)
             if self.parsers:
                 event = split_calls(event, self.parsers[index])
@@ -87,10 +83,6 @@ class AnswerStream:
                 self.metrics.tokens.labels("answer").inc(event.completion_tokens)
             if event.text or event.calls or event.logprobs or event.finish_reason:
                 yield index, event
-
-    def in_order(self) -> list[ChatEvent]:
-        """Return the last events by index."""
-        return [self.last_events[index] for index in sorted(self.last_events)]
 
 
 def split_calls(event: ChatEvent, parser: ToolCallParser) -> ChatEvent:
@@ -119,26 +111,20 @@ async def stream_bytes(stream: AnswerStream, translator: Translator) -> AsyncIte
     except GroundupError as error:
         yield translator.error(error.message, 500)
     else:
-        yield translator.end(stream.in_order(), stream.timer.timing())
+        last_events = [stream.last_events[index] for index in sorted(stream.last_events)]
+        yield translator.end(last_events, stream.timer.timing())
 
 
 class HeldStreamingResponse(StreamingResponse):
     """A stream that releases its resources however it ends, even if it never began."""
 
     def __init__(self, pieces: AsyncIterator[bytes], media_type: str, resources: contextlib.AsyncExitStack) -> None:
-        super().__init__(_non_empty(pieces), media_type=media_type)
+        super().__init__((piece async for piece in pieces if piece), media_type=media_type)
         self._resources = resources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._resources:
             await super().__call__(scope, receive, send)
-
-
-async def _non_empty(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the pieces that are not empty."""
-    async for chunk in pieces:
-        if chunk:
-            yield chunk
 
 
 async def until_disconnect(client: Request, work: Coroutine[Any, Any, Response]) -> Response:

@@ -4,9 +4,8 @@
     async for index, event in await session.open(requests): ...     answers, as they are generated
     vectors = await worker.run(lambda: embed(...))                  anything else, between two steps
 
-A `StepEngine` is the part of an engine that the worker uses: requests are submitted and cancelled between steps, and a step returns its events. While
-one step computes, the events of the previous one are sent to the clients. Closing `Answers` early (a client disconnected) cancels its requests, whose
-slots are free after the current step.
+Requests are submitted to a `BatchEngine` and cancelled between its steps, and a step returns its events. While one step computes, the events of the
+previous one go to the clients. Closing `Answers` early (a client disconnected) cancels its requests, whose slots are free after the current step.
 """
 
 import asyncio
@@ -15,8 +14,9 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
+from groundup.engine.batch import BatchEngine
 from groundup.engine.events import ChatEvent, StepOutput
 from groundup.engine.request import Request
 from groundup.errors import GroundupError
@@ -24,17 +24,6 @@ from groundup.serve.requests import RequestError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class StepEngine(Protocol):
-    """An engine that answers several requests at once. All methods are called in the worker's thread only."""
-
-    def submit(self, request: Request) -> None: ...
-
-    def cancel(self, request_id: str) -> None: ...
-
-    def step(self) -> Sequence[tuple[str, StepOutput]]: ...
 
 
 class Worker:
@@ -80,7 +69,7 @@ async def in_own_thread(work: Callable[[], T]) -> T:
 class ModelSession:
     """One loaded model's engine, and the `Answers` that wait for its events."""
 
-    def __init__(self, engine: StepEngine, worker: Worker) -> None:
+    def __init__(self, engine: BatchEngine, worker: Worker) -> None:
         self.engine = engine
         self.worker = worker
         self._pending: dict[str, tuple[Answers, int]] = {}
@@ -92,9 +81,14 @@ class ModelSession:
         self.worker.num_answers += len(requests)
         answers = Answers(self, len(requests))
         self._pending |= {request.id: (answers, index) for index, request in enumerate(requests)}
+
+        def submit() -> None:
+            for request in requests:
+                self.engine.submit(request)
+
         with contextlib.ExitStack() as undo:
             undo.callback(answers.close)
-            await self.worker.run(functools.partial(self._submit, requests))
+            await self.worker.run(submit)
             undo.pop_all()
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._work())
@@ -111,10 +105,6 @@ class ModelSession:
         for id in list(self._pending):
             self._deliver([(id, error)])
             self._cancel(id)
-
-    def _submit(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            self.engine.submit(request)
 
     def _cancel(self, id: str) -> None:
         if not self.worker.closed:

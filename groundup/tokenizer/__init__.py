@@ -8,8 +8,7 @@ Out: ids, bytes, offsets; for a conversation also the loss mask; a folder that t
     bytelevel       byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM and our own): pre-tokenizers and byte alphabet
     sentencepiece   SentencePiece BPE (Llama 1 and 2, Mistral, Gemma, Phi-3): "▁" for a space, byte tokens, scores
     special         the control tokens and their roles
-    ranks           the merges of byte-level BPE for the `tiktoken` library, where that provably gives the same ids
-    fast            `Tokenizer`, used everywhere else, and `train_tokenizer`
+    fast            `Tokenizer`, used everywhere else, and `train_tokenizer`; by the `tokenizers` or `tiktoken` library
     formats         GGUF metadata -> Tokenizer -> GGUF metadata
     template        chat templates of models, run with limits in a process of their own (`sandbox`)
     tools           tool calls: their format in a chat template, and JSON -> ToolCall

@@ -180,8 +180,3 @@ def read_byte_level(spec: Mapping[str, Any], source: object) -> ByteLevel:
     if split is None:
         raise FormatError(source, "pre_tokenizer", f"splits text in an unknown way; supported are {', '.join(SPLITS)}")
     return ByteLevel(split, nfc=normalizer is not None, whole_pieces=bool(spec["model"].get("ignore_merges")))
-
-
-def visible_token(token: bytes) -> str:
-    """Return a token's bytes in the byte alphabet. `b" a"` -> "Ġa"."""
-    return "".join(BYTE_TO_CHARACTER[byte] for byte in token)

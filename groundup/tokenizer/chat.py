@@ -25,7 +25,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.errors import DataError, ModelError
 from groundup.tokenizer.fast import Tokenizer
@@ -77,8 +77,7 @@ class Rendered:
     """The loss mask: True for tokens of the assistant's contents and their end-of-turn tokens."""
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(NamedTuple):
     """Four characters that occur neither in the contents nor in the template."""
 
     fence: str
@@ -86,13 +85,9 @@ class Marks:
     close: str
     guard: str
 
-    @property
-    def all(self) -> tuple[str, str, str, str]:
-        return self.fence, self.open, self.close, self.guard
-
     def removed(self, text: str) -> str:
         """Return `text` without marks."""
-        return text.translate({ord(mark): None for mark in self.all})
+        return text.translate({ord(mark): None for mark in self})
 
 
 def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_prompt: bool = False) -> Rendered:
@@ -104,14 +99,15 @@ def render(conversation: Conversation, tokenizer: Tokenizer, *, add_generation_p
     '<|im_start|>user\\nHi<|im_end|>\\n'
     """
     template = _template(tokenizer)
-    shared = {**_special_texts(tokenizer), "add_generation_prompt": add_generation_prompt}
+    special = {name: tokenizer.decode([id]) for name, id in tokenizer.special.roles.items() if id is not None}
+    shared: dict[str, object] = {**special, "add_generation_prompt": add_generation_prompt}
     unmarked = _variables(conversation, lambda message: well_formed(message.content), well_formed)
     marks = _unused_marks(template + json.dumps(unmarked, ensure_ascii=False))
     guard = functools.partial(tokenizer.control_starts.sub, marks.guard)
     with_marks = _variables(
         conversation, lambda message: _mark(message, guard, marks), lambda text: guard(well_formed(text))
     )
-    plain, marked = render_template(template, [{**shared, **unmarked}, {**shared, **with_marks}])
+    plain, marked = render_template(template, [shared | unmarked, shared | with_marks])
     text = marks.removed(marked)
     _require_equal(plain, text)
     ids, mask = _encode(marked, tokenizer, marks)
@@ -182,12 +178,6 @@ def _texts_changed(value: Any, change: Callable[[str], str]) -> Any:
     return [_texts_changed(each, change) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _special_texts(tokenizer: Tokenizer) -> dict[str, str]:
-    """Return the special tokens that a template may use."""
-    roles = tokenizer.special.roles.items()
-    return {name: tokenizer.decode([id]) for name, id in roles if id is not None}
-
-
 def _require_equal(plain: str, unmarked: str) -> None:
     if plain == unmarked:
         return
@@ -221,7 +211,7 @@ def _answers(marked: str, tokenizer: Tokenizer, marks: Marks) -> Iterator[TextSp
     stops = [text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids]
     turn_end = "|".join(map(re.escape, sorted(stops, key=len, reverse=True)))
     answer = re.compile(rf"{marks.open}[^{marks.open}{marks.close}]*{marks.close}(?:\s*(?:{turn_end}))?")
-    mark_positions = [match.start() for match in re.finditer(f"[{''.join(marks.all)}]", marked)]
+    mark_positions = [match.start() for match in re.finditer(f"[{''.join(marks)}]", marked)]
     for match in answer.finditer(marked):
         start, end = (position - bisect.bisect_left(mark_positions, position) for position in match.span())
         yield start, end

@@ -63,15 +63,12 @@ def tokenizer_from_gguf(metadata: Mapping[str, object], *, source: object = "GGU
     style = _style(fields)
     tokens, added = _tokens(fields)
     config = _config(fields, tokens, added, style)
-    vocabulary = _vocabulary(tokens, added)
-    table = TokenizerTable(
-        vocabulary=vocabulary,
-        merges=_merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added),
-        style=style,
-        added=added,
-        bos=config["bos_token"] if config["add_bos_token"] else None,
-    )
-    return Tokenizer(table, config, source=source)
+    # The vocabulary for merging: all tokens up to the last ordinary one, without the control tokens at the end.
+    ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
+    vocabulary = {token: id for id, token in enumerate(tokens[: ordinary + 1])}
+    merges = _merges(fields) if isinstance(style, ByteLevel) else _merges_by_score(fields, vocabulary, added)
+    bos = config["bos_token"] if config["add_bos_token"] else None
+    return Tokenizer(TokenizerTable(vocabulary, merges, style, added, bos), config, source=source)
 
 
 class _Fields:
@@ -97,12 +94,6 @@ class _Fields:
         id = USUAL_IDS.get(name) if self.metadata.get(f"{_PREFIX}model") == "llama" else None
         return id if id is not None and isinstance(tokens, Sequence) and id < len(tokens) else None
 
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self.get(name, str, default)
-        if value is None:
-            raise self.error(name, "is missing")
-        return value
-
     def items(self, name: str, kind: type, at_most: int) -> list[Any]:
         """Return a list of `kind` of at most `at_most` entries. Raises FormatError."""
         values = self.metadata.get(_PREFIX + name)
@@ -117,13 +108,15 @@ class _Fields:
 
 def _style(fields: _Fields) -> Style:
     """Return the style of the vocabulary."""
-    model = fields.text("model")
+    model = fields.get("model", str)
+    if model is None:
+        raise fields.error("model", "is missing")
     if model == "llama":
         return SentencePiece("always" if fields.get("add_space_prefix", bool, True) else "never")
     if model != "gpt2":
         supported = "'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE)"
         raise fields.error("model", f"is {model[:40]!r}; supported are {supported}")
-    pre = fields.text("pre", default="")
+    pre = fields.get("pre", str, "")
     split = PRE_ALIASES.get(pre, pre)
     if split not in SPLITS:
         raise fields.error("pre", f"is {pre[:40]!r}; supported are {', '.join(SPLITS)}")
@@ -151,12 +144,6 @@ def _tokens(fields: _Fields) -> tuple[list[str], Added]:
         if control or type == USER_DEFINED:
             added[id] = AddedToken(token, control, takes_spaces=is_phi3 and token not in PHI3_UNTOUCHED)
     return tokens, added
-
-
-def _vocabulary(tokens: list[str], added: Added) -> dict[str, int]:
-    """Return the vocabulary for merging: all tokens up to the last ordinary one, without the control tokens at the end."""
-    ordinary = max((id for id in range(len(tokens)) if id not in added), default=-1)
-    return {token: id for id, token in enumerate(tokens[: ordinary + 1])}
 
 
 def _merges(fields: _Fields) -> list[Merge]:
@@ -217,7 +204,11 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
         )
     table = tokenizer.table
     texts = table.texts
-    style = _byte_level_fields(table) if isinstance(table.style, ByteLevel) else _pieces_fields(table, texts, rows)
+    if isinstance(table.style, ByteLevel):
+        merges = [f"{left} {right}" for left, right in table.merges]
+        style: dict[str, object] = {"model": "gpt2", "merges": merges, "add_space_prefix": False}
+    else:
+        style = _pieces_fields(table, texts, rows)
     metadata: dict[str, object] = {
         "pre": tokenizer.pre,
         "tokens": [texts.get(id, f"[PAD{id}]") for id in range(rows)],
@@ -228,11 +219,6 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
     }
     template = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
     return {_PREFIX + name: value for name, value in metadata.items()} | template
-
-
-def _byte_level_fields(table: TokenizerTable) -> dict[str, object]:
-    merges = [f"{left} {right}" for left, right in table.merges]
-    return {"model": "gpt2", "merges": merges, "add_space_prefix": False}
 
 
 def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -> dict[str, object]:
@@ -249,19 +235,16 @@ def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -
             fix="Use it in a Hugging Face folder (--format hf); llama.cpp would give other ids.",
         )
     scores = scores_of(merges)
+    tokens = {id: texts.get(id, f"[PAD{id}]") for id in range(rows)}
+    # llama.cpp writes an added token that is not a control token with spaces instead of "▁".
+    tokens |= {id: each.text.replace(SPACE, " ") for id, each in table.added.items() if not each.control}
     return {
         "model": "llama",
-        "tokens": [_written(id, texts, table) for id in range(rows)],
+        "tokens": list(tokens.values()),
         "scores": [scores.get(texts.get(id, ""), 0.0) for id in range(rows)],
         "add_space_prefix": table.style.prefix != "never",
         "remove_extra_whitespaces": False,
     }
-
-
-def _written(id: int, texts: Mapping[int, str], table: TokenizerTable) -> str:
-    """Return a token as in llama.cpp: an added token that is not a control token has spaces instead of "▁"."""
-    text = texts.get(id, f"[PAD{id}]")
-    return text.replace(SPACE, " ") if id in table.added and not table.added[id].control else text
 
 
 def _type(id: int, texts: Mapping[int, str], table: TokenizerTable) -> int:

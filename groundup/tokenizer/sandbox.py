@@ -17,13 +17,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-import jinja2
+from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 Variables = Mapping[str, Any]
 # Exceptions of errors in a template; any other ends the process, which the parent reports too.
 FAILURES = (
-    jinja2.TemplateError,
+    TemplateError,
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -62,7 +62,7 @@ def _joined(chunks: Any, max_characters: int) -> str:
 
 def _refuse(message: str) -> NoReturn:
     """The `raise_exception` that templates call."""
-    raise jinja2.TemplateError(message)
+    raise TemplateError(message)
 
 
 def _to_json(
@@ -74,13 +74,6 @@ def _to_json(
 ) -> str:
     """The `tojson` filter of transformers: no HTML escapes, no ASCII escapes."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-def _sentence(error: BaseException) -> str:
-    """A short error message."""
-    if isinstance(error, MemoryError):
-        return "it exceeds its memory limit"
-    return str(error)[:500] or type(error).__name__
 
 
 def main() -> None:
@@ -98,7 +91,8 @@ def main() -> None:
             render = render or renderer(start["template"], start["max_characters"])
             answer = json.dumps({"texts": render(json.loads(line)["variants"])})
         except FAILURES as error:
-            answer = json.dumps({"error": _sentence(error)})
+            words = "it exceeds its memory limit" if isinstance(error, MemoryError) else str(error)[:500]
+            answer = json.dumps({"error": words or type(error).__name__})
         print(answer, flush=True)
         signal.setitimer(signal.ITIMER_PROF, 0)
 

@@ -19,7 +19,7 @@ and normalisation (NFKC), which none of these families uses.
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from groundup.errors import FormatError
 
@@ -76,13 +76,8 @@ def metaspace(prefix: Prefix) -> dict[str, Any]:
     return {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": prefix, "split": False}
 
 
-_KNOWN = (
-    SentencePiece("always"),
-    SentencePiece("never"),
-    SentencePiece("first", metaspace=True),
-    SentencePiece("always", metaspace=True),
-    SentencePiece("never", metaspace=True),
-)
+_WITH_METASPACE = (SentencePiece(prefix, metaspace=True) for prefix in get_args(Prefix))
+_KNOWN = (SentencePiece("always"), SentencePiece("never"), *_WITH_METASPACE)
 
 
 def read_sentencepiece(spec: Mapping[str, Any], source: object) -> SentencePiece:

@@ -8,15 +8,12 @@ it can take any time. The supported parts are read, others refused, and the libr
 after a text, the `lstrip` flag of added tokens.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.errors import FormatError
-from groundup.files import read_json
 from groundup.tokenizer.bytelevel import ByteLevel, read_byte_level
 from groundup.tokenizer.sentencepiece import BYTE_TOKENS, Merge, SentencePiece, missing_byte, read_sentencepiece
 
@@ -77,6 +74,8 @@ class TokenizerTable:
     def to_json(self) -> dict[str, Any]:
         """Return the tokenizer.json of this table, for `tokenizers` and transformers."""
         parts = self.style.json_parts()
+        unused = dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"))
+        content = {"vocab": dict(self.vocabulary), "merges": [list(merge) for merge in self.merges]}
         return {
             "version": "1.0",
             "truncation": None,
@@ -86,17 +85,7 @@ class TokenizerTable:
             "pre_tokenizer": parts["pre_tokenizer"],
             "post_processor": None if self.bos is None else _bos_first(self.bos, self.control[self.bos]),
             "decoder": parts["decoder"],
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                **parts["model"],
-                "vocab": dict(self.vocabulary),
-                "merges": [list(merge) for merge in self.merges],
-            },
+            "model": {"type": "BPE", **unused, "fuse_unk": False, **parts["model"], **content},
         }
 
 
@@ -113,11 +102,6 @@ def _bos_first(text: str, id: int) -> dict[str, object]:
     return {"type": "TemplateProcessing", **templates, "special_tokens": tokens}
 
 
-def read_table(path: Path) -> TokenizerTable:
-    """Return the table of a tokenizer.json. Raises FormatError."""
-    return table_from_json(read_json(path, max_bytes=MAX_JSON_BYTES), path)
-
-
 def table_from_json(spec: object, source: object) -> TokenizerTable:
     """Return the table of a parsed tokenizer.json. Raises FormatError with `source`."""
     if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
@@ -127,13 +111,10 @@ def table_from_json(spec: object, source: object) -> TokenizerTable:
     style = read_sentencepiece(spec, source) if model.get("byte_fallback") else read_byte_level(spec, source)
     added = _added(spec.get("added_tokens", []), source)
     merges = _merges(model.get("merges"), source)
-    return TokenizerTable(
-        vocabulary=_vocabulary(model.get("vocab"), source),
-        merges=merges if isinstance(style, ByteLevel) else _without_structure(merges, added),
-        style=style,
-        added=added,
-        bos=_bos(spec.get("post_processor"), source),
-    )
+    if isinstance(style, SentencePiece):
+        merges = _without_structure(merges, added)
+    vocabulary, bos = _vocabulary(model.get("vocab"), source), _bos(spec.get("post_processor"), source)
+    return TokenizerTable(vocabulary, merges, style, added, bos)
 
 
 def _require_plain_bpe(model: Mapping[str, Any], source: object) -> None:
@@ -227,9 +208,8 @@ def _check_added(table: TokenizerTable, source: object) -> None:
         reason = f"{len(table.added)} tokens are not in, or right after, a vocabulary of {size}, each with a unique id"
         raise FormatError(source, "added tokens", reason)
     if table.bos is not None and table.bos not in table.control:
-        raise FormatError(
-            source, "post_processor", f"puts {table.bos[:40]!r} before a text, which is not a control token"
-        )
+        reason = f"puts {table.bos[:40]!r} before a text, which is not a control token"
+        raise FormatError(source, "post_processor", reason)
 
 
 def _check_control(table: TokenizerTable, source: object) -> None:
@@ -265,8 +245,3 @@ def token_bytes(table: TokenizerTable, source: object) -> list[bytes]:
             raise FormatError(source, f"token {text[:40]!r}", "is not written in the byte alphabet of byte-level BPE")
         tokens[id] = data
     return tokens
-
-
-def canonical_text(table: TokenizerTable) -> str:
-    """Return the table as a string that is the same for equal tables."""
-    return json.dumps(table.to_json(), sort_keys=True, separators=(",", ":"))

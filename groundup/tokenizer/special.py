@@ -31,20 +31,9 @@ CHATML_TEMPLATE = (
 
 # End-of-document tokens of the supported families; the first present one is used.
 DOCUMENT_ENDS = (END_OF_TEXT, "<|end_of_text|>", "<eos>", "</s>")  # in Gemma "</s>" is a tag of HTML
-# Tokens that end a generation in llama.cpp whatever the metadata (src/llama-vocab.cpp), as far as the supported families have them.
-GENERATION_ENDS = (
-    TURN_END,
-    END_OF_TEXT,
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",
-    "<|end|>",
-    "<|return|>",
-    "<end_of_turn>",
-    "</s>",
-    "<eos>",
-)
 TURN_ENDS = (TURN_END, "<|eot_id|>", "<|end|>", "<end_of_turn>")
+# Tokens that end a generation in llama.cpp whatever the metadata (src/llama-vocab.cpp), as far as the supported families have them.
+GENERATION_ENDS = (*TURN_ENDS, *DOCUMENT_ENDS, "<|eom_id|>", "<|return|>")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ KEPT_PROCESSES = 4
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 _FIX = "Use another chat template: edit chat_template in the model's tokenizer_config.json, or delete it where the model knows ChatML."
+_cached_renderer = functools.cache(renderer)
 
 
 def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
@@ -41,85 +42,81 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
     Raises ModelError with the template's own message when it raises, and when it exceeds a limit of time, memory or output.
     """
     if template == CHATML_TEMPLATE:
-        return _own_renderer()(variants)
+        return _cached_renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)(variants)
     if len(template) > MAX_TEMPLATE_CHARACTERS:
         message = (
             f"The chat template has {len(template):,} characters, at most {MAX_TEMPLATE_CHARACTERS:,} are allowed."
         )
         raise ModelError(message, fix=_FIX)
-    with _held(template) as process:
-        answer = process.ask({"variants": variants})
-        if answer is None:
-            _close(template, process)
-            raise ModelError(
-                f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of CPU time, or crashed.",
-                fix=_FIX,
-            )
+    answer = _ask(template, {"variants": variants})
+    if answer is None:
+        raise ModelError(
+            f"The model's chat template was stopped: it took over {CPU_SECONDS:.0f} s of CPU time, or crashed.",
+            fix=_FIX,
+        )
     if "error" in answer:
         raise ModelError(f"The model's chat template says: {answer['error'].rstrip('.')}.", fix=_FIX)
     return answer["texts"]
 
 
-@functools.cache
-def _own_renderer() -> Callable[[Sequence[Variables]], list[str]]:
-    return renderer(CHATML_TEMPLATE, MAX_TEXT_CHARACTERS)
-
-
 class TemplateProcess:
-    """One template in a process of its own."""
+    """One template in a process of its own, which is started for the first request and after it was stopped."""
 
     def __init__(self, template: str) -> None:
-        self.process = subprocess.Popen(
+        self.template = template
+        self.process: subprocess.Popen[bytes] | None = None
+        self.lock = threading.Lock()
+        """Held by who asks: one question at a time."""
+        self.users = 0  # who ask or wait
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the answer to `request`, or None when the process ended, stalled or wrote too much; it is then stopped."""
+        messages = [request]
+        if self.process is None:
+            self.process = self._started()
+            limits = {"cpu_seconds": CPU_SECONDS, "memory_bytes": MEMORY_BYTES, "max_characters": MAX_TEXT_CHARACTERS}
+            messages.insert(0, {"template": self.template, **limits})
+        assert self.process.stdin is not None and self.process.stdout is not None
+        line = None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.writelines(json.dumps(message).encode() + b"\n" for message in messages)
+            self.process.stdin.flush()
+            line = _read_line(self.process.stdout.fileno(), time.monotonic() + WALL_SECONDS)
+        if line is None:
+            self.close()
+            return None
+        return json.loads(line)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("sandbox.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         )
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.requests, self.answers = self.process.stdin, self.process.stdout
-        limits = {"cpu_seconds": CPU_SECONDS, "memory_bytes": MEMORY_BYTES, "max_characters": MAX_TEXT_CHARACTERS}
-        self.start = {"template": template, **limits}
-        self.lock = threading.Lock()
-        """Held by who asks: one question at a time."""
-        self.users = 0  # who ask or wait
-        self.closed = False
-
-    def ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer to `request`, or None when the process ended, stalled or wrote too much."""
-        try:
-            for message in (self.start, request):
-                if message:
-                    self.requests.write(json.dumps(message).encode() + b"\n")
-            self.requests.flush()
-        except BrokenPipeError:
-            return None
-        self.start = {}
-        line = self._read_line(time.monotonic() + WALL_SECONDS)
-        return None if line is None else json.loads(line)
-
-    def _read_line(self, deadline: float) -> bytes | None:
-        """Return one line of output; None at the end of the pipe, at the deadline, or when it is too long."""
-        received = bytearray()
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.answers, selectors.EVENT_READ)
-            while not received.endswith(b"\n"):
-                if len(received) > MAX_ANSWER_BYTES or not selector.select(max(0.0, deadline - time.monotonic())):
-                    return None
-                part = os.read(self.answers.fileno(), 2**20)
-                if not part:
-                    return None
-                received += part
-        return bytes(received)
 
     def close(self) -> None:
-        """End the process."""
-        self.closed = True
-        self.process.kill()
-        self.process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            self.requests.close()
-        self.answers.close()
+        """End the process, if there is one."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.communicate()  # waits, and closes the pipes
+
+
+def _read_line(pipe: int, deadline: float) -> bytes | None:
+    """Return one line of output; None at the end of the pipe, at the deadline, or when it is too long."""
+    received = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while not received.endswith(b"\n"):
+            if len(received) > MAX_ANSWER_BYTES or not selector.select(max(0.0, deadline - time.monotonic())):
+                return None
+            part = os.read(pipe, 2**20)
+            if not part:
+                return None
+            received += part
+    return bytes(received)
 
 
 # The processes of this process (a fork starts its own), by template, the one used last at the end. `_lock` is held to look at them, never to wait.
@@ -127,62 +124,36 @@ _processes: dict[tuple[int, str], TemplateProcess] = {}
 _lock = threading.Lock()
 
 
-@contextlib.contextmanager
-def _held(template: str) -> Iterator[TemplateProcess]:
-    """The process of `template`, for this thread alone. Raises ModelError when others have it for too long."""
-    deadline = time.monotonic() + WALL_SECONDS
-    process = _awaited(template, deadline)
-    while process.closed:  # by who had it before
-        _let_go(process)
-        process = _awaited(template, deadline)
-    try:
-        yield process
-    finally:
-        _let_go(process)
+def _ask(template: str, request: dict[str, Any]) -> dict[str, Any] | None:
+    """Ask the process of `template`; of those that nobody asks the least recently used are closed.
 
-
-def _awaited(template: str, deadline: float) -> TemplateProcess:
-    """The process of `template`, its lock acquired. Raises ModelError at the deadline."""
-    with _lock:
-        process = _process_for(template)
-        process.users += 1
-    if process.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-        return process
-    with _lock:
-        process.users -= 1
-    raise ModelError(
-        f"The model's chat template is busy: {WALL_SECONDS:.0f} s were waited for it.", fix="Try again later."
-    )
-
-
-def _let_go(process: TemplateProcess) -> None:
-    process.lock.release()
-    with _lock:
-        process.users -= 1
-
-
-def _process_for(template: str) -> TemplateProcess:
-    """Return the process of `template`, started if there is none; the least recently used one is closed."""
+    Raises ModelError when others have the process for too long.
+    """
     key = (os.getpid(), template)
-    process = _processes.pop(key, None) or TemplateProcess(template)
-    _processes[key] = process
-    idle = [owned for owned, each in _processes.items() if owned[0] == os.getpid() and not each.users and owned != key]
-    if len(idle) >= KEPT_PROCESSES:
-        _processes.pop(idle[0]).close()
-    return process
-
-
-def _close(template: str, process: TemplateProcess) -> None:
-    """End a process; the next rendering starts one anew."""
     with _lock:
-        if _processes.get((os.getpid(), template)) is process:
-            del _processes[os.getpid(), template]
-    process.close()
+        process = _processes.pop(key, None) or TemplateProcess(template)
+        _processes[key] = process
+        process.users += 1
+        idle = [owned for owned, each in _processes.items() if owned[0] == os.getpid() and not each.users]
+        while len(idle) >= KEPT_PROCESSES:
+            _processes.pop(idle.pop(0)).close()
+    try:
+        if not process.lock.acquire(timeout=WALL_SECONDS):
+            message = f"The model's chat template is busy: {WALL_SECONDS:.0f} s were waited for it."
+            raise ModelError(message, fix="Try again later.")
+        try:
+            return process.ask(request)
+        finally:
+            process.lock.release()
+    finally:
+        with _lock:
+            process.users -= 1
 
 
 @atexit.register
 def close_templates() -> None:
     """End all template processes; the next rendering starts a new one."""
-    for (pid, template), process in list(_processes.items()):
-        if pid == os.getpid():
-            _close(template, process)
+    with _lock:
+        closed = [_processes.pop(key) for key in list(_processes) if key[0] == os.getpid()]
+    for process in closed:
+        process.close()

@@ -11,11 +11,10 @@ Left out: the formats of other families (Mistral, DeepSeek, GLM, gpt-oss, Qwen3-
 
 import functools
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import jinja2
 from jinja2 import nodes
@@ -66,28 +65,11 @@ class CallFormat:
         return f'{space}{{"name": {json.dumps(name, ensure_ascii=False)}, "{self.arguments}": ', f"}}{space}"
 
 
+_TAGGED = (re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""), re.compile("</tool_call>"))
+_BARE = (re.compile(r'\{"name": "", "parameters": \}'), re.compile("ipython"))
 FORMATS = {
-    each.name: each
-    for each in (
-        CallFormat(
-            "tagged",
-            "<tool_call>",
-            "</tool_call>",
-            "arguments",
-            lines=True,
-            several=True,
-            signs=(re.compile(r"""<tool_call>[\s\[]*\{\s*["'](?:name|arguments)["']"""), re.compile("</tool_call>")),
-        ),
-        CallFormat(
-            "bare",
-            "",
-            "",
-            "parameters",
-            lines=False,
-            several=False,
-            signs=(re.compile(r'\{"name": "", "parameters": \}'), re.compile("ipython")),
-        ),
-    )
+    "tagged": CallFormat("tagged", "<tool_call>", "</tool_call>", "arguments", lines=True, several=True, signs=_TAGGED),
+    "bare": CallFormat("bare", "", "", "parameters", lines=False, several=False, signs=_BARE),
 }
 
 
@@ -124,7 +106,8 @@ def read_calls(text: str) -> tuple[ToolCall, ...] | None:
     """
     try:
         # A line break inside a string is invalid JSON, but models that write code produce it.
-        value = json.loads(text, strict=False, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(text, strict=False)
+        json.dumps(value, allow_nan=False)  # raises ValueError for NaN and infinities, 1e999 among them
     except (ValueError, RecursionError):
         return None
     calls = [_call(each) for each in (value if isinstance(value, list) else [value])]
@@ -138,14 +121,3 @@ def _call(value: Any) -> ToolCall | None:
         return None
     name, arguments = value.get("name"), value.get("arguments", value.get("parameters", {}))
     return ToolCall(name, arguments) if isinstance(name, str) and name and isinstance(arguments, dict) else None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(digits)
-    return number

@@ -1,14 +1,12 @@
-"""Compiled steps: torch.compile turns the forward and backward pass of a loss into code of their own, where that is worth its time.
+"""Compiled steps: torch.compile of the forward and backward pass of a loss, where that is worth its time.
 
     off     never
     on      always, where this machine can
-    auto    on CUDA always; on a CPU where it was measured to be faster, in runs long enough to win the try back
+    auto    on CUDA always; on a CPU where it was measured to be faster, in runs long enough to pay for the trial
 
-What is compiled is one graph from ids to gradients: the readable formulas where `model.fused` has merged them by hand, and the hand-written passes of
-attention and of the surprise as they are. On a CPU 20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
-tenth of the run pays for the try.
-
-A run of several processes (`strategies.py`) is never compiled: with neither DDP nor FSDP has it been tried.
+What is compiled is one graph from ids to gradients: the plain formulas where `model.fused` has fused them by hand, and the hand-written passes of
+attention and cross-entropy as they are. On a CPU 20 s of compiling saved a fifth of a small model's step (docs/log.md), so "auto" tries it where a
+tenth of the run pays for the trial. A run of several processes is never compiled: neither with DDP nor with FSDP has it been tried.
 
 Compiled code on a CPU gives the same bits every time only under torch's deterministic algorithms. `repeatable` sets them for each step.
 """
@@ -18,41 +16,38 @@ import dataclasses
 import importlib.util
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
 
-from groundup.device import Compute
 from groundup.progress import Progress
 from groundup.timing import shortest
-from groundup.train.config import FitConfig
 from groundup.train.precision import MEASURED_S, WORTH_IT, Decision, StepClock
-from groundup.train.step import Batch, Loss
+from groundup.train.step import Loss
 
 DETERMINISTIC: Any = torch.utils.deterministic
 COMPILERS = ("c++", "g++", "clang++")
-# What compiling a model of a few blocks took here, and what part of a run may be spent on finding out whether it pays.
+# Seconds to compile a model of a few blocks, and the share of a run that may be spent on a trial.
 COMPILE_S = 30.0
 TRIAL_SHARE = 1 / 10
 
 
 def compiled(loss: Loss) -> Loss:
-    """`loss`, compiled at its first call, and again for every other shape of batch. The model is left as it is: evaluation runs uncompiled."""
+    """Return `loss`, compiled at its first call and for every new shape of batch. The model is left as it is: evaluation runs uncompiled."""
     made: Loss = torch.compile(loss, dynamic=False)
     return made
 
 
 @contextlib.contextmanager
 def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
-    """Inside, on a CPU, compiled steps give the same bits every time; torch's settings are put back afterwards."""
+    """Inside, on a CPU, compiled steps give the same bits every time; torch's settings are restored afterwards."""
     if not compiled or device.type != "cpu":
         yield
         return
     before, filled = torch.are_deterministic_algorithms_enabled(), DETERMINISTIC.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    DETERMINISTIC.fill_uninitialized_memory = False  # nothing here reads what it did not write
+    DETERMINISTIC.fill_uninitialized_memory = False  # no uninitialised memory is read
     try:
         yield
     finally:
@@ -61,7 +56,7 @@ def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
 
 
 def compile_obstacle(device: torch.device, *, shared: bool = False) -> str:
-    """What this machine lacks for compiling, in words; "" where it has all. `shared`: several processes train together."""
+    """What prevents compiling on this machine, in words; "" where nothing does. `shared`: several processes train together."""
     if shared:
         return "it has not been tried where several processes share a step"
     if device.type == "cuda":
@@ -71,50 +66,38 @@ def compile_obstacle(device: torch.device, *, shared: bool = False) -> str:
     return "" if any(shutil.which(name) for name in COMPILERS) else f"there is no C++ compiler ({', '.join(COMPILERS)})"
 
 
-def decide_compile(
-    decision: Decision,
-    config: FitConfig,
-    model: nn.Module,
-    batches: Sequence[Batch],
-    loss: Loss,
-    *,
-    compute: Compute,
-    progress: Progress,
-    shared: bool = False,
-) -> Decision:
-    """The decision about precision, with that about compiling added; what was found or is missing is said once."""
-    if config.compile == "off":
+def decide_compile(decision: Decision, clock: StepClock, *, progress: Progress, shared: bool = False) -> Decision:
+    """Return the decision about precision with that about compiling added; the reason is reported."""
+    compile, device = clock.config.compile, clock.compute.device
+    if compile == "off":
         return decision
-    clock = StepClock(model, batches, loss, config, compute=compute)
-    trial = _Trial(decision, config, clock, loss, compute.device)
-    if config.compile == "auto" and compute.device.type != "cuda" and (shared or not trial.may_pay()):
+    trial = _Trial(decision, clock)
+    if compile == "auto" and device.type != "cuda" and (shared or not trial.may_pay()):
         return decision
-    lacks = compile_obstacle(compute.device, shared=shared)
-    if lacks:
-        progress.say(f"Training without torch.compile: {lacks}.")
+    obstacle = compile_obstacle(device, shared=shared)
+    if obstacle:
+        progress.say(f"Training without torch.compile: {obstacle}.")
         return decision
     return trial.run(progress)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Trial:
-    """Steps of both kinds, on the model and batches that will be trained."""
+    """Plain and compiled steps, on the model and batches that will be trained."""
 
     decision: Decision
-    config: FitConfig
     clock: StepClock
-    loss: Loss
-    device: torch.device
 
     def may_pay(self) -> bool:
         """Whether the run is so long that compiling costs little of it, even in vain."""
         known = self.decision.step_s.get(self.decision.precision)
-        taken = [known] if known else (self._step_s(self.loss) for _ in range(2))  # the first warms up
-        return all(TRIAL_SHARE * self.config.steps * step_s >= COMPILE_S for step_s in taken)
+        taken = [known] if known else (self._step_s(self.clock.loss) for _ in range(2))  # the first warms up
+        return all(TRIAL_SHARE * self.clock.config.steps * step_s >= COMPILE_S for step_s in taken)
 
     def run(self, progress: Progress) -> Decision:
-        """Compile, time, decide. A compiler that fails is a reason not to, told in a sentence."""
-        faster = compiled(self.loss)
+        """Compile, time, decide. Where compiling fails, the steps stay uncompiled, and the reason is reported."""
+        loss, config, device = self.clock.loss, self.clock.config, self.clock.compute.device
+        faster = compiled(loss)
         started = time.perf_counter()
         try:
             self._step_s(faster, repeatably=True)
@@ -125,11 +108,11 @@ class _Trial:
             return self.decision
         compile_s = time.perf_counter() - started
         taken = shortest(
-            {False: lambda: self._step_s(self.loss), True: lambda: self._step_s(faster, repeatably=True)},
+            {False: lambda: self._step_s(loss), True: lambda: self._step_s(faster, repeatably=True)},
             seconds=MEASURED_S,
             progress=progress,
         )
-        asked = self.config.compile == "on" or self.device.type == "cuda"
+        asked = config.compile == "on" or device.type == "cuda"
         chosen = asked or taken[True] < WORTH_IT * taken[False]
         progress.say(
             f"A step takes {1000 * taken[False]:.1f} ms as it is and {1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "
@@ -139,5 +122,5 @@ class _Trial:
         return dataclasses.replace(self.decision, compiled=chosen, step_s=step_s)
 
     def _step_s(self, loss: Loss, *, repeatably: bool = False) -> float:
-        with repeatable(repeatably, self.device):
+        with repeatable(repeatably, self.clock.compute.device):
             return self.clock.step_s(bf16=self.decision.precision == "bf16", loss=loss)

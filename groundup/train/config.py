@@ -1,9 +1,14 @@
-"""How a training run goes: one dataclass, checked once. The defaults suit a model of one to two million parameters on two cores."""
+"""The config of a training run: one dataclass, checked once, and the defaults of pretraining. Its own defaults suit a model of one to two million
+parameters on two cores.
+"""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal
 
-from groundup.errors import ConfigError
+from groundup.config import build_config
+from groundup.errors import require, require_choices, require_counts
 
 Precision = Literal["float32", "bf16", "auto"]
 Compile = Literal["off", "on", "auto"]
@@ -12,14 +17,33 @@ OptimizerName = Literal["adamw", "muon", "sgd"]
 Parallel = Literal["ddp", "fsdp"]
 
 WARMUP_SHARE = 1 / 20
-# Hägele et al. 2024: a fifth is as good as a cosine in long runs; the short ones here gain by more (docs/log.md).
+# Hägele et al. 2024: a fifth is as good as a cosine in long runs; the short ones here gain from more (docs/log.md).
 DECAY_SHARE = 3 / 5
 MIN_SHARE = 1 / 10
 EVALUATIONS = 8
+# Of fine-tuning: the highest learning rate of a classifier and of LoRA.
+FINETUNE_LEARNING_RATE = 5e-4
 MAX_STEPS_BETWEEN_CHECKPOINTS = 500
 MAX_SNAPSHOTS = 64
-# A model changes most in its first steps; evenly spread pictures would miss them.
+# A model changes most in its first steps, which evenly spread snapshots would miss.
 SNAPSHOT_POWER = 2
+
+# Defaults of pretraining by optimizer, measured on small models from random weights (docs/log.md, `benchmarks/pretrain.py`). Those of `FitConfig`
+# suit any training, fine-tuning too.
+# Muon at AdamW's number of steps was 0.2 bits per byte better on quickstart, at 1.2 times the time a step.
+OPTIMIZER: OptimizerName = "muon"
+BY_OPTIMIZER: dict[OptimizerName, dict[str, Any]] = {
+    "muon": {
+        "learning_rate": 6e-3,  # of tables, head and vectors, which AdamW takes: 3e-3 to 1e-2 are level
+        "muon_learning_rate": 0.015,  # 0.01 and 0.02 are a little behind
+        "muon_momentum": 0.9,  # 0.85 is ahead for some hundred steps, 0.95 still behind after 1,200
+        "beta2": 0.95,
+        "schedule": "wsd",
+        "min_learning_rate": 0.0,
+    },
+    "adamw": {},
+    "sgd": {},
+}
 
 
 @dataclass(frozen=True)
@@ -31,55 +55,55 @@ class FitConfig:
     batch_size: int = 8
     """Rows of one batch, over all processes; the caller makes its BatchSource with it."""
     accumulation: int = 1
-    """Batches whose gradients are summed before one update: the memory of one, the effect of all."""
+    """Batches whose gradients are summed before one update: the effect of a batch so many times as large in the memory of one."""
     start_context_tokens: int | None = None
-    """Pretraining begins with rows cut to so many tokens, as many more of them; None: whole from the first step."""
+    """Pretraining begins with rows of this many tokens, and more of them; None: whole rows from the first step."""
     start_share: float = 0.5
     """With start_context_tokens: the share of the planned steps, and so of the tokens, that are read in such rows."""
     learning_rate: float = 2e-3
-    """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models want less."""
+    """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models need less."""
     min_learning_rate: float | None = None
     """The learning rate of the last step; None: a tenth of the highest (`lowest_learning_rate`)."""
     warmup_steps: int | None = None
     """Steps over which the learning rate rises; None: a twentieth of all (`warmup`)."""
     schedule: Schedule = "cosine"
-    """How it falls: "cosine", or "wsd" (warm-up, stable, decay: the highest rate for most of the run, then straight down)."""
+    """How it falls: "cosine", or "wsd" (warm-up, stable, decay: the highest rate for most of the run, then linearly down)."""
     decay_steps: int | None = None
     """With wsd: the last steps, over which the learning rate falls; None: three fifths of all (`decay`)."""
     optimizer: OptimizerName = "adamw"
-    """Who turns gradients into updates: "adamw"; "muon" (the blocks' matrices by Muon, the rest by AdamW); "sgd", to compare with."""
+    """The optimizer: "adamw"; "muon" (the blocks' matrices by Muon, the rest by AdamW); "sgd", as a baseline."""
     muon_learning_rate: float = 0.02
     """With muon: the highest learning rate of the blocks' matrices; it rises and falls as the other. 0.02 as in Jordan et al. 2024."""
     muon_momentum: float = 0.95
-    """With muon: memory of the gradient's running mean; 0.95 as in Jordan et al. 2024."""
+    """With muon: decay of the gradient's running mean; 0.95 as in Jordan et al. 2024."""
     muon_precision: Precision = "auto"
     """With muon: the precision in which matrices are orthogonalised; "auto": bf16, but float32 where the processor only emulates it."""
     weight_decay: float = 0.1
     """How strongly matrices are pulled to zero, times the learning rate; 0.1 as in GPT-3's appendix B."""
     beta1: float = 0.9
-    """Memory of the gradient's running mean (with sgd: of its running sum)."""
+    """Decay of the gradient's running mean (with sgd: of its running sum)."""
     beta2: float = 0.99
-    """Memory of the gradient's running square; below Adam's 0.999, as runs are short."""
+    """Decay of the gradient's running square; below Adam's 0.999, as runs are short."""
     clip_norm: float = 1.0
-    """The longest gradient: longer ones are scaled to it."""
+    """The largest gradient norm: larger gradients are scaled down to it."""
     max_skipped: int = 5
     """A step whose loss or gradient is not finite is skipped, before the weights change; so many in a row end the run. 1: the first ends it."""
     spike_factor: float | None = None
-    """A step whose gradient is longer than the running median times this is skipped; None: none is. Clipping tames most spikes, and where
-    hardly any error is left (fine-tuning) a long gradient is the one to learn from; for long pretraining 10 is a wide margin."""
+    """A step whose gradient norm is above the running median times this is skipped; None: none is. Clipping is enough for most spikes, and where
+    hardly any error is left (fine-tuning) a large gradient is the one to learn from; for long pretraining 10 is a wide margin."""
     rollback_nats: float | None = None
     """A loss that stays so far above its running median for eight steps takes the run back to its last checkpoint, and past the text that led
-    there (`rollback.py`); None: never. For long pretraining 1 is a wide margin; sources that differ much in turn need more."""
+    there (`bad_steps.py`); None: never. For long pretraining 1 is a wide margin; sources that differ much in turn need more."""
     max_rollbacks: int = 3
-    """So many times; once more ends the run."""
+    """The most roll-backs of a run; one more ends it."""
     balance_weight: float = 0.01
     """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
     precision: Precision = "auto"
-    """Arithmetic of the matrix products; "auto" measures this model's own step in both and takes the faster."""
+    """Precision of the matrix products; "auto" measures this model's step in both and takes the faster."""
     compile: Compile = "auto"
     """Whether torch.compile makes the steps: "auto" on CUDA, and on a CPU where it is measured to pay; for batches of one shape."""
     recompute: bool = False
-    """Keep only what enters each block and compute the rest anew in the backward pass: the same gradients for a third more
+    """Keep only the input of each block and recompute the rest in the backward pass: the same gradients for a third more
     arithmetic and far less memory, so that a larger model or batch fits."""
     evaluate_every: int | None = None
     """Steps between evaluations; None: an eighth of all (`evaluation_interval`). The first and the last step always have one."""
@@ -88,49 +112,33 @@ class FitConfig:
     keep_checkpoints: int = 2
     """How many of the last checkpoints stay on disk, beside the best."""
     snapshots: int = 0
-    """How many pictures of the weights are kept over the run, for looking at how it learned (`groundup lab RUN --film`); 0: none."""
+    """How many snapshots of the weights are kept over the run, to see how it learned (`groundup lab RUN --film`); 0: none."""
     parallel: Parallel = "ddp"
     """Under torchrun: "ddp", a copy of the model in each process; "fsdp", each has a share of it, for models too large for one GPU."""
     seed: int = 0
     """Seed of what is random while training (dropout); data order and initial weights are seeded by the caller."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped", "max_rollbacks"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("evaluate_every", "checkpoint_every"):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, name, value, "at least 1")
-        _require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
-        start = self.start_context_tokens
-        _require(start is None or start >= 1, "start_context_tokens", start, "at least 1")
-        _require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
-        _require(0 < self.learning_rate < 10, "learning_rate", self.learning_rate, "above 0 and below 10")
-        _require(
-            0 < self.muon_learning_rate < 10, "muon_learning_rate", self.muon_learning_rate, "above 0 and below 10"
-        )
-        _require(self.optimizer in get_args(OptimizerName), "optimizer", self.optimizer, "adamw, muon or sgd")
+        require_counts(self, "steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped", "max_rollbacks")
+        require_counts(self, "evaluate_every", "checkpoint_every", "start_context_tokens")
+        require_choices(self)
+        require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
+        require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
+        for name in ("learning_rate", "muon_learning_rate"):
+            require(0 < getattr(self, name) < 10, name, getattr(self, name), "above 0 and below 10")
         low = self.lowest_learning_rate
-        _require(0 <= low <= self.learning_rate, "min_learning_rate", low, f"0 to {self.learning_rate:g}")
-        _require(0 <= self.warmup <= self.steps, "warmup_steps", self.warmup, f"0 to {self.steps} (steps)")
-        _require(self.schedule in get_args(Schedule), "schedule", self.schedule, "cosine or wsd")
+        require(0 <= low <= self.learning_rate, "min_learning_rate", low, f"0 to {self.learning_rate:g}")
+        require(0 <= self.warmup <= self.steps, "warmup_steps", self.warmup, f"0 to {self.steps} (steps)")
         left = self.steps - self.warmup
-        _require(0 <= self.decay <= left, "decay_steps", self.decay, f"0 to {left} (steps after the warm-up)")
-        _require(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or more")
-        _require(0 <= self.muon_momentum < 1, "muon_momentum", self.muon_momentum, "0 or more and below 1")
-        _require(0 <= self.beta1 < 1, "beta1", self.beta1, "0 or more and below 1")
-        _require(0 <= self.beta2 < 1, "beta2", self.beta2, "0 or more and below 1")
-        _require(0 < self.clip_norm < float("inf"), "clip_norm", self.clip_norm, "above 0")
-        factor = self.spike_factor
-        _require(factor is None or 1 < factor < float("inf"), "spike_factor", factor, "above 1")
-        nats = self.rollback_nats
-        _require(nats is None or 0 < nats < float("inf"), "rollback_nats", nats, "above 0")
-        _require(0 <= self.balance_weight < float("inf"), "balance_weight", self.balance_weight, "0 or more")
-        _require(self.precision in get_args(Precision), "precision", self.precision, "float32, bf16 or auto")
-        _require(
-            self.muon_precision in get_args(Precision), "muon_precision", self.muon_precision, "float32, bf16 or auto"
-        )
-        _require(self.compile in get_args(Compile), "compile", self.compile, "off, on or auto")
-        _require(self.parallel in get_args(Parallel), "parallel", self.parallel, "ddp or fsdp")
+        require(0 <= self.decay <= left, "decay_steps", self.decay, f"0 to {left} (steps after the warm-up)")
+        for name in ("muon_momentum", "beta1", "beta2"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 or more and below 1")
+        for name in ("weight_decay", "balance_weight"):
+            require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
+        require(0 < self.clip_norm < math.inf, "clip_norm", self.clip_norm, "above 0")
+        factor, nats = self.spike_factor, self.rollback_nats
+        require(factor is None or 1 < factor < math.inf, "spike_factor", factor, "above 1")
+        require(nats is None or 0 < nats < math.inf, "rollback_nats", nats, "above 0")
 
     @property
     def warmup(self) -> int:
@@ -139,7 +147,7 @@ class FitConfig:
 
     @property
     def decay(self) -> int:
-        """Steps of decay in a wsd schedule: what the warm-up left of three fifths, where not said."""
+        """Steps of decay in a wsd schedule: where not given, three fifths of all, or what the warm-up leaves."""
         if self.decay_steps is None:
             return min(round(self.steps * DECAY_SHARE), self.steps - self.warmup)
         return self.decay_steps
@@ -172,6 +180,11 @@ class FitConfig:
         return tuple(sorted(found))
 
 
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} must be {expected} (got {value}).")
+def pretraining_config(steps: int, fields: Mapping[str, Any] | None = None) -> FitConfig:
+    """Return a config of `steps` steps with these `fields` and the chosen optimizer's defaults for the others. Raises ConfigError.
+
+    >>> pretraining_config(100).optimizer, pretraining_config(100, {"optimizer": "adamw"}).learning_rate
+    ('muon', 0.002)
+    """
+    given = {"steps": steps, "optimizer": OPTIMIZER, **(fields or {})}
+    return build_config(FitConfig, {**BY_OPTIMIZER.get(given["optimizer"], {}), **given}, where="fit.")

@@ -1,10 +1,10 @@
-"""Ctrl-C and SIGTERM while training: raised at once where nothing is half done, held back where something is.
+"""Ctrl-C and SIGTERM while training: raised at once where nothing is half done, deferred where something is.
 
-A step can be thrown away at any moment until the weights change, and an evaluation always; so both signals raise straight
-out of them, and what stood at the last boundary is saved. Around the update and around a save they wait (`shielded`).
+A step can be discarded at any moment until the weights change, and an evaluation always; so both signals raise out of them, and the state at the
+last boundary is saved. During an update and a save they are deferred (`shielded`).
 
 With several processes none may leave alone: the others would wait for it for ever. There a signal is only noted (`received`), every step tells all
-what any has received, and all end after the same step (`agree`).
+ranks what any has received, and all end after the same step (`agree`).
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# What a shell reports for a process that ended by a signal: 128 + its number.
+# Shells report a process that ended by a signal as 128 + its number.
 TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
 
 
@@ -28,7 +28,8 @@ class Interrupts:
         self._together = together
         self._agreed = 0
         self._before: dict[signal.Signals, Any] = {}
-        self._received: int | None = None
+        self.received = 0
+        """The number of the signal received, 0: none."""
         self._shielded = False
         self._held = False
 
@@ -44,22 +45,17 @@ class Interrupts:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was set outside Python
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self._received is None:  # an impatient second Ctrl-C changes nothing: the first is being answered
-            self._received = number
+        if not self.received:  # a second Ctrl-C changes nothing: the first is being handled
+            self.received = number
             if not self._shielded:
                 self.check()
 
-    @property
-    def received(self) -> int:
-        """The number of the signal that came, 0: none did."""
-        return self._received or 0
-
     def agree(self, number: int) -> None:
-        """What came to any of the processes; from now on `check` raises for it."""
+        """Set the signal that any of the processes received; from now on `check` raises for it."""
         self._agreed = number
 
     def check(self) -> None:
-        """Raise for a signal that came while shielded (or whose exception was lost in a destructor): KeyboardInterrupt or SystemExit."""
+        """Raise KeyboardInterrupt or SystemExit for a signal that was deferred (or whose exception was lost in a destructor)."""
         number = self._agreed if self._together else self.received
         if number == 0 or self._held:
             return
@@ -69,7 +65,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
-        """Hold signals back until the block is done; an error of the block itself goes first."""
+        """Defer signals until the block is done; an error of the block itself takes precedence."""
         self._shielded = True
         try:
             yield

@@ -1,28 +1,84 @@
-"""Losses: a model and a batch -> a sum in nats and what it was counted on. To train in another way, write one of these.
+"""Losses: a model and a batch -> a sum in nats and the number of tokens it was taken over; those of fine-tuning by name (`FINETUNE_LOSSES`).
 
-The loss of a text is the mean surprise at its tokens, -log p(token | what stands before it); labels are the text itself, one
-place on. A label of -100 is not counted: prompts, when an assistant is trained, and padding.
+The loss of a text is the mean of -log p(token | the tokens before it); labels are the text itself, shifted by one. A label of -100 is not
+counted: prompts, when an assistant is trained, and padding.
+
+With experts, any loss gets the routers' balance loss beside it (Fedus et al. 2021, section 2.2). Left alone, a router sends ever more tokens to
+the experts that happened to be good first, and the others learn nothing. It is taken over the tokens of one batch: with several batches a step
+(`accumulation`) each is balanced by itself.
 """
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
 from torch import nn
 
 from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.errors import ConfigError, did_you_mean
+from groundup.model.experts import Experts, balance_loss, router_scores
 from groundup.model.heads import LanguageModel
 from groundup.model.linear_cross_entropy import summed_cross_entropy
-from groundup.train.step import LossSum
+from groundup.train.step import Loss, LossSum
 
 
 def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
     """Cross-entropy of the next token, summed over the labels that count.
 
-    The head is applied to those places alone: with V in the thousands it is a large part of the work.
+    The head is applied to those positions alone: with V in the thousands it is a large part of the work.
     """
     assert isinstance(model, LanguageModel)
     hidden = model.hidden(batch.ids, mask=batch.mask).flatten(0, 1)  # [B*T, C]
     labels = batch.labels.flatten()  # [B*T]
     if not batch.all_count:
-        counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [places that count]
+        counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [positions that count]
         if len(counted) < len(labels):
             hidden, labels = hidden.index_select(0, counted), labels[counted]
     total = summed_cross_entropy(hidden, model.head_weight, labels, model.config.logit_softcap)
     return LossSum(total, len(labels))
+
+
+def class_loss(model: nn.Module, batch: Any) -> LossSum:
+    """Cross-entropy of the true classes, summed over texts: `batch` has hidden states, their mask, and a label a text."""
+    scores = model(batch.hidden, batch.mask)
+    return LossSum(F.cross_entropy(scores.float(), batch.labels, reduction="sum"), len(batch.labels))
+
+
+@dataclass(frozen=True)
+class FinetuneLoss:
+    """A loss that a fine-tuning run can be trained with: `--set loss=NAME`."""
+
+    kind: Literal["chat", "classifier"]
+    """The kind of run whose batches it reads."""
+    loss: Loss
+
+
+# The first of each kind is its default.
+FINETUNE_LOSSES: dict[str, FinetuneLoss] = {
+    "next_token": FinetuneLoss("chat", next_token_loss),
+    "class": FinetuneLoss("classifier", class_loss),
+}
+
+
+def finetune_loss(kind: str, name: str | None) -> Loss:
+    """Return the loss of that name for a run of that kind; None: the default. Raises ConfigError."""
+    known = {key: each.loss for key, each in FINETUNE_LOSSES.items() if each.kind == kind}
+    if name is not None and name not in known:
+        raise ConfigError(f"loss {name!r} is not known for a {kind} run.", fix=did_you_mean(name, known))
+    return known[name or next(iter(known))]
+
+
+def balanced(loss: Loss, weight: float) -> Loss:
+    """Return `loss` with a gradient that also spreads the tokens over the experts. Its value is unchanged: comparable with the validation loss."""
+
+    def with_balance(model: nn.Module, batch: Batch) -> LossSum:
+        with router_scores(model) as scores:
+            plain = loss(model, batch)
+        chosen = next(part.experts_per_token for part in model.modules() if isinstance(part, Experts))
+        real = None if batch.mask is None else batch.mask.flatten()
+        uneven = torch.stack([balance_loss(layer, chosen, real) for layer in scores]).mean()
+        beside = weight * plain.count * uneven  # eq. 4's alpha, for as many tokens as the loss is summed over
+        return LossSum(plain.total + (beside - beside.detach()), plain.count)
+
+    return with_balance

@@ -1,8 +1,8 @@
-"""How long a step takes, and from that: float32 or bf16. Both are measured on the model and batches that will be trained.
+"""The time of a training step, and the choice between float32 and bf16 by it. Both are measured on the model and batches that will be trained.
 
-bf16 halves the work of large matrix products where the processor has it; at small widths the casts cost more than they
-save, and without hardware it is slower by far: a step may take minutes. So it is measured, not guessed, and never tried where the
-processor has no bf16, or where one small product shows that it is slow all the same. A measurement takes a twentieth of the run at most.
+bf16 halves the work of large matrix products where the processor has it; at small widths the casts cost more than they save, and where it is
+emulated a step may take minutes. So it is measured, and never tried where the processor has no bf16 or one small product shows that it is slow.
+A measurement takes a twentieth of the run at most.
 """
 
 import math
@@ -28,39 +28,41 @@ Chosen = Literal["float32", "bf16"]
 MEASURED_S = 2.0
 # No measurement takes more of a run than this share of it, nor is one second too much.
 PROBE_SHARE, SHORT_S = 1 / 20, 1.0
-# A product that takes so many times as long in bf16: it is emulated, whatever the processor says of itself.
+# A product that takes so many times as long in bf16 is emulated, whatever the processor reports.
 EMULATED = 2.0
-# Where steps take too long to be tried in both, a product decides, which has to gain more, as a step is not products alone.
+# Where steps take too long to be tried in both, a product decides. It has to gain more, as a step is not products alone.
 PRODUCT_WORTH_IT = 0.75
-# float32 is exact and needs no casts: bf16 has to be clearly faster, not by the noise of a measurement.
+# float32 is exact and needs no casts: bf16 has to be faster by more than the noise of a measurement.
 WORTH_IT = 0.95
 
 
 class StepClock:
-    """Takes and times real training steps that leave weights and random state as they are (their learning rate is 0)."""
+    """Times real training steps that leave weights and random state as they are (their learning rate is 0)."""
 
     def __init__(
         self, model: nn.Module, batches: Sequence[Batch], loss: Loss, config: FitConfig, *, compute: Compute
     ) -> None:
-        self._model, self._batches, self._loss = model, batches, loss
-        self._clip_norm, self._device = config.clip_norm, compute.device
+        self.model, self.loss, self.compute = model, loss, compute
+        self.muon = decide_muon(config, model, compute=compute)
+        self.config = self.muon.closed(config)
+        self._batches, self._device = batches, compute.device
         if compute.is_cpu:
             keep_freed_memory()  # as fit() does
         self._parameters = list(trainable(model).values())
-        self._optimizer = build_optimizer(model, decide_muon(config, model, compute=compute).closed(config))
+        self._optimizer = build_optimizer(model, self.config)
         self._optimizer.set_rate(0.0)
 
     def step_s(self, *, bf16: bool, loss: Loss | None = None) -> float:
-        """Seconds of one step, with the clock's loss or the same one made in another way."""
+        """Seconds of one step, with the clock's loss or another version of it (compiled)."""
         started = time.perf_counter()
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            summed = sum_gradients(self._model, self._batches, loss or self._loss, device=self._device, bf16=bf16)
+            summed = sum_gradients(self.model, self._batches, loss or self.loss, device=self._device, bf16=bf16)
         require_supervised(summed.count)
-        norm = average_and_clip(self._parameters, summed.count, self._clip_norm)
+        norm = average_and_clip(self._parameters, summed.count, self.config.clip_norm)
         if math.isfinite(norm):  # 0 times infinity would spoil the weights
             self._optimizer.step()
         self._optimizer.zero_grad()
-        if self._device.type == "cuda":  # which works on by itself
+        if self._device.type == "cuda":  # which works asynchronously
             torch.cuda.synchronize(self._device)
         return time.perf_counter() - started
 
@@ -68,14 +70,14 @@ class StepClock:
 def measure_steps(
     clock: StepClock, kinds: Sequence[bool], *, seconds: float, progress: Progress | None = None
 ) -> dict[bool, float]:
-    """The shortest seconds of a step in each kind (bf16 or not), measured for about `seconds` each."""
+    """The shortest seconds of a step in each precision (bf16 or not), measured for about `seconds` each."""
     takes = {bf16: partial(clock.step_s, bf16=bf16) for bf16 in kinds}
     return shortest(takes, seconds=seconds, progress=progress)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The arithmetic of a run and the measured seconds a step that decided it (none where it was prescribed)."""
+    """The precision of a run and the seconds a step that decided it (none where the config says it)."""
 
     precision: Chosen
     step_s: dict[str, float] = field(default_factory=dict)
@@ -85,13 +87,13 @@ class Decision:
 
 @dataclass(frozen=True)
 class MuonDecision:
-    """In which precision Muon orthogonalises, and the product that was measured for it (None: nothing was open)."""
+    """The precision in which Muon orthogonalises, and the product measured for it (None: the config says it)."""
 
     precision: Chosen | None
     times: ProductTimes | None = None
 
     def closed(self, config: FitConfig) -> FitConfig:
-        """The config with its precision in it."""
+        """Return the config with this precision."""
         return config if self.precision is None else replace(config, muon_precision=self.precision)
 
     def described(self) -> dict[str, Any]:
@@ -99,13 +101,9 @@ class MuonDecision:
         measured = {} if self.times is None else {"product_s": asdict(self.times)}
         return {} if self.precision is None else {"muon_precision": self.precision, **measured}
 
-    def __str__(self) -> str:
-        measured = "" if self.times is None else f": {self.times}"
-        return f"Muon orthogonalises in {self.precision}{measured}."
-
 
 def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> MuonDecision:
-    """What the config prescribes; for "auto" bf16, but float32 where the processor has no bf16 or a product shows that it is emulated."""
+    """Return what the config says; for "auto" bf16, but float32 where the processor has no bf16 or emulates it."""
     if config.optimizer != "muon":
         return MuonDecision(None)
     if config.muon_precision != "auto":
@@ -117,47 +115,32 @@ def decide_muon(config: FitConfig, model: nn.Module, *, compute: Compute) -> Muo
 
 
 def _largest_matrix(model: nn.Module) -> tuple[int, int]:
-    """Rows and columns, the fewer first as Muon turns them, of the largest matrix that trains in a block; 1, 1 where none does."""
+    """Rows and columns, the fewer first as Muon transposes them, of the largest matrix that trains in a block; 1, 1 where none does."""
     shapes = [p.shape for name, p in trainable(model).items() if is_block_matrix(name, p.shape)]
     rows, columns = sorted(max(shapes, key=lambda shape: shape.numel(), default=(1, 1)))
     return rows, columns
 
 
 def open_kinds(precision: Precision, width: int, *, compute: Compute) -> tuple[bool, ...]:
-    """Which of float32 (False) and bf16 (True) are worth a measured step: bf16 only where the device has it and a product is not slow in it."""
+    """Which of float32 (False) and bf16 (True) are worth a measured step: bf16 only where the device has it and a product is not slow."""
     if precision != "auto":
         return (precision == "bf16",)
-    return (False, True) if bf16_is_worth_a_try(width, compute=compute) else (False,)
+    emulated = compute.is_cpu and compute.has_bf16 and product_times(width, width, compute.device).slowdown >= EMULATED
+    return (False, True) if compute.has_bf16 and not emulated else (False,)
 
 
-def bf16_is_worth_a_try(width: int, *, compute: Compute) -> bool:
-    """Whether the device has bf16, and on a CPU a product of that width does not say otherwise."""
-    if not compute.has_bf16:
-        return False
-    return not compute.is_cpu or product_times(width, width, compute.device).slowdown < EMULATED
-
-
-def decide_precision(
-    config: FitConfig,
-    model: nn.Module,
-    batches: Sequence[Batch],
-    loss: Loss,
-    *,
-    compute: Compute,
-    progress: Progress,
-    run_s: float | None = None,
-) -> Decision:
-    """What the config prescribes; for "auto" the faster of the two, both figures said once. `run_s`: the time that the run is to keep."""
+def decide_precision(clock: StepClock, *, progress: Progress, run_s: float | None = None) -> Decision:
+    """Return what the config says; for "auto" the faster of the two, both figures reported. `run_s`: the time budget of the run."""
+    config, compute = clock.config, clock.compute
     if config.precision != "auto":
         return Decision(config.precision)
-    width = max(_largest_matrix(model))
-    if not bf16_is_worth_a_try(width, compute=compute):
+    width = max(_largest_matrix(clock.model))
+    if open_kinds("auto", width, compute=compute) == (False,):
         progress.say(f"There is no bf16 in this {'processor' if compute.is_cpu else 'device'}: training in float32.")
         return Decision("float32")
-    clock = StepClock(model, batches, loss, config, compute=compute)
     first_s = clock.step_s(bf16=False)
     most_s = max(SHORT_S, PROBE_SHARE * (run_s or config.steps * first_s))
-    if 3 * first_s > most_s:  # this one, and one of each kind that counts
+    if 3 * first_s > most_s:  # this one, and one in each precision
         return _by_product(width, compute, progress)
     taken = measure_steps(clock, (False, True), seconds=min(MEASURED_S, most_s / 4), progress=progress)
     chosen: Chosen = "bf16" if taken[True] < WORTH_IT * taken[False] else "float32"
@@ -168,7 +151,7 @@ def decide_precision(
 
 
 def _by_product(width: int, compute: Compute, progress: Progress) -> Decision:
-    """Where steps take too long to be tried."""
+    """Return the precision by one matrix product, where steps take too long to be tried."""
     times = product_times(width, width, compute.device)
     chosen: Chosen = "bf16" if times.slowdown < PRODUCT_WORTH_IT else "float32"
     progress.say(f"A step takes too long to try one in each precision; {times}: training in {chosen}.")

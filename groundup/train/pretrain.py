@@ -1,13 +1,12 @@
-"""Token shards and a shape -> a language model that nobody trained before, as a run folder that is a Hugging Face folder too.
+"""Pretraining: token shards and a shape -> a language model from random weights, as a run folder that is a Hugging Face folder too.
 
     weights from a seed -> fit() on windows of the train split -> the weights with the lowest validation loss -> RUN
 
-RUN then holds what every run holds (runs.py) and the model: model.safetensors, config.json, tokenizer.json, README.md.
-What comes out is a pure function of shards, shape, config and seed on one machine (see `groundup/train/__init__.py`).
+RUN then has the files of every run (runs.py) and the model: model.safetensors, config.json, tokenizer.json, README.md.
+The result is a pure function of shards, shape, config and seed on one machine (see `groundup/train/__init__.py`).
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -18,35 +17,31 @@ from groundup.data.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.shards import ShardSet
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
-from groundup.files import MANIFEST, write_manifest
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initial_deviation, initialise
 from groundup.model.sizes import parameter_count
 from groundup.progress import Progress, Silent
-from groundup.runs import LOGS, RunFolder
+from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.balance import balanced
 from groundup.train.checkpoint.identity import identify, read_record, require_same
-from groundup.train.checkpoint.snapshots import require_room
-from groundup.train.checkpoint.state import load_weights, step_folder
+from groundup.train.checkpoint.state import require_snapshot_space
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
-from groundup.train.losses import next_token_loss
+from groundup.train.losses import balanced, next_token_loss
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.monitor.config import Evaluation, MonitorConfig
 from groundup.train.monitor.plan_vs_actual import actual_figures
 from groundup.train.monitor.samples import Sampler
 from groundup.train.monitor.validation import Validation
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.parallel.strategies import initial_compute
+from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
 from groundup.train.step import Loss
-from groundup.train.step_schedule import Rescale, Threads
-from groundup.train.time_budget import TimeBudget
+from groundup.train.time_budget import StepControl
 from groundup.weights.model_io import ModelCard, save_model
 
 SHOWN_CHARACTERS = 100
-# Parts of a run folder with manifests of their own.
-APART = ("checkpoints", "data", LOGS, "shards", "snapshots")
-# Of a snapshot: half the disk of float32. It is looked at, never gone on from; an attention weight moves by less than 0.01.
+# Of a snapshot: half the disk of float32. It is never resumed from; an attention weight moves by less than 0.01.
 SNAPSHOT_DTYPE = torch.bfloat16
 # Tokenizer, configs and manifest beside a snapshot's weights.
 SNAPSHOT_TEXT_BYTES = 2**20
@@ -62,89 +57,68 @@ def pretrain(
     compute: Compute,
     progress: Progress | None = None,
     card: ModelCard | None = None,
-    looks: MonitorConfig = MonitorConfig(),
-    planned: dict[str, Any] | None = None,
+    monitor: MonitorConfig = MonitorConfig(),
     group: ProcessGroup = SINGLE_PROCESS,
-    aim: TimeBudget | None = None,
-    turns: Sequence[Rescale] = (),
-    threads: Sequence[Threads] = (),
+    control: StepControl = StepControl(),
 ) -> dict[str, Any]:
-    """Train a new model on the train split; returns what results.json holds. Called again, it goes on or, finished, does nothing.
+    """Train a new model on the train split and return the contents of results.json. Called again, it resumes or, finished, does nothing.
 
-    Its seed is `fit_config.seed`. `planned` are a plan's figures, kept beside the measured ones (`plan_vs_actual.py`). `aim` (a time budget),
-    `turns` and `threads` (the rescales and thread counts of another run) are `fit`'s.
-    Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little
-    text for one window, a prompt without room), FormatError (a finished run was altered) and what `fit` raises.
+    Its seed is `fit_config.seed`. Where the folder has a plan, its figures are kept beside the measured ones (`plan_vs_actual.py`).
+    Raises ConfigError (tokenizer, shards and shape don't belong together), DataError (too little text for one window, a prompt without room),
+    FormatError (a finished run was altered) and what `fit` raises.
     """
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
     batches = training_batches(windows, fit_config)
-    made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, looks, group))
+    made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, monitor, group))
     evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
     model = new_model(model_config, fit_config.seed, initial_compute(fit_config, group, compute))
-    finished = group.first(lambda: _finished(run, identify(model, batches.fingerprint, fit_config)))
+
+    def begin() -> dict[str, Any] | None:
+        identity = identify(model, batches.fingerprint, fit_config)
+        if not run.run_file.exists():
+            require_snapshot_space(run, fit_config, snapshot_bytes(model_config))
+        config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
+        folder = str(shards.folder.resolve())
+        inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint, "folder": folder}
+        return begin_or_finished(run, "pretrain", config, inputs, lambda: require_same(run, read_record(run), identity))
+
+    finished = group.first(begin)
     if finished is not None:
         return finished
-    group.first(lambda: _create(run, shards, tokenizer, model_config, fit_config))
-    _say_searched(made, progress)
-    fitted = fit(
-        model,
-        batches,
-        pretraining_loss(model_config, fit_config),
-        fit_config,
-        run,
-        compute=compute,
+    if made is not None and made.sampler.searched_share < 1:
+        share = f"{made.sampler.searched_share:.1%}"
+        progress.say(f"The training text is long: samples are compared with {share} of it, evenly spread.")
+    hooks = Hooks(
         evaluate=lambda: evaluation.measure(model),
-        sample=lambda step: _said(evaluation.sample(model), progress),
+        sample=lambda step: _shown(evaluation.sampler.write(model), progress),
         snapshot=lambda folder: save_model(model, folder, tokenizer, dtype=SNAPSHOT_DTYPE),
+        callbacks=monitor.callbacks,
         progress=progress,
-        observers=looks.observers,
-        group=group,
-        aim=aim,
-        turns=turns,
-        threads=threads,
     )
+    loss = pretraining_loss(model_config, fit_config)
+    fitted = fit(model, batches, loss, fit_config, run, compute=compute, hooks=hooks, group=group, control=control)
 
     def ended() -> dict[str, Any]:
-        figures = _take_best(model, fitted, run, evaluation, progress)
+        model.eval()
+        figures = evaluation.measure(model) if load_best(model, fitted, run, progress) else fitted.state.evaluation
         results = _results(fitted, figures, model_config, windows)
+        planned = (run.read_plan() or {}).get("planned")
         results |= {"actual": actual_figures(results, compute)} | ({"planned": planned} if planned else {})
-        _save(model, tokenizer, run, results, card)
+        card_figures = {
+            "validation loss, nats a token": f"{results['validation_loss']:.3f}",
+            "validation bits per byte": f"{results['bits_per_byte']:.3f}",
+            "tokens read": f"{results['tokens']:,}",
+        }
+        finish(run, model, tokenizer, results, card, card_figures)
         return results
 
     return group.first(ended)
 
 
-def _say_searched(evaluation: Evaluation | None, progress: Progress) -> None:
-    if evaluation is not None and evaluation.sampler.searched_share < 1:
-        share = f"{evaluation.sampler.searched_share:.1%}"
-        progress.say(f"The training text is long: what samples copy is looked for in {share} of it, evenly spread.")
-
-
-def _create(
-    run: RunFolder, shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig, fit_config: FitConfig
-) -> None:
-    """Begin the run's folder, unless it was. Raises DiskError."""
-    if run.run_file.exists():
-        return
-    config = {"model": to_plain(model_config), "fit": to_plain(fit_config)}
-    require_room(run, fit_config, snapshot_bytes(model_config))
-    inputs = {"shards": shards.fingerprint, "tokenizer": tokenizer.fingerprint}
-    run.create("pretrain", config, {**inputs, "folder": str(shards.folder.resolve())})
-
-
-def _finished(run: RunFolder, identity: dict[str, Any]) -> dict[str, Any] | None:
-    """The results of a run that came to its end: it is this one, and every byte of it is as it was; else None. Raises ConfigError, FormatError."""
-    if not (run.path / MANIFEST).exists():
-        return None
-    run.require_whole()
-    require_same(run, read_record(run), identity)
-    return run.read_results()
-
-
 def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig) -> None:
-    """Refuse parts that were not made for each other, before any work. Raises ConfigError."""
+    """Refuse parts that do not belong together, before any work. Raises ConfigError."""
     if shards.tokenizer_fingerprint != tokenizer.fingerprint:
         raise ConfigError(
             f"The shards in {shards.folder} were made with another tokenizer.",
@@ -158,26 +132,26 @@ def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelC
 
 
 def new_model(model_config: ModelConfig, seed: int, compute: Compute) -> LanguageModel:
-    """A model with its first weights: the same for the same seed."""
+    """Return a model with initial weights: the same for the same seed."""
     model = LanguageModel(model_config)
     initialise(model, generator(seed, "weights"), deviation=initial_deviation(model_config.width))
     return model.to(compute.device)
 
 
 def pretraining_loss(model_config: ModelConfig, fit_config: FitConfig) -> Loss:
-    """The next token's; of a model with experts also what keeps them evenly used."""
+    """Return the next-token loss; of a model with experts, with their balance loss."""
     if not model_config.num_experts or not fit_config.balance_weight:
         return next_token_loss
     return balanced(next_token_loss, fit_config.balance_weight)
 
 
 def snapshot_bytes(model_config: ModelConfig) -> int:
-    """What one snapshot takes on the disk, at most."""
+    """Bytes of one snapshot on the disk, at most."""
     return SNAPSHOT_DTYPE.itemsize * parameter_count(model_config).total + SNAPSHOT_TEXT_BYTES
 
 
 def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:
-    """The batches of a run. Raises DataError."""
+    """Return the windows that a run reads. Raises DataError."""
     return Windows(shards, "train", model_config.context_tokens, fit_config.batch_size, fit_config.seed)
 
 
@@ -187,10 +161,10 @@ def evaluation_of(
     model_config: ModelConfig,
     fit_config: FitConfig,
     compute: Compute,
-    looks: MonitorConfig = MonitorConfig(),
+    monitor: MonitorConfig = MonitorConfig(),
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Evaluation:
-    """What a run is judged by and what is looked at: the same however many processes train, as many rows at once as one trains on.
+    """Return the evaluation of a run: the same for any number of processes, with as many rows at once as one of them trains on.
 
     Raises DataError, ConfigError.
     """
@@ -198,13 +172,13 @@ def evaluation_of(
     share = max(1, size // group.world)
     return Evaluation(
         Validation(shards, tokenizer, context, batch_size=size, seed=seed, compute=compute, at_once=share),
-        Sampler(shards, tokenizer, context, prompts=looks.prompts, seed=seed, compute=compute),
-        looks.tasks,
+        Sampler(shards, tokenizer, context, prompts=monitor.prompts, seed=seed, compute=compute),
+        monitor.tasks,
     )
 
 
 def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | SequenceLengthWarmup:
-    """The windows as they are read: whole, or cut shorter in the first steps. Raises ConfigError."""
+    """Return the windows as batches: whole, or cut shorter in the first steps. Raises ConfigError."""
     if fit_config.start_context_tokens is None:
         return windows
     return SequenceLengthWarmup(
@@ -212,8 +186,8 @@ def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | Seque
     )
 
 
-def _said(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
-    """Show the first sample on one line (control characters of a young model never reach the terminal), and hand all on."""
+def _shown(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, Any]]:
+    """Show the first sample on one line, without control characters, and return all."""
     sample = samples[0]
     text = " ".join(f"{sample['prompt']}|{sample['text']}".split())
     progress.say(
@@ -222,55 +196,26 @@ def _said(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, A
     return samples
 
 
-def _take_best(
-    model: LanguageModel, fitted: FitResult, run: RunFolder, evaluation: Evaluation, progress: Progress
-) -> dict[str, float]:
-    """Go back to the weights with the lowest validation loss where they are not the last; returns the figures of what is kept."""
-    model.eval()
-    if fitted.best_step is None or fitted.best_step == fitted.steps:
-        return fitted.evaluation
-    load_weights(model, step_folder(run.checkpoints, fitted.best_step))
-    progress.say(
-        f"Validation loss was lowest after step {fitted.best_step} ({fitted.best_loss:.3f}): those weights are kept."
-    )
-    return evaluation.measure(model)
-
-
 def _results(
     fitted: FitResult, figures: dict[str, float], model_config: ModelConfig, windows: Windows
 ) -> dict[str, Any]:
+    state = fitted.state
     return {
         "train_loss": fitted.last_loss,
         **figures,
         "steps": fitted.steps,
-        "skipped_steps": fitted.skipped,
-        "rolled_back": fitted.rolled_back,
-        "best_step": fitted.best_step,
-        "tokens": fitted.tokens,
-        "epochs": round(fitted.tokens / windows.epoch_tokens, 3),
+        "skipped_steps": state.skipped,
+        "rolled_back": state.rolled_back,
+        "best_step": state.best_step,
+        "tokens": state.tokens,
+        "epochs": round(state.tokens / windows.epoch_tokens, 3),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
         **({"muon_precision": fitted.muon_precision} if fitted.muon_precision else {}),
         "compiled": fitted.compiled,
-        "elapsed_s": round(fitted.elapsed_s, 1),
-        "evaluation_s": round(fitted.evaluation_s, 1),
+        "elapsed_s": round(state.elapsed_s, 1),
+        "evaluation_s": round(state.evaluation_s, 1),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
-        **({"turns": [dataclasses.asdict(turn) for turn in fitted.turns]} if fitted.turns else {}),
-        **({"threads": [dataclasses.asdict(each) for each in fitted.threads]} if fitted.threads else {}),
+        **({"turns": [dataclasses.asdict(each) for each in state.rescales]} if state.rescales else {}),
+        **({"threads": [dataclasses.asdict(each) for each in state.threads]} if state.threads else {}),
     }
-
-
-def _save(
-    model: LanguageModel, tokenizer: Tokenizer, run: RunFolder, results: dict[str, Any], card: ModelCard | None
-) -> None:
-    """The model, its figures, and last the manifest: where it is, the run is whole."""
-    if card is not None:
-        shown = {
-            "validation loss, nats a token": f"{results['validation_loss']:.3f}",
-            "validation bits per byte": f"{results['bits_per_byte']:.3f}",
-            "tokens read": f"{results['tokens']:,}",
-        }
-        card = dataclasses.replace(card, figures={**card.figures, **shown})
-    save_model(model, run.path, tokenizer, card=card)
-    run.write_results(results)
-    write_manifest(run.path, skip=APART)

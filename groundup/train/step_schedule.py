@@ -1,17 +1,25 @@
-"""A run's course: which place in the schedule each of its steps has, also where the number of steps was changed on the way.
+"""The step schedule: the place in the schedule of each step of a run, also where its number of steps was changed, and the learning rate there.
 
-As planned a step's place is its number. A turn gives the run another number of steps from there on (`time_budget.py` says when): what is left of the
-schedule is then spread evenly over the steps that are left, so that warm-up, stable part and decay keep their shares of it, whatever the schedule.
+As planned a step's place is its number. A rescale gives the run another number of steps from there on (`time_budget.py` decides when): the rest of
+the schedule is spread evenly over the steps that are left, so that warm-up, stable part and decay keep their shares of it, whatever the schedule.
 
-    place(s) = planned - (planned - place at the turn) (steps - s) / (steps - step of the turn)
+    place(s) = planned - (planned - place at the rescale) (steps - s) / (steps - step of the rescale)
+
+The learning rate is a pure function of the place: a linear warm-up, then
+
+    cosine   half a cosine from the highest to the lowest (Loshchilov & Hutter 2017, eq. 5, one cycle)
+    wsd      warm-up, stable, decay: the highest rate for most of the run, then linearly down (Hu et al. 2024, "MiniCPM", section 4; Hägele et al.
+             2024: as good as a cosine with a decay over a fifth of the steps). A checkpoint of the stable part suits a run of any length.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundup.errors import ConfigError
+from groundup.train.config import FitConfig
 
-# More are no machine's: a record that says so is damaged.
+# More threads than any machine has: a record that says so is damaged.
 MAX_THREADS = 4096
 
 
@@ -22,35 +30,35 @@ class Rescale:
     step: int
     """After which step."""
     place: float
-    """What place that step has in the schedule, in planned steps."""
+    """The place of that step in the schedule, in planned steps."""
     steps: int
-    """How many steps the whole run has from now on."""
+    """The steps of the whole run from now on."""
 
     def __post_init__(self) -> None:
         if not 0 < self.step < self.steps:
-            raise ConfigError(f"A turn after step {self.step} to {self.steps} steps leaves none.")
+            raise ConfigError(f"A change to {self.steps} steps after step {self.step} leaves none.")
 
 
 @dataclass(frozen=True)
 class StepSchedule:
-    """The steps planned, and the turns made, the earliest first."""
+    """The steps planned, and the rescales made, the earliest first."""
 
     planned: int
-    turns: Sequence[Rescale] = ()
+    rescales: Sequence[Rescale] = ()
 
     @property
     def steps(self) -> int:
-        """Of the whole run, as far as is known."""
-        return self.turns[-1].steps if self.turns else self.planned
+        """The steps of the whole run, as far as is known."""
+        return self.rescales[-1].steps if self.rescales else self.planned
 
     def place(self, step: int) -> float:
-        """Where the schedule stands after `step`, in planned steps: 0 before the first one, exactly `planned` after the last.
+        """The place in the schedule after `step`, in planned steps: 0 before the first one, exactly `planned` after the last.
 
         >>> schedule = StepSchedule(100, [Rescale(step=20, place=20.0, steps=60)])
         >>> schedule.place(20), schedule.place(40), schedule.place(60)
         (20.0, 60.0, 100.0)
         """
-        before = next((turn for turn in reversed(self.turns) if turn.step < step), None)
+        before = next((each for each in reversed(self.rescales) if each.step < step), None)
         if before is None:
             return float(step)
         left = (before.steps - step) / (before.steps - before.step)  # 1 .. 0
@@ -69,9 +77,27 @@ class StepSchedule:
         """Whether `step` comes to a multiple of so many planned steps or is the first beyond it: what is due then is due as often as planned."""
         return step == 0 or self.place(step) // interval > self.place(step - 1) // interval
 
-    def turned(self, step: int, steps: int) -> Rescale:
-        """The turn that gives the run `steps` steps after this one."""
+    def rescaled(self, step: int, steps: int) -> Rescale:
+        """The rescale after `step` by which the whole run has `steps` steps."""
         return Rescale(step, self.place(step), steps)
+
+
+def learning_rate(step: int | float, config: FitConfig) -> float:
+    """The learning rate of the update that leads from `step` to `step + 1` (0 <= step < config.steps).
+
+    The rise ends at the highest rate in the last step of the warm-up; the last step of all has the lowest. Where a run's number of steps was
+    changed, a place may lie between two steps.
+    """
+    if step + 1 <= config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    falls_from = config.steps - config.decay if config.schedule == "wsd" else config.warmup
+    way = (step - falls_from) / max(1, config.steps - 1 - falls_from)  # 0 .. 1; wsd: below 0 before the decay
+    way = max(0.0, min(1.0, way))
+    low, high = config.lowest_learning_rate, config.learning_rate
+    if config.schedule == "wsd":
+        return low + (high - low) * (1 - way)
+    # eq. 5: low + (high - low) (1 + cos(pi way)) / 2
+    return low + (high - low) * (1 + math.cos(math.pi * way)) / 2
 
 
 @dataclass(frozen=True)
@@ -84,7 +110,7 @@ class Threads:
 
     def __post_init__(self) -> None:
         if self.step < 0 or not 1 <= self.count <= MAX_THREADS:
-            raise ConfigError(f"{self.count} threads after step {self.step} is nothing that a run can have.")
+            raise ConfigError(f"{self.count} threads after step {self.step}: no run can have them.")
 
 
 def threads_after(changes: Sequence[Threads], step: int) -> int:

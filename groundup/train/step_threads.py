@@ -1,14 +1,12 @@
-"""With how many threads the steps of a run are computed: as its record has it, else tuned by the seconds that its steps take.
+"""The number of threads that compute the steps of a run: as recorded, else tuned by the seconds that its steps take.
 
-A sum that is shared out to another number of threads has other last bits. So each change is kept (`course.Threads`), in checkpoints and results:
-a run that is resumed goes on with the number it had, and one that is done again (`reproduce.py`) takes every change at the same step.
-The trials are steps of the run like any others, so they cost what the slower number takes longer, and no more.
+A sum divided among another number of threads has other last bits. So each change is kept (`step_schedule.Threads`) in checkpoints and results:
+a resumed run keeps the number it had, and a reproduced one (`reproduce.py`) makes every change at the same step. The trials are ordinary
+steps of the run, so they cost only what the slower number takes longer.
 
-Where the user's own variables fix the number, in runs of several processes, on a GPU, and in compiled steps (their code is made for one number),
-nothing is tuned.
+Nothing is tuned where the user's environment fixes the number, with several processes, on a GPU, and in compiled steps (compiled for one number).
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +17,15 @@ from groundup.device import Compute, set_threads
 from groundup.runs import read_lines
 from groundup.threads import ThreadTuner
 from groundup.train.checkpoint.state import TrainState
-from groundup.train.step import Batch
+from groundup.train.step import Batch, tensors_of
 from groundup.train.step_schedule import Threads, threads_after
 
 
 class StepThreads:
-    """Those of one session of a run."""
+    """The thread counts in one session of a run."""
 
     def __init__(self, compute: Compute, *, replayed: bool, tuned: bool) -> None:
-        """`replayed`: the state has the changes of another run, to be taken as they are. `tuned`: whether this run's may be."""
+        """`replayed`: the state has the changes of another run, to be made as they are. `tuned`: whether this run's may be tuned."""
         self._is_cpu = compute.is_cpu
         self._counts = compute.thread_counts
         self._tuned = tuned and not replayed
@@ -36,9 +34,9 @@ class StepThreads:
         self._tuner = ThreadTuner((), 1)
 
     def begin(self, state: TrainState, log: Path) -> None:
-        """Before anything is computed where the run stands: with the number of its last step, since an evaluation may be owed.
+        """Set the number of threads of the last step, before anything is computed: an evaluation may be due.
 
-        `log`: metrics.jsonl, in which a killed run has steps beyond its last checkpoint; they are done again as they were.
+        `log`: metrics.jsonl, in which a killed run has steps beyond its last checkpoint; they are done again with the same numbers.
         """
         if not self._is_cpu:
             return
@@ -58,13 +56,15 @@ class StepThreads:
             self._recalled = {each.step for each in new}
             self._known_steps = max(line["step"] for line in lines) - 1
 
-    def told(self, seconds: float, batches: Sequence[Batch], step: int) -> None:
-        """What the step took that ended at `step`."""
+    def add_step(self, seconds: float, batches: Sequence[Batch], step: int) -> None:
+        """Tell the tuner the seconds of the step that ended at `step`."""
         if step > self._known_steps:
-            self._tuner.told(seconds, float(sum(map(positions, batches))))
+            # rows times tokens, padding counted, to which the time of a step is proportional
+            shapes = (next(iter(tensors_of(batch).values())).shape[:2] for batch in batches)
+            self._tuner.told(seconds, float(sum(shape.numel() for shape in shapes)))
 
     def change(self, state: TrainState) -> int | None:
-        """Set the number for the next step; where it is another one that the log does not have yet, it is noted in the state and returned."""
+        """Set the number for the next step; a new one that is not in the log yet is noted in the state and returned."""
         if not self._is_cpu:
             return None
         before = threads_after(state.threads, state.step)
@@ -73,9 +73,3 @@ class StepThreads:
             state.threads = [*state.threads, Threads(state.step, count)]
         set_threads(count)
         return count if count != before or state.step in self._recalled else None
-
-
-def positions(batch: Batch) -> int:
-    """Rows times tokens, padding counted: what a step's time goes with."""
-    fields = (getattr(batch, each.name) for each in dataclasses.fields(batch))
-    return next(value.shape[:2].numel() for value in fields if isinstance(value, torch.Tensor))

@@ -7,12 +7,13 @@ What goes out:  a model with its tokenizer (model_io.OpenModel), or such a folde
 
 Where to begin reading:
 
-    layouts, names      our parameter names against Hugging Face's and GGUF's, as tables read both ways
+    names               our parameter names against Hugging Face's and GGUF's, as tables read both ways
     safetensors_header, gguf_header    the checks of a foreign file's header, before any tensor is read
     hf_families         which key of config.json is which field of ModelConfig, a table per family
     hf_config           config.json <-> ModelConfig; hf_positions for RoPE and sliding windows
     formats             every format in one table: `hf`, `gguf` (read and written), `ollama` (written); `model_format` defines a format
-    gguf_architectures, exportable    what llama.cpp computes, as a table, and which formats can therefore hold a model
+    gguf_architectures  what llama.cpp computes, as a table, and which models it therefore runs
+    gguf_config         GGUF metadata <-> ModelConfig; gguf for the whole file
     modelfile, card     the files that Ollama and the hub want beside the weights; `ollama create`
     catalog, verify     named models and where they come from; the check of every hash below a folder
 

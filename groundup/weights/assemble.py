@@ -44,14 +44,12 @@ def check_table(bindings: Iterable[Binding], table: Mapping[str, tuple[int, ...]
         if name not in table:
             raise FormatError(source, f"tensor {name!r}", "is missing")
         if table[name] != shape:
-            raise FormatError(
-                source, f"tensor {name!r}", f"has the shape {_short(table[name])}, {_short(shape)} is expected"
-            )
+            reason = f"has the shape {_short(table[name])}, {_short(shape)} is expected"
+            raise FormatError(source, f"tensor {name!r}", reason)
     unknown = sorted(set(table) - set(expected))
     if unknown:
-        raise FormatError(
-            source, f"tensor {unknown[0][:80]!r}", f"does not belong to this kind of model ({len(unknown)} such)"
-        )
+        reason = f"does not belong to this kind of model ({len(unknown)} such)"
+        raise FormatError(source, f"tensor {unknown[0][:80]!r}", reason)
 
 
 def _short(shape: tuple[int, ...]) -> str:

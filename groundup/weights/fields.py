@@ -63,18 +63,11 @@ class Fields:
     def table(self, key: str, default: Any = _REQUIRED) -> dict[str, Any]:
         return dict(self.get(key, (dict,), "a table", default))
 
-    def require(self, key: str, expected: Any, default: Any) -> None:
-        """Refuse any value but `expected`: a feature that our model does not compute."""
-        self.keys_read.add(key)
-        value = self.values.get(key, default)
-        if value != expected or isinstance(value, bool) != isinstance(expected, bool):
-            raise self.error(key, f"is {_short(value)}; only {_short(expected)} is supported")
-
-    def require_one_of(self, key: str, expected: tuple[Any, ...]) -> None:
-        """Refuse any value but these, of which the first is the default of a missing key."""
+    def require(self, key: str, *expected: Any) -> None:
+        """Refuse any value but these, of which the first is the default of a missing key: a feature that our model does not compute."""
         self.keys_read.add(key)
         value = self.values.get(key, expected[0])
-        if not any(value == allowed and type(value) is type(allowed) for allowed in expected):
+        if not any(value == allowed and isinstance(value, bool) == isinstance(allowed, bool) for allowed in expected):
             raise self.error(key, f"is {_short(value)}; only {' and '.join(map(_short, expected))} is supported")
 
 

@@ -5,20 +5,25 @@ read_gguf    gguf_header checks the whole header; metadata -> config -> the list
 write_gguf   the same list in the other direction, one tensor in memory at a time; the file is moved into place when it is complete
 
 The `gguf` package writes files; it never opens a foreign one here.
+
+Written encodings: f32, f16, bf16, q8_0, q4_0. Norms, biases, routers and position tables are always F32. q8_0 and q4_0 divide rows into
+blocks of 32; a matrix whose rows are no multiple of that stays F16. In q4_0 the embedding and the head are Q8_0: they lose most by it.
+Read: these and Q4_1, Q5_0, Q5_1, Q2_K to Q6_K.
 """
 
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import gguf
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Kind
+from torch import Tensor
 
 from groundup.errors import FormatError, ModelError
 from groundup.files import atomic_file, disk_errors, no_room, temporary_folder
@@ -27,23 +32,20 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata, tokenizer_from_gguf
-from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes
-from groundup.weights.exportable import as_llamacpp_runs, gguf_reason
-from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES
-from groundup.weights.gguf_config import add_config, our_scaling, read_gguf_config
-from groundup.weights.gguf_header import Header, read_gguf_header
-from groundup.weights.gguf_scaling import ROPE_FACTORS, read_factors
-from groundup.weights.gguf_tensors import (
-    ENCODINGS,
-    QUANT_BLOCK,
-    READABLE,
-    Encoding,
-    dequantise,
-    num_bytes,
-    pending_tensors,
-    tensor_kind,
-    write_tensors,
+from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
+from groundup.weights.gguf_architectures import ARCHITECTURES, GGUF_ARCHITECTURES, as_llamacpp_runs, gguf_reason
+from groundup.weights.gguf_config import (
+    EMBEDDING,
+    HEAD,
+    ROPE_FACTORS,
+    add_config,
+    add_metadata,
+    our_scaling,
+    read_factors,
+    read_gguf_config,
+    rope_factors,
 )
+from groundup.weights.gguf_header import Header, TensorInfo, read_gguf_header
 from groundup.weights.hf_config import HFConfig
 from groundup.weights.model_format import (
     ExportOptions,
@@ -59,27 +61,34 @@ from groundup.weights.names import Binding, gguf_bindings
 # ggml's version of its quantised formats (GGML_QNT_VERSION).
 QUANTIZATION_VERSION = 2
 
+Encoding = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
-@dataclass(frozen=True)
-class GGUFModel:
-    """The content of a GGUF file."""
+READABLE = (
+    *(Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1),
+    *(Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K),
+)
+ENCODINGS: dict[Encoding, tuple[Kind, gguf.LlamaFileType]] = {
+    "f32": (Kind.F32, gguf.LlamaFileType.ALL_F32),
+    "f16": (Kind.F16, gguf.LlamaFileType.MOSTLY_F16),
+    "bf16": (Kind.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+    "q8_0": (Kind.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
+    "q4_0": (Kind.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
+}
+QUANT_BLOCK = 32
+POSITIONS = "position_embd.weight"
+ROUTER = "ffn_gate_inp.weight"
 
-    model: LanguageModel
-    tokenizer: Tokenizer | None
-    """None: the file has no vocabulary."""
-    metadata: dict[str, Any]
 
-
-def read_gguf(path: Path, *, dtype: torch.dtype = torch.float32) -> GGUFModel:
-    """Return the model of a GGUF file, dequantised into `dtype`, and its tokenizer. Raises FormatError."""
+def read_gguf(path: Path, dtype: torch.dtype = torch.float32) -> OpenModel:
+    """Return the model of a GGUF file, dequantised into `dtype`, and its tokenizer if it has a vocabulary. Raises FormatError."""
     header = read_gguf_header(path)
     for info in header.tensors.values():
         if info.kind not in READABLE:
             known = ", ".join(kind.name for kind in READABLE)
             raise FormatError(path, f"tensor {info.name!r}", f"is of type {info.kind.name}; {known} are read")
-    data = np.memmap(path, dtype=np.uint8, mode="r")
-    model = _read_model(header, data, path, dtype)
-    return GGUFModel(model, _tokenizer(path, header), header.metadata)
+    model = _read_model(header, np.memmap(path, dtype=np.uint8, mode="r"), path, dtype)
+    license_id = _text(header.metadata, "general.license") or ""
+    return OpenModel(model, _tokenizer(path, header), model.config, path, "language", license=license_id)
 
 
 def _tokenizer(path: Path, header: Header | None = None) -> Tokenizer | None:
@@ -91,8 +100,8 @@ def _tokenizer(path: Path, header: Header | None = None) -> Tokenizer | None:
 def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype) -> LanguageModel:
     config = gguf_shape(header, data, path)
     table = {name: info.shape for name, info in header.tensors.items()}
-    if _reads_factors(config):
-        table.pop(ROPE_FACTORS, None)
+    if config.rope_scaling is not None and config.rope_scaling.kind == "llama3":
+        table.pop(ROPE_FACTORS)
     model = empty_model(HFConfig(config, "language"))
     assert isinstance(model, LanguageModel)
     bindings = gguf_bindings(config, parameter_shapes(model))
@@ -104,14 +113,17 @@ def _read_model(header: Header, data: np.ndarray, path: Path, dtype: torch.dtype
 def gguf_shape(header: Header, data: np.ndarray, path: Path) -> ModelConfig:
     """Return the config that a checked header describes; of the tensors, at most the RoPE factors are read. Raises FormatError."""
     config = read_gguf_config(header, path)
-    if not _reads_factors(config) or ROPE_FACTORS not in header.tensors:
+    if not ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors or ROPE_FACTORS not in header.tensors:
         return config
     factors = dequantise(data, header.tensors[ROPE_FACTORS])
     return replace(config, rope_scaling=read_factors(our_scaling(header.metadata), factors, config, path))
 
 
-def _reads_factors(config: ModelConfig) -> bool:
-    return ARCHITECTURES[GGUF_ARCHITECTURES[config.family]].reads_factors
+def dequantise(data: np.ndarray, info: TensorInfo) -> Tensor:
+    """Return one tensor of the file's bytes as float32. `info` must come from the checked table."""
+    rows = np.array(data[info.begin : info.begin + info.num_bytes]).reshape(*info.shape[:-1], -1)
+    with np.errstate(all="ignore"):  # `fill` names a tensor with non-finite values
+        return torch.from_numpy(gguf.dequantize(rows, info.kind).reshape(info.shape))
 
 
 def write_gguf(
@@ -128,16 +140,20 @@ def write_gguf(
     vocabulary = _exportable(model, tokenizer)
     shapes = parameter_shapes(model)
     bindings = gguf_bindings(model.config, shapes)
-    kinds = {binding.theirs: tensor_kind(binding, encoding) for binding in bindings}
+    kinds = {binding.theirs: _tensor_kind(binding, encoding) for binding in bindings}
     _report_exceptions(model.config, bindings, kinds, encoding, progress or Silent())
-    needed_bytes = sum(num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
+    needed_bytes = sum(_num_bytes(binding.shape, kinds[binding.theirs]) for binding in bindings)
     with atomic_file(path, needed_bytes=needed_bytes + 2**20) as temporary:
         writer = gguf.GGUFWriter(temporary, GGUF_ARCHITECTURES[model.config.family])
-        _add_general(writer, encoding, _safe_name(name, vocabulary), license_id)
+        writer.add_type("model")
+        writer.add_name(_safe_name(name, vocabulary))
+        writer.add_license(license_id)  # "" is left out
+        writer.add_file_type(ENCODINGS[encoding][1])
+        writer.add_quantization_version(QUANTIZATION_VERSION)
         add_config(writer, as_llamacpp_runs(model.config))
-        add_vocabulary(writer, vocabulary)
+        add_metadata(writer, vocabulary)
         try:
-            write_tensors(writer, pending_tensors(model, bindings, kinds))
+            _write_tensors(writer, model, bindings, kinds)
         except OSError as error:
             if error.errno is None:  # numpy's tofile gives no reason for a short write
                 raise no_room(path, needed_bytes) from error
@@ -149,14 +165,11 @@ def write_gguf(
 def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
     """Return the vocabulary's metadata of a model that can be written. Raises ModelError."""
     config = model.config
+    what, reason = "This model", gguf_reason(config)
     if isinstance(model, Classifier):
-        raise ModelError(
-            "A classifier can't be written as GGUF: llama.cpp has no classification head of this kind.",
-            fix="Use --to hf.",
-        )
-    reason = gguf_reason(config)
+        what, reason = "A classifier", "llama.cpp has no classification head of this kind."
     if reason:
-        raise ModelError(f"This model can't be written as GGUF: {reason}", fix="Use --to hf.")
+        raise ModelError(f"{what} can't be written as GGUF: {reason}", fix="Use --to hf.")
     if tokenizer is None:
         raise ModelError("A GGUF file needs the tokenizer, and this model has none.", fix="Save it with its tokenizer.")
     return gguf_metadata(tokenizer, vocab_size=config.vocab_size)
@@ -179,14 +192,6 @@ def _report_exceptions(
         )
 
 
-def _add_general(writer: gguf.GGUFWriter, encoding: Encoding, name: str, license_id: str) -> None:
-    writer.add_type("model")
-    writer.add_name(name)
-    writer.add_license(license_id)  # "" is left out
-    writer.add_file_type(ENCODINGS[encoding][1])
-    writer.add_quantization_version(QUANTIZATION_VERSION)
-
-
 # llama.cpp treats a model of such a name as Microsoft's: it drops spaces after control tokens, and aborts where these tokens are missing.
 PHI3_NAMES, PHI3_TOKENS = re.compile("phi-?3", re.IGNORECASE), {"</s>", "<unk>", "<s>", "<|endoftext|>"}
 
@@ -198,17 +203,48 @@ def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
     return name if set(tokens) >= PHI3_TOKENS else PHI3_NAMES.sub("Phi 3", name)
 
 
-def add_vocabulary(writer: gguf.GGUFWriter, metadata: dict[str, object]) -> None:
-    """Write the tokenizer's metadata, each value with its GGUF type."""
-    write = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
-    for key, value in metadata.items():
-        write[type(value)](key, value)
+def _tensor_kind(binding: Binding, encoding: Encoding) -> Kind:
+    """Return the type in which one tensor is written."""
+    if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
+        return Kind.F32
+    if encoding in ("q8_0", "q4_0") and binding.shape[-1] % QUANT_BLOCK:
+        return Kind.F16
+    if encoding == "q4_0" and binding.theirs in (EMBEDDING, HEAD):
+        return Kind.Q8_0
+    return ENCODINGS[encoding][0]
 
 
-def _open(path: Path, dtype: torch.dtype) -> OpenModel:
-    found = read_gguf(path, dtype=dtype)
-    license_id = _text(found.metadata, "general.license") or ""
-    return OpenModel(found.model, found.tokenizer, found.model.config, path, "language", license=license_id)
+def _num_bytes(shape: tuple[int, ...], kind: Kind) -> int:
+    """Return the bytes of a tensor in the file."""
+    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    return int(np.prod(shape, dtype=np.int64)) // block * block_bytes
+
+
+def _write_tensors(
+    writer: gguf.GGUFWriter, model: Model, bindings: Sequence[Binding], kinds: Mapping[str, Kind]
+) -> None:
+    """Write the header, the metadata added so far, the tensor table, and then each tensor, computed when it is written."""
+    parameters, factors = model.state_dict(), rope_factors(model.config)
+    if factors is not None:
+        bindings = [*bindings, Binding(ROPE_FACTORS, (ROPE_FACTORS,), (len(factors),), (len(factors),))]
+        parameters, kinds = {**parameters, ROPE_FACTORS: factors}, {**kinds, ROPE_FACTORS: Kind.F32}
+    for name, shape in ((binding.theirs, binding.shape) for binding in bindings):
+        size = _num_bytes(shape, kinds[name])
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), size, raw_dtype=kinds[name])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for binding in bindings:
+        writer.write_tensor_data(_encoded(binding, kinds[binding.theirs], parameters))
+
+
+def _encoded(binding: Binding, kind: Kind, parameters: Mapping[str, Tensor]) -> np.ndarray:
+    """Return the file's bytes of a tensor. Raises FormatError for a value that the type can't hold."""
+    rows = binding.pack({ours: parameters[ours].detach().float().cpu() for ours in binding.ours})
+    require_finite(rows, binding.theirs, "the model")
+    if kind == Kind.F16:
+        require_finite(rows.half(), binding.theirs, "the model as f16")
+    return np.ascontiguousarray(gguf.quantize(rows.numpy(), kind))
 
 
 def _text(metadata: Mapping[str, Any], key: str) -> str | None:
@@ -252,5 +288,5 @@ def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
             os.replace(file, out)
 
 
-GGUF_READER = ModelReader("gguf", _open, _summary, _texts, _tokenizer)
+GGUF_READER = ModelReader("gguf", read_gguf, _summary, _texts, _tokenizer)
 GGUF = ModelFormat("gguf", ".gguf", tuple(ENCODINGS), "f16", export_gguf, GGUF_READER, runs_in_llamacpp=True)

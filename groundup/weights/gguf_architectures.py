@@ -1,16 +1,20 @@
-"""What llama.cpp computes for each of its architectures, as data.
+"""What llama.cpp computes for each of its architectures, as data; and which models it therefore runs, decided by their config alone.
 
 A GGUF file names one architecture. llama.cpp has one fixed compute graph for each, in which metadata set a few numbers; the rest is listed
-here field by field. Reading takes from it what the metadata leave out, writing refuses a model that differs.
+here field by field. Reading takes from it what the metadata leave out, writing refuses a model that differs, with one exception: where an
+architecture has no sliding window, the file's context is shortened to the window, within which both compute the same.
+
 Source: llama.cpp's `src/models/*.cpp` (`load_arch_hparams`, `graph`), and runs of it in tests/weights.
 
 To add one: an entry here, its families in `GGUF_ARCHITECTURES`, and a variant in tests/weights/tiny_weights.py, which llama.cpp then runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from groundup.model.config import ModelConfig
+from groundup.weights.hf_config import shown
+from groundup.weights.hf_families import FAMILIES
 
 Parts = Mapping[str, tuple[object, ...]]
 
@@ -36,7 +40,7 @@ class Architecture:
     """One compute graph of llama.cpp."""
 
     parts: Parts
-    """Field of ModelConfig -> its supported values. A field that is not listed is free, or has a rule of its own (`exportable`)."""
+    """Field of ModelConfig -> its supported values. A field that is not listed is free, or has a rule in `gguf_reason`."""
     windows: Windows | None = None
     """None: a sliding window is ignored."""
     softcaps: Mapping[str, float] = field(default_factory=dict)
@@ -59,76 +63,115 @@ class Architecture:
 
 EITHER = (False, True)
 _NO_BIAS: Parts = {"attention_bias": (False,), "attention_output_bias": (False,), "feedforward_bias": (False,)}
-_ROTARY: Parts = {
-    "norm": ("rms",),
-    "block": ("pre",),
-    "positions": ("rope",),
-    "feedforward": ("swiglu",),
-    "qk_norm": ("none",),
-    "num_experts": (0,),
-    "unrotated_every": (0,),
-    "score_softcap": (0.0,),
-    "logit_softcap": (0.0,),
-    "scaled_embedding": (False,),
-    **_NO_BIAS,
-}
-_GEMMA: Parts = {
-    **{name: values for name, values in _ROTARY.items() if name != "logit_softcap"},
-    "block": ("sandwich",),
-    "feedforward": ("geglu",),
-    "scaled_embedding": (True,),
-}
-_GPT2: Parts = {
-    **_ROTARY,
-    **dict.fromkeys(_NO_BIAS, (True,)),
-    "norm": ("layer",),
-    "positions": ("learned",),
-    "feedforward": ("gelu",),
-}
+# Fields that the rules of `gguf_reason` check.
+_BY_RULE = ("window_tokens", "full_every", "window_rope_base", "score_width")
+
+
+def _parts(family: str, **changes: tuple[object, ...]) -> Parts:
+    """Return what the family's class in transformers has too, without biases, and with the `changes`."""
+    fixed = {name: (value,) for name, value in FAMILIES[family].parts.items() if name not in _BY_RULE}
+    return {**fixed, **_NO_BIAS, **changes}
+
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture({**_ROTARY, **dict.fromkeys(_NO_BIAS, EITHER)}, reads_factors=True),
-    "smollm3": Architecture({**_ROTARY, "unrotated_every": (4,)}),
-    "qwen2": Architecture({**_ROTARY, "attention_bias": EITHER}, heads_fill_width=True),
-    "qwen3": Architecture({**_ROTARY, "attention_bias": EITHER, "qk_norm": ("head",)}),
+    "llama": Architecture(_parts("llama", **dict.fromkeys(_NO_BIAS, EITHER)), reads_factors=True),
+    "smollm3": Architecture(_parts("smollm3", unrotated_every=(4,))),
+    "qwen2": Architecture(_parts("qwen2", attention_bias=EITHER), heads_fill_width=True),
+    "qwen3": Architecture(_parts("qwen3", attention_bias=EITHER)),
     # The weights of a token's experts always add up to 1 there.
-    "qwen3moe": Architecture(
-        {key: value for key, value in _ROTARY.items() if key != "num_experts"}
-        | {"attention_bias": EITHER, "qk_norm": ("head",), "normalised_router": (True,)},
-        family="qwen3_moe",
-    ),
+    "qwen3moe": Architecture(_parts("qwen3_moe", attention_bias=EITHER, normalised_router=(True,)), family="qwen3_moe"),
     "gemma2": Architecture(
-        {name: values for name, values in _GEMMA.items() if name != "score_softcap"} | {"tied_head": (True,)},
+        _parts("gemma2", tied_head=(True,)),
         windows=Windows(tokens=4_096, full_every=2, always=True, rope_scaled=True),
         softcaps={"score_softcap": 50.0, "logit_softcap": 30.0},
         shared_width_layers=46,
     ),
     "gemma3": Architecture(
-        {**_GEMMA, "qk_norm": ("head",)},
+        _parts("gemma3"),
         windows=Windows(full_every=6, rope_base=10_000.0),
         softcaps={"logit_softcap": 0.0},
         shared_width_layers=62,
     ),
-    "phi3": Architecture(_ROTARY, heads_fill_width=True),
+    "phi3": Architecture(_parts("phi3"), heads_fill_width=True),
     "olmo2": Architecture(
-        {**_ROTARY, "block": ("output",), "qk_norm": ("projection",), "tied_head": (False,)},
-        windows=Windows(full_every=4, own_base=False),
-        heads_fill_width=True,
+        _parts("olmo2", tied_head=(False,)), windows=Windows(full_every=4, own_base=False), heads_fill_width=True
     ),
-    "gpt2": Architecture(_GPT2, heads_fill_width=True),
+    "gpt2": Architecture(_parts("gpt2", **dict.fromkeys(_NO_BIAS, (True,))), heads_fill_width=True),
 }
 
 # Family of a model -> the architecture that its files name.
 GGUF_ARCHITECTURES: dict[str, str] = {
-    "llama": "llama",
+    architecture.family or name: name for name, architecture in ARCHITECTURES.items()
+} | {
     "mistral": "llama",
-    "qwen2": "qwen2",
-    "qwen3": "qwen3",
-    "qwen3_moe": "qwen3moe",
-    "gemma2": "gemma2",
-    "gemma3": "gemma3",
-    "phi3": "phi3",
-    "olmo2": "olmo2",
-    "smollm3": "smollm3",
-    "gpt2": "gpt2",
 }
+
+
+def gguf_reason(config: ModelConfig) -> str | None:
+    """Return why llama.cpp can't run this model, as one sentence; None: it can."""
+    name = GGUF_ARCHITECTURES.get(config.family, "")
+    architecture = ARCHITECTURES.get(name)
+    if architecture is None:
+        return f"llama.cpp runs {', '.join(ARCHITECTURES)}, and none of them is {config.family!r}."
+    for part, values in architecture.parts.items():
+        if getattr(config, part) not in values:
+            supported = " or ".join(map(shown, values))
+            return f"llama.cpp's {name} has {part} {supported}; this model has {shown(getattr(config, part))}."
+    rules = (_softcaps, _heads, _scale, _rope_scaling, _windows)
+    reason = next((reason for rule in rules if (reason := rule(config, architecture))), None)
+    return reason and f"llama.cpp's {name} {reason}."
+
+
+def _softcaps(config: ModelConfig, architecture: Architecture) -> str | None:
+    missing = next((name for name, cap in architecture.softcaps.items() if cap and not getattr(config, name)), None)
+    return missing and f"always has a {missing}; this model has none"
+
+
+def _heads(config: ModelConfig, architecture: Architecture) -> str | None:
+    all_heads = config.num_heads * config.head_width
+    if architecture.heads_fill_width and all_heads != config.width:
+        return f"needs heads as wide together as the residual stream, {config.width}; this model's are {all_heads}"
+    if config.family == "gpt2" and config.num_kv_heads != config.num_heads:
+        return f"has as many key/value heads as query heads, {config.num_heads}; this model has {config.num_kv_heads}"
+    return None
+
+
+def _scale(config: ModelConfig, architecture: Architecture) -> str | None:
+    expected, found = architecture.score_width(config), config.score_width or config.head_width
+    if expected != found:
+        return f"divides attention scores by the square root of {expected}; this model has score_width {found}"
+    return None
+
+
+def _rope_scaling(config: ModelConfig, architecture: Architecture) -> str | None:
+    scaling = config.rope_scaling
+    if scaling and scaling.kind == "llama3" and not architecture.reads_factors:
+        return "has no RoPE scaling of kind 'llama3', only 'linear' and 'yarn'"
+    supported, betas = (32.0, 1.0), scaling and (scaling.beta_fast, scaling.beta_slow)
+    if scaling and scaling.kind == "yarn" and betas != supported:
+        return f"has YaRN with beta_fast and beta_slow {supported} only; this model has {betas}"
+    return None
+
+
+def _windows(config: ModelConfig, architecture: Architecture) -> str | None:
+    if not config.window_tokens or config.full_every == 1:
+        return None
+    windows = architecture.windows or Windows(rope_scaled=True, own_base=False)
+    if not windows.own_base and config.window_rope_base not in (0, config.rope_base):
+        return f"has one RoPE base for all blocks; this model's blocks with a window have window_rope_base {config.window_rope_base:g}"
+    scaling = config.rope_scaling
+    if scaling and windows.rope_scaled != (config.window_rope_base == 0):
+        return f"{'applies' if windows.rope_scaled else 'does not apply'} RoPE scaling in blocks with a window, unlike this model"
+    if scaling and scaling.attention_factor and windows.own_base and not windows.rope_scaled:
+        return "applies YaRN's attention factor in blocks with a window too, unlike this model"
+    return None
+
+
+def as_llamacpp_runs(config: ModelConfig) -> ModelConfig:
+    """Return the config for a GGUF file of this model: a window that llama.cpp would ignore becomes the context length."""
+    architecture = ARCHITECTURES[GGUF_ARCHITECTURES[config.family]]
+    if not config.window_tokens or (architecture.windows and config.full_every != 1):
+        return config
+    no_effect = config.full_every == 1 or config.window_tokens >= config.context_tokens
+    context_tokens = config.context_tokens if no_effect else config.window_tokens
+    return replace(config, context_tokens=context_tokens, window_tokens=0, full_every=0, window_rope_base=0.0)

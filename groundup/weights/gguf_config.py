@@ -8,25 +8,40 @@ Metadata hold float32; a number is read as the shortest decimal that gives the s
 Sliding windows: a pattern of n means that every n-th block attends to all tokens; it may also be given block by block. llama.cpp supports
 windows in some architectures only (`gguf_architectures`) and ignores the key in the others; where such a model is known to have been
 trained with a window all the same (Mistral, Phi-3), we apply it.
+
+RoPE scaling has two kinds as metadata, one as a tensor:
+
+    linear, yarn   `rope.scaling.*`. llama.cpp multiplies queries and keys by YaRN's 0.1 ln(factor) + 1 and then by `attn_factor`, which is
+                   therefore our attention factor divided by that.
+    llama3         D/2 factors in `rope_freqs.weight`: unscaled frequency / scaled one. The four parameters can't be recovered from the
+                   factors in general, so our files name them too, under `groundup.rope_scaling.*`, which other programs ignore; in other
+                   files the factors must be those of a published model (Llama 3.1, 3.2). Factors that differ from them are refused.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import gguf
 import numpy as np
+import torch
+from torch import Tensor
 
 from groundup.errors import ConfigError, FormatError, did_you_mean
-from groundup.model.config import ModelConfig
-from groundup.weights.exportable import gguf_reason
+from groundup.model.config import ModelConfig, RopeScaling
+from groundup.model.positions import attention_factor, rotary_frequencies
 from groundup.weights.fields import MAX_LAYERS, Fields
-from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows
+from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows, gguf_reason
 from groundup.weights.gguf_header import Header, TensorInfo
-from groundup.weights.gguf_scaling import OUR_SCALING, add_rope_scaling, read_rope_scaling
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
-LONG_FACTORS = "rope_factors_long.weight"
+ROPE_FACTORS, LONG_FACTORS = "rope_freqs.weight", "rope_factors_long.weight"
+OUR_SCALING = "groundup.rope_scaling."
+# The parameters of Llama 3's scaling; published are those of Llama 3.1 (8B, 70B, 405B) and 3.2 (1B, 3B), in meta-llama's repositories.
+LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_context_tokens")
+BETAS = {"fast": 32.0, "slow": 1.0}  # llama.cpp's defaults of YaRN
+KNOWN_SCALINGS = (RopeScaling(8.0, 1.0, 4.0, 8192), RopeScaling(32.0, 1.0, 4.0, 8192))
 WINDOW, PATTERN, BASE = "attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa"
 
 # Keys that would change what is computed: only this value (or the absence) is supported.
@@ -50,7 +65,7 @@ WINDOWED_FAMILIES = {"llama": "mistral", "phi3": "phi3"}
 
 
 def read_gguf_config(header: Header, source: object) -> ModelConfig:
-    """Return the config that metadata and tensor table describe, without Llama 3's RoPE scaling (`gguf_scaling.read_factors`).
+    """Return the config that metadata and tensor table describe, without Llama 3's RoPE scaling (`read_factors`).
 
     Raises FormatError.
     """
@@ -62,7 +77,7 @@ def read_gguf_config(header: Header, source: object) -> ModelConfig:
         raise fields.error("split.count", "the model is split over several files; whole ones are read")
     inner = Fields(entries(header.metadata, name + "."), f"{source}: {name}")
     for key, value in REQUIRED_VALUES.items():
-        inner.require(key, value, value)
+        inner.require(key, value)
     try:
         config = _read(inner, header.tensors, name, our_scaling(header.metadata))
     except ConfigError as error:
@@ -79,7 +94,7 @@ def _unknown(name: str, source: object) -> FormatError:
         "general.architecture",
         f"is {name[:40]!r}; known are {', '.join(sorted(ARCHITECTURES))}",
         fix=f"{did_you_mean(name[:40], ARCHITECTURES)} To add one whose parts we have: an entry in "
-        "groundup/weights/gguf_architectures.py, its tensors in layouts.py, and a parity test.",
+        "groundup/weights/gguf_architectures.py, its tensors in names.py, and a parity test.",
     )
 
 
@@ -115,7 +130,7 @@ def _read(fields: Fields, tensors: Mapping[str, TensorInfo], name: str, ours: Ma
         raise fields.error(LONG_FACTORS, "is RoPE scaling of the kind longrope, which is not computed here")
     if values["positions"] == "rope":
         values |= _rotary(fields, values)
-        values["rope_scaling"] = read_rope_scaling(fields, values["context_tokens"], ours)
+        values["rope_scaling"] = _scaling(fields, values["context_tokens"], ours)
         values |= _windows(fields, name, values)
     config = ModelConfig(**values)
     if architecture.score_width(config) != config.head_width:
@@ -176,10 +191,10 @@ def _experts(fields: Fields, architecture: Architecture, feedforward_width: int)
     """Return the number of experts and the width of each; feed_forward_length is that of a block without experts."""
     if "num_experts" in architecture.parts:
         for key in ("expert_count", "expert_used_count"):
-            fields.require(key, 0, 0)
+            fields.require(key, 0)
         return {}
     for key in ("expert_shared_count", "expert_shared_feed_forward_length"):
-        fields.require(key, 0, 0)
+        fields.require(key, 0)
     used = fields.integer("expert_used_count")
     return {
         "num_experts": fields.integer("expert_count"),
@@ -216,9 +231,8 @@ def _pattern(fields: Fields, num_layers: int, default: int) -> int:
         every = value.index(False) + 1 if False in value else 0
         if value == [every == 0 or (layer + 1) % every > 0 for layer in range(num_layers)]:
             return every
-    raise fields.error(
-        PATTERN, f"is {str(value)[:60]}; every n-th block without a window, the others with one, is read"
-    )
+    reason = f"is {str(value)[:60]}; every n-th block without a window, the others with one, is read"
+    raise fields.error(PATTERN, reason)
 
 
 def _window_base(fields: Fields, windows: Windows, common: Mapping[str, Any]) -> float:
@@ -229,40 +243,125 @@ def _window_base(fields: Fields, windows: Windows, common: Mapping[str, Any]) ->
     return 0.0 if same else float(base)
 
 
+def _scaling(fields: Fields, context_tokens: int, ours: Mapping[str, Any]) -> RopeScaling | None:
+    """Return the RoPE scaling of the metadata. `ours` are the entries under OUR_SCALING. Raises FormatError for an unsupported kind."""
+    factor = fields.number("rope.scaling.factor", 1.0)
+    kind = fields.text("rope.scaling.type", "linear")
+    original = fields.integer("rope.scaling.original_context_length", context_tokens)
+    if kind == "yarn":
+        fast, slow = (fields.number(f"rope.scaling.yarn_beta_{name}", beta) for name, beta in BETAS.items())
+        yarn = RopeScaling(factor, kind="yarn", original_context_tokens=original, beta_fast=fast, beta_slow=slow)
+        return _with_attention_factor(yarn, fields.number("rope.scaling.attn_factor", 1.0), ours)
+    fields.require("rope.scaling.attn_factor", 1.0)
+    if kind not in ("none", "linear"):
+        raise fields.error("rope.scaling.type", f"is {kind[:40]!r}; none, linear and yarn are read")
+    scaled = kind == "linear" and factor != 1
+    return RopeScaling(factor, kind="linear", original_context_tokens=original) if scaled else None
+
+
+def _with_attention_factor(yarn: RopeScaling, multiplier: float, ours: Mapping[str, Any]) -> RopeScaling:
+    """Return `yarn` with `multiplier` times the paper's attention factor; the full-precision value of `ours` where the two agree."""
+    factor = multiplier * attention_factor(yarn)
+    exact = ours.get("attention_factor", factor)
+    if isinstance(exact, float) and math.isclose(exact, factor, rel_tol=1e-6):
+        factor = exact
+    return yarn if multiplier == 1 else replace(yarn, attention_factor=factor)
+
+
 def add_config(writer: gguf.GGUFWriter, config: ModelConfig) -> None:
     """Write a config as metadata, with the keys of llama.cpp's own converter."""
     architecture = ARCHITECTURES[writer.arch]
-    writer.add_context_length(config.context_tokens)
-    writer.add_embedding_length(config.width)
-    writer.add_feed_forward_length(max(1, config.experts_per_token) * config.feedforward_width)
+    values: dict[str, Any] = {
+        "context_length": config.context_tokens,
+        "embedding_length": config.width,
+        "feed_forward_length": max(1, config.experts_per_token) * config.feedforward_width,
+    }
     if config.num_experts:
-        writer.add_expert_count(config.num_experts)
-        writer.add_expert_used_count(config.experts_per_token)
-        writer.add_expert_feed_forward_length(config.feedforward_width)
-    writer.add_block_count(config.num_layers)
-    writer.add_head_count(config.num_heads)
-    writer.add_vocab_size(config.vocab_size)
+        values |= {"expert_count": config.num_experts, "expert_used_count": config.experts_per_token}
+        values["expert_feed_forward_length"] = config.feedforward_width
+    values |= {
+        "block_count": config.num_layers,
+        "attention.head_count": config.num_heads,
+        "vocab_size": config.vocab_size,
+    }
     if config.positions != "rope":
-        writer.add_layer_norm_eps(config.norm_eps)
-        return
-    writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_head_count_kv(config.num_kv_heads)
-    writer.add_key_length(config.head_width)
-    writer.add_value_length(config.head_width)
-    writer.add_rope_dimension_count(config.head_width)
-    writer.add_rope_freq_base(config.rope_base)
-    for field in (name for name in architecture.softcaps if getattr(config, name)):
-        writer.add_float32(f"{writer.arch}.{SOFTCAPS[field]}", getattr(config, field))
-    if config.rope_scaling is not None:
-        add_rope_scaling(writer, config.rope_scaling)
-    if architecture.windows is not None:
-        _add_windows(writer, config, architecture.windows)
+        values["attention.layer_norm_epsilon"] = float(config.norm_eps)
+    else:
+        values |= {
+            "attention.layer_norm_rms_epsilon": float(config.norm_eps),
+            "attention.head_count_kv": config.num_kv_heads,
+        }
+        widths = ("attention.key_length", "attention.value_length", "rope.dimension_count")
+        values |= {**dict.fromkeys(widths, config.head_width), "rope.freq_base": float(config.rope_base)}
+        values |= {SOFTCAPS[name]: float(cap) for name in architecture.softcaps if (cap := getattr(config, name))}
+        values |= _scaling_metadata(config.rope_scaling) | _window_metadata(config, architecture.windows)
+    named = {key if key.startswith(OUR_SCALING) else f"{writer.arch}.{key}": value for key, value in values.items()}
+    add_metadata(writer, named)
 
 
-def _add_windows(writer: gguf.GGUFWriter, config: ModelConfig, windows: Windows) -> None:
-    if not config.window_tokens and not windows.always:
-        return
-    writer.add_sliding_window(config.window_tokens or config.context_tokens)
-    writer.add_sliding_window_pattern(config.full_every if config.window_tokens else windows.full_every)
-    if config.window_tokens and windows.own_base:
-        writer.add_rope_freq_base_swa(config.window_rope_base or config.rope_base)
+def add_metadata(writer: gguf.GGUFWriter, metadata: Mapping[str, object]) -> None:
+    """Write each value with its GGUF type: floats as float32, but those of OUR_SCALING."""
+    write = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
+    for key, value in metadata.items():
+        exact = key.startswith(OUR_SCALING) and isinstance(value, float)
+        (writer.add_float64 if exact else write.get(type(value), writer.add_array))(key, value)
+
+
+def _window_metadata(config: ModelConfig, windows: Windows | None) -> dict[str, Any]:
+    if windows is None or not (config.window_tokens or windows.always):
+        return {}
+    tokens, every = config.window_tokens, config.full_every if config.window_tokens else windows.full_every
+    base = {BASE: float(config.window_rope_base or config.rope_base)} if tokens and windows.own_base else {}
+    return {WINDOW: tokens or config.context_tokens, PATTERN: every, **base}
+
+
+def _scaling_metadata(scaling: RopeScaling | None) -> dict[str, Any]:
+    """Return the metadata of linear scaling and YaRN (and its attention factor in full precision).
+
+    Of Llama 3's kind they are only our parameters, since `rope_factors` is its tensor.
+    """
+    if scaling is None:
+        return {}
+    if scaling.kind == "llama3":
+        factors = {OUR_SCALING + name: float(getattr(scaling, name)) for name in LLAMA3[:3]}
+        return {**factors, OUR_SCALING + LLAMA3[3]: scaling.original_context_tokens}
+    values: dict[str, Any] = {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
+    values["rope.scaling.original_context_length"] = scaling.original_context_tokens
+    if scaling.kind == "yarn":
+        betas = {"fast": float(scaling.beta_fast), "slow": float(scaling.beta_slow)}
+        values |= {f"rope.scaling.yarn_beta_{name}": beta for name, beta in betas.items()}
+        if scaling.attention_factor:
+            multiplier = scaling.attention_factor / attention_factor(replace(scaling, attention_factor=0.0))
+            values |= {
+                "rope.scaling.attn_factor": multiplier,
+                OUR_SCALING + "attention_factor": float(scaling.attention_factor),
+            }
+    return values
+
+
+def rope_factors(config: ModelConfig) -> Tensor | None:
+    """Return `rope_freqs.weight`, the divisor of each of the D/2 frequencies; None where the model needs no such tensor."""
+    scaling = config.rope_scaling
+    return None if scaling is None or scaling.kind != "llama3" else _factors(config, scaling)
+
+
+def _factors(config: ModelConfig, scaling: RopeScaling) -> Tensor:
+    unscaled = rotary_frequencies(config.head_width, config.rope_base)
+    return unscaled / rotary_frequencies(config.head_width, config.rope_base, scaling)
+
+
+def read_factors(ours: Mapping[str, Any], factors: Tensor, config: ModelConfig, source: object) -> RopeScaling:
+    """Return the parameters with these factors. `ours` are the entries under OUR_SCALING. Raises FormatError when none match."""
+    for scaling in [_named_scaling(Fields(ours, source))] if ours else KNOWN_SCALINGS:
+        expected = _factors(config, scaling)
+        if expected.shape == factors.shape and torch.allclose(expected, factors, rtol=1e-4):
+            return scaling
+    raise FormatError(source, f"tensor {ROPE_FACTORS!r}", "has other factors than Llama 3.1, Llama 3.2 or the metadata")
+
+
+def _named_scaling(fields: Fields) -> RopeScaling:
+    try:
+        values: dict[str, Any] = {name: fields.number(name) for name in LLAMA3[:3]}
+        return RopeScaling(**values, original_context_tokens=fields.integer(LLAMA3[3]))
+    except ConfigError as error:
+        raise FormatError(fields.source, "metadata", error.message) from error

@@ -42,6 +42,8 @@ MAX_ENTRIES = 2**16
 _LETTERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 _SCALARS = {number: struct.Struct("<" + letter) for number, letter in _LETTERS.items()}
 _U32, _BOOL, _STRING, _ARRAY, _U64 = 4, 7, 8, 9, 10
+# Types of tensors whose size is known, by number.
+_KINDS = {int(kind): kind for kind in GGML_QUANT_SIZES}
 # The least bytes that an entry of each kind takes, to refuse an impossible count before looping over it.
 _LEAST_ENTRY, _LEAST_TENSOR, _LEAST_STRING, _LEAST_ARRAY = 8 + 4 + 1, 8 + 4 + 8 + 4 + 8, 8, 12
 
@@ -57,10 +59,6 @@ class TensorInfo:
     begin: int
     """Offset of the first byte in the file."""
     num_bytes: int
-
-    @property
-    def row_bytes(self) -> int:
-        return self.num_bytes // math.prod(self.shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,17 @@ class _Reader:
         return FormatError(self.path, f"{self.place} (byte {self.at})", reason)
 
     def header(self) -> Header:
-        version, num_tensors, num_entries = self._start()
-        metadata = self._metadata(num_entries)
+        if self.take(4) != MAGIC:
+            raise self.error("does not begin with GGUF")
+        version = self.u32()
+        if version and version & 0xFFFF == 0:
+            raise self.error("is a big-endian file; little-endian ones are read")
+        if version not in VERSIONS:
+            raise self.error(f"is version {version}; versions 2 and 3 are read")
+        num_tensors = self.count(_LEAST_TENSOR, MAX_ENTRIES, "tensors")
+        metadata = self._metadata(self.count(_LEAST_ENTRY, MAX_ENTRIES, "metadata entries"))
         infos = self._tensor_infos(num_tensors)
-        tensors = self._place_tensors(infos, _alignment(self, metadata))
-        return Header(version, metadata, tensors)
+        return Header(version, metadata, self._place_tensors(infos, self._alignment(metadata)))
 
     def take(self, count: int) -> bytes:
         if count > self.size - self.at:
@@ -139,22 +143,10 @@ class _Reader:
     def count(self, least_bytes: int, at_most: int, what: str) -> int:
         """Read a count of items of at least `least_bytes` each; refused when the rest of the file can't hold them."""
         count = self.u64()
-        if count > at_most or count * least_bytes > self.size - self.at:
-            raise self.error(
-                f"{count} {what} can't be in the {self.size - self.at} bytes left (at most {at_most} are read)"
-            )
+        left = self.size - self.at
+        if count > at_most or count * least_bytes > left:
+            raise self.error(f"{count} {what} can't be in the {left} bytes left (at most {at_most} are read)")
         return count
-
-    def _start(self) -> tuple[int, int, int]:
-        if self.take(4) != MAGIC:
-            raise self.error("does not begin with GGUF")
-        version = self.u32()
-        if version and version & 0xFFFF == 0:
-            raise self.error("is a big-endian file; little-endian ones are read")
-        if version not in VERSIONS:
-            raise self.error(f"is version {version}; versions 2 and 3 are read")
-        num_tensors = self.count(_LEAST_TENSOR, MAX_ENTRIES, "tensors")
-        return version, num_tensors, self.count(_LEAST_ENTRY, MAX_ENTRIES, "metadata entries")
 
     def _metadata(self, num_entries: int) -> dict[str, Any]:
         metadata: dict[str, Any] = {}
@@ -189,7 +181,7 @@ class _Reader:
         values = list(struct.unpack(f"<{count}{_LETTERS[kind]}", self.take(count * least)))
         return [self._bool(value) for value in values] if kind == _BOOL else values
 
-    def _tensor_infos(self, num_tensors: int) -> list[TensorInfo]:
+    def _tensor_infos(self, num_tensors: int) -> dict[str, TensorInfo]:
         infos: dict[str, TensorInfo] = {}
         for number in range(num_tensors):
             self.place = f"tensor {number}"
@@ -197,7 +189,7 @@ class _Reader:
             if info.name in infos:
                 raise self.error(f"the name {info.name!r} is repeated")
             infos[info.name] = info
-        return list(infos.values())
+        return infos
 
     def _tensor_info(self) -> TensorInfo:
         """Read one entry; its `begin` is still the offset within the data."""
@@ -207,7 +199,10 @@ class _Reader:
         if not 1 <= num_dimensions <= MAX_DIMENSIONS:
             raise self.error(f"has {num_dimensions} dimensions, 1 to {MAX_DIMENSIONS} expected")
         shape = tuple(self.u64() for _ in range(num_dimensions))[::-1]
-        kind = self._kind()
+        number = self.u32()
+        if number not in _KINDS:
+            raise self.error(f"has the unknown type {number}")
+        kind = _KINDS[number]
         block, block_bytes = GGML_QUANT_SIZES[kind]
         if 0 in shape or shape[-1] % block:
             raise self.error(f"has the shape {shape}; {kind.name} needs rows of a multiple of {block}")
@@ -216,39 +211,26 @@ class _Reader:
             raise self.error(f"has the shape {shape}: {num_bytes} bytes in a file of {self.size}")
         return TensorInfo(name, shape, kind, self.u64(), num_bytes)
 
-    def _kind(self) -> GGMLQuantizationType:
-        number = self.u32()
-        try:
-            kind = GGMLQuantizationType(number)
-        except ValueError as error:
-            raise self.error(f"has the unknown type {number}") from error
-        if kind not in GGML_QUANT_SIZES:
-            raise self.error(f"has the type {kind.name}, whose size is not known")
-        return kind
-
-    def _place_tensors(self, infos: list[TensorInfo], alignment: int) -> dict[str, TensorInfo]:
+    def _place_tensors(self, infos: dict[str, TensorInfo], alignment: int) -> dict[str, TensorInfo]:
         """Turn offsets within the data into offsets in the file: aligned, inside the file, no overlap."""
         start = (self.at + alignment - 1) // alignment * alignment
         end_of_last = 0
-        for info in sorted(infos, key=lambda info: info.begin):
+        for info in sorted(infos.values(), key=lambda info: info.begin):
             self.place = f"tensor {info.name!r}"
             if info.begin % alignment:
                 raise self.error(f"begins at offset {info.begin}, not a multiple of {alignment}")
             if info.begin < end_of_last:
-                raise self.error(
-                    f"begins at offset {info.begin}, inside the tensor before it, which ends at {end_of_last}"
-                )
+                reason = f"begins at offset {info.begin}, inside the tensor before it, which ends at {end_of_last}"
+                raise self.error(reason)
             end_of_last = info.begin + info.num_bytes
             if start + end_of_last > self.size:
-                raise self.error(
-                    f"ends at byte {start + end_of_last} of a file of {self.size}: the file is truncated, or the offset is wrong"
-                )
-        return {info.name: replace(info, begin=start + info.begin) for info in infos}
+                where = f"ends at byte {start + end_of_last} of a file of {self.size}"
+                raise self.error(f"{where}: the file is truncated, or the offset is wrong")
+        return {name: replace(info, begin=start + info.begin) for name, info in infos.items()}
 
-
-def _alignment(reader: _Reader, metadata: dict[str, Any]) -> int:
-    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
-    if type(alignment) is not int or not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
-        reader.place = "metadata 'general.alignment'"
-        raise reader.error(f"is {str(alignment)[:40]!r}, a power of two up to {MAX_ALIGNMENT} is expected")
-    return alignment
+    def _alignment(self, metadata: dict[str, Any]) -> int:
+        alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+        if type(alignment) is not int or not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+            self.place = "metadata 'general.alignment'"
+            raise self.error(f"is {str(alignment)[:40]!r}, a power of two up to {MAX_ALIGNMENT} is expected")
+        return alignment

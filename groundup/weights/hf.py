@@ -11,8 +11,9 @@ Pickled weights (pytorch_model.bin) are never opened.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,17 +27,8 @@ from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
 from groundup.weights.card import is_from_scratch, read_license
 from groundup.weights.generation_config import GENERATION_FILE
-from groundup.weights.hf_config import (
-    CONFIG_FILE,
-    HFConfig,
-    ModelKind,
-    TokenIds,
-    generation_json,
-    has_class,
-    hf_config_json,
-    read_hf_config,
-)
-from groundup.weights.layouts import LAYOUTS
+from groundup.weights.hf_config import CONFIG_FILE, HFConfig, generation_json, has_class, hf_config_json, read_hf_config
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_format import (
     ExportOptions,
     ModelFormat,
@@ -46,7 +38,7 @@ from groundup.weights.model_format import (
     OpenModel,
     write_card,
 )
-from groundup.weights.names import Binding, hf_bindings
+from groundup.weights.names import LAYOUTS, Binding, hf_bindings
 from groundup.weights.safetensors_header import TensorEntry, read_header
 
 WEIGHTS_FILE = "model.safetensors"
@@ -58,18 +50,23 @@ HEAD = "lm_head.weight"
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
+Entries: TypeAlias = dict[str, tuple[Path, TensorEntry]]
+"""Name of a tensor -> its file and its entry there."""
+
+
 def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
     """Return the model of a folder, on the CPU, and the labels of a classifier. Raises FormatError."""
     hf = read_hf_config(folder)
-    found = _Tensors(folder, hf)
-    if len(found.entries) < hf.config.num_layers:
-        reason = f"{hf.config.num_layers} layers, but the weights are {len(found.entries)} tensors in all"
+    entries = _named_tensors(folder, hf)
+    if len(entries) < hf.config.num_layers:
+        reason = f"{hf.config.num_layers} layers, but the weights are {len(entries)} tensors in all"
         raise FormatError(folder / CONFIG_FILE, "num_hidden_layers", reason)
     model = empty_model(hf)
     bindings = _bindings(hf, parameter_shapes(model))
-    table = {name: entry.shape for name, (_, entry) in found.entries.items()}
+    table = {name: entry.shape for name, (_, entry) in entries.items()}
     check_table(bindings, table, folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE))
-    return fill(model, found.read(bindings), dtype, folder), hf.labels
+    # one tensor in memory at a time
+    return fill(model, ((each, _load(*entries[each.theirs])) for each in bindings), dtype, folder), hf.labels
 
 
 def _bindings(hf: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]:
@@ -78,39 +75,29 @@ def _bindings(hf: HFConfig, shapes: dict[str, tuple[int, ...]]) -> list[Binding]
     return hf_bindings(hf.config, shapes)
 
 
-class _Tensors:
-    """The tensors of a folder under their full names, each with its file."""
+def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
+    """Return the tensors of a folder under their full names, without those that are no weights. Raises FormatError."""
+    entries: Entries = {}
+    layout = None if hf.own else LAYOUTS[hf.config.family]
+    listed = list_tensors(folder)
+    bare = layout is not None and not any(name.startswith(layout.prefix) for name in listed)
+    for name, (file, entry) in listed.items():
+        if layout is not None and name.endswith(layout.ignored):
+            continue
+        if entry.dtype not in FLOATS:
+            raise FormatError(file, f"tensor {name!r}", f"is of {entry.dtype}; {', '.join(FLOATS)} are read")
+        full = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
+        entries[full] = (file, entry)
+    if hf.kind == "language" and hf.config.tied_head and HEAD in entries and layout:
+        _check_tied(entries.pop(HEAD), entries.get(layout.rules[0].theirs + ".weight"))
+    return entries
 
-    def __init__(self, folder: Path, hf: HFConfig) -> None:
-        self.entries: dict[str, tuple[Path, TensorEntry]] = {}
-        layout = None if hf.own else LAYOUTS[hf.config.family]
-        listed = list_tensors(folder)
-        bare = layout is not None and not any(name.startswith(layout.prefix) for name in listed)
-        for name, (file, entry) in listed.items():
-            if layout is not None and name.endswith(layout.ignored):
-                continue
-            if entry.dtype not in FLOATS:
-                raise FormatError(file, f"tensor {name!r}", f"is of {entry.dtype}; {', '.join(FLOATS)} are read")
-            full = layout.prefix + name if layout and bare and name not in (HEAD, "score.weight") else name
-            self.entries[full] = (file, entry)
-        if hf.kind == "language" and hf.config.tied_head and HEAD in self.entries and layout:
-            self._drop_tied_head(layout.rules[0].theirs + ".weight")
 
-    def _drop_tied_head(self, embedding: str) -> None:
-        """Drop the copy of a tied head that older files have. Raises FormatError where it differs from the embedding."""
-        file, entry = self.entries.pop(HEAD)
-        if embedding not in self.entries:
-            return
-        other_file, other = self.entries[embedding]
-        if entry.shape != other.shape or not torch.equal(_load(file, entry), _load(other_file, other)):
-            raise FormatError(
-                file, f"tensor {HEAD!r}", "differs from the embedding, while config.json says tie_word_embeddings"
-            )
-
-    def read(self, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Tensor]]:
-        """Yield each binding with its tensor, one in memory at a time."""
-        for binding in bindings:
-            yield binding, _load(*self.entries[binding.theirs])
+def _check_tied(head: tuple[Path, TensorEntry], embedding: tuple[Path, TensorEntry] | None) -> None:
+    """Check that the copy of a tied head that older files have is the embedding. Raises FormatError."""
+    if embedding and (head[1].shape != embedding[1].shape or not torch.equal(_load(*head), _load(*embedding))):
+        reason = "differs from the embedding, while config.json says tie_word_embeddings"
+        raise FormatError(head[0], f"tensor {HEAD!r}", reason)
 
 
 def _load(file: Path, entry: TensorEntry) -> Tensor:
@@ -122,7 +109,7 @@ def _load(file: Path, entry: TensorEntry) -> Tensor:
     return tensor
 
 
-def list_tensors(folder: Path) -> dict[str, tuple[Path, TensorEntry]]:
+def list_tensors(folder: Path) -> Entries:
     """Return name -> (file, entry), from model.safetensors or all files of its index. Raises FormatError."""
     whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
     if whole.is_file():
@@ -135,13 +122,13 @@ def list_tensors(folder: Path) -> dict[str, tuple[Path, TensorEntry]]:
     raise FormatError(folder, WEIGHTS_FILE, "is missing, so this is not a complete model")
 
 
-def _list_shards(folder: Path, index: Path) -> dict[str, tuple[Path, TensorEntry]]:
+def _list_shards(folder: Path, index: Path) -> Entries:
     """Return the tensors of all shards; the index must list exactly these."""
     content = read_json(index)
     files = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
         raise FormatError(index, "weight_map", "is not a table of tensors and their files")
-    listed: dict[str, tuple[Path, TensorEntry]] = {}
+    listed: Entries = {}
     for name in sorted(set(files.values())):
         shard = inside(folder, safe_name(name))
         for tensor, entry in read_header(shard).items():
@@ -178,22 +165,11 @@ def write_hf(
     with atomic_file(folder / WEIGHTS_FILE, needed_bytes=needed_bytes) as temporary:
         save_tensors(tensors, temporary)
     name = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    ids = token_ids(tokenizer)
-    write_json(folder / CONFIG_FILE, hf_config_json(hf, ids, name))
+    write_json(folder / CONFIG_FILE, hf_config_json(hf, tokenizer, name))
     if kind == "language":
-        write_json(folder / GENERATION_FILE, generation_json(ids))
+        write_json(folder / GENERATION_FILE, generation_json(tokenizer))
     if tokenizer is not None:
         tokenizer.save(folder)
-
-
-def token_ids(tokenizer: Tokenizer | None) -> TokenIds:
-    """Return the ids that the configs of a folder name."""
-    if tokenizer is None:
-        return TokenIds()
-    special = tokenizer.special
-    stops = (special.eos_id, *sorted(special.stop_ids - {special.eos_id}))
-    pad = special.eos_id if special.pad_id is None else special.pad_id
-    return TokenIds(bos=special.bos_id, eos=special.eos_id, pad=pad, stops=stops)
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -15,37 +15,28 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
+from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.fields import MAX_COUNT, MAX_LAYERS, Fields
-from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily
-from groundup.weights.hf_positions import (
-    read_rope,
-    read_unrotated,
-    read_windows,
-    rope_json,
-    unrotated_json,
-    windows_json,
-)
+from groundup.weights.hf_families import CAUSAL, CLASSIFIER, FAMILIES, MODEL_TYPES, OWN, HFFamily, ModelKind
+from groundup.weights.hf_positions import positions_json, read_positions
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
 MAX_LABELS = 2**16
-OWN_CLASSES = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
+OWN_CLASSES: dict[ModelKind, str] = {"language": "Groundup" + CAUSAL, "classifier": "Groundup" + CLASSIFIER}
 # Keys whose null means "none", while a missing key means the default.
 NULL_IS_NONE = ("attn_logit_softcapping", "final_logit_softcapping")
-HOW_TO_ADD = "A family is added by tables: docs/tour.md, the row 'load a new model family'."
 # Multimodal models: how to extract the language model.
 TEXT_PART = {
     "gemma3": "Extract its language model with transformers: text = Gemma3ForCausalLM(model.config.text_config), "
     "text.model = model.model.language_model, text.tie_weights(), text.save_pretrained(folder).",
 }
-
-ModelKind = Literal["language", "classifier"]
 
 
 @dataclass(frozen=True)
@@ -86,17 +77,17 @@ def _unknown(fields: Fields, model_type: str) -> FormatError:
     if model_type in TEXT_PART:
         reason = f"is {model_type!r}, a model of text and images; text-only models are supported"
         return FormatError(fields.source, "model_type", reason, fix=TEXT_PART[model_type])
-    fix = f"{did_you_mean(model_type, MODEL_TYPES)} {HOW_TO_ADD}"
+    near = did_you_mean(model_type, MODEL_TYPES)
+    fix = f"{near} A family is added by tables: docs/tour.md, the row 'load a new model family'."
     return FormatError(fields.source, "model_type", f"is {model_type[:40]!r}, which is not a known family", fix=fix)
 
 
-def _kind(fields: Fields, classes: Mapping[str, str]) -> ModelKind:
+def _kind(fields: Fields, classes: Mapping[ModelKind, str]) -> ModelKind:
     """Return the kind of head by `architectures`; a language model where that is missing."""
     named = fields.get("architectures", (list,), "a list", [classes["language"]])
-    if len(named) == 1 and named[0] == classes["language"]:
-        return "language"
-    if len(named) == 1 and named[0] == classes["classifier"]:
-        return "classifier"
+    for kind, name in classes.items():
+        if named == [name]:
+            return kind
     raise fields.error("architectures", f"is {str(named)[:60]}; known are {', '.join(classes.values())}")
 
 
@@ -117,7 +108,7 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
     """Return the config: the settings of the family's table, then RoPE and windows."""
     fields = _renamed(fields, family)
     for key, values in family.fixed.items():
-        fields.require_one_of(key, values)
+        fields.require(key, *values)
     settings: dict[str, Any] = dict(family.parts)
     for key, ours in family.keys.items():
         settings |= dict.fromkeys(ours, _read_key(fields, key, ours[0], family.defaults))
@@ -125,12 +116,7 @@ def _read_config(fields: Fields, family: HFFamily, name: str) -> ModelConfig:
     if settings.get("score_width") == (settings.get("head_width") or settings["width"] // settings["num_heads"]):
         settings["score_width"] = 0
     if settings["positions"] == "rope":
-        windows = read_windows(fields, family, settings["num_layers"], settings["context_tokens"])
-        settings |= read_rope(fields, family) | windows
-        if not windows:
-            settings.pop("window_rope_base", None)
-        if "unrotated_every" not in family.parts:
-            settings["unrotated_every"] = read_unrotated(fields, settings["num_layers"])
+        settings |= read_positions(fields, family, settings["num_layers"], settings["context_tokens"])
     return ModelConfig(family=name, **settings)  # type: ignore[arg-type]
 
 
@@ -170,21 +156,10 @@ def _read_own(fields: Fields) -> ModelConfig:
     return build_config(ModelConfig, values)
 
 
-@dataclass(frozen=True)
-class TokenIds:
-    """The ids that config.json and generation_config.json name."""
-
-    bos: int | None = None
-    eos: int | None = None
-    pad: int | None = None
-    stops: tuple[int, ...] = ()
-    """Every id that ends generation, eos first."""
-
-
 def has_class(config: ModelConfig) -> bool:
     """Whether a class of transformers computes a model of this config."""
-    family = FAMILIES.get(config.family)
-    if family is None or any(getattr(config, name) != value for name, value in family.parts.items()):
+    family = FAMILIES[config.family]
+    if any(getattr(config, name) != value for name, value in family.parts.items()):
         return False
     if "num_experts" not in family.parts and not config.num_experts:
         return False
@@ -204,7 +179,24 @@ def _scales(config: ModelConfig, family: HFFamily) -> bool:
     return config.rope_scaling.kind in family.rope_kinds and (unscaled_windows or not family.window.own_base)
 
 
-def hf_config_json(hf: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
+def hf_reason(config: ModelConfig) -> str | None:
+    """Return why no class of transformers (and vLLM) computes this model, as one sentence; None: one does. We open every folder of ours."""
+    if has_class(config):
+        return None
+    family = FAMILIES[config.family]
+    name, parts = family.name, family.parts
+    other = next((field for field, value in parts.items() if getattr(config, field) != value), None)
+    if other is None:
+        return f"No class of transformers has the parts of this model; {name} is the nearest by its family."
+    return f"transformers' {name} has {other} {shown(parts[other])}; this model has {shown(getattr(config, other))}."
+
+
+def shown(value: object) -> str:
+    """Return a field's value as messages name it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def hf_config_json(hf: HFConfig, tokenizer: Tokenizer | None, dtype: str) -> dict[str, Any]:
     """Return the config.json of a model; `dtype` is torch's name ("float32") of the weights on disk."""
     config = hf.config
     family = FAMILIES[config.family] if has_class(config) else None
@@ -212,11 +204,13 @@ def hf_config_json(hf: HFConfig, ids: TokenIds, dtype: str) -> dict[str, Any]:
     return {
         "architectures": [classes[hf.kind]],
         "model_type": family.model_type if family else OWN,
-        **(_config_json(config, family) if family else _own_json(config)),
+        **(
+            _config_json(config, family)
+            if family
+            else {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
+        ),
         **_label_json(hf.labels),
-        "bos_token_id": ids.bos,
-        "eos_token_id": ids.eos,
-        "pad_token_id": ids.pad,
+        **_token_ids(tokenizer),
         "dtype": dtype,
         "torch_dtype": dtype,
     }
@@ -232,15 +226,7 @@ def _config_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     body |= {other: body[key] for key, other in family.other_names.items()}
     if config.num_experts:  # the width of layers without experts, of which there are none: as in Qwen's files
         body["intermediate_size"] = config.experts_per_token * config.feedforward_width
-    if config.positions == "rope":
-        body |= rope_json(config, family) | windows_json(config, family)
-        if "unrotated_every" not in family.parts:
-            body |= unrotated_json(config)
-    return body
-
-
-def _own_json(config: ModelConfig) -> dict[str, Any]:
-    return {OWN: to_plain(config), "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied_head}
+    return body | (positions_json(config, family) if config.positions == "rope" else {})
 
 
 def _label_json(labels: Sequence[str]) -> dict[str, Any]:
@@ -254,7 +240,17 @@ def _label_json(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def generation_json(ids: TokenIds) -> dict[str, Any]:
+def generation_json(tokenizer: Tokenizer | None) -> dict[str, Any]:
     """Return generation_config.json: every id that ends generation, so that transformers and vLLM stop where we do."""
-    named = {"bos_token_id": ids.bos, "eos_token_id": list(ids.stops), "pad_token_id": ids.pad}
-    return {key: value for key, value in named.items() if value not in (None, [])}
+    ids = _token_ids(tokenizer)
+    if tokenizer is not None:
+        ids["eos_token_id"] = [ids["eos_token_id"], *sorted(tokenizer.special.stop_ids - {ids["eos_token_id"]})]
+    return {key: value for key, value in ids.items() if value is not None}
+
+
+def _token_ids(tokenizer: Tokenizer | None) -> dict[str, Any]:
+    if tokenizer is None:
+        return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+    special = tokenizer.special
+    pad = special.eos_id if special.pad_id is None else special.pad_id
+    return {"bos_token_id": special.bos_id, "eos_token_id": special.eos_id, "pad_token_id": pad}

@@ -7,7 +7,7 @@ refused by name. `window`: how the class configures sliding windows (`hf_positio
 Keys that a class of transformers ignores are ignored here too. A missing key has the default of the class.
 Source: transformers 5 `models/*/configuration_*.py` and `modeling_*.py`.
 
-To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in `layouts.py`, its GGUF in `gguf_architectures.py`, a
+To add a family: its name in `Family` of model/config.py, an entry here, its tensor names in `names.py`, its GGUF in `gguf_architectures.py`, a
 preset and a case in tests/weights/test_family_parity.py.
 """
 
@@ -18,6 +18,7 @@ from typing import Any, Literal
 OWN = "groundup"
 CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 
+ModelKind = Literal["language", "classifier"]
 WindowStyle = Literal["none", "uniform", "switched", "alternating"]
 
 
@@ -64,7 +65,7 @@ class HFFamily:
     """Key -> an alias, read where the key is missing, and written too."""
 
     @property
-    def classes(self) -> dict[str, str]:
+    def classes(self) -> dict[ModelKind, str]:
         """Return kind of head -> class name."""
         return {"language": self.name + self.language, "classifier": self.classifier or self.name + CLASSIFIER}
 
@@ -100,7 +101,12 @@ _DEFAULTS = {
 _SILU = {"hidden_act": ("silu",)}
 
 # Fields that most classes fix. One that is not listed is free, or in `keys` of the family.
-_NO_OPTIONS = {
+_ROTARY = {
+    "norm": "rms",
+    "block": "pre",
+    "positions": "rope",
+    "feedforward": "swiglu",
+    "qk_norm": "none",
     "unrotated_every": 0,
     "window_tokens": 0,
     "full_every": 0,
@@ -111,14 +117,6 @@ _NO_OPTIONS = {
     "scaled_embedding": False,
     "num_experts": 0,
 }
-_ROTARY = {
-    "norm": "rms",
-    "block": "pre",
-    "positions": "rope",
-    "feedforward": "swiglu",
-    "qk_norm": "none",
-    **_NO_OPTIONS,
-}
 _NO_BIAS = {"attention_bias": False, "attention_output_bias": False, "feedforward_bias": False}
 
 
@@ -127,43 +125,22 @@ def _changed(parts: Mapping[str, Any], *removed: str, **changes: Any) -> dict[st
     return {name: value for name, value in parts.items() if name not in removed} | changes
 
 
-_GPT2_PARTS = {
-    **_changed(_ROTARY, norm="layer", positions="learned", feedforward="gelu"),
-    **dict.fromkeys(_NO_BIAS, True),
-    "rope_scaling": None,
-}
+_GPT2_PARTS = _changed(_ROTARY | dict.fromkeys(_NO_BIAS, True), norm="layer", positions="learned", feedforward="gelu")
 _WINDOW_FIELDS = ("window_tokens", "full_every")
-_GEMMA_PARTS = {
-    **_changed(
-        _ROTARY,
-        *_WINDOW_FIELDS,
-        "score_width",
-        "logit_softcap",
-        block="sandwich",
-        feedforward="geglu",
-        scaled_embedding=True,
-    ),
-    "feedforward_bias": False,
-}
+_GEMMA_PARTS = _changed(_ROTARY, *_WINDOW_FIELDS, "score_width", "logit_softcap", scaled_embedding=True)
+_GEMMA_PARTS |= {"block": "sandwich", "feedforward": "geglu", "feedforward_bias": False}
+_LLAMA_KEYS = {**_BIASED, "mlp_bias": ("feedforward_bias",)}
 _GEMMA_KEYS = {**_BIASED, "query_pre_attn_scalar": ("score_width",), "final_logit_softcapping": ("logit_softcap",)}
 _GEMMA_DEFAULTS = {**_DEFAULTS, "head_dim": 256, "query_pre_attn_scalar": 256, "tie_word_embeddings": True}
 _GEMMA_FIXED = {"hidden_activation": ("gelu_pytorch_tanh",), "use_bidirectional_attention": (False, None)}
 
 FAMILIES: dict[str, HFFamily] = {
-    "llama": HFFamily(
-        "Llama",
-        "llama",
-        _ROTARY,
-        {**_BIASED, "mlp_bias": ("feedforward_bias",)},
-        _DEFAULTS,
-        _SILU,
-        written={"pretraining_tp": 1},
-    ),
+    "llama": HFFamily("Llama", "llama", _ROTARY, _LLAMA_KEYS, _DEFAULTS, _SILU, written={"pretraining_tp": 1}),
     "smollm3": HFFamily(
         "SmolLM3",
         "smollm3",
         _changed(_ROTARY, "unrotated_every"),
-        {**_BIASED, "mlp_bias": ("feedforward_bias",)},
+        _LLAMA_KEYS,
         {**_DEFAULTS, "tie_word_embeddings": True},
         {**_SILU, "use_sliding_window": (False,)},
         rope_base=2_000_000.0,
@@ -175,7 +152,7 @@ FAMILIES: dict[str, HFFamily] = {
         _KEYS,
         _DEFAULTS,
         _SILU,
-        Window("uniform", default=4096),
+        Window("uniform", 4096),
     ),
     "qwen2": HFFamily(
         "Qwen2",
@@ -184,7 +161,7 @@ FAMILIES: dict[str, HFFamily] = {
         _KEYS,
         _DEFAULTS,
         _SILU,
-        Window("switched", default=4096),
+        Window("switched", 4096),
     ),
     "qwen3": HFFamily(
         "Qwen3",
@@ -193,7 +170,7 @@ FAMILIES: dict[str, HFFamily] = {
         _BIASED,
         {**_DEFAULTS, "head_dim": 128},
         _SILU,
-        Window("switched", default=4096),
+        Window("switched", 4096),
     ),
     "qwen3_moe": HFFamily(
         "Qwen3Moe",
@@ -218,7 +195,7 @@ FAMILIES: dict[str, HFFamily] = {
         {**_GEMMA_KEYS, "attn_logit_softcapping": ("score_softcap",)},
         {**_GEMMA_DEFAULTS, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
         _GEMMA_FIXED,
-        Window("alternating", default=4096, period=2),
+        Window("alternating", 4096, period=2),
     ),
     "gemma3": HFFamily(
         "Gemma3",
@@ -227,7 +204,7 @@ FAMILIES: dict[str, HFFamily] = {
         _GEMMA_KEYS,
         {**_GEMMA_DEFAULTS, "final_logit_softcapping": 0.0},
         {**_GEMMA_FIXED, "attn_logit_softcapping": (None,)},
-        Window("alternating", default=4096, period=6, own_base=True),
+        Window("alternating", 4096, period=6, own_base=True),
         rope_base=1_000_000.0,
         classifier="Gemma3Text" + CLASSIFIER,
     ),
@@ -284,5 +261,3 @@ FAMILIES: dict[str, HFFamily] = {
 }
 
 MODEL_TYPES = {family.model_type: name for name, family in FAMILIES.items()}
-PARTS: dict[str, dict[str, Any]] = {name: dict(family.parts) for name, family in FAMILIES.items()}
-CLASS_NAMES = {**{name: family.name for name, family in FAMILIES.items()}, OWN: "Groundup"}

@@ -39,7 +39,18 @@ REFUSED = {
 }
 
 
-def read_rope(fields: Fields, family: HFFamily) -> dict[str, Any]:
+def read_positions(fields: Fields, family: HFFamily, num_layers: int, context_tokens: int) -> dict[str, Any]:
+    """Return the fields of ModelConfig for rotary positions and windows. Raises FormatError."""
+    windows = _read_windows(fields, family, num_layers, context_tokens)
+    found = _read_rope(fields, family) | windows
+    if not windows:
+        found.pop("window_rope_base", None)
+    if "unrotated_every" not in family.parts:
+        found["unrotated_every"] = _read_unrotated(fields, num_layers)
+    return found
+
+
+def _read_rope(fields: Fields, family: HFFamily) -> dict[str, Any]:
     """Return RoPE base and scaling (and the base of layers with a window) as fields of ModelConfig. Raises FormatError."""
     if family.window.own_base:
         return _read_two_bases(fields, family)
@@ -71,7 +82,7 @@ def _read_parameters(
     parameters = Fields(table, f"{fields.source}: rope parameters")
     for owner in (fields, parameters):
         if owner.values.get("partial_rotary_factor") is not None:
-            owner.require("partial_rotary_factor", 1.0, 1.0)
+            owner.require("partial_rotary_factor", 1.0)
     base = parameters.number("rope_theta", base)
     kind = parameters.text("rope_type", parameters.text("type", "default"))
     if kind != "default" and kind not in family.rope_kinds:
@@ -93,7 +104,7 @@ def _read_scaling(parameters: Fields, kind: str, fields: Fields) -> RopeScaling:
     if kind == "llama3":
         low, high = parameters.number("low_freq_factor"), parameters.number("high_freq_factor")
         return RopeScaling(factor, low, high, original)
-    parameters.require("truncate", True, True)
+    parameters.require("truncate", True)
     own_factor = parameters.values.get("attention_factor") is not None
     return RopeScaling(
         factor,
@@ -105,7 +116,16 @@ def _read_scaling(parameters: Fields, kind: str, fields: Fields) -> RopeScaling:
     )
 
 
-def rope_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+def positions_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+    """Return the keys for rotary positions, windows, and SmolLM3's layers without rotary positions."""
+    body = _rope_json(config, family) | _windows_json(config, family)
+    if "unrotated_every" not in family.parts:
+        body["no_rope_layers"] = [int(config.rotates(layer)) for layer in range(config.num_layers)]
+        body["no_rope_layer_interval"] = config.unrotated_every
+    return body
+
+
+def _rope_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     """Return the keys of both styles."""
     scaling = _scaling_json(config.rope_scaling) if config.rope_scaling else None
     full = {"rope_theta": config.rope_base, **(scaling or {"rope_type": "default"})}
@@ -128,7 +148,7 @@ def _scaling_json(scaling: RopeScaling) -> dict[str, Any]:
     return {**named, "beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, **factor}
 
 
-def read_windows(fields: Fields, family: HFFamily, num_layers: int, context_tokens: int) -> dict[str, int]:
+def _read_windows(fields: Fields, family: HFFamily, num_layers: int, context_tokens: int) -> dict[str, int]:
     """Return `window_tokens` and `full_every`, {} without a window. Raises FormatError.
 
     A window as long as the context is none, unless its layers have a RoPE base of their own.
@@ -199,7 +219,7 @@ def _every(fields: Fields, key: str, marked: Sequence[bool], expected: int) -> i
     raise fields.error(key, f"has no regular pattern: the first of its kind is layer {first}, but not every {first}th")
 
 
-def windows_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
+def _windows_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     """Return the keys of the family's window style; {} where its class has no window."""
     style, window = family.window.style, config.window_tokens
     if style == "none":
@@ -215,7 +235,7 @@ def windows_json(config: ModelConfig, family: HFFamily) -> dict[str, Any]:
     return {"sliding_window": window or config.context_tokens, **pattern, "layer_types": types}
 
 
-def read_unrotated(fields: Fields, num_layers: int) -> int:
+def _read_unrotated(fields: Fields, num_layers: int) -> int:
     """Return `unrotated_every` from SmolLM3's `no_rope_layers` (1: rotary positions, 0: none), else from its interval. Raises FormatError."""
     interval = fields.integer("no_rope_layer_interval", 4, low=0, high=MAX_LAYERS)
     listed = fields.get("no_rope_layers", (list,), "a list", None)
@@ -224,9 +244,3 @@ def read_unrotated(fields: Fields, num_layers: int) -> int:
     if len(listed) < num_layers or any(value not in (0, 1) for value in listed):
         raise fields.error("no_rope_layers", f"is not 0 or 1 for each of the {num_layers} layers")
     return _every(fields, "no_rope_layers", [not value for value in listed[:num_layers]], interval)
-
-
-def unrotated_json(config: ModelConfig) -> dict[str, Any]:
-    """Return SmolLM3's keys for layers without rotary positions."""
-    listed = [int(config.rotates(layer)) for layer in range(config.num_layers)]
-    return {"no_rope_layers": listed, "no_rope_layer_interval": config.unrotated_every}

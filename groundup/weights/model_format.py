@@ -6,17 +6,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from groundup.errors import ConfigError, FormatError, ModelError
-from groundup.files import MANIFEST, read_manifest, write_bytes, write_text
+from groundup.files import read_manifest, write_bytes, write_text
 from groundup.model.config import ModelConfig
 from groundup.progress import Progress
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
-from groundup.weights.hf_config import ModelKind
+from groundup.weights.hf_families import ModelKind
 
 # Called with a finished GGUF file.
 Check = Callable[[Path], None]
@@ -39,12 +40,12 @@ class OpenModel:
     """The hub's word for it, where a card or the GGUF names one."""
 
     def require_tokenizer(self) -> Tokenizer:
-        """The tokenizer. Raises ModelError when the model has none."""
+        """Return the tokenizer. Raises ModelError when the model has none."""
         return require_tokenizer(self.tokenizer, self.path)
 
 
 def require_tokenizer(tokenizer: Tokenizer | None, path: Path) -> Tokenizer:
-    """The tokenizer of the model at `path`. Raises ModelError when there is none."""
+    """Return the tokenizer of the model at `path`. Raises ModelError when there is none."""
     if tokenizer is None:
         raise ModelError(f"{path} has no tokenizer, so it can't read text.", fix=f"Put its {TOKENIZER_FILE} there.")
     return tokenizer
@@ -121,22 +122,24 @@ class ModelFormat:
 
     def require_writable(self, out: Path) -> None:
         """Refuse an output path that is of another form, or holds what must not be replaced. Raises ConfigError, ModelError."""
-        if not self.suffix:
-            require_replaceable(out)
-        elif out.suffix != self.suffix or out.is_dir():
+        if self.suffix and (out.suffix != self.suffix or out.is_dir()):
             raise ConfigError(f"--out {out} must be a file whose name ends in {self.suffix}.")
+        # a folder that holds anything but an earlier export of ours
+        if not self.suffix and not is_free(out) and manifest_value(out, "exported") is None:
+            raise ModelError(f"{out} exists and is no earlier export.", fix="Give a new or empty folder with --out.")
 
 
-def require_replaceable(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier export of ours. Raises ModelError."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
+def is_free(path: Path) -> bool:
+    """Whether nothing is there, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def manifest_value(path: Path, key: str) -> Any:
+    """Return what the manifest of a folder of ours says under `key`; None where it says nothing, is damaged, or is no manifest of ours."""
     try:
-        if folder.is_dir() and (folder / MANIFEST).exists() and "exported" in read_manifest(folder):
-            return
+        return read_manifest(path).get(key)
     except FormatError:
-        pass
-    raise ModelError(f"{folder} exists and is no earlier export.", fix="Give a new or empty folder with --out.")
+        return None
 
 
 def model_name(opened: OpenModel) -> str:

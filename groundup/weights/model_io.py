@@ -1,33 +1,43 @@
-"""The only door between models and disk for the other rooms: `open_model` and `save_model`.
+"""The only way between models and disk for the other rooms: `open_model`, `save_model`, and `read_model_summary` for a shape without its weights.
 
 open_model takes a name of the catalog, a Hugging Face or run folder, a .gguf, a folder with one .gguf, or a build folder (its chat stage, or the
 stage that `prefer` names). Where a manifest of ours covers it, every byte is checked first: hashing costs half a second a
 gigabyte, less than reading the weights. save_model writes a folder that transformers, vLLM and Ollama open as it is.
+
+read_model_summary reads headers and configs only, so it answers at once (`groundup model show`). It takes, in this order: a .toml with the
+fields of ModelConfig, a .gguf, a folder (Hugging Face, run, build; also a run that has not come to its end, whose run.json has the shape), a
+preset, a model of the catalog that was pulled or whose shape is a preset.
 """
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from groundup.config import build_config, read_toml
 from groundup.device import Compute
-from groundup.errors import FormatError, ModelError, did_you_mean
-from groundup.files import write_text
+from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
+from groundup.files import cache_folder, write_text
+from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
+from groundup.model.presets import PRESETS
 from groundup.progress import Progress
+from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.assemble import Model
+from groundup.weights.assemble import Model, empty_model, parameter_shapes
 from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.catalog import pull
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.hf import write_hf
-from groundup.weights.hf_config import CONFIG_FILE
-from groundup.weights.model_format import OpenModel
+from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
+from groundup.weights.model_format import ModelSummary, OpenModel
 from groundup.weights.named import CATALOG
-from groundup.weights.verify import verify_covered
+from groundup.weights.names import hf_bindings
+from groundup.weights.verify import BUILD_FILE, verify_covered
 
-BUILD_FILE = "build.json"
+INSTRUCT = "-instruct"
+MODEL_TABLE = "model"
 
 
 def open_model(
@@ -76,23 +86,17 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     if (folder / BUILD_FILE).exists():
         stage = folder / prefer
         if not (stage / CONFIG_FILE).exists():
-            raise ModelError(
-                f"The build {folder} has no finished {prefer} stage.", fix="Run the same build again: it goes on."
-            )
+            fix = "Run the same build again: it goes on."
+            raise ModelError(f"The build {folder} has no finished {prefer} stage.", fix=fix)
         return stage
     suffixes = file_suffixes()
     files = sorted(file for suffix in suffixes for file in folder.glob("*" + suffix))
     if len(files) == 1:
         return files[0]
-    what = (
-        f"{len(files)} {' or '.join(suffixes)} files, name one of them"
-        if files
-        else f"no {CONFIG_FILE}, so it is no model folder or half-written"
-    )
-    raise ModelError(
-        f"{folder} can't be opened as a model: it has {what}.",
-        fix=f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}.",
-    )
+    found = f"{len(files)} {' or '.join(suffixes)} files, name one of them"
+    reason = found if files else f"no {CONFIG_FILE}, so it is no model folder or half-written"
+    fix = f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}."
+    raise ModelError(f"{folder} can't be opened as a model: it has {reason}.", fix=fix)
 
 
 def save_model(
@@ -108,19 +112,82 @@ def save_model(
 
     A classifier needs its `labels`. Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
     """
-    _check_fit(model, tokenizer, labels)
+    scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
+    if scores != len(labels):
+        raise ModelError(f"The model has {scores} class scores, but {len(labels)} labels were given.")
+    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
+        ids, rows = tokenizer.vocab_size, model.config.vocab_size
+        raise ModelError(f"The tokenizer has {ids} ids, the model's embedding only {rows} rows.")
     write_hf(model, folder, tokenizer, labels=labels, dtype=dtype)
     if card is not None:
         write_text(folder / CARD_FILE, card.markdown())
 
 
-def _check_fit(model: Model, tokenizer: Tokenizer | None, labels: tuple[str, ...]) -> None:
-    if isinstance(model, Classifier) != bool(labels) or (
-        isinstance(model, Classifier) and model.score.weight.shape[0] != len(labels)
-    ):
-        scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
-        raise ModelError(f"The model has {scores} class scores, but {len(labels)} labels were given.")
-    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
-        raise ModelError(
-            f"The tokenizer has {tokenizer.vocab_size} ids, the model's embedding only {model.config.vocab_size} rows."
-        )
+def read_model_summary(name_or_path: str) -> ModelSummary:
+    """Return the shape of what a name or path means. Raises ModelError, ConfigError, FormatError."""
+    path = Path(name_or_path)
+    is_file = os.path.isfile(path)
+    if is_file and path.suffix == ".toml":
+        return _of_toml(path)
+    if os.path.isdir(path) and not (path / CONFIG_FILE).exists() and RunFolder(path).run_file.exists():
+        return _of_unfinished(RunFolder(path))
+    if os.path.exists(path):
+        found = find_model(path.parent if is_file and path.name == CONFIG_FILE else path)
+        return reader_of(found).summary(found)
+    if name_or_path in PRESETS:
+        return ModelSummary(PRESETS[name_or_path], f"the preset {name_or_path}", name_or_path)
+    if name_or_path in CATALOG:
+        return _of_catalog(name_or_path)
+    known = did_you_mean(name_or_path, {*PRESETS, *CATALOG})
+    what = "no such folder or file, no preset, no named model"
+    raise ModelError(f"There is no model {name_or_path[:80]!r}: {what}.", fix=known)
+
+
+def _of_toml(path: Path) -> ModelSummary:
+    """The fields of ModelConfig, at the top or in a table of that name beside others."""
+    values = read_toml(path)
+    table = values.get(MODEL_TABLE, values)
+    if not isinstance(table, dict):
+        fix = f"Write the model's fields below a line [{MODEL_TABLE}]."
+        raise ConfigError(f"{path}: {MODEL_TABLE} is no table.", fix=fix)
+    return ModelSummary(_config(table, path), str(path), path.stem)
+
+
+def _config(table: dict[str, Any], file: Path) -> ModelConfig:
+    """The config of plain fields. Raises ConfigError, which names the file."""
+    try:
+        return build_config(ModelConfig, table)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error.message}", fix=error.fix) from error
+
+
+def _of_unfinished(run: RunFolder) -> ModelSummary:
+    """A training run names its shape before the first step. Raises FormatError."""
+    config = run.read_run().get("config")
+    table = config.get(MODEL_TABLE) if isinstance(config, dict) else None
+    if not isinstance(table, dict):
+        raise FormatError(run.run_file, "config.model", "is missing: this run has not come to a model")
+    return ModelSummary(_config(table, run.run_file), f"{run.run_file}, a run at work", run.path.resolve().name)
+
+
+def _of_catalog(name: str) -> ModelSummary:
+    """From the folder it was pulled into, else from the preset of its shape. Raises ModelError."""
+    folder = cache_folder("models") / name
+    if (folder / CONFIG_FILE).exists():
+        return reader_of(folder).summary(folder)
+    base = name.removesuffix(INSTRUCT)  # training on instructions changes no shape
+    if base not in PRESETS:
+        raise ModelError(f"{name} is known, but not here yet.", fix=f"Fetch it: groundup pull {name}")
+    return ModelSummary(PRESETS[base], f"the preset {base} ({name} is not pulled)", name)
+
+
+def tensor_names(summary: ModelSummary) -> list[dict[str, Any]]:
+    """Return `name` and `shape` of every parameter, and the `hugging_face` name of its tensor; "": no class of transformers has this model.
+
+    All from the config: nothing is allocated.
+    """
+    shapes = parameter_shapes(empty_model(HFConfig(summary.config, summary.kind, summary.labels)))
+    theirs: dict[str, str] = {}
+    if hf_reason(summary.config) is None:
+        theirs = {ours: binding.theirs for binding in hf_bindings(summary.config, shapes) for ours in binding.ours}
+    return [{"name": name, "shape": shape, "hugging_face": theirs.get(name, "")} for name, shape in shapes.items()]

@@ -89,7 +89,12 @@ def recognise_chatml(tokenizer: Tokenizer) -> ChatML | None:
 def write_modelfile(folder: Path, gguf_name: str, tokenizer: Tokenizer, system: str | None = None) -> Path:
     """Write `folder/Modelfile` for `folder/gguf_name`; then `ollama create NAME -f Modelfile`. Raises ModelError, DiskError."""
     chatml = recognise_chatml(tokenizer)
-    lines = [f"FROM ./{gguf_name}", _template_line(tokenizer, chatml)]
+    template = "# The model's chat template is not ChatML; Ollama takes the one in the GGUF where it knows it."
+    if chatml is not None:
+        template = f"TEMPLATE {_quoted(GO_TEMPLATE)}"
+    elif tokenizer.chat_template is None:
+        template = f"TEMPLATE {_quoted('{{ .Prompt }}')}"
+    lines = [f"FROM ./{gguf_name}", template]
     lines += [f"PARAMETER stop {_quoted(text, short=True)}" for text in turn_tokens(tokenizer)]
     if system is None and chatml is not None:
         system = chatml.default_system
@@ -97,14 +102,6 @@ def write_modelfile(folder: Path, gguf_name: str, tokenizer: Tokenizer, system: 
         lines.append(f"SYSTEM {_quoted(system)}")
     write_text(folder / MODELFILE, "\n".join(lines) + "\n")
     return folder / MODELFILE
-
-
-def _template_line(tokenizer: Tokenizer, chatml: ChatML | None) -> str:
-    if chatml is not None:
-        return f"TEMPLATE {_quoted(GO_TEMPLATE)}"
-    if tokenizer.chat_template is None:
-        return f"TEMPLATE {_quoted('{{ .Prompt }}')}"
-    return "# The model's chat template is not ChatML; Ollama takes the one in the GGUF where it knows it."
 
 
 def turn_tokens(tokenizer: Tokenizer) -> list[str]:
@@ -154,16 +151,13 @@ def create_in_ollama(program: str, name: str, folder: Path) -> None:
 
 
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
-    name = f"{safe_file_name(model_name(opened))}-{options.encoding}{GGUF.suffix}"
+    # only characters that files and Modelfiles accept everywhere
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", model_name(opened)).strip("-.")[:100] or "model"
+    name = f"{stem}-{options.encoding}{GGUF.suffix}"
     with atomic_folder(out, extra={"exported": "ollama"}) as folder:
         export_gguf(opened, folder / name, options)
         write_modelfile(folder, name, opened.require_tokenizer(), options.system)
         write_card(opened, folder)
-
-
-def safe_file_name(name: str) -> str:
-    """Return a name with only the characters that files and Modelfiles accept everywhere."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100] or "model"
 
 
 OLLAMA = ModelFormat("ollama", "", GGUF.encodings, GGUF.default_encoding, _export, runs_in_llamacpp=True)

@@ -11,6 +11,8 @@ What differs between layouts:
     experts      ours and GGUF have one tensor for all experts; Hugging Face's files have one per expert ("{e}")
 
 GGUF's names come from the `gguf` package, which maps Hugging Face's names to them, per architecture.
+
+To add a family: an entry in LAYOUTS, with a table of its own where its files have other names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,13 +24,123 @@ from torch import Tensor
 from groundup.errors import ModelError
 from groundup.model.config import ModelConfig
 from groundup.weights.gguf_architectures import GGUF_ARCHITECTURES
-from groundup.weights.layouts import LAYOUTS, Rule
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 # Architectures with interleaved rows in these modules, and the config field with the number of their heads.
 INTERLEAVED = ("llama", "smollm3")
 HEAD_COUNTS = {"attention.query": "num_heads", "attention.key": "num_kv_heads"}
+
+BLOCK = "transformer.blocks.{i}."
+QUERY_KEY_VALUE = "attention.query attention.key attention.value"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A module of the file (`theirs`) and the modules of ours in it, concatenated along the output rows."""
+
+    theirs: str
+    ours: tuple[str, ...]
+    transposed: bool = False
+    offset: float = 0.0
+    """Our weights are the file's plus this."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tensor names of a family's Hugging Face files."""
+
+    rules: tuple[Rule, ...]
+    prefix: str = "model."
+    """Prefix of every name but the heads'; files of the base model (as openai-community/gpt2) leave it out."""
+    ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)
+    """Suffixes of tensors in older files that are no weights: causal masks and rotary tables."""
+
+
+def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[Rule, ...]:
+    """Return the rules of a table: module of the file -> modules of ours, in block i where the file's name has a layer i."""
+    return tuple(
+        Rule(
+            theirs,
+            tuple((BLOCK if "{i}" in theirs else "") + name for name in ours.split()),
+            transposed=".c_" in theirs,  # GPT-2's c_attn, c_proj, c_fc
+            offset=norm_offset if "norm" in theirs else 0.0,
+        )
+        for theirs, ours in modules.items()
+    )
+
+
+def _like_llama(modules: Mapping[str, str], norm_offset: float = 0.0) -> Layout:
+    """Return the layout of a family that has these modules in a layer, and Llama's names outside."""
+    layer = {"model.layers.{i}." + theirs: ours for theirs, ours in modules.items()}
+    final = {"model.norm": "transformer.final_norm", **_HEADS}
+    return Layout(_rules({"model.embed_tokens": "transformer.embedding", **layer, **final}, norm_offset))
+
+
+_HEADS = {"lm_head": "head", "score": "score"}
+_ATTENTION = {
+    "self_attn.q_proj": "attention.query",
+    "self_attn.k_proj": "attention.key",
+    "self_attn.v_proj": "attention.value",
+    "self_attn.o_proj": "attention.output",
+    "self_attn.q_norm": "attention.query_norm",
+    "self_attn.k_norm": "attention.key_norm",
+}
+_PARTS = ("gate", "up", "down")
+_FEEDFORWARD = {f"mlp.{part}_proj": f"feedforward.{part}" for part in _PARTS}
+_EXPERTS = {"mlp.gate": "feedforward.router"} | {
+    f"mlp.experts.{{e}}.{part}_proj": f"feedforward.{part}" for part in _PARTS
+}
+_NORMS_BEFORE = {"input_layernorm": "attention_norm", "post_attention_layernorm": "feedforward_norm"}
+# OLMo 2: norms only after each part.
+_NORMS_AFTER = {
+    "post_attention_layernorm": "attention_output_norm",
+    "post_feedforward_layernorm": "feedforward_output_norm",
+}
+# Gemma: a norm before and one after each part, and norm weights stored minus one. A 16-bit file read into float32 and written in 16 bits is
+# bitwise the same, a float32 file to within rounding (2^-24). A model opened in bfloat16 has its norm weights in bfloat16 (2^-9).
+_GEMMA_NORMS = {
+    "input_layernorm": "attention_norm",
+    "post_attention_layernorm": "attention_output_norm",
+    "pre_feedforward_layernorm": "feedforward_norm",
+    "post_feedforward_layernorm": "feedforward_output_norm",
+}
+_GEMMA = _like_llama(_GEMMA_NORMS | _ATTENTION | _FEEDFORWARD, norm_offset=1.0)
+# Phi-3: query, key and value in one matrix, gate and up in another.
+_PHI3 = {
+    **_NORMS_BEFORE,
+    "self_attn.qkv_proj": QUERY_KEY_VALUE,
+    "self_attn.o_proj": "attention.output",
+    "mlp.gate_up_proj": "feedforward.gate feedforward.up",
+    "mlp.down_proj": "feedforward.down",
+}
+_GPT2 = {
+    "transformer.wte": "transformer.embedding",
+    "transformer.wpe": "transformer.position_embedding",
+    "transformer.h.{i}.ln_1": "attention_norm",
+    "transformer.h.{i}.attn.c_attn": QUERY_KEY_VALUE,
+    "transformer.h.{i}.attn.c_proj": "attention.output",
+    "transformer.h.{i}.ln_2": "feedforward_norm",
+    "transformer.h.{i}.mlp.c_fc": "feedforward.up",
+    "transformer.h.{i}.mlp.c_proj": "feedforward.down",
+    "transformer.ln_f": "transformer.final_norm",
+    **_HEADS,
+}
+_LLAMA_LIKE = _like_llama(_NORMS_BEFORE | _ATTENTION | _FEEDFORWARD)
+
+LAYOUTS: dict[str, Layout] = {
+    "llama": _LLAMA_LIKE,
+    "smollm3": _LLAMA_LIKE,
+    "mistral": _LLAMA_LIKE,
+    "qwen2": _LLAMA_LIKE,
+    "qwen3": _LLAMA_LIKE,
+    "qwen3_moe": _like_llama(_NORMS_BEFORE | _ATTENTION | _EXPERTS),
+    "gemma2": _GEMMA,
+    "gemma3": _GEMMA,
+    "phi3": _like_llama(_PHI3),
+    "olmo2": _like_llama(_NORMS_AFTER | _ATTENTION | _FEEDFORWARD),
+    "gpt2": Layout(_rules(_GPT2), "transformer.", (".attn.bias", ".attn.masked_bias")),
+}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,11 @@ class TensorEntry:
 def read_header(path: Path) -> dict[str, TensorEntry]:
     """Return the checked tensor table of a file. Raises FormatError."""
     with read_errors(path):
-        size = _file_size(path)
+        if not path.is_file():
+            raise FormatError(path, "file", "is missing")
+        size = path.stat().st_size
+        if size < 10:
+            raise FormatError(path, "size", f"is {size} bytes, too short for a safetensors file")
         with path.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
@@ -51,15 +55,6 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     entries = {name: _entry(path, name, value) for name, value in table.items()}
     _check_extents(path, entries, size - 8 - length)
     return entries
-
-
-def _file_size(path: Path) -> int:
-    if not path.is_file():
-        raise FormatError(path, "file", "is missing")
-    size = path.stat().st_size
-    if size < 10:
-        raise FormatError(path, "size", f"is {size} bytes, too short for a safetensors file")
-    return size
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
@@ -112,11 +107,9 @@ def _check_extents(path: Path, entries: Mapping[str, TensorEntry], data_bytes: i
     at = 0
     for entry in sorted(entries.values(), key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != at:
-            raise FormatError(
-                path, f"tensor {entry.name[:80]!r}", f"begins at byte {entry.begin}, the one before ends at {at}"
-            )
+            reason = f"begins at byte {entry.begin}, the one before ends at {at}"
+            raise FormatError(path, f"tensor {entry.name[:80]!r}", reason)
         at = entry.end
     if at != data_bytes:
-        raise FormatError(
-            path, "data", f"is {data_bytes} bytes, the header describes {at}: the file is truncated or padded"
-        )
+        reason = f"is {data_bytes} bytes, the header describes {at}: the file is truncated or padded"
+        raise FormatError(path, "data", reason)

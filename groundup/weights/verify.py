@@ -5,7 +5,7 @@ many. Weight files without a manifest (a foreign model) have their headers check
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ BUILD_FILE = "build.json"
 # What lies only in folders that are written whole, manifest and all.
 TABLES = {"shards.json": "shard set", "data.json": "data folder"}
 STEPS = {"checkpoints": "checkpoint", "snapshots": "snapshot"}
+# Weight files -> the check of their header.
+HEADERS: dict[str, Callable[[Path], object]] = {".gguf": read_gguf_header, ".safetensors": read_header}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def verify_path(path: Path) -> Verified:
     for folder in (manifest.parent for manifest in manifests):
         listed |= {inside(folder, name) for name in verify_folder(folder)["files"]}
     others = [file for file in files if file not in listed and file.name != MANIFEST]
-    tables = [file for file in others if _check_table(file)]
+    tables = [file for file in others if file.suffix in HEADERS]
+    for file in tables:
+        HEADERS[file.suffix](file)
     if not manifests and not tables:
         reason = "was not found, nor any weights: there is nothing to check against"
         raise FormatError(path, MANIFEST, reason, fix="Give a build, run, checkpoint, shard set or model.")
@@ -135,12 +139,3 @@ def _files_below(folder: Path) -> list[Path]:
         for file in folder.rglob("*")
         if file.is_file() and not any(part.startswith(TMP_PREFIX) for part in file.relative_to(folder).parts)
     ]
-
-
-def _check_table(file: Path) -> bool:
-    """Check a weight file's header; return False for another kind of file."""
-    readers = {".gguf": read_gguf_header, ".safetensors": read_header}
-    if file.suffix not in readers:
-        return False
-    readers[file.suffix](file)
-    return True

@@ -2,8 +2,8 @@
 
 from groundup.api import STARTER, instructions_source
 from groundup.data.sources import Source
-from groundup.evaluate.held_out import HeldOut, kind_of
-from groundup.evaluate.task import Task
+from groundup.evaluate.run import kind_of
+from groundup.evaluate.task import HeldOut, Task
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers
 from groundup.progress import Silent
 
@@ -11,7 +11,7 @@ PACKAGED = instructions_source(STARTER)
 
 
 def answer_tasks(items: int) -> list[Task]:
-    return HeldOut(Source(PACKAGED), kind_of(Source(PACKAGED)), items).tasks(Silent())
+    return kind_of(Source(PACKAGED)).tasks(HeldOut(Source(PACKAGED), items), "language", Silent())
 
 
 def test_each_figure_is_measured_on_as_many_items_as_asked_for_of_all_kinds() -> None:

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from groundup.device import Compute
-from groundup.engine.answer import answer_events
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import QueueFull
-from groundup.engine.stream import TextStream
+from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ConfigError, GroundupError, ModelError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
@@ -273,7 +272,7 @@ def test_no_alternatives_still_gives_the_chosen_ones_and_more_than_20_are_refuse
     events = answers(engine_of(), Request("a", (1, 2), Sampling(seed=1, max_tokens=3), logprobs=0))["a"]
     logprobs = [each for event in events for each in event.logprobs]
     assert [len(each.alternatives) for each in logprobs] == [0, 0, 0]
-    with pytest.raises(ConfigError, match="logprobs is 21; expected 0 to 20"):
+    with pytest.raises(ConfigError, match="logprobs must be 0 to 20 .got 21."):
         Request("a", (1,), logprobs=21)
 
 

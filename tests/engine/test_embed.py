@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from groundup.device import Compute
-from groundup.engine.embed import embed, embed_in_chunks
 from groundup.engine.generate import PREFILL_TOKENS
+from groundup.engine.padded_batch import embed, embed_in_chunks
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 

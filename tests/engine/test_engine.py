@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from groundup.device import Compute
-from groundup.engine.answer import answer_events
-from groundup.engine.classify import class_probabilities, classifier_ids
 from groundup.engine.engine import Engine, fit_conversation
 from groundup.engine.events import ChatEvent
+from groundup.engine.padded_batch import class_probabilities, classifier_ids
 from groundup.engine.sampling import Sampling
-from groundup.engine.stream import TextStream
+from groundup.engine.stream import TextStream, answer_events
 from groundup.errors import ModelError
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from groundup.device import Compute
+from groundup.engine.batch import generate_answers
 from groundup.engine.generate import generate_ids
-from groundup.engine.generate_batch import generate_answers
 from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
 from groundup.model.heads import LanguageModel

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.engine.ragged_batch import MIN_SHARED_TOKENS, RaggedBatch, families, ragged_batches, shared_tokens
+from groundup.engine.score import MIN_SHARED_TOKENS, RaggedBatch, families, ragged_batches, shared_tokens
 
 STEM = list(range(MIN_SHARED_TOKENS))
 # Rows that begin alike now and then: whole stems of two kinds, and an end of few kinds of tokens.

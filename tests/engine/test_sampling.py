@@ -7,18 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.engine.sampling import (
-    Sampling,
-    choose,
-    draw,
-    gumbel_noise,
-    keep_min_p,
-    keep_top_k,
-    keep_top_p,
-    next_scores,
-    penalise,
-    seeded_generator,
-)
+from groundup.engine.next_token import choose, draw, gumbel_noise, next_scores, penalise, seeded_generator
+from groundup.engine.sampling import Sampling, keep_min_p, keep_top_k, keep_top_p
 from groundup.errors import ConfigError, ModelError
 
 # Logits of a distribution that can be read off: 50 %, 25 %, 15 %, 10 %.

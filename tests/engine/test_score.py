@@ -8,7 +8,7 @@ import torch
 import groundup.engine.score as score_module
 from groundup.device import Compute
 from groundup.engine.generate import generate_uncached
-from groundup.engine.padding import batches_by_length
+from groundup.engine.padded_batch import batches_by_length
 from groundup.engine.sampling import Sampling
 from groundup.engine.score import Pair, score
 from groundup.errors import ModelError

@@ -12,8 +12,7 @@ from groundup.engine.batch import BatchEngine
 from groundup.engine.grammar import GrammarConstraint, Grammars
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.engine.structured_output import OutputConstraint
-from groundup.engine.tool_call_grammar import constraint_with_calls
+from groundup.engine.structured_output import OutputConstraint, constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
 from groundup.errors import ConfigError
 from groundup.model.heads import LanguageModel

@@ -19,7 +19,7 @@ from torch import nn
 from groundup.errors import ConfigError, MissingExtra, ModelError
 from groundup.evaluate.llamacpp import LlamaError, LlamaServer, llama_server
 from groundup.evaluate.parity import ParityReport, gate
-from groundup.evaluate.parity_text import is_comparable
+from groundup.evaluate.parity_checks import is_comparable
 from groundup.evaluate.parity_texts import HARD_STRINGS, PROMPTS, QUESTIONS
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier, LanguageModel, initialise

@@ -12,15 +12,12 @@ from safetensors.torch import load_file
 
 from groundup.data.documents import Example
 from groundup.device import Compute
-from groundup.engine.classify import classifier_ids
 from groundup.engine.engine import Engine
-from groundup.engine.padding import right_padded
+from groundup.engine.padded_batch import classifier_ids, right_padded
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
-from groundup.finetune.baselines import add_baselines
-from groundup.finetune.classifier import OURS, ClassifierConfig, classifier_from, fit_classifier
-from groundup.finetune.features import FEATURES_FILE, features_fingerprint, keep_features, read_features, run_frozen
-from groundup.finetune.lastblock import LastBlock
+from groundup.finetune.classifier import OURS, ClassifierConfig, add_baselines, classifier_from, fit_classifier
+from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, LastBlock, keep_features, read_features
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder
@@ -96,7 +93,8 @@ def test_cached_features_give_the_scores_of_the_whole_model(
     model = classifier_from(opened, ("ham", "spam"), CONFIG)
     ids = [classifier_ids(opened.require_tokenizer(), example.text, 48) for example in splits["test"][:20]]
     file = tmp_path / "features"
-    features = keep_features(file, model.transformer, ids, 1, precision="float32", compute=compute, progress=Silent())
+    frozen = FrozenBlocks(model.transformer, 1, compute)
+    features = keep_features(file, frozen, ids, precision="float32", progress=Silent())
     hidden, mask = features.padded(range(20))
     whole_ids, whole_mask = right_padded(ids, compute.device)
     with torch.no_grad():
@@ -109,7 +107,7 @@ def test_cached_features_give_the_scores_of_the_whole_model(
 
 def test_bf16_features_are_those_of_float32_but_for_rounding(open_base: OpenBase, compute: Compute) -> None:
     transformer = classifier_from(open_base(), ("ham", "spam"), CONFIG).transformer
-    exact, rough = (run_frozen(transformer, [[1, 2, 3], [4]], 1, compute=compute, bf16=bf16) for bf16 in (False, True))
+    exact, rough = (FrozenBlocks(transformer, 1, compute).run([[1, 2, 3], [4]], bf16=bf16) for bf16 in (False, True))
     assert not torch.equal(exact, rough) and torch.allclose(exact, rough, atol=0.05, rtol=0.05)
     assert exact.dtype == rough.dtype == torch.float32
 
@@ -119,13 +117,14 @@ def test_features_belong_to_their_weights_and_ids(
 ) -> None:
     model = classifier_from(open_base(), ("ham", "spam"), CONFIG)
     rows, lengths, file = [[1, 2, 3], [4]], [3, 1], tmp_path / "features"
-    features = keep_features(file, model.transformer, rows, 1, precision="auto", compute=compute, progress=Silent())
+    frozen = FrozenBlocks(model.transformer, 1, compute)
+    features = keep_features(file, frozen, rows, precision="auto", progress=Silent())
     again = read_features(file, features.fingerprint, lengths)
     assert again is not None and torch.equal(again.hidden, features.hidden)
-    assert features_fingerprint(model.transformer, [[1, 2, 3], [5]], 1) != features.fingerprint
+    assert frozen.fingerprint([[1, 2, 3], [5]]) != features.fingerprint
     with torch.no_grad():
         model.transformer.embedding.weight[0, 0] += 1
-    assert features_fingerprint(model.transformer, rows, 1) != features.fingerprint
+    assert frozen.fingerprint(rows) != features.fingerprint
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
@@ -241,6 +240,8 @@ def test_what_can_not_be_learned_is_refused_before_any_work(
         fit_classifier(open_model(finished, compute), splits, run, CONFIG, compute=compute)
     with pytest.raises(ConfigError, match="epochs"):
         ClassifierConfig(epochs=0)
+    with pytest.raises(ConfigError, match="'next_token' is not known for a classifier"):
+        ClassifierConfig(loss="next_token")
     assert not run.path.exists()
 
 

@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from groundup.errors import ConfigError
 from groundup.http.access import access_for
 from groundup.http.guard import Guard
 from groundup.http.json_body import read_object
 from groundup.http.limits import Limits
-from groundup.http.responses import Message, Receive, RefusedError, Scope, Send, plain_error, send_whole
+from groundup.http.responses import RefusedError, plain_error
 
 LOOPBACK = access_for("127.0.0.1")
 ABROAD = "https://a.example"
@@ -22,7 +24,8 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers with the body that it was sent."""
     message = await receive()
     assert not message["more_body"]
-    await send_whole(send, 200, message["body"], [(b"Server", b"x"), (b"Content-Security-Policy", b"default-src *")])
+    headers = {"Server": "x", "Content-Security-Policy": "default-src *"}
+    await Response(message["body"], headers=headers)(scope, receive, send)
 
 
 async def never(scope: Scope, receive: Receive, send: Send) -> None:
@@ -293,7 +296,7 @@ def test_a_timeout_of_the_apps_own_is_a_bug_and_not_our_deadline() -> None:
 
 def test_requests_at_once_are_bounded() -> None:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
-        await send_whole(send, 200, str(crowded._requests).encode(), [])
+        await Response(str(crowded._requests))(scope, receive, send)
 
     crowded = Guard(inner, LOOPBACK, Limits(requests=1))
     assert ask(crowded).body == b"1"
@@ -339,7 +342,7 @@ def test_refusals_take_the_shape_of_the_dialect_at_their_path() -> None:
 def test_a_body_that_is_no_json_object_is_refused_in_a_sentence(body: bytes) -> None:
     with pytest.raises(RefusedError, match="The body is not") as caught:
         read_object(body, Limits())
-    assert caught.value.status == 400
+    assert caught.value.status_code == 400
 
 
 @pytest.mark.parametrize("depth", [65, 1_000, 500_000])

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.engine.classify import classifier_ids
-from groundup.engine.padding import right_padded
+from groundup.engine.padded_batch import classifier_ids, right_padded
 from groundup.errors import DataError, ModelError
 from groundup.lab.attribution import (
     class_attribution,

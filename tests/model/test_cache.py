@@ -30,18 +30,6 @@ def test_a_later_padded_piece_is_remembered(model_of: ModelOf, ids: Tensor, real
     torch.testing.assert_close(last[0, -1], model(text)[0, -1], atol=1e-4, rtol=1e-4)
 
 
-def test_truncated_cache_goes_on_from_there(model_of: ModelOf, ids: Tensor) -> None:
-    model = model_of()
-    cache = KVCache(model.config, batch=3)
-    model(ids, cache=cache)
-    cache.truncate(5)
-    torch.testing.assert_close(model(ids[:, 5:9], cache=cache), model(ids[:, :9])[:, 5:], atol=1e-4, rtol=1e-4)
-    cache.truncate(0)
-    torch.testing.assert_close(model(ids, cache=cache), model(ids), atol=1e-4, rtol=1e-4)
-    with pytest.raises(ModelError, match="holds 12 tokens and can't be cut to 13"):
-        cache.truncate(13)
-
-
 def test_more_than_the_capacity_is_refused_and_changes_nothing(model_of: ModelOf, ids: Tensor) -> None:
     model = model_of()
     cache = KVCache(model.config, batch=3, capacity=8)

@@ -7,7 +7,8 @@ import pytest
 from groundup.errors import ConfigError
 from groundup.model.shape_from_size import MAX_DEPTH, ideal_width, parse_size, shape_of_depth, shape_of_size
 from groundup.model.sizes import parameter_count
-from groundup.weights.exportable import gguf_reason, hf_reason
+from groundup.weights.gguf_architectures import gguf_reason
+from groundup.weights.hf_config import hf_reason
 
 
 @pytest.mark.parametrize("depth", range(1, 41))

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from groundup.errors import ModelError
-from groundup.model.attention_metadata import is_right_padded
 from groundup.model.heads import LanguageModel
+from groundup.model.transformer import is_right_padded
 
 ModelOf = Callable[..., LanguageModel]
 

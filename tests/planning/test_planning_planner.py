@@ -21,7 +21,7 @@ from groundup.planning.planner import (
 )
 from groundup.planning.pretrain_options import Length, pretrain_options
 from groundup.planning.scaling import LAW, learning_rate_for
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import pretraining_config
 
 TEXT = TextStats(tokens=30_000_000, num_bytes=100_000_000, validation_tokens=1_000_000, typical_document_tokens=5_000)
 FIT = pretraining_config(1)

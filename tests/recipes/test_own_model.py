@@ -61,7 +61,7 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     build: Path, monkeypatch: pytest.MonkeyPatch, measured: int, seconds: float, sets: tuple[str, ...], steps: int
 ) -> None:
     monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
-    monkeypatch.setattr("groundup.train.time_budget.MOST_SHARE", 4)
+    monkeypatch.setattr("groundup.train.time_budget.MAX_SCALE", 4)
     monkeypatch.setattr("groundup.train.precision.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)

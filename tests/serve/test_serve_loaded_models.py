@@ -13,8 +13,8 @@ from groundup.device import Compute
 from groundup.engine.batch import BatchSettings
 from groundup.engine.request import Request
 from groundup.engine.sampling import Sampling
-from groundup.serve.loaded_models import ComputeSettings, LoadedModels
-from groundup.serve.model_info import ModelInfo, read_model_info
+from groundup.serve.loaded_models import LoadedModels
+from groundup.serve.model_registry import ModelInfo, read_model_info
 from groundup.serve.requests import FOREVER_S, RequestError
 from groundup.serve.worker import Worker
 
@@ -34,7 +34,8 @@ def checked(test: Tested, info: dict[str, ModelInfo], memory_bytes: int = 2**40,
         compute = Compute(torch.device("cpu"))
         loaded_models = LoadedModels(
             worker,
-            ComputeSettings("float32", compute),
+            compute,
+            "float32",
             keep_alive_s=keep_alive_s,
             memory_bytes=memory_bytes,
             settings=BatchSettings(),

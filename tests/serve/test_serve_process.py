@@ -95,7 +95,7 @@ def test_a_bug_is_one_sentence_without_a_path(port: int) -> None:
     status, headers, body = get(port, "/bug")
     assert (status, headers["content-type"]) == (500, "application/json")
     assert b"/" not in body
-    assert json.loads(body) == {"error": "The server made a mistake; its log says more."}
+    assert json.loads(body) == {"error": "Internal server error; the server's log has the details."}
 
 
 def test_web_sockets_are_refused(port: int) -> None:

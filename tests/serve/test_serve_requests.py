@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
-from groundup.serve.ollama import embedding, naming
-from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_generate
+from groundup.serve.ollama import naming
+from groundup.serve.ollama.generation import keep_alive_s, read_chat, read_embed, read_generate
 from groundup.serve.openai.chat import read_chat_completion
 from groundup.serve.openai.completions import read_completion
-from groundup.serve.openai.embeddings import read_embedding
-from groundup.serve.openai.models import read_classify
+from groundup.serve.openai.routes import read_classify, read_embedding
 from groundup.serve.requests import FOREVER_S, GenerateRequest, LoadRequest, Options, RequestError
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -236,7 +235,7 @@ def test_what_a_request_leaves_open_comes_from_the_name_and_then_from_the_dialec
 
 @pytest.mark.parametrize("value", [5, [5], [[1, 2]], {"a": "b"}], ids=str)
 def test_only_texts_are_embedded_and_classified(value: Any) -> None:
-    for read in (embedding.read_embed, read_embedding, read_classify):
+    for read in (read_embed, read_embedding, read_classify):
         assert "input" in refusal(read, {"model": "m", "input": value}).message
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.tokenizer.bpe import BPE, join, most_frequent_pair, train_bpe
-from groundup.tokenizer.bytelevel import MAX_TRAINED_RUN, visible_token
+from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, MAX_TRAINED_RUN
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.special import CONTROL_TOKENS
 
@@ -16,7 +16,8 @@ def readable(english: list[str], tokenizer: Tokenizer) -> BPE:
 
 
 def visible_merges(bpe: BPE) -> list[tuple[str, str]]:
-    return [(visible_token(bpe.tokens[left]), visible_token(bpe.tokens[right])) for left, right in bpe.merges]
+    texts = ["".join(BYTE_TO_CHARACTER[byte] for byte in token) for token in bpe.tokens]
+    return [(texts[left], texts[right]) for left, right in bpe.merges]
 
 
 def test_both_trainers_learn_the_same_merges_in_the_same_order(readable: BPE, tokenizer: Tokenizer) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.tokenizer import ranks
+from groundup.tokenizer import fast
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, ByteLevel
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.tokenizer.spec import AddedToken, TokenizerTable
@@ -18,7 +18,7 @@ AB = st.text(alphabet="aab b", min_size=1, max_size=40)
 @given(texts=st.lists(AB, min_size=1, max_size=6), probes=st.lists(AB, min_size=1, max_size=10))
 def test_random_vocabularies_give_the_same_ids_in_both_libraries(texts: list[str], probes: list[str]) -> None:
     trained = train_tokenizer(texts, 256 + len(CONTROL_TOKENS) + 20)
-    encoder = ranks.rank_encoder(trained.table)
+    encoder = fast.rank_encoder(trained.table)
     assert encoder is not None
     assert encoder.encode_ordinary_batch(probes) == [trained.encode(probe) for probe in probes]
 
@@ -26,8 +26,8 @@ def test_random_vocabularies_give_the_same_ids_in_both_libraries(texts: list[str
 def test_merges_out_of_rank_order_are_left_to_tokenizers(tokenizer: Tokenizer) -> None:
     table = tokenizer.table
     swapped = dataclasses.replace(table, merges=[table.merges[1], table.merges[0], *table.merges[2:]])
-    assert ranks.rank_encoder(table) is not None
-    assert ranks.rank_encoder(swapped) is None
+    assert fast.rank_encoder(table) is not None
+    assert fast.rank_encoder(swapped) is None
 
 
 def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
@@ -38,20 +38,20 @@ def test_a_token_that_merging_never_reaches_is_left_to_tokenizers() -> None:
     merges = [("b", "c"), ("a", "b"), ("ab", "c")]
     added = {len(vocabulary): AddedToken("<|endoftext|>", True)}
     table = TokenizerTable(vocabulary, merges, ByteLevel("llama-bpe"), added)
-    assert ranks.rank_encoder(table) is None
+    assert fast.rank_encoder(table) is None
     assert Tokenizer(table, {}).encode_batch(["abc"]) == [Tokenizer(table, {}).encode("abc")]
 
 
 def test_what_one_expression_can_not_say_is_left_to_tokenizers(tokenizer: Tokenizer) -> None:
     added = {**tokenizer.table.added, 640: AddedToken("<think>", control=False)}
-    assert ranks.rank_encoder(dataclasses.replace(tokenizer.table, added=added)) is None
+    assert fast.rank_encoder(dataclasses.replace(tokenizer.table, added=added)) is None
     for style in (ByteLevel("smollm"), ByteLevel("llama-bpe", nfc=True)):
-        assert ranks.rank_encoder(dataclasses.replace(tokenizer.table, style=style)) is None
+        assert fast.rank_encoder(dataclasses.replace(tokenizer.table, style=style)) is None
 
 
 def test_only_long_runs_of_spaces_are_sent_away() -> None:
-    limit = ranks.MAX_RUN_OF_SPACES
-    assert ranks.fits_tiktoken(" " * limit)
-    assert not ranks.fits_tiktoken("a" + " " * (limit + 1))
-    assert not ranks.fits_tiktoken("a" + "\t \n" * limit)
-    assert ranks.fits_tiktoken("a " * limit)
+    limit = fast.MAX_RUN_OF_SPACES
+    assert fast.fits_tiktoken(" " * limit)
+    assert not fast.fits_tiktoken("a" + " " * (limit + 1))
+    assert not fast.fits_tiktoken("a" + "\t \n" * limit)
+    assert fast.fits_tiktoken("a " * limit)

@@ -28,9 +28,10 @@ from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.parallel.process_group import SINGLE_PROCESS, ProcessGroup
 from groundup.train.step import LossSum
-from groundup.train.time_budget import TimeBudget
+from groundup.train.time_budget import StepControl, TimeBudget
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -114,7 +115,7 @@ def shared_fit(job: dict[str, Any], group: ProcessGroup = SINGLE_PROCESS) -> tup
     config = replace(CONFIG, **job.get("config", {}), parallel=job.get("parallel", "ddp"))
     stop_at = job.get("stop_at", -1) if group.rank == group.world - 1 else -1
     texts = Texts(stop_at, range(*job.get("nonsense", (0, 0))), batch_s=0.5 + 0.5 * group.rank)
-    timed: dict[str, Any] = {"aim": TimeBudget(job["aim_s"]), "clock": texts.clock} if "aim_s" in job else {}
+    control = StepControl(TimeBudget(job["aim_s"]), clock=texts.clock) if "aim_s" in job else StepControl()
     result = fit(
         model,
         texts,
@@ -122,12 +123,14 @@ def shared_fit(job: dict[str, Any], group: ProcessGroup = SINGLE_PROCESS) -> tup
         config,
         RunFolder(folder),
         compute=CPU,
-        evaluate=evaluate,
-        sample=sample,
-        snapshot=lambda into: save_tensors(weight_tensors(model), into / MODEL_FILE),
-        progress=Said(folder.with_suffix(".said")),
+        hooks=Hooks(
+            evaluate=evaluate,
+            sample=sample,
+            snapshot=lambda into: save_tensors(weight_tensors(model), into / MODEL_FILE),
+            progress=Said(folder.with_suffix(".said")),
+        ),
         group=group,
-        **timed,
+        control=control,
     )
     return model, result
 
@@ -143,11 +146,11 @@ def main(jobs: list[dict[str, Any]]) -> None:
             try:
                 model, result = shared_fit(job, group)
                 ended = {
-                    "skipped": result.skipped,
-                    "rolled_back": result.rolled_back,
-                    "best_step": result.best_step,
-                    "tokens": result.tokens,
-                    "turns": [[turn.step, turn.steps] for turn in result.turns],
+                    "skipped": result.state.skipped,
+                    "rolled_back": result.state.rolled_back,
+                    "best_step": result.state.best_step,
+                    "tokens": result.state.tokens,
+                    "turns": [[turn.step, turn.steps] for turn in result.state.rescales],
                 }
                 if group.leads:
                     save_tensors(weight_tensors(model), Path(job["folder"]).with_suffix(".safetensors"))

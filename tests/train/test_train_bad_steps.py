@@ -16,6 +16,7 @@ from groundup.runs import RunFolder, read_lines
 from groundup.train.bad_steps import find_bad_step
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.step import Loss, LossSum
 
 CPU = Compute(torch.device("cpu"))
@@ -52,7 +53,7 @@ def harmful(steps: Collection[int], change: Callable[[LossSum], LossSum], stop_a
 def trained(folder: Path, loss: Loss, config: FitConfig = CONFIG) -> tuple[nn.Module, FitResult]:
     model = TinyBlocks()
     said = Said(folder.with_suffix(".said"))
-    return model, fit(model, TinyBatches(), loss, config, RunFolder(folder), compute=CPU, progress=said)
+    return model, fit(model, TinyBatches(), loss, config, RunFolder(folder), compute=CPU, hooks=Hooks(progress=said))
 
 
 @pytest.mark.parametrize(("change", "word"), [(nan_loss, "the loss is nan"), (nan_gradient, "the gradient of")])
@@ -60,7 +61,7 @@ def test_a_step_that_is_not_finite_changes_nothing_is_counted_and_shown(
     tmp_path: Path, change: Callable[[LossSum], LossSum], word: str
 ) -> None:
     _, result = trained(tmp_path / "run", harmful([3], change), replace(CONFIG, keep_checkpoints=8))
-    assert (result.steps, result.skipped, result.tokens) == (8, 1, 7 * 32)
+    assert (result.steps, result.state.skipped, result.state.tokens) == (8, 1, 7 * 32)
     run = RunFolder(tmp_path / "run")
     second, third = (load_file(run.checkpoints / f"step-{n}" / "model.safetensors") for n in (2, 3))
     assert all(torch.equal(second[name], third[name]) for name in second)
@@ -96,8 +97,8 @@ def test_a_spike_is_skipped_only_where_that_is_asked_for(tmp_path: Path) -> None
     spike = harmful([20], long_gradient)
     _, without = trained(tmp_path / "without", spike, replace(CONFIG, steps=24))
     _, within = trained(tmp_path / "within", spike, replace(CONFIG, steps=24, spike_factor=10.0))
-    assert (without.skipped, within.skipped) == (0, 1)
-    assert "step 20 of 24 is skipped: the gradient's length is" in (tmp_path / "within.said").read_text()
+    assert (without.state.skipped, within.state.skipped) == (0, 1)
+    assert "step 20 of 24 is skipped: the gradient norm is" in (tmp_path / "within.said").read_text()
     with pytest.raises(ConfigError, match="spike_factor must be above 1"):
         replace(CONFIG, spike_factor=0.5)
 
@@ -105,7 +106,7 @@ def test_a_spike_is_skipped_only_where_that_is_asked_for(tmp_path: Path) -> None
 def test_a_spike_is_held_against_the_median_of_enough_steps() -> None:
     recent = [1.0, 3.0] * 8
     assert find_bad_step(1.0, 20.0, {}, recent, 10.0) is None  # the median is 2
-    assert str(find_bad_step(1.0, 60.0, {}, recent, 10.0)) == "the gradient's length is 60, 30 times the median 2"
+    assert str(find_bad_step(1.0, 60.0, {}, recent, 10.0)) == "the gradient norm is 60, 30 times the median 2"
     assert find_bad_step(1.0, 60.0, {}, recent[:15], 10.0) is None
     assert find_bad_step(1.0, 60.0, {}, recent, None) is None
 
@@ -122,6 +123,6 @@ def test_stopped_and_resumed_it_skips_the_same_steps(
         with pytest.raises(KeyboardInterrupt):
             trained(tmp_path / "run", harmful([18, 19, 22], change, stop_at), config)
     resumed, again = trained(tmp_path / "run", harmful([18, 19, 22], change), config)
-    assert result.skipped == again.skipped == 3 and result.last_loss == again.last_loss
+    assert result.state.skipped == again.state.skipped == 3 and result.last_loss == again.last_loss
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name

@@ -24,7 +24,8 @@ from groundup.train import compiled
 from groundup.train.compiled import compile_obstacle, decide_compile, repeatable
 from groundup.train.config import FitConfig
 from groundup.train.loop import fit
-from groundup.train.precision import Decision
+from groundup.train.monitor.callbacks import Hooks
+from groundup.train.precision import Decision, StepClock
 
 CPU = Compute(torch.device("cpu"))
 needs_a_compiler = pytest.mark.skipif(bool(compile_obstacle(CPU.device)), reason="needs a C++ compiler")
@@ -48,7 +49,7 @@ def test_a_compiled_run_killed_at_a_random_step_equals_never_stopped(starter: St
     assert facts(folder) == facts(whole)
     record = read_json(folder / "fit.json")
     assert record["compiled"] and set(record["step_s"]) == {"plain", "compiled"}
-    assert "s of compiling: training compiled." in said(folder) and "Going on after step" in said(folder)
+    assert "s of compiling: training compiled." in said(folder) and "Resuming after step" in said(folder)
     assert last_step(folder) == STEPS
 
 
@@ -65,8 +66,8 @@ def test_a_compiled_run_killed_ten_times_equals_never_stopped(starter: Starter, 
 def decided(config: FitConfig, decision: Decision, folder: Path) -> tuple[Decision, str]:
     """What is decided for a tiny model, and what was said."""
     told = Said(folder / "said")
-    parts = config, TinyModel(), [TinyBatches().batch(0)], tiny_loss
-    found = decide_compile(decision, *parts, compute=CPU, progress=told)
+    clock = StepClock(TinyModel(), [TinyBatches().batch(0)], tiny_loss, config, compute=CPU)
+    found = decide_compile(decision, clock, progress=told)
     return found, told.path.read_text() if told.path.exists() else ""
 
 
@@ -99,7 +100,7 @@ def test_without_a_compiler_the_run_goes_on_uncompiled_with_one_sentence(
     monkeypatch.setattr(shutil, "which", lambda name: None)
     run, told = RunFolder(tmp_path / "run"), Said(tmp_path / "said")
     config = replace(CONFIG, compile="on", steps=2)
-    result = fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU, progress=told)
+    result = fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU, hooks=Hooks(progress=told))
     assert not result.compiled and not read_json(run.fit_file)["compiled"]
     assert told.path.read_text().count("Training without torch.compile: there is no C++ compiler") == 1
 
@@ -124,7 +125,7 @@ def test_a_compiled_run_whose_compiler_is_gone_goes_on_and_says_what_that_means(
     fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU)
     write_json(run.fit_file, {**read_json(run.fit_file), "compiled": True})
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert not fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU, progress=told).compiled
+    assert not fit(TinyModel(), TinyBatches(), tiny_loss, config, run, compute=CPU, hooks=Hooks(progress=told)).compiled
     assert "without torch.compile, so not bit for bit" in told.path.read_text()
 
 

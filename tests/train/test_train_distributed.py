@@ -171,7 +171,7 @@ def test_a_run_goes_on_with_another_number_of_processes(runs: Runs, tmp_path: Pa
     shared_fit({"folder": str(stopped)})
     assert farthest(losses(stopped), whole) < 1e-5
     said = stopped.with_suffix(".said").read_text()
-    assert "Going on, but not bit for bit" in said and f"processes was 2 by {way}, is 1" in said
+    assert "Resuming, but not bit for bit" in said and f"processes was 2 by {way}, is 1" in said
 
 
 @pytest.mark.slow
@@ -249,7 +249,7 @@ def test_a_sharded_checkpoint_is_the_model_and_has_no_pickle(runs: Runs) -> None
 
 def test_a_batch_that_cannot_be_shared_out_is_refused_with_the_nearest_sizes() -> None:
     with pytest.raises(
-        ConfigError, match="batch_size 8 can't be shared out among 3 processes; the nearest are 6 and 9"
+        ConfigError, match="batch_size 8 can't be divided evenly among 3 processes; the nearest are 6 and 9"
     ):
         require_shares(8, 3)
     with pytest.raises(ConfigError, match="the smallest is 4"):
@@ -260,5 +260,5 @@ def test_a_batch_that_cannot_be_shared_out_is_refused_with_the_nearest_sizes() -
 def test_alone_a_message_is_what_it_was_told() -> None:
     assert SINGLE_PROCESS.leads and SINGLE_PROCESS.first(lambda: {"a": 1}) == {"a": 1}
     assert SINGLE_PROCESS.gather([1.0, 2.0]).tolist() == [[1.0, 2.0]]
-    with pytest.raises(GroundupError, match="here"), SINGLE_PROCESS.in_touch():
+    with pytest.raises(GroundupError, match="here"), SINGLE_PROCESS.lost_process_errors():
         raise GroundupError("here")

@@ -67,14 +67,14 @@ def test_a_killed_rank_ends_the_run_in_one_sentence_and_it_goes_on(
         printed, said = process.communicate(timeout=60)
     assert process.returncode != 0 and printed == ""
     assert time.monotonic() - killed < 40
-    assert said.count("lost touch with another one") == 1 and "the same command goes on from there" in said
+    assert said.count("lost contact with another process") == 1 and "the same command resumes from there" in said
     assert said.count("6 documents kept") == 1, "one process speaks"
     newest = max((out / "checkpoints").glob("step-*"), key=lambda path: int(path.name[5:]))
     verify_folder(newest)
     assert run([*command, "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["steps"] == STEPS
-    assert f"Going on after step {newest.name[5:]} of {STEPS}." in captured.err
+    assert f"Resuming after step {newest.name[5:]} of {STEPS}." in captured.err
     assert f"processes was 2 by {way}, is 1" in captured.err
     assert open_model(out, Compute(torch.device("cpu"))).config.width == 16
 

@@ -14,11 +14,10 @@ from groundup.model.config import ModelConfig
 from groundup.model.experts import balance_loss, router_scores
 from groundup.model.heads import LanguageModel, initialise
 from groundup.runs import RunFolder
-from groundup.train.balance import balanced
 from groundup.train.checkpoint.identity import identify
 from groundup.train.config import FitConfig
 from groundup.train.loop import fit
-from groundup.train.losses import next_token_loss
+from groundup.train.losses import balanced, next_token_loss
 from groundup.train.pretrain import pretraining_loss
 from groundup.train.step import LossSum
 

@@ -83,10 +83,10 @@ def test_weights_are_the_same_byte_for_byte_whatever_is_looked_at(
         def close(self) -> None:
             pass
 
-    looks = MonitorConfig(("Of ships", "one"), (BitsPerByte(["Of stars, tale 7."], name="stars"),), (Kept(),))
+    monitor = MonitorConfig(("Of ships", "one"), (BitsPerByte(["Of stars, tale 7."], name="stars"),), (Kept(),))
     runs = {name: RunFolder(tmp_path / name) for name in ("plain", "looked")}
-    for name, extra in (("plain", MonitorConfig()), ("looked", looks)):
-        pretrain(shards, tokenizer, shape(tokenizer), FIT, runs[name], compute=CPU, looks=extra)
+    for name, extra in (("plain", MonitorConfig()), ("looked", monitor)):
+        pretrain(shards, tokenizer, shape(tokenizer), FIT, runs[name], compute=CPU, monitor=extra)
     files = [run.path / "model.safetensors" for run in runs.values()]
     assert files[0].read_bytes() == files[1].read_bytes()
     checkpoints = [(run.checkpoints / "step-8" / "state.safetensors").read_bytes() for run in runs.values()]
@@ -98,18 +98,18 @@ def test_weights_are_the_same_byte_for_byte_whatever_is_looked_at(
     assert all(0 <= line["repetition"] <= 1 and 0 <= line["longest_copy"] <= 64 for line in samples)
     whole = [line for line in samples if "\N{REPLACEMENT CHARACTER}" not in line["copied_text"]]  # no part of a letter
     assert whole and all(line["copied_text"] in line["text"] for line in whole)
-    result = pretrain(shards, tokenizer, shape(tokenizer), FIT, runs["plain"], compute=CPU, looks=looks)
+    result = pretrain(shards, tokenizer, shape(tokenizer), FIT, runs["plain"], compute=CPU, monitor=monitor)
     assert result == runs["plain"].read_results(), "it is the same run"
 
 
 def test_what_cannot_be_looked_at_ends_before_the_first_step(made: tuple[ShardSet, Tokenizer], tmp_path: Path) -> None:
     shards, tokenizer = made
 
-    def run(looks: MonitorConfig) -> None:
+    def run(monitor: MonitorConfig) -> None:
         fit = replace(FIT, steps=1)
-        pretrain(shards, tokenizer, shape(tokenizer), fit, RunFolder(tmp_path / "run"), compute=CPU, looks=looks)
+        pretrain(shards, tokenizer, shape(tokenizer), fit, RunFolder(tmp_path / "run"), compute=CPU, monitor=monitor)
 
-    with pytest.raises(DataError, match="no room to go on"):
+    with pytest.raises(DataError, match="no room to continue"):
         run(MonitorConfig(("Of ships " * 40,)))
     with pytest.raises(ConfigError, match="17 prompts, at most 16"):
         run(MonitorConfig(("one",) * 17))
@@ -133,9 +133,9 @@ def test_a_text_too_long_to_search_whole_is_said_and_noted(
     made: tuple[ShardSet, Tokenizer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards, tokenizer = made
-    monkeypatch.setattr("groundup.train.monitor.memorisation.PIECE_TOKENS", shards.num_tokens("train") // 8)
-    monkeypatch.setattr("groundup.train.monitor.memorisation.MAX_SEARCHED_TOKENS", shards.num_tokens("train") // 4)
+    monkeypatch.setattr("groundup.train.monitor.samples.PIECE_TOKENS", shards.num_tokens("train") // 8)
+    monkeypatch.setattr("groundup.train.monitor.samples.MAX_SEARCHED_TOKENS", shards.num_tokens("train") // 4)
     run, said, fit = RunFolder(tmp_path / "run"), Said(tmp_path / "said"), replace(FIT, steps=1)
     pretrain(shards, tokenizer, shape(tokenizer), fit, run, compute=CPU, progress=said)
-    assert "looked for in 25.0% of it, evenly spread" in said.path.read_text()
+    assert "compared with 25.0% of it, evenly spread" in said.path.read_text()
     assert {line["searched_share"] for line in read_lines(run.samples_file)} == {0.25}

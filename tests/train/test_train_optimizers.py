@@ -15,8 +15,7 @@ from groundup.model.lora import add_lora
 from groundup.model.matmul_precision import ProductTimes
 from groundup.train.config import FitConfig, Precision
 from groundup.train.losses import next_token_loss
-from groundup.train.muon import Float32Muon, muon_step, orthogonalised
-from groundup.train.optimizers import Optimizers, build_optimizer
+from groundup.train.optimizers import Float32Muon, Optimizers, build_optimizer, muon_step, orthogonalised
 from groundup.train.precision import decide_muon
 
 SHAPE = ModelConfig(60, 16, 32, 2, 2, 48, positions="learned", attention_bias=True)

@@ -12,8 +12,9 @@ from groundup.data.loader import Batch
 from groundup.device import Compute
 from groundup.runs import RunFolder
 from groundup.train import loop
+from groundup.train.batches import Prefetcher
 from groundup.train.loop import fit
-from groundup.train.prefetch import Prefetcher
+from groundup.train.monitor.callbacks import Hooks
 
 CPU = Compute(torch.device("cpu"))
 
@@ -88,7 +89,7 @@ def test_a_run_fed_ahead_is_the_same_run_also_when_it_is_interrupted(
 
         for _ in range(1 + stopped):
             try:
-                fit(model, TinyBatches(), tiny_loss, config, run, compute=CPU, evaluate=evaluate)
+                fit(model, TinyBatches(), tiny_loss, config, run, compute=CPU, hooks=Hooks(evaluate=evaluate))
             except KeyboardInterrupt:
                 assert not threads()
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))

@@ -17,6 +17,7 @@ from groundup.train.checkpoint.identity import differences, identify
 from groundup.train.checkpoint.state import load_weights
 from groundup.train.config import FitConfig, Precision
 from groundup.train.loop import FitResult, fit
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.precision import StepClock, decide_precision, open_kinds
 
 CPU = Compute(torch.device("cpu"))
@@ -62,7 +63,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
     tiny_fit(folder, config=config)
     said = folder.with_suffix(".said").read_text()
     assert "Checkpoint step-24 is passed over" in said and "sha256" in said
-    assert "Going on after step 20 of 24" in said
+    assert "Resuming after step 20 of 24" in said
     assert model_of(folder, 24) == model_of(whole, 24)
     assert (folder / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
 
@@ -76,7 +77,7 @@ def test_a_checkpoint_killed_while_it_was_replaced_is_put_back(tmp_path: Path) -
     )  # moved aside, its successor not yet in place
     tiny_fit(folder)
     assert sorted(path.name for path in checkpoints.iterdir()) == ["step-20", "step-24"]
-    assert "Going on" not in folder.with_suffix(".said").read_text()
+    assert "Resuming" not in folder.with_suffix(".said").read_text()
 
 
 def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_when_no_checkpoint_holds_the_run_is_refused_and_kept(tmp_path: Path) ->
     tiny_fit(folder)
     for step in folder.glob("checkpoints/step-*"):
         flip_a_byte(step / "state.json", 5)
-    with pytest.raises(FormatError, match="none of the 2 holds") as refused:
+    with pytest.raises(FormatError, match="none of the 2 is intact") as refused:
         tiny_fit(folder)
     assert "--fresh" in refused.value.fix
     assert len(list(folder.glob("checkpoints/step-*"))) == 2
@@ -108,10 +109,20 @@ def test_the_last_k_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     config = FitConfig(steps=8, evaluate_every=2, checkpoint_every=1, keep_checkpoints=3, precision="float32")
     model = TinyModel()
     result = fit(
-        model, TinyBatches(), tiny_loss, config, run, compute=CPU, evaluate=lambda: {"validation_loss": next(losses)}
+        model,
+        TinyBatches(),
+        tiny_loss,
+        config,
+        run,
+        compute=CPU,
+        hooks=Hooks(evaluate=lambda: {"validation_loss": next(losses)}),
     )
     assert sorted(path.name for path in run.checkpoints.iterdir()) == ["step-2", "step-6", "step-7", "step-8"]
-    assert (result.best_step, result.best_loss, result.evaluation) == (2, 2.0, {"validation_loss": 6.0})
+    assert (result.state.best_step, result.state.best_loss, result.state.evaluation) == (
+        2,
+        2.0,
+        {"validation_loss": 6.0},
+    )
     last = model.head.weight.clone()
     load_weights(model, run.checkpoints / "step-2")
     assert not torch.equal(model.head.weight, last)
@@ -198,7 +209,7 @@ def test_another_machine_is_said_when_going_on(tmp_path: Path) -> None:
     record["machine"]["threads"] = 77
     write_json(folder / "fit.json", record)
     tiny_fit(folder)
-    assert "not bit for bit as if never stopped (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
+    assert "not bit for bit as an uninterrupted run (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
 
 
 def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(
@@ -210,8 +221,8 @@ def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(
     config, has = FitConfig(steps=2), replace(CPU, native_bf16=True)
     model, untouched = TinyModel(), TinyModel()
     results = [
-        fit(model, TinyBatches(), tiny_loss, config, run, compute=has, progress=said),
-        fit(untouched, TinyBatches(), tiny_loss, config, run, compute=has, progress=said),
+        fit(model, TinyBatches(), tiny_loss, config, run, compute=has, hooks=Hooks(progress=said)),
+        fit(untouched, TinyBatches(), tiny_loss, config, run, compute=has, hooks=Hooks(progress=said)),
     ]
     (line,) = said.path.read_text().splitlines()
     assert "ms in float32 and" in line and "ms in bf16: training in" in line
@@ -225,7 +236,9 @@ def test_bf16_is_never_tried_where_the_processor_has_none(tmp_path: Path, monkey
     monkeypatch.setattr(StepClock, "step_s", lambda self, *, bf16, loss=None: asked.append(bf16) or 1.0)
     said, without = Said(tmp_path / "said"), replace(CPU, native_bf16=False)
     run = RunFolder(tmp_path / "run")
-    fitted = fit(TinyModel(), TinyBatches(), tiny_loss, FitConfig(steps=2), run, compute=without, progress=said)
+    fitted = fit(
+        TinyModel(), TinyBatches(), tiny_loss, FitConfig(steps=2), run, compute=without, hooks=Hooks(progress=said)
+    )
     assert fitted.precision == "float32" and not any(asked)
     assert "no bf16 in this processor: training in float32" in said.path.read_text()
     slow = ProductTimes(0.001, 0.02)  # one that says it has bf16, and takes 20 times as long in it
@@ -241,8 +254,9 @@ def test_steps_too_long_for_their_run_are_not_tried_in_both_precisions(
     taken: list[bool] = []
     monkeypatch.setattr(StepClock, "step_s", lambda self, *, bf16, loss=None: taken.append(bf16) or 8.0)
     said = Said(tmp_path / "said")
-    parts = FitConfig(steps=50), TinyModel(), [TinyBatches().batch(0)], tiny_loss
-    found = decide_precision(*parts, compute=replace(CPU, native_bf16=True), progress=said, run_s=150.0)
+    compute = replace(CPU, native_bf16=True)
+    clock = StepClock(TinyModel(), [TinyBatches().batch(0)], tiny_loss, FitConfig(steps=50), compute=compute)
+    found = decide_precision(clock, progress=said, run_s=150.0)
     assert (found.precision, taken) == ("bf16", [False]), "one step of 8 s is more than a twentieth of 150"
     assert "too long to try" in said.path.read_text() and "1 ms in bf16 and 2 ms in float32" in said.path.read_text()
 

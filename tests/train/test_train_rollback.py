@@ -12,12 +12,13 @@ from tiny_run import Said, TinyBatch, TinyBatches, TinyBlocks, tiny_loss
 from groundup.device import Compute
 from groundup.errors import ConfigError, GroundupError
 from groundup.runs import RunFolder, read_lines
+from groundup.train.bad_steps import RISEN_STEPS, find_loss_rise, needed_steps, target_step
 from groundup.train.checkpoint.identity import identify
 from groundup.train.checkpoint.state import MODEL_FILE, TrainState
 from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
-from groundup.train.rollback import RISEN_STEPS, find_loss_rise, needed_steps, target_step
+from groundup.train.monitor.callbacks import Hooks
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -64,10 +65,12 @@ def trained(folder: Path, batches: PoisonedBatches = PoisonedBatches(), config: 
         config,
         RunFolder(folder),
         compute=CPU,
-        evaluate=lambda: {"validation_loss": 1.0},
-        sample=lambda step: [],
-        snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
-        progress=Said(folder.with_suffix(".said")),
+        hooks=Hooks(
+            evaluate=lambda: {"validation_loss": 1.0},
+            sample=lambda step: [],
+            snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
+            progress=Said(folder.with_suffix(".said")),
+        ),
     )
 
 
@@ -106,7 +109,7 @@ def test_a_run_that_was_stopped_around_it_is_the_same_bit_for_bit(
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         trained(folder, PoisonedBatches(stop_at=stop_at))
-    assert trained(folder).rolled_back == 1
+    assert trained(folder).state.rolled_back == 1
     assert facts(folder) == facts(never_stopped)
 
 

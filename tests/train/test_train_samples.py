@@ -5,9 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from groundup.train.monitor import memorisation
-from groundup.train.monitor.memorisation import MAX_SAMPLE_TOKENS, longest_copy, repetition, searched_share
-from groundup.train.monitor.samples import openings
+from groundup.train.monitor import samples
+from groundup.train.monitor.samples import MAX_SAMPLE_TOKENS, longest_copy, openings, repetition, searched_share
 
 
 def brute(ids: list[int], text: list[int]) -> int:
@@ -20,7 +19,7 @@ def brute(ids: list[int], text: list[int]) -> int:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_longest_copy_is_what_looking_everywhere_finds(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memorisation, "PIECE_TOKENS", 37)  # copies lie across the borders of pieces
+    monkeypatch.setattr(samples, "PIECE_TOKENS", 37)  # copies lie across the borders of pieces
     draw = random.Random(seed)
     letters = draw.choice((3, 8, 40))
     text = [draw.randrange(letters) for _ in range(150)]
@@ -35,16 +34,16 @@ def test_the_longest_copy_is_what_looking_everywhere_finds(seed: int, monkeypatc
 
 def test_a_whole_sample_can_be_a_copy_and_none_of_it() -> None:
     text = np.arange(1000, dtype="<u2") % 997
-    assert longest_copy(list(range(100, 164)), text, 1000) == memorisation.Copy(0, MAX_SAMPLE_TOKENS)
-    assert longest_copy([998, 999], text, 1000) == memorisation.Copy(0, 0)
-    assert longest_copy([], text, 1000) == longest_copy([1], text[:0], 1000) == memorisation.Copy(0, 0)
-    assert longest_copy([5, 6, 999, 5, 6], text, 1000) == memorisation.Copy(0, 2), "the earliest of equally long ones"
+    assert longest_copy(list(range(100, 164)), text, 1000) == samples.Copy(0, MAX_SAMPLE_TOKENS)
+    assert longest_copy([998, 999], text, 1000) == samples.Copy(0, 0)
+    assert longest_copy([], text, 1000) == longest_copy([1], text[:0], 1000) == samples.Copy(0, 0)
+    assert longest_copy([5, 6, 999, 5, 6], text, 1000) == samples.Copy(0, 2), "the earliest of equally long ones"
 
 
 def test_a_text_too_long_is_searched_in_spread_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memorisation, "PIECE_TOKENS", 100)
-    monkeypatch.setattr(memorisation, "MAX_SEARCHED_TOKENS", 400)
-    starts = list(memorisation.piece_starts(10_000))
+    monkeypatch.setattr(samples, "PIECE_TOKENS", 100)
+    monkeypatch.setattr(samples, "MAX_SEARCHED_TOKENS", 400)
+    starts = list(samples.piece_starts(10_000))
     assert starts == [0, 2500, 5000, 7500] and searched_share(10_000) == 0.04 and searched_share(400) == 1
     text = np.zeros(10_000, "<u2")
     text[5050:5053], text[6050:6054] = (1, 2, 3), (4, 5, 6, 7)

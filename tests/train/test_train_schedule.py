@@ -7,7 +7,7 @@ import pytest
 from groundup.config import build_config
 from groundup.errors import ConfigError
 from groundup.train.config import FitConfig, Schedule
-from groundup.train.schedule import learning_rate
+from groundup.train.step_schedule import learning_rate
 
 
 def test_learning_rate_rises_straight_and_falls_by_half_a_cosine() -> None:

@@ -9,7 +9,7 @@ from tiny_run import CONFIG, tiny_fit
 from groundup.errors import ConfigError, DiskError
 from groundup.files import verify_folder
 from groundup.runs import RunFolder, step_folders
-from groundup.train.checkpoint.snapshots import drop_after, require_room
+from groundup.train.checkpoint.state import drop_snapshots_after, require_snapshot_space
 from groundup.train.config import MAX_SNAPSHOTS, FitConfig
 
 
@@ -62,15 +62,15 @@ def test_snapshots_of_steps_that_are_done_again_go(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     tiny_fit(run.path)
     (run.snapshots / ".tmp-step-000015-4194304").mkdir()
-    drop_after(run, 9)
+    drop_snapshots_after(run, 9)
     assert sorted(path.name for path in run.snapshots.iterdir()) == [f"step-{step:06d}" for step in (0, 1, 4, 9)]
 
 
 def test_a_disk_that_cannot_hold_them_all_is_refused_before_the_first_step(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    require_room(run, CONFIG, 1000)
+    require_snapshot_space(run, CONFIG, 1000)
     with pytest.raises(DiskError, match="No space left"):
-        require_room(run, CONFIG, 10**15)
-    require_room(run, replace(CONFIG, snapshots=0), 10**15)
+        require_snapshot_space(run, CONFIG, 10**15)
+    require_snapshot_space(run, replace(CONFIG, snapshots=0), 10**15)
     tiny_fit(run.path)
-    require_room(run, CONFIG, 10**15)  # all are there: nothing more is needed
+    require_snapshot_space(run, CONFIG, 10**15)  # all are there: nothing more is needed

@@ -14,6 +14,7 @@ from groundup.errors import DataError
 from groundup.runs import RunFolder, read_lines
 from groundup.train.config import FitConfig
 from groundup.train.loop import fit
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.optimizers import build_optimizer
 from groundup.train.step import LossSum, average_and_clip, sum_gradients
 
@@ -114,7 +115,7 @@ def test_evaluation_runs_without_dropout_and_training_with_it(tmp_path: Path) ->
         return tiny_loss(model, batch)
 
     config = FitConfig(steps=1, precision="float32", compile="off")
-    fit(model, TinyBatches(), loss, config, RunFolder(tmp_path / "run"), compute=CPU, evaluate=evaluate)
+    fit(model, TinyBatches(), loss, config, RunFolder(tmp_path / "run"), compute=CPU, hooks=Hooks(evaluate=evaluate))
     assert modes == [(False, False), (True, True), (False, False)]
 
 

@@ -8,8 +8,7 @@ import pytest
 from groundup.config import build_config, to_plain
 from groundup.errors import ConfigError
 from groundup.train.config import FitConfig, Schedule
-from groundup.train.schedule import learning_rate
-from groundup.train.step_schedule import Rescale, StepSchedule
+from groundup.train.step_schedule import Rescale, StepSchedule, learning_rate
 
 
 def random_course(seed: int) -> StepSchedule:
@@ -21,7 +20,7 @@ def random_course(seed: int) -> StepSchedule:
         if course.steps - step < 3:
             break
         step = dice.randint(step + 1, course.steps - 1)
-        course = StepSchedule(course.planned, [*course.turns, course.turned(step, step + dice.randint(1, 400))])
+        course = StepSchedule(course.planned, [*course.rescales, course.rescaled(step, step + dice.randint(1, 400))])
     return course
 
 
@@ -39,7 +38,7 @@ def test_without_turns_a_step_s_place_is_its_number(schedule: Schedule) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_places_rise_from_nothing_to_exactly_all_that_was_planned(seed: int) -> None:
     course = random_course(seed)
-    assert course.turns
+    assert course.rescales
     places = [course.place(step) for step in range(course.steps + 1)]
     assert all(later > earlier for earlier, later in pairwise(places))
     assert places[0] == 0 and places[-1] == course.planned
@@ -49,8 +48,8 @@ def test_places_rise_from_nothing_to_exactly_all_that_was_planned(seed: int) -> 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_later_turn_changes_no_place_before_it(seed: int) -> None:
     course = random_course(seed)
-    last = course.turns[-1]
-    before = StepSchedule(course.planned, course.turns[:-1])
+    last = course.rescales[-1]
+    before = StepSchedule(course.planned, course.rescales[:-1])
     assert all(course.place(step) == before.place(step) for step in range(last.step + 1))
     assert last.place == before.place(last.step)
 
@@ -96,5 +95,5 @@ def test_a_rise_that_is_stretched_or_pressed_never_exceeds_the_highest_rate() ->
 def test_a_turn_that_leaves_no_step_is_refused_and_any_other_is_read_as_written(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="leaves none"):
         build_config(Rescale, wrong)
-    turn = StepSchedule(30, [Rescale(7, 7.0, 22)]).turned(11, 90)
+    turn = StepSchedule(30, [Rescale(7, 7.0, 22)]).rescaled(11, 90)
     assert build_config(Rescale, to_plain(turn)) == turn

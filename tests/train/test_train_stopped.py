@@ -68,7 +68,7 @@ def test_stopped_by_a_signal_saves_and_goes_on_equal(
         assert starter.run(folder, signal=number, moment=moment, sleep_s=0.02, kind=kind) == code
         assert last_step(folder) == steps_logged(folder), "nothing that was done is done again"
     assert time.monotonic() - started < 10
-    assert "Stopped after step" in said(folder) and "Going on after step" in said(folder)
+    assert "Stopped after step" in said(folder) and "Resuming after step" in said(folder)
     assert starter.run(folder, kind=kind) == 0
     assert facts(folder) == whole[kind]
 

@@ -18,8 +18,10 @@ from groundup.train.checkpoint.state import MODEL_FILE
 from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.step import LossSum
 from groundup.train.step_schedule import Threads
+from groundup.train.time_budget import StepControl
 from groundup.weights.hf import save_tensors
 
 TWO = Compute(torch.device("cpu"), thread_counts=(2, 1))
@@ -67,10 +69,12 @@ def trained(folder: Path, *, stop_at: int = -1, config: FitConfig = CONFIG, **mo
         config,
         RunFolder(folder),
         compute=TWO,
-        evaluate=evaluate,
-        sample=lambda step: [],
-        snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
-        **more,  # type: ignore[arg-type]
+        hooks=Hooks(
+            evaluate=evaluate,
+            sample=lambda step: [],
+            snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
+        ),
+        control=StepControl(**more),  # type: ignore[arg-type]
     )
 
 
@@ -83,9 +87,17 @@ def test_each_change_is_taken_at_its_step_recorded_and_logged(tmp_path: Path) ->
             return super().batch(position)
 
     run = RunFolder(tmp_path / "run")
-    result = fit(TinyModel(), Looked(), tiny_loss, replace(CONFIG, accumulation=1), run, compute=TWO, threads=CHANGES)
+    result = fit(
+        TinyModel(),
+        Looked(),
+        tiny_loss,
+        replace(CONFIG, accumulation=1),
+        run,
+        compute=TWO,
+        control=StepControl(threads=CHANGES),
+    )
     assert counts[-24:] == [2] * 5 + [1] * 4 + [2] * 3 + [1] * 8 + [2] * 4
-    assert result.threads == CHANGES
+    assert result.state.threads == list(CHANGES)
 
 
 def test_the_number_of_threads_changes_last_bits_so_its_record_is_needed(tmp_path: Path) -> None:
@@ -102,7 +114,7 @@ def test_a_run_resumed_between_changes_ends_as_if_never_stopped_bit_for_bit(tmp_
         trained(folder, threads=CHANGES, stop_at=stop_at)
     assert 0 < steps_logged(folder) < CONFIG.steps
     torch.set_num_threads(1)
-    assert trained(folder, threads=CHANGES).threads == CHANGES
+    assert trained(folder, threads=CHANGES).state.threads == list(CHANGES)
     assert facts(folder) == facts(whole)
 
 
@@ -118,12 +130,12 @@ def test_a_run_whose_threads_were_tuned_is_done_again_bit_for_bit(tmp_path: Path
 
     config = replace(CONFIG, steps=48)
     once = trained(tmp_path / "once", config=config, clock=clock)
-    assert len(once.threads) > 3 and {each.count for each in once.threads} == {1, 2}
+    assert len(once.state.threads) > 3 and {each.count for each in once.state.threads} == {1, 2}
     events = [line for line in read_lines(RunFolder(tmp_path / "once").metrics_file) if line.get("event") == "threads"]
-    assert [(line["step"], line["threads"]) for line in events] == [(c.step, c.count) for c in once.threads[1:]]
+    assert [(line["step"], line["threads"]) for line in events] == [(c.step, c.count) for c in once.state.threads[1:]]
     torch.set_num_threads(1)
-    again = trained(tmp_path / "again", config=config, threads=once.threads)
-    assert again.threads == once.threads
+    again = trained(tmp_path / "again", config=config, threads=once.state.threads)
+    assert again.state.threads == once.state.threads
     first, second = facts(tmp_path / "once"), facts(tmp_path / "again")
     for name in ("checkpoint", "model", "tensors", "samples", "snapshots"):
         assert first[name] == second[name]
@@ -135,14 +147,16 @@ def test_a_resumed_run_goes_on_with_the_threads_it_had_and_keeps_their_history(t
         trained(folder, threads=CHANGES, stop_at=30)  # after step 15: one thread since step 12
     torch.set_num_threads(2)
     result = trained(folder)  # tuned from here on
-    assert result.threads[:4] == CHANGES[:4] and all(each.step >= 15 for each in result.threads[4:])
+    assert result.state.threads[:4] == list(CHANGES[:4]) and all(each.step >= 15 for each in result.state.threads[4:])
 
 
 def test_where_the_user_fixed_the_number_it_stays(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     fixed = Compute(torch.device("cpu"))
-    result = fit(TinyModel(), TinyBatches(), tiny_loss, CONFIG, run, compute=fixed, threads=CHANGES)
-    assert torch.get_num_threads() == 1 and result.threads == (Threads(0, 1),), "the record says what was done"
+    result = fit(
+        TinyModel(), TinyBatches(), tiny_loss, CONFIG, run, compute=fixed, control=StepControl(threads=CHANGES)
+    )
+    assert torch.get_num_threads() == 1 and result.state.threads == [Threads(0, 1)], "the record says what was done"
 
 
 def test_steps_that_a_killed_run_had_logged_are_done_again_with_their_threads(tmp_path: Path) -> None:
@@ -162,7 +176,7 @@ def test_steps_that_a_killed_run_had_logged_are_done_again_with_their_threads(tm
         log.write('{"event": "threads", "step": 20, "threads": 2}\n')
     torch.set_num_threads(1)
     result = trained(folder)  # tuned, but for what is known
-    assert result.threads[: len(CHANGES)] == CHANGES
+    assert result.state.threads[: len(CHANGES)] == list(CHANGES)
     losses = [
         [line["loss"] for line in read_lines(RunFolder(each).metrics_file) if "loss" in line]
         for each in (whole, folder)

@@ -19,9 +19,9 @@ from groundup.train.checkpoint.state import MODEL_FILE, TrainState
 from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
-from groundup.train.schedule import learning_rate
-from groundup.train.step_schedule import Rescale, StepSchedule
-from groundup.train.time_budget import CHECKS, MOST_SHARE, BudgetController, TimeBudget, TimeReading
+from groundup.train.monitor.callbacks import Hooks
+from groundup.train.step_schedule import Rescale, StepSchedule, learning_rate
+from groundup.train.time_budget import CHECKS, MAX_SCALE, BudgetController, StepControl, TimeBudget, TimeReading
 from groundup.weights.hf import save_tensors
 
 CPU = Compute(torch.device("cpu"))
@@ -64,7 +64,12 @@ class Machine:
 
 
 def trained(
-    folder: Path, machine: Machine, config: FitConfig = CONFIG, model: nn.Module | None = None, **more: Any
+    folder: Path,
+    machine: Machine,
+    config: FitConfig = CONFIG,
+    model: nn.Module | None = None,
+    progress: Any = None,
+    **more: Any,
 ) -> FitResult:
     model = model or TinyModel()
     return fit(
@@ -74,11 +79,13 @@ def trained(
         config,
         RunFolder(folder),
         compute=CPU,
-        evaluate=machine.evaluate,
-        sample=lambda step: [],
-        snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
-        clock=machine.clock,
-        **{"progress": Said(folder.with_suffix(".said")), **more},
+        hooks=Hooks(
+            evaluate=machine.evaluate,
+            sample=lambda step: [],
+            snapshot=lambda to: save_tensors(weight_tensors(model), to / MODEL_FILE),
+            progress=progress or Said(folder.with_suffix(".said")),
+        ),
+        control=StepControl(clock=machine.clock, **more),
     )
 
 
@@ -116,15 +123,17 @@ MACHINES: dict[str, Callable[[int], float]] = {
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "run"
-    result = trained(folder, Machine(MACHINES[name]), aim=TimeBudget(PLANNED_S))
-    assert result.elapsed_s == pytest.approx(PLANNED_S, rel=0.05)
+    result = trained(folder, Machine(MACHINES[name]), time_budget=TimeBudget(PLANNED_S))
+    assert result.state.elapsed_s == pytest.approx(PLANNED_S, rel=0.05)
     lines = steps_of(folder)
-    assert result.steps == len(lines) == lines[-1]["step"] == result.turns[-1].steps != 64
+    assert result.steps == len(lines) == lines[-1]["step"] == result.state.rescales[-1].steps != 64
     assert lines[-1]["lr"] == pytest.approx(learning_rate(63, CONFIG), rel=1e-9)
     assert max(line["lr"] for line in lines) == pytest.approx(CONFIG.learning_rate, rel=1e-12)
     assert sorted(path.name for path in RunFolder(folder).snapshots.iterdir())[-1] == f"step-{result.steps:06d}"
     turns = events(folder)
-    assert [(line["step"], line["steps"]) for line in turns] == [(turn.step, turn.steps) for turn in result.turns]
+    assert [(line["step"], line["steps"]) for line in turns] == [
+        (turn.step, turn.steps) for turn in result.state.rescales
+    ]
     slower = "slower" if result.steps < 64 else "faster"
     told = f"The machine was {slower} than expected: {result.steps} steps instead of 64 in the time."
     assert said(folder).count("than expected") == said(folder).count(told) == 1
@@ -133,19 +142,19 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
 
 def test_without_an_aim_or_with_a_steady_machine_a_run_is_what_it_was(tmp_path: Path) -> None:
     trained(tmp_path / "plain", Machine(slowing))
-    result = trained(tmp_path / "aimed", Machine(steady), aim=TimeBudget(PLANNED_S))
-    assert result.turns == () and result.steps == 64 and result.elapsed_s == pytest.approx(PLANNED_S)
+    result = trained(tmp_path / "aimed", Machine(steady), time_budget=TimeBudget(PLANNED_S))
+    assert result.state.rescales == [] and result.steps == 64 and result.state.elapsed_s == pytest.approx(PLANNED_S)
     assert facts(tmp_path / "aimed") == facts(tmp_path / "plain")
 
 
 def test_the_same_machine_without_an_aim_misses_the_time(tmp_path: Path) -> None:
-    assert trained(tmp_path / "run", Machine(slowing)).elapsed_s > 1.35 * PLANNED_S
+    assert trained(tmp_path / "run", Machine(slowing)).state.elapsed_s > 1.35 * PLANNED_S
 
 
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("aimed") / "run"
-    assert trained(folder, Machine(slow), aim=TimeBudget(PLANNED_S)).turns
+    assert trained(folder, Machine(slow), time_budget=TimeBudget(PLANNED_S)).state.rescales
     return folder
 
 
@@ -156,21 +165,21 @@ def test_a_run_that_was_stopped_after_a_turn_goes_on_to_the_same_bits(
 ) -> None:
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        trained(folder, Machine(slow, stop_at), aim=TimeBudget(PLANNED_S))
+        trained(folder, Machine(slow, stop_at), time_budget=TimeBudget(PLANNED_S))
     if killed:  # kill -9 would not have saved it: what came after the last regular checkpoint is done again
         shutil.rmtree(folder / "checkpoints" / f"step-{stop_at}")
     before = [line["step"] for line in events(folder)]
-    result = trained(folder, Machine(slow), aim=TimeBudget(PLANNED_S))
+    result = trained(folder, Machine(slow), time_budget=TimeBudget(PLANNED_S))
     assert before == [8] and result.steps < 64
     assert facts(folder) == facts(never_stopped)
-    assert result.elapsed_s == pytest.approx(PLANNED_S, rel=0.05), "restarts are added up"
+    assert result.state.elapsed_s == pytest.approx(PLANNED_S, rel=0.05), "restarts are added up"
     assert f"of {result.steps}.\n" in said(folder), "it says how many steps there are now"
 
 
 def test_a_run_that_was_resumed_without_its_aim_keeps_its_turns(never_stopped: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        trained(folder, Machine(slow, 25), aim=TimeBudget(PLANNED_S))
+        trained(folder, Machine(slow, 25), time_budget=TimeBudget(PLANNED_S))
     trained(folder, Machine(steady))
     assert facts(folder) == facts(never_stopped)
 
@@ -194,12 +203,16 @@ def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(tmp_
     )
     seconds = 96 + 9 * EVALUATION_S
     pace: Callable[[int], float] = lambda position: 1.25  # noqa: E731
-    whole = trained(tmp_path / "whole", PoisonedMachine(pace), config, TinyBlocks(), aim=TimeBudget(seconds))
-    assert whole.rolled_back == 1 and 70 < whole.steps < 90 and whole.elapsed_s == pytest.approx(seconds, rel=0.05)
+    whole = trained(tmp_path / "whole", PoisonedMachine(pace), config, TinyBlocks(), time_budget=TimeBudget(seconds))
+    assert (
+        whole.state.rolled_back == 1
+        and 70 < whole.steps < 90
+        and whole.state.elapsed_s == pytest.approx(seconds, rel=0.05)
+    )
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        trained(folder, PoisonedMachine(pace, stop_at), config, TinyBlocks(), aim=TimeBudget(seconds))
-    trained(folder, PoisonedMachine(pace), config, TinyBlocks(), aim=TimeBudget(seconds))
+        trained(folder, PoisonedMachine(pace, stop_at), config, TinyBlocks(), time_budget=TimeBudget(seconds))
+    trained(folder, PoisonedMachine(pace), config, TinyBlocks(), time_budget=TimeBudget(seconds))
     assert facts(folder) == facts(tmp_path / "whole")
     assert f"of {whole.steps}: the loss was" in said(folder)
 
@@ -208,8 +221,10 @@ def test_the_turns_of_a_run_taken_by_another_give_the_same_weights_whatever_the_
     never_stopped: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "again"
-    turns = trained(never_stopped, Machine(slow), aim=TimeBudget(PLANNED_S)).turns  # finished: it only says
-    assert trained(folder, Machine(steady), turns=turns).turns == turns
+    turns = trained(
+        never_stopped, Machine(slow), time_budget=TimeBudget(PLANNED_S)
+    ).state.rescales  # finished: it only says
+    assert trained(folder, Machine(steady), rescales=turns).state.rescales == turns
     once, again = facts(never_stopped), facts(folder)
     for name in ("checkpoint", "model", "tensors", "snapshots", "state"):
         assert again[name] == once[name]
@@ -231,21 +246,21 @@ def test_progress_and_observers_are_told_the_new_number(tmp_path: Path) -> None:
 
         def __exit__(self, *_: object) -> None: ...
 
-    result = trained(tmp_path / "run", Machine(slow), aim=TimeBudget(PLANNED_S), progress=Told())
+    result = trained(tmp_path / "run", Machine(slow), time_budget=TimeBudget(PLANNED_S), progress=Told())
     assert totals[0] == 64 and totals[-1] == result.steps < 64
 
 
 def test_a_run_is_not_cut_below_a_quarter(tmp_path: Path) -> None:
-    slow = trained(tmp_path / "slow", Machine(lambda position: 50.0), aim=TimeBudget(PLANNED_S))
-    least = trained(tmp_path / "least", Machine(lambda position: 50.0), aim=TimeBudget(PLANNED_S, fewest_steps=40))
+    slow = trained(tmp_path / "slow", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S))
+    least = trained(tmp_path / "least", Machine(lambda position: 50.0), time_budget=TimeBudget(PLANNED_S, min_steps=40))
     assert (slow.steps, least.steps) == (16, 40)
 
 
 def test_a_run_planned_in_a_busy_moment_takes_the_steps_that_fit_with_as_many_evaluations(tmp_path: Path) -> None:
     folder, seconds = tmp_path / "run", 400 * 0.2 + 9 * EVALUATION_S
     config = replace(CONFIG, steps=32, checkpoint_every=None)
-    result = trained(folder, Machine(lambda position: 0.2), config, aim=TimeBudget(seconds))
-    assert result.steps == pytest.approx(400, rel=0.06) and result.elapsed_s == pytest.approx(seconds, rel=0.05)
+    result = trained(folder, Machine(lambda position: 0.2), config, time_budget=TimeBudget(seconds))
+    assert result.steps == pytest.approx(400, rel=0.06) and result.state.elapsed_s == pytest.approx(seconds, rel=0.05)
     lines = list(read_lines(RunFolder(folder).metrics_file))
     assert sum(line.get("event") == "evaluation" for line in lines) == 9
     assert len(events(folder)) < CHECKS
@@ -254,14 +269,17 @@ def test_a_run_planned_in_a_busy_moment_takes_the_steps_that_fit_with_as_many_ev
 def test_short_rows_tell_nothing_of_the_whole_ones_that_follow(tmp_path: Path) -> None:
     config = replace(CONFIG, start_context_tokens=4)  # 32 of 64 steps; here they take a third of the time
     result = trained(
-        tmp_path / "run", Machine(lambda position: 0.5 if position < 32 else 1.5), config, aim=TimeBudget(PLANNED_S)
+        tmp_path / "run",
+        Machine(lambda position: 0.5 if position < 32 else 1.5),
+        config,
+        time_budget=TimeBudget(PLANNED_S),
     )
-    assert result.turns == () and result.elapsed_s == pytest.approx(PLANNED_S)
+    assert result.state.rescales == [] and result.state.elapsed_s == pytest.approx(PLANNED_S)
 
 
 def test_a_run_too_short_to_tell_a_pace_is_left_alone(tmp_path: Path) -> None:
     config = replace(CONFIG, steps=3, snapshots=0)
-    assert trained(tmp_path / "run", Machine(steady), config, aim=TimeBudget(500.0)).steps == 3
+    assert trained(tmp_path / "run", Machine(steady), config, time_budget=TimeBudget(500.0)).steps == 3
 
 
 def test_a_forecast_counts_the_evaluations_that_are_still_to_come() -> None:
@@ -269,22 +287,22 @@ def test_a_forecast_counts_the_evaluations_that_are_still_to_come() -> None:
     assert reading.end_s(18) == 20 + 2 + 2 * 2  # no more than steps
     assert reading.end_s(25) == 20 + 9 + 6 * 2
     assert reading.end_s(64) == 20 + 48 + 6 * 2
-    course = StepSchedule(64)
-    assert TimeBudget(80.0).steps(course, reading) is None, "it is on its way"
-    assert TimeBudget(78.0).steps(course, reading) is None, "it is 3 % off"
-    assert TimeBudget(70.0).steps(course, reading) == 54 and reading.end_s(54) == 70
-    assert TimeBudget(1.0).steps(course, reading) == 20 and TimeBudget(1e6).steps(course, reading) == MOST_SHARE * 64
+    schedule = StepSchedule(64)
+    assert TimeBudget(80.0).steps(schedule, reading) is None, "it is on its way"
+    assert TimeBudget(78.0).steps(schedule, reading) is None, "it is 3 % off"
+    assert TimeBudget(70.0).steps(schedule, reading) == 54 and reading.end_s(54) == 70
+    assert TimeBudget(1.0).steps(schedule, reading) == 20 and TimeBudget(1e6).steps(schedule, reading) == MAX_SCALE * 64
     assert TimeBudget(1.0).steps(StepSchedule(64, [Rescale(4, 4.0, 20)]), reading) is None
 
 
 def test_looks_are_spread_over_the_planned_steps_and_end_before_the_last() -> None:
-    pacer = BudgetController(TimeBudget(1.0), FitConfig(160), begun=0)
-    due = [step for step in range(161) if pacer.due(StepSchedule(160), step)]
+    budget = BudgetController(TimeBudget(1.0), FitConfig(160), begun=0)
+    due = [step for step in range(161) if budget.due(StepSchedule(160), step)]
     assert due == list(range(10, 150, 10)) and len(due) == CHECKS - 2
     resumed = BudgetController(TimeBudget(1.0), FitConfig(160), begun=40)
     assert not resumed.due(StepSchedule(160), 40) and resumed.due(StepSchedule(160), 50)
     turned = StepSchedule(160, [Rescale(100, 100.0, 120)])  # a step is three places
-    assert [step for step in range(101, 120) if pacer.due(turned, step)] == [104, 107, 110, 114]
+    assert [step for step in range(101, 120) if budget.due(turned, step)] == [104, 107, 110, 114]
     state = TrainState("", step=10, elapsed_s=15.0, evaluation_s=5.0)
     one = BudgetController(TimeBudget(1.0), FitConfig(160), begun=8)
     one.mark(state)

@@ -11,7 +11,7 @@ from groundup.data.loader import Batch, Windows
 from groundup.device import Compute
 from groundup.errors import FormatError
 from groundup.files import read_json, verify_folder, write_json
-from groundup.planning.reproduce import course_of
+from groundup.planning.reproduce import recorded_changes
 from groundup.runs import RunFolder, read_lines
 from groundup.train.step_schedule import Rescale, Threads
 from groundup.weights.model_io import open_model
@@ -154,7 +154,7 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     """Planned are 64 steps; all of them, and as many again, take far less than the half minute."""
     monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.05)
     monkeypatch.setattr("groundup.planning.prepare.steps_within", lambda *_: 64)
-    monkeypatch.setattr("groundup.train.time_budget.MOST_SHARE", 2)
+    monkeypatch.setattr("groundup.train.time_budget.MAX_SCALE", 2)
     monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
     seldom = ["--set", "fit.evaluate_every=32", "--set", "fit.checkpoint_every=16"]
     out, again = tmp_path / "run", tmp_path / "again"
@@ -187,25 +187,25 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
 
 def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_checkpoint(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    assert course_of(folder) == ((), ())
+    assert recorded_changes(folder) == ((), ())
     for step in (8, 12):
         checkpoint = folder.checkpoints / f"step-{step}"
         checkpoint.mkdir(parents=True)
         course = {"turns": [{"step": 4, "place": 4.0, "steps": 2 * step}], "threads": [{"step": 0, "count": step}]}
         write_json(checkpoint / "state.json", {"identity": "", **course})
-    assert course_of(folder) == ((Rescale(4, 4.0, 24),), (Threads(0, 12),))
+    assert recorded_changes(folder) == ((Rescale(4, 4.0, 24),), (Threads(0, 12),))
     folder.write_results({"turns": [{"step": 4, "place": 4.0, "steps": 30}], "threads": [{"step": 0, "count": 2}]})
-    assert course_of(folder) == ((Rescale(4, 4.0, 30),), (Threads(0, 2),))
+    assert recorded_changes(folder) == ((Rescale(4, 4.0, 30),), (Threads(0, 2),))
     folder.write_results({"steps": 30})
-    assert course_of(folder) == ((), ())
+    assert recorded_changes(folder) == ((), ())
     for wrong in (3, [{"step": 0}], [{"step": 0, "count": 0}], [{"step": 3, "count": 1}]):
         folder.write_results({"threads": wrong})
         with pytest.raises(FormatError, match=r"results\.json"):
-            course_of(folder)
+            recorded_changes(folder)
     for wrong in (3, ["x"], [{"step": 4}], [{"step": 4, "place": 4.0, "steps": 4}]):
         folder.write_results({"turns": wrong})
         with pytest.raises(FormatError, match=r"results\.json"):
-            course_of(folder)
+            recorded_changes(folder)
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(

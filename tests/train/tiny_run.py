@@ -29,6 +29,7 @@ from groundup.train.checkpoint.tensors import weight_tensors
 from groundup.train.config import FitConfig
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import next_token_loss
+from groundup.train.monitor.callbacks import Hooks
 from groundup.train.step import Loss, LossSum
 from groundup.weights.hf import save_tensors
 
@@ -168,10 +169,12 @@ def tiny_fit(folder: Path, *, config: FitConfig = CONFIG, sleep_s: float = 0.0) 
         config,
         RunFolder(folder),
         compute=Compute(torch.device("cpu")),
-        evaluate=evaluate,
-        sample=sample,
-        snapshot=lambda folder: save_tensors(weight_tensors(model), folder / MODEL_FILE),
-        progress=Said(folder.with_suffix(".said")),
+        hooks=Hooks(
+            evaluate=evaluate,
+            sample=sample,
+            snapshot=lambda folder: save_tensors(weight_tensors(model), folder / MODEL_FILE),
+            progress=Said(folder.with_suffix(".said")),
+        ),
     )
 
 

@@ -10,8 +10,9 @@ from groundup.errors import ModelError
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.presets import PRESETS
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.exportable import as_llamacpp_runs, gguf_reason, hf_reason
 from groundup.weights.gguf import write_gguf
+from groundup.weights.gguf_architectures import as_llamacpp_runs, gguf_reason
+from groundup.weights.hf_config import hf_reason
 
 LLAMA3 = RopeScaling(8.0, 1.0, 4.0, 64)
 YARN = RopeScaling(4.0, kind="yarn", original_context_tokens=64)

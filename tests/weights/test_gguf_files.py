@@ -15,11 +15,9 @@ from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import Classifier
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.gguf import read_gguf, write_gguf
-from groundup.weights.gguf_config import add_config, shortest
+from groundup.weights.gguf import Encoding, read_gguf, write_gguf
+from groundup.weights.gguf_config import KNOWN_SCALINGS, add_config, read_factors, rope_factors, shortest
 from groundup.weights.gguf_header import read_gguf_header
-from groundup.weights.gguf_scaling import KNOWN_SCALINGS, read_factors, rope_factors
-from groundup.weights.gguf_tensors import Encoding
 from groundup.weights.names import deinterleave, interleave
 
 
@@ -42,8 +40,12 @@ def test_f32_files_read_back_bit_for_bit(variant: str, tokenizer: Tokenizer, tmp
     assert found.tokenizer is not None
     assert found.tokenizer.encode("the lazy dog 123") == tokenizer.encode("the lazy dog 123")
     assert found.tokenizer.chat_template == tokenizer.chat_template
-    assert (found.metadata["general.name"], found.metadata["general.license"]) == ("mine", "apache-2.0")
-    assert found.metadata["general.file_type"] == 0
+    metadata = read_gguf_header(tmp_path / "m.gguf").metadata
+    assert (metadata["general.name"], metadata["general.license"]) == (
+        "mine",
+        "apache-2.0",
+    ) and found.license == "apache-2.0"
+    assert metadata["general.file_type"] == 0
 
 
 @pytest.mark.parametrize("encoding", ["f16", "bf16", "q8_0", "q4_0"])

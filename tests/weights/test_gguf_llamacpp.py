@@ -14,10 +14,9 @@ from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata
 from groundup.weights.assemble import parameter_shapes
-from groundup.weights.gguf import add_vocabulary, read_gguf, write_gguf
+from groundup.weights.gguf import Encoding, read_gguf, write_gguf
 from groundup.weights.gguf_architectures import ARCHITECTURES
-from groundup.weights.gguf_config import add_config
-from groundup.weights.gguf_tensors import Encoding
+from groundup.weights.gguf_config import add_config, add_metadata
 from groundup.weights.names import gguf_bindings
 
 # float32 weights, float32 keys and values: sums in another order. llama.cpp looks GELU up in a table of 16-bit numbers.
@@ -105,7 +104,7 @@ def write_random_blocks(path: Path, kind: Kind, tokenizer: Tokenizer) -> None:
     rng = np.random.default_rng(int(kind))
     writer = gguf.GGUFWriter(path, "llama")
     add_config(writer, config)
-    add_vocabulary(writer, gguf_metadata(tokenizer, vocab_size=config.vocab_size))
+    add_metadata(writer, gguf_metadata(tokenizer, vocab_size=config.vocab_size))
     for binding in gguf_bindings(config, parameter_shapes(make_model(config))):
         if len(binding.shape) == 1:
             writer.add_tensor(binding.theirs, rng.uniform(0.5, 1.5, binding.shape).astype(np.float32))

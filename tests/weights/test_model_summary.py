@@ -19,8 +19,7 @@ from groundup.model.presets import PRESETS, preset
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.gguf import write_gguf
-from groundup.weights.model_io import open_model, save_model
-from groundup.weights.model_summary import INSTRUCT, read_model_summary, tensor_names
+from groundup.weights.model_io import INSTRUCT, open_model, read_model_summary, save_model, tensor_names
 from groundup.weights.named import CATALOG
 
 
@@ -58,7 +57,7 @@ def test_a_classifier_names_its_classes(tiny_tokenizer: Tokenizer, tiny_model: L
     save_model(Classifier(tiny_model.config, 2), tmp_path, tiny_tokenizer, labels=("ham", "spam"))
     outline = read_model_summary(str(tmp_path))
     assert (outline.kind, outline.labels) == ("classifier", ("ham", "spam"))
-    assert tensor_names(outline)[-1].hugging_face == "score.weight"
+    assert tensor_names(outline)[-1]["hugging_face"] == "score.weight"
 
 
 def test_a_run_at_work_says_what_it_trains(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_every_tensor_has_the_name_it_has_in_files(variant: str, tokenizer: Toke
     model = make_model(make_config(variant, 320))
     save_model(model, tmp_path, tokenizer)
     names = tensor_names(read_model_summary(str(tmp_path)))
-    assert {tensor.name: tensor.shape for tensor in names} == {
+    assert {tensor["name"]: tensor["shape"] for tensor in names} == {
         name: tuple(p.shape) for name, p in model.named_parameters()
     }
-    assert {tensor.hugging_face for tensor in names} == set(list_tensors(tmp_path))
+    assert {tensor["hugging_face"] for tensor in names} == set(list_tensors(tmp_path))

@@ -14,7 +14,7 @@ from groundup.device import Compute
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import LanguageModel
 from groundup.weights.gguf_header import read_gguf_header
-from groundup.weights.hf_families import PARTS
+from groundup.weights.hf_families import FAMILIES
 
 M = TypeVar("M", bound=torch.nn.Module)
 CPU = Compute(torch.device("cpu"))
@@ -70,7 +70,7 @@ def make_config(variant: str, vocab_size: int) -> ModelConfig:
         "olmo2": _OLMO2,
         "olmo2_windows": {**_OLMO2, **_WINDOW2},
         "olmo2_windows_yarn": {**_OLMO2, **_WINDOW2, "window_rope_base": 10_000.0, "rope_scaling": YARN},
-        "gpt2": {"family": "gpt2", **PARTS["gpt2"]},
+        "gpt2": {"family": "gpt2", **FAMILIES["gpt2"].parts},
     }
     return replace(base, **{"head_width": 16, **changes[variant]})
 

@@ -1,1 +1,1 @@
-"""The evaluation tasks, one file for each kind. In: held-out items. Out: `TaskResult`s. Begin with text, the shortest; `registry` lists them."""
+"""The evaluation tasks, one file for each kind of held-out data. Out: `TaskResult`s. Begin with text. `KINDS` of `run.py` lists them."""

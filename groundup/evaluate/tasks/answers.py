@@ -15,22 +15,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.data.documents import ChatExample, to_conversation
+from groundup.data.examples import read_chat
+from groundup.data.layouts import CHAT_LAYOUTS
 from groundup.device import Compute
-from groundup.engine.generate_batch import generate_answers
+from groundup.engine.batch import generate_answers
 from groundup.engine.sampling import Sampling
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import ratio_interval, wilson_interval
-from groundup.evaluate.task import PerItem, TaskResult, as_measure, language_model
+from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Rendered, render
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 # Type, answer, and for a label all possible labels.
 Check = Mapping[str, Any]
 
 CHECKED_ANSWER_TOKENS = 48
+SHOWN_ANSWERS = 4
 _NUMBER = re.compile(r"(?<![\w.])[-−]?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 
 
@@ -105,7 +109,7 @@ class CheckedAnswers:
             opened, [example for example, _ in checks], self.max_tokens, compute=compute, progress=progress
         )
         right = [passes(answer, check) for answer, (_, check) in zip(answers, checks, strict=True)]
-        chance = math.fsum(guess_share(check) for _, check in checks) / len(checks)
+        chance = math.fsum(1 / len(labels) for _, check in checks if (labels := labels_in(check))) / len(checks)
         measure = as_measure("accuracy", wilson_interval(sum(right), len(right)), len(right), chance=chance)
         shown = [
             {**described(example, answer), "check": dict(check), "right": is_right}
@@ -194,7 +198,17 @@ def words_found(text: str, words: Sequence[str]) -> list[str]:
     return re.findall(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", text, re.IGNORECASE)
 
 
-def guess_share(check: Check) -> float:
-    """Return the probability of passing by guessing."""
-    labels = labels_in(check)
-    return 1 / len(labels) if labels else 0.0
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+    """Return the loss on `items` answers, as many checked ones where there are any, a few to read. Held-out ones only, where some are marked."""
+    examples = read_chat(data.source, data.options, progress=progress)
+    examples = [example for example in examples if example.held_out] or examples
+    checked = evenly([example for example in examples if example.check], data.items)
+    shown = evenly([example for example in examples if not example.check], min(data.items, SHOWN_ANSWERS))
+    return [
+        AnswerLoss(evenly(examples, data.items)),
+        *([CheckedAnswers(checked)] if checked else []),
+        *([ShownAnswers(shown)] if shown else []),
+    ]
+
+
+ANSWERS = TaskKind("answers", _tasks, layouts=CHAT_LAYOUTS)

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundup.data.documents import Example
+from groundup.data.examples import read_labelled, stratified_split, without_repeats
+from groundup.data.layouts import LABELLED
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.generate import require_room
 from groundup.engine.score import score
 from groundup.errors import DataError, MissingExtra, ModelError
 from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
-from groundup.evaluate.task import Measure, TaskResult, as_measure, language_model
+from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 ZERO_SHOT_ITEMS = 200
@@ -47,21 +50,14 @@ def positive_label(examples: Sequence[Example]) -> str:
 
 
 def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive: str) -> TaskResult:
-    """Return accuracy (chance: the majority's share), F1 of `positive` (of more than two labels: macro F1), and the confusion matrix."""
-    confusion = confusion_matrix(actual, predicted, labels)
-    n = len(actual)
-    measures = (
-        as_measure("accuracy", accuracy(confusion), n, chance=majority_share(actual)),
-        f1_measure(confusion, labels, positive, n),
-    )
-    return TaskResult(measures, {"labels": list(labels), "positive": positive, "confusion": confusion})
-
-
-def f1_measure(confusion: Sequence[Sequence[int]], labels: Sequence[str], positive: str, n: int) -> Measure:
-    """Return the F1 of the positive label, of more than two labels macro F1; the chance level is 0, as for the majority label."""
+    """Return accuracy (chance: the majority's share), F1 of `positive` (chance 0) or of more than two labels macro F1, and the confusion matrix."""
+    confusion, n = confusion_matrix(actual, predicted, labels), len(actual)
     if len(labels) == 2:
-        return as_measure("f1", f1(confusion, labels.index(positive)), n, chance=0.0)
-    return as_measure("macro_f1", macro_f1(confusion), n)
+        f1_found = as_measure("f1", f1(confusion, labels.index(positive)), n, chance=0.0)
+    else:
+        f1_found = as_measure("macro_f1", macro_f1(confusion), n)
+    measures = (as_measure("accuracy", accuracy(confusion), n, chance=majority_share(actual)), f1_found)
+    return TaskResult(measures, {"labels": list(labels), "positive": positive, "confusion": confusion})
 
 
 def model_row(name: str, result: TaskResult) -> dict[str, Any]:
@@ -94,14 +90,8 @@ def baseline_predictions(train: Sequence[Example], test: Sequence[Example]) -> d
     return {
         "TF-IDF of words + logistic regression": predict_tfidf(train, test, characters=False),
         "TF-IDF of letters + logistic regression": predict_tfidf(train, test, characters=True),
-        "always the commonest label": predict_majority(train, test),
+        "always the commonest label": [Counter(example.label for example in train).most_common(1)[0][0]] * len(test),
     }
-
-
-def predict_majority(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
-    """Return the most frequent label of `train` for every text."""
-    most = Counter(example.label for example in train).most_common(1)[0][0]
-    return [most] * len(test)
 
 
 def predict_tfidf(train: Sequence[Example], test: Sequence[Example], *, characters: bool) -> list[str]:
@@ -221,3 +211,16 @@ def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
     turn = render(Conversation((Message("user", ""), Message("assistant", label))), tokenizer)
     ids = [id for id, is_answer in zip(turn.ids, turn.mask, strict=True) if is_answer]
     return ids if ids[-1] in tokenizer.special.stop_ids else [*ids, tokenizer.special.eos_id]
+
+
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+    """Return the task on at most `items` examples, chosen by hash: a classifier predicts, a language model is asked."""
+    examples = without_repeats(read_labelled(data.source, data.options, progress=progress)).examples
+    labels, positive = labels_of(examples), positive_label(examples)
+    chosen = stratified_split(examples, {"test": min(data.items, len(examples))}, seed=data.seed)["test"]
+    if kind == "classifier":
+        return [Classification(chosen, positive)]
+    return [ZeroShot(chosen, labels, positive, question=data.question, items=data.items)]
+
+
+LABELS = TaskKind("labels", _tasks, layouts=LABELLED, prefer="spam")

@@ -10,13 +10,17 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from groundup.data import layouts
+from groundup.data.source_report import SourceReport
+from groundup.data.sources import describe_source, read_source
 from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError
 from groundup.evaluate.metrics import bits_per_byte, ratio_interval
-from groundup.evaluate.task import PerItem, TaskResult, as_measure, language_model
+from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
+from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 Window = tuple[list[int], list[int]]
@@ -29,21 +33,17 @@ MIN_DOCUMENT_CHARACTERS = 1_024
 
 @dataclass(frozen=True)
 class BitsPerByte:
-    """Bits per byte over the first `max_characters` of `texts`: the same text for every model, whatever its tokenizer.
-
-    `sample_texts` selects texts from larger data.
-    """
+    """Bits per byte over `texts`, which `sample_texts` selects from larger data: the same for every model, whatever its tokenizer."""
 
     texts: Sequence[str]
     name: str = "text"
-    max_characters: int = MEASURED_CHARACTERS
     window_tokens: int = 256
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure the bits per byte; `n` counts windows. Chance: all ids equally likely. Raises DataError when there is no text."""
         model, tokenizer = language_model(opened)
         size = min(self.window_tokens, opened.config.context_tokens - 1)
-        windows = list(text_windows(first_characters(self.texts, self.max_characters), tokenizer, size))
+        windows = list(text_windows(self.texts, tokenizer, size))
         if not windows:
             raise DataError("There is no held-out text to measure on.", fix="Give a file that has text.")
         scored = score(model, windows, compute=compute)
@@ -64,15 +64,6 @@ def text_windows(texts: Iterable[str], tokenizer: Tokenizer, size: int) -> Itera
         ids = [tokenizer.special.document_end_id, *tokenizer.encode(text)]
         for start in range(1, len(ids), size):
             yield ids[start - 1 : start], ids[start : start + size]
-
-
-def first_characters(texts: Iterable[str], limit: int) -> Iterator[str]:
-    """Yield texts until `limit` characters; the last one is truncated."""
-    for text in texts:
-        if limit <= 0:
-            return
-        yield text[:limit]
-        limit -= len(text)
 
 
 def sample_texts(
@@ -109,3 +100,13 @@ def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
         lengths[index] = min(len(texts[index]), left // (len(texts) - rank))
         left -= lengths[index]
     return [text[:length] for text, length in zip(texts, lengths, strict=True)]
+
+
+def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
+    describe_source(data.source, data.options, progress=progress)
+    documents = read_source(data.source, data.options, SourceReport(), progress=progress)
+    texts = (document.text for document in documents)
+    return [BitsPerByte(sample_texts(texts, seed=data.seed, max_texts=data.items))]
+
+
+TEXT = TaskKind("text", _tasks, layouts=layouts.TEXT)

@@ -12,7 +12,7 @@ import torch
 
 from groundup.data.split import VALIDATION, read_split
 from groundup.evaluate.parity import ParityReport, gate
-from groundup.evaluate.parity_answers import NEW_TOKENS
+from groundup.evaluate.parity_checks import NEW_TOKENS
 from groundup.files import atomic_folder, link_or_copy, sha256_file, write_json
 from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.sizes import parameter_count
@@ -21,8 +21,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.pretrain import own_shape
-from groundup.weights.gguf import write_gguf
-from groundup.weights.gguf_tensors import Encoding
+from groundup.weights.gguf import Encoding, write_gguf
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
 

@@ -21,10 +21,9 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import EVALUATIONS, FitConfig
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import EVALUATIONS, FitConfig, pretraining_config
 from groundup.train.pretrain import pretrain
-from groundup.train.time_budget import TimeBudget
+from groundup.train.time_budget import StepControl, TimeBudget
 from groundup.weights.model_io import ModelCard
 
 # The rest is for measuring, the first evaluation and saving.
@@ -56,7 +55,11 @@ def run(context: StageContext) -> StageResult:
     )
     aim, runs = None if table.steps else TimeBudget(seconds, MIN_STEPS), RunFolder(context.folder)
     results = pretrain(
-        shards, tokenizer, shape, fit, runs, compute=context.compute, progress=progress, card=card, aim=aim
+        *(shards, tokenizer, shape, fit, runs),
+        compute=context.compute,
+        progress=progress,
+        card=card,
+        control=StepControl(aim),
     )
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats per token, "

@@ -13,8 +13,7 @@ from groundup.data.documents import Example
 from groundup.data.examples import Distinct, read_labelled, stratified_split, without_repeats
 from groundup.data.sources import SourceOptions, content_hash
 from groundup.device import Compute
-from groundup.finetune.baselines import add_baselines
-from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
 from groundup.model.matmul_precision import steady_s
 from groundup.recipes.recipe import Recipe, SpamStage
 from groundup.recipes.stage import Stage, StageContext, StageResult

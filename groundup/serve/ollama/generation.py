@@ -1,25 +1,30 @@
-"""Requests to /api/generate and /api/chat: a body -> a GenerateRequest, or a LoadRequest when there is no prompt."""
+"""Requests to /api/generate and /api/chat: a body -> a GenerateRequest, or a LoadRequest when there is no prompt. And to /api/embed and the older
+/api/embeddings: a body -> an EmbedRequest, vectors -> an object.
+"""
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from pydantic import Field
 
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
-from groundup.serve.fields import Body, Number, Texts, Whole, read_fields
-from groundup.serve.messages import ClientMessage, conversation
+from groundup.serve.fields import Body, Texts, Whole, read_fields, with_sampling_rules
+from groundup.serve.messages import ClientMessage, ToolBody, conversation, read_tools
 from groundup.serve.requests import (
     FOREVER_S,
+    Embeddings,
+    EmbedRequest,
     GenerateRequest,
     LoadRequest,
     Options,
     Prompt,
     RequestError,
     TextPrompt,
+    Timing,
     unsupported,
 )
-from groundup.serve.tools import ToolBody, read_tools
 from groundup.tokenizer.chat import Conversation, Message
 
 # Ollama's own (api/types.go, DefaultOptions).
@@ -31,17 +36,14 @@ _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 KeepAlive = float | str
 
 
-class OptionsBody(Body):
+# Names of our options that differ in Ollama's API.
+OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
+
+
+class OptionsBody(with_sampling_rules(Body, names=OPTION_NAMES)):  # type: ignore[misc]
     """The supported `options`; all others are ignored."""
 
-    temperature: Number | None = None
-    top_k: Whole | None = None
-    top_p: Number | None = None
-    min_p: Number | None = None
-    repeat_penalty: Number | None = None
     repeat_last_n: Whole | None = None
-    presence_penalty: Number | None = None
-    frequency_penalty: Number | None = None
     seed: Whole | None = None
     num_predict: Whole | None = None
     num_ctx: Whole | None = None
@@ -49,20 +51,16 @@ class OptionsBody(Body):
 
     def options(self) -> Options:
         """Return them as Options, with Ollama's special values (-1, 0) translated."""
-        return Options(
-            temperature=self.temperature,
-            top_k=None if self.top_k is None else max(self.top_k, 0),
-            top_p=None if self.top_p is None else min(self.top_p, 1.0),
-            min_p=self.min_p,
-            repetition_penalty=self.repeat_penalty,
-            repeat_last_n=self.repeat_last_n,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-            seed=None if self.seed == -1 else self.seed,
-            max_tokens=None if self.num_predict is None or self.num_predict < 0 else self.num_predict,
-            context_tokens=self.num_ctx if self.num_ctx and self.num_ctx > 0 else None,
-            stop=None if self.stop is None else tuple(filter(None, self.stop)),
-        )
+        values = {each.name: getattr(self, OPTION_NAMES.get(each.name, each.name)) for each in fields(Options)}
+        special = {
+            "top_k": None if self.top_k is None else max(self.top_k, 0),
+            "top_p": None if self.top_p is None else min(self.top_p, 1.0),
+            "seed": None if self.seed == -1 else self.seed,
+            "max_tokens": None if self.num_predict is None or self.num_predict < 0 else self.num_predict,
+            "context_tokens": self.num_ctx if self.num_ctx and self.num_ctx > 0 else None,
+            "stop": None if self.stop is None else tuple(filter(None, self.stop)),
+        }
+        return Options(**{**values, **special})
 
 
 class _Generation(Body):
@@ -181,3 +179,45 @@ def _duration_s(text: str) -> float | None:
     if len(unsigned) > 64 or not re.fullmatch(rf"(?:{_DURATION.pattern})+", unsigned):
         return None
     return sign * sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(unsigned))
+
+
+class EmbedBody(Body):
+    """The body of /api/embed."""
+
+    model: str = Field(min_length=1)
+    input: Texts = []
+    truncate: bool = True
+    dimensions: Whole | None = Field(None, ge=1)
+    keep_alive: KeepAlive | None = None
+
+
+class EmbeddingsBody(Body):
+    """The body of /api/embeddings."""
+
+    model: str = Field(min_length=1)
+    prompt: str = ""
+    keep_alive: KeepAlive | None = None
+
+
+def read_embed(value: dict[str, Any]) -> EmbedRequest:
+    """Return the request of an /api/embed body. Raises RequestError."""
+    body = read_fields(EmbedBody, value)
+    alive = keep_alive_s(body.keep_alive)
+    return EmbedRequest(body.model, tuple(body.input), body.dimensions, body.truncate, alive)
+
+
+def read_embeddings(value: dict[str, Any]) -> EmbedRequest:
+    """Return the request of an /api/embeddings body. Raises RequestError."""
+    body = read_fields(EmbeddingsBody, value)
+    return EmbedRequest(body.model, (body.prompt,), keep_alive_s=keep_alive_s(body.keep_alive))
+
+
+def embed_answer(model: str, found: Embeddings, timing: Timing) -> dict[str, Any]:
+    """Return all vectors, in the order of the texts."""
+    return {
+        "model": model,
+        "embeddings": found.vectors,
+        "total_duration": timing.total_ns,
+        "load_duration": timing.load_ns,
+        "prompt_eval_count": found.prompt_tokens,
+    }

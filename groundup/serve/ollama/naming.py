@@ -10,17 +10,14 @@ from pydantic import Field
 
 from groundup.serve.fields import Body, read_fields
 from groundup.serve.messages import ClientMessage, conversation, without_tools
-from groundup.serve.model_info import ModelInfo
-from groundup.serve.model_registry import ModelAlias
+from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.ollama.answers import rfc3339
-from groundup.serve.ollama.generation import OptionsBody
+from groundup.serve.ollama.generation import OPTION_NAMES, OptionsBody
 from groundup.serve.requests import Options, RequestError
 
 JSON = dict[str, Any]
 # The expiry of a model that stays forever: a far date that every client can represent.
 NEVER = datetime(2318, 1, 1, tzinfo=UTC)
-# Names of our options that differ in Ollama's API.
-OPTION_NAMES = {"repetition_penalty": "repeat_penalty", "max_tokens": "num_predict", "context_tokens": "num_ctx"}
 
 
 class NameBody(Body):
@@ -53,26 +50,20 @@ class CreateBody(NameBody):
     quantize: str = ""
 
 
-def read_name(value: JSON) -> NameBody:
+def read_name(value: JSON, body_type: type[NameBody] = NameBody) -> Any:
     """Return a body whose `model` is set. Raises RequestError."""
-    return _named(read_fields(NameBody, value))
-
-
-def read_copy(value: JSON) -> CopyBody:
-    """Return an /api/copy body. Raises RequestError."""
-    return read_fields(CopyBody, value)
+    body = read_fields(body_type, value)
+    name = body.model or body.name
+    if not name:
+        raise RequestError("model: is missing", param="model")
+    return body.model_copy(update={"model": name})
 
 
 def read_create(value: JSON) -> CreateBody:
     """Return an /api/create body. Raises RequestError: 501 for what needs weights from elsewhere."""
-    body = _named(read_fields(CreateBody, value))
-    for given, name in (
-        (body.files, "files"),
-        (body.adapters, "adapters"),
-        (body.quantize, "quantize"),
-        (body.template, "template"),
-    ):
-        if given:
+    body: CreateBody = read_name(value, CreateBody)
+    for name in ("files", "adapters", "quantize", "template"):
+        if getattr(body, name):
             raise RequestError(
                 f"create with {name} is not supported: a new name has the weights and the template of an existing model",
                 status=501,
@@ -81,13 +72,6 @@ def read_create(value: JSON) -> CreateBody:
     if not body.source:
         raise RequestError("from: is missing", param="from")
     return body
-
-
-def _named(body: Any) -> Any:
-    name = body.model or body.name
-    if not name:
-        raise RequestError("model: is missing", param="model")
-    return body.model_copy(update={"model": name})
 
 
 def created(body: CreateBody) -> JSON:
@@ -104,7 +88,7 @@ def created(body: CreateBody) -> JSON:
 def details(alias: ModelAlias, info: ModelInfo) -> JSON:
     """Return the short description used in lists."""
     return {
-        "parent_model": "" if alias.is_own else alias.base,
+        "parent_model": "" if alias.name == alias.base else alias.base,
         "format": info.format,
         "family": info.config.family,
         "families": [info.config.family],
@@ -155,6 +139,9 @@ def loaded(alias: ModelAlias, info: ModelInfo, size_bytes: int, expires_in_s: fl
 def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str], determinism_note: str) -> JSON:
     """Return the answer of /api/show. `stops`: the texts of the model's stop tokens; `determinism_note`: a field that only we have."""
     parameters = parameter_lines(alias.options, stops)
+    system = [f'SYSTEM """{alias.system}"""'] if alias.system else []
+    # Without the model's path.
+    modelfile = [f"FROM {alias.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]
     return {
         "details": details(alias, info),
         "model_info": model_info(info),
@@ -163,7 +150,7 @@ def show(alias: ModelAlias, info: ModelInfo, template: str, stops: Sequence[str]
         "template": template,
         "system": alias.system,
         "parameters": parameters,
-        "modelfile": _modelfile(alias, parameters),
+        "modelfile": "\n".join(modelfile) + "\n",
         "license": alias.license or info.license,
         "messages": [{"role": each.role, "content": each.content} for each in alias.messages],
         "modified_at": modified(alias, info),
@@ -195,9 +182,3 @@ def parameter_lines(options: Options, stops: Sequence[str]) -> str:
         if value is not None and name != "stop"
     ]
     return "\n".join(f"{name:<30} {value}" for name, value in lines)
-
-
-def _modelfile(alias: ModelAlias, parameters: str) -> str:
-    """Return a Modelfile for this alias, without the model's path."""
-    system = [f'SYSTEM """{alias.system}"""'] if alias.system else []
-    return "\n".join([f"FROM {alias.base}", *system, *(f"PARAMETER {line}" for line in parameters.splitlines())]) + "\n"

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from groundup.http.json_response import JsonResponse
-from groundup.serve.model_info import template_and_stops
-from groundup.serve.model_registry import ModelAlias
-from groundup.serve.ollama import embedding, naming
+from groundup.http.responses import JsonResponse
+from groundup.serve.fields import read_fields
+from groundup.serve.model_registry import ModelAlias, template_and_stops
+from groundup.serve.ollama import naming
 from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line
-from groundup.serve.ollama.generation import read_chat, read_generate
+from groundup.serve.ollama.generation import embed_answer, read_chat, read_embed, read_embeddings, read_generate
 from groundup.serve.requests import GenerateRequest, LoadRequest, RequestError
 from groundup.serve.server import Server
 
@@ -83,16 +83,16 @@ class _Api:
         return await self.server.answer(parsed, translator, request)
 
     async def embed(self, request: Request) -> Response:
-        parsed = embedding.read_embed(await self.server.read_body(request))
+        parsed = read_embed(await self.server.read_body(request))
         found, timing = await self.server.embed(parsed)
-        return JsonResponse(embedding.embed_answer(parsed.model, found, timing))
+        return JsonResponse(embed_answer(parsed.model, found, timing))
 
     async def embeddings(self, request: Request) -> Response:
-        found, _ = await self.server.embed(embedding.read_embeddings(await self.server.read_body(request)))
-        return JsonResponse(embedding.embeddings_answer(found))
+        found, _ = await self.server.embed(read_embeddings(await self.server.read_body(request)))
+        return JsonResponse({"embedding": found.vectors[0]})
 
     async def copy(self, request: Request) -> Response:
-        body = naming.read_copy(await self.server.read_body(request))
+        body = read_fields(naming.CopyBody, await self.server.read_body(request))
         await asyncio.to_thread(self.server.registry.copy, body.source, body.destination)
         return Response()
 

@@ -12,11 +12,9 @@ from pydantic import Field
 from groundup.engine.events import ChatEvent, FinishReason, RankedToken, TokenLogprob
 from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
 from groundup.serve.fields import Body, Whole, read_fields
-from groundup.serve.messages import ClientMessage, conversation
-from groundup.serve.openai.errors import DONE, JSON, MEDIA_TYPE, error_body, sse
-from groundup.serve.openai.fields import DEFAULTS, CompletionFields, usage
+from groundup.serve.messages import Choice, ClientMessage, ToolBody, conversation, read_tools
+from groundup.serve.openai.fields import DEFAULTS, DONE, JSON, MEDIA_TYPE, CompletionFields, error_body, sse
 from groundup.serve.requests import GenerateRequest, RequestError, Timing
-from groundup.serve.tools import Choice, ToolBody, read_tools
 from groundup.tokenizer.tools import ToolCall
 
 
@@ -105,7 +103,8 @@ class CompletionTranslator:
     def _usage(self, last_events: Sequence[ChatEvent]) -> JSON:
         """Return the counts of all answers together; each prompt counts once, however many answers it has."""
         prompt_tokens = sum(last.prompt_tokens for last in last_events[:: self.request.choices])
-        return usage(prompt_tokens, sum(last.completion_tokens for last in last_events))
+        tokens = sum(last.completion_tokens for last in last_events)
+        return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens, "total_tokens": prompt_tokens + tokens}
 
     def _head(self, name: str) -> JSON:
         return {"id": self.id, "object": name, "created": self.created, "model": self.request.model}

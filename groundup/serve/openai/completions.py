@@ -8,8 +8,7 @@ from pydantic import Field
 from groundup.engine.events import ChatEvent, TokenLogprob
 from groundup.serve.fields import Texts, Whole, read_fields
 from groundup.serve.openai.chat import CompletionTranslator, shown
-from groundup.serve.openai.errors import JSON, sse
-from groundup.serve.openai.fields import DEFAULTS, CompletionFields
+from groundup.serve.openai.fields import DEFAULTS, JSON, CompletionFields, sse
 from groundup.serve.requests import GenerateRequest, RequestError, TextPrompt
 
 MAX_TOKENS = 16  # OpenAI's default

@@ -1,16 +1,105 @@
-"""Fields that chat and text completions share -> Options."""
+"""What OpenAI's bodies and answers have in common: fields of sampling and constraints, and the shape of errors and of the lines of streams.
 
+Structured output has the fields of other servers of this API, beside OpenAI's own `response_format`:
+
+    {"structured_outputs": {"regex": "..."}}      vLLM; also json, json_object, choice, grammar
+    {"guided_regex": "..."}                       vLLM before 0.12; also guided_json, guided_choice, guided_grammar
+    {"grammar": "..."}, {"json_schema": {...}}    llama.cpp
+
+The official client sends them with `extra_body`. A request with two constraints is refused, as are vLLM's other options.
+"""
+
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from groundup.serve.fields import Body, Number, Texts, Whole
-from groundup.serve.openai.structured import ConstraintFields
-from groundup.serve.requests import Options
+from groundup.engine.structured_output import ANY_OBJECT, OutputConstraint
+from groundup.serve.fields import Body, Texts, Whole, with_sampling_rules
+from groundup.serve.requests import Options, RequestError
+
+JSON = dict[str, Any]
+MEDIA_TYPE = "text/event-stream"
+DONE = b"data: [DONE]\n\n"
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+Schema = dict[str, Any]
+Choice = Annotated[list[str], Field(min_length=1)]
+# The name of a field, and its constraint.
+NamedConstraint = tuple[str, OutputConstraint]
+
+
+class StructuredOutputs(Body):
+    """vLLM's table. Other fields (`structural_tag`, `whitespace_pattern`, misspellings) are refused, as they would change the answer.
+
+    (Pydantic models have a method `json`, so the field has another name.)
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    wanted: Schema | None = Field(None, alias="json")
+    json_object: bool = False
+    regex: str | None = None
+    choice: Choice | None = None
+    grammar: str | None = None
+
+
+class ConstraintFields(Body):
+    """The fields that constrain an answer."""
+
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: Schema | None = None
+    guided_regex: str | None = None
+    guided_choice: Choice | None = None
+    guided_grammar: str | None = None
+    json_schema: Schema | None = None
+    grammar: str = ""
+
+    def constraint(self, own: OutputConstraint | None = None) -> OutputConstraint | None:
+        """Return the constraint of these fields or of `response_format` (`own`). Raises RequestError when there are two."""
+        found = [] if own is None else [("response_format", own)]
+        found += _constraints(self)
+        if self.structured_outputs is not None:
+            nested = [(f"structured_outputs.{name}", each) for name, each in _constraints(self.structured_outputs)]
+            if not nested:
+                expected = "expected one of json, json_object, regex, choice and grammar"
+                raise RequestError(f"structured_outputs: {expected}", param="structured_outputs")
+            found += nested
+        if len(found) > 1:
+            (first, _), (second, _) = found[:2]
+            raise RequestError(f"{first} and {second} exclude one another: give one constraint", param=second)
+        return found[0][1] if found else None
+
+
+# Each field's constructor of a constraint. (`wanted` is `json`.)
+_MAKERS: dict[str, Callable[[Any], OutputConstraint]] = {
+    **dict.fromkeys(("wanted", "guided_json", "json_schema"), OutputConstraint.schema),
+    **dict.fromkeys(("regex", "guided_regex"), OutputConstraint.regex),
+    **dict.fromkeys(("choice", "guided_choice"), OutputConstraint.choice),
+    **dict.fromkeys(("grammar", "guided_grammar"), OutputConstraint.grammar),
+    "json_object": lambda _: ANY_OBJECT,
+}
+
+
+def _constraints(fields: Body) -> Iterator[NamedConstraint]:
+    """Yield the constraints of the fields that are set; an empty top-level grammar, llama.cpp's default, is none."""
+    for name, info in type(fields).model_fields.items():
+        value = getattr(fields, name)
+        if name in _MAKERS and value != info.default:
+            yield info.alias or name, _MAKERS[name](value)
+
 
 # OpenAI's defaults.
 DEFAULTS = Options(temperature=1.0, top_p=1.0, top_k=0)
+# top_k (-1: all), min_p and repetition_penalty are not in OpenAI's API, but in other servers of it (vLLM); the page sends them.
+LIMITS = {
+    "temperature": {"ge": 0, "le": 100},
+    "top_k": {"ge": -1},
+    "top_p": {"ge": 0, "le": 1},
+    "min_p": {"ge": 0, "le": 1},
+    "repetition_penalty": {"gt": 0, "le": 10},
+}
 
 
 class StreamOptions(Body):
@@ -19,23 +108,15 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
-class CompletionFields(ConstraintFields):
+class CompletionFields(with_sampling_rules(ConstraintFields, limits=LIMITS)):  # type: ignore[misc]
     """Sampling, streaming and constraints of answers."""
 
     model: str = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     max_tokens: Whole | None = Field(None, ge=0)
-    temperature: Number | None = Field(None, ge=0, le=100)
-    top_p: Number | None = Field(None, ge=0, le=1)
-    # Not in OpenAI's API, but in other servers of it (vLLM); the page sends them.
-    top_k: Whole | None = Field(None, ge=-1)
-    min_p: Number | None = Field(None, ge=0, le=1)
-    repetition_penalty: Number | None = Field(None, gt=0, le=10)
     seed: Whole | None = None
     stop: Texts | None = None
-    presence_penalty: Number | None = None
-    frequency_penalty: Number | None = None
     n: Whole = Field(1, ge=1)
 
     def options(self, max_tokens: int | None) -> Options:
@@ -49,7 +130,12 @@ class CompletionFields(ConstraintFields):
         return Options(**values)
 
 
-def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-    """Return the token counts of an answer."""
-    total = prompt_tokens + completion_tokens
-    return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}
+def error_body(message: str, status: int, *, param: str | None = None, code: str | None = None) -> JSON:
+    """Return {"error": {...}}; the type follows from the status."""
+    error_type = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": error_type, "param": param, "code": code}}
+
+
+def sse(value: JSON) -> bytes:
+    """Return one event of a stream."""
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"

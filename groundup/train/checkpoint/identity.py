@@ -1,8 +1,7 @@
-"""What makes two calls of `fit()` the same run: its config, its data, its model. Kept in RUN/fit.json from before the first step.
+"""The identity of a run: config, data and model, by which two calls of `fit()` are the same run. Written to RUN/fit.json before the first step.
 
-A call that differs is refused with what differs: going on with it would give a run that is neither the old nor the new one.
-Only how often and how many checkpoints and snapshots are kept, and whether activations are, may change, since no result hangs on it, and how many
-processes share the work, by which results differ in their last bits only.
+A call with another identity is refused with the differences: it would give a run that is neither the old nor the new one. What no result depends on
+may change: how many checkpoints and snapshots are kept, recomputed activations, and the number of processes, which changes last bits only.
 """
 
 import hashlib
@@ -16,8 +15,8 @@ from groundup.config import to_plain
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, sha256_text, write_json
+from groundup.model.experts import Experts
 from groundup.runs import RunFolder, package_version
-from groundup.train.balance import has_experts
 from groundup.train.config import FitConfig
 from groundup.train.optimizers import trainable
 from groundup.train.parallel.process_group import ProcessGroup
@@ -25,28 +24,18 @@ from groundup.train.precision import Decision, MuonDecision
 
 # No result depends on these, but for last bits.
 FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute", "parallel")
-# No result of a model without experts depends on these.
-EXPERT_FIELDS = ("balance_weight",)
-# No result of a run with another optimizer depends on these.
-MUON_FIELDS = ("muon_learning_rate", "muon_momentum", "muon_precision")
-# No result of a run with another schedule depends on it.
-WSD_FIELDS = ("decay_steps",)
-# No result of a run that is never rolled back depends on it; where it may be, its results depend on when checkpoints are written.
-ROLLBACK_FIELDS = ("max_rollbacks",)
-# No result of a run that reads whole rows from the first step depends on it.
-START_FIELDS = ("start_share",)
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
 LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens", "muon_precision")
 DEFAULTS = to_plain(FitConfig(1))
 ONE_PROCESS = "1"
-FRESH = "Run it with the old settings to go on, or with --fresh to begin anew."
+FRESH = "Use the old settings to resume it, or --fresh to start again."
 
 
 def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict[str, Any]:
-    """The identity of a run as plain values."""
+    """Return the identity of a run as plain values."""
     shapes = {name: [str(p.dtype), *p.shape] for name, p in trainable(model).items()}
     return {
-        "config": _fields(config, experts=has_experts(model)),
+        "config": _fields(config, experts=any(isinstance(part, Experts) for part in model.modules())),
         "data": data_fingerprint,
         "trained": sha256_text(json.dumps(shapes, sort_keys=True)),
         "base": frozen_fingerprint(model),
@@ -55,24 +44,26 @@ def identify(model: nn.Module, data_fingerprint: str, config: FitConfig) -> dict
 
 def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
     """The fields of a config that results depend on."""
-    free = FREE_FIELDS + (() if experts else EXPERT_FIELDS) + (() if config.optimizer == "muon" else MUON_FIELDS)
-    free += () if config.schedule == "wsd" else WSD_FIELDS
-    if config.rollback_nats is None:
-        free += ROLLBACK_FIELDS
-    else:
-        free = tuple(name for name in free if name != "checkpoint_every")
-    free += START_FIELDS if config.start_context_tokens is None else ()
-    later = tuple(name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS.get(name))
-    return {name: value for name, value in to_plain(config).items() if name not in free + later}
+    muon, rolls_back = config.optimizer == "muon", config.rollback_nats is not None
+    counts = {
+        **dict.fromkeys(FREE_FIELDS, False),
+        **dict.fromkeys(("muon_learning_rate", "muon_momentum", "muon_precision"), muon),
+        **dict.fromkeys(("max_rollbacks", "checkpoint_every"), rolls_back),  # to a checkpoint
+        "balance_weight": experts,
+        "decay_steps": config.schedule == "wsd",
+        "start_share": config.start_context_tokens is not None,
+    }
+    later = [name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS.get(name)]
+    return {name: value for name, value in to_plain(config).items() if counts.get(name, True) and name not in later}
 
 
 def identity_hash(identity: dict[str, Any]) -> str:
-    """One SHA-256 for an identity: what a checkpoint says it belongs to."""
+    """SHA-256 of an identity, kept in each checkpoint."""
     return sha256_text(json.dumps(identity, sort_keys=True))
 
 
 def frozen_fingerprint(model: nn.Module) -> str:
-    """SHA-256 of the weights that don't train: they are in no checkpoint, so resuming needs the same ones. "" where all train."""
+    """SHA-256 of the frozen weights: they are in no checkpoint, so resuming needs the same ones. "" where all train."""
     frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
     if not frozen:
         return ""
@@ -84,14 +75,11 @@ def frozen_fingerprint(model: nn.Module) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two identities, one phrase each."""
+    """Return the differences between two identities, one phrase each."""
     before, now = old.get("config"), new["config"]
     before = before if isinstance(before, dict) else {}
-    found = [
-        f"{name} was {_value(before, name)} and is {_value(now, name)}"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    ]
+    left_out = {name: DEFAULTS.get(name, "unset") for name in LATER_FIELDS}
+    found = changed_fields({**left_out, **before}, {**left_out, **now})
     named = {
         "data": "the data are not the same",
         "trained": "the shape of what is trained is not the same",
@@ -100,25 +88,21 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return found + [phrase for name, phrase in named.items() if old.get(name) != new[name]]
 
 
-def _value(fields: dict[str, Any], name: str) -> Any:
-    """A field's value; where it is left out, what that stands for."""
-    return fields.get(name, DEFAULTS.get(name, "unset") if name in LATER_FIELDS else "unset")
+def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return a phrase for each field of which the values differ."""
+    names = (name for name in sorted({**before, **now}) if before.get(name) != now.get(name))
+    return [f"{name} was {before.get(name, 'unset')} and is {now.get(name, 'unset')}" for name in names]
 
 
-def machine(compute: Compute, processes: str = ONE_PROCESS) -> dict[str, Any]:
-    """What the last bits of the arithmetic hang on."""
+def machine(compute: Compute, config: FitConfig, group: ProcessGroup) -> dict[str, Any]:
+    """What the last bits of the arithmetic depend on."""
     return {
         "device": compute.device.type,
         "bf16": compute.has_bf16,
         "threads": compute.thread_counts[0] if compute.thread_counts else torch.get_num_threads(),  # the most
         "torch": package_version("torch"),
-        "processes": processes,
+        "processes": ONE_PROCESS if group.world == 1 else f"{group.world} by {config.parallel}",
     }
-
-
-def processes(config: FitConfig, group: ProcessGroup) -> str:
-    """How many share the work, and by which way."""
-    return ONE_PROCESS if group.world == 1 else f"{group.world} by {config.parallel}"
 
 
 def write_record(
@@ -146,27 +130,26 @@ def read_record(run: RunFolder) -> dict[str, Any] | None:
     record = read_json(run.fit_file)
     if not isinstance(record, dict) or not isinstance(record.get("identity"), dict):
         raise FormatError(run.fit_file, "identity", "is missing", fix=FRESH)
-    if record.get("precision") not in ("float32", "bf16"):
-        raise FormatError(run.fit_file, "precision", "is neither float32 nor bf16", fix=FRESH)
-    if muon_precision(record) not in ("float32", "bf16"):
-        raise FormatError(run.fit_file, "muon_precision", "is neither float32 nor bf16", fix=FRESH)
+    for name, value in (("precision", record.get("precision")), ("muon_precision", muon_precision(record))):
+        if value not in ("float32", "bf16"):
+            raise FormatError(run.fit_file, name, "is neither float32 nor bf16", fix=FRESH)
     return record
 
 
 def muon_precision(record: dict[str, Any]) -> Any:
-    """In which precision the run's Muon orthogonalises; in records that do not say, from before there was a choice, it is bf16."""
+    """The precision in which the run's Muon orthogonalises; older records do not name it: it is bf16."""
     return record.get("muon_precision", "bf16")
 
 
 def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[str, Any]) -> None:
-    """Refuse to go on with another run's folder. Raises ConfigError with what differs."""
+    """Refuse a folder of another run. Raises ConfigError with the differences."""
     found = differences(record["identity"], identity) if record else []
     if found:
         raise ConfigError(f"{run.path} holds a run that differs: {'; '.join(found)}.", fix=FRESH)
 
 
 def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
-    """A sentence when the last bits may differ from here on, because the machine does; else ""."""
+    """A sentence when the last bits may differ from here on, since the machine or the number of processes changed; else ""."""
     before = record.get("machine")
     if not isinstance(before, dict):
         return ""
@@ -174,4 +157,4 @@ def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
     if before == now:
         return ""
     changes = (f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name])
-    return f"Going on, but not bit for bit as if never stopped ({', '.join(changes)})."
+    return f"Resuming, but not bit for bit as an uninterrupted run ({', '.join(changes)})."

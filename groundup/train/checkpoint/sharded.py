@@ -1,13 +1,13 @@
-"""The tensors of a checkpoint in shards, written by all processes at once and read by any number of them.
+"""Sharded checkpoints: tensors written by all processes at once and read by any number of them.
 
     checkpoints/step-120/shard-00001-model-00001-of-00002.safetensors    rank 0's share of the weights
-                         shard-00001-model-00002-of-00002.safetensors    ... and of the optimizer's memory, with its random states
+                         shard-00001-model-00002-of-00002.safetensors    ... and of the optimizer state, with its random states
                          shard-00002-...                                 rank 1's
                          state.json, manifest.json                       as in any checkpoint (`state.py`)
 
-The files are torch.distributed.checkpoint's, through its writer for safetensors (its default one would pickle). Each says in its header where
-its pieces belong. Its reader puts them together, for processes however many, and takes the files of an ordinary checkpoint as pieces that are
-whole. While it writes, that library exchanges its plans between the ranks in a way of its own; nothing of that reaches a file.
+The files are written by torch.distributed.checkpoint's safetensors writer (its default one would pickle). Each header says which slices of which
+tensors it holds. Its reader reassembles them for any number of processes, and reads the files of an ordinary checkpoint as single slices. While
+writing, that library exchanges its plans between the ranks pickled; nothing of that reaches a file.
 """
 
 import warnings
@@ -27,14 +27,14 @@ from groundup.train.checkpoint.tensors import OPTIMIZER, is_training_state, requ
 from groundup.train.optimizers import Optimizers, trainable
 from groundup.train.parallel.process_group import ProcessGroup
 
-WEIGHTS, MEMORY = 1, 2
+WEIGHTS, STATE = 1, 2
 
 
 def write_shards(
     folder: Path, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor], group: ProcessGroup
 ) -> None:
     """Write this process's share; all come here together. Raises OSError on all when one of them can't write."""
-    files = {**dict.fromkeys(weights, WEIGHTS), **dict.fromkeys(tensors, MEMORY)}
+    files = {**dict.fromkeys(weights, WEIGHTS), **dict.fromkeys(tensors, STATE)}
     writer = HuggingFaceStorageWriter(str(folder), fqn_to_index_mapping=files, save_distributed=True)
     try:
         dcp.save({**weights, **tensors}, storage_writer=writer, process_group=group.patient)
@@ -43,7 +43,7 @@ def write_shards(
 
 
 def _cause(error: CheckpointException) -> BaseException:
-    """What went wrong on the first process where something did: a full disk should read like one."""
+    """The error of the first process that failed: a full disk should be reported as one."""
     return next(iter(error.failures.values()))[0] if error.failures else error
 
 
@@ -57,7 +57,7 @@ def stored(folder: Path) -> dict[str, TensorStorageMetadata]:
 
 
 def read_whole(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-    """The wanted tensors of a checkpoint, put together. Raises FormatError."""
+    """Return the wanted tensors of a checkpoint, whole. Raises FormatError."""
     entries = {name: entry for name, entry in stored(folder).items() if wanted(name)}
     found = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in entries.items()}
     fill(folder, found)
@@ -65,21 +65,21 @@ def read_whole(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]
 
 
 def restore_shards(model: nn.Module, optimizer: Optimizers, folder: Path) -> None:
-    """Read this process's share of weights and optimizer's memory. Raises FormatError, before anything is changed, when they don't fit."""
+    """Read this process's share of weights and optimizer state. Raises FormatError, before anything is changed, when they don't fit."""
     found = stored(folder)
     weights = weight_tensors(model)
     kinds = {name: (tuple(e.size), e.properties.dtype) for name, e in found.items() if not is_training_state(name)}
     require_fit(weights, kinds, folder)
-    memory = {name: _empty_memory(found, name, parameter) for name, parameter in trainable(model).items()}
-    flat = {f"{OPTIMIZER}{name}.{key}": tensor for name, kept in memory.items() for key, tensor in kept.items()}
+    states = {name: _empty_state(found, name, parameter) for name, parameter in trainable(model).items()}
+    flat = {f"{OPTIMIZER}{name}.{key}": tensor for name, state in states.items() for key, tensor in state.items()}
     fill(folder, {**weights, **flat})
     for name, parameter in trainable(model).items():
-        if memory[name]:
-            optimizer.remember(parameter, memory[name])
+        if states[name]:
+            optimizer.restore_state(parameter, states[name])
 
 
-def _empty_memory(found: Mapping[str, TensorStorageMetadata], name: str, parameter: Tensor) -> dict[str, Tensor]:
-    """Room for what was kept of one parameter: shared out as it is where it has its shape, else whole."""
+def _empty_state(found: Mapping[str, TensorStorageMetadata], name: str, parameter: Tensor) -> dict[str, Tensor]:
+    """Empty tensors for the optimizer state of one parameter: sharded as it is where they have its shape, else whole."""
     prefix = f"{OPTIMIZER}{name}."
     kept = {key.removeprefix(prefix): entry for key, entry in found.items() if key.startswith(prefix)}
     return {
@@ -91,7 +91,7 @@ def _empty_memory(found: Mapping[str, TensorStorageMetadata], name: str, paramet
 
 
 def fill(folder: Path, targets: dict[str, Any]) -> None:
-    """Read into tensors that are there: whole ones, or this process's shares. Nothing is exchanged for it. Raises FormatError."""
+    """Read into existing tensors: whole ones, or this process's shares, without communication. Raises FormatError."""
     reader = HuggingFaceStorageReader(str(folder))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # each process reads for itself

@@ -1,13 +1,17 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped. Safetensors and JSON only.
+"""Checkpoints: everything that a run needs to resume exactly; and snapshots of its weights. Safetensors and JSON only.
 
     checkpoints/step-120/model.safetensors   the weights that train (frozen ones come from the base)
                          state.safetensors   optimizer tensors ("optimizer.NAME.KEY") and random states ("random.DEVICE", "random.DEVICE.RANK")
                          state.json          step, tokens, data position, best, lengths of the logs, identity of the run
                          manifest.json       length and SHA-256 of each
+    snapshots/step-000146/                   the model alone, as the caller of fit() writes it (pretraining: a Hugging Face folder in bfloat16)
 
-A checkpoint is always at a step boundary: the accumulation position is 0. Written whole or not at all (`files.atomic_folder`);
-older ones go only after the new one has been read back. Loading takes the newest whose manifest holds, and says which it passed over.
-What becomes which tensor is `tensors.py`'s matter. A run in shards writes those instead of the two safetensors files (`sharded.py`).
+A checkpoint is always at a step boundary: the accumulation position is 0. It is written atomically (`files.atomic_folder`); older ones are
+removed only after the new one has been read back. Loading takes the newest intact one, and reports those passed over. `tensors.py` names the
+tensors. A sharded run writes shards instead of the two safetensors files (`sharded.py`).
+
+Snapshots are for looking at how a model learned (`lab.film`), never to resume from. Which steps have one follows from the config
+(`FitConfig.snapshot_steps`); those of steps that will be done again are removed at resume, so a stopped run has those of one that never was.
 """
 
 import contextlib
@@ -22,9 +26,18 @@ from torch import Tensor, nn
 
 from groundup.config import build_config
 from groundup.errors import ConfigError, FormatError
-from groundup.files import atomic_folder, disk_errors, read_json, remove_temporaries, verify_folder, write_json
-from groundup.runs import step_folders
+from groundup.files import (
+    atomic_folder,
+    disk_errors,
+    read_json,
+    remove_temporaries,
+    require_free_bytes,
+    verify_folder,
+    write_json,
+)
+from groundup.runs import RunFolder, step_folders
 from groundup.train.checkpoint.tensors import is_training_state, restore_weights
+from groundup.train.config import FitConfig
 from groundup.train.parallel.process_group import ProcessGroup
 from groundup.train.step_schedule import Rescale, Threads
 from groundup.weights.hf import save_tensors
@@ -32,52 +45,52 @@ from groundup.weights.safetensors_header import read_header
 
 MODEL_FILE, STATE_TENSORS_FILE, STATE_FILE = "model.safetensors", "state.safetensors", "state.json"
 SHARD_FILES = "shard-*.safetensors"
-# JSON, manifest and the file system's own needs, beside the tensors.
+# JSON, manifest and the file system's own overhead, beside the tensors.
 SMALL_FILES_BYTES = 64 * 1024
 
 
 @dataclass
 class TrainState:
-    """Where a run stands, beside its tensors. Times are for people; all else is what a run never stopped would have."""
+    """The state of a run without its tensors. But for times, a resumed run has that of an uninterrupted one."""
 
     identity: str
-    """Hash of the config, data and model it belongs to (`identity.py`)."""
+    """Hash of the run's config, data and model (`identity.py`)."""
     step: int = 0
     """Updates done."""
     data_position: int = 0
     """Batches taken from the BatchSource: the next one is batch(data_position)."""
     tokens: int = 0
     """Tokens whose loss was counted."""
-    turns: list[Rescale] = field(default_factory=list)
-    """Where the run's number of steps was changed (`step_schedule.py`); none: it is the config's, and a step's place in the schedule its number."""
+    rescales: list[Rescale] = field(default_factory=list)
+    """Where the run's number of steps was changed (`step_schedule.py`); "turns" in state.json."""
     threads: list[Threads] = field(default_factory=list)
-    """By how many threads the steps were computed: the first number, then each change. None on a GPU."""
+    """The number of threads that computed the steps: the first number, then each change. Empty on a GPU."""
     last_loss: float | None = None
     """Loss of the last step, nats a token."""
     skipped: int = 0
-    """Steps that were skipped (`bad_steps.py`); they are among those done."""
+    """Skipped steps (`bad_steps.py`), which count as done."""
     not_finite_in_a_row: int = 0
-    """How many of the last steps were skipped for not being finite."""
+    """How many of the last steps were skipped as non-finite."""
     gradient_norms: list[float] = field(default_factory=list)
-    """Of the last finite steps, where spikes are looked for; oldest first."""
+    """Of the last finite steps, to find spikes by; oldest first."""
     losses: list[float] = field(default_factory=list)
-    """Of the last steps, where a rise is looked for (`rollback.py`); oldest first."""
+    """Of the last steps, to find a rise by (`bad_steps.py`); oldest first."""
     rolled_back: int = 0
-    """How often the run went back to earlier weights."""
+    """How often the run was rolled back."""
     rolled_back_at: int | None = None
-    """After which step it did so last."""
+    """After which step it was last."""
     rolled_back_to: int | None = None
     """To the weights of which step."""
     evaluated_step: int | None = None
-    """The last step whose evaluation is in the log: a run stopped just before an evaluation still owes it."""
+    """The last step whose evaluation is in the log: a run stopped just before an evaluation does it when resumed."""
     evaluation: dict[str, float] = field(default_factory=dict)
-    """What that evaluation found."""
+    """The figures of that evaluation."""
     best_step: int | None = None
     """The step with the lowest validation loss."""
     best_loss: float | None = None
     """That loss."""
     metrics_bytes: int = 0
-    """Length of metrics.jsonl; what stands behind is cut at resume."""
+    """Length of metrics.jsonl; later lines are cut when the run resumes."""
     samples_bytes: int = 0
     """Length of samples.jsonl."""
     elapsed_s: float = 0.0
@@ -90,32 +103,34 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint that holds; its tensors are read when they are needed."""
+    """An intact checkpoint; its tensors are read when they are needed."""
 
     folder: Path
     state: TrainState
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """Those of the optimizer or the random states. Raises FormatError."""
+        """The tensors of the optimizer or the random states. Raises FormatError."""
         return _read(self.folder, STATE_TENSORS_FILE, lambda name: name.startswith(prefix))
 
 
+@dataclass(frozen=True)
+class Retention:
+    """Which checkpoints are kept: the best, the last `keep`, and those of the steps `needed`."""
+
+    keep: int
+    needed: Collection[int] = ()
+
+
 def step_folder(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of `step` lies."""
+    """The folder of the checkpoint of `step`."""
     return checkpoints / f"step-{step}"
 
 
 def save_checkpoint(
-    checkpoints: Path,
-    state: TrainState,
-    weights: dict[str, Tensor],
-    tensors: dict[str, Tensor],
-    *,
-    keep: int,
-    needed: Collection[int] = (),
+    checkpoints: Path, state: TrainState, weights: dict[str, Tensor], tensors: dict[str, Tensor], retention: Retention
 ) -> Path:
-    """Write step-N, read it back, then drop all but the last `keep`, the best and those `needed`. Raises DiskError; what is there stays."""
-    with _checkpoint(checkpoints, state, [*weights.values(), *tensors.values()], keep, needed) as temporary:
+    """Write step-N, read it back, then remove those that need not stay. Raises DiskError; the older ones then stay."""
+    with _checkpoint(checkpoints, state, [*weights.values(), *tensors.values()], retention) as temporary:
         save_tensors(_on_cpu(weights), temporary / MODEL_FILE)
         save_tensors(_on_cpu(tensors), temporary / STATE_TENSORS_FILE)
     return step_folder(checkpoints, state.step)
@@ -126,52 +141,52 @@ def save_shards(
     state: TrainState,
     weights: dict[str, Tensor],
     tensors: dict[str, Tensor],
+    retention: Retention,
     group: ProcessGroup,
-    *,
-    keep: int,
-    needed: Collection[int] = (),
 ) -> None:
-    """The same by all processes, each its share; the first makes the folder whole."""
+    """Write step-N by all processes, each its share; rank 0 completes the folder."""
     from groundup.train.checkpoint.sharded import write_shards
 
     everything = [*weights.values(), *tensors.values()]
-    with _checkpoint(checkpoints, state, everything, keep, needed) if group.leads else nullcontext() as temporary:
+    with _checkpoint(checkpoints, state, everything, retention) if group.leads else nullcontext() as temporary:
         folder = Path(group.first(lambda: str(temporary)))
-        with disk_errors(folder), group.in_touch():
+        with disk_errors(folder), group.lost_process_errors():
             write_shards(folder, weights, tensors, group)
 
 
 @contextlib.contextmanager
 def _checkpoint(
-    checkpoints: Path, state: TrainState, tensors: Iterable[Tensor], keep: int, needed: Collection[int]
+    checkpoints: Path, state: TrainState, tensors: Iterable[Tensor], retention: Retention
 ) -> Iterator[Path]:
-    """A folder for the tensors, whole or not there, and all that is done beside them."""
+    """An atomic folder for the tensors; state.json, the check and the removal of old ones follow."""
     folder = step_folder(checkpoints, state.step)
     num_bytes = sum(tensor.nbytes for tensor in tensors) + SMALL_FILES_BYTES
     with atomic_folder(folder, needed_bytes=num_bytes) as temporary:
         yield temporary
-        write_json(temporary / STATE_FILE, asdict(state))
+        values = asdict(state)
+        values["turns"] = values.pop("rescales")
+        write_json(temporary / STATE_FILE, values)
     verify_folder(folder)
-    _drop_old(checkpoints, state, keep, needed)
+    _drop_old(checkpoints, state, retention)
 
 
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
 
 
-def _drop_old(checkpoints: Path, state: TrainState, keep: int, needed: Collection[int]) -> None:
-    """Steps beyond this one are damaged ones that were passed over: the run has just gone past them on another way."""
+def _drop_old(checkpoints: Path, state: TrainState, retention: Retention) -> None:
+    """Remove the others. Checkpoints of later steps are damaged ones that were passed over when the run resumed."""
     folders = step_folders(checkpoints)
-    last = [step for step, _ in folders if step <= state.step][-keep:]
+    last = [step for step, _ in folders if step <= state.step][-retention.keep :]
     for step, folder in folders:
-        if step not in last and step != state.best_step and step not in needed:
+        if step not in last and step != state.best_step and step not in retention.needed:
             shutil.rmtree(folder)
 
 
 def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that holds; those passed over are said. None where there is none.
+    """Return the newest intact checkpoint, None where there are none; those passed over are reported.
 
-    Raises FormatError when there are checkpoints and none of them holds: beginning anew is then the user's choice.
+    Raises FormatError when there are checkpoints and none of them is intact: starting again is then the user's choice.
     """
     remove_temporaries(checkpoints)
     folders = step_folders(checkpoints)
@@ -182,13 +197,13 @@ def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) ->
             say(f"Checkpoint {folder.name} is passed over: {error.message}.")
     if folders:
         raise FormatError(
-            checkpoints, "checkpoints", f"none of the {len(folders)} holds", fix="Begin anew with --fresh."
+            checkpoints, "checkpoints", f"none of the {len(folders)} is intact", fix="Start again with --fresh."
         )
     return None
 
 
 def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
-    """One checkpoint, every file checked against its manifest. Raises FormatError."""
+    """Return one checkpoint, every file checked against its manifest. Raises FormatError."""
     verify_folder(folder)
     state = read_state(folder)
     if state.identity != identity:
@@ -199,13 +214,13 @@ def load_checkpoint(folder: Path, identity: str) -> Checkpoint:
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Put one checkpoint's weights (the best one's, say) into `model`. Raises FormatError, before anything is changed."""
+    """Load one checkpoint's weights (the best one's, say) into `model`. Raises FormatError, before anything is changed."""
     verify_folder(folder)
     restore_weights(model, read_weights(folder), folder)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights alone. Raises FormatError; the folder's manifest is the caller's to check (`files.verify_folder`)."""
+    """Return the weights alone. Raises FormatError; the caller checks the folder's manifest (`files.verify_folder`)."""
     return _read(folder, MODEL_FILE, lambda name: not is_training_state(name))
 
 
@@ -218,11 +233,13 @@ def _read(folder: Path, file: str, wanted: Callable[[str], bool]) -> dict[str, T
 
 
 def read_state(folder: Path) -> TrainState:
-    """A checkpoint's state.json. Raises FormatError."""
+    """Return a checkpoint's state.json. Raises FormatError."""
     path = folder / STATE_FILE
     values = read_json(path)
+    values = dict(values) if isinstance(values, dict) else {}
     try:
-        return build_config(TrainState, values if isinstance(values, dict) else {})
+        values["rescales"] = values.pop("turns", [])
+        return build_config(TrainState, values)
     except ConfigError as error:
         raise FormatError(path, "fields", error.message) from error
 
@@ -234,3 +251,25 @@ def _read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor
             return {name: file.get_tensor(name) for name in names if wanted(name)}
     except SafetensorError as error:
         raise FormatError(path, "header", str(error)) from error
+
+
+def keep_snapshot(run: RunFolder, step: int, write: Callable[[Path], None]) -> None:
+    """Write the snapshot of `step` atomically, unless it is there. Raises DiskError."""
+    folder = run.snapshot(step)
+    if not folder.exists():
+        with atomic_folder(folder) as temporary:
+            write(temporary)
+
+
+def drop_snapshots_after(run: RunFolder, step: int) -> None:
+    """Remove the snapshots of steps after `step`, which will be done again, and what a killed write left behind."""
+    remove_temporaries(run.snapshots)
+    for later, folder in step_folders(run.snapshots):
+        if later > step:
+            shutil.rmtree(folder)
+
+
+def require_snapshot_space(run: RunFolder, config: FitConfig, snapshot_bytes: int) -> None:
+    """Refuse a run whose snapshots would not fit on the disk, before its first step. Raises DiskError."""
+    missing = [step for step in config.snapshot_steps if not run.snapshot(step).exists()]
+    require_free_bytes(run.snapshots, len(missing) * snapshot_bytes)

@@ -1,6 +1,6 @@
-"""What training remembers, as flat named tensors that go into a checkpoint and come back: weights, optimizer, random states.
+"""The state of training as flat named tensors, to a checkpoint and back: weights, optimizer state, random states.
 
-The generators of Python's `random` and of numpy are not kept: nothing that runs inside `fit()` may draw from them.
+The generators of Python's `random` and of numpy are not kept: nothing inside `fit()` may draw from them.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from groundup.errors import FormatError
 from groundup.train.optimizers import Optimizers, trainable
 from groundup.train.parallel.process_group import ProcessGroup
 
-# Names of the tensors that are no weights begin with these: "optimizer.NAME.KEY", "random.DEVICE", "random.DEVICE.RANK".
+# Prefixes of the names of tensors that are not weights: "optimizer.NAME.KEY", "random.DEVICE", "random.DEVICE.RANK".
 OPTIMIZER, RANDOM = "optimizer.", "random."
 
 
 def is_training_state(name: str) -> bool:
-    """Whether a tensor of a checkpoint is optimizer or random state, not a weight."""
+    """Whether a tensor of a checkpoint is optimizer or random state rather than a weight."""
     return name.startswith((OPTIMIZER, RANDOM))
 
 
 def weight_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The weights that train, by their names in the model."""
+    """Return the weights that train, by their names in the model."""
     return {name: parameter.detach() for name, parameter in trainable(model).items()}
 
 
@@ -58,25 +58,25 @@ def _phrase(kind: ShapeAndDtype) -> str:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizers) -> dict[str, Tensor]:
-    """The optimizer's memory under flat names, "optimizer.PARAMETER.KEY"."""
+    """Return the optimizer state under flat names, "optimizer.PARAMETER.KEY"."""
     return {
         f"{OPTIMIZER}{name}.{key}": value
         for name, parameter in trainable(model).items()
-        for key, value in optimizer.memory_of(parameter).items()
+        for key, value in optimizer.state_of(parameter).items()
     }
 
 
 def restore_optimizer(model: nn.Module, optimizer: Optimizers, tensors: dict[str, Tensor]) -> None:
-    """Put that memory back. Each tensor lies where its parameter does."""
+    """Restore the optimizer state, each tensor on the device of its parameter."""
     for name, parameter in trainable(model).items():
         prefix = f"{OPTIMIZER}{name}."
         kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         if kept:
-            optimizer.remember(parameter, {key: value.to(parameter.device) for key, value in kept.items()})
+            optimizer.restore_state(parameter, {key: value.to(parameter.device) for key, value in kept.items()})
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """The states of torch's own generators: the CPU's and, where there is one, the device's."""
+    """Return the states of torch's generators: the CPU's and, where there is one, the device's."""
     states = {f"{RANDOM}cpu": torch.get_rng_state()}
     if device.type in ("cuda", "mps"):
         states[f"{RANDOM}{device.type}"] = _device_random(device).get_rng_state()
@@ -84,7 +84,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def gather_random_states(states: dict[str, Tensor], group: ProcessGroup) -> dict[str, Tensor]:
-    """The random states of all processes: rank 0's under their names, those of the others with the rank behind."""
+    """Return the random states of all processes: rank 0's under their names, those of the others with ".RANK" appended."""
     return {
         _of_rank(name, rank): state
         for name, own in states.items()
@@ -97,7 +97,7 @@ def _of_rank(name: str, rank: int) -> str:
 
 
 def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Path, rank: int = 0) -> None:
-    """Set them. Raises FormatError when they are no states of these generators, or rank 0's are missing; a process that is new keeps its own."""
+    """Restore the random states. Raises FormatError when they are invalid or rank 0's are missing; a new process keeps its own."""
     for name in random_states(device):
         kind, key = name.removeprefix(RANDOM), _of_rank(name, rank)
         if rank and key not in tensors:

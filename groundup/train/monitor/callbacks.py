@@ -1,15 +1,15 @@
-"""Observers of a run: whoever wants to know each figure as it is logged. They are told, they are never asked, and none of them changes a run.
+"""Callbacks of a run, which receive each figure as it is logged, and the other hooks of `fit()`. None of them changes a run.
 
-    begin(facts)     before the first step of this session: what run it is, and after which step it goes on
+    begin(facts)     before the first step of this session: which run it is, and after which step it resumes
     observe(line)    each line as it goes into metrics.jsonl, and each sample, as {"event": "sample", "step", "prompt", "text", ...}
     close()          at the end, also of a run that was stopped
 
-An observer that fails is said once, closed, and told nothing more: a full log server ends no training. A `Progress` that is also an observer
-(the terminal's panel) is told too, without being named.
+A callback that raises is reported once, closed, and not called again: a full log server ends no training. A `Progress` that is also a callback
+(the terminal's panel) is called too, without being named.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -19,13 +19,14 @@ from torch import nn
 from groundup.device import Compute
 from groundup.model.heads import LanguageModel
 from groundup.model.sizes import flops_per_token
+from groundup.progress import Progress
 
 Line: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What an observer may want to know before the first line."""
+    """What a callback receives before the first line."""
 
     folder: Path
     """The run folder."""
@@ -46,7 +47,7 @@ class RunFacts:
 
 @runtime_checkable
 class Callback(Protocol):
-    """Told what a run logs."""
+    """Receives what a run logs."""
 
     def begin(self, facts: RunFacts) -> None: ...
 
@@ -55,56 +56,64 @@ class Callback(Protocol):
     def close(self) -> None: ...
 
 
-@runtime_checkable
-class Counted(Protocol):
-    """A BatchSource that knows how many losses an epoch has."""
+Evaluate: TypeAlias = Callable[[], dict[str, float]]
+Sample: TypeAlias = Callable[[int], list[dict[str, Any]]]
+Snapshot: TypeAlias = Callable[[Path], None]
 
-    @property
-    def epoch_tokens(self) -> int: ...
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a run does besides its steps. None of it changes a weight."""
+
+    evaluate: Evaluate | None = None
+    """Gives figures ("validation_loss" decides the best checkpoint): before the first step, every `evaluation_interval` planned steps, at the end."""
+    sample: Sample | None = None
+    """Gives records for samples.jsonl, after each evaluation. Both are called without gradients, the model in evaluation mode."""
+    snapshot: Snapshot | None = None
+    """Writes the model into a folder, after each of `config.snapshot_steps`."""
+    callbacks: Sequence[Callback] = ()
+    """Receive each line of the logs (`monitor/callbacks.py`)."""
+    progress: Progress | None = None
+    """Shows how far the run is; None: nothing is shown."""
 
 
 class CallbackList:
-    """All observers of a run as one, none of which can end it."""
+    """All callbacks of a run as one, none of which can end it."""
 
-    def __init__(self, observers: Iterable[object], say: Callable[[str], None]) -> None:
-        self._observers = [observer for observer in observers if isinstance(observer, Callback)]
+    def __init__(self, receivers: Iterable[object], say: Callable[[str], None]) -> None:
+        self._callbacks = [each for each in receivers if isinstance(each, Callback)]
         self._say = say
 
     def begin(self, facts: RunFacts) -> None:
-        self._each(lambda observer: observer.begin(facts))
+        self._each(lambda callback: callback.begin(facts))
 
     def observe(self, line: Line) -> None:
-        self._each(lambda observer: observer.observe(line))
+        self._each(lambda callback: callback.observe(line))
 
     def close(self) -> None:
-        for observer in self._observers:
-            self._tell(observer, lambda observer: observer.close())
+        for callback in self._callbacks:
+            self._call(callback, lambda callback: callback.close())
 
-    def _each(self, tell: Callable[[Callback], None]) -> None:
-        for observer in list(self._observers):
-            if not self._tell(observer, tell):
-                self._observers.remove(observer)
-                with contextlib.suppress(Exception):  # what failed may fail again, and that it fails was said
-                    observer.close()
+    def _each(self, call: Callable[[Callback], None]) -> None:
+        for callback in list(self._callbacks):
+            if not self._call(callback, call):
+                self._callbacks.remove(callback)
+                with contextlib.suppress(Exception):  # what failed may fail again, and that was reported
+                    callback.close()
 
-    def _tell(self, observer: Callback, tell: Callable[[Callback], None]) -> bool:
-        """Whether it went well; else that is said."""
+    def _call(self, callback: Callback, call: Callable[[Callback], None]) -> bool:
+        """Whether it succeeded; a failure is reported."""
         try:
-            tell(observer)
-        except Exception as error:  # an observer's library raises what it likes
-            self._say(f"{type(observer).__name__} fails and is told nothing more; training goes on: {error!r}")
+            call(callback)
+        except Exception as error:  # a callback's library raises what it likes
+            self._say(f"{type(callback).__name__} failed and is not called again; training continues: {error!r}")
             return False
         return True
 
 
 def training_flops(model: nn.Module, batches: object) -> float | None:
-    """Of one token of a language model of which every weight trains; None for any other: frozen weights have no gradient."""
+    """FLOPs of one token, forward and backward, of a language model of which every weight trains; None for any other."""
     context = getattr(batches, "context_tokens", None)
     if not isinstance(model, LanguageModel) or context is None or not all(p.requires_grad for p in model.parameters()):
         return None
     return flops_per_token(model.config, context_tokens=context).training
-
-
-def epoch_tokens(batches: object) -> int | None:
-    """Tokens of an epoch, where the batches know."""
-    return batches.epoch_tokens if isinstance(batches, Counted) else None

@@ -1,10 +1,10 @@
-"""Loggers that other programs show: TensorBoard and Weights & Biases, as observers. Both write into RUN/logs and are extras.
+"""Loggers for TensorBoard and Weights & Biases, as callbacks. Both write into RUN/logs and are extras.
 
-    --log tensorboard    RUN/logs/tensorboard; look at it with: tensorboard --logdir RUN/logs/tensorboard
-    --log wandb          RUN/logs/wandb; offline unless WANDB_MODE says otherwise: nothing leaves the machine that was not told to
+    --log tensorboard    RUN/logs/tensorboard; shown by: tensorboard --logdir RUN/logs/tensorboard
+    --log wandb          RUN/logs/wandb; offline unless WANDB_MODE says otherwise: by default nothing leaves the machine
 
-A resumed run goes on at its step: TensorBoard hides what a killed session had logged beyond it, and W&B draws over our own step.
-The figures have the names they have in metrics.jsonl.
+A resumed run continues at its step: TensorBoard hides what a killed session had logged beyond it, and W&B plots over our own step.
+The figures have their names in metrics.jsonl.
 """
 
 import os
@@ -47,7 +47,7 @@ class WandbLog:
         import wandb
 
         folder = facts.folder / LOGS
-        folder.mkdir(parents=True, exist_ok=True)  # wandb makes its own below it, and elsewhere where there is none
+        folder.mkdir(parents=True, exist_ok=True)  # wandb makes its own below it; where there is none, elsewhere
         mode: Any = os.environ.get("WANDB_MODE", "offline")
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -73,7 +73,7 @@ class WandbLog:
 
 
 def numbers(line: Line) -> dict[str, float]:
-    """The figures of a line, its step apart."""
+    """Return the figures of a line without its step."""
     return {
         name: float(value)
         for name, value in line.items()
@@ -81,7 +81,7 @@ def numbers(line: Line) -> dict[str, float]:
     }
 
 
-# --log NAME -> its package (and extra), and how it is made.
+# --log NAME -> its package (and extra), and its class.
 LOGGERS: dict[str, tuple[str, Callable[[], Callback]]] = {
     "tensorboard": ("tensorboard", TensorBoardLog),
     "wandb": ("wandb", WandbLog),
@@ -89,7 +89,7 @@ LOGGERS: dict[str, tuple[str, Callable[[], Callback]]] = {
 
 
 def loggers(names: Sequence[str]) -> list[Callback]:
-    """The loggers of these names. Raises ConfigError for a name that is none, MissingExtra where its package is not installed."""
+    """Return the loggers of these names. Raises ConfigError for an unknown name, MissingExtra where its package is not installed."""
     for name in names:
         if name not in LOGGERS:
             raise ConfigError(f"--log {name!r} is no logger.", fix=did_you_mean(name, LOGGERS))

@@ -1,58 +1,105 @@
-"""The two logs of a run, metrics.jsonl and samples.jsonl, and whoever is told their lines as they are written.
+"""The records of a run: metrics.jsonl and samples.jsonl, the figures in `TrainState` that go with their lines, and the callbacks that receive each.
 
-Where several processes train, only the first opens them: on the others nothing is written and nobody told.
+Where several processes train, only rank 0 opens the files: on the others nothing is written and no callback called.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from groundup.runs import LineLog, RunFolder
+from groundup.train.bad_steps import BadStep
 from groundup.train.checkpoint.state import TrainState
 from groundup.train.monitor.callbacks import CallbackList, RunFacts
+from groundup.train.step import Summed
+
+# The figure of an evaluation by which the best checkpoint is chosen.
+BEST_BY = "validation_loss"
 
 
-class Logs:
-    """Written from `open` on; before, and where it is never called, lines go nowhere."""
+class RunLog:
+    """The log of one session. Lines are written from `open` on; before it, and where it is never called, they are dropped."""
 
-    def __init__(self, run: RunFolder, observers: CallbackList) -> None:
-        self._run, self._observers = run, observers
+    def __init__(self, run: RunFolder, callbacks: CallbackList, clock: Callable[[], float]) -> None:
+        self._run, self._callbacks, self._clock = run, callbacks, clock
         self._metrics: LineLog | None = None
         self._samples: LineLog | None = None
+        self._state = TrainState("")
+        self._counted_until = 0.0
 
     def open(self, state: TrainState, say: Callable[[str], None]) -> None:
-        """Open both at the length they had: lines of steps that will be done again are dropped."""
+        """Open both files at the length they had: lines of steps that will be done again are dropped."""
         self._metrics, self._samples = LineLog(self._run.metrics_file), LineLog(self._run.samples_file)
-        for log, length in ((self._metrics, state.metrics_bytes), (self._samples, state.samples_bytes)):
-            if log.length_bytes() > length:
-                log.cut(length)
-            elif log.length_bytes() < length:
+        for log, num_bytes in ((self._metrics, state.metrics_bytes), (self._samples, state.samples_bytes)):
+            if log.length_bytes() > num_bytes:
+                log.cut(num_bytes)
+            elif log.length_bytes() < num_bytes:
                 say(f"{log.path} is shorter than it was: some of its lines are lost, the run is not.")
 
-    def begin(self, facts: RunFacts) -> None:
-        """Tell the observers what run it is."""
-        self._observers.begin(facts)
+    def begin(self, state: TrainState, facts: RunFacts) -> None:
+        """Tell the callbacks what run it is, and count its time from now on. `state` receives the figures."""
+        self._state = state
+        self._callbacks.begin(facts)
+        self._counted_until = self._clock()
+
+    def training_step(self, summed: Summed, norm: float, rate: float, step_s: float) -> None:
+        """Record a step that changed the weights; `norm`: of its gradient, before clipping."""
+        state = self._state
+        state.not_finite_in_a_row = 0
+        state.tokens += summed.count
+        state.last_loss = summed.mean
+        state.training_s += step_s
+        line = {"step": state.step, "tokens": state.tokens, "loss": summed.mean, "lr": rate, "grad_norm": norm}
+        self.metric({**line, "tokens_per_s": round(summed.count / step_s, 1)})
+
+    def skipped_step(self, bad_step: BadStep) -> None:
+        """Record a step that was skipped. It counts as done: its batches are passed over, and so is its place in the schedule."""
+        state = self._state
+        state.skipped += 1
+        state.not_finite_in_a_row = state.not_finite_in_a_row + 1 if bad_step.lasting else 0
+        self.event("skipped", reason=str(bad_step), skipped=state.skipped)
+
+    def evaluation(self, figures: dict[str, float], samples: list[dict[str, Any]], seconds: float) -> None:
+        """Record the figures and samples of an evaluation, and the best step so far."""
+        state = self._state
+        state.evaluation_s += seconds
+        state.evaluated_step, state.evaluation = state.step, figures
+        loss = figures.get(BEST_BY)
+        if loss is not None and (state.best_loss is None or loss < state.best_loss):
+            state.best_step, state.best_loss = state.step, loss
+        if figures:
+            self.event("evaluation", **figures, evaluation_s=round(seconds, 3))
+        for sample in samples:
+            self._append(self._samples, {"step": state.step, **sample}, event="sample")
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Write a line about anything but a step."""
+        self.metric({"event": name, "step": self._state.step, **fields})
 
     def metric(self, line: dict[str, Any]) -> None:
-        """Write what a step or an evaluation came to."""
-        self._append(self._metrics, line)
+        """Write a line of metrics.jsonl, with the time so far."""
+        self.count_elapsed()
+        self._append(self._metrics, {**line, "elapsed_s": round(self._state.elapsed_s, 3)})
 
-    def sample(self, line: dict[str, Any]) -> None:
-        """Write what the model wrote; observers know it by its event."""
-        self._append(self._samples, line, event="sample")
+    def count_elapsed(self) -> None:
+        """Add the time since the last call to the state's."""
+        now = self._clock()
+        self._state.elapsed_s += now - self._counted_until
+        self._counted_until = now
 
-    def _append(self, log: LineLog | None, line: dict[str, Any], **told: Any) -> None:
+    def _append(self, log: LineLog | None, line: dict[str, Any], **for_callbacks: Any) -> None:
         if log is not None:
             log.append(line)
-            self._observers.observe({**told, **line})
+            self._callbacks.observe({**for_callbacks, **line})
 
-    def note_lengths(self, state: TrainState) -> None:
-        """How long both are, where `open` will look for it."""
+    def note_lengths(self) -> None:
+        """Put the lengths of both files into the state, where `open` will look for them."""
         if self._metrics is not None and self._samples is not None:
-            state.metrics_bytes, state.samples_bytes = self._metrics.length_bytes(), self._samples.length_bytes()
+            self._state.metrics_bytes = self._metrics.length_bytes()
+            self._state.samples_bytes = self._samples.length_bytes()
 
     def close(self) -> None:
-        """End the observers and close both."""
-        self._observers.close()
+        """Close the callbacks and both files."""
+        self._callbacks.close()
         for log in (self._metrics, self._samples):
             if log is not None:
                 log.close()

@@ -1,4 +1,4 @@
-"""Planned against actual, when a run is over: what was said before the first step, what came, and how far they are apart."""
+"""Planned against actual figures of a finished run, and their differences."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ FIGURES = {
 
 
 def actual_figures(results: dict[str, Any], compute: Compute) -> dict[str, float]:
-    """The same figures as `Plan.figures()` has, of a run that is over."""
+    """Return the figures of `Plan.figures()` as measured in a finished run."""
     on_device = device_memory_bytes(compute)
     return {
         "minutes": results["elapsed_s"] / 60,
@@ -25,11 +25,11 @@ def actual_figures(results: dict[str, Any], compute: Compute) -> dict[str, float
 
 
 def compared(planned: dict[str, Any], actual: dict[str, float]) -> list[list[str]]:
-    """Rows of name, planned, actual, difference; a figure that was not planned is left out."""
+    """Return rows of name, planned, actual, difference; a figure that was not planned is left out."""
     rows = []
     for name, (words, divisor, form) in FIGURES.items():
-        said, came = planned.get(name), actual.get(name)
-        if isinstance(said, int | float) and isinstance(came, int | float) and said > 0:
-            cells = [format(value / divisor, form) for value in (said, came)]
-            rows.append([words, *cells, f"{100 * (came / said - 1):+.0f} %"])
+        before, after = planned.get(name), actual.get(name)
+        if isinstance(before, int | float) and isinstance(after, int | float) and before > 0:
+            cells = [format(value / divisor, form) for value in (before, after)]
+            rows.append([words, *cells, f"{100 * (after / before - 1):+.0f} %"])
     return rows

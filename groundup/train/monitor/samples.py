@@ -1,14 +1,23 @@
-"""What a model writes at each evaluation: always from the same beginnings, so that samples over time can be compared.
+"""Samples of a model at each evaluation, always from the same prompts, so that they can be compared over time.
 
 A sample is a line of samples.jsonl: prompt, text, and two figures about it that need the training text or the tokens,
 
-    repetition      0 to 1: how many of its runs of four tokens stood in it before
-    longest_copy    tokens in a row that also stand in the training text; copied_text: which ones. searched_share, below 1: of how much of it
+    repetition      0 to 1: the share of its runs of four tokens that occurred in it before
+    longest_copy    tokens in a row that also occur in the training text; copied_text: which ones. searched_share, below 1: of how much of it
 
-Nothing is drawn from torch's global generators: samples are looked at, they change no run.
+Nothing is drawn from torch's global generators: samples change no run.
+
+`longest_copy` is exact and needs no index. For each token id, a 64-bit word has a bit for each position of the sample with that id:
+
+    m_1[i] = places[text[i]]          m_k[i] = places[text[i]] & (m_{k-1}[i - 1] << 1)
+
+Bit p of m_k[i] says: the k tokens of the text that end at i are those of the sample that end at p. The largest k with any bit set is the
+longest copy. All i go at once in numpy, and only those whose word is not zero go on to k + 1: a few after two or three rounds.
+The text is mapped into memory and read in pieces, so memory is bounded.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,18 +30,23 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, DataError
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.monitor.memorisation import longest_copy, repetition, searched_share
 
 PROMPT_TOKENS = 8
 SAMPLE_TOKENS = 64
-# Beside the first words of the validation text, the beginnings of so many of its documents.
+# The beginnings of so many documents of the validation text, beside its first words.
 OPENINGS = 3
 OPENING_SEARCH_TOKENS = 2**18
 MAX_PROMPTS = 16
+# A word has so many bits: longer samples are cut to it.
+MAX_SAMPLE_TOKENS = 64
+PIECE_TOKENS = 2**19
+# A longer text is searched in as many evenly spread pieces: some 0.1 s a sample.
+MAX_SEARCHED_TOKENS = 2**24
+GRAM_TOKENS = 4
 
 
 class Sampler:
-    """Writes from fixed prompts. Raises DataError for a prompt that leaves no room in the context, ConfigError for too many."""
+    """Generates from fixed prompts. Raises DataError for a prompt that leaves no room in the context, ConfigError for too many."""
 
     def __init__(
         self,
@@ -53,7 +67,7 @@ class Sampler:
         self.prompts = given or openings(tokens, end, min(PROMPT_TOKENS, context_tokens // 2))
 
     def write(self, model: LanguageModel) -> list[dict[str, Any]]:
-        """One record a prompt."""
+        """Return one record a prompt."""
         return [self._record(model, prompt) for prompt in self.prompts]
 
     def _record(self, model: LanguageModel, prompt: list[int]) -> dict[str, Any]:
@@ -75,7 +89,7 @@ class Sampler:
 
 
 def require_room_for(prompts: Sequence[Sequence[int]], texts: Sequence[str], context_tokens: int) -> None:
-    """Refuse prompts that can't be gone on from, before any work. Raises ConfigError, DataError."""
+    """Refuse prompts that can't be continued, before any work. Raises ConfigError, DataError."""
     if len(prompts) > MAX_PROMPTS:
         raise ConfigError(
             f"There are {len(prompts)} prompts, at most {MAX_PROMPTS} are written from at each evaluation."
@@ -83,13 +97,13 @@ def require_room_for(prompts: Sequence[Sequence[int]], texts: Sequence[str], con
     for ids, text in zip(prompts, texts, strict=True):
         if not 0 < len(ids) < context_tokens:
             raise DataError(
-                f"The prompt {text[:40]!r} has {len(ids)} tokens, the model's context {context_tokens}: no room to go on.",
+                f"The prompt {text[:40]!r} has {len(ids)} tokens, the model's context {context_tokens}: no room to continue.",
                 fix="Shorten it.",
             )
 
 
 def openings(tokens: np.ndarray, end_id: int, length: int) -> list[list[int]]:
-    """The first `length` tokens, and those of up to three documents, looked for a quarter, half and three quarters into the text."""
+    """Return the first `length` tokens, and those of up to three documents: the next ones after a quarter, half and three quarters of the text."""
     starts = [0]
     for number in range(1, OPENINGS + 1):
         near = len(tokens) * number // (OPENINGS + 1)
@@ -98,3 +112,64 @@ def openings(tokens: np.ndarray, end_id: int, length: int) -> list[list[int]]:
         if start not in starts and start + length <= len(tokens):
             starts.append(start)
     return [[int(id) for id in tokens[start : start + length]] for start in starts]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The longest run of a sample's tokens that occurs in the text."""
+
+    start: int
+    """Its first token in the sample."""
+    num_tokens: int
+    """0: not one token of it occurs."""
+
+
+def repetition(ids: Sequence[int]) -> float:
+    """Return the share, 0 to 1, of runs of four tokens that occurred before in the same text; 0 for a text shorter than four.
+
+    >>> round(repetition([1, 2, 3, 4, 1, 2, 3, 4]), 3)  # of five runs, the last is the first again
+    0.2
+    """
+    runs = [tuple(ids[at : at + GRAM_TOKENS]) for at in range(len(ids) - GRAM_TOKENS + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
+def searched_share(num_tokens: int) -> float:
+    """Return the share of a text of that length that `longest_copy` reads: 1 up to 2^24 tokens."""
+    return min(1.0, MAX_SEARCHED_TOKENS / max(1, num_tokens))
+
+
+def longest_copy(ids: Sequence[int], text: np.ndarray, vocab_size: int) -> Copy:
+    """Return the longest run of `ids` (its first 64) that occurs in `text` [num_tokens]; of equal ones the earliest in `ids`."""
+    ids = ids[:MAX_SAMPLE_TOKENS]
+    places = np.zeros(vocab_size, np.uint64)
+    for place, id in enumerate(ids):
+        places[id] |= np.uint64(1 << place)
+    best, ends = 0, 0
+    for start in piece_starts(len(text)):
+        length, found = _longest_in(places[text[start : start + PIECE_TOKENS + MAX_SAMPLE_TOKENS]])
+        ends = found if length > best else ends | found if length == best else ends
+        best = max(best, length)
+    last = (ends & -ends).bit_length() - 1  # the lowest bit: where the earliest one ends
+    return Copy(last - best + 1, best) if best else Copy(0, 0)
+
+
+def piece_starts(num_tokens: int) -> range:
+    """Return where the searched pieces begin: adjacent, or spread evenly over a text that is too long."""
+    pieces = max(1, -(-num_tokens // PIECE_TOKENS))
+    wanted = min(pieces, MAX_SEARCHED_TOKENS // PIECE_TOKENS)
+    return range(0, max(1, num_tokens), PIECE_TOKENS if wanted == pieces else num_tokens // wanted)
+
+
+def _longest_in(first: np.ndarray) -> tuple[int, int]:
+    """Return of one piece, given as the words m_1, the largest k and the positions where copies of that length end, as bits."""
+    length, ends = 0, 0
+    at, words = np.flatnonzero(first), first[first != 0]
+    while len(at):
+        length, ends = length + 1, int(np.bitwise_or.reduce(words))
+        following = at + 1
+        inside = following < len(first)
+        at, words = following[inside], (words[inside] << np.uint64(1)) & first[following[inside]]
+        alive = words != 0
+        at, words = at[alive], words[alive]
+    return length, ends

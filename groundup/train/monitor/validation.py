@@ -1,7 +1,7 @@
-"""What a language model is judged by while it trains: its surprise at held-out text, always the same places, source by source.
+"""Validation: the loss of a language model in training on held-out text, always on the same windows, source by source.
 
 Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows, divided by ln 2 and by the UTF-8
-bytes of the tokens that were predicted in them. An end-of-text token has no bytes, but its surprise is counted.
+bytes of the tokens that were predicted in them. An end-of-text token has no bytes, but its loss is counted.
 
     validation_loss, bits_per_byte, and where the shards know of several sources: bits_per_byte:SOURCE
 """
@@ -22,10 +22,10 @@ from groundup.model.heads import LanguageModel
 from groundup.model.linear_cross_entropy import summed_cross_entropy
 from groundup.model.matmul_precision import fast_matmul
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.parallel.batch_slices import in_micro_batches
+from groundup.train.batches import in_micro_batches
 from groundup.train.step import to_device
 
-# The surprise of single tokens is spread by some 2.5 nats: the mean of so many is known to about 2.5 / sqrt(16,384) = 0.02.
+# The loss of single tokens has a standard deviation of some 2.5 nats: the mean of so many is known to about 2.5 / sqrt(16,384) = 0.02.
 MAX_TOKENS = 16_384
 # A source with fewer among them has no figure of its own: it would be known to worse than 2.5 / sqrt(512) = 0.11.
 MIN_SOURCE_TOKENS = 512
@@ -55,7 +55,7 @@ class Validation:
         self._sources = self.windows.over(self._label_at)
 
     def batches(self) -> Iterator[Batch]:
-        """The same places at every evaluation: the whole split, or where it is long, windows drawn from all over it."""
+        """Yield the same windows at every evaluation: the whole split, or where it is long, windows drawn from all over it."""
         return self._places(self.windows)
 
     def _places(self, windows: Windows) -> Iterator[Batch]:
@@ -71,15 +71,15 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, model: LanguageModel) -> dict[str, float]:
-        """validation_loss (nats a token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
+        """Return validation_loss (nats a token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
         names = self._label_at.labels
         nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
         for batch, sources in zip(self._parts(self.windows), self._parts(self._sources), strict=True):
             counts, labels = self.byte_counts[batch.labels], sources.labels
-            surprises = loss_by_source(model, to_device(batch, self.compute.device), labels, len(names))
-            for number, surprise in enumerate(surprises):
+            losses = loss_by_source(model, to_device(batch, self.compute.device), labels, len(names))
+            for number, loss in enumerate(losses):
                 chosen = labels == number
-                nats[number] += surprise
+                nats[number] += loss
                 tokens[number] += int(chosen.sum())
                 num_bytes[number] += int(counts[chosen].sum())
         figures = {
@@ -91,7 +91,7 @@ class Validation:
 
 
 def loss_by_source(model: LanguageModel, batch: Batch, groups: Int[Tensor, "B T"], num_groups: int) -> Iterator[float]:
-    """Nats at the labels of each group of places, one pass of the model for all; the head is applied to each place once."""
+    """Yield the nats of the labels of each group, from one forward pass; the head is applied to each position once."""
     with fast_matmul(batch.ids.device):
         hidden, labels = model.hidden(batch.ids).flatten(0, 1), batch.labels.flatten()  # [B*T, C], [B*T]
         for number in range(num_groups):
@@ -101,7 +101,7 @@ def loss_by_source(model: LanguageModel, batch: Batch, groups: Int[Tensor, "B T"
 
 
 def token_byte_counts(tokenizer: Tokenizer) -> Int[Tensor, " V"]:
-    """UTF-8 bytes of text that each id stands for; 0 for control tokens, which are no text."""
+    """Return the UTF-8 bytes of each id; 0 for control tokens, which are no text."""
     control = set(tokenizer.special.tokens.values())
     counts = (0 if id in control else len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size))
     return torch.tensor(list(counts))

@@ -1,18 +1,18 @@
-"""The two ways to train one model with many processes, by torch's own means.
+"""DDP and FSDP: one model trained by many processes, with torch's own implementations.
 
-    ddp      each process has a whole copy and some rows of every batch; gradients are added up while the backward pass runs
+    ddp      each process has a whole copy and some rows of every batch; gradients are summed during the backward pass
              (Li et al. 2020, "PyTorch Distributed")
-    fsdp     each has a share of every tensor, of its gradient and of the optimizer's memory; a block's weights are brought together when it runs,
-             and let go of after (Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`)
+    fsdp     each has a shard of every tensor, of its gradient and of the optimizer state; a block's weights are gathered when it runs and
+             freed afterwards (Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`)
 
-Under fsdp the caller's model is not the one that trains: rank 0 keeps it in the processor's memory and fills it where it is looked at (`whole`): to
-evaluate, to keep a snapshot, at the end. So whoever evaluates or writes a model finds an ordinary one, on one device. What this leaves out: models
-that no single device can hold.
+Under fsdp the caller's model is not the one that trains: rank 0 keeps it in the CPU's memory and fills it where it is needed (`whole`): to
+evaluate, to write a snapshot, at the end. So evaluation and saving find an ordinary model on one device. What this leaves out: models that no
+single device can hold.
 """
 
 import contextlib
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from groundup.train.checkpoint.sharded import restore_shards
-from groundup.train.checkpoint.state import Checkpoint, TrainState, save_shards
+from groundup.train.checkpoint.state import Checkpoint, Retention, TrainState, save_shards
 from groundup.train.checkpoint.tensors import optimizer_tensors, weight_tensors
 from groundup.train.optimizers import Optimizers
 from groundup.train.parallel.process_group import ProcessGroup
@@ -36,7 +36,7 @@ BLOCKS = "blocks"
 
 
 class LossModule(nn.Module):
-    """A loss as a module, its model inside: torch looks on when a module's forward() is called, and losses call other methods of a model."""
+    """A loss as a module that contains its model: torch's wrappers hook forward(), and losses call other methods of a model."""
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class DDP(SingleProcess):
 
 
 class FSDP(SingleProcess):
-    """Fully sharded: a twin of the model that has a share of each tensor."""
+    """Fully sharded data parallel: a second model of the same shape that has a shard of each tensor."""
 
     def __init__(self, model: nn.Module, loss: Loss, group: ProcessGroup, device: torch.device, *, bf16: bool) -> None:
         super().__init__(model, loss, group)
@@ -72,8 +72,11 @@ class FSDP(SingleProcess):
         mesh = init_device_mesh(device.type, (group.world,))
         # Blocks' weights travel in bf16, in which their products are made anyway; the stream, the table, the head and all sums stay float32.
         policy = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, cast_forward_inputs=False)
-        for block in blocks_of(self.trained):
-            fully_shard(block, mesh=mesh, mp_policy=policy)
+        for name, part in list(
+            self.trained.named_modules()
+        ):  # each block is sharded by itself; all else is one more group
+            for block in part.children() if name.split(".")[-1] == BLOCKS else ():
+                fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(self._root, mesh=mesh)
         fill_meta_copy(self.trained, model, device)
         self._park()
@@ -105,33 +108,21 @@ class FSDP(SingleProcess):
                 own[name].copy_(tensor)
 
     def _park(self) -> None:
-        """The whole model waits where there is room, on rank 0; the others need it no more."""
+        """Move the whole model to the CPU on rank 0; the others do not need it."""
         self._model.to("cpu" if self.group.leads else "meta")
 
     def save(
-        self,
-        checkpoints: Path,
-        state: TrainState,
-        optimizer: Optimizers,
-        random: dict[str, Tensor],
-        *,
-        keep: int,
-        needed: Collection[int],
+        self, checkpoints: Path, state: TrainState, optimizer: Optimizers, random: dict[str, Tensor], keep: Retention
     ) -> None:
         tensors = optimizer_tensors(self.trained, optimizer) | (random if self.group.leads else {})
-        save_shards(checkpoints, state, weight_tensors(self.trained), tensors, self.group, keep=keep, needed=needed)
+        save_shards(checkpoints, state, weight_tensors(self.trained), tensors, keep, self.group)
 
     def restore(self, optimizer: Optimizers, checkpoint: Checkpoint) -> None:
         restore_shards(self.trained, optimizer, checkpoint.folder)
 
 
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The blocks, each of which is sharded for itself; all else makes up one more group."""
-    return [block for name, part in model.named_modules() if name.split(".")[-1] == BLOCKS for block in part.children()]
-
-
 def meta_copy(model: nn.Module) -> nn.Module:
-    """The same modules with parameters of the same shapes that take no memory."""
+    """Return the same modules with parameters of the same shapes that take no memory."""
     memo: dict[int, Any] = {
         id(p): nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
         for p in model.parameters()
@@ -140,18 +131,18 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def fill_meta_copy(twin: nn.Module, model: nn.Module, device: torch.device) -> None:
-    """Give a sharded twin its share of the model's weights, and its buffers. Nothing is sent: each process has the model."""
-    twin.to_empty(device=device)
+def fill_meta_copy(sharded: nn.Module, model: nn.Module, device: torch.device) -> None:
+    """Give the sharded copy its shard of the model's weights, and its buffers, without communication: each process has the model."""
+    sharded.to_empty(device=device)
     whole = dict(model.named_parameters())
-    for name, parameter in twin.named_parameters():
+    for name, parameter in sharded.named_parameters():
         assert isinstance(parameter, DTensor)
         share = distribute_tensor(whole[name].detach(), parameter.device_mesh, parameter.placements, src_data_rank=None)
         parameter.to_local().copy_(share.to_local())
-    for (_, buffer), (_, original) in zip(twin.named_buffers(), model.named_buffers(), strict=True):
+    for (_, buffer), (_, original) in zip(sharded.named_buffers(), model.named_buffers(), strict=True):
         buffer.copy_(original)
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """The whole tensor. All processes, each with its share, come together here."""
+    """Return the whole tensor. All processes, each with its shard, call it together."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -1,13 +1,13 @@
-"""The processes of one run and the messages between them. Alone, which is the rule, every message is what it was told.
+"""The processes of one run and the messages between them. In a single process, the usual case, no message is sent.
 
 `torchrun` starts the same command several times, each with a rank, 0 to world - 1. Rank 0 leads: it alone prepares data, evaluates, writes and
-speaks. Two kinds of message are all that the loop needs; both are tensors, the first kind with JSON in it, and nothing is pickled:
+reports. The loop needs two kinds of message; both are tensors, the first kind with JSON in it, and nothing is pickled:
 
     first(work)      rank 0 does the work, all get its result or its error
-    gather(numbers)  a few numbers of every rank, to all: what a step came to, and whether anyone was told to stop
+    gather(numbers)  a few numbers of every rank, to all: the loss of a step, and whether any received a signal
 
 (Gradients and weights are exchanged by torch itself: `distributed.py`.) Rank 0 may work for hours while the others wait, so the first kind
-goes through a group of its own that waits without end; when rank 0 is gone, its connection closes and the others are told at once.
+goes through a group of its own without a timeout; when rank 0 is gone, its connection closes and the others are told at once.
 """
 
 import contextlib
@@ -33,28 +33,28 @@ class ProcessLost(GroundupError):
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Who this process is among those of the run."""
+    """This process and its rank among those of the run."""
 
     rank: int = 0
     world: int = 1
-    """How many there are."""
+    """The number of processes."""
     patient: Any = None
-    """torch's group for messages that may be long in coming."""
+    """torch's group without a timeout; None: torchrun did not start this process."""
 
     @property
     def leads(self) -> bool:
-        """Whether this is the one that evaluates, writes and speaks."""
+        """Whether this is rank 0, which evaluates, writes and reports."""
         return self.rank == 0
 
     def first(self, work: Callable[[], Result]) -> Result:
-        """What `work` gives on rank 0, which alone does it; the result is plain JSON. Raises on all the GroundupError that it raised there."""
+        """Return on all ranks the result (plain JSON) of `work`, done on rank 0 alone. Raises on all the GroundupError that it raised there."""
         if self.world == 1:
             return work()
-        with self.in_touch():
+        with self.lost_process_errors():
             return self._lead(work) if self.leads else self._follow()
 
     def made_first(self, work: Callable[[], Result]) -> Result | None:
-        """As `first`, for what is no JSON: the others get None."""
+        """As `first`, for results that are no JSON: the other ranks get None."""
         made: list[Result] = []
 
         def keep() -> None:
@@ -89,30 +89,30 @@ class ProcessGroup:
         return message["result"]
 
     def gather(self, numbers: Sequence[float]) -> Float[Tensor, "ranks N"]:
-        """As many numbers of each rank as a table in float64, a row a rank: the same on all."""
+        """Return the numbers of all ranks in float64, a row a rank."""
         own = torch.tensor(numbers, dtype=torch.float64)
         return torch.stack(self.gather_tensors(own))
 
     def gather_tensors(self, own: Tensor) -> list[Tensor]:
-        """A small tensor on the CPU of each rank, in the order of ranks; all are of one shape."""
+        """Return a small CPU tensor of each rank, in the order of ranks; all are of one shape."""
         if self.world == 1:
             return [own]
         found = [torch.empty_like(own) for _ in range(self.world)]
-        with self.in_touch():
+        with self.lost_process_errors():
             dist.all_gather(found, own)
         return found
 
     @contextlib.contextmanager
-    def in_touch(self) -> Iterator[None]:
-        """Turn torch's error for a process that is gone into one sentence."""
+    def lost_process_errors(self) -> Iterator[None]:
+        """Raise ProcessLost for torch's error about a process that is gone."""
         try:
             yield
         except RuntimeError as error:
             if self.world == 1 or not _of_the_network(error):
                 raise
             raise ProcessLost(
-                f"Rank {self.rank} of {self.world} lost touch with another one of this training: it has ended, hangs or can't be reached.",
-                fix="What was saved stands, the same command goes on from there. Why it ended: its own message, torchrun's report below, or the "
+                f"Rank {self.rank} of {self.world} lost contact with another process of this run: it has ended, hangs or can't be reached.",
+                fix="Checkpoints are kept: the same command resumes from there. Why it ended: its own message, torchrun's report below, or the "
                 "system's log (out of memory?).",
             ) from error
 
@@ -125,12 +125,12 @@ def _of_the_network(error: RuntimeError) -> bool:
 
 
 def require_shares(batch_size: int, processes: int) -> None:
-    """Refuse a batch that can't be shared out evenly. Raises ConfigError with the nearest that can."""
+    """Refuse a batch that can't be divided evenly among the processes. Raises ConfigError with the nearest that can."""
     over = batch_size % processes
     if over:
         low, high = batch_size - over, batch_size - over + processes
         nearest = f"the nearest are {low} and {high}" if low else f"the smallest is {high}"
         raise ConfigError(
-            f"batch_size {batch_size} can't be shared out among {processes} processes; {nearest}.",
+            f"batch_size {batch_size} can't be divided evenly among {processes} processes; {nearest}.",
             fix=f"Set it with --set fit.batch_size={high}: it is the whole batch, not a process's share of it.",
         )

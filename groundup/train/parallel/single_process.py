@@ -1,10 +1,10 @@
 """The work of a training step in one process: forward, backward, saving and restoring. The base of the strategies DDP and FSDP (`distributed.py`).
 
-A loss is a sum over the tokens of a batch, so gradients add up over rows, batches and processes alike. torch divides what it adds up by the number of
-processes; the loop knows (`shares`) and divides by so much less. With several batches a step they are exchanged once, with the last.
+A loss is a sum over the tokens of a batch, so gradients add up over rows, batches and processes alike. torch divides the sum over processes by their
+number, which the loop takes into account (`shares`). With several batches a step gradients are exchanged once, with the last.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from groundup.train.checkpoint.state import Checkpoint, TrainState, read_weights, save_checkpoint
+from groundup.train.checkpoint.state import Checkpoint, Retention, TrainState, read_weights, save_checkpoint
 from groundup.train.checkpoint.tensors import (
     OPTIMIZER,
     optimizer_tensors,
@@ -27,7 +27,7 @@ from groundup.train.step import Batch, Loss, LossSum, Summed, gradient_norm, req
 
 
 class SingleProcess:
-    """One process."""
+    """Training in one process."""
 
     def __init__(self, model: nn.Module, loss: Loss, group: ProcessGroup) -> None:
         self.trained: nn.Module = model
@@ -37,55 +37,48 @@ class SingleProcess:
 
     @property
     def shares(self) -> int:
-        """The gradient that a backward pass leaves is that of all rows divided by this."""
+        """By how much torch divides the gradient of all rows in a backward pass."""
         return self.group.world
 
     def loss(self, model: nn.Module, batch: Batch) -> LossSum:
-        """Of this process's rows."""
+        """The loss of this process's rows."""
         return self._loss(model, batch)
 
     def sum_gradients(
         self, batches: Sequence[Batch], interrupts: Interrupts, device: torch.device, *, bf16: bool
     ) -> tuple[Summed, float]:
-        """Forward and backward. The loss over all processes, and the length of the gradient as rank 0 has it: all decide alike by it.
+        """Forward and backward: the loss over all processes, and the gradient norm of rank 0, by which all decide alike.
 
-        What any process was told to stop by, all agree on here. Raises DataError when nothing is supervised.
+        Here all agree on a signal that any of them received. Raises DataError when nothing is supervised.
         """
         own = sum_gradients(self.trained, batches, self.loss, device=device, bf16=bf16, exchange=self.exchange)
-        length = gradient_norm(trainable(self.trained).values())
-        of_all = self.group.gather([own.nats, float(own.count), length, float(interrupts.received)])  # [ranks, 4]
+        norm = gradient_norm(trainable(self.trained).values())
+        of_all = self.group.gather([own.nats, float(own.count), norm, float(interrupts.received)])  # [ranks, 4]
         interrupts.agree(int(of_all[:, 3].max()))
         nats, count = of_all[:, :2].sum(dim=0).tolist()
         require_supervised(int(count))
         return Summed(nats, int(count)), float(of_all[0, 2])
 
     def exchange(self, last: bool) -> AbstractContextManager[Any]:
-        """Around forward and backward pass of a batch: gradients are exchanged with the last one of a step."""
+        """A context around forward and backward pass of a batch: gradients are exchanged with the last one of a step."""
         return nullcontext()
 
     def whole(self) -> AbstractContextManager[Any]:
-        """Inside, the caller's model on rank 0 has the weights as they are now. All processes enter it together."""
+        """Inside, the caller's model on rank 0 has the present weights. All processes enter it together."""
         return nullcontext()
 
     def end(self) -> None:
-        """Leave the caller's model with the last weights, on rank 0. All processes come here together."""
+        """Put the last weights into the caller's model on rank 0. All processes call it together."""
 
     def save(
-        self,
-        checkpoints: Path,
-        state: TrainState,
-        optimizer: Optimizers,
-        random: dict[str, Tensor],
-        *,
-        keep: int,
-        needed: Collection[int],
+        self, checkpoints: Path, state: TrainState, optimizer: Optimizers, random: dict[str, Tensor], keep: Retention
     ) -> None:
-        """Write a checkpoint. All processes come here together. Raises DiskError."""
+        """Write a checkpoint. All processes call it together. Raises DiskError."""
         if self.group.leads:
             tensors = {**optimizer_tensors(self.trained, optimizer), **random}
-            save_checkpoint(checkpoints, state, weight_tensors(self.trained), tensors, keep=keep, needed=needed)
+            save_checkpoint(checkpoints, state, weight_tensors(self.trained), tensors, keep)
 
     def restore(self, optimizer: Optimizers, checkpoint: Checkpoint) -> None:
-        """Put weights and the optimizer's memory back. Raises FormatError."""
+        """Restore weights and optimizer state. Raises FormatError."""
         restore_weights(self.trained, read_weights(checkpoint.folder), checkpoint.folder)
         restore_optimizer(self.trained, optimizer, checkpoint.tensors(OPTIMIZER))

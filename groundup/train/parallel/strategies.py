@@ -15,7 +15,7 @@ from groundup.train.step import Loss
 def build_strategy(
     model: nn.Module, loss: Loss, config: FitConfig, precision: Precision, group: ProcessGroup, compute: Compute
 ) -> SingleProcess:
-    """As `config.parallel` says, where torchrun started this process."""
+    """Return the strategy that `config.parallel` names where torchrun started this process, else SingleProcess."""
     if group.patient is None:
         return SingleProcess(model, loss, group)
     from groundup.train.parallel.distributed import DDP, FSDP
@@ -26,12 +26,12 @@ def build_strategy(
 
 
 def initial_compute(config: FitConfig, group: ProcessGroup, compute: Compute) -> Compute:
-    """Where the caller had best make its model: one that is to be sharded need not lie whole on every GPU before."""
+    """Where the caller should make its model: one that will be sharded need not lie whole on every GPU before."""
     return Compute(torch.device("cpu")) if config.parallel == "fsdp" and group.patient is not None else compute
 
 
 def precision_probe_config(config: FitConfig, compute: Compute) -> FitConfig:
-    """The config by which the precision is decided. A model that is to be sharded may not fit on one GPU to be measured there: bf16 then."""
+    """The config by which the precision is decided: bf16 for a model that will be sharded, as it may not fit on one GPU to be measured."""
     if config.parallel == "fsdp" and compute.device.type == "cuda" and config.precision == "auto":
         return replace(config, precision="bf16")
     return config

@@ -186,7 +186,7 @@ def test_a_port_in_use_names_its_holder(server: Any, models: Path, capsys: pytes
         (["FOLDER/tiny", "--host", "0.0.0.0"], "--api-key"),
         (["FOLDER/tiny", "--keep-alive", "soon"], "--keep-alive"),
         (["FOLDER/tiny", "--cors", "example.org"], "not an origin"),
-        (["--models", "FOLDER/tiny/config.json"], "no folder"),
+        (["--models", "FOLDER/tiny/config.json"], "not a folder"),
         (["FOLDER/tiny", "x=FOLDER/other", "x=FOLDER/ender"], "NAME=PATH"),
         (["../x=FOLDER/tiny"], "name"),
         (["--models", "FOLDER/tiny"], "no model to serve"),

@@ -4,18 +4,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from groundup.model.attention import sdpa_attention
-from groundup.model.attention_ladder import (
+from groundup.model.attention import EMPTY_METADATA, sdpa_attention
+from groundup.model.attention_steps import (
+    Scoring,
     cached_heads,
     grouped_query_heads,
     masked_head,
     masked_multi_head,
     multi_head,
     multi_query_heads,
+    naive_attention,
+    repeat_heads,
     single_head,
     sliding_window_heads,
 )
-from groundup.model.attention_steps import Scoring, naive_attention, repeat_heads
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig
 
@@ -101,7 +103,7 @@ def test_the_cache_of_models_keeps_what_the_ladder_keeps() -> None:
     cache, mixed = KVCache(shape), []
     for t in range(TOKENS):
         now = slice(t, t + 1)
-        kept = cache.layer(0).extend(keys[None, :, now], values[None, :, now])
+        new = (x[None, :, now] for x in (queries, keys, values))
+        mixed.append(cache.layer(0)(sdpa_attention, *new, EMPTY_METADATA))
         cache.advance(1)
-        mixed.append(sdpa_attention(queries[None, :, now], *kept))
     torch.testing.assert_close(torch.cat(mixed, dim=2)[0], cached_heads(queries, keys, values, window_tokens=0))

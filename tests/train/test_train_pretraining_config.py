@@ -3,8 +3,7 @@
 import pytest
 
 from groundup.errors import ConfigError
-from groundup.train.config import FitConfig
-from groundup.train.defaults import pretraining_config
+from groundup.train.config import FitConfig, pretraining_config
 
 
 def test_an_optimizer_brings_its_own_rates_and_schedule_and_what_is_said_goes_first() -> None:

@@ -1,0 +1,101 @@
+"""The next token: logits of one position -> one token id, as a `Sampling` says, by small pure functions."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from groundup.engine.sampling import Sampling
+from groundup.errors import ModelError
+
+NOT_FINITE = "The model's logits are not finite numbers."
+NOT_FINITE_FIX = "Its weights are damaged, or its training had diverged."
+
+
+def seeded_generator(seed: int | None) -> torch.Generator:
+    """Return the random generator of one request: the same seed gives the same numbers, whatever else runs. Always on the CPU."""
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed % 2**63)
+    return generator
+
+
+def choose(
+    logits: Float[Tensor, " V"],
+    history: Sequence[int],
+    sampling: Sampling,
+    generator: torch.Generator,
+    allowed: Bool[Tensor, " V"] | None = None,
+) -> int:
+    """Return the next token id. `history` is prompt and answer so far; `allowed`: which ids may be chosen (None: all).
+
+    Raises ModelError when the logits are non-finite, or nothing is allowed.
+    """
+    logits = logits.detach().float().cpu()
+    if not bool(logits.max().isfinite()):
+        raise ModelError(NOT_FINITE, fix=NOT_FINITE_FIX)
+    if allowed is not None:
+        if not bool(allowed.any()):
+            raise ModelError("No token is allowed here: the constraint on the answer can't be met.")
+        logits = logits.masked_fill(~allowed, -torch.inf)
+    if sampling.penalties:
+        logits = penalise(logits, sampling.seen(history), sampling)
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    return draw(next_scores(logits, sampling), generator)
+
+
+def draw(scores: Float[Tensor, " V"], generator: torch.Generator) -> int:
+    """Return an id drawn from softmax(scores): the argmax of score + Gumbel noise (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030).
+
+    Each id has noise of its own, whichever others are kept: rounding in the scores changes the choice only where the two best sums
+    are as near to one another as that rounding. (A place on the cumulative sum moves with the rounding of all ids before it.)
+    """
+    key = int(torch.randint(2**63 - 1, (1,), generator=generator))
+    values = scores.numpy()
+    kept = np.flatnonzero(values > -np.inf)
+    sums = gumbel_noise(key, kept)
+    sums += values[kept]
+    return int(kept[sums.argmax()])
+
+
+def gumbel_noise(key: int, ids: np.ndarray) -> np.ndarray:
+    """Return standard Gumbel noise for each id, in float64: the numbers at places `ids` of the stream that SplitMix64 makes of `key`.
+
+    SplitMix64 (Steele et al. 2014, OOPSLA, fig. 17) gives any place of its stream by itself, so ids that were filtered away cost nothing.
+    """
+    z = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(key)  # in place from here: on fresh arrays the same steps take several times as long
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    z >>= np.uint64(12)
+    noise = (z + 0.5) * 2.0**-52  # uniform in (0, 1): neither end is reached
+    for _ in range(2):  # -log(-log(u))
+        np.negative(np.log(noise, out=noise), out=noise)
+    return noise
+
+
+def next_scores(logits: Float[Tensor, " V"], sampling: Sampling) -> Float[Tensor, " V"]:
+    """Return the log-probabilities, up to a constant, of the distribution that is drawn from: filters in order, then the temperature (above 0)."""
+    for keep, value in sampling.filters:
+        logits = keep(logits, value)
+    # Shifted first, and in float64: a tiny temperature then drives all but the best to -inf instead of overflowing to inf - inf.
+    return (logits - logits.max()).double() / sampling.temperature
+
+
+def penalise(logits: Float[Tensor, " V"], seen: Sequence[int], sampling: Sampling) -> Float[Tensor, " V"]:
+    """Return the logits with those of `seen` ids changed by each penalty in order: repetition, presence, frequency."""
+    times = Counter(seen)
+    ids = torch.tensor(list(times), dtype=torch.long)
+    values, counts = logits[ids], torch.tensor(list(times.values()), dtype=logits.dtype)
+    for penalty, value in sampling.penalties:
+        values = penalty(values, counts, value)
+    return logits.index_copy(0, ids, values)

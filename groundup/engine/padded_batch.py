@@ -1,0 +1,100 @@
+"""Rows of ids -> class probabilities of a classifier, or embeddings of a language model, in right-padded batches with the same result as alone.
+
+Rows are sorted by length to reduce padding, and batches bounded in tokens. In a causal model no token attends to later ones, so padding on the right
+does not change a row.
+
+An embedding is the average of the last hidden states, normalised. A language model was not trained for this: similar texts get close vectors, but all
+vectors lie close together, and a dedicated embedding model does better.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from groundup.device import Compute
+from groundup.engine.generate import PREFILL_TOKENS
+from groundup.model.cache import KVCache
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.model.matmul_precision import fast_matmul
+from groundup.tokenizer.fast import Tokenizer
+
+# Fits a small machine's memory for every model trained here; about enough to saturate two cores.
+BATCH_TOKENS = 4096
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Yield batches of row indices: rows x longest is at most `batch_tokens`, but a batch has at least one row.
+
+    The longest rows come first, so that running out of memory happens at once and not at the end.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
+    """Return the rows as one tensor, padded with id 0, and the mask of real tokens."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=device)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    return ids, torch.arange(longest, device=device)[None] < lengths[:, None]
+
+
+def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
+    """Return the input ids of a classifier, in training and inference: truncated on the right to `max_tokens`, never empty."""
+    ids = tokenizer.with_bos(tokenizer.encode(text)) or [tokenizer.special.document_end_id]
+    return ids[:max_tokens]
+
+
+@torch.inference_mode()
+def class_probabilities(
+    model: Classifier, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+) -> Float[Tensor, "rows N"]:
+    """Return the softmax of the class scores of each row of ids, in order, on the CPU."""
+    result = torch.zeros(len(rows), model.score.out_features)
+    for batch in batches_by_length([len(row) for row in rows], batch_tokens):
+        ids, mask = right_padded([rows[i] for i in batch], compute.device)
+        result[batch] = model(ids, mask=mask).float().softmax(dim=-1).cpu()
+    return result
+
+
+@torch.inference_mode()
+def embed(
+    model: LanguageModel, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+) -> Float[Tensor, "rows C"]:
+    """Return a vector for each row of ids (at least one each), in order, on the CPU."""
+    result = torch.zeros(len(rows), model.config.width)
+    for batch in batches_by_length([len(row) for row in rows], batch_tokens):
+        if len(rows[batch[0]]) > PREFILL_TOKENS:
+            for index in batch:
+                *_, result[index] = embed_in_chunks(model, rows[index], compute=compute)
+            continue
+        ids, mask = right_padded([rows[i] for i in batch], compute.device)
+        hidden = model.hidden(ids).float() * mask[..., None]  # [B, T, C]
+        result[batch] = (hidden.sum(dim=1) / mask.sum(dim=1, keepdim=True)).cpu()
+    return F.normalize(result, dim=-1)
+
+
+@torch.inference_mode()
+def embed_in_chunks(model: LanguageModel, row: Sequence[int], *, compute: Compute) -> Iterator[Float[Tensor, " C"]]:
+    """Yield the vector of one long row so far after each chunk, so that the caller can do other work in between."""
+    cache = KVCache(model.config, 1, len(row), compute.device, compute.dtype)
+    total = torch.zeros(model.config.width, device=compute.device)
+    for start in range(0, len(row), PREFILL_TOKENS):
+        chunk = torch.tensor([row[start : start + PREFILL_TOKENS]], device=compute.device)
+        with fast_matmul(compute.device):
+            total += model.hidden(chunk, cache=cache)[0].float().sum(dim=0)
+        yield F.normalize(total, dim=0).cpu()
+
+
+def truncate_vectors(vectors: Float[Tensor, "rows C"], dimensions: int) -> Float[Tensor, "rows d"]:
+    """Return the first `dimensions` components, normalised again."""
+    return F.normalize(vectors[:, :dimensions], dim=-1)

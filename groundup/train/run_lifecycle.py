@@ -1,0 +1,109 @@
+"""The start and the end of a training run's folder, the same for pretraining and fine-tuning: is it finished, another run, or still to do?
+
+run.json (config and inputs) is written before the first step, the model, results.json and last the manifest at the end: with it a run is finished.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from groundup.errors import ConfigError
+from groundup.files import MANIFEST, TMP_PREFIX, write_manifest
+from groundup.model.heads import Classifier, LanguageModel
+from groundup.progress import Progress
+from groundup.runs import LOGS, RunFolder
+from groundup.tokenizer.fast import Tokenizer
+from groundup.train.checkpoint.identity import FRESH, changed_fields
+from groundup.train.checkpoint.state import load_weights, step_folder
+from groundup.train.loop import FitResult
+from groundup.weights.model_io import ModelCard, save_model
+
+# Parts of a run folder with manifests of their own, or changed afterwards.
+APART = ("checkpoints", "data", LOGS, "shards", "snapshots")
+
+
+def claim_folder(run: RunFolder, *, fresh: bool = False, also: Sequence[str] = ()) -> None:
+    """Check that the run folder may be written to; with `fresh` (--fresh) remove what an earlier run left in it.
+
+    `also` names what may lie in it before run.json is written, and is removed too. Raises ConfigError where the folder has other files and no run.
+    """
+    if run.path.exists() and not run.run_file.exists():
+        others = [p.name for p in run.path.iterdir() if p.name not in also and not p.name.startswith(TMP_PREFIX)]
+        if others:
+            raise ConfigError(
+                f"{run.path} has files in it ('{others[0]}') but is no run.", fix="Choose another folder with --out."
+            )
+    if fresh:
+        run.clear()
+        for path in (run.path / name for name in also):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def begin_or_finished(
+    run: RunFolder,
+    kind: str,
+    config: dict[str, Any],
+    inputs: dict[str, Any],
+    require_same: Callable[[], None] | None = None,
+) -> dict[str, Any] | None:
+    """Return results.json of this very run if it is finished (all hashes are right), else None; run.json is then written.
+
+    `require_same` raises ConfigError when the folder holds another run; None: when its run.json differs. Raises FormatError when a finished run
+    was altered.
+    """
+    finished = (run.path / MANIFEST).exists()
+    if finished:
+        run.require_whole()
+    if not run.run_file.exists():
+        run.create(kind, config, inputs)
+    elif require_same is not None:
+        require_same()
+    else:
+        before = run.read_run()
+        was, read = (before[name] if isinstance(before.get(name), dict) else {} for name in ("config", "inputs"))
+        found = changed_fields({"kind": before.get("kind"), **was}, {"kind": kind, **config})
+        others = [name for name in sorted({**read, **inputs}) if read.get(name) != inputs.get(name)]
+        found += [f"inputs ({', '.join(others)})"] if others else []  # hashes say nothing to people
+        if found:
+            raise ConfigError(f"{run.path} holds another run; what differs: {'; '.join(found)}.", fix=FRESH)
+    return run.read_results() if finished else None
+
+
+def load_best(model: nn.Module, fitted: FitResult, run: RunFolder, progress: Progress) -> bool:
+    """Load the weights with the lowest validation loss, unless they are the last; returns whether it did."""
+    best = fitted.state.best_step
+    if best is None or best == fitted.steps:
+        return False
+    load_weights(model, step_folder(run.checkpoints, best))
+    loss = fitted.state.best_loss
+    progress.say(f"Validation loss was lowest after step {best} ({loss:.3f}): those weights are kept.")
+    return True
+
+
+def finish(
+    run: RunFolder,
+    model: LanguageModel | Classifier,
+    tokenizer: Tokenizer,
+    results: dict[str, Any],
+    card: ModelCard | None,
+    figures: Mapping[str, str],
+    labels: tuple[str, ...] = (),
+) -> None:
+    """Write the model, with `figures` in its card, and the results. `labels`: of a classifier."""
+    if card is not None:
+        card = dataclasses.replace(card, labels=labels, figures={**card.figures, **figures})
+    save_model(model, run.path, tokenizer, labels=labels, card=card)
+    write_finished(run, results)
+
+
+def write_finished(run: RunFolder, results: dict[str, Any]) -> None:
+    """Write the results and then the manifest: killed in between, the run counts as unfinished and not as altered."""
+    (run.path / MANIFEST).unlink(missing_ok=True)
+    run.write_results(results)
+    write_manifest(run.path, skip=APART)
