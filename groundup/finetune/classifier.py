@@ -53,7 +53,7 @@ from groundup.finetune.features import (
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision
+from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, TrainPrecision
 from groundup.train.loop import fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
@@ -84,7 +84,7 @@ class ClassifierConfig:
     """AdamW's."""
     positive: str | None = None
     """The label whose F1 is reported; None: the rarest."""
-    precision: Precision = "auto"
+    precision: TrainPrecision = "auto"
     """Arithmetic of the frozen blocks; "auto" measures and takes the faster. What learns is computed in float32."""
     loss: str | None = None
     """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""

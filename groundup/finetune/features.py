@@ -39,7 +39,7 @@ from groundup.progress import Progress
 from groundup.threads import ThreadTuner
 from groundup.timing import shortest, timed
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import Precision
+from groundup.train.config import TrainPrecision
 from groundup.train.precision import MEASURED_S, WORTH_IT, open_kinds
 from groundup.train.step import autocast
 
@@ -115,7 +115,7 @@ class FrozenBlocks:
             hidden = self.transformer.run_blocks(self.transformer.embed(ids), 0, self.num_blocks, mask=mask)
         return hidden.float().cpu()
 
-    def takes_bf16(self, rows: Sequence[Sequence[int]], precision: Precision) -> bool:
+    def takes_bf16(self, rows: Sequence[Sequence[int]], precision: TrainPrecision) -> bool:
         """Whether bf16 is the precision, or with "auto" the faster one: measured on a batch through two blocks, for about a second."""
         if len(open_kinds(precision, self.transformer.config.width, compute=self.compute)) < 2:
             return precision == "bf16"
@@ -126,7 +126,7 @@ class FrozenBlocks:
 
 
 def keep_features(
-    file: Path, frozen: FrozenBlocks, rows: Sequence[Sequence[int]], *, precision: Precision, progress: Progress
+    file: Path, frozen: FrozenBlocks, rows: Sequence[Sequence[int]], *, precision: TrainPrecision, progress: Progress
 ) -> Features:
     """Return the features of `rows` after the frozen blocks: read from `file`, or computed and written to it. Raises DiskError."""
     fingerprint = frozen.fingerprint(rows)
@@ -145,7 +145,12 @@ def keep_features(
 
 
 def compute_features(
-    frozen: FrozenBlocks, rows: Sequence[Sequence[int]], fingerprint: str, *, precision: Precision, progress: Progress
+    frozen: FrozenBlocks,
+    rows: Sequence[Sequence[int]],
+    fingerprint: str,
+    *,
+    precision: TrainPrecision,
+    progress: Progress,
 ) -> Features:
     """Run all rows, sorted by length, through the frozen blocks; "auto" takes the faster precision, measured on the longest batch."""
     started = time.monotonic()

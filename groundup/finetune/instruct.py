@@ -28,7 +28,7 @@ from groundup.model.lora import add_lora, lora_parameters, merge_lora, remove_lo
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, Precision
+from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, TrainPrecision
 from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
@@ -58,7 +58,7 @@ class ChatConfig:
     """Examples of one step."""
     learning_rate: float = FINETUNE_LEARNING_RATE
     """The highest learning rate, after the warm-up."""
-    precision: Precision = "auto"
+    precision: TrainPrecision = "auto"
     """Arithmetic of the matrix products; "auto" takes the faster."""
     loss: str | None = None
     """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""

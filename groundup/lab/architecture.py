@@ -12,7 +12,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.feedforward import FEEDFORWARDS
 from groundup.model.positions import ADDED_POSITIONS
 
-Role = Literal["table", "norm", "attention", "feedforward", "head"]
+PartRole = Literal["table", "norm", "attention", "feedforward", "head"]
 NORMS = {"rms": "RMSNorm", "layer": "LayerNorm"}
 
 
@@ -20,7 +20,7 @@ NORMS = {"rms": "RMSNorm", "layer": "LayerNorm"}
 class Box:
     """A part of the model."""
 
-    role: Role
+    role: PartRole
     title: str
     lines: tuple[str, ...] = ()
     """Its components, a line each."""

@@ -118,21 +118,35 @@ def neighbours(model: Model, tokenizer: Tokenizer | None, word: str, *, count: i
     """Return the words nearest to one in the embedding table; "pieces" are its tokens. Raises DataError, ModelError."""
     tokenizer = require_tokenizer(tokenizer)
     (vector,) = word_vectors(model, tokenizer, [word])
-    if count < 1:
-        raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
     pieces = pieces_of(tokenizer, word_ids(tokenizer, word))
     texts = [piece["text"] for piece in pieces]
     split = f" The vector of a word of several tokens is their mean: {word} is {' and '.join(map(repr, texts))}."
-    candidates, ids = table_candidates(model, tokenizer)
     return {
         "word": word,
         "pieces": pieces,
-        "neighbours": [
-            {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
-            for place, cosine in candidates.nearest(vector, count, [word, *texts])
-        ],
+        "neighbours": _nearest(model, tokenizer, vector, count, [word, *texts]),
         "caption": CAPTION + (split if len(pieces) > 1 else ""),
     }
+
+
+def analogy(model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *, count: int = 5) -> dict[str, Any]:
+    """Return the words nearest to a - b + c, each normalised, except the three themselves. Raises DataError, ModelError."""
+    tokenizer = require_tokenizer(tokenizer)
+    first, minus, plus = F.normalize(word_vectors(model, tokenizer, [a, b, c]), dim=-1)
+    found = _nearest(model, tokenizer, first - minus + plus, count, [a, b, c])
+    return {"words": [a, b, c], "question": f"{a} - {b} + {c}", "neighbours": found, "caption": CAPTION}
+
+
+def _nearest(
+    model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, without: Sequence[str]
+) -> list[dict[str, Any]]:
+    if count < 1:
+        raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
+    candidates, ids = table_candidates(model, tokenizer)
+    return [
+        {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
+        for place, cosine in candidates.nearest(vector, count, without)
+    ]
 
 
 def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> dict[str, Any]:

@@ -11,21 +11,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.attention_blocks import causal_attention
-from groundup.model.attention_steps import (
-    Allowed,
-    Bias,
-    Keys,
-    Queries,
-    Scoring,
-    naive_attention,
-    naive_weights,
-    window_mask,
-)
+from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import FusedRotary, fused
 from groundup.model.matmul_precision import default_matmul
@@ -39,8 +30,10 @@ class AttentionMetadata:
 
     rotation: Rotation | None = None
     """The angles of the positions (rotary only)."""
-    allowed: Allowed = None
-    bias: Bias = None
+    allowed: Bool[Tensor, "#B 1 T S"] | None = None
+    """Which stored tokens each query may attend to; None: all up to itself, within the window."""
+    bias: Float[Tensor, "#B H T S"] | None = None
+    """Added to the scores (ALiBi)."""
     rows: tuple["AttentionMetadata", ...] = ()
     """Mask and bias of each group of rows in a ragged batch (model/paged.py)."""
 
@@ -49,13 +42,13 @@ EMPTY_METADATA = AttentionMetadata()
 
 
 def sdpa_attention(
-    queries: Queries,
-    keys: Keys,
-    values: Keys,
-    allowed: Allowed = None,
-    bias: Bias = None,
+    queries: Float[Tensor, "B H T D"],
+    keys: Float[Tensor, "B K S D"],
+    values: Float[Tensor, "B K S D"],
+    allowed: Bool[Tensor, "#B 1 T S"] | None = None,
+    bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
-) -> Queries:
+) -> Float[Tensor, "B H T D"]:
     """Eq. 1 in one fused kernel, forward and backward, on the CPU too (FlashAttention, Dao et al. 2022).
 
     With T = S and a plain causal mask, `causal_attention` skips the masked half, in the faster of two ways. A single query needs no mask.
@@ -107,13 +100,13 @@ def chooses_flex(device: torch.device, scoring: Scoring, allowed: Tensor | None,
 
 
 def flex_attention(
-    queries: Queries,
-    keys: Keys,
-    values: Keys,
-    allowed: Allowed = None,
-    bias: Bias = None,
+    queries: Float[Tensor, "B H T D"],
+    keys: Float[Tensor, "B K S D"],
+    values: Float[Tensor, "B K S D"],
+    allowed: Bool[Tensor, "#B 1 T S"] | None = None,
+    bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
-) -> Queries:
+) -> Float[Tensor, "B H T D"]:
     """`naive_attention` with FlexAttention; on the CPU without gradients."""
     from torch.nn.attention.flex_attention import create_block_mask
 

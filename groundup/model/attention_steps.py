@@ -183,15 +183,7 @@ def repeat_heads(x: Float[Tensor, "B K S D"], num_heads: int) -> Float[Tensor, "
     return x.repeat_interleave(num_heads // x.shape[1], dim=1)
 
 
-# All heads of a batch at once, without optimisation. Every implementation of attention has these arguments.
-
-Queries = Float[Tensor, "B H T D"]
-Keys = Float[Tensor, "B K S D"]
-"""Keys, or values."""
-Allowed = Bool[Tensor, "#B 1 T S"] | None
-"""Which stored tokens each query may attend to; None: all up to itself, within the window."""
-Bias = Float[Tensor, "#B H T S"] | None
-"""Added to the scaled scores (ALiBi)."""
+# All heads of a batch at once, without optimisation.
 
 
 @dataclass(frozen=True)
@@ -207,9 +199,16 @@ class Scoring:
 
 
 def naive_weights(
-    queries: Queries, keys: Keys, allowed: Allowed = None, bias: Bias = None, scoring: Scoring | None = None
+    queries: Float[Tensor, "B H T D"],
+    keys: Float[Tensor, "B K S D"],
+    allowed: Bool[Tensor, "#B 1 T S"] | None = None,
+    bias: Float[Tensor, "#B H T S"] | None = None,
+    scoring: Scoring | None = None,
 ) -> Float[Tensor, "B H T S"]:
-    """Return the attention weights of every head. `scoring` None: that of eq. 1."""
+    """Return the attention weights of every head.
+
+    `allowed` None: causal, within the window. `bias` is added to the scaled scores (ALiBi). `scoring` None: that of eq. 1.
+    """
     scoring = scoring or Scoring(queries.shape[-1])
     if allowed is None:
         allowed = window_mask(queries.shape[2], keys.shape[2], scoring.window_tokens, queries.device)[None, None]
@@ -219,13 +218,13 @@ def naive_weights(
 
 
 def naive_attention(
-    queries: Queries,
-    keys: Keys,
-    values: Keys,
-    allowed: Allowed = None,
-    bias: Bias = None,
+    queries: Float[Tensor, "B H T D"],
+    keys: Float[Tensor, "B K S D"],
+    values: Float[Tensor, "B K S D"],
+    allowed: Bool[Tensor, "#B 1 T S"] | None = None,
+    bias: Float[Tensor, "#B H T S"] | None = None,
     scoring: Scoring | None = None,
-) -> Queries:
+) -> Float[Tensor, "B H T D"]:
     """Return eq. 1, step by step."""
     weights = naive_weights(queries, keys, allowed, bias, scoring)
     return weighted_sum(weights, repeat_heads(values, queries.shape[1]))

@@ -72,9 +72,8 @@ def block_linears(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]
     for block in model.modules():
         if isinstance(block, Block):
             for parent in (block.attention, block.feedforward):
-                if not isinstance(parent, Experts):
-                    children = parent.named_children()
-                    yield from ((parent, name, child) for name, child in children if isinstance(child, nn.Linear))
+                children = [] if isinstance(parent, Experts) else parent.named_children()
+                yield from ((parent, name, child) for name, child in children if isinstance(child, nn.Linear))
 
 
 def lora_parameters(model: nn.Module) -> list[nn.Parameter]:

@@ -74,8 +74,7 @@ def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "
     >>> count_positions(torch.tensor([[False, True, True]]), 3).tolist()
     [[0, 0, 1]]
     """
-    counted = real.long().cumsum(dim=1) - 1
-    return counted.clamp(min=0)[:, -num_tokens:]
+    return (real.long().cumsum(dim=1) - 1).clamp(min=0)[:, -num_tokens:]
 
 
 def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None = None) -> Float[Tensor, " half"]:

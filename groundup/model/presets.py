@@ -15,8 +15,7 @@ _GEMMA: dict[str, Any] = {"norm_eps": 1e-6, "scaled_embedding": True, "block": "
 _GEMMA3 = _GEMMA | {"family": "gemma3", "qk_norm": "head", "rope_base": 1_000_000.0, "window_rope_base": 10_000.0}
 _GEMMA3 |= {"window_tokens": 512, "full_every": 6}
 
-# The sizes are the first eight fields of ModelConfig: vocabulary, context, width, layers, query heads, feed-forward width, key/value heads, head
-# width.
+# The sizes are the first eight fields of ModelConfig: vocabulary, context, width, layers, query heads, feed-forward, key/value heads, head width.
 PRESETS: dict[str, ModelConfig] = {
     # Ours: 1.3 million parameters, trained in two minutes on two CPU cores. Rows of its matrices are multiples of 32, which GGUF's q8_0 and
     # q4_0 need, and its architecture is Llama's, which llama.cpp and Ollama load.

@@ -29,7 +29,7 @@ from groundup.planning.scaling import LAW
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
-from groundup.train.config import Precision, pretraining_config
+from groundup.train.config import TrainPrecision, pretraining_config
 from groundup.train.pretrain import pretrain
 
 SWEEP_FILE, RUNS = "sweep.json", "runs"
@@ -139,7 +139,7 @@ class _SweepInputs:
     def candidate(self, depth: int, steps: int = 1) -> Candidate:
         """A size as this sweep trains it. On a CPU in float32: models so small gain nothing from bf16, and measuring that takes seconds."""
         found = candidate_of(depth, self.benchmark.tokenizer.vocab_size, self.text)
-        precision: Precision = "float32" if self.benchmark.compute.is_cpu else "auto"
+        precision: TrainPrecision = "float32" if self.benchmark.compute.is_cpu else "auto"
         fit = replace(found.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps)
         return replace(found, fit=replace(fit, seed=self.seed, precision=precision))
 

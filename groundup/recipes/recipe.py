@@ -17,7 +17,7 @@ from groundup.data.sources import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
-from groundup.weights.gguf import Encoding
+from groundup.weights.gguf import GGUFEncoding
 
 Count = Annotated[int, Field(ge=1)]
 MIN_BUDGET_S = 30.0
@@ -119,7 +119,7 @@ class EvaluateStage(StageConfig):
 class ExportStage(StageConfig):
     """Stage 8: exported files, and the parity gate against real llama.cpp."""
 
-    encodings: tuple[Encoding, ...] = ("f16", "q8_0")
+    encodings: tuple[GGUFEncoding, ...] = ("f16", "q8_0")
     prompts: Count = 20
     """Of the gate; a short budget uses fewer."""
 

@@ -11,7 +11,7 @@ from groundup.markup import Child, Node, node
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.formatting import percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import Measured
+from groundup.report.values import MeasuredFraction
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _cells(row: Sequence[Child], labels: Sequence[str], classes: Sequence[str | 
 def whisker_table(
     caption: str,
     columns: Sequence[str],
-    rows: Sequence[tuple[Child, Measured, Sequence[Child]]],
+    rows: Sequence[tuple[Child, MeasuredFraction, Sequence[Child]]],
     *,
     low: float,
     levels: Sequence[float],

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from groundup.markup import Node, node
 from groundup.report.formatting import count, fixed, tick_label, ticks
-from groundup.report.values import Measured
+from groundup.report.values import MeasuredFraction
 
 Point = tuple[float, float]
 # The room above and below the lines: a fraction of their range; for a constant line an absolute value.
@@ -162,7 +162,7 @@ def bar(value: float | None, largest: float, planned: float | None = None) -> No
     return cell(filled, mark)
 
 
-def whisker(found: Measured, axis: Point) -> Node:
+def whisker(found: MeasuredFraction, axis: Point) -> Node:
     """A dot at the value with its interval as a line, and the chance level as a dotted line over the row's height."""
     value, low, high = (share(level - axis[0], axis[1] - axis[0]) for level in found[:3])
     dotted = None

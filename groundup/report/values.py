@@ -76,7 +76,7 @@ def matrix(value: object, *keys: str) -> list[list[float]]:
     return whole if len(widths) == 1 and widths != {0} else []
 
 
-class Measured(NamedTuple):
+class MeasuredFraction(NamedTuple):
     """A measured fraction with its 95 % interval, the number of items measured, and the chance level."""
 
     value: float
@@ -86,13 +86,13 @@ class Measured(NamedTuple):
     chance: float | None
 
 
-def measured(value: object, *keys: str) -> Measured | None:
+def measured(value: object, *keys: str) -> MeasuredFraction | None:
     """Return the measured fraction below `keys`, or None. A missing bound is the value itself."""
     names = ("value", "low", "high", "n", "chance")
     found, low, high, items, chance = (number(value, *keys, name) for name in names)
     if found is None:
         return None
-    return Measured(found, found if low is None else low, found if high is None else high, items, chance)
+    return MeasuredFraction(found, found if low is None else low, found if high is None else high, items, chance)
 
 
 def flat(nested: JsonObject, prefix: str = "") -> list[tuple[str, str]]:

@@ -334,18 +334,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     library.train_from_iterator(parts(), trainer)
     if not characters:
         raise DataError("There is no text to train a tokenizer on.", fix="Give a folder or file with text.")
-    tokenizer = _with_control_tokens(json.loads(library.to_str())["model"])
-    merges = len(tokenizer.table.merges)
+    model = json.loads(library.to_str())["model"]
+    vocabulary, merges = model["vocab"], [(left, right) for left, right in model["merges"]]
+    added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
+    config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
+    table = TokenizerTable(vocabulary, merges, ByteLevel(SPLIT), added)
+    tokenizer = Tokenizer(table, config, source="trained tokenizer")
     (progress or Silent()).say(
-        f"{tokenizer.vocab_size:,} ids (256 bytes, {merges:,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
+        f"{tokenizer.vocab_size:,} ids (256 bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
     )
     return tokenizer
-
-
-def _with_control_tokens(model: dict[str, Any]) -> Tokenizer:
-    """Return the tokenizer of a trained model, with our control tokens after its vocabulary."""
-    vocabulary: dict[str, int] = model["vocab"]
-    added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
-    merges = [(left, right) for left, right in model["merges"]]
-    config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
-    return Tokenizer(TokenizerTable(vocabulary, merges, ByteLevel(SPLIT), added), config, source="trained tokenizer")

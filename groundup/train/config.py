@@ -10,7 +10,7 @@ from typing import Any, Literal
 from groundup.config import build_config
 from groundup.errors import require, require_choices, require_counts
 
-Precision = Literal["float32", "bf16", "auto"]
+TrainPrecision = Literal["float32", "bf16", "auto"]
 Compile = Literal["off", "on", "auto"]
 Schedule = Literal["cosine", "wsd"]
 OptimizerName = Literal["adamw", "muon", "sgd"]
@@ -76,7 +76,7 @@ class FitConfig:
     """With muon: the highest learning rate of the blocks' matrices; it rises and falls as the other. 0.02 as in Jordan et al. 2024."""
     muon_momentum: float = 0.95
     """With muon: decay of the gradient's running mean; 0.95 as in Jordan et al. 2024."""
-    muon_precision: Precision = "auto"
+    muon_precision: TrainPrecision = "auto"
     """With muon: the precision in which matrices are orthogonalised; "auto": bf16, but float32 where the processor only emulates it."""
     weight_decay: float = 0.1
     """How strongly matrices are pulled to zero, times the learning rate; 0.1 as in GPT-3's appendix B."""
@@ -98,7 +98,7 @@ class FitConfig:
     """The most roll-backs of a run; one more ends it."""
     balance_weight: float = 0.01
     """With experts: how strongly they are kept evenly used when a model is trained from random weights; 0.01 as in Fedus et al. 2021."""
-    precision: Precision = "auto"
+    precision: TrainPrecision = "auto"
     """Precision of the matrix products; "auto" measures this model's step in both and takes the faster."""
     compile: Compile = "auto"
     """Whether torch.compile makes the steps: "auto" on CUDA, and on a CPU where it is measured to pay; for batches of one shape."""

@@ -42,7 +42,7 @@ from groundup.train.checkpoint.state import (
 )
 from groundup.train.checkpoint.tensors import RANDOM, gather_random_states, random_states, restore_random
 from groundup.train.compiled import compiled, repeatable
-from groundup.train.config import FitConfig, Precision
+from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.interrupts import Interrupts
 from groundup.train.monitor.callbacks import CallbackList, Hooks, RunFacts, training_flops
 from groundup.train.monitor.logs import RunLog
@@ -63,8 +63,8 @@ class FitResult:
 
     state: TrainState
     """Its figures after the last step."""
-    precision: Precision
-    muon_precision: Precision | None
+    precision: TrainPrecision
+    muon_precision: TrainPrecision | None
     """In which Muon orthogonalised; None: another optimizer."""
     compiled: bool
 
@@ -143,7 +143,7 @@ class _Training:
     prefetcher: Prefetcher = field(init=False)
     # Set by resume():
     state: TrainState = field(init=False)
-    precision: Precision = field(init=False)
+    precision: TrainPrecision = field(init=False)
     compiled: bool = field(init=False)
     strategy: SingleProcess = field(init=False)
     optimizer: Optimizers = field(init=False)

@@ -19,7 +19,7 @@ from groundup.device import Compute, keep_freed_memory
 from groundup.model.matmul_precision import ProductTimes, product_times
 from groundup.progress import Progress
 from groundup.timing import shortest
-from groundup.train.config import FitConfig, Precision
+from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.optimizers import build_optimizer, is_block_matrix, trainable
 from groundup.train.step import Batch, Loss, average_and_clip, require_supervised, sum_gradients
 
@@ -121,7 +121,7 @@ def _largest_matrix(model: nn.Module) -> tuple[int, int]:
     return rows, columns
 
 
-def open_kinds(precision: Precision, width: int, *, compute: Compute) -> tuple[bool, ...]:
+def open_kinds(precision: TrainPrecision, width: int, *, compute: Compute) -> tuple[bool, ...]:
     """Which of float32 (False) and bf16 (True) are worth a measured step: bf16 only where the device has it and a product is not slow."""
     if precision != "auto":
         return (precision == "bf16",)

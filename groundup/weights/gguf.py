@@ -61,13 +61,13 @@ from groundup.weights.names import Binding, gguf_bindings
 # ggml's version of its quantised formats (GGML_QNT_VERSION).
 QUANTIZATION_VERSION = 2
 
-Encoding = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
+GGUFEncoding = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
 READABLE = (
     *(Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1),
     *(Kind.Q2_K, Kind.Q3_K, Kind.Q4_K, Kind.Q5_K, Kind.Q6_K),
 )
-ENCODINGS: dict[Encoding, tuple[Kind, gguf.LlamaFileType]] = {
+ENCODINGS: dict[GGUFEncoding, tuple[Kind, gguf.LlamaFileType]] = {
     "f32": (Kind.F32, gguf.LlamaFileType.ALL_F32),
     "f16": (Kind.F16, gguf.LlamaFileType.MOSTLY_F16),
     "bf16": (Kind.BF16, gguf.LlamaFileType.MOSTLY_BF16),
@@ -131,7 +131,7 @@ def write_gguf(
     tokenizer: Tokenizer | None,
     path: Path,
     *,
-    encoding: Encoding,
+    encoding: GGUFEncoding,
     name: str,
     license_id: str = "",
     progress: Progress | None = None,
@@ -176,7 +176,7 @@ def _exportable(model: Model, tokenizer: Tokenizer | None) -> dict[str, object]:
 
 
 def _report_exceptions(
-    config: ModelConfig, bindings: list[Binding], kinds: dict[str, Kind], encoding: Encoding, progress: Progress
+    config: ModelConfig, bindings: list[Binding], kinds: dict[str, Kind], encoding: GGUFEncoding, progress: Progress
 ) -> None:
     context_tokens = as_llamacpp_runs(config).context_tokens
     if context_tokens < config.context_tokens:
@@ -203,7 +203,7 @@ def _safe_name(name: str, vocabulary: Mapping[str, object]) -> str:
     return name if set(tokens) >= PHI3_TOKENS else PHI3_NAMES.sub("Phi 3", name)
 
 
-def _tensor_kind(binding: Binding, encoding: Encoding) -> Kind:
+def _tensor_kind(binding: Binding, encoding: GGUFEncoding) -> Kind:
     """Return the type in which one tensor is written."""
     if len(binding.shape) == 1 or binding.theirs == POSITIONS or binding.theirs.endswith(ROUTER):
         return Kind.F32
@@ -277,7 +277,7 @@ def export_gguf(opened: OpenModel, out: Path, options: ExportOptions) -> None:
             opened.model,
             opened.tokenizer,
             file,
-            encoding=cast(Encoding, options.encoding),
+            encoding=cast(GGUFEncoding, options.encoding),
             name=model_name(opened),
             license_id=opened.license,
             progress=options.progress,

@@ -20,7 +20,7 @@ Parts = Mapping[str, tuple[object, ...]]
 
 
 @dataclass(frozen=True)
-class Windows:
+class GGUFWindows:
     """How an architecture computes sliding windows, and the defaults of missing metadata."""
 
     tokens: int = 0
@@ -36,12 +36,12 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Architecture:
+class GGUFArchitecture:
     """One compute graph of llama.cpp."""
 
     parts: Parts
     """Field of ModelConfig -> its supported values. A field that is not listed is free, or has a rule in `gguf_reason`."""
-    windows: Windows | None = None
+    windows: GGUFWindows | None = None
     """None: a sliding window is ignored."""
     softcaps: Mapping[str, float] = field(default_factory=dict)
     """Soft caps and the default of each. One whose default is not 0 can't be left out."""
@@ -73,30 +73,32 @@ def _parts(family: str, **changes: tuple[object, ...]) -> Parts:
     return {**fixed, **_NO_BIAS, **changes}
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "llama": Architecture(_parts("llama", **dict.fromkeys(_NO_BIAS, EITHER)), reads_factors=True),
-    "smollm3": Architecture(_parts("smollm3", unrotated_every=(4,))),
-    "qwen2": Architecture(_parts("qwen2", attention_bias=EITHER), heads_fill_width=True),
-    "qwen3": Architecture(_parts("qwen3", attention_bias=EITHER)),
+ARCHITECTURES: dict[str, GGUFArchitecture] = {
+    "llama": GGUFArchitecture(_parts("llama", **dict.fromkeys(_NO_BIAS, EITHER)), reads_factors=True),
+    "smollm3": GGUFArchitecture(_parts("smollm3", unrotated_every=(4,))),
+    "qwen2": GGUFArchitecture(_parts("qwen2", attention_bias=EITHER), heads_fill_width=True),
+    "qwen3": GGUFArchitecture(_parts("qwen3", attention_bias=EITHER)),
     # The weights of a token's experts always add up to 1 there.
-    "qwen3moe": Architecture(_parts("qwen3_moe", attention_bias=EITHER, normalised_router=(True,)), family="qwen3_moe"),
-    "gemma2": Architecture(
+    "qwen3moe": GGUFArchitecture(
+        _parts("qwen3_moe", attention_bias=EITHER, normalised_router=(True,)), family="qwen3_moe"
+    ),
+    "gemma2": GGUFArchitecture(
         _parts("gemma2", tied_head=(True,)),
-        windows=Windows(tokens=4_096, full_every=2, always=True, rope_scaled=True),
+        windows=GGUFWindows(tokens=4_096, full_every=2, always=True, rope_scaled=True),
         softcaps={"score_softcap": 50.0, "logit_softcap": 30.0},
         shared_width_layers=46,
     ),
-    "gemma3": Architecture(
+    "gemma3": GGUFArchitecture(
         _parts("gemma3"),
-        windows=Windows(full_every=6, rope_base=10_000.0),
+        windows=GGUFWindows(full_every=6, rope_base=10_000.0),
         softcaps={"logit_softcap": 0.0},
         shared_width_layers=62,
     ),
-    "phi3": Architecture(_parts("phi3"), heads_fill_width=True),
-    "olmo2": Architecture(
-        _parts("olmo2", tied_head=(False,)), windows=Windows(full_every=4, own_base=False), heads_fill_width=True
+    "phi3": GGUFArchitecture(_parts("phi3"), heads_fill_width=True),
+    "olmo2": GGUFArchitecture(
+        _parts("olmo2", tied_head=(False,)), windows=GGUFWindows(full_every=4, own_base=False), heads_fill_width=True
     ),
-    "gpt2": Architecture(_parts("gpt2", **dict.fromkeys(_NO_BIAS, (True,))), heads_fill_width=True),
+    "gpt2": GGUFArchitecture(_parts("gpt2", **dict.fromkeys(_NO_BIAS, (True,))), heads_fill_width=True),
 }
 
 # Family of a model -> the architecture that its files name.
@@ -122,12 +124,12 @@ def gguf_reason(config: ModelConfig) -> str | None:
     return reason and f"llama.cpp's {name} {reason}."
 
 
-def _softcaps(config: ModelConfig, architecture: Architecture) -> str | None:
+def _softcaps(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
     missing = next((name for name, cap in architecture.softcaps.items() if cap and not getattr(config, name)), None)
     return missing and f"always has a {missing}; this model has none"
 
 
-def _heads(config: ModelConfig, architecture: Architecture) -> str | None:
+def _heads(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
     all_heads = config.num_heads * config.head_width
     if architecture.heads_fill_width and all_heads != config.width:
         return f"needs heads as wide together as the residual stream, {config.width}; this model's are {all_heads}"
@@ -136,14 +138,14 @@ def _heads(config: ModelConfig, architecture: Architecture) -> str | None:
     return None
 
 
-def _scale(config: ModelConfig, architecture: Architecture) -> str | None:
+def _scale(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
     expected, found = architecture.score_width(config), config.score_width or config.head_width
     if expected != found:
         return f"divides attention scores by the square root of {expected}; this model has score_width {found}"
     return None
 
 
-def _rope_scaling(config: ModelConfig, architecture: Architecture) -> str | None:
+def _rope_scaling(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
     scaling = config.rope_scaling
     if scaling and scaling.kind == "llama3" and not architecture.reads_factors:
         return "has no RoPE scaling of kind 'llama3', only 'linear' and 'yarn'"
@@ -153,10 +155,10 @@ def _rope_scaling(config: ModelConfig, architecture: Architecture) -> str | None
     return None
 
 
-def _windows(config: ModelConfig, architecture: Architecture) -> str | None:
+def _windows(config: ModelConfig, architecture: GGUFArchitecture) -> str | None:
     if not config.window_tokens or config.full_every == 1:
         return None
-    windows = architecture.windows or Windows(rope_scaled=True, own_base=False)
+    windows = architecture.windows or GGUFWindows(rope_scaled=True, own_base=False)
     if not windows.own_base and config.window_rope_base not in (0, config.rope_base):
         return f"has one RoPE base for all blocks; this model's blocks with a window have window_rope_base {config.window_rope_base:g}"
     scaling = config.rope_scaling

@@ -32,7 +32,7 @@ from groundup.errors import ConfigError, FormatError, did_you_mean
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.positions import attention_factor, rotary_frequencies
 from groundup.weights.fields import MAX_LAYERS, Fields
-from groundup.weights.gguf_architectures import ARCHITECTURES, Architecture, Windows, gguf_reason
+from groundup.weights.gguf_architectures import ARCHITECTURES, GGUFArchitecture, GGUFWindows, gguf_reason
 from groundup.weights.gguf_header import Header, TensorInfo
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
@@ -164,7 +164,7 @@ def _counts(fields: Fields, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]
     }
 
 
-def _parts(fields: Fields, tensors: Mapping[str, TensorInfo], architecture: Architecture) -> dict[str, Any]:
+def _parts(fields: Fields, tensors: Mapping[str, TensorInfo], architecture: GGUFArchitecture) -> dict[str, Any]:
     """Return the parts that the architecture fixes, and those of its choices that the file makes."""
     parts = {field: values[0] for field, values in architecture.parts.items() if len(values) == 1}
     biases = {field: tensor in tensors for field, tensor in BIASES.items() if field not in parts}
@@ -187,7 +187,7 @@ def _rotary(fields: Fields, common: Mapping[str, Any]) -> dict[str, Any]:
     return {"head_width": head_width, "rope_base": fields.number("rope.freq_base", 10_000.0)}
 
 
-def _experts(fields: Fields, architecture: Architecture, feedforward_width: int) -> dict[str, Any]:
+def _experts(fields: Fields, architecture: GGUFArchitecture, feedforward_width: int) -> dict[str, Any]:
     """Return the number of experts and the width of each; feed_forward_length is that of a block without experts."""
     if "num_experts" in architecture.parts:
         for key in ("expert_count", "expert_used_count"):
@@ -235,7 +235,7 @@ def _pattern(fields: Fields, num_layers: int, default: int) -> int:
     raise fields.error(PATTERN, reason)
 
 
-def _window_base(fields: Fields, windows: Windows, common: Mapping[str, Any]) -> float:
+def _window_base(fields: Fields, windows: GGUFWindows, common: Mapping[str, Any]) -> float:
     """Return `window_rope_base`: 0 where the blocks with a window have the same rotary positions as all others."""
     others = common["rope_base"]
     base = fields.number(BASE, windows.rope_base or others) if windows.own_base else others
@@ -307,7 +307,7 @@ def add_metadata(writer: gguf.GGUFWriter, metadata: Mapping[str, object]) -> Non
         (writer.add_float64 if exact else write.get(type(value), writer.add_array))(key, value)
 
 
-def _window_metadata(config: ModelConfig, windows: Windows | None) -> dict[str, Any]:
+def _window_metadata(config: ModelConfig, windows: GGUFWindows | None) -> dict[str, Any]:
     if windows is None or not (config.window_tokens or windows.always):
         return {}
     tokens, every = config.window_tokens, config.full_every if config.window_tokens else windows.full_every

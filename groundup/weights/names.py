@@ -47,7 +47,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TensorLayout:
     """The tensor names of a family's Hugging Face files."""
 
     rules: tuple[Rule, ...]
@@ -70,11 +70,11 @@ def _rules(modules: Mapping[str, str], norm_offset: float = 0.0) -> tuple[Rule, 
     )
 
 
-def _like_llama(modules: Mapping[str, str], norm_offset: float = 0.0) -> Layout:
+def _like_llama(modules: Mapping[str, str], norm_offset: float = 0.0) -> TensorLayout:
     """Return the layout of a family that has these modules in a layer, and Llama's names outside."""
     layer = {"model.layers.{i}." + theirs: ours for theirs, ours in modules.items()}
     final = {"model.norm": "transformer.final_norm", **_HEADS}
-    return Layout(_rules({"model.embed_tokens": "transformer.embedding", **layer, **final}, norm_offset))
+    return TensorLayout(_rules({"model.embed_tokens": "transformer.embedding", **layer, **final}, norm_offset))
 
 
 _HEADS = {"lm_head": "head", "score": "score"}
@@ -128,7 +128,7 @@ _GPT2 = {
 }
 _LLAMA_LIKE = _like_llama(_NORMS_BEFORE | _ATTENTION | _FEEDFORWARD)
 
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, TensorLayout] = {
     "llama": _LLAMA_LIKE,
     "smollm3": _LLAMA_LIKE,
     "mistral": _LLAMA_LIKE,
@@ -139,7 +139,7 @@ LAYOUTS: dict[str, Layout] = {
     "gemma3": _GEMMA,
     "phi3": _like_llama(_PHI3),
     "olmo2": _like_llama(_NORMS_AFTER | _ATTENTION | _FEEDFORWARD),
-    "gpt2": Layout(_rules(_GPT2), "transformer.", (".attn.bias", ".attn.masked_bias")),
+    "gpt2": TensorLayout(_rules(_GPT2), "transformer.", (".attn.bias", ".attn.masked_bias")),
 }
 
 

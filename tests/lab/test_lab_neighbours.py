@@ -1,4 +1,4 @@
-"""Neighbours and kinds on tables where the answer is planted."""
+"""Neighbours, analogies and kinds on tables where the answer is planted."""
 
 import json
 
@@ -7,7 +7,7 @@ import torch
 
 from groundup.errors import DataError, ModelError
 from groundup.lab.embeddings import word_ids
-from groundup.lab.neighbours import KINDS, kind_score, neighbours, table_candidates
+from groundup.lab.neighbours import KINDS, analogy, kind_score, neighbours, table_candidates
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
@@ -28,7 +28,7 @@ def word_tokenizer() -> Tokenizer:
 
 @pytest.fixture
 def planted(word_tokenizer: Tokenizer) -> LanguageModel:
-    """A table of noise, with words of one kind close together."""
+    """A table of noise, with words of one kind close together, and queen where king - man + woman is."""
     model = LanguageModel(
         ModelConfig(
             vocab_size=word_tokenizer.vocab_size,
@@ -47,6 +47,9 @@ def planted(word_tokenizer: Tokenizer) -> LanguageModel:
             for word in words:
                 table[one(word_tokenizer, word)] = 0.2 * torch.randn(32, generator=generator)
                 table[one(word_tokenizer, word), number] += 5
+        king, man, woman = (table[one(word_tokenizer, word)] for word in ("king", "man", "woman"))
+        unit = torch.nn.functional.normalize
+        table[one(word_tokenizer, "queen")] = unit(king, dim=0) - unit(man, dim=0) + unit(woman, dim=0)
         table[one(word_tokenizer, "Gold")] = table[one(word_tokenizer, "gold")] * 1.01
         table[one(word_tokenizer, "GOLD")] = table[one(word_tokenizer, "gold")] + 0.1
     return model
@@ -78,6 +81,13 @@ def test_cosines_are_those_of_the_table_in_falling_order(planted: LanguageModel,
         expected = torch.cosine_similarity(table[one(word_tokenizer, "oak")], table[entry["id"]], dim=0)
         assert entry["cosine"] == pytest.approx(float(expected), abs=1e-4)
     assert found == sorted(found, key=lambda entry: -entry["cosine"])
+
+
+def test_analogy_finds_the_planted_answer(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
+    found = analogy(planted, word_tokenizer, "king", "man", "woman")
+    assert found["neighbours"][0]["text"] == " queen"
+    assert found["neighbours"][0]["cosine"] == pytest.approx(1.0, abs=1e-4)
+    assert not {"king", "man", "woman"} & {entry["text"].strip().casefold() for entry in found["neighbours"]}
 
 
 def test_a_split_word_says_how_it_is_split(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:

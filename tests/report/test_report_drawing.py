@@ -7,7 +7,7 @@ import pytest
 from groundup.markup import Node
 from groundup.report.drawing import NARROW, WIDE, Frame, Scale, Series, bar, line_chart, whisker
 from groundup.report.sections.attention import heat_map
-from groundup.report.values import Measured
+from groundup.report.values import MeasuredFraction
 
 
 def chart(*series: Series) -> list[Node]:
@@ -69,10 +69,10 @@ def test_bar_and_plan_are_shares_of_the_longest() -> None:
 
 
 def test_whisker_places_value_interval_and_chance() -> None:
-    chance, span = whisker(Measured(0.9, 0.8, 1.0, 20, 0.85), (0.5, 1.0)).iter("line")
+    chance, span = whisker(MeasuredFraction(0.9, 0.8, 1.0, 20, 0.85), (0.5, 1.0)).iter("line")
     assert chance.get("x1") == "70.00%"
     assert (span.get("x1"), span.get("x2")) == ("60.00%", "100.00%")
-    assert next(whisker(Measured(0.9, 0.8, 1.0, 20, None), (0.5, 1.0)).iter("circle")).get("cx") == "80.00%"
+    assert next(whisker(MeasuredFraction(0.9, 0.8, 1.0, 20, None), (0.5, 1.0)).iter("circle")).get("cx") == "80.00%"
 
 
 def test_heat_map_has_a_cell_for_each_weight_and_its_share_as_opacity() -> None:

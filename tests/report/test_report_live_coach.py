@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from groundup.report.downsampling import Curves
 from groundup.report.live.coach import (
-    Evaluation,
+    EvaluationPoint,
     RunView,
     climbing,
     copying,
@@ -27,8 +27,8 @@ def curves(losses: Sequence[float], speeds: Sequence[float] = ()) -> Curves:
     return made
 
 
-def evaluations(*pairs: tuple[float | None, float]) -> list[Evaluation]:
-    return [Evaluation(100 * index, train, held_out) for index, (train, held_out) in enumerate(pairs)]
+def evaluations(*pairs: tuple[float | None, float]) -> list[EvaluationPoint]:
+    return [EvaluationPoint(100 * index, train, held_out) for index, (train, held_out) in enumerate(pairs)]
 
 
 FALLING = [8.0 - 0.05 * step for step in range(100)]

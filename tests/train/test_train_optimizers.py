@@ -13,7 +13,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.lora import add_lora
 from groundup.model.matmul_precision import ProductTimes
-from groundup.train.config import FitConfig, Precision
+from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.losses import next_token_loss
 from groundup.train.optimizers import Float32Muon, Optimizers, build_optimizer, muon_step, orthogonalised
 from groundup.train.precision import decide_muon
@@ -77,7 +77,7 @@ def test_muon_in_float32_is_the_readable_one_and_goes_on_from_torchs_memory() ->
     ],
 )
 def test_muon_is_in_float32_where_bf16_is_emulated_unless_the_config_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch, has_bf16: bool, said: Precision, slowdown: float, expected: str
+    monkeypatch: pytest.MonkeyPatch, has_bf16: bool, said: TrainPrecision, slowdown: float, expected: str
 ) -> None:
     monkeypatch.setattr("groundup.train.precision.product_times", lambda *_: ProductTimes(1.0, slowdown))
     compute, model = Compute(torch.device("cpu"), native_bf16=has_bf16), model_of()

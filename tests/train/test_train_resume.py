@@ -15,7 +15,7 @@ from groundup.model.matmul_precision import ProductTimes
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import differences, identify
 from groundup.train.checkpoint.state import load_weights
-from groundup.train.config import FitConfig, Precision
+from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.loop import FitResult, fit
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.precision import StepClock, decide_precision, open_kinds
@@ -54,7 +54,7 @@ def model_of(folder: Path, step: int) -> bytes:
     [("adamw", "float32"), ("adamw", "bf16"), ("muon", "float32"), ("muon", "bf16"), ("sgd", "float32")],
 )
 def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
-    tmp_path: Path, optimizer: str, precision: Precision
+    tmp_path: Path, optimizer: str, precision: TrainPrecision
 ) -> None:
     whole, folder, config = tmp_path / "whole", tmp_path / "run", replace(CONFIGS[optimizer], precision=precision)
     tiny_fit(whole, config=config)

@@ -15,7 +15,7 @@ from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import Classifier
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
-from groundup.weights.gguf import Encoding, read_gguf, write_gguf
+from groundup.weights.gguf import GGUFEncoding, read_gguf, write_gguf
 from groundup.weights.gguf_config import KNOWN_SCALINGS, add_config, read_factors, rope_factors, shortest
 from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.names import deinterleave, interleave
@@ -51,7 +51,7 @@ def test_f32_files_read_back_bit_for_bit(variant: str, tokenizer: Tokenizer, tmp
 @pytest.mark.parametrize("encoding", ["f16", "bf16", "q8_0", "q4_0"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_file_written_from_what_was_read_is_the_same_file(
-    encoding: Encoding, variant: str, tokenizer: Tokenizer, tmp_path: Path
+    encoding: GGUFEncoding, variant: str, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "1.gguf", tmp_path / "2.gguf"
     write_gguf(make_model(make_config(variant, tokenizer.vocab_size)), tokenizer, first, encoding=encoding, name="x")

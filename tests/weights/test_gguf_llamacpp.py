@@ -14,7 +14,7 @@ from groundup.model.config import ModelConfig
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata
 from groundup.weights.assemble import parameter_shapes
-from groundup.weights.gguf import Encoding, read_gguf, write_gguf
+from groundup.weights.gguf import GGUFEncoding, read_gguf, write_gguf
 from groundup.weights.gguf_architectures import ARCHITECTURES
 from groundup.weights.gguf_config import add_config, add_metadata
 from groundup.weights.names import gguf_bindings
@@ -42,7 +42,7 @@ def differences(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) 
     return dict(zip(names, largest_differences(orders), strict=True))
 
 
-def write(path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: Encoding = "f32") -> None:
+def write(path: Path, config: ModelConfig, tokenizer: Tokenizer, encoding: GGUFEncoding = "f32") -> None:
     write_gguf(make_model(config), tokenizer, path, encoding=encoding, name="Phi-3 and others")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup import palette
-from groundup.lab.architecture import Architecture, Box, Branch, Role
+from groundup.lab.architecture import Architecture, Box, Branch, PartRole
 from groundup.lab.style import closed, pyplot
 from groundup.palette import custom_properties
 
@@ -59,7 +59,7 @@ class Rectangle:
     y: float
     width: float
     height: float
-    role: Role | Literal["frame"]
+    role: PartRole | Literal["frame"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Arrow:
 
 
 @dataclass
-class Layout:
+class DiagramLayout:
     """A picture of `width` times `height` pixels, whose height grows while it is laid out. Shapes are drawn in the order of the fields."""
 
     width: float
@@ -199,11 +199,11 @@ def draw_architecture(picture: Architecture) -> Any:
     return closed(figure)
 
 
-def layout(picture: Architecture) -> Layout:
+def layout(picture: Architecture) -> DiagramLayout:
     """Return all shapes of a picture from `lab.architecture`."""
     columns = max(len(branch.parts) for branch in picture.branches)
     inner = ONE_PART if columns == 1 else columns * SIDE_BY_SIDE + (columns - 1) * MARGIN
-    page = Layout(width=BRANCH + inner + 2 * MARGIN)
+    page = DiagramLayout(width=BRANCH + inner + 2 * MARGIN)
     page.label(MARGIN, 30, picture.title, "name")
     page.label(STREAM - 4, 62, picture.ids, "shape")
     page.height = 68
@@ -221,7 +221,7 @@ def layout(picture: Architecture) -> Layout:
     return page
 
 
-def _down(page: Layout, shape: str = "") -> None:
+def _down(page: DiagramLayout, shape: str = "") -> None:
     """Draw the stream downwards, with its shape beside it."""
     page.arrow((STREAM, page.height), (STREAM, page.height + GAP))
     if shape:
@@ -229,11 +229,11 @@ def _down(page: Layout, shape: str = "") -> None:
     page.height += GAP
 
 
-def _on_stream(page: Layout, box: Box) -> None:
+def _on_stream(page: DiagramLayout, box: Box) -> None:
     page.height += _box(page, box, MARGIN, page.height, page.width - 2 * MARGIN)
 
 
-def _box(page: Layout, box: Box, x: float, y: float, width: float, *, num_lines: int = 0) -> float:
+def _box(page: DiagramLayout, box: Box, x: float, y: float, width: float, *, num_lines: int = 0) -> float:
     """Draw a box and its text, as tall as for at least `num_lines`, and return its height."""
     height = 2 * PADDING + TITLE_LINE + LINE * max(len(box.lines), num_lines) - 4
     page.boxes.append(Rectangle(x, y, width, height, box.role))
@@ -244,7 +244,7 @@ def _box(page: Layout, box: Box, x: float, y: float, width: float, *, num_lines:
     return height
 
 
-def _blocks(page: Layout, picture: Architecture) -> None:
+def _blocks(page: DiagramLayout, picture: Architecture) -> None:
     top = page.height
     page.label(BRANCH, top + 22, picture.blocks, "title")
     begin = top
@@ -257,7 +257,7 @@ def _blocks(page: Layout, picture: Architecture) -> None:
     page.boxes.insert(0, frame)
 
 
-def _branch(page: Layout, branch: Branch, stream: str, begin: float) -> float:
+def _branch(page: DiagramLayout, branch: Branch, stream: str, begin: float) -> float:
     """Draw one branch; `begin` is how far the stream has been drawn. Return how far it is drawn now."""
     width = page.width - BRANCH - 2 * MARGIN
     columns = len(branch.parts)
@@ -279,14 +279,14 @@ def _branch(page: Layout, branch: Branch, stream: str, begin: float) -> float:
     return _sum(page, branch, [left + each / 2 for left in lefts], stream, begin)
 
 
-def _into_parts(page: Layout, turns: list[float], stream: str) -> None:
+def _into_parts(page: DiagramLayout, turns: list[float], stream: str) -> None:
     for turn in turns:
         page.arrow((turn, page.height), (turn, page.height + GAP))
         page.label(turn + 10, page.height + GAP / 2 + 4, stream, "shape")
     page.height += GAP
 
 
-def _sum(page: Layout, branch: Branch, turns: list[float], stream: str, begin: float) -> float:
+def _sum(page: DiagramLayout, branch: Branch, turns: list[float], stream: str, begin: float) -> float:
     """Return to the stream, and draw its norm where the block has one there."""
     y = page.height + 22
     for turn in turns:

@@ -21,7 +21,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, model_files
 from groundup.recipes.stages.chat import held_out_instructions
 from groundup.recipes.stages.pretrain import own_shape
-from groundup.weights.gguf import Encoding, write_gguf
+from groundup.weights.gguf import GGUFEncoding, write_gguf
 from groundup.weights.model_io import OpenModel, open_model
 from groundup.weights.modelfile import write_modelfile
 
@@ -71,7 +71,7 @@ def user_lines(context: StageContext) -> list[str]:
     return list(distinct)[:: max(1, len(distinct) // USER_LINES)][:USER_LINES]
 
 
-def write_files(opened: OpenModel, folder: Path, name: str, encoding: Encoding) -> Path:
+def write_files(opened: OpenModel, folder: Path, name: str, encoding: GGUFEncoding) -> Path:
     """Write the Hugging Face files (once), a GGUF, and a Modelfile for the first GGUF; returns the GGUF's path."""
     gguf = folder / f"{name}-{encoding}.gguf"
     if not folder.exists():

@@ -24,7 +24,7 @@ class Remark(NamedTuple):
     text: str
 
 
-class Evaluation(NamedTuple):
+class EvaluationPoint(NamedTuple):
     """Validation loss after a step, and the mean of the training losses just before it; nats per token."""
 
     step: float
@@ -37,7 +37,7 @@ class RunView:
     """The input of the rules: curves, evaluations in order, the latest samples, number of skipped steps and rollbacks, steps done."""
 
     curves: Curves = field(default_factory=Curves)
-    evaluations: Sequence[Evaluation] = ()
+    evaluations: Sequence[EvaluationPoint] = ()
     written: Sequence[JsonObject] = ()
     skipped: int = 0
     rolled_back: int = 0

@@ -17,7 +17,7 @@ from groundup.errors import FormatError
 from groundup.files import read_json
 from groundup.report.downsampling import Curves, EvenSample, on_axes
 from groundup.report.formatting import first_letters
-from groundup.report.live.coach import Evaluation, RunView, remarks
+from groundup.report.live.coach import EvaluationPoint, RunView, remarks
 from groundup.report.sections.pretrain import VALIDATION_NAMES
 from groundup.report.values import JsonObject, flat, number, table, text
 from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
@@ -274,7 +274,7 @@ class FollowedRun:
         """The input of the coach."""
         log = self._log
         evaluations = [
-            Evaluation(each["step"], each["train_loss"], each["validation"])
+            EvaluationPoint(each["step"], each["train_loss"], each["validation"])
             for each in log.evaluations.records()
             if each["validation"] is not None and "step" in each
         ]

@@ -6,7 +6,7 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note, whisker_table
 from groundup.report.formatting import count, first_letters, fixed, percent, ticks
 from groundup.report.report_data import ReportData
-from groundup.report.values import JsonObject, Measured, matrix, measured, number, table, tables, text, texts
+from groundup.report.values import JsonObject, MeasuredFraction, matrix, measured, number, table, tables, text, texts
 
 HEAT_LEVELS = 8
 MAX_EXAMPLES = 6
@@ -44,12 +44,12 @@ def split_count(splits: JsonObject, name: str) -> float | None:
     return sum(by_label) if by_label else number(splits, name)
 
 
-def _scored(results: JsonObject, name: str) -> list[tuple[JsonObject, Measured]]:
+def _scored(results: JsonObject, name: str) -> list[tuple[JsonObject, MeasuredFraction]]:
     """Return the methods of a list that have an accuracy, each with it."""
     return [(model, found) for model in tables(results, name) if (found := measured(model, "accuracy"))]
 
 
-def _comparison(results: JsonObject, models: list[tuple[JsonObject, Measured]]) -> Node:
+def _comparison(results: JsonObject, models: list[tuple[JsonObject, MeasuredFraction]]) -> Node:
     chance = number(results, "majority", "value") or number(results, "majority")
     lows = [found.low for _, found in models] + ([] if chance is None else [chance])
     low = max(0.0, min(lows) - ROOM_BELOW_CHANCE)
@@ -76,14 +76,14 @@ def _name(model: JsonObject) -> Node:
     return foreign(text(model, "name"))
 
 
-def _cells(model: JsonObject, found: Measured) -> list[Child]:
+def _cells(model: JsonObject, found: MeasuredFraction) -> list[Child]:
     """Accuracy, its interval with the number of messages, and F1, as text."""
     tested = f", n {count(found.items)}" if found.items is not None else ""
     interval = f"{percent(found.low)} to {percent(found.high)}{tested}"
     return [percent(found.value), interval, fixed(number(model, "f1"), 3)]
 
 
-def _verdict(models: list[tuple[JsonObject, Measured]]) -> Node | None:
+def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
     """The best of the methods measured on the same messages, and whether the difference is beyond chance."""
     ours = models[0][1]
     others = [(model, found) for model, found in models[1:] if found.items == ours.items]

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from groundup.device import Compute
-from groundup.train.config import FitConfig, Precision
+from groundup.train.config import FitConfig, TrainPrecision
 from groundup.train.parallel.process_group import ProcessGroup
 from groundup.train.parallel.single_process import SingleProcess
 from groundup.train.step import Loss
 
 
 def build_strategy(
-    model: nn.Module, loss: Loss, config: FitConfig, precision: Precision, group: ProcessGroup, compute: Compute
+    model: nn.Module, loss: Loss, config: FitConfig, precision: TrainPrecision, group: ProcessGroup, compute: Compute
 ) -> SingleProcess:
     """Return the strategy that `config.parallel` names where torchrun started this process, else SingleProcess."""
     if group.patient is None:
