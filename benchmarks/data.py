@@ -20,6 +20,7 @@ from typing import Any
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="true", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
 
+from groundup.tokenizer.ranks import rank_encoder
 from measure import Contender, Row, command, compare, costs, machine, table
 from spine import describe
 from texts import read_texts
@@ -27,11 +28,11 @@ from texts import read_texts
 from groundup.data.clean import clean
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import write_shards
+from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, read_source
+from groundup.data.sources import SourceOptions, read_source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
-from groundup.tokenizer.ranks import rank_encoder
 
 TABLES = ("reading", "tokenizing", "preparing", "memory")
 DOCUMENT_CHARACTERS = 20_000

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 from groundup.data.loader import Windows
 from groundup.data.pipeline import prepare
 from groundup.data.shards import write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.data.split import TRAIN
 from groundup.device import Compute
 from groundup.files import verify_folder, write_manifest

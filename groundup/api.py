@@ -269,7 +269,8 @@ def finetune_classifier(
     ['ham', 'spam']
     """
     from groundup.data.examples import read_splits
-    from groundup.data.sources import Source, SourceOptions
+    from groundup.data.source_files import Source
+    from groundup.data.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
     from groundup.finetune.features import FEATURES_FILE
@@ -316,7 +317,8 @@ def finetune_chat(
     """
     from groundup.data.description import parse_columns
     from groundup.data.examples import read_chat
-    from groundup.data.sources import Source, SourceOptions
+    from groundup.data.source_files import Source
+    from groundup.data.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.instruct import ChatConfig, fit_chat
     from groundup.train.run_lifecycle import claim_folder
@@ -365,7 +367,8 @@ def run_evaluation(
     ['bits_per_byte']
     """
     from groundup.data.description import parse_columns
-    from groundup.data.sources import Source, SourceOptions
+    from groundup.data.source_files import Source
+    from groundup.data.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.evaluate.run import evaluate_on, kind_of, task_kind
     from groundup.evaluate.task import HeldOut

@@ -46,7 +46,8 @@ def inspect(
     from groundup.data.description import parse_columns
     from groundup.data.inspection import inspect_source
     from groundup.data.layouts import LAYOUTS
-    from groundup.data.sources import Source, SourceOptions
+    from groundup.data.source_files import Source
+    from groundup.data.sources import SourceOptions
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")

@@ -35,8 +35,9 @@ def train(
         groundup tokenizer train "notes/*.md" --out my-tokenizer --vocab-size 8192
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
     """
+    from groundup.data.source_files import Source
     from groundup.data.source_report import SourceReport
-    from groundup.data.sources import Source, SourceOptions, describe_source, read_source
+    from groundup.data.sources import SourceOptions, describe_source, read_source
     from groundup.tokenizer.fast import train_tokenizer
 
     _require_replaceable(out)

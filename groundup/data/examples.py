@@ -20,8 +20,9 @@ from groundup.data.documents import ChatExample, Example, PreferenceExample
 from groundup.data.example_rows import AnyExample, make_example
 from groundup.data.layouts import CHAT_LAYOUTS, LABELLED, PREFERENCE, Layout
 from groundup.data.records import BadRow, Row, SourceFile
+from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, describe_source, read_files, read_rows
+from groundup.data.sources import SourceOptions, describe_source, read_files, read_rows
 from groundup.errors import DataError
 from groundup.progress import Progress
 

@@ -10,8 +10,9 @@ from typing import Any
 from groundup.data.clean import Cleaned, clean
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
+from groundup.data.source_files import Source, disk_bytes
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, describe_source, disk_bytes, read_source
+from groundup.data.sources import SourceOptions, describe_source, read_source
 from groundup.progress import Progress
 
 FIRST_LINES = 3

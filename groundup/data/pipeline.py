@@ -25,8 +25,9 @@ from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
+from groundup.data.source_files import Source, disk_bytes
 from groundup.data.source_report import SourceReport, Tally
-from groundup.data.sources import Source, SourceOptions, describe_source, disk_bytes, read_source
+from groundup.data.sources import SourceOptions, describe_source, read_source
 from groundup.data.split import TEST, TRAIN, VALIDATION, Counts, Cut, SplitWriter, repair_split, split_of
 from groundup.errors import ConfigError, DataError, require
 from groundup.files import atomic_folder, json_bytes, write_json

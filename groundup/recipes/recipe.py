@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.pipeline import DataConfig
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName

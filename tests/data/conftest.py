@@ -7,7 +7,7 @@ import pytest
 
 from groundup.data.pipeline import prepare
 from groundup.data.shards import ShardSet, write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 

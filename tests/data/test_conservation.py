@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from groundup.data.clean import clean
 from groundup.data.pipeline import CARD_FILE, DROPPED_FILE, DataCard, DataConfig, prepare
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.data.split import SPLITS, read_split
 from groundup.errors import DataError
 from groundup.progress import Silent

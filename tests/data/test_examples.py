@@ -19,8 +19,9 @@ from groundup.data.examples import (
     stratified_split,
     without_repeats,
 )
+from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions
+from groundup.data.sources import SourceOptions
 from groundup.errors import DataError
 from groundup.tokenizer.chat import Message
 

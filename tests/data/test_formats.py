@@ -19,8 +19,9 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from groundup.data.decoding import MAX_LINE_CHARACTERS
 from groundup.data.documents import Document
+from groundup.data.source_files import Source, content_hash, disk_bytes
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, content_hash, disk_bytes, read_source
+from groundup.data.sources import SourceOptions, read_source
 from groundup.errors import DataError, FormatError
 
 STORY = "The traveller came to the inn at dusk, asked for bread and water, and told a long story."

@@ -9,7 +9,7 @@ import pytest
 
 from groundup.data.pipeline import CARD_FILE, DataCard, DataConfig, prepare
 from groundup.data.shards import open_shards, write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.data.split import SPLITS, cut_place, read_split, split_of, splits_in
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import verify_folder

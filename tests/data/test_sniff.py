@@ -18,8 +18,9 @@ from groundup.data.description import Asked, parse_columns, shorten
 from groundup.data.examples import read_chat, read_examples, read_labelled, read_preferences
 from groundup.data.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, TEXT, Layout
 from groundup.data.sniff import sniff
+from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, describe_source, read_source
+from groundup.data.sources import SourceOptions, describe_source, read_source
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError
 from groundup.tokenizer.chat import Message
 

@@ -15,8 +15,9 @@ from pyarrow import parquet
 from groundup.data.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
 from groundup.data.documents import Document
 from groundup.data.folders import OUTSIDE
+from groundup.data.source_files import Source, content_hash
 from groundup.data.source_report import SourceReport
-from groundup.data.sources import Source, SourceOptions, content_hash, parts_of, read_source
+from groundup.data.sources import SourceOptions, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 
 Texts = Callable[..., Path]

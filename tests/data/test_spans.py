@@ -9,7 +9,7 @@ import pytest
 from groundup.data.documents import Document
 from groundup.data.pipeline import prepare
 from groundup.data.shards import ShardSet, open_shards, write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.data.spans import MAX_LABELS, SPANS_FILE, LabelAt, SpanWriter, read_spans
 from groundup.data.split import read_split
 from groundup.errors import FormatError

@@ -13,7 +13,7 @@ from PIL import Image
 from groundup.cli.main import run
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.lab.attention import attention_picture

@@ -8,7 +8,7 @@ import torch
 
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.files import read_json

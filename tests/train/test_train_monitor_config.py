@@ -10,7 +10,7 @@ from tiny_run import Said
 
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import ShardSet, write_shards
-from groundup.data.sources import Source
+from groundup.data.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, ModelError

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from groundup.data.documents import ChatExample
 from groundup.data.examples import read_chat
-from groundup.data.sources import Source, content_hash
+from groundup.data.source_files import Source, content_hash
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.finetune.instruction_data import held_out_ids
 from groundup.model.footprint import training_memory

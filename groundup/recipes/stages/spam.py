@@ -11,7 +11,8 @@ import torch
 
 from groundup.data.documents import Example
 from groundup.data.examples import Distinct, read_labelled, stratified_split, without_repeats
-from groundup.data.sources import SourceOptions, content_hash
+from groundup.data.source_files import content_hash
+from groundup.data.sources import SourceOptions
 from groundup.device import Compute
 from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
 from groundup.model.matmul_precision import steady_s
