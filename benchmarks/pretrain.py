@@ -5,7 +5,7 @@ python benchmarks/pretrain.py [--quick] [--only steps|loss|growth|gpu] [--precis
 *steps*: forward, backward, clipping, AdamW on the same weights and ids, against a plain PyTorch loop, transformers' Trainer and litgpt, each in a
 process of its own (model_worker.py); "groundup, Muon" is our default optimizer, which does more work a step. *loss*: the wall time until our
 defaults reach the validation loss at which nanoGPT's own CPU recipe ends (pretrain_loss.py), on Shakespeare or on FILE. *growth*: a step's
-time and memory against width, context and batch, with the loader's share and a checkpoint's time. *gpu*: tokens a second in bf16 against a
+time and memory against width, context and batch, with the loader's share and a checkpoint's time. *gpu*: tokens per second in bf16 against a
 plain compiled loop; skipped where there is no GPU.
 --quick takes tiny sizes and one round: it shows that everything runs.
 """

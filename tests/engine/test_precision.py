@@ -120,7 +120,7 @@ def test_without_bf16_in_the_processor_auto_is_float32_and_the_others_are_warned
     figure = "this processor has no bf16, a matrix product takes 12 ms in bf16 and 0.3 ms in float32 (40 times as long)"
     assert lines == [
         f"--precision auto: float32, as {figure}.",
-        f"--precision bf16: {figure}, so prompts are read several times slower; use --precision float32.",
+        f"--precision bf16: {figure}, so prompts are processed several times more slowly; use --precision float32.",
     ]
     assert not emulation_note("float32", without) and not emulation_note("int8", replace(CPU, native_bf16=True))
 
@@ -145,6 +145,6 @@ def test_coarser_numbers_cost_little_on_a_real_model() -> None:
     for wish, logits in found.items():
         loss = float(F.cross_entropy(logits[:-1], ids[0, 1:]))
         agreement = float((logits.argmax(-1) == exact.argmax(-1)).float().mean())
-        print(f"{wish}: {loss:.4f} nats a token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}")
+        print(f"{wish}: {loss:.4f} nats per token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}")
         assert loss < float(F.cross_entropy(exact[:-1], ids[0, 1:])) + MOST_LOSS
         assert agreement >= LEAST_AGREEMENT.get(wish, 1.0)

@@ -89,7 +89,7 @@ def test_key_comes_as_bearer_or_as_the_password_that_a_browser_asks_for() -> Non
 
 
 def test_beyond_loopback_a_key_or_an_open_door_must_be_named() -> None:
-    with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 lets other machines in.*--api-key"):
+    with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 lets other machines connect.*--api-key"):
         access_for("0.0.0.0")
     with pytest.raises(ConfigError, match="--open"):
         access_for("a-name.example")

@@ -235,7 +235,7 @@ def test_the_verb_writes_a_gif_and_a_still(folder: Path, tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--film", "film.png"], "Call it film.gif"),
+        (["--film", "film.png"], "Name it film.gif"),
         (["--film", "film.gif", "--of", "atention"], "Did you mean 'attention'"),
         (["--film", "film.gif", "--out", "page.html"], "instead of the page"),
         (["--film", "film.gif", "--text", "a"], "at least 3 tokens"),

@@ -133,7 +133,7 @@ def test_fresh_begins_anew(life: Life, tmp_path: Path) -> None:
 
 def test_folder_with_other_files_is_not_built_into(life: Life, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is no build"):
+    with pytest.raises(ConfigError, match="is not a build"):
         life.build(tmp_path, recipe())
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
@@ -141,7 +141,7 @@ def test_folder_with_other_files_is_not_built_into(life: Life, tmp_path: Path) -
 def test_fresh_removes_nothing_where_there_is_no_build(life: Life, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is no build"):
+    with pytest.raises(ConfigError, match="is not a build"):
         life.build(tmp_path, recipe(), fresh=True)
     assert (tmp_path / "data" / "thesis.txt").read_text() == "mine"
 

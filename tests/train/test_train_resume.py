@@ -62,7 +62,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
     flip_a_byte(folder / "checkpoints" / "step-24" / "model.safetensors", -3)
     tiny_fit(folder, config=config)
     said = folder.with_suffix(".said").read_text()
-    assert "Checkpoint step-24 is passed over" in said and "sha256" in said
+    assert "Checkpoint step-24 is skipped" in said and "sha256" in said
     assert "Resuming after step 20 of 24" in said
     assert model_of(folder, 24) == model_of(whole, 24)
     assert (folder / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
@@ -209,7 +209,7 @@ def test_another_machine_is_said_when_going_on(tmp_path: Path) -> None:
     record["machine"]["threads"] = 77
     write_json(folder / "fit.json", record)
     tiny_fit(folder)
-    assert "not bit for bit as an uninterrupted run (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
+    assert "not bitwise equal to an uninterrupted run (threads was 77, is 1)" in folder.with_suffix(".said").read_text()
 
 
 def test_auto_precision_is_measured_once_said_with_both_figures_and_kept(

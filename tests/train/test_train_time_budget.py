@@ -135,7 +135,7 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
         (turn.step, turn.steps) for turn in result.state.rescales
     ]
     slower = "slower" if result.steps < 64 else "faster"
-    told = f"The machine was {slower} than expected: {result.steps} steps instead of 64 in the time."
+    told = f"The machine was {slower} than expected: {result.steps} steps instead of 64 in the time budget."
     assert said(folder).count("than expected") == said(folder).count(told) == 1
     assert f"step {result.steps} of {result.steps}: validation loss" in said(folder)
 

@@ -1,4 +1,4 @@
-// An attention map: a row for each token that looks, a column for each that is looked at, both labelled; a square tells its share when pointed at.
+// An attention map: a row for each query, a column for each key, both labelled; a square under the pointer shows its weight.
 
 import { get, node, refill, shape } from "./dom.js";
 import { percent } from "./tokens.js";
@@ -43,7 +43,7 @@ export class AttentionMap {
     );
     const frame = shape("rect", { class: "frame", x: margin - 1, y: margin + chosen * cell - 1, width: (chosen + 1) * cell + 1, height: cell + 1 });
     const side = margin + weights.length * cell + 2;
-    const label = `Attention of ${weights.length} tokens, a row for each; no token sees later ones.`;
+    const label = `Attention of ${weights.length} tokens, a row for each query; no token attends to later ones.`;
     refill(this.element, shape("svg", { width: side, height: side, role: "img", "aria-label": label }, this.#axes(chosen), squares, frame));
   }
 

@@ -32,7 +32,7 @@ export class Question {
         send();
       }
     });
-    const hint = node("span", { class: "hint" }, "What was said after it is answered anew.");
+    const hint = node("span", { class: "hint" }, "Later messages are removed, and this one is answered again.");
     refill(this.element, area, node("div", { class: "actions shown" }, button("Send again", send, { class: "main" }), button("Cancel", cancel), hint));
     area.focus();
   }

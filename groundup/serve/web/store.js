@@ -5,7 +5,7 @@
 const PREFIX = "groundup.conversation.";
 const SETTINGS = "groundup.settings";
 
-/** All of them, the last used first. What can't be read is passed over. */
+/** All of them, the last used first. What can't be read is skipped. */
 export function conversations() {
   return Object.keys(localStorage)
     .filter((key) => key.startsWith(PREFIX))
