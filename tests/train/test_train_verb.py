@@ -114,7 +114,7 @@ def test_a_run_is_not_done_again_with_other_data(
     assert run(["pretrain", "--again", str(out), "--out", str(tmp_path / "b")]) == 2
     assert "was trained with other shards" in " ".join(capsys.readouterr().err.split())
     assert run(["pretrain", "--again", str(texts), "--out", str(tmp_path / "b")]) == 2
-    assert "is no run" in " ".join(capsys.readouterr().err.split())
+    assert "is not a run" in " ".join(capsys.readouterr().err.split())
     assert run(["pretrain", "--out", str(tmp_path / "b")]) == 2
     assert not (tmp_path / "b").exists()
 
@@ -246,5 +246,5 @@ def test_a_folder_with_other_files_is_never_written_to(
     out.mkdir()
     (out / "README.md").write_text("precious")
     assert run(["pretrain", str(texts), "--out", str(out), "--steps", "1", "--fresh"]) == 2
-    assert "is no run" in capsys.readouterr().err
+    assert "is not a run" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["README.md"]
