@@ -95,7 +95,7 @@ def root(
 ) -> None:
     """Build your own language model from the ground up: from raw text to a model that chats, classifies and runs elsewhere.
 
-    Begin with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with texts of your own.
+    Start with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with texts of your own.
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"

@@ -59,7 +59,7 @@ def command(
     given = {**vars(length), **vars(texts), "seed": seed}
     if again is not None:
         if any((data, dry_run, *given.values(), *vars(monitor).values())):
-            raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
+            raise ConfigError("--again takes all options from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
         shown(results, out, group, as_json)

@@ -166,7 +166,7 @@ class Messages:
         """Raises DataError for an empty split, for one label only, or labels that the training messages lack."""
         for split in SPLITS:
             if not splits.get(split):
-                raise DataError(f"There are no {split} messages.", fix=f"Give some to each of {', '.join(SPLITS)}.")
+                raise DataError(f"There are no {split} messages.", fix=f"Give messages to each of {', '.join(SPLITS)}.")
         labels = labels_of(splits["train"])
         unknown = sorted({example.label for split in SPLITS for example in splits[split]} - set(labels))
         if unknown:

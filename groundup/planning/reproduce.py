@@ -65,7 +65,7 @@ def reproduce(
     Raises ConfigError where `out` is the run itself or has files of others, and what `parts_of` raises.
     """
     if out.path.resolve() == run.path.resolve():
-        raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
+        raise ConfigError(f"--out {out.path} is the run itself.", fix="Choose another folder with --out.")
     made = parts_of(run, compute, group)
     group.first(lambda: claim_folder(out, fresh=fresh, also=PREPARED))
     if made.changes:

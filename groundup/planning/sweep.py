@@ -97,7 +97,7 @@ def read_law(folder: Path) -> Law:
     file = folder / SWEEP_FILE
     record = read_json_object(file) if file.is_file() else {}
     if "law" not in record:
-        raise ConfigError(f"{folder} holds no law.", fix=f"Finish it: groundup sweep DATA --out {folder}")
+        raise ConfigError(f"{folder} has no scaling law.", fix=f"Finish it: groundup sweep DATA --out {folder}")
     law = _part(Law, record["law"], file, "law")
     numbers = [number for value in asdict(law).values() for number in (value if isinstance(value, tuple) else [value])]
     if not all(0 < number < math.inf for number in numbers):

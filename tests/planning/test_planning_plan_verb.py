@@ -70,7 +70,7 @@ def test_what_is_said_is_not_chosen(
         (["TEXTS", "--budget", "1s"], "too short to train"),
         (["TEXTS", "--budget", "1m", "--steps", "4"], "must be given once"),
         (["TEXTS", "--size", "3X"], "can't be read"),
-        (["TEXTS", "--law", "nowhere", "--steps", "1"], "holds no law"),
+        (["TEXTS", "--law", "nowhere", "--steps", "1"], "has no scaling law"),
         (["TEXTS", "--steps", "99999999999999999999", "--size", "1M"], "--steps"),
         (["TEXTS", "--tokens", "99999999999999999999", "--size", "1M"], "--tokens"),
         (["TEXTS", "--machine", "h100"], "without DATA"),
@@ -90,7 +90,7 @@ def test_bad_plans_end_in_one_sentence(
 
 def test_a_missing_law_is_said_before_texts_are_read(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", str(texts), "--law", "nowhere", "--steps", "1"]) == 2
-    assert capsys.readouterr().err.startswith("error: nowhere holds no law")
+    assert capsys.readouterr().err.startswith("error: nowhere has no scaling law")
 
 
 def test_the_table_of_large_models_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,7 @@ def test_a_run_is_not_done_again_with_other_data(
     assert run(["pretrain", str(texts), "--out", str(out), "--steps", "1", *SMALL]) == 0
     for wrong in ([str(texts)], ["--steps", "3"], ["--seed", "2"]):
         assert run(["pretrain", *wrong, "--again", str(out), "--out", str(tmp_path / "b")]) == 2
-        assert "--again takes everything" in capsys.readouterr().err
+        assert "--again takes all options" in capsys.readouterr().err
     assert run(["pretrain", "--again", str(out), "--out", str(out)]) == 2
     record = read_json(out / "run.json")
     record["inputs"]["shards"] = "0" * 64
