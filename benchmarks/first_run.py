@@ -1,10 +1,10 @@
-"""A first run on machines as they are: `make demo`'s stages alone, without the processor's newer instructions, and beside other programs. Or
+"""A first run under different conditions: `make demo`'s stages alone, without the processor's newer instructions, and beside other programs. Or
 
 python benchmarks/first_run.py [--only builds|steps|answers] [--beside NAME ...] [--until STAGE] [--budget TIME] [--rounds N] [--quick] [--json OUT]
 
 *builds*: `groundup build quickstart` in a fresh folder, once beside each: minutes, the own model's steps and bits per byte, the spam classifier's
 accuracy, the tokens that chat learned from, and the checked answers it gave; with --until pretrain the first three stages only.
-*steps*: quickstart's own training step with every setting of threads and waiting, in turns, beside each: tokens per second.
+*steps*: quickstart's own training step with every setting of threads and waiting, alternately, beside each: tokens per second.
 *answers*: SmolLM2-135M writing eight answers at once, likewise.
 What stands beside: nothing; `avx2` (nothing, and no instruction newer than AVX2); `busy`, a thread that never rests; `torch`, another torch
 program of two threads; `torch x 2`, two of them. Figures are worth something on a machine that does nothing else.
@@ -136,7 +136,7 @@ def beside(name: str) -> Iterator[dict[str, str]]:
 
 
 def rates(kind: str, condition: str, settings: Sequence[str], seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Tokens per second of each setting, in turns."""
+    """Tokens per second of each setting, alternately."""
     found: dict[str, list[float]] = {name: [] for name in settings}
     with beside(condition) as environ:
         for number in range(rounds):

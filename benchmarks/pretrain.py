@@ -1,4 +1,4 @@
-"""Pretraining against its peers: steps, the time to a loss, what it costs as it grows, a GPU. Part of `make bench`, or
+"""Pretraining against its peers: steps, the time to a loss, cost by size, context and batch, a GPU. Part of `make bench`, or
 
 python benchmarks/pretrain.py [--quick] [--only steps|loss|growth|gpu] [--precisions float32] [--rounds N] [--text FILE] [--json OUT]
 
@@ -90,7 +90,7 @@ def steps_of(what: str, size: Size, folder: Path, precision: str, rounds: int) -
 
 
 def loss_rows(rounds: int, quick: bool, text: Path | None) -> Iterator[Row]:
-    """The recipe, then ours to its end's loss, in turns. Raises Skipped when ours does not get there."""
+    """The recipe, then ours to its end's loss, alternately. Raises Skipped when ours does not get there."""
     on_text = [] if text is None else ["--text", text]
     worker = partial(command, sys.executable, HERE / "pretrain_loss.py")
     taken: dict[str, list[float]] = {"bytes": [], "tokens": [], "nanogpt": []}

@@ -158,7 +158,7 @@ class _Slot:
 
 @dataclass
 class _Trial:
-    """A trial of several numbers of threads in turns."""
+    """A trial of several numbers of threads alternately."""
 
     queue: list[int]
     slots: dict[int, list[_Slot]] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class _Trial:
 class ThreadTuner:
     """Chooses the number of threads of the next piece of work from the seconds that each took. Sets nothing and reads no clock.
 
-    It begins with a trial of all `counts` in turns (forth and back, so that a busy moment affects all) and keeps the fastest. When the work
+    It begins with a trial of all `counts` alternately (forth and back, so that a busy moment affects all) and keeps the fastest. When the work
     becomes 1.5 times slower or faster, all are tried again; and while fewer threads than possible are kept, another number is tried now and
     then, to notice that the other program has ended.
     """

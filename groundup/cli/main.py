@@ -18,7 +18,7 @@ from groundup.cli.distributed_launch import require_alone
 from groundup.errors import GroundupError, did_you_mean
 from groundup.threads import prepare
 
-# name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
+# name -> (module with `app` or `command`, one line for the table of contents), in the order of the stages of a model.
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
     "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),

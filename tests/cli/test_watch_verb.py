@@ -1,4 +1,4 @@
-"""`groundup watch` as a process: its address, its values, its files, its door, its end."""
+"""`groundup watch` as a process: its address, its values, its files, its access control, its end."""
 
 import json
 import os

@@ -189,8 +189,8 @@ def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_chec
     for step in (8, 12):
         checkpoint = folder.checkpoints / f"step-{step}"
         checkpoint.mkdir(parents=True)
-        course = {"turns": [{"step": 4, "place": 4.0, "steps": 2 * step}], "threads": [{"step": 0, "count": step}]}
-        write_json(checkpoint / "state.json", {"identity": "", **course})
+        changes = {"turns": [{"step": 4, "place": 4.0, "steps": 2 * step}], "threads": [{"step": 0, "count": step}]}
+        write_json(checkpoint / "state.json", {"identity": "", **changes})
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 24),), (Threads(0, 12),))
     folder.write_results({"turns": [{"step": 4, "place": 4.0, "steps": 30}], "threads": [{"step": 0, "count": 2}]})
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 30),), (Threads(0, 2),))
