@@ -25,7 +25,7 @@ export class AttentionMap {
     this.element = node("div", { class: "map", role: "region", tabindex: 0, "aria-label": "Attention map" });
     this.element.addEventListener("pointermove", (event) => this.#point(event));
     this.element.addEventListener("pointerdown", (event) => this.#point(event));
-    this.element.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && (get("readout").hidden = true)); // a finger is lifted at once
+    this.element.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && (get("readout").hidden = true)); // a finger leaves the screen after a tap
     this.element.addEventListener("click", (event) => {
       const place = this.#place(event);
       if (place) this.choose(place.query);

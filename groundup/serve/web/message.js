@@ -4,7 +4,7 @@ import { Answer } from "./answer.js";
 import { button, node, refill } from "./dom.js";
 import { copyText } from "./leaving.js";
 
-/** What a person said; `edited(text)` is called when it was changed. */
+/** A user's message; `edited(text)` is called when it was changed. */
 export class Question {
   constructor(message, edited) {
     this.message = message;
@@ -38,7 +38,7 @@ export class Question {
   }
 }
 
-/** What a model answered; `acts` are {regenerate, inside}. */
+/** A model's answer; `acts` are {regenerate, inside}. */
 export class Reply {
   constructor(message, acts) {
     this.message = message;

@@ -4,7 +4,7 @@ import { answer } from "./api.js";
 
 const ENDS = { length: "cut at the token limit", stopped: "stopped by you" };
 
-/** Ask, and write into `reply` as it comes. Gives the note that stands below it; never throws. */
+/** Ask, and write into `reply` as it comes. Returns the note below it; never throws. */
 export async function write(reply, request, signal) {
   const clock = { start: performance.now(), first: 0 };
   let [reason, usage, problem] = ["stopped", null, null];

@@ -9,7 +9,7 @@ import { showEvaluations, showRemarks, showSettings } from "./tables.js";
 import { count, spoken } from "./words.js";
 
 const LOOK_MS = 2000;
-const LOOK_SELDOM_MS = 10000; // while nothing is being trained, or nobody looks
+const LOOK_SELDOM_MS = 10000; // while nothing is being trained, or the page is hidden
 const COLOURS = 8;
 
 const get = (id) => document.getElementById(id);
