@@ -284,7 +284,7 @@ def finetune_classifier(
     splits = read_splits(source, options, messages=messages, seed=seed, progress=progress)
     claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
     opened = open_model(model, compute, progress=progress)
-    card = card_of(run, "Sorts texts into classes.", data, model, opened.license)
+    card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
     if "same_messages" not in results:
         results = add_baselines(results, opened, splits, run, question=question, compute=compute, progress=progress)

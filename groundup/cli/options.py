@@ -67,7 +67,7 @@ def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> No
     if nearest is not None and not nearest.is_dir():
         raise ConfigError(
             f"{option.opts[0]} {path} can't be written: {nearest} is a file, expected a folder.",
-            fix="Name a place in a folder that is there, or in a new one.",
+            fix="Name a path in an existing folder, or in a new one.",
         )
 
 
@@ -79,7 +79,7 @@ def _exists(path: Path, option: typer.CallbackParam) -> bool:
         return False
     except OSError as error:
         message = f"{option.opts[0]} {str(path)[:60]}... can't be written: {error.strerror}."
-        raise ConfigError(message, fix="Shorten it, or name another place.") from error
+        raise ConfigError(message, fix="Use a shorter path, or another one.") from error
     return True
 
 
@@ -219,7 +219,7 @@ class OutputOptions:
 
         given = [f"--{name}" for name, value in vars(self).items() if value is not None]
         if len(given) > 1:
-            raise ConfigError(f"{given[0]} and {given[1]} exclude one another.", fix="Give one of them.")
+            raise ConfigError(f"{given[0]} and {given[1]} can't be combined.", fix="Give one of them.")
         if self.format is not None:
             named = self.format
             return ANY_OBJECT if named == "json" else OutputConstraint("JSON schema", _text(Path(named), "--format"))

@@ -59,14 +59,14 @@ def command(
     given = {**vars(length), **vars(texts), "seed": seed}
     if again is not None:
         if any((data, dry_run, *given.values(), *vars(monitor).values())):
-            raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
+            raise ConfigError("--again takes all options from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
         shown(results, out, group, as_json)
         return
     if data is None:
         fix = "Name texts, a data folder or shards, or a run with --again."
-        raise ConfigError("There is nothing to train on.", fix=fix)
+        raise ConfigError("No training data was given.", fix=fix)
 
     def monitored() -> MonitorConfig:
         return monitor.config(seed=seed, progress=console_progress())
@@ -95,7 +95,7 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
     return [
         f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s"
         f" ({share:.0f} % of it evaluations)",
-        f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats a token",
+        f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats per token",
         f"{results['bits_per_byte']:.3f} bits per byte of held-out text",
         *_planned_lines(results),
         f"Try it: groundup generate {out} {_first_words(out)}",

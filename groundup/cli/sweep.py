@@ -90,7 +90,7 @@ def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
         *table(["run", "parameters", "MB read", "bits per byte", "law"], runs),
         "",
         law.words(),
-        f"the other runs predict each one within {200 * law.spread:.0f} % (two spreads)",
+        f"each run is predicted from the others within {200 * law.spread:.0f} % (two standard deviations)",
         "",
         *table(["minutes", "model", "parameters", "epochs", "bits per byte"], best),
         "",

@@ -60,7 +60,7 @@ def _require_replaceable(out: Path) -> None:
     found = [] if not out.exists() else [out.name] if not out.is_dir() else [path.name for path in out.iterdir()]
     foreign = sorted(set(found) - ours)
     if foreign:
-        raise ConfigError(f"{out} holds {foreign[0]!r}, no part of a tokenizer.", fix="Name a new folder with --out.")
+        raise ConfigError(f"{out} holds {foreign[0]!r}, not part of a tokenizer.", fix="Give a new folder with --out.")
 
 
 def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> dict[str, Any]:
@@ -146,5 +146,5 @@ def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
     )
     console.print(line, soft_wrap=not console.is_terminal)
     num_bytes = sum(len(piece) for _, piece in pieces)
-    share = f", {num_bytes / len(pieces):.2f} bytes a token" if pieces else ""
+    share = f", {num_bytes / len(pieces):.2f} bytes per token" if pieces else ""
     console.print(f"{len(pieces)} tokens, {num_bytes} bytes{share}")

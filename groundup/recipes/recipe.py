@@ -58,7 +58,7 @@ class PretrainStage(StageConfig):
     steps: Count | None = None
     """Number of training steps; by default as many as fit the stage's share of the budget, adjusted during the run."""
     batch_windows: Count = 8
-    """B: windows of `context` tokens a step."""
+    """B: windows of `context` tokens per step."""
     optimizer: OptimizerName = OPTIMIZER
     """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None

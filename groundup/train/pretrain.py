@@ -107,7 +107,7 @@ def pretrain(
         planned = (run.read_plan() or {}).get("planned")
         results |= {"actual": actual_figures(results, compute)} | ({"planned": planned} if planned else {})
         card_figures = {
-            "validation loss, nats a token": f"{results['validation_loss']:.3f}",
+            "validation loss, nats per token": f"{results['validation_loss']:.3f}",
             "validation bits per byte": f"{results['bits_per_byte']:.3f}",
             "tokens read": f"{results['tokens']:,}",
         }

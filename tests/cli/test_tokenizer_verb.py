@@ -76,7 +76,7 @@ def test_show_prints_each_token_with_its_id(trained: Path) -> None:
     for id in tokenizer.encode("the <|im_end|>\n"):
         assert f"{visible(tokenizer.token_bytes(id))} {id}" in told
     assert str(tokenizer.special.eos_id) not in told
-    assert "bytes a token" in told
+    assert "bytes per token" in told
 
 
 def test_show_as_json_has_every_byte(trained: Path) -> None:

@@ -75,7 +75,7 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     again = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json")
     results = json.loads(again)
     assert len(results["models"]) == 5 and results["models"][0]["accuracy"]["value"] > 0.85
-    assert "differ" in refused(capsys, *train, "--set", "epochs=2")
+    assert "holds another run" in refused(capsys, *train, "--set", "epochs=2")
     assert "Did you mean 'epochs'?" in refused(capsys, *train, "--set", "epoch=2")
 
     one = told(capsys, "classify", out, "see you at the prize station")

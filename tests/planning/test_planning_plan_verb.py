@@ -37,7 +37,7 @@ def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.C
     assert plan["model"]["vocab_size"] == 280 and plan["fit"]["steps"] == plan["steps"] > 0
     assert plan["parameters"] > 0 and plan["minutes"] == pytest.approx(2, rel=0.3)
     assert plan["expected"]["low"] < plan["expected"]["bits_per_byte"] < plan["expected"]["high"]
-    assert any("blocks x width" in reason and "(taken)" in reason for reason in plan["reasons"])
+    assert any("blocks x width" in reason and "(chosen)" in reason for reason in plan["reasons"])
     assert any("tokens per step" in reason for reason in plan["reasons"])
     differences = [re.findall(r"[+-]?\d\.\d{3}", reason) for reason in plan["reasons"]]
     assert all(each[0] in "+-" for found in differences for each in found), "one loss for one plan: the expected one"
@@ -66,15 +66,15 @@ def test_what_is_said_is_not_chosen(
     ("words", "said"),
     [
         (["nowhere/", "--budget", "10s"], "nowhere"),
-        ([], "nothing to plan for"),
+        ([], "No data and no model size"),
         (["TEXTS", "--budget", "1s"], "too short to train"),
         (["TEXTS", "--budget", "1m", "--steps", "4"], "must be given once"),
         (["TEXTS", "--size", "3X"], "can't be read"),
-        (["TEXTS", "--law", "nowhere", "--steps", "1"], "holds no law"),
+        (["TEXTS", "--law", "nowhere", "--steps", "1"], "has no scaling law"),
         (["TEXTS", "--steps", "99999999999999999999", "--size", "1M"], "--steps"),
         (["TEXTS", "--tokens", "99999999999999999999", "--size", "1M"], "--tokens"),
         (["TEXTS", "--machine", "h100"], "without DATA"),
-        (["--machine", "abacus"], "is no known device"),
+        (["--machine", "abacus"], "is not a known device"),
         (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
         (["TEXTS", "--epochs", "inf"], "finite"),
         (["TEXTS", "--minutes", "inf"], "finite"),
@@ -90,7 +90,7 @@ def test_bad_plans_end_in_one_sentence(
 
 def test_a_missing_law_is_said_before_texts_are_read(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", str(texts), "--law", "nowhere", "--steps", "1"]) == 2
-    assert capsys.readouterr().err.startswith("error: nowhere holds no law")
+    assert capsys.readouterr().err.startswith("error: nowhere has no scaling law")
 
 
 def test_the_table_of_large_models_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,7 @@ def test_a_build_stopped_half_way_gets_a_page_of_what_exists(build_folder: Path,
 def test_an_empty_build_gets_a_page(tmp_path: Path) -> None:
     (tmp_path / "build.json").write_text("{}")
     page = page_of(tmp_path)
-    assert "not got far yet" in page.text["top"]
+    assert "trained and exported no model yet" in page.text["top"]
     assert "Not in this build" in page.text["data"]
 
 

@@ -33,7 +33,7 @@ def run(context: StageContext) -> StageResult:
 
     def affordable_tokens() -> float:
         rate = measure_tokens_per_s(opened, examples, config, compute=compute, progress=progress)
-        progress.say(f"      {rate:.0f} tokens a second in training here")
+        progress.say(f"      {rate:.0f} tokens per second in training here")
         most_s = context.seconds * (1.0 if compute.has_bf16 else OVERRUN_WITHOUT_BF16)
         needed_s = table.tokens / (rate * TRAINING_SHARE)
         if context.seconds < needed_s and context.seconds < most_s:
@@ -46,7 +46,7 @@ def run(context: StageContext) -> StageResult:
     config = dataclasses.replace(config, tokens=tokens)
     card = ModelCard(
         name=f"{context.recipe.name}-chat",
-        summary="Answers short instructions. Its base had been tuned on instructions before.",
+        summary="Answers short instructions. Its base model was already tuned on instructions.",
         data=((f"{table.source} instructions", licence_of(table.source)),),
         base=context.recipe.base.model,
         license=opened.license,  # of the model that its weights are from
@@ -54,7 +54,7 @@ def run(context: StageContext) -> StageResult:
     runs = RunFolder(context.folder)
     results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)
     loss = results["held_out_loss"]
-    line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats a token after {results['tokens']:,} tokens"
+    line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token after {results['tokens']:,} tokens"
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
     facts = {"tokens": results["tokens"], "held_out_loss": loss}
     return StageResult(line, facts, (fewer,) if tokens < table.tokens else ())

@@ -119,7 +119,7 @@ def described(results: Mapping[str, Any], percent: int) -> StageResult:
     if not checked:
         thin.append("No held-out instruction has an answer that code can check.")
     elif checked[AFTER]["thin"]:
-        thin.append(f"Checked answers are only {checked[AFTER]['n']}: the intervals are wide.")
+        thin.append(f"Only {checked[AFTER]['n']} checked answers: the intervals are wide.")
     facts = {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}
     return StageResult(line, facts, tuple(thin))
 

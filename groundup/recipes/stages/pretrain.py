@@ -53,13 +53,13 @@ def run(context: StageContext) -> StageResult:
         summary="A small language model, trained from random weights.",
         data=tuple((source.spec, source.licence) for source in recipe.data.sources),
     )
-    aim, runs = None if table.steps else TimeBudget(seconds, MIN_STEPS), RunFolder(context.folder)
+    budget, runs = None if table.steps else TimeBudget(seconds, MIN_STEPS), RunFolder(context.folder)
     results = pretrain(
         *(shards, tokenizer, shape, fit, runs),
         compute=context.compute,
         progress=progress,
         card=card,
-        control=StepControl(aim),
+        control=StepControl(budget),
     )
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats per token, "

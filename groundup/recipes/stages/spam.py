@@ -42,7 +42,7 @@ def run(context: StageContext) -> StageResult:
     runs = RunFolder(context.folder)
     card = ModelCard(
         name=f"{context.recipe.name}-spam",
-        summary="Tells spam from other short messages.",
+        summary="Classifies short messages as spam or not.",
         data=((table.source.spec, table.source.licence),),
         base=context.recipe.base.model,
         license=opened.license,  # of the model that its weights are from
@@ -82,7 +82,7 @@ def affordable_percent(
     mean_tokens = sum(map(len, rows)) / len(rows)
     kinds = open_kinds("auto", opened.config.width, compute=context.compute)
     token_s = {}
-    with context.progress.track("measuring a pass", len(kinds), "precisions") as advance:
+    with context.progress.track("measuring a forward pass", len(kinds), "precisions") as advance:
         for low in kinds:
             token_s[low] = seconds_per_token(opened, rows[:32], context.compute, low_precision=low)
             advance()

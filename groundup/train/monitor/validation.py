@@ -71,7 +71,7 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, model: LanguageModel) -> dict[str, float]:
-        """Return validation_loss (nats a token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
+        """Return validation_loss (nats per token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
         names = self._label_at.labels
         nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
         for batch, sources in zip(self._parts(self.windows), self._parts(self._sources), strict=True):
