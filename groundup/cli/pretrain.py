@@ -96,10 +96,18 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
         f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s"
         f" ({share:.0f} % of it evaluations)",
         f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats a token",
-        f"{results['bits_per_byte']:.3f} bits per byte of held-out text",
+        held_out_line(results),
         *_planned_lines(results),
         f"Try it: groundup generate {out} {_first_words(out)}",
     ]
+
+
+def held_out_line(results: dict[str, Any]) -> str:
+    """Return the bits per byte on validation and, but for runs on older shards, on test."""
+    validation, test = f"{results['bits_per_byte']:.3f}", results.get("test")
+    if not test:
+        return f"{validation} bits per byte of validation text, by which the weights were chosen"
+    return f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {validation} of validation text"
 
 
 def _first_words(out: Path) -> str:
