@@ -27,6 +27,7 @@ def command(
     again: Annotated[Path | None, Option("--again", help="Instead of DATA: reproduce this run.")] = None,
     length: options.TrainingLength = options.TrainingLength(),
     texts: options.TrainingTexts = options.TrainingTexts(),
+    keep_dropped: options.KeepDroppedOption = False,
     monitor: options.MonitorOptions = options.MonitorOptions(),
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
@@ -56,9 +57,10 @@ def command(
     from groundup.planning.reproduce import reproduce
     from groundup.train.monitor.config import MonitorConfig
 
-    given = {**vars(length), **vars(texts), "seed": seed}
+    given = {**vars(length), **vars(texts), "keep_dropped": keep_dropped, "seed": seed}
     if again is not None:
-        if any((data, dry_run, *given.values(), *vars(monitor).values())):
+        groups = (length, texts, monitor)
+        if any((data, dry_run, keep_dropped, seed)) or groups != tuple(type(group)() for group in groups):
             raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
