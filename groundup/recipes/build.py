@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.config import to_plain
 from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import (
@@ -170,7 +169,7 @@ def key_parts(stage: Stage, recipe: Recipe, record: dict[str, Any]) -> dict[str,
     """Return everything that a stage's result depends on, by name."""
     return {
         "version": stage.version,
-        "recipe": digest(to_plain(getattr(recipe, stage.name))),
+        "recipe": digest(getattr(recipe, stage.name).key()),
         "seed": recipe.seed,
         "budget": recipe.budget_s if stage.sized_by_budget else None,
         "outside": dict(stage.outside(recipe)),

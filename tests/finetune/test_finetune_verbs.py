@@ -115,6 +115,27 @@ def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(
     assert [row["metric"] for row in text["rows"]] == ["bits_per_byte"]
 
 
+def test_examples_in_another_encoding_are_read_once_it_is_named(
+    base: Path, splits: dict[str, list[Example]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"{e.text} мы поём о море", e.label) for split in splits.values() for e in split]
+    (tmp_path / "kinds.csv").write_bytes("\n".join(["text,label", *(",".join(row) for row in rows)]).encode("cp1251"))
+    asked = [f'{{"instruction": "Скажи {n}, пожалуйста", "output": "{n}"}}' for n in range(20)]
+    (tmp_path / "asked.jsonl").write_bytes("\n".join(asked).encode("cp1251"))
+    (tmp_path / "text.txt").write_bytes(("Лиса и курица поют о море. " * 30).encode("cp1251"))
+    quick = ("--set", "precision=float32")
+    commands = (
+        ("finetune", "classifier", base, tmp_path / "kinds.csv", "--out", tmp_path / "spam", "--set", "epochs=1"),
+        ("finetune", "chat", base, tmp_path / "asked.jsonl", "--out", tmp_path / "chat", "--tokens", "100", *quick),
+        ("evaluate", base, "--data", tmp_path / "text.txt"),
+    )
+    for command in commands:
+        assert "--encoding cp1251" in refused(capsys, *command)
+        assert "'latin-99' is unknown" in refused(capsys, *command, "--encoding", "latin-99")
+        assert run([str(arg) for arg in (*command, "--encoding", "cp1251")]) == 0
+        assert "1 files read as cp1251" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_can_not_be_done_is_one_sentence(
     base: Path, labelled: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

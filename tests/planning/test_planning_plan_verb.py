@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,9 @@ def test_what_is_said_is_not_chosen(
         (["TEXTS", "--machine", "h100"], "without DATA"),
         (["--machine", "abacus"], "is not a known device"),
         (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
+        (["--machine", "h100", "--test-fraction", "0"], "--size and --tokens only"),
+        (["TEXTS", "--steps", "1", "--encoding", "latin-99"], "'latin-99' is unknown"),
+        (["TEXTS", "--steps", "1", "--test-fraction", "0.9"], "must be 0 to 0.5"),
         (["TEXTS", "--epochs", "inf"], "finite"),
         (["TEXTS", "--minutes", "inf"], "finite"),
         (["--size", "ten", "--machine", "h100"], "can't be read"),
@@ -99,6 +103,24 @@ def test_the_table_of_large_models_needs_no_data(capsys: pytest.CaptureFixture[s
     assert "124M" in printed and "7B" in printed and "assumed" in printed
     assert run(["plan", "--size", "1B", "--machine", "a100x4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["devices"] == 4
+
+
+def test_a_sweep_reads_its_texts_as_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f'"Сказка {n}. Лиса и курица поют о море. {"Лиса. " * 40}",x' for n in range(30)]
+    (tmp_path / "texts.csv").write_bytes("\n".join(["story,mark", *rows, '"",x']).encode("cp1251"))
+    command = ["sweep", str(tmp_path / "texts.csv"), "--out", str(tmp_path / "law"), "--sizes", "2", "--steps", "8"]
+    command += ["--text-column", "story", "--encoding", "cp1251", "--test-fraction", "0.2", "--keep-dropped"]
+    monkeypatch.setattr("groundup.planning.sweep.sweep", lambda *_, **__: sys.exit(0))
+    with pytest.raises(SystemExit):
+        run(command)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 files read as cp1251 (texts.csv)" in said
+    card = read_json(tmp_path / "law" / "data" / "data.json")
+    assert card["config"]["test_fraction"] == 0.2 and set(card["splits"]) == {"train", "validation", "test"}
+    assert (tmp_path / "law" / "data" / "dropped.jsonl").read_text().count('"reason"') == 1
+    assert "Лиса" in (tmp_path / "law" / "data" / "train.jsonl").read_text()
 
 
 def test_sweep_fits_a_law_once_and_plan_takes_it(

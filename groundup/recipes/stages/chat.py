@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from groundup.data.documents import ChatExample
 from groundup.data.examples import read_chat
 from groundup.data.source_files import Source, content_hash
+from groundup.data.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.finetune.instruction_data import held_out_ids
 from groundup.model.footprint import training_memory
+from groundup.progress import Progress
 from groundup.recipes.packaged import instructions_source, licence_of
-from groundup.recipes.recipe import Recipe
+from groundup.recipes.recipe import ChatStage, Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.runs import RunFolder
@@ -25,7 +27,7 @@ OVERRUN_WITHOUT_BF16 = 2.5
 def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
     table, compute, progress = context.recipe.chat, context.compute, context.progress
-    examples = read_chat(Source(instructions_source(table.source)), progress=progress)
+    examples = read_instructions(table, progress)
     opened = open_model(context.build / "base", compute)
     config = ChatConfig(
         max_tokens=table.max_tokens, rank=table.rank, learning_rate=table.learning_rate, seed=context.seed
@@ -60,9 +62,15 @@ def run(context: StageContext) -> StageResult:
     return StageResult(line, facts, (fewer,) if tokens < table.tokens else ())
 
 
+def read_instructions(table: ChatStage, progress: Progress | None = None) -> list[ChatExample]:
+    """The examples of the stage's source. Raises DataError."""
+    source, options = Source(instructions_source(table.source)), SourceOptions(encoding=table.encoding)
+    return read_chat(source, options, progress=progress)
+
+
 def held_out_instructions(recipe: Recipe) -> list[ChatExample]:
     """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    examples = read_chat(Source(instructions_source(recipe.chat.source)))
+    examples = read_instructions(recipe.chat)
     chosen = held_out_ids(examples, recipe.seed)
     return [each for each in examples if each.id in chosen]
 

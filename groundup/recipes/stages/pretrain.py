@@ -61,9 +61,10 @@ def run(context: StageContext) -> StageResult:
         card=card,
         control=StepControl(budget),
     )
+    on_test = f" (test: {results['test']['bits_per_byte']:.3f})" if "test" in results else ""
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats per token, "
-        f"{results['bits_per_byte']:.3f} bits per byte"
+        f"{results['bits_per_byte']:.3f} bits per byte{on_test}"
     )
     little = f"The pretrained model has read only {100 * results['epochs']:.0f} % of the text."
     return StageResult(line, results, (little,) if results["epochs"] < LITTLE_READ else ())

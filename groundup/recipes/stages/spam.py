@@ -58,7 +58,7 @@ def run(context: StageContext) -> StageResult:
 
 def read_messages(table: SpamStage, context: StageContext) -> Distinct:
     """Return the labelled messages without repeats; prints the counts."""
-    options = SourceOptions(table.text_column, label_column=table.label_column)
+    options = SourceOptions(table.text_column, label_column=table.label_column, encoding=table.encoding)
     examples = read_labelled(table.source, options, progress=context.progress)
     distinct = without_repeats(examples)
     context.progress.say(

@@ -9,7 +9,7 @@ FIGURES = {
     "minutes": ("minutes", 1, ".1f"),
     "memory_bytes": ("memory, GB", 1e9, ".2f"),
     "tokens_per_s": ("tokens per second", 1, ",.0f"),
-    "bits_per_byte": ("bits per byte", 1, ".3f"),
+    "bits_per_byte": ("validation bits per byte", 1, ".3f"),
 }
 
 
