@@ -54,15 +54,13 @@ class Chapter:
         else:
             stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
             parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
-        return node(
-            "section",
-            node("p", self.kicker, class_="kicker"),
-            node("h2", self.title.format(texts=report.texts), id=f"{self.key}-title"),
-            node("p", see, class_="see"),
-            *parts,
-            id=self.key,
-            aria_labelledby=f"{self.key}-title",
-        )
+        return section(self.key, self.kicker, self.title.format(texts=report.texts), see, parts)
+
+
+def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child]) -> Node:
+    """A section with its head; `key` is its id."""
+    head = [node("p", kicker, class_="kicker"), node("h2", title, id=f"{key}-title"), node("p", see, class_="see")]
+    return node("section", *head, *parts, id=key, aria_labelledby=f"{key}-title")
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:
