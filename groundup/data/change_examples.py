@@ -31,12 +31,21 @@ def change_example(raw: str, change: str) -> dict[str, Any] | None:
     place = _PLACES[change](raw)
     if place is None or place[1] - place[0] > MAX_CHANGED_CHARACTERS:
         return None
-    start, end = max(0, place[0] - CONTEXT_CHARACTERS), min(len(raw), place[1] + CONTEXT_CHARACTERS)
+    start, end = _window(raw, *place)
     before = raw[start:end]
     head, tail = GUARD if start else "", GUARD if end < len(raw) else ""
     cleaned = clean(f"{head}{before}{tail}")
     after = cleaned.text[len(head) : len(cleaned.text) - len(tail)]
     return {"changes": list(cleaned.changes), "before": before, "after": after} if change in cleaned.changes else None
+
+
+def _window(raw: str, start: int, end: int) -> Place:
+    """Return the surroundings of a place, from the beginning of a word to the end of one."""
+    low, high = max(0, start - CONTEXT_CHARACTERS), min(len(raw), end + CONTEXT_CHARACTERS)
+    if low:
+        low = max(low, raw.find(" ", low, start) + 1)
+    space = raw.rfind(" ", end, high) if high < len(raw) else -1
+    return low, space if space > end else high
 
 
 def _first(pattern: re.Pattern[str]) -> Callable[[str], Place | None]:

@@ -126,10 +126,12 @@ class SourceCard:
 
     def _show_changes(self, name: str, changes: Counter[str], raw: str) -> None:
         shown = Counter(change for example in self.change_examples for change in example["changes"])
+        few = EXAMPLES_PER_CHANGE
         for change in changes:
-            if shown[change] < EXAMPLES_PER_CHANGE and (example := change_example(raw, change)):
+            if shown[change] < few and (example := change_example(raw, change)):
                 self.change_examples.append({"name": name, **example})
                 shown.update(example["changes"])
+                few = 1  # a second one of the same document only for what no other has shown
 
     def drop(self, raw: Document, reason: str) -> None:
         """Count a dropped document."""

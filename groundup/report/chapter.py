@@ -127,9 +127,9 @@ def note(*children: Child, kind: str = "note") -> Node:
     return node("p", node("strong", label) if label else None, *children, class_=f"remark {kind}")
 
 
-def more(summary: str, *children: Child) -> Node:
-    """Details, closed until clicked."""
-    return node("details", node("summary", summary), *children)
+def more(summary: str, *children: Child, is_open: bool = False) -> Node:
+    """Details, closed until clicked unless `is_open`."""
+    return node("details", node("summary", summary), *children, open="" if is_open else None)
 
 
 def notes_of(thin: Sequence[str]) -> list[Node]:

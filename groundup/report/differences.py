@@ -1,4 +1,4 @@
-"""A short text before and after a change, the characters that differ marked; those that can't be seen get a sign: ␍ ⏎ · ⇥ U+0301."""
+"""A short text before and after a change, the characters that differ marked; those that can't be seen get a sign: \\r ⏎ · U+0301."""
 
 import unicodedata
 from difflib import SequenceMatcher
@@ -7,7 +7,7 @@ from groundup.markup import Node, foreign, node
 
 MAX_CHARACTERS = 400
 # Shown in the marked parts only: in the others a space is a space.
-SIGNS = {"\n": "⏎\n", "\r": "␍", " ": "·", "\t": "⇥"}
+SIGNS = {"\n": "⏎\n", "\r": "\\r", "\f": "\\f", "\v": "\\v", "\t": "\\t", " ": "·"}
 
 
 def before_and_after(before: str, after: str) -> Node:
@@ -31,10 +31,10 @@ def _sign(character: str) -> str:
     """The character, or a sign for one that can't be seen alone.
 
     >>> _sign("a"), _sign("\\u0301"), _sign("\\x00")
-    ('a', 'U+0301', '\\x00')
+    ('a', 'U+0301', 'U+0000')
     """
-    if character in SIGNS or character < " ":  # markup shows control characters as pictures
-        return SIGNS.get(character, character)
+    if character in SIGNS:
+        return SIGNS[character]
     if unicodedata.combining(character) or not character.isprintable():
         return f"U+{ord(character):04X}"
     return character

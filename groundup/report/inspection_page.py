@@ -11,10 +11,10 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, section
 from groundup.report.formatting import count, parameters
 from groundup.report.html_page import html_page
-from groundup.report.source_parts import kept, source_parts
+from groundup.report.source_parts import kept, languages_missing, source_parts
 from groundup.report.values import JsonObject, number, table, text
 
-SEE = "What a build would read here, and keep: its counts are those of a build."
+SEE = "As a build would read it: what is kept, dropped and changed, with examples."
 
 
 def write_inspection_page(inspections: Sequence[JsonObject], out: Path) -> Path:
@@ -51,6 +51,7 @@ def _opening(inspections: Sequence[JsonObject]) -> Node:
         node("h1", "What these texts hold"),
         node("p", lead, class_="lead"),
         _all(inspections) if several else None,
+        languages_missing(inspections),
     ]
     return node("header", parts, id="top")
 
@@ -75,7 +76,11 @@ def _all(inspections: Sequence[JsonObject]) -> Node:
 def _chapter(inspection: JsonObject, at: int, of: int) -> Node:
     kicker = f"Source {at} of {of}" if of > 1 else "Source"
     return section(
-        f"source-{at}", kicker, foreign(_spec(inspection)), SEE, [_figures(inspection), *source_parts([inspection])]
+        f"source-{at}",
+        kicker,
+        foreign(_spec(inspection)),
+        SEE,
+        [_figures(inspection), *source_parts([inspection], is_open=of == 1)],
     )
 
 

@@ -38,11 +38,11 @@ LAYOUTS = {"text": "texts", "labelled": "labelled texts", "instruction": "instru
            "prompt-completion": "prompts and completions", "preference": "preference pairs"}  # fmt: skip
 
 
-def source_parts(cards: Cards) -> list[Child]:
-    """Return all parts, in order; those without anything to show are None."""
+def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
+    """Return all parts, in order; those without anything to show are None. `is_open`: examples and samples are unfolded."""
     return [
-        _understood(cards), _lengths(cards), _languages(cards), *_dropped(cards), *_changed(cards), *_passed_over(cards),
-        *_samples(cards),
+        _understood(cards), _lengths(cards), _languages(cards), *_dropped(cards), *_changed(cards, is_open), *_passed_over(cards),
+        *_samples(cards, is_open),
     ]  # fmt: skip
 
 
@@ -66,16 +66,17 @@ def _understood(cards: Cards) -> Node | None:
     rows: list[list[Child]] = []
     for found in [each for card in cards for each in tables(card, "understood")][:MAX_KINDS]:
         others = (number(found, "files") or 1.0) - 1
-        name = [foreign(text(found, "name")), f" and {count(others)} more" if others > 0 else None]
+        name = node("div", foreign(text(found, "name")), f" and {count(others)} more" if others > 0 else None)
         layout, kind = text(found, "layout"), text(found, "kind")
-        what = [LAYOUTS.get(layout, layout or "nothing"), node("span", f" ({kind})", class_="quiet") if kind else None]
+        form = node("span", f" ({kind})", class_="quiet") if kind else None
+        what = node("div", LAYOUTS.get(layout, layout or "nothing"), form)
         roles = [node("div", f"{role}: ", foreign(text(found, "roles", role))) for role in table(found, "roles")]
         first = [
             node("div", f"{role}: ", foreign(value), class_="sample-line")
             for role in table(found, "first")
             if (value := text(found, "first", role))
         ]
-        rows.append([name, what, roles, first])
+        rows.append([name, what, node("div", roles) if roles else None, node("div", first) if first else None])
     return data_table("What the files hold", ["file", "read as", "columns", "first row"], rows) if rows else None
 
 
@@ -86,7 +87,9 @@ def _lengths(cards: Cards) -> Node | None:
         return None
     middle = median_length(found)
     half = f" Half of the documents are shorter than about {_rounded(middle)} characters." if middle else ""
-    return figure(f"Lengths of the documents kept; each bar is twice as long as the one before.{half}", *charts)
+    return figure(
+        f"Lengths of the documents kept; each bar covers twice the range of the one before it.{half}", *charts
+    )
 
 
 def _rounded(value: float) -> str:
@@ -108,6 +111,11 @@ def _languages(cards: Cards) -> Node | None:
         ]
         head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
         return data_table(f"Languages of {count(total)} random documents", head, rows, figures=(2,), class_="bars")
+    return None
+
+
+def languages_missing(cards: Cards) -> Node | None:
+    """Return how to install what detects languages, where it was missing."""
     if not any("languages" in card and card["languages"] is None for card in cards):
         return None
     install = node("code", "pip install 'groundup[languages]'")
@@ -124,7 +132,7 @@ def _dropped(cards: Cards) -> list[Child]:
     for reason in dict.fromkeys(reason for reason, _ in entries):
         of_reason = [entry for name, entry in entries if name == reason]
         found = sum(number(entry, "count") or 0.0 for entry in of_reason)
-        rows.append([foreign(reason), count(found), _drop_examples(cards, reason, of_reason)])
+        rows.append([foreign(reason), count(found), node("div", _drop_examples(cards, reason, of_reason))])
     caption = f"{count(dropped)} of {count(of_all)} documents were dropped ({percent(dropped / of_all)})"
     return [data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))]
 
@@ -147,16 +155,19 @@ def _names(names: Sequence[str], few: int) -> list[Child]:
     return [foreign(first_letters(name, NAME_CHARACTERS), "div", "sample-line") for name in names[:few]]
 
 
-def _changed(cards: Cards) -> list[Child]:
+def _changed(cards: Cards, is_open: bool) -> list[Child]:
     totals: Counter[str] = Counter()
     for card in cards:
         totals.update({name: number(card, "changed", name) or 0 for name in table(card, "changed")})
-    rows: list[list[Child]] = [[foreign(_change(name)), count(value)] for name, value in totals.items() if value]
+    rows: list[list[Child]] = [[foreign(_change(name)), count(value)] for name, value in totals.most_common() if value]
     if not rows:
         return []
     made = data_table("What cleaning changed in the documents kept", ["change", "count"], rows, figures=(1,))
     examples = [each for card in cards for each in tables(card, "change_examples")][:MAX_CHANGES]
-    return [made, more("Before and after cleaning", *map(_change_card, examples)) if examples else None]
+    return [
+        made,
+        more("Before and after cleaning", *map(_change_card, examples), is_open=is_open) if examples else None,
+    ]
 
 
 def _change(name: str) -> str:
@@ -177,7 +188,8 @@ def _passed_over(cards: Cards) -> list[Child]:
     if not found:
         return []
     rows: list[list[Child]] = [
-        [foreign(reason), count(number(entry, "count")), _names(names, FEW_NAMES)] for reason, entry, names in found
+        [foreign(reason), count(number(entry, "count")), node("div", _names(names, FEW_NAMES))]
+        for reason, entry, names in found
     ]
     caption = "What was passed over, or could not be read as it is"
     made = data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))
@@ -200,7 +212,7 @@ def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
     return [(reason, entry) for reason, entry in noted if isinstance(entry, dict)]
 
 
-def _samples(cards: Cards) -> list[Child]:
+def _samples(cards: Cards, is_open: bool) -> list[Child]:
     found = [sample for card in cards for sample in tables(card, "samples")][:MAX_SAMPLES]
     shown = []
     for sample in found:
@@ -208,4 +220,4 @@ def _samples(cards: Cards) -> list[Child]:
         name = foreign(first_letters(text(sample, "name"), NAME_CHARACTERS), "h3")
         shown += [name, foreign(beginning, "blockquote", "document")]
     drawn = any("lengths" in card for card in cards)  # older cards have the first documents
-    return [more("Random documents" if drawn else "Samples of the texts", *shown)] if shown else []
+    return [more("Random documents" if drawn else "Samples of the texts", *shown, is_open=is_open)] if shown else []

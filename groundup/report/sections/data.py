@@ -6,7 +6,7 @@ from groundup.markup import Child, Node, foreign
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, note
 from groundup.report.formatting import count
 from groundup.report.report_data import ReportData
-from groundup.report.source_parts import kept, source_parts
+from groundup.report.source_parts import kept, languages_missing, source_parts
 from groundup.report.values import JsonObject, number, table, tables, text
 
 DATA_CARD = "data/data.json"
@@ -18,7 +18,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     if not card:
         return "no text has been prepared"
     sources = tables(card, "sources")
-    return [_figures(card), *_cuts(card), _sources(card), *source_parts(sources)]
+    return [_figures(card), *_cuts(card), _sources(card), *source_parts(sources), languages_missing(sources)]
 
 
 def _figures(card: JsonObject) -> Node | None:
@@ -28,13 +28,14 @@ def _figures(card: JsonObject) -> Node | None:
         (count(kept(sources, "characters")), "characters"),
         (count(number(card, "splits", "train", "characters")), "of them for training"),
         (count(number(card, "splits", "validation", "characters")), "held out for validation"),
-        (count(number(card, "splits", "test", "characters")), "held out for the test"),
+        *([(count(test), "held out for test")] if (test := number(card, "splits", "test", "characters")) else []),
     )
 
 
 def _cuts(card: JsonObject) -> list[Node]:
-    """The documents whose end was moved to another split; cards of older versions have one at most."""
-    return [_cut(cut) for cut in (table(card, "cut"), *tables(card, "cuts")) if cut]
+    """A note for each document that was cut; older data cards have one of them at most, and it gave its end to validation."""
+    older = table(card, "cut")
+    return [_cut(cut) for cut in tables(card, "cuts") or ([older] if older else [])]
 
 
 def _cut(cut: JsonObject) -> Node:
