@@ -45,7 +45,8 @@ def _window(raw: str, start: int, end: int) -> Place:
     if low:
         low = max(low, raw.find(" ", low, start) + 1)
     space = raw.rfind(" ", end, high) if high < len(raw) else -1
-    return low, space if space > end else high
+    high = space if space > end else high
+    return low, high if high == len(raw) else end + len(raw[end:high].rstrip(" \t"))
 
 
 def _first(pattern: re.Pattern[str]) -> Callable[[str], Place | None]:
@@ -58,6 +59,8 @@ def _first(pattern: re.Pattern[str]) -> Callable[[str], Place | None]:
 
 def _trailing_spaces(raw: str) -> Place | None:
     found = _SPACE_AT_END.search(raw, 0, SEARCHED_CHARACTERS)
+    if not found and not raw.endswith((" ", "\t")):
+        return None
     end = found.end() if found else len(raw)
     before = raw[max(0, end - MAX_CHANGED_CHARACTERS - 1) : end]
     return end - len(before) + len(before.rstrip(" \t")), end

@@ -16,7 +16,8 @@ from groundup.report.language_names import language_name
 from groundup.report.values import JsonObject, number, table, tables, text, texts
 
 NAME_CHARACTERS = 120
-SAMPLE_CHARACTERS = 600
+# Fewer than the cards have of a text, so that a cut is seen.
+SAMPLE_CHARACTERS = 560
 DROPPED_CHARACTERS = 160
 MAX_KINDS, MAX_CHANGES, MAX_SAMPLES, MAX_LANGUAGES = 12, 8, 5, 12
 # Names of a reason in its row, and in the whole list below the table.
@@ -66,11 +67,11 @@ def _understood(cards: Cards) -> Node | None:
     rows: list[list[Child]] = []
     for found in [each for card in cards for each in tables(card, "understood")][:MAX_KINDS]:
         others = (number(found, "files") or 1.0) - 1
-        name = node("div", foreign(text(found, "name")), f" and {count(others)} more" if others > 0 else None)
+        name = node("div", _name(text(found, "name")), f" and {count(others)} more" if others > 0 else None)
         layout, kind = text(found, "layout"), text(found, "kind")
         form = node("span", f" ({kind})", class_="quiet") if kind else None
         what = node("div", LAYOUTS.get(layout, layout or "nothing"), form)
-        roles = [node("div", f"{role}: ", foreign(text(found, "roles", role))) for role in table(found, "roles")]
+        roles = [node("div", f"{role}: ", _name(text(found, "roles", role))) for role in table(found, "roles")]
         first = [
             node("div", f"{role}: ", foreign(value), class_="sample-line")
             for role in table(found, "first")
@@ -144,11 +145,15 @@ def _drop_examples(cards: Cards, reason: str, entries: Sequence[JsonObject]) -> 
     lines: list[Child] = []
     for each in shown:
         line = first_letters(" ".join(text(each, "text").split()), DROPPED_CHARACTERS)
-        name = foreign(first_letters(text(each, "name"), NAME_CHARACTERS))
+        name = _name(text(each, "name"))
         lines.append(
             node("div", name, ": " if line else None, foreign(line, "q") if line else None, class_="sample-line")
         )
     return lines
+
+
+def _name(name: str, tag: str = "bdi") -> Node:
+    return foreign(first_letters(name, NAME_CHARACTERS), tag)
 
 
 def _names(names: Sequence[str], few: int) -> list[Child]:
@@ -175,7 +180,7 @@ def _change(name: str) -> str:
 
 
 def _change_card(example: JsonObject) -> Node:
-    name = foreign(first_letters(text(example, "name"), NAME_CHARACTERS), "h3")
+    name = _name(text(example, "name"), "h3")
     reasons = "; ".join(_change(change) for change in texts(example, "changes"))
     sides = before_and_after(text(example, "before"), text(example, "after"))
     return node("article", name, foreign(reasons, "p", "time"), sides, class_="answer change")
@@ -198,7 +203,7 @@ def _passed_over(cards: Cards) -> list[Child]:
 
 
 def _whole_list(reason: str, names: Sequence[str]) -> list[Child]:
-    shown = [node("li", foreign(first_letters(name, NAME_CHARACTERS))) for name in names[:MAX_NAMES]]
+    shown = [node("li", _name(name)) for name in names[:MAX_NAMES]]
     left = len(names) - len(shown)
     end = note(f"and {count(left)} more; JSON has all of them") if left else None
     return [node("h3", foreign(reason)), node("ul", shown, class_="chips"), end]
@@ -217,7 +222,6 @@ def _samples(cards: Cards, is_open: bool) -> list[Child]:
     shown = []
     for sample in found:
         beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)
-        name = foreign(first_letters(text(sample, "name"), NAME_CHARACTERS), "h3")
-        shown += [name, foreign(beginning, "blockquote", "document")]
+        shown += [_name(text(sample, "name"), "h3"), foreign(beginning, "blockquote", "document")]
     drawn = any("lengths" in card for card in cards)  # older cards have the first documents
     return [more("Random documents" if drawn else "Samples of the texts", *shown, is_open=is_open)] if shown else []
