@@ -6,7 +6,8 @@ whole text: it removes spaces at the ends of lines, not at the ends of the windo
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from groundup.data.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, clean
@@ -20,6 +21,23 @@ GUARD = "|"
 
 Place = tuple[int, int]
 _SPACE_AT_END = re.compile(f"[ \t](?=[\n{NEWLINES}])")
+
+
+class ChangeExamples:
+    """A few examples of each kind of change: `found` has name, changes, before and after of each."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+        self._shown: Counter[str] = Counter()
+
+    def add(self, name: str, raw: str, changes: Iterable[str]) -> None:
+        """Look for examples of these changes in a raw text, if there are too few yet."""
+        few = EXAMPLES_PER_CHANGE
+        for change in changes:
+            if self._shown[change] < few and (example := change_example(raw, change)):
+                self.found.append({"name": name, **example})
+                self._shown.update(example["changes"])
+                few = 1  # a second one of the same document only for what no other has shown
 
 
 def change_example(raw: str, change: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.data.change_examples import EXAMPLES_PER_CHANGE, change_example
+from groundup.data.change_examples import ChangeExamples
 from groundup.data.clean import clean
 from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
 from groundup.data.dedup import ExactRepeats
@@ -114,24 +114,14 @@ class SourceCard:
     drop_examples: list[dict[str, str]] = field(default_factory=list)
     """The beginnings of the first documents dropped for each reason, before cleaning: reason, name, text."""
 
-    def keep(self, document: Document, changes: Counter[str], raw: str) -> None:
-        """Count a kept document whose text was `raw` before cleaning."""
+    def keep(self, document: Document, changes: Counter[str], raw_characters: int) -> None:
+        """Count a kept document that had `raw_characters` before cleaning."""
         self.kept_documents += 1
         self.kept_characters += len(document.text)
-        self.cleaned_characters += len(raw) - len(document.text)
+        self.cleaned_characters += raw_characters - len(document.text)
         add_length(self.lengths, len(document.text))
         if changes:
             self.changed = dict(changes + Counter(self.changed))
-            self._show_changes(document.name, changes, raw)
-
-    def _show_changes(self, name: str, changes: Counter[str], raw: str) -> None:
-        shown = Counter(change for example in self.change_examples for change in example["changes"])
-        few = EXAMPLES_PER_CHANGE
-        for change in changes:
-            if shown[change] < few and (example := change_example(raw, change)):
-                self.change_examples.append({"name": name, **example})
-                shown.update(example["changes"])
-                few = 1  # a second one of the same document only for what no other has shown
 
     def drop(self, raw: Document, reason: str) -> None:
         """Count a dropped document."""
@@ -239,7 +229,7 @@ def kept_documents(
     seed: int = 0,
 ) -> Iterator[Document]:
     """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`."""
-    total_mb, sample = disk_bytes(card.source) / 1e6, TextSample(seed)
+    total_mb, sample, examples = disk_bytes(card.source) / 1e6, TextSample(seed), ChangeExamples()
     with progress.track(f"Reading {card.source.spec}", total_mb, "MB") as advance:
         done = 0
         for raw in read_source(card.source, options, card.read, progress=progress):
@@ -251,10 +241,11 @@ def kept_documents(
                 card.drop(raw, reason)
                 dropped(raw, reason)
             else:
-                card.keep(document, cleaned.changes, raw.text)
+                card.keep(document, cleaned.changes, len(raw.text))
+                examples.add(raw.name, raw.text, cleaned.changes)
                 sample.add(document.name, document.text)
                 yield document
-    card.samples, card.languages = sample.shown(), sample.languages()
+    card.samples, card.languages, card.change_examples = sample.shown(), sample.languages(), examples.found
 
 
 def _advance(advance: Advance, before: int, now: int) -> int:

@@ -5,6 +5,7 @@ In: the cards of sources as JSON values (`data.json` of a build, `data inspect -
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note
@@ -63,6 +64,12 @@ def kept(cards: Cards, what: str) -> float | None:
     return sum(found) if found else None
 
 
+def _in_turn(cards: Cards, name: str) -> list[JsonObject]:
+    """Return the tables of this name, the first of each source before the second of any."""
+    rounds = zip_longest(*(tables(card, name) for card in cards))
+    return [each for round in rounds for each in round if each is not None]
+
+
 def _understood(cards: Cards) -> Node | None:
     rows: list[list[Child]] = []
     for found in [each for card in cards for each in tables(card, "understood")][:MAX_KINDS]:
@@ -99,20 +106,24 @@ def _rounded(value: float) -> str:
 
 
 def _languages(cards: Cards) -> Node | None:
+    """The shares of the languages; each source counts by its documents, of which equally many are sampled."""
     found: Counter[str] = Counter()
+    sampled = 0.0
     for card in cards:
-        for name in table(card, "languages", "found"):
-            found[name] += round(max(0.0, number(card, "languages", "found", name) or 0.0))
-    total = sum(found.values())
-    if total:
-        largest = max(found.values())
-        rows: list[list[Child]] = [
-            [foreign(language_name(name)), node("div", bar(value, largest), class_="drawn"), percent(value / total)]
-            for name, value in found.most_common(MAX_LANGUAGES)
-        ]
-        head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
-        return data_table(f"Languages of {count(total)} random documents", head, rows, figures=(2,), class_="bars")
-    return None
+        counts = {name: max(0.0, number(value) or 0.0) for name, value in table(card, "languages", "found").items()}
+        if of := sum(counts.values()):
+            weight = (number(card, "kept_documents") or of) / of
+            found.update({name: value * weight for name, value in counts.items()})
+            sampled += of
+    if not sampled:
+        return None
+    total, largest = sum(found.values()), max(found.values())
+    rows: list[list[Child]] = [
+        [foreign(language_name(name)), node("div", bar(value, largest), class_="drawn"), percent(value / total)]
+        for name, value in found.most_common(MAX_LANGUAGES)
+    ]
+    head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
+    return data_table(f"Languages of {count(sampled)} random documents", head, rows, figures=(2,), class_="bars")
 
 
 def languages_missing(cards: Cards) -> Node | None:
@@ -168,7 +179,7 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
     if not rows:
         return []
     made = data_table("What cleaning changed in the documents kept", ["change", "count"], rows, figures=(1,))
-    examples = [each for card in cards for each in tables(card, "change_examples")][:MAX_CHANGES]
+    examples = _in_turn(cards, "change_examples")[:MAX_CHANGES]
     return [
         made,
         more("Before and after cleaning", *map(_change_card, examples), is_open=is_open) if examples else None,
@@ -218,7 +229,7 @@ def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
 
 
 def _samples(cards: Cards, is_open: bool) -> list[Child]:
-    found = [sample for card in cards for sample in tables(card, "samples")][:MAX_SAMPLES]
+    found = _in_turn(cards, "samples")[:MAX_SAMPLES]
     shown = []
     for sample in found:
         beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)

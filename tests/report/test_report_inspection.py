@@ -11,9 +11,11 @@ from groundup.cli.main import run
 from groundup.data.inspection import inspect_sources
 from groundup.data.source_files import Source
 from groundup.data.sources import SourceOptions
+from groundup.markup import node
 from groundup.progress import Silent
 from groundup.report.histogram import length_histogram, median_length
 from groundup.report.inspection_page import render_inspection_page
+from groundup.report.source_parts import source_parts
 
 SCRIPT = "<script>alert(1)</script></style></title><img src=x onerror=alert(2)>"
 HOSTILE = f"{SCRIPT} \u202eRTL override\u202c שלום עולם مرحبا &lt;b&gt; ]]>  \r\nnext line \x07 e\u0301\n"
@@ -108,6 +110,24 @@ def test_what_cant_be_done_is_said_in_a_sentence(
 ) -> None:
     assert run(["data", "inspect", *(word.format(folder=tmp_path) for word in words)]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_languages_count_by_the_documents_of_their_source_and_every_source_has_a_sample() -> None:
+    def card(kept: int, language: str) -> dict[str, Any]:
+        samples = [{"name": f"{language}{number}", "text": "a text"} for number in range(5)]
+        counted = {"documents": 10, "found": {language: 10}}
+        return {"kept_documents": kept, "lengths": [0, kept], "languages": counted, "samples": samples}
+
+    drawn = node("div", source_parts([card(9000, "en"), card(1000, "de")]))
+    shown = "".join(drawn.itertext()).replace("\u00a0", " ")
+    assert "Languages of 20 random documents" in shown and "90.0 %" in shown and "10.0 %" in shown
+    assert [name for name in ("en0", "en1", "en2", "en3", "de0", "de1", "de2") if name in shown] == [
+        "en0",
+        "en1",
+        "en2",
+        "de0",
+        "de1",
+    ]
 
 
 def test_bars_stand_at_the_lengths_they_count() -> None:
