@@ -16,10 +16,12 @@ from groundup.threads import allowed_cores, decide, seen_cores
 EXTRAS = {
     "demo": ("sklearn", "xllamacpp"),
     "documents": ("trafilatura", "pypdf", "docx", "zstandard"),
-    "hub": ("huggingface_hub",),
+    "gs": ("gcsfs",),
+    "hub": ("huggingface_hub", "datasets"),
     "lab": ("matplotlib", "plotly"),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
+    "s3": ("s3fs",),
     "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),
     "tensorboard": ("tensorboard",),
     "umap": ("umap",),

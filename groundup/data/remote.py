@@ -188,7 +188,8 @@ def store_files(address: str, skip: Skip) -> Iterator[StoredFile]:
         if not system.isdir(path) and system.isfile(path):
             yield _stored(path.rpartition("/")[2], system.info(path), system, path)
             return
-        parts, root = EVERYTHING, path
+        parts: tuple[str, ...] = EVERYTHING
+        root = path
         if (magic := _MAGIC.search(path)) and not system.isdir(path):
             root = path[: magic.start()].rpartition("/")[0]
             parts = tuple(path[len(root) :].strip("/").split("/"))
