@@ -140,7 +140,7 @@ EncodingOption = Annotated[
     str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
 ]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
-Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
+Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the file at a pypi: or https: address.")]
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
 SetOption = Annotated[list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")]
 TokenizerOption = Annotated[Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")]

@@ -195,7 +195,11 @@ def test_a_redirection_to_https_is_followed(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("path", "kind", "name"),
-    [("get?id=3", "text/csv", "get.csv"), ("", "text/html; charset=utf-8", "download.html"), ("a%20b/.c.txt", "", "c.txt")],
+    [
+        ("get?id=3", "text/csv", "get.csv"),
+        ("", "text/html; charset=utf-8", "download.html"),
+        ("a%20b/.c.txt", "", "c.txt"),
+    ],
 )
 def test_a_file_without_a_suffix_has_that_of_its_type(server: Server, path: str, kind: str, name: str) -> None:
     server.files[path], server.type = b"text,label\na,b\n", kind
