@@ -75,13 +75,21 @@ class Source:
             raise ConfigError(
                 f"The weight of {self.title} is {self.weight}: mixing by weight is not supported.", fix=fix
             )
-        if self.sha256 and self.spec.startswith(PINNED) and self.pin != self.sha256:
+        if self.sha256 and not self.spec.startswith(PINNED):
+            fix = "Leave it out; a hash is compared for https: and pypi: addresses."
+            raise ConfigError(f"{self.spec} is not one file of a server, so its SHA-256 would not be compared.", fix=fix)
+        if self.sha256 and self.pin != self.sha256:
             raise ConfigError(f"{self.spec} has another SHA-256 than the one given beside it.", fix="Give one of them.")
 
     @property
     def title(self) -> str:
         """Its name, or its spec."""
         return self.name or self.spec
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's disk."""
+        return not (self.spec.startswith((*PINNED, HUB)) or is_store(self.spec))
 
     @property
     def address(self) -> str:

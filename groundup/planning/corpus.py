@@ -52,9 +52,11 @@ def corpus(
 
 
 def licences(specs: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return name and licence of each source, for the model card."""
-    unstated, found = Source.licence, read_sources(specs)
-    return tuple((each.title, "the user's own" if each.licence == unstated else each.licence) for each in found)
+    """Return name and licence of each source, for the model card; texts on disk are the user's own where nothing is stated."""
+    return tuple(
+        (each.title, "the user's own" if each.is_local and each.licence == Source.licence else each.licence)
+        for each in read_sources(specs)
+    )
 
 
 def _prepared(specs: Sequence[str]) -> Path:

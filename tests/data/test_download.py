@@ -235,6 +235,9 @@ def test_the_two_places_of_a_hash_must_agree() -> None:
     assert Source(f"{address}#sha256={SHA256}").address == address
     with pytest.raises(ConfigError, match="has another SHA-256"):
         Source(f"{address}#sha256={SHA256}", "0" * 64)
+    for spec in ("a.txt", "hf:a/b", "s3://a/b"):
+        with pytest.raises(ConfigError, match="would not be compared"):
+            Source(spec, SHA256)
     with pytest.raises(ConfigError, match="64 digits"):
         fetch_url(address, "abc")
     with pytest.raises(DataError, match="does not exist"):  # of a file on disk, "#" is part of its name

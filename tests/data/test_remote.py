@@ -125,8 +125,10 @@ def test_times_are_text_and_pictures_null(tmp_path: Path) -> None:
     file = next(remote.hub_files(f"hf:{tmp_path}", lambda *_: None))
     with file.open() as stream:
         assert json.loads(stream.read()) == {
-            "text": "a", "when": "2020-01-02T00:00:00",
-            "image": None, "more": {"deep": [1.5]},
+            "text": "a",
+            "when": "2020-01-02T00:00:00",
+            "image": None,
+            "more": {"deep": [1.5]},
         }
 
 
