@@ -75,9 +75,11 @@ class Source:
             raise ConfigError(
                 f"The weight of {self.title} is {self.weight}: mixing by weight is not supported.", fix=fix
             )
-        if self.sha256 and not self.spec.startswith(PINNED):
+        if self.sha256 and not self.spec.startswith(PINNED) and not self.is_local:
             fix = "Leave it out; a hash is compared for https: and pypi: addresses."
-            raise ConfigError(f"{self.spec} is not one file of a server, so its SHA-256 would not be compared.", fix=fix)
+            raise ConfigError(
+                f"{self.spec} is not one file of a server, so its SHA-256 would not be compared.", fix=fix
+            )
         if self.sha256 and self.pin != self.sha256:
             raise ConfigError(f"{self.spec} has another SHA-256 than the one given beside it.", fix="Give one of them.")
 
