@@ -194,7 +194,7 @@ def conversation_of(messages: "str | Sequence[Message | Mapping[str, Any]]") -> 
 
 
 def pretrain(
-    data: AnyPath,
+    data: AnyPath | Sequence[AnyPath],
     out: AnyPath,
     *,
     device: str = "auto",
@@ -205,17 +205,17 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train a language model from random weights on texts, a data folder or token shards; its folder is `out`. Return what results.json holds.
 
-    `options` are those of `groundup pretrain`, by name (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or
-    epochs), how large (size, depth or preset), tokenizer, law, settings, seed, and how texts are read (text_column, encoding, test_fraction,
-    keep_dropped, follow_links). The results have the bits per byte of validation, by which the weights were chosen, and under "test" those of the
-    test split. `group`: the processes that train together.
+    `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
+    (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
+    settings, seed, and how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links). The results have the bits per byte of
+    validation, by which the weights were chosen, and under "test" those of the test split. `group`: the processes that train together.
 
     >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)
     >>> results["steps"], results["bits_per_byte"] > 0
     (2, True)
     """
     from groundup.device import select_compute
-    from groundup.planning.corpus import PREPARED
+    from groundup.planning.corpus import PREPARED, licences
     from groundup.planning.plan import plan_lines
     from groundup.planning.prepare import prepare_on_all_ranks
     from groundup.planning.pretrain_options import pretrain_options
@@ -237,7 +237,7 @@ def pretrain(
         *(made.shards, made.tokenizer, made.shape, made.fit, run),
         compute=compute,
         progress=progress,
-        card=ModelCard(run.path.resolve().name, "Trained from random weights.", data=((asked.data, "the user's own"),)),
+        card=ModelCard(run.path.resolve().name, "Trained from random weights.", data=licences(asked.data)),
         monitor=asked.monitor,
         group=group,
         control=StepControl(asked.time_budget),

@@ -86,10 +86,15 @@ def cached_package(name_version: str, sha256: str) -> Path:
     parts = _PACKAGE.fullmatch(name_version)
     if not parts:
         raise ConfigError(f"{name_version!r} is not a pinned package.", fix="Write it as NAME==VERSION.")
-    if not _SHA256.fullmatch(sha256):
-        raise ConfigError(f"The SHA-256 of {name_version} must be 64 digits of 0-9a-f, got {sha256!r}.")
+    require_sha256(sha256, name_version)
     version = re.sub(r"[^A-Za-z0-9.]", "_", parts[2])
     return cache_folder("packages") / f"{parts[1]}-{version}-{sha256[:16]}.archive"
+
+
+def require_sha256(sha256: str, what: str) -> None:
+    """Raise ConfigError unless `sha256` is 64 hexadecimal digits."""
+    if not _SHA256.fullmatch(sha256):
+        raise ConfigError(f"The SHA-256 of {what} must be 64 digits of 0-9a-f, got {sha256!r}.")
 
 
 def _download(name_version: str, sha256: str, kind: ArchiveKind | None, folder: Path, cached: Path) -> Path:

@@ -147,7 +147,7 @@ TestFractionOption = Annotated[
     Option("--test-fraction", help="Share of the documents in the test split, 0 to 0.5; 0: none.", show_default="0.08"),
 ]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
-Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
+Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the file at a pypi: or https: address.")]
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
 SetOption = Annotated[list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")]
 TokenizerOption = Annotated[Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")]

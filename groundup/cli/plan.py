@@ -20,7 +20,10 @@ DEFAULT_MINUTES = 30.0
 @grouped()
 def command(
     data: Annotated[
-        str | None, Argument(help="A folder of token shards, a data folder, or texts; none with --machine.")
+        list[str] | None,
+        Argument(
+            help="Token shards, a data folder, or texts: one address or more, or a .toml that lists them. None with --machine."
+        ),
     ] = None,
     budget: Annotated[str | None, Option("--budget", help="Train for this time: 90s, 30m, 2h.")] = None,
     length: TrainingLength = TrainingLength(),
@@ -42,7 +45,7 @@ def command(
         groundup plan my-texts/ --size 10M --epochs 2
         groundup plan --size 1B --machine h100x8
     """
-    if data is None:
+    if not data:
         if machine is None:
             fix = "Name texts, or --size and --machine for a large model."
             raise ConfigError("No data and no model size were given.", fix=fix)

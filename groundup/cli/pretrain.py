@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @options.grouped()
 def command(
     data: Annotated[
-        str | None, Argument(help="A folder of token shards, a data folder, or texts: a folder, file or glob.")
+        list[str] | None,
+        Argument(help="Token shards, a data folder, or texts: one address or more, or a .toml that lists them."),
     ] = None,
     *,
     out: options.OutOption,
@@ -48,6 +49,7 @@ def command(
         groundup pretrain my-texts/ --out runs/mine --minutes 10
         groundup pretrain runs/quickstart/data --out runs/wide --set model.width=192 --steps 2000
         groundup pretrain my-texts/ --out runs/mine --dry-run
+        groundup pretrain letters/ hf:roneneldan/TinyStories --out runs/both
         groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
         groundup pretrain --again runs/mine --out runs/mine-again
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
@@ -66,7 +68,7 @@ def command(
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
         shown(results, out, group, as_json)
         return
-    if data is None:
+    if not data:
         fix = "Name texts, a data folder or shards, or a run with --again."
         raise ConfigError("No training data was given.", fix=fix)
 

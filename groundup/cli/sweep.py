@@ -16,7 +16,9 @@ PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
 
 def command(
-    data: Annotated[str, Argument(help="A folder of token shards, a data folder, or texts.")],
+    data: Annotated[
+        list[str], Argument(help="A folder of token shards, a data folder, or texts: one address or more.")
+    ],
     *,
     out: options.OutOption,
     sizes: Annotated[int, Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")] = 3,

@@ -28,7 +28,7 @@ app = verb_group("Train a tokenizer on texts, or show how one splits a text.")
 
 @app.command()
 def train(
-    source: Annotated[str, Argument(help="A folder, file or glob of .txt .md .jsonl .csv .parquet.")],
+    data: Annotated[list[str], Argument(help="Texts: one address or more (docs/data.md), or a .toml that lists them.")],
     out: OutOption,
     vocab_size: Annotated[int, Option("--vocab-size", help="Number of ids, control tokens included.")] = 4096,
     text_column: TextColumnOption = "",
@@ -42,9 +42,10 @@ def train(
     Examples:
         groundup tokenizer train my-texts/ --out my-tokenizer
         groundup tokenizer train "notes/*.md" --out my-tokenizer --vocab-size 8192
+        groundup tokenizer train my-texts/ hf:roneneldan/TinyStories --out my-tokenizer
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
     """
-    from groundup.data.source_files import Source
+    from groundup.data.source_list import read_sources
     from groundup.data.source_report import SourceReport
     from groundup.data.sources import SourceOptions, describe_source, read_source
     from groundup.tokenizer.fast import train_tokenizer
@@ -52,9 +53,10 @@ def train(
     _require_replaceable(out)
     progress, report = console_progress(), SourceReport()
     options = SourceOptions(text_column, strict=strict, encoding=encoding)
-    texts = Source(source, follow_links=follow_links)
-    describe_source(texts, options, progress=progress)
-    documents = read_source(texts, options, report, progress=progress)
+    sources = read_sources(data, follow_links=follow_links)
+    for source in sources:
+        describe_source(source, options, progress=progress)
+    documents = (each for source in sources for each in read_source(source, options, report, progress=progress))
     tokenizer = train_tokenizer((document.text for document in documents), vocab_size, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)

@@ -1,9 +1,10 @@
 """Data: texts -> batches, by reading, cleaning, splitting, tokenizing to shards and windowing; and examples for fine-tuning.
 
-In: files, folders and package archives. Out: `train.jsonl`, `validation.jsonl` and a data card with what was kept and dropped, and why
-(`pipeline`; with examples: `samples`, `change_examples`), token files with a manifest (`shards`), and batches whose order is a pure function of the
-seed (`loader`).
+In: files, folders, package archives, data sets of the hub, addresses on servers. Out: `train.jsonl`, `validation.jsonl`, `test.jsonl` and a data
+card with what was kept and dropped, and why (`pipeline`; with examples: `samples`, `change_examples`), token files with a manifest (`shards`), and
+batches whose order is a pure function of the seed (`loader`).
 
+    address -> source_files (folders, download, remote) -> files
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
     data folder + tokenizer -> shards -> loader.Windows -> Batch
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples

@@ -54,7 +54,12 @@ def archive_members(archive: Path, skip: Callable[[str, str], None]) -> Iterator
 
 def member_stream(member: Member) -> io.BufferedReader:
     """Return a member as a stream."""
-    return io.BufferedReader(_Pieces(member.chunks()), buffer_size=2**16)
+    return stream_of(member.chunks())
+
+
+def stream_of(pieces: Iterator[bytes]) -> io.BufferedReader:
+    """Return the stream of bytes that come in pieces."""
+    return io.BufferedReader(_Pieces(pieces), buffer_size=2**16)
 
 
 def decompressed(raw: IO[bytes], suffix: str, name: str, size_bytes: int) -> io.BufferedReader:

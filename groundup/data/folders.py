@@ -17,6 +17,7 @@ from groundup.files import inside
 # A folder with both is a build of this package: its data were made from texts and are not texts.
 BUILD_FILES = {"recipe.toml", "build.json"}
 EVERYTHING = ("**",)
+BUILD = "a build's own folder"
 OUTSIDE, LINKED_FOLDER = "a link that leaves the folder", "a link to a folder"
 
 Skip = Callable[[str, str], None]
@@ -37,28 +38,63 @@ def glob_files(pattern: Path, skip: Skip, *, follow_links: bool = False) -> Iter
     yield from ((root / name, str(root / name)) for name in names)
 
 
+class Pattern:
+    """The parts of a pattern between its slashes, matched name by name: a state is a part that may come next."""
+
+    def __init__(self, parts: tuple[str, ...]) -> None:
+        self.parts = parts
+        self.start = self._closed({0})
+
+    def after(self, states: set[int], name: str) -> set[int]:
+        """Return the pattern's parts that may follow `name`, given those that may match it; empty: no match."""
+        hidden = name.startswith(".")
+        after = set()
+        for state in states & set(range(len(self.parts))):
+            part = self.parts[state]
+            if part == "**":
+                after |= set() if hidden else {state}
+            elif fnmatch.fnmatchcase(name, part) and (not hidden or part.startswith(".")):
+                after.add(state + 1)
+        return self._closed(after)
+
+    def matches(self, name: str) -> bool:
+        """Return whether a whole name, of parts with slashes between, matches."""
+        states = self.start
+        for part in name.split("/"):
+            states = self.after(states, part)
+        return len(self.parts) in states
+
+    def _closed(self, states: set[int]) -> set[int]:
+        """Return `states` and what follows each `**`, which may match nothing."""
+        for state in sorted(states):
+            while state < len(self.parts) and self.parts[state] == "**":
+                state += 1
+                states.add(state)
+        return states
+
+
 class _Walk:
     """A walk below `root` along the parts of a pattern."""
 
     def __init__(self, root: Path, parts: tuple[str, ...], skip: Skip, follow_links: bool) -> None:
-        self.root, self.parts, self.skip, self.follow_links = root, parts, skip, follow_links
+        self.root, self.pattern, self.skip, self.follow_links = root, Pattern(parts), skip, follow_links
         self.seen: set[str] = set()
 
     def names(self) -> Iterator[str]:
         """Yield the names of matching files within the root, unsorted."""
-        waiting = [("", self._closed({0}))]
+        waiting = [("", self.pattern.start)]
         while waiting:
             folder, states = waiting.pop()
             entries = self._entries(folder)
-            if self.parts == EVERYTHING and {entry.name for entry in entries} >= BUILD_FILES:
-                self.skip("a build's own folder", folder or ".")
+            if self.pattern.parts == EVERYTHING and {entry.name for entry in entries} >= BUILD_FILES:
+                self.skip(BUILD, folder or ".")
                 continue
             for entry in entries:
-                after, name = self._after(states, entry.name), os.path.join(folder, entry.name)
+                after, name = self.pattern.after(states, entry.name), os.path.join(folder, entry.name)
                 if after and os.path.isdir(entry):
                     if self._enters(entry, name):
                         waiting.append((name, after))
-                elif len(self.parts) in after and self._is_readable(entry, name):
+                elif len(self.pattern.parts) in after and self._is_readable(entry, name):
                     yield name
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
@@ -91,23 +127,3 @@ class _Walk:
                 self.skip(OUTSIDE, name)
                 return False
         return True
-
-    def _after(self, states: set[int], name: str) -> set[int]:
-        """Return the pattern's parts that may follow `name`, given those that may match it; empty: no match."""
-        hidden = name.startswith(".")
-        after = set()
-        for state in states & set(range(len(self.parts))):
-            part = self.parts[state]
-            if part == "**":
-                after |= set() if hidden else {state}
-            elif fnmatch.fnmatchcase(name, part) and (not hidden or part.startswith(".")):
-                after.add(state + 1)
-        return self._closed(after)
-
-    def _closed(self, states: set[int]) -> set[int]:
-        """Return `states` and what follows each `**`, which may match nothing."""
-        for state in sorted(states):
-            while state < len(self.parts) and self.parts[state] == "**":
-                state += 1
-                states.add(state)
-        return states

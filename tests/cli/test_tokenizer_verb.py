@@ -48,6 +48,13 @@ def test_training_again_replaces_it_and_json_says_what_was_read(trained: Path, t
     assert told["fingerprint"] == Tokenizer.load(trained).fingerprint
 
 
+def test_it_is_trained_on_several_sources(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.jsonl").write_text('{"text": "More of it."}\n', encoding="utf-8")
+    sources = [str(tmp_path / "texts"), str(tmp_path / "more.jsonl")]
+    out = json.loads(ran("train", *sources, "--out", str(tmp_path / "tok2"), "--vocab-size", "300", "--json"))
+    assert (out["documents"], out["characters"]) == (2, len(TEXT) + len("More of it."))
+
+
 def test_a_bad_line_is_told_and_refused_when_strict(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": "a b"}\n' * 300 + "not json\n", encoding="utf-8")
     told = ran("train", str(tmp_path / "t.jsonl"), "--out", str(tmp_path / "tok"))

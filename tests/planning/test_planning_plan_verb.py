@@ -46,6 +46,17 @@ def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.C
     assert [path.name for path in tmp_path.iterdir()] == ["texts"], "nothing is kept"
 
 
+def test_several_sources_are_planned_for_together(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = f"[[data.sources]]\nspec = '{texts / '[0-3].txt'}'\nname = 'half'\n"
+    (tmp_path / "sources.toml").write_text(table)
+    said = ["--depth", "1", "--steps", "9", *VOCABULARY]
+    assert run(["plan", str(tmp_path / "sources.toml"), str(texts / "[4-7].txt"), *said]) == 0
+    both = capsys.readouterr()
+    assert "half: 4 documents kept" in both.out + both.err and "[4-7].txt: 4 documents kept" in both.out + both.err
+
+
 @pytest.mark.parametrize(
     ("said", "parameters", "steps"),
     [

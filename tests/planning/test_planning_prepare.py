@@ -23,7 +23,7 @@ def made(folder: Path, *, seed: int, sets: tuple[str, ...] = ()) -> PreparedRun:
     texts.mkdir(exist_ok=True)
     for number in range(6):
         (texts / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
-    options = PretrainOptions(str(texts), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets]))
+    options = PretrainOptions((str(texts),), Length(steps=4), seed=seed, tables=tables([*SMALL, *sets]))
     return prepare_run(options, RunFolder(folder / "run"), Compute(torch.device("cpu")), Silent())
 
 

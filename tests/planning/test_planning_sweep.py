@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ShardSet, Tokenizer]
     for number in range(6):
         (root / f"{number}.txt").write_text(f"Tale {number}. The fox and the hen sang of the sea. " * 20)
     run = RunFolder(tmp_path_factory.mktemp("corpus"))
-    return corpus(str(root), run, DataConfig(), tokenizer=None, vocab_size=280, progress=Silent())
+    return corpus([str(root)], run, DataConfig(), tokenizer=None, vocab_size=280, progress=Silent())
 
 
 def without(name: str) -> dict[str, Any]:
