@@ -105,7 +105,7 @@ def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     describe_source(data.source, data.options, progress=progress)
     documents = read_source(data.source, data.options, SourceReport(), progress=progress)
-    texts = (document.text for document in documents)
+    texts = data.unseen(document.text for document in documents)
     return [BitsPerByte(sample_texts(texts, seed=data.seed, max_texts=data.items))]
 
 

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 
+from groundup.data.distinct import hold_out
 from groundup.data.documents import ChatExample
 from groundup.data.examples import read_chat
 from groundup.data.source_files import Source, content_hash
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
-from groundup.finetune.instruction_data import held_out_ids
 from groundup.model.footprint import training_memory
 from groundup.recipes.packaged import instructions_source, licence_of
 from groundup.recipes.recipe import Recipe
@@ -62,9 +62,7 @@ def run(context: StageContext) -> StageResult:
 
 def held_out_instructions(recipe: Recipe) -> list[ChatExample]:
     """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    examples = read_chat(Source(instructions_source(recipe.chat.source)))
-    chosen = held_out_ids(examples, recipe.seed)
-    return [each for each in examples if each.id in chosen]
+    return hold_out(read_chat(Source(instructions_source(recipe.chat.source))), recipe.seed).held_out
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:
