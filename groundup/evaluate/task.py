@@ -141,9 +141,10 @@ class HeldOut:
         self.left_out.items, self.left_out.of = left_out, total
         self.left_out.models = {name: counts[name] for name in self.trained_on}
         if total and left_out == total:
+            by = ", ".join(f"{name} on {count:,}" for name, count in counts.items())
             raise DataError(
-                f"All {total:,} items of {self.source.spec} were trained on ({', '.join(counts)}): nothing is left to measure on.",
-                fix="Give data that the models have not seen.",
+                f"Nothing of {self.source.spec} is left to measure on: of its {total:,} item(s), models were trained on all ({by}).",
+                fix="Give data that they have not seen; of a pretraining run, its test texts: RUN/data/test.jsonl.",
             )
 
 
