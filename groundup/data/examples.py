@@ -204,30 +204,37 @@ def _require_every_class(
     if not missing:
         return
     label = min(missing, key=lambda each: (counts[each], each))
-    used, total = sum(sizes.values()), sum(counts.values())
-    enough = -(-_enough(list(sizes.values())) * total // used)
-    others = f" (and {len(missing) - 1} other classes)" if len(missing) > 1 else ""
+    enough = _enough(label, counts, sizes)
+    others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    needed = f"; {enough} are enough to be in each of {', '.join(sizes)}" if enough else ""
+    flag = f"leave out classes with fewer: finetune classifier --min-per-class {enough}"
     raise DataError(
-        f"The class {label!r}{others} is too rare: {counts[label]} of {total:,} distinct examples, none of it among the "
-        f"{sizes[split]:,} of '{split}'; {enough} are enough to be in each of {', '.join(sizes)}.",
-        fix=f"Add examples of it, or leave out classes with fewer: finetune classifier --min-per-class {enough}",
+        f"The class {label!r}{others} is too rare: {counts[label]} of {sum(counts.values()):,} distinct examples, none of it among "
+        f"the {sizes[split]:,} of '{split}'{needed}.",
+        fix=f"Add examples of it, or {flag if enough else 'make the splits larger (finetune classifier --messages)'}",
     )
 
 
-def _enough(sizes: Sequence[int]) -> int:
-    """Return how many examples of a class, of those used, give it one in each split however shares are rounded."""
-    needed = len(sizes)
-    while not _surely_in_all(needed, sizes):
-        needed += 1
-    return needed
+def _enough(label: str, counts: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+    """Return how many examples of a class are enough to be in every split, among the classes that have as many; 0 where there are none."""
+    for enough in range(counts[label] + 1, max(counts.values()) + 1):
+        kept = {each: count for each, count in counts.items() if count >= enough}
+        if len(kept) < 2:
+            return 0
+        if _all_in_all(kept, sizes) and _all_in_all({**kept, label: enough}, sizes):
+            return enough
+    return 0
 
 
-def _surely_in_all(members: int, sizes: Sequence[int]) -> bool:
-    left = sum(sizes)
-    for size in filter(None, sizes):
-        if members * size < left:
+def _all_in_all(counts: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
+    """Return whether all classes are in all splits; of fewer examples than `sizes`, splits in the same proportion."""
+    used = min(sum(sizes.values()), sum(counts.values()))
+    quotas = apportion(used, counts)
+    for size in apportion(used, sizes).values():
+        shares = apportion(size, quotas)
+        if size and not all(shares.values()):
             return False
-        members, left = members - -(-members * size // left), left - size
+        quotas = {label: quotas[label] - share for label, share in shares.items()}
     return True
 
 
