@@ -7,6 +7,7 @@ In: files, folders and package archives. Out: `train.jsonl`, `validation.jsonl` 
     data folder + tokenizer -> shards -> loader.Windows -> Batch
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
+    examples -> distinct: repeats removed, sides of a split -> trained_on: their hashes beside the model, for evaluate
 
 Only the deduplication (a 16-byte digest for each document) grows with the input. Begin reading in `pipeline.py`.
 """

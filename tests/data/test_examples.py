@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from groundup.data.distinct import same_text_key, without_repeats
 from groundup.data.documents import Example, InstructionExample, to_conversation
@@ -221,6 +223,20 @@ def test_a_bad_instruction_is_named_and_the_rest_used(texts: Texts, line: str, r
     assert report.bad_lines.examples[0].startswith(f"a.jsonl line 201: {reason}")
     with pytest.raises(DataError, match="line 201"):
         read_chat(Source(str(root)), SourceOptions(strict=True))
+
+
+def test_a_table_marks_what_is_held_out(texts: Texts, tmp_path: Path) -> None:
+    rows = ["prompt,completion,held_out", *(f"What is {n}?,It is {n},{['True', 'false', ''][n % 3]}" for n in range(9))]
+    assert [example.held_out for example in read_chat(Source(str(texts(a_csv="\n".join(rows)))))] == [
+        True,
+        False,
+        False,
+    ] * 3
+    table = pyarrow.table(
+        {"prompt": [f"What is {n}?" for n in range(9)], "completion": ["It."] * 9, "held_out": [True, False, None] * 3}
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert [example.held_out for example in read_chat(Source(str(tmp_path / "a.parquet")))] == [True, False, False] * 3
 
 
 def test_a_file_without_instructions_is_refused(texts: Texts) -> None:
