@@ -125,18 +125,25 @@ def hold_out(examples: Sequence[C], seed: int) -> Sides[C]:
         train = [example for example, group in zip(found, groups, strict=True) if group not in aside]
         held_out = [example for example, is_marked in zip(found, marked, strict=True) if is_marked]
     else:
-        aside = _chosen_groups([example.id for example in found], groups, seed)
+        aside = _chosen_groups([example.id for example in found], groups, seed, distinct.repeats)
         train = [example for example, group in zip(found, groups, strict=True) if group not in aside]
         held_out = [example for example, group in zip(found, groups, strict=True) if group in aside]
     return Sides(train, held_out, len(examples) - len(train) - len(held_out))
 
 
-def _chosen_groups(ids: Sequence[str], groups: Sequence[tuple[str, ...]], seed: int) -> set[tuple[str, ...]]:
+def _chosen_groups(
+    ids: Sequence[str], groups: Sequence[tuple[str, ...]], seed: int, repeats: int
+) -> set[tuple[str, ...]]:
     """Return groups with a tenth of the examples, in the order of the hashes of ids; large groups come last."""
     sizes = Counter(groups)
     if len(sizes) < 2:
-        count = f"{len(ids)} distinct instruction" if len(ids) < 2 else f"{len(ids)} conversations with one beginning"
-        raise DataError(f"{count} is too few: one is held out to measure on.", fix="Give more.")
+        count = (
+            f"{len(ids)} distinct instruction is"
+            if len(ids) < 2
+            else f"{len(ids)} conversations with one beginning are"
+        )
+        left_out = f" ({repeats:,} repeats left out)" if repeats else ""
+        raise DataError(f"{count} too few{left_out}: one is held out to measure on.", fix="Give more.")
     wanted = max(1, round(HELD_OUT_SHARE * len(ids)))
     order = sorted(zip(ids, groups, strict=True))
     order.sort(key=lambda each: (sizes[each[1]] > wanted, hashlib.sha256(f"{seed}/{each[0]}".encode()).digest()))

@@ -61,9 +61,9 @@ def test_a_repeat_of_a_held_out_instruction_is_not_trained_on() -> None:
 
 
 def test_what_can_not_be_divided_is_refused() -> None:
-    with pytest.raises(DataError, match="1 distinct instruction is too few"):
+    with pytest.raises(DataError, match=r"1 distinct instruction is too few \(1 repeats left out\)"):
         hold_out([ask("a", "Say hi"), ask("b", "SAY HI")], seed=0)
-    with pytest.raises(DataError, match="3 conversations with one beginning"):
+    with pytest.raises(DataError, match="3 conversations with one beginning are too few"):
         hold_out([talk("a", "Hi"), talk("b", "Hi", "Ho"), talk("c", "Hi", "Ha")], seed=0)
 
 
