@@ -1,10 +1,10 @@
-"""A first run on machines as they are: `make demo`'s stages alone, without the processor's newer instructions, and beside other programs. Or
+"""A first run under different conditions: `make demo`'s stages alone, without the processor's newer instructions, and beside other programs. Or
 
 python benchmarks/first_run.py [--only builds|steps|answers] [--beside NAME ...] [--until STAGE] [--budget TIME] [--rounds N] [--quick] [--json OUT]
 
 *builds*: `groundup build quickstart` in a fresh folder, once beside each: minutes, the own model's steps and bits per byte, the spam classifier's
 accuracy, the tokens that chat learned from, and the checked answers it gave; with --until pretrain the first three stages only.
-*steps*: quickstart's own training step with every setting of threads and waiting, in turns, beside each: tokens a second.
+*steps*: quickstart's own training step with every setting of threads and waiting, alternately, beside each: tokens per second.
 *answers*: SmolLM2-135M writing eight answers at once, likewise.
 What stands beside: nothing; `avx2` (nothing, and no instruction newer than AVX2); `busy`, a thread that never rests; `torch`, another torch
 program of two threads; `torch x 2`, two of them. Figures are worth something on a machine that does nothing else.
@@ -62,7 +62,7 @@ MODEL = "smollm2-135m-instruct"
 
 
 def step_rate(seconds: float, tuned: bool) -> float:
-    """Tokens a second of quickstart's step with AdamW in float32, tuned as a run tunes its threads, from its first step on."""
+    """Tokens per second of quickstart's step with AdamW in float32, tuned as a run tunes its threads, from its first step on."""
     import torch
 
     from groundup.data.loader import Batch
@@ -89,7 +89,7 @@ def step_rate(seconds: float, tuned: bool) -> float:
 
 
 def answer_rate(seconds: float, tuned: bool) -> float:
-    """Tokens a second of eight answers at once in float32."""
+    """Tokens per second of eight answers at once in float32."""
     import torch
 
     from groundup.device import Compute
@@ -136,7 +136,7 @@ def beside(name: str) -> Iterator[dict[str, str]]:
 
 
 def rates(kind: str, condition: str, settings: Sequence[str], seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Tokens a second of each setting, in turns."""
+    """Tokens per second of each setting, alternately."""
     found: dict[str, list[float]] = {name: [] for name in settings}
     with beside(condition) as environ:
         for number in range(rounds):
@@ -187,14 +187,14 @@ def build_cells(condition: str, found: Mapping[str, Any], first: Mapping[str, An
         condition,
         f"{found['minutes']:.1f} ({found['minutes'] / first['minutes']:.2f} x)",
         f"{own['steps']:,} ({share:.0%})",
-        f"{own['bits_per_byte']:.3f}",
+        f"{own['test']['bits_per_byte']:.3f}",
         f"{facts['spam']['accuracy']:.1%}" if "spam" in facts else "-",
         f"{facts['chat']['tokens']:,}" if "chat" in facts else "-",
         found["stages"]["evaluate"]["line"] if "evaluate" in facts else "-",
     ]
 
 
-BUILD_HEADER = ["beside", "minutes", "own steps", "bits per byte", "spam", "chat tokens", "before and after"]
+BUILD_HEADER = ["beside", "minutes", "own steps", "bits per byte of test", "spam", "chat tokens", "before and after"]
 
 
 def printed(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -233,7 +233,7 @@ def builds(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def speeds(kind: str, options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
-    """Tokens a second, settings down, conditions across."""
+    """Tokens per second, settings down, conditions across."""
     settings = [TUNED, "one thread"] if options.quick else list(SETTINGS)
     measured = (settings, options.seconds, options.rounds)
     found = {condition: rates(kind, condition, *measured) for condition in options.beside}

@@ -1,4 +1,4 @@
-"""How contenders are timed: in turns, several rounds, medians, and costs compared pair by pair.
+"""How contenders are timed: alternately, several rounds, medians, and costs compared pair by pair.
 
     rows = compare("decode", "tokens/s", [Contender("groundup", ours, amount=64), Contender("peer", theirs, amount=64)], rounds=5)
     print(table(rows))

@@ -3,7 +3,7 @@
 python benchmarks/model.py [--quick] [--only llama|gpt2|attention] [--contexts 128,4096] [--precisions float32] [--rounds N] [--json OUT]
 
 Every contender runs in a process of its own (`model_worker.py`; litgpt with the python of its own environment, which make makes), on the same
-weights and ids; they work in turns, and their first losses are compared before anything is timed. *forward*: the loss of a batch without
+weights and ids; they run alternately, and their first losses are compared before anything is timed. *forward*: the loss of a batch without
 gradients. *step*: forward, backward, clipping, AdamW. *memory*: by how much a process has grown at its peak. *transformers, our settings*: with the
 faster float32 products and the kept memory that we switch on (`model/matmul_precision.py`, `device.keep_freed_memory`), so that the rest is
 our code.

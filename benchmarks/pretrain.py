@@ -1,11 +1,11 @@
-"""Pretraining against its peers: steps, the time to a loss, what it costs as it grows, a GPU. Part of `make bench`, or
+"""Pretraining against its peers: steps, the time to a loss, cost by size, context and batch, a GPU. Part of `make bench`, or
 
 python benchmarks/pretrain.py [--quick] [--only steps|loss|growth|gpu] [--precisions float32] [--rounds N] [--text FILE] [--json OUT]
 
 *steps*: forward, backward, clipping, AdamW on the same weights and ids, against a plain PyTorch loop, transformers' Trainer and litgpt, each in a
 process of its own (model_worker.py); "groundup, Muon" is our default optimizer, which does more work a step. *loss*: the wall time until our
 defaults reach the validation loss at which nanoGPT's own CPU recipe ends (pretrain_loss.py), on Shakespeare or on FILE. *growth*: a step's
-time and memory against width, context and batch, with the loader's share and a checkpoint's time. *gpu*: tokens a second in bf16 against a
+time and memory against width, context and batch, with the loader's share and a checkpoint's time. *gpu*: tokens per second in bf16 against a
 plain compiled loop; skipped where there is no GPU.
 --quick takes tiny sizes and one round: it shows that everything runs.
 """
@@ -90,7 +90,7 @@ def steps_of(what: str, size: Size, folder: Path, precision: str, rounds: int) -
 
 
 def loss_rows(rounds: int, quick: bool, text: Path | None) -> Iterator[Row]:
-    """The recipe, then ours to its end's loss, in turns. Raises Skipped when ours does not get there."""
+    """The recipe, then ours to its end's loss, alternately. Raises Skipped when ours does not get there."""
     on_text = [] if text is None else ["--text", text]
     worker = partial(command, sys.executable, HERE / "pretrain_loss.py")
     taken: dict[str, list[float]] = {"bytes": [], "tokens": [], "nanogpt": []}

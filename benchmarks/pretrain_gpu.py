@@ -1,4 +1,4 @@
-"""On one GPU: a training step in bf16, ours against a plain compiled loop, as tokens a second and as a share of the GPU's peak.
+"""On one GPU: a training step in bf16, ours against a plain compiled loop, as tokens per second and as a share of the GPU's peak.
 
 Not run by us so far: no GPU was to be had. Skipped where there is none.
 """

@@ -96,7 +96,7 @@ def loader(folder: Path, context: int, rows: int) -> Windows:
     """Windows over numbered words: what they say does not matter here, but they are tokens on a disk."""
     folder.mkdir()
     text = " ".join(f"word {number}" for number in range(WORDS))
-    with SplitWriter(folder) as writer:
+    with SplitWriter(folder, SPLITS) as writer:
         for split in SPLITS:
             writer.write(split, Document(text, "numbers", split))
     shards = write_shards(folder, train_tokenizer([text], 512), folder / "shards", progress=Silent())

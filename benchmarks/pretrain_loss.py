@@ -97,7 +97,7 @@ def ours(kind: str, steps: int, target: float, text: Path | None) -> dict[str, f
     """Our defaults, to the target or the last step."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        with SplitWriter(folder) as writer:
+        with SplitWriter(folder, (TRAIN, VALIDATION)) as writer:
             for split, part in zip((TRAIN, VALIDATION), split_text(text), strict=True):
                 writer.write(split, Document(part, "text", split))
         return trained(kind, folder, steps, target)

@@ -3,7 +3,7 @@
 python benchmarks/serve.py [--quick] [--only single|streams|start] [--rounds N] [--json OUT]
 
 *single*: one stream without a server of ours in between: a prompt of 512 tokens, and writing. *streams*: 1, 4, 16 and 32 clients at once over
-HTTP, against llama.cpp's server with as many slots: tokens a second of all together, and the 50th and 95th percentile of the time to the first
+HTTP, against llama.cpp's server with as many slots: tokens per second of all together, and the 50th and 95th percentile of the time to the first
 text and between two. *start*: from the start of the process to the first token, and the memory after it. llama.cpp reads files that we write, and
 greedy answers are asked for.
 --quick takes one small load and one round: it shows that everything runs.

@@ -21,7 +21,7 @@ from groundup.evaluate.llamacpp import LlamaServer, llama_server
 from groundup.weights.formats import export
 from groundup.weights.model_io import OpenModel, open_model
 
-TITLE = "SmolLM2-135M, one stream, greedy; tokens a second"
+TITLE = "SmolLM2-135M, one stream, greedy; tokens per second"
 CPU = torch.device("cpu")
 PROMPT_TOKENS, NEW_TOKENS = 512, 64
 # What the answer begins from: short, so that decoding is what is measured.

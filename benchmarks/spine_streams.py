@@ -17,7 +17,7 @@ from groundup.engine.sampling import Sampling
 from groundup.model.heads import LanguageModel
 from groundup.weights.model_io import OpenModel, open_model
 
-TITLE = "SmolLM2-135M, several streams, greedy; tokens a second of all together"
+TITLE = "SmolLM2-135M, several streams, greedy; tokens per second of all together"
 STREAMS, NEW_TOKENS, ROUNDS = (1, 4, 16, 32), 48, 5
 QUICK_STREAMS, QUICK_TOKENS, QUICK_ROUNDS = (1, 4), 6, 2
 COMPUTE = Compute(torch.device("cpu"))

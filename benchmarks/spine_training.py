@@ -48,7 +48,7 @@ Step = Callable[[], float]
 
 
 def rows(quick: bool) -> list[Row]:
-    """Tokens a second for each shape, and the memory of a process that takes three steps."""
+    """Tokens per second for each shape, and the memory of a process that takes three steps."""
     found = []
     for shape in ("quickstart",) if quick else SHAPES:
         found += speed(shape, 2 if quick else 7)

@@ -206,7 +206,9 @@ def pretrain(
     """Train a language model from random weights on texts, a data folder or token shards; its folder is `out`. Return what results.json holds.
 
     `options` are those of `groundup pretrain`, by name (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or
-    epochs), how large (size, depth or preset), tokenizer, law, settings, follow_links, seed. `group`: the processes that train together.
+    epochs), how large (size, depth or preset), tokenizer, law, settings, seed, and how texts are read (text_column, encoding, test_fraction,
+    keep_dropped, follow_links). The results have the bits per byte of validation, by which the weights were chosen, and under "test" those of the
+    test split. `group`: the processes that train together.
 
     >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)
     >>> results["steps"], results["bits_per_byte"] > 0
@@ -253,6 +255,7 @@ def finetune_classifier(
     min_per_class: int = 0,
     question: str | None = None,
     sha256: str = "",
+    encoding: str = "auto",
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
@@ -281,11 +284,11 @@ def finetune_classifier(
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
     source = Source(str(data), sha256, follow_links=follow_links)
-    options = SourceOptions(text_column, label_column=label_column)
+    options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
     splits = read_splits(source, options, messages=messages, min_per_class=min_per_class, seed=seed, progress=progress)
     claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
     opened = open_model(model, compute, progress=progress)
-    card = card_of(run, "Sorts texts into classes.", data, model, opened.license)
+    card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)
     if "same_messages" not in results:
         results = add_baselines(results, opened, splits, run, question=question, compute=compute, progress=progress)
@@ -300,6 +303,7 @@ def finetune_chat(
     tokens: int = CHAT_TOKENS,
     columns: Mapping[str, str] | str = "",
     layout: str = "",
+    encoding: str = "auto",
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
@@ -328,7 +332,8 @@ def finetune_chat(
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
-    examples = read_chat(source, SourceOptions(columns=parse_columns(columns), layout=layout), progress=progress)
+    options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
+    examples = read_chat(source, options, progress=progress)
     claim_folder(run, fresh=fresh)
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Answers short instructions.", data, model, opened.license)
@@ -354,6 +359,7 @@ def run_evaluation(
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     question: str | None = None,
+    encoding: str = "auto",
     follow_links: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -382,7 +388,9 @@ def run_evaluation(
     if len(set(names)) < len(names):
         raise ConfigError("A model is named twice.", fix="Name each once.")
     source = Source(instructions_source(str(data)), follow_links=follow_links)
-    options = SourceOptions(text_column, label_column=label_column, columns=parse_columns(columns), layout=layout)
+    options = SourceOptions(
+        text_column, label_column=label_column, columns=parse_columns(columns), layout=layout, encoding=encoding
+    )
     measured = task_kind(kind) if kind else kind_of(source, options)
     compute, progress = select_compute(device), progress or Silent()
     opened = {name: open_model(name, compute, prefer=measured.prefer, progress=progress) for name in names}

@@ -74,7 +74,7 @@ def most_threads() -> int:
 
 
 def choose_threads(compute: Compute, take_s: Callable[[], float] | None = None) -> None:
-    """Set the number of threads that is fastest for a piece of work; `take_s` does it and returns its seconds, with each number in turns.
+    """Set the number of threads that is fastest for a piece of work; `take_s` does it and returns its seconds, with each number alternately.
 
     The default work is matrix products as in a small model's step: the machine's other programs matter more than the work.
     """

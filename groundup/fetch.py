@@ -248,7 +248,7 @@ def _tar_members(archive: Path, glob: str, limit_bytes: int, skip: Skip, *, comp
 
 def _extract(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     handle = opened.extractfile(info)
-    assert handle is not None, "only plain files come here"
+    assert handle is not None, "the member is a plain file"
     return handle
 
 

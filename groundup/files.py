@@ -146,7 +146,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
     except json.JSONDecodeError as error:
         raise FormatError(path, f"line {error.lineno}", f"is not JSON ({error.msg})") from error
     except RecursionError as error:
-        raise FormatError(path, "nesting", "is too deep") from error
+        raise FormatError(path, "nesting", "is nested too deep") from error
     except ValueError as error:  # a number with more digits than Python converts
         raise FormatError(path, "number", f"can't be parsed ({error})") from error
 
@@ -283,7 +283,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     ):
         raise FormatError(file, "files", _damaged("is not a table of names with bytes and sha256"))
     if manifest.pop("sha256", None) not in (None, _content_hash(manifest)):
-        raise FormatError(file, "sha256", _damaged("is not that of the manifest's content"))
+        raise FormatError(file, "sha256", _damaged("is not the hash of the manifest's content"))
     return manifest
 
 

@@ -46,14 +46,14 @@ def decide(environ: Mapping[str, str], seen_cores: int, allowed_cores: int) -> T
     own = environ.get(OWN_VARIABLE)
     fixed = [name for name in COUNT_VARIABLES if environ.get(name, own) != own]
     waiting = [name for name in WAIT_VARIABLES if environ.get(name)]
-    wait = f"{waiting[0]} is yours" if waiting else "OpenMP's own wait policy (fastest alone)"
+    wait = f"{waiting[0]} is set" if waiting else "OpenMP's default wait policy (fastest on an idle machine)"
     if fixed:
-        return ThreadChoice({}, False, f"{fixed[0]}={environ[fixed[0]]} is yours, so the number stays as it is; {wait}")
-    measured = "as many as are measured to be fastest, fewer beside a busy core"
+        return ThreadChoice({}, False, f"{fixed[0]}={environ[fixed[0]]} is set, so the number is not tuned; {wait}")
+    measured = "the number measured to be fastest, fewer when a core is busy"
     if allowed_cores < seen_cores:
         count = str(max(1, allowed_cores))
         variables = {"OMP_NUM_THREADS": count, OWN_VARIABLE: count}
-        return ThreadChoice(variables, True, f"{count} of {seen_cores} cores are this program's; {measured}; {wait}")
+        return ThreadChoice(variables, True, f"{count} of {seen_cores} cores may be used; {measured}; {wait}")
     return ThreadChoice({}, True, f"{measured}; {wait}")
 
 
@@ -158,7 +158,7 @@ class _Slot:
 
 @dataclass
 class _Trial:
-    """A trial of several numbers of threads in turns."""
+    """A trial of several numbers of threads alternately."""
 
     queue: list[int]
     slots: dict[int, list[_Slot]] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class _Trial:
 class ThreadTuner:
     """Chooses the number of threads of the next piece of work from the seconds that each took. Sets nothing and reads no clock.
 
-    It begins with a trial of all `counts` in turns (forth and back, so that a busy moment affects all) and keeps the fastest. When the work
+    It begins with a trial of all `counts` alternately (forth and back, so that a busy moment affects all) and keeps the fastest. When the work
     becomes 1.5 times slower or faster, all are tried again; and while fewer threads than possible are kept, another number is tried now and
     then, to notice that the other program has ended.
     """

@@ -330,7 +330,7 @@ def test_a_file_where_a_folder_is_to_be_written_is_left_alone(home: Path, monkey
         refused(*words, "--out", "notes", says=("notes is a file, expected a folder",))
     for words in (["classifier", "run", "messages.jsonl"], ["chat", "run", "asked.jsonl"]):
         refused("finetune", *words, "--out", "notes", "--fresh", says=("notes is a file, expected a folder",))
-    refused("convert", "run", "--to", "hf", "--out", "notes", says=("notes exists and is no earlier export",))
+    refused("convert", "run", "--to", "hf", "--out", "notes", says=("notes is not an earlier export",))
     assert (home / "notes").read_text() == "years of work"
 
 
@@ -411,7 +411,7 @@ def test_an_altered_checkpoint_is_passed_over_for_the_one_before(home: Path, tmp
     flip(stopped / "checkpoints" / "step-4" / "state.safetensors")
     told = ask(*pretraining(home, stopped))
     assert told.code == 0
-    assert "Checkpoint step-4 is passed over" in told.err and "Resuming after step 2 of 6" in told.err
+    assert "Checkpoint step-4 is skipped" in told.err and "Resuming after step 2 of 6" in told.err
     assert (stopped / "model.safetensors").read_bytes() == (home / "run" / "model.safetensors").read_bytes()
     for folder in (stopped / "checkpoints").iterdir():
         flip(folder / "model.safetensors")

@@ -5,6 +5,7 @@ fine-tuned from it, and `stopped/`: a pretraining run of 600 steps that SIGTERM 
 """
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -12,8 +13,12 @@ import pytest
 import torch
 
 from groundup.cli.main import run
+from groundup.data.pipeline import DataConfig
 from groundup.device import select_compute
 from groundup.engine.padded_batch import class_probabilities
+from groundup.planning.corpus import corpus
+from groundup.progress import Silent
+from groundup.runs import RunFolder
 from groundup.weights.model_io import open_model
 
 ARCHIVE = Path(__file__).parent / "older_folders.tar.xz"
@@ -56,5 +61,23 @@ def test_an_older_run_resumes(older: Path, capsys: pytest.CaptureFixture[str]) -
     shape = [word for field, value in SHAPE.items() for word in ("--set", f"model.{field}={value}")]
     command = ["pretrain", str(older / "texts"), "--out", str(older / "stopped"), "--steps", "600"]
     assert run([*command, "--tokenizer", str(older / "tok"), *shape, "--set", "fit.keep_checkpoints=1"]) == 0
-    assert "Resuming after step 41 of 600" in capsys.readouterr().err
-    assert json.loads((older / "stopped" / "results.json").read_text())["steps"] == 600
+    said = capsys.readouterr().err
+    assert "Resuming after step 41 of 600" in said and "without a test split" in " ".join(said.split())
+    results = json.loads((older / "stopped" / "results.json").read_text())
+    assert results["steps"] == 600 and "test" not in results
+
+
+def test_a_run_of_a_version_without_test_keeps_its_splits_however_often_it_resumes(older: Path, tmp_path: Path) -> None:
+    """Its texts are prepared again at each call, by a version that would make a test split."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(older / "stopped" / "data", run.path / "data")
+    card = json.loads((older / "stopped" / "data" / "data.json").read_text())
+    card["config"].pop("test_fraction", None)  # there once another test has resumed it
+    (run.path / "data" / "data.json").write_text(json.dumps(card))
+    tokens = {split: (older / "stopped" / "shards" / f"{split}.bin").read_bytes() for split in ("train", "validation")}
+    place = {"tokenizer": older / "tok", "vocab_size": 300, "progress": Silent()}
+    for _ in range(2):
+        shards, _ = corpus(str(older / "texts"), run, DataConfig(), **place)
+        assert {split: (shards.folder / f"{split}.bin").read_bytes() for split in shards.splits} == tokens
+    asked, _ = corpus(str(older / "texts"), run, DataConfig(test_fraction=0.1), **place)
+    assert set(asked.splits) == {"train", "validation", "test"}, "what is asked for is done"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from groundup.engine.sampling import Sampling
 
 PROMPT = "you> "
-HELP = """/help           this
-/reset          forget the conversation, keep the system text
-/system TEXT    who the model should be; without TEXT: show it
+HELP = """/help           show this help
+/reset          forget the conversation, keep the system prompt
+/system TEXT    how the model should behave; without TEXT: show it
 /bye            leave (also /quit, /exit and Ctrl-D); Ctrl-C stops an answer"""
 LEAVING = ("/bye", "/quit", "/exit")
 
@@ -35,7 +35,7 @@ LEAVING = ("/bye", "/quit", "/exit")
 @grouped({name: f"the model's own, else {value:g}" for name, value in CHAT_SAMPLING.items()})
 def command(
     model: ModelArgument,
-    system: Annotated[str, Option("--system", help="System text: who the model should be.")] = "",
+    system: Annotated[str, Option("--system", help="System prompt: how the model should behave.")] = "",
     sampling: SamplingOptions = SamplingOptions(),
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
@@ -87,15 +87,15 @@ class Chat:
             return "The conversation is forgotten."
         if name == "/system":
             self.system = rest.strip() or self.system
-            return f"System text: {self.system}" if self.system else "There is no system text; the model's own is used."
-        return HELP if name == "/help" else f"There is no {name}.\n{HELP}"
+            return f"System prompt: {self.system}" if self.system else "No system prompt; the model's own is used."
+        return HELP if name == "/help" else f"There is no command {name}.\n{HELP}"
 
 
 def talk(chat: Chat, *, as_json: bool) -> None:
     """Read questions from stdin and write answers to stdout, until one of `LEAVING` or the end of input."""
     interactive = sys.stdin.isatty()
     if interactive:
-        say(f"{chat.engine.opened.path}: write a question; /help says what else, /bye or Ctrl-D ends it.")
+        say(f"{chat.engine.opened.path}: write a question; /help lists the commands, /bye or Ctrl-D ends the chat.")
     told_dropped = False
     for line in lines(interactive=interactive):
         if line in LEAVING:
@@ -110,7 +110,7 @@ def talk(chat: Chat, *, as_json: bool) -> None:
                 context = f"{chat.engine.opened.config.context_tokens:,} tokens"
                 say(f"The conversation exceeds the context of {context}: the model no longer sees its beginning.")
             if interactive and last.finish_reason == "length":
-                say(f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or the context is full).")
+                say(f"Cut after {last.completion_tokens:,} tokens (--max-tokens, or a full context).")
 
 
 def lines(*, interactive: bool) -> Iterator[str]:

@@ -33,7 +33,7 @@ def command(
     """
     progress, from_file = console_progress(), is_file(text)
     if not from_file and text.endswith(FILE_ENDINGS) and not any(c.isspace() for c in text):
-        progress.say(f"note: there is no file {text}, so this name itself is classified.")
+        progress.say(f"note: there is no file {text}, so the argument itself is classified.")
     opened = open_model(model, device, prefer="spam", progress=progress)
     found = classified(opened, lines_of(Path(text)) if from_file else iter([text]))
     if not from_file:

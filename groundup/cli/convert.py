@@ -26,7 +26,7 @@ def command(
     encoding: Annotated[
         str | None, Option("--encoding", help="f32, f16, bf16, q8_0 or q4_0; default: f32 for hf, else f16.")
     ] = None,
-    system: Annotated[str | None, Option("--system", help="A system text for the Modelfile.")] = None,
+    system: Annotated[str | None, Option("--system", help="A system prompt for the Modelfile.")] = None,
     create: Annotated[
         str | None,
         Option("--create", metavar="NAME", help="With --to ollama: also run `ollama create NAME` on the folder."),

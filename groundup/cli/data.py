@@ -42,7 +42,6 @@ def inspect(
         groundup data inspect "notes/**/*.md" --json
         groundup data inspect letters.zip --encoding cp1251
     """
-    from groundup.data.decoding import check_encoding
     from groundup.data.description import parse_columns
     from groundup.data.inspection import inspect_source
     from groundup.data.layouts import LAYOUTS
@@ -55,7 +54,7 @@ def inspect(
         text_column,
         "drop" if errors == "drop" else "replace",
         strict,
-        check_encoding(encoding),
+        encoding,
         label_column=label_column,
         columns=parse_columns(columns),
         layout=layout,

@@ -25,8 +25,8 @@ EXTRAS = {
     "umap": ("umap",),
     "wandb": ("wandb",),
 }
-BF16 = ("in the processor", "fine-tuning the 135M model runs at about twice the speed")
-NO_BF16 = ("not in the processor", "training, Muon and answers in float32: plan half as much more time")
+BF16 = ("supported by the processor", "fine-tuning the 135M model runs at about twice the speed")
+NO_BF16 = ("not supported by the processor", "training, Muon and answers in float32: plan half as much more time")
 ENOUGH_MEMORY_BYTES = 6e9
 ENOUGH_DISK_BYTES = 5e9
 

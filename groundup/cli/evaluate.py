@@ -26,6 +26,7 @@ def command(
     columns: options.ColumnsOption = "",
     layout: options.LayoutOption = "",
     question: Annotated[str | None, Option("--question", help="The question to language models on labels.")] = None,
+    encoding: options.EncodingOption = "auto",
     follow_links: options.FollowLinksOption = False,
     out: Annotated[
         Path | None, Option("--out", callback=options.file_to_write, help="Also write the results into this JSON file.")
@@ -47,7 +48,7 @@ def command(
     results = run_evaluation(
         models, data, kind=kind, items=items, text_column=text_column, label_column=label_column,
         columns=columns, layout=layout, question=question,
-        follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
+        encoding=encoding, follow_links=follow_links, seed=seed, device=device, progress=console_progress(),
     )  # fmt: skip
     if out is not None:
         write_json(out, results)

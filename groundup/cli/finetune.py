@@ -36,7 +36,7 @@ def classifier(
 ) -> None:
     """Make a classifier of a language model: its last block, final norm and a score head are trained on cached activations.
 
-    Measured on held-out messages beside the commonest label, TF-IDF with logistic regression, and the base model with a prompt.
+    Measured on held-out messages beside the most common label, TF-IDF with logistic regression, and the base model with a prompt.
     The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, positive, loss.
 
     Examples:
@@ -124,6 +124,6 @@ def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
         f"{counts['train']:,} examples{repeats}, {results['tokens']:,} tokens in {results['steps']:,} steps ({results['precision']}), "
         f"{results['elapsed_s']:.0f} s",
         f"{100 * results['supervised_share']:.0f} % of the tokens were learned (answers), the rest was read only (prompts)",
-        f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats a token, {counts['held_out']} answers",
+        f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats per token, {counts['held_out']} answers",
         f"Try it: groundup chat {out}",
     ]

@@ -35,7 +35,7 @@ class SamplingOptions(make_dataclass("RuleOptions", _RULE_OPTIONS, frozen=True))
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="The longest answer, in tokens.")] = CHAT_MAX_TOKENS
     stop: Annotated[list[str] | None, typer.Option("--stop", help="End before this text (again for more).")] = None
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="The same seed gives the same text; default: another each time.")
+        int | None, typer.Option("--seed", min=0, help="The same seed gives the same text; default: a new one.")
     ] = None
 
     @classmethod

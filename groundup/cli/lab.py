@@ -69,7 +69,7 @@ def command(
     if film is not None:
         _check_film(film, of, page_too=bool(out or pictures or only))
     if form not in ("png", "svg"):
-        raise ConfigError(f"--form {form!r} is not a picture format.", fix="Take png or svg.")
+        raise ConfigError(f"--form {form!r} is not a picture format.", fix="Use png or svg.")
     if not as_json:  # a missing library is reported before the work, not after it
         pyplot()
         if film is None:
@@ -97,9 +97,9 @@ def command(
 def _check_film(path: Path, of: str, *, page_too: bool) -> None:
     """Check the options of a film before any work. Raises ConfigError."""
     if page_too:
-        raise ConfigError("--film is made instead of the page and its pictures.", fix="Make them one after the other.")
+        raise ConfigError("--film is made instead of the page and its pictures.", fix="Use two commands.")
     if path.suffix != ".gif":
-        raise ConfigError(f"--film {path} is not the name of a GIF.", fix=f"Call it {path.stem}.gif.")
+        raise ConfigError(f"--film {path} is not the name of a GIF.", fix=f"Name it {path.stem}.gif.")
     if of not in FILMED:
         raise ConfigError(f"A film can't show --of {of!r}.", fix=did_you_mean(of, FILMED))
 

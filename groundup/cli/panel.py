@@ -190,7 +190,7 @@ def _figures(view: TrainingView, memory: PanelState) -> dict[str, str]:
     facts, last, speed = view.facts, view.last, ""
     unit = "tokens" if facts.flops_per_token else "learned"
     if view.speed is not None:
-        speed = f"{view.speed:,.0f} {unit}/s" if facts.flops_per_token else f"{view.speed:,.0f} {unit} a second"
+        speed = f"{view.speed:,.0f} {unit}/s" if facts.flops_per_token else f"{view.speed:,.0f} {unit} per second"
         if facts.flops_per_token and view.peak_flops:
             share = view.speed * facts.flops_per_token / view.peak_flops
             speed += f", {100 * share:.0f} % of {flops(view.peak_flops)} ({facts.precision})"

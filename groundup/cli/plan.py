@@ -45,9 +45,9 @@ def command(
     if data is None:
         if machine is None:
             fix = "Name texts, or --size and --machine for a large model."
-            raise ConfigError("There is nothing to plan for.", fix=fix)
+            raise ConfigError("No data and no model size were given.", fix=fix)
         others = dataclasses.replace(length, size=None, tokens=None)
-        if any((budget, *vars(others).values(), *vars(texts).values())):
+        if budget or (others, texts) != (TrainingLength(), TrainingTexts()):
             raise ConfigError("A plan with --machine takes --size and --tokens only.", fix="Leave the others out.")
         _large(length.size, machine, length.tokens, as_json)
         return

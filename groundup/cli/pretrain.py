@@ -27,6 +27,7 @@ def command(
     again: Annotated[Path | None, Option("--again", help="Instead of DATA: reproduce this run.")] = None,
     length: options.TrainingLength = options.TrainingLength(),
     texts: options.TrainingTexts = options.TrainingTexts(),
+    keep_dropped: options.KeepDroppedOption = False,
     monitor: options.MonitorOptions = options.MonitorOptions(),
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
@@ -56,17 +57,18 @@ def command(
     from groundup.planning.reproduce import reproduce
     from groundup.train.monitor.config import MonitorConfig
 
-    given = {**vars(length), **vars(texts), "seed": seed}
+    given = {**vars(length), **vars(texts), "keep_dropped": keep_dropped, "seed": seed}
     if again is not None:
-        if any((data, dry_run, *given.values(), *vars(monitor).values())):
-            raise ConfigError("--again takes everything from the run's folder.", fix="Give --out and --device only.")
+        groups = (length, texts, monitor)
+        if any((data, dry_run, keep_dropped, seed)) or groups != tuple(type(group)() for group in groups):
+            raise ConfigError("--again takes all options from the run's folder.", fix="Give --out and --device only.")
         with joined(device) as (group, compute):
             results = reproduce(RunFolder(again), RunFolder(out), compute, progress_of(group), fresh=fresh, group=group)
         shown(results, out, group, as_json)
         return
     if data is None:
         fix = "Name texts, a data folder or shards, or a run with --again."
-        raise ConfigError("There is nothing to train on.", fix=fix)
+        raise ConfigError("No training data was given.", fix=fix)
 
     def monitored() -> MonitorConfig:
         return monitor.config(seed=seed, progress=console_progress())
@@ -95,11 +97,19 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
     return [
         f"{results['parameters']:,} parameters, {results['steps']:,} steps, {results['tokens']:,} tokens in {results['elapsed_s']:.0f} s"
         f" ({share:.0f} % of it evaluations)",
-        f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats a token",
-        f"{results['bits_per_byte']:.3f} bits per byte of held-out text",
+        f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats per token",
+        held_out_line(results),
         *_planned_lines(results),
         f"Try it: groundup generate {out} {_first_words(out)}",
     ]
+
+
+def held_out_line(results: dict[str, Any]) -> str:
+    """Return the bits per byte on validation and, but for runs on older shards, on test."""
+    validation, test = f"{results['bits_per_byte']:.3f}", results.get("test")
+    if not test:
+        return f"{validation} bits per byte of validation text, by which the weights were chosen"
+    return f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {validation} of validation text"
 
 
 def _first_words(out: Path) -> str:

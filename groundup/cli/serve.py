@@ -68,7 +68,7 @@ def command(
 ) -> None:
     """Serve models over the Ollama API (/api) and the OpenAI API (/v1) on one port.
 
-    Only clients on this machine, and web pages of localhost, are served, unless --host and --cors are given. Ctrl-C stops the server. Set-up of
+    Only clients on this machine, and web pages of localhost, are served, unless --host and --cors are given. Ctrl-C stops the server. Setup of
     clients: docs/serving.md. --json prints the address and the model names as one line of JSON once the server listens.
 
     Examples:

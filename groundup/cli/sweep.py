@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
-from groundup.cli.options import DeviceOption, FollowLinksOption, JsonOption, OutOption, SeedOption, TokenizerOption
 
 if TYPE_CHECKING:
     from groundup.planning.sweep import Sweep
@@ -18,15 +18,19 @@ PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 def command(
     data: Annotated[str, Argument(help="A folder of token shards, a data folder, or texts.")],
     *,
-    out: OutOption,
+    out: options.OutOption,
     sizes: Annotated[int, Option("--sizes", min=2, max=8, help="Number of models, of 2 blocks and more.")] = 3,
     budget: Annotated[str | None, Option("--budget", help="For all runs: 90s, 10m, 2h; default: 10m.")] = None,
     steps: Annotated[int | None, Option("--steps", min=4, help="Or the number of steps of the longest runs.")] = None,
-    tokenizer: TokenizerOption = None,
-    follow_links: FollowLinksOption = False,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    tokenizer: options.TokenizerOption = None,
+    text_column: options.TextColumnOption = "",
+    encoding: options.EncodingOption = "auto",
+    test_fraction: options.TestFractionOption = None,
+    keep_dropped: options.KeepDroppedOption = False,
+    follow_links: options.FollowLinksOption = False,
+    seed: options.SeedOption = 0,
+    device: options.DeviceOption = "auto",
+    as_json: options.JsonOption = False,
 ) -> None:
     """Train some tiny models on your texts, fit a scaling law to them, draw it, and give the best model for longer runs.
 
@@ -37,13 +41,13 @@ def command(
         groundup sweep my-texts/ --out runs/law
         groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
     """
-    from groundup.config import duration_s, to_plain
+    from groundup.config import build_config, duration_s, to_plain
     from groundup.data.pipeline import DataConfig
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset
     from groundup.planning.corpus import PREPARED, corpus
-    from groundup.planning.pretrain_options import PRESET
+    from groundup.planning.pretrain_options import PRESET, reading_fields
     from groundup.planning.sweep import RUNS, SWEEP_FILE, SweepOptions, best_for, draw_sweep, sweep
     from groundup.runs import RunFolder
     from groundup.train.run_lifecycle import claim_folder
@@ -53,7 +57,8 @@ def command(
     claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
-    reading, vocab_size = DataConfig(follow_links=follow_links), preset(PRESET).vocab_size
+    fields = reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
+    reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size
     shards, own = corpus(data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, progress=progress)
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)
     picture: Path | None = out / PICTURE
@@ -90,7 +95,7 @@ def _lines(found: "Sweep", value: dict[str, Any]) -> list[str]:
         *table(["run", "parameters", "MB read", "bits per byte", "law"], runs),
         "",
         law.words(),
-        f"the other runs predict each one within {200 * law.spread:.0f} % (two spreads)",
+        f"each run is predicted from the others within {200 * law.spread:.0f} % (two standard deviations)",
         "",
         *table(["minutes", "model", "parameters", "epochs", "bits per byte"], best),
         "",

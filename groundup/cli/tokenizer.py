@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result
-from groundup.cli.options import FollowLinksOption, JsonOption, OutOption, StrictOption, TextColumnOption, verb_group
+from groundup.cli.options import (
+    EncodingOption,
+    FollowLinksOption,
+    JsonOption,
+    OutOption,
+    StrictOption,
+    TextColumnOption,
+    verb_group,
+)
 from groundup.errors import ConfigError
 from groundup.files import MANIFEST, atomic_folder
 from groundup.palette import LIGHT, PIECES
@@ -24,6 +32,7 @@ def train(
     out: OutOption,
     vocab_size: Annotated[int, Option("--vocab-size", help="Number of ids, control tokens included.")] = 4096,
     text_column: TextColumnOption = "",
+    encoding: EncodingOption = "auto",
     strict: StrictOption = False,
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
@@ -42,7 +51,7 @@ def train(
 
     _require_replaceable(out)
     progress, report = console_progress(), SourceReport()
-    options = SourceOptions(text_column, strict=strict)
+    options = SourceOptions(text_column, strict=strict, encoding=encoding)
     texts = Source(source, follow_links=follow_links)
     describe_source(texts, options, progress=progress)
     documents = read_source(texts, options, report, progress=progress)
@@ -60,7 +69,7 @@ def _require_replaceable(out: Path) -> None:
     found = [] if not out.exists() else [out.name] if not out.is_dir() else [path.name for path in out.iterdir()]
     foreign = sorted(set(found) - ours)
     if foreign:
-        raise ConfigError(f"{out} holds {foreign[0]!r}, no part of a tokenizer.", fix="Name a new folder with --out.")
+        raise ConfigError(f"{out} holds {foreign[0]!r}, not part of a tokenizer.", fix="Give a new folder with --out.")
 
 
 def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> dict[str, Any]:
@@ -73,6 +82,7 @@ def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) ->
         "documents": report.documents,
         "characters": report.characters,
         "bad_lines": report.bad_lines.count,
+        "encodings": {name: tally.count for name, tally in report.encodings.items()},
         "invalid_bytes": report.invalid_bytes,
     }
 
@@ -86,7 +96,9 @@ def _train_lines(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> l
         bad = report.bad_lines
         lines.insert(1, f"{bad.count:,} of {report.lines:,} lines could not be used (first: {bad.examples[0]}).")
     if report.invalid_bytes:
-        lines.insert(1, f"{report.invalid_bytes:,} bytes were not UTF-8 and became U+FFFD.")
+        lines.insert(1, f"{report.invalid_bytes:,} bytes were invalid and became U+FFFD.")
+    for name, files in report.encodings.items():
+        lines.insert(1, f"{files.count:,} files were read as {name} ({files.shown()}).")
     return lines
 
 
@@ -146,5 +158,5 @@ def _print_coloured(pieces: list[tuple[int, bytes]]) -> None:
     )
     console.print(line, soft_wrap=not console.is_terminal)
     num_bytes = sum(len(piece) for _, piece in pieces)
-    share = f", {num_bytes / len(pieces):.2f} bytes a token" if pieces else ""
+    share = f", {num_bytes / len(pieces):.2f} bytes per token" if pieces else ""
     console.print(f"{len(pieces)} tokens, {num_bytes} bytes{share}")

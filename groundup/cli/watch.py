@@ -42,7 +42,7 @@ def command(
     missing = [run for run in runs if not run.exists()]
     if as_json:
         if missing:
-            fix = "Name a folder of runs; without --json it is waited for."
+            fix = "Name a folder of runs; without --json this verb waits for it."
             raise ConfigError(f"{missing[0]} does not exist.", fix=fix)
         details = [{**row, **(watched.detail(row["id"]) or {})} for row in watched.summaries()]
         print_result([], {"runs": details}, as_json)

@@ -56,10 +56,13 @@ class NotTextError(DataError):
 
 
 def check_encoding(encoding: str) -> str:
-    """Return `encoding`: "auto" or a name that Python knows. Raises ConfigError."""
+    """Return "auto", or Python's name of an encoding of texts ("UTF8" is "utf-8"). Raises ConfigError."""
+    if encoding == AUTO:
+        return AUTO
     try:
-        return encoding if encoding == AUTO else codecs.lookup(encoding).name
-    except LookupError as error:
+        "a".encode(encoding)  # refuses codecs that are not of texts, such as hex
+        return codecs.lookup(encoding).name
+    except (LookupError, ValueError) as error:
         fix = "Use auto, or a name such as utf-8, cp1252, cp1251, shift_jis, gb18030."
         raise ConfigError(f"The encoding {encoding!r} is unknown.", fix=fix) from error
 
@@ -72,7 +75,8 @@ def text_pieces(
     Raises NotTextError before the first piece when the stream looks binary, DataError when its encoding must be named or too many bytes are invalid.
     """
     piece = stream.read(PIECE_BYTES)
-    mark, chosen = next(((m, e) for m, e in _MARKS if piece.startswith(m)), (b"", "" if encoding == AUTO else encoding))
+    asked = "" if encoding == AUTO else check_encoding(encoding)
+    mark, chosen = next(((m, e) for m, e in _MARKS if piece.startswith(m)), (b"", asked))
     piece, invalid, decoder = piece[len(mark) :], _Invalid(name, errors), _decoder(chosen)
     offset = len(mark)  # bytes of the file before this piece
     while True:
@@ -120,7 +124,7 @@ def _detect(piece: bytes, name: str, offset: int) -> str:
     guess, option = (f"; it may be {best.encoding}", best.encoding) if best else ("", "NAME")
     raise DataError(
         f"{name} is neither UTF-8 nor Windows-1252 (byte {offset + start:,} is the first such one){guess}.",
-        fix=f"Name its encoding (--encoding {option}; in a recipe data.encoding), or convert the file to UTF-8.",
+        fix=f"Name its encoding (--encoding {option}; in a recipe the stage's encoding), or convert the file to UTF-8.",
     )
 
 

@@ -57,7 +57,11 @@ def read_examples(
 
         yield from read_rows(file, found, make, options, report)
 
-    return list(read_files(source, report, read, progress=progress))
+    examples = list(read_files(source, report, read, progress=progress))
+    if progress:
+        for line in report.decoded_lines():
+            progress.say(f"{source.spec}: {line}.")
+    return examples
 
 
 def read_labelled(

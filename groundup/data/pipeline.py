@@ -126,11 +126,7 @@ class SourceCard:
             parts.append(f"{bad.count:,} of {self.read.lines:,} lines bad (first: {bad.examples[0]})")
         if self.read.bad_files.count:
             parts.append(f"{self.read.bad_files.count:,} files without text ({self.read.bad_files.shown()})")
-        parts += [
-            f"{tally.count:,} files read as {name} ({tally.shown()})" for name, tally in self.read.encodings.items()
-        ]
-        if self.read.invalid_bytes:
-            parts.append(f"{self.read.invalid_bytes:,} invalid bytes in {self.read.invalid_files.count} files")
+        parts += self.read.decoded_lines()
         return f"{self.source.spec}: {'; '.join(parts)}."
 
 

@@ -3,7 +3,7 @@
     FOLDER/train.bin, validation.bin, test.bin
                                         little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
     FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
-    FOLDER/sources.json                 the source of each validation token, where there are several (spans.py)
+    FOLDER/sources.json                 the source of each validation and test token, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
 
 A document is encoded at once, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" in a document is encoded as text.
@@ -21,7 +21,7 @@ import numpy as np
 
 from groundup.data.documents import Document
 from groundup.data.spans import SPANS_FILE, SpanWriter
-from groundup.data.split import SPLITS, TEST, VALIDATION, read_split, split_file, splits_in
+from groundup.data.split import SPLITS, TEST, TRAIN, read_split, split_file, splits_in
 from groundup.errors import DataError, FormatError
 from groundup.files import MANIFEST, atomic_folder, read_json, sha256_file, sha256_text, verify_folder, write_json
 from groundup.progress import Progress
@@ -96,7 +96,7 @@ def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress
     ]
     # A token of two bytes encodes some three or four of text, so the size of the text is an upper bound.
     with atomic_folder(out, needed_bytes=sum(sizes)) as folder:
-        tables = {}
+        tables, spans = {}, {}
         with progress.track("Encoding", sum(sizes) / 1e6, "MB") as advance:
             for split in splits:
                 with token_file(folder, split).open("wb") as handle:
@@ -105,8 +105,10 @@ def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress
                         encoded.write(batch)
                         advance(sum(len(document.text) for document in batch) / 1e6)
                 tables[split] = encoded.table()
-                if split == VALIDATION and encoded.spans.labelled():
-                    write_json(folder / SPANS_FILE, {split: encoded.spans.labelled()})
+                if split != TRAIN and (labelled := encoded.spans.labelled()):
+                    spans[split] = labelled
+        if spans:
+            write_json(folder / SPANS_FILE, spans)
         shards = ShardSet(out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables)
         write_json(folder / TABLE_FILE, {key: value for key, value in asdict(shards).items() if key != "folder"})
     progress.say(_summary(shards))

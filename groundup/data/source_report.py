@@ -54,6 +54,13 @@ class SourceReport:
     skipped: dict[str, Tally] = field(default_factory=dict)
     """Skipped files by reason, all of them named."""
 
+    def decoded_lines(self) -> list[str]:
+        """Return what is to be said of encodings: files in another than UTF-8, invalid bytes."""
+        lines = [f"{tally.count:,} files read as {name} ({tally.shown()})" for name, tally in self.encodings.items()]
+        if self.invalid_bytes:
+            lines.append(f"{self.invalid_bytes:,} invalid bytes in {self.invalid_files.count} files")
+        return lines
+
     def bad_file(self, name: str, reason: str) -> None:
         """Count a file or e-mail without readable text."""
         self.bad_documents += 1

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from groundup.data.decoding import AUTO, EncodingErrors, NotTextError, text_pieces
+from groundup.data.decoding import AUTO, EncodingErrors, NotTextError, check_encoding, text_pieces
 from groundup.data.description import TEXT_SUFFIXES, Asked, Description
 from groundup.data.documents import Document
 from groundup.data.extract import EXTRACTORS, MAX_FILE_BYTES
@@ -60,6 +60,7 @@ class SourceOptions:
     """The layouts that are read; others are refused."""
 
     def __post_init__(self) -> None:
+        check_encoding(self.encoding)
         if self.layout and self.layout not in LAYOUTS:
             raise ConfigError(f"--layout {self.layout!r} is unknown.", fix=did_you_mean(self.layout, LAYOUTS))
         if self.layout and self.layout not in self.wanted and self.wanted != TEXT:

@@ -1,6 +1,6 @@
-"""Spans of a token file by source, for validation losses of each source.
+"""Spans of a token file by source, for the losses of each source on validation and test.
 
-    FOLDER/sources.json    {"validation": [["books", 81234], ["letters", 5120], ...]}: label and tokens, in the order of the file
+    FOLDER/sources.json    {"validation": [["books", 81234], ["letters", 5120], ...], "test": ...}: label and tokens, in the order of the file
 
 The label is the document's source, or with a single source the folder inside it. It is a file beside shards.json, so that older shards stay readable
 (without these figures) and fingerprints of tokens do not change.

@@ -67,7 +67,7 @@ class BatchSettings:
     def __post_init__(self) -> None:
         if self.reproducible and self.draft_tokens:
             raise ConfigError(
-                "reproducible and draft_tokens exclude one another: a pass with draft tokens rounds differently."
+                "reproducible and draft_tokens can't be combined: a pass with draft tokens rounds differently."
             )
 
 

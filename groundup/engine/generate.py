@@ -69,7 +69,7 @@ def require_room(prompt_tokens: int, context_tokens: int) -> int:
     if prompt_tokens >= context_tokens:
         raise ModelError(
             f"The prompt has {prompt_tokens:,} tokens, and the model's context of {context_tokens:,} leaves no room for an answer.",
-            fix="Shorten the prompt, or take a model with a longer context.",
+            fix="Shorten the prompt, or use a model with a longer context.",
         )
     return context_tokens - prompt_tokens
 

@@ -56,7 +56,7 @@ def open_in(
     if choice == "auto":
         return _fastest(name_or_path, compute, progress)
     if choice.startswith("int") and not compute.is_cpu:
-        raise ConfigError(f"--precision {choice} is for a CPU.", fix="Take bf16, or --device cpu.")
+        raise ConfigError(f"--precision {choice} works on a CPU only.", fix="Use bf16, or --device cpu.")
     compute = replace(compute, dtype=torch.float32 if choice == "float32" else torch.bfloat16)
     opened = open_model(name_or_path, compute, progress=progress)
     if choice in ("int8", "int4"):
@@ -72,7 +72,7 @@ def emulation_note(choice: PrecisionChoice, compute: Compute) -> str:
     figure = f"this processor has no bf16, {times} ({times.slowdown:.2g} times as long)"
     if choice == "auto":
         return f"--precision auto: float32, as {figure}."
-    return f"--precision {choice}: {figure}, so prompts are read several times slower; use --precision float32."
+    return f"--precision {choice}: {figure}, so prompts take several times as long; use --precision float32."
 
 
 def _pack(opened: OpenModel, bits: Literal["int8", "int4"], progress: Progress) -> None:
@@ -99,7 +99,7 @@ def _fastest(name_or_path: str | Path, compute: Compute, progress: Progress) -> 
         result = fastest(taken_s)
         write_json(record, {"precision": result, "token_s": taken_s})
         speeds = ", ".join(f"{name} {1 / seconds:.0f}" for name, seconds in taken_s.items())
-        progress.say(f"--precision auto: {result} (tokens a second, measured once: {speeds}).")
+        progress.say(f"--precision auto: {result} (tokens per second, measured once: {speeds}).")
     return (opened, in_float32) if result == "float32" else open_in(result, name_or_path, compute, progress=progress)
 
 

@@ -55,7 +55,7 @@ class ParityReport:
         """Raise ModelError with the first failed check."""
         for check in self.checks:
             if not check.passed:
-                raise ModelError(f"{self.file} is not our model in llama.cpp: {check.name}: {check.detail}")
+                raise ModelError(f"{self.file} differs from our model in llama.cpp: {check.name}: {check.detail}")
 
     def plain(self) -> dict[str, Any]:
         """Return JSON values."""

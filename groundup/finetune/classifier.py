@@ -176,7 +176,7 @@ class Messages:
         """Raises DataError for an empty split, a text that occurs twice, one label only, or labels that the training messages lack."""
         for split in SPLITS:
             if not splits.get(split):
-                raise DataError(f"There are no {split} messages.", fix=f"Give some to each of {', '.join(SPLITS)}.")
+                raise DataError(f"There are no {split} messages.", fix=f"Give messages to each of {', '.join(SPLITS)}.")
         labels = labels_of(splits["train"])
         unknown = sorted({example.label for split in SPLITS for example in splits[split]} - set(labels))
         if unknown:
@@ -184,7 +184,7 @@ class Messages:
                 f"No training message has the label {unknown[0]!r}, but others do.", fix="Add some, or drop it."
             )
         if positive is not None and positive not in labels:
-            raise ConfigError(f"positive is {positive!r}, which is no label.", fix=f"Labels are {', '.join(labels)}.")
+            raise ConfigError(f"positive is {positive!r}, not a label.", fix=f"Labels are {', '.join(labels)}.")
         examples = tuple(example for split in SPLITS for example in splits[split])
         distinct = without_repeats(examples)
         if distinct.repeats or distinct.conflicts:
@@ -216,7 +216,7 @@ def classifier_from(opened: OpenModel, labels: Sequence[str], config: Classifier
     Raises ModelError when it is no language model.
     """
     if not isinstance(opened.model, LanguageModel):
-        raise ModelError(f"{opened.path} is a classifier already.", fix="Begin with a language model.")
+        raise ModelError(f"{opened.path} is a classifier already.", fix="Use a language model.")
     source = opened.model.transformer
     context_tokens = min(config.max_tokens, opened.config.context_tokens)
     with torch.device("meta"):
@@ -308,7 +308,7 @@ def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
     low, high = measured["accuracy"]["low"], measured["accuracy"]["high"]
     return {
         f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
-        "accuracy of always naming the commonest label": f"{results['majority']['value']:.1%}",
+        "accuracy of always predicting the most frequent label": f"{results['majority']['value']:.1%}",
         f"F1 of '{results['positive']}'": f"{measured['f1']:.3f}",
     }
 

@@ -40,7 +40,7 @@ from groundup.weights.model_io import ModelCard, OpenModel
 
 # An evaluation reads all held-out examples: at this interval it takes at most a quarter of the training.
 EVALUATE_EVERY_TOKENS = 20_000
-# Rows of the steps that measure the speed: as many tokens a second as with 8 (docs/log.md), and several steps in the time of one.
+# Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and several steps in the time of one.
 MEASURED_ROWS = 2
 
 
@@ -197,8 +197,8 @@ def card_figures(results: dict[str, Any]) -> dict[str, str]:
     """Return the figures for the model card."""
     loss, n = results["held_out_loss"], results["held_out"]["n"]
     return {
-        f"loss on {n} held-out answers before, nats a token": f"{loss['before']:.3f}",
-        f"loss on {n} held-out answers after, nats a token": f"{loss['after']:.3f}",
+        f"loss on {n} held-out answers before, nats per token": f"{loss['before']:.3f}",
+        f"loss on {n} held-out answers after, nats per token": f"{loss['after']:.3f}",
         "tokens read": f"{results['tokens']:,}",
     }
 
@@ -211,7 +211,7 @@ def measure_tokens_per_s(
     compute: Compute,
     progress: Progress,
 ) -> float:
-    """Measure the tokens a second of training on this machine, in the precision it would take: real steps for a few seconds, nothing is kept."""
+    """Measure the tokens per second of training on this machine, in the precision it would take: real steps for a few seconds, nothing is kept."""
     model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
     _, batches = prepare(opened, examples, few)

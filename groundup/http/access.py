@@ -88,8 +88,8 @@ def access_for(
     loopback = is_loopback(host)
     if not loopback and not api_key and not is_open:
         raise ConfigError(
-            f"--host {host} lets other machines in, and no key was given.",
-            fix="Add --api-key KEY (or GROUNDUP_API_KEY in the environment), or --open to let anyone in.",
+            f"--host {host} lets other machines connect, and no key was given.",
+            fix="Add --api-key KEY (or GROUNDUP_API_KEY in the environment), or --open to accept every client.",
         )
     for origin in origins:
         if not _LISTED.fullmatch(origin):

@@ -109,8 +109,8 @@ class Guard:
         if only(headers, "upgrade").lower() == "websocket":
             raise RefusedError(400, "WebSockets are not supported.")
         if origin and not self.access.admits_origin(origin, authority):
-            way = " Whoever started it may let one in: --cors ORIGIN." if self.access.local_pages else ""
-            raise RefusedError(403, f"Pages from elsewhere may not call this server (Origin).{way}")
+            way = " --cors ORIGIN allows one when the server is started." if self.access.local_pages else ""
+            raise RefusedError(403, f"Pages of other origins may not call this server (Origin).{way}")
         if self.access.lists(origin) and not is_same_origin(origin, authority):
             return origin
         followed = only(headers, "sec-fetch-mode") == "navigate" and only(headers, "sec-fetch-dest") == "document"

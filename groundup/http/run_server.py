@@ -194,7 +194,7 @@ def _refusal(error: OSError, host: str, port: int) -> ConfigError:
         by = f" by {holder}" if holder else ""
         return ConfigError(f"Port {port} of {host} is taken{by}.", fix="Choose another with --port (0: any free one).")
     if error.errno == errno.EACCES:
-        return ConfigError(f"You may not use port {port}.", fix="Choose one of 1024 or more with --port.")
+        return ConfigError(f"No permission to listen on port {port}.", fix="Choose one of 1024 or more with --port.")
     reason = os.strerror(error.errno or 0)
     return ConfigError(f"Can't listen on {host}, port {port}: {reason}.", fix="Try --host 127.0.0.1.")
 

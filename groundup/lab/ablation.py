@@ -60,7 +60,7 @@ def skip_block(model: Model, block: int) -> Iterator[Model]:
 def _silenced(model: Model, index: int, heads: Sequence[int], fill: Fill) -> Iterator[None]:
     """Remove head `heads[r]` of block `index` in row r of a batch (one head: in every row)."""
     if fill not in get_args(Fill):
-        raise DataError(f"A head can't be replaced by {fill!r}.", fix=f"Take one of {', '.join(get_args(Fill))}.")
+        raise DataError(f"A head can't be replaced by {fill!r}.", fix=f"Use one of {', '.join(get_args(Fill))}.")
     attention = model.transformer.block(index).attention
 
     def replace(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

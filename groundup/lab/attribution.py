@@ -79,7 +79,7 @@ def class_attribution(
         raise DataError(f"The classifier has no label {label!r}.", fix=did_you_mean(label, labels))
     tokenizer = require_tokenizer(tokenizer)
     if not tokenizer.encode(text):
-        raise DataError("There is no text to look at.", fix="Give at least one word.")
+        raise DataError("The text is empty.", fix="Give at least one word.")
     ids = classifier_ids(tokenizer, text, model.config.context_tokens)
     chosen = None if label is None else labels.index(label)
     return {"text": text, **_explained(model, tokenizer, ids, (chosen, None), labels)}

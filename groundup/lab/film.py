@@ -187,7 +187,7 @@ def kept_steps(opened: OpenModel) -> list[tuple[int, Path]]:
     """Return step and folder of each snapshot or checkpoint of a model's run. Raises DataError where there are fewer than two."""
     run = RunFolder(opened.path)
     if not run.run_file.is_file():
-        raise DataError(f"{opened.path.name} has no training run behind it, so its earlier steps are unknown.", fix=HOW)
+        raise DataError(f"{opened.path.name} is not from a training run, so it has no earlier steps.", fix=HOW)
     snapshots = step_folders(run.snapshots)
     whole = run.read_run().get("kind") == "pretrain"  # checkpoints of a fine-tuning run are partial
     checkpoints = step_folders(run.checkpoints) if whole else []
@@ -216,7 +216,7 @@ def kept_models(opened: OpenModel, progress: Progress) -> Iterator[tuple[int, Mo
                 yield step, model
             advance(1, f"step {step}")
     if held < MIN_STEPS:
-        raise DataError(f"Of the {len(found)} steps that {opened.path.name} kept, {held} can be read.", fix=HOW)
+        raise DataError(f"Only {held} of the {len(found)} steps that {opened.path.name} kept can be read.", fix=HOW)
 
 
 def _read(opened: OpenModel, folder: Path) -> Model:

@@ -80,7 +80,7 @@ def repeated_sequences(
         raise ModelError(
             f"A random sequence of at least {MIN_HALF} tokens, repeated once, does not fit into a context of "
             f"{model.config.context_tokens} and a vocabulary of {len(pool)}.",
-            fix="Take a model with a longer context.",
+            fix="Use a model with a longer context.",
         )
     lengths = torch.linspace(longest, max(MIN_HALF, longest // 2), count).round().int().tolist()
     random = generator(seed, "lab/repeated")

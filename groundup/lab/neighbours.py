@@ -164,7 +164,7 @@ def kind_score(model: Model, tokenizer: Tokenizer | None, kinds: Mapping[str, Se
     """
     tokenizer = require_tokenizer(tokenizer)
     if len(kinds) < 2:
-        raise DataError(f"At least 2 categories are needed, got {len(kinds)}.", fix="Give another.")
+        raise DataError(f"At least 2 categories are needed, got {len(kinds)}.", fix="Add a category.")
     every = [word for words in kinds.values() for word in words]
     unit = F.normalize(word_vectors(model, tokenizer, every), dim=-1)
     vectors = dict(zip(every, unit, strict=True))

@@ -97,7 +97,7 @@ def _opening(inside: Mapping[str, Any]) -> Node:
         node("p", shape, f" {len(links)} of the lab's {len(VIEWS)} views.", class_="quiet"),
         _stage(model),
         node("p", REMARK, _command(inside), class_="thin") if poor else None,
-        node("p", "What follows is what the model does with this text:"),
+        node("p", "What the model does with this text:"),
         foreign(inside["text"], "blockquote"),
         node("nav", links),
     )

@@ -25,7 +25,7 @@ def ids_of(model: Model, tokenizer: Tokenizer | None, text: str, *, fewest: int 
     if len(ids) > model.config.context_tokens:
         raise ModelError(
             f"A text of {len(ids):,} tokens is longer than the model's context of {model.config.context_tokens:,}.",
-            fix="Shorten the text, or take a model with a longer context.",
+            fix="Shorten the text, or use a model with a longer context.",
         )
     return ids
 
@@ -65,7 +65,7 @@ def token_index(num_tokens: int, token: int) -> int:
 def require_language_model(model: Model) -> LanguageModel:
     """Return the model if it predicts tokens. Raises ModelError for a classifier."""
     if isinstance(model, Classifier):
-        raise ModelError("This model is a classifier: it predicts no next token.", fix="Take a language model.")
+        raise ModelError("This model is a classifier: it predicts no next token.", fix="Use a language model.")
     return model
 
 

@@ -27,12 +27,12 @@ def document_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[i
     tokenizer = require_tokenizer(tokenizer)
     ids = tokenizer.encode(text)
     if not ids:
-        raise DataError("There is no text to look at.", fix="Give at least one word.")
+        raise DataError("The text is empty.", fix="Give at least one word.")
     room = model.config.context_tokens - 1
     if len(ids) > room:
         raise ModelError(
             f"A text of {len(ids):,} tokens is longer than the model's context: {room:,} after the token that begins it.",
-            fix="Shorten the text, or take a model with a longer context.",
+            fix="Shorten the text, or use a model with a longer context.",
         )
     return [begin_id(tokenizer), *ids]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """The model and the text that a view looks at."""
+    """The model and the text that a view shows."""
 
     opened: "OpenModel"
     model: "LanguageModel | Classifier"

@@ -177,7 +177,7 @@ class MetadataBuilder(nn.Module):
         if num_tokens > self.config.context_tokens:
             raise ModelError(
                 f"A text of {num_tokens} tokens is longer than the model's context of {self.config.context_tokens}.",
-                fix="Shorten the text, or take a model with a longer context.",
+                fix="Shorten the text, or use a model with a longer context.",
             )
 
     def _rotation(self, kind: AttentionKind, positions: Tensor, dtype: torch.dtype) -> Rotation | None:

@@ -110,7 +110,7 @@ def parse_machine(text: str) -> tuple[str, int]:
     count = int(number) if number.isdecimal() and len(number) < 7 else 0
     if kind not in DEVICES or count < 1:
         fix = f"{did_you_mean(kind, DEVICES)} With a number: h100x8."
-        raise ConfigError(f"--machine {text!r} is no known device.", fix=fix)
+        raise ConfigError(f"--machine {text!r} is not a known device.", fix=fix)
     return kind, count
 
 

@@ -4,14 +4,15 @@ They lie in the run folder (data/, shards/) and depend on the texts alone: a res
 were changed.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.pipeline import CARD_FILE, DataConfig, prepare
 from groundup.data.shards import TABLE_FILE, ShardSet, open_shards, write_shards
 from groundup.data.source_files import Source
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError
-from groundup.files import MANIFEST, verify_folder
+from groundup.files import MANIFEST, read_json_object, verify_folder
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
@@ -35,12 +36,24 @@ def corpus(
     given = Tokenizer.load(tokenizer) if tokenizer else None
     if not split_file(folder, TRAIN).is_file():
         folder = run.path / DATA
+        config = as_before(folder, config, progress)
         prepare([Source(spec, follow_links=config.follow_links)], folder, config, progress=progress)
     elif (folder / MANIFEST).is_file():
         verify_folder(folder)
     texts = (document.text for document in read_split(folder, TRAIN))
     chosen = given or train_tokenizer(texts, vocab_size, progress=progress)
     return write_shards(folder, chosen, run.path / SHARDS, progress=progress), chosen
+
+
+def as_before(data: Path, config: DataConfig, progress: Progress) -> DataConfig:
+    """The config that splits the texts as those in the data folder are: without test, if older versions made it. Raises FormatError."""
+    card = read_json_object(data / CARD_FILE) if (data / CARD_FILE).is_file() else {}
+    before = card.get("config")
+    had_none = isinstance(before, dict) and not before.get("test_fraction")  # older versions did not know the field
+    if not had_none or config.test_fraction != DataConfig.test_fraction:  # a fraction that is asked for is not ignored
+        return config
+    progress.say("This run was begun without a test split, as by older versions: it goes on without one.")
+    return replace(config, test_fraction=0.0)
 
 
 def _tokenizer_near(shards: Path) -> Path:

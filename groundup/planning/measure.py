@@ -127,7 +127,7 @@ class Benchmark:
         return self.measure(candidate, TRIAL_S)
 
     def optimizer_step_s(self, candidates: Mapping[OptimizerName, Candidate]) -> dict[OptimizerName, float]:
-        """Seconds of a step with each optimizer, in the faster of the open precisions; measured in turns, so that a busy moment affects all."""
+        """Seconds of a step with each optimizer, in the faster of the open precisions; measured alternately, so that a busy moment affects all."""
         takes: dict[tuple[OptimizerName, bool], Callable[[], float]] = {}
         for name, candidate in candidates.items():
             _, clock, kinds = self._clock(self.process_share(candidate))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.data.shards import ShardSet
+from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers
 from groundup.planning import scaling
@@ -203,7 +204,8 @@ def probe(benchmark: Benchmark, candidate: Candidate, steps: int) -> float:
         candidate.fit, steps=steps, evaluate_every=steps, checkpoint_every=steps, snapshots=0, warmup_steps=None,
         decay_steps=None, compile="off", precision=precision,
     )  # fmt: skip
-    parts = (benchmark.shards, benchmark.tokenizer, candidate.shape, fit)
+    splits = {split: table for split, table in benchmark.shards.splits.items() if split != TEST}  # not for choices
+    parts = (replace(benchmark.shards, splits=splits), benchmark.tokenizer, candidate.shape, fit)
     with tempfile.TemporaryDirectory() as folder:
         run, progress = RunFolder(Path(folder) / "probe"), _BarOnly(benchmark.progress)
         return float(pretrain(*parts, run, compute=benchmark.compute, progress=progress)["bits_per_byte"])

@@ -216,12 +216,12 @@ def choice_reasons(
         by_size = sorted(found, key=lambda each: (each.candidate.parameters, each.candidate.step_tokens))
         losses = {name(each.candidate): each.bits_per_byte for each in by_size}
         words = (
-            f"{each} {'(taken)' if each == name(chosen) else f'{loss - losses[name(chosen)]:+.3f}'}"
+            f"{each} {'(chosen)' if each == name(chosen) else f'{loss - losses[name(chosen)]:+.3f}'}"
             for each, loss in losses.items()
         )
         if found:
             unit = " bits per byte" if len(found) > 1 else ""
-            reasons.append(f"of {title}, in this time: {', '.join(words)}{unit}")
+            reasons.append(f"{title}, expected loss in this time: {', '.join(words)}{unit}")
     return tuple(reasons)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
+from groundup.data.decoding import AUTO
+from groundup.data.pipeline import DataConfig
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
@@ -154,6 +156,9 @@ def pretrain_options(
     law: str | Path | None = None,
     tokenizer: str | Path | None = None,
     text_column: str = "",
+    encoding: str = AUTO,
+    test_fraction: float | None = None,
+    keep_dropped: bool = False,
     follow_links: bool = False,
     settings: Settings | None = None,
     seed: int = 0,
@@ -167,12 +172,18 @@ def pretrain_options(
         minutes = default_minutes
     seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
     length, found = Length(seconds, steps, tokens, epochs), tables(settings)
-    if follow_links:
-        found["data"]["follow_links"] = True
-    if text_column:
-        found["data"]["text_column"] = text_column
+    found["data"] |= reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     return PretrainOptions(str(data), length, preset, size, depth, folders[0], seed, found, folders[1], monitor)
+
+
+def reading_fields(
+    text_column: str, encoding: str, test_fraction: float | None, keep_dropped: bool, follow_links: bool
+) -> dict[str, Any]:
+    """Return the options of reading texts that are not the defaults, as fields of DataConfig."""
+    given = {"text_column": text_column, "encoding": encoding, "test_fraction": test_fraction}
+    given |= {"keep_dropped": keep_dropped, "follow_links": follow_links}
+    return {name: value for name, value in given.items() if value is not None and value != getattr(DataConfig, name)}
 
 
 def tables(sets: Settings | None) -> dict[str, dict[str, Any]]:

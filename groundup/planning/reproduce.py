@@ -65,12 +65,12 @@ def reproduce(
     Raises ConfigError where `out` is the run itself or has files of others, and what `parts_of` raises.
     """
     if out.path.resolve() == run.path.resolve():
-        raise ConfigError(f"--out {out.path} is the run itself.", fix="Name another folder.")
+        raise ConfigError(f"--out {out.path} is the run itself.", fix="Choose another folder with --out.")
     made = parts_of(run, compute, group)
     group.first(lambda: claim_folder(out, fresh=fresh, also=PREPARED))
     if made.changes:
         changes = ", ".join(made.changes)
-        progress.say(f"note: the machine is not the one of that run ({changes}): the last bits may differ.")
+        progress.say(f"note: this machine differs from that of the run ({changes}): the last bits may differ.")
     card = ModelCard(out.path.resolve().name, f"Trained from random weights, as {run.path.resolve().name} was.")
     parts = (made.shards, made.tokenizer, made.model_config, made.fit_config)
     control = StepControl(rescales=made.rescales, threads=made.threads)
@@ -128,7 +128,7 @@ def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -
     """A list of tables in results.json; empty where it is missing. Raises FormatError."""
     found = results.get(name, [])
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise FormatError(run.results_file, name, "is no list of tables")
+        raise FormatError(run.results_file, name, "is not a list of tables")
     try:
         return tuple(build_config(kind, each) for each in found)
     except ConfigError as error:
@@ -138,7 +138,7 @@ def _listed(run: RunFolder, results: dict[str, Any], name: str, kind: type[T]) -
 def _record(run: RunFolder) -> dict[str, Any]:
     """Return run.json, checked to have its tables. Raises ConfigError, FormatError."""
     if not run.run_file.is_file():
-        raise ConfigError(f"{run.path} is no run: it has no {run.run_file.name}.")
+        raise ConfigError(f"{run.path} is not a run: it has no {run.run_file.name}.")
     record = run.read_run()
     if record.get("kind") != "pretrain":
         raise ConfigError(f"{run.path} is a run of kind '{record.get('kind')}', expected 'pretrain'.")

@@ -97,7 +97,7 @@ def read_law(folder: Path) -> Law:
     file = folder / SWEEP_FILE
     record = read_json_object(file) if file.is_file() else {}
     if "law" not in record:
-        raise ConfigError(f"{folder} holds no law.", fix=f"Finish it: groundup sweep DATA --out {folder}")
+        raise ConfigError(f"{folder} has no scaling law.", fix=f"Finish it: groundup sweep DATA --out {folder}")
     law = _part(Law, record["law"], file, "law")
     numbers = [number for value in asdict(law).values() for number in (value if isinstance(value, tuple) else [value])]
     if not all(0 < number < math.inf for number in numbers):
@@ -108,7 +108,7 @@ def read_law(folder: Path) -> Law:
 def _part(kind: type[T], value: object, file: Path, place: str) -> T:
     """One part of sweep.json. Raises FormatError."""
     if not isinstance(value, dict):
-        raise FormatError(file, place, "is missing or no table", fix=REMOVE)
+        raise FormatError(file, place, "is missing or is not a table", fix=REMOVE)
     try:
         return build_config(kind, value)
     except ConfigError as error:
@@ -261,7 +261,7 @@ def draw_sweep(found: Sweep) -> Any:
     axes.set_ylabel("bits per byte of held-out text", fontsize=LABEL_SIZE)
     axes.legend(frameon=False, fontsize=SMALL_SIZE, title="parameters", title_fontsize=SMALL_SIZE)
     plain(axes)
-    return finished(figure, title="What a larger model and more text bring", caption=_caption(found))
+    return finished(figure, title="The loss by model size and amount of text", caption=_caption(found))
 
 
 def _draw_size(axes: Any, law: Law, points: list[LossPoint], end: float, colour: Any) -> None:
@@ -285,5 +285,5 @@ def _caption(found: Sweep) -> str:
     within = 100 * math.expm1(2 * found.law.spread)
     return (
         f"Dots: {len(found.points)} runs, each trained to its end. Lines: the law fitted to them, {found.law.words()} (Hoffmann et al. 2022), "
-        f"dashed beyond the longest run. The others predict a run within {within:.0f} % (two spreads)."
+        f"dashed beyond the longest run. Each run is predicted from the others within {within:.0f} % (two standard deviations)."
     )

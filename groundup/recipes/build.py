@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.config import to_plain
 from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import (
@@ -86,7 +85,7 @@ def open_record(out: Path, recipe: Recipe) -> dict[str, Any]:
     file = out / BUILD_FILE
     if not file.exists():
         if any(entry.name != RECIPE_FILE and not entry.name.startswith(".") for entry in out.iterdir()):
-            raise ConfigError(f"{out} has files in it but is no build.", fix="Choose another folder with --out.")
+            raise ConfigError(f"{out} has files in it but is not a build.", fix="Choose another folder with --out.")
         record: dict[str, Any] = {"stages": {}}
     else:
         record = read_json(file)
@@ -134,7 +133,7 @@ class _Build:
             return f"{entry['line']} (as before)"
         if entry.get("key") != key:
             if entry:
-                self.progress.say(f"      again, as {changed_parts(entry.get('key_parts', {}), parts)} changed")
+                self.progress.say(f"      run again: {changed_parts(entry.get('key_parts', {}), parts)} changed")
             shutil.rmtree(self.out / stage.name, ignore_errors=True)
             entry = {"key": key, "key_parts": parts, "sizes": {}, "elapsed_s": 0.0, "planned_s": round(planned_s, 1)}
         return self._run(stage, entry)
@@ -170,7 +169,7 @@ def key_parts(stage: Stage, recipe: Recipe, record: dict[str, Any]) -> dict[str,
     """Return everything that a stage's result depends on, by name."""
     return {
         "version": stage.version,
-        "recipe": digest(to_plain(getattr(recipe, stage.name))),
+        "recipe": digest(getattr(recipe, stage.name).key()),
         "seed": recipe.seed,
         "budget": recipe.budget_s if stage.sized_by_budget else None,
         "outside": dict(stage.outside(recipe)),
@@ -216,7 +215,7 @@ def check_unaltered(stage: Stage, out: Path, entry: dict[str, Any]) -> None:
         elif output_hashes(stage, out) != entry["outputs_sha256"]:
             raise FormatError(out / stage.outputs[0], "sha256", "differs from what the build made")
     except FormatError as error:
-        redo = f"Remove {out / stage.name} and its entry by running again with --redo {stage.name}"
+        redo = f"Make it again with --redo {stage.name}"
         fix = f"{redo}, or put the file back."
         raise FormatError(error.file, error.place, error.reason, fix=fix) from error
 

@@ -5,13 +5,15 @@ the defaults here. Packaged recipes are beside this file and are named by their 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.data.decoding import AUTO, check_encoding
 from groundup.data.pipeline import DataConfig
 from groundup.data.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
@@ -20,6 +22,7 @@ from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZ
 from groundup.weights.gguf import GGUFEncoding
 
 Count = Annotated[int, Field(ge=1)]
+Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
 
 
@@ -27,6 +30,17 @@ class StageConfig(BaseModel):
     """The base of all stages' tables: frozen, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    key_of_default: ClassVar[Mapping[str, Any]] = {}
+    """Fields with a newer default than the first builds: what it is in a stage's key (None: nothing), so that older builds stay done."""
+
+    def key(self) -> dict[str, Any]:
+        """Return the table as plain values, for the key of its stage."""
+        table = to_plain(self)
+        for name, older in self.key_of_default.items():
+            if table[name] == type(self).model_fields[name].default:
+                del table[name]
+                table |= {} if older is None else {name: older}
+        return table
 
 
 class DataStage(StageConfig):
@@ -36,11 +50,33 @@ class DataStage(StageConfig):
     text_column: str = ""
     """Of .jsonl, .json, .csv and .parquet files; by default it is recognised."""
     encoding_errors: Literal["replace", "drop"] = "replace"
-    """How bytes that are not UTF-8 are handled."""
+    """How invalid bytes are handled."""
+    encoding: Encoding = AUTO
+    """Of text files without a byte order mark; "auto": detected."""
     strict: bool = False
     """Fail at the first bad line; otherwise up to 1 % of bad lines are skipped and counted."""
     validation_share: Annotated[float, Field(gt=0, le=0.5)] = DataConfig.validation_fraction
-    """Fraction of the documents that is held out, chosen by hash."""
+    """Fraction of the documents, chosen by hash, on which the best checkpoint is chosen."""
+    test_share: Annotated[float, Field(ge=0, le=0.5)] = DataConfig.test_fraction
+    """Fraction of the documents on which the published figures are measured; 0: none, and they are those of validation."""
+    keep_dropped: bool = False
+    """Write the dropped documents to data/dropped.jsonl."""
+
+    # Older builds, without a test split, stay as they are until `--redo data`.
+    key_of_default = {"text_column": "text", "encoding": None, "test_share": None, "keep_dropped": None}
+
+    @property
+    def config(self) -> DataConfig:
+        """The configuration of reading and splitting. Raises ConfigError for shares that are too large together."""
+        return DataConfig(
+            text_column=self.text_column,
+            encoding_errors=self.encoding_errors,
+            strict=self.strict,
+            validation_fraction=self.validation_share,
+            test_fraction=self.test_share,
+            encoding=self.encoding,
+            keep_dropped=self.keep_dropped,
+        )
 
 
 class TokenizerStage(StageConfig):
@@ -58,7 +94,7 @@ class PretrainStage(StageConfig):
     steps: Count | None = None
     """Number of training steps; by default as many as fit the stage's share of the budget, adjusted during the run."""
     batch_windows: Count = 8
-    """B: windows of `context` tokens a step."""
+    """B: windows of `context` tokens per step."""
     optimizer: OptimizerName = OPTIMIZER
     """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
@@ -81,6 +117,8 @@ class SpamStage(StageConfig):
     label_column: str = ""
     text_column: str = ""
     """Both are recognised by default."""
+    encoding: Encoding = AUTO
+    """As of the data."""
     train: Count = 1600
     validation: Count = 300
     test: Count = 500
@@ -90,6 +128,7 @@ class SpamStage(StageConfig):
     """Its prompt before each message; by default it asks which of the labels fits."""
     max_tokens: Count = 64
     """T: longer messages are cut."""
+    key_of_default = {"label_column": "label", "text_column": "text", "encoding": None}
 
 
 class ChatStage(StageConfig):
@@ -97,6 +136,8 @@ class ChatStage(StageConfig):
 
     source: str = "starter"
     """`starter` (packaged) or a file or folder of instruction/input/output JSON lines."""
+    encoding: Encoding = AUTO
+    """As of the data."""
     tokens: Count = 40_000
     """Upper limit of tokens seen in training, prompts and repeats included."""
     max_tokens: Count = 128
@@ -104,6 +145,7 @@ class ChatStage(StageConfig):
     rank: Count = 8
     """R of LoRA."""
     learning_rate: Annotated[float, Field(gt=0)] = FINETUNE_LEARNING_RATE
+    key_of_default = {"encoding": None}
 
 
 class EvaluateStage(StageConfig):
@@ -184,6 +226,7 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     parse_duration(recipe.budget)
     if not recipe.data.sources:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
+    _ = recipe.data.config
     return recipe
 
 

@@ -102,7 +102,7 @@ def require_few_messages(value: dict[str, Any], limits: Limits) -> None:
     """Raise RequestError when a body has too many messages, before any of them is parsed."""
     messages = value.get("messages")
     if isinstance(messages, list) and len(messages) > limits.messages:
-        raise RequestError(f"messages: at most {limits.messages:,} are taken, not {len(messages):,}", param="messages")
+        raise RequestError(f"messages: at most {limits.messages:,} allowed, got {len(messages):,}", param="messages")
 
 
 def conversation(messages: Sequence[ClientMessage]) -> Conversation:

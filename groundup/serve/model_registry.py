@@ -127,7 +127,7 @@ def determinism_note(precision: PrecisionChoice, *, reproducible: bool) -> str:
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
 LATEST = "latest"
-_FIX = "Correct it, or delete it: names that clients made are lost then."
+_FIX = "Correct it, or delete it; the names that clients made are then lost."
 
 
 @dataclass(frozen=True)
@@ -230,9 +230,9 @@ class ModelRegistry:
         if (known := self._as_known(alias.name)) != alias.name:
             alias = replace(alias, name=known)
         if alias.name in self._info:
-            raise RequestError("this name is a model's own; choose another one", param="destination")
+            raise RequestError("this is the name of a model; choose another one", param="destination")
         if len(self._aliases) >= MAX_NAMES and alias.name not in self._aliases:
-            raise RequestError(f"there are {MAX_NAMES} made names already; delete one first")
+            raise RequestError(f"clients have made {MAX_NAMES} names already; delete one first")
         self._aliases[alias.name] = alias
         self._save()
 

@@ -71,7 +71,7 @@ def require_within(request: GenerateRequest, options: Options, limits: Limits) -
     for value, limit, param, what in (
         (len(request.prompts) * request.choices, limits.choices, "n", "answers to one request"),
         (sum(map(_characters, request.prompts)), limits.prompt_characters, "prompt", "characters of prompts"),
-        (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives a token"),
+        (request.logprobs or 0, limits.logprobs, "top_logprobs", "alternatives per token"),
         (len(stops), limits.stop_strings, "stop", "stop strings"),
         (len(json.dumps(request.tools)), limits.tools_characters, "tools", "characters of tools"),
         (max(map(len, stops), default=0), limits.stop_characters, "stop", "characters in a stop string"),
@@ -125,7 +125,7 @@ def require_able(request: GenerateRequest, info: ModelInfo) -> None:
 
 
 def with_name(request: GenerateRequest, alias: ModelAlias) -> GenerateRequest:
-    """Return the request with the alias's messages first, and its system text where the conversation has none."""
+    """Return the request with the alias's messages first, and its system prompt where the conversation has none."""
     return replace(request, prompts=tuple(_with_alias_messages(alias, prompt) for prompt in request.prompts))
 
 

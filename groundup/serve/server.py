@@ -171,7 +171,7 @@ class Server:
 
     def _require_texts(self, count: int) -> None:
         if count > self.limits.texts:
-            raise RequestError(f"input: at most {self.limits.texts} texts are taken at once", param="input")
+            raise RequestError(f"input: at most {self.limits.texts} texts are allowed in one request", param="input")
 
     def stop(self, within_s: float) -> None:
         """Accept no more requests; answers that still run after `within_s` end with an error in their streams."""

@@ -232,7 +232,7 @@ def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -
     if reason is not None:
         raise ModelError(
             f"This tokenizer's merges can't be written as scores, which GGUF has for SentencePiece: {reason}.",
-            fix="Use it in a Hugging Face folder (--format hf); llama.cpp would give other ids.",
+            fix="Use it in a Hugging Face folder (--to hf); llama.cpp would give other ids.",
         )
     scores = scores_of(merges)
     tokens = {id: texts.get(id, f"[PAD{id}]") for id in range(rows)}

@@ -55,7 +55,7 @@ def render_template(template: str, variants: Sequence[Variables]) -> list[str]:
             fix=_FIX,
         )
     if "error" in answer:
-        raise ModelError(f"The model's chat template says: {answer['error'].rstrip('.')}.", fix=_FIX)
+        raise ModelError(f"The model's chat template raised an error: {answer['error'].rstrip('.')}.", fix=_FIX)
     return answer["texts"]
 
 

@@ -1,12 +1,12 @@
 """Bad steps, which are skipped, and a lasting rise of the loss, after which the run is rolled back. Both by rule.
 
-Skipped before the weights change; the batches are passed over, the step is counted and reported, weights and optimizer state stay as they are:
+Skipped before the weights change; the batch is not used, the step is counted and reported, weights and optimizer state stay as they are:
 
     non-finite   the loss, or the gradient of some tensor, is nan or infinity. `max_skipped` in a row end the run: it would not recover.
     spike        the gradient norm is above `spike_factor` times the median of the last 64. A spike's norm joins these like any other:
                  if it was the first of a new kind of text, the median soon follows.
 
-Rolled back to earlier weights, past the text that led there:
+Rolled back to earlier weights, and the text read since then is not read again:
 
     risen        each of the last 8 steps' losses is more than `rollback_nats` above the median of the (up to 64, at least 16) before them
     where to     the newest regular checkpoint (every `checkpoint_interval` steps) from before those 8 steps, and from after an earlier
@@ -82,7 +82,7 @@ def _not_finite(parameters: Mapping[str, nn.Parameter]) -> str:
 def stop_if_diverged(step: int, bad_step: BadStep, in_a_row: int, limit: int) -> None:
     """Raise GroundupError when the last `in_a_row` steps, this one counted, were non-finite and that is the limit."""
     if bad_step.lasting and in_a_row >= limit:
-        many = f" ({in_a_row} steps in a row were not finite)" if in_a_row > 1 else ""
+        many = f" ({in_a_row} steps in a row were non-finite)" if in_a_row > 1 else ""
         raise GroundupError(
             f"Step {step}: {bad_step}{many}; the weights are unchanged, and earlier checkpoints are kept.",
             fix="Set a lower learning_rate, or precision to float32, and start again with --fresh.",
@@ -159,6 +159,6 @@ def roll_back(
 def describe_rollback(line: dict[str, Any], config: FitConfig, steps: int) -> str:
     """Return that line of a run of `steps` steps as a sentence."""
     return (
-        f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}, "
-        f"and past the text since ({line['rolled_back']} of at most {config.max_rollbacks} times)."
+        f"step {line['step']} of {steps}: {line['reason']}. Rolled back to the weights of step {line['to_step']}; "
+        f"the text since then is skipped ({line['rolled_back']} of at most {config.max_rollbacks} times)."
     )

@@ -58,11 +58,11 @@ def repeatable(compiled: bool, device: torch.device) -> Iterator[None]:
 def compile_obstacle(device: torch.device, *, shared: bool = False) -> str:
     """What prevents compiling on this machine, in words; "" where nothing does. `shared`: several processes train together."""
     if shared:
-        return "it has not been tried where several processes share a step"
+        return "it is not tested with several processes"
     if device.type == "cuda":
         return "" if importlib.util.find_spec("triton") else "the package triton is not installed"
     if device.type != "cpu":
-        return f"it has not been tried on {device.type}"
+        return f"it is not tested on {device.type}"
     return "" if any(shutil.which(name) for name in COMPILERS) else f"there is no C++ compiler ({', '.join(COMPILERS)})"
 
 
@@ -115,8 +115,8 @@ class _Trial:
         asked = config.compile == "on" or device.type == "cuda"
         chosen = asked or taken[True] < WORTH_IT * taken[False]
         progress.say(
-            f"A step takes {1000 * taken[False]:.1f} ms as it is and {1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "
-            f"training {'compiled' if chosen else 'as it is'}."
+            f"A step takes {1000 * taken[False]:.1f} ms uncompiled and {1000 * taken[True]:.1f} ms compiled, after {compile_s:.0f} s of compiling: "
+            f"training {'compiled' if chosen else 'uncompiled'}."
         )
         step_s = {**self.decision.step_s, "plain": taken[False], "compiled": taken[True]}
         return dataclasses.replace(self.decision, compiled=chosen, step_s=step_s)

@@ -92,8 +92,8 @@ class FitConfig:
     """A step whose gradient norm is above the running median times this is skipped; None: none is. Clipping is enough for most spikes, and where
     hardly any error is left (fine-tuning) a large gradient is the one to learn from; for long pretraining 10 is a wide margin."""
     rollback_nats: float | None = None
-    """A loss that stays so far above its running median for eight steps takes the run back to its last checkpoint, and past the text that led
-    there (`bad_steps.py`); None: never. For long pretraining 1 is a wide margin; sources that differ much in turn need more."""
+    """A loss that stays so far above its running median for eight steps rolls the run back to its last checkpoint; the text that led there is
+    skipped (`bad_steps.py`); None: never. For long pretraining 1 is a wide margin; sources that differ much in turn need more."""
     max_rollbacks: int = 3
     """The most roll-backs of a run; one more ends it."""
     balance_weight: float = 0.01

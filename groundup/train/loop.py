@@ -75,13 +75,13 @@ class FitResult:
 
     @property
     def last_loss(self) -> float:
-        """Training loss of the last step, nats a token."""
+        """Training loss of the last step, nats per token."""
         assert self.state.last_loss is not None
         return self.state.last_loss
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens a second in the steps alone, without evaluations and saves."""
+        """Tokens per second in the steps alone, without evaluations and saves."""
         return self.state.tokens / max(self.state.training_s, 1e-9)
 
 

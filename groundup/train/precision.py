@@ -154,5 +154,5 @@ def _by_product(width: int, compute: Compute, progress: Progress) -> Decision:
     """Return the precision by one matrix product, where steps take too long to be tried."""
     times = product_times(width, width, compute.device)
     chosen: Chosen = "bf16" if times.slowdown < PRODUCT_WORTH_IT else "float32"
-    progress.say(f"A step takes too long to try one in each precision; {times}: training in {chosen}.")
+    progress.say(f"A step takes too long to measure one in each precision; {times}: training in {chosen}.")
     return Decision(chosen)

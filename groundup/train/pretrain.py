@@ -1,12 +1,13 @@
 """Pretraining: token shards and a shape -> a language model from random weights, as a run folder that is a Hugging Face folder too.
 
-    weights from a seed -> fit() on windows of the train split -> the weights with the lowest validation loss -> RUN
+    weights from a seed -> fit() on windows of the train split -> the weights with the lowest validation loss -> their loss on test -> RUN
 
 RUN then has the files of every run (runs.py) and the model: model.safetensors, config.json, tokenizer.json, README.md.
 The result is a pure function of shards, shape, config and seed on one machine (see `groundup/train/__init__.py`).
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from groundup.config import to_plain
 from groundup.data.loader import Windows
 from groundup.data.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.shards import ShardSet
+from groundup.data.split import TEST, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -104,17 +106,26 @@ def pretrain(
         model.eval()
         figures = evaluation.measure(model) if load_best(model, fitted, run, progress) else fitted.state.evaluation
         results = _results(fitted, figures, model_config, windows)
+        test = evaluation.measure_test(model, progress)
+        results |= {"test": test} if test else {}
         planned = (run.read_plan() or {}).get("planned")
         results |= {"actual": actual_figures(results, compute)} | ({"planned": planned} if planned else {})
-        card_figures = {
-            "validation loss, nats a token": f"{results['validation_loss']:.3f}",
-            "validation bits per byte": f"{results['bits_per_byte']:.3f}",
-            "tokens read": f"{results['tokens']:,}",
-        }
-        finish(run, model, tokenizer, results, card, card_figures)
+        finish(run, model, tokenizer, results, card, card_figures(results))
         return results
 
     return group.first(ended)
+
+
+def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
+    """Return the figures of the model card, each with the split that it is of."""
+    test = results.get("test")
+    on_test = {f"test bits per byte, on {test['tokens']:,} tokens": f"{test['bits_per_byte']:.3f}"} if test else {}
+    return {
+        **on_test,
+        "validation bits per byte, by which the weights were chosen": f"{results['bits_per_byte']:.3f}",
+        "validation loss, nats per token": f"{results['validation_loss']:.3f}",
+        "tokens read": f"{results['tokens']:,}",
+    }
 
 
 def require_fitting(shards: ShardSet, tokenizer: Tokenizer, model_config: ModelConfig) -> None:
@@ -170,10 +181,18 @@ def evaluation_of(
     """
     context, size, seed = model_config.context_tokens, fit_config.batch_size, fit_config.seed
     share = max(1, size // group.world)
+
+    def held_out(split: str, window: int) -> Validation:
+        sizes = {"batch_size": size, "at_once": share, "seed": seed}
+        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split)
+
+    # a test split that is shorter than the context is read in one window
+    test_window = min(context, shards.num_tokens(TEST) - 1) if TEST in shards.splits else 0
     return Evaluation(
-        Validation(shards, tokenizer, context, batch_size=size, seed=seed, compute=compute, at_once=share),
+        held_out(VALIDATION, context),
         Sampler(shards, tokenizer, context, prompts=monitor.prompts, seed=seed, compute=compute),
         monitor.tasks,
+        held_out(TEST, test_window) if test_window > 0 else None,
     )
 
 

@@ -34,7 +34,7 @@ def claim_folder(run: RunFolder, *, fresh: bool = False, also: Sequence[str] = (
         others = [p.name for p in run.path.iterdir() if p.name not in also and not p.name.startswith(TMP_PREFIX)]
         if others:
             raise ConfigError(
-                f"{run.path} has files in it ('{others[0]}') but is no run.", fix="Choose another folder with --out."
+                f"{run.path} has files in it ('{others[0]}') but is not a run.", fix="Choose another folder with --out."
             )
     if fresh:
         run.clear()
@@ -71,7 +71,7 @@ def begin_or_finished(
         others = [name for name in sorted({**read, **inputs}) if read.get(name) != inputs.get(name)]
         found += [f"inputs ({', '.join(others)})"] if others else []  # hashes say nothing to people
         if found:
-            raise ConfigError(f"{run.path} holds another run; what differs: {'; '.join(found)}.", fix=FRESH)
+            raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
     return run.read_results() if finished else None
 
 

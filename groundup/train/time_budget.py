@@ -126,7 +126,7 @@ class BudgetController:
 def describe_rescale(before: int, steps: int) -> str:
     """Return a sentence about all rescales of a run together."""
     slower = "slower" if steps < before else "faster"
-    return f"The machine was {slower} than expected: {steps:,} steps instead of {before:,} in the time."
+    return f"The machine was {slower} than expected: {steps:,} steps instead of {before:,} in the time budget."
 
 
 def _beside_evaluations_s(state: TrainState) -> float:

@@ -77,8 +77,8 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
         return False
     # in a folder that the user named, nothing less than the manifest's word allows to replace it
     if not cached and manifest_value(folder, "pulled") != name:
-        fix = "Give an empty or new folder with --out."
-        raise ModelError(f"{folder} exists and holds something else than {name}.", fix=fix)
+        fix = "Give a new or empty folder with --out."
+        raise ModelError(f"{folder} exists and holds something other than {name}.", fix=fix)
     try:
         verify_folder(folder)
     except FormatError as error:
@@ -99,7 +99,7 @@ def _source(name: str, entry: Entry, progress: Progress) -> Iterator[tuple[Model
             fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
             if entry.gated:
                 fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
-            raise NetworkError(f"{name} could not be fetched. Looked: {'; '.join(looked)}.", fix=fix)
+            raise NetworkError(f"{name} could not be fetched. Tried: {'; '.join(looked)}.", fix=fix)
         yield (*found, read_sampling(temporary))
 
 
@@ -113,7 +113,7 @@ def _from_hub(entry: Entry, folder: Path, looked: list[str], progress: Progress)
     except _hub_errors() as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         looked.append(f"the Hugging Face hub for {entry.hub} ({reason})")
-        progress.say(f"The hub gave nothing for {entry.hub}: {reason}")
+        progress.say(f"The hub did not return {entry.hub}: {reason}")
         return None
     model, _ = read_hf(folder)
     if not (folder / TOKENIZER_FILE).exists():

@@ -96,7 +96,7 @@ class ExportOptions:
 
     encoding: str
     system: str | None = None
-    """A system text for formats that hold one."""
+    """A system prompt for formats that hold one."""
     check: Check | None = None
     """Looks at a finished GGUF file before it takes its place: what it raises leaves the place as it was."""
     progress: Progress | None = None
@@ -126,7 +126,7 @@ class ModelFormat:
             raise ConfigError(f"--out {out} must be a file whose name ends in {self.suffix}.")
         # a folder that holds anything but an earlier export of ours
         if not self.suffix and not is_free(out) and manifest_value(out, "exported") is None:
-            raise ModelError(f"{out} exists and is no earlier export.", fix="Give a new or empty folder with --out.")
+            raise ModelError(f"{out} is not an earlier export.", fix="Give a new or empty folder with --out.")
 
 
 def is_free(path: Path) -> bool:

@@ -86,7 +86,7 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     if (folder / BUILD_FILE).exists():
         stage = folder / prefer
         if not (stage / CONFIG_FILE).exists():
-            fix = "Run the same build again: it goes on."
+            fix = "Run the same build again: it resumes."
             raise ModelError(f"The build {folder} has no finished {prefer} stage.", fix=fix)
         return stage
     suffixes = file_suffixes()
@@ -94,7 +94,7 @@ def _inner_model(folder: Path, prefer: str) -> Path:
     if len(files) == 1:
         return files[0]
     found = f"{len(files)} {' or '.join(suffixes)} files, name one of them"
-    reason = found if files else f"no {CONFIG_FILE}, so it is no model folder or half-written"
+    reason = found if files else f"no {CONFIG_FILE}, so it is not a model folder, or is incomplete"
     fix = f"Give a model's folder, a .gguf file, a build's folder, or a name: {', '.join(CATALOG)}."
     raise ModelError(f"{folder} can't be opened as a model: it has {reason}.", fix=fix)
 
@@ -149,7 +149,7 @@ def _of_toml(path: Path) -> ModelSummary:
     table = values.get(MODEL_TABLE, values)
     if not isinstance(table, dict):
         fix = f"Write the model's fields below a line [{MODEL_TABLE}]."
-        raise ConfigError(f"{path}: {MODEL_TABLE} is no table.", fix=fix)
+        raise ConfigError(f"{path}: {MODEL_TABLE} is not a table.", fix=fix)
     return ModelSummary(_config(table, path), str(path), path.stem)
 
 
@@ -166,8 +166,8 @@ def _of_unfinished(run: RunFolder) -> ModelSummary:
     config = run.read_run().get("config")
     table = config.get(MODEL_TABLE) if isinstance(config, dict) else None
     if not isinstance(table, dict):
-        raise FormatError(run.run_file, "config.model", "is missing: this run has not come to a model")
-    return ModelSummary(_config(table, run.run_file), f"{run.run_file}, a run at work", run.path.resolve().name)
+        raise FormatError(run.run_file, "config.model", "is missing: this run has not written a model yet")
+    return ModelSummary(_config(table, run.run_file), f"{run.run_file}, a run in progress", run.path.resolve().name)
 
 
 def _of_catalog(name: str) -> ModelSummary:

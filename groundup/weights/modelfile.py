@@ -2,12 +2,12 @@
 
 Ollama renders conversations with a Go template, not with the model's jinja. A wrong one, or a missing stop, is the usual cause of endless
 answers after an export, so the Go template is written only where it is known to be right: the model's own template renders a few
-conversations, and where all are ChatML (with or without a default system text), this is ChatML in Go. It has two branches:
+conversations, and where all are ChatML (with or without a default system prompt), this is ChatML in Go. It has two branches:
 
     {{ if .Messages }}    every turn, then the assistant's opening: what current Ollama servers use
     {{ else }}            one exchange of .System, .Prompt and .Response: its early versions
 
-A default system text goes into SYSTEM: Ollama puts it before a conversation whose first message is not a system message, as the template
+A default system prompt goes into SYSTEM: Ollama puts it before a conversation whose first message is not a system message, as the template
 does. Not covered, since no template can: Ollama joins consecutive messages of one role, and reads a control token that a user typed as
 one. For any other template none is written; Ollama then uses the one in the GGUF if it knows it, and a comment in the file says so.
 

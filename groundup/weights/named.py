@@ -47,31 +47,31 @@ CATALOG: dict[str, Entry] = {
     ),
     "smollm2-135m": Entry("HuggingFaceTB/SmolLM2-135M", "apache-2.0", 134_515_008, "its base model"),
     "smollm2-360m-instruct": Entry(
-        "HuggingFaceTB/SmolLM2-360M-Instruct", "apache-2.0", 361_821_120, "its larger sister, for chat"
+        "HuggingFaceTB/SmolLM2-360M-Instruct", "apache-2.0", 361_821_120, "the larger version, for chat"
     ),
     "smollm3-3b": Entry(
-        "HuggingFaceTB/SmolLM3-3B", "apache-2.0", 3_075_098_624, "chat, six languages, thinks when asked"
+        "HuggingFaceTB/SmolLM3-3B", "apache-2.0", 3_075_098_624, "chat, six languages, with optional thinking"
     ),
     "gpt2": Entry("openai-community/gpt2", "mit", 124_439_808, "GPT-2 small, base model"),
     "qwen2.5-0.5b-instruct": Entry("Qwen/Qwen2.5-0.5B-Instruct", "apache-2.0", 494_032_768, "chat, 29 languages"),
-    "qwen2.5-1.5b-instruct": Entry("Qwen/Qwen2.5-1.5B-Instruct", "apache-2.0", 1_543_714_304, "its larger sister"),
+    "qwen2.5-1.5b-instruct": Entry("Qwen/Qwen2.5-1.5B-Instruct", "apache-2.0", 1_543_714_304, "the larger version"),
     "qwen3-0.6b": Entry("Qwen/Qwen3-0.6B", "apache-2.0", 596_049_920, "chat, with normalised queries and keys"),
     "tinyllama-1.1b-chat": Entry(
-        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "apache-2.0", 1_100_048_384, "Llama 2 made small, with its vocabulary"
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "apache-2.0", 1_100_048_384, "chat, a small Llama 2 with its vocabulary"
     ),
     "llama-3.2-1b-instruct": Entry(
-        "meta-llama/Llama-3.2-1B-Instruct", "llama3.2", 1_235_814_400, "chat, with stretched positions", gated=True
+        "meta-llama/Llama-3.2-1B-Instruct", "llama3.2", 1_235_814_400, "chat, with RoPE scaling", gated=True
     ),
-    "gemma-3-270m": Entry("google/gemma-3-270m", "gemma", 268_098_176, "base model, mostly vocabulary", gated=True),
-    "gemma-3-1b-instruct": Entry("google/gemma-3-1b-it", "gemma", 999_885_952, "chat, with windows", gated=True),
+    "gemma-3-270m": Entry("google/gemma-3-270m", "gemma", 268_098_176, "base model, mostly embedding", gated=True),
+    "gemma-3-1b-instruct": Entry("google/gemma-3-1b-it", "gemma", 999_885_952, "chat, local attention", gated=True),
     "gemma-2-2b-instruct": Entry(
-        "google/gemma-2-2b-it", "gemma", 2_614_341_888, "chat, with capped scores", gated=True
+        "google/gemma-2-2b-it", "gemma", 2_614_341_888, "chat, with soft-capped scores", gated=True
     ),
     "phi-3-mini-4k-instruct": Entry(
         "microsoft/Phi-3-mini-4k-instruct", "mit", 3_821_079_552, "chat, with fused matrices"
     ),
     "olmo-2-1b-instruct": Entry(
-        "allenai/OLMo-2-0425-1B-Instruct", "apache-2.0", 1_484_916_736, "chat, its data and training open too"
+        "allenai/OLMo-2-0425-1B-Instruct", "apache-2.0", 1_484_916_736, "chat, with open data and training code"
     ),
 }
 

@@ -38,7 +38,7 @@ def test_bf16_taken_away_from_torch_is_not_in_the_processor() -> None:
     found = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, **away}, capture_output=True, text=True, check=True
     )
-    assert found.stdout.strip() == "not in the processor"
+    assert found.stdout.strip() == "not supported by the processor"
 
 
 def test_every_extra_of_the_package_is_looked_for() -> None:

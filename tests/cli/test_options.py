@@ -64,7 +64,7 @@ def test_a_file_where_a_folder_must_go_is_told_before_any_work(told: Any, words:
     said = told(*words, place)
     file = place.partition("/x")[0]
     assert f"{words[-1]} {place} can't be written: {file} is a file, expected a folder." in said
-    assert "Name a place" in said and "nowhere" not in said
+    assert "Name a path" in said and "nowhere" not in said
 
 
 @pytest.mark.parametrize("words", FOLDERS.values(), ids=" ".join)
@@ -81,7 +81,7 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_any_work(told: Any, word
 def test_a_name_that_is_too_long_is_told_before_any_work(told: Any, words: list[str]) -> None:
     for place in ("x" * 300, f"afolder/{'x' * 300}"):
         said = told(*words, place)
-        assert "can't be written" in said and "Shorten it" in said
+        assert "can't be written" in said and "shorter path" in said
 
 
 @pytest.mark.parametrize("words", FOLDERS.values(), ids=" ".join)

@@ -100,7 +100,7 @@ def test_before_the_first_step_and_without_flops_it_shows_what_it_knows() -> Non
     assert [line.split()[0] for line in shown(view)] == ["step", "memory"]
     view.observe(step_line(1, 2.0))
     text = "\n".join(shown(view))
-    assert "8,000 learned a second" in text and "epochs" not in text and "GFLOP" not in text
+    assert "8,000 learned per second" in text and "epochs" not in text and "GFLOP" not in text
 
 
 def test_where_only_ascii_can_be_written_there_is_only_ascii() -> None:

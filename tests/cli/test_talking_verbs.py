@@ -102,7 +102,7 @@ def test_generate_keeps_to_a_form(folder: Path, tmp_path: Path, capsys: pytest.C
     ("options", "words"),
     [
         (["--regex", "("], "unclosed group"),
-        (["--regex", "a", "--format", "json"], "--format and --regex exclude one another"),
+        (["--regex", "a", "--format", "json"], "--format and --regex can't be combined"),
         (["--format", "FOLDER/none.json"], "none.json can't be read"),
         (["--grammar", "FOLDER"], "can't be read"),
         (["--grammar", "FOLDER/bytes"], "not UTF-8 text"),
@@ -133,9 +133,9 @@ def test_a_piped_conversation_prints_answers_only_and_obeys_orders(piped: Callab
     done = piped(b"/help\n/system You are brief.\n/system\n/what\nto be", *GREEDY, "--max-tokens", "4")
     assert done.code == 0
     assert done.out.count("\n") == 1
-    for words in ("Ctrl-C stops an answer", "System text: You are brief.", "There is no /what."):
+    for words in ("Ctrl-C stops an answer", "System prompt: You are brief.", "There is no command /what."):
         assert words in done.err
-    assert done.err.count("System text: You are brief.") == 2
+    assert done.err.count("System prompt: You are brief.") == 2
 
 
 @pytest.mark.parametrize("word", ["/bye", "/quit", "/exit"])
@@ -232,7 +232,7 @@ def terminal(folder: Path) -> Iterator[Terminal]:
 
 
 def test_in_a_terminal_ctrl_c_stops_the_answer_and_ctrl_d_leaves(terminal: Terminal) -> None:
-    terminal.wait_for("/help says what else")
+    terminal.wait_for("/help lists the commands")
     terminal.wait_for("you> ")
     terminal.type("to be\n")
     terminal.wait_for("to be\r?\n.{40}")  # the answer has begun, and would take minutes

@@ -57,6 +57,17 @@ def test_a_bad_line_is_told_and_refused_when_strict(tmp_path: Path) -> None:
     assert not (tmp_path / "strict").exists()
 
 
+def test_the_encoding_of_texts_is_told_or_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "west.txt").write_bytes(("Café, naïve, señor, Zürich. " * 30).encode("cp1252"))
+    (tmp_path / "east.txt").write_bytes(("Лиса и курица поют о море. " * 30).encode("cp1251"))
+    command = ("train", "--out", str(tmp_path / "tok"), "--vocab-size", "300")
+    assert "1 files were read as cp1252 (west.txt)" in ran(*command, str(tmp_path / "west.txt"))
+    assert "--encoding cp1251" in refused(*command, str(tmp_path / "east.txt")).fix
+    told = json.loads(ran(*command, str(tmp_path / "east.txt"), "--encoding", "CP1251", "--json"))
+    assert (told["encodings"], told["invalid_bytes"]) == ({"cp1251": 1}, 0)
+    assert "auto" in refused(*command, str(tmp_path / "east.txt"), "--encoding", "hex").fix
+
+
 def test_a_folder_with_other_things_is_never_replaced(trained: Path, tmp_path: Path) -> None:
     (trained / "thesis.txt").write_text("years of work")
     error = refused("train", str(tmp_path / "texts"), "--out", str(trained))
@@ -76,7 +87,7 @@ def test_show_prints_each_token_with_its_id(trained: Path) -> None:
     for id in tokenizer.encode("the <|im_end|>\n"):
         assert f"{visible(tokenizer.token_bytes(id))} {id}" in told
     assert str(tokenizer.special.eos_id) not in told
-    assert "bytes a token" in told
+    assert "bytes per token" in told
 
 
 def test_show_as_json_has_every_byte(trained: Path) -> None:

@@ -1,4 +1,4 @@
-"""`groundup watch` as a process: its address, its values, its files, its door, its end."""
+"""`groundup watch` as a process: its address, its values, its files, its access control, its end."""
 
 import json
 import os
@@ -113,7 +113,7 @@ def test_json_prints_what_is_known_and_ends(folder: Path, capsys: pytest.Capture
     [
         (["nowhere", "--json"], "nowhere does not exist"),
         (["{file}"], "is a file, expected a folder of runs"),
-        (["{folder}", "--host", "0.0.0.0"], "lets other machines in, and no key was given"),
+        (["{folder}", "--host", "0.0.0.0"], "lets other machines connect, and no key was given"),
         (["{folder}", "--host", "no.such.host.invalid", "--open"], "is not a name or address of this machine"),
         (["{folder}", "--port", "70000"], "less than or equal to 65535"),
     ],

@@ -128,6 +128,10 @@ def test_more_than_one_percent_invalid_bytes_is_an_error_with_file_and_byte(text
         read(texts(a_txt=text))
     with pytest.raises(ConfigError, match="'latin-99' is unknown"):
         check_encoding("latin-99")
+    for other in ("hex", "rot13", "undefined", "a\0b", ""):  # codecs that are not of texts
+        with pytest.raises(ConfigError):
+            check_encoding(other)
+    assert check_encoding("UTF8") == "utf-8"
 
 
 def test_a_character_cut_by_the_end_of_a_file_costs_its_bytes_only(texts: Texts) -> None:

@@ -176,7 +176,7 @@ def test_what_another_left_in_a_page_is_never_seen(
 def test_what_cannot_be_reproducible_is_refused(
     model: LanguageModel, tokenizer: Tokenizer, compute: Compute, config: ModelConfig
 ) -> None:
-    with pytest.raises(ConfigError, match="exclude one another"):
+    with pytest.raises(ConfigError, match="can't be combined"):
         BatchSettings(reproducible=True, draft_tokens=2)
     experts = LanguageModel(replace(config, num_experts=4, experts_per_token=2))
     with pytest.raises(ConfigError, match="A model with experts can't be reproducible"):

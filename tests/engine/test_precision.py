@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("wish", "dtype", "kind"),
+    ("choice", "dtype", "kind"),
     [
         ("float32", torch.float32, torch.nn.Linear),
         ("bf16", torch.bfloat16, torch.nn.Linear),
@@ -58,22 +58,22 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_model_answers_in_the_precision_asked_for(
-    folder: Path, wish: PrecisionChoice, dtype: torch.dtype, kind: type[torch.nn.Module]
+    folder: Path, choice: PrecisionChoice, dtype: torch.dtype, kind: type[torch.nn.Module]
 ) -> None:
-    opened, compute = open_in(wish, folder, CPU)
+    opened, compute = open_in(choice, folder, CPU)
     assert compute.dtype == dtype and next(opened.model.parameters()).dtype == dtype
     assert isinstance(opened.model.transformer.block(0).feedforward.up, kind)
 
 
-@pytest.mark.parametrize("wish", get_args(Precision))
+@pytest.mark.parametrize("choice", get_args(Precision))
 def test_prompts_from_one_token_to_the_whole_context_are_answered_alone_and_mixed(
-    tmp_path: Path, wish: PrecisionChoice
+    tmp_path: Path, choice: PrecisionChoice
 ) -> None:
     """Longer ones than a step takes have pieces in which no token is chosen."""
     made = LanguageModel(ModelConfig(384, 3 * STEP_TOKENS, 64, 1, 2, 64))
     initialise(made, torch.Generator().manual_seed(0))
     save_model(made, tmp_path / "model", train_tokenizer(["To be or not to be. " * 9], 384))
-    opened, compute = open_in(wish, tmp_path / "model", CPU)
+    opened, compute = open_in(choice, tmp_path / "model", CPU)
     lengths = (1, 2, STEP_TOKENS, STEP_TOKENS + 1, 2 * STEP_TOKENS + 1, 3 * STEP_TOKENS - 1)
     requests = [Request(str(n), tuple(i % 250 for i in range(n)), Sampling(max_tokens=2)) for n in lengths]
     for together in (*([request] for request in requests), requests):
@@ -120,7 +120,7 @@ def test_without_bf16_in_the_processor_auto_is_float32_and_the_others_are_warned
     figure = "this processor has no bf16, a matrix product takes 12 ms in bf16 and 0.3 ms in float32 (40 times as long)"
     assert lines == [
         f"--precision auto: float32, as {figure}.",
-        f"--precision bf16: {figure}, so prompts are read several times slower; use --precision float32.",
+        f"--precision bf16: {figure}, so prompts take several times as long; use --precision float32.",
     ]
     assert not emulation_note("float32", without) and not emulation_note("int8", replace(CPU, native_bf16=True))
 
@@ -135,16 +135,16 @@ def test_auto_takes_coarser_numbers_only_where_they_are_clearly_faster() -> None
 def test_coarser_numbers_cost_little_on_a_real_model() -> None:
     text = Path(precision.__file__).parents[2].joinpath("LICENSE").read_text()[:2000]
     found: dict[str, torch.Tensor] = {}
-    for wish in ("float32", "bf16", "int8", "int4"):
-        opened, _ = open_in(as_precision_choice(wish), SMOLLM2, CPU)
+    for choice in ("float32", "bf16", "int8", "int4"):
+        opened, _ = open_in(as_precision_choice(choice), SMOLLM2, CPU)
         ids = torch.tensor([opened.require_tokenizer().encode(text)])
         assert isinstance(opened.model, LanguageModel)
         with torch.inference_mode():
-            found[wish] = opened.model(ids)[0].float()
+            found[choice] = opened.model(ids)[0].float()
     exact = found["float32"]
-    for wish, logits in found.items():
+    for choice, logits in found.items():
         loss = float(F.cross_entropy(logits[:-1], ids[0, 1:]))
         agreement = float((logits.argmax(-1) == exact.argmax(-1)).float().mean())
-        print(f"{wish}: {loss:.4f} nats a token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}")
+        print(f"{choice}: {loss:.4f} nats per token, first choice as in float32 {agreement:.1%}, n = {ids.shape[1]}")
         assert loss < float(F.cross_entropy(exact[:-1], ids[0, 1:])) + MOST_LOSS
-        assert agreement >= LEAST_AGREEMENT.get(wish, 1.0)
+        assert agreement >= LEAST_AGREEMENT.get(choice, 1.0)

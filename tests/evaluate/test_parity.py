@@ -166,7 +166,7 @@ def test_a_sound_file_of_another_model_fails(opened: OpenModel, tokenizer: Token
     other = tiny(tokenizer, [tokenizer.encode(line[::-1]) for line in LINES])
     report = gate(other, f16, encoding="f16", prompts=SOME_PROMPTS)
     assert {"greedy", "answers"} == failed(report).keys()
-    with pytest.raises(ModelError, match=r"tiny-f16\.gguf is not our model in llama\.cpp: answers: "):
+    with pytest.raises(ModelError, match=r"tiny-f16\.gguf differs from our model in llama\.cpp: answers: "):
         report.require()
 
 

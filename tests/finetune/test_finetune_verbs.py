@@ -76,7 +76,7 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     again = told(capsys, *train, "--set", "epochs=16", "--set", "learning_rate=5e-3", "--json")
     results = json.loads(again)
     assert len(results["models"]) == 5 and results["models"][0]["accuracy"]["value"] > 0.85
-    assert "differ" in refused(capsys, *train, "--set", "epochs=2")
+    assert "holds another run" in refused(capsys, *train, "--set", "epochs=2")
     assert "Did you mean 'epochs'?" in refused(capsys, *train, "--set", "epoch=2")
 
     one = told(capsys, "classify", out, "see you at the prize station")
@@ -168,6 +168,27 @@ def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(
     (tmp_path / "a.txt").write_text("see you at the station, call me when it is over")
     text = json.loads(told(capsys, "evaluate", base, "--data", tmp_path / "a.txt", "--json"))
     assert [row["metric"] for row in text["rows"]] == ["bits_per_byte"]
+
+
+def test_examples_in_another_encoding_are_read_once_it_is_named(
+    base: Path, splits: dict[str, list[Example]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"{e.text} мы поём о море", e.label) for split in splits.values() for e in split]
+    (tmp_path / "kinds.csv").write_bytes("\n".join(["text,label", *(",".join(row) for row in rows)]).encode("cp1251"))
+    asked = [f'{{"instruction": "Скажи {n}, пожалуйста", "output": "{n}"}}' for n in range(20)]
+    (tmp_path / "asked.jsonl").write_bytes("\n".join(asked).encode("cp1251"))
+    (tmp_path / "text.txt").write_bytes(("Лиса и курица поют о море. " * 30).encode("cp1251"))
+    quick = ("--set", "precision=float32")
+    commands = (
+        ("finetune", "classifier", base, tmp_path / "kinds.csv", "--out", tmp_path / "spam", "--set", "epochs=1"),
+        ("finetune", "chat", base, tmp_path / "asked.jsonl", "--out", tmp_path / "chat", "--tokens", "100", *quick),
+        ("evaluate", base, "--data", tmp_path / "text.txt"),
+    )
+    for command in commands:
+        assert "--encoding cp1251" in refused(capsys, *command)
+        assert "'latin-99' is unknown" in refused(capsys, *command, "--encoding", "latin-99")
+        assert run([str(arg) for arg in (*command, "--encoding", "cp1251")]) == 0
+        assert "1 files read as cp1251" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_can_not_be_done_is_one_sentence(

@@ -98,9 +98,9 @@ def test_close_figures_leave_the_number_as_it_is() -> None:
 def test_a_user_s_own_variables_win() -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         choice = decide({name: "3"}, 64, 2)
-        assert not choice.variables and not choice.tuned and f"{name}=3 is yours" in choice.reason
+        assert not choice.variables and not choice.tuned and f"{name}=3 is set" in choice.reason
     choice = decide({"OMP_WAIT_POLICY": "PASSIVE"}, 2, 2)
-    assert choice.tuned and not choice.variables and "OMP_WAIT_POLICY is yours" in choice.reason
+    assert choice.tuned and not choice.variables and "OMP_WAIT_POLICY is set" in choice.reason
 
 
 def test_a_container_s_share_of_the_cores_is_the_most_and_is_not_taken_for_the_user_s_wish_by_programs_below() -> None:

@@ -1,4 +1,4 @@
-"""Who is let in: names, origins, keys, and a door that can't be left open by mistake."""
+"""Access control: names, origins and keys, and that no server is opened to other machines by mistake."""
 
 import base64
 
@@ -88,8 +88,8 @@ def test_key_comes_as_bearer_or_as_the_password_that_a_browser_asks_for() -> Non
     assert LOOPBACK.admits_key("Bearer whatever")  # none is asked for
 
 
-def test_beyond_loopback_a_key_or_an_open_door_must_be_named() -> None:
-    with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 lets other machines in.*--api-key"):
+def test_beyond_loopback_a_key_or_open_is_required() -> None:
+    with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 lets other machines connect.*--api-key"):
         access_for("0.0.0.0")
     with pytest.raises(ConfigError, match="--open"):
         access_for("a-name.example")

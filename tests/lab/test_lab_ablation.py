@@ -160,5 +160,5 @@ def test_bad_requests_are_refused_with_the_range(wide: LanguageModel, tokenizer:
         ablation(wide, tokenizer, SENTENCE, fill="noise")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="classifier"):
         ablation(Classifier(wide.config, 2), tokenizer, SENTENCE)
-    with pytest.raises(DataError, match="no text"):
+    with pytest.raises(DataError, match="text is empty"):
         ablation(wide, tokenizer, "")

@@ -119,11 +119,11 @@ def test_picture_holds_every_head_of_the_blocks_that_were_asked_for(model: Langu
 
 def test_a_tokens_look_is_the_mean_over_the_heads_of_each_block(model: LanguageModel, tokenizer: Tokenizer) -> None:
     picture = attention_picture(model, tokenizer, SENTENCE)
-    looks = attention_from(picture, 5)
-    assert looks["blocks"] == [1, 2]
-    assert [piece["text"] for piece in looks["pieces"]] == [piece["text"] for piece in picture["pieces"][:5]]
+    record = attention_from(picture, 5)
+    assert record["blocks"] == [1, 2]
+    assert [piece["text"] for piece in record["pieces"]] == [piece["text"] for piece in picture["pieces"][:5]]
     expected = attention_maps(model, tokenizer.encode(SENTENCE))[:, :, 4, :5].mean(dim=1)
-    torch.testing.assert_close(torch.tensor(looks["shares"]), expected, atol=2e-4, rtol=0)
+    torch.testing.assert_close(torch.tensor(record["shares"]), expected, atol=2e-4, rtol=0)
 
 
 def test_what_is_not_there_is_refused_with_what_is(model: LanguageModel, tokenizer: Tokenizer) -> None:

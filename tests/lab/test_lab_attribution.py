@@ -209,7 +209,7 @@ def test_bad_requests_are_refused(straight: Classifier, model: LanguageModel, to
         class_attribution(straight, tokenizer, "to be", labels=LABELS, label="span")
     with pytest.raises(DataError, match="2 scores, got 3"):
         class_attribution(straight, tokenizer, "to be", labels=("a", "b", "c"))
-    with pytest.raises(DataError, match="no text"):
+    with pytest.raises(DataError, match="text is empty"):
         class_attribution(straight, tokenizer, "", labels=LABELS)
     with pytest.raises(ModelError, match="is a classifier"):
         next_token_attribution(straight, tokenizer, "to be")

@@ -193,7 +193,7 @@ def test_a_damaged_snapshot_is_passed_over_and_said(copied: Path) -> None:
 def test_when_one_is_left_there_is_no_film(copied: Path) -> None:
     for step in STEPS[1:]:
         (RunFolder(copied).snapshot(step) / "config.json").write_text("{}")
-    with pytest.raises(DataError, match="Of the 6 steps that copied kept, 1 can be read") as refused:
+    with pytest.raises(DataError, match="Only 1 of the 6 steps that copied kept can be read") as refused:
         attention_film(open_model(copied, CPU), TEXT)
     assert "fit.snapshots" in refused.value.fix
 
@@ -235,7 +235,7 @@ def test_the_verb_writes_a_gif_and_a_still(folder: Path, tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--film", "film.png"], "Call it film.gif"),
+        (["--film", "film.png"], "Name it film.gif"),
         (["--film", "film.gif", "--of", "atention"], "Did you mean 'attention'"),
         (["--film", "film.gif", "--out", "page.html"], "instead of the page"),
         (["--film", "film.gif", "--text", "a"], "at least 3 tokens"),
@@ -255,4 +255,4 @@ def test_a_model_that_was_not_trained_here_says_how_to_train_one(
     snapshot = RunFolder(folder).snapshot(9)  # a model folder without a run of its own
     assert run(["lab", str(snapshot), "--film", "film.gif"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "no training run behind it" in said and "--set fit.snapshots=16" in said
+    assert "is not from a training run" in said and "--set fit.snapshots=16" in said

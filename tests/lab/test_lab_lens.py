@@ -89,7 +89,7 @@ def test_picture_is_plain_json(model: LanguageModel, tokenizer: Tokenizer) -> No
 def test_what_a_lens_cannot_be_laid_on_is_refused(model: LanguageModel, tokenizer: Tokenizer) -> None:
     with pytest.raises(ModelError, match="longer than the model's context: 31 after the token"):
         logit_lens(model, tokenizer, SENTENCE * 20)
-    with pytest.raises(DataError, match="no text"):
+    with pytest.raises(DataError, match="text is empty"):
         logit_lens(model, tokenizer, "")
     with pytest.raises(ModelError, match="no tokenizer"):
         logit_lens(model, None, SENTENCE)

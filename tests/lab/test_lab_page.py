@@ -144,13 +144,13 @@ def test_a_view_is_added_by_its_function_its_drawing_and_one_entry_of_the_regist
 def test_the_page_says_which_model_of_a_build_it_shows(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build, page = tmp_path / "life", tmp_path / "page.html"
+    build, page = tmp_path / "mini", tmp_path / "page.html"
     build.mkdir()
     (build / "build.json").write_text("{}")
     shutil.copytree(folder, build / "pretrain")
     assert run(["lab", str(build), "--text", TEXT, "--only", "tokens", "--out", str(page)]) == 0
     body = page.read_text().split("<body>")[1]
-    assert "life/pretrain" in body
+    assert "mini/pretrain" in body
     assert "trained from scratch" in body
 
 

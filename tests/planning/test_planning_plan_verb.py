@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_plan_chooses_and_says_why(texts: Path, tmp_path: Path, capsys: pytest.C
     assert plan["model"]["vocab_size"] == 280 and plan["fit"]["steps"] == plan["steps"] > 0
     assert plan["parameters"] > 0 and plan["minutes"] == pytest.approx(2, rel=0.3)
     assert plan["expected"]["low"] < plan["expected"]["bits_per_byte"] < plan["expected"]["high"]
-    assert any("blocks x width" in reason and "(taken)" in reason for reason in plan["reasons"])
+    assert any("blocks x width" in reason and "(chosen)" in reason for reason in plan["reasons"])
     assert any("tokens per step" in reason for reason in plan["reasons"])
     differences = [re.findall(r"[+-]?\d\.\d{3}", reason) for reason in plan["reasons"]]
     assert all(each[0] in "+-" for found in differences for each in found), "one loss for one plan: the expected one"
@@ -66,16 +67,19 @@ def test_what_is_said_is_not_chosen(
     ("words", "said"),
     [
         (["nowhere/", "--budget", "10s"], "nowhere"),
-        ([], "nothing to plan for"),
+        ([], "No data and no model size"),
         (["TEXTS", "--budget", "1s"], "too short to train"),
         (["TEXTS", "--budget", "1m", "--steps", "4"], "must be given once"),
         (["TEXTS", "--size", "3X"], "can't be read"),
-        (["TEXTS", "--law", "nowhere", "--steps", "1"], "holds no law"),
+        (["TEXTS", "--law", "nowhere", "--steps", "1"], "has no scaling law"),
         (["TEXTS", "--steps", "99999999999999999999", "--size", "1M"], "--steps"),
         (["TEXTS", "--tokens", "99999999999999999999", "--size", "1M"], "--tokens"),
         (["TEXTS", "--machine", "h100"], "without DATA"),
-        (["--machine", "abacus"], "is no known device"),
+        (["--machine", "abacus"], "is not a known device"),
         (["--machine", "h100", "--budget", "3m"], "--size and --tokens only"),
+        (["--machine", "h100", "--test-fraction", "0"], "--size and --tokens only"),
+        (["TEXTS", "--steps", "1", "--encoding", "latin-99"], "'latin-99' is unknown"),
+        (["TEXTS", "--steps", "1", "--test-fraction", "0.9"], "must be 0 to 0.5"),
         (["TEXTS", "--epochs", "inf"], "finite"),
         (["TEXTS", "--minutes", "inf"], "finite"),
         (["--size", "ten", "--machine", "h100"], "can't be read"),
@@ -90,7 +94,7 @@ def test_bad_plans_end_in_one_sentence(
 
 def test_a_missing_law_is_said_before_texts_are_read(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", str(texts), "--law", "nowhere", "--steps", "1"]) == 2
-    assert capsys.readouterr().err.startswith("error: nowhere holds no law")
+    assert capsys.readouterr().err.startswith("error: nowhere has no scaling law")
 
 
 def test_the_table_of_large_models_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +103,24 @@ def test_the_table_of_large_models_needs_no_data(capsys: pytest.CaptureFixture[s
     assert "124M" in printed and "7B" in printed and "assumed" in printed
     assert run(["plan", "--size", "1B", "--machine", "a100x4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["devices"] == 4
+
+
+def test_a_sweep_reads_its_texts_as_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f'"Сказка {n}. Лиса и курица поют о море. {"Лиса. " * 40}",x' for n in range(30)]
+    (tmp_path / "texts.csv").write_bytes("\n".join(["story,mark", *rows, '"",x']).encode("cp1251"))
+    command = ["sweep", str(tmp_path / "texts.csv"), "--out", str(tmp_path / "law"), "--sizes", "2", "--steps", "8"]
+    command += ["--text-column", "story", "--encoding", "cp1251", "--test-fraction", "0.2", "--keep-dropped"]
+    monkeypatch.setattr("groundup.planning.sweep.sweep", lambda *_, **__: sys.exit(0))
+    with pytest.raises(SystemExit):
+        run(command)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 files read as cp1251 (texts.csv)" in said
+    card = read_json(tmp_path / "law" / "data" / "data.json")
+    assert card["config"]["test_fraction"] == 0.2 and set(card["splits"]) == {"train", "validation", "test"}
+    assert (tmp_path / "law" / "data" / "dropped.jsonl").read_text().count('"reason"') == 1
+    assert "Лиса" in (tmp_path / "law" / "data" / "train.jsonl").read_text()
 
 
 def test_sweep_fits_a_law_once_and_plan_takes_it(

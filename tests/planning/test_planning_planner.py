@@ -203,5 +203,5 @@ def test_large_models_in_days_and_memory() -> None:
         "rtx4090",
     }
     for wrong in ("h10x8", "h100x0", "x8", ""):
-        with pytest.raises(ConfigError, match="is no known device"):
+        with pytest.raises(ConfigError, match="is not a known device"):
             parse_machine(wrong)

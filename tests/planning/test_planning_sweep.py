@@ -86,5 +86,5 @@ def test_a_sound_law_is_read_and_an_unfinished_sweep_has_none(tmp_path: Path) ->
     (tmp_path / SWEEP_FILE).write_text(json.dumps({**PLANNED, "law": SOUND_LAW}))
     assert read_law(tmp_path) == LAW
     (tmp_path / SWEEP_FILE).write_text(json.dumps(PLANNED))
-    with pytest.raises(ConfigError, match="holds no law"):
+    with pytest.raises(ConfigError, match="has no scaling law"):
         read_law(tmp_path)

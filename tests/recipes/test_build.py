@@ -17,7 +17,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 CPU = Compute(torch.device("cpu"))
 
 
-class Life:
+class FakePipeline:
     """Two stages that write files and remember how often each ran."""
 
     def __init__(self) -> None:
@@ -61,19 +61,19 @@ class Life:
 
 
 @pytest.fixture
-def life() -> Life:
-    return Life()
+def pipeline() -> FakePipeline:
+    return FakePipeline()
 
 
 def recipe(*sets: str) -> Recipe:
     return load_recipe("quickstart", sets)
 
 
-def test_second_build_redoes_nothing(life: Life, tmp_path: Path) -> None:
-    life.build(tmp_path / "b", recipe())
-    assert life.ran == ["data", "tokenizer"]
-    life.build(tmp_path / "b", recipe())
-    assert life.ran == []
+def test_second_build_redoes_nothing(pipeline: FakePipeline, tmp_path: Path) -> None:
+    pipeline.build(tmp_path / "b", recipe())
+    assert pipeline.ran == ["data", "tokenizer"]
+    pipeline.build(tmp_path / "b", recipe())
+    assert pipeline.ran == []
 
 
 @pytest.mark.parametrize(
@@ -88,70 +88,70 @@ def test_second_build_redoes_nothing(life: Life, tmp_path: Path) -> None:
     ],
 )
 def test_changed_field_redoes_its_stage_and_what_hangs_on_it(
-    life: Life, tmp_path: Path, change: str, again: list[str]
+    pipeline: FakePipeline, tmp_path: Path, change: str, again: list[str]
 ) -> None:
-    life.build(tmp_path / "b", recipe())
-    life.build(tmp_path / "b", recipe(change))
-    assert life.ran == again
+    pipeline.build(tmp_path / "b", recipe())
+    pipeline.build(tmp_path / "b", recipe(change))
+    assert pipeline.ran == again
 
 
-def test_raised_version_redoes_the_stage(life: Life, tmp_path: Path) -> None:
-    life.build(tmp_path / "b", recipe())
-    life.build(tmp_path / "b", recipe(), tokenizer_version=2)
-    assert life.ran == ["tokenizer"]
+def test_raised_version_redoes_the_stage(pipeline: FakePipeline, tmp_path: Path) -> None:
+    pipeline.build(tmp_path / "b", recipe())
+    pipeline.build(tmp_path / "b", recipe(), tokenizer_version=2)
+    assert pipeline.ran == ["tokenizer"]
 
 
-def test_failed_stage_keeps_what_was_done_and_its_measured_sizes(life: Life, tmp_path: Path) -> None:
-    life.fail_in = "tokenizer"
+def test_failed_stage_keeps_what_was_done_and_its_measured_sizes(pipeline: FakePipeline, tmp_path: Path) -> None:
+    pipeline.fail_in = "tokenizer"
     with pytest.raises(DataError):
-        life.build(tmp_path / "b", recipe())
+        pipeline.build(tmp_path / "b", recipe())
     record = read_json(tmp_path / "b" / "build.json")
     assert record["stages"]["tokenizer"]["status"] == "failed"
-    life.fail_in, life.measured = None, 1000  # the machine is faster now: the same work is done all the same
-    record = life.build(tmp_path / "b", recipe())
-    assert life.ran == ["tokenizer"]
+    pipeline.fail_in, pipeline.measured = None, 1000  # the machine is faster now: the same work is done all the same
+    record = pipeline.build(tmp_path / "b", recipe())
+    assert pipeline.ran == ["tokenizer"]
     assert record["stages"]["tokenizer"]["facts"] == {"steps": 7}  # type: ignore[index]
 
 
-def test_altered_output_is_refused_and_redo_mends_it(life: Life, tmp_path: Path) -> None:
+def test_altered_output_is_refused_and_redo_mends_it(pipeline: FakePipeline, tmp_path: Path) -> None:
     out = tmp_path / "b"
-    life.build(out, recipe())
+    pipeline.build(out, recipe())
     (out / "data" / "out.txt").write_text("Text")
     with pytest.raises(FormatError, match="altered") as caught:
-        life.build(out, recipe())
+        pipeline.build(out, recipe())
     assert "--redo data" in caught.value.fix
-    forget(out, ["data"], life.stages())
-    life.build(out, recipe())
-    assert life.ran == ["data"]
+    forget(out, ["data"], pipeline.stages())
+    pipeline.build(out, recipe())
+    assert pipeline.ran == ["data"]
 
 
-def test_fresh_begins_anew(life: Life, tmp_path: Path) -> None:
-    life.build(tmp_path / "b", recipe())
-    life.build(tmp_path / "b", recipe(), fresh=True)
-    assert life.ran == ["data", "tokenizer"]
+def test_fresh_starts_again(pipeline: FakePipeline, tmp_path: Path) -> None:
+    pipeline.build(tmp_path / "b", recipe())
+    pipeline.build(tmp_path / "b", recipe(), fresh=True)
+    assert pipeline.ran == ["data", "tokenizer"]
 
 
-def test_folder_with_other_files_is_not_built_into(life: Life, tmp_path: Path) -> None:
+def test_folder_with_other_files_is_not_built_into(pipeline: FakePipeline, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is no build"):
-        life.build(tmp_path, recipe())
+    with pytest.raises(ConfigError, match="is not a build"):
+        pipeline.build(tmp_path, recipe())
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_fresh_removes_nothing_where_there_is_no_build(life: Life, tmp_path: Path) -> None:
+def test_fresh_removes_nothing_where_there_is_no_build(pipeline: FakePipeline, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is no build"):
-        life.build(tmp_path, recipe(), fresh=True)
+    with pytest.raises(ConfigError, match="is not a build"):
+        pipeline.build(tmp_path, recipe(), fresh=True)
     assert (tmp_path / "data" / "thesis.txt").read_text() == "mine"
 
 
-def test_two_builds_never_write_one_folder(life: Life, tmp_path: Path) -> None:
+def test_two_builds_never_write_one_folder(pipeline: FakePipeline, tmp_path: Path) -> None:
     out = tmp_path / "b"
 
     def second(context: StageContext) -> StageResult:
         with pytest.raises(ConfigError, match="Another process is writing"):
-            life.build(out, recipe())
+            pipeline.build(out, recipe())
         return StageResult("")
 
     with pytest.raises(FormatError):  # the stage leaves no manifest
@@ -161,25 +161,25 @@ def test_two_builds_never_write_one_folder(life: Life, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "entry", [[], {"key": 1}, {"key": "k", "key_parts": {}, "sizes": [], "elapsed_s": 1.0, "status": "done"}]
 )
-def test_damaged_record_is_refused_in_one_sentence(life: Life, tmp_path: Path, entry: object) -> None:
-    life.build(tmp_path / "b", recipe())
+def test_damaged_record_is_refused_in_one_sentence(pipeline: FakePipeline, tmp_path: Path, entry: object) -> None:
+    pipeline.build(tmp_path / "b", recipe())
     write_json(tmp_path / "b" / "build.json", {"stages": {"data": entry}})
     with pytest.raises(FormatError, match="not a table of stages"):
-        life.build(tmp_path / "b", recipe())
+        pipeline.build(tmp_path / "b", recipe())
 
 
 def test_what_quick_stages_leave_over_goes_to_later_ones_and_one_that_goes_on_keeps_its_time(
-    life: Life, tmp_path: Path
+    pipeline: FakePipeline, tmp_path: Path
 ) -> None:
     out = tmp_path / "b"
-    life.fail_in = "tokenizer"
+    pipeline.fail_in = "tokenizer"
     with pytest.raises(DataError):
-        life.build(out, recipe("budget=100s"))
+        pipeline.build(out, recipe("budget=100s"))
     planned = {name: entry["planned_s"] for name, entry in read_json(out / "build.json")["stages"].items()}
     assert planned["data"] == 10, "its share: a budget does not size it"
     assert planned["tokenizer"] == pytest.approx(100, abs=2), "data took no time"
-    life.fail_in = None
-    life.build(out, recipe("budget=100s"))
+    pipeline.fail_in = None
+    pipeline.build(out, recipe("budget=100s"))
     assert read_json(out / "build.json")["stages"]["tokenizer"]["planned_s"] == planned["tokenizer"]
 
 

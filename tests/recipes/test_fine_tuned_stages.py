@@ -1,18 +1,24 @@
 """The fine-tuning stages of a build, on a tiny base model: what their model cards say."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.source_files import Source
+from groundup.data.split import read_split
 from groundup.device import Compute
+from groundup.evaluate.tasks.text import BitsPerByte, sample_texts
+from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
 from groundup.recipes.recipe import load_recipe
 from groundup.recipes.stage import StageContext, StageResult
-from groundup.recipes.stages import base, chat, spam
+from groundup.recipes.stages import base, chat, evaluate, spam
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.card import ModelCard, read_license
 from groundup.weights.formats import export
@@ -35,6 +41,34 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "\n".join(f'{{"instruction": "Say {n}", "output": "{n}"}}' for n in range(20)) + "\n"
     )
     return root
+
+
+@pytest.fixture
+def build(published: Path, tmp_path: Path) -> Path:
+    """A build that is done up to its evaluation, its three models being the same."""
+    for name in ("pretrain", "base", "chat"):
+        shutil.copytree(published / "model", tmp_path / name)
+    (tmp_path / "texts").mkdir()
+    for number in range(40):
+        (tmp_path / "texts" / f"{number}.txt").write_text(f"Tale {number}: the fox and the hen sang. " * 9)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("share", "split"), [(0.3, "test"), (0.0, "validation")])
+def test_the_own_model_is_measured_on_test_and_in_older_builds_on_validation(
+    published: Path, build: Path, share: float, split: str
+) -> None:
+    prepare([Source(str(build / "texts"))], build / "data", DataConfig(test_fraction=share), progress=Silent())
+    recipe = load_recipe("quickstart", [f"chat.source={published / 'asked.jsonl'}", "evaluate.side_by_side=1"])
+    context = StageContext(build / "evaluate", build, recipe, 600.0, CPU, Silent(), sizes={}, record=lambda: None)
+    outcome = evaluate.run(context)
+    found = read_json(build / "evaluate" / "results.json")
+    texts = [document.text for document in read_split(build / "data", split)]
+    measured = BitsPerByte(sample_texts(texts, seed=recipe.seed))
+    expected = measured.measure(open_model(build / "pretrain", CPU), compute=CPU, progress=Silent()).measures[0]
+    assert found["text"] == found["table"][-1]
+    assert (found["text"]["split"], found["text"]["value"], found["text"]["n"]) == (split, expected.value, expected.n)
+    assert f"own model {expected.value:.3f} bits per byte of {split} text (n = {expected.n} windows)" in outcome.line
 
 
 def stage(run: Callable[[StageContext], StageResult], name: str, root: Path, build: Path, model: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     name = f"{measured}-{seconds}-{steps}"
     outcome = trained(build, name, seconds, *sets)
     assert read_json(build / name / "results.json")["steps"] == outcome.facts["steps"] == steps
-    assert f" {steps} steps: validation loss" in outcome.line
+    assert f" {steps} steps: validation loss" in outcome.line and "(test: " in outcome.line
 
 
 @pytest.mark.parametrize(

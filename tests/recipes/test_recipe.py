@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from groundup.config import read_toml
+from groundup.data.pipeline import DataConfig
 from groundup.errors import ConfigError
+from groundup.recipes.build import digest
 from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe
 
 
@@ -25,6 +27,9 @@ def test_every_field_can_be_overridden() -> None:
         ("budget=2s", ["too short", "30s"]),
         ("pretrain.steps", ["has no '='"]),
         ("data.sources=[]", ["data.sources is empty"]),
+        ("data.test_share=0.6", ["data.test_share", "less than or equal to 0.5"]),
+        ("data.encoding=latin-99", ["'latin-99' is unknown", "cp1251"]),
+        ("spam.encoding=hex", ["'hex' is unknown"]),
     ],
 )
 def test_wrong_field_is_answered_in_one_sentence(change: str, words: list[str]) -> None:
@@ -32,6 +37,49 @@ def test_wrong_field_is_answered_in_one_sentence(change: str, words: list[str]) 
         load_recipe("quickstart", [change])
     for word in words:
         assert word in str(caught.value)
+
+
+def test_shares_that_leave_too_little_to_train_on_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"together at most 0\.8"):
+        load_recipe("quickstart", ["data.validation_share=0.5", "data.test_share=0.4"])
+
+
+def test_the_data_table_says_how_texts_are_read_and_split() -> None:
+    sets = ["data.encoding=CP1251", "data.keep_dropped=true", "data.test_share=0.1", "data.validation_share=0.2"]
+    config = load_recipe("quickstart", sets).data.config
+    assert (config.encoding, config.keep_dropped) == ("cp1251", True)
+    assert config.fractions == {"validation": 0.2, "test": 0.1}
+    assert load_recipe("quickstart").data.config == DataConfig()
+
+
+# The parts of the keys of quickstart's stages that are its recipe, as the version of 2026-11-25 wrote them into build.json.
+OLDER_KEYS = {
+    "data": "5df91e56ff6abdc18455aa4dc1ff9f3f1002750157d55d0fa97d95f81055667b",
+    "tokenizer": "37c794a382805b3f5030bf904a9f04fa61a2e53c3f05ae82b6f73a52bb362ba4",
+    "pretrain": "970f3803defc62beaf2c4085a997559e1162c28a89484bd2733783d79aee923f",
+    "base": "5129c3e698d65b5e3c3e1736b9b942dbfc6677dd23029af02150ea998ab59898",
+    "spam": "b94e9dc2aa39d33a438af329c5453712622fbac2da92bf960dabaa5150bd1295",
+    "chat": "1eabea993de6b56a7e5fd6433b9c99646e5a8e68fa68731cff11f2838ca8d03d",
+    "evaluate": "61f2c56697bbadcfee3ab53f3837b7ece33de095b29dea67e39ac5c363d367eb",
+    "export": "577c8933f6a6507bf4be8831aa5c911f5fd5939dd4bbddc32a7acecfa14c7d17",
+}
+
+
+@pytest.mark.parametrize("stage", OLDER_KEYS)
+def test_fields_that_are_newer_than_a_build_do_not_have_it_redone(stage: str) -> None:
+    assert digest(getattr(load_recipe("quickstart"), stage).key()) == OLDER_KEYS[stage]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("data.encoding=cp1251", "data.keep_dropped=true", "data.test_share=0", "data.text_column=body"),
+        *("spam.encoding=cp1251", "spam.label_column=stars", "chat.encoding=cp1251"),
+    ],
+)
+def test_each_of_them_counts_where_it_is_not_the_default(change: str) -> None:
+    stage = change.partition(".")[0]
+    assert digest(getattr(load_recipe("quickstart", [change]), stage).key()) != OLDER_KEYS[stage]
 
 
 def test_unknown_recipe_names_the_known_ones() -> None:

@@ -129,7 +129,7 @@ def test_copying_names_the_longest_passage() -> None:
 def test_slower_is_half_the_usual_speed() -> None:
     said = slowing(RunView(curves([1.0] * 80, [1000.0] * 65 + [400.0] * 15)))
     assert said is not None
-    assert "400 tokens a second; 1,000 was usual" in said.text
+    assert "400 tokens per second; 1,000 was usual" in said.text
     assert (
         slowing(RunView(curves([1.0] * 80, [1000.0] * 71 + [10.0] * 9))) is None
     )  # a few slow steps are a save, or a neighbour

@@ -166,11 +166,11 @@ def test_a_figure_that_is_no_number_is_left_out_of_its_mean() -> None:
 
 
 def test_samples_are_kept_by_step_and_cut_to_a_measure() -> None:
-    shelf = SampleHistory()
+    history = SampleHistory()
     for step in range(1000):
         for prompt in ("a", "b"):
-            shelf.add({"step": step, "prompt": prompt, "text": "x" * 10_000})
-    kept = shelf.evaluations()
+            history.add({"step": step, "prompt": prompt, "text": "x" * 10_000})
+    kept = history.evaluations()
     assert len(kept) <= 101
     assert (kept[0]["step"], kept[-1]["step"]) == (0, 999)
     assert [each["prompt"] for each in kept[-1]["written"]] == ["a", "b"]
@@ -184,7 +184,7 @@ def unreadable() -> Iterator[dict[str, Any]]:
 
 
 def test_samples_without_a_step_are_passed_over() -> None:
-    shelf = SampleHistory()
+    history = SampleHistory()
     for each in unreadable():
-        shelf.add(each)
-    assert shelf.evaluations() == []
+        history.add(each)
+    assert history.evaluations() == []

@@ -99,7 +99,10 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
         ("chat", "was instruction-tuned by its authors"),
         ("chat", "12 of 20"),
         ("chat", "✗ wrong"),
-        ("pretrain", "95 % interval 2.07 to 2.13"),
+        ("data", "held out for test380,989"),
+        ("pretrain", "bits per byte on test (n = 16,384 tokens)2.12"),
+        ("pretrain", "bits per byte on validation2.09"),
+        ("pretrain", "The finished model on test: 2.10 (95 % interval 2.07 to 2.13, n = 300 windows"),
         ("spam", "The intervals overlap"),
         ("spam", "The 200 messages that the base model was asked about"),
         ("export", "best next tokens"),
@@ -110,6 +113,40 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
 )
 def test_chapters_say_what_the_files_say(build_folder: Path, section: str, said: str) -> None:
     assert said in page_of(build_folder).text[section]
+
+
+def test_figures_of_a_build_without_a_test_split_are_of_validation(build_folder: Path, rewrite: Rewrite) -> None:
+    rewrite("data/data.json", lambda card: card["splits"].pop("test"))
+    rewrite("pretrain/results.json", lambda results: results.pop("test"))
+    text = page_of(rewrite("evaluate/results.json", lambda results: results["text"].pop("split"))).text
+    assert "held out for validation" in text["data"] and "for test" not in text["data"]
+    assert "on test" not in text["pretrain"] and "bits per byte on validation" in text["pretrain"]
+    assert "The finished model on validation: 2.10" in text["pretrain"]
+
+
+CUT = {"name": "play.txt", "at_character": 9000, "why": "chance gave it too little"}
+
+
+@pytest.mark.parametrize(
+    ("card", "splits"),
+    [
+        ({"cuts": [{**CUT, "split": "validation"}, {**CUT, "split": "test"}]}, ["validation", "test"]),
+        ({"cut": CUT}, ["validation"]),
+        ({"cut": None}, []),
+        ({"cuts": [7, None]}, []),
+    ],
+)
+def test_documents_that_were_cut_are_named_with_the_split_of_their_end(
+    rewrite: Rewrite, card: dict[str, Any], splits: list[str]
+) -> None:
+    def cut(whole: Any) -> None:
+        del whole["cuts"]
+        whole |= card
+
+    said = page_of(rewrite("data/data.json", cut)).text["data"]
+    assert said.count("play.txt") == len(splits)
+    for split in splits:
+        assert f"(from character 9,000) was held out for {split}, since chance gave it too little." in said
 
 
 @pytest.mark.parametrize(
@@ -154,7 +191,7 @@ def test_a_build_stopped_half_way_gets_a_page_of_what_exists(build_folder: Path,
 def test_an_empty_build_gets_a_page(tmp_path: Path) -> None:
     (tmp_path / "build.json").write_text("{}")
     page = page_of(tmp_path)
-    assert "not got far yet" in page.text["top"]
+    assert "trained and exported no model yet" in page.text["top"]
     assert "Not in this build" in page.text["data"]
 
 

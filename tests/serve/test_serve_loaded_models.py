@@ -113,7 +113,7 @@ def test_weights_are_gone_as_soon_as_a_model_is_put_out(info: dict[str, ModelInf
             async for _ in answers:
                 pass
             del loaded, answers
-        for _ in range(100):  # the desk's last step may still be ending
+        for _ in range(100):  # the session's last step may still be ending
             await asyncio.sleep(0.02 if weights() else 0)
         assert weights() is None
 

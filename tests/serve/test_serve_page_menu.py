@@ -17,7 +17,7 @@ from groundup.weights.card import ModelCard
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build's folder with its own model, a chat model and a classifier."""
-    folder = tmp_path_factory.mktemp("builds") / "life"
+    folder = tmp_path_factory.mktemp("builds") / "mini"
     (save_language(folder / "pretrain") / "README.md").write_text(ModelCard("own").markdown())
     (save_language(folder / "chat") / "README.md").write_text(ModelCard("chat", base="published").markdown())
     save_classifier(folder / "spam")
@@ -33,10 +33,10 @@ def told(registry: ModelRegistry) -> list[tuple[str, str]]:
 
 def test_a_build_is_served_as_its_chat_model_and_its_classifier(build: Path) -> None:
     registry = registry_of([str(build)], None, Silent())
-    assert told(registry) == [("life:latest", "chat"), ("life-spam:latest", "classifier")]
+    assert told(registry) == [("mini:latest", "chat"), ("mini-spam:latest", "classifier")]
     assert told(registry_of([f"mine={build}"], None, Silent()))[1] == ("mine-spam:latest", "classifier")
-    with pytest.raises(ConfigError, match="'life-spam'"):
-        registry_of([str(build), f"life-spam={build / 'spam'}"], None, Silent())
+    with pytest.raises(ConfigError, match="'mini-spam'"):
+        registry_of([str(build), f"mini-spam={build / 'spam'}"], None, Silent())
 
 
 def test_an_unfinished_classifier_is_not_served(build: Path) -> None:
@@ -44,7 +44,7 @@ def test_an_unfinished_classifier_is_not_served(build: Path) -> None:
     kept = file.read_bytes()
     file.unlink()
     try:
-        assert told(registry_of([str(build)], None, Silent())) == [("life:latest", "chat")]
+        assert told(registry_of([str(build)], None, Silent())) == [("mini:latest", "chat")]
     finally:
         file.write_bytes(kept)
 

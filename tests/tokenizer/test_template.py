@@ -55,7 +55,7 @@ def test_what_models_expect_is_there() -> None:
 )
 def test_a_failing_template_is_told_in_its_own_words(text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template, "MEMORY_BYTES", 2**28)  # sooner reached
-    with pytest.raises(ModelError, match="chat template says") as failure:
+    with pytest.raises(ModelError, match="chat template raised an error") as failure:
         rendered(text)
     assert words in failure.value.message
     assert failure.value.fix

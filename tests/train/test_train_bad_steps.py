@@ -1,4 +1,4 @@
-"""A step that would harm changes nothing, is counted and shown; too many end the run; a resumed run skips the same."""
+"""A bad step changes nothing, is counted and shown; too many end the run; a resumed run skips the same."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -36,7 +36,7 @@ def long_gradient(part: LossSum) -> LossSum:
     return LossSum(part.total + 1000 * (part.total - part.total.detach()), part.count)
 
 
-def harmful(steps: Collection[int], change: Callable[[LossSum], LossSum], stop_at: int | None = None) -> Loss:
+def with_bad_steps(steps: Collection[int], change: Callable[[LossSum], LossSum], stop_at: int | None = None) -> Loss:
     """The loss, changed in these steps; Ctrl-C in step `stop_at`."""
     changed = [TinyBatches().batch(step - 1).ids for step in steps]
     stopping = TinyBatches().batch((stop_at or 0) - 1).ids if stop_at else None
@@ -60,7 +60,7 @@ def trained(folder: Path, loss: Loss, config: FitConfig = CONFIG) -> tuple[nn.Mo
 def test_a_step_that_is_not_finite_changes_nothing_is_counted_and_shown(
     tmp_path: Path, change: Callable[[LossSum], LossSum], word: str
 ) -> None:
-    _, result = trained(tmp_path / "run", harmful([3], change), replace(CONFIG, keep_checkpoints=8))
+    _, result = trained(tmp_path / "run", with_bad_steps([3], change), replace(CONFIG, keep_checkpoints=8))
     assert (result.steps, result.state.skipped, result.state.tokens) == (8, 1, 7 * 32)
     run = RunFolder(tmp_path / "run")
     second, third = (load_file(run.checkpoints / f"step-{n}" / "model.safetensors") for n in (2, 3))
@@ -79,22 +79,22 @@ def test_so_many_in_a_row_end_the_run_before_the_update_with_step_and_tensor(
     tmp_path: Path, change: Callable[[LossSum], LossSum], word: str
 ) -> None:
     with pytest.raises(GroundupError, match=f"Step 4: the {word}.* .2 steps in a row") as refused:
-        trained(tmp_path / "run", harmful([3, 4], change))
+        trained(tmp_path / "run", with_bad_steps([3, 4], change))
     assert "--fresh" in refused.value.fix
     saved = load_file(tmp_path / "run" / "checkpoints" / "step-3" / "model.safetensors")
     assert all(tensor.isfinite().all() for tensor in saved.values())
-    trained(tmp_path / "apart", harmful([3, 5, 7], change))
+    trained(tmp_path / "apart", with_bad_steps([3, 5, 7], change))
 
 
 def test_with_a_limit_of_one_and_in_a_run_that_learns_nothing_the_first_ends_it(tmp_path: Path) -> None:
     with pytest.raises(GroundupError, match="Step 3: the loss is nan; the weights"):
-        trained(tmp_path / "one", harmful([3], nan_loss), replace(CONFIG, max_skipped=1))
+        trained(tmp_path / "one", with_bad_steps([3], nan_loss), replace(CONFIG, max_skipped=1))
     with pytest.raises(GroundupError, match="Step 1: the loss"):
-        trained(tmp_path / "short", harmful([1], nan_loss), replace(CONFIG, steps=1))
+        trained(tmp_path / "short", with_bad_steps([1], nan_loss), replace(CONFIG, steps=1))
 
 
 def test_a_spike_is_skipped_only_where_that_is_asked_for(tmp_path: Path) -> None:
-    spike = harmful([20], long_gradient)
+    spike = with_bad_steps([20], long_gradient)
     _, without = trained(tmp_path / "without", spike, replace(CONFIG, steps=24))
     _, within = trained(tmp_path / "within", spike, replace(CONFIG, steps=24, spike_factor=10.0))
     assert (without.state.skipped, within.state.skipped) == (0, 1)
@@ -118,11 +118,11 @@ def test_stopped_and_resumed_it_skips_the_same_steps(
     tmp_path: Path, optimizer: str, change: Callable[[LossSum], LossSum]
 ) -> None:
     config = replace(CONFIGS[optimizer], accumulation=1, batch_size=4, snapshots=0, spike_factor=10.0)
-    whole, result = trained(tmp_path / "whole", harmful([18, 19, 22], change), config)
+    whole, result = trained(tmp_path / "whole", with_bad_steps([18, 19, 22], change), config)
     for stop_at in (19, 21):
         with pytest.raises(KeyboardInterrupt):
-            trained(tmp_path / "run", harmful([18, 19, 22], change, stop_at), config)
-    resumed, again = trained(tmp_path / "run", harmful([18, 19, 22], change), config)
+            trained(tmp_path / "run", with_bad_steps([18, 19, 22], change, stop_at), config)
+    resumed, again = trained(tmp_path / "run", with_bad_steps([18, 19, 22], change), config)
     assert result.state.skipped == again.state.skipped == 3 and result.last_loss == again.last_loss
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name

@@ -127,7 +127,7 @@ def test_a_progress_that_observes_is_told_without_being_named(tmp_path: Path) ->
 
 
 def test_a_logger_that_is_unknown_or_not_installed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="'tensorbord' is no logger"):
+    with pytest.raises(ConfigError, match="'tensorbord' is not one of"):
         loggers(["tensorbord"])
     for name in LOGGERS:
         monkeypatch.setattr("groundup.train.monitor.loggers.find_spec", lambda package: None)

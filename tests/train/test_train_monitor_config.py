@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ShardSet, Tokenizer]
             text = f"Of {source}, tale {number}: one {word}, one {word * 2}. " * (150 if count > 1 else 4)
             (root / source / f"{number}.txt").write_text(text)
     sources = [Source(str(root / name)) for name in ("ships", "stars", "few")]
-    prepare(sources, root / "data", DataConfig(validation_fraction=0.3), progress=Silent(), seed=7)
+    prepare(sources, root / "data", DataConfig(validation_fraction=0.3), progress=Silent(), seed=12)
     tokenizer = train_tokenizer((d.text for d in read_split(root / "data", "train")), 300)
     return write_shards(root / "data", tokenizer, root / "shards", progress=Silent()), tokenizer
 
@@ -55,14 +55,20 @@ def test_each_source_with_enough_text_has_its_bits_per_byte_and_they_add_up(made
     shards, tokenizer = made
     model = LanguageModel(shape(tokenizer)).eval()
     initialise(model, torch.Generator().manual_seed(0))
-    held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU)
-    figures = held_out.measure(model)
-    names = {name.rpartition("/")[2] for name in figures if name.startswith("bits_per_byte:")}
-    assert names == {"ships", "stars"}
+    for split in ("validation", "test"):
+        held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=0, compute=CPU, split=split)
+        figures = held_out.figures(model)
+        names = {name.rpartition("/")[2] for name in figures if name.startswith("bits_per_byte:")}
+        assert names == {"ships", "stars"}
+        check_parts(held_out, model, figures)
+
+
+def check_parts(held_out: Validation, model: LanguageModel, figures: dict[str, float]) -> None:
     with torch.no_grad():
         parts = [next_token_loss(model, batch) for batch in held_out.batches()]
     plain = sum(part.total.item() for part in parts) / sum(part.count for part in parts)
-    assert figures["validation_loss"] == pytest.approx(plain, rel=1e-6)
+    assert figures["loss"] == pytest.approx(plain, rel=1e-6)
+    assert figures["tokens"] == held_out.num_tokens == sum(part.count for part in parts)
     low, high = sorted(value for name, value in figures.items() if ":" in name)
     assert low < high and low < figures["bits_per_byte"] < 1.02 * high
 

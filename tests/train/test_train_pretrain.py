@@ -1,13 +1,16 @@
 """From shards to a model in a folder that opens; what it costs; what it is judged by."""
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_run import Said
 
+from groundup.cli.pretrain import summary
 from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import ShardSet, write_shards
 from groundup.data.source_files import Source
@@ -27,7 +30,7 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import Plan, make_plan, plan_lines, plan_warnings
-from groundup.progress import Silent
+from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 from groundup.train.config import FitConfig
@@ -84,12 +87,76 @@ def test_a_model_learns_and_its_folder_opens_to_the_same_model(
     assert isinstance(opened.model, LanguageModel) and opened.tokenizer is not None
     again = Validation(shards, opened.tokenizer, 32, batch_size=4, seed=3, compute=CPU).measure(opened.model)
     assert again == {name: results[name] for name in again}
-    assert "validation bits per byte" in (run.path / "README.md").read_text()
+    check_test_figures(shards, opened.tokenizer, opened.model, run, results)
     samples = list(read_lines(run.samples_file))
     assert [s["step"] for s in samples] == [*range(0, 57, 8), 60]
     assert all(s["prompt"].startswith("The") and s["text"] for s in samples)
     assert "bits per byte" in said.path.read_text()
     check_called_again(shards, tokenizer, run, results)
+
+
+def check_test_figures(
+    shards: ShardSet, tokenizer: Tokenizer, model: LanguageModel, run: RunFolder, results: dict[str, Any]
+) -> None:
+    """Those of the model in the folder on the whole test split; the card names the split and the tokens of each figure."""
+    held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=3, compute=CPU, split="test")
+    assert results["test"] == held_out.figures(model)
+    assert results["test"]["tokens"] == shards.num_tokens("test") - 1
+    assert results["test"]["bits_per_byte"] != results["bits_per_byte"]
+    card, bits = (run.path / "README.md").read_text(), results["test"]["bits_per_byte"]
+    assert f"| test bits per byte, on {results['test']['tokens']:,} tokens | {bits:.3f} |" in card
+    assert "| validation bits per byte, by which the weights were chosen |" in card
+
+
+class StopsAtTest(Silent):
+    """Interrupts the run when test is measured."""
+
+    def track(self, what: str, total: float, unit: str = "") -> AbstractContextManager[Advance]:
+        if what == "measuring on test":
+            raise KeyboardInterrupt
+        return super().track(what, total, unit)
+
+
+def test_a_run_that_is_stopped_while_test_is_measured_ends_as_if_it_were_not(
+    made: tuple[ShardSet, Tokenizer], tmp_path: Path
+) -> None:
+    shards, tokenizer = made
+    wild = replace(FIT, steps=12, learning_rate=0.9, min_learning_rate=0.9, evaluate_every=1, warmup_steps=0)
+    whole, run = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "run")
+    expected = pretrain(shards, tokenizer, shape(tokenizer), wild, whole, compute=CPU)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(shards, tokenizer, shape(tokenizer), wild, run, compute=CPU, progress=StopsAtTest())
+        assert not run.results_file.exists()
+    results = pretrain(shards, tokenizer, shape(tokenizer), wild, run, compute=CPU)
+    assert results["best_step"] == expected["best_step"] < 12
+    assert all(results[name] == expected[name] for name in ("test", "validation_loss", "bits_per_byte"))
+    opened = open_model(run.path, CPU)
+    assert isinstance(opened.model, LanguageModel)
+    held_out = Validation(shards, tokenizer, 32, batch_size=4, seed=3, compute=CPU, split="test")
+    assert results["test"] == held_out.figures(opened.model), "of the best weights, not of the last"
+
+
+@pytest.mark.parametrize(("tokens", "measured"), [(None, None), (1, None), (2, 1), (20, 19)])
+def test_shards_with_no_test_or_a_short_one_are_trained_on_all_the_same(
+    made: tuple[ShardSet, Tokenizer], tmp_path: Path, tokens: int | None, measured: int | None
+) -> None:
+    shards, tokenizer = made
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    kept = {split: table for split, table in shards.splits.items() if split != "test"}
+    if tokens is not None:
+        kept["test"] = replace(shards.splits["test"], tokens=tokens)
+    for split, table in kept.items():
+        (folder / f"{split}.bin").write_bytes(shards.tokens(split)[: table.tokens].tobytes())
+    cut, run = replace(shards, folder=folder, splits=kept), RunFolder(tmp_path / "run")
+    card = ModelCard("fox")
+    results = pretrain(
+        cut, tokenizer, shape(tokenizer), replace(FIT, steps=2, evaluate_every=2), run, compute=CPU, card=card
+    )
+    assert results.get("test", {}).get("tokens") == measured
+    assert ("test bits per byte" in (run.path / "README.md").read_text()) == (measured is not None)
+    assert ("of test text" in " ".join(summary(results, run.path))) == (measured is not None)
 
 
 def check_called_again(shards: ShardSet, tokenizer: Tokenizer, run: RunFolder, results: dict[str, object]) -> None:

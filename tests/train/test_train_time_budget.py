@@ -130,21 +130,21 @@ def test_a_run_ends_in_its_time_and_its_schedule_at_its_end(tmp_path: Path, name
     assert lines[-1]["lr"] == pytest.approx(learning_rate(63, CONFIG), rel=1e-9)
     assert max(line["lr"] for line in lines) == pytest.approx(CONFIG.learning_rate, rel=1e-12)
     assert sorted(path.name for path in RunFolder(folder).snapshots.iterdir())[-1] == f"step-{result.steps:06d}"
-    turns = events(folder)
-    assert [(line["step"], line["steps"]) for line in turns] == [
-        (turn.step, turn.steps) for turn in result.state.rescales
+    rescales = events(folder)
+    assert [(line["step"], line["steps"]) for line in rescales] == [
+        (each.step, each.steps) for each in result.state.rescales
     ]
     slower = "slower" if result.steps < 64 else "faster"
-    told = f"The machine was {slower} than expected: {result.steps} steps instead of 64 in the time."
+    told = f"The machine was {slower} than expected: {result.steps} steps instead of 64 in the time budget."
     assert said(folder).count("than expected") == said(folder).count(told) == 1
     assert f"step {result.steps} of {result.steps}: validation loss" in said(folder)
 
 
-def test_without_an_aim_or_with_a_steady_machine_a_run_is_what_it_was(tmp_path: Path) -> None:
+def test_without_a_time_budget_or_with_a_steady_machine_a_run_is_what_it_was(tmp_path: Path) -> None:
     trained(tmp_path / "plain", Machine(slowing))
-    result = trained(tmp_path / "aimed", Machine(steady), time_budget=TimeBudget(PLANNED_S))
+    result = trained(tmp_path / "budgeted", Machine(steady), time_budget=TimeBudget(PLANNED_S))
     assert result.state.rescales == [] and result.steps == 64 and result.state.elapsed_s == pytest.approx(PLANNED_S)
-    assert facts(tmp_path / "aimed") == facts(tmp_path / "plain")
+    assert facts(tmp_path / "budgeted") == facts(tmp_path / "plain")
 
 
 def test_the_same_machine_without_an_aim_misses_the_time(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_the_same_machine_without_an_aim_misses_the_time(tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("aimed") / "run"
+    folder = tmp_path_factory.mktemp("budgeted") / "run"
     assert trained(folder, Machine(slow), time_budget=TimeBudget(PLANNED_S)).state.rescales
     return folder
 
@@ -217,19 +217,19 @@ def test_a_run_that_was_rolled_back_and_stopped_keeps_its_time_and_its_bits(tmp_
     assert f"of {whole.steps}: the loss was" in said(folder)
 
 
-def test_the_turns_of_a_run_taken_by_another_give_the_same_weights_whatever_the_clock(
+def test_the_rescales_of_a_run_taken_by_another_give_the_same_weights_whatever_the_clock(
     never_stopped: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "again"
-    turns = trained(
+    rescales = trained(
         never_stopped, Machine(slow), time_budget=TimeBudget(PLANNED_S)
     ).state.rescales  # finished: it only says
-    assert trained(folder, Machine(steady), rescales=turns).state.rescales == turns
+    assert trained(folder, Machine(steady), rescales=rescales).state.rescales == rescales
     once, again = facts(never_stopped), facts(folder)
     for name in ("checkpoint", "model", "tensors", "snapshots", "state"):
         assert again[name] == once[name]
     assert [line["loss"] for line in steps_of(folder)] == [line["loss"] for line in steps_of(never_stopped)]
-    assert [(line["step"], line["steps"]) for line in events(folder)] == [(0, turns[-1].steps)]
+    assert [(line["step"], line["steps"]) for line in events(folder)] == [(0, rescales[-1].steps)]
 
 
 def test_progress_and_observers_are_told_the_new_number(tmp_path: Path) -> None:

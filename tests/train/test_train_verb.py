@@ -53,6 +53,32 @@ def test_texts_become_a_model_folder_and_the_same_command_does_nothing(
     assert run(shards) == 0, "the shards of one run serve another, with its tokenizer"
 
 
+def test_texts_are_read_and_split_as_the_options_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts, out = tmp_path / "texts", tmp_path / "run"
+    texts.mkdir()
+    for number in range(12):
+        (texts / f"{number}.txt").write_bytes((f"Сказка {number}. Лиса и курица поют о море. " * 20).encode("cp1251"))
+    (texts / "empty.txt").write_text(" ")
+    command = ["pretrain", str(texts), "--out", str(out), "--steps", "2", *SMALL]
+    assert run(command) == 2
+    assert "--encoding cp1251" in " ".join(capsys.readouterr().err.split())
+    assert run([*command, "--encoding", "cp1251", "--test-fraction", "0.25", "--keep-dropped", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert results["test"]["bits_per_byte"] > 0 and results["test"]["tokens"] > 0
+    card = read_json(out / "data" / "data.json")
+    assert (card["config"]["encoding"], card["config"]["test_fraction"]) == ("cp1251", 0.25)
+    assert card["sources"][0]["read"]["encodings"]["cp1251"]["count"] == 13
+    dropped = [json.loads(line) for line in (out / "data" / "dropped.jsonl").read_text().splitlines()]
+    assert [(row["name"], row["reason"]) for row in dropped] == [("empty.txt", "empty")]
+    verify_folder(out / "data")
+    assert run([*command, "--encoding", "cp1251", "--test-fraction", "0.25", "--keep-dropped"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    bits, test = results["bits_per_byte"], results["test"]
+    assert f"{test['bits_per_byte']:.3f} bits per byte of test text (n = {test['tokens']:,} tokens), {bits:.3f}" in said
+    assert run([*command, "--encoding", "cp1251", "--test-fraction", "0", "--fresh", "--json"]) == 0
+    assert "test" not in json.loads(capsys.readouterr().out) and not (out / "data" / "test.jsonl").exists()
+
+
 @pytest.mark.parametrize("extra", [[], ["--set", "fit.optimizer=muon", "--set", "fit.schedule=wsd"]])
 def test_a_run_done_again_from_its_folder_is_the_same_byte_for_byte(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str]
@@ -104,9 +130,10 @@ def test_a_run_is_not_done_again_with_other_data(
 ) -> None:
     out = tmp_path / "run"
     assert run(["pretrain", str(texts), "--out", str(out), "--steps", "1", *SMALL]) == 0
-    for wrong in ([str(texts)], ["--steps", "3"], ["--seed", "2"]):
+    others = (["--encoding", "cp1251"], ["--test-fraction", "0"], ["--keep-dropped"])
+    for wrong in ([str(texts)], ["--steps", "3"], ["--seed", "2"], *others):
         assert run(["pretrain", *wrong, "--again", str(out), "--out", str(tmp_path / "b")]) == 2
-        assert "--again takes everything" in capsys.readouterr().err
+        assert "--again takes all options" in capsys.readouterr().err
     assert run(["pretrain", "--again", str(out), "--out", str(out)]) == 2
     record = read_json(out / "run.json")
     record["inputs"]["shards"] = "0" * 64
@@ -114,7 +141,7 @@ def test_a_run_is_not_done_again_with_other_data(
     assert run(["pretrain", "--again", str(out), "--out", str(tmp_path / "b")]) == 2
     assert "was trained with other shards" in " ".join(capsys.readouterr().err.split())
     assert run(["pretrain", "--again", str(texts), "--out", str(tmp_path / "b")]) == 2
-    assert "is no run" in " ".join(capsys.readouterr().err.split())
+    assert "is not a run" in " ".join(capsys.readouterr().err.split())
     assert run(["pretrain", "--out", str(tmp_path / "b")]) == 2
     assert not (tmp_path / "b").exists()
 
@@ -172,9 +199,7 @@ def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     said = capsys.readouterr().err
     assert "Stopped after step 20 of 128" in said and "than expected" not in said
     assert run(command) == 0
-    assert (
-        capsys.readouterr().err.count("The machine was faster than expected: 128 steps instead of 64 in the time.") == 1
-    )
+    assert capsys.readouterr().err.count("faster than expected: 128 steps instead of 64 in the time budget.") == 1
     results = read_json(out / "results.json")
     assert results["steps"] == results["turns"][-1]["steps"] == 128
     capsys.readouterr()
@@ -191,8 +216,8 @@ def test_turns_and_threads_of_a_run_are_read_from_its_results_or_its_newest_chec
     for step in (8, 12):
         checkpoint = folder.checkpoints / f"step-{step}"
         checkpoint.mkdir(parents=True)
-        course = {"turns": [{"step": 4, "place": 4.0, "steps": 2 * step}], "threads": [{"step": 0, "count": step}]}
-        write_json(checkpoint / "state.json", {"identity": "", **course})
+        changes = {"turns": [{"step": 4, "place": 4.0, "steps": 2 * step}], "threads": [{"step": 0, "count": step}]}
+        write_json(checkpoint / "state.json", {"identity": "", **changes})
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 24),), (Threads(0, 12),))
     folder.write_results({"turns": [{"step": 4, "place": 4.0, "steps": 30}], "threads": [{"step": 0, "count": 2}]})
     assert recorded_changes(folder) == ((Rescale(4, 4.0, 30),), (Threads(0, 2),))
@@ -248,5 +273,5 @@ def test_a_folder_with_other_files_is_never_written_to(
     out.mkdir()
     (out / "README.md").write_text("precious")
     assert run(["pretrain", str(texts), "--out", str(out), "--steps", "1", "--fresh"]) == 2
-    assert "is no run" in capsys.readouterr().err
+    assert "is not a run" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["README.md"]

@@ -119,7 +119,7 @@ def test_a_folder_with_something_else_is_left_alone(archived: str, tmp_path: Pat
     for manifest in (None, "{}", "{broken", '{"files": {}, "pulled": "another"}'):
         if manifest is not None:
             (folder / "manifest.json").write_text(manifest)
-        with pytest.raises(ModelError, match="holds something else"):
+        with pytest.raises(ModelError, match="holds something other than"):
             pull(archived, folder)
     assert (folder / "thesis.txt").read_text() == "years of work"
 

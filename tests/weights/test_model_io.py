@@ -94,7 +94,7 @@ def test_a_half_written_folder_is_one_sentence(folder: Path) -> None:
     with pytest.raises(FormatError, match="not a complete model"):
         open_model(folder, CPU)
     (folder / "config.json").unlink()
-    with pytest.raises(ModelError, match="no model folder or half-written"):
+    with pytest.raises(ModelError, match="not a model folder, or is incomplete"):
         open_model(folder, CPU)
 
 

@@ -99,7 +99,7 @@ def test_a_mistake_in_a_toml_is_answered_with_the_nearest(tmp_path: Path) -> Non
     error = refused(file)
     assert isinstance(error, ConfigError)
     assert "mine.toml: Unknown field 'widht'" in error.message and "'width'" in error.fix
-    for body, says in (("width = [", "is not TOML"), ("width = 8", "required"), ("model = 3", "no table")):
+    for body, says in (("width = [", "is not TOML"), ("width = 8", "required"), ("model = 3", "not a table")):
         file.write_text(body)
         assert says in refused(file).message and "mine.toml" in refused(file).message
 

@@ -41,7 +41,7 @@ def system_of(file: Path) -> str:
 
 @pytest.fixture(params=["text", "text_with_default"])
 def chatting(request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path: Path) -> tuple[Tokenizer, str]:
-    """A tokenizer with our template, or with one that has a default system text; which of the golden texts is its."""
+    """A tokenizer with our template, or with one that has a default system prompt; which of the golden texts is its."""
     expected: str = request.param
     return (tokenizer if expected == "text" else with_template(tokenizer, WITH_DEFAULT, tmp_path)), expected
 

@@ -99,7 +99,7 @@ def test_convert_holds_its_file_against_real_llamacpp(
     monkeypatch.setattr("groundup.weights.gguf.write_gguf", forgetful)
     assert converted(build, out) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "x.gguf is not our model in llama.cpp" in said and "--no-check" in said
+    assert "x.gguf differs from our model in llama.cpp" in said and "--no-check" in said
     assert [file.name for file in tmp_path.iterdir()] == ["build"]  # nothing was written
     out.write_bytes(b"an earlier file")
     assert converted(build, out) == 2
@@ -170,7 +170,7 @@ def test_targets_that_can_not_be_are_refused_before_the_model_is_read(
         "onnx": ["--to", "onnx", "--out", "x"],
         "q8_0": ["--to", "hf", "--out", "x", "--encoding", "q8_0"],
         "must be a file": ["--to", "gguf", "--out", "x.bin"],
-        "no earlier export": ["--to", "hf", "--out", str(tmp_path / "mine")],
+        "not an earlier export": ["--to", "hf", "--out", str(tmp_path / "mine")],
     }
     for reason, options in refused.items():
         assert run(["convert", str(tmp_path / "no-model"), *options]) == 2

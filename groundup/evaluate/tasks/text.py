@@ -104,9 +104,13 @@ def _even_beginnings(texts: Sequence[str], max_characters: int) -> list[str]:
 
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     describe_source(data.source, data.options, progress=progress)
-    documents = read_source(data.source, data.options, SourceReport(), progress=progress)
-    texts = data.unseen(document.text for document in documents)
-    return [BitsPerByte(sample_texts(texts, seed=data.seed, max_texts=data.items))]
+    report = SourceReport()
+    documents = read_source(data.source, data.options, report, progress=progress)
+    unseen = data.unseen(document.text for document in documents)
+    texts = sample_texts(unseen, seed=data.seed, max_texts=data.items)
+    for line in report.decoded_lines():
+        progress.say(f"{data.source.spec}: {line}.")
+    return [BitsPerByte(texts)]
 
 
 TEXT = TaskKind("text", _tasks, layouts=layouts.TEXT)

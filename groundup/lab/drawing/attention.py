@@ -24,12 +24,12 @@ from groundup.lab.style import (
 )
 
 PATTERNS = {
-    "previous": "to the token before",
+    "previous": "to the previous token",
     "first": "to the first token",
     "same": "to earlier copies of the token",
     "induction": "to what followed earlier copies",
 }
-# Most tokens of a map whose numbers can be read.
+# The largest number of tokens in a map whose numbers can be read.
 NUMBERED_TOKENS = 14
 BLOCKS = "block (1: the first)"
 KEYS = "key: attended to"
@@ -103,17 +103,17 @@ def draw_head(picture: Mapping[str, Any], *, block: int, head: int) -> Any:
     return finished(figure, title=title, caption=picture.get("caption", ""), colours=_shares(image))
 
 
-def draw_attention_from(looks: Mapping[str, Any]) -> Any:
-    """Draw a row for each block, a column for each token up to this one; `looks` is from `attention_from`."""
-    names, shares = token_labels(looks["pieces"]), looks["shares"]
+def draw_attention_from(record: Mapping[str, Any]) -> Any:
+    """Draw a row for each block, a column for each token up to this one; `record` is from `attention_from`."""
+    names, shares = token_labels(record["pieces"]), record["shares"]
     size = (max(len(names) * CELL_INCHES + 2.4, 5.0), max(len(shares) * 0.26, 1.5) + 2.0)
     figure, axes = pyplot().subplots(figsize=size)
     image = _shaded(axes, shares, origin="lower", aspect="auto")
     name_tokens(axes, x=names, size=LABEL_SIZE)
-    axes.set_yticks(*few_ticks(looks["blocks"], 16), fontsize=SMALL_SIZE)
+    axes.set_yticks(*few_ticks(record["blocks"], 16), fontsize=SMALL_SIZE)
     name_axes(axes, KEYS, BLOCKS)
-    title = f"What token {looks['token']} ({names[-1]}) attends to, from the first block (bottom) to the last (top)"
-    return finished(figure, title=title, caption=looks["caption"], colours=_shares(image))
+    title = f"What token {record['token']} ({names[-1]}) attends to, from the first block (bottom) to the last (top)"
+    return finished(figure, title=title, caption=record["caption"], colours=_shares(image))
 
 
 def square(axes: Any, weights: Sequence[Sequence[float]]) -> Any:

@@ -45,7 +45,7 @@ def outside(recipe: Recipe) -> Mapping[str, str]:
     name = recipe.base.model
     if name in CATALOG:
         archive = CATALOG[name].archive
-        return {CATALOG[name].hub: archive.member_sha256 if archive else "as the hub has it"}
+        return {CATALOG[name].hub: archive.member_sha256 if archive else "as published on the hub"}
     path = Path(name)
     return {file.name: sha256_file(file) for file in ([path] if path.is_file() else model_files(path))}
 
@@ -64,7 +64,7 @@ def base_bytes(recipe: Recipe) -> float:
 def describe(recipe: Recipe) -> str:
     """Return its name and size."""
     shape = base_shape(recipe)
-    size = f"{parameter_count(shape).total / 1e6:.0f}M parameters" if shape else "size not known before it is opened"
+    size = f"{parameter_count(shape).total / 1e6:.0f}M parameters" if shape else "size unknown until it is opened"
     return f"{recipe.base.model}, {size}"
 
 

@@ -7,10 +7,12 @@ from groundup.data.distinct import hold_out
 from groundup.data.documents import ChatExample
 from groundup.data.examples import read_chat
 from groundup.data.source_files import Source, content_hash
+from groundup.data.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.model.footprint import training_memory
+from groundup.progress import Progress
 from groundup.recipes.packaged import instructions_source, licence_of
-from groundup.recipes.recipe import Recipe
+from groundup.recipes.recipe import ChatStage, Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.base import base_bytes, base_shape
 from groundup.runs import RunFolder
@@ -25,7 +27,7 @@ OVERRUN_WITHOUT_BF16 = 2.5
 def run(context: StageContext) -> StageResult:
     """Measure the training speed, fix the number of tokens, train."""
     table, compute, progress = context.recipe.chat, context.compute, context.progress
-    examples = read_chat(Source(instructions_source(table.source)), progress=progress)
+    examples = read_instructions(table, progress)
     opened = open_model(context.build / "base", compute)
     config = ChatConfig(
         max_tokens=table.max_tokens, rank=table.rank, learning_rate=table.learning_rate, seed=context.seed
@@ -33,7 +35,7 @@ def run(context: StageContext) -> StageResult:
 
     def affordable_tokens() -> float:
         rate = measure_tokens_per_s(opened, examples, config, compute=compute, progress=progress)
-        progress.say(f"      {rate:.0f} tokens a second in training here")
+        progress.say(f"      {rate:.0f} tokens per second in training here")
         most_s = context.seconds * (1.0 if compute.has_bf16 else OVERRUN_WITHOUT_BF16)
         needed_s = table.tokens / (rate * TRAINING_SHARE)
         if context.seconds < needed_s and context.seconds < most_s:
@@ -46,7 +48,7 @@ def run(context: StageContext) -> StageResult:
     config = dataclasses.replace(config, tokens=tokens)
     card = ModelCard(
         name=f"{context.recipe.name}-chat",
-        summary="Answers short instructions. Its base had been tuned on instructions before.",
+        summary="Answers short instructions. Its base model was already tuned on instructions.",
         data=((f"{table.source} instructions", licence_of(table.source)),),
         base=context.recipe.base.model,
         license=opened.license,  # of the model that its weights are from
@@ -54,15 +56,21 @@ def run(context: StageContext) -> StageResult:
     runs = RunFolder(context.folder)
     results = fit_chat(opened, examples, runs, config, compute=compute, progress=progress, card=card)
     loss = results["held_out_loss"]
-    line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats a token after {results['tokens']:,} tokens"
+    line = f"held-out loss {loss['before']:.3f} → {loss['after']:.3f} nats per token after {results['tokens']:,} tokens"
     fewer = f"The chat model was trained on {tokens:,} of the recipe's {table.tokens:,} tokens."
     facts = {"tokens": results["tokens"], "held_out_loss": loss}
     return StageResult(line, facts, (fewer,) if tokens < table.tokens else ())
 
 
+def read_instructions(table: ChatStage, progress: Progress | None = None) -> list[ChatExample]:
+    """The examples of the stage's source. Raises DataError."""
+    source, options = Source(instructions_source(table.source)), SourceOptions(encoding=table.encoding)
+    return read_chat(source, options, progress=progress)
+
+
 def held_out_instructions(recipe: Recipe) -> list[ChatExample]:
     """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    return hold_out(read_chat(Source(instructions_source(recipe.chat.source))), recipe.seed).held_out
+    return hold_out(read_instructions(recipe.chat), recipe.seed).held_out
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """Stage 1: texts are collected, cleaned and split by document."""
 
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.pipeline import prepare
 from groundup.data.source_files import content_hash
 from groundup.recipes.stage import Stage, StageContext, StageResult
 
@@ -8,8 +8,7 @@ from groundup.recipes.stage import Stage, StageContext, StageResult
 def run(context: StageContext) -> StageResult:
     """Write the data folder."""
     table = context.recipe.data
-    config = DataConfig(table.text_column, table.encoding_errors, table.strict, table.validation_share)
-    card = prepare(table.sources, context.folder, config, seed=context.seed, progress=context.progress)
+    card = prepare(table.sources, context.folder, table.config, seed=context.seed, progress=context.progress)
     kept = sum(source.kept_documents for source in card.sources)
     dropped = sum(noted.count for source in card.sources for noted in source.dropped.values())
     characters = sum(source.kept_characters for source in card.sources)

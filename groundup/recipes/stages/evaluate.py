@@ -1,6 +1,6 @@
-"""Stage 7: the chat model and its base on the same held-out instructions; the pretrained model on held-out text.
+"""Stage 7: the chat model and its base on the same held-out instructions; the pretrained model on test.
 
-evaluate/results.json    loss, checked answers, answers side by side, bits per byte; "table" is all of it as rows
+evaluate/results.json    loss, checked answers, answers side by side, bits per byte on test; "table" is all of it as rows
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from timeit import repeat
 from typing import Any
 
 from groundup.data.documents import ChatExample
-from groundup.data.split import VALIDATION, read_split
+from groundup.data.split import read_split, splits_in
 from groundup.evaluate.run import evaluate
 from groundup.evaluate.task import Task
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers, evenly
@@ -43,10 +43,10 @@ def run(context: StageContext) -> StageResult:
     ]
     found = evaluate(models, tasks, compute=context.compute, progress=context.progress)
     own = open_model(context.build / "pretrain", context.compute)
-    held_out_texts = (document.text for document in read_split(context.build / "data", VALIDATION))
-    texts = sample_texts(held_out_texts, seed=context.seed)
+    split = splits_in(context.build / "data")[-1]  # test; of a data folder of an older version validation
+    texts = sample_texts((document.text for document in read_split(context.build / "data", split)), seed=context.seed)
     text = evaluate({"own": own}, [BitsPerByte(texts)], compute=context.compute, progress=context.progress)
-    results = page_values(found, text)
+    results = page_values(found, text, split)
     tokenizer = own.require_tokenizer()
     sentence = example_sentence(tokenizer, texts)
     with atomic_folder(context.folder) as folder:
@@ -85,18 +85,19 @@ def affordable_percent(opened: OpenModel, held_out: Sequence[ChatExample], conte
     return min(100.0, max(MIN_PERCENT, 100 * (context.seconds - BESIDE_S) / whole_s))
 
 
-def page_values(found: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the results as the report reads them."""
+def page_values(found: Mapping[str, Any], text: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """Return the results as the report reads them; `split` is what `text` was measured on."""
     rows = {(row["task"], row["model"]): row for row in found["rows"]}
     loss, checked = AnswerLoss.name, CheckedAnswers.name
     written = [found["details"][task] for task in (checked, ShownAnswers.name) if task in found["details"]]
     pairs = [pair for of in written for pair in zip(*(of[model]["answers"] for model in (BEFORE, AFTER)), strict=True)]
+    own = {**text["rows"][0], "split": split}
     return {
         "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
         "checked": {model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows},
         "answers": [side_by_side(before, after) for before, after in pairs],
-        "text": text["rows"][0],
-        "table": [*found["rows"], *text["rows"]],
+        "text": own,
+        "table": [*found["rows"], own],
     }
 
 
@@ -113,13 +114,14 @@ def described(results: Mapping[str, Any], percent: int) -> StageResult:
     loss, checked = results["loss"], results["checked"]
     right = {model: f"{round(row['value'] * row['n'])} of {row['n']}" for model, row in checked.items()}
     answers = f"checked answers {right[BEFORE]} → {right[AFTER]}; " if right else ""
-    bits = results["text"]["value"]
-    line = f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; own model {bits:.3f} bits per byte"
+    text = results["text"]
+    own = f"own model {text['value']:.3f} bits per byte of {text['split']} text (n = {text['n']} windows)"
+    line = f"{answers}loss {loss[BEFORE]:.3f} → {loss[AFTER]:.3f}; {own}"
     thin = [f"The chat model was evaluated on {percent} % of the held-out instructions."] if percent < 100 else []
     if not checked:
         thin.append("No held-out instruction has an answer that code can check.")
     elif checked[AFTER]["thin"]:
-        thin.append(f"Checked answers are only {checked[AFTER]['n']}: the intervals are wide.")
+        thin.append(f"Only {checked[AFTER]['n']} checked answers: the intervals are wide.")
     facts = {"loss": loss, "checked": {model: row["value"] for model, row in checked.items()}}
     return StageResult(line, facts, tuple(thin))
 

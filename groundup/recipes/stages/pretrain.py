@@ -53,17 +53,18 @@ def run(context: StageContext) -> StageResult:
         summary="A small language model, trained from random weights.",
         data=tuple((source.spec, source.licence) for source in recipe.data.sources),
     )
-    aim, runs = None if table.steps else TimeBudget(seconds, MIN_STEPS), RunFolder(context.folder)
+    budget, runs = None if table.steps else TimeBudget(seconds, MIN_STEPS), RunFolder(context.folder)
     results = pretrain(
         *(shards, tokenizer, shape, fit, runs),
         compute=context.compute,
         progress=progress,
         card=card,
-        control=StepControl(aim),
+        control=StepControl(budget),
     )
+    on_test = f" (test: {results['test']['bits_per_byte']:.3f})" if "test" in results else ""
     line = (
         f"{results['parameters']:,} parameters, {results['steps']:,} steps: validation loss {results['validation_loss']:.3f} nats per token, "
-        f"{results['bits_per_byte']:.3f} bits per byte"
+        f"{results['bits_per_byte']:.3f} bits per byte{on_test}"
     )
     little = f"The pretrained model has read only {100 * results['epochs']:.0f} % of the text."
     return StageResult(line, results, (little,) if results["epochs"] < LITTLE_READ else ())

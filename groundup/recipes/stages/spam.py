@@ -43,7 +43,7 @@ def run(context: StageContext) -> StageResult:
     runs = RunFolder(context.folder)
     card = ModelCard(
         name=f"{context.recipe.name}-spam",
-        summary="Tells spam from other short messages.",
+        summary="Classifies short messages as spam or not.",
         data=((table.source.spec, table.source.licence),),
         base=context.recipe.base.model,
         license=opened.license,  # of the model that its weights are from
@@ -59,7 +59,7 @@ def run(context: StageContext) -> StageResult:
 
 def read_messages(table: SpamStage, context: StageContext) -> Distinct[Example]:
     """Return the labelled messages without repeats; prints the counts."""
-    options = SourceOptions(table.text_column, label_column=table.label_column)
+    options = SourceOptions(table.text_column, label_column=table.label_column, encoding=table.encoding)
     examples = read_labelled(table.source, options, progress=context.progress)
     distinct = without_repeats(examples)
     context.progress.say(
@@ -83,7 +83,7 @@ def affordable_percent(
     mean_tokens = sum(map(len, rows)) / len(rows)
     kinds = open_kinds("auto", opened.config.width, compute=context.compute)
     token_s = {}
-    with context.progress.track("measuring a pass", len(kinds), "precisions") as advance:
+    with context.progress.track("measuring a forward pass", len(kinds), "precisions") as advance:
         for low in kinds:
             token_s[low] = seconds_per_token(opened, rows[:32], context.compute, low_precision=low)
             advance()

@@ -1,6 +1,6 @@
 """Stage 2: a tokenizer is trained on the train split only, and all documents are encoded into token shards.
 
-tokenizer/tokenizer.json ...    the tokenizer        tokenizer/shards/    train.bin, validation.bin, shards.json
+tokenizer/tokenizer.json ...    the tokenizer        tokenizer/shards/    train.bin, validation.bin, test.bin, shards.json
 tokenizer/report.json           for the report: some texts split into tokens
 """
 

@@ -246,7 +246,7 @@ def slowing(run: RunView) -> Remark | None:
     return Remark(
         NOTE,
         "slower",
-        f"The run is at {count(now)} tokens a second; {count(usual)} was usual. Another program, thermal throttling or full memory may be the cause. "
+        f"The run is at {count(now)} tokens per second; {count(usual)} was usual. Possible causes: another program, thermal throttling, full memory. "
         "The result is not affected.",
     )
 

@@ -63,7 +63,7 @@ def _picture(head: JsonObject, pieces: list[str]) -> Node | None:
 def _remark(record: JsonObject) -> Node:
     heads = number(record, "heads_in_all")
     chosen = f"Of {heads:.0f} heads, these" if heads is not None else "These heads"
-    words = f"{chosen} show one pattern most clearly; others mix several. Attention weights tell where a model attends, not why."
+    words = f"{chosen} show one pattern most clearly; others mix several. Attention weights show where a model attends, not why."
     return figure(None, heat_scale(), node("p", words, class_="see"), class_="map reading")
 
 

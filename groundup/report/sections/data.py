@@ -30,7 +30,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     card = report.json(DATA_CARD)
     if not card:
         return "no text has been prepared"
-    return [_figures(card), _cut(card), _sources(card), _dropped(card), _changed(card), _samples(card)]
+    return [_figures(card), *_cuts(card), _sources(card), _dropped(card), _changed(card), _samples(card)]
 
 
 def kept(card: JsonObject, what: str) -> float | None:
@@ -45,15 +45,19 @@ def _figures(card: JsonObject) -> Node | None:
         (count(kept(card, "characters")), "characters"),
         (count(number(card, "splits", "train", "characters")), "of them for training"),
         (count(number(card, "splits", "validation", "characters")), "held out for validation"),
+        *([(count(test), "held out for test")] if (test := number(card, "splits", "test", "characters")) else []),
     )
 
 
-def _cut(card: JsonObject) -> Node | None:
-    cut = table(card, "cut")
-    if not cut:
-        return None
-    start = count(number(cut, "at_character"))
-    end = f" (from character {start}) was held out, since {text(cut, 'why')}."
+def _cuts(card: JsonObject) -> list[Node]:
+    """A note for each document that was cut; older data cards have one of them at most, and it gave its end to validation."""
+    older = table(card, "cut")
+    return [_cut(cut) for cut in tables(card, "cuts") or ([older] if older else [])]
+
+
+def _cut(cut: JsonObject) -> Node:
+    start, split = count(number(cut, "at_character")), text(cut, "split") or "validation"
+    end = f" (from character {start}) was held out for {split}, since {text(cut, 'why')}."
     return note("The split is by document, but here the end of ", foreign(text(cut, "name")), end)
 
 

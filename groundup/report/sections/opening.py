@@ -34,7 +34,7 @@ def _sentence(report: ReportData) -> Child:
     parts = [part for part in (_own(report), _pulled(report), _exported(report)) if part]
     spent = f"In {duration(report.elapsed_s)} this" if report.elapsed_s is not None else "This"
     if not parts:
-        return f"{spent} build has not got far yet; the finished stages are shown below."
+        return f"{spent} build has trained and exported no model yet; the finished stages are shown below."
     return f"{spent} build " + (parts[0] if len(parts) == 1 else "; it ".join(parts)) + "."
 
 

@@ -20,7 +20,7 @@ PLANNED = (
     ("minutes", "minutes", lambda value: fixed(value, 1)),
     ("memory_bytes", "memory", size),
     ("tokens_per_s", "tokens per second", count),
-    ("bits_per_byte", "bits per byte", fixed),
+    ("bits_per_byte", "validation bits per byte", fixed),
 )
 
 
@@ -43,9 +43,16 @@ def _figures(run: RunRecord) -> Node | None:
         (parameters(number(results, "parameters")), "parameters"),
         (count(number(last, "step")), "steps"),
         (count(number(last, "tokens")), "training tokens"),
-        (fixed(number(results, "bits_per_byte")), "bits per byte, held-out text"),
+        *_held_out(results),
         (duration(number(last, "elapsed_s")), "of training"),
     )
+
+
+def _held_out(results: JsonObject) -> list[tuple[str, str]]:
+    """The bits per byte on test, and on validation; runs on older shards have the latter only."""
+    test, tokens = number(results, "test", "bits_per_byte"), number(results, "test", "tokens")
+    on_test = [(fixed(test), f"bits per byte on test (n = {count(tokens)} tokens)")] if test is not None else []
+    return [*on_test, (fixed(number(results, "bits_per_byte")), "bits per byte on validation")]
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:
@@ -66,7 +73,7 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
     series = [Series("training", run.losses), Series("validation", evaluation_points(run, *VALIDATION_NAMES), "marked")]
     drawn = line_chart("Loss over training steps", "loss, nats per token", series, reference=reference)
     caption = (
-        "Training text and held-out text. The dotted line is the loss of an untrained model that gives every token the same "
+        "Training text and validation text. The dotted line is the loss of an untrained model that gives every token the same "
         "probability: the logarithm of the vocabulary size."
     )
     return figure(caption, drawn) if drawn else None
@@ -74,15 +81,17 @@ def _loss(run: RunRecord, vocabulary: float | None) -> Node | None:
 
 def _bits(run: RunRecord, record: JsonObject) -> Node | None:
     series = [Series("validation", evaluation_points(run, "bits_per_byte", "validation_bits_per_byte"), "marked")]
-    drawn = line_chart("Bits per byte over training steps", "bits per byte of held-out text", series)
+    drawn = line_chart("Bits per byte over training steps", "bits per byte of validation text", series)
     caption = (
         "The same loss in bits per byte of text, which can be compared between models with different vocabularies; "
-        "8 is no compression at all."
+        "8 is no compression at all. The weights were chosen by it."
     )
     if found := measured(record):
         guessed = f"; a uniform guess gives {fixed(found.chance)}" if found.chance is not None else ""
-        interval = f"95 % interval {fixed(found.low)} to {fixed(found.high)}{guessed}"
-        caption += f" The finished model: {fixed(found.value)} ({interval})."
+        windows = f", n = {count(found.items)} windows" if found.items is not None else ""
+        interval = f"95 % interval {fixed(found.low)} to {fixed(found.high)}{windows}{guessed}"
+        split = text(record, "split") or "validation"  # older builds had no test split
+        caption += f" The finished model on {split}: {fixed(found.value)} ({interval})."
     return figure(caption, drawn) if drawn else None
 
 

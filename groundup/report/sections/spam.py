@@ -146,7 +146,7 @@ SPAM = Chapter(
     "spam",
     "Stage 5 · spam",
     "A classifier against simple baselines",
-    "A model is worth its cost only where it beats the simplest method that works. "
+    "A language model is worth its cost only where it is better than simpler methods. "
     "Dots are measurements, lines are 95 % intervals: where lines overlap, the difference may be chance.",
     parts,
     cards=[StageCard("spam", "Spam classifier", "fine-tunes the pulled model to classify", "public", icon)],

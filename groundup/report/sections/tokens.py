@@ -26,7 +26,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
 def _figures(record: JsonObject, stage: StageRecord | None) -> Node | None:
     return facts(
         (count(number(record, "vocab_size")), "tokens in the vocabulary"),
-        (fixed(number(record, "characters_per_token")), "characters per token, on held-out text"),
+        (fixed(number(record, "characters_per_token")), "characters per token, on validation text"),
         (count(number(stage.record if stage else {}, "facts", "train_tokens")), "tokens to train on"),
     )
 

@@ -68,7 +68,7 @@ class ConstraintFields(Body):
             found += nested
         if len(found) > 1:
             (first, _), (second, _) = found[:2]
-            raise RequestError(f"{first} and {second} exclude one another: give one constraint", param=second)
+            raise RequestError(f"{first} and {second} can't be combined: give one constraint", param=second)
         return found[0][1] if found else None
 
 

@@ -1,4 +1,4 @@
-// An answer on the page: grows as it is written, and tells of each of its tokens by pointer or by the arrow keys.
+// An answer on the page: grows as it is generated; the pointer or the arrow keys show each token's probability.
 
 import { announce, get, node, refill } from "./dom.js";
 import { parse } from "./markdown.js";
@@ -15,7 +15,7 @@ export class Answer {
     this.tokens = tokens;
     this.element = node("div", { class: "answer", tabindex: 0, role: "group", "aria-label": "Answer. Arrow keys go through its tokens.", keydown: (event) => this.#key(event) });
     this.element.addEventListener("pointerover", (event) => this.#point(event.target.closest?.("[data-token]")));
-    this.element.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.#leave()); // a finger is lifted at once
+    this.element.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.#leave()); // a finger leaves the screen after a tap
     this.element.addEventListener("blur", () => this.#leave());
     this.current = -1;
     this.#places = new Places();

@@ -1,6 +1,6 @@
 // The server's answers: JSON, and answers to a conversation as they are written.
 
-/** What the server refused, in its words. */
+/** A refusal of the server, with its message. */
 export class Refusal extends Error {}
 
 /** GET, or POST where there is a body; gives the JSON. Throws Refusal. */
@@ -10,7 +10,7 @@ export async function ask(path, body, signal) {
 
 /**
  * The answer to {model, messages, ...}, piece by piece: {text, tokens, reason, usage}, each there when the server has told it.
- * A token is {text: bytes, p, others: [[text, p], ...]}. Throws Refusal, and AbortError when `signal` is given the word.
+ * A token is {text: bytes, p, others: [[text, p], ...]}. Throws Refusal, and AbortError when `signal` is aborted.
  */
 export async function* answer(request, signal) {
   const body = { ...request, stream: true, stream_options: { include_usage: true }, logprobs: true, top_logprobs: 5 };

@@ -38,7 +38,7 @@ async function show() {
   }
 }
 
-/** A panel closes with Escape, and when a hand goes elsewhere. */
+/** A panel closes with Escape, and on a click elsewhere. */
 function closePanels({ target, key }) {
   for (const panel of document.querySelectorAll(".bar details[open]")) {
     if (key !== "Escape" && panel.contains(target)) continue;

@@ -27,7 +27,7 @@ async function shown({ name, digest, modified_at: modified }) {
 /** "tiny:latest" -> "tiny" */
 export const short = (name) => name.replace(/:latest$/, "");
 
-/** Fill a select with the models that can do something; keeps what is chosen, else the first. Gives whether there is any. */
+/** Fill a select with the models that can do something; keeps the choice, else takes the first. Returns whether there is any. */
 export function offer(select, found, capability, wanted = select.value) {
   const able = found.filter((model) => model.capabilities.includes(capability));
   const groups = Object.keys(KINDS).map((kind) => [KINDS[kind], able.filter((model) => model.kind === kind)]).filter(([, each]) => each.length);

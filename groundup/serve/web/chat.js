@@ -57,7 +57,7 @@ export class Chat {
     const isBase = this.#served?.kind === "base";
     get("base-note").hidden = !isBase;
     if (!isBase) return;
-    const what = `${this.model.value} is a base model: it has learnt to continue texts, not to answer. What you write is taken as the beginning of a text, in the style of what it was trained on.`;
+    const what = `${this.model.value} is a base model, trained to continue texts, not to answer. It continues what you write, in the style of its training text.`;
     const take = chat ? button(`Talk with ${chat.name} instead`, () => this.#take(chat.name)) : null;
     refill(get("base-note"), what, " ", take);
   }
@@ -135,15 +135,15 @@ export class Chat {
   }
 
   #welcome() {
-    const what = "What you write stays on the machine that runs groundup, and conversations are kept in this browser only. Small models make things up: check what matters.";
+    const what = "What you write stays on the machine that runs groundup, and conversations are stored in this browser only. Small models state wrong facts: check what matters.";
     return node("div", { class: "welcome" }, node("h2", {}, "Talk to your model"), node("p", { class: "quiet" }, what), this.#begin());
   }
 
   /** Three questions to begin with; a base model answers none, and until the models are known that is said. */
   #begin() {
-    if (!this.found.length) return node("p", { class: "waiting", role: "status" }, "Asking the server for its models");
+    if (!this.found.length) return node("p", { class: "waiting", role: "status" }, "Loading the list of models");
     if (this.#served?.kind !== "chat") return null;
-    return node("div", { class: "ideas", role: "group", "aria-label": "Questions to begin with" }, QUESTIONS.map((question) => button(question, () => this.#send(question), { class: "idea" })));
+    return node("div", { class: "ideas", role: "group", "aria-label": "Questions to start with" }, QUESTIONS.map((question) => button(question, () => this.#send(question), { class: "idea" })));
   }
 
   #question(message, index) {

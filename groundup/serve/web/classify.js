@@ -1,4 +1,4 @@
-// Messages -> verdicts, and on demand the words that a verdict went by.
+// Messages -> labels, and on demand the tokens that decided each.
 
 import { ask } from "./api.js";
 import { models, offer } from "./catalog.js";
@@ -78,15 +78,15 @@ function explain(words, told, found, text) {
   refill(words, pieces, rest ? node("span", { class: "quiet" }, rest) : null);
   refill(
     told,
-    [node("span", { class: "for" }, "Marked so"), ` speaks for ${found.decision}, `, node("span", { class: "against" }, "so"), ` for ${found.against}`],
-    `: the darker, the more the score loses when the text is read without the token. ${strongest(found.pieces, weights)}`,
-    rest ? "Only the beginning was looked at." : null,
+    [node("span", { class: "for" }, "Marked so"), `: raises the score of ${found.decision}; `, node("span", { class: "against" }, "so"), `: that of ${found.against}`],
+    `. The darker, the more the score loses when the text is read without the token. ${strongest(found.pieces, weights)}`,
+    rest ? "Only the beginning of the text was examined." : null,
   );
 }
 
-/** The words that spoke loudest, as a sentence. */
+/** The tokens with the largest effect, as a sentence. */
 function strongest(pieces, weights) {
   const spoken = [...pieces.keys()].filter((index) => weights[index] > 0 && /[\p{L}\p{N}]/u.test(pieces[index].text));
   const best = spoken.sort((one, other) => weights[other] - weights[one]).slice(0, 4);
-  return best.length ? `Most of all: ${best.map((index) => `“${pieces[index].text.trim()}”`).join(", ")}. ` : "";
+  return best.length ? `Largest effect: ${best.map((index) => `“${pieces[index].text.trim()}”`).join(", ")}. ` : "";
 }

@@ -31,7 +31,7 @@ export class Compare {
     this.#show();
   }
 
-  /** Both are drawn in the same way: as a hand set it, else as the left model's values are. */
+  /** Both are drawn in the same way: as the user set it, else as the left model's values are. */
   get #asked() {
     return asked(this.found.find(({ name }) => name === this.selects[0].value), this.set);
   }

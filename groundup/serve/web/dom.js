@@ -22,7 +22,7 @@ export function refill(element, ...children) {
 
 export const get = (id) => document.getElementById(id);
 
-/** Say something to who can't see it happen. */
+/** Announce something to screen readers. */
 export function announce(text) {
   get("announcer").textContent = text;
 }

@@ -1,4 +1,4 @@
-// A text as the model reads it: tokens with their surprise, and where each looks, in one block at a time.
+// A text as the model reads it: tokens with their surprise, and what each attends to, one block at a time.
 
 import { ask } from "./api.js";
 import { models, offer } from "./catalog.js";
@@ -49,25 +49,25 @@ export class Inside {
     }
   }
 
-  /** Heads that do something one can name, each a button that shows it on the text. */
+  /** Heads with a known pattern, each a button that shows it on the text. */
   async #findHeads(model) {
     this.looked = model;
-    refill(get("inside-heads"), node("p", { class: "waiting", role: "status" }, "Looking through all heads for those worth a look"));
+    refill(get("inside-heads"), node("p", { class: "waiting", role: "status" }, "Searching all heads for known patterns"));
     try {
       const { heads, caption } = await ask("/groundup/heads", { model });
-      if (this.looked === model) refill(get("inside-heads"), node("h3", {}, "Heads worth a look"), this.#headsTold(heads, caption));
+      if (this.looked === model) refill(get("inside-heads"), node("h3", {}, "Heads with a known pattern"), this.#headsTold(heads, caption));
     } catch (error) {
       refill(get("inside-heads"), node("p", { class: "quiet" }, error.message));
     }
   }
 
   #headsTold(heads, caption) {
-    if (!heads.length) return node("p", { class: "quiet" }, "No head of this model has a pattern that one can name: it is small, or was trained too little.");
+    if (!heads.length) return node("p", { class: "quiet" }, "No head of this model has a known pattern: it is small, or was trained too little.");
     const kinds = [...new Set(heads.map(({ kind }) => kind))];
     const rows = kinds.map((kind) => {
       const own = heads.filter((head) => head.kind === kind);
       const shown = own.map(({ block, head, score }) => button(`block ${block}, head ${head}: ${percent(score)}`, () => this.#lookAt(block, head), { class: "idea" }));
-      return node("li", {}, node("span", {}, node("b", {}, kind), `: they look ${own[0].looks} (chance ${percent(own[0].chance)})`), node("div", { class: "ideas" }, shown));
+      return node("li", {}, node("span", {}, node("b", {}, kind), `: they attend ${own[0].looks} (chance ${percent(own[0].chance)})`), node("div", { class: "ideas" }, shown));
     });
     return [node("ul", { class: "patterns" }, rows), node("p", { class: "hint" }, caption)];
   }
@@ -81,7 +81,7 @@ export class Inside {
   #summary() {
     const { tokens, shown, bits_per_token: bits } = this.found;
     const part = shown < [...this.text.value].length ? "The beginning of the text" : "The text";
-    return `${part}, read by itself without a conversation before it: ${tokens.length} tokens of ${(shown / tokens.length).toFixed(1)} letters, ${bits.toFixed(1)} bits of surprise each.`;
+    return `${part}, without the conversation before it: ${tokens.length} tokens of ${(shown / tokens.length).toFixed(1)} characters, ${bits.toFixed(1)} bits of surprise per token.`;
   }
 
   #draw() {
@@ -100,8 +100,8 @@ export class Inside {
       this.head = value;
       this.#attend();
     });
-    const how = "Choose a token: the darker another one, the more of its attention this token gives to it. A line below a token is as long as it was surprising.";
-    const caption = "Every token at once: a row for each token that looks, a column for each that is looked at; no token sees later ones. Point at a square for its share.";
+    const how = "Choose a token: the darker another token, the more attention the chosen one gives to it. The length of the line below a token is its surprise.";
+    const caption = "All tokens: a row for each query, a column for each key; no token attends to later ones. Point at a square to read its weight.";
     refill(get("inside-found"), node("div", { class: "controls" }, block, head), node("p", { class: "hint" }, how), strip, this.told, this.map.element, scale(), node("p", { class: "hint" }, caption));
     this.#attend();
   }
@@ -156,8 +156,8 @@ export class Inside {
     const most = [...row.keys()].sort((one, other) => row[other] - row[one]).slice(0, 3).filter((index) => row[index] > 0.005);
     const looked = most.map((index) => `${quoted(pieces[index])} ${percent(row[index])}`).join(", ");
     const told = tokens[this.token - this.first];
-    const expected = told ? ` It cost ${told.bits.toFixed(1)} bits; the model expected ${told.expected.map((each) => `${quoted(each)} ${percent(each.probability)}`).join(", ")}.` : "";
-    return `Token ${this.token + 1}, ${quoted(pieces[this.token])}, id ${pieces[this.token].id}, looks at ${looked}.${expected}`;
+    const expected = told ? ` Its surprise is ${told.bits.toFixed(1)} bits; the model expected ${told.expected.map((each) => `${quoted(each)} ${percent(each.probability)}`).join(", ")}.` : "";
+    return `Token ${this.token + 1}, ${quoted(pieces[this.token])}, id ${pieces[this.token].id}, attends to ${looked}.${expected}`;
   }
 }
 

@@ -1,4 +1,4 @@
-// An attention map: a row for each token that looks, a column for each that is looked at, both labelled; a square tells its share when pointed at.
+// An attention map: a row for each query, a column for each key, both labelled; a square under the pointer shows its weight.
 
 import { get, node, refill, shape } from "./dom.js";
 import { percent } from "./tokens.js";
@@ -25,7 +25,7 @@ export class AttentionMap {
     this.element = node("div", { class: "map", role: "region", tabindex: 0, "aria-label": "Attention map" });
     this.element.addEventListener("pointermove", (event) => this.#point(event));
     this.element.addEventListener("pointerdown", (event) => this.#point(event));
-    this.element.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && (get("readout").hidden = true)); // a finger is lifted at once
+    this.element.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && (get("readout").hidden = true)); // a finger leaves the screen after a tap
     this.element.addEventListener("click", (event) => {
       const place = this.#place(event);
       if (place) this.choose(place.query);
@@ -43,7 +43,7 @@ export class AttentionMap {
     );
     const frame = shape("rect", { class: "frame", x: margin - 1, y: margin + chosen * cell - 1, width: (chosen + 1) * cell + 1, height: cell + 1 });
     const side = margin + weights.length * cell + 2;
-    const label = `Attention of ${weights.length} tokens, a row for each; no token sees later ones.`;
+    const label = `Attention of ${weights.length} tokens, a row for each query; no token attends to later ones.`;
     refill(this.element, shape("svg", { width: side, height: side, role: "img", "aria-label": label }, this.#axes(chosen), squares, frame));
   }
 

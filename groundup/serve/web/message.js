@@ -4,7 +4,7 @@ import { Answer } from "./answer.js";
 import { button, node, refill } from "./dom.js";
 import { copyText } from "./leaving.js";
 
-/** What a person said; `edited(text)` is called when it was changed. */
+/** A user's message; `edited(text)` is called when it was changed. */
 export class Question {
   constructor(message, edited) {
     this.message = message;
@@ -32,13 +32,13 @@ export class Question {
         send();
       }
     });
-    const hint = node("span", { class: "hint" }, "What was said after it is answered anew.");
+    const hint = node("span", { class: "hint" }, "Later messages are removed, and this one is answered again.");
     refill(this.element, area, node("div", { class: "actions shown" }, button("Send again", send, { class: "main" }), button("Cancel", cancel), hint));
     area.focus();
   }
 }
 
-/** What a model answered; `acts` are {regenerate, inside}. */
+/** A model's answer; `acts` are {regenerate, inside}. */
 export class Reply {
   constructor(message, acts) {
     this.message = message;

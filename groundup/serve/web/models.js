@@ -5,7 +5,7 @@ import { described, short } from "./catalog.js";
 import { get, node, refill } from "./dom.js";
 
 const count = new Intl.NumberFormat("en");
-const CAN = { completion: "writes", embedding: "makes vectors", classification: "classifies" };
+const CAN = { completion: "generates text", embedding: "embeds", classification: "classifies" };
 const SHAPE = [
   ["context_length", "context, tokens"],
   ["block_count", "blocks"],
@@ -31,7 +31,7 @@ function card(model, held) {
     ["parameters", count.format(model.model_info["general.parameter_count"])],
     ["on disk", bytes(model.size)],
     ["stored as", `${model.details.quantization_level} (${model.details.format})`],
-    ["licence", model.license || "not said"],
+    ["licence", model.license || "not stated"],
     ...shape(model),
   ];
   return node(
@@ -41,7 +41,7 @@ function card(model, held) {
     node("p", { class: held ? "badge held" : "badge" }, state),
     node("p", { class: "quiet" }, `${model.details.family}: ${model.capabilities.map((each) => CAN[each] ?? each).join(", ")}`),
     node("dl", { class: "facts" }, facts.map(([name, value]) => node("div", {}, node("dd", {}, value), node("dt", {}, name)))),
-    model.parameters ? node("details", {}, node("summary", {}, "Stops and parameters"), node("pre", { tabindex: 0 }, model.parameters)) : null,
+    model.parameters ? node("details", {}, node("summary", {}, "Stop strings and parameters"), node("pre", { tabindex: 0 }, model.parameters)) : null,
     model.template ? node("details", {}, node("summary", {}, "Chat template"), node("pre", { tabindex: 0 }, model.template)) : null,
   );
 }
@@ -54,7 +54,7 @@ function shape({ model_info: info }) {
 function leaves(time) {
   const minutes = (new Date(time) - Date.now()) / 60000;
   if (minutes > 1e5) return "stays";
-  return minutes < 1 ? "leaves within a minute" : `leaves in ${Math.round(minutes)} min if unused`;
+  return minutes < 1 ? "unloaded within a minute" : `unloaded in ${Math.round(minutes)} min if unused`;
 }
 
 function bytes(value) {

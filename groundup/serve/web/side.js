@@ -15,7 +15,7 @@ function entry(conversation, isCurrent, acts) {
   const item = node("li", { class: isCurrent ? "current" : null });
   const open = button(title, () => acts.open(id), { class: "open", "aria-current": isCurrent ? "true" : null });
   const rename = button("✎", () => renameIn(item, conversation, acts), { class: "icon", "aria-label": `Rename ${title}`, title: "Rename" });
-  const remove = button("✕", () => confirm(`Delete “${title}”? It is kept nowhere else.`) && acts.removed(id), { class: "icon", "aria-label": `Delete ${title}`, title: "Delete" });
+  const remove = button("✕", () => confirm(`Delete “${title}”? There is no other copy.`) && acts.removed(id), { class: "icon", "aria-label": `Delete ${title}`, title: "Delete" });
   item.append(open, rename, remove);
   return item;
 }

@@ -5,7 +5,7 @@
 const PREFIX = "groundup.conversation.";
 const SETTINGS = "groundup.settings";
 
-/** All of them, the last used first. What can't be read is passed over. */
+/** All of them, the last used first. What can't be read is skipped. */
 export function conversations() {
   return Object.keys(localStorage)
     .filter((key) => key.startsWith(PREFIX))
@@ -23,7 +23,7 @@ export function begin(model, { system, options }) {
   return { id: crypto.getRandomValues(new Uint32Array(2)).join("-"), title: "", model, system, options, messages: [], updated: Date.now() };
 }
 
-/** Keep it. Where there is no more room, probabilities are forgotten, those of the oldest first. Gives whether it could be kept. */
+/** Keep it. Where storage is full, probabilities are dropped, those of the oldest first. Returns whether it was stored. */
 export function save(changed) {
   changed.updated = Date.now();
   if (write(PREFIX + changed.id, changed)) return true;
@@ -65,6 +65,6 @@ function write(key, value) {
     localStorage.setItem(key, JSON.stringify(value));
     return true;
   } catch {
-    return false; // the browser's room is used up, or it keeps nothing at all
+    return false; // the browser's storage is full or disabled
   }
 }

@@ -2,9 +2,9 @@
 
 import { answer } from "./api.js";
 
-const ENDS = { length: "cut at the longest answer", stopped: "stopped by you" };
+const ENDS = { length: "cut at the token limit", stopped: "stopped by you" };
 
-/** Ask, and write into `reply` as it comes. Gives the note that stands below it; never throws. */
+/** Ask, and write into `reply` as it comes. Returns the note below it; never throws. */
 export async function write(reply, request, signal) {
   const clock = { start: performance.now(), first: 0 };
   let [reason, usage, problem] = ["stopped", null, null];
@@ -16,7 +16,7 @@ export async function write(reply, request, signal) {
       reason = piece.reason ?? reason;
       usage = piece.usage ?? usage;
     }
-    if (!usage) problem = "The answer broke off: the connection was lost.";
+    if (!usage) problem = "The answer is incomplete: the connection was lost.";
   } catch (error) {
     if (error.name !== "AbortError") problem = error.message;
   }
@@ -28,6 +28,6 @@ export async function write(reply, request, signal) {
 function counted(shown, usage, clock, reason) {
   const tokens = usage?.completion_tokens ?? shown;
   const seconds = (performance.now() - clock.first) / 1000;
-  const rate = clock.first && tokens > 1 && seconds > 0 ? `${((tokens - 1) / seconds).toFixed(tokens / seconds < 10 ? 1 : 0)} tokens a second` : null;
+  const rate = clock.first && tokens > 1 && seconds > 0 ? `${((tokens - 1) / seconds).toFixed(tokens / seconds < 10 ? 1 : 0)} tokens per second` : null;
   return [`${tokens} token${tokens === 1 ? "" : "s"}`, rate, ENDS[reason]].filter(Boolean).join(" · ");
 }

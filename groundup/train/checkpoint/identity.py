@@ -145,7 +145,7 @@ def require_same(run: RunFolder, record: dict[str, Any] | None, identity: dict[s
     """Refuse a folder of another run. Raises ConfigError with the differences."""
     found = differences(record["identity"], identity) if record else []
     if found:
-        raise ConfigError(f"{run.path} holds a run that differs: {'; '.join(found)}.", fix=FRESH)
+        raise ConfigError(f"{run.path} holds another run: {'; '.join(found)}.", fix=FRESH)
 
 
 def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
@@ -157,4 +157,4 @@ def changed_machine(record: dict[str, Any], now: dict[str, Any]) -> str:
     if before == now:
         return ""
     changes = (f"{name} was {before.get(name)}, is {now[name]}" for name in now if before.get(name) != now[name])
-    return f"Resuming, but not bit for bit as an uninterrupted run ({', '.join(changes)})."
+    return f"Resuming, but not bitwise equal to an uninterrupted run ({', '.join(changes)})."

@@ -60,5 +60,5 @@ def resumes_compiled(record: dict[str, Any], compute: Compute, group: ProcessGro
         return False
     obstacle = compile_obstacle(compute.device, shared=group.patient is not None)
     if obstacle:
-        say(f"Resuming without torch.compile, so not bit for bit as an uninterrupted run: {obstacle}.")
+        say(f"Resuming without torch.compile, so not bitwise equal to an uninterrupted run: {obstacle}.")
     return not obstacle

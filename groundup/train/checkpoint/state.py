@@ -66,7 +66,7 @@ class TrainState:
     threads: list[Threads] = field(default_factory=list)
     """The number of threads that computed the steps: the first number, then each change. Empty on a GPU."""
     last_loss: float | None = None
-    """Loss of the last step, nats a token."""
+    """Loss of the last step, nats per token."""
     skipped: int = 0
     """Skipped steps (`bad_steps.py`), which count as done."""
     not_finite_in_a_row: int = 0
@@ -194,7 +194,7 @@ def load_latest(checkpoints: Path, identity: str, say: Callable[[str], None]) ->
         try:
             return load_checkpoint(folder, identity)
         except FormatError as error:
-            say(f"Checkpoint {folder.name} is passed over: {error.message}.")
+            say(f"Checkpoint {folder.name} is skipped: {error.message}.")
     if folders:
         raise FormatError(
             checkpoints, "checkpoints", f"none of the {len(folders)} is intact", fix="Start again with --fresh."

@@ -106,7 +106,7 @@ def restore_random(device: torch.device, tensors: dict[str, Tensor], folder: Pat
         try:
             setter(tensors[key])
         except (KeyError, RuntimeError, TypeError) as error:
-            raise FormatError(folder, key, "is missing or no state of this generator") from error
+            raise FormatError(folder, key, "is missing or is not a state of this generator") from error
 
 
 def _device_random(device: torch.device) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from groundup.errors import GroundupError, ModelError
 from groundup.evaluate.task import Task
 from groundup.model.heads import LanguageModel
-from groundup.progress import Silent
+from groundup.progress import Progress, Silent
 from groundup.train.monitor.callbacks import Callback
 from groundup.train.monitor.samples import Sampler
 from groundup.train.monitor.validation import Validation
@@ -37,6 +37,8 @@ class Evaluation:
     validation: Validation
     sampler: Sampler
     tasks: Sequence[Task] = ()
+    test: Validation | None = None
+    """The test split, measured once at the end; None where the shards have none, as those of older versions."""
 
     def measure(self, model: LanguageModel) -> dict[str, float]:
         """Return the validation figures, then TASK:METRIC of each task. Raises ModelError where a task does not suit the model."""
@@ -49,3 +51,10 @@ class Evaluation:
                 raise ModelError(f"The task '{task.name}' can't be measured: {error.message}", fix=error.fix) from error
             found |= {f"{task.name}:{measure.metric}": measure.value for measure in outcome.measures}
         return found
+
+    def measure_test(self, model: LanguageModel, progress: Progress) -> dict[str, float] | None:
+        """Return loss, bits_per_byte and tokens on the test split (see `Validation.figures`)."""
+        if self.test is None:
+            return None
+        with progress.track("measuring on test", self.test.num_tokens, "tokens") as advance:
+            return self.test.figures(model, advance)

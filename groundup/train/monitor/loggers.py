@@ -92,7 +92,7 @@ def loggers(names: Sequence[str]) -> list[Callback]:
     """Return the loggers of these names. Raises ConfigError for an unknown name, MissingExtra where its package is not installed."""
     for name in names:
         if name not in LOGGERS:
-            raise ConfigError(f"--log {name!r} is no logger.", fix=did_you_mean(name, LOGGERS))
+            raise ConfigError(f"--log {name!r} is not one of {', '.join(LOGGERS)}.", fix=did_you_mean(name, LOGGERS))
         if find_spec(LOGGERS[name][0]) is None:
             raise MissingExtra(LOGGERS[name][0], name)
     return [LOGGERS[name][1]() for name in dict.fromkeys(names)]

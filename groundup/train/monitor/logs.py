@@ -33,7 +33,7 @@ class RunLog:
             if log.length_bytes() > num_bytes:
                 log.cut(num_bytes)
             elif log.length_bytes() < num_bytes:
-                say(f"{log.path} is shorter than it was: some of its lines are lost, the run is not.")
+                say(f"{log.path} is shorter than recorded: some of its lines are lost; the run is not affected.")
 
     def begin(self, state: TrainState, facts: RunFacts) -> None:
         """Tell the callbacks what run it is, and count its time from now on. `state` receives the figures."""

@@ -8,8 +8,8 @@ from groundup.device import Compute, device_memory_bytes, peak_memory_bytes
 FIGURES = {
     "minutes": ("minutes", 1, ".1f"),
     "memory_bytes": ("memory, GB", 1e9, ".2f"),
-    "tokens_per_s": ("tokens a second", 1, ",.0f"),
-    "bits_per_byte": ("bits per byte", 1, ".3f"),
+    "tokens_per_s": ("tokens per second", 1, ",.0f"),
+    "bits_per_byte": ("validation bits per byte", 1, ".3f"),
 }
 
 

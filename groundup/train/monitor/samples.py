@@ -91,9 +91,7 @@ class Sampler:
 def require_room_for(prompts: Sequence[Sequence[int]], texts: Sequence[str], context_tokens: int) -> None:
     """Refuse prompts that can't be continued, before any work. Raises ConfigError, DataError."""
     if len(prompts) > MAX_PROMPTS:
-        raise ConfigError(
-            f"There are {len(prompts)} prompts, at most {MAX_PROMPTS} are written from at each evaluation."
-        )
+        raise ConfigError(f"There are {len(prompts)} prompts, at most {MAX_PROMPTS} are used at each evaluation.")
     for ids, text in zip(prompts, texts, strict=True):
         if not 0 < len(ids) < context_tokens:
             raise DataError(

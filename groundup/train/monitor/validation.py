@@ -1,9 +1,11 @@
-"""Validation: the loss of a language model in training on held-out text, always on the same windows, source by source.
+"""Validation and test: the loss of a language model on held-out text, always on the same windows, source by source.
 
 Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows, divided by ln 2 and by the UTF-8
 bytes of the tokens that were predicted in them. An end-of-text token has no bytes, but its loss is counted.
 
     validation_loss, bits_per_byte, and where the shards know of several sources: bits_per_byte:SOURCE
+
+The best checkpoint is chosen by validation, so that its figure is too good by the choice; that of test, measured once at the end, is not.
 """
 
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from groundup.evaluate.metrics import bits_per_byte
 from groundup.model.heads import LanguageModel
 from groundup.model.linear_cross_entropy import summed_cross_entropy
 from groundup.model.matmul_precision import fast_matmul
+from groundup.progress import Advance
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.batches import in_micro_batches
 from groundup.train.step import to_device
@@ -32,7 +35,7 @@ MIN_SOURCE_TOKENS = 512
 
 
 class Validation:
-    """The validation split of a shard set: figures of a model on it. Raises DataError when it is shorter than one window."""
+    """The validation (or test) split of a shard set: figures of a model on it. Raises DataError when it is shorter than one window."""
 
     def __init__(
         self,
@@ -44,19 +47,25 @@ class Validation:
         seed: int,
         compute: Compute,
         at_once: int | None = None,
+        split: str = VALIDATION,
     ) -> None:
         """`at_once`: how many rows of a batch go through the model together; None: all of them."""
-        self.windows = Windows(shards, VALIDATION, context_tokens, batch_size, seed)
+        self.windows = Windows(shards, split, context_tokens, batch_size, seed)
         self.compute = compute
         self.at_once = at_once or batch_size
         self.byte_counts = token_byte_counts(tokenizer)
-        spans = read_spans(shards.folder, VALIDATION, len(self.windows.tokens))
+        spans = read_spans(shards.folder, split, len(self.windows.tokens))
         self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
         self._sources = self.windows.over(self._label_at)
 
     def batches(self) -> Iterator[Batch]:
         """Yield the same windows at every evaluation: the whole split, or where it is long, windows drawn from all over it."""
         return self._places(self.windows)
+
+    @property
+    def num_tokens(self) -> int:
+        """The number of tokens that are predicted in an evaluation."""
+        return sum(batch.labels.numel() for batch in self.batches())
 
     def _places(self, windows: Windows) -> Iterator[Batch]:
         full = max(1, MAX_TOKENS // (windows.context_tokens * windows.batch_size))  # batches
@@ -69,9 +78,14 @@ class Validation:
         for whole in self._places(windows):
             yield from in_micro_batches(whole, self.at_once)
 
-    @torch.no_grad()
     def measure(self, model: LanguageModel) -> dict[str, float]:
-        """Return validation_loss (nats a token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
+        """Return validation_loss (nats per token), bits_per_byte, and bits_per_byte:SOURCE for each source with enough tokens."""
+        found = self.figures(model)
+        return {"validation_loss": found["loss"], **{name: found[name] for name in found if "bits_per_byte" in name}}
+
+    @torch.no_grad()
+    def figures(self, model: LanguageModel, advance: Advance | None = None) -> dict[str, float]:
+        """Return loss (nats per token), bits_per_byte, tokens (how many were predicted), and bits_per_byte:SOURCE; `advance` counts tokens."""
         names = self._label_at.labels
         nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
         for batch, sources in zip(self._parts(self.windows), self._parts(self._sources), strict=True):
@@ -82,9 +96,12 @@ class Validation:
                 nats[number] += loss
                 tokens[number] += int(chosen.sum())
                 num_bytes[number] += int(counts[chosen].sum())
+            if advance:
+                advance(labels.numel())
         figures = {
-            "validation_loss": sum(nats) / sum(tokens),
+            "loss": sum(nats) / sum(tokens),
             "bits_per_byte": bits_per_byte(sum(nats), max(1, sum(num_bytes))),
+            "tokens": sum(tokens),
         }
         enough = [i for i in range(len(names)) if tokens[i] >= MIN_SOURCE_TOKENS and len(names) > 1 and num_bytes[i]]
         return figures | {f"bits_per_byte:{names[i]}": bits_per_byte(nats[i], num_bytes[i]) for i in enough}

@@ -199,14 +199,14 @@ def test_a_form_holds_for_every_choice_in_a_stream_and_for_text_completions(clie
     ("extra", "words"),
     [
         ({"structured_outputs": {"regex": "("}}, "unclosed group"),
-        ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "exclude one another"),
+        ({"structured_outputs": {"regex": "a", "choice": ["b"]}}, "can't be combined"),
         ({"structured_outputs": {"grammar": "start: y"}}, "unknown name"),
         ({"structured_outputs": {"choices": ["b"]}}, "structured_outputs.choices"),
         ({"structured_outputs": {"json": {"type": "nothing"}}}, "JSON schema"),
         ({"structured_outputs": {"json": {"type": "string", "pattern": ".*" * 9000}}}, "regular expressions in"),
         ({"structured_outputs": {"regex": "a" * 100_000}}, "at most"),
         ({"structured_outputs": {"grammar": "start: start"}}, "no text that fits"),
-        ({"response_format": {"type": "json_object"}, "grammar": "start: /a/"}, "exclude one another"),
+        ({"response_format": {"type": "json_object"}, "grammar": "start: /a/"}, "can't be combined"),
     ],
     ids=lambda value: str(value)[:60],
 )

@@ -81,7 +81,7 @@ def test_an_answer_grows_while_it_is_written_and_says_what_it_took(chat: Callabl
     answer = ask(page, "To be")
     assert page.evaluate("lengths.size") > 2
     assert answer.locator(".note").inner_text().startswith("150 tokens · ")
-    assert "cut at the longest answer" in answer.locator(".note").inner_text()
+    assert "cut at the token limit" in answer.locator(".note").inner_text()
     page.locator("#announcer", has_text="Answer ended: 150 tokens").wait_for(state="attached")
 
 
@@ -305,7 +305,7 @@ def test_the_page_begins_with_a_chat_model_and_explains_a_base_model(mixed: Any,
     assert page.locator("#chat-model").input_value() == "b-chat"
     assert page.locator("#base-note").is_hidden()
     page.locator("#chat-model").select_option("a-base")
-    assert "is a base model: it has learnt to continue texts" in page.locator("#base-note").inner_text()
+    assert "is a base model, trained to continue texts" in page.locator("#base-note").inner_text()
     assert questions.count() == 0
     page.get_by_role("button", name="Talk with b-chat instead").click()
     assert page.locator("#base-note").is_hidden()
@@ -324,7 +324,7 @@ def test_menus_say_that_they_load_until_the_models_are_known(mixed: Any, browser
         page.goto(f"{mixed.address}/#{name}")
         assert page.locator(f"#{name} select").first.locator("option").inner_text() == "Loading …"
         if name == "chat":
-            page.get_by_text("Asking the server for its models").wait_for()
+            page.get_by_text("Loading the list of models").wait_for()
         else:
             assert page.locator(f"#{name} button.main").is_disabled()
     for each in waiting:
@@ -339,7 +339,7 @@ def test_answers_are_drawn_as_the_server_says_until_a_hand_says_otherwise(chat: 
     bodies: list[Any] = []
     page.on("request", lambda request: bodies.append(request.post_data_json) if request.method == "POST" else None)
     page.locator("#settings summary").click()
-    page.get_by_role("button", name="The model's own values").click()
+    page.get_by_role("button", name="The model's defaults").click()
     page.locator("#option-max_tokens").fill("3")
     page.keyboard.press("Escape")
     ask(page, "To be")

@@ -126,7 +126,7 @@ def test_heads_worth_a_look_are_shown_on_the_text(view: Callable[..., Any], serv
     page = view("inside")
     page.locator("#inside-model").select_option("tiny")
     page.get_by_role("button", name="Look inside").click()
-    page.get_by_role("heading", name="Heads worth a look").wait_for()
+    page.get_by_role("heading", name="Heads with a known pattern").wait_for()
     shown = page.locator("#inside-heads .idea")
     assert shown.count() == len(heads)
     if heads:  # a random model may have none, and then the page says so

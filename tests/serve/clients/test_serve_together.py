@@ -205,7 +205,7 @@ def test_a_half_written_model_is_refused_before_anything_listens(
 ) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     assert run(["serve", str(tmp_path)]) == 2
-    assert "half-written" in capsys.readouterr().err
+    assert "is incomplete" in capsys.readouterr().err
 
 
 def test_a_server_with_a_key_logs_no_prompt_and_ends_at_ctrl_c(serve: Callable[..., Any], models: Path) -> None:

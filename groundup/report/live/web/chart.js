@@ -124,7 +124,7 @@ export class Chart {
     };
     this.canvas.addEventListener("pointermove", follow);
     this.canvas.addEventListener("pointerdown", follow);
-    this.canvas.addEventListener("pointerleave", (event) => event.pointerType === "touch" || this.#leave()); // a finger lifted still reads
+    this.canvas.addEventListener("pointerleave", (event) => event.pointerType === "touch" || this.#leave()); // after a tap the values stay
     this.canvas.addEventListener("focusout", () => this.#leave());
     this.canvas.addEventListener("keydown", (event) => this.#press(event));
   }

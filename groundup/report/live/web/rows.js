@@ -58,7 +58,7 @@ function factsOf(run) {
     ["validation loss", evaluation.validation == null ? null : figure(evaluation.validation)],
     ["best", best],
     ["bits per byte", evaluation.bits_per_byte === undefined ? null : figure(evaluation.bits_per_byte)],
-    ["tokens a second", run.tokens_per_s === null ? null : count(run.tokens_per_s)],
+    ["tokens per second", run.tokens_per_s === null ? null : count(run.tokens_per_s)],
     ["tokens read", run.tokens === null ? null : short(run.tokens)],
     ["skipped steps", run.skipped ? count(run.skipped) : null],
     ["rolled back", run.rolled_back ? count(run.rolled_back) : null],

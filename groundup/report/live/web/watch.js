@@ -9,7 +9,7 @@ import { showEvaluations, showRemarks, showSettings } from "./tables.js";
 import { count, spoken } from "./words.js";
 
 const LOOK_MS = 2000;
-const LOOK_SELDOM_MS = 10000; // while nothing is being trained, or nobody looks
+const LOOK_SELDOM_MS = 10000; // while nothing is being trained, or the page is hidden
 const COLOURS = 8;
 
 const get = (id) => document.getElementById(id);
@@ -35,10 +35,10 @@ const charts = [
     "Bits per byte is the same loss per byte of text, comparable between models with different vocabularies.",
     (run, view) => [{ ...line(run), points: evaluated(run.detail, choice.value, view.axis), marked: true }],
   ],
-  ["Learning rate", "The size of an optimizer step.", (run, view) => [{ ...line(run), points: curve(run.detail, "lr", view.axis, 0) }]],
+  ["Learning rate", "The factor of each optimizer step.", (run, view) => [{ ...line(run), points: curve(run.detail, "lr", view.axis, 0) }]],
   [
     "Gradient norm",
-    "The norm of the gradient before clipping. Sudden peaks mean trouble.",
+    "The norm of the gradient before clipping. Sudden peaks are a sign of instability.",
     (run, view) => [{ ...line(run), points: curve(run.detail, "grad_norm", view.axis, view.weight), raw: view.weight > 0 }],
   ],
   [
