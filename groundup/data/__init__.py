@@ -1,11 +1,13 @@
 """Data: texts -> batches, by reading, cleaning, splitting, tokenizing to shards and windowing; and examples for fine-tuning.
 
 In: files, folders and package archives. Out: `train.jsonl`, `validation.jsonl` and a data card with what was kept and dropped, and why
-(`pipeline`), token files with a manifest (`shards`), and batches whose order is a pure function of the seed (`loader`).
+(`pipeline`; with examples: `samples`, `change_examples`), token files with a manifest (`shards`), and batches whose order is a pure function of the
+seed (`loader`).
 
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
     data folder + tokenizer -> shards -> loader.Windows -> Batch
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
+    spec -> inspection -> the card that a build would write, for people (`groundup data inspect`)
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
     examples -> distinct: repeats removed, sides of a split -> trained_on: their hashes beside the model, for evaluate
 

@@ -16,9 +16,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 NEWLINES = "\r\v\f\x85\u2028\u2029"
-_NEWLINES = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
+LINE_ENDS = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
+SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROL_BYTES = bytes([*range(9), *range(0x0E, 0x20), 0x7F])
 
 
@@ -39,10 +39,10 @@ def clean(text: str) -> Cleaned:
     """
     changes: Counter[str] = Counter()
     if any(mark in text for mark in NEWLINES):
-        text, changes["newlines"] = _NEWLINES.subn("\n", text)
+        text, changes["newlines"] = LINE_ENDS.subn("\n", text)
     if not is_plain(text) or "\ufeff" in text:
-        text, changes["control_characters"] = _CONTROL.subn("", text)
-        text, changes["lone_surrogates"] = _SURROGATES.subn("\ufffd", text)
+        text, changes["control_characters"] = CONTROL.subn("", text)
+        text, changes["lone_surrogates"] = SURROGATES.subn("\ufffd", text)
     shorter = text
     if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
         # Line by line: a regular expression for trailing spaces takes quadratic time on long runs of them.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from groundup.data.decoding import AUTO, EncodingErrors, NotTextError
+from groundup.data.extract import EXTRACTORS
 from groundup.data.layouts import CHAT_LAYOUTS, LAYOUTS, PLURALS, ROLES, Layout, Match, flat, listed
 from groundup.data.records import RowFormat
 from groundup.data.source_report import Tally
@@ -16,7 +17,7 @@ from groundup.errors import ConfigError, DataError
 SHOWN_CHARACTERS = 60
 TEXT_SUFFIXES = (".txt", ".md")
 # In a folder of data these may be something else (a README, a config): they are passed over where they have no rows of the wanted layout.
-LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json")
+LOOSE_SUFFIXES = (*TEXT_SUFFIXES, ".json", *EXTRACTORS)
 FLAGS: Mapping[Layout, str] = {
     "text": "--text-column NAME (build: --set data.text_column=NAME)",
     "labelled": "--text-column NAME and --label-column NAME",

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from groundup.data.documents import Document
 
+EMPTY = "empty"
 Filter = Callable[[Document], str | None]
 
 
 def is_empty(document: Document) -> str | None:
     """Drop documents of white space only."""
-    return None if document.text.strip() else "empty"
+    return None if document.text.strip() else EMPTY
 
 
 # Applied in this order; the first reason counts.

@@ -1,18 +1,19 @@
-"""Inspection of a source before it is used: its size, its faults, its first lines.
+"""Inspection of sources before they are used: their sizes, their faults, examples, their first lines.
 
-It reads exactly as `pipeline.prepare` does, so its counts are those of a build.
+It reads exactly as `pipeline.prepare` does and fills the same card, so its counts are those of a build.
 """
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from groundup.data.clean import Cleaned, clean
+from groundup.data.clean import clean
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
-from groundup.data.source_files import Source, disk_bytes
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, describe_source, read_source
+from groundup.data.filters import EMPTY
+from groundup.data.pipeline import REPEAT, SourceCard, kept_documents
+from groundup.data.source_files import Source
+from groundup.data.sources import SourceOptions, describe_source
 from groundup.progress import Progress
 
 FIRST_LINES = 3
@@ -21,53 +22,70 @@ LINE_CHARACTERS = 100
 
 @dataclass
 class Inspection:
-    """The contents of a source. Characters and words are those of the cleaned texts."""
+    """The contents of a source. Characters and words are those of the cleaned texts, dropped ones included."""
 
-    source: Source
-    read: SourceReport = field(default_factory=SourceReport)
-    documents: int = 0
+    card: SourceCard
+    """What a build would keep, drop and change, with examples."""
     characters: int = 0
     words: int = 0
     """Words separated by white space."""
-    empty: int = 0
-    repeats: int = 0
     longest: dict[str, Any] = field(default_factory=lambda: {"name": "", "characters": 0})
-    changes: dict[str, int] = field(default_factory=dict)
-    """Changes that cleaning makes (see clean.Cleaned): control_characters, newlines, ..."""
-    understood: list[dict[str, Any]] = field(default_factory=list)
-    """What the files hold (see `sniff.Description`): name, layout, roles, first row, and the line that says it."""
     beginnings: list[dict[str, Any]] = field(default_factory=list)
-    """Name and first lines of a few documents."""
+    """Name and first lines of the first few documents."""
 
-    def add(self, document: Document, cleaned: Cleaned, *, is_repeat: bool, show: int) -> None:
-        """Count one document."""
-        text = cleaned.text
-        self.documents += 1
-        self.characters += len(text)
-        self.words += len(text.split())
-        self.empty += not text.strip()
-        self.repeats += is_repeat and bool(text.strip())
-        self.changes = dict(cleaned.changes + Counter(self.changes))
-        if len(text) > self.longest["characters"]:
-            self.longest = {"name": document.name, "characters": len(text)}
-        if len(self.beginnings) < show and text.strip():
-            lines = [line[:LINE_CHARACTERS] for line in text.split("\n", 50) if line.strip()]
-            self.beginnings.append({"name": document.name, "lines": lines[:FIRST_LINES]})
+    @property
+    def documents(self) -> int:
+        """The documents read."""
+        return self.card.read.documents
+
+    def dropped(self, reason: str) -> int:
+        """The documents that a build would drop for this reason."""
+        return self.card.dropped[reason].count if reason in self.card.dropped else 0
+
+    def count(self, document: Document) -> None:
+        """Count one cleaned document."""
+        self.characters += len(document.text)
+        self.words += len(document.text.split())
+        if len(document.text) > self.longest["characters"]:
+            self.longest = {"name": document.name, "characters": len(document.text)}
+
+    def show(self, document: Document) -> None:
+        """Keep the first lines of a document."""
+        lines = [line[:LINE_CHARACTERS] for line in document.text.split("\n", 50) if line.strip()]
+        self.beginnings.append({"name": document.name, "lines": lines[:FIRST_LINES]})
 
     def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
+        """Return JSON values: those of the card, and the figures of this inspection."""
+        own = {name: value for name, value in asdict(self).items() if name != "card"}
+        drops = {"empty": self.dropped(EMPTY), "repeats": self.dropped(REPEAT)}
+        return {**self.card.to_plain(), "documents": self.documents, **drops, **own}
 
 
-def inspect_source(source: Source, options: SourceOptions, *, show: int = 3, progress: Progress) -> Inspection:
-    """Read a source and count its contents. `show`: the number of documents whose beginning is kept. Raises what `read_source` raises."""
-    found, repeats = Inspection(source), ExactRepeats()
-    found.understood = [each.to_plain() for each in describe_source(source, options)]
-    with progress.track(f"Reading {source.spec}", disk_bytes(source) / 1e6, "MB") as advance:
-        done_bytes = 0
-        for document in read_source(source, options, found.read, progress=progress):
-            advance((found.read.read_bytes - done_bytes) / 1e6)
-            done_bytes = found.read.read_bytes
-            cleaned = clean(document.text)
-            found.add(document, cleaned, is_repeat=repeats.is_repeat(cleaned.text), show=show)
+def inspect_sources(
+    sources: Sequence[Source], options: SourceOptions, *, show: int = 3, seed: int = 0, progress: Progress
+) -> list[Inspection]:
+    """Read sources and count their contents; a document that an earlier one holds too is a repeat.
+
+    `show`: of each source the number of documents whose beginnings are kept; `seed` draws the random ones. Raises what `read_source` raises.
+    """
+    cards = [  # all of them before the first is read: what can't be read is said at once
+        SourceCard(source, understood=[each.to_plain() for each in describe_source(source, options)])
+        for source in sources
+    ]
+    repeats = ExactRepeats()
+    return [_inspect(card, options, repeats, show=show, seed=seed, progress=progress) for card in cards]
+
+
+def _inspect(
+    card: SourceCard, options: SourceOptions, repeats: ExactRepeats, *, show: int, seed: int, progress: Progress
+) -> Inspection:
+    found = Inspection(card)
+
+    def dropped(raw: Document, reason: str) -> None:
+        found.count(Document(clean(raw.text).text, raw.source, raw.name))
+
+    for document in kept_documents(card, repeats, options, progress, dropped, seed=seed):
+        found.count(document)
+        if len(found.beginnings) < show:
+            found.show(document)
     return found

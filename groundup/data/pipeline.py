@@ -20,11 +20,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.data.change_examples import ChangeExamples
 from groundup.data.clean import clean
 from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
+from groundup.data.samples import TextSample, add_length
 from groundup.data.source_files import Source, disk_bytes
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import SourceOptions, describe_source, read_source
@@ -35,10 +37,11 @@ from groundup.progress import Advance, Progress
 
 CARD_FILE = "data.json"
 DROPPED_FILE = "dropped.jsonl"
-SAMPLES_PER_SOURCE = 3
+# What the card shows of the dropped documents, for each reason.
+DROP_EXAMPLES, DROPPED_CHARACTERS = 2, 200
+REPEAT = "exact repeat"
 # Of the documents, by hash: the largest share that is not trained on.
 MAX_HELD_OUT = 0.8
-SAMPLE_CHARACTERS = 600
 
 
 @dataclass(frozen=True)
@@ -99,22 +102,39 @@ class SourceCard:
     changed: dict[str, int] = field(default_factory=dict)
     """Changes by cleaning in the kept documents (see clean.Cleaned)."""
     samples: list[dict[str, str]] = field(default_factory=list)
-    """The beginnings of the first kept documents."""
+    """The beginnings of random kept documents."""
+    understood: list[dict[str, Any]] = field(default_factory=list)
+    """What the files hold (see `description.Description`): name, layout, roles, first row, and the line that says it."""
+    lengths: list[int] = field(default_factory=list)
+    """The number of kept documents by length (see `samples.add_length`)."""
+    languages: dict[str, Any] | None = None
+    """The languages of a sample of the kept documents (see `samples.TextSample`); None: not detected."""
+    change_examples: list[dict[str, Any]] = field(default_factory=list)
+    """Places of kept documents before and after cleaning: name, changes, before, after."""
+    drop_examples: list[dict[str, str]] = field(default_factory=list)
+    """The beginnings of the first documents dropped for each reason, before cleaning: reason, name, text."""
 
     def keep(self, document: Document, changes: Counter[str], raw_characters: int) -> None:
         """Count a kept document that had `raw_characters` before cleaning."""
         self.kept_documents += 1
         self.kept_characters += len(document.text)
         self.cleaned_characters += raw_characters - len(document.text)
-        self.changed = dict(changes + Counter(self.changed))
-        if len(self.samples) < SAMPLES_PER_SOURCE:
-            self.samples.append({"name": document.name, "text": document.text[:SAMPLE_CHARACTERS]})
+        add_length(self.lengths, len(document.text))
+        if changes:
+            self.changed = dict(changes + Counter(self.changed))
 
-    def drop(self, document: Document, reason: str, raw_characters: int) -> None:
+    def drop(self, raw: Document, reason: str) -> None:
         """Count a dropped document."""
         self.dropped_documents += 1
-        self.dropped_characters += raw_characters
-        self.dropped.setdefault(reason, Tally()).note(document.name)
+        self.dropped_characters += len(raw.text)
+        tally = self.dropped.setdefault(reason, Tally())
+        tally.note(raw.name)
+        if tally.count <= DROP_EXAMPLES:
+            self.drop_examples.append({"reason": reason, "name": raw.name, "text": raw.text[:DROPPED_CHARACTERS]})
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
 
     def summary(self) -> str:
         """Return one line of text."""
@@ -161,8 +181,9 @@ def prepare(
             _DroppedWriter(folder, enabled=config.keep_dropped) as aside,
         ):
             for card in cards:
-                describe_source(card.source, config.source_options, progress=progress)
-                for document in kept_documents(card, repeats, config.source_options, progress, aside.write):
+                described = describe_source(card.source, config.source_options, progress=progress)
+                card.understood = [each.to_plain() for each in described]
+                for document in kept_documents(card, repeats, config.source_options, progress, aside.write, seed=seed):
                     writer.write(split_of(document.text, config.fractions, seed), document)
                 progress.say(card.summary())
         _require_documents(cards)
@@ -200,22 +221,27 @@ def kept_documents(
     options: SourceOptions,
     progress: Progress,
     dropped: Callable[[Document, str], None],
+    *,
+    seed: int = 0,
 ) -> Iterator[Document]:
     """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`."""
-    total_mb = disk_bytes(card.source) / 1e6
+    total_mb, sample, examples = disk_bytes(card.source) / 1e6, TextSample(seed), ChangeExamples()
     with progress.track(f"Reading {card.source.spec}", total_mb, "MB") as advance:
         done = 0
         for raw in read_source(card.source, options, card.read, progress=progress):
             done = _advance(advance, done, card.read.read_bytes)
             cleaned = clean(raw.text)
             document = Document(cleaned.text, raw.source, raw.name)
-            reason = reason_to_drop(document) or ("exact repeat" if repeats.is_repeat(document.text) else None)
+            reason = reason_to_drop(document) or (REPEAT if repeats.is_repeat(document.text) else None)
             if reason:
-                card.drop(document, reason, len(raw.text))
+                card.drop(raw, reason)
                 dropped(raw, reason)
             else:
                 card.keep(document, cleaned.changes, len(raw.text))
+                examples.add(raw.name, raw.text, cleaned.changes)
+                sample.add(document.name, document.text)
                 yield document
+    card.samples, card.languages, card.change_examples = sample.shown(), sample.languages(), examples.found
 
 
 def _advance(advance: Advance, before: int, now: int) -> int:

@@ -26,6 +26,7 @@ from groundup.data.description import (
     shorten,
     unrecognised,
 )
+from groundup.data.extract import EXTRACTORS
 from groundup.data.layouts import FRACTION, LABELLED, Match, choose, listed, misfit
 from groundup.data.records import Row, RowFormat, SourceFile, csv_columns, parquet_columns, place, rows
 from groundup.data.roles import NAMES, is_named
@@ -52,6 +53,9 @@ def sniff(source: SourceFile | Path | str, asked: Asked | None = None) -> Descri
     asked = asked or Asked()
     if file.suffix in TEXT_SUFFIXES:
         return _sniff_text(file, asked)
+    if file.suffix in EXTRACTORS:
+        plain = Description(file.name, RowFormat("text"), "text")
+        return plain if "text" in asked.wanted else refused(plain, *other_layout("text", asked.wanted))
     if file.suffix == ".parquet":
         form = RowFormat("parquet", parquet_columns(file))
         return _described(file, form, asked)

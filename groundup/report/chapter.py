@@ -54,15 +54,13 @@ class Chapter:
         else:
             stages = [stage for card in self.cards if (stage := report.stage(card.stage))]
             parts = [*parts, *notes_of([sentence for stage in stages for sentence in stage.thin])]
-        return node(
-            "section",
-            node("p", self.kicker, class_="kicker"),
-            node("h2", self.title.format(texts=report.texts), id=f"{self.key}-title"),
-            node("p", see, class_="see"),
-            *parts,
-            id=self.key,
-            aria_labelledby=f"{self.key}-title",
-        )
+        return section(self.key, self.kicker, self.title.format(texts=report.texts), see, parts)
+
+
+def section(key: str, kicker: str, title: Child, see: str, parts: Sequence[Child]) -> Node:
+    """A section with its head; `key` is its id."""
+    head = [node("p", kicker, class_="kicker"), node("h2", title, id=f"{key}-title"), node("p", see, class_="see")]
+    return node("section", *head, *parts, id=key, aria_labelledby=f"{key}-title")
 
 
 def facts(*pairs: tuple[str, str]) -> Node | None:
@@ -129,9 +127,9 @@ def note(*children: Child, kind: str = "note") -> Node:
     return node("p", node("strong", label) if label else None, *children, class_=f"remark {kind}")
 
 
-def more(summary: str, *children: Child) -> Node:
-    """Details, closed until clicked."""
-    return node("details", node("summary", summary), *children)
+def more(summary: str, *children: Child, is_open: bool = False) -> Node:
+    """Details, closed until clicked unless `is_open`."""
+    return node("details", node("summary", summary), *children, open="" if is_open else None)
 
 
 def notes_of(thin: Sequence[str]) -> list[Node]:

@@ -13,7 +13,7 @@ selectable, and a page of fifteen charts takes milliseconds and no dependency.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from groundup.markup import Node, node
+from groundup.markup import Child, Node, node
 from groundup.report.formatting import count, fixed, tick_label, ticks
 from groundup.report.values import MeasuredFraction
 
@@ -58,23 +58,31 @@ class Frame:
         self.y = Scale(*y_range, size.height - BOTTOM, TOP)
 
 
-def axes(box: Frame, y_label: str) -> Node:
-    """Grid lines with their numbers; the labels are at the ends of the axes, unrotated."""
+Marks = Sequence[tuple[float, str]]
+
+
+def axes(
+    box: Frame, y_label: str, x_label: str = X_LABEL, *, x_marks: Marks | None = None, y_marks: Marks | None = None
+) -> Node:
+    """Grid lines with their numbers; the labels are at the ends of the axes, unrotated. `x_marks` and `y_marks` replace round numbers."""
     group = node("g", class_="axes")
-    y_ticks = ticks(box.y.low, box.y.high, 5)
-    x_ticks = ticks(box.x.low, box.x.high, 6 if box.size is WIDE else 4)
-    for value in y_ticks:
+    for value, label in _marks(ticks(box.y.low, box.y.high, 5)) if y_marks is None else y_marks:
         height = box.y(value)
         group.append(node("line", x1=box.x.start, x2=box.x.end, y1=height, y2=height, class_="grid"))
-        group.append(node("text", tick_label(value, _step(y_ticks)), x=box.x.start - 8, y=height + 4, class_="end"))
-    for value in x_ticks:
+        group.append(node("text", label, x=box.x.start - 8, y=height + 4, class_="end"))
+    x_ticks = ticks(box.x.low, box.x.high, 6 if box.size is WIDE else 4)
+    for value, label in _marks(x_ticks) if x_marks is None else x_marks:
         left = box.x(value)
         group.append(node("line", x1=left, x2=left, y1=box.y.start, y2=box.y.start + 5, class_="tick"))
-        group.append(node("text", tick_label(value, _step(x_ticks)), x=left, y=box.y.start + 20, class_="middle"))
+        group.append(node("text", label, x=left, y=box.y.start + 20, class_="middle"))
     group.append(node("line", x1=box.x.start, x2=box.x.end, y1=box.y.start, y2=box.y.start, class_="base"))
     group.append(node("text", y_label, x=4, y=14, class_="label"))
-    group.append(node("text", X_LABEL, x=box.x.end, y=box.size.height - 6, class_="label end"))
+    group.append(node("text", x_label, x=box.x.end, y=box.size.height - 6, class_="label end"))
     return group
+
+
+def _marks(values: list[float]) -> list[tuple[float, str]]:
+    return [(value, tick_label(value, _step(values))) for value in values]
 
 
 def _step(values: list[float]) -> float:
@@ -107,9 +115,14 @@ def line_chart(
         box = Frame(size, *ranges)
         lines = [_line(box, each, number) for number, each in enumerate(drawn, 1)]
         parts = [axes(box, y_label), _reference(box, *reference) if reference else None, lines]
-        view, class_ = f"0 0 {size.width} {size.height}", f"chart {size.name}"
-        charts.append(node("svg", parts, viewBox=view, role="img", aria_label=label, class_=class_))
+        charts.append(chart(box, label, parts))
     return [_legend(drawn), *charts]
+
+
+def chart(box: Frame, label: str, parts: Child) -> Node:
+    """A drawing in one of its two sizes; `label` says what it shows."""
+    view, class_ = f"0 0 {box.size.width} {box.size.height}", f"chart {box.size.name}"
+    return node("svg", parts, viewBox=view, role="img", aria_label=label, class_=class_)
 
 
 def _line(box: Frame, series: Series, number: int) -> Node:

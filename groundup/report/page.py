@@ -1,19 +1,14 @@
-"""The page: chapters in order, one style sheet, and a content security policy.
+"""The page about a build or a run: its chapters in order.
 
-    write_page(folder)   ->  folder/report.html
-
-The policy is `default-src 'none'` plus the style sheet's SHA-256: no scripts, fonts, external images, form targets or style attributes.
-Even if the escaping failed, injected markup could neither run nor load anything.
+write_page(folder)   ->  folder/report.html
 """
 
-from importlib import resources
 from pathlib import Path
 
-from groundup import __version__
 from groundup.files import write_text
-from groundup.markup import Node, node, policy_hash, to_html
-from groundup.palette import PRINT, custom_properties
+from groundup.markup import node
 from groundup.report.chapter import Chapter
+from groundup.report.html_page import html_page
 from groundup.report.report_data import ReportData, read_report_data
 from groundup.report.sections.attention import ATTENTION
 from groundup.report.sections.chat import CHAT
@@ -31,9 +26,8 @@ from groundup.report.terms import explain
 REPORT_NAME = "report.html"
 
 CHAPTERS: tuple[Chapter, ...] = (
-    TIMES,
-    READERS,
     DATA,
+    READERS,
     TOKENS,
     PRETRAIN,
     SAMPLES,
@@ -41,6 +35,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     SPAM,
     CHAT,
     EXPORT,
+    TIMES,
     LINEAGE,
     REPEAT,
 )
@@ -63,25 +58,4 @@ def render_page(report: ReportData) -> str:
     head = opening(report, contents, CHAPTERS)
     explain([head, *chapters])
     skip = node("a", "Skip to the chapters", href="#main", class_="skip")
-    footer = node(
-        "footer",
-        node("p", f"Made by groundup {__version__}. This page is self-contained: it loads nothing from the network."),
-    )
-    body = node("body", skip, head, node("main", chapters, id="main"), footer)
-    return to_html(node("html", _head(report), body, lang="en"))
-
-
-def _head(report: ReportData) -> Node:
-    rules = resources.files("groundup.report").joinpath("page.css").read_text(encoding="utf-8").replace("\r\n", "\n")
-    sheet = custom_properties(printed=PRINT) + rules
-    policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'; base-uri 'none'; form-action 'none'"
-    return node(
-        "head",
-        node("meta", charset="utf-8"),
-        node("meta", http_equiv="Content-Security-Policy", content=policy),
-        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        node("meta", name="color-scheme", content="light dark"),
-        node("meta", name="referrer", content="no-referrer"),
-        node("title", f"groundup: {report.name}"),
-        node("style", sheet),
-    )
+    return html_page(report.name, skip, head, node("main", chapters, id="main"))

@@ -25,7 +25,7 @@ def test_the_figures_are_all_there(texts: Path, capsys: pytest.CaptureFixture[st
     assert (found["documents"], found["repeats"], found["read"]["files"]) == (202, 199, 4)
     assert found["words"] == 10 + 2 + 2 + 2 * 199
     assert found["longest"]["name"] == "a.txt"
-    assert found["changes"]["control_characters"] == 1
+    assert found["changed"]["control_characters"] == 1
     assert found["read"]["invalid_bytes"] == 1
     assert found["read"]["bad_lines"]["examples"][0].startswith("lines.jsonl line 200")
     assert found["read"]["skipped"]["binary"]["examples"] == ["program.txt"]

@@ -132,6 +132,24 @@ def stages() -> dict[str, Any]:
     return records
 
 
+def seen_while_reading() -> dict[str, Any]:
+    """What cards of older versions lack: the sniffer's words, lengths, languages, examples."""
+    roles = {"text": "Review Text", "label": "Rating"}
+    understood = {"name": "reviews.csv", "kind": "csv", "layout": "labelled", "roles": roles, "files": 3, "unused": []}
+    change = {
+        "changes": ["newlines", "trailing_spaces"],
+        "before": "A line \r\nand another",
+        "after": "A line\nand another",
+    }
+    return {
+        "understood": [{**understood, "first": {"text": "A fine film", "label": "5"}, "line": "reviews.csv: ..."}],
+        "lengths": [0, 0, 0, 0, 1, 3, 9, 20, 8, 2],
+        "languages": {"documents": 40, "found": {"en": 36, "de": 3, "unknown": 1}},
+        "change_examples": [{"name": "letter.txt", **change}],
+        "drop_examples": [{"reason": "exact repeat", "name": "copy.txt", "text": "The same again."}],
+    }
+
+
 def data_card() -> dict[str, Any]:
     licence = "The plays are in the public domain; the rest is CC BY 2.5."
     dropped = {"exact repeat": {"count": 1, "examples": ["copy.txt"]}, "empty": {"count": 1, "examples": ["notes.txt"]}}
@@ -145,6 +163,7 @@ def data_card() -> dict[str, Any]:
         "dropped": dropped,
         "changed": {"newlines": 120_431},
         "samples": [{"name": "1kinghenryiv_gut.txt", "text": begins}],
+        **seen_while_reading(),
     }
     splits = {
         "train": {"documents": 37, "characters": 4_129_011},

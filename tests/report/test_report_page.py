@@ -26,9 +26,8 @@ from groundup.report.terms import PATTERNS, TERMS
 Rewrite = Callable[[str, Callable[[Any], None]], Path]
 VOID = {"meta", "br", "hr", "img", "input", "link", "base", "col"}
 SECTIONS = [
-    "times",
-    "readers",
     "data",
+    "readers",
     "tokens",
     "pretrain",
     "samples",
@@ -36,6 +35,7 @@ SECTIONS = [
     "spam",
     "chat",
     "export",
+    "times",
     "lineage",
     "repeat",
 ]
@@ -90,6 +90,14 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
         ("times", "2 min 29 s"),
         ("readers", "Which model was trained on these texts"),
         ("data", "exact repeat"),
+        ("data", "copy.txt: The same again."),
+        ("data", "label: Rating"),
+        ("data", "Half of the documents are shorter than about 86 characters."),
+        ("data", "Languages of 40 random documents"),
+        ("data", "German"),
+        ("data", "line ends normalised; spaces at line ends removed"),
+        ("data", r"A line·\r"),
+        ("data", "Random documents"),
         ("tokens", "·compare"),
         ("pretrain", "uniform guess among 4,096"),
         ("samples", "step 160"),
@@ -147,6 +155,21 @@ def test_documents_that_were_cut_are_named_with_the_split_of_their_end(
     assert said.count("play.txt") == len(splits)
     for split in splits:
         assert f"(from character 9,000) was held out for {split}, since chance gave it too little." in said
+
+
+def test_a_data_card_of_an_older_version_is_shown_without_what_it_lacks(build_folder: Path, rewrite: Rewrite) -> None:
+    older = {"spec", "source", "read", "kept_documents", "kept_characters", "dropped", "changed", "samples"}
+
+    def strip(card: Any) -> None:
+        card["sources"] = [{name: source[name] for name in older & set(source)} for source in card["sources"]]
+        card["cut"] = {"name": "plays.txt", "at_character": 900, "why": "only 1 document was drawn"}
+
+    rewrite("data/data.json", strip)
+    said = page_of(build_folder).text["data"]
+    assert "exact repeat" in said and "Samples of the texts" in said and "copy.txt" in said
+    assert "plays.txt (from character 900) was held out for validation" in said
+    for part in ("Random documents", "Languages", "Lengths", "What the files hold", "pip install"):
+        assert part not in said
 
 
 @pytest.mark.parametrize(

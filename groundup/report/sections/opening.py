@@ -6,9 +6,10 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import Chapter, StageCard, note, notes_of
 from groundup.report.formatting import count, duration, parameters
 from groundup.report.report_data import ReportData, StageRecord
-from groundup.report.sections.data import DATA_CARD, kept
+from groundup.report.sections.data import DATA_CARD
 from groundup.report.sections.export import exported
 from groundup.report.sections.tokens import TOKENIZER_REPORT
+from groundup.report.source_parts import kept
 from groundup.report.values import number, tables
 
 # The cards of the stages, in rows: title, and the class that draws the row.
@@ -39,7 +40,7 @@ def _sentence(report: ReportData) -> Child:
 
 
 def _own(report: ReportData) -> str:
-    characters = kept(report.json(DATA_CARD), "characters")
+    characters = kept(tables(report.json(DATA_CARD), "sources"), "characters")
     vocabulary = number(report.json(TOKENIZER_REPORT), "vocab_size")
     results = report.run("pretrain").results
     size = number(results, "parameters")

@@ -1,0 +1,238 @@
+"""The parts of a page about sources of texts: what they hold, lengths, languages, what was dropped, cleaned and passed over, random documents.
+
+In: the cards of sources as JSON values (`data.json` of a build, `data inspect --json`), of any version: what one lacks is left out.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from groundup.markup import Child, Node, foreign, node
+from groundup.report.chapter import data_table, figure, more, note
+from groundup.report.differences import before_and_after
+from groundup.report.drawing import bar
+from groundup.report.formatting import count, first_letters, percent
+from groundup.report.histogram import length_histogram, median_length
+from groundup.report.language_names import language_name
+from groundup.report.values import JsonObject, number, table, tables, text, texts
+
+NAME_CHARACTERS = 120
+# Fewer than the cards have of a text, so that a cut is seen.
+SAMPLE_CHARACTERS = 560
+DROPPED_CHARACTERS = 160
+MAX_KINDS, MAX_CHANGES, MAX_SAMPLES, MAX_LANGUAGES = 12, 8, 5, 12
+# Names of a reason in its row, and in the whole list below the table.
+FEW_NAMES, MAX_NAMES = 3, 500
+LONGEST_HISTOGRAM = 60
+
+Cards = Sequence[JsonObject]
+
+# Labels of what cleaning counts (data/clean.py).
+CHANGES = {
+    "newlines": "line ends normalised",
+    "control_characters": "control characters removed",
+    "lone_surrogates": "lone surrogates replaced",
+    "trailing_spaces": "spaces at line ends removed",
+    "outer_newlines": "empty lines around the text removed",
+    "composed": "texts normalised to composed Unicode (NFC)",
+}
+LAYOUTS = {"text": "texts", "labelled": "labelled texts", "instruction": "instructions", "conversation": "conversations",
+           "prompt-completion": "prompts and completions", "preference": "preference pairs"}  # fmt: skip
+
+
+def source_parts(cards: Cards, *, is_open: bool = False) -> list[Child]:
+    """Return all parts, in order; those without anything to show are None. `is_open`: examples and samples are unfolded."""
+    return [
+        _understood(cards), _lengths(cards), _languages(cards), *_dropped(cards), *_changed(cards, is_open), *_passed_over(cards),
+        *_samples(cards, is_open),
+    ]  # fmt: skip
+
+
+def lengths(cards: Cards) -> list[float]:
+    """Return the documents by length, summed over the sources (see `histogram`)."""
+    found = [card["lengths"][:LONGEST_HISTOGRAM] for card in cards if isinstance(card.get("lengths"), list)]
+    totals = [0.0] * max(map(len, found), default=0)
+    for each in found:
+        for place, value in enumerate(each):
+            totals[place] += max(0.0, number(value) or 0.0)
+    return totals
+
+
+def kept(cards: Cards, what: str) -> float | None:
+    """Return the documents or characters kept, summed over the sources; None where no source has the figure."""
+    found = [value for card in cards if (value := number(card, f"kept_{what}")) is not None]
+    return sum(found) if found else None
+
+
+def _in_turn(cards: Cards, name: str) -> list[JsonObject]:
+    """Return the tables of this name, the first of each source before the second of any."""
+    rounds = zip_longest(*(tables(card, name) for card in cards))
+    return [each for round in rounds for each in round if each is not None]
+
+
+def _understood(cards: Cards) -> Node | None:
+    rows: list[list[Child]] = []
+    for found in [each for card in cards for each in tables(card, "understood")][:MAX_KINDS]:
+        others = (number(found, "files") or 1.0) - 1
+        name = node("div", _name(text(found, "name")), f" and {count(others)} more" if others > 0 else None)
+        layout, kind = text(found, "layout"), text(found, "kind")
+        form = node("span", f" ({kind})", class_="quiet") if kind else None
+        what = node("div", LAYOUTS.get(layout, layout or "nothing"), form)
+        roles = [node("div", f"{role}: ", _name(text(found, "roles", role))) for role in table(found, "roles")]
+        first = [
+            node("div", f"{role}: ", foreign(value), class_="sample-line")
+            for role in table(found, "first")
+            if (value := text(found, "first", role))
+        ]
+        rows.append([name, what, node("div", roles) if roles else None, node("div", first) if first else None])
+    return data_table("What the files hold", ["file", "read as", "columns", "first row"], rows) if rows else None
+
+
+def _lengths(cards: Cards) -> Node | None:
+    found = lengths(cards)
+    charts = length_histogram(found)
+    if not charts:
+        return None
+    middle = median_length(found)
+    half = f" Half of the documents are shorter than about {_rounded(middle)} characters." if middle else ""
+    return figure(
+        f"Lengths of the documents kept; each bar covers twice the range of the one before it.{half}", *charts
+    )
+
+
+def _rounded(value: float) -> str:
+    """A number with two significant digits."""
+    return count(float(f"{value:.2g}"))
+
+
+def _languages(cards: Cards) -> Node | None:
+    """The shares of the languages; each source counts by its documents, of which equally many are sampled."""
+    found: Counter[str] = Counter()
+    sampled = 0.0
+    for card in cards:
+        counts = {name: max(0.0, number(value) or 0.0) for name, value in table(card, "languages", "found").items()}
+        if of := sum(counts.values()):
+            weight = (number(card, "kept_documents") or of) / of
+            found.update({name: value * weight for name, value in counts.items()})
+            sampled += of
+    if not sampled:
+        return None
+    total, largest = sum(found.values()), max(found.values())
+    rows: list[list[Child]] = [
+        [foreign(language_name(name)), node("div", bar(value, largest), class_="drawn"), percent(value / total)]
+        for name, value in found.most_common(MAX_LANGUAGES)
+    ]
+    head: list[Child] = ["language", node("span", "documents", class_="quiet"), "share"]
+    return data_table(f"Languages of {count(sampled)} random documents", head, rows, figures=(2,), class_="bars")
+
+
+def languages_missing(cards: Cards) -> Node | None:
+    """Return how to install what detects languages, where it was missing."""
+    if not any("languages" in card and card["languages"] is None for card in cards):
+        return None
+    install = node("code", "pip install 'groundup[languages]'")
+    return note("Languages are not shown: the package that detects them is not installed. ", install)
+
+
+def _dropped(cards: Cards) -> list[Child]:
+    entries = [(reason, entry) for card in cards for reason, entry in table(card, "dropped").items()]
+    dropped = sum(number(entry, "count") or 0.0 for _, entry in entries)
+    if not dropped:
+        return [note("Nothing was dropped: no document was empty or repeated.", kind="good")]
+    of_all = dropped + (kept(cards, "documents") or 0.0)
+    rows: list[list[Child]] = []
+    for reason in dict.fromkeys(reason for reason, _ in entries):
+        of_reason = [entry for name, entry in entries if name == reason]
+        found = sum(number(entry, "count") or 0.0 for entry in of_reason)
+        rows.append([foreign(reason), count(found), node("div", _drop_examples(cards, reason, of_reason))])
+    caption = f"{count(dropped)} of {count(of_all)} documents were dropped ({percent(dropped / of_all)})"
+    return [data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))]
+
+
+def _drop_examples(cards: Cards, reason: str, entries: Sequence[JsonObject]) -> list[Child]:
+    shown = [each for card in cards for each in tables(card, "drop_examples") if text(each, "reason") == reason][:2]
+    if not shown:
+        return _names([name for entry in entries for name in texts(entry, "examples")], 2)
+    lines: list[Child] = []
+    for each in shown:
+        line = first_letters(" ".join(text(each, "text").split()), DROPPED_CHARACTERS)
+        name = _name(text(each, "name"))
+        lines.append(
+            node("div", name, ": " if line else None, foreign(line, "q") if line else None, class_="sample-line")
+        )
+    return lines
+
+
+def _name(name: str, tag: str = "bdi") -> Node:
+    return foreign(first_letters(name, NAME_CHARACTERS), tag)
+
+
+def _names(names: Sequence[str], few: int) -> list[Child]:
+    return [foreign(first_letters(name, NAME_CHARACTERS), "div", "sample-line") for name in names[:few]]
+
+
+def _changed(cards: Cards, is_open: bool) -> list[Child]:
+    totals: Counter[str] = Counter()
+    for card in cards:
+        totals.update({name: number(card, "changed", name) or 0 for name in table(card, "changed")})
+    rows: list[list[Child]] = [[foreign(_change(name)), count(value)] for name, value in totals.most_common() if value]
+    if not rows:
+        return []
+    made = data_table("What cleaning changed in the documents kept", ["change", "count"], rows, figures=(1,))
+    examples = _in_turn(cards, "change_examples")[:MAX_CHANGES]
+    return [
+        made,
+        more("Before and after cleaning", *map(_change_card, examples), is_open=is_open) if examples else None,
+    ]
+
+
+def _change(name: str) -> str:
+    return CHANGES.get(name, name)
+
+
+def _change_card(example: JsonObject) -> Node:
+    name = _name(text(example, "name"), "h3")
+    reasons = "; ".join(_change(change) for change in texts(example, "changes"))
+    sides = before_and_after(text(example, "before"), text(example, "after"))
+    return node("article", name, foreign(reasons, "p", "time"), sides, class_="answer change")
+
+
+def _passed_over(cards: Cards) -> list[Child]:
+    """What was not read, and what was read with faults; all names below the table."""
+    noted = [found for card in cards for found in _faults(table(card, "read"))]
+    found = [(reason, entry, texts(entry, "examples")) for reason, entry in noted if number(entry, "count")]
+    if not found:
+        return []
+    rows: list[list[Child]] = [
+        [foreign(reason), count(number(entry, "count")), node("div", _names(names, FEW_NAMES))]
+        for reason, entry, names in found
+    ]
+    caption = "What was passed over, or could not be read as it is"
+    made = data_table(caption, ["reason", "count", "examples"], rows, figures=(1,))
+    lists = [_whole_list(reason, names) for reason, _, names in found if len(names) > FEW_NAMES]
+    return [made, more("All names", *lists) if lists else None]
+
+
+def _whole_list(reason: str, names: Sequence[str]) -> list[Child]:
+    shown = [node("li", _name(name)) for name in names[:MAX_NAMES]]
+    left = len(names) - len(shown)
+    end = note(f"and {count(left)} more; JSON has all of them") if left else None
+    return [node("h3", foreign(reason)), node("ul", shown, class_="chips"), end]
+
+
+def _faults(read: JsonObject) -> list[tuple[str, JsonObject]]:
+    noted = [(f"file passed over: {reason}", entry) for reason, entry in table(read, "skipped").items()]
+    noted += [("invalid line", table(read, "bad_lines")), ("file without text", table(read, "bad_files"))]
+    noted += [(f"file read as {name}", entry) for name, entry in table(read, "encodings").items()]
+    noted += [("file with invalid bytes", table(read, "invalid_files"))]
+    return [(reason, entry) for reason, entry in noted if isinstance(entry, dict)]
+
+
+def _samples(cards: Cards, is_open: bool) -> list[Child]:
+    found = _in_turn(cards, "samples")[:MAX_SAMPLES]
+    shown = []
+    for sample in found:
+        beginning = first_letters(text(sample, "text").strip(), SAMPLE_CHARACTERS)
+        shown += [_name(text(sample, "name"), "h3"), foreign(beginning, "blockquote", "document")]
+    drawn = any("lengths" in card for card in cards)  # older cards have the first documents
+    return [more("Random documents" if drawn else "Samples of the texts", *shown, is_open=is_open)] if shown else []
