@@ -252,6 +252,7 @@ def finetune_classifier(
     text_column: str = "",
     label_column: str = "",
     messages: int = MESSAGES,
+    min_per_class: int = 0,
     question: str | None = None,
     sha256: str = "",
     encoding: str = "auto",
@@ -265,7 +266,7 @@ def finetune_classifier(
     """Make a classifier of a language model and of labelled texts, at most `messages` of them. Return what results.json holds.
 
     `settings` are fields of `finetune.classifier.ClassifierConfig`. The results have the baselines beside it, among them the base model asked
-    `question`. `sha256` is that of a package archive.
+    `question`. Classes of fewer than `min_per_class` texts are left out. `sha256` is that of a package archive.
 
     >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/ham-or-spam", settings={"epochs": 1})
     >>> results["labels"]
@@ -284,7 +285,7 @@ def finetune_classifier(
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
     source = Source(str(data), sha256, follow_links=follow_links)
     options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
-    splits = read_splits(source, options, messages=messages, seed=seed, progress=progress)
+    splits = read_splits(source, options, messages=messages, min_per_class=min_per_class, seed=seed, progress=progress)
     claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
@@ -366,6 +367,8 @@ def run_evaluation(
 ) -> dict[str, Any]:
     """Measure models on the same held-out data: each figure with its 95 % interval, in the form of `evaluate/run.py`.
 
+    Items that one of the models was trained on, as far as its folder records that, are left out and counted.
+
     `kind` of the data: a name in `evaluate.run.KINDS`, as "answers" (instructions), "labels" or "text"; by default it is looked at.
 
     >>> results = groundup.run_evaluation("runs/mine", "my-texts", kind="text")
@@ -375,6 +378,7 @@ def run_evaluation(
     from groundup.data.description import parse_columns
     from groundup.data.source_files import Source
     from groundup.data.sources import SourceOptions
+    from groundup.data.trained_on import read_trained_on
     from groundup.device import select_compute
     from groundup.evaluate.run import evaluate_on, kind_of, task_kind
     from groundup.evaluate.task import HeldOut
@@ -388,9 +392,10 @@ def run_evaluation(
         text_column, label_column=label_column, columns=parse_columns(columns), layout=layout, encoding=encoding
     )
     measured = task_kind(kind) if kind else kind_of(source, options)
-    held_out = HeldOut(source, items, options, question, seed)
     compute, progress = select_compute(device), progress or Silent()
     opened = {name: open_model(name, compute, prefer=measured.prefer, progress=progress) for name in names}
+    known = {name: found for name, model in opened.items() if (found := read_trained_on(model.path))}
+    held_out = HeldOut(source, items, options, question, seed, known)
     return evaluate_on(measured, held_out, opened, compute=compute, progress=progress)
 
 

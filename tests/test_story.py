@@ -192,7 +192,14 @@ def it_learns_to_answer(tell: Tell) -> None:
     assert after < before
     assert json.loads(Path("answers.json").read_text()) == answers
     assert tell("evaluate spam --data messages.jsonl --items 30")["rows"][0]["value"] > 0.8
-    assert tell("evaluate own chat --data texts/autumn.md")["rows"][0]["metric"] == "bits_per_byte"
+    text = tell("evaluate own chat --data texts")
+    assert text["rows"][0]["metric"] == "bits_per_byte"
+    seen, of = (
+        text["left_out"]["items"],
+        text["left_out"]["of"],
+    )  # chat was made of own, which was trained on most of them
+    assert 0 < seen < of == 63 and text["left_out"]["models"] == {"own": seen, "chat": seen}
+    assert run(["evaluate", "own", "--data", "texts/autumn.md"]) == 2
 
 
 def everything_can_be_seen_and_checked(place: Path, tell: Tell) -> None:

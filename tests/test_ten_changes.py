@@ -262,7 +262,7 @@ from groundup.errors import ConfigError
 from groundup.weights.model_io import save_model
 
 save_model(LanguageModel(replace(TINY, vocab_size=TOKENIZER.vocab_size)), tmp / "base", TOKENIZER)
-lines = [json.dumps({"id": str(n), "instruction": "Say the fox.", "output": "the quick brown fox"}) for n in range(8)]
+lines = [json.dumps({"id": str(n), "instruction": f"Say the fox {n}.", "output": "the quick brown fox"}) for n in range(8)]
 (tmp / "instructions.jsonl").write_text("\\n".join(lines) + "\\n")
 losses = []
 for name in ("next_token", "smoothed"):

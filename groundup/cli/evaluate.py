@@ -37,7 +37,8 @@ def command(
 ) -> None:
     """Measure models on the same held-out data: answers to instructions, labels, or bits per byte of text.
 
-    Each figure comes with its 95 % interval, the number of items, and the figure of guessing. DATA must not have been trained on.
+    Each figure comes with its 95 % interval, the number of items, and the figure of guessing. Items that one of the models was trained on
+    (run folders record that) are left out and counted.
 
     Examples:
         groundup evaluate smollm2-135m-instruct runs/quickstart
@@ -63,7 +64,15 @@ def lines(results: dict[str, Any]) -> list[str]:
         + (f" (95 % interval {row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else "")
         for row in results["changes"]
     ]
-    return [*table(headers, rows), *changes, *answers(results)]
+    return [*left_out(results["left_out"]), *table(headers, rows), *changes, *answers(results)]
+
+
+def left_out(counts: dict[str, Any]) -> list[str]:
+    """Return how many items were not measured, as a model was trained on them."""
+    if not counts["items"]:
+        return []
+    by = ", ".join(f"{plain(name)} {count:,}" for name, count in counts["models"].items() if count)
+    return [f"{counts['items']:,} of {counts['of']:,} items are left out, as they were trained on ({by})."]
 
 
 def cells(row: dict[str, Any]) -> list[str]:

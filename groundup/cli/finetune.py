@@ -24,6 +24,9 @@ def classifier(
     messages: Annotated[
         int, Option("--messages", min=30, help="At most this many: two thirds train, an eighth validate.")
     ] = MESSAGES,
+    min_per_class: Annotated[
+        int, Option("--min-per-class", min=0, help="Leave out classes of fewer distinct texts.")
+    ] = 0,
     question: Annotated[
         str | None, Option("--question", help="Question to the base model; default: which label fits.")
     ] = None,
@@ -46,6 +49,7 @@ def classifier(
         text_column=text_column,
         label_column=label_column,
         messages=messages,
+        min_per_class=min_per_class,
         **{"question": question, "sha256": sha256, **vars(training)},
         progress=console_progress(),
     )
@@ -115,8 +119,9 @@ def chat(
 def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
     """Return the results as lines for people."""
     loss, counts = results["held_out_loss"], results["examples"]
+    repeats = f" ({counts['repeats']:,} repeats left out)" if counts.get("repeats") else ""
     return [
-        f"{counts['train']:,} examples, {results['tokens']:,} tokens in {results['steps']:,} steps ({results['precision']}), "
+        f"{counts['train']:,} examples{repeats}, {results['tokens']:,} tokens in {results['steps']:,} steps ({results['precision']}), "
         f"{results['elapsed_s']:.0f} s",
         f"{100 * results['supervised_share']:.0f} % of the tokens were learned (answers), the rest was read only (prompts)",
         f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats per token, {counts['held_out']} answers",

@@ -10,6 +10,7 @@ batches whose order is a pure function of the seed (`loader`).
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
     spec -> inspection -> the card that a build would write, for people (`groundup data inspect`)
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
+    examples -> distinct: repeats removed, sides of a split -> trained_on: their hashes beside the model, for evaluate
 
 Only the deduplication (a 16-byte digest for each document) grows with the input. Begin reading in `pipeline.py`.
 """

@@ -115,14 +115,17 @@ def _identity(row: Row, name: str) -> dict[str, Any]:
     values = row.values
     if not isinstance(values.get("kind", ""), str):
         raise BadRow("'kind' is not a text")
-    if not isinstance(values.get("held_out", False), bool):
+    held_out = values.get("held_out") or False
+    if isinstance(held_out, str):  # of .csv and .tsv
+        held_out = {"true": True, "false": False}.get(held_out.strip().lower())
+    if not isinstance(held_out, bool):
         raise BadRow("'held_out' is not true or false")
     check = values.get("check")
     _require_check(check)
     return {
         "id": _id(row, name),
         "kind": values.get("kind", ""),
-        "held_out": values.get("held_out", False),
+        "held_out": held_out,
         "check": check,
     }
 

@@ -5,17 +5,15 @@
     read_splits(source, ...): all three
     read_chat(source) -> [InstructionExample | ConversationExample],  read_preferences(source) -> [PreferenceExample]
 
-Repeats are removed before the split: else a text could be in train and test, and memorisation would count as accuracy. Two texts are the same when
-they differ in case and white space only.
+Repeats are removed before the split (see `distinct`): else a text could be in train and test, and memorisation would count as accuracy.
 """
 
 import dataclasses
 import hashlib
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from groundup.data.distinct import same_text_key, without_repeats
 from groundup.data.documents import ChatExample, Example, PreferenceExample
 from groundup.data.example_rows import AnyExample, make_example
 from groundup.data.layouts import CHAT_LAYOUTS, LABELLED, PREFERENCE, Layout
@@ -28,19 +26,6 @@ from groundup.progress import Progress
 
 # Of all messages that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300 and 500.
 TRAIN_SHARE, VALIDATION_SHARE = 2 / 3, 1 / 8
-
-
-@dataclass(frozen=True)
-class Distinct:
-    """Examples with distinct texts, and counts of the removed ones."""
-
-    examples: list[Example]
-    repeats: int
-    """Examples whose text occurred before with the same label."""
-    conflicts: int
-    """Examples whose text occurs with different labels; all of them are removed."""
-    empty: int
-    """Examples without text."""
 
 
 def read_examples(
@@ -132,42 +117,15 @@ def require_classes(examples: Sequence[Example], where: str) -> None:
         raise DataError(f"{where} has {found}; a classifier needs two classes or more.", fix="Check the label column.")
 
 
-def same_text_key(text: str) -> str:
-    """Return a key that is equal for texts that differ in case and white space only.
-
-    >>> same_text_key(" Free  ENTRY\\n") == same_text_key("free entry")
-    True
-    """
-    return " ".join(unicodedata.normalize("NFC", text.casefold()).split())
-
-
-def without_repeats(examples: Sequence[Example]) -> Distinct:
-    """Return the first example of each distinct text, and none of a text with different labels."""
-    labels: dict[str, set[str]] = defaultdict(set)
-    keys = [same_text_key(example.text) for example in examples]
-    for key, example in zip(keys, examples, strict=True):
-        labels[key].add(example.label)
-    firsts: dict[str, Example] = {}
-    removed: Counter[str] = Counter()
-    for key, example in zip(keys, examples, strict=True):
-        if not key:
-            removed["empty"] += 1
-        elif len(labels[key]) > 1:
-            removed["conflict"] += 1
-        elif key in firsts:
-            removed["repeat"] += 1
-        else:
-            firsts[key] = example
-    return Distinct(list(firsts.values()), removed["repeat"], removed["conflict"], removed["empty"])
-
-
-def stratified_split(examples: Sequence[Example], sizes: Mapping[str, int], seed: int) -> dict[str, list[Example]]:
-    """Return disjoint stratified splits of exactly these sizes: each class has its overall proportion in each.
+def stratified_split(
+    examples: Sequence[Example], sizes: Mapping[str, int], seed: int, *, every_class: bool = True
+) -> dict[str, list[Example]]:
+    """Return disjoint stratified splits of exactly these sizes: each class has its overall proportion in each. Repeats are removed before.
 
     The split of an example depends on its text and the seed, not on the order in the file. Raises DataError for too few examples, fewer than
-    two classes, or a class too small to be in every split.
+    two classes, or, with `every_class`, a class too small to be in every split.
     """
-    wanted = sum(sizes.values())
+    examples, wanted = without_repeats(examples).examples, sum(sizes.values())
     if len(examples) < wanted:
         parts = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise DataError(
@@ -178,11 +136,13 @@ def stratified_split(examples: Sequence[Example], sizes: Mapping[str, int], seed
     by_label: dict[str, list[Example]] = defaultdict(list)
     for example in sorted(examples, key=lambda e: _order_key(e, seed)):
         by_label[example.label].append(example)
-    quotas = apportion(wanted, {label: len(members) for label, members in sorted(by_label.items())})
+    counts = {label: len(members) for label, members in sorted(by_label.items())}
+    quotas = apportion(wanted, counts)
     splits: dict[str, list[Example]] = {}
     for name, size in sizes.items():
         shares = apportion(size, quotas)
-        _require_every_class(shares, {label: len(members) for label, members in by_label.items()}, name, size)
+        if every_class and size:
+            _require_every_class(shares, counts, sizes, name)
         chosen = [by_label[label].pop() for label, share in shares.items() for _ in range(share)]
         splits[name] = sorted(chosen, key=lambda e: _order_key(e, seed))
         quotas = {label: quotas[label] - share for label, share in shares.items()}
@@ -194,13 +154,18 @@ def read_splits(
     options: SourceOptions,
     *,
     messages: int,
+    min_per_class: int = 0,
     seed: int,
     progress: Progress,
 ) -> dict[str, list[Example]]:
-    """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation" and "test". Raises DataError."""
+    """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation" and "test". Raises DataError.
+
+    Classes of fewer than `min_per_class` distinct texts are left out.
+    """
     examples = read_labelled(source, options, progress=progress)
     distinct = without_repeats(examples)
-    used = min(messages, len(distinct.examples))
+    kept = _common_classes(distinct.examples, min_per_class, source.spec, progress)
+    used = min(messages, len(kept))
     train, validation = round(used * TRAIN_SHARE), round(used * VALIDATION_SHARE)
     sizes = {"train": train, "validation": validation, "test": used - train - validation}
     progress.say(
@@ -208,20 +173,73 @@ def read_splits(
         f"{distinct.conflicts:,} with two labels, {distinct.empty:,} empty left out); used: "
         + ", ".join(f"{size:,} {name}" for name, size in sizes.items())
     )
-    return stratified_split(distinct.examples, sizes, seed)
+    return stratified_split(kept, sizes, seed)
+
+
+def _common_classes(
+    examples: Sequence[Example], min_per_class: int, where: str, progress: Progress
+) -> Sequence[Example]:
+    """Return the examples of the classes that have `min_per_class`, and say which are left out. Raises DataError for fewer than two classes."""
+    counts = Counter(example.label for example in examples)
+    rare = {label: count for label, count in sorted(counts.items()) if count < min_per_class}
+    if not rare:
+        return examples
+    named = ", ".join(f"{label!r} ({count})" for label, count in rare.items())
+    kept = [example for example in examples if example.label not in rare]
+    if len(counts) - len(rare) < 2:
+        largest = sorted(counts.values())[-2] if len(counts) > 1 else 0
+        raise DataError(
+            f"{where} has fewer than two classes with {min_per_class} distinct texts; left out: {named[:500]}.",
+            fix=f"Lower --min-per-class (two classes have {largest}), or add examples.",
+        )
+    progress.say(f"Classes of fewer than {min_per_class} texts are left out, {sum(rare.values()):,} texts: {named}.")
+    return kept
 
 
 def _order_key(example: Example, seed: int) -> str:
     return hashlib.sha256(f"{seed}/{same_text_key(example.text)}".encode()).hexdigest()
 
 
-def _require_every_class(shares: Mapping[str, int], left: Mapping[str, int], split: str, size: int) -> None:
-    for label, share in shares.items():
-        if size and not share:
-            reason = f"The class {label!r} is too small to be among the {size} examples of '{split}'"
-            raise DataError(
-                f"{reason} ({left[label]} examples of it are left).", fix="Add examples of it, or leave the class out."
-            )
+def _require_every_class(
+    shares: Mapping[str, int], counts: Mapping[str, int], sizes: Mapping[str, int], split: str
+) -> None:
+    """Raise DataError for a class without a share in a split; it names the count that is enough for all splits."""
+    missing = [label for label, share in shares.items() if not share]
+    if not missing:
+        return
+    label = min(missing, key=lambda each: (counts[each], each))
+    enough = _enough(label, counts, sizes)
+    others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    needed = f"; {enough} are enough to be in each of {', '.join(sizes)}" if enough else ""
+    flag = f"leave out classes with fewer: finetune classifier --min-per-class {enough}"
+    raise DataError(
+        f"The class {label!r}{others} is too rare: {counts[label]} of {sum(counts.values()):,} distinct examples, none of it among "
+        f"the {sizes[split]:,} of '{split}'{needed}.",
+        fix=f"Add examples of it, or {flag if enough else 'make the splits larger (finetune classifier --messages)'}",
+    )
+
+
+def _enough(label: str, counts: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+    """Return how many examples of a class are enough to be in every split, among the classes that have as many; 0 where there are none."""
+    for enough in range(counts[label] + 1, max(counts.values()) + 1):
+        kept = {each: count for each, count in counts.items() if count >= enough}
+        if len(kept) < 2:
+            return 0
+        if _all_in_all(kept, sizes) and _all_in_all({**kept, label: enough}, sizes):
+            return enough
+    return 0
+
+
+def _all_in_all(counts: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
+    """Return whether all classes are in all splits; of fewer examples than `sizes`, splits in the same proportion."""
+    used = min(sum(sizes.values()), sum(counts.values()))
+    quotas = apportion(used, counts)
+    for size in apportion(used, sizes).values():
+        shares = apportion(size, quotas)
+        if size and not all(shares.values()):
+            return False
+        quotas = {label: quotas[label] - share for label, share in shares.items()}
+    return True
 
 
 def apportion(size: int, weights: Mapping[str, int]) -> dict[str, int]:

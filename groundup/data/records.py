@@ -339,8 +339,8 @@ def _opened(path: Path, name: str) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(path) as opened:
             yield opened
-    except (pyarrow.ArrowException, OSError) as error:
-        raise FormatError(name, "parquet", f"can't be read ({str(error)[:200]})") from error
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise FormatError(name, "parquet", f"can't be read ({str(error).strip()[:200]!r})") from error
 
 
 def _cell(scalar: Any) -> Any:

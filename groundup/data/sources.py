@@ -32,8 +32,8 @@ T = TypeVar("T")
 MAX_DOCUMENT_CHARACTERS = 2**23
 # Of a source with many files, so many are looked at before the reading begins; each is looked at again when it is read.
 MAX_DESCRIBED_FILES = 1000
-# Columns beside the roles that examples are identified by.
-IDENTITY = ("id",)
+# Columns beside the roles: which example it is, and whether it is held out.
+IDENTITY = ("id", "held_out")
 
 
 @dataclass(frozen=True)

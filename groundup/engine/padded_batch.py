@@ -48,8 +48,8 @@ def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[I
     return ids, torch.arange(longest, device=device)[None] < lengths[:, None]
 
 
-def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int) -> list[int]:
-    """Return the input ids of a classifier, in training and inference: truncated on the right to `max_tokens`, never empty."""
+def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int | None = None) -> list[int]:
+    """Return the input ids of a classifier, in training and inference: truncated on the right to `max_tokens` if given, never empty."""
     ids = tokenizer.with_bos(tokenizer.encode(text)) or [tokenizer.special.document_end_id]
     return ids[:max_tokens]
 

@@ -8,12 +8,13 @@ Its format, as in `results.json`:
 
     {"rows": [{"task", "model", "metric", "value", "low", "high", "n", "chance", "better", "thin", "elapsed_s"}, ...],
      "changes": [{"task", "from", "to", "metric", "value", "low", "high", "n", "thin"}, ...],
-     "details": {task: {model: {...}}}}
+     "details": {task: {model: {...}}},
+     "left_out": {"items", "of", "models": {model: n}}}       of `evaluate_on`: items that a model was trained on
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from groundup.data.layouts import PLURALS
@@ -70,7 +71,7 @@ def evaluate_on(
         results["changes"] += found["changes"]
         for task, details in found["details"].items():
             results["details"].setdefault(task, {}).update(details)
-    return results
+    return {**results, "left_out": asdict(data.left_out)}
 
 
 def evaluate(

@@ -7,15 +7,18 @@
 A task holds its items, already limited to the budget: every model is measured on the same ones.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
+from groundup.data.example_rows import AnyExample
 from groundup.data.layouts import Layout
 from groundup.data.source_files import Source
 from groundup.data.sources import SourceOptions
+from groundup.data.trained_on import TrainedOn
 from groundup.device import Compute
-from groundup.errors import ModelError
+from groundup.errors import DataError, ModelError
 from groundup.evaluate.metrics import THIN_ITEMS, Interval
 from groundup.model.heads import LanguageModel
 from groundup.progress import Progress
@@ -23,6 +26,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
+Item = TypeVar("Item", bound=AnyExample | str)
 Better = Literal["higher", "lower"]
 # Metrics that are shown in percent.
 SHARES = ("accuracy", "f1", "macro_f1")
@@ -95,6 +99,17 @@ class Task(Protocol):
         ...
 
 
+@dataclass
+class LeftOut:
+    """Items that are not measured, as a model was trained on them."""
+
+    items: int = 0
+    of: int = 0
+    """Items of the data."""
+    models: dict[str, int] = field(default_factory=dict)
+    """Model -> how many of them it was trained on; models of which that is not known are not listed."""
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Held-out data of a user. Which items are measured depends on the data and the seed alone, so every model gets the same ones."""
@@ -107,6 +122,30 @@ class HeldOut:
     question: str | None = None
     """What language models are asked on labels; None: which label fits."""
     seed: int = 0
+    trained_on: Mapping[str, TrainedOn] = field(default_factory=dict)
+    """Model -> what it was trained on, of models of which it is known. No model is measured on what one of them has seen."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Filled by `unseen`."""
+
+    def unseen(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items that no model was trained on, and count the others. Raises DataError at the end if none was left."""
+        counts: Counter[str] = Counter()
+        total = left_out = 0
+        for item in items:
+            total += 1
+            seen_by = [name for name, known in self.trained_on.items() if known.has(item)]
+            left_out += bool(seen_by)
+            counts.update(seen_by)
+            if not seen_by:
+                yield item
+        self.left_out.items, self.left_out.of = left_out, total
+        self.left_out.models = {name: counts[name] for name in self.trained_on}
+        if total and left_out == total:
+            by = ", ".join(f"{name} on {count:,}" for name, count in counts.items())
+            raise DataError(
+                f"Nothing of {self.source.spec} is left to measure on: of its {total:,} item(s), models were trained on all ({by}).",
+                fix="Give data that they have not seen; of a pretraining run, its test texts: RUN/data/test.jsonl.",
+            )
 
 
 @dataclass(frozen=True)

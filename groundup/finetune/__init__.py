@@ -7,6 +7,7 @@ Out: the run folder as a Hugging Face folder, with its figures on held-out data 
     instruction_data   its instructions: rendered, masked, in batches, a part of them held out
     classifier         training of last block, final norm and score head (`fit_classifier`), and simple baselines
     features           hidden states of every message after the frozen lower blocks, computed once and kept on disk; the last block, trained on them
+    lengths            how long the examples are, and what is cut
     order              which examples share a batch, a function of (seed, epoch)
 
 Neither has a training loop of its own; how a run begins and is finished is in train/run_lifecycle.py. A new method is a loss (train/losses.py) and

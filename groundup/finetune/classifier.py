@@ -6,7 +6,8 @@ The result is a folder that transformers opens as LlamaForSequenceClassification
 as it was trained and measured on. Text is tokenised without a prompt or an end token, so that any program gives the same scores.
 
 results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation,
-majority, examples, features, steps, trained_parameters, elapsed_s.
+majority, examples, lengths (what was cut), features, steps, trained_parameters, elapsed_s.
+trained_on.json: the hashes of the training and validation messages (`data.trained_on`).
 `add_baselines` measures simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
 same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
 """
@@ -24,7 +25,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from groundup.config import to_plain
+from groundup.data.distinct import without_repeats
 from groundup.data.documents import Example
+from groundup.data.trained_on import write_trained_on
 from groundup.device import Compute, generator
 from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError, require_choices, require_counts
@@ -50,6 +53,7 @@ from groundup.finetune.features import (
     class_scores,
     keep_features,
 )
+from groundup.finetune.lengths import Lengths
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
@@ -117,7 +121,9 @@ def fit_classifier(
     messages = Messages.of(splits, config.positive)
     model = classifier_from(opened, messages.labels, config)
     tokenizer, context_tokens = opened.require_tokenizer(), model.config.context_tokens
-    ids = [classifier_ids(tokenizer, example.text, context_tokens) for example in messages.examples]
+    whole = [classifier_ids(tokenizer, example.text) for example in messages.examples]
+    ids = [each[:context_tokens] for each in whole]
+    lengths = Lengths.of_texts([len(each) for each in whole], context_tokens)
     frozen = FrozenBlocks(model.transformer, model.config.num_layers - 1, compute)
     inputs = {
         "features": frozen.fingerprint(ids),
@@ -127,6 +133,7 @@ def fit_classifier(
     finished = begin_or_finished(run, "classifier", to_plain(config), inputs)
     if finished is not None:
         return finished
+    progress.say(lengths.line())
     file = run.path / FEATURES_FILE
     features = keep_features(file, frozen, ids, precision=config.precision, progress=progress)
     last = LastBlock(model)
@@ -139,6 +146,7 @@ def fit_classifier(
     load_best(last, fitted, run, progress)
     results = {
         **measure(last, features, messages, compute=compute, progress=progress),
+        "lengths": lengths.plain(),
         "features": features.described(),
         "trained_parameters": sum(parameter.numel() for parameter in last.parameters()),
         "steps": fitted.steps,
@@ -146,6 +154,8 @@ def fit_classifier(
         "elapsed_s": round(time.monotonic() - started, 1),
     }
     file.unlink(missing_ok=True)  # a killed run needs them, a finished one does not
+    seen = [*messages.of_split("train"), *messages.of_split("validation")]  # the best epoch is chosen on the latter
+    write_trained_on(run.path, seen, base=opened.path)
     finish(run, model, tokenizer, results, card, card_figures(results), messages.labels)
     return results
 
@@ -163,7 +173,7 @@ class Messages:
 
     @classmethod
     def of(cls, splits: Splits, positive: str | None) -> "Messages":
-        """Raises DataError for an empty split, for one label only, or labels that the training messages lack."""
+        """Raises DataError for an empty split, a text that occurs twice, one label only, or labels that the training messages lack."""
         for split in SPLITS:
             if not splits.get(split):
                 raise DataError(f"There are no {split} messages.", fix=f"Give messages to each of {', '.join(SPLITS)}.")
@@ -175,9 +185,15 @@ class Messages:
             )
         if positive is not None and positive not in labels:
             raise ConfigError(f"positive is {positive!r}, not a label.", fix=f"Labels are {', '.join(labels)}.")
+        examples = tuple(example for split in SPLITS for example in splits[split])
+        distinct = without_repeats(examples)
+        if distinct.repeats or distinct.conflicts:
+            raise DataError(
+                f"{distinct.repeats + distinct.conflicts:,} messages occur more than once in the splits: memorising would count as accuracy.",
+                fix="Split with data.examples.stratified_split, which removes repeats before.",
+            )
         ends = list(accumulate(len(splits[split]) for split in SPLITS))
         rows = {split: range(end - len(splits[split]), end) for split, end in zip(SPLITS, ends, strict=True)}
-        examples = tuple(example for split in SPLITS for example in splits[split])
         return cls(examples, labels, positive or positive_label(splits["train"]), rows)
 
     @property

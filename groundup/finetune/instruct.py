@@ -6,7 +6,8 @@ The labels of the prompt are masked, which leaves the loss of the answer and its
 without any is refused. A budget of tokens, prompts included and padding not, fixes the number of steps. The held-out loss before and after is
 that of `evaluate.tasks.answers`.
 
-results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, tokens, steps, lora, precision, elapsed_s.
+results.json: held_out_loss (before, after), held_out (after, with interval), supervised_share, examples, lengths (what was cut), tokens, steps, lora,
+precision, elapsed_s. trained_on.json: the hashes of the training examples (`data.trained_on`).
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from typing import Any
 
 from groundup.config import to_plain
 from groundup.data.documents import ChatExample
+from groundup.data.trained_on import write_trained_on
 from groundup.device import Compute, generator
 from groundup.errors import require_choices, require_counts
 from groundup.evaluate.metrics import Interval
@@ -113,6 +115,7 @@ def fit_chat(
         f"held-out answers, before: {results['held_out_loss']['before']:.3f}, after: {results['held_out_line']}"
     )
     merge_lora(model)
+    write_trained_on(run.path, data.learned, base=opened.path)
     finish(run, model, tokenizer, results, card, card_figures(results))
     return results
 
@@ -128,10 +131,11 @@ def prepare(
 
 
 def report_data(data: InstructionData, progress: Progress) -> None:
-    """Report how many examples there are, and the share of their tokens that have labels."""
-    left_out = f", {data.left_out} left out (the answer lies behind the cut)" if data.left_out else ""
+    """Report how many examples there are, how long they are, and the share of their tokens that have labels."""
+    repeats = f", {data.repeats:,} repeats left out" if data.repeats else ""
+    progress.say(data.lengths.line())
     progress.say(
-        f"{len(data.train)} examples to learn from{left_out}, {len(data.held_out)} held out. "
+        f"{len(data.train):,} examples to learn from, {len(data.held_out):,} held out{repeats}. "
         f"{data.supervised_share:.0%} of the tokens are learned (answers), the rest is read only (prompts)."
     )
 
@@ -164,14 +168,16 @@ def described(
     found = fitted.state.evaluation
     interval = Interval(found["held_out_loss"], found.get("held_out_low"), found.get("held_out_high"))
     after = as_measure("loss_nats", interval, int(found["held_out_answers"]), better="lower")
-    examples = {"train": len(data.train), "held_out": len(data.held_out), "left_out": data.left_out}
+    counts = {"train": len(data.train), "held_out": len(data.held_out)}
+    counts |= {"left_out": data.left_out, "repeats": data.repeats}
     parameters = sum(parameter.numel() for parameter in lora_parameters(model))
     return {
         "held_out_loss": {"before": loss_before(run), "after": after.value},
         "held_out": after.plain(),
         "held_out_line": describe(after),
         "supervised_share": data.supervised_share,
-        "examples": examples,
+        "examples": counts,
+        "lengths": data.lengths.plain(),
         "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
         "steps": fitted.steps,
         "train_loss": fitted.last_loss,

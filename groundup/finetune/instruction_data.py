@@ -3,22 +3,21 @@
 Only the answers' tokens have labels; prompts and padding have none. The mask comes from the rendering that `groundup chat` uses too.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from groundup.data.distinct import hold_out
 from groundup.data.documents import ChatExample, to_conversation
 from groundup.data.loader import IGNORED_LABEL, Batch
 from groundup.errors import DataError
 from groundup.evaluate.tasks.answers import cut
 from groundup.files import sha256_text
+from groundup.finetune.lengths import Lengths
 from groundup.finetune.order import EpochOrder
 from groundup.tokenizer.chat import Rendered, render
 from groundup.tokenizer.fast import Tokenizer
-
-HELD_OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,17 @@ class InstructionData:
 
     train: tuple[Rendered, ...]
     held_out: tuple[ChatExample, ...]
-    left_out: int
-    """Training examples whose whole answer was cut off."""
+    learned: tuple[ChatExample, ...]
+    """The examples of `train`."""
+    repeats: int
+    """Examples left out, as their instructions occur elsewhere (see `data.distinct`)."""
+    lengths: Lengths
+    """Of the training examples, before they were cut."""
+
+    @property
+    def left_out(self) -> int:
+        """Training examples whose whole answer was cut off."""
+        return self.lengths.left_out
 
     @property
     def supervised_share(self) -> float:
@@ -39,29 +47,19 @@ class InstructionData:
 def make_instruction_data(
     examples: Sequence[ChatExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
 ) -> InstructionData:
-    """Render, truncate, and separate the held-out examples. Raises DataError when nothing is left to train or to measure on."""
-    held_out = held_out_ids(examples, seed)
-    train = [example for example in examples if example.id not in held_out]
-    rendered = [cut(render(to_conversation(example), tokenizer), max_tokens) for example in train]
-    kept = tuple(each for each in rendered if any(each.mask[1:]))
+    """Make distinct, separate the held-out examples, render, truncate. Raises DataError when nothing is left to train or to measure on."""
+    sides = hold_out(examples, seed)
+    whole = [render(to_conversation(example), tokenizer) for example in sides.train]
+    rendered = [(example, cut(each, max_tokens)) for example, each in zip(sides.train, whole, strict=True)]
+    kept = [(example, each) for example, each in rendered if any(each.mask[1:])]
     if not kept:
         raise DataError(
-            f"None of the {len(train)} training examples has an answer within {max_tokens} tokens: nothing is left to learn.",
+            f"None of the {len(whole)} training examples has an answer within {max_tokens} tokens: nothing is left to learn.",
             fix="Give examples with answers, or raise max_tokens.",
         )
-    return InstructionData(kept, tuple(e for e in examples if e.id in held_out), len(train) - len(kept))
-
-
-def held_out_ids(examples: Sequence[ChatExample], seed: int) -> set[str]:
-    """Return the ids of the examples marked as held out; where none is, of a tenth (at least one) chosen by the hash of seed and id."""
-    marked = {example.id for example in examples if example.held_out}
-    if marked:
-        return marked
-    if len(examples) < 2:
-        raise DataError(f"{len(examples)} instruction is too few: one is held out to measure on.", fix="Give more.")
-    ordered = sorted(example.id for example in examples)
-    ordered.sort(key=lambda id: hashlib.sha256(f"{seed}/{id}".encode()).digest())
-    return set(ordered[: max(1, round(HELD_OUT_SHARE * len(ordered)))])
+    learned, train = zip(*kept, strict=True)
+    lengths = Lengths.of_answers(whole, max_tokens)
+    return InstructionData(train, tuple(sides.held_out), learned, sides.repeats, lengths)
 
 
 class AnswerBatches:

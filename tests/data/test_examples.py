@@ -6,23 +6,26 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
+from groundup.data.distinct import same_text_key, without_repeats
 from groundup.data.documents import Example, InstructionExample, to_conversation
 from groundup.data.examples import (
     apportion,
     read_chat,
     read_labelled,
-    same_text_key,
+    read_splits,
     stratified_split,
-    without_repeats,
 )
 from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import SourceOptions
 from groundup.errors import DataError
+from groundup.progress import Silent
 from groundup.tokenizer.chat import Message
 
 Texts = Callable[..., Path]
@@ -125,8 +128,49 @@ def test_too_few_examples_are_refused_with_numbers() -> None:
     with pytest.raises(DataError, match=r"There are 200 distinct examples, 240 are needed"):
         stratified_split(messages(200), SIZES, seed=0)
     rare = [*(Example(str(n), "ham") for n in range(300)), Example("x", "spam")]
-    with pytest.raises(DataError, match="class 'spam' is too small"):
+    with pytest.raises(DataError, match="class 'spam' is too rare: 1 of 301 "):
         stratified_split(rare, SIZES, seed=0)
+
+
+def test_a_split_of_repeats_is_of_distinct_texts() -> None:
+    splits = stratified_split([*messages(300), *messages(300)], SIZES, seed=0)
+    assert splits == stratified_split(messages(300), SIZES, seed=0)
+
+
+def split_counts(counts: list[int], limit: int, min_per_class: int, root: Path) -> dict[str, list[Example]]:
+    """The splits of a file in which class n has `counts[n]` texts."""
+    lines = [f"class{label}\tText {number} of {label}" for label, count in enumerate(counts) for number in range(count)]
+    (root / "a.tsv").write_text("\n".join(lines))
+    source, options = Source(str(root / "a.tsv")), SourceOptions()
+    return read_splits(source, options, messages=limit, min_per_class=min_per_class, seed=0, progress=Silent())
+
+
+def test_a_class_too_rare_is_named_with_its_count_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        split_counts([300, 200, 3, 2], 2400, 0, tmp_path)
+    said = str(error.value)
+    assert "'class3' (and 1 more) is too rare: 2 of 505 distinct examples, none of it among the 63" in said
+    assert said.endswith("finetune classifier --min-per-class 5")
+    splits = split_counts([300, 200, 3, 2], 2400, 5, tmp_path)
+    assert {example.label for split in splits.values() for example in split} == {"class0", "class1"}
+    assert sum(map(len, splits.values())) == 500
+    with pytest.raises(DataError, match=r"fewer than two classes with 201 .*'class1' \(200\).*two classes have 200"):
+        split_counts([300, 200, 3, 2], 2400, 201, tmp_path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 60), max_size=6), st.integers(100, 800), st.integers(30, 500))
+def test_what_the_error_says_is_enough(tmp_path: Path, rare: list[int], common: int, limit: int) -> None:
+    counts = [common, 2 * common, *rare]
+    try:
+        split_counts(counts, limit, 0, tmp_path)
+    except DataError as error:
+        if "--min-per-class" not in error.fix:  # no two classes are large enough for splits so small
+            return
+        enough = int(error.fix.rpartition(" ")[2])
+        splits = split_counts(counts, limit, enough, tmp_path)
+        classes = {f"class{label}" for label, count in enumerate(counts) if count >= enough}
+        assert all({example.label for example in split} == classes for split in splits.values())
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(1, 500), min_size=1, max_size=6), st.data())
@@ -179,6 +223,20 @@ def test_a_bad_instruction_is_named_and_the_rest_used(texts: Texts, line: str, r
     assert report.bad_lines.examples[0].startswith(f"a.jsonl line 201: {reason}")
     with pytest.raises(DataError, match="line 201"):
         read_chat(Source(str(root)), SourceOptions(strict=True))
+
+
+def test_a_table_marks_what_is_held_out(texts: Texts, tmp_path: Path) -> None:
+    rows = ["prompt,completion,held_out", *(f"What is {n}?,It is {n},{['True', 'false', ''][n % 3]}" for n in range(9))]
+    assert [example.held_out for example in read_chat(Source(str(texts(a_csv="\n".join(rows)))))] == [
+        True,
+        False,
+        False,
+    ] * 3
+    table = pyarrow.table(
+        {"prompt": [f"What is {n}?" for n in range(9)], "completion": ["It."] * 9, "held_out": [True, False, None] * 3}
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    assert [example.held_out for example in read_chat(Source(str(tmp_path / "a.parquet")))] == [True, False, False] * 3
 
 
 def test_a_file_without_instructions_is_refused(texts: Texts) -> None:

@@ -21,7 +21,7 @@ from groundup.data.sniff import sniff
 from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import SourceOptions, describe_source, read_source
-from groundup.errors import ConfigError, DataError, FormatError, GroundupError
+from groundup.errors import ConfigError, DataError, FormatError
 from groundup.tokenizer.chat import Message
 
 Texts = Callable[..., Path]
@@ -279,18 +279,3 @@ def test_whatever_the_rows_hold_they_are_read_or_refused_in_one_sentence(
                 read_examples(Source(str(file)), SourceOptions(), wanted)
         except DataError as error:
             assert error.message
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(sorted(EXPECTED)), st.integers(0, 10**6), st.binary(max_size=4), st.integers(0, 6))
-def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(
-    tmp_path: Path, name: str, place: int, inserted: bytes, removed: int
-) -> None:
-    content = (FOLDER / name).read_bytes()
-    at = place % len(content)
-    (tmp_path / name).write_bytes(content[:at] + inserted + content[at + removed :])
-    options = SourceOptions(wanted=LAYOUTS)
-    try:
-        list(read_source(Source(str(tmp_path / name)), options, SourceReport()))
-    except GroundupError as error:
-        assert isinstance(error, DataError | FormatError)

@@ -10,6 +10,7 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.data.documents import Example, InstructionExample
+from groundup.data.trained_on import TRAINED_ON_FILE, read_trained_on
 from groundup.weights.model_io import OpenModel, save_model
 
 OpenBase = Callable[[], OpenModel]
@@ -96,6 +97,60 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
         ("zero-shot", str(base)),
     }
     assert all(row["n"] == 60 and row["thin"] for row in measured["rows"])
+    left_out = measured["left_out"]  # two thirds and an eighth of the 300 messages
+    assert (left_out["items"], left_out["of"], left_out["models"]) == (238, 300, {str(out): 238})
+    table = told(capsys, "evaluate", base, out, "--data", labelled, *COLUMNS, "--items", "20")
+    assert table.startswith(f"238 of 300 items are left out, as they were trained on ({out} 238).")
+    told(capsys, "verify", out)
+    told(capsys, "convert", out, "--to", "hf", "--out", tmp_path / "published")
+    assert (out / TRAINED_ON_FILE).is_file() and not (tmp_path / "published" / TRAINED_ON_FILE).exists()
+
+
+def test_a_rare_class_is_named_and_left_out_when_asked_to(
+    base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with labelled.open("a", newline="") as handle:
+        csv.writer(handle).writerows([f"see {n} eggs", "eggs"] for n in range(2))
+    train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "run", *COLUMNS, "--set", "epochs=1")
+    said = refused(capsys, *train)
+    assert "'eggs' is too rare: 2 of 302" in said and said.endswith("--min-per-class 5")
+    results = json.loads(told(capsys, *train, "--set", "max_tokens=12", "--min-per-class", "5", "--json"))
+    assert results["labels"] == ["ham", "spam"]
+    lengths = results["lengths"]
+    assert (lengths["limit"], lengths["examples"]) == (12, 300) and 0 < lengths["cut"] < 300 < 20 * lengths["longest"]
+
+
+def test_the_same_instructions_are_never_on_both_sides_nor_measured_after_training(
+    base: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in tasks.read_text().splitlines()]
+    rows = [
+        {"instruction": row["instruction"].upper(), "output": row["output"], "id": f"x{n}"}
+        for n, row in enumerate(rows)
+    ]
+    rows += [{**row, "instruction": row["instruction"].lower() + " ", "id": f"y{n}"} for n, row in enumerate(rows[:20])]
+    twice = tmp_path / "twice.jsonl"
+    twice.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "run"
+    settings = ("--tokens", "500", "--set", "precision=float32", "--json")
+    results = json.loads(told(capsys, "finetune", "chat", base, twice, "--out", out, *settings))
+    assert results["examples"] == {"train": 43, "held_out": 5, "left_out": 0, "repeats": 20}
+    assert results["lengths"]["cut"] == 0
+    measured = json.loads(told(capsys, "evaluate", base, out, "--data", twice, "--json"))
+    assert measured["left_out"] == {"items": 43, "of": 48, "models": {str(out): 43}}
+    assert {row["n"] for row in measured["rows"]} == {5}
+    (tmp_path / "trained.jsonl").write_text("".join(json.dumps(each) + "\n" for each in trained(out, rows)))
+    said = refused(capsys, "evaluate", out, "--data", tmp_path / "trained.jsonl")
+    assert f"is left to measure on: of its 43 item(s), models were trained on all ({out} on 43)" in said
+
+
+def trained(run_folder: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The trained ones of these instructions, in another layout and with other answers."""
+    known = read_trained_on(run_folder)
+    assert known is not None
+    asked = {row["instruction"].strip().lower() for row in rows}
+    found = [text for text in sorted(asked) if known.has(InstructionExample(text, "", "", ""))]
+    return [{"prompt": text, "completion": "Other."} for text in found]
 
 
 def test_from_instructions_to_a_chat_model_that_is_measured_beside_its_base(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from groundup.data.distinct import hold_out
 from groundup.data.documents import InstructionExample, to_conversation
 from groundup.data.loader import IGNORED_LABEL
 from groundup.device import Compute
@@ -15,7 +16,7 @@ from groundup.errors import ConfigError, DataError
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers
 from groundup.files import verify_folder
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
-from groundup.finetune.instruction_data import AnswerBatches, held_out_ids, make_instruction_data
+from groundup.finetune.instruction_data import AnswerBatches, make_instruction_data
 from groundup.finetune.order import epoch_batches
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
@@ -135,11 +136,14 @@ def test_examples_whose_answer_is_cut_off_are_left_out_and_all_of_them_refused(
 
 def test_a_tenth_is_held_out_where_none_is_marked(instructions: list[InstructionExample]) -> None:
     unmarked = [replace(example, held_out=False) for example in instructions]
-    chosen = held_out_ids(unmarked, seed=0)
-    assert len(chosen) == 5 and chosen == held_out_ids(unmarked[::-1], seed=0) != held_out_ids(unmarked, seed=1)
-    assert held_out_ids(instructions, seed=0) == {e.id for e in instructions if e.held_out}
+
+    def chosen(examples: list[InstructionExample], seed: int = 0) -> set[str]:
+        return {example.id for example in hold_out(examples, seed).held_out}
+
+    assert len(chosen(unmarked)) == 5 and chosen(unmarked) == chosen(unmarked[::-1]) != chosen(unmarked, seed=1)
+    assert chosen(instructions) == {e.id for e in instructions if e.held_out}
     with pytest.raises(DataError, match="too few"):
-        held_out_ids(unmarked[:1], seed=0)
+        hold_out(unmarked[:1], seed=0)
 
 
 def test_measuring_the_speed_changes_nothing(

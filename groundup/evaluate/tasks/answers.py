@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from groundup.data.distinct import without_repeats
 from groundup.data.documents import ChatExample, to_conversation
 from groundup.data.examples import read_chat
 from groundup.data.layouts import CHAT_LAYOUTS
@@ -201,7 +202,8 @@ def words_found(text: str, words: Sequence[str]) -> list[str]:
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     """Return the loss on `items` answers, as many checked ones where there are any, a few to read. Held-out ones only, where some are marked."""
     examples = read_chat(data.source, data.options, progress=progress)
-    examples = [example for example in examples if example.held_out] or examples
+    examples = without_repeats([example for example in examples if example.held_out] or examples).examples
+    examples = list(data.unseen(examples))
     checked = evenly([example for example in examples if example.check], data.items)
     shown = evenly([example for example in examples if not example.check], min(data.items, SHOWN_ANSWERS))
     return [

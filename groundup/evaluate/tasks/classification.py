@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from groundup.data.distinct import without_repeats
 from groundup.data.documents import Example
-from groundup.data.examples import read_labelled, stratified_split, without_repeats
+from groundup.data.examples import read_labelled, stratified_split
 from groundup.data.layouts import LABELLED
 from groundup.device import Compute
 from groundup.engine.engine import Engine
@@ -216,8 +217,11 @@ def answer_ids(label: str, tokenizer: Tokenizer) -> list[int]:
 def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     """Return the task on at most `items` examples, chosen by hash: a classifier predicts, a language model is asked."""
     examples = without_repeats(read_labelled(data.source, data.options, progress=progress)).examples
-    labels, positive = labels_of(examples), positive_label(examples)
-    chosen = stratified_split(examples, {"test": min(data.items, len(examples))}, seed=data.seed)["test"]
+    labels, unseen = labels_of(examples), list(data.unseen(examples))
+    size = {"test": min(data.items, len(unseen))}
+    chosen = stratified_split(unseen, size, seed=data.seed, every_class=False)["test"]
+    present = {example.label for example in chosen}
+    positive = positive_label([example for example in examples if example.label in present])
     if kind == "classifier":
         return [Classification(chosen, positive)]
     return [ZeroShot(chosen, labels, positive, question=data.question, items=data.items)]

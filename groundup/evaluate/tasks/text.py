@@ -106,7 +106,8 @@ def _tasks(data: HeldOut, kind: ModelKind, progress: Progress) -> list[Task]:
     describe_source(data.source, data.options, progress=progress)
     report = SourceReport()
     documents = read_source(data.source, data.options, report, progress=progress)
-    texts = sample_texts((document.text for document in documents), seed=data.seed, max_texts=data.items)
+    unseen = data.unseen(document.text for document in documents)
+    texts = sample_texts(unseen, seed=data.seed, max_texts=data.items)
     for line in report.decoded_lines():
         progress.say(f"{data.source.spec}: {line}.")
     return [BitsPerByte(texts)]

@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 
+from groundup.data.distinct import hold_out
 from groundup.data.documents import ChatExample
 from groundup.data.examples import read_chat
 from groundup.data.source_files import Source, content_hash
 from groundup.data.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
-from groundup.finetune.instruction_data import held_out_ids
 from groundup.model.footprint import training_memory
 from groundup.progress import Progress
 from groundup.recipes.packaged import instructions_source, licence_of
@@ -70,9 +70,7 @@ def read_instructions(table: ChatStage, progress: Progress | None = None) -> lis
 
 def held_out_instructions(recipe: Recipe) -> list[ChatExample]:
     """Those that the chat model is not trained on: the marked ones, else a tenth chosen by hash. Raises DataError."""
-    examples = read_instructions(recipe.chat)
-    chosen = held_out_ids(examples, recipe.seed)
-    return [each for each in examples if each.id in chosen]
+    return hold_out(read_instructions(recipe.chat), recipe.seed).held_out
 
 
 def outside(recipe: Recipe) -> Mapping[str, str]:

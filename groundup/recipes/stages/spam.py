@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from groundup.data.distinct import Distinct, without_repeats
 from groundup.data.documents import Example
-from groundup.data.examples import Distinct, read_labelled, stratified_split, without_repeats
+from groundup.data.examples import read_labelled, stratified_split
 from groundup.data.source_files import content_hash
 from groundup.data.sources import SourceOptions
 from groundup.device import Compute
@@ -56,7 +57,7 @@ def run(context: StageContext) -> StageResult:
     return described(results, sizes, percent)
 
 
-def read_messages(table: SpamStage, context: StageContext) -> Distinct:
+def read_messages(table: SpamStage, context: StageContext) -> Distinct[Example]:
     """Return the labelled messages without repeats; prints the counts."""
     options = SourceOptions(table.text_column, label_column=table.label_column, encoding=table.encoding)
     examples = read_labelled(table.source, options, progress=context.progress)

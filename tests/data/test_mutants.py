@@ -1,0 +1,80 @@
+"""2,000 damaged JSONL files, 2,000 CSV files, some of each other format: each is read, or refused in one sentence, by every reader of rows and texts.
+
+The error is the class of unusable data (of a JSON array in a .jsonl, that of damaged files); everything else is a bug.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from groundup.data.distinct import without_repeats
+from groundup.data.examples import read_examples
+from groundup.data.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, Layout
+from groundup.data.source_files import Source
+from groundup.data.source_report import SourceReport
+from groundup.data.sources import SourceOptions, read_source
+from groundup.errors import DataError, FormatError
+
+FOLDER = Path(__file__).parent / "layouts"
+MUTANTS = {"jsonl": 2000, "csv": 2000, "json": 200, "tsv": 200, "parquet": 500, "txt": 50, "md": 20}
+ODD = [
+    b"\x00",
+    b"\xff\xfe",
+    b'"',
+    b'""',
+    b"\\",
+    b"\\ud800",
+    b"\n",
+    b"\r",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"\t",
+    b";",
+    b"null",
+    b"9" * 5000,
+]
+Damage = Callable[[bytes, int, random.Random], bytes]
+DAMAGES: tuple[Damage, ...] = (
+    lambda content, at, chance: content[:at] + bytes([chance.randrange(256)]) + content[at + 1 :],
+    lambda content, at, chance: content[:at],
+    lambda content, at, chance: content[:at] + content[at + chance.randrange(40) :],
+    lambda content, at, chance: content[:at] + chance.choice(ODD) + content[at:],
+    lambda content, at, chance: content[:at] + content[chance.randrange(len(content)) :],
+    lambda content, at, chance: content[at:] + content[:at],
+    lambda content, at, chance: content.replace(content[at : at + 1], chance.choice(ODD)),
+    lambda content, at, chance: b"\n".join(chance.sample(lines := content.split(b"\n"), len(lines))),
+)  # fmt: skip
+
+
+def mutant(content: bytes, chance: random.Random) -> bytes:
+    """The content with one to three damages."""
+    for _ in range(chance.randint(1, 3)):
+        content = chance.choice(DAMAGES)(content, chance.randrange(len(content)), chance) or b" "
+    return content
+
+
+@pytest.mark.parametrize("suffix", MUTANTS)
+def test_a_mutant_of_a_file_is_read_or_refused_in_one_sentence(tmp_path: Path, suffix: str) -> None:
+    files, chance, ends = sorted(FOLDER.glob(f"*.{suffix}")), random.Random(suffix), Counter[str]()
+    contents = [file.read_bytes() for file in files]
+    wanted: tuple[tuple[Layout, ...], ...] = (LABELLED, CHAT_LAYOUTS, PREFERENCE)
+    for number in range(MUTANTS[suffix]):
+        place = number % len(files)
+        file = tmp_path / files[place].name
+        file.write_bytes(mutant(contents[place], chance))
+        try:
+            if number % 4:
+                without_repeats(read_examples(Source(str(file)), SourceOptions(), wanted[number % 4 - 1]))
+            else:
+                list(read_source(Source(str(file)), SourceOptions(wanted=LAYOUTS), SourceReport()))
+            ends["read"] += 1
+        except (DataError, FormatError) as error:
+            assert error.message and error.message.isprintable(), file.read_bytes()
+            ends["refused"] += 1
+    assert min(ends["read"], ends["refused"]) > MUTANTS[suffix] // 100, ends
