@@ -258,7 +258,7 @@ def test_text_shorter_than_one_context_is_told_how_much_is_missing(home: Path, t
         (["report", "texts"], ("neither build.json nor run.json", "the folder of a build")),
         (["report", "run", "--out", "texts"], ("texts is a folder, expected a file",)),
         (["report", "run", "--out", "asked.jsonl/page.html"], ("asked.jsonl/page.html can't be written", "--out")),
-        (["evaluate", "run", "--out", "x" * 300], ("xxx... can't be written", "Shorten it")),
+        (["evaluate", "run", "--out", "x" * 300], ("xxx... can't be written", "Use a shorter path")),
         (["verify", "nowhere"], ("nowhere", "does not exist", "Give")),
         (["verify", "texts"], ("nothing to check against", "Give")),
     ],

@@ -118,14 +118,10 @@ def neighbours(model: Model, tokenizer: Tokenizer | None, word: str, *, count: i
     """Return the words nearest to one in the embedding table; "pieces" are its tokens. Raises DataError, ModelError."""
     tokenizer = require_tokenizer(tokenizer)
     (vector,) = word_vectors(model, tokenizer, [word])
-    pieces = pieces_of(tokenizer, word_ids(tokenizer, word))
-    texts = [piece["text"] for piece in pieces]
-    split = f" The vector of a word of several tokens is their mean: {word} is {' and '.join(map(repr, texts))}."
     return {
         "word": word,
-        "pieces": pieces,
-        "neighbours": _nearest(model, tokenizer, vector, count, [word, *texts]),
-        "caption": CAPTION + (split if len(pieces) > 1 else ""),
+        "pieces": pieces_of(tokenizer, word_ids(tokenizer, word)),
+        **_nearest(model, tokenizer, vector, count, [word]),
     }
 
 
@@ -134,19 +130,24 @@ def analogy(model: Model, tokenizer: Tokenizer | None, a: str, b: str, c: str, *
     tokenizer = require_tokenizer(tokenizer)
     first, minus, plus = F.normalize(word_vectors(model, tokenizer, [a, b, c]), dim=-1)
     found = _nearest(model, tokenizer, first - minus + plus, count, [a, b, c])
-    return {"words": [a, b, c], "question": f"{a} - {b} + {c}", "neighbours": found, "caption": CAPTION}
+    return {"words": [a, b, c], "question": f"{a} - {b} + {c}", **found}
 
 
-def _nearest(
-    model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, without: Sequence[str]
-) -> list[dict[str, Any]]:
+def _nearest(model: Model, tokenizer: Tokenizer, vector: Tensor, count: int, words: Sequence[str]) -> dict[str, Any]:
+    """Return the words nearest to a vector made of `words`, without these and their tokens, and a caption that says which of them are split."""
     if count < 1:
         raise DataError(f"At least 1 neighbour can be shown, got {count}.", fix="Give count=10.")
     candidates, ids = table_candidates(model, tokenizer)
-    return [
-        {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
-        for place, cosine in candidates.nearest(vector, count, without)
-    ]
+    pieces = {word: [piece["text"] for piece in pieces_of(tokenizer, word_ids(tokenizer, word))] for word in words}
+    found = candidates.nearest(vector, count, [*words, *(text for texts in pieces.values() for text in texts)])
+    split = ", ".join(f"{word} is {' and '.join(map(repr, texts))}" for word, texts in pieces.items() if len(texts) > 1)
+    return {
+        "neighbours": [
+            {"id": ids[place], "text": token_text(tokenizer, ids[place]), "cosine": round(cosine, 4)}
+            for place, cosine in found
+        ],
+        "caption": CAPTION + (f" The vector of a word of several tokens is their mean: {split}." if split else ""),
+    }
 
 
 def longest_word_neighbours(model: Model, tokenizer: Tokenizer, text: str) -> dict[str, Any]:

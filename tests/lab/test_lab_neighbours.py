@@ -96,6 +96,9 @@ def test_a_split_word_says_how_it_is_split(planted: LanguageModel, word_tokenize
     assert "golden is ' gold' and " in found["caption"]
     assert not {entry["id"] for entry in found["neighbours"]} & {piece["id"] for piece in found["pieces"]}
     assert "several" not in neighbours(planted, word_tokenizer, "gold")["caption"]
+    of_words = analogy(planted, word_tokenizer, "golden", "gold", "iron")
+    assert "golden is ' gold' and " in of_words["caption"]
+    assert not {entry["id"] for entry in of_words["neighbours"]} & {piece["id"] for piece in found["pieces"]}
 
 
 def test_control_tokens_and_empty_ones_are_no_candidates(planted: LanguageModel, word_tokenizer: Tokenizer) -> None:
