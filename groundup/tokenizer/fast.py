@@ -24,7 +24,7 @@ from tokenizers import models, pre_tokenizers, trainers
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_json, read_text, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
-from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel, training_texts
+from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel
 from groundup.tokenizer.sentencepiece import SentencePiece
 from groundup.tokenizer.spec import (
     MAX_JSON_BYTES,
@@ -42,6 +42,7 @@ from groundup.tokenizer.special import (
     find_special_tokens,
     our_special_tokens_config,
 )
+from groundup.tokenizer.training_sample import SAMPLE_BYTES, choose
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -306,12 +307,19 @@ def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
     return None if template is None else well_formed(template)
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: Progress | None = None) -> Tokenizer:
+def train_tokenizer(
+    texts: Iterable[str],
+    vocab_size: int = 4096,
+    *,
+    sample_bytes: int = SAMPLE_BYTES,
+    progress: Progress | None = None,
+) -> Tokenizer:
     """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
 
-    Texts are read one by one and only the counts of distinct pieces are kept. A pair that occurs once is never merged, so little
-    text gives fewer than `vocab_size` ids. Raises ConfigError for too small a size, DataError without text.
+    Of more than `sample_bytes` of text, so much is chosen evenly at random (`training_sample`); the choice is said. A pair that occurs once is never
+    merged, so little text gives fewer than `vocab_size` ids. Raises ConfigError for too small a size, DataError without text.
     """
+    progress = progress or Silent()
     smallest = 256 + len(CONTROL_TOKENS)
     if vocab_size < smallest:
         raise ConfigError(
@@ -325,22 +333,25 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     )
     characters = 0
 
-    def parts() -> Iterator[str]:  # well formed, and cut where a run is too long to learn from
+    def well_formed_texts() -> Iterator[str]:
         nonlocal characters
         for text in texts:
             characters += len(text)
-            yield from training_texts(well_formed(text))
+            yield well_formed(text)
 
-    library.train_from_iterator(parts(), trainer)
+    sample = choose(well_formed_texts(), SPLIT, sample_bytes)
     if not characters:
         raise DataError("There is no text to train a tokenizer on.", fix="Give a folder or file with text.")
+    if sample.line():
+        progress.say(sample.line())
+    library.train_from_iterator(sample.parts(), trainer)
     model = json.loads(library.to_str())["model"]
     vocabulary, merges = model["vocab"], [(left, right) for left, right in model["merges"]]
     added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
     config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
     table = TokenizerTable(vocabulary, merges, ByteLevel(SPLIT), added)
     tokenizer = Tokenizer(table, config, source="trained tokenizer")
-    (progress or Silent()).say(
+    progress.say(
         f"{tokenizer.vocab_size:,} ids (256 bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
     )
     return tokenizer
