@@ -11,26 +11,39 @@ Nothing is lost uncounted. For each source, in documents and in characters:
     read.documents                      = kept_documents + dropped_documents         bad rows and files: read.bad_documents, besides
     read.characters                     = kept_characters + cleaned_characters + dropped_characters
 
-The folder is created atomically. The result is a pure function of the sources' bytes, the config and the seed.
+The folder is created atomically; a killed preparation goes on behind the files that it saved last (`partial`).
+The result is a pure function of the sources' bytes, the config and the seed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.config import build_config
 from groundup.data.clean import clean
 from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
-from groundup.data.source_files import Source, disk_bytes
+from groundup.data.partial import Partial, partial_folder
+from groundup.data.source_files import Source, disk_bytes, quick_hash
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import SourceOptions, describe_source, read_source
-from groundup.data.split import TEST, TRAIN, VALIDATION, Counts, Cut, SplitWriter, repair_split, split_of
+from groundup.data.split import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Counts,
+    Cut,
+    SplitCounts,
+    SplitWriter,
+    repair_split,
+    split_of,
+)
 from groundup.errors import ConfigError, DataError, require
-from groundup.files import atomic_folder, json_bytes, write_json
+from groundup.files import json_bytes, sha256_text, write_json
 from groundup.progress import Advance, Progress
 
 CARD_FILE = "data.json"
@@ -39,6 +52,11 @@ SAMPLES_PER_SOURCE = 3
 # Of the documents, by hash: the largest share that is not trained on.
 MAX_HELD_OUT = 0.8
 SAMPLE_CHARACTERS = 600
+REPEATS_FILE = "repeats.bin"  # while it is written
+# What a killed preparation does again at most, of sources with several files.
+SAVE_BYTES = 64 * 2**20
+# Of the code: with another one, the same texts give another data folder.
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -157,66 +175,116 @@ def prepare(
     Raises DataError when no document or no validation text is left, and what reading the sources raises.
     """
     config = config or DataConfig()
-    cards = [SourceCard(source) for source in sources]
-    with atomic_folder(out) as folder:
-        repeats = ExactRepeats()
-        with (
-            SplitWriter(folder, (TRAIN, *config.fractions)) as writer,
-            _DroppedWriter(folder, enabled=config.keep_dropped) as aside,
-        ):
-            for card in cards:
-                describe_source(card.source, config.source_options, progress=progress)
-                for document in kept_documents(card, repeats, config.source_options, progress, aside.write):
-                    writer.write(split_of(document.text, config.fractions, seed), document)
-                progress.say(card.summary())
-        _require_documents(cards)
-        counts, cuts = repair_split(folder, writer.counts, config.fractions)
-        result = DataCard(cards, counts, cuts, config, seed)
-        write_json(folder / CARD_FILE, result.to_plain())
+    key = sha256_text(repr((VERSION, [quick_hash(source) for source in sources], config, seed)))
+    with partial_folder(out, key) as partial:
+        with _Preparation(partial, sources, config, progress) as preparation:
+            preparation.read(seed)
+        _require_documents(preparation.cards)
+        counts, cuts = repair_split(partial.folder, preparation.counts, config.fractions, begin=partial.forget)
+        (partial.folder / REPEATS_FILE).unlink()
+        result = DataCard(preparation.cards, counts, cuts, config, seed)
+        write_json(partial.folder / CARD_FILE, result.to_plain())
     progress.say(split_summary(result))
     return result
 
 
-class _DroppedWriter:
-    """A context manager that writes the dropped documents and their reasons to `dropped.jsonl`, if `enabled`."""
+class _Preparation:
+    """A context manager: the data folder while the sources are read, file by file, from where an earlier call came to."""
 
-    def __init__(self, folder: Path, *, enabled: bool) -> None:
-        self._handle = (folder / DROPPED_FILE).open("wb") if enabled else None
+    def __init__(self, partial: Partial, sources: Sequence[Source], config: DataConfig, progress: Progress) -> None:
+        self.partial, self.config, self.progress = partial, config, progress
+        state, splits = partial.state, (TRAIN, *config.fractions)
+        self.cards = [SourceCard(source) for source in sources]
+        counts = None
+        if state:
+            self.cards = [build_config(SourceCard, card) for card in state["cards"]]
+            counts = {split: SplitCounts(**state["counts"][split]) for split in splits}
+            done = sum(card.read.files for card in self.cards)
+            progress.say(f"{done:,} files were read by an earlier call: the reading goes on behind them.")
+        self.source, self.files = state.get("source", 0), state.get("files", 0)
+        self.saved_bytes = 0
+        dropped = [partial.folder / DROPPED_FILE] if config.keep_dropped else []
+        self.writer = SplitWriter(partial.folder, splits, counts)
+        self.repeats = ExactRepeats(partial.folder / REPEATS_FILE)
+        self.dropped = dropped[0].open("ab") if dropped else None
+        self.outputs = [*self.writer.files, partial.folder / REPEATS_FILE, *dropped]
 
-    def __enter__(self) -> "_DroppedWriter":
+    def __enter__(self) -> "_Preparation":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._handle:
-            self._handle.close()
+        self.writer.close()
+        self.repeats.close()
+        if self.dropped:
+            self.dropped.close()
 
-    def write(self, raw: Document, reason: str) -> None:
-        """Append one document as it was read."""
-        if self._handle:
+    @property
+    def counts(self) -> Counts:
+        """The sizes of the splits so far."""
+        return self.writer.counts
+
+    def read(self, seed: int) -> None:
+        """Read the sources that are left."""
+        for number, card in enumerate(self.cards):
+            if number < self.source:
+                continue
+            describe_source(card.source, self.config.source_options, progress=self.progress)
+            self.saved_bytes = card.read.read_bytes
+            for document in kept_documents(self, card):
+                self.writer.write(split_of(document.text, self.config.fractions, seed), document)
+            self.progress.say(card.summary())
+            self.source, self.files = number + 1, 0
+            self.save()
+        self.outputs.remove(self.partial.folder / REPEATS_FILE)  # nothing is compared with it any more
+        self.save()
+
+    def drop(self, raw: Document, reason: str) -> None:
+        """Write a dropped document as it was read, with `keep_dropped`."""
+        if self.dropped:
             text = raw.text.encode("utf-8", "replace").decode()  # a JSON text may hold lone surrogates
             row = {"text": text, "source": raw.source, "name": raw.name, "reason": reason}
-            self._handle.write(json_bytes(row) + b"\n")
+            self.dropped.write(json_bytes(row) + b"\n")
+
+    def after_file(self, files: int) -> None:
+        """Save, so many files of the present source being done, if there is enough to be saved."""
+        read = self.cards[self.source].read
+        if read.files and read.read_bytes - self.saved_bytes >= SAVE_BYTES:
+            self.files, self.saved_bytes = files, read.read_bytes
+            self.save()
+
+    def save(self) -> None:
+        """Keep what was done: a later call goes on from here."""
+        self.writer.flush()
+        self.repeats.flush()
+        if self.dropped:
+            self.dropped.flush()
+        counts = {split: asdict(each) for split, each in self.counts.items()}
+        cards = [asdict(card) for card in self.cards]
+        self.partial.save({"source": self.source, "files": self.files, "cards": cards, "counts": counts}, self.outputs)
 
 
-def kept_documents(
-    card: SourceCard,
-    repeats: ExactRepeats,
-    options: SourceOptions,
-    progress: Progress,
-    dropped: Callable[[Document, str], None],
-) -> Iterator[Document]:
-    """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`."""
+def kept_documents(preparation: _Preparation, card: SourceCard) -> Iterator[Document]:
+    """Yield the kept documents of one source, cleaned; count them and the dropped ones in `card`."""
+    options, progress = preparation.config.source_options, preparation.progress
     total_mb = disk_bytes(card.source) / 1e6
     with progress.track(f"Reading {card.source.spec}", total_mb, "MB") as advance:
         done = 0
-        for raw in read_source(card.source, options, card.read, progress=progress):
+        found = read_source(
+            *(card.source, options, card.read),
+            progress=progress,
+            passed=preparation.files,
+            after_file=preparation.after_file,
+        )
+        for raw in found:
             done = _advance(advance, done, card.read.read_bytes)
             cleaned = clean(raw.text)
             document = Document(cleaned.text, raw.source, raw.name)
-            reason = reason_to_drop(document) or ("exact repeat" if repeats.is_repeat(document.text) else None)
+            reason = reason_to_drop(document) or (
+                "exact repeat" if preparation.repeats.is_repeat(document.text) else None
+            )
             if reason:
                 card.drop(document, reason, len(raw.text))
-                dropped(raw, reason)
+                preparation.drop(raw, reason)
             else:
                 card.keep(document, cleaned.changes, len(raw.text))
                 yield document

@@ -179,6 +179,24 @@ def content_hash(source: Source) -> str:
     return sha256_text(repr(files))
 
 
+def quick_hash(source: Source) -> str:
+    """Return the SHA-256 of what changes whenever the source is read differently: its options, names, sizes and times of its files, readable formats.
+
+    No file is opened. Raises DataError for a source that does not exist.
+    """
+    digest = hashlib.sha256(repr((source, readable_suffixes())).encode("utf-8", "surrogatepass"))
+    if not source.spec.startswith(PACKAGE_PREFIX):  # its archive is in the options, by hash
+        for path, name in _disk_paths(source, SourceReport()):
+            found = path.stat()
+            digest.update(f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def readable_suffixes() -> list[str]:
+    """Return the suffixes of the formats that can be read here: those of all extras that are installed."""
+    return [suffix for suffix in SUFFIXES if suffix not in EXTRACTORS or EXTRACTORS[suffix].is_installed]
+
+
 def nothing_to_read(source: Source, report: SourceReport) -> DataError:
     """Return the error for a source without a file that is read, with the skipped ones."""
     skipped = "; ".join(f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items())

@@ -65,7 +65,7 @@ def test_a_sample_has_the_bytes_asked_for_and_is_even() -> None:
     numbers = [int(block.split()[0]) for block in sample.blocks]
     assert 98 * BLOCK_BYTES <= sample.sampled_bytes <= 100 * BLOCK_BYTES
     assert sample.all_bytes == pytest.approx(400 * BLOCK_BYTES, rel=1e-3)
-    assert 15 <= min(Counter(number // 100 for number in set(numbers)).values())  # of each quarter, 25 expected
+    assert min(Counter(number // 100 for number in set(numbers)).values()) >= 15  # of each quarter, 25 expected
     assert sample == choose(texts, SPLIT, 100 * BLOCK_BYTES)
 
 
