@@ -19,7 +19,6 @@ from typing import Any
 from groundup.errors import DiskError, FormatError, GroundupError
 from groundup.files import (
     disk_errors,
-    only_one,
     read_json_object,
     replace_folder,
     require_free_bytes,
@@ -27,6 +26,7 @@ from groundup.files import (
     write_json,
     write_manifest,
 )
+from groundup.locks import only_one
 
 PARTIAL_PREFIX = ".partial-"
 STATE_FILE = "state.json"

@@ -23,6 +23,7 @@ from groundup.data.source_files import Source, content_hash, quick_hash, readabl
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import MANIFEST, atomic_folder, read_json_object, verify_folder, write_json
+from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
@@ -39,11 +40,21 @@ def corpus(
 ) -> tuple[ShardSet, Tokenizer]:
     """The shards of `spec`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
 
-    Raises ConfigError (shards without their tokenizer), FormatError (shards or data that were altered) and what reading the texts raises.
+    Raises ConfigError (shards without their tokenizer, another process in the run), FormatError (shards or data that were altered) and what reading
+    the texts raises.
     """
     folder = Path(spec)
     if (folder / TABLE_FILE).is_file():
         return open_shards(folder), Tokenizer.load(tokenizer or _tokenizer_near(folder))
+    with only_one(run.path):
+        return _corpus(spec, run, config, tokenizer=tokenizer, vocab_size=vocab_size, progress=progress)
+
+
+def _corpus(
+    spec: str, run: RunFolder, config: DataConfig, *, tokenizer: Path | None, vocab_size: int, progress: Progress
+) -> tuple[ShardSet, Tokenizer]:
+    """`corpus`, of a data folder or texts."""
+    folder = Path(spec)
     given = Tokenizer.load(tokenizer) if tokenizer else None
     source = None if split_file(folder, TRAIN).is_file() else Source(spec, follow_links=config.follow_links)
     asked = {

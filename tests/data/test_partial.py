@@ -15,7 +15,8 @@ from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import open_shards, write_shards
 from groundup.data.source_files import Source
 from groundup.errors import ConfigError, DataError
-from groundup.files import only_one, verify_folder
+from groundup.files import verify_folder
+from groundup.locks import only_one
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
