@@ -7,7 +7,8 @@ from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import FollowLinksOption, JsonOption, OutOption, StrictOption, TextColumnOption, verb_group
-from groundup.errors import ConfigError
+from groundup.config import size_bytes
+from groundup.errors import ConfigError, require
 from groundup.files import MANIFEST, atomic_folder
 from groundup.palette import LIGHT, PIECES
 
@@ -23,12 +24,17 @@ def train(
     source: Annotated[str, Argument(help="A folder, file or glob of .txt .md .jsonl .csv .parquet.")],
     out: OutOption,
     vocab_size: Annotated[int, Option("--vocab-size", help="Number of ids, control tokens included.")] = 4096,
+    sample_bytes: Annotated[
+        str, Option("--sample-bytes", metavar="SIZE", help="Of more text, train on this much, chosen at random.")
+    ] = "256MB",
     text_column: TextColumnOption = "",
     strict: StrictOption = False,
     follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a byte-level BPE tokenizer with the Llama 3 split and a ChatML template; transformers opens the folder.
+
+    The sample of a large text is smaller where memory would not hold its distinct words. What is chosen is printed.
 
     Examples:
         groundup tokenizer train my-texts/ --out my-tokenizer
@@ -41,12 +47,15 @@ def train(
     from groundup.tokenizer.fast import train_tokenizer
 
     _require_replaceable(out)
+    budget = size_bytes(sample_bytes)
+    require(budget > 0, "--sample-bytes", budget, "above 0")
     progress, report = console_progress(), SourceReport()
     options = SourceOptions(text_column, strict=strict)
     texts = Source(source, follow_links=follow_links)
     describe_source(texts, options, progress=progress)
     documents = read_source(texts, options, report, progress=progress)
-    tokenizer = train_tokenizer((document.text for document in documents), vocab_size, progress=progress)
+    found = (document.text for document in documents)
+    tokenizer = train_tokenizer(found, vocab_size, sample_bytes=budget, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)
     print_result(_train_lines(tokenizer, report, out), _train_results(tokenizer, report, out), as_json)

@@ -48,6 +48,8 @@ class TokenizerStage(StageConfig):
 
     vocab_size: Annotated[int, Field(ge=300, le=262_144)] = 4096
     """V, including control tokens. A small text gives fewer."""
+    sample_bytes: Count | None = None
+    """Of more text, so much is chosen at random to train on; by default 256 MB (tokenizer/training_sample.py)."""
 
 
 class PretrainStage(StageConfig):
