@@ -1,7 +1,7 @@
 """What is kept to be used again, its sizes and last use, and its removal down to a limit.
 
     CACHE/packages/ models/ precision/ ...     an entry a file or folder in each of them (`files.cache_folder`)
-    RUN/data/ .partial-*/ features.safetensors of runs that are named: they are made again when they are needed
+    RUN/data/ .partial-*/ features.safetensors (of an unfinished classifier) of runs that are named: they are made again when they are needed
 
 What a command uses is never removed: it holds a shared lock on an entry of the cache (`locks.hold`) until it ends, and the lock of its run
 (`locks.only_one`). The time of an entry is that of its last use.
@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import ConfigError, FormatError
-from groundup.files import MANIFEST, TMP_PREFIX, cache_folder, folder_bytes, read_manifest, remove_temporaries
+from groundup.errors import ConfigError
+from groundup.files import TMP_PREFIX, cache_folder, folder_bytes, remove_temporaries
 from groundup.locks import is_locked, unused
 
 KINDS = {"packages": "download", "models": "model", "precision": "measurement"}
@@ -62,17 +62,9 @@ def entries(runs: Sequence[Path] = ()) -> list[Entry]:
             raise ConfigError(f"{folder} is not a folder.", fix="Name a run, or a folder with runs in it.")
         for record in sorted(folder.rglob(RUN_FILE)):
             parts = ((kind, path) for glob, kind in RUN_PARTS for path in record.parent.glob(glob))
-            found += [(kind, str(path), path) for kind, path in parts if not _is_listed(path)]
+            found += [(kind, str(path), path) for kind, path in parts]
     listed = [_entry(*each) for each in found if not each[2].name.startswith(TMP_PREFIX)]
     return sorted(listed, key=lambda entry: entry.last_used)
-
-
-def _is_listed(path: Path) -> bool:
-    """Whether a finished run's manifest names this file: older runs would not be whole without it."""
-    try:
-        return (path.parent / MANIFEST).exists() and path.name in read_manifest(path.parent)["files"]
-    except FormatError:
-        return True
 
 
 def _entry(kind: str, name: str, path: Path) -> Entry:

@@ -48,14 +48,13 @@ def test_training_again_replaces_it_and_json_says_what_was_read(trained: Path, t
     assert told["fingerprint"] == Tokenizer.load(trained).fingerprint
 
 
-def test_of_more_text_than_the_sample_is_trained_on_a_part_is_chosen(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_more_text_than_the_sample_a_part_is_chosen_and_said(tmp_path: Path) -> None:
     rows = (json.dumps({"text": f"row {number} of many {number * 7919}. " * 400}) + "\n" for number in range(100))
     (tmp_path / "t.jsonl").write_text("".join(rows), encoding="utf-8")
     for out, sample in (("part", ["--sample-bytes", "300kB"]), ("all", [])):
-        ran("train", str(tmp_path / "t.jsonl"), "--out", str(tmp_path / out), "--vocab-size", "400", *sample)
-        assert ("The tokenizer is trained on 0.3 of 1." in capsys.readouterr().err) == (out == "part")
+        words = ["train", str(tmp_path / "t.jsonl"), "--out", str(tmp_path / out), "--vocab-size", "400", *sample]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert ("The tokenizer is trained on 0.3 of 1." in result.stderr) == (out == "part")
     prints = {Tokenizer.load(tmp_path / out).fingerprint for out in ("part", "all")}
     assert len(prints) == 2
     assert "sample-bytes" in refused("train", "x", "--out", str(tmp_path / "x"), "--sample-bytes", "0").message

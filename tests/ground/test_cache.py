@@ -12,7 +12,6 @@ from groundup.cache import Entry, entries, remove, to_remove
 from groundup.cli.main import run
 from groundup.config import size_bytes
 from groundup.errors import ConfigError
-from groundup.files import write_manifest
 from groundup.locks import hold, only_one
 
 DAY = 86400
@@ -73,14 +72,13 @@ def test_what_is_gone_is_not_held(cache: Path) -> None:
 
 def test_prepared_data_and_features_of_runs_are_listed_where_runs_are_named(cache: Path, tmp_path: Path) -> None:
     for name, parts in (
-        ("a", ("data/train.jsonl", "features.safetensors")),
+        ("a", ("data/train.jsonl", "model.safetensors")),
         ("b/c", (".partial-data/x", "features.safetensors")),
     ):
         run_folder = tmp_path / "runs" / name
         for part in (*parts, "shards/train.bin", "run.json"):
             (run_folder / part).parent.mkdir(parents=True, exist_ok=True)
             (run_folder / part).write_bytes(b"0" * 100)
-    write_manifest(tmp_path / "runs" / "a", skip=("data", "shards"))  # an older run: its features are in the manifest
     found = entries([tmp_path / "runs"])
     kinds = {entry.kind: entry.path.relative_to(tmp_path / "runs").as_posix() for entry in found[4:]}
     assert kinds["prepared data"] == "a/data" and kinds["features"] == "b/c/features.safetensors"
