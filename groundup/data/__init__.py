@@ -8,5 +8,6 @@ In: files, folders and package archives. Out: `train.jsonl`, `validation.jsonl` 
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
 
-Only the deduplication (a 16-byte digest for each document) grows with the input. Begin reading in `pipeline.py`.
+Only the deduplication (a 16-byte digest for each document) grows with the input. Data folders and
+shards are written over several calls, where one is killed (`partial`). Begin reading in `pipeline.py`.
 """

@@ -179,7 +179,7 @@ class _Encoded:
         tokenizer: Tokenizer,
     ) -> None:
         self.partial, self.split, self.tables, self.dtype = partial, split, tables, dtype
-        self.end = np.array([tokenizer.special.document_end_id], dtype)
+        self.end = tokenizer.special.document_end_id
         self.hash, self.spans = hashlib.sha256(), SpanWriter()
         self.tokens = self.documents = self.utf8_bytes = self.saved_bytes = 0
         self.file = token_file(partial.folder, split)
@@ -201,15 +201,17 @@ class _Encoded:
         self.handle.close()
 
     def write(self, documents: list[Document], encoded: list[list[int]]) -> None:
+        flat: list[int] = []
         for document, ids in zip(documents, encoded, strict=True):
-            array = np.concatenate([np.array(ids, self.dtype), self.end])
-            data = array.tobytes()
-            self.handle.write(data)
-            self.hash.update(data)
-            self.tokens += len(array)
-            self.spans.add(document, len(array))
-            self.documents += 1
+            flat += ids
+            flat.append(self.end)
+            self.spans.add(document, len(ids) + 1)
             self.utf8_bytes += len(document.text.encode())
+        data = np.array(flat, self.dtype).tobytes()
+        self.handle.write(data)
+        self.hash.update(data)
+        self.tokens += len(flat)
+        self.documents += len(documents)
         if self.utf8_bytes - self.saved_bytes >= SAVE_BYTES:
             self.save()
 

@@ -132,7 +132,7 @@ class FrozenBlocks:
 def keep_features(
     file: Path, frozen: FrozenBlocks, rows: Sequence[Sequence[int]], *, precision: TrainPrecision, progress: Progress
 ) -> Features:
-    """Return the features of `rows` after the frozen blocks: read from `file`, or computed and written to it. Raises DataError (too many), DiskError."""
+    """Return the features of `rows` after the frozen blocks: read from `file`, or computed and written to it. Raises DataError, DiskError."""
     fingerprint = frozen.fingerprint(rows)
     found = read_features(file, fingerprint, [len(row) for row in rows])
     if found is not None:

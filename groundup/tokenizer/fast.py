@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,6 +54,7 @@ _SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` libra
 
 # tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a tenth of that on, `tokenizers` is used.
 MAX_RUN_OF_SPACES = 100_000
+GROUP_CHARACTERS = 2**13
 _LONG_SPACES = re.compile(rf"(?<!\s)\s{{{MAX_RUN_OF_SPACES + 1}}}")
 
 
@@ -169,10 +171,15 @@ class Tokenizer:
         whole = [well_formed(text) for text in texts]
         if self._ranks is None or not all(map(fits_tiktoken, whole)):
             return [encoding.ids for encoding in self._library.encode_batch(whole, add_special_tokens=False)]
-        return self._ranks.encode_ordinary_batch(whole, num_threads=os.cpu_count() or 1)
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(itertools.chain.from_iterable(pool.map(self._encode_few, grouped(whole))))
+
+    def _encode_few(self, texts: Sequence[str]) -> list[list[int]]:
+        assert self._ranks is not None
+        return [self._ranks.encode_ordinary(text) for text in texts]
 
     @functools.cached_property
-    def _ranks(self) -> Any:
+    def _ranks(self) -> tiktoken.Encoding | None:
         return rank_encoder(self.table)
 
     def split_control(self, text: str, *, unless_after: str = "") -> Iterator[tuple[str, int | None]]:
@@ -225,6 +232,19 @@ class Tokenizer:
     def token_bytes(self, id: int) -> bytes:
         """Return the bytes of one token (a control token: its text); b"" for an id without a token (padded embedding rows)."""
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
+
+
+def grouped(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield texts in groups of about GROUP_CHARACTERS: a short text alone takes less time than handing it to a thread."""
+    group, characters = list[str](), 0
+    for text in texts:
+        group.append(text)
+        characters += len(text)
+        if characters >= GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
 
 
 def fits_tiktoken(text: str) -> bool:
