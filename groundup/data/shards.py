@@ -12,6 +12,7 @@ UTF-8 bytes count the documents only: bits per byte = (summed loss in nats / ln 
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ TABLE_FILE = "shards.json"
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 # Text encoded in one call: enough to keep the encoder's threads busy, small enough for memory.
 BATCH_CHARACTERS = 2**21
+# Batches that are encoded at once.
+AHEAD = 2
 # What a killed encoding does again at most: some seconds.
 SAVE_BYTES = 64 * 2**20
 # Below this size, opening verifies hashes (some 0.2 s); above, only lengths; `groundup verify` always verifies hashes.
@@ -135,16 +138,20 @@ def data_key(folder: Path) -> str:
 def _encoded_ahead(
     found: Iterator[list[Document]], tokenizer: Tokenizer
 ) -> Iterator[tuple[list[Document], list[list[int]]]]:
-    """Yield each batch with its ids; the next one is encoded meanwhile, so that the encoder's threads never wait for reading and writing."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: tuple[list[Document], Future[list[list[int]]]] | None = None
+    """Yield each batch with its ids; the next AHEAD are encoded meanwhile.
+
+    So no core waits for reading and writing, or for another that encodes a single long document.
+    """
+    waiting: deque[tuple[list[Document], Future[list[list[int]]]]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
         for batch in found:
-            begun = batch, pool.submit(tokenizer.encode_batch, [document.text for document in batch])
-            if waiting:
-                yield waiting[0], waiting[1].result()
-            waiting = begun
-        if waiting:
-            yield waiting[0], waiting[1].result()
+            waiting.append((batch, pool.submit(tokenizer.encode_batch, [document.text for document in batch])))
+            if len(waiting) > AHEAD:
+                done, ids = waiting.popleft()
+                yield done, ids.result()
+        while waiting:
+            done, ids = waiting.popleft()
+            yield done, ids.result()
 
 
 def _summary(shards: ShardSet) -> str:

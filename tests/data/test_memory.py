@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import json, random, resource, sys
 from pathlib import Path
-from groundup.data.pipeline import prepare
+from groundup.data.pipeline import DataConfig, prepare
 from groundup.data.shards import write_shards
 from groundup.data.source_files import Source
 from groundup.data.split import read_split
@@ -37,11 +37,11 @@ elif kind == "line":
             out.write(json.dumps({"text": f"row {number} says something. " * 20}) + chr(10))
 elif kind == "dna":
     block = "".join(drawn.choices("ACGT", k=2**20))
-    with open(texts / "a.txt", "w") as out:
-        for _ in range(megabytes):
-            place = drawn.randrange(2**20)
-            out.write(block[place:] + block[:place])
-prepare([Source(str(texts))], root / "data", progress=Silent())
+    for number in range(megabytes):
+        place = drawn.randrange(2**20)
+        (texts / f"{number}.txt").write_text(block[place:] + block[:place])
+fractions = DataConfig(validation_fraction=0.3, test_fraction=0.3)  # no document is cut, as there is no space in some
+prepare([Source(str(texts))], root / "data", fractions, progress=Silent())
 sample = 8 * 10**6
 tokenizer = train_tokenizer(
     (document.text for document in read_split(root / "data", "train")), 400, sample_bytes=sample, progress=Silent()
