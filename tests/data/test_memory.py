@@ -61,7 +61,7 @@ def peak_mb(kind: str, megabytes: int, root: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "sizes"), [("files", (5, 20)), ("rows", (10, 40)), ("line", (20, 90)), ("dna", (30, 120))]
+    ("kind", "sizes"), [("files", (5, 20)), ("rows", (10, 40)), ("line", (20, 90)), ("dna", (10, 40))]
 )
 def test_memory_does_not_grow_with_the_texts(tmp_path: Path, kind: str, sizes: tuple[int, int]) -> None:
     small, large = (peak_mb(kind, megabytes, tmp_path / str(megabytes)) for megabytes in sizes)
