@@ -36,6 +36,7 @@ DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtyp
 BATCH_CHARACTERS = 2**21
 # Batches that are encoded at once.
 AHEAD = 2
+RUN_CHARACTERS = 2**22
 # What a killed encoding does again at most: some seconds.
 SAVE_BYTES = 64 * 2**20
 # Below this size, opening verifies hashes (some 0.2 s); above, only lengths; `groundup verify` always verifies hashes.
@@ -140,18 +141,29 @@ def _encoded_ahead(
 ) -> Iterator[tuple[list[Document], list[list[int]]]]:
     """Yield each batch with its ids; the next AHEAD are encoded meanwhile.
 
-    So no core waits for reading and writing, or for another that encodes a single long document.
+    So no core waits for reading and writing, or for another that encodes a single long document. One without spaces, which takes most memory, is
+    encoded alone.
     """
     waiting: deque[tuple[list[Document], Future[list[list[int]]]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for batch in found:
+            alone = any(unbroken(document.text) for document in batch)
+            while alone and waiting:
+                done, ids = waiting.popleft()
+                yield done, ids.result()
             waiting.append((batch, pool.submit(tokenizer.encode_batch, [document.text for document in batch])))
-            if len(waiting) > AHEAD:
+            if alone or len(waiting) > AHEAD:
                 done, ids = waiting.popleft()
                 yield done, ids.result()
         while waiting:
             done, ids = waiting.popleft()
             yield done, ids.result()
+
+
+def unbroken(text: str) -> bool:
+    """Whether `text` has RUN_CHARACTERS in a row without a space or line end, from a multiple of it on; so has every run of twice as many."""
+    starts = range(0, len(text) - RUN_CHARACTERS + 1, RUN_CHARACTERS)
+    return any(all(text.find(mark, at, at + RUN_CHARACTERS) < 0 for mark in " \n") for at in starts)
 
 
 def _summary(shards: ShardSet) -> str:

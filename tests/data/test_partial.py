@@ -12,7 +12,7 @@ import pytest
 from groundup.data import pipeline
 from groundup.data.partial import partial_folder, partial_path
 from groundup.data.pipeline import DataConfig, prepare
-from groundup.data.shards import open_shards, write_shards
+from groundup.data.shards import RUN_CHARACTERS, open_shards, unbroken, write_shards
 from groundup.data.source_files import Source
 from groundup.errors import ConfigError, DataError
 from groundup.files import verify_folder
@@ -184,4 +184,11 @@ def test_batches_that_are_encoded_ahead_keep_their_order(
 ) -> None:
     whole = write_shards(data_folder, tokenizer, tmp_path / "whole", progress=Silent())
     monkeypatch.setattr("groundup.data.shards.BATCH_CHARACTERS", 700)
-    assert write_shards(data_folder, tokenizer, tmp_path / "parts", progress=Silent()).splits == whole.splits
+    for run in (2**22, 8):  # some documents, or most, are encoded alone
+        monkeypatch.setattr("groundup.data.shards.RUN_CHARACTERS", run)
+        assert write_shards(data_folder, tokenizer, tmp_path / "parts", progress=Silent()).splits == whole.splits
+
+
+def test_text_without_spaces_is_told_from_text_with_them() -> None:
+    assert unbroken("A" * (2 * RUN_CHARACTERS)) and unbroken("a b " + "A" * (2 * RUN_CHARACTERS))
+    assert not unbroken("word " * RUN_CHARACTERS) and not unbroken("A" * (RUN_CHARACTERS - 1))
