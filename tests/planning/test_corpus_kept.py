@@ -55,7 +55,7 @@ def prepared(
     texts: Path, config: DataConfig = DataConfig(), tokenizer: Path | None = None
 ) -> tuple[ShardSet, Tokenizer]:
     run = RunFolder(texts.parent / "run")
-    return corpus(str(texts), run, config, tokenizer=tokenizer, vocab_size=280, progress=Silent())
+    return corpus([str(texts)], run, config, tokenizer=tokenizer, vocab_size=280, progress=Silent())
 
 
 def test_the_second_call_makes_nothing_and_gives_the_same(texts: Path, done: list[str]) -> None:
