@@ -13,8 +13,8 @@ A document of under 5 words has one n-gram, all of its words: it is a near-dupli
 
 The result depends on the file and the config only. Pairs that share no band are not found (`minhash.bands_for`: at the threshold at most one in
 twenty), nor those beyond the last MAX_RECENT kept documents of a group, which are the nearest in length, and the first MAX_COMPARED of a document:
-these limits keep a file of resembling documents from taking quadratic time, and are counted. Memory: about 60 bytes a document, 40 more for each band that
-it shares with others, and CACHE_BYTES.
+these limits keep a file of resembling documents from taking quadratic time, and are counted. Memory: about 60 bytes a document, 40 more for each
+band that it shares with others, and CACHE_BYTES.
 """
 
 import json
@@ -31,7 +31,7 @@ import numpy as np
 from groundup.data.document_file import DocumentFile
 from groundup.data.documents import Document
 from groundup.data.minhash import BandKeys, Groups
-from groundup.data.word_ngrams import hash_ngrams, hash_words, ngrams
+from groundup.data.word_ngrams import hash_ngrams, hash_words, is_in, ngrams, shared_passage
 from groundup.errors import DataError, FormatError, require
 from groundup.files import atomic_file, json_bytes, temporary_folder
 from groundup.progress import Progress
@@ -39,7 +39,6 @@ from groundup.progress import Progress
 NGRAM_WORDS = 5
 MAX_RECENT, MAX_COMPARED = 100, 100
 CACHE_BYTES = 2**26
-PASSAGE_CHARACTERS = 200
 SHOWN_PAIRS = 3
 NO_ONE = -1
 
@@ -160,7 +159,8 @@ def _propose(
     documents: DocumentFile, folder: Path, config: NearDuplicateConfig, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, list[str], Groups]:
     """Return the length and the source of each document, the sources, and the groups of documents that may resemble one another."""
-    lengths, source_of, sources = array("q"), array("i"), {}
+    lengths, source_of = array("q"), array("i")
+    sources: dict[str, int] = {}
     with temporary_folder(folder) as temporary, BandKeys(temporary, config.threshold) as keys:
         for batch in documents.batches("Looking for near-duplicates", progress):
             keys.add(hash_ngrams(hash_words([document.text for document in batch]), NGRAM_WORDS))
@@ -226,36 +226,18 @@ def jaccard(one: np.ndarray, other: np.ndarray, *, at_least: float = 0) -> float
     return shared / (len(small) + len(large) - shared)
 
 
-def is_in(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Return whether each value is in a sorted array that is not empty."""
-    places = np.searchsorted(ordered, values)
-    return ordered[np.minimum(places, len(ordered) - 1)] == values
-
-
 def _pair(number: int, kept_of: np.ndarray, grams: _Ngrams) -> NearDuplicate:
     """Return the evidence for a dropped document."""
     other = int(kept_of[number])
     dropped, kept = grams.documents.read(number), grams.documents.read(other)
     value = jaccard(grams.of(other), grams.of(number))
     return NearDuplicate(
-        _place(other, kept), _place(number, dropped), value, shared_passage(dropped.text, grams.of(other))
+        _place(other, kept), _place(number, dropped), value, shared_passage(dropped.text, grams.of(other), NGRAM_WORDS)
     )
 
 
 def _place(number: int, document: Document) -> Place:
     return Place(int(number) + 1, document.source, document.name)
-
-
-def shared_passage(text: str, ordered: np.ndarray, n: int = NGRAM_WORDS) -> str:
-    """Return the beginning of the longest passage of a text whose n-grams are all in a sorted array."""
-    found = hash_words([text])
-    common = np.concatenate([[False], is_in(hash_ngrams(found, n).hashes, ordered), [False]])
-    edges = np.flatnonzero(common[1:] != common[:-1])
-    if not len(edges):
-        return ""
-    first, end = max(edges.reshape(-1, 2).tolist(), key=lambda run: run[1] - run[0])
-    passage = text[found.starts[first] : found.ends[min(end + n - 2, len(found.ends) - 1)]]
-    return passage if len(passage) <= PASSAGE_CHARACTERS else f"{passage[: PASSAGE_CHARACTERS - 4]} ..."
 
 
 def _too_much(name: str, count: SourceCount, pairs: Sequence[NearDuplicate], config: NearDuplicateConfig) -> DataError:
@@ -299,7 +281,8 @@ def _read_pair(line: bytes, record: Path, number: int) -> NearDuplicate:
 
 def all_pairs(texts: Sequence[str], threshold: float = NearDuplicateConfig.threshold) -> list[int]:
     """Return for each text the kept one that it is a near-duplicate of, or NO_ONE: the readable version, which compares all pairs."""
-    grams, kept, kept_of = [ngrams(text, NGRAM_WORDS) for text in texts], [], [NO_ONE] * len(texts)
+    grams, kept_of = [ngrams(text, NGRAM_WORDS) for text in texts], [NO_ONE] * len(texts)
+    kept: list[int] = []
     for number in sorted(range(len(texts)), key=lambda each: (-len(texts[each]), each)):
         for other in kept:
             shared = len(grams[number] & grams[other])

@@ -34,6 +34,7 @@ _UNSPACED = (
 _TABLE_SIZE = 0x40000
 # Characters that are hashed at once: their arrays fit the second-level cache.
 BLOCK_CHARACTERS = 2**15
+PASSAGE_CHARACTERS = 200
 _BASE = 0x9E3779B97F4A7C15 | 1
 
 
@@ -78,7 +79,8 @@ def words(text: str) -> list[str]:
     >>> words("Don't  PANIC, 漢字!")
     ['don', 't', 'panic', '漢', '字']
     """
-    found, before = [], SEPARATOR
+    found: list[str] = []
+    before = SEPARATOR
     for character in text:
         kind = kind_of(character)
         if kind == LETTER and before == LETTER:
@@ -154,6 +156,24 @@ def hash_ngrams(found: Words, n: int) -> Ngrams:
     whole[found.rows[:-1][counts > 0]] = True
     rows = np.concatenate([[0], np.cumsum(np.maximum(counts - n + 1, np.minimum(counts, 1)))])
     return Ngrams(mixed(sums[(left >= n) | whole]), rows)
+
+
+def is_in(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Return whether each value is in a sorted array that is not empty."""
+    places = np.searchsorted(ordered, values)
+    return ordered[np.minimum(places, len(ordered) - 1)] == values
+
+
+def shared_passage(text: str, ordered: np.ndarray, n: int) -> str:
+    """Return the beginning of the longest passage of a text whose n-grams are all in a sorted array."""
+    found = hash_words([text])
+    common = np.concatenate([[False], is_in(hash_ngrams(found, n).hashes, ordered), [False]])
+    edges = np.flatnonzero(common[1:] != common[:-1])
+    if not len(edges):
+        return ""
+    first, end = max(edges.reshape(-1, 2).tolist(), key=lambda run: run[1] - run[0])
+    passage = text[found.starts[first] : found.ends[min(end + n - 2, len(found.ends) - 1)]]
+    return passage if len(passage) <= PASSAGE_CHARACTERS else f"{passage[: PASSAGE_CHARACTERS - 4]} ..."
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
