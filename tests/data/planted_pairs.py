@@ -1,12 +1,13 @@
 """Pairs of texts with a known Jaccard: a text and a copy with as many edits as a target needs. The Jaccard is then counted exactly."""
 
+import itertools
 import random
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundup.data.word_ngrams import ngrams
+from groundup.data.word_ngrams import ngrams, words
 
 N = 5
 
@@ -24,11 +25,11 @@ class Prose:
     """Texts that look like a given one: a Markov chain over its words, each chosen by the two before it."""
 
     def __init__(self, text: str, rng: random.Random) -> None:
-        words = text.split()
-        self.rng, self.vocabulary = rng, sorted(set(words))
-        self._starts = [pair for pair in zip(words, words[1:], strict=False) if pair[0][:1].isupper()]
+        tokens = re.findall(r"[A-Za-z]+(?:[-'][a-z]+)*[,.;:!?]?", text)
+        self.rng, self.vocabulary = rng, sorted(set(tokens))
+        self._starts = [pair for pair in itertools.pairwise(tokens) if pair[0][:1].isupper()]
         self._next: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for one, two, three in zip(words, words[1:], words[2:], strict=False):
+        for one, two, three in zip(tokens, tokens[1:], tokens[2:], strict=False):
             self._next[one, two].append(three)
 
     def write(self, length: int) -> str:
@@ -45,7 +46,7 @@ class Prose:
         text = self.write(length)
         tokens = text.split(" ")
         # An edit of one word takes N n-grams from both: (n - 5k) / (n + 5k) = target.
-        edits = round(len(tokens) * (1 - target) / (N * (1 + target)))
+        edits = round(len(words(text)) * (1 - target) / (N * (1 + target)))
         for place in sorted(self.rng.sample(range(len(tokens)), min(edits, len(tokens))), reverse=True):
             self._edit(tokens, place)
         copy = " ".join(tokens)

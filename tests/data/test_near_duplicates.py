@@ -53,7 +53,7 @@ def find(tmp_path: Path) -> Find:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[Pair]:
-    return planted(PROSE, 1200, seed=3, levels=(0.75, 0.81, 0.85, 0.9, 0.93, 0.97))
+    return planted(PROSE, 1200, seed=3, levels=(0.74, 0.8, 0.85, 0.9, 0.93, 0.97))
 
 
 def found_of(pairs: Sequence[Pair], find: Find) -> list[bool]:
@@ -76,7 +76,7 @@ def test_planted_pairs_are_found_and_no_others(find: Find, pairs: list[Pair]) ->
 
 
 def test_pairs_just_at_the_threshold_are_found_as_the_bands_promise(find: Find) -> None:
-    near = [pair for pair in planted(PROSE, 600, seed=4, levels=(0.81,)) if 0.8 <= pair.jaccard < 0.83]
+    near = [pair for pair in planted(PROSE, 600, seed=4, levels=(0.8,)) if 0.8 <= pair.jaccard < 0.83]
     assert len(near) > 200
     assert sum(found_of(near, find)) / len(near) >= 0.95
 
@@ -173,7 +173,7 @@ def test_many_that_resemble_one_another_are_compared_within_limits(find: Find, m
     assert "not compared with all" in some.summary()
 
 
-WORDS = st.lists(st.sampled_from("a b c d e f g h".split()), max_size=9).map(" ".join)
+WORDS = st.lists(st.sampled_from(list("abcdefgh")), max_size=9).map(" ".join)
 LONG = st.builds(
     lambda start, length, cut: " ".join(f"w{n}" for n in range(start, start + length) if n != cut),
     st.integers(0, 12),
