@@ -97,8 +97,6 @@ def test_the_longest_is_kept_and_of_equal_ones_the_first(find: Find) -> None:
 def test_nothing_is_dropped_for_what_was_dropped_itself(find: Find) -> None:
     line = [f"word{number}" for number in range(400)]
     window = lambda start, length: " ".join(line[start : start + length])  # noqa: E731
-    chain = [window(0, 130), window(18, 128), window(36, 126)]
-    assert jaccard(chain[0], chain[1]) < 0.8 < jaccard(window(0, 130), window(10, 125))
     chain = [window(0, 130), window(10, 125), window(22, 120)]
     assert jaccard(chain[0], chain[1]) >= 0.8 <= jaccard(chain[1], chain[2]) and jaccard(chain[0], chain[2]) < 0.8
     assert find(chain).kept_of.tolist() == [NO_ONE, 0, NO_ONE]
