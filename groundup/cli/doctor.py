@@ -14,6 +14,7 @@ from groundup.threads import allowed_cores, decide, seen_cores
 
 # extra -> modules that it installs
 EXTRAS = {
+    "clean": ("ftfy", "rensa"),
     "demo": ("sklearn", "xllamacpp"),
     "documents": ("trafilatura", "pypdf", "docx", "zstandard"),
     "gs": ("gcsfs",),

@@ -79,14 +79,19 @@ def read_split(folder: Path, split: str, *, passed: int = 0) -> Iterator[Documen
         raise FormatError(file, "file", "is missing")
     with file.open("rb") as handle:
         for number, line in enumerate(islice(handle, passed, None), start=passed + 1):
-            try:
-                row = json.loads(line)
-                values = [row[field] for field in ("text", "source", "name")]
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise FormatError(file, f"line {number}", "is not a document") from error
-            if not all(isinstance(value, str) for value in values):
-                raise FormatError(file, f"line {number}", "has a text, source or name that is not text")
-            yield Document(*values)
+            yield document_in(line, file, number)
+
+
+def document_in(line: bytes, file: Path, number: int) -> Document:
+    """Return the document in a line of a data folder's file. Raises FormatError."""
+    try:
+        row = json.loads(line)
+        values = [row[field] for field in ("text", "source", "name")]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FormatError(file, f"line {number}", "is not a document") from error
+    if not all(isinstance(value, str) for value in values):
+        raise FormatError(file, f"line {number}", "has a text, source or name that is not text")
+    return Document(*values)
 
 
 class SplitWriter:

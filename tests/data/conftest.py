@@ -1,5 +1,6 @@
 """What the data room's tests share: a small real tokenizer, texts, a data folder."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from groundup.data.source_files import Source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
+sys.path.insert(0, str(Path(__file__).parent))  # planted_pairs
 PARAGRAPH = "The {n}th traveller came to the inn at dusk, asked for bread and water, and told a story about number {n}."
 
 
