@@ -25,7 +25,8 @@ from spine import describe
 from texts import read_texts
 
 from groundup.data.clean import clean
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.config import DataConfig
+from groundup.data.pipeline import prepare
 from groundup.data.shards import write_shards
 from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from groundup.cli.main import run
-from groundup.data.pipeline import DataConfig
+from groundup.data.config import DataConfig
 from groundup.device import select_compute
 from groundup.engine.padded_batch import class_probabilities
 from groundup.planning.corpus import corpus

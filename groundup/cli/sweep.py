@@ -44,7 +44,7 @@ def command(
         groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
     """
     from groundup.config import build_config, duration_s, to_plain
-    from groundup.data.pipeline import DataConfig
+    from groundup.data.config import DataConfig
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset

@@ -6,7 +6,7 @@ whole text: it removes spaces at the ends of lines, not at the ends of the windo
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,26 @@ class ChangeExamples:
                 self.found.append({"name": name, **example})
                 self.shown |= {each: self.shown.get(each, 0) + 1 for each in example["changes"]}
                 few = 1  # a second one of the same document only for what no other has shown
+
+    def add_step(self, name: str, changes: Mapping[str, int], before: str, after: str) -> None:
+        """Show the first place that a step changed, if there are too few examples of its changes yet."""
+        if any(self.shown.get(change, 0) < EXAMPLES_PER_CHANGE for change in changes):
+            self.found.append({"name": name, "changes": list(changes), **first_difference(before, after)})
+            self.shown |= {each: self.shown.get(each, 0) + 1 for each in changes}
+
+
+def first_difference(before: str, after: str) -> dict[str, str]:
+    """Return the surroundings of the first place where two texts differ.
+
+    >>> first_difference("Write to a@b.org now.", "Write to <email> now.")
+    {'before': 'Write to a@b.org now.', 'after': 'Write to <email> now.'}
+    """
+    differing = (at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1])
+    at = next(differing, min(len(before), len(after)))
+    start = max(0, at - CONTEXT_CHARACTERS)
+    start = max(start, before.rfind(" ", start, at) + 1) if start else 0
+    end = at + CONTEXT_CHARACTERS + MAX_CHANGED_CHARACTERS
+    return {"before": before[start:end], "after": after[start:end]}
 
 
 def change_example(raw: str, change: str) -> dict[str, Any] | None:

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from groundup.data.clean import clean
+from groundup.data.data_card import SourceCard
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import EMPTY
-from groundup.data.pipeline import REPEAT, ShownDocuments, SourceCard, kept_documents
+from groundup.data.pipeline import REPEAT, ShownDocuments, kept_documents
 from groundup.data.source_files import Source
 from groundup.data.sources import SourceOptions, describe_source
 from groundup.progress import Progress

@@ -34,7 +34,31 @@ LOCAL_CHARACTERS, DOMAIN_CHARACTERS = 64, 255  # RFC 5321
 LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9_+-])?$")
 _LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
 DOMAIN = re.compile(rf"(?:{_LABEL}\.)+([{_LETTER}]{{2,24}})(?![{_LETTER}0-9@])")
-FILE_ENDINGS = frozenset("png jpg jpeg gif svg webp bmp ico pdf js css json html xml py java cpp txt csv zip gz".split())
+FILE_ENDINGS = frozenset(
+    [
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "svg",
+        "webp",
+        "bmp",
+        "ico",
+        "pdf",
+        "js",
+        "css",
+        "json",
+        "html",
+        "xml",
+        "py",
+        "java",
+        "cpp",
+        "txt",
+        "csv",
+        "zip",
+        "gz",
+    ]
+)
 
 # Characters of an IBAN by country (ISO 13616 registry).
 _IBAN_COUNTRIES = {
@@ -53,14 +77,30 @@ CARDS = re.compile(
     r"|35(?:2[89]|[3-8]\d)\d{12}|(?:6011|65\d\d|64[4-9]\d)\d{12}|62\d{14,17}|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
 )
 CARD_CANDIDATE = re.compile(r"(?<![\w.,-])\d(?:[ -]?\d){12,18}+(?![\w]|[.,-]\d)")
-CARD_GROUPS = frozenset({(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 4, 4, 4, 1), (4, 4, 4, 4, 2), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (6, 13), (4, 4, 4, 2)})
+CARD_GROUPS = frozenset(
+    {
+        (4, 4, 4, 4),
+        (4, 4, 4, 4, 3),
+        (4, 4, 4, 4, 1),
+        (4, 4, 4, 4, 2),
+        (4, 6, 5),
+        (4, 6, 4),
+        (4, 4, 4, 1),
+        (6, 13),
+        (4, 4, 4, 2),
+    }
+)
 
 IPV4 = re.compile(r"(?<![\w.-])(?<![A-Za-z]/)\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
 # What stands before a number in four parts that is no address.
-VERSION_WORD = re.compile(r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|\bv\.?)\W{0,3}$", re.IGNORECASE)
+VERSION_WORD = re.compile(
+    r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|\bv\.?)\W{0,3}$", re.IGNORECASE
+)
 # Four small numbers ("4.1.2.8") are an address only near a word like these.
 SMALL_PART, CONTEXT_CHARACTERS = 32, 40
-ADDRESS_WORD = re.compile(r"\bip\b|address|adress|host|server|\bfrom\b|client|login|ping|ssh|dns|user|connect|banned|://$", re.IGNORECASE)
+ADDRESS_WORD = re.compile(
+    r"\bip\b|address|adress|host|server|\bfrom\b|client|login|ping|ssh|dns|user|connect|banned|://$", re.IGNORECASE
+)
 IPV6_MARK = re.compile(r":[0-9A-Fa-f]{0,4}:")
 IPV6_CHARACTERS = 39
 _HEX = frozenset("0123456789abcdefABCDEF:")
@@ -109,7 +149,9 @@ def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
     taken: list[tuple[int, int]] = []
     found: list[Found] = []
     for kind in KINDS:  # all of them: a card number is no phone number, also where cards are not asked for
-        spans = [span for span in _FINDERS[kind](text) if not any(span[0] < end and start < span[1] for start, end in taken)]
+        spans = [
+            span for span in _FINDERS[kind](text) if not any(span[0] < end and start < span[1] for start, end in taken)
+        ]
         taken += spans
         found += [Found(kind, *span) for span in spans if kind in kinds]
     return sorted(found, key=lambda each: each.start)
@@ -128,7 +170,12 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
     while at >= 0:
         local = LOCAL_PART.search(text[max(0, at - LOCAL_CHARACTERS) : at])
         domain = DOMAIN.match(text, at + 1, at + 1 + DOMAIN_CHARACTERS) if local else None
-        if local and domain and domain[1].lower() not in FILE_ENDINGS and not _is_git(local[0], text[domain.end() :][:2]):
+        if (
+            local
+            and domain
+            and domain[1].lower() not in FILE_ENDINGS
+            and not _is_git(local[0], text[domain.end() :][:2])
+        ):
             yield at - len(local[0]), domain.end()
         at = text.find("@", at + 1)
 
@@ -180,7 +227,9 @@ def _luhn(digits: str) -> bool:
 
 def _ips(text: str) -> Iterator[tuple[int, int]]:
     for match in IPV4.finditer(text):
-        if _is_public(match[0]) and not _is_version(match[0], text[max(0, match.start() - CONTEXT_CHARACTERS) : match.start()]):
+        if _is_public(match[0]) and not _is_version(
+            match[0], text[max(0, match.start() - CONTEXT_CHARACTERS) : match.start()]
+        ):
             yield match.span()
     last = 0
     for match in IPV6_MARK.finditer(text):
@@ -192,7 +241,11 @@ def _ips(text: str) -> Iterator[tuple[int, int]]:
         while end < min(len(text), start + IPV6_CHARACTERS) and text[end] in _HEX:
             end += 1
         last = end
-        written = text[start:end].rstrip(":") if text[start:end].count("::") < 2 and not text[start:end].endswith("::") else text[start:end]
+        written = (
+            text[start:end].rstrip(":")
+            if text[start:end].count("::") < 2 and not text[start:end].endswith("::")
+            else text[start:end]
+        )
         alone = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
         if alone and any(map(str.isdigit, written)) and _is_public(written):
             yield start, start + len(written)

@@ -56,7 +56,44 @@ FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
     )
 )
 # Plans in which a number that is named a phone number may be valid.
-REGIONS = tuple("US GB DE FR ES IT NL BE AT CH PT BR PL CZ RU UA TR GR SE DK NO FI JP CN KR IN AU IE ZA MX AR IL NG SA".split())
+REGIONS = tuple(
+    [
+        "US",
+        "GB",
+        "DE",
+        "FR",
+        "ES",
+        "IT",
+        "NL",
+        "BE",
+        "AT",
+        "CH",
+        "PT",
+        "BR",
+        "PL",
+        "CZ",
+        "RU",
+        "UA",
+        "TR",
+        "GR",
+        "SE",
+        "DK",
+        "NO",
+        "FI",
+        "JP",
+        "CN",
+        "KR",
+        "IN",
+        "AU",
+        "IE",
+        "ZA",
+        "MX",
+        "AR",
+        "IL",
+        "NG",
+        "SA",
+    ]
+)
 
 
 def find_phones(text: str) -> Iterator[tuple[int, int]]:
@@ -76,7 +113,9 @@ def _is_phone(number: str, before: str) -> bool:
         return False
     if NAMED.search(before):
         return any(_is_valid(number, region) for region in REGIONS)
-    return any(form.fullmatch(number) and any(_is_valid(number, region) for region in regions) for form, regions in FORMS)
+    return any(
+        form.fullmatch(number) and any(_is_valid(number, region) for region in regions) for form, regions in FORMS
+    )
 
 
 def _is_valid(number: str, region: str | None) -> bool:

@@ -3,13 +3,10 @@
     OUT/train.jsonl, OUT/validation.jsonl, OUT/test.jsonl
                                              a line per document: text, source, name, sha256
     OUT/dropped.jsonl                        with `keep_dropped`: text, source, name and reason of each dropped document
-    OUT/data.json                            the data card: what was kept, dropped and changed, and why
+    OUT/data.json                            the data card: what was kept, dropped and changed, and why (data_card.py)
+    OUT/near_duplicates.jsonl, contamination.jsonl
+                                             with these steps: the evidence for each dropped document (file_steps.py)
     OUT/manifest.json                        size and SHA-256 of the files
-
-Nothing is lost uncounted. For each source, in documents and in characters:
-
-    read.documents                      = kept_documents + dropped_documents         bad rows and files: read.bad_documents, besides
-    read.characters                     = kept_characters + cleaned_characters + dropped_characters
 
 The folder is created atomically; a killed preparation goes on behind the files that it saved last (`partial`).
 The result is a pure function of the sources' bytes, the config and the seed.
@@ -17,171 +14,47 @@ The result is a pure function of the sources' bytes, the config and the seed.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config
 from groundup.data.change_examples import ChangeExamples
 from groundup.data.clean import clean
-from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
+from groundup.data.config import DataConfig
+from groundup.data.data_card import DataCard, SourceCard, split_summary
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
+from groundup.data.file_steps import ALL, run_file_steps
 from groundup.data.filters import reason_to_drop
 from groundup.data.partial import Partial, partial_folder
-from groundup.data.samples import TextSample, add_length
+from groundup.data.samples import TextSample
 from groundup.data.source_files import Source, disk_bytes, quick_hash
 from groundup.data.source_list import require_distinct_names
-from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import SourceOptions, describe_source, read_source
 from groundup.data.split import (
-    TEST,
     TRAIN,
-    VALIDATION,
     Counts,
-    Cut,
     SplitCounts,
     SplitWriter,
+    read_split,
     repair_split,
     split_of,
 )
-from groundup.errors import ConfigError, DataError, require
+from groundup.data.steps import Step, document_steps, run_steps
+from groundup.errors import DataError
 from groundup.files import json_bytes, sha256_text, write_json
 from groundup.progress import Advance, Progress
 
 CARD_FILE = "data.json"
 DROPPED_FILE = "dropped.jsonl"
-# What the card shows of the dropped documents, for each reason.
-DROP_EXAMPLES, DROPPED_CHARACTERS = 2, 200
 REPEAT = "exact repeat"
-# Of the documents, by hash: the largest share that is not trained on.
-MAX_HELD_OUT = 0.8
 REPEATS_FILE = "repeats.bin"  # while it is written
 # What a killed preparation does again at most, of sources with several files.
 SAVE_BYTES = 64 * 2**20
 # Of the code: with another one, the same texts give another data folder.
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """The configuration of reading and splitting texts."""
-
-    text_column: str = ""
-    """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised."""
-    encoding_errors: EncodingErrors = "replace"
-    """Invalid bytes: "replace" (by U+FFFD) or "drop"; both are counted."""
-    strict: bool = False
-    """Raise an error at the first bad line."""
-    validation_fraction: float = 0.08
-    """Share of the documents, by hash, used for validation. 0.08: three of the forty of quickstart; of 0.05, it might be one."""
-    test_fraction: float = 0.08
-    """Share of the documents, by hash, on which the published figures are measured; 0: none."""
-    follow_links: bool = False
-    """Read links that leave the folder of the texts, and links to folders (pretrain, plan, sweep; a recipe sets it for each source)."""
-    encoding: str = AUTO
-    """The encoding of text files without a byte order mark, or "auto"."""
-    keep_dropped: bool = False
-    """Write the dropped documents to `dropped.jsonl`."""
-
-    def __post_init__(self) -> None:
-        share = self.validation_fraction
-        require(0 < share <= 0.5, "validation_fraction", share, "above 0 and at most 0.5")
-        if not 0 <= self.test_fraction <= 0.5 or share + self.test_fraction > MAX_HELD_OUT:
-            both = f"validation_fraction is {share} and test_fraction {self.test_fraction}"
-            raise ConfigError(f"{both}; the latter must be 0 to 0.5, and both together at most {MAX_HELD_OUT}.")
-        check_encoding(self.encoding)
-
-    @property
-    def fractions(self) -> dict[str, float]:
-        """The shares of the splits beside train."""
-        return {VALIDATION: self.validation_fraction, **({TEST: self.test_fraction} if self.test_fraction else {})}
-
-    @property
-    def source_options(self) -> SourceOptions:
-        """The options for reading."""
-        return SourceOptions(self.text_column, self.encoding_errors, self.strict, self.encoding)
-
-
-@dataclass
-class SourceCard:
-    """The data card of one source."""
-
-    source: Source
-    read: SourceReport = field(default_factory=SourceReport)
-    kept_documents: int = 0
-    kept_characters: int = 0
-    dropped: dict[str, Tally] = field(default_factory=dict)
-    """reason -> number of documents, and the names of the first ones."""
-    dropped_documents: int = 0
-    dropped_characters: int = 0
-    """Characters of the dropped documents before cleaning."""
-    cleaned_characters: int = 0
-    """Characters that cleaning removed from the kept documents, less those that it added."""
-    changed: dict[str, int] = field(default_factory=dict)
-    """Changes by cleaning in the kept documents (see clean.Cleaned)."""
-    samples: list[dict[str, str]] = field(default_factory=list)
-    """The beginnings of random kept documents."""
-    understood: list[dict[str, Any]] = field(default_factory=list)
-    """What the files hold (see `description.Description`): name, layout, roles, first row, and the line that says it."""
-    lengths: list[int] = field(default_factory=list)
-    """The number of kept documents by length (see `samples.add_length`)."""
-    languages: dict[str, Any] | None = None
-    """The languages of a sample of the kept documents (see `samples.TextSample`); None: not detected."""
-    change_examples: list[dict[str, Any]] = field(default_factory=list)
-    """Places of kept documents before and after cleaning: name, changes, before, after."""
-    drop_examples: list[dict[str, str]] = field(default_factory=list)
-    """The beginnings of the first documents dropped for each reason, before cleaning: reason, name, text."""
-
-    def keep(self, document: Document, changes: Counter[str], raw_characters: int) -> None:
-        """Count a kept document that had `raw_characters` before cleaning."""
-        self.kept_documents += 1
-        self.kept_characters += len(document.text)
-        self.cleaned_characters += raw_characters - len(document.text)
-        add_length(self.lengths, len(document.text))
-        if changes:
-            self.changed = dict(changes + Counter(self.changed))
-
-    def drop(self, raw: Document, reason: str) -> None:
-        """Count a dropped document."""
-        self.dropped_documents += 1
-        self.dropped_characters += len(raw.text)
-        tally = self.dropped.setdefault(reason, Tally())
-        tally.note(raw.name)
-        if tally.count <= DROP_EXAMPLES:
-            self.drop_examples.append({"reason": reason, "name": raw.name, "text": raw.text[:DROPPED_CHARACTERS]})
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
-
-    def summary(self) -> str:
-        """Return one line of text."""
-        parts = [f"{self.kept_documents:,} documents kept, {self.kept_characters:,} characters"]
-        parts += [f"{tally.count:,} dropped ({reason})" for reason, tally in self.dropped.items()]
-        parts += [f"{tally.count:,} files skipped ({reason})" for reason, tally in self.read.skipped.items()]
-        if self.read.bad_lines.count:
-            bad = self.read.bad_lines
-            parts.append(f"{bad.count:,} of {self.read.lines:,} lines bad (first: {bad.examples[0]})")
-        if self.read.bad_files.count:
-            parts.append(f"{self.read.bad_files.count:,} files without text ({self.read.bad_files.shown()})")
-        parts += self.read.decoded_lines()
-        return f"{self.source.title}: {'; '.join(parts)}."
-
-
-@dataclass
-class DataCard:
-    """What was kept, dropped and changed, and the split. `data.json` holds `to_plain()`."""
-
-    sources: list[SourceCard]
-    splits: Counts
-    cuts: list[Cut]
-    config: DataConfig
-    seed: int
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
 
 
 def prepare(
@@ -194,14 +67,15 @@ def prepare(
     config = config or DataConfig()
     require_distinct_names(sources)
     key = sha256_text(repr((VERSION, [quick_hash(source) for source in sources], config, seed)))
-    with partial_folder(out, key) as partial:
-        with _Preparation(partial, sources, config, seed, progress) as preparation:
+    with partial_folder(out, key) as made:
+        with _Preparation(made, sources, config, seed, progress) as preparation:
             preparation.read()
+            counts = preparation.run_file_steps() if config.process.file_steps else preparation.counts
         _require_documents(preparation.cards)
-        counts, cuts = repair_split(partial.folder, preparation.counts, config.fractions, begin=partial.forget)
-        (partial.folder / REPEATS_FILE).unlink()
-        result = DataCard(preparation.cards, counts, cuts, config, seed)
-        write_json(partial.folder / CARD_FILE, result.to_plain())
+        counts, cuts = repair_split(made.folder, counts, config.fractions, begin=made.forget)
+        (made.folder / REPEATS_FILE).unlink()
+        result = DataCard(preparation.cards, counts, cuts, config, seed, preparation.found)
+        write_json(made.folder / CARD_FILE, result.to_plain())
     progress.say(split_summary(result))
     return result
 
@@ -213,7 +87,8 @@ class _Preparation:
         self, partial: Partial, sources: Sequence[Source], config: DataConfig, seed: int, progress: Progress
     ) -> None:
         self.partial, self.config, self.seed, self.progress = partial, config, seed, progress
-        state, splits = partial.state, (TRAIN, *config.fractions)
+        state, splits = partial.state, (ALL,) if config.process.file_steps else (TRAIN, *config.fractions)
+        self.found: dict[str, dict[str, Any]] = {}
         self.cards = [SourceCard(source) for source in sources]
         counts = None
         if state:
@@ -222,7 +97,7 @@ class _Preparation:
             done = sum(card.read.files for card in self.cards)
             progress.say(f"{done:,} files were read by an earlier call: the reading goes on behind them.")
         self.source, self.files = state.get("source", 0), state.get("files", 0)
-        self.shown = ShownDocuments(seed, state.get("shown"))
+        self.shown, self.steps = ShownDocuments(seed, state.get("shown")), document_steps(config.process)
         self.saved_bytes = 0
         dropped = [partial.folder / DROPPED_FILE] if config.keep_dropped else []
         self.writer = SplitWriter(partial.folder, splits, counts)
@@ -252,16 +127,38 @@ class _Preparation:
             self.saved_bytes = card.read.read_bytes
             for document in kept_documents(
                 *(card, self.repeats, self.config.source_options, self.progress, self.drop),
+                steps=self.steps,
                 shown=self.shown,
                 passed=self.files,
                 after_file=self.after_file,
             ):
-                self.writer.write(split_of(document.text, self.config.fractions, self.seed), document)
+                self.write(document)
             self.progress.say(card.summary())
             self.source, self.files, self.shown = self.source + 1, 0, ShownDocuments(self.seed)
             self.save()
         self.outputs.remove(self.partial.folder / REPEATS_FILE)  # nothing is compared with it any more
         self.save()
+
+    def write(self, document: Document) -> None:
+        """Write a kept document."""
+        self.writer.write(ALL if ALL in self.counts else self.split_of(document), document)
+
+    def split_of(self, document: Document) -> str:
+        """Return the split that a document belongs to."""
+        return split_of(document.text, self.config.fractions, self.seed)
+
+    def run_file_steps(self) -> Counts:
+        """Run the steps that see all documents, split what is left, and return the sizes of the splits."""
+        self.writer.close()
+        folder, steps = self.partial.folder, self.config.process
+        left, self.found = run_file_steps(folder, self.cards, steps, self.drop, self.progress)
+        with SplitWriter(folder, (TRAIN, *self.config.fractions)) as writer:
+            for document in read_split(folder, left):
+                writer.write(self.split_of(document), document)
+        self.partial.forget()
+        for file in folder.glob(f"{ALL}*.jsonl"):
+            file.unlink()
+        return writer.counts
 
     def drop(self, raw: Document, reason: str) -> None:
         """Write a dropped document as it was read, with `keep_dropped`."""
@@ -303,6 +200,10 @@ class ShownDocuments:
         self._changes.add(raw.name, raw.text, changes)
         self._sample.add(document.name, document.text)
 
+    def add_change(self, name: str, changes: Counter[str], before: str, after: str) -> None:
+        """Consider what a step changed."""
+        self._changes.add_step(name, changes, before, after)
+
     def write(self, card: SourceCard) -> None:
         """Write what was chosen into the card."""
         card.samples, card.languages = self._sample.shown(), self._sample.languages()
@@ -321,6 +222,7 @@ def kept_documents(
     dropped: Callable[[Document, str], None],
     *,
     shown: ShownDocuments,
+    steps: Sequence[Step] = (),
     passed: int = 0,
     after_file: Callable[[int], None] | None = None,
 ) -> Iterator[Document]:
@@ -336,13 +238,15 @@ def kept_documents(
         ):
             done = _advance(advance, done, card.read.read_bytes)
             cleaned = clean(raw.text)
-            document = Document(cleaned.text, raw.source, raw.name)
-            reason = reason_to_drop(document) or (REPEAT if repeats.is_repeat(document.text) else None)
+            made = run_steps(cleaned.text, steps, partial(shown.add_change, raw.name))
+            document = Document(made.text, raw.source, raw.name)
+            reason = made.reason or reason_to_drop(document)
+            reason = reason or (REPEAT if repeats.is_repeat(document.text) else None)
             if reason:
                 card.drop(raw, reason)
                 dropped(raw, reason)
             else:
-                card.keep(document, cleaned.changes, len(raw.text))
+                card.keep(document, cleaned.changes + made.changes, len(raw.text))
                 shown.add(raw, document, cleaned.changes)
                 yield document
     shown.write(card)
@@ -367,14 +271,3 @@ def _require_documents(cards: Sequence[SourceCard]) -> None:
     raise DataError(
         f"No document of {specs} is left: {read} read{f', {why}' if why else ''}.", fix="Name a source with text in it."
     )
-
-
-def split_summary(card: DataCard) -> str:
-    """Return one line of text on the split."""
-    parts = [
-        f"{name} {size.documents:,} documents, {size.characters:,} characters" for name, size in card.splits.items()
-    ]
-    line = f"Split by hash: {'; '.join(parts)}."
-    for cut in card.cuts:
-        line += f" The end of {cut.name} (from character {cut.at_character:,}) is {cut.split}, since {cut.why}."
-    return line

@@ -14,8 +14,8 @@ SAMPLES_PER_SOURCE = 5
 SAMPLE_CHARACTERS = 600
 
 
-def add_length(lengths: list[int], characters: int) -> None:
-    """Count a text in a histogram: entry 0 counts the empty ones, entry i those of 2^(i-1) to 2^i - 1 characters.
+def add_length(lengths: list[int], characters: int, times: int = 1) -> None:
+    """Count a text, or take one away, in a histogram: entry 0 counts the empty ones, entry i those of 2^(i-1) to 2^i - 1 characters.
 
     >>> add_length(counts := [0], 5)
     >>> counts
@@ -23,7 +23,7 @@ def add_length(lengths: list[int], characters: int) -> None:
     """
     place = characters.bit_length()
     lengths.extend([0] * (place + 1 - len(lengths)))
-    lengths[place] += 1
+    lengths[place] += times
 
 
 class RandomDocuments:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config, to_plain
-from groundup.data.pipeline import DataConfig
+from groundup.data.config import DataConfig
 from groundup.data.shards import ShardSet, open_shards
 from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError

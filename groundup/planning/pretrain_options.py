@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
+from groundup.data.config import DataConfig
 from groundup.data.decoding import AUTO
-from groundup.data.pipeline import DataConfig
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset

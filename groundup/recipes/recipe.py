@@ -13,8 +13,8 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.data.config import DataConfig
 from groundup.data.decoding import AUTO, check_encoding
-from groundup.data.pipeline import DataConfig
 from groundup.data.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from groundup.data.clean import clean
-from groundup.data.pipeline import CARD_FILE, DROPPED_FILE, DataCard, DataConfig, prepare
+from groundup.data.config import DataConfig
+from groundup.data.data_card import DataCard
+from groundup.data.pipeline import CARD_FILE, DROPPED_FILE, prepare
 from groundup.data.source_files import Source
 from groundup.data.split import SPLITS, read_split
 from groundup.errors import DataError

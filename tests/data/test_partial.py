@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from groundup.data import pipeline
+from groundup.data.config import DataConfig
 from groundup.data.partial import partial_folder, partial_path
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.pipeline import prepare
 from groundup.data.shards import RUN_CHARACTERS, open_shards, unbroken, write_shards
 from groundup.data.source_files import Source
 from groundup.errors import ConfigError, DataError

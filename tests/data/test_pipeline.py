@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data.pipeline import CARD_FILE, DataCard, DataConfig, prepare
+from groundup.data.config import DataConfig
+from groundup.data.data_card import DataCard
+from groundup.data.pipeline import CARD_FILE, prepare
 from groundup.data.shards import open_shards, write_shards
 from groundup.data.source_files import Source
 from groundup.data.split import SPLITS, cut_place, read_split, split_of, splits_in

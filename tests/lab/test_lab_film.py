@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from groundup.cli.main import run
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.config import DataConfig
+from groundup.data.pipeline import prepare
 from groundup.data.shards import write_shards
 from groundup.data.source_files import Source
 from groundup.device import Compute

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data.pipeline import DataConfig
+from groundup.data.config import DataConfig
 from groundup.data.shards import ShardSet
 from groundup.errors import ConfigError
 from groundup.planning.corpus import corpus, licences

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import groundup
-from groundup.data.pipeline import DataConfig
+from groundup.data.config import DataConfig
 from groundup.data.shards import ShardSet
 from groundup.errors import DataError
 from groundup.planning import corpus as module

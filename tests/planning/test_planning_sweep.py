@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from groundup.config import to_plain
-from groundup.data.pipeline import DataConfig
+from groundup.data.config import DataConfig
 from groundup.data.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.config import DataConfig
+from groundup.data.pipeline import prepare
 from groundup.data.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.config import DataConfig
+from groundup.data.pipeline import prepare
 from groundup.data.shards import write_shards
 from groundup.data.source_files import Source
 from groundup.data.split import read_split

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from groundup.config import read_toml
-from groundup.data.pipeline import DataConfig
+from groundup.data.config import DataConfig
 from groundup.errors import ConfigError
 from groundup.recipes.build import digest
 from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe

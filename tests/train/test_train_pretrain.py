@@ -11,7 +11,8 @@ import torch
 from tiny_run import Said
 
 from groundup.cli.pretrain import summary
-from groundup.data.pipeline import DataConfig, prepare
+from groundup.data.config import DataConfig
+from groundup.data.pipeline import prepare
 from groundup.data.shards import ShardSet, write_shards
 from groundup.data.source_files import Source
 from groundup.data.split import read_split

@@ -1,0 +1,158 @@
+"""Steps over documents, opt-in: each keeps a cleaned document, changes it, or drops it with a reason. They run in the order in which they are named.
+
+    repair            Unicode repair (`repair`)                           changes
+    repeated-lines    navigation, headers and footers (`repair`)          changes
+    languages         documents in other languages (`languages`)          drops
+    rules             published quality rules (`quality_rules`)           drops; line rules change
+    personal-data     mail addresses, phone numbers ... (`personal_data`) changes, or drops
+    near-duplicates   of a longer document (`near_duplicates`)            drops
+    decontaminate     what is evaluated on (`decontamination`)            drops
+
+The first five see one document at a time, while sources are read. The last two see all documents that are left (`file_steps`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from groundup.data.clean import clean
+from groundup.data.decontamination import DecontaminationConfig
+from groundup.data.languages import UNKNOWN, can_detect, check_languages, language_of_document, require_detector
+from groundup.data.near_duplicates import NearDuplicateConfig
+from groundup.data.personal_data import KINDS, check_kinds, reason_to_drop, replace
+from groundup.data.quality_rules import judge, rules_named
+from groundup.errors import ConfigError, did_you_mean
+
+REPAIR, REPEATED_LINES, LANGUAGES, RULES, PERSONAL_DATA = DOCUMENT_STEPS = (
+    "repair",
+    "repeated-lines",
+    "languages",
+    "rules",
+    "personal-data",
+)
+NEAR_DUPLICATES, DECONTAMINATE = FILE_STEPS = ("near-duplicates", "decontaminate")
+STEPS = (*DOCUMENT_STEPS, *FILE_STEPS)
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """The steps and their options. An option of `rules`, `languages` or `decontaminate` alone turns its step on."""
+
+    steps: tuple[str, ...] = ()
+    """Names, in the order in which they run; those over all documents are after the others."""
+    rules: tuple[str, ...] = ()
+    """Sets of quality rules (web, books, code) or single ones."""
+    languages: tuple[str, ...] = ()
+    """Languages that are kept, as two-letter codes; documents of unknown language are kept, too."""
+    personal_data: Literal["replace", "drop"] = "replace"
+    """Personal data is replaced by a mark, or its document is dropped."""
+    personal_data_kinds: tuple[str, ...] = KINDS
+    """Kinds of personal data that are looked for."""
+    decontaminate: tuple[str, ...] = ()
+    """Files of what will be evaluated on."""
+    near_duplicates: NearDuplicateConfig = field(default_factory=NearDuplicateConfig)
+    decontamination: DecontaminationConfig = field(default_factory=DecontaminationConfig)
+
+    def __post_init__(self) -> None:
+        for name in self.steps:
+            if name not in STEPS:
+                raise ConfigError(
+                    f"There is no step {name!r}.", fix=f"{did_you_mean(name, STEPS)} They are {', '.join(STEPS)}."
+                )
+            if self.steps.count(name) > 1:
+                raise ConfigError(f"The step {name} is named twice.", fix="Name it once.")
+        for name, given, example in (
+            (RULES, self.rules, "--rules web"),
+            (LANGUAGES, self.languages, "--languages en"),
+            (DECONTAMINATE, self.decontaminate, "--decontaminate questions.jsonl"),
+        ):
+            if name in self.steps and not given:
+                raise ConfigError(f"The step {name} has nothing to go by.", fix=f"Say what: {example}.")
+        rules_named(self.rules)
+        check_languages(self.languages)
+        check_kinds(self.personal_data_kinds)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The steps that run, in order."""
+        given = {RULES: self.rules, LANGUAGES: self.languages, DECONTAMINATE: self.decontaminate}
+        named = [*self.steps, *(name for name in STEPS if given.get(name) and name not in self.steps)]
+        return tuple(sorted(named, key=lambda name: name in FILE_STEPS))
+
+    @property
+    def file_steps(self) -> tuple[str, ...]:
+        """Those that see all documents."""
+        return tuple(name for name in self.names if name in FILE_STEPS)
+
+
+@dataclass(frozen=True)
+class Processed:
+    """A text after a step."""
+
+    text: str
+    changes: Counter[str] = field(default_factory=Counter)
+    """What was changed: kind -> number."""
+    reason: str | None = None
+    """Why the document is dropped; None: it is kept."""
+
+
+Step = Callable[[str], Processed]
+
+
+def document_steps(config: ProcessConfig) -> list[Step]:
+    """Return the steps that see one document at a time. Raises MissingExtra (extra `clean`)."""
+    makers = {
+        REPAIR: _repair,
+        REPEATED_LINES: _repeated_lines,
+        LANGUAGES: _languages,
+        RULES: _rules,
+        PERSONAL_DATA: _personal_data,
+    }
+    return [makers[name](config) for name in config.names if name in makers]
+
+
+def run_steps(text: str, steps: Sequence[Step], changed: Callable[[Counter[str], str, str], None]) -> Processed:
+    """Return what the steps make of a cleaned text; `changed` gets the changes of each, the text before and the text after."""
+    changes: Counter[str] = Counter()
+    for step in steps:
+        made = step(text)
+        if made.changes:
+            changed(made.changes, text, made.text)
+            changes += made.changes
+            text = clean(made.text).text
+        if made.reason:
+            return Processed(text, changes, made.reason)
+    return Processed(text, changes)
+
+
+def _languages(config: ProcessConfig) -> Step:
+    require_detector()
+    kept = {*config.languages, UNKNOWN}
+
+    def step(text: str) -> Processed:
+        found = language_of_document(text)
+        return Processed(text, reason=None if found in kept else f"language: {found}")
+
+    return step
+
+
+def _rules(config: ProcessConfig) -> Step:
+    rules, detects = rules_named(config.rules), can_detect()
+
+    def step(text: str) -> Processed:
+        judged = judge(text, rules, language=language_of_document(text) if detects else UNKNOWN)
+        changes = Counter({f"lines removed by {rule}": count for rule, count in judged.removed_lines.items()})
+        return Processed(judged.text, changes, f"rule {judged.reason}" if judged.reason else None)
+
+    return step
+
+
+def _personal_data(config: ProcessConfig) -> Step:
+    def step(text: str) -> Processed:
+        if config.personal_data == "drop":
+            return Processed(text, reason=reason_to_drop(text, config.personal_data_kinds))
+        replaced = replace(text, config.personal_data_kinds)
+        return Processed(replaced.text, Counter({f"{kind} replaced": count for kind, count in replaced.counts.items()}))
+
+    return step
