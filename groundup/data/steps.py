@@ -1,6 +1,6 @@
-"""Steps over documents, opt-in: each keeps a cleaned document, changes it, or drops it with a reason. They run in the order in which they are named.
+"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. They run in the order in which they are named.
 
-    repair            Unicode repair (`repair`)                           changes
+    repair            Unicode repair (`repair`), before cleaning          changes
     repeated-lines    navigation, headers and footers (`repair`)          changes
     languages         documents in other languages (`languages`)          drops
     rules             published quality rules (`quality_rules`)           drops; line rules change
@@ -8,13 +8,14 @@
     near-duplicates   of a longer document (`near_duplicates`)            drops
     decontaminate     what is evaluated on (`decontamination`)            drops
 
-The first five see one document at a time, while sources are read. The last two see all documents that are left (`file_steps`).
+The first five see one document at a time, while sources are read; `clean` is a step that all documents go through. The last two see all documents
+that are left (`file_steps`).
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from groundup.data.clean import clean
 from groundup.data.decontamination import DecontaminationConfig
@@ -86,6 +87,26 @@ class ProcessConfig:
         return tuple(name for name in self.names if name in FILE_STEPS)
 
 
+def process_fields(
+    process: str | Sequence[str] = (),
+    rules: str | Sequence[str] = (),
+    languages: str | Sequence[str] = (),
+    decontaminate: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return the fields of ProcessConfig that a user gives, those that are named as one text split at commas.
+
+    >>> process_fields("repair, near-duplicates", languages=["en"])
+    {'steps': ('repair', 'near-duplicates'), 'languages': ('en',)}
+    """
+    given = {"steps": process, "rules": rules, "languages": languages}
+    found = {
+        name: tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else tuple(value)
+        for name, value in given.items()
+    }
+    found["decontaminate"] = tuple(map(str, decontaminate or ()))
+    return {name: value for name, value in found.items() if value}
+
+
 @dataclass(frozen=True)
 class Processed:
     """A text after a step."""
@@ -101,29 +122,35 @@ Step = Callable[[str], Processed]
 
 
 def document_steps(config: ProcessConfig) -> list[Step]:
-    """Return the steps that see one document at a time. Raises MissingExtra (extra `clean`)."""
-    makers = {
-        REPAIR: _repair,
-        REPEATED_LINES: _repeated_lines,
-        LANGUAGES: _languages,
-        RULES: _rules,
-        PERSONAL_DATA: _personal_data,
-    }
-    return [makers[name](config) for name in config.names if name in makers]
+    """Return the steps that see one document at a time, cleaning among them. Raises MissingExtra (extra `clean`)."""
+    makers = {REPEATED_LINES: _repeated_lines, LANGUAGES: _languages, RULES: _rules, PERSONAL_DATA: _personal_data}
+    first = [_repair] if REPAIR in config.names else []
+    return [*first, cleaning, *(makers[name](config) for name in config.names if name in makers)]
 
 
 def run_steps(text: str, steps: Sequence[Step], changed: Callable[[Counter[str], str, str], None]) -> Processed:
-    """Return what the steps make of a cleaned text; `changed` gets the changes of each, the text before and the text after."""
+    """Return what the steps make of a text; `changed` gets the changes of each, the text before and the text after."""
     changes: Counter[str] = Counter()
     for step in steps:
         made = step(text)
         if made.changes:
             changed(made.changes, text, made.text)
             changes += made.changes
-            text = clean(made.text).text
+            text = made.text
         if made.reason:
             return Processed(text, changes, made.reason)
     return Processed(text, changes)
+
+
+def cleaning(text: str) -> Processed:
+    """The step that all documents go through."""
+    cleaned = clean(text)
+    return Processed(cleaned.text, cleaned.changes)
+
+
+def _repair(text: str) -> Processed:
+    repaired = repair(text)
+    return Processed(repaired.text, repaired.changes)
 
 
 def _languages(config: ProcessConfig) -> Step:

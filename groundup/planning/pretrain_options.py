@@ -9,6 +9,7 @@ from typing import Any
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
 from groundup.data.config import DataConfig
 from groundup.data.decoding import AUTO
+from groundup.data.steps import process_fields
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
@@ -162,6 +163,10 @@ def pretrain_options(
     test_fraction: float | None = None,
     keep_dropped: bool = False,
     follow_links: bool = False,
+    process: str | Sequence[str] = (),
+    rules: str | Sequence[str] = (),
+    languages: str | Sequence[str] = (),
+    decontaminate: Sequence[str] | None = None,
     settings: Settings | None = None,
     seed: int = 0,
     monitor: MonitorConfig = MonitorConfig(),
@@ -175,6 +180,8 @@ def pretrain_options(
     seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
     length, found = Length(seconds, steps, tokens, epochs), tables(settings)
     found["data"] |= reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
+    if processing := process_fields(process, rules, languages, decontaminate):
+        found["data"]["process"] = {**found["data"].get("process", {}), **processing}
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
     return PretrainOptions(specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor)

@@ -11,11 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import to_jsonable_python
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.config import DataConfig
 from groundup.data.decoding import AUTO, check_encoding
 from groundup.data.source_files import Source
+from groundup.data.steps import ProcessConfig
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
@@ -41,7 +43,7 @@ class StageConfig(BaseModel):
         """Return the table as plain values, for the key of its stage."""
         table = to_plain(self)
         for name, older in self.key_of_default.items():
-            if table[name] == type(self).model_fields[name].default:
+            if table[name] == to_jsonable_python(type(self).model_fields[name].default):
                 del table[name]
                 table |= {} if older is None else {name: older}
         for source in [*table.get("sources", ()), table.get("source")]:
@@ -70,9 +72,17 @@ class DataStage(StageConfig):
     """Fraction of the documents on which the published figures are measured; 0: none, and they are those of validation."""
     keep_dropped: bool = False
     """Write the dropped documents to data/dropped.jsonl."""
+    process: ProcessConfig = ProcessConfig()
+    """What is done with documents after cleaning (docs/processing.md)."""
 
     # Older builds, without a test split, stay as they are until `--redo data`.
-    key_of_default = {"text_column": "text", "encoding": None, "test_share": None, "keep_dropped": None}
+    key_of_default = {
+        "text_column": "text",
+        "encoding": None,
+        "test_share": None,
+        "keep_dropped": None,
+        "process": None,
+    }
 
     @property
     def config(self) -> DataConfig:
@@ -85,6 +95,7 @@ class DataStage(StageConfig):
             test_fraction=self.test_share,
             encoding=self.encoding,
             keep_dropped=self.keep_dropped,
+            process=self.process,
         )
 
 
