@@ -8,10 +8,11 @@ Each writes the evidence for what it drops into the data folder, a line each:
 Near-duplicates are decided on before documents are split: of a kept document none can be in another split.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from groundup.progress import Progress
 ALL = "documents"
 NEAR_DUPLICATE, CONTAMINATED = "near-duplicate", "evaluation item in it"
 # Of the evidence, what the data card shows.
-SHOWN_CLUSTERS, SHOWN_OF_CLUSTER = 20, 5
+SHOWN_CLUSTERS, SHOWN_OF_CLUSTER, SHOWN_OVERLAPS = 20, 5, 20
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def _decontaminate(file: Path, folder: Path, config: ProcessConfig, progress: Pr
 
     record = folder / "contamination.jsonl"
     found = find_contaminated(file, items(), config.decontamination, record=record, progress=progress)
-    return Dropped(CONTAMINATED, found.is_dropped, found.to_plain(), found.summary())
+    with record.open("rb") as lines:
+        overlaps = [json.loads(line) for line in islice(lines, SHOWN_OVERLAPS)]
+    return Dropped(CONTAMINATED, found.is_dropped, {**found.to_plain(), "overlaps": overlaps}, found.summary())
 
 
 _STEPS = {NEAR_DUPLICATES: _near_duplicates, DECONTAMINATE: _decontaminate}

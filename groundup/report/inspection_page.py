@@ -11,9 +11,11 @@ from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, facts, section
 from groundup.report.formatting import count, parameters
 from groundup.report.html_page import html_page
+from groundup.report.process_parts import process_parts, rule_parts
 from groundup.report.source_parts import kept, languages_missing, source_parts
 from groundup.report.values import JsonObject, number, table, text
 
+STEPS_SEE = "Compared with one another after the steps over single documents; the evidence for each document that would be dropped."
 SEE = "As a build would read it: what is kept, dropped and changed, with examples."
 
 
@@ -26,6 +28,8 @@ def write_inspection_page(inspections: Sequence[JsonObject], out: Path) -> Path:
 def render_inspection_page(inspections: Sequence[JsonObject]) -> str:
     """Return the page as HTML text."""
     chapters = [_chapter(each, number, len(inspections)) for number, each in enumerate(inspections, 1)]
+    if steps := process_parts(table(inspections[0], "steps"), is_open=True):
+        chapters.append(section("steps", "All sources", "Steps over all documents", STEPS_SEE, steps))
     skip = node("a", "Skip to the sources", href="#main", class_="skip")
     specs = [_spec(each) for each in inspections]
     title = f"data inspect {specs[0] if len(specs) == 1 else f'{len(specs)} sources'}"
@@ -80,7 +84,7 @@ def _chapter(inspection: JsonObject, at: int, of: int) -> Node:
         kicker,
         foreign(_spec(inspection)),
         SEE,
-        [_figures(inspection), *source_parts([inspection], is_open=of == 1)],
+        [_figures(inspection), *source_parts([inspection], is_open=of == 1), *rule_parts([inspection])],
     )
 
 

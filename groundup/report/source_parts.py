@@ -35,6 +35,10 @@ CHANGES = {
     "trailing_spaces": "spaces at line ends removed",
     "outer_newlines": "empty lines around the text removed",
     "composed": "texts normalised to composed Unicode (NFC)",
+    "mojibake": "lines decoded wrongly, repaired",
+    "html_entities": "HTML entities decoded",
+    "ligatures": "ligatures replaced by their letters",
+    "terminal_escapes": "terminal colours removed",
 }
 LAYOUTS = {"text": "texts", "labelled": "labelled texts", "instruction": "instructions", "conversation": "conversations",
            "prompt-completion": "prompts and completions", "preference": "preference pairs"}  # fmt: skip
@@ -178,11 +182,11 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
     rows: list[list[Child]] = [[foreign(_change(name)), count(value)] for name, value in totals.most_common() if value]
     if not rows:
         return []
-    made = data_table("What cleaning changed in the documents kept", ["change", "count"], rows, figures=(1,))
+    made = data_table("What was changed in the documents kept", ["change", "count"], rows, figures=(1,))
     examples = _in_turn(cards, "change_examples")[:MAX_CHANGES]
     return [
         made,
-        more("Before and after cleaning", *map(_change_card, examples), is_open=is_open) if examples else None,
+        more("Before and after", *map(_change_card, examples), is_open=is_open) if examples else None,
     ]
 
 

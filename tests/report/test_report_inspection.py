@@ -52,7 +52,7 @@ def test_page_has_all_there_is_of_each_source_and_no_markup_of_theirs(tmp_path: 
         "Lengths of the documents kept",
         "2 of 4 documents were dropped",
         "line ends normalised",
-        "Before and after cleaning",
+        "Before and after",
         "a format that is not read",
         "&lt;b&gt;6.png",
         "Random documents",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, foreign
 from groundup.report.chapter import Chapter, StageCard, data_table, facts, note
 from groundup.report.formatting import count
+from groundup.report.process_parts import process_parts
 from groundup.report.report_data import ReportData
 from groundup.report.source_parts import kept, languages_missing, source_parts
 from groundup.report.values import JsonObject, number, table, tables, text
@@ -18,7 +19,8 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     if not card:
         return "no text has been prepared"
     sources = tables(card, "sources")
-    return [_figures(card), *_cuts(card), _sources(card), *source_parts(sources), languages_missing(sources)]
+    steps = process_parts(table(card, "steps"))
+    return [_figures(card), *_cuts(card), _sources(card), *source_parts(sources), *steps, languages_missing(sources)]
 
 
 def _figures(card: JsonObject) -> Node | None:
