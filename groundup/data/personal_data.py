@@ -15,10 +15,11 @@ Names, postal addresses, tax and passport numbers are not looked for. Precision 
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 
 from groundup.data.phone_numbers import find_phones
 from groundup.errors import ConfigError, did_you_mean
@@ -31,33 +32,11 @@ REASON = "personal data"
 # Latin, Greek and Cyrillic: an address may stand between Chinese characters without spaces.
 _LETTER = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ"
 LOCAL_CHARACTERS, DOMAIN_CHARACTERS = 64, 255  # RFC 5321
-LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9_+-])?$")
+LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9_+-])?\Z")
 _LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
 DOMAIN = re.compile(rf"(?:{_LABEL}\.)+([{_LETTER}]{{2,24}})(?![{_LETTER}0-9@])")
 FILE_ENDINGS = frozenset(
-    [
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "svg",
-        "webp",
-        "bmp",
-        "ico",
-        "pdf",
-        "js",
-        "css",
-        "json",
-        "html",
-        "xml",
-        "py",
-        "java",
-        "cpp",
-        "txt",
-        "csv",
-        "zip",
-        "gz",
-    ]
+    "png jpg jpeg gif svg webp bmp ico pdf js css json html xml py java cpp txt csv zip gz".split()
 )
 
 # Characters of an IBAN by country (ISO 13616 registry).
@@ -68,15 +47,15 @@ _IBAN_COUNTRIES = {
     30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
 IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items() for country in countries.split()}
-# The search begins at the check digits: two digits are rarer than two letters.
-IBAN_START = re.compile(r"(?<=[A-Za-z]{2})(?<![A-Za-z0-9][A-Za-z]{2})\d\d(?=[ -]?[A-Za-z0-9])")
+# The searches begin with a digit and look back from there: digits are rare, and a search for one character class is fast.
+IBAN_START = re.compile(r"\d(?<=(?<![A-Za-z0-9])[A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0-9])")
 
 # Prefixes and lengths of payment cards. 5018 to 6763: Maestro.
 CARDS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}"
     r"|35(?:2[89]|[3-8]\d)\d{12}|(?:6011|65\d\d|64[4-9]\d)\d{12}|62\d{14,17}|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
 )
-CARD_CANDIDATE = re.compile(r"(?<![\w.,-])\d(?:[ -]?\d){12,18}+(?![\w]|[.,-]\d)")
+CARD_CANDIDATE = re.compile(r"\d(?<![\w.,-]\d)(?:[ -]?\d){12,18}+(?![\w]|[.,-]\d)")
 CARD_GROUPS = frozenset(
     {
         (4, 4, 4, 4),
@@ -91,18 +70,21 @@ CARD_GROUPS = frozenset(
     }
 )
 
-IPV4 = re.compile(r"(?<![\w.-])(?<![A-Za-z]/)\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
+IPV4 = re.compile(r"\d(?<![\w.-]\d)(?<![A-Za-z]/\d)\d{0,2}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
 # What stands before a number in four parts that is no address.
 VERSION_WORD = re.compile(
-    r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|\bv\.?)\W{0,3}$", re.IGNORECASE
+    r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|[=<>~]=|\bv\.?)\W{0,3}$",
+    re.IGNORECASE,
 )
-# Four small numbers ("4.1.2.8") are an address only near a word like these.
-SMALL_PART, CONTEXT_CHARACTERS = 32, 40
+# Where the first number or all are as small as in "1.9.99.15", it is an address only near a word like these.
+SMALL_FIRST, SMALL_PARTS, CONTEXT_CHARACTERS = 20, 100, 40
 ADDRESS_WORD = re.compile(
-    r"\bip\b|address|adress|host|server|\bfrom\b|client|login|ping|ssh|dns|user|connect|banned|://$", re.IGNORECASE
+    r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$", re.IGNORECASE
 )
 IPV6_MARK = re.compile(r":[0-9A-Fa-f]{0,4}:")
 IPV6_CHARACTERS = 39
+# The addresses in public use; a slice ("[1::2]") or a name ("c10::") has fewer groups.
+IPV6_PUBLIC, IPV6_GROUPS = IPv6Network("2000::/3"), 3
 _HEX = frozenset("0123456789abcdefABCDEF:")
 
 
@@ -146,15 +128,16 @@ def reason_to_drop(text: str, kinds: Collection[str] = KINDS) -> str | None:
 
 def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
     """Return the personal data of these kinds in the order of the text; none overlap."""
-    taken: list[tuple[int, int]] = []
-    found: list[Found] = []
+    found: list[tuple[int, int, str]] = []  # in the order of the text, none overlapping
     for kind in KINDS:  # all of them: a card number is no phone number, also where cards are not asked for
-        spans = [
-            span for span in _FINDERS[kind](text) if not any(span[0] < end and start < span[1] for start, end in taken)
-        ]
-        taken += spans
-        found += [Found(kind, *span) for span in spans if kind in kinds]
-    return sorted(found, key=lambda each: each.start)
+        new = [(start, end, kind) for start, end in _FINDERS[kind](text) if _is_free(start, end, found)]
+        found = sorted([*found, *new]) if new else found
+    return [Found(kind, start, end) for start, end, kind in found if kind in kinds]
+
+
+def _is_free(start: int, end: int, found: list[tuple[int, int, str]]) -> bool:
+    place = bisect_left(found, (end,))
+    return place == 0 or found[place - 1][1] <= start
 
 
 def check_kinds(kinds: Iterable[str]) -> None:
@@ -227,7 +210,7 @@ def _luhn(digits: str) -> bool:
 
 def _ips(text: str) -> Iterator[tuple[int, int]]:
     for match in IPV4.finditer(text):
-        if _is_public(match[0]) and not _is_version(
+        if _is_public_4(match[0]) and not _is_version(
             match[0], text[max(0, match.start() - CONTEXT_CHARACTERS) : match.start()]
         ):
             yield match.span()
@@ -241,19 +224,23 @@ def _ips(text: str) -> Iterator[tuple[int, int]]:
         while end < min(len(text), start + IPV6_CHARACTERS) and text[end] in _HEX:
             end += 1
         last = end
-        written = (
-            text[start:end].rstrip(":")
-            if text[start:end].count("::") < 2 and not text[start:end].endswith("::")
-            else text[start:end]
-        )
         alone = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
-        if alone and any(map(str.isdigit, written)) and _is_public(written):
+        if alone and _is_public_6(written := text[start:end].rstrip(":")):
             yield start, start + len(written)
 
 
-def _is_public(address: str) -> bool:
+def _is_public_4(address: str) -> bool:
     try:
-        return (IPv6Address(address) if ":" in address else IPv4Address(address)).is_global
+        return (found := IPv4Address(address)).is_global and not found.is_multicast
+    except AddressValueError:
+        return False
+
+
+def _is_public_6(address: str) -> bool:
+    if len(list(filter(None, address.split(":")))) < IPV6_GROUPS:
+        return False
+    try:
+        return (found := IPv6Address(address)).is_global and found in IPV6_PUBLIC
     except AddressValueError:
         return False
 
@@ -262,7 +249,8 @@ def _is_version(number: str, before: str) -> bool:
     parts = [int(part) for part in number.split(".")]
     if VERSION_WORD.search(before) or parts[1:] == [0, 0, 0]:
         return True
-    return max(parts) < SMALL_PART and not ADDRESS_WORD.search(before)
+    small = parts[0] < SMALL_FIRST or max(parts) < SMALL_PARTS
+    return small and not ADDRESS_WORD.search(before)
 
 
 _FINDERS = {EMAIL: _emails, IBAN: _ibans, CARD: _cards, IP: _ips, PHONE: find_phones}

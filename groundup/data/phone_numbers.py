@@ -17,27 +17,37 @@ from groundup.errors import require_extra
 
 EXTRA, PACKAGE = "clean", "phonenumbers"
 
-# A run of digits with at most one space, hyphen, point, slash or bracket between two, and a space beside a bracket or slash.
-_BETWEEN = r"(?:[ \u00a0]?[().\-/–‑][ \u00a0(]?|[ \u00a0])"
-CANDIDATE = re.compile(rf"(?<![\w.,$€£¥#@/\-])(?:\+[ ]?)?\(?\d(?:{_BETWEEN}?\d){{6,}}+(?![\w%€£¥°]|[.,:]\d|-\w)")
-MIN_DIGITS, MAX_DIGITS = 7, 15  # E.164: at most 15
+# Letters of scripts with spaces between words: a number may stand between Japanese characters.
+_WORD = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ0-9_"
+# A run of digits with at most one space, hyphen, point or slash between two, and spaces beside it; brackets hold an area's number at its beginning.
+# It begins with one character class and looks back from there, which is fast.
+_FIRST = r"[+(\[\d]"
+_BETWEEN = r"(?:[ \u00a0]?[.\-/–‑][ \u00a0]?|[ \u00a0])"
+CANDIDATE = re.compile(
+    rf"{_FIRST}(?<![{_WORD}.,$€£¥#@/\-+]{_FIRST})(?:(?<=\[)\+?\d{{1,3}}\] ?)?"
+    rf"(?:(?:\d{{0,3}}[ .-]?\(|(?<=\())\d{{1,5}}\){_BETWEEN}?| ?)\d?(?:{_BETWEEN}?\d){{5,}}+(?![{_WORD}%€£¥°]|[.,:]\d|-\w)"
+)
+COUNTRY_CODE = re.compile(r"\+ ?|\[\+?(?=\d{1,3}\])|00 ?(?=[1-9])")
+MIN_DIGITS, MAX_DIGITS = 8, 15  # E.164: at most 15
 
-# Words before a number, in the languages of the examples; each is the beginning of words.
+# Words before a number, in the languages of the examples: what it is, and with less between, what to do with it.
 NAMED = re.compile(
-    r"(?:\b(?:tel|phone|fax|mobile|mobil|cell|call|ring|dial|text|whatsapp|landline|contact|hotline|reach|nummer ist|number is|handy|rufen|ruf|"
-    r"t[ée]l|portable|appel|joignable|ll[aá]m|m[oó]vil|tel[eé]f|chiam|ligue|fone|celular|bel\b|bel op|mobiel|zadzwo|kom\b|tlf|volejte|"
-    r"тел|моб|звон|τηλ|κιν)|電話|携帯|内線|电话|電話|手机|연락처|전화|טלפון|נייד|फ़ोन|संपर्क|هاتف|جوال)[^\d\n]{0,25}$",
+    r"(?:(?:\b(?:(?:tele)?phone|tel\b(?! aviv)|telef|fax|mobiles?\b|mobil\b|cell\b|whatsapp|landline|contact|hotline|number is|handy|nummer ist|t[ée]l\b|"
+    r"t[ée]l[ée]ph|portable|m[oó]vil|cell\.|fone|celular|mobiel|kom\b|tlf|тел|моб|τηλ|κιν)|電話|携帯|内線|电话|手机|연락처|전화|טלפון|נייד|फ़ोन|"
+    r"संपर्क|هاتف|جوال)[^\d\n]{0,20}"
+    r"|\b(?:call|ring|dial|text|reach|rufen|ruf|appele[rz]|joignable|ll[aá]m\w*|chiam\w*|ligue|bel|zadzwoń|volejte|звоните)\b[^\d\n.;=]{0,15})$",
     re.IGNORECASE,
 )
 OTHER = re.compile(
-    r"(?:\b(?:isbn|issn|ean|doi|oclc|lccn|orders?|invoice|tracking|serial|patent|lot|batch|case|model|part|item|id|ids|ref|imei|ssn|room|"
-    r"siret|siren|cnpj|cpf|nif|nip|regon|inn|инн|гост|abn|acct|account|konto|sort code|art|aktenzeichen|version|barcode|epoch|time|pid|"
-    r"figs?|pp?|pages?|no|nr|num|n°|chr)|№|号)[.:#]?[^\w\n]{0,3}$",
+    r"(?:\b(?:isbn|issn|ean|doi|oclc|lccn|orders?|invoice|tracking|serial|patent|lot|batch|case|model|part|item|id|ids|ref|imei|ssn|room|bug|"
+    r"issue|ticket|siret|siren|cnpj|cpf|nif|nip|regon|inn|инн|гост|abn|acct|account|konto|sort code|art|aktenzeichen|version|barcode|epoch|time|"
+    r"pid|figs?|pp?|pages?|no|nr|num|n°|chr)|№|号)[.:#]?[^\w\n]{0,3}$",
     re.IGNORECASE,
 )
-DATE = re.compile(
-    r"(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d"
-    r"|(?:19|20)\d\d ?[-–/] ?(?:19|20)\d\d"
+# Dates, ranges of years, and the American ZIP+4.
+NO_PHONE = re.compile(
+    r".*(?:(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d"
+    r"|(?:19|20)\d\d ?[-–/] ?(?:19|20)\d\d).*|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|\d{5}-\d{4}"
 )
 BEFORE_CHARACTERS = 40
 
@@ -45,54 +55,20 @@ BEFORE_CHARACTERS = 40
 FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
     (re.compile(form), tuple(regions.split()))
     for form, regions in (
-        (r"(?:1[-. ])?(?:\([2-9]\d\d\) ?|[2-9]\d\d([-.]))[2-9]\d\d(?:\1|[-. ])\d{4}", "US"),  # (212) 555-0147
+        (r"(?:1[-. ])?(?:\([2-9]\d\d\) ?[2-9]\d\d[-. ]|[2-9]\d\d([-.])[2-9]\d\d\1)\d{4}", "US"),  # (212) 555-0147
         (r"0\d(?:([ .])\d\d)(?:\1\d\d){3}", "FR"),  # 01 99 00 12 34
         (r"\(?0\d{2,4}\)? \d{3,4} ?\d{3,4}", "GB IE"),  # 020 7946 0958, 07700 900461
+        (r"0[12378]\d{9}", "GB"),  # 07700900461: eleven digits
         (r"\(0[2378]\) \d{4} \d{4}|04\d\d \d{3} \d{3}", "AU"),
         (r"0\d{1,3}-\d{3,4}-\d{4}", "JP KR"),
-        (r"\(?0\d{2,4}\)?(?: ?[/-] ?| )\d{3,8}(?:[ -]\d{2,4})*", "DE AT CH NL SE"),
+        (r"\(?0\d{2,4}\)?(?: ?[/-] ?| )(?:\d{5,8}|\d{3,5}(?:[ -]\d{2,4})+)", "DE AT CH NL SE"),
         (r"\(\d\d\) 9?\d{4}-\d{4}", "BR"),
         (r"8 ?\(\d{3}\) ?\d{3}-\d\d-\d\d", "RU"),
     )
 )
 # Plans in which a number that is named a phone number may be valid.
 REGIONS = tuple(
-    [
-        "US",
-        "GB",
-        "DE",
-        "FR",
-        "ES",
-        "IT",
-        "NL",
-        "BE",
-        "AT",
-        "CH",
-        "PT",
-        "BR",
-        "PL",
-        "CZ",
-        "RU",
-        "UA",
-        "TR",
-        "GR",
-        "SE",
-        "DK",
-        "NO",
-        "FI",
-        "JP",
-        "CN",
-        "KR",
-        "IN",
-        "AU",
-        "IE",
-        "ZA",
-        "MX",
-        "AR",
-        "IL",
-        "NG",
-        "SA",
-    ]
+    "US GB DE FR ES IT NL BE AT CH PT BR PL CZ RU UA TR GR SE DK NO FI JP CN KR IN AU IE ZA MX AR IL NG SA".split()
 )
 
 
@@ -107,22 +83,24 @@ def find_phones(text: str) -> Iterator[tuple[int, int]]:
 def _is_phone(number: str, before: str) -> bool:
     if not MIN_DIGITS <= sum(map(str.isdigit, number)) <= MAX_DIGITS + 1:
         return False
-    if number.startswith(("+", "00")) and _is_valid("+" + number.lstrip("+0 "), None):
-        return True
-    if DATE.search(number) or OTHER.search(before):
+    named = NAMED.search(before)
+    if with_country := COUNTRY_CODE.match(number):
+        return _is_valid("+" + number[with_country.end() :], None, possible=bool(named))
+    if NO_PHONE.fullmatch(number) or OTHER.search(before):
         return False
-    if NAMED.search(before):
+    if named:
         return any(_is_valid(number, region) for region in REGIONS)
     return any(
         form.fullmatch(number) and any(_is_valid(number, region) for region in regions) for form, regions in FORMS
     )
 
 
-def _is_valid(number: str, region: str | None) -> bool:
-    """Return whether this is a number of the region's plan; without a region, of the country whose code it begins with."""
+def _is_valid(number: str, region: str | None, *, possible: bool = False) -> bool:
+    """Return whether this is a number of the region's plan; without a region, of the country whose code it begins with. `possible`: its length is."""
     library = _phonenumbers()
     try:
-        return bool(library.is_valid_number(library.parse(number, region)))
+        parsed = library.parse(number, region)
+        return bool(library.is_possible_number(parsed) if possible else library.is_valid_number(parsed))
     except library.NumberParseException:
         return False
 
