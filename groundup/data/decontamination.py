@@ -85,7 +85,8 @@ class Overlap:
 
     def reason(self) -> str:
         """Return one line of text."""
-        return f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item '{self.item}': \"{self.passage[:80]}\""
+        beginning = " ".join(self.passage.split())[:60]
+        return f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item '{self.item}': \"{beginning}\""
 
 
 @dataclass(frozen=True)
