@@ -6,12 +6,12 @@ batches whose order is a pure function of the seed (`loader`).
 
     address -> source_files (folders, download, remote) -> files
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
+    file of documents -> near_duplicates (minhash), decontamination (item_index) -> which lines to drop, and why; both by word_ngrams
     data folder + tokenizer -> shards -> loader.Windows -> Batch
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
     spec -> inspection -> the card that a build would write, for people (`groundup data inspect`)
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
     examples -> distinct: repeats removed, sides of a split -> trained_on: their hashes beside the model, for evaluate
 
-Only the deduplication (a 16-byte digest for each document) grows with the input. Data folders and
-shards are written over several calls, where one is killed (`partial`). Begin reading in `pipeline.py`.
+Only the deduplication (a 16-byte digest for each document; near-duplicates: some 60 bytes) grows with the input. Begin reading in `pipeline.py`.
 """

@@ -23,7 +23,6 @@ ignored. An item that occurs twice counts once. Memory: about 40 bytes for each 
 
 import dataclasses
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,7 +85,8 @@ class Overlap:
 
     def reason(self) -> str:
         """Return one line of text."""
-        return f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item '{self.item}': \"{self.passage[:80]}\""
+        beginning = " ".join(self.passage.split())[:60]
+        return f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item '{self.item}': \"{beginning}\""
 
 
 @dataclass(frozen=True)
@@ -172,27 +172,19 @@ def _overlaps(
 ) -> list[tuple[int, np.ndarray]]:
     """Return the items for which a document is dropped, at most SHOWN_ITEMS, those with most common n-grams first, and these n-grams."""
     _, keys = index.hits(hash_words([document.text]))
-    common, rare = Counter[int](), Counter[int]()
-    for key in keys.tolist():
-        items = index.items_of(key)
-        common.update(items)
-        if frequencies[key] <= config.common_documents:
-            rare.update(items)
-    held = [
-        item
-        for item, count in common.items()
-        if rare[item] >= config.min_ngrams or count >= config.item_share * index.sizes[item]
-    ]
-    held.sort(key=lambda item: (-common[item], item))
-    return [
-        (item, np.array([key for key in keys.tolist() if item in index.items_of(key)], np.int64))
-        for item in held[:SHOWN_ITEMS]
-    ]
+    places, items = index.items_of(keys)
+    found, common = np.unique(items, return_counts=True)
+    is_rare = frequencies[keys[places]] <= config.common_documents
+    rare = np.bincount(np.searchsorted(found, items[is_rare]), minlength=len(found))
+    is_held = (rare >= config.min_ngrams) | (common >= config.item_share * index.sizes[found])
+    held = np.flatnonzero(is_held)
+    held = held[np.argsort(-common[held], kind="stable")][:SHOWN_ITEMS]
+    return [(item, keys[places[items == item]]) for item in found[held].tolist()]
 
 
 def _overlap(number: int, document: Document, index: ItemIndex, item: int, keys: np.ndarray) -> Overlap:
     passage = shared_passage(document.text, index.keys[keys], index.lengths[item])
-    share = len(keys) / index.sizes[item]
+    share = len(keys) / int(index.sizes[item])
     return Overlap(number + 1, document.source, document.name, index.names[item], len(keys), share, passage)
 
 

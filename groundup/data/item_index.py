@@ -35,10 +35,10 @@ class ItemIndex:
         self.keys: np.ndarray = keys[~is_boilerplate]
         self._rows = np.cumsum([0, *in_items[~is_boilerplate].tolist()])
         self._owners = owners
-        self.sizes = np.bincount(owners, minlength=len(found)).tolist()
+        self.sizes = np.bincount(owners, minlength=len(found))
         """Distinct n-grams of each item."""
-        self.counts["boilerplate"] = self.sizes.count(0)
-        self.counts["indexed"] = len(found) - self.sizes.count(0)
+        self.counts["indexed"] = int(np.count_nonzero(self.sizes))
+        self.counts["boilerplate"] = len(found) - self.counts["indexed"]
         self._short = sorted({length for length in self.lengths if MIN_WORDS <= length < n})
         self._shift = np.uint64(64 - min(_MAX_BITS, max(16, (16 * len(self.keys)).bit_length())))
         self._bits = np.zeros(1 << (64 - int(self._shift)), bool)
@@ -63,9 +63,12 @@ class ItemIndex:
             found.append(np.unique(hash_ngrams(words, self.n).hashes))
         return found
 
-    def items_of(self, key: int) -> list[int]:
-        """Return the items that have the n-gram keys[key]."""
-        return self._owners[self._rows[key] : self._rows[key + 1]].tolist()
+    def items_of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (place in `keys`, item) for each item that has one of these n-grams."""
+        starts, counts = self._rows[keys], self._rows[keys + 1] - self._rows[keys]
+        places = np.repeat(np.arange(len(keys)), counts)
+        within = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return places, self._owners[starts[places] + within]
 
     def hits(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
         """Return (text, key) for each distinct n-gram of an item that is in one of the texts, in order.

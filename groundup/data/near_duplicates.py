@@ -79,7 +79,8 @@ class NearDuplicate:
 
     def line(self) -> str:
         """Return one line of text."""
-        return f"'{self.dropped.name}' of '{self.kept.name}' (Jaccard {self.jaccard:.2f}: \"{self.passage[:60]}\")"
+        beginning = " ".join(self.passage.split())[:60]
+        return f"'{self.dropped.name}' of '{self.kept.name}' (Jaccard {self.jaccard:.2f}: \"{beginning}\")"
 
 
 @dataclass

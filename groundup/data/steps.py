@@ -1,15 +1,12 @@
-"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. They run in the order in which they are named.
+"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those of a kind run in the order in which they are named.
 
-    repair            Unicode repair (`repair`), before cleaning          changes
-    repeated-lines    navigation, headers and footers (`repair`)          changes
-    languages         documents in other languages (`languages`)          drops
-    rules             published quality rules (`quality_rules`)           drops; line rules change
-    personal-data     mail addresses, phone numbers ... (`personal_data`) changes, or drops
-    near-duplicates   of a longer document (`near_duplicates`)            drops
+    repair            Unicode repair (`repair`)                           changes    while a document is read, before it is cleaned:
+    repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes what these two see
+    languages         documents in other languages (`languages`)          drops      after cleaning
+    rules             published quality rules (`quality_rules`)           drops, and changes by line rules
+    personal-data     mail addresses, phone numbers (`personal_data`)     changes, or drops
+    near-duplicates   of a longer document (`near_duplicates`)            drops      when all documents are read (`file_steps`)
     decontaminate     what is evaluated on (`decontamination`)            drops
-
-The first five see one document at a time, while sources are read; `clean` is a step that all documents go through. The last two see all documents
-that are left (`file_steps`).
 """
 
 from collections import Counter
@@ -23,17 +20,14 @@ from groundup.data.languages import UNKNOWN, can_detect, check_languages, langua
 from groundup.data.near_duplicates import NearDuplicateConfig
 from groundup.data.personal_data import KINDS, check_kinds, reason_to_drop, replace
 from groundup.data.quality_rules import judge, rules_named
+from groundup.data.repair import repair
+from groundup.data.repeated_lines import remove_repeated_lines
 from groundup.errors import ConfigError, did_you_mean
 
-REPAIR, REPEATED_LINES, LANGUAGES, RULES, PERSONAL_DATA = DOCUMENT_STEPS = (
-    "repair",
-    "repeated-lines",
-    "languages",
-    "rules",
-    "personal-data",
-)
+REPAIR, REPEATED_LINES = RAW_STEPS = ("repair", "repeated-lines")
+LANGUAGES, RULES, PERSONAL_DATA = CLEAN_STEPS = ("languages", "rules", "personal-data")
 NEAR_DUPLICATES, DECONTAMINATE = FILE_STEPS = ("near-duplicates", "decontaminate")
-STEPS = (*DOCUMENT_STEPS, *FILE_STEPS)
+STEPS = (*RAW_STEPS, *CLEAN_STEPS, *FILE_STEPS)
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ class ProcessConfig:
         """The steps that run, in order."""
         given = {RULES: self.rules, LANGUAGES: self.languages, DECONTAMINATE: self.decontaminate}
         named = [*self.steps, *(name for name in STEPS if given.get(name) and name not in self.steps)]
-        return tuple(sorted(named, key=lambda name: name in FILE_STEPS))
+        return tuple(name for kind in (RAW_STEPS, CLEAN_STEPS, FILE_STEPS) for name in named if name in kind)
 
     @property
     def file_steps(self) -> tuple[str, ...]:
@@ -123,9 +117,15 @@ Step = Callable[[str], Processed]
 
 def document_steps(config: ProcessConfig) -> list[Step]:
     """Return the steps that see one document at a time, cleaning among them. Raises MissingExtra (extra `clean`)."""
-    makers = {REPEATED_LINES: _repeated_lines, LANGUAGES: _languages, RULES: _rules, PERSONAL_DATA: _personal_data}
-    first = [_repair] if REPAIR in config.names else []
-    return [*first, cleaning, *(makers[name](config) for name in config.names if name in makers)]
+    makers: dict[str, Callable[[ProcessConfig], Step]] = {
+        REPAIR: lambda _: _repair,
+        REPEATED_LINES: lambda _: _repeated_lines,
+        LANGUAGES: _languages,
+        RULES: _rules,
+        PERSONAL_DATA: _personal_data,
+    }
+    before, after = ([makers[name](config) for name in config.names if name in names] for names in (RAW_STEPS, CLEAN_STEPS))
+    return [*before, cleaning, *after]
 
 
 def run_steps(text: str, steps: Sequence[Step], changed: Callable[[Counter[str], str, str], None]) -> Processed:
@@ -151,6 +151,10 @@ def cleaning(text: str) -> Processed:
 def _repair(text: str) -> Processed:
     repaired = repair(text)
     return Processed(repaired.text, repaired.changes)
+
+
+def _repeated_lines(text: str) -> Processed:
+    return Processed(*remove_repeated_lines(text))
 
 
 def _languages(config: ProcessConfig) -> Step:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from groundup.data.decontamination import (
     Contamination,
     DecontaminationConfig,
+    Overlap,
     evaluation_items,
     find_contaminated,
 )
@@ -73,6 +74,8 @@ def test_thirteen_words_in_any_case_and_punctuation_are_enough_and_twelve_are_no
     result = find(texts, [QUESTION])
     assert result.is_dropped.tolist() == [True, True, False, False]
     first, second = record(tmp_path)
+    reason = f"of the evaluation item 'item0': \"{thirteen[:60]}\""
+    assert Overlap(**first).reason() == f"has 1 n-grams (6%) {reason}"
     distinct = len(ngrams(QUESTION, 13))
     assert first == {
         "line": 1,
@@ -173,7 +176,7 @@ def test_the_result_is_that_of_the_rule_on_lists_of_words(find: Find, texts: lis
 
 def test_the_index_does_not_grow_with_the_documents() -> None:
     index = ItemIndex(((f"{number}", numbered(f"item{number}x", 30)) for number in range(1000)), 13)
-    assert len(index.keys) == 18_000 and index.counts["indexed"] == 1000 and set(index.sizes) == {18}
+    assert len(index.keys) == 18_000 and index.counts["indexed"] == 1000 and set(index.sizes.tolist()) == {18}
 
 
 @pytest.mark.parametrize(
