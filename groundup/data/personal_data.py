@@ -35,9 +35,8 @@ LOCAL_CHARACTERS, DOMAIN_CHARACTERS = 64, 255  # RFC 5321
 LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9_+-])?\Z")
 _LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
 DOMAIN = re.compile(rf"(?:{_LABEL}\.)+([{_LETTER}]{{2,24}})(?![{_LETTER}0-9@])")
-FILE_ENDINGS = frozenset(
-    ["png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "ico", "pdf", "js", "css", "json", "html", "xml", "py", "java", "cpp", "txt", "csv", "zip", "gz"]
-)
+_ENDINGS = "png jpg jpeg gif svg webp bmp ico pdf js css json html xml py java cpp txt csv zip gz"
+FILE_ENDINGS = frozenset(_ENDINGS.split())
 
 # Characters of an IBAN by country (ISO 13616 registry).
 _IBAN_COUNTRIES = {

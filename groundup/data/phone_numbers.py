@@ -1,11 +1,11 @@
-"""Phone numbers in a text: a run of digits that is valid in a numbering plan (`phonenumbers`, extra `clean`) and looks like or is named a phone number.
+"""Phone numbers in a text: a run of digits that is valid in a numbering plan (`phonenumbers`, extra `clean`) and looks like one or is named one.
 
     "+33 1 42 68 53 00"                   with a country's code: valid in that country's plan
     "(212) 555-0147", "07700 900461"      a form that is used for phone numbers only: valid in the plan of a country that writes them so
     "Tel. 22 85 50 50"                    any form, after a word such as "phone": valid in any of the plans
 
-A date, a price, an ISBN, an order number is none: by its form, or by the word before it. The plans alone don't tell: one random number of ten digits in
-three is valid somewhere.
+A date, a price, an ISBN, an order number is none: by its form, or by the word before it. The plans alone don't tell: most runs of eight to eleven
+digits are valid somewhere.
 """
 
 import re
@@ -32,8 +32,8 @@ MIN_DIGITS, MAX_DIGITS = 8, 15  # E.164: at most 15
 
 # Words before a number, in the languages of the examples: what it is, and with less between, what to do with it.
 NAMED = re.compile(
-    r"(?:(?:\b(?:(?:tele)?phone|tel\b(?! aviv)|telef|fax|mobiles?\b|mobil\b|cell\b|whatsapp|landline|contact|hotline|number is|handy|nummer ist|t[ée]l\b|"
-    r"t[ée]l[ée]ph|portable|m[oó]vil|cell\.|fone|celular|mobiel|kom\b|tlf|тел|моб|τηλ|κιν)|電話|携帯|内線|电话|手机|연락처|전화|טלפון|נייד|फ़ोन|"
+    r"(?:(?:\b(?:(?:tele)?phone|tel\b(?! aviv)|telef|fax|mobiles?\b|mobil\b|cell\b|whatsapp|landline|contact|hotline|number is|handy|nummer ist|"
+    r"t[ée]l\b|t[ée]l[ée]ph|portable|m[oó]vil|cell\.|fone|celular|mobiel|kom\b|tlf|тел|моб|τηλ|κιν)|電話|携帯|内線|电话|手机|연락처|전화|טלפון|נייד|फ़ोन|"
     r"संपर्क|هاتف|جوال)[^\d\n]{0,20}"
     r"|\b(?:call|ring|dial|text|reach|rufen|ruf|appele[rz]|joignable|ll[aá]m\w*|chiam\w*|ligue|bel|zadzwoń|volejte|звоните)\b[^\d\n.;=]{0,15})$",
     re.IGNORECASE,
@@ -45,9 +45,10 @@ OTHER = re.compile(
     re.IGNORECASE,
 )
 # Dates, ranges of years, and the American ZIP+4.
+_YEAR, _MONTH, _DAY, _PART = r"(?:19|20)\d\d", "(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])", "[-./ ]"
 NO_PHONE = re.compile(
-    r".*(?:(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d"
-    r"|(?:19|20)\d\d ?[-–/] ?(?:19|20)\d\d).*|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|\d{5}-\d{4}"
+    rf".*(?:{_YEAR}{_PART}{_MONTH}{_PART}{_DAY}|{_DAY}{_PART}{_DAY}{_PART}{_YEAR}|{_YEAR} ?[-–/] ?{_YEAR}).*"
+    rf"|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])|\d{{5}}-\d{{4}}"
 )
 BEFORE_CHARACTERS = 40
 
@@ -67,9 +68,8 @@ FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
     )
 )
 # Plans in which a number that is named a phone number may be valid.
-REGIONS = tuple(
-    ["US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "AT", "CH", "PT", "BR", "PL", "CZ", "RU", "UA", "TR", "GR", "SE", "DK", "NO", "FI", "JP", "CN", "KR", "IN", "AU", "IE", "ZA", "MX", "AR", "IL", "NG", "SA"]
-)
+_REGIONS = "US GB DE FR ES IT NL BE AT CH PT BR PL CZ RU UA TR GR SE DK NO FI JP CN KR IN AU IE ZA MX AR IL NG SA"
+REGIONS = tuple(_REGIONS.split())
 
 
 def find_phones(text: str) -> Iterator[tuple[int, int]]:

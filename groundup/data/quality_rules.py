@@ -8,8 +8,8 @@
 
     judge(text, rules_named(["web"])) -> Judgement: the text without the lines that line rules remove, and what it violates
 
-`--rules web|books|code`, or names of rules. Which rule belongs to which set, and why, is in docs/processing.md. Lines, words, n-grams and characters are
-defined in `text_measures`. Left out: C4's list of bad words (a choice of values, not of quality), its repeated three-sentence spans (`dedup` and
+`--rules web|books|code`, or names of rules. Which rule belongs to which set, and why, is in docs/processing.md. Lines, words, n-grams and characters
+are defined in `text_measures`. Left out: C4's list of bad words (a choice of values, not of quality), its repeated three-sentence spans (`dedup` and
 near-duplicates), its language test (`languages`).
 """
 

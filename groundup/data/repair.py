@@ -45,7 +45,7 @@ class Repaired:
 
 
 def repair(text: str) -> Repaired:
-    """Return the text with wrongly decoded lines, entities, ligatures and terminal escapes repaired. Raises MissingExtra where ftfy is needed and missing.
+    """Return the text with repaired decoding, entities, ligatures and terminal escapes. Raises MissingExtra where ftfy is missing and needed.
 
     >>> repair("1 &lt; 2").text
     '1 < 2'
@@ -98,7 +98,7 @@ def mistaken() -> re.Pattern[str]:
 
 
 def _shown(codes: range, encoding: str) -> str:
-    """Return the characters that these bytes are in an encoding, for a character class; windows encodings leave some undefined: those stay U+0080 to U+009F."""
+    """Return the characters that these bytes are in an encoding, for a character class; a byte that it does not define stays U+0080 to U+009F."""
     shown = (bytes([code]).decode(encoding, "replace").replace("\ufffd", chr(code)) for code in codes)
     return "".join(re.escape(each) for each in shown)
 

@@ -1,14 +1,15 @@
 """Repeated lines of a document: page headers and footers, page numbers, notices. Three rules that leave verse, plays and code alone.
 
-    page      pages are parted by form feeds (as pdftotext does); a line that is among the first or last two of at least 3 pages and of a third of them is
-              a header or footer, if it has two words. A bare number, or "Page 7 of 9", that counts along with the pages is a page number.
-    breaks    without form feeds: a line that occurs 4 times, begins with a capital letter or a digit, and at least half of the times breaks a sentence
-              (the line before ends with a letter or comma, the next one begins with a small letter) is no part of the text.
+    page      pages are parted by form feeds (as pdftotext does); a line that is among the first or last two of at least 3 pages, and of a third of
+              them, is a header or footer, if it has two words. A bare number, or "Page 7 of 9", that counts along with the pages is a page number.
+    breaks    a line that occurs 4 times, begins with a capital letter or a digit, and at least half of the times breaks a sentence (the line before
+              ends with a letter or comma, the next one begins with a small letter) is no part of the text.
     notice    a line of at least 40 characters and 6 words that occurs more than 10 times is kept once.
 
-What repeats for a reason is not touched: refrains (lines of verse begin with capitals, and few have 40 characters and come 10 times), names of speakers
-(they follow a full stop), headings. Of code, recognised by its indentation or line ends, nothing is removed. A line that many documents of a source share is
-not removed: whether it is a banner, a licence, a heading or a formula of prayer can't be told from its number; near-duplicates and `--rules web` see those.
+What repeats for a reason is not touched: refrains (lines of verse begin with capitals, and few have 40 characters and come 10 times), names of
+speakers (they follow a full stop), headings. Of code, recognised by its indentation or line ends, nothing is removed. A line that many documents of a
+source share is not removed: whether it is a banner, a licence, a heading or a formula of prayer can't be told from its number; near-duplicates and
+`--rules web` see those.
 
 The form feeds must still be there, so this goes before `clean`.
 """
@@ -47,7 +48,11 @@ def remove_repeated_lines(text: str) -> tuple[str, Counter[str]]:
     if not removed:
         return text, Counter()
     # The form feed stays: it ends a page.
-    kept = ["\f" * line.count("\f") if place in removed else line for place, line in enumerate(lines) if place not in removed or "\f" in line]
+    kept = [
+        "\f" * line.count("\f") if place in removed else line
+        for place, line in enumerate(lines)
+        if place not in removed or "\f" in line
+    ]
     return "\n".join(kept), Counter(removed.values())
 
 
@@ -125,5 +130,3 @@ def _notices(lines: Sequence[str], repeated: dict[str, list[int]]) -> Iterator[i
     for line, places in repeated.items():
         if len(places) > MAX_NOTICES and len(line) >= NOTICE_CHARACTERS and len(line.split()) >= NOTICE_WORDS:
             yield from places[1:]
-
-

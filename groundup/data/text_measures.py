@@ -9,8 +9,8 @@ What the papers leave open is settled here, the same for every rule:
     repeated    the second and every later occurrence; the first one is not counted
     characters  those of words, without white space; one that lies in several repeated n-grams counts once
 
-Repetition is found with integers, exactly: equal words get equal ids, and two (n+1)-grams are equal if their first and their last n words are. So each
-n looks only at the places whose n-gram occurs twice, of which prose has few from n = 4 on.
+Repetition is found with integers, exactly: equal words get equal ids, and two (n+1)-grams are equal if their first and their last n words are. So
+each n looks only at the places whose n-gram occurs twice, of which prose has few from n = 4 on.
 """
 
 import re

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from groundup.data.language_names import language_name
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note
 from groundup.report.differences import before_and_after
 from groundup.report.drawing import bar
 from groundup.report.formatting import count, first_letters, percent
 from groundup.report.histogram import length_histogram, median_length
-from groundup.report.language_names import language_name
 from groundup.report.values import JsonObject, number, table, tables, text, texts
 
 NAME_CHARACTERS = 120
