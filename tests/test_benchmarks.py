@@ -127,3 +127,17 @@ def test_settings_of_threads_are_compared_alone_and_beside_a_busy_thread(tmp_pat
     for condition in found.values():
         assert set(condition) == {"tuned (groundup)", "one thread"}
         assert all(rate > 0 for rates in condition.values() for rate in rates)
+
+
+def test_near_duplicates_are_measured_on_planted_pairs(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, str(BENCHMARKS / "near_duplicates.py"), "--quick", "--json", str(out)]
+    done = subprocess.run(
+        [*command, "--datatrove", str(tmp_path / "none")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "datatrove is left out" in done.stdout
+    tables = json.loads(out.read_text())["tables"]
+    found = tables["quality"]["groundup"]
+    assert found["precision"] == 1 and found["recall 0.9"] >= 0.99 and found["pairs 0.8"] > 20
+    assert tables["speed"][0]["median"] > 0

@@ -39,7 +39,7 @@ from groundup.data.layouts import LAYOUTS, TEXT
 from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import SourceOptions, describe_source, read_source
-from groundup.data.word_ngrams import hash_words, shared_passage
+from groundup.data.word_ngrams import distinct, hash_words, shared_passage
 from groundup.errors import DataError, require
 from groundup.files import atomic_file, json_bytes
 from groundup.progress import Progress
@@ -162,7 +162,7 @@ def _scan(documents: DocumentFile, index: ItemIndex, progress: Progress) -> tupl
     for batch in documents.batches("Looking for evaluation items", progress):
         rows, keys = index.hits(hash_words([document.text for document in batch]))
         frequencies += np.bincount(keys, minlength=len(frequencies))
-        places.extend((np.unique(rows) + before).tolist())
+        places.extend((distinct(rows) + before).tolist())
         before += len(batch)
     return places, frequencies
 

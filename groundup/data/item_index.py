@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from groundup.data.clean import clean
-from groundup.data.word_ngrams import Words, hash_ngrams, hash_words, is_in
+from groundup.data.word_ngrams import Words, distinct, hash_ngrams, hash_words, is_in
 
 # Shorter items are looked for as whole documents only: GPT-3's least n.
 MIN_WORDS = 8
@@ -60,7 +60,7 @@ class ItemIndex:
             self.counts["whole_documents_only"] += len(words.hashes) < MIN_WORDS
             self.names.append(name)
             self.lengths.append(min(self.n, len(words.hashes)))
-            found.append(np.unique(hash_ngrams(words, self.n).hashes))
+            found.append(distinct(hash_ngrams(words, self.n).hashes))
         return found
 
     def items_of(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,4 +82,4 @@ class ItemIndex:
             maybe = maybe[is_in(found.hashes[maybe], self.keys)]
             texts = np.searchsorted(found.rows, maybe, side="right") - 1
             pairs.append(texts * len(self.keys) + np.searchsorted(self.keys, found.hashes[maybe]))
-        return np.divmod(np.unique(np.concatenate(pairs)), max(1, len(self.keys)))
+        return np.divmod(distinct(np.concatenate(pairs)), max(1, len(self.keys)))

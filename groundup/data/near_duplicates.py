@@ -14,7 +14,7 @@ A document of under 5 words has one n-gram, all of its words: it is a near-dupli
 The result depends on the file and the config only. Pairs that share no band are not found (`minhash.bands_for`: at the threshold at most one in
 twenty), nor those beyond the last MAX_RECENT kept documents of a group, which are the nearest in length, and the first MAX_COMPARED of a document:
 these limits keep a file of resembling documents from taking quadratic time, and are counted. Memory: about 60 bytes a document, 40 more for each
-band that it shares with others, and CACHE_BYTES.
+band that it shares with others, CACHE_BYTES, and 30 to 90 bytes for each character of the longest document.
 """
 
 import json
@@ -31,7 +31,7 @@ import numpy as np
 from groundup.data.document_file import DocumentFile
 from groundup.data.documents import Document
 from groundup.data.minhash import BandKeys, Groups
-from groundup.data.word_ngrams import hash_ngrams, hash_words, is_in, ngrams, shared_passage
+from groundup.data.word_ngrams import distinct, hash_ngrams, hash_words, ngrams, shared_passage
 from groundup.errors import DataError, FormatError, require
 from groundup.files import atomic_file, json_bytes, temporary_folder
 from groundup.progress import Progress
@@ -125,7 +125,7 @@ class NearDuplicates:
 
     def summary(self) -> str:
         """Return one line of text."""
-        kept = len(np.unique(self.kept_of[self.kept_of != NO_ONE]))
+        kept = len(distinct(self.kept_of[self.kept_of != NO_ONE]))
         line = f"Near-duplicates: {self.dropped:,} of {len(self.kept_of):,} documents, of {kept:,} that are kept"
         limited = f" ({self.documents_limited:,} not compared with all that resemble them)"
         return f"{line}{limited if self.documents_limited else ''}."
@@ -184,7 +184,7 @@ class _Ngrams:
         if number in self._kept:
             self._kept.move_to_end(number)
             return self._kept[number]
-        found = np.unique(hash_ngrams(hash_words([self.documents.read(number).text]), NGRAM_WORDS).hashes)
+        found = distinct(hash_ngrams(hash_words([self.documents.read(number).text]), NGRAM_WORDS).hashes)
         self._kept[number] = found
         self._bytes += found.nbytes
         while self._bytes > CACHE_BYTES and len(self._kept) > 1:
@@ -219,11 +219,12 @@ def _decide(
 
 
 def jaccard(one: np.ndarray, other: np.ndarray, *, at_least: float = 0) -> float:
-    """Return |A and B| / |A or B| of two sorted sets; 0 where the sizes alone rule out `at_least`, and for empty ones."""
+    """Return |A and B| / |A or B| of two arrays of distinct values; 0 where the sizes alone rule out `at_least`, and for empty ones."""
     small, large = sorted((one, other), key=len)
     if not len(small) or len(small) / len(large) < at_least:
         return 0.0
-    shared = int(np.count_nonzero(is_in(small, large)))
+    both = np.sort(np.concatenate((small, large)))
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
     return shared / (len(small) + len(large) - shared)
 
 
