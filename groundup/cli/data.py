@@ -117,11 +117,14 @@ def _lines(found: "Sequence[Inspection]") -> list[str]:
 
 def describe(found: "Inspection") -> list[str]:
     """Return one inspection as lines for people."""
+    from groundup.data.data_card import CHANGE_LABELS
+    from groundup.data.filters import EMPTY
+    from groundup.data.pipeline import REPEAT
+
     card, read = found.card, found.card.read
-    controls = card.changed.get("control_characters", 0)
     average = f"{found.characters / found.documents:,.0f} on average" if found.documents else ""
     skipped = "; ".join(_noted(f"{n.count:,} skipped, {why}", n) for why, n in read.skipped.items())
-    empty, repeats = found.dropped("empty"), found.dropped("exact repeat")
+    empty, repeats = found.dropped(EMPTY), found.dropped(REPEAT)
     rows = [
         ["files", f"{read.files:,}", skipped],
         ["documents", f"{found.documents:,}", f"{empty:,} of them empty" if empty else ""],
@@ -130,6 +133,12 @@ def describe(found: "Inspection") -> list[str]:
         ["longest", f"{found.longest['characters']:,}", found.longest["name"]],
         *_languages(found),
         ["exact repeats", f"{repeats:,}", "dropped by a build" if repeats else ""],
+        *(
+            [reason, f"{tally.count:,}", f"dropped by a build: {tally.shown()}"]
+            for reason, tally in card.dropped.items()
+            if reason not in (EMPTY, REPEAT)
+        ),
+        *([CHANGE_LABELS.get(name, name), f"{number:,}", "by a build"] for name, number in card.changed.items()),
         ["bad lines", f"{read.bad_lines.count:,}", _noted(f"of {read.lines:,}", read.bad_lines)],
         ["bad files", f"{read.bad_files.count:,}", read.bad_files.shown()],
         *(
@@ -137,10 +146,17 @@ def describe(found: "Inspection") -> list[str]:
             for name, files in read.encodings.items()
         ),
         ["invalid bytes", f"{read.invalid_bytes:,}", read.invalid_files.shown()],
-        ["control characters", f"{controls:,}", "removed by a build" if controls else ""],
     ]
     lines = [*(each["line"] for each in card.understood), ""]
     lines += [line.rstrip() for line in table(["what", "count", "note"], rows)]
+    rules = [
+        [name, f"{each['documents']:,}", f"{each['lines']:,}", each["drops"]]
+        for name, each in found.rules.items()
+        if each["documents"] or each["lines"]
+    ]
+    if rules:
+        lines += ["", "What each rule would drop alone:"]
+        lines += [line.rstrip() for line in table(["rule", "documents", "lines", "what"], rules)]
     for beginning in found.beginnings:
         lines += ["", beginning["name"], *(f"    {line}" for line in beginning["lines"])]
     return lines
@@ -148,7 +164,8 @@ def describe(found: "Inspection") -> list[str]:
 
 def _languages(found: "Inspection") -> list[list[str]]:
     """The row of the languages, where they were detected."""
-    if not (detected := found.card.languages):
+    detected = found.card.languages
+    if not detected or not detected["documents"]:
         return []
     counts = detected["found"]
     shown = [f"{count / detected['documents']:.0%} {name}" for name, count in [*counts.items()][:LANGUAGES_SHOWN]]

@@ -19,6 +19,22 @@ from groundup.data.split import Counts, Cut
 
 # What the card shows of the dropped documents, for each reason.
 DROP_EXAMPLES, DROPPED_CHARACTERS = 2, 200
+# What is counted as changed, in words: by cleaning (`clean`), `repair` and `repeated_lines`; other steps count in words.
+CHANGE_LABELS = {
+    "newlines": "line ends normalised",
+    "control_characters": "control characters removed",
+    "lone_surrogates": "lone surrogates replaced",
+    "trailing_spaces": "spaces at line ends removed",
+    "outer_newlines": "empty lines around the text removed",
+    "composed": "texts normalised to composed Unicode (NFC)",
+    "mojibake": "wrongly decoded lines repaired",
+    "html_entities": "HTML entities decoded",
+    "ligatures": "ligatures replaced by their letters",
+    "terminal_escapes": "terminal colours removed",
+    "page_furniture": "page headers, footers and numbers removed",
+    "breaking_lines": "lines that break sentences removed",
+    "repeated_notices": "repeated notices removed",
+}
 
 
 @dataclass

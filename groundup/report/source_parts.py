@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from groundup.data.language_names import language_name
+from groundup.data.data_card import CHANGE_LABELS
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note
 from groundup.report.differences import before_and_after
@@ -27,19 +28,6 @@ LONGEST_HISTOGRAM = 60
 
 Cards = Sequence[JsonObject]
 
-# Labels of what cleaning counts (data/clean.py).
-CHANGES = {
-    "newlines": "line ends normalised",
-    "control_characters": "control characters removed",
-    "lone_surrogates": "lone surrogates replaced",
-    "trailing_spaces": "spaces at line ends removed",
-    "outer_newlines": "empty lines around the text removed",
-    "composed": "texts normalised to composed Unicode (NFC)",
-    "mojibake": "lines decoded wrongly, repaired",
-    "html_entities": "HTML entities decoded",
-    "ligatures": "ligatures replaced by their letters",
-    "terminal_escapes": "terminal colours removed",
-}
 LAYOUTS = {"text": "texts", "labelled": "labelled texts", "instruction": "instructions", "conversation": "conversations",
            "prompt-completion": "prompts and completions", "preference": "preference pairs"}  # fmt: skip
 
@@ -191,7 +179,7 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
 
 
 def _change(name: str) -> str:
-    return CHANGES.get(name, name)
+    return CHANGE_LABELS.get(name, name)
 
 
 def _change_card(example: JsonObject) -> Node:
