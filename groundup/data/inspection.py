@@ -4,7 +4,7 @@ It reads exactly as `pipeline.prepare` does and fills the same card, so its coun
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -114,6 +114,7 @@ def inspect_sources(
     Raises what `read_source` and `file_steps.run_file_steps` raise.
     """
     process = process or ProcessConfig()
+    near_duplicates = replace(process.near_duplicates, max_dropped_share=1.0)  # it is shown, and stops nothing
     cards = [  # all of them before the first is read: what can't be read is said at once
         SourceCard(source, understood=[each.to_plain() for each in describe_source(source, options)])
         for source in sources
@@ -145,7 +146,8 @@ def inspect_sources(
         inspections = [one(card) for card in cards]
         writer.flush()
         if process.file_steps:
-            _, figures = run_file_steps(Path(name), cards, process, lambda document, reason: None, progress)
+            shown_all = replace(process, near_duplicates=near_duplicates)
+            _, figures = run_file_steps(Path(name), cards, shown_all, lambda document, reason: None, progress)
             for found in inspections:
                 found.steps = figures
     return inspections

@@ -11,7 +11,7 @@ from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.values import JsonObject, number, table, tables, text
 
 NEAR_DUPLICATES, DECONTAMINATE = "near-duplicates", "decontaminate"
-PASSAGE_CHARACTERS, NAME_CHARACTERS = 160, 120
+PASSAGE_CHARACTERS, NAME_CHARACTERS, SHOWN_EXAMPLES = 160, 120, 3
 
 
 def rule_parts(cards: Sequence[JsonObject]) -> list[Child]:
@@ -22,23 +22,19 @@ def rule_parts(cards: Sequence[JsonObject]) -> list[Child]:
         entries = [entry for other, entry in found if other == name]
         documents, lines = (sum(number(entry, what) or 0.0 for entry in entries) for what in ("documents", "lines"))
         if documents or lines:
-            drops = node(
-                "div",
-                node("b", name),
-                ": ",
-                text(entries[0], "drops"),
-                node("span", f" ({text(entries[0], 'source')})", class_="quiet"),
+            what = node(
+                "div", text(entries[0], "drops"), node("span", f" ({text(entries[0], 'source')})", class_="quiet")
             )
-            examples = [each for entry in entries for each in tables(entry, "examples")][:3]
-            shown = [
-                node("div", _name(text(each, "name")), ": ", foreign(text(each, "text"), "q"), class_="sample-line")
-                for each in examples
-            ]
-            rows.append([drops, count(documents), count(lines), node("div", shown)])
+            shown = [_example(each) for entry in entries for each in tables(entry, "examples")][:SHOWN_EXAMPLES]
+            rows.append([name, count(documents), count(lines), node("div", what, shown)])
     if not rows:
         return []
-    head = ["rule", "documents", "lines", "examples"]
+    head = ["rule", "documents", "lines", "what it drops, with examples"]
     return [data_table("What each of the quality rules would drop alone", head, rows, figures=(1, 2))]
+
+
+def _example(example: JsonObject) -> Node:
+    return node("div", _name(text(example, "name")), ": ", foreign(text(example, "text"), "q"), class_="sample-line")
 
 
 def process_parts(steps: JsonObject, *, is_open: bool = False) -> list[Child]:
@@ -57,7 +53,8 @@ def _near_duplicates(found: JsonObject, is_open: bool) -> list[Child]:
         for source, entry in table(found, "sources").items()
     ]
     head = ["source", "documents", "near-duplicates", "share"]
-    caption = f"Documents of which at least {percent(number(found, 'config', 'threshold'), 0)} are in a longer one that is kept"
+    threshold = fixed(number(found, "config", "threshold"))
+    caption = f"Documents with a Jaccard similarity of at least {threshold} to a longer one that is kept"
     clusters = [_cluster(each) for each in tables(found, "clusters")]
     return [
         data_table(caption, head, rows, figures=(1, 2, 3)),
@@ -82,17 +79,18 @@ def _cluster(cluster: JsonObject) -> Node:
 def _contamination(found: JsonObject, is_open: bool) -> list[Child]:
     if not found:
         return []
-    line = (
-        f"{count(number(found, 'dropped'))} of {count(number(found, 'documents'))} documents were dropped as they hold items of what is evaluated on: "
-        f"{count(number(found, 'items_found'))} of {count(number(found, 'items', 'indexed'))} items."
-    )
+    documents = f"{count(number(found, 'dropped'))} of {count(number(found, 'documents'))} documents were dropped"
+    items = f"{count(number(found, 'items_found'))} of {count(number(found, 'items', 'indexed'))} evaluation items"
     rows: list[list[Child]] = [
         [_name(text(each, "name")), _name(text(each, "item")), count(number(each, "ngrams")), _passage(each)]
         for each in tables(found, "overlaps")
     ]
     head = ["document", "item", "n-grams of both", "passage of both"]
     shown = data_table("The first of them", head, rows, figures=(2,)) if rows else None
-    return [node("p", line), more("Evaluation items in documents", shown, is_open=is_open) if shown else None]
+    return [
+        node("p", f"{documents}, since they hold {items}."),
+        more("Evaluation items in documents", shown, is_open=is_open) if shown else None,
+    ]
 
 
 def _name(name: str) -> Node:
