@@ -6,7 +6,7 @@ keeps its traceback and exits with 1.
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
 
@@ -20,6 +20,24 @@ class GroundupError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values, for another process."""
+        return {"kind": type(self).__name__, "values": vars(self)}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "GroundupError":
+        """Return the error of `to_plain`; its class is one that this process has imported."""
+        kind = next((each for each in _kinds(cls) if each.__name__ == plain["kind"]), cls)
+        error = kind.__new__(kind, plain["values"]["message"])
+        vars(error).update(plain["values"])
+        return error
+
+
+def _kinds(kind: type[GroundupError]) -> Iterator[type[GroundupError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
 
 
 class ConfigError(GroundupError):
@@ -54,6 +72,10 @@ class DiskError(GroundupError):
 
 class NetworkError(GroundupError):
     """A registry or hub that can't be reached or lacks the file."""
+
+
+class WorkerError(GroundupError):
+    """A process that worked for this one and ended. What was done so far is kept."""
 
 
 class MissingExtra(GroundupError):

@@ -32,6 +32,10 @@ class ChangeExamples:
     shown: dict[str, int] = field(default_factory=dict)
     """The number of examples of each kind."""
 
+    def wants(self, changes: Iterable[str]) -> bool:
+        """Return whether there are too few examples of one of these changes: else `add` would do nothing."""
+        return any(self.shown.get(change, 0) < EXAMPLES_PER_CHANGE for change in changes)
+
     def add(self, name: str, changes: Mapping[str, int], before: str, after: str) -> None:
         """Look for examples of these changes of a step in a text, if there are too few yet."""
         few = EXAMPLES_PER_CHANGE

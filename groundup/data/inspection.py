@@ -20,7 +20,7 @@ from groundup.data.quality_rules import judge, rules_named
 from groundup.data.source_files import Source
 from groundup.data.sources import SourceOptions, describe_source
 from groundup.data.split import SplitWriter
-from groundup.data.steps import ProcessConfig, document_steps
+from groundup.data.steps import ProcessConfig
 from groundup.progress import Progress
 
 FIRST_LINES, RULE_EXAMPLES = 3, 3
@@ -119,7 +119,7 @@ def inspect_sources(
         SourceCard(source, understood=[each.to_plain() for each in describe_source(source, options)])
         for source in sources
     ]
-    repeats, steps = ExactRepeats(), document_steps(process)
+    repeats = ExactRepeats()
     with TemporaryDirectory(prefix="groundup-") as name, SplitWriter(Path(name), (ALL,)) as writer:
 
         def one(card: SourceCard) -> Inspection:
@@ -133,8 +133,8 @@ def inspect_sources(
                 if process.rules:
                     rules.add(document)
 
-            shown = ShownDocuments(seed)
-            for document in kept_documents(card, repeats, options, progress, dropped, shown=shown, steps=steps):
+            shown = ShownDocuments(seed, process)
+            for document in kept_documents(card, repeats, options, progress, dropped, shown=shown, process=process):
                 read(document)
                 if len(found.beginnings) < show:
                     found.show(document)

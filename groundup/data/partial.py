@@ -5,7 +5,8 @@
         ...append to files in partial.folder...
         partial.save({"done": 7}, files)                from here on a later call begins, the files cut to their present lengths
 
-At the end a manifest is written and the folder is renamed to `path`, as `files.atomic_folder` does it. An error of the user's texts removes it.
+At the end a manifest is written and the folder is renamed to `path`, as `files.atomic_folder` does it. An error removes it, but for one of a
+disk, the network or another process: the same command goes on after it.
 """
 
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import DiskError, FormatError, GroundupError
+from groundup.errors import DiskError, FormatError, GroundupError, NetworkError, WorkerError
 from groundup.files import (
     disk_errors,
     read_json_object,
@@ -89,6 +90,6 @@ def partial_folder(path: Path, key: str, *, needed_bytes: int = 0) -> Iterator[P
             partial.forget()
             replace_folder(partial.folder, path)
         except GroundupError as error:
-            if not isinstance(error, DiskError):
+            if not isinstance(error, DiskError | NetworkError | WorkerError):
                 shutil.rmtree(partial.folder, ignore_errors=True)
             raise

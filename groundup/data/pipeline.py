@@ -9,7 +9,7 @@
     OUT/manifest.json                        size and SHA-256 of the files
 
 The folder is created atomically; a killed preparation goes on behind the files that it saved last (`partial`).
-The result is a pure function of the sources' bytes, the config and the seed.
+The result is a pure function of the sources' bytes, the config and the seed: who read and processed the documents (`engines`) changes nothing.
 """
 
 from collections import Counter
@@ -24,13 +24,14 @@ from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard, SourceCard, split_summary
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
+from groundup.data.engines import Engine, Made, Reading, check_engine
 from groundup.data.file_steps import ALL, run_file_steps
 from groundup.data.filters import reason_to_drop
 from groundup.data.partial import Partial, partial_folder
 from groundup.data.samples import TextSample
 from groundup.data.source_files import Source, disk_bytes, quick_hash
 from groundup.data.source_list import require_distinct_names
-from groundup.data.sources import SourceOptions, describe_source, read_source
+from groundup.data.sources import SourceOptions, describe_source
 from groundup.data.split import (
     TRAIN,
     Counts,
@@ -40,10 +41,10 @@ from groundup.data.split import (
     repair_split,
     split_of,
 )
-from groundup.data.steps import Step, cleaning, document_steps, run_steps
+from groundup.data.steps import ProcessConfig, document_steps
 from groundup.errors import DataError
 from groundup.files import json_bytes, sha256_text, write_json
-from groundup.progress import Advance, Progress
+from groundup.progress import Progress
 
 CARD_FILE = "data.json"
 DROPPED_FILE = "dropped.jsonl"
@@ -56,17 +57,23 @@ VERSION = 1
 
 
 def prepare(
-    sources: Sequence[Source], out: Path, config: DataConfig | None = None, *, seed: int = 0, progress: Progress
+    sources: Sequence[Source],
+    out: Path,
+    config: DataConfig | None = None,
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    progress: Progress,
 ) -> DataCard:
-    """Write the data folder `out` from `sources`; an existing one is replaced when the new one is complete.
+    """Write the data folder `out` from `sources`; an existing one is replaced when the new one is complete. `engine`: see `engines`.
 
     Raises DataError when no document or no validation text is left, and what reading the sources raises.
     """
-    config = config or DataConfig()
+    config, engine = config or DataConfig(), check_engine(engine)
     require_distinct_names(sources)
     key = sha256_text(repr((VERSION, [quick_hash(source) for source in sources], config, seed)))
     with partial_folder(out, key) as made:
-        with _Preparation(made, sources, config, seed, progress) as preparation:
+        with _Preparation(made, sources, config, seed, engine, progress) as preparation:
             preparation.read()
             counts = preparation.run_file_steps() if config.process.file_steps else preparation.counts
         _require_documents(preparation.cards)
@@ -82,9 +89,15 @@ class _Preparation:
     """A context manager: the data folder while the sources are read, file by file, from where an earlier call came to."""
 
     def __init__(
-        self, partial: Partial, sources: Sequence[Source], config: DataConfig, seed: int, progress: Progress
+        self,
+        partial: Partial,
+        sources: Sequence[Source],
+        config: DataConfig,
+        seed: int,
+        engine: Engine,
+        progress: Progress,
     ) -> None:
-        self.partial, self.config, self.seed, self.progress = partial, config, seed, progress
+        self.partial, self.config, self.seed, self.engine, self.progress = partial, config, seed, engine, progress
         state, splits = partial.state, (ALL,) if config.process.file_steps else (TRAIN, *config.fractions)
         self.found: dict[str, dict[str, Any]] = {}
         self.cards = [SourceCard(source) for source in sources]
@@ -95,7 +108,7 @@ class _Preparation:
             done = sum(card.read.files for card in self.cards)
             progress.say(f"{done:,} files were read by an earlier call: the reading goes on behind them.")
         self.source, self.files = state.get("source", 0), state.get("files", 0)
-        self.shown, self.steps = ShownDocuments(seed, state.get("shown")), document_steps(config.process)
+        self.shown = ShownDocuments(seed, config.process, state.get("shown"))
         self.saved_bytes = 0
         dropped = [partial.folder / DROPPED_FILE] if config.keep_dropped else []
         self.writer = SplitWriter(partial.folder, splits, counts)
@@ -125,14 +138,16 @@ class _Preparation:
             self.saved_bytes = card.read.read_bytes
             for document in kept_documents(
                 *(card, self.repeats, self.config.source_options, self.progress, self.drop),
-                steps=self.steps,
+                process=self.config.process,
+                engine=self.engine,
                 shown=self.shown,
                 passed=self.files,
                 after_file=self.after_file,
             ):
                 self.write(document)
             self.progress.say(card.summary())
-            self.source, self.files, self.shown = self.source + 1, 0, ShownDocuments(self.seed)
+            self.source, self.files = self.source + 1, 0
+            self.shown = ShownDocuments(self.seed, self.config.process)
             self.save()
         self.outputs.remove(self.partial.folder / REPEATS_FILE)  # nothing is compared with it any more
         self.save()
@@ -187,17 +202,18 @@ class _Preparation:
 class ShownDocuments:
     """What the card of a source shows of its documents: a random sample, and places that cleaning changed."""
 
-    def __init__(self, seed: int, state: dict[str, Any] | None = None) -> None:
-        self._sample, self._changes = TextSample(seed), ChangeExamples()
+    def __init__(self, seed: int, process: ProcessConfig, state: dict[str, Any] | None = None) -> None:
+        self._sample, self._changes, self._steps = TextSample(seed), ChangeExamples(), document_steps(process)
         if state:
             self._sample.restore(state["sample"])
             self._changes = ChangeExamples(**state["changes"])
 
-    def add(self, document: Document, changed: Sequence[tuple[Counter[str], str, str]]) -> None:
-        """Consider a document, and what each step changed of it: the changes, the text before and after."""
+    def add(self, document: Document, made: Made) -> None:
+        """Consider a document, and what each step changed of it."""
         self._sample.add(document.name, document.text)
-        for changes, before, after in changed:
-            self._changes.add(document.name, changes, before, after)
+        if self._changes.wants(made.made.changes):
+            for change in made.changes_by_step(self._steps):
+                self._changes.add(document.name, *change)
 
     def write(self, card: SourceCard) -> None:
         """Write what was chosen into the card."""
@@ -217,9 +233,10 @@ def kept_documents(
     dropped: Callable[[Document, str], None],
     *,
     shown: ShownDocuments,
-    steps: Sequence[Step] = (cleaning,),
+    process: ProcessConfig,
+    engine: Engine = "one",
     passed: int = 0,
-    after_file: Callable[[int], None] | None = None,
+    after_file: Callable[[int], None] = lambda files: None,
 ) -> Iterator[Document]:
     """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`.
 
@@ -227,30 +244,25 @@ def kept_documents(
     """
     total_mb = disk_bytes(card.source) / 1e6
     with progress.track(f"Reading {card.source.title}", total_mb, "MB") as advance:
-        done = 0
-        for raw in read_source(
-            card.source, options, card.read, progress=progress, passed=passed, after_file=after_file
-        ):
-            done = _advance(advance, done, card.read.read_bytes)
-            changed: list[tuple[Counter[str], str, str]] = []
-            made = run_steps(raw.text, steps, lambda *change, changed=changed: changed.append(change))
-            document = Document(made.text, raw.source, raw.name)
-            reason = made.reason or reason_to_drop(document)
+
+        def read(read_bytes: int) -> None:
+            if read_bytes:
+                advance(read_bytes / 1e6)
+
+        read(card.read.read_bytes)  # by an earlier call
+        reading = Reading(card.source, options, process, card.read, progress, read, passed, after_file)
+        for made in reading.documents(engine):
+            raw, document = made.raw, Document(made.made.text, made.raw.source, made.raw.name)
+            reason = made.made.reason or reason_to_drop(document)
             reason = reason or (REPEAT if repeats.is_repeat(document.text) else None)
             if reason:
                 card.drop(raw, reason)
                 dropped(raw, reason)
             else:
-                card.keep(document, made.changes, len(raw.text))
-                shown.add(document, changed)
+                card.keep(document, made.made.changes, len(raw.text))
+                shown.add(document, made)
                 yield document
     shown.write(card)
-
-
-def _advance(advance: Advance, before: int, now: int) -> int:
-    if now > before:
-        advance((now - before) / 1e6)
-    return now
 
 
 def _require_documents(cards: Sequence[SourceCard]) -> None:

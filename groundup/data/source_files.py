@@ -105,9 +105,46 @@ class Source:
         return own or self.sha256
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A file of a folder or an object store, which may be an archive: it can be opened without the rest of its source."""
+
+    name: str
+    """Within the source."""
+    place: str
+    """Its path or its address."""
+    size_bytes: int
+    is_stored: bool = False
+    """Whether it is in an object store."""
+
+
 def source_files(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
     """Yield the files of a source whose format is read, those within archives too; the others are reported."""
-    for file in _all_files(source, report, progress):
+    return _readable(_all_files(source, report, progress), report)
+
+
+def entry_files(entry: Entry, report: SourceReport) -> Iterator[SourceFile]:
+    """Yield those of one entry, as `source_files` does."""
+    return _readable(_entry_files(entry, report), report)
+
+
+def is_divisible(source: Source) -> bool:
+    """Return whether a source has entries: a package, a data set of the hub and an https: address are read as a whole."""
+    return not source.spec.startswith((*PINNED, HUB))
+
+
+def entries(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[Entry]:
+    """Yield the entries of a source, in the order in which they are read; what is not entered is reported before the first one."""
+    if is_store(source.spec):
+        for stored in store_files(source.spec, partial(_skip, report)):
+            yield Entry(stored.name, stored.address, stored.size_bytes, is_stored=True)
+        return
+    for path, name in _disk_paths(source, report, progress):
+        yield Entry(name, str(path), path.stat().st_size)
+
+
+def _readable(files: Iterator[SourceFile], report: SourceReport) -> Iterator[SourceFile]:
+    for file in files:
         extractor = EXTRACTORS.get(file.suffix)
         if extractor and not extractor.is_installed:
             report.skip(_needs_extra(extractor.module), file.name)
@@ -122,12 +159,15 @@ def _all_files(source: Source, report: SourceReport, progress: Progress | None) 
         yield from _package_files(source, progress)
     elif source.spec.startswith(HUB):
         yield from hub_files(source.spec, partial(_skip, report))
-    elif is_store(source.spec):
-        for stored in store_files(source.spec, partial(_skip, report)):
-            yield from _stored_files(stored, report)
     else:
-        for path, name in _disk_paths(source, report, progress):
-            yield from _disk_files(path, _shown(name), report)
+        for entry in entries(source, report, progress):
+            yield from _entry_files(entry, report)
+
+
+def _entry_files(entry: Entry, report: SourceReport) -> Iterator[SourceFile]:
+    if entry.is_stored:
+        return _stored_files(StoredFile(entry.name, entry.size_bytes, "", entry.place), report)
+    return _disk_files(Path(entry.place), _shown(entry.name), report)
 
 
 def _skip(report: SourceReport, reason: str, name: str) -> None:

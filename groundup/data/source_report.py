@@ -1,6 +1,8 @@
 """The report of reading a source: counts, with the first few examples of each. Plain values, for the data card."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from groundup.errors import DataError
 
@@ -21,6 +23,11 @@ class Tally:
         self.count += 1
         if len(self.examples) < EXAMPLES_KEPT:
             self.examples.append(example)
+
+    def add(self, other: "Tally", kept: int | None = EXAMPLES_KEPT) -> None:
+        """Count what another one counted after this one; at most `kept` examples are kept (None: all)."""
+        self.count += other.count
+        self.examples = (self.examples + other.examples)[:kept]
 
     def shown(self) -> str:
         """Return the first few examples in one line."""
@@ -55,6 +62,39 @@ class SourceReport:
     """Skipped files by reason, all of them named."""
     # No field: while True, skipped files are not counted (those that a resumed reading passes again).
     muted = False
+
+    def add(self, other: "SourceReport") -> None:
+        """Count what another one counted after this one: the result is that of one report of both."""
+        for each in fields(self):
+            mine, its = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(its, Tally):
+                mine.add(its)
+            elif isinstance(its, dict):
+                for key, tally in its.items():
+                    mine.setdefault(key, Tally()).add(tally, None if each.name == "skipped" else EXAMPLES_KEPT)
+            else:
+                setattr(self, each.name, mine + its)
+
+    def taken(self) -> "SourceReport":
+        """Return what was counted, and begin anew."""
+        found = replace(self)
+        vars(self).update(vars(SourceReport()))
+        return found
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values, without what was not counted."""
+        return {name: value for name, value in asdict(self).items() if value and value != asdict(Tally())}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "SourceReport":
+        """Return the report of `to_plain`."""
+        report = cls(**values)
+        for name, value in values.items():
+            if isinstance(getattr(cls(), name), Tally):
+                setattr(report, name, Tally(**value))
+            elif isinstance(value, dict):
+                setattr(report, name, {key: Tally(**tally) for key, tally in value.items()})
+        return report
 
     def decoded_lines(self) -> list[str]:
         """Return what is to be said of encodings: files in another than UTF-8, invalid bytes."""

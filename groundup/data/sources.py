@@ -10,7 +10,7 @@
 A file in another format is skipped and reported. At most one document or one megabyte of a file is in memory.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -25,7 +25,7 @@ from groundup.data.roles import text_at
 from groundup.data.sniff import sniff
 from groundup.data.source_files import LINKS, ROW_SUFFIXES, Source, nothing_to_read, printable, source_files
 from groundup.data.source_report import LineTally, SourceReport
-from groundup.errors import ConfigError, MissingExtra, did_you_mean
+from groundup.errors import ConfigError, GroundupError, MissingExtra, did_you_mean
 from groundup.progress import Progress
 
 T = TypeVar("T")
@@ -94,11 +94,8 @@ def read_source(
 
     Raises DataError (no file, no such column, too many bad lines, a single binary file), and what fetching a package raises.
     """
-    read = partial(_texts, options=options, report=report)
-    texts = read_files(source, report, read, progress=progress, passed=passed, after_file=after_file)
-    for name, text in texts:
-        report.documents += 1
-        report.characters += len(text)
+    read = partial(read_texts, options=options, report=report)
+    for name, text in read_files(source, report, read, progress=progress, passed=passed, after_file=after_file):
         yield Document(text, source.spec, name)
 
 
@@ -115,9 +112,24 @@ def read_files(
 
     The first `passed` files are passed over: `report` has counted them. `after_file` gets the number of files done whenever one is.
     """
-    refused: list[NotTextError] = []
+    refused: list[GroundupError] = []
+    files = source_files(source, report, progress)
+    yield from read_each(files, report, read, refused, passed=passed, after_file=after_file)
+    require_files(source, report, refused, progress)
+
+
+def read_each(
+    files: Iterable[SourceFile],
+    report: SourceReport,
+    read: Callable[[SourceFile], Iterator[T]],
+    refused: list[GroundupError],
+    *,
+    passed: int = 0,
+    after_file: Callable[[int], None] | None = None,
+) -> Iterator[T]:
+    """Yield the results of `read` for each file; binary files are counted as skipped, and their errors added to `refused`."""
     report.muted = passed > 0
-    for number, file in enumerate(source_files(source, report, progress), start=1):
+    for number, file in enumerate(files, start=1):
         if number <= passed:
             report.muted = number < passed
             continue
@@ -129,6 +141,12 @@ def read_files(
             refused.append(error)
         if after_file:
             after_file(number)
+
+
+def require_files(
+    source: Source, report: SourceReport, refused: Sequence[GroundupError], progress: Progress | None
+) -> None:
+    """Say which links were skipped when a source has been read. Raises DataError when no file was."""
     if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
         progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
@@ -216,8 +234,15 @@ def _extracted(file: SourceFile, report: SourceReport) -> Iterator[tuple[str, st
             report.bad_file(file.name, f"can't be read ({type(error).__name__}: {str(error)[:100]})")
 
 
+def read_texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each document of a file, and count it."""
+    for name, text in _texts(file, options, report):
+        report.documents += 1
+        report.characters += len(text)
+        yield name, text
+
+
 def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each document of a file."""
     if file.suffix in ROW_SUFFIXES:
         found = options.describe(file)
 
