@@ -33,6 +33,7 @@ from groundup.errors import ConfigError, DataError, FormatError, GroundupError, 
 from groundup.files import verify_folder
 from groundup.progress import Silent
 
+with_ray = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
 STEPS = ProcessConfig(("repair", "repeated-lines", "personal-data", "near-duplicates"), rules=("web",))
 
 
@@ -120,3 +121,22 @@ def test_processes_make_the_folder_that_one_makes(
     assert json.loads(found["data.json"]) == json.loads(expected["data.json"])
     assert found == expected
     verify_folder(tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Any:
+    """A cluster of two processors on this machine, for all tests that use Ray."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'groundup[ray]'")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+@with_ray
+def test_ray_makes_the_folder_that_one_makes(
+    cluster: Any, whole: Any, mixed: list[Source], tmp_path: Path, small_parts: None
+) -> None:
+    expected, process = whole
+    prepare(mixed, tmp_path / "data", config(process), seed=3, engine="ray", progress=Silent())
+    assert content(tmp_path / "data") == expected
