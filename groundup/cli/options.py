@@ -139,6 +139,10 @@ LayoutOption = Annotated[
 EncodingOption = Annotated[
     str, Option("--encoding", help="Encoding of text files: auto, or a name such as cp1251 or shift_jis.")
 ]
+EngineOption = Annotated[
+    str,
+    Option("--engine", help="Who reads and processes texts: one, processes, ray, or auto (processes where they pay)."),
+]
 KeepDroppedOption = Annotated[
     bool, Option("--keep-dropped", help="Write dropped documents, with the reason, to OUT/data/dropped.jsonl.")
 ]
@@ -208,6 +212,7 @@ class TrainingTexts(ProcessOptions):
     encoding: EncodingOption = "auto"
     test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False
+    engine: EngineOption = "auto"
     settings: SetOption = None
 
 

@@ -32,6 +32,7 @@ def command(
     keep_dropped: options.KeepDroppedOption = False,
     processing: options.ProcessOptions = options.ProcessOptions(),
     follow_links: options.FollowLinksOption = False,
+    engine: options.EngineOption = "auto",
     seed: options.SeedOption = 0,
     device: options.DeviceOption = "auto",
     as_json: options.JsonOption = False,
@@ -47,6 +48,7 @@ def command(
     """
     from groundup.config import build_config, duration_s, to_plain
     from groundup.data.config import DataConfig
+    from groundup.data.engines import check_engine
     from groundup.data.steps import process_fields
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
@@ -60,12 +62,15 @@ def command(
     if budget is not None and steps is not None:
         raise ConfigError("--budget and --steps both give the length of the runs.", fix="Give one of them.")
     claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
+    who = check_engine(engine)
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
     fields = reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     fields["process"] = process_fields(**vars(processing))
     reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size
-    shards, own = corpus(data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, progress=progress)
+    shards, own = corpus(
+        data, RunFolder(out), reading, tokenizer=tokenizer, vocab_size=vocab_size, engine=who, progress=progress
+    )
     found = sweep(shards, own, out, asked, compute=compute, progress=progress)
     picture: Path | None = out / PICTURE
     try:

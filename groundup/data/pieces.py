@@ -17,7 +17,7 @@ from groundup.data.records import SourceFile
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import SourceOptions, read_each, read_texts
 from groundup.data.steps import Processed, Step, run_steps
-from groundup.errors import GroundupError
+from groundup.errors import DataError, GroundupError
 
 # Pieces are handed on when their texts have so many characters, or when there are so many documents and files.
 BATCH_CHARACTERS, BATCH_ROWS = 2**20, 2**13
@@ -73,6 +73,8 @@ def read_pieces(
         batch.end(SourceReport.taken)
     except GroundupError as error:
         batch.end(lambda report: None, error)
+    except PermissionError as error:
+        batch.end(lambda report: None, DataError(f"{error.filename} can't be opened: {error.strerror}."))
     yield batch.taken()
 
 

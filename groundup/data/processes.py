@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from groundup.data.worker import DEFECT, END, FAULT
+from groundup.data.worker import END, FAULT
 from groundup.errors import GroundupError, WorkerError
 
 # Of each task; a message holds some megabytes (`pieces.BATCH_CHARACTERS`).
@@ -118,13 +118,14 @@ def _result(message: bytes) -> bytes | Exception:
     kind, data = message[:1], message[1:]
     if kind == FAULT:
         return GroundupError.from_plain(json.loads(data))
-    if kind == DEFECT:
-        return RuntimeError(f"in a worker process:\n{data.decode()}")
     return data
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> WorkerError:
+def _ended(process: "subprocess.Popen[bytes]") -> Exception:
+    """Return the error for a process that ended, which wrote its traceback if it has a defect."""
     code = process.wait()
+    if code == 1:
+        return RuntimeError("A process that read texts has a defect; its traceback is above.")
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     fix = "It may have run out of memory. The same command goes on from what was saved; --engine one takes less memory."
     return WorkerError(f"A process that read texts {how}.", fix=fix)

@@ -46,7 +46,7 @@ SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
 READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
 NOT_READ = "a format that is not read"
 PACKAGE_PREFIX = "pypi:"
-PIN = "#sha256="
+PIN, MEMORY = "#sha256=", "memory:"
 PINNED = (PACKAGE_PREFIX, HTTPS)
 FORMS = "a folder, a file, a glob, https://HOST/FILE, hf:OWNER/NAME, s3://BUCKET/..., gs://BUCKET/... or pypi:NAME==VERSION!glob"
 LINKS = (OUTSIDE, LINKED_FOLDER)
@@ -129,8 +129,8 @@ def entry_files(entry: Entry, report: SourceReport) -> Iterator[SourceFile]:
 
 
 def is_divisible(source: Source) -> bool:
-    """Return whether a source has entries: a package, a data set of the hub and an https: address are read as a whole."""
-    return not source.spec.startswith((*PINNED, HUB))
+    """Return whether other processes can read parts of a source: not of a package, an https: address, a data set of the hub, the own memory."""
+    return not source.spec.startswith((*PINNED, HUB, MEMORY))
 
 
 def entries(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[Entry]:

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from groundup.config import build_config
-from groundup.data.pieces import pack, pack_pieces, pack_processed, read_pieces, unpack
+from groundup.data.pieces import Piece, pack, pack_pieces, pack_processed, read_pieces, unpack
 from groundup.data.source_files import Entry, entry_files
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import SourceOptions
@@ -27,7 +26,7 @@ from groundup.data.steps import ProcessConfig, Step, document_steps, run_steps
 from groundup.errors import GroundupError
 
 # What a message begins with.
-RESULT, FAULT, DEFECT, END = b"r", b"f", b"d", b"e"
+RESULT, FAULT, END = b"r", b"f", b"e"
 
 
 def entries_task(entries: Sequence[Entry], options: SourceOptions, process: ProcessConfig) -> bytes:
@@ -54,7 +53,12 @@ def work(task: bytes) -> Iterator[bytes]:
     def files(report: SourceReport) -> Iterator[Any]:
         return chain.from_iterable(entry_files(entry, report) for entry in entries)
 
-    for pieces in read_pieces(files, _options(reading), _steps(process)):
+    try:
+        steps = _steps(process)
+    except GroundupError as error:  # this machine lacks an extra
+        yield pack_pieces([Piece(error=error)])
+        return
+    for pieces in read_pieces(files, _options(reading), steps):
         yield pack_pieces(pieces)
 
 
@@ -84,10 +88,6 @@ def main(descriptor: int) -> None:
             try:
                 for message in work(task):
                     connection.send_bytes(RESULT + message)
-            except (BrokenPipeError, ConnectionResetError):
-                raise
             except GroundupError as error:
                 connection.send_bytes(FAULT + json.dumps(error.to_plain()).encode())
-            except Exception:
-                connection.send_bytes(DEFECT + traceback.format_exc().encode("utf-8", "replace"))
             connection.send_bytes(END)

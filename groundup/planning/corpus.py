@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.data.config import DataConfig
+from groundup.data.engines import Engine
 from groundup.data.partial import PARTIAL_PREFIX
 from groundup.data.pipeline import CARD_FILE, VERSION, prepare
 from groundup.data.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
@@ -44,10 +45,12 @@ def corpus(
     *,
     tokenizer: Path | None,
     vocab_size: int,
+    engine: Engine = "auto",
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
     """The shards of `specs`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
 
+    `engine`: who reads and processes texts (`data.engines`).
     Raises ConfigError (shards without their tokenizer, or not alone; another process in the run), FormatError (shards or data that were altered) and
     what reading the texts raises.
     """
@@ -58,7 +61,7 @@ def corpus(
     with only_one(run.path):
         config = config if folder else as_before(run.path / DATA, config, progress)
         texts = folder or read_sources(specs, follow_links=config.follow_links)
-        return _encoded(specs, texts, run.path, config, given or vocab_size, progress)
+        return _encoded(specs, texts, run.path, config, given or vocab_size, engine, progress)
 
 
 def _encoded(
@@ -67,6 +70,7 @@ def _encoded(
     run: Path,
     config: DataConfig,
     tokenizer: Tokenizer | int,
+    engine: Engine,
     progress: Progress,
 ) -> tuple[ShardSet, Tokenizer]:
     """The shards of a data folder or of sources, with a tokenizer or one of so many ids; what the run holds of them is used."""
@@ -82,7 +86,7 @@ def _encoded(
     def data() -> Path:
         if isinstance(texts, Path):
             return _verified(texts) if (texts / MANIFEST).is_file() else texts
-        return kept.part(DATA, _verified, lambda path: _prepare(texts, path, config, progress))
+        return kept.part(DATA, _verified, lambda path: _prepare(texts, path, config, engine, progress))
 
     def chosen() -> Tokenizer:
         if isinstance(tokenizer, Tokenizer):
@@ -98,8 +102,8 @@ def _verified(folder: Path) -> Path:
     return folder
 
 
-def _prepare(sources: Sequence[Source], out: Path, config: DataConfig, progress: Progress) -> Path:
-    prepare(sources, out, config, progress=progress)
+def _prepare(sources: Sequence[Source], out: Path, config: DataConfig, engine: Engine, progress: Progress) -> Path:
+    prepare(sources, out, config, engine=engine, progress=progress)
     return out
 
 

@@ -90,7 +90,11 @@ def prepare_run(
     if options.law is not None:
         read_law(options.law)
     shards, tokenizer = corpus(
-        options.data, run, data_config, tokenizer=options.tokenizer, vocab_size=options.vocab_size, progress=progress
+        *(options.data, run, data_config),
+        tokenizer=options.tokenizer,
+        vocab_size=options.vocab_size,
+        engine=options.engine,
+        progress=progress,
     )
     kept = _kept_plan(run, options)
     if kept is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
 from groundup.data.config import DataConfig
 from groundup.data.decoding import AUTO
+from groundup.data.engines import Engine, check_engine
 from groundup.data.steps import process_fields
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
@@ -75,6 +76,8 @@ class PretrainOptions:
     law: Path | None = None
     """A sweep's folder, whose scaling law replaces the built-in one."""
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    engine: Engine = "auto"
+    """Who reads and processes the texts; the result does not depend on it, so it is in no key."""
 
     def __post_init__(self) -> None:
         given = [f"--{name}" for name in ("preset", "size", "depth") if getattr(self, name) is not None]
@@ -170,6 +173,7 @@ def pretrain_options(
     settings: Settings | None = None,
     seed: int = 0,
     monitor: MonitorConfig = MonitorConfig(),
+    engine: str = "auto",
     default_minutes: float = DEFAULT_MINUTES,
 ) -> PretrainOptions:
     """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError."""
@@ -184,7 +188,9 @@ def pretrain_options(
         found["data"]["process"] = {**found["data"].get("process", {}), **processing}
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
-    return PretrainOptions(specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor)
+    return PretrainOptions(
+        specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor, check_engine(engine)
+    )
 
 
 def reading_fields(

@@ -25,22 +25,26 @@ from groundup.data.partial import partial_path
 from groundup.data.pieces import Piece, Read, pack, pack_pieces, unpack, unpack_pieces
 from groundup.data.pipeline import prepare
 from groundup.data.processes import Workers
-from groundup.data.source_files import Source
+from groundup.data.source_files import Source, entries
 from groundup.data.source_report import SourceReport, Tally
-from groundup.data.steps import Processed, ProcessConfig
-from groundup.data.worker import texts_task
+from groundup.data.sources import SourceOptions, read_source
+from groundup.data.steps import ProcessConfig, Processed
+from groundup.data.worker import entries_task, texts_task, work
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError, MissingExtra, WorkerError
 from groundup.files import verify_folder
 from groundup.progress import Silent
 
 with_ray = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::ResourceWarning")
+TEXT = "the hen sang of a sea and went down to the old bridge that was built by monks in the year"
 STEPS = ProcessConfig(("repair", "repeated-lines", "personal-data", "near-duplicates"), rules=("web",))
+
+
+WORDS = tuple(TEXT.split())
 
 
 def tale(number: int, paragraphs: int = 12) -> str:
     drawn = random.Random(number)
-    words = "the hen sang of a sea and went down to the old bridge that was built by monks in the year".split()
-    lines = (" ".join(drawn.choices(words, k=40)).capitalize() + "." for _ in range(paragraphs))
+    lines = (" ".join(drawn.choices(WORDS, k=40)).capitalize() + "." for _ in range(paragraphs))
     return "\r\n\r\n".join(lines) + f" Write to ann{number}@example.org.  \n"
 
 
@@ -64,7 +68,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
     (texts / "link.txt").symlink_to("/etc/hostname")
     for name, first in (("rows", 1000), ("more", 2000)):
         rows = [{"text": tale(first + n % 90, 2)} for n in range(100)]
-        (texts / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + ("{\n" * (name == "rows")))
+        (texts / f"{name}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows) + ("{\n" * (name == "rows"))
+        )
     (texts / "README.md").write_text("# About these texts")
     (texts / "table.csv").write_text("id,text\n" + "".join(f'{n},"{tale(3000 + n, 2)}"\n' for n in range(50)))
     with gzip.open(texts / "packed.txt.gz", "wt") as file:
@@ -80,7 +86,11 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Source]:
             tar.add(texts / f"{number:02}.txt", f"a/{number}.txt")
     (texts / "zz.png").write_bytes(b"\x89PNG\0\0")
     (root / "long.txt").write_text("".join(tale(n, 40) for n in range(200)))
-    return [Source(str(texts), name="texts", licence="our own"), Source(str(root / "long.txt")), Source(str(texts / "*.txt"))]
+    return [
+        Source(str(texts), name="texts", licence="our own"),
+        Source(str(root / "long.txt")),
+        Source(str(texts / "*.txt")),
+    ]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -140,3 +150,275 @@ def test_ray_makes_the_folder_that_one_makes(
     expected, process = whole
     prepare(mixed, tmp_path / "data", config(process), seed=3, engine="ray", progress=Silent())
     assert content(tmp_path / "data") == expected
+
+
+@with_ray
+def test_ray_goes_on_within_an_archive_and_says_what_is_wrong(
+    cluster: Any, mixed: list[Source], tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = 0
+
+    def stop(self: Any, done: int) -> None:
+        nonlocal files
+        files += 1
+        self.files = done
+        self.save()
+        if files == 6:  # four members of deep/archive.tar.gz are among the last of them
+            raise KeyboardInterrupt
+
+    source = [Source(str(tmp_path / "some"))]
+    (tmp_path / "some").mkdir()
+    for name in ("archive.zip", "00.txt", "03.png", "zz.png", "rows.jsonl"):
+        (tmp_path / "some" / name).write_bytes((Path(mixed[0].spec) / name).read_bytes())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pipeline._Preparation, "after_file", stop)
+        prepare(source, tmp_path / "ray", engine="ray", progress=Silent())
+    assert json.loads((partial_path(tmp_path / "ray") / "state.json").read_text())["state"]["files"] == 6
+    for engine in ("ray", "one"):
+        prepare(source, tmp_path / engine, engine=engine, progress=Silent())
+    assert content(tmp_path / "ray") == content(tmp_path / "one")
+    (tmp_path / "some" / "bad.jsonl").write_text('{"text": "One."}\n' + "{\n" * 9)
+    with pytest.raises(DataError, match="bad.jsonl: 9 of 10 lines"):
+        prepare(source, tmp_path / "ray", engine="ray", progress=Silent())
+
+
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from groundup.data import engines, pieces, pipeline, split
+from groundup.data.source_files import Source, entries
+from groundup.data.steps import ProcessConfig
+from groundup.progress import Silent
+
+root, left, engine = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+pipeline.SAVE_BYTES = 1
+engines.PART_BYTES, engines.LARGE_BYTES, pieces.BATCH_CHARACTERS = 20_000, 100_000, 30_000
+engines.allowed_cores = lambda: 2
+
+def counted(function):
+    def call(*values, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), getattr(signal, sys.argv[4]))
+        return function(*values, **named)
+    return call
+
+os.fsync, split.SplitWriter.write = counted(os.fsync), counted(split.SplitWriter.write)
+config = pipeline.DataConfig(keep_dropped=True, process=ProcessConfig(("repair", "personal-data")))
+sources = [Source(text) for text in sys.argv[5:]]
+pipeline.prepare(sources, root / "data", config, engine=engine, progress=Silent())
+print(left)
+"""
+
+
+def run_program(root: Path, kill_at: int, engine: str, how: str, sources: list[Source]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, str(root), str(kill_at), engine, how, *(each.spec for each in sources)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def children_of(process: int) -> set[int]:
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    try:
+        return set(map(int, listed.read_text().split()))
+    except OSError:
+        return set()
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def end_of(process: subprocess.Popen[str]) -> tuple[int, str, set[int]]:
+    """The code, the errors, and the processes that it had started."""
+    started: set[int] = set()
+    while process.poll() is None:
+        started |= children_of(process.pid)
+        time.sleep(0.01)
+    return process.returncode, process.communicate()[1], started
+
+
+def wait_until_ended(processes: set[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(map(is_running, processes)):
+        assert time.monotonic() < deadline, "processes were left running"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_killed_at_random_with_processes_nothing_is_left_running_and_the_result_is_the_same(
+    mixed: list[Source], tmp_path: Path
+) -> None:
+    pytest.importorskip("ftfy")
+    whole, root, drawn = tmp_path / "whole", tmp_path / "root", random.Random(5)
+    code, errors, _ = end_of(run_program(whole, 10**6, "one", "SIGKILL", mixed))
+    assert code == 0, errors
+    kills, ways, seen = 0, ["processes", "processes", "one"], set[int]()
+    while True:
+        code, errors, started = end_of(run_program(root, drawn.randint(2, 300), ways[kills % 3], "SIGKILL", mixed))
+        seen |= started
+        wait_until_ended(started)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, errors
+        kills += 1
+        assert kills < 40
+    assert kills >= 2 and len(seen) >= 2
+    assert content(root / "data") == content(whole / "data")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_ctrl_c_ends_all_processes_and_keeps_what_was_saved(mixed: list[Source], tmp_path: Path) -> None:
+    pytest.importorskip("ftfy")
+    code, errors, started = end_of(run_program(tmp_path, 150, "processes", "SIGINT", mixed))
+    assert code == -signal.SIGINT and errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+    assert len(started) == 2
+    wait_until_ended(started)
+    assert (partial_path(tmp_path / "data") / "state.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["bad.jsonl", "bad.csv", "bad.txt", "bad.parquet", "bad.zip"])
+def test_an_error_in_a_process_is_that_of_one(tmp_path: Path, name: str, small_parts: None) -> None:
+    (tmp_path / "texts").mkdir()
+    for number in range(40):
+        (tmp_path / "texts" / f"{number:02}.txt").write_text(tale(number))
+    bad = {
+        "bad.jsonl": b'{"text": "One."}\n' + b"{\n" * 9,
+        "bad.csv": b"id,text\n" + b"1\n" * 9,
+        "bad.txt": b"\xff\xfe" + "a\ud800b".encode("utf-16-le", "surrogatepass") * 90,
+        "bad.parquet": b"PAR1 nothing",
+        "bad.zip": b"PK\x03\x04 nothing",
+    }
+    (tmp_path / "texts" / name).write_bytes(bad[name])
+    found = []
+    for engine in ("one", "processes"):
+        with pytest.raises(GroundupError) as raised:
+            prepare([Source(str(tmp_path / "texts"))], tmp_path / "data", engine=engine, progress=Silent())
+        found.append((type(raised.value), raised.value.message, raised.value.fix))
+    assert found[0] == found[1]
+
+
+def test_a_source_with_one_binary_file_is_refused_as_by_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(bytes(range(256)) * 9)
+    for engine in ("one", "processes"):
+        with pytest.raises(NotTextError, match="looks binary"):
+            prepare([Source(str(tmp_path))], tmp_path / "data", engine=engine, progress=Silent())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("It is bad.", fix="Do better."),
+        FormatError("a.zip", "member", "is damaged"),
+        MissingExtra("ftfy", "clean"),
+        PassedOver(DataError("It is a README."), "nothing to read"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_pass_between_processes_as_themselves(error: GroundupError) -> None:
+    (piece,) = unpack_pieces(pack_pieces([Piece([Read("a", "b", Processed("b"))], error=error)]))
+    assert piece.error is not None
+    assert (type(piece.error), str(piece.error), vars(piece.error)) == (type(error), str(error), vars(error))
+
+
+def test_a_process_that_is_killed_is_said_and_what_was_saved_stays(
+    mixed: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_parts: None
+) -> None:
+    original, written = pipeline._Preparation.write, 0
+
+    def write(self: Any, document: Any) -> None:
+        nonlocal written
+        original(self, document)
+        written += 1
+        if written == 40:
+            self.save()
+            for process in children_of(os.getpid()):
+                if b"groundup.data.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                    os.kill(process, signal.SIGKILL)
+
+    monkeypatch.setattr(pipeline._Preparation, "write", write)
+    with pytest.raises(WorkerError, match="killed by signal 9"):
+        prepare(mixed, tmp_path / "data", engine="processes", progress=Silent())
+    assert (partial_path(tmp_path / "data") / "state.json").is_file()
+
+
+def test_messages_hold_any_text() -> None:
+    texts = ["", "a\nb", "\ud800", "\udc00é\0", "日本語"]
+    assert unpack(pack({"a": 1}, texts)) == ({"a": 1}, texts)
+
+
+def test_reports_add_up_to_that_of_one_reading() -> None:
+    whole, parts, drawn = SourceReport(), SourceReport(), random.Random(1)
+    for number in range(40):
+        part = SourceReport()
+        for report in (whole, part):
+            choose = random.Random(number)
+            report.files += 1
+            report.read_bytes += number
+            for _ in range(choose.randrange(4)):
+                report.bad_file(f"file {number}", choose.choice("ab"))
+                report.skip(choose.choice(["binary", "other", "third"]), f"skipped {number}")
+                report.encodings.setdefault(choose.choice(["cp1252", "utf-16"]), Tally()).note(f"file {number}")
+        parts.add(SourceReport.from_plain(json.loads(json.dumps(part.to_plain()))))
+    assert drawn and parts == whole and list(parts.skipped) == list(whole.skipped)
+    assert list(parts.encodings) == list(whole.encodings)
+
+
+def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source]) -> None:
+    system, texts = fsspec.filesystem("memory"), Path(mixed[0].spec)
+    for name in ("00.txt", "archive.zip", "rows.jsonl", "03.png"):
+        system.pipe(f"/shelf/{name}", (texts / name).read_bytes())
+    source = Source("memory://shelf")
+    expected_report, report = SourceReport(), SourceReport()
+    expected = [(each.name, each.text) for each in read_source(source, SourceOptions(), expected_report)]
+    task = entries_task(list(entries(source, report, None)), SourceOptions(), ProcessConfig())
+    found = [piece for message in work(task) for piece in unpack_pieces(message)]
+    assert [(each.name, each.raw) for piece in found for each in piece.documents] == expected
+    for piece in found:
+        if piece.report:
+            report.add(piece.report)
+    assert report == expected_report
+    system.rm("/shelf", recursive=True)
+
+
+def test_auto_takes_processes_where_they_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "allowed_cores", lambda: 2)
+    monkeypatch.setattr(engines, "WORTH_BYTES", 1000)
+    monkeypatch.setattr(engines, "WORTH_BYTES_OF_CLEANING", 5000)
+    (tmp_path / "a.txt").write_text("a" * 2000)
+    source, cleaning, steps = Source(str(tmp_path)), ProcessConfig(), ProcessConfig(("personal-data",))
+    assert [chosen_engine("auto", source, each) for each in (cleaning, steps)] == ["one", "processes"]
+    (tmp_path / "b.txt").write_text("a" * 4000)
+    assert chosen_engine("auto", source, cleaning) == "processes"
+    monkeypatch.setattr(engines, "LARGE_BYTES", 3000)  # read here: with cleaning alone, there is too little to hand on
+    assert chosen_engine("auto", source, cleaning) == "one"
+    monkeypatch.setattr(engines, "allowed_cores", lambda: 1)
+    assert chosen_engine("auto", source, steps) == "one"
+
+
+def test_an_engine_that_is_none_and_a_missing_extra_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"no engine 'proceses'. Did you mean 'processes'"):
+        prepare([], tmp_path / "data", engine="proceses", progress=Silent())
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'groundup\[ray\]'"):
+        prepare([], tmp_path / "data", engine="ray", progress=Silent())
+
+
+def test_what_waits_to_be_used_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = 0
+
+    def tasks() -> Any:
+        nonlocal taken
+        for number in range(50):
+            taken += 1
+            yield texts_task([f"text {number}  "], ProcessConfig()), number
+
+    with Workers(2) as workers:
+        for number, messages in workers.in_order(tasks()):
+            assert taken <= number + 2 + processes.MORE_TASKS
+            (message,) = messages
+            assert unpack(message)[1] == [f"text {number}"]
+    assert not any(thread.is_alive() for thread in workers.threads)
