@@ -69,6 +69,18 @@ def test_the_column_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(capsys.readouterr().out)["beginnings"] == [{"name": "a.csv:2", "lines": ["A fine film."]}]
 
 
+@pytest.mark.parametrize("verb", ["pretrain", "plan", "sweep"])
+def test_the_verbs_that_prepare_texts_have_an_engine_and_name_the_nearest_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    (tmp_path / "a.txt").write_text("A tale. " * 99)
+    out = [] if verb == "plan" else ["--out", str(tmp_path / "out")]
+    assert run([verb, str(tmp_path), *out, "--engine", "process"]) == 2
+    assert "There is no engine 'process'. Did you mean 'processes'?" in " ".join(
+        capsys.readouterr().err.split()
+    ).replace("error: ", "")
+
+
 def test_its_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "inspect", "--help"]) == 0
     assert "groundup data inspect my-texts/" in capsys.readouterr().out

@@ -258,7 +258,7 @@ def test_killed_at_random_with_processes_nothing_is_left_running_and_the_result_
     assert code == 0, errors
     kills, ways, seen = 0, ["processes", "processes", "one"], set[int]()
     while True:
-        code, errors, started = end_of(run_program(root, drawn.randint(2, 300), ways[kills % 3], "SIGKILL", mixed))
+        code, errors, started = end_of(run_program(root, drawn.randint(2, 1100), ways[kills % 3], "SIGKILL", mixed))
         seen |= started
         wait_until_ended(started)
         if code == 0:

@@ -12,6 +12,7 @@ from groundup.data.shards import ShardSet
 from groundup.errors import DataError
 from groundup.planning import corpus as module
 from groundup.planning.corpus import PREPARED, corpus
+from groundup.planning.pretrain_options import pretrain_options
 from groundup.progress import Silent
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
@@ -64,6 +65,17 @@ def test_the_second_call_makes_nothing_and_gives_the_same(texts: Path, done: lis
     again, same = prepared(texts)
     assert len(done) == 3 and again.fingerprint == first.fingerprint and same.fingerprint == encoder.fingerprint
     assert {path.name for path in (texts.parent / "run").iterdir()} <= set(PREPARED)
+
+
+def test_another_engine_makes_nothing_again(texts: Path, done: list[str]) -> None:
+    first, _ = prepared(texts)
+    run = RunFolder(texts.parent / "run")
+    again, _ = corpus(
+        [str(texts)], run, DataConfig(), tokenizer=None, vocab_size=280, engine="processes", progress=Silent()
+    )
+    assert len(done) == 3 and again.fingerprint == first.fingerprint
+    plans = [pretrain_options(str(texts), steps=2, engine=engine).key() for engine in ("auto", "processes")]
+    assert plans[0] == plans[1]
 
 
 def test_new_times_alone_make_nothing_again(texts: Path, done: list[str]) -> None:
