@@ -61,10 +61,20 @@ class DecontaminationConfig:
     """A document is dropped that has this share of an item's n-grams, common ones too."""
 
     def __post_init__(self) -> None:
-        require(8 <= self.ngram_words <= 50, "decontamination.ngram_words", self.ngram_words, "8 to 50")
-        require(self.min_ngrams >= 1, "decontamination.min_ngrams", self.min_ngrams, "at least 1")
-        require(self.common_documents >= 0, "decontamination.common_documents", self.common_documents, "at least 0")
-        require(0 < self.item_share <= 1, "decontamination.item_share", self.item_share, "above 0 and at most 1")
+        require(8 <= self.ngram_words <= 50, "data.process.decontamination.ngram_words", self.ngram_words, "8 to 50")
+        require(self.min_ngrams >= 1, "data.process.decontamination.min_ngrams", self.min_ngrams, "at least 1")
+        require(
+            self.common_documents >= 0,
+            "data.process.decontamination.common_documents",
+            self.common_documents,
+            "at least 0",
+        )
+        require(
+            0 < self.item_share <= 1,
+            "data.process.decontamination.item_share",
+            self.item_share,
+            "above 0 and at most 1",
+        )
 
 
 @dataclass(frozen=True)

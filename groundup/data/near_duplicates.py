@@ -53,9 +53,9 @@ class NearDuplicateConfig:
     """A source that would lose a larger share of its documents stops the work; 1: none does."""
 
     def __post_init__(self) -> None:
-        require(0.3 <= self.threshold <= 1, "near_duplicates.threshold", self.threshold, "0.3 to 1")
+        require(0.3 <= self.threshold <= 1, "data.process.near_duplicates.threshold", self.threshold, "0.3 to 1")
         share = self.max_dropped_share
-        require(0 <= share <= 1, "near_duplicates.max_dropped_share", share, "0 to 1")
+        require(0 <= share <= 1, "data.process.near_duplicates.max_dropped_share", share, "0 to 1")
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _too_much(name: str, count: SourceCount, pairs: Sequence[NearDuplicate], con
     return DataError(
         f"{name} would lose {count.dropped:,} of its {count.documents:,} documents as near-duplicates, more than the share of "
         f"{config.max_dropped_share:g} that is allowed: {shown}.",
-        fix="Where that is right, allow it with near_duplicates.max_dropped_share=1; else raise near_duplicates.threshold, or leave the step out.",
+        fix="Where that is right, allow it with --set data.process.near_duplicates.max_dropped_share=1; else raise data.process.near_duplicates.threshold, or leave the step out.",
     )
 
 
