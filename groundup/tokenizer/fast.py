@@ -19,16 +19,18 @@ from typing import Any, Self
 
 import tiktoken
 import tokenizers
-from tokenizers import models, pre_tokenizers, trainers
+from tokenizers import models, trainers
 
-from groundup.errors import ConfigError, DataError, FormatError
+from groundup.errors import DataError, FormatError, require
 from groundup.files import read_json, read_text, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel, training_texts
-from groundup.tokenizer.sentencepiece import SentencePiece
+from groundup.tokenizer.sentencepiece import Merge, SentencePiece
 from groundup.tokenizer.spec import (
+    MAX_IDS,
     MAX_JSON_BYTES,
     AddedToken,
+    Style,
     TokenizerTable,
     check_table,
     table_from_json,
@@ -48,6 +50,8 @@ CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 MAX_CONFIG_BYTES = 16 * 2**20
 SPLIT = "llama-bpe"
+MIN_VOCAB_SIZE = 256
+NOT_IN_UTF8 = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
 _SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` library
 
 # tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a tenth of that on, `tokenizers` is used.
@@ -310,16 +314,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
 
     Texts are read one by one and only the counts of distinct pieces are kept. A pair that occurs once is never merged, so little
-    text gives fewer than `vocab_size` ids. Raises ConfigError for too small a size, DataError without text.
+    text gives fewer than `vocab_size` ids, which is said. Below 264, the bytes that UTF-8 never has get no id. Raises ConfigError for a size out of
+    range, DataError without text.
     """
-    smallest = 256 + len(CONTROL_TOKENS)
-    if vocab_size < smallest:
-        raise ConfigError(
-            f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {smallest}.",
-            fix="4096 suits a small model.",
-        )
+    alphabet = _alphabet(vocab_size)
     library = tokenizers.Tokenizer.from_str(json.dumps(TokenizerTable({}, [], ByteLevel(SPLIT), {}).to_json()))
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
     )
@@ -336,11 +335,28 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
         raise DataError("There is no text to train a tokenizer on.", fix="Give a folder or file with text.")
     model = json.loads(library.to_str())["model"]
     vocabulary, merges = model["vocab"], [(left, right) for left, right in model["merges"]]
+    tokenizer = our_tokenizer(vocabulary, merges, ByteLevel(SPLIT), source="trained tokenizer")
+    (progress or Silent()).say(
+        f"{tokenizer.vocab_size:,} ids ({len(alphabet)} bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
+    )
+    if tokenizer.vocab_size < vocab_size:
+        (progress or Silent()).say(
+            f"{vocab_size:,} ids were asked for: the text has no more, since no other pair of tokens occurs in it twice."
+        )
+    return tokenizer
+
+
+def our_tokenizer(
+    vocabulary: Mapping[str, int], merges: Sequence[Merge], style: Style, *, source: object = "new tokenizer"
+) -> Tokenizer:
+    """Return a tokenizer with our control tokens right after the vocabulary, and a ChatML template."""
     added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
     config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
-    table = TokenizerTable(vocabulary, merges, ByteLevel(SPLIT), added)
-    tokenizer = Tokenizer(table, config, source="trained tokenizer")
-    (progress or Silent()).say(
-        f"{tokenizer.vocab_size:,} ids (256 bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
-    )
-    return tokenizer
+    return Tokenizer(TokenizerTable(vocabulary, merges, style, added), config, source=source)
+
+
+def _alphabet(vocab_size: int) -> list[str]:
+    """Return the bytes that a vocabulary of so many ids begins with: all, or where there is no room those of UTF-8. Raises ConfigError."""
+    size = vocab_size - len(CONTROL_TOKENS)
+    require(MIN_VOCAB_SIZE <= vocab_size <= MAX_IDS, "vocab_size", vocab_size, f"{MIN_VOCAB_SIZE} to {MAX_IDS:,}")
+    return [letter for byte, letter in BYTE_TO_CHARACTER.items() if size >= 256 or byte not in NOT_IN_UTF8]

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import FormatError, ModelError
-from groundup.tokenizer.bytelevel import SPLITS, ByteLevel
+from groundup.tokenizer.bytelevel import LLAMACPP_SPLITS, ByteLevel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.sentencepiece import (
     BYTE_TOKENS,
@@ -118,8 +118,8 @@ def _style(fields: _Fields) -> Style:
         raise fields.error("model", f"is {model[:40]!r}; supported are {supported}")
     pre = fields.get("pre", str, "")
     split = PRE_ALIASES.get(pre, pre)
-    if split not in SPLITS:
-        raise fields.error("pre", f"is {pre[:40]!r}; supported are {', '.join(SPLITS)}")
+    if split not in LLAMACPP_SPLITS:
+        raise fields.error("pre", f"is {pre[:40]!r}; supported are {', '.join(LLAMACPP_SPLITS)}")
     return ByteLevel(split, whole_pieces=split == "llama-bpe")
 
 
