@@ -89,7 +89,7 @@ class Tokenizer:
         """Load the tokenizer of a Hugging Face folder. Raises FormatError."""
         file = folder / TOKENIZER_FILE
         table = table_from_json(read_json(file, max_bytes=MAX_JSON_BYTES), file)
-        return cls(table, _read_config(folder), source=file)
+        return cls(table, read_config(folder), source=file)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
@@ -269,10 +269,10 @@ def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
 
 def read_template(folder: Path) -> str | None:
     """Return the chat template of a Hugging Face folder, without loading its tokenizer. Raises FormatError."""
-    return _chat_template(_read_config(folder), folder / CONFIG_FILE)
+    return _chat_template(read_config(folder), folder / CONFIG_FILE)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
     """Return tokenizer_config.json, with the template from the file where transformers 5 writes it. Raises FormatError."""
     file, template_file = folder / CONFIG_FILE, folder / TEMPLATE_FILE
     config = read_json(file, max_bytes=MAX_CONFIG_BYTES) if file.exists() else {}
