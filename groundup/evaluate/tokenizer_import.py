@@ -95,7 +95,7 @@ def _found(source: str, pattern: str, eos: str, progress: Progress) -> _Found:
     if source.startswith(PREFIX) or source.endswith(SUFFIX):
         encoding = tiktoken_encoding(source, pattern)
         tokenizer = tokenizer_of_encoding(encoding, source=source, progress=progress)
-        return _Found(tokenizer, "tiktoken", partial(nullcontext, encoding.encode_ordinary))
+        return _Found(tokenizer, "tiktoken", lambda: nullcontext(encoding.encode_ordinary))
     if source.startswith(HUB):
         with tempfile.TemporaryDirectory() as folder:
             return _in_json(_fetched(source.removeprefix(HUB), Path(folder), progress), eos)

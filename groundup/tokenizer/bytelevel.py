@@ -2,13 +2,14 @@ r"""Byte-level BPE: the pre-tokenizer and the byte alphabet of GPT-2, Llama 3, Q
 
 The pre-tokenizer splits a text into pieces; merges never cross the edge of a piece. Each split has the name that llama.cpp uses
 (`tokenizer.ggml.pre` in a GGUF file) and is one or more regular expressions, applied in order: every match becomes a piece, and so does the text
-between matches; the next expression splits each piece further. Two more are those of tiktoken's encodings. Then each byte is written as one visible character (GPT-2's alphabet), so that
-a vocabulary is plain text: a space is "Ġ", a newline "Ċ".
+between matches; the next expression splits each piece further. Two more are those of tiktoken's encodings. Then each byte is written as one
+visible character (GPT-2's alphabet), so that a vocabulary is plain text: a space is "Ġ", a newline "Ċ".
 
 Tokenizers trained here use "llama-bpe", the expression of Llama 3: llama.cpp knows it by name and Ollama's importer by the hash of the
 expression, so the ids are the same everywhere. Ollama takes GPT-2's own form for "default", which splits a fifth of all lines differently.
 
-Sources: the `tokenizer.json` files of GPT-2, Llama 3, Qwen 2 and SmolLM 2; tiktoken_ext/openai_public.py; "default" is what src/llama-vocab.cpp does with an unknown name.
+Sources: the `tokenizer.json` files of GPT-2, Llama 3, Qwen 2 and SmolLM 2; tiktoken_ext/openai_public.py; "default" is what
+src/llama-vocab.cpp does with an unknown name.
 Left out: normalisation other than NFC (Qwen's files have NFC, llama.cpp does none), expressions that are not in `SPLITS`.
 """
 

@@ -105,6 +105,11 @@ class Tokenizer:
         template = {} if self.chat_template is None else {"chat_template": self.chat_template}
         return {"tokenizer_class": "PreTrainedTokenizerFast", **named, **settings, **template}
 
+    @property
+    def kind(self) -> str:
+        """ "bpe", or without merges "byte" or "character" (`kinds`)."""
+        return "bpe" if self.table.merges else "byte" if isinstance(self.table.style, ByteLevel) else "character"
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that determines the ids."""
@@ -337,7 +342,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     vocabulary, merges = model["vocab"], [(left, right) for left, right in model["merges"]]
     tokenizer = our_tokenizer(vocabulary, merges, ByteLevel(SPLIT), source="trained tokenizer")
     (progress or Silent()).say(
-        f"{tokenizer.vocab_size:,} ids ({len(alphabet)} bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
+        f"{tokenizer.vocab_size:,} ids ({len(alphabet)} bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) "
+        f"from {characters:,} characters"
     )
     if tokenizer.vocab_size < vocab_size:
         (progress or Silent()).say(

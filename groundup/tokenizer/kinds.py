@@ -4,14 +4,14 @@
     character   each character of the texts is a token; any other is written in its UTF-8 bytes, so nothing is unknown
     byte        each byte is a token, and its id is its value; nothing is learned
 
-All are a `Tokenizer` with our control tokens at the last ids, and each is a tokenizer.json: a byte tokenizer is byte-level BPE without merges, a character
-tokenizer SentencePiece BPE without merges. So the latter writes a space as "▁" (U+2581), and that one character in a text becomes a space; every
-other text is decoded as it was.
+All are a `Tokenizer` with our control tokens at the last ids, and each is a tokenizer.json: a byte tokenizer is byte-level BPE without merges, a
+character tokenizer SentencePiece BPE without merges. So the latter writes a space as "▁" (U+2581), and that one character in a text becomes a
+space; every other text is decoded as it was.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.progress import Progress, Silent
@@ -29,15 +29,24 @@ def make_tokenizer(
     kind: Kind, texts: Iterable[str], vocab_size: int = 4096, *, progress: Progress | None = None
 ) -> Tokenizer:
     """Return a tokenizer of a kind; a byte tokenizer reads no text. Raises ConfigError (kind, size), DataError without text."""
-    if kind not in KINDS:
-        raise ConfigError(f"There is no kind of tokenizer {kind!r}.", fix=did_you_mean(kind, KINDS))
     progress = progress or Silent()
-    if kind == "bpe":
+    if require_kind(kind) == "bpe":
         return train_tokenizer(texts, vocab_size, progress=progress)
     tokenizer = byte_tokenizer() if kind == "byte" else character_tokenizer(texts, vocab_size, progress=progress)
     if kind == "byte":
         progress.say(f"{tokenizer.vocab_size} ids: 256 bytes and {len(CONTROL_TOKENS)} control tokens")
     return tokenizer
+
+
+def require_kind(name: str) -> Kind:
+    """Return the kind of that name. Raises ConfigError."""
+    if not _is_kind(name):
+        raise ConfigError(f"There is no kind of tokenizer {name!r}.", fix=did_you_mean(name, KINDS))
+    return name
+
+
+def _is_kind(name: str) -> TypeGuard[Kind]:
+    return name in KINDS
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -83,7 +92,9 @@ def _fitting(counts: Counter[str], vocab_size: int) -> set[str]:
     """Return the most frequent characters for which there is room; an ASCII one takes the place of its byte. Raises ConfigError."""
     rest = len(BYTE_TOKENS) + len(CONTROL_TOKENS)
     if vocab_size < rest:
-        message = f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {rest}."
+        message = (
+            f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {rest}."
+        )
         raise ConfigError(message, fix="4096 suits most texts; fewer ids are made where there are fewer characters.")
     chosen: set[str] = set()
     for character, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0])):
@@ -92,4 +103,3 @@ def _fitting(counts: Counter[str], vocab_size: int) -> set[str]:
             break
         chosen.add(character)
     return chosen
-

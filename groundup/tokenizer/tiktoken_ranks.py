@@ -1,11 +1,12 @@
 """Vocabularies of the `tiktoken` library -> tokenizers with the same ids.
 
-A .tiktoken file has a token in base64 and its rank, which is its id, on each line. Its split is not in the file: it is one of `PUBLISHED` by name, one of ours, or
-its regular expression, where that is one of them.
+A .tiktoken file has a token in base64 and its rank, which is its id, on each line. Its split is not in the file: it is one of `PUBLISHED` by
+name, one of ours, or its regular expression, where that is one of them.
 
-tiktoken has no list of merges: of the adjacent pairs that form a token, the one with the lowest rank is joined first, and a piece that is a token as a whole is
-not merged at all. As merges (`merges_of_ranks`): while a token's bytes are joined below its own rank, two parts remain, and these are the only ones that
-ever form it (the proof is at `fast.rank_encoder`). Of a token that is not reached in this way (Llama 3 has some), every pair that forms it is a merge.
+tiktoken has no list of merges: of the adjacent pairs that form a token, the one with the lowest rank is joined first, and a piece that is a
+token as a whole is not merged at all. As merges (`merges_of_ranks`): when a token's bytes are joined below its own rank, two parts remain, and
+these are the only ones that ever form it (the proof is at `fast.rank_encoder`). Of a token that is not reached in this way (Llama 3 has some),
+every pair that forms it is a merge.
 """
 
 import base64
@@ -42,9 +43,7 @@ class Published(NamedTuple):
 
 
 _R50K = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
-_CL100K = (
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
-)
+_CL100K = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
 _FIM = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 # tiktoken_ext/openai_public.py of tiktoken 0.14.
 PUBLISHED: Mapping[str, Published] = {
@@ -55,9 +54,7 @@ PUBLISHED: Mapping[str, Published] = {
         *("cl100k", _CL100K, 100_256),
         {END_OF_TEXT: 100_257, **{text: 100_258 + n for n, text in enumerate(_FIM)}, "<|endofprompt|>": 100_276},
     ),
-    "o200k_base": Published(
-        "o200k", SPLITS["o200k"][0], 199_998, {END_OF_TEXT: 199_999, "<|endofprompt|>": 200_018}
-    ),
+    "o200k_base": Published("o200k", SPLITS["o200k"][0], 199_998, {END_OF_TEXT: 199_999, "<|endofprompt|>": 200_018}),
 }
 # A pattern -> the split of ours: their own expressions, and tiktoken's.
 _SPLIT_OF = {expressions[0]: split for split, expressions in SPLITS.items() if len(expressions) == 1} | {
@@ -80,8 +77,10 @@ def tiktoken_encoding(source: str, pattern: str = "") -> tiktoken.Encoding:
         expression = SPLITS[pattern][0] if pattern in SPLITS else pattern
         if expression not in _SPLIT_OF:
             known = [*PUBLISHED, *(split for split, parts in SPLITS.items() if len(parts) == 1)]
-            message = f"{file} has ranks only, and the split {pattern[:80]!r} is not one of those that can be represented."
-            raise ConfigError(message, fix=f"Name it with --pattern: {', '.join(known)}, or its regular expression.")
+            message = (
+                f"{file} has ranks only, and the split {pattern[:80]!r} is not one of those that can be represented."
+            )
+            raise ConfigError(message, fix=f"Import it with --pattern: {', '.join(known)}, or its regular expression.")
         return tiktoken.Encoding(file.stem, pat_str=expression, mergeable_ranks=dict(ranks), special_tokens={})
     special = dict(named.special) if len(ranks) == named.ranks else {}
     return tiktoken.Encoding(file.stem, pat_str=named.pattern, mergeable_ranks=dict(ranks), special_tokens=special)

@@ -128,7 +128,9 @@ def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
     except _hub_errors() as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         fix = "Check the name and the network; or fetch its tokenizer.json elsewhere and give that."
-        raise NetworkError(f"The tokenizer of {repository} could not be fetched: {reason.rstrip('.')}.", fix=fix) from error
+        raise NetworkError(
+            f"The tokenizer of {repository} could not be fetched: {reason.rstrip('.')}.", fix=fix
+        ) from error
 
 
 def download_from_hub(
