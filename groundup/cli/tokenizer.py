@@ -273,7 +273,7 @@ def show(
     shown = read_text(Path(text), max_bytes=MAX_SHOWN_BYTES) if os.path.isfile(text) else text
     pieces = [(id, tokenizer.token_bytes(id)) for id in tokenizer.encode(shown)]
     tokens = [{"id": id, "text": visible(piece), "bytes": list(piece)} for id, piece in pieces]
-    values = {"name": model, "vocab_size": tokenizer.vocab_size, "tokens": tokens}
+    values = {"name": Path(model).name or model, "vocab_size": tokenizer.vocab_size, "tokens": tokens}
     if as_json:
         print_result([], values, as_json)
     elif not out:

@@ -66,7 +66,7 @@ def _bytes(token: JsonObject) -> list[int]:
 
 def _text(tokens: Sequence[JsonObject]) -> Node:
     """Return a text as coloured tokens."""
-    return node("p", [_token(each, place) for place, each in enumerate(tokens)], class_="token-text wide")
+    return node("p", [_token(each, place) for place, each in enumerate(tokens)], class_="token-text")
 
 
 def _token(token: JsonObject, place: int) -> Node:
@@ -113,7 +113,7 @@ def render_comparison_page(compared: JsonObject) -> str:
         node("p", _lead(compared, best), class_="lead"),
     ]
     chapters: list[Node] = [
-        section("all", "All texts", "Bytes per token", SEE_ALL, [_figures(rows)]),
+        section("all", "Bytes per token", "All texts", SEE_ALL, [_figures(rows)]),
         _by_group(compared, "sources", names, "By source"),
         _examples(compared, names),
     ]
@@ -156,7 +156,7 @@ def _figures(rows: Sequence[JsonObject]) -> Node:
     return data_table(caption, head, body, figures=range(2, 7), class_="bars")
 
 
-def _by_group(compared: JsonObject, key: str, names: Sequence[str], kicker: str) -> Node:
+def _by_group(compared: JsonObject, key: str, names: Sequence[str], title: str) -> Node:
     """Return the table of bytes per token: a row for each source or language, a column for each tokenizer."""
     groups = table(compared, key)
     body: list[list[Child]] = []
@@ -171,7 +171,7 @@ def _by_group(compared: JsonObject, key: str, names: Sequence[str], kicker: str)
         body.append([foreign(shown), count(number(group, "documents")), count(number(group, "bytes")), *cells])
     head: list[Child] = [key.removesuffix("s"), "documents", "bytes", *map(foreign, names)]
     found = data_table("Bytes per token; the most in bold", head, body, figures=range(1, len(head)))
-    return section(key, kicker, "Bytes per token", SEE_GROUPS, [found])
+    return section(key, "Bytes per token", title, SEE_GROUPS, [found])
 
 
 def _examples(compared: JsonObject, names: Sequence[str]) -> Node:
