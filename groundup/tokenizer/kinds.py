@@ -79,7 +79,7 @@ def character_tokenizer(
     vocabulary = {token: id for id, token in enumerate([*sorted(characters), *others])}
     tokenizer = our_tokenizer(vocabulary, [], SentencePiece("never"))
     covered = sum(counts[each] for each in characters) / counts.total()
-    left = len(counts) - len(characters)
+    left = len(counts.keys() - characters)
     (progress or Silent()).say(
         f"{tokenizer.vocab_size:,} ids: {len(characters):,} characters"
         + (f" ({left:,} rarer ones, {1 - covered:.2%} of the text, are written in bytes)" if left else "")
@@ -89,17 +89,15 @@ def character_tokenizer(
 
 
 def _fitting(counts: Counter[str], vocab_size: int) -> set[str]:
-    """Return the most frequent characters for which there is room; an ASCII one takes the place of its byte. Raises ConfigError."""
-    rest = len(BYTE_TOKENS) + len(CONTROL_TOKENS)
-    if vocab_size < rest:
-        message = (
-            f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {rest}."
-        )
+    """Return the space and the most frequent characters that fit; an ASCII one takes the place of its byte. Raises ConfigError."""
+    size = len(BYTE_TOKENS) + len(CONTROL_TOKENS) + 1
+    if vocab_size < size:
+        message = f"vocab_size {vocab_size} is too small: 256 bytes, a space and {len(CONTROL_TOKENS)} control tokens need {size}."
         raise ConfigError(message, fix="4096 suits most texts; fewer ids are made where there are fewer characters.")
-    chosen: set[str] = set()
+    chosen = {SPACE}  # written in bytes, it would be decoded as U+2581
     for character, _ in sorted(counts.items(), key=lambda each: (-each[1], each[0])):
-        rest += 0 if character.isascii() else 1
-        if rest > vocab_size:
+        size += 0 if character.isascii() or character == SPACE else 1
+        if size > vocab_size:
             break
         chosen.add(character)
     return chosen

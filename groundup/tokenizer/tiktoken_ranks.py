@@ -137,6 +137,8 @@ def tokenizer_of_encoding(
     special = encoding._special_tokens or {
         text: max(ranks.values()) + 1 + place for place, text in enumerate(CONTROL_TOKENS)
     }
+    if both := special.keys() & texts.keys():
+        raise FormatError(source, "special tokens", f"{min(both)[:40]!r} is a special token and an ordinary one")
     config = (
         {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT, "add_bos_token": False}
         if encoding._special_tokens
