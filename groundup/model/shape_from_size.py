@@ -94,10 +94,9 @@ def _rounded(width: float) -> int:
 
 def shape_of(depth: int, width: int, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
     """Return the family's model of a depth and a width. Raises ConfigError for a width that is not a whole number of heads."""
-    if width != _rounded(float(width)):
-        raise ConfigError(
-            f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {_rounded(width)}."
-        )
+    nearest = _rounded(float(width))
+    if width != nearest:
+        raise ConfigError(f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {nearest}.")
     head_width = 32 if width < NARROW_WIDTH else 64
     heads, step = width // head_width, 256 if width >= WIDE_WIDTH else 64
     return ModelConfig(

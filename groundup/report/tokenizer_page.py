@@ -61,7 +61,7 @@ def render_tokens_page(shown: JsonObject) -> str:
 
 def _bytes(token: JsonObject) -> list[int]:
     found = token.get("bytes")
-    return [byte for byte in found if isinstance(byte, int)] if isinstance(found, list) else []
+    return [byte for byte in found if type(byte) is int and 0 <= byte < 256] if isinstance(found, list) else []
 
 
 def _text(tokens: Sequence[JsonObject]) -> Node:
@@ -106,7 +106,7 @@ def render_comparison_page(compared: JsonObject) -> str:
     """Return the page about tokenizers as HTML text."""
     rows = tables(compared, "tokenizers")
     names = [text(each, "name") for each in rows]
-    best = max(rows, key=lambda each: number(each, "bytes_per_token") or 0.0)
+    best = max(rows, key=lambda each: number(each, "bytes_per_token") or 0.0, default={})
     opening = [
         node("p", "groundup · tokenizer compare", class_="kicker"),
         node("h1", f"{len(rows)} tokenizers on the same texts" if len(rows) > 1 else "One tokenizer"),
@@ -136,7 +136,7 @@ def _lead(compared: JsonObject, best: JsonObject) -> list[Child]:
 
 
 def _figures(rows: Sequence[JsonObject]) -> Node:
-    most = max(number(each, "bytes_per_token") or 0.0 for each in rows)
+    most = max((number(each, "bytes_per_token") or 0.0 for each in rows), default=0.0)
     head: list[Child] = ["tokenizer", "", "bytes per token", "ids", "tokens", "embeddings", "MB/s"]
     body: list[list[Child]] = [
         [
