@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_tokenizer_page import compared, shown, token
 
 from groundup.report.tokenizer_page import write_comparison_page, write_tokens_page
-from test_tokenizer_page import compared, shown, token
 
 pytestmark = pytest.mark.browser
 
