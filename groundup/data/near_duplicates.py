@@ -247,7 +247,8 @@ def _too_much(name: str, count: SourceCount, pairs: Sequence[NearDuplicate], con
     return DataError(
         f"{name} would lose {count.dropped:,} of its {count.documents:,} documents as near-duplicates, more than the share of "
         f"{config.max_dropped_share:g} that is allowed: {shown}.",
-        fix="Where that is right, allow it with --set data.process.near_duplicates.max_dropped_share=1; else raise data.process.near_duplicates.threshold, or leave the step out.",
+        fix="Where that is right, allow it with --set data.process.near_duplicates.max_dropped_share=1; else raise "
+        "data.process.near_duplicates.threshold, or leave the step out.",
     )
 
 

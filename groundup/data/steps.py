@@ -1,4 +1,4 @@
-"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those of a kind run in the order in which they are named.
+"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those of a kind run as they are named.
 
 repair            Unicode repair (`repair`)                           changes    while a document is read, before it is cleaned:
 repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes what these two see
