@@ -3,7 +3,7 @@
     FOLDER/train.bin, validation.bin, test.bin
                                         little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
     FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
-    FOLDER/sources.json                 the source of each validation and test token, where there are several (spans.py)
+    FOLDER/sources.json                 the source of each token, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
 
 A document is encoded at once, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" in a document is encoded as text.
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from groundup.data.documents import Document
-from groundup.data.spans import SPANS_FILE, SpanWriter
+from groundup.data.spans import MAX_LABELS, MAX_MIXED, SPANS_FILE, SpanWriter
 from groundup.data.split import SPLITS, TEST, TRAIN, read_split, split_file, splits_in
 from groundup.errors import DataError, FormatError
 from groundup.files import MANIFEST, atomic_folder, read_json, sha256_file, sha256_text, verify_folder, write_json
@@ -105,7 +105,7 @@ def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress
                         encoded.write(batch)
                         advance(sum(len(document.text) for document in batch) / 1e6)
                 tables[split] = encoded.table()
-                if split != TRAIN and (labelled := encoded.spans.labelled()):
+                if labelled := encoded.spans.labelled(MAX_MIXED if split == TRAIN else MAX_LABELS):
                     spans[split] = labelled
         if spans:
             write_json(folder / SPANS_FILE, spans)
