@@ -207,7 +207,8 @@ def pretrain(
 
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
     (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
-    settings, seed, and how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links). The results have the bits per byte of
+    settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links) and mixed (mixture={"letters": 2, "books": 1},
+    max_epochs_per_source). The results have the bits per byte of
     validation, by which the weights were chosen, and under "test" those of the test split. `group`: the processes that train together.
 
     >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)

@@ -178,7 +178,7 @@ class TrainingLength:
 
 @dataclass(frozen=True)
 class TrainingTexts:
-    """Scaling law, tokenizer and reading of the texts, for `plan` and `pretrain`."""
+    """Scaling law, tokenizer, reading and mixture of the texts, for `plan` and `pretrain`."""
 
     law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
@@ -186,6 +186,18 @@ class TrainingTexts:
     encoding: EncodingOption = "auto"
     test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False
+    mixture: Annotated[
+        str | None,
+        Option(
+            "--mixture",
+            metavar="NAME=WEIGHT,...",
+            help="Shares of the sources in what is read: letters=2,books=1, or temperature=2 (~ the square root of their tokens), or proportional.",
+            show_default="the weights of a .toml list, or proportional",
+        ),
+    ] = None
+    max_epochs_per_source: Annotated[
+        float | None, Option("--max-epochs-per-source", help="Read no source more often; the others share its part.")
+    ] = None
     settings: SetOption = None
 
 

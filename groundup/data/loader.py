@@ -14,9 +14,9 @@ import copy
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,6 @@ class Windows:
         self.num_windows = (len(self.tokens) - 1) // context_tokens
         parts = [shards.fingerprint, split, context_tokens, batch_size, seed]
         self.fingerprint = sha256_text(json.dumps(parts))
-        self._order = lru_cache(2)(lambda epoch: Permutation(self.num_windows, f"{seed}/{epoch}"))  # a batch has two epochs at most
 
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
@@ -96,7 +95,12 @@ class Windows:
 
     def _window_at(self, row: int) -> int:
         epoch, place = divmod(row, self.num_windows)
-        return self._order(epoch).at(place)
+        return self._permutation(epoch).at(place)
+
+    @cached_property
+    def _permutation(self) -> Callable[[int], "Permutation"]:
+        """The order of an epoch; a batch has two of them at most."""
+        return lru_cache(2)(lambda epoch: Permutation(self.num_windows, f"{self.seed}/{epoch}"))
 
     def _stack(self, windows: list[int] | range, length: int) -> Batch:
         starts = np.array(windows)[:, None] * self.context_tokens
