@@ -20,7 +20,6 @@ from typing import Any
 
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="true", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
 
-from groundup.tokenizer.ranks import rank_encoder
 from measure import Contender, Row, command, compare, costs, machine, table
 from spine import describe
 from texts import read_texts
@@ -32,7 +31,7 @@ from groundup.data.source_files import Source
 from groundup.data.source_report import SourceReport
 from groundup.data.sources import SourceOptions, read_source
 from groundup.progress import Silent
-from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, rank_encoder, train_tokenizer
 
 TABLES = ("reading", "tokenizing", "preparing", "memory")
 DOCUMENT_CHARACTERS = 20_000

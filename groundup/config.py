@@ -20,6 +20,7 @@ T = TypeVar("T")
 Settings = Mapping[str, Any] | Sequence[str]
 """Fields to override: {"a.b": 2} in Python, ["a.b=2"] from `--set`."""
 MAX_TOML_BYTES = 2**20
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -108,6 +109,18 @@ def duration_s(text: str) -> float:
         raise ConfigError(f"{text!r} is not a duration.", fix="Write it as 90s, 3m or 1h30m.")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def size_bytes(text: str) -> int:
+    """Return the bytes of "5GB", "1.5 MB", "300kB" or "0". Raises ConfigError.
+
+    >>> size_bytes("1.5GB")
+    1500000000
+    """
+    match = _SIZE.fullmatch(text.strip().lower())
+    if not match:
+        raise ConfigError(f"{text!r} is not a size.", fix="Write it as 5GB, 300MB or 64kB.")
+    return round(float(match[1]) * 1000 ** "bkmgt".index(match[2] or "b"))
 
 
 def to_plain(config: Any) -> dict[str, Any]:

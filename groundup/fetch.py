@@ -30,6 +30,7 @@ from typing import IO, Literal
 
 from groundup.errors import ConfigError, FormatError, NetworkError
 from groundup.files import cache_folder, disk_errors, no_room, sha256_file, sync_file, sync_folder, temporary_folder
+from groundup.locks import hold
 from groundup.progress import Progress, Silent
 
 ArchiveKind = Literal["wheel", "sdist"]
@@ -66,7 +67,7 @@ def fetch_package(
     (not reachable, not there, or no pip in this environment).
     """
     cached = cached_package(name_version, sha256)
-    if cached.is_file() and sha256_file(cached) == sha256:
+    if hold(cached) and sha256_file(cached) == sha256:
         return cached
     progress = progress or Silent()
     if importlib.util.find_spec("pip") is None:
@@ -77,6 +78,7 @@ def fetch_package(
         sync_file(archive)
         archive.replace(cached)
         sync_folder(cached.parent)
+        hold(cached)
     progress.say(f"Fetched {name_version}: {cached.stat().st_size / 1e6:.1f} MB, SHA-256 as pinned.")
     return cached
 

@@ -8,7 +8,6 @@ Untrusted names:        safe_name(name), inside(root, name)         (the only tw
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import ConfigError, DiskError, FormatError
+from groundup.errors import DiskError, FormatError
 
 MANIFEST = "manifest.json"
 TMP_PREFIX = ".tmp-"
@@ -186,26 +185,6 @@ def sha256_file(path: Path) -> str:
 def sha256_text(text: str) -> str:
     """Return the hex SHA-256 of a text's UTF-8 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, made if missing: two processes never write one run or build. Raises ConfigError if taken, DiskError."""
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:  # the system releases the lock when the process ends, in any way
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            fix = "Wait for it, or choose another folder with --out."
-            raise ConfigError(f"Another process is writing {folder}.", fix=fix) from error
-        except OSError as error:  # ENOLCK, ENOSYS, EOPNOTSUPP: some network disks
-            message = f"{folder} has no locks ({error.strerror}): two processes could write it at once."
-            raise DiskError(message, fix="Choose a folder on another disk with --out.") from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

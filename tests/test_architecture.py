@@ -22,6 +22,8 @@ ORDER = [
     {"tokenizer", "runs"},
     {"http", "model"},
     {"config", "device", "fetch", "timing"},
+    {"cache"},
+    {"locks"},
     {"progress", "files", "markup", "threads", "palette"},
     {"errors"},
 ]

@@ -382,7 +382,8 @@ def test_a_weight_file_that_is_cut_or_lies_is_refused_with_its_name(
 
 def test_any_altered_file_of_a_run_is_named(home: Path, tmp_path: Path) -> None:
     run_folder = shutil.copytree(home / "run", tmp_path / "run")
-    files = [file for file in sorted(run_folder.rglob("*")) if file.is_file() and file.name != "manifest.json"]
+    unlisted = {"manifest.json", "prepared.json"}  # of an altered prepared.json the texts are prepared again
+    files = [file for file in sorted(run_folder.rglob("*")) if file.is_file() and file.name not in unlisted]
     assert len(files) > 20
     for file in files:
         sound = file.read_bytes()

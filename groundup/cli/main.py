@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "convert": ("groundup.cli.convert", "Write a model in another format: convert MODEL --to gguf."),
     "report": ("groundup.cli.report", "Write the page of a build or run again: report RUN."),
     "verify": ("groundup.cli.verify", "Check the hashes and sizes of files below a path: verify PATH."),
+    "cache": ("groundup.cli.cache", "What is kept for later, and its removal: cache --limit 5GB."),
     "doctor": ("groundup.cli.doctor", "What this machine has, and what that means."),
 }
 DEBUG_VARIABLE = "GROUNDUP_DEBUG"

@@ -15,7 +15,8 @@ from groundup.cli.options import (
     TextColumnOption,
     verb_group,
 )
-from groundup.errors import ConfigError
+from groundup.config import size_bytes
+from groundup.errors import ConfigError, require
 from groundup.files import MANIFEST, atomic_folder
 from groundup.palette import LIGHT, PIECES
 
@@ -31,6 +32,9 @@ def train(
     data: Annotated[list[str], Argument(help="Texts: one address or more (docs/data.md), or a .toml that lists them.")],
     out: OutOption,
     vocab_size: Annotated[int, Option("--vocab-size", help="Number of ids, control tokens included.")] = 4096,
+    sample_bytes: Annotated[
+        str, Option("--sample-bytes", metavar="SIZE", help="Of more text, train on this much, chosen at random.")
+    ] = "256MB",
     text_column: TextColumnOption = "",
     encoding: EncodingOption = "auto",
     strict: StrictOption = False,
@@ -38,6 +42,8 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a byte-level BPE tokenizer with the Llama 3 split and a ChatML template; transformers opens the folder.
+
+    The sample of a large text is smaller where memory would not hold its distinct words. What is chosen is printed.
 
     Examples:
         groundup tokenizer train my-texts/ --out my-tokenizer
@@ -51,13 +57,16 @@ def train(
     from groundup.tokenizer.fast import train_tokenizer
 
     _require_replaceable(out)
+    budget = size_bytes(sample_bytes)
+    require(budget > 0, "--sample-bytes", budget, "above 0")
     progress, report = console_progress(), SourceReport()
     options = SourceOptions(text_column, strict=strict, encoding=encoding)
     sources = read_sources(data, follow_links=follow_links)
     for source in sources:
         describe_source(source, options, progress=progress)
     documents = (each for source in sources for each in read_source(source, options, report, progress=progress))
-    tokenizer = train_tokenizer((document.text for document in documents), vocab_size, progress=progress)
+    texts = (document.text for document in documents)
+    tokenizer = train_tokenizer(texts, vocab_size, sample_bytes=budget, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)
     print_result(_train_lines(tokenizer, report, out), _train_results(tokenizer, report, out), as_json)

@@ -12,5 +12,6 @@ batches whose order is a pure function of the seed (`loader`).
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
     examples -> distinct: repeats removed, sides of a split -> trained_on: their hashes beside the model, for evaluate
 
-Only the deduplication (a 16-byte digest for each document) grows with the input. Begin reading in `pipeline.py`.
+Only the deduplication (a 16-byte digest for each document) grows with the input. Data folders and
+shards are written over several calls, where one is killed (`partial`). Begin reading in `pipeline.py`.
 """

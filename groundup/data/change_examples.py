@@ -6,8 +6,8 @@ whole text: it removes spaces at the ends of lines, not at the ends of the windo
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.data.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, clean
@@ -23,20 +23,22 @@ Place = tuple[int, int]
 _SPACE_AT_END = re.compile(f"[ \t](?=[\n{NEWLINES}])")
 
 
+@dataclass
 class ChangeExamples:
-    """A few examples of each kind of change: `found` has name, changes, before and after of each."""
+    """A few examples of each kind of change."""
 
-    def __init__(self) -> None:
-        self.found: list[dict[str, Any]] = []
-        self._shown: Counter[str] = Counter()
+    found: list[dict[str, Any]] = field(default_factory=list)
+    """Name, changes, before and after of each."""
+    shown: dict[str, int] = field(default_factory=dict)
+    """The number of examples of each kind."""
 
     def add(self, name: str, raw: str, changes: Iterable[str]) -> None:
         """Look for examples of these changes in a raw text, if there are too few yet."""
         few = EXAMPLES_PER_CHANGE
         for change in changes:
-            if self._shown[change] < few and (example := change_example(raw, change)):
+            if self.shown.get(change, 0) < few and (example := change_example(raw, change)):
                 self.found.append({"name": name, **example})
-                self._shown.update(example["changes"])
+                self.shown |= {each: self.shown.get(each, 0) + 1 for each in example["changes"]}
                 few = 1  # a second one of the same document only for what no other has shown
 
 

@@ -5,18 +5,38 @@ sorted digests would be needed. Two different texts among ten million agree in 1
 """
 
 import hashlib
+from pathlib import Path
+
+DIGEST_BYTES = 16
 
 
 class ExactRepeats:
-    """The set of texts seen so far."""
+    """The set of texts seen so far. With a `file`, it begins with the digests there, and new ones are appended."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self._seen: set[bytes] = set()
+        self._handle = file.open("ab+") if file else None
+        if self._handle:
+            self._handle.seek(0)
+            while digest := self._handle.read(DIGEST_BYTES):
+                self._seen.add(digest)
+
+    def flush(self) -> None:
+        """Hand new digests to the system."""
+        if self._handle:
+            self._handle.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._handle:
+            self._handle.close()
 
     def is_repeat(self, text: str) -> bool:
         """Return whether this text was seen before, and add it."""
-        digest = hashlib.sha256(text.encode()).digest()[:16]
+        digest = hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES]
         if digest in self._seen:
             return True
         self._seen.add(digest)
+        if self._handle:
+            self._handle.write(digest)
         return False

@@ -27,7 +27,6 @@ from groundup.fetch import require_sha256
 from groundup.files import (
     cache_folder,
     disk_errors,
-    only_one,
     read_json_object,
     require_free_bytes,
     sha256_file,
@@ -36,6 +35,7 @@ from groundup.files import (
     sync_folder,
     write_json,
 )
+from groundup.locks import only_one
 from groundup.progress import Progress, Silent
 
 HTTPS = "https://"

@@ -11,7 +11,7 @@ from groundup.data.clean import clean
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import EMPTY
-from groundup.data.pipeline import REPEAT, SourceCard, kept_documents
+from groundup.data.pipeline import REPEAT, ShownDocuments, SourceCard, kept_documents
 from groundup.data.source_files import Source
 from groundup.data.sources import SourceOptions, describe_source
 from groundup.progress import Progress
@@ -84,7 +84,7 @@ def _inspect(
     def dropped(raw: Document, reason: str) -> None:
         found.count(Document(clean(raw.text).text, raw.source, raw.name))
 
-    for document in kept_documents(card, repeats, options, progress, dropped, seed=seed):
+    for document in kept_documents(card, repeats, options, progress, dropped, shown=ShownDocuments(seed)):
         found.count(document)
         if len(found.beginnings) < show:
             found.show(document)

@@ -11,7 +11,8 @@ Nothing is lost uncounted. For each source, in documents and in characters:
     read.documents                      = kept_documents + dropped_documents         bad rows and files: read.bad_documents, besides
     read.characters                     = kept_characters + cleaned_characters + dropped_characters
 
-The folder is created atomically. The result is a pure function of the sources' bytes, the config and the seed.
+The folder is created atomically; a killed preparation goes on behind the files that it saved last (`partial`).
+The result is a pure function of the sources' bytes, the config and the seed.
 """
 
 from collections import Counter
@@ -20,20 +21,32 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from groundup.config import build_config
 from groundup.data.change_examples import ChangeExamples
 from groundup.data.clean import clean
 from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
 from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
 from groundup.data.filters import reason_to_drop
+from groundup.data.partial import Partial, partial_folder
 from groundup.data.samples import TextSample, add_length
-from groundup.data.source_files import Source, disk_bytes
+from groundup.data.source_files import Source, disk_bytes, quick_hash
 from groundup.data.source_list import require_distinct_names
 from groundup.data.source_report import SourceReport, Tally
 from groundup.data.sources import SourceOptions, describe_source, read_source
-from groundup.data.split import TEST, TRAIN, VALIDATION, Counts, Cut, SplitWriter, repair_split, split_of
+from groundup.data.split import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Counts,
+    Cut,
+    SplitCounts,
+    SplitWriter,
+    repair_split,
+    split_of,
+)
 from groundup.errors import ConfigError, DataError, require
-from groundup.files import atomic_folder, json_bytes, write_json
+from groundup.files import json_bytes, sha256_text, write_json
 from groundup.progress import Advance, Progress
 
 CARD_FILE = "data.json"
@@ -43,6 +56,11 @@ DROP_EXAMPLES, DROPPED_CHARACTERS = 2, 200
 REPEAT = "exact repeat"
 # Of the documents, by hash: the largest share that is not trained on.
 MAX_HELD_OUT = 0.8
+REPEATS_FILE = "repeats.bin"  # while it is written
+# What a killed preparation does again at most, of sources with several files.
+SAVE_BYTES = 64 * 2**20
+# Of the code: with another one, the same texts give another data folder.
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -175,46 +193,124 @@ def prepare(
     """
     config = config or DataConfig()
     require_distinct_names(sources)
-    cards = [SourceCard(source) for source in sources]
-    with atomic_folder(out) as folder:
-        repeats = ExactRepeats()
-        with (
-            SplitWriter(folder, (TRAIN, *config.fractions)) as writer,
-            _DroppedWriter(folder, enabled=config.keep_dropped) as aside,
-        ):
-            for card in cards:
-                described = describe_source(card.source, config.source_options, progress=progress)
-                card.understood = [each.to_plain() for each in described]
-                for document in kept_documents(card, repeats, config.source_options, progress, aside.write, seed=seed):
-                    writer.write(split_of(document.text, config.fractions, seed), document)
-                progress.say(card.summary())
-        _require_documents(cards)
-        counts, cuts = repair_split(folder, writer.counts, config.fractions)
-        result = DataCard(cards, counts, cuts, config, seed)
-        write_json(folder / CARD_FILE, result.to_plain())
+    key = sha256_text(repr((VERSION, [quick_hash(source) for source in sources], config, seed)))
+    with partial_folder(out, key) as partial:
+        with _Preparation(partial, sources, config, seed, progress) as preparation:
+            preparation.read()
+        _require_documents(preparation.cards)
+        counts, cuts = repair_split(partial.folder, preparation.counts, config.fractions, begin=partial.forget)
+        (partial.folder / REPEATS_FILE).unlink()
+        result = DataCard(preparation.cards, counts, cuts, config, seed)
+        write_json(partial.folder / CARD_FILE, result.to_plain())
     progress.say(split_summary(result))
     return result
 
 
-class _DroppedWriter:
-    """A context manager that writes the dropped documents and their reasons to `dropped.jsonl`, if `enabled`."""
+class _Preparation:
+    """A context manager: the data folder while the sources are read, file by file, from where an earlier call came to."""
 
-    def __init__(self, folder: Path, *, enabled: bool) -> None:
-        self._handle = (folder / DROPPED_FILE).open("wb") if enabled else None
+    def __init__(
+        self, partial: Partial, sources: Sequence[Source], config: DataConfig, seed: int, progress: Progress
+    ) -> None:
+        self.partial, self.config, self.seed, self.progress = partial, config, seed, progress
+        state, splits = partial.state, (TRAIN, *config.fractions)
+        self.cards = [SourceCard(source) for source in sources]
+        counts = None
+        if state:
+            self.cards = [build_config(SourceCard, card) for card in state["cards"]]
+            counts = {split: SplitCounts(**state["counts"][split]) for split in splits}
+            done = sum(card.read.files for card in self.cards)
+            progress.say(f"{done:,} files were read by an earlier call: the reading goes on behind them.")
+        self.source, self.files = state.get("source", 0), state.get("files", 0)
+        self.shown = ShownDocuments(seed, state.get("shown"))
+        self.saved_bytes = 0
+        dropped = [partial.folder / DROPPED_FILE] if config.keep_dropped else []
+        self.writer = SplitWriter(partial.folder, splits, counts)
+        self.repeats = ExactRepeats(partial.folder / REPEATS_FILE)
+        self.dropped = dropped[0].open("ab") if dropped else None
+        self.outputs = [*self.writer.files, partial.folder / REPEATS_FILE, *dropped]
 
-    def __enter__(self) -> "_DroppedWriter":
+    def __enter__(self) -> "_Preparation":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._handle:
-            self._handle.close()
+        self.writer.close()
+        self.repeats.close()
+        if self.dropped:
+            self.dropped.close()
 
-    def write(self, raw: Document, reason: str) -> None:
-        """Append one document as it was read."""
-        if self._handle:
+    @property
+    def counts(self) -> Counts:
+        """The sizes of the splits so far."""
+        return self.writer.counts
+
+    def read(self) -> None:
+        """Read the sources that are left."""
+        for card in self.cards[self.source :]:
+            described = describe_source(card.source, self.config.source_options, progress=self.progress)
+            card.understood = [each.to_plain() for each in described]
+            self.saved_bytes = card.read.read_bytes
+            for document in kept_documents(
+                *(card, self.repeats, self.config.source_options, self.progress, self.drop),
+                shown=self.shown,
+                passed=self.files,
+                after_file=self.after_file,
+            ):
+                self.writer.write(split_of(document.text, self.config.fractions, self.seed), document)
+            self.progress.say(card.summary())
+            self.source, self.files, self.shown = self.source + 1, 0, ShownDocuments(self.seed)
+            self.save()
+        self.outputs.remove(self.partial.folder / REPEATS_FILE)  # nothing is compared with it any more
+        self.save()
+
+    def drop(self, raw: Document, reason: str) -> None:
+        """Write a dropped document as it was read, with `keep_dropped`."""
+        if self.dropped:
             text = raw.text.encode("utf-8", "replace").decode()  # a JSON text may hold lone surrogates
             row = {"text": text, "source": raw.source, "name": raw.name, "reason": reason}
-            self._handle.write(json_bytes(row) + b"\n")
+            self.dropped.write(json_bytes(row) + b"\n")
+
+    def after_file(self, files: int) -> None:
+        """Save, so many files of the present source being done, if there is enough to be saved."""
+        read = self.cards[self.source].read
+        if read.files and read.read_bytes - self.saved_bytes >= SAVE_BYTES:
+            self.files, self.saved_bytes = files, read.read_bytes
+            self.save()
+
+    def save(self) -> None:
+        """Keep what was done: a later call goes on from here."""
+        self.writer.flush()
+        self.repeats.flush()
+        if self.dropped:
+            self.dropped.flush()
+        counts = {split: asdict(each) for split, each in self.counts.items()}
+        cards = [asdict(card) for card in self.cards]
+        state = {"source": self.source, "files": self.files, "cards": cards, "counts": counts}
+        self.partial.save({**state, "shown": self.shown.to_plain()}, self.outputs)
+
+
+class ShownDocuments:
+    """What the card of a source shows of its documents: a random sample, and places that cleaning changed."""
+
+    def __init__(self, seed: int, state: dict[str, Any] | None = None) -> None:
+        self._sample, self._changes = TextSample(seed), ChangeExamples()
+        if state:
+            self._sample.restore(state["sample"])
+            self._changes = ChangeExamples(**state["changes"])
+
+    def add(self, raw: Document, document: Document, changes: Counter[str]) -> None:
+        """Consider a document, raw and cleaned."""
+        self._changes.add(raw.name, raw.text, changes)
+        self._sample.add(document.name, document.text)
+
+    def write(self, card: SourceCard) -> None:
+        """Write what was chosen into the card."""
+        card.samples, card.languages = self._sample.shown(), self._sample.languages()
+        card.change_examples = self._changes.found
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values: the state, from which another one goes on."""
+        return {"sample": self._sample.state(), "changes": asdict(self._changes)}
 
 
 def kept_documents(
@@ -224,13 +320,20 @@ def kept_documents(
     progress: Progress,
     dropped: Callable[[Document, str], None],
     *,
-    seed: int = 0,
+    shown: ShownDocuments,
+    passed: int = 0,
+    after_file: Callable[[int], None] | None = None,
 ) -> Iterator[Document]:
-    """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`."""
-    total_mb, sample, examples = disk_bytes(card.source) / 1e6, TextSample(seed), ChangeExamples()
+    """Yield the kept documents of one source, cleaned; count in `card`, and pass the dropped ones with their reason to `dropped`.
+
+    See `sources.read_files` for `passed` and `after_file`.
+    """
+    total_mb = disk_bytes(card.source) / 1e6
     with progress.track(f"Reading {card.source.title}", total_mb, "MB") as advance:
         done = 0
-        for raw in read_source(card.source, options, card.read, progress=progress):
+        for raw in read_source(
+            card.source, options, card.read, progress=progress, passed=passed, after_file=after_file
+        ):
             done = _advance(advance, done, card.read.read_bytes)
             cleaned = clean(raw.text)
             document = Document(cleaned.text, raw.source, raw.name)
@@ -240,10 +343,9 @@ def kept_documents(
                 dropped(raw, reason)
             else:
                 card.keep(document, cleaned.changes, len(raw.text))
-                examples.add(raw.name, raw.text, cleaned.changes)
-                sample.add(document.name, document.text)
+                shown.add(raw, document, cleaned.changes)
                 yield document
-    card.samples, card.languages, card.change_examples = sample.shown(), sample.languages(), examples.found
+    shown.write(card)
 
 
 def _advance(advance: Advance, before: int, now: int) -> int:

@@ -5,6 +5,7 @@ Which documents are drawn depends on their names and the seed, not on their orde
 
 import hashlib
 import heapq
+from collections.abc import Sequence
 from typing import Any
 
 from groundup.data.languages import LOOKED_AT_CHARACTERS, SAMPLED_DOCUMENTS, can_detect, count_languages
@@ -41,6 +42,14 @@ class RandomDocuments:
         elif rank > self._kept[0][0]:
             heapq.heapreplace(self._kept, (rank, name, text[:LOOKED_AT_CHARACTERS]))
 
+    def state(self) -> list[tuple[int, str, str]]:
+        """Return JSON values from which `restore` goes on."""
+        return self._kept
+
+    def restore(self, state: Sequence[Sequence[Any]]) -> None:
+        """Go on from a `state`."""
+        self._kept = [(rank, name, text) for rank, name, text in state]
+
     def drawn(self) -> list[tuple[str, str]]:
         """Return (name, beginning) of each, in random order: the first n are a sample of n."""
         return [(name, text) for _, name, text in sorted(self._kept, reverse=True)]
@@ -52,7 +61,7 @@ class TextSample:
     def __init__(self, seed: int = 0) -> None:
         self._detects = can_detect()
         self._documents = RandomDocuments(SAMPLED_DOCUMENTS if self._detects else SAMPLES_PER_SOURCE, seed)
-        self.add = self._documents.add
+        self.add, self.state, self.restore = self._documents.add, self._documents.state, self._documents.restore
 
     def shown(self) -> list[dict[str, str]]:
         """Return the beginnings of a few documents."""

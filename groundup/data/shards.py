@@ -12,18 +12,21 @@ UTF-8 bytes count the documents only: bits per byte = (summed loss in nats / ln 
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from groundup.data.documents import Document
+from groundup.data.partial import Partial, partial_folder
 from groundup.data.spans import MAX_LABELS, MAX_MIXED, SPANS_FILE, SpanWriter
 from groundup.data.split import SPLITS, TEST, TRAIN, read_split, split_file, splits_in
 from groundup.errors import DataError, FormatError
-from groundup.files import MANIFEST, atomic_folder, read_json, sha256_file, sha256_text, verify_folder, write_json
+from groundup.files import MANIFEST, read_json, sha256_file, sha256_text, verify_folder, write_json
 from groundup.progress import Progress
 from groundup.tokenizer.fast import Tokenizer
 
@@ -31,6 +34,11 @@ TABLE_FILE = "shards.json"
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 # Text encoded in one call: enough to keep the encoder's threads busy, small enough for memory.
 BATCH_CHARACTERS = 2**21
+# Batches that are encoded at once.
+AHEAD = 2
+RUN_CHARACTERS = 2**22
+# What a killed encoding does again at most: some seconds.
+SAVE_BYTES = 64 * 2**20
 # Below this size, opening verifies hashes (some 0.2 s); above, only lengths; `groundup verify` always verifies hashes.
 HASH_AT_OPEN_BYTES = 256 * 2**20
 
@@ -94,25 +102,67 @@ def write_shards(data_folder: Path, tokenizer: Tokenizer, out: Path, *, progress
     sizes = [
         split_file(data_folder, split).stat().st_size for split in splits if split_file(data_folder, split).is_file()
     ]
+    key = sha256_text(repr((data_key(data_folder), tokenizer.fingerprint)))
     # A token of two bytes encodes some three or four of text, so the size of the text is an upper bound.
-    with atomic_folder(out, needed_bytes=sum(sizes)) as folder:
-        tables, spans = {}, {}
+    with partial_folder(out, key, needed_bytes=sum(sizes)) as partial:
+        done = partial.state.get("splits", {})
+        tables = {split: SplitTable(**each) for split, each in done.items()}
         with progress.track("Encoding", sum(sizes) / 1e6, "MB") as advance:
-            for split in splits:
-                with token_file(folder, split).open("wb") as handle:
-                    encoded = _Encoded(handle, DTYPES[dtype], tokenizer)
-                    for batch in batches(read_split(data_folder, split)):
-                        encoded.write(batch)
+            for split in splits[len(done) :]:
+                with _Encoded(partial, split, tables, DTYPES[dtype], tokenizer) as encoded:
+                    advance(encoded.utf8_bytes / 1e6)
+                    documents = read_split(data_folder, split, passed=encoded.documents)
+                    for batch, ids in _encoded_ahead(batches(documents), tokenizer):
+                        encoded.write(batch, ids)
                         advance(sum(len(document.text) for document in batch) / 1e6)
-                tables[split] = encoded.table()
-                if labelled := encoded.spans.labelled(MAX_MIXED if split == TRAIN else MAX_LABELS):
-                    spans[split] = labelled
-        if spans:
-            write_json(folder / SPANS_FILE, spans)
+                    tables[split] = encoded.table()
+                    encoded.save()
+        if spans := partial.state["spans"]:
+            write_json(partial.folder / SPANS_FILE, spans)
         shards = ShardSet(out, dtype, tokenizer.vocab_size, tokenizer.fingerprint, tables)
-        write_json(folder / TABLE_FILE, {key: value for key, value in asdict(shards).items() if key != "folder"})
+        write_json(
+            partial.folder / TABLE_FILE, {key: value for key, value in asdict(shards).items() if key != "folder"}
+        )
     progress.say(_summary(shards))
     return shards
+
+
+def data_key(folder: Path) -> str:
+    """Return what changes whenever the splits do: the manifest's hash, or of a folder without one sizes and times."""
+    if (folder / MANIFEST).is_file():
+        return sha256_file(folder / MANIFEST)
+    files = [split_file(folder, split) for split in splits_in(folder)]
+    return repr([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()])
+
+
+def _encoded_ahead(
+    found: Iterator[list[Document]], tokenizer: Tokenizer
+) -> Iterator[tuple[list[Document], list[list[int]]]]:
+    """Yield each batch with its ids; the next AHEAD are encoded meanwhile.
+
+    So no core waits for reading and writing, or for another that encodes a single long document. One without spaces, which takes most memory, is
+    encoded alone.
+    """
+    waiting: deque[tuple[list[Document], Future[list[list[int]]]]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for batch in found:
+            alone = any(unbroken(document.text) for document in batch)
+            while alone and waiting:
+                done, ids = waiting.popleft()
+                yield done, ids.result()
+            waiting.append((batch, pool.submit(tokenizer.encode_batch, [document.text for document in batch])))
+            if alone or len(waiting) > AHEAD:
+                done, ids = waiting.popleft()
+                yield done, ids.result()
+        while waiting:
+            done, ids = waiting.popleft()
+            yield done, ids.result()
+
+
+def unbroken(text: str) -> bool:
+    """Whether `text` has RUN_CHARACTERS in a row without a space or line end, from a multiple of it on; so has every run of twice as many."""
+    starts = range(0, len(text) - RUN_CHARACTERS + 1, RUN_CHARACTERS)
+    return any(all(text.find(mark, at, at + RUN_CHARACTERS) < 0 for mark in " \n") for at in starts)
 
 
 def _summary(shards: ShardSet) -> str:
@@ -136,25 +186,65 @@ def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
 
 
 class _Encoded:
-    """A token file that is being written, with its counts and hash."""
+    """A context manager: the token file of a split that is being written, with its counts and hash, from where an earlier call came to."""
 
-    def __init__(self, handle: BinaryIO, dtype: np.dtype[Any], tokenizer: Tokenizer) -> None:
-        self.handle, self.dtype, self.tokenizer = handle, dtype, tokenizer
-        self.end = np.array([tokenizer.special.document_end_id], dtype)
-        self.hash = hashlib.sha256()
-        self.tokens = self.documents = self.utf8_bytes = 0
-        self.spans = SpanWriter()
+    def __init__(
+        self,
+        partial: Partial,
+        split: str,
+        tables: dict[str, SplitTable],
+        dtype: np.dtype[Any],
+        tokenizer: Tokenizer,
+    ) -> None:
+        self.partial, self.split, self.tables, self.dtype = partial, split, tables, dtype
+        self.end = tokenizer.special.document_end_id
+        self.hash, self.spans = hashlib.sha256(), SpanWriter()
+        self.tokens = self.documents = self.utf8_bytes = self.saved_bytes = 0
+        self.file = token_file(partial.folder, split)
+        state = partial.state.get("part", {})
+        if state.get("split") == split:
+            self.tokens, self.documents, self.utf8_bytes = state["tokens"], state["documents"], state["utf8_bytes"]
+            self.spans = SpanWriter(
+                [(source, folder, count) for source, folder, count in state["spans"]], state["full"]
+            )
+            with self.file.open("rb") as handle:
+                self.hash = hashlib.file_digest(handle, "sha256")
+            self.saved_bytes = self.utf8_bytes
+        self.handle = self.file.open("ab")
 
-    def write(self, documents: list[Document]) -> None:
-        for document, ids in zip(documents, self.tokenizer.encode_batch([d.text for d in documents]), strict=True):
-            array = np.concatenate([np.array(ids, self.dtype), self.end])
-            data = array.tobytes()
-            self.handle.write(data)
-            self.hash.update(data)
-            self.tokens += len(array)
-            self.spans.add(document, len(array))
-            self.documents += 1
+    def __enter__(self) -> "_Encoded":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.handle.close()
+
+    def write(self, documents: list[Document], encoded: list[list[int]]) -> None:
+        flat: list[int] = []
+        for document, ids in zip(documents, encoded, strict=True):
+            flat += ids
+            flat.append(self.end)
+            self.spans.add(document, len(ids) + 1)
             self.utf8_bytes += len(document.text.encode())
+        data = np.array(flat, self.dtype).tobytes()
+        self.handle.write(data)
+        self.hash.update(data)
+        self.tokens += len(flat)
+        self.documents += len(documents)
+        if self.utf8_bytes - self.saved_bytes >= SAVE_BYTES:
+            self.save()
+
+    def save(self) -> None:
+        """Keep what was encoded: a later call goes on behind it."""
+        self.handle.flush()
+        self.saved_bytes = self.utf8_bytes
+        part = {"split": self.split, **{name: getattr(self, name) for name in ("tokens", "documents", "utf8_bytes")}}
+        part |= {"spans": self.spans.spans, "full": self.spans.full}
+        spans = dict(self.partial.state.get("spans", {}))
+        if labelled := self.spans.labelled(MAX_MIXED if self.split == TRAIN else MAX_LABELS):
+            spans[self.split] = labelled
+        done = {split: asdict(table) for split, table in self.tables.items()}
+        files = [token_file(self.partial.folder, split) for split in dict.fromkeys([*done, self.split])]
+        self.partial.save({"splits": done, "part": part, "spans": spans}, files)
 
     def table(self) -> SplitTable:
         return SplitTable(self.tokens, self.documents, self.utf8_bytes, self.hash.hexdigest())

@@ -273,6 +273,26 @@ def _is_read(name: str) -> bool:
     return bool(archive_suffix(name)) or suffixes(name)[0] in SUFFIXES
 
 
+def quick_hash(source: Source) -> str:
+    """Return the SHA-256 of what changes whenever the source is read differently: its options, names, sizes and times of its files, readable formats.
+
+    No file is opened; of the hub and object stores it is what they call the version. Raises DataError for a source that does not exist.
+    """
+    digest = hashlib.sha256(repr((source, readable_suffixes())).encode("utf-8", "surrogatepass"))
+    if source.spec.startswith(HUB) or is_store(source.spec):
+        digest.update(content_hash(source).encode())
+    elif not source.spec.startswith(PINNED):  # what is fetched has its hash in the options, or is never fetched again
+        for path, name in _disk_paths(source, SourceReport()):
+            found = path.stat()
+            digest.update(f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def readable_suffixes() -> list[str]:
+    """Return the suffixes of the formats that can be read here: those of all extras that are installed."""
+    return [suffix for suffix in SUFFIXES if suffix not in EXTRACTORS or EXTRACTORS[suffix].is_installed]
+
+
 def nothing_to_read(source: Source, report: SourceReport) -> DataError:
     """Return the error for a source without a file that is read, with the skipped ones."""
     skipped = "; ".join(f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items())

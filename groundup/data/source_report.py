@@ -53,6 +53,8 @@ class SourceReport:
     """Files or e-mails without readable text, with the reason."""
     skipped: dict[str, Tally] = field(default_factory=dict)
     """Skipped files by reason, all of them named."""
+    # No field: while True, skipped files are not counted (those that a resumed reading passes again).
+    muted = False
 
     def decoded_lines(self) -> list[str]:
         """Return what is to be said of encodings: files in another than UTF-8, invalid bytes."""
@@ -68,6 +70,8 @@ class SourceReport:
 
     def skip(self, reason: str, name: str) -> None:
         """Count a skipped file."""
+        if self.muted:
+            return
         tally = self.skipped.setdefault(reason, Tally())
         tally.count += 1
         tally.examples.append(name)

@@ -12,6 +12,7 @@ A file in another format is skipped and reported. At most one document or one me
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from groundup.data.decoding import AUTO, EncodingErrors, NotTextError, check_encoding, text_pieces
@@ -81,13 +82,20 @@ class SourceOptions:
 
 
 def read_source(
-    source: Source, options: SourceOptions, report: SourceReport, *, progress: Progress | None = None
+    source: Source,
+    options: SourceOptions,
+    report: SourceReport,
+    *,
+    progress: Progress | None = None,
+    passed: int = 0,
+    after_file: Callable[[int], None] | None = None,
 ) -> Iterator[Document]:
-    """Yield the documents of a source in a fixed order; count in `report`.
+    """Yield the documents of a source in a fixed order; count in `report`. See `read_files` for `passed` and `after_file`.
 
     Raises DataError (no file, no such column, too many bad lines, a single binary file), and what fetching a package raises.
     """
-    texts = read_files(source, report, lambda file: _texts(file, options, report), progress=progress)
+    read = partial(_texts, options=options, report=report)
+    texts = read_files(source, report, read, progress=progress, passed=passed, after_file=after_file)
     for name, text in texts:
         report.documents += 1
         report.characters += len(text)
@@ -100,16 +108,27 @@ def read_files(
     read: Callable[[SourceFile], Iterator[T]],
     *,
     progress: Progress | None = None,
+    passed: int = 0,
+    after_file: Callable[[int], None] | None = None,
 ) -> Iterator[T]:
-    """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left."""
+    """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left.
+
+    The first `passed` files are passed over: `report` has counted them. `after_file` gets the number of files done whenever one is.
+    """
     refused: list[NotTextError] = []
-    for file in source_files(source, report, progress):
+    report.muted = passed > 0
+    for number, file in enumerate(source_files(source, report, progress), start=1):
+        if number <= passed:
+            report.muted = number < passed
+            continue
         try:
             yield from read(file)
             report.files += 1
         except NotTextError as error:  # raised before the first result of the file
             report.skip(error.reason, file.name)
             refused.append(error)
+        if after_file:
+            after_file(number)
     if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
         count, first = sum(tally.count for tally in linked), linked[0].examples[0]
         progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
@@ -237,9 +256,12 @@ def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTER
 
 
 def _last_boundary(text: str, limit: int) -> int:
-    """Where to cut at or before `limit`: after the last blank line, else line, else space of the second half, else at it."""
+    """Where to cut at or before `limit`: after the last blank line, else line, else space of the second half; else at a quarter.
+
+    Encoding takes some 70 bytes of memory for each letter of a run, so that texts without spaces are cut shorter.
+    """
     for mark in ("\n\n", "\n", " "):
         place = text.rfind(mark, limit // 2, limit)
         if place >= 0:
             return place + len(mark)
-    return limit
+    return max(1, limit // 4)

@@ -10,9 +10,10 @@ paragraphs, and the data card reports it (`Cut`); only this depends on the other
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from groundup.data.documents import Document
@@ -71,13 +72,13 @@ def split_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.jsonl"
 
 
-def read_split(folder: Path, split: str) -> Iterator[Document]:
-    """Yield the documents of one split of a data folder. Raises FormatError."""
+def read_split(folder: Path, split: str, *, passed: int = 0) -> Iterator[Document]:
+    """Yield the documents of one split of a data folder, without the first `passed`. Raises FormatError."""
     file = split_file(folder, split)
     if not file.is_file():
         raise FormatError(file, "file", "is missing")
     with file.open("rb") as handle:
-        for number, line in enumerate(handle, start=1):
+        for number, line in enumerate(islice(handle, passed, None), start=passed + 1):
             try:
                 row = json.loads(line)
                 values = [row[field] for field in ("text", "source", "name")]
@@ -91,16 +92,27 @@ def read_split(folder: Path, split: str) -> Iterator[Document]:
 class SplitWriter:
     """A context manager that writes documents to the files of a data folder and counts them."""
 
-    def __init__(self, folder: Path, splits: Sequence[str]) -> None:
-        self.counts = {split: SplitCounts() for split in splits}
+    def __init__(self, folder: Path, splits: Sequence[str], counts: Counts | None = None) -> None:
+        """With `counts`, what the files hold already: they are appended to."""
+        self.counts = counts or {split: SplitCounts() for split in splits}
+        self.files, mode = [split_file(folder, split) for split in splits], "ab" if counts else "wb"
         self._files = ExitStack()
-        self._handles = {split: self._files.enter_context(split_file(folder, split).open("wb")) for split in splits}
+        self._handles = {split: self._files.enter_context(split_file(folder, split).open(mode)) for split in splits}
 
     def __enter__(self) -> "SplitWriter":
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
         self._files.close()
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        for handle in self._handles.values():
+            handle.flush()
 
     def write(self, split: str, document: Document) -> None:
         """Append one document to a split."""
@@ -113,9 +125,12 @@ class SplitWriter:
         counts.utf8_bytes += len(document.text.encode())
 
 
-def repair_split(folder: Path, counts: Counts, fractions: Mapping[str, float]) -> tuple[Counts, list[Cut]]:
+def repair_split(
+    folder: Path, counts: Counts, fractions: Mapping[str, float], *, begin: Callable[[], None] = lambda: None
+) -> tuple[Counts, list[Cut]]:
     """Give validation and test the end of the longest document where chance left them too little; the files of `folder` are then rewritten.
 
+    `begin` is called before the first file is replaced.
     Raises DataError when there is too little text for all splits.
     """
     total = sum(each.characters for each in counts.values())
@@ -148,6 +163,7 @@ def repair_split(folder: Path, counts: Counts, fractions: Mapping[str, float]) -
         writer.write(TRAIN, _part(longest, rest, "beginning"))
         for split, end in ends.items():
             writer.write(split, end)
+    begin()
     for split in counts:
         split_file(aside, split).replace(split_file(folder, split))
     aside.rmdir()

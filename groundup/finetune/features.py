@@ -26,12 +26,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from groundup.device import Compute, set_threads
+from groundup.device import Compute, machine_memory_bytes, set_threads
 from groundup.engine.padded_batch import batches_by_length, right_padded
-from groundup.files import atomic_file, sha256_text
+from groundup.errors import DataError
+from groundup.files import atomic_file, require_free_bytes, sha256_text
 from groundup.finetune.order import EpochOrder
 from groundup.model.attention import IMPLEMENTATIONS
 from groundup.model.attention_steps import padded_mask
+from groundup.model.footprint import FLOAT32_BYTES
 from groundup.model.heads import Classifier
 from groundup.model.matmul_precision import fast_matmul
 from groundup.model.transformer import Transformer
@@ -46,6 +48,8 @@ from groundup.train.step import autocast
 FEATURES_FILE = "features.safetensors"
 # About 32 messages of 64 tokens at a time: small enough that a message of 10 tokens is never padded to 60.
 FEATURE_BATCH_TOKENS = 2048
+# Of the machine's memory; the model and the system have the rest.
+MAX_MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -128,12 +132,13 @@ class FrozenBlocks:
 def keep_features(
     file: Path, frozen: FrozenBlocks, rows: Sequence[Sequence[int]], *, precision: TrainPrecision, progress: Progress
 ) -> Features:
-    """Return the features of `rows` after the frozen blocks: read from `file`, or computed and written to it. Raises DiskError."""
+    """Return the features of `rows` after the frozen blocks: read from `file`, or computed and written to it. Raises DataError, DiskError."""
     fingerprint = frozen.fingerprint(rows)
     found = read_features(file, fingerprint, [len(row) for row in rows])
     if found is not None:
         progress.say(f"Hidden states of {len(rows):,} texts read from {file.name} ({found.num_bytes / 1e6:.0f} MB).")
         return found
+    require_room(file, frozen, rows)
     features = compute_features(frozen, rows, fingerprint, precision=precision, progress=progress)
     write_features(file, features)
     tokens = sum(features.lengths)
@@ -142,6 +147,19 @@ def keep_features(
         f"({features.precision}), {features.num_bytes / 1e6:.0f} MB kept."
     )
     return features
+
+
+def require_room(file: Path, frozen: FrozenBlocks, rows: Sequence[Sequence[int]]) -> None:
+    """Refuse features that neither memory nor disk would hold, before any is computed. Raises DataError, DiskError."""
+    tokens, width = sum(map(len, rows)), frozen.transformer.config.width
+    needed_bytes, memory = FLOAT32_BYTES * tokens * width, machine_memory_bytes()
+    if needed_bytes > MAX_MEMORY_SHARE * memory:
+        raise DataError(
+            f"The hidden states of {len(rows):,} texts ({tokens:,} tokens of width {width}) take {needed_bytes / 1e9:.1f} GB of memory; "
+            f"this machine has {memory / 1e9:.1f} GB.",
+            fix="Take fewer of them: --messages N.",
+        )
+    require_free_bytes(file, needed_bytes)
 
 
 def compute_features(

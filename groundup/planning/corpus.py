@@ -1,28 +1,39 @@
 """The texts that a command names (token shards, a data folder, or sources) as token shards and their tokenizer, and the folder they are written to.
 
-They lie in the run folder (data/, shards/) and depend on the texts alone: a resumed run finds the same tokens, and `fit` refuses one whose texts
-were changed.
+    RUN/data/            the texts, cleaned and split         RUN/shards/          the tokens
+    RUN/tokenizer/       the tokenizer, if it was trained      RUN/prepared.json    what they were made of
+
+The same command again finds them and reads no text, as long as the names, sizes and times of the texts are those recorded, or at least their hashes;
+so does a finished run whose texts are gone. They depend on the texts alone: `fit` refuses a run whose texts were changed. What a killed command
+finished is kept: the files read, the tokenizer, the tokens of the texts encoded.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-from groundup.data.pipeline import CARD_FILE, DataConfig, prepare
-from groundup.data.shards import TABLE_FILE, ShardSet, open_shards, write_shards
-from groundup.data.source_files import Source
+from groundup.data.partial import PARTIAL_PREFIX
+from groundup.data.pipeline import CARD_FILE, VERSION, DataConfig, prepare
+from groundup.data.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
+from groundup.data.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
 from groundup.data.source_list import read_sources
 from groundup.data.split import TRAIN, read_split, split_file
-from groundup.errors import ConfigError
-from groundup.files import MANIFEST, read_json_object, verify_folder
+from groundup.errors import ConfigError, DataError, FormatError, NetworkError
+from groundup.files import MANIFEST, atomic_folder, read_json_object, sha256_text, verify_folder, write_json
+from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, train_tokenizer
 
-# Folders of a run folder.
-DATA, SHARDS = "data", "shards"
+T = TypeVar("T")
+# Parts of a run folder.
+DATA, SHARDS, TOKENIZER, PREPARED_FILE = "data", "shards", "tokenizer", "prepared.json"
 # What is written into a run folder before run.json.
-PREPARED = (DATA, SHARDS, PLAN_FILE)
+PREPARED = (DATA, SHARDS, TOKENIZER, PREPARED_FILE, f"{PARTIAL_PREFIX}{DATA}", f"{PARTIAL_PREFIX}{SHARDS}", PLAN_FILE)
 
 
 def corpus(
@@ -36,21 +47,122 @@ def corpus(
 ) -> tuple[ShardSet, Tokenizer]:
     """The shards of `specs`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
 
-    Raises ConfigError (shards without their tokenizer, or not alone), FormatError (shards or data that were altered) and what reading texts raises.
+    Raises ConfigError (shards without their tokenizer, or not alone; another process in the run), FormatError (shards or data that were altered) and
+    what reading the texts raises.
     """
     folder = _prepared(specs)
-    if (folder / TABLE_FILE).is_file():
+    if folder and (folder / TABLE_FILE).is_file():
         return open_shards(folder), Tokenizer.load(tokenizer or _tokenizer_near(folder))
     given = Tokenizer.load(tokenizer) if tokenizer else None
-    if not split_file(folder, TRAIN).is_file():
-        folder = run.path / DATA
-        config = as_before(folder, config, progress)
-        prepare(read_sources(specs, follow_links=config.follow_links), folder, config, progress=progress)
-    elif (folder / MANIFEST).is_file():
-        verify_folder(folder)
-    texts = (document.text for document in read_split(folder, TRAIN))
-    chosen = given or train_tokenizer(texts, vocab_size, progress=progress)
-    return write_shards(folder, chosen, run.path / SHARDS, progress=progress), chosen
+    with only_one(run.path):
+        config = config if folder else as_before(run.path / DATA, config, progress)
+        texts = folder or read_sources(specs, follow_links=config.follow_links)
+        return _encoded(specs, texts, run.path, config, given or vocab_size, progress)
+
+
+def _encoded(
+    specs: Sequence[str],
+    texts: Path | Sequence[Source],
+    run: Path,
+    config: DataConfig,
+    tokenizer: Tokenizer | int,
+    progress: Progress,
+) -> tuple[ShardSet, Tokenizer]:
+    """The shards of a data folder or of sources, with a tokenizer or one of so many ids; what the run holds of them is used."""
+    asked = {
+        "texts": [spec if re.match(r"\w+:", spec) else os.path.abspath(spec) for spec in specs],
+        "reading": asdict(config),
+        "tokenizer": tokenizer if isinstance(tokenizer, int) else tokenizer.fingerprint,
+        "formats": readable_suffixes(),
+        "version": VERSION,
+    }
+    kept = _Kept(run, asked, texts, progress)
+
+    def data() -> Path:
+        if isinstance(texts, Path):
+            return _verified(texts) if (texts / MANIFEST).is_file() else texts
+        return kept.part(DATA, _verified, lambda path: _prepare(texts, path, config, progress))
+
+    def chosen() -> Tokenizer:
+        if isinstance(tokenizer, Tokenizer):
+            return tokenizer
+        return kept.part(TOKENIZER, Tokenizer.load, lambda path: _train(data(), tokenizer, path, progress))
+
+    shards = kept.part(SHARDS, open_shards, lambda path: write_shards(data(), chosen(), path, progress=progress))
+    return shards, chosen()
+
+
+def _verified(folder: Path) -> Path:
+    verify_folder(folder)
+    return folder
+
+
+def _prepare(sources: Sequence[Source], out: Path, config: DataConfig, progress: Progress) -> Path:
+    prepare(sources, out, config, progress=progress)
+    return out
+
+
+def _train(data: Path, vocab_size: int, out: Path, progress: Progress) -> Tokenizer:
+    """Train a tokenizer on the train split and save it."""
+    texts = (document.text for document in read_split(data, TRAIN))
+    trained = train_tokenizer(texts, vocab_size, progress=progress)
+    with atomic_folder(out) as folder:
+        trained.save(folder)
+    return trained
+
+
+class _Kept:
+    """The parts of a run folder that were made of these texts, as its prepared.json says; none where the texts were changed."""
+
+    def __init__(self, folder: Path, asked: dict[str, Any], texts: Path | Sequence[Source], progress: Progress) -> None:
+        self.folder, self.file = folder, folder / PREPARED_FILE
+        self.record = self._read()
+        quick = _quick_hash(texts)
+        if self.record.get("asked") != asked or quick not in (None, self.record["quick"]):
+            content = _content_hash(texts)
+            same = self.record.get("asked") == asked and self.record["content"] == content
+            done = self.record["done"] if same else []
+            self.record = {"asked": asked, "quick": quick, "content": content, "done": done}
+        elif quick is None:
+            progress.say(f"{', '.join(asked['texts'])}: gone or out of reach; what was prepared of it is used.")
+
+    def _read(self) -> dict[str, Any]:
+        """Return prepared.json; {} where it is missing or damaged."""
+        try:
+            record = read_json_object(self.file)
+        except FormatError:
+            return {}
+        known = {"asked": dict, "quick": str, "content": str, "done": list}
+        return record if all(isinstance(record.get(name), kind) for name, kind in known.items()) else {}
+
+    def part(self, name: str, open: Callable[[Path], T], make: Callable[[Path], T]) -> T:
+        """Return a part: opened, or where it is missing, of other texts or damaged, made."""
+        path = self.folder / name
+        if name in self.record["done"]:
+            with suppress(FormatError):
+                return open(path)
+        made = make(path)
+        self.record["done"] = sorted({*self.record["done"], name})
+        write_json(self.file, self.record)
+        return made
+
+
+def _quick_hash(texts: Path | Sequence[Source]) -> str | None:
+    """Return what changes with the texts, without reading them; None where they are gone or can't be reached."""
+    if isinstance(texts, Path):
+        return data_key(texts)
+    try:
+        return sha256_text(repr([quick_hash(source) for source in texts]))
+    except (DataError, NetworkError):
+        return None
+
+
+def _content_hash(texts: Path | Sequence[Source]) -> str:
+    """Return what changes with the bytes of the texts; of an https: address without a hash, with the address."""
+    if isinstance(texts, Path):
+        return data_key(texts)
+    known = [source.pin or not source.spec.startswith(PINNED) for source in texts]
+    return sha256_text(repr([content_hash(s) if k else quick_hash(s) for s, k in zip(texts, known, strict=True)]))
 
 
 def as_before(data: Path, config: DataConfig, progress: Progress) -> DataConfig:
@@ -72,20 +184,20 @@ def licences(specs: Sequence[str]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _prepared(specs: Sequence[str]) -> Path:
-    """The only one of `specs`, which may be prepared. Raises ConfigError for one with shards or splits that is not alone."""
-    if len(specs) == 1:
-        return Path(specs[0])
-    for spec in specs:
-        if (Path(spec) / TABLE_FILE).is_file() or split_file(Path(spec), TRAIN).is_file():
-            fix = "Name it alone, or the texts that it was made of."
-            raise ConfigError(f"{spec} is prepared already and can't be joined to other texts.", fix=fix)
-    return Path()
+def _prepared(specs: Sequence[str]) -> Path | None:
+    """The folder of shards or splits that `specs` names; None: texts. Raises ConfigError for one that is not alone."""
+    prepared = [
+        spec for spec in specs if (Path(spec) / TABLE_FILE).is_file() or split_file(Path(spec), TRAIN).is_file()
+    ]
+    if prepared and len(specs) > 1:
+        fix = "Name it alone, or the texts that it was made of."
+        raise ConfigError(f"{prepared[0]} is prepared already and can't be joined to other texts.", fix=fix)
+    return Path(prepared[0]) if prepared else None
 
 
 def _tokenizer_near(shards: Path) -> Path:
     """The folder of the tokenizer: beside the shards as in a build, or above them as in a run. Raises ConfigError."""
-    for folder in (shards, shards.resolve().parent):
+    for folder in (shards, shards.resolve().parent, shards.resolve().parent / TOKENIZER):
         if (folder / TOKENIZER_FILE).is_file():
             return folder
     raise ConfigError(f"{shards} has shards but no tokenizer.", fix="Name its folder with --tokenizer.")

@@ -20,7 +20,6 @@ from groundup.device import Compute, choose_threads, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError, GroundupError
 from groundup.files import (
     MANIFEST,
-    only_one,
     read_json,
     remove_temporaries,
     sha256_file,
@@ -28,6 +27,7 @@ from groundup.files import (
     write_json,
     write_text,
 )
+from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.recipes.recipe import Recipe, write_recipe
 from groundup.recipes.stage import Stage, StageContext

@@ -27,6 +27,10 @@ Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
 
 
+# Fields of sources that the first builds did not have: not in a stage's key at their default.
+NEWER_OF_SOURCES = {"name", "weight"}
+
+
 class StageConfig(BaseModel):
     """The base of all stages' tables: frozen, unknown fields refused."""
 
@@ -41,6 +45,11 @@ class StageConfig(BaseModel):
             if table[name] == type(self).model_fields[name].default:
                 del table[name]
                 table |= {} if older is None else {name: older}
+        for source in [*table.get("sources", ()), table.get("source")]:
+            if isinstance(source, dict):
+                for name in NEWER_OF_SOURCES & source.keys():
+                    if source[name] == getattr(Source, name):
+                        del source[name]
         return table
 
 
@@ -69,7 +78,9 @@ class DataStage(StageConfig):
     def key(self) -> dict[str, Any]:
         """Return the table without the weights of the sources: they are pretraining's, and change no text."""
         table = super().key()
-        return {**table, "sources": [{**source, "weight": Source.weight} for source in table["sources"]]}
+        for source in table["sources"]:
+            source.pop("weight", None)
+        return table
 
     @property
     def config(self) -> DataConfig:
@@ -90,6 +101,8 @@ class TokenizerStage(StageConfig):
 
     vocab_size: Annotated[int, Field(ge=300, le=262_144)] = 4096
     """V, including control tokens. A small text gives fewer."""
+    sample_bytes: Count | None = None
+    """Of more text, so much is chosen at random to train on; by default 256 MB (tokenizer/training_sample.py)."""
 
 
 class PretrainStage(StageConfig):

@@ -34,7 +34,10 @@ GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(
 ONE_DIGIT = r"\p{N}"
 # Longer than any word, ruler or indentation; the longest piece of a text is then twice as long (signs, then line ends).
 MAX_TRAINED_RUN = 256
-_LONG_RUN = regex.compile("|".join(f"{kind}{{{MAX_TRAINED_RUN}}}" for kind in (r"\p{L}", r"[^\s\p{L}\p{N}]", r"\s")))
+_LONG_RUN = regex.compile(
+    "|".join(f"{kind}{{{MAX_TRAINED_RUN}}}" for kind in (r"\p{L}", r"[^\s\p{L}\p{N}]", r"\s"))
+    + rf"|\p{{N}}{{{MAX_TRAINED_RUN // 3 * 3}}}"  # digits are pieces of three, so this cuts none
+)
 
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "llama-bpe": (LLAMA3_SPLIT,),
@@ -71,7 +74,7 @@ def _parts(expression: str, piece: str) -> Iterator[str]:
 
 
 def training_texts(text: str) -> Iterator[str]:
-    """Yield `text` as vocabularies are trained on it: cut wherever letters, signs or spaces run on for MAX_TRAINED_RUN characters.
+    """Yield `text` as vocabularies are trained on it: cut wherever letters, signs, spaces or digits run on for about MAX_TRAINED_RUN characters.
 
     Training takes time with the square of a piece's length, and a token as long as that would never be met again. Encoding needs no cut.
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ from tokenizers import models, pre_tokenizers, trainers
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import read_json, read_text, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
-from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel, training_texts
+from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel
 from groundup.tokenizer.sentencepiece import SentencePiece
 from groundup.tokenizer.spec import (
     MAX_JSON_BYTES,
@@ -42,6 +43,7 @@ from groundup.tokenizer.special import (
     find_special_tokens,
     our_special_tokens_config,
 )
+from groundup.tokenizer.training_sample import SAMPLE_BYTES, choose
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -52,6 +54,7 @@ _SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` libra
 
 # tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a tenth of that on, `tokenizers` is used.
 MAX_RUN_OF_SPACES = 100_000
+GROUP_CHARACTERS = 2**13
 _LONG_SPACES = re.compile(rf"(?<!\s)\s{{{MAX_RUN_OF_SPACES + 1}}}")
 
 
@@ -168,10 +171,15 @@ class Tokenizer:
         whole = [well_formed(text) for text in texts]
         if self._ranks is None or not all(map(fits_tiktoken, whole)):
             return [encoding.ids for encoding in self._library.encode_batch(whole, add_special_tokens=False)]
-        return self._ranks.encode_ordinary_batch(whole, num_threads=os.cpu_count() or 1)
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(itertools.chain.from_iterable(pool.map(self._encode_few, grouped(whole))))
+
+    def _encode_few(self, texts: Sequence[str]) -> list[list[int]]:
+        assert self._ranks is not None
+        return [self._ranks.encode_ordinary(text) for text in texts]
 
     @functools.cached_property
-    def _ranks(self) -> Any:
+    def _ranks(self) -> tiktoken.Encoding | None:
         return rank_encoder(self.table)
 
     def split_control(self, text: str, *, unless_after: str = "") -> Iterator[tuple[str, int | None]]:
@@ -224,6 +232,19 @@ class Tokenizer:
     def token_bytes(self, id: int) -> bytes:
         """Return the bytes of one token (a control token: its text); b"" for an id without a token (padded embedding rows)."""
         return self._tokens[id] if 0 <= id < self.vocab_size else b""
+
+
+def grouped(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield texts in groups of about GROUP_CHARACTERS: a short text alone takes less time than handing it to a thread."""
+    group, characters = list[str](), 0
+    for text in texts:
+        group.append(text)
+        characters += len(text)
+        if characters >= GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
 
 
 def fits_tiktoken(text: str) -> bool:
@@ -306,12 +327,19 @@ def _chat_template(config: Mapping[str, Any], source: object) -> str | None:
     return None if template is None else well_formed(template)
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: Progress | None = None) -> Tokenizer:
+def train_tokenizer(
+    texts: Iterable[str],
+    vocab_size: int = 4096,
+    *,
+    sample_bytes: int = SAMPLE_BYTES,
+    progress: Progress | None = None,
+) -> Tokenizer:
     """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
 
-    Texts are read one by one and only the counts of distinct pieces are kept. A pair that occurs once is never merged, so little
-    text gives fewer than `vocab_size` ids. Raises ConfigError for too small a size, DataError without text.
+    Of more than `sample_bytes` of text, so much is chosen evenly at random (`training_sample`); the choice is said. A pair that occurs once is never
+    merged, so little text gives fewer than `vocab_size` ids. Raises ConfigError for too small a size, DataError without text.
     """
+    progress = progress or Silent()
     smallest = 256 + len(CONTROL_TOKENS)
     if vocab_size < smallest:
         raise ConfigError(
@@ -325,22 +353,25 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 4096, *, progress: P
     )
     characters = 0
 
-    def parts() -> Iterator[str]:  # well formed, and cut where a run is too long to learn from
+    def well_formed_texts() -> Iterator[str]:
         nonlocal characters
         for text in texts:
             characters += len(text)
-            yield from training_texts(well_formed(text))
+            yield well_formed(text)
 
-    library.train_from_iterator(parts(), trainer)
+    sample = choose(well_formed_texts(), SPLIT, sample_bytes)
     if not characters:
         raise DataError("There is no text to train a tokenizer on.", fix="Give a folder or file with text.")
+    if sample.line():
+        progress.say(sample.line())
+    library.train_from_iterator(sample.parts(), trainer)
     model = json.loads(library.to_str())["model"]
     vocabulary, merges = model["vocab"], [(left, right) for left, right in model["merges"]]
     added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
     config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
     table = TokenizerTable(vocabulary, merges, ByteLevel(SPLIT), added)
     tokenizer = Tokenizer(table, config, source="trained tokenizer")
-    (progress or Silent()).say(
+    progress.say(
         f"{tokenizer.vocab_size:,} ids (256 bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
     )
     return tokenizer

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from groundup.device import Compute, keep_freed_memory, seed_for
-from groundup.files import only_one
+from groundup.locks import only_one
 from groundup.model.transformer import use_recompute
 from groundup.progress import Advance, Progress, Silent
 from groundup.runs import RunFolder

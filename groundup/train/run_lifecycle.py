@@ -22,7 +22,7 @@ from groundup.train.loop import FitResult
 from groundup.weights.model_io import ModelCard, save_model
 
 # Parts of a run folder with manifests of their own, or changed afterwards.
-APART = ("checkpoints", "data", LOGS, "shards", "snapshots")
+APART = ("checkpoints", "data", LOGS, "prepared.json", "shards", "snapshots", "tokenizer")
 
 
 def claim_folder(run: RunFolder, *, fresh: bool = False, also: Sequence[str] = ()) -> None:

@@ -29,6 +29,7 @@ from groundup.files import (
     write_json,
     write_text,
 )
+from groundup.locks import hold
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
@@ -59,6 +60,8 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
     entry = find_entry(name)
     progress = progress or Silent()
     folder = cache_folder("models") / name if out is None else out
+    if out is None:
+        hold(folder)
     if _is_there(folder, name, progress, cached=out is None):
         return folder
     with _source(name, entry, progress) as (model, tokenizer, origin, sampling):
@@ -67,6 +70,8 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
             write_hf(model, temporary, tokenizer)
             write_json(temporary / GENERATION_FILE, {**read_json(temporary / GENERATION_FILE), **sampling})
             write_text(temporary / CARD_FILE, _card(name, entry, origin).markdown())
+    if out is None:
+        hold(folder)
     progress.say(f"{name} ({entry.license}) is in {folder}.")
     return folder
 

@@ -19,6 +19,7 @@ from groundup.config import build_config, read_toml
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, ModelError, did_you_mean
 from groundup.files import cache_folder, write_text
+from groundup.locks import hold
 from groundup.model.config import ModelConfig
 from groundup.model.heads import Classifier
 from groundup.model.presets import PRESETS
@@ -72,6 +73,8 @@ def find_model(name_or_path: str | Path, *, prefer: str = "chat", progress: Prog
     if os.path.isfile(path):
         return path
     if os.path.isdir(path):
+        if path.parent == cache_folder("models"):
+            hold(path)
         return _inner_model(path, prefer)
     if str(name_or_path) in CATALOG:
         return pull(str(name_or_path), None, progress)

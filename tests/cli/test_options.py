@@ -22,6 +22,7 @@ FOLDERS = {
 FILES = {
     "model show": ["model", "show", "nowhere", "--out"],
     "evaluate": ["evaluate", "nowhere", "--out"],
+    "data inspect": ["data", "inspect", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--out"],
     "report": ["report", "nowhere", "--out"],
 }

@@ -55,6 +55,18 @@ def test_it_is_trained_on_several_sources(trained: Path, tmp_path: Path) -> None
     assert (out["documents"], out["characters"]) == (2, len(TEXT) + len("More of it."))
 
 
+def test_of_more_text_than_the_sample_a_part_is_chosen_and_said(tmp_path: Path) -> None:
+    rows = (json.dumps({"text": f"row {number} of many {number * 7919}. " * 400}) + "\n" for number in range(100))
+    (tmp_path / "t.jsonl").write_text("".join(rows), encoding="utf-8")
+    for out, sample in (("part", ["--sample-bytes", "300kB"]), ("all", [])):
+        words = ["train", str(tmp_path / "t.jsonl"), "--out", str(tmp_path / out), "--vocab-size", "400", *sample]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert ("The tokenizer is trained on 0.3 of 0.9 MB" in result.stderr) == (out == "part")
+    prints = {Tokenizer.load(tmp_path / out).fingerprint for out in ("part", "all")}
+    assert len(prints) == 2
+    assert "sample-bytes" in refused("train", "x", "--out", str(tmp_path / "x"), "--sample-bytes", "0").message
+
+
 def test_a_bad_line_is_told_and_refused_when_strict(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": "a b"}\n' * 300 + "not json\n", encoding="utf-8")
     told = ran("train", str(tmp_path / "t.jsonl"), "--out", str(tmp_path / "tok"))

@@ -150,6 +150,18 @@ class StopsTraining(Silent):
         yield shown
 
 
+def test_features_that_memory_would_not_hold_are_refused_before_they_are_computed(
+    base_model: Classifier, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base_model.requires_grad_(False)
+    frozen, rows = FrozenBlocks(base_model.transformer, 1, compute), [[1, 2, 3]] * 50
+    needed = 150 * base_model.transformer.config.width * 4
+    monkeypatch.setattr("groundup.finetune.features.machine_memory_bytes", lambda: 2 * needed - 2)
+    monkeypatch.setattr("groundup.finetune.features.compute_features", None)
+    with pytest.raises(DataError, match="hidden states of 50 texts .150 tokens"):
+        keep_features(tmp_path / "f", frozen, rows, precision="float32", progress=Silent())
+
+
 def test_a_stopped_run_goes_on_to_the_same_weights_with_the_kept_features(
     finished: Path, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:

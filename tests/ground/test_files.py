@@ -14,7 +14,6 @@ from groundup.errors import ConfigError, DiskError, FormatError
 from groundup.files import (
     atomic_folder,
     inside,
-    only_one,
     read_json,
     remove_temporaries,
     replace_folder,
@@ -24,6 +23,7 @@ from groundup.files import (
     verify_folder,
     write_json,
 )
+from groundup.locks import only_one
 
 TOO_LONG = "a" * 300
 
@@ -103,7 +103,7 @@ def test_a_temporary_folder_leaves_nothing(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from groundup.files import only_one
+from groundup.locks import only_one
 with only_one(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

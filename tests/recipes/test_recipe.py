@@ -75,6 +75,7 @@ def test_fields_that_are_newer_than_a_build_do_not_have_it_redone(stage: str) ->
     [
         *("data.encoding=cp1251", "data.keep_dropped=true", "data.test_share=0", "data.text_column=body"),
         *("spam.encoding=cp1251", "spam.label_column=stars", "chat.encoding=cp1251"),
+        "spam.source.name=sms",
     ],
 )
 def test_each_of_them_counts_where_it_is_not_the_default(change: str) -> None:

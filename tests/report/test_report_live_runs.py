@@ -10,7 +10,8 @@ import pytest
 from live_runs import Writer
 
 from groundup.errors import ConfigError
-from groundup.report.live.follow import LOCKS, FollowedRun, held, is_locked, status_of
+from groundup.locks import LOCKS, held, is_locked
+from groundup.report.live.follow import FollowedRun, status_of
 from groundup.report.live.watched import Watched
 from groundup.runs import RunFolder
 

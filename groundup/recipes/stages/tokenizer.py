@@ -12,6 +12,7 @@ from groundup.files import atomic_folder, write_json
 from groundup.lab.tokens import tokenizer_report
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.tokenizer.fast import train_tokenizer
+from groundup.tokenizer.training_sample import SAMPLE_BYTES
 
 SHARDS = "shards"
 SHOWN_CHARACTERS = 400
@@ -22,14 +23,17 @@ def run(context: StageContext) -> StageResult:
     """Train the tokenizer, write the shards and the report's examples."""
     data = context.build / "data"
     texts = (document.text for document in read_split(data, TRAIN))
-    tokenizer = train_tokenizer(texts, context.recipe.tokenizer.vocab_size, progress=context.progress)
+    table = context.recipe.tokenizer
+    limit = table.sample_bytes or SAMPLE_BYTES
+    tokenizer = train_tokenizer(texts, table.vocab_size, sample_bytes=limit, progress=context.progress)
     shards = context.folder.with_name(".tmp-shards")
     write_shards(data, tokenizer, shards, progress=context.progress)
     with atomic_folder(context.folder) as folder:
         tokenizer.save(folder)
         shutil.move(shards, folder / SHARDS)
-        held_out = [document.text for document in read_split(data, VALIDATION)]
-        examples = [held_out[0][:SHOWN_CHARACTERS].strip(), HARD_LINE]
+        first = next(read_split(data, VALIDATION)).text
+        held_out = (document.text for document in read_split(data, VALIDATION))
+        examples = [first[:SHOWN_CHARACTERS].strip(), HARD_LINE]
         write_json(folder / "report.json", tokenizer_report(tokenizer, examples, held_out))
     train, size = open_shards(context.folder / SHARDS).splits[TRAIN], tokenizer.vocab_size
     bytes_per_token = train.utf8_bytes / max(1, train.tokens)

@@ -5,7 +5,6 @@
 Each read takes only what is new. Damaged, missing or older files are tolerated.
 """
 
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 
 from groundup.errors import FormatError
 from groundup.files import read_json
+from groundup.locks import is_locked
 from groundup.report.downsampling import Curves, EvenSample, on_axes
 from groundup.report.formatting import first_letters
 from groundup.report.live.coach import EvaluationPoint, RunView, remarks
@@ -30,9 +30,6 @@ NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_lo
 SKIPPED, ROLLED_BACK = "skipped", "rolled back"
 # The number of steps is changed, to keep the time budget.
 RE_AIMED = "re-aimed"
-# The locks that are held, where Linux has the list: `fit` holds one on its run's folder (`files.only_one`). To try the lock would acquire it,
-# and a run that starts at that moment would fail.
-LOCKS = Path("/proc/locks")
 # Seconds without a write after which a run counts as stopped, by whether its lock is held. A finished run saves its model without the lock.
 QUIET_S = {False: 20.0, None: 90.0}
 # Bounds of the samples that are kept: evaluations, prompts of each, characters of a text.
@@ -287,29 +284,6 @@ class FollowedRun:
             rolled_back=log.events[ROLLED_BACK],
             step=int(log.last.get("step", 0)),
         )
-
-
-def is_locked(folder: Path) -> bool | None:
-    """Whether a process holds the folder's lock; None where the system has no list of locks."""
-    try:
-        stat, text = folder.stat(), LOCKS.read_text()
-    except OSError:
-        return None
-    return held(text, stat.st_dev, stat.st_ino)
-
-
-def held(locks: str, device: int, inode: int) -> bool | None:
-    """Whether /proc/locks lists a lock on a file; None where only a file of this inode on another device is locked.
-
-    That may be the same file: btrfs has a device for each subvolume and lists the lock under the device of the whole disk.
-    """
-    expected = f"{os.major(device):02x}:{os.minor(device):02x}"
-    devices = set()
-    for fields in map(str.split, locks.splitlines()):
-        if fields[1:2] == ["FLOCK"] and len(fields) > 5:
-            found, _, number = fields[5].rpartition(":")
-            devices |= {found} if number == str(inode) else set()
-    return True if expected in devices else None if devices else False
 
 
 def status_of(*, finished: bool, locked: bool | None, quiet_s: float | None) -> str:

@@ -1,0 +1,102 @@
+"""What is kept to be used again, its sizes and last use, and its removal down to a limit.
+
+    CACHE/packages/ models/ precision/ ...     an entry a file or folder in each of them (`files.cache_folder`)
+    RUN/data/ .partial-*/ features.safetensors (of an unfinished classifier) of runs that are named: they are made again when they are needed
+
+What a command uses is never removed: it holds a shared lock on an entry of the cache (`locks.hold`) until it ends, and the lock of its run
+(`locks.only_one`). The time of an entry is that of its last use.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import ConfigError
+from groundup.files import TMP_PREFIX, cache_folder, folder_bytes, remove_temporaries
+from groundup.locks import is_locked, unused
+
+KINDS = {"packages": "download", "models": "model", "precision": "measurement"}
+RUN_FILE = "run.json"
+# Parts of a run: a glob and what it is.
+RUN_PARTS = (
+    ("data", "prepared data"),
+    (".partial-*", "unfinished prepared data"),
+    ("features.safetensors", "features"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that is kept."""
+
+    kind: str
+    """download, model, measurement, prepared data, features, or the name of its folder in the cache."""
+    name: str
+    path: Path
+    num_bytes: int
+    last_used: float
+    """Seconds since 1970."""
+    in_use: bool
+
+    @property
+    def lock(self) -> Path:
+        """What a command that uses it has locked: the entry, or the run."""
+        return self.path.parent if (self.path.parent / RUN_FILE).exists() else self.path
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.last_used))
+        return {**asdict(self), "path": str(self.path), "last_used": used}
+
+
+def entries(runs: Sequence[Path] = ()) -> list[Entry]:
+    """Return what the cache and the runs in these folders keep, the longest unused first. Raises ConfigError for a folder that does not exist."""
+    found = [(KINDS.get(each.parent.name, each.parent.name), each.name, each) for each in cache_folder().glob("*/*")]
+    for folder in runs:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is not a folder.", fix="Name a run, or a folder with runs in it.")
+        for record in sorted(folder.rglob(RUN_FILE)):
+            parts = ((kind, path) for glob, kind in RUN_PARTS for path in record.parent.glob(glob))
+            found += [(kind, str(path), path) for kind, path in parts]
+    listed = [_entry(*each) for each in found if not each[2].name.startswith(TMP_PREFIX)]
+    return sorted(listed, key=lambda entry: entry.last_used)
+
+
+def _entry(kind: str, name: str, path: Path) -> Entry:
+    size = folder_bytes(path) if path.is_dir() else path.stat().st_size
+    entry = Entry(kind, name, path, size, path.stat().st_mtime, in_use=False)
+    return replace(entry, in_use=bool(is_locked(entry.lock)))
+
+
+def to_remove(found: Sequence[Entry], limit_bytes: int) -> list[Entry]:
+    """Return the entries whose removal leaves at most `limit_bytes`, or as few as can be: the longest unused first, none in use."""
+    left, chosen = sum(entry.num_bytes for entry in found), []
+    for entry in found:
+        if left <= limit_bytes:
+            break
+        if not entry.in_use:
+            chosen.append(entry)
+            left -= entry.num_bytes
+    return chosen
+
+
+def remove(chosen: Sequence[Entry]) -> list[Entry]:
+    """Remove entries, each as a whole; return those that were: one that came into use meanwhile stays."""
+    for folder in {entry.path.parent for entry in chosen}:
+        remove_temporaries(folder)
+    return [entry for entry in chosen if _remove(entry)]
+
+
+def _remove(entry: Entry) -> bool:
+    aside = entry.path.with_name(f"{TMP_PREFIX}{entry.path.name}-{os.getpid()}")
+    with suppress(FileNotFoundError), unused(entry.lock) as free:
+        if free:
+            os.rename(entry.path, aside)
+            shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+        return free
+    return False
