@@ -205,6 +205,8 @@ class SourceReading:
     """A source in a run: what is there of it, and what is read of it."""
 
     source: str
+    name: str
+    """What it is called: the last part of an address."""
     tokens: int
     """In the train split."""
     share: float
@@ -220,11 +222,11 @@ class SourceReading:
 def source_readings(shards: ShardSet, mixture: Mixture | None, rows: int, tokens: int) -> tuple[SourceReading, ...]:
     """Return what a run of so many rows and label tokens reads of each source; none where the shards do not tell sources apart. `mixture` None: as they come."""
     there = {source: part.num_tokens(TRAIN) for source, part in source_shards(shards).items()}
-    total, found = sum(there.values()), []
+    total, names, found = sum(there.values()), short_names(there), []
     for source, count in there.items():
         share = wanted = count / total
         epochs, read = tokens / total, share * tokens
         if mixture is not None:
             wanted, epochs, read = mixture.reading(source, rows)
-        found.append(SourceReading(source, count, share, wanted, round(read), epochs))
+        found.append(SourceReading(source, names[source], count, share, wanted, round(read), epochs))
     return tuple(found)

@@ -75,7 +75,7 @@ def parse_mixture(text: str) -> MixtureConfig:
     for part in text.split(","):
         name, equals, number = part.rpartition("=")
         if not equals and "=" not in text:
-            raise ConfigError(f"There is no mixture {text!r}.", fix=f"{did_you_mean(text, [PROPORTIONAL])} {FORMS}")
+            raise ConfigError(f"There is no mixture {text!r}.", fix=FORMS)
         try:
             value = float(number)
         except ValueError as error:

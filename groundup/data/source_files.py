@@ -278,7 +278,8 @@ def quick_hash(source: Source) -> str:
 
     No file is opened; of the hub and object stores it is what they call the version. Raises DataError for a source that does not exist.
     """
-    digest = hashlib.sha256(repr((source, readable_suffixes())).encode("utf-8", "surrogatepass"))
+    options = replace(source, weight=Source.weight)  # which is for what a model reads of the texts
+    digest = hashlib.sha256(repr((options, readable_suffixes())).encode("utf-8", "surrogatepass"))
     if source.spec.startswith(HUB) or is_store(source.spec):
         digest.update(content_hash(source).encode())
     elif not source.spec.startswith(PINNED):  # what is fetched has its hash in the options, or is never fetched again

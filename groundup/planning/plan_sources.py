@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from groundup.data.mixture import SourceReading
-from groundup.data.mixture_config import MixtureConfig, short_names
+from groundup.data.mixture_config import MixtureConfig
 from groundup.planning import scaling
 
 # More lines would hide the rest of a plan: of the others, the sum.
@@ -23,10 +23,10 @@ def source_lines(sources: Sequence[SourceReading]) -> list[str]:
     """Return the table of the sources; no lines for none. Of many, those that are read most."""
     if not sources:
         return []
-    total, names = max(1, sum(each.read_tokens for each in sources)), short_names(each.source for each in sources)
+    total = max(1, sum(each.read_tokens for each in sources))
     shown = sorted(sources, key=lambda each: -each.read_tokens)[:SHOWN]
     rows = [
-        (names[each.source], f"{each.tokens:,}", *map(_percent, (each.share, each.wanted, each.read_tokens / total)), f"{each.epochs:.2f}")
+        (each.name, f"{each.tokens:,}", *map(_percent, (each.share, each.wanted, each.read_tokens / total)), f"{each.epochs:.2f}")
         for each in shown
     ]
     widths = [max(len(row[column]) for row in (HEAD, *rows)) for column in range(len(HEAD))]
@@ -44,11 +44,10 @@ def _percent(share: float) -> str:
 
 def source_warnings(sources: Sequence[SourceReading], epochs: float) -> list[str]:
     """Return a warning for the sources that are read much more often than the whole text (`epochs`)."""
-    names = short_names(each.source for each in sources)
     often = [each for each in sources if each.epochs > max(scaling.HARMLESS_EPOCHS, MORE_OFTEN * epochs)]
     if not often:
         return []
-    said = ", ".join(f"{names[each.source]} ({each.tokens:,} tokens) {each.epochs:.0f} times" for each in often[:SHOWN])
+    said = ", ".join(f"{each.name} ({each.tokens:,} tokens) {each.epochs:.0f} times" for each in often[:SHOWN])
     return [
         f"The run reads {said}: after about {scaling.HARMLESS_EPOCHS} times repeated text teaches little (Muennighoff et al. 2023), and so small a "
         "source will be memorised. Lower its weight, limit it with --max-epochs-per-source, or add text of its kind."
