@@ -14,7 +14,7 @@ import copy
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -68,7 +68,11 @@ class Windows:
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
         first = position * self.batch_size
-        return self._stack([self._window_at(row) for row in range(first, first + self.batch_size)], self.context_tokens)
+        return self.rows(range(first, first + self.batch_size))
+
+    def rows(self, numbers: Sequence[int]) -> Batch:
+        """Return the rows of these numbers of the endless sequence, whatever the batch size."""
+        return self._stack([self._window_at(row) for row in numbers], self.context_tokens)
 
     @property
     def epoch_tokens(self) -> int:

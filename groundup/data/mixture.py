@@ -1,6 +1,6 @@
 """Mixtures: batches whose rows come from several sources by shares that are asked for, by position.
 
-    sources.json -> SourceShards (the tokens of one source) -> a loader of one row each -> Interleaving: row -> source, row of it -> Batch
+    sources.json -> SourceShards (the tokens of one source) -> a loader of each -> Interleaving: row -> source, row of it -> Batch
 
 Row r of the endless sequence of a mixture is row k of one source's own sequence, in which an epoch of that source visits each of its windows once
 (`loader`). Which, is arithmetic on r (`interleaving`): a batch is the same after a restart and for any number of processes, and in any stretch of rows
@@ -27,11 +27,12 @@ from groundup.files import sha256_text
 
 
 WHOLE = "text"
+FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
 LEAVE_OUT = "Give it the weight 0 to leave it out."
 
 
 class Loader(Protocol):
-    """Batches by position: `loader.Windows`, a `Mixture`, and whatever else cuts rows out of tokens."""
+    """Rows by number: `loader.Windows`, and whatever else cuts rows out of tokens."""
 
     context_tokens: int
     num_windows: int
@@ -42,8 +43,8 @@ class Loader(Protocol):
     def epoch_tokens(self) -> int:
         """The number of label tokens of an epoch."""
 
-    def batch(self, position: int) -> Batch:
-        """Return batch number `position` of the endless sequence."""
+    def rows(self, numbers: Sequence[int]) -> Batch:
+        """Return the rows of these numbers of the endless sequence."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class SourceShards(ShardSet):
 
     def tokens(self, split: str) -> np.ndarray:
         """Return the ids of its train split: mapped where they are in one span, else as they are asked for (see `JoinedSpans`)."""
-        whole = super().tokens(split)
+        whole = np.asarray(super().tokens(split))  # mapped as before; indexing a memmap itself takes twice as long
         if len(self.spans) == 1:
             first, count = self.spans[0]
             return whole[first : first + count]
@@ -88,10 +89,10 @@ class JoinedSpans:
 
 
 class Mixture:
-    """Batches of rows of several loaders, each of which has batches of one row. `most`: epochs of each source after which it stops.
+    """Batches of rows of several loaders by shares. `most`: epochs of each source after which it stops.
 
     >>> mixture = Mixture({"letters": letters, "books": books}, [0.25, 0.75], batch_size=8)
-    >>> mixture.batch(0).ids.shape, mixture.rows(8)
+    >>> mixture.batch(0).ids.shape, mixture.counts(8)
     (torch.Size([8, 128]), {'letters': 2, 'books': 6})
     """
 
@@ -123,10 +124,17 @@ class Mixture:
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
         first = position * self.batch_size
-        places = (self.order.at(row) for row in range(first, first + self.batch_size))
-        return stacked([self._listed[source].batch(row) for source, row in places])
+        rows: dict[int, list[int]] = {}
+        places: dict[int, list[int]] = {}
+        for place in range(self.batch_size):
+            source, row = self.order.at(first + place)
+            rows.setdefault(source, []).append(row)
+            places.setdefault(source, []).append(place)
+        parts = [self._listed[source].rows(numbers) for source, numbers in rows.items()]
+        order = [place for found in places.values() for place in found]
+        return parts[0] if len(parts) == 1 else joined(parts, order)
 
-    def rows(self, count: int) -> dict[str, int]:
+    def counts(self, count: int) -> dict[str, int]:
         """Return how many of the first `count` rows are of each source."""
         return dict(zip(self.loaders, self.order.counts(count), strict=True))
 
@@ -135,21 +143,23 @@ class Mixture:
         if source not in self.loaders:
             return 0.0, 0.0, 0.0
         number, loader = list(self.loaders).index(source), self.loaders[source]
-        epochs = self.rows(rows)[source] / loader.num_windows
+        epochs = self.counts(rows)[source] / loader.num_windows
         return self.order.weights[number] / sum(self.order.weights), epochs, epochs * loader.epoch_tokens
 
 
-def stacked(rows: Sequence[Batch]) -> Batch:
-    """Return batches as one, in their order."""
+def joined(parts: Sequence[Batch], places: Sequence[int]) -> Batch:
+    """Return batches as one, their rows at these places of it."""
+    order = torch.tensor([number for number, _ in sorted(enumerate(places), key=lambda each: each[1])])
     values: dict[str, Any] = {}
-    for name in (field.name for field in dataclasses.fields(Batch)):
-        parts = [getattr(row, name) for row in rows]
-        values[name] = torch.cat(parts) if isinstance(parts[0], torch.Tensor) else all(parts) if parts[0] else parts[0]
+    for name in FIELDS:
+        found = [getattr(part, name) for part in parts]
+        tensors = isinstance(found[0], torch.Tensor)
+        values[name] = torch.cat(found).index_select(0, order) if tensors else found[0] and all(found)
     return Batch(**values)
 
 
 def mixture_of(shards: ShardSet, config: MixtureConfig, batch_size: int, make: Callable[[ShardSet], Loader]) -> Mixture:
-    """Return the mixture of the sources of train. `make`: the loader of one of them, with batches of one row.
+    """Return the mixture of the sources of train. `make`: the loader of one of them.
 
     Where no weights are given, a source that is too short for a row is left out. Raises ConfigError (unknown sources, shards that don't tell sources apart) and DataError (a source is too short for one window).
     """

@@ -168,12 +168,12 @@ def snapshot_bytes(model_config: ModelConfig) -> int:
 def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows | Mixture:
     """Return the windows that a run reads, as they come or of each source by its share. Raises DataError, ConfigError."""
 
-    def windows(part: ShardSet, batch_size: int) -> Windows:
-        return Windows(part, TRAIN, model_config.context_tokens, batch_size, fit_config.seed)
+    def windows(part: ShardSet) -> Windows:
+        return Windows(part, TRAIN, model_config.context_tokens, fit_config.batch_size, fit_config.seed)
 
     if fit_config.mixture.as_they_come:
-        return windows(shards, fit_config.batch_size)
-    return mixture_of(shards, fit_config.mixture, fit_config.batch_size, lambda part: windows(part, 1))
+        return windows(shards)
+    return mixture_of(shards, fit_config.mixture, fit_config.batch_size, windows)
 
 
 def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:

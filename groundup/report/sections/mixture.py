@@ -16,7 +16,7 @@ def mixture(results: JsonObject) -> Node | None:
     if not sources or not total:
         return None
     shares = [(number(each, "read_tokens") or 0.0) / total for each in sources]
-    largest = max([*shares, *(number(each, "share") or 0.0 for each in sources)])
+    largest = 1.02 * max([*shares, *(number(each, "share") or 0.0 for each in sources)])  # room for a mark at the end
     rows = [_row(each, share, largest, results) for each, share in zip(sources, shares, strict=True)]
     titles: list[Child] = ["source", node("span", "share of what was read", class_="quiet"), *HEAD]
     caption = (
