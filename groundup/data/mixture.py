@@ -181,10 +181,16 @@ def _shares(shards: ShardSet, config: MixtureConfig, tokens: dict[str, int]) -> 
     try:
         return {source: share for source, share in config.shares(tokens).items() if share}
     except ConfigError as error:
-        held_out = {source for split in shards.splits for source, _ in read_spans(shards.folder, split, shards.num_tokens(split))}
+        held_out = {
+            source
+            for split in shards.splits
+            for source, _ in read_spans(shards.folder, split, shards.num_tokens(split))
+        }
         names = {*(held_out - set(tokens)), *short_names(held_out - set(tokens)).values()}
         if found := [name for name in config.weights if name in names]:
-            raise DataError(f"{found[0]} has no train tokens: all of its documents are held out.", fix=LEAVE_OUT) from error
+            raise DataError(
+                f"{found[0]} has no train tokens: all of its documents are held out.", fix=LEAVE_OUT
+            ) from error
         raise
 
 

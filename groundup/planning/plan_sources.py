@@ -26,12 +26,20 @@ def source_lines(sources: Sequence[SourceReading]) -> list[str]:
     total = max(1, sum(each.read_tokens for each in sources))
     shown = sorted(sources, key=lambda each: -each.read_tokens)[:SHOWN]
     rows = [
-        (each.name, f"{each.tokens:,}", *map(_percent, (each.share, each.wanted, each.read_tokens / total)), f"{each.epochs:.2f}")
+        (
+            each.name,
+            f"{each.tokens:,}",
+            *map(_percent, (each.share, each.wanted, each.read_tokens / total)),
+            f"{each.epochs:.2f}",
+        )
         for each in shown
     ]
     widths = [max(len(row[column]) for row in (HEAD, *rows)) for column in range(len(HEAD))]
     lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in (HEAD, *rows)
     ]
     more = [f"and {len(sources) - SHOWN} more"] if len(sources) > SHOWN else []

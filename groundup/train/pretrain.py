@@ -190,7 +190,9 @@ def require_steps(windows: Windows | Mixture, fit_config: FitConfig) -> None:
         limit = fit_config.mixture.max_epochs
         raise ConfigError(
             f"With at most {limit:g} epochs of each source there is text for {most:,} steps, and the run has {fit_config.steps:,}.",
-            fix=f"Train for at most {most:,} steps, raise --max-epochs-per-source, or add texts." if most else "Raise it, or add texts.",
+            fix=f"Train for at most {most:,} steps, raise --max-epochs-per-source, or add texts."
+            if most
+            else "Raise it, or add texts.",
         )
 
 

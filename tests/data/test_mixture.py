@@ -60,7 +60,11 @@ def test_each_batch_has_the_shares_that_are_asked_for(tmp_path: Path) -> None:
     mixture = mixed(counting(tmp_path))
     for position in range(30):
         found = [source_of(int(row[0])) for row in mixture.batch(position).ids]
-        assert {name: found.count(name) for name in ("letters", "books", "songs")} == {"letters": 4, "books": 2, "songs": 2}
+        assert {name: found.count(name) for name in ("letters", "books", "songs")} == {
+            "letters": 4,
+            "books": 2,
+            "songs": 2,
+        }
 
 
 def test_a_row_is_a_window_of_one_source_and_each_is_seen_once_in_its_epoch(tmp_path: Path) -> None:
@@ -153,13 +157,19 @@ def test_the_fingerprint_names_sources_shares_and_most(tmp_path: Path) -> None:
     found += [mixture_of(shards, WEIGHTS, ROWS, partial(windows, context=6)).fingerprint]
     found += [mixture_of(shards, WEIGHTS, ROWS + 1, windows).fingerprint]
     assert len({*found, windows(shards).fingerprint}) == len(found) + 1
-    assert found[0] == mixed(counting(tmp_path), MixtureConfig({"songs": 0.5, "letters": 1, "texts/books": 0.5})).fingerprint
+    assert (
+        found[0]
+        == mixed(counting(tmp_path), MixtureConfig({"songs": 0.5, "letters": 1, "texts/books": 0.5})).fingerprint
+    )
 
 
 def test_a_source_of_weight_0_is_not_read(tmp_path: Path) -> None:
     shards = counting(tmp_path)
     mixture = mixed(shards, MixtureConfig({"letters": 1, "books": 0, "songs": 1}))
-    assert {source_of(int(row[0])) for position in range(9) for row in mixture.batch(position).ids} == {"letters", "songs"}
+    assert {source_of(int(row[0])) for position in range(9) for row in mixture.batch(position).ids} == {
+        "letters",
+        "songs",
+    }
     books = source_readings(shards, mixture, 72, 360)[0]
     assert (books.name, books.wanted, books.read_tokens, books.epochs) == ("books", 0, 0, 0)
 
