@@ -68,7 +68,7 @@ def test_an_older_run_resumes(older: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_run_of_a_version_without_test_keeps_its_splits_however_often_it_resumes(older: Path, tmp_path: Path) -> None:
-    """Its texts are prepared again at each call, by a version that would make a test split."""
+    """Resumed by a version that would make a test split."""
     run = RunFolder(tmp_path / "run")
     shutil.copytree(older / "stopped" / "data", run.path / "data")
     card = json.loads((older / "stopped" / "data" / "data.json").read_text())
@@ -77,7 +77,7 @@ def test_a_run_of_a_version_without_test_keeps_its_splits_however_often_it_resum
     tokens = {split: (older / "stopped" / "shards" / f"{split}.bin").read_bytes() for split in ("train", "validation")}
     place = {"tokenizer": older / "tok", "vocab_size": 300, "progress": Silent()}
     for _ in range(2):
-        shards, _ = corpus(str(older / "texts"), run, DataConfig(), **place)
+        shards, _ = corpus([str(older / "texts")], run, DataConfig(), **place)
         assert {split: (shards.folder / f"{split}.bin").read_bytes() for split in shards.splits} == tokens
-    asked, _ = corpus(str(older / "texts"), run, DataConfig(test_fraction=0.1), **place)
+    asked, _ = corpus([str(older / "texts")], run, DataConfig(test_fraction=0.1), **place)
     assert set(asked.splits) == {"train", "validation", "test"}, "what is asked for is done"

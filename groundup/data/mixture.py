@@ -3,8 +3,8 @@
     sources.json -> SourceShards (the tokens of one source) -> a loader of each -> Interleaving: row -> source, row of it -> Batch
 
 Row r of the endless sequence of a mixture is row k of one source's own sequence, in which an epoch of that source visits each of its windows once
-(`loader`). Which, is arithmetic on r (`interleaving`): a batch is the same after a restart and for any number of processes, and in any stretch of rows
-each source is less than two rows away from its share. A window holds tokens of one source only; what is behind a source's last full window is not read.
+(`loader`). Which, is arithmetic on r (`interleaving`): a batch is the same after a restart and for any number of processes, and up to any row each
+source is less than two rows away from its share. A window holds tokens of one source only; what is behind a source's last full window is not read.
 """
 
 import dataclasses
@@ -24,7 +24,6 @@ from groundup.data.spans import read_spans
 from groundup.data.split import TRAIN
 from groundup.errors import ConfigError, DataError
 from groundup.files import sha256_text
-
 
 WHOLE = "text"
 FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
@@ -161,7 +160,8 @@ def joined(parts: Sequence[Batch], places: Sequence[int]) -> Batch:
 def mixture_of(shards: ShardSet, config: MixtureConfig, batch_size: int, make: Callable[[ShardSet], Loader]) -> Mixture:
     """Return the mixture of the sources of train. `make`: the loader of one of them.
 
-    Where no weights are given, a source that is too short for a row is left out. Raises ConfigError (unknown sources, shards that don't tell sources apart) and DataError (a source is too short for one window).
+    Where no weights are given, a source that is too short for a row is left out. Raises ConfigError (unknown sources, shards that don't tell sources
+    apart) and DataError (a source is too short for one window).
     """
     parts: Mapping[str, ShardSet] = source_shards(shards) or {WHOLE: _whole(shards, config)}
     tokens = {source: part.num_tokens(TRAIN) for source, part in parts.items()}
@@ -236,7 +236,10 @@ class SourceReading:
 
 
 def source_readings(shards: ShardSet, mixture: Mixture | None, rows: int, tokens: int) -> tuple[SourceReading, ...]:
-    """Return what a run of so many rows and label tokens reads of each source; none where the shards do not tell sources apart. `mixture` None: as they come."""
+    """Return what a run of so many rows and label tokens reads of each source; none where the shards do not tell sources apart.
+
+    `mixture` None: as they come.
+    """
     there = {source: part.num_tokens(TRAIN) for source, part in source_shards(shards).items()}
     total, names, found = sum(there.values()), short_names(there), []
     for source, count in there.items():
