@@ -75,7 +75,8 @@ def test_results_say_what_was_read_of_each_source(straight: Path) -> None:
 def test_a_run_that_is_stopped_goes_on_as_if_it_were_not(
     texts: Path, straight: Path, tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, stopped = Mixture.batch, []
+    made = Mixture.batch
+    stopped: list[int] = []
 
     def batch(mixture: Mixture, position: int) -> Batch:
         if position == stop_at and not stopped and mixture.batch_size == 6 and (tmp_path / "run" / "fit.json").exists():
