@@ -200,7 +200,7 @@ class ProcessOptions:
 
 @dataclass(frozen=True)
 class TrainingTexts(ProcessOptions):
-    """Scaling law, tokenizer, reading and processing of the texts, for `plan` and `pretrain`."""
+    """Scaling law, tokenizer, reading, processing and mixture of the texts, for `plan` and `pretrain`."""
 
     law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
@@ -208,6 +208,18 @@ class TrainingTexts(ProcessOptions):
     encoding: EncodingOption = "auto"
     test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False
+    mixture: Annotated[
+        str | None,
+        Option(
+            "--mixture",
+            metavar="NAME=WEIGHT,...",
+            help="Shares of the sources in what is read: letters=2,books=1, or temperature=2 (~ the square root of their tokens), or proportional.",
+            show_default="the weights of a .toml list, or proportional",
+        ),
+    ] = None
+    max_epochs_per_source: Annotated[
+        float | None, Option("--max-epochs-per-source", help="Read no source more often; the others share its part.")
+    ] = None
     settings: SetOption = None
 
 

@@ -47,6 +47,8 @@ def command(
     """
     from groundup.config import build_config, duration_s, to_plain
     from groundup.data.config import DataConfig
+    from groundup.data.mixture_config import source_weights
+    from groundup.data.source_list import read_sources
     from groundup.data.steps import process_fields
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
@@ -62,6 +64,8 @@ def command(
     claim_folder(RunFolder(out), also=(*PREPARED, SWEEP_FILE, RUNS, PICTURE))
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
+    if source_weights(read_sources(data)):
+        progress.say("note: the weights of the sources are not used: the runs of a sweep read the texts as they come.")
     fields = reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     fields["process"] = process_fields(**vars(processing))
     reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size

@@ -13,8 +13,10 @@ unlike a library's shuffle it never changes with a version.
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ from groundup.files import sha256_text
 
 IGNORED_LABEL = -100
 FEISTEL_ROUNDS = 4
+# Of a number's half: up to here (4 billion windows) its rounds are kept in tables, of at most 0.5 MB for each epoch.
+MAX_TABLE_BITS = 16
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,11 @@ class Windows:
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
         first = position * self.batch_size
-        return self._stack([self._window_at(row) for row in range(first, first + self.batch_size)], self.context_tokens)
+        return self.rows(range(first, first + self.batch_size))
+
+    def rows(self, numbers: Sequence[int]) -> Batch:
+        """Return the rows of these numbers of the endless sequence, whatever the batch size."""
+        return self._stack([self._window_at(row) for row in numbers], self.context_tokens)
 
     @property
     def epoch_tokens(self) -> int:
@@ -91,7 +99,12 @@ class Windows:
 
     def _window_at(self, row: int) -> int:
         epoch, place = divmod(row, self.num_windows)
-        return permuted(place, self.num_windows, f"{self.seed}/{epoch}")
+        return self._permutation(epoch).at(place)
+
+    @cached_property
+    def _permutation(self) -> Callable[[int], "Permutation"]:
+        """The order of an epoch; a batch has two of them at most."""
+        return lru_cache(2)(lambda epoch: Permutation(self.num_windows, f"{self.seed}/{epoch}"))
 
     def _stack(self, windows: list[int] | range, length: int) -> Batch:
         starts = np.array(windows)[:, None] * self.context_tokens
@@ -111,9 +124,37 @@ def require_tokens(num_tokens: int, context_tokens: int, split: str) -> None:
         )
 
 
+class Permutation:
+    """The permutation of `permuted` for many places: a value of a round is hashed once, when the permutation is made."""
+
+    def __init__(self, count: int, key: str) -> None:
+        self.count, self.key, self.half_bits = count, key, half_bits_of(count)
+        self.low = (1 << self.half_bits) - 1
+        values = range(1 << self.half_bits if self.half_bits <= MAX_TABLE_BITS else 0)
+        rounds = range(FEISTEL_ROUNDS if values else 0)
+        self._tables = [array("H", [_mix(key, number, value) & self.low for value in values]) for number in rounds]
+
+    def at(self, place: int) -> int:
+        """Return the image of `place`."""
+        if not self._tables:
+            return permuted(place, self.count, self.key)
+        while True:
+            left, right = place >> self.half_bits, place & self.low
+            for table in self._tables:
+                left, right = right, left ^ table[right]
+            place = left << self.half_bits | right
+            if place < self.count:
+                return place
+
+
+def half_bits_of(count: int) -> int:
+    """Return half of the smallest even number of bits that holds the numbers below `count`."""
+    return max(1, (max(1, count - 1).bit_length() + 1) // 2)
+
+
 def permuted(place: int, count: int, key: str) -> int:
     """Return the image of `place` (0..count-1) in the permutation of these numbers that `key` determines."""
-    half_bits = max(1, (max(1, count - 1).bit_length() + 1) // 2)
+    half_bits = half_bits_of(count)
     low = (1 << half_bits) - 1
     while True:
         left, right = place >> half_bits, place & low

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, replace
 
 from groundup.data.loader import Batch, Windows
+from groundup.data.mixture import Mixture
 from groundup.errors import ConfigError
 from groundup.files import sha256_text
 
@@ -21,7 +22,7 @@ class SequenceLengthWarmup:
     torch.Size([32, 32])
     """
 
-    windows: Windows
+    windows: Windows | Mixture
     row_tokens: int
     until: int
 
@@ -47,7 +48,7 @@ class SequenceLengthWarmup:
     @property
     def epoch_tokens(self) -> int:
         """The number of label tokens of an epoch."""
-        return self.windows.num_windows * self.windows.context_tokens
+        return self.windows.epoch_tokens
 
     def batch(self, position: int) -> Batch:
         """Return batch number `position`, in short or full rows."""

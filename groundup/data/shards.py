@@ -3,7 +3,7 @@
     FOLDER/train.bin, validation.bin, test.bin
                                         little-endian uint16 (uint32 above 65,536 ids): document, end-of-text, document, end-of-text, ...
     FOLDER/shards.json                  dtype, vocabulary, tokenizer fingerprint; per split tokens, documents, UTF-8 bytes, SHA-256
-    FOLDER/sources.json                 the source of each validation and test token, where there are several (spans.py)
+    FOLDER/sources.json                 the source of each token, where there are several (spans.py)
     FOLDER/manifest.json                size and SHA-256 of the files
 
 A document is encoded at once, so that its ids are those of `Tokenizer.encode`; "<|endoftext|>" in a document is encoded as text.
@@ -23,7 +23,7 @@ import numpy as np
 
 from groundup.data.documents import Document
 from groundup.data.partial import Partial, partial_folder
-from groundup.data.spans import SPANS_FILE, SpanWriter
+from groundup.data.spans import MAX_LABELS, MAX_MIXED, SPANS_FILE, SpanWriter
 from groundup.data.split import SPLITS, TEST, TRAIN, read_split, split_file, splits_in
 from groundup.errors import DataError, FormatError
 from groundup.files import MANIFEST, read_json, sha256_file, sha256_text, verify_folder, write_json
@@ -240,7 +240,7 @@ class _Encoded:
         part = {"split": self.split, **{name: getattr(self, name) for name in ("tokens", "documents", "utf8_bytes")}}
         part |= {"spans": self.spans.spans, "full": self.spans.full}
         spans = dict(self.partial.state.get("spans", {}))
-        if self.split != TRAIN and (labelled := self.spans.labelled()):
+        if labelled := self.spans.labelled(MAX_MIXED if self.split == TRAIN else MAX_LABELS):
             spans[self.split] = labelled
         done = {split: asdict(table) for split, table in self.tables.items()}
         files = [token_file(self.partial.folder, split) for split in dict.fromkeys([*done, self.split])]

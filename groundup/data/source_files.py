@@ -13,6 +13,7 @@ An address is decided on by its prefix, here and nowhere else. One walk for all 
 import glob
 import hashlib
 import io
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ from groundup.data.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_fil
 from groundup.data.records import SourceFile, on_disk
 from groundup.data.remote import HUB, StoredFile, hub_files, hub_fingerprint, is_store, parse_hub, store_files
 from groundup.data.source_report import SourceReport
-from groundup.errors import ConfigError, DataError
+from groundup.errors import ConfigError, DataError, require
 from groundup.fetch import fetch_package, members
 from groundup.files import sha256_text
 from groundup.progress import Progress
@@ -67,14 +68,10 @@ class Source:
     name: str = ""
     """What messages and the data card call it; by default its spec."""
     weight: float = 1.0
-    """Recorded in the data card. Only 1 is possible: every document is read once."""
+    """Its share of what a model reads, beside those of the other sources (see `mixture_config`); where all are 1, the texts are read as they come."""
 
     def __post_init__(self) -> None:
-        if self.weight != 1:
-            fix = "Leave the weight out; to use less of a source, name fewer of its files."
-            raise ConfigError(
-                f"The weight of {self.title} is {self.weight}: mixing by weight is not supported.", fix=fix
-            )
+        require(0 <= self.weight < math.inf, f"the weight of {self.title}", self.weight, "0 or more, and finite")
         if self.sha256 and not self.spec.startswith(PINNED) and not self.is_local:
             fix = "Leave it out; a hash is compared for https: and pypi: addresses."
             raise ConfigError(
@@ -281,7 +278,8 @@ def quick_hash(source: Source) -> str:
 
     No file is opened; of the hub and object stores it is what they call the version. Raises DataError for a source that does not exist.
     """
-    digest = hashlib.sha256(repr((source, readable_suffixes())).encode("utf-8", "surrogatepass"))
+    options = replace(source, weight=Source.weight)  # which is for what a model reads of the texts
+    digest = hashlib.sha256(repr((options, readable_suffixes())).encode("utf-8", "surrogatepass"))
     if source.spec.startswith(HUB) or is_store(source.spec):
         digest.update(content_hash(source).encode())
     elif not source.spec.startswith(PINNED):  # what is fetched has its hash in the options, or is never fetched again

@@ -99,7 +99,7 @@ def read_source(
     for name, text in texts:
         report.documents += 1
         report.characters += len(text)
-        yield Document(text, source.spec, name)
+        yield Document(text, source.title, name)
 
 
 def read_files(

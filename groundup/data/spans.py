@@ -1,9 +1,10 @@
-"""Spans of a token file by source, for the losses of each source on validation and test.
+"""Spans of a token file by source: for the losses of each source on validation and test, and for mixtures of the sources of train.
 
-    FOLDER/sources.json    {"validation": [["books", 81234], ["letters", 5120], ...], "test": ...}: label and tokens, in the order of the file
+    FOLDER/sources.json    {"train": [["books", 981234], ["letters", 65120]], "validation": ...}: label and tokens, in the order of the file
 
-The label is the document's source, or with a single source the folder inside it. It is a file beside shards.json, so that older shards stay readable
-(without these figures) and fingerprints of tokens do not change.
+The label is the document's source, or with a single source the folder inside it. Sources are read one after another, so the spans are few. It is a
+file beside shards.json, so that older shards stay readable (without these figures; before mixtures, train had none) and fingerprints of tokens do not
+change.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ SPANS_FILE = "sources.json"
 # Alternating sources would make the table as long as the text: it is omitted then.
 MAX_SPANS = 65_536
 MAX_LABELS = 16
+# Of sources that can be mixed; folders of a single source are told apart as above.
+MAX_MIXED = 1_024
 
 SourceSpan = tuple[str, int]
 
@@ -42,11 +45,11 @@ class SpanWriter:
         if not self.full:
             self.spans.append((document.source, folder, num_tokens))
 
-    def labelled(self) -> list[SourceSpan]:
-        """Return (label, tokens) of each span; empty for a single label, too many labels, or too many spans."""
+    def labelled(self, most: int = MAX_LABELS) -> list[SourceSpan]:
+        """Return (label, tokens) of each span; empty for a single label, more than `most` sources, too many folders, or too many spans."""
         by_folder = len({source for source, _, _ in self.spans}) == 1
         spans = [(folder if by_folder else source, count) for source, folder, count in self.spans]
-        many = 2 <= len({label for label, _ in spans}) <= MAX_LABELS
+        many = 2 <= len({label for label, _ in spans}) <= (MAX_LABELS if by_folder else most)
         return merged(spans) if many and not self.full else []
 
 

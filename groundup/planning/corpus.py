@@ -77,6 +77,8 @@ def _encoded(
         "formats": readable_suffixes(),
         "version": VERSION,
     }
+    if not isinstance(texts, Path) and any(source.name for source in texts):
+        asked["names"] = [source.name for source in texts]  # they stand beside each document
     kept = _Kept(run, asked, texts, progress)
 
     def data() -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from groundup.data.mixture import Mixture, SourceReading, source_readings
 from groundup.data.shards import ShardSet
 from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
@@ -18,11 +19,12 @@ from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_nu
 from groundup.planning import scaling
 from groundup.planning.law import Law
 from groundup.planning.measure import OVERHEAD_SHARE, Benchmark, Candidate, Measured
+from groundup.planning.plan_sources import mixture_line, source_lines, source_warnings
 from groundup.planning.planner import TextStats, expected_loss
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.train.config import EVALUATIONS, OptimizerName
-from groundup.train.pretrain import pretrain, snapshot_bytes
+from groundup.train.pretrain import pretrain, snapshot_bytes, train_windows
 from groundup.weights.gguf_architectures import gguf_reason
 from groundup.weights.hf_config import hf_reason
 
@@ -87,6 +89,10 @@ class Plan:
     """0: unknown."""
     expected: Expected | None = None
     """Loss at the end; None: no forecast."""
+    mixture: str = ""
+    """How the sources are mixed."""
+    sources: tuple[SourceReading, ...] = ()
+    """What is read of each; none where the shards do not tell sources apart."""
     reasons: tuple[str, ...] = ()
     """Why this model: what else was measured, and the loss expected of it."""
 
@@ -145,7 +151,17 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
         batch_tokens=candidate.step_tokens,
         learning_rate=fit.learning_rate,
         optimizer=fit.optimizer,
+        mixture=mixture_line(fit.mixture),
+        sources=_sources(shards, candidate),
     )
+
+
+def _sources(shards: ShardSet, candidate: Candidate) -> tuple[SourceReading, ...]:
+    """What the run reads of each source."""
+    shape, fit = candidate.shape, candidate.fit
+    windows = None if fit.mixture.as_they_come else train_windows(shards, shape, fit)
+    rows = fit.steps * fit.accumulation * fit.batch_size
+    return source_readings(shards, windows if isinstance(windows, Mixture) else None, rows, rows * shape.context_tokens)
 
 
 def peak_bytes(candidate: Candidate, measured: Measured | None, *, device: str) -> int:
@@ -230,6 +246,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"parameters  {plan.parameters:,}: {plan.num_layers} blocks of width {plan.width}",
         f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.2g} per parameter",
         f"text        {plan.data_tokens:,} tokens, read {plan.epochs:.2f} times",
+        *([f"sources     {plan.mixture}", *source_lines(plan.sources)] if plan.sources else []),
         f"step        {plan.batch_tokens:,} tokens, context {plan.context_tokens}; learning rate {plan.learning_rate:g}, {plan.optimizer}",
         *([_expected_line(plan.expected)] if plan.expected else []),
         f"memory      about {plan.memory_bytes / 1e9:.2g} GB",
@@ -298,4 +315,4 @@ def plan_warnings(plan: Plan) -> list[str]:
             "model, or a smaller batch.",
         ),
     ]
-    return [warning for applies, warning in rules if applies]
+    return [warning for applies, warning in rules if applies] + source_warnings(plan.sources, plan.epochs)

@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
 from groundup.data.config import DataConfig
 from groundup.data.decoding import AUTO, check_encoding
+from groundup.data.mixture_config import MixtureConfig, mixture_config
 from groundup.data.source_files import Source
 from groundup.data.steps import ProcessConfig
 from groundup.errors import ConfigError, did_you_mean
@@ -84,6 +85,13 @@ class DataStage(StageConfig):
         "process": None,
     }
 
+    def key(self) -> dict[str, Any]:
+        """Return the table without the weights of the sources: they are pretraining's, and change no text."""
+        table = super().key()
+        for source in table["sources"]:
+            source.pop("weight", None)
+        return table
+
     @property
     def config(self) -> DataConfig:
         """The configuration of reading and splitting. Raises ConfigError for shares that are too large together."""
@@ -121,8 +129,13 @@ class PretrainStage(StageConfig):
     """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak; by default the optimizer's."""
+    mixture: str = ""
+    """The shares of the sources, as of `pretrain --mixture`; by default the weights of data.sources, or where all are 1, as they come."""
+    max_epochs_per_source: Annotated[float, Field(gt=0)] | None = None
+    """How often a source is read at most; by default without end."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
     """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0: none."""
+    key_of_default = {"mixture": None}
 
 
 class BaseStage(StageConfig):
@@ -211,6 +224,12 @@ class Recipe(StageConfig):
     report: ReportStage = ReportStage()
 
     @property
+    def mixture(self) -> MixtureConfig:
+        """What pretraining reads of each source. Raises ConfigError."""
+        table = self.pretrain
+        return mixture_config(table.mixture or None, table.max_epochs_per_source, self.data.sources)
+
+    @property
     def budget_s(self) -> float:
         return parse_duration(self.budget)
 
@@ -248,7 +267,7 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     parse_duration(recipe.budget)
     if not recipe.data.sources:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
-    _ = recipe.data.config
+    _ = recipe.data.config, recipe.mixture
     return recipe
 
 

@@ -34,7 +34,10 @@ def make_tokenizer(
     sample_bytes: int = SAMPLE_BYTES,
     progress: Progress | None = None,
 ) -> Tokenizer:
-    """Return a tokenizer of a kind; a byte tokenizer reads no text, and only BPE limits it to `sample_bytes`. Raises ConfigError (kind, size), DataError without text."""
+    """Return a tokenizer of a kind; a byte tokenizer reads no text, and only BPE limits it to `sample_bytes`.
+
+    Raises ConfigError (kind, size), DataError without text.
+    """
     progress = progress or Silent()
     if require_kind(kind) == "bpe":
         return train_tokenizer(texts, vocab_size, sample_bytes=sample_bytes, progress=progress)

@@ -4,10 +4,11 @@ parameters on two cores.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup.config import build_config
+from groundup.data.mixture_config import MixtureConfig
 from groundup.errors import require, require_choices, require_counts
 
 TrainPrecision = Literal["float32", "bf16", "auto"]
@@ -60,6 +61,8 @@ class FitConfig:
     """Pretraining begins with rows of this many tokens, and more of them; None: whole rows from the first step."""
     start_share: float = 0.5
     """With start_context_tokens: the share of the planned steps, and so of the tokens, that are read in such rows."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """Pretraining: what share of the tokens comes from each source; by default as they come."""
     learning_rate: float = 2e-3
     """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models need less."""
     min_learning_rate: float | None = None

@@ -14,9 +14,10 @@ import torch
 
 from groundup.config import to_plain
 from groundup.data.loader import Windows
+from groundup.data.mixture import Mixture, mixture_of, source_readings
 from groundup.data.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.shards import ShardSet
-from groundup.data.split import TEST, VALIDATION
+from groundup.data.split import TEST, TRAIN, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -72,6 +73,8 @@ def pretrain(
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
     windows = train_windows(shards, model_config, fit_config)
+    require_steps(windows, fit_config)
+    control = within_mixture(control, most_steps(windows, fit_config))
     batches = training_batches(windows, fit_config)
     made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, monitor, group))
     evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
@@ -106,6 +109,7 @@ def pretrain(
         model.eval()
         figures = evaluation.measure(model) if load_best(model, fitted, run, progress) else fitted.state.evaluation
         results = _results(fitted, figures, model_config, windows)
+        results |= {"sources": found} if (found := _sources(shards, windows, fitted)) else {}
         test = evaluation.measure_test(model, progress)
         results |= {"test": test} if test else {}
         planned = (run.read_plan() or {}).get("planned")
@@ -161,9 +165,42 @@ def snapshot_bytes(model_config: ModelConfig) -> int:
     return SNAPSHOT_DTYPE.itemsize * parameter_count(model_config).total + SNAPSHOT_TEXT_BYTES
 
 
-def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:
-    """Return the windows that a run reads. Raises DataError."""
-    return Windows(shards, "train", model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows | Mixture:
+    """Return the windows that a run reads, as they come or of each source by its share. Raises DataError, ConfigError."""
+
+    def windows(part: ShardSet) -> Windows:
+        return Windows(part, TRAIN, model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+
+    if fit_config.mixture.as_they_come:
+        return windows(shards)
+    return mixture_of(shards, fit_config.mixture, fit_config.batch_size, windows)
+
+
+def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:
+    """Return the steps until every source has been read as often as it may be; None: without end."""
+    if not isinstance(windows, Mixture) or windows.length is None:
+        return None
+    return windows.length // (fit_config.batch_size * fit_config.accumulation)
+
+
+def require_steps(windows: Windows | Mixture, fit_config: FitConfig) -> None:
+    """Refuse a run that would read its sources more often than it may. Raises ConfigError."""
+    most = most_steps(windows, fit_config)
+    if most is not None and fit_config.steps > most:
+        limit = fit_config.mixture.max_epochs
+        raise ConfigError(
+            f"With at most {limit:g} epochs of each source there is text for {most:,} steps, and the run has {fit_config.steps:,}.",
+            fix=f"Train for at most {most:,} steps, raise --max-epochs-per-source, or add texts."
+            if most
+            else "Raise it, or add texts.",
+        )
+
+
+def within_mixture(control: StepControl, most: int | None) -> StepControl:
+    """Return the control with a time budget of at most so many steps."""
+    if control.time_budget is None or most is None:
+        return control
+    return dataclasses.replace(control, time_budget=dataclasses.replace(control.time_budget, max_steps=most))
 
 
 def evaluation_of(
@@ -196,7 +233,7 @@ def evaluation_of(
     )
 
 
-def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | SequenceLengthWarmup:
+def training_batches(windows: Windows | Mixture, fit_config: FitConfig) -> Windows | Mixture | SequenceLengthWarmup:
     """Return the windows as batches: whole, or cut shorter in the first steps. Raises ConfigError."""
     if fit_config.start_context_tokens is None:
         return windows
@@ -215,8 +252,14 @@ def _shown(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, 
     return samples
 
 
+def _sources(shards: ShardSet, windows: Windows | Mixture, fitted: FitResult) -> list[dict[str, Any]]:
+    """Return what was read of each source."""
+    mixture, rows = windows if isinstance(windows, Mixture) else None, fitted.state.data_position * windows.batch_size
+    return [dataclasses.asdict(each) for each in source_readings(shards, mixture, rows, fitted.state.tokens)]
+
+
 def _results(
-    fitted: FitResult, figures: dict[str, float], model_config: ModelConfig, windows: Windows
+    fitted: FitResult, figures: dict[str, float], model_config: ModelConfig, windows: Windows | Mixture
 ) -> dict[str, Any]:
     state = fitted.state
     return {

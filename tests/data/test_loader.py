@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.data.loader import Windows, permuted, require_tokens
+from groundup.data.loader import Permutation, Windows, permuted, require_tokens
 from groundup.data.shards import ShardSet, SplitTable
 from groundup.errors import DataError
 
@@ -71,6 +71,13 @@ def test_the_order_is_spread_evenly() -> None:
     """Where the first window lands over 2,000 keys: each of 10 places about 200 times (chi-squared, 9 degrees, p > 0.001)."""
     counts = np.bincount([permuted(0, 10, f"{seed}/0") for seed in range(2_000)], minlength=10)
     assert ((counts - 200) ** 2 / 200).sum() < 27.9
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17, 1000, 70_000, 2**33])
+def test_the_permutation_with_tables_is_the_readable_one(count: int) -> None:
+    fast = Permutation(count, "7/3")
+    for place in {*range(min(count, 300)), count // 2, count - 1}:
+        assert fast.at(place) == permuted(place, count, "7/3")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16, 17, 1000])

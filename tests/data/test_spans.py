@@ -62,6 +62,12 @@ def test_a_table_that_lies_is_one_sentence(tmp_path: Path, damage: str) -> None:
         read_spans(tmp_path, "validation", 4)
 
 
+def test_train_tokens_have_their_source_too(made: tuple[Path, ShardSet, Tokenizer]) -> None:
+    _, shards, _ = made
+    spans = read_spans(shards.folder, "train", shards.num_tokens("train"))
+    assert len(spans) == 2 and sum(count for _, count in spans) == shards.num_tokens("train")
+
+
 def written(*documents: tuple[str, str]) -> list[tuple[str, int]]:
     writer = SpanWriter()
     for source, name in documents:

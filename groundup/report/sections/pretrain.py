@@ -9,6 +9,7 @@ from groundup.report.drawing import Point, Series, line_chart
 from groundup.report.formatting import count, duration, first_letters, fixed, parameters, size
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.lineage import settings
+from groundup.report.sections.mixture import mixture
 from groundup.report.values import JsonObject, flat, measured, number, table, text
 
 CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"
@@ -34,7 +35,8 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
     config = flat(table(run.run, "config"))
     resolved = more("The settings of this run", settings(config)) if config else None
-    return [_figures(run), _loss(run, vocabulary), _bits(run, held_out), _kept(run), _planned(run), resolved]
+    drawn = [_loss(run, vocabulary), _bits(run, held_out), mixture(run.results)]
+    return [_figures(run), *drawn, _kept(run), _planned(run), resolved]
 
 
 def _figures(run: RunRecord) -> Node | None:
