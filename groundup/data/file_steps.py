@@ -58,14 +58,14 @@ def run_file_steps(
 
     Return the name of the file (as `split.split_file` has it) and the figures of each step. Raises DataError, FormatError, DiskError, MissingExtra.
     """
-    found, left, of_spec = {}, ALL, {card.source.spec: card for card in reversed(cards)}
+    found, left, card_of = {}, ALL, {card.source.title: card for card in reversed(cards)}
     for name in config.file_steps:
         result = _STEPS[name](split_file(folder, left), folder, config, progress)
         kept = f"{left}-{name}"
         with SplitWriter(folder, (kept,)) as writer:
             for document, is_dropped in zip(read_split(folder, left), result.is_dropped, strict=True):
                 if is_dropped:
-                    of_spec[document.source].drop_kept(document, result.reason)
+                    card_of[document.source].drop_kept(document, result.reason)
                     dropped(document, result.reason)
                 else:
                     writer.write(kept, document)
