@@ -47,12 +47,13 @@ class SequenceLengthWarmup:
     @property
     def epoch_tokens(self) -> int:
         """The number of label tokens of an epoch."""
-        return self.windows.num_windows * self.windows.context_tokens
+        return self.windows.epoch_tokens
 
     def batch(self, position: int) -> Batch:
         """Return batch number `position`, in short or full rows."""
         batch = self.windows.batch(position)
         if position >= self.until:
             return batch
-        cut = [part.reshape(-1, self.row_tokens) for part in (batch.ids, batch.labels)]
-        return replace(batch, ids=cut[0], labels=cut[1])
+        parts = {"ids": batch.ids, "labels": batch.labels, "documents": batch.documents}
+        cut = {name: part.reshape(-1, self.row_tokens) for name, part in parts.items() if part is not None}
+        return replace(batch, **cut)

@@ -14,9 +14,10 @@ import torch
 
 from groundup.config import to_plain
 from groundup.data.loader import Windows
+from groundup.data.packing import PackedWindows
 from groundup.data.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.shards import ShardSet
-from groundup.data.split import TEST, VALIDATION
+from groundup.data.split import TEST, TRAIN, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -71,7 +72,8 @@ def pretrain(
     """
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
-    windows = train_windows(shards, model_config, fit_config)
+    planned = group.made_first(lambda: train_windows(shards, model_config, fit_config, progress))
+    windows = planned or train_windows(shards, model_config, fit_config)
     batches = training_batches(windows, fit_config)
     made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, monitor, group))
     evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
@@ -92,6 +94,8 @@ def pretrain(
     if made is not None and made.sampler.searched_share < 1:
         share = f"{made.sampler.searched_share:.1%}"
         progress.say(f"The training text is long: samples are compared with {share} of it, evenly spread.")
+    for line in window_lines(windows):
+        progress.say(line)
     hooks = Hooks(
         evaluate=lambda: evaluation.measure(model),
         sample=lambda step: _shown(evaluation.sampler.write(model), progress),
@@ -161,9 +165,25 @@ def snapshot_bytes(model_config: ModelConfig) -> int:
     return SNAPSHOT_DTYPE.itemsize * parameter_count(model_config).total + SNAPSHOT_TEXT_BYTES
 
 
-def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:
-    """Return the windows that a run reads. Raises DataError."""
-    return Windows(shards, "train", model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+def train_windows(
+    shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig, progress: Progress | None = None
+) -> Windows:
+    """Return the windows or packed rows that a run reads. Raises DataError."""
+    sizes = (model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+    if fit_config.packing:
+        return PackedWindows(shards, TRAIN, *sizes, progress=progress)
+    return Windows(shards, TRAIN, *sizes, fit_config.stride)
+
+
+def window_lines(windows: Windows) -> list[str]:
+    """Return what a user should know of packed rows, or of windows that are not a context apart."""
+    if isinstance(windows, PackedWindows):
+        return [windows.figures.line()]
+    stride, context = windows.stride, windows.context_tokens
+    if stride < context:
+        return [f"Stride {stride} of context {context}: an epoch reads every token {context / stride:.3g} times."]
+    left_out = f"{1 - context / stride:.0%} of the tokens lie between windows and are not read."
+    return [f"note: stride {stride} is above the context of {context}: {left_out}"] if stride > context else []
 
 
 def evaluation_of(
@@ -184,7 +204,8 @@ def evaluation_of(
 
     def held_out(split: str, window: int) -> Validation:
         sizes = {"batch_size": size, "at_once": share, "seed": seed}
-        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split)
+        packing = fit_config.packing
+        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split, packing=packing)
 
     # a test split that is shorter than the context is read in one window
     test_window = min(context, shards.num_tokens(TEST) - 1) if TEST in shards.splits else 0
@@ -228,6 +249,7 @@ def _results(
         "best_step": state.best_step,
         "tokens": state.tokens,
         "epochs": round(state.tokens / windows.epoch_tokens, 3),
+        **({"packing": dataclasses.asdict(windows.figures)} if isinstance(windows, PackedWindows) else {}),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
         **({"muon_precision": fitted.muon_precision} if fitted.muon_precision else {}),
