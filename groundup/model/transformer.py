@@ -177,7 +177,7 @@ class MetadataBuilder(nn.Module):
         for kind in set(self.kinds):
             seen = window_mask(num_tokens, num_tokens, 0 if kind[0] else self.config.window_tokens, documents.device)
             rotation, bias = self._rotation(kind, positions, dtype), self._bias(places, places, dtype)
-            built[kind] = AttentionMetadata(rotation, same & seen, bias)
+            built[kind] = AttentionMetadata(rotation, same & seen, bias, packed=True)
         return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
 
     def _ragged(self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype) -> ForwardMetadata:
