@@ -113,7 +113,8 @@ class _Blocks(torch.autograd.Function):
                 by_queries[heads, :, rows] = torch.bmm(by_scores, keys[heads, seen]).unflatten(1, (shared, -1))
                 by_keys[heads, seen].baddbmm_(by_scores.mT, queries[heads, :, rows].flatten(1, 2))
         split = (by.view(ctx.batch, -1, *by.shape[-2:]) for by in (by_queries, by_keys, by_values))
-        return *(empty_token_major(by, dtype).copy_(by) for by, dtype in zip(split, ctx.dtypes, strict=True)), None, None
+        given = (empty_token_major(by, dtype).copy_(by) for by, dtype in zip(split, ctx.dtypes, strict=True))
+        return *given, None, None
 
 
 def contiguous_heads(x: Float[Tensor, "B heads T D"]) -> Float[Tensor, "B heads T D"]:

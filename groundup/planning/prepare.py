@@ -147,7 +147,8 @@ def with_steps(
 ) -> Candidate:
     """The candidate with its number of steps, and for a time as many evaluations as it has room for. Raises ConfigError."""
     seconds, evaluations = options.length.seconds, EVALUATIONS
-    steps = options.length.steps_of(candidate.step_tokens, data_tokens)
+    overlap = candidate.shape.context_tokens / (candidate.fit.stride or candidate.shape.context_tokens)
+    steps = options.length.steps_of(candidate.step_tokens, round(overlap * data_tokens))
     if "steps" in options.tables["fit"]:
         steps = candidate.fit.steps
     if seconds is not None:

@@ -162,6 +162,8 @@ def pretrain_options(
     test_fraction: float | None = None,
     keep_dropped: bool = False,
     follow_links: bool = False,
+    packing: bool = False,
+    stride: int | None = None,
     settings: Settings | None = None,
     seed: int = 0,
     monitor: MonitorConfig = MonitorConfig(),
@@ -175,6 +177,7 @@ def pretrain_options(
     seconds = duration_s(budget) if budget is not None else None if minutes is None else 60 * minutes
     length, found = Length(seconds, steps, tokens, epochs), tables(settings)
     found["data"] |= reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
+    found["fit"] |= ({"packing": True} if packing else {}) | ({} if stride is None else {"stride": stride})
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
     return PretrainOptions(specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor)

@@ -18,12 +18,20 @@ from groundup.data.pipeline import DataConfig
 from groundup.data.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
-from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
+from groundup.train.config import (
+    FINETUNE_LEARNING_RATE,
+    MAX_SNAPSHOTS,
+    OPTIMIZER,
+    OptimizerName,
+    pretraining_config,
+)
 from groundup.weights.gguf import GGUFEncoding
 
 Count = Annotated[int, Field(ge=1)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
+# Fields of `pretrain` that exclude one another.
+WINDOWS = ("stride", "packing")
 
 
 class StageConfig(BaseModel):
@@ -37,8 +45,8 @@ class StageConfig(BaseModel):
         """Return the table as plain values, for the key of its stage."""
         table = to_plain(self)
         for name, older in self.key_of_default.items():
-            if table[name] == type(self).model_fields[name].default:
-                del table[name]
+            if table.get(name) == type(self).model_fields[name].default:  # None is left out of plain values
+                table.pop(name, None)
                 table |= {} if older is None else {name: older}
         return table
 
@@ -95,12 +103,17 @@ class PretrainStage(StageConfig):
     """Number of training steps; by default as many as fit the stage's share of the budget, adjusted during the run."""
     batch_windows: Count = 8
     """B: windows of `context` tokens per step."""
+    stride: Count | None = None
+    """Tokens from one window to the next; by default the context."""
+    packing: bool = False
+    """Rows of whole documents instead of windows; no document attends to another."""
     optimizer: OptimizerName = OPTIMIZER
     """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak; by default the optimizer's."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
     """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0: none."""
+    key_of_default = {"stride": None, "packing": None}
 
 
 class BaseStage(StageConfig):
@@ -226,7 +239,7 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     parse_duration(recipe.budget)
     if not recipe.data.sources:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
-    _ = recipe.data.config
+    _ = recipe.data.config, pretraining_config(1, {name: getattr(recipe.pretrain, name) for name in WINDOWS})
     return recipe
 
 

@@ -91,7 +91,9 @@ def test_padding_is_not_balanced_over_experts(model_of: ModelOf, ids: Tensor, do
         for each in (ids, other):
             model.zero_grad()
             loss(model, Batch(each, labels, documents=documents)).total.backward()
-            found.append(torch.cat([p.grad.flatten() for p in model.transformer.blocks.parameters() if p.grad is not None]))
+            found.append(
+                torch.cat([p.grad.flatten() for p in model.transformer.blocks.parameters() if p.grad is not None])
+            )
         torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)  # other sizes of the experts' products
 
 
