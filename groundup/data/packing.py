@@ -17,7 +17,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ MUCH_PADDING = 0.03
 
 
 class Plan(NamedTuple):
-    """The pieces of all rows, row by row."""
+    """The pieces of all rows, row by row; its columns lie in files of their names and PLAN_TYPES."""
 
     starts: np.ndarray
     """The place of each piece's first token in the token file."""
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     """For each row, the number of pieces up to its end."""
 
 
-PLAN_TYPES = Plan(*(np.dtype(name) for name in ("<i8", "<i4", "<i8")))
+PLAN_TYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(name) for name in ("<i8", "<i4", "<i8"))
 
 
 @dataclass(frozen=True)

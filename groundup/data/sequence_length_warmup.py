@@ -54,6 +54,6 @@ class SequenceLengthWarmup:
         batch = self.windows.batch(position)
         if position >= self.until:
             return batch
-        parts = {"ids": batch.ids, "labels": batch.labels, "documents": batch.documents}
-        cut = {name: part.reshape(-1, self.row_tokens) for name, part in parts.items() if part is not None}
-        return replace(batch, **cut)
+        documents = None if batch.documents is None else batch.documents.reshape(-1, self.row_tokens)
+        ids, labels = (part.reshape(-1, self.row_tokens) for part in (batch.ids, batch.labels))
+        return replace(batch, ids=ids, labels=labels, documents=documents)

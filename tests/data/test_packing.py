@@ -1,7 +1,8 @@
 """Packed rows: every token but the first of each document a label once, in rows that are nearly full, by position alone."""
 
 from bisect import bisect_left, insort
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -162,9 +163,11 @@ class Counted(Silent):
     def __init__(self) -> None:
         self.tracked: list[str] = []
 
-    def track(self, label: str, total: float, unit: str) -> AbstractContextManager[Advance]:
-        self.tracked.append(label)
-        return super().track(label, total, unit)
+    @contextmanager
+    def track(self, what: str, total: float, unit: str = "") -> Iterator[Advance]:
+        self.tracked.append(what)
+        with super().track(what, total, unit) as advance:
+            yield advance
 
 
 def test_the_plan_of_a_long_text_is_made_in_sections_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,12 +109,13 @@ def test_positions_restart_with_each_document(documents: Tensor) -> None:
 def test_blocks_with_a_mask_equal_the_naive_formula_forward_and_backward(tokens: int, window: int) -> None:
     """Six query heads that share two key/value heads; documents begin anywhere, also inside a block."""
     g = torch.Generator().manual_seed(tokens)
-    given = tuple(torch.randn(2, heads, tokens, 8, generator=g).requires_grad_() for heads in (6, 2, 2))
+    queries, keys, values = (torch.randn(2, heads, tokens, 8, generator=g).requires_grad_() for heads in (6, 2, 2))
     numbers = (torch.rand(2, tokens, generator=g) < 0.03).cumsum(dim=1)
     allowed = (numbers[:, None, :, None] == numbers[:, None, None, :]) & window_mask(tokens, tokens, window)
-    fast, slow = masked_attention(*given, 0.25, allowed), naive_attention(*given, allowed, scoring=Scoring(16))
+    fast = masked_attention(queries, keys, values, 0.25, allowed)
+    slow = naive_attention(queries, keys, values, allowed, scoring=Scoring(16))
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
-    weights = torch.linspace(-1, 1, fast.numel()).view(fast.shape)
+    weights, given = torch.linspace(-1, 1, fast.numel()).view(fast.shape), (queries, keys, values)
     for a, b in zip(torch.autograd.grad(fast, given, weights), torch.autograd.grad(slow, given, weights), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
@@ -126,6 +127,6 @@ def test_keys_of_earlier_documents_are_skipped() -> None:
 
 
 def test_one_document_in_a_row_is_plain_causal_attention() -> None:
-    given = tuple(torch.randn(1, 2, 70, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
-    masked = masked_attention(*given, 0.3, window_mask(70, 70, 0)[None, None])
-    torch.testing.assert_close(masked, causal_attention(*given, 0.3), rtol=1e-5, atol=1e-6)
+    queries, keys, values = (torch.randn(1, 2, 70, 8, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    masked = masked_attention(queries, keys, values, 0.3, window_mask(70, 70, 0)[None, None])
+    torch.testing.assert_close(masked, causal_attention(queries, keys, values, 0.3), rtol=1e-5, atol=1e-6)

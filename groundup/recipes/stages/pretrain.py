@@ -1,6 +1,7 @@
 """Stage 3: a language model trained from random weights on the train part of the shards."""
 
 import dataclasses
+from typing import Any
 
 from groundup.data.shards import open_shards
 from groundup.model.config import ModelConfig
@@ -39,7 +40,7 @@ def run(context: StageContext) -> StageResult:
     recipe, table = context.recipe, context.recipe.pretrain
     shards, tokenizer = open_shards(context.build / "tokenizer" / SHARDS), Tokenizer.load(context.build / "tokenizer")
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
-    fields = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
+    fields: dict[str, Any] = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
     fields |= {"stride": table.stride, "packing": table.packing}
     rate = {} if table.learning_rate is None else {"learning_rate": table.learning_rate}
     fit = pretraining_config(table.steps or 1, {**fields, **rate, "optimizer": table.optimizer})
