@@ -27,6 +27,8 @@ from groundup.tokenizer.fast import Tokenizer
 SHARD_FOLDERS = ("", "shards", "tokenizer/shards")
 SHOWN_ROWS = 10
 SHOWN_WINDOWS = 3
+# Rows that are shown are among the first so many.
+LOOKED_AT_ROWS = 2**16
 # Of a shown window: tokens at either end, and before and after an end of text inside.
 AT_ENDS, AROUND = 5, 3
 
@@ -68,7 +70,7 @@ def window_view(
             "of_several_documents": mixed,
             "cut_documents": cut,
         },
-        "packing": dataclasses.asdict(packed.figures),
+        "packing": {**dataclasses.asdict(packed.figures), "cut_documents": _cut_by_packing(packed)},
         "shown": _shown(windows.tokens, tokenizer, ends, context_tokens, windows.stride),
         "rows": {"windows": _window_rows(windows, ends), "packed": _packed_rows(packed, ends)},
     }
@@ -80,9 +82,16 @@ def count_cuts(tokens: np.ndarray, context_tokens: int) -> tuple[int, int]:
     step = max(1, SECTION_TOKENS // context_tokens) * context_tokens
     for starts, ends in _documents(tokens, step):
         inside = ends[ends % context_tokens != context_tokens - 1]  # another document follows in the same window
-        several += len(np.unique(inside // context_tokens))
+        held = np.unique(inside // context_tokens)
+        several += int((held < (len(tokens) - 1) // context_tokens).sum())  # not the rest after the last window
         cut += int((starts // context_tokens != np.maximum(starts, ends - 1) // context_tokens).sum())
     return several, cut
+
+
+def _cut_by_packing(packed: PackedWindows) -> int:
+    """How many documents are longer than a row."""
+    stretches = _documents(packed.tokens, SECTION_TOKENS)
+    return sum(int((ends - starts > packed.context_tokens).sum()) for starts, ends in stretches)
 
 
 def _documents(tokens: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -100,7 +109,9 @@ def _first_ends(tokens: np.ndarray) -> np.ndarray:
     return next(ends for _, ends in _documents(tokens, SECTION_TOKENS))
 
 
-def _shown(tokens: np.ndarray, tokenizer: Tokenizer, ends: np.ndarray, context: int, stride: int) -> list[dict[str, Any]]:
+def _shown(
+    tokens: np.ndarray, tokenizer: Tokenizer, ends: np.ndarray, context: int, stride: int
+) -> list[dict[str, Any]]:
     """Three windows, the second with the first end of text; the middle of each is left out (None) where it is long."""
     count = (len(tokens) - 1 - context) // stride + 1
     middle = min(int(ends[0]) // stride, count - 1)
@@ -119,7 +130,9 @@ def _pieces(
     kept = [
         place
         for place in places
-        if place < start + AT_ENDS or place > start + context - AT_ENDS or any(abs(place - end) <= AROUND for end in inside)
+        if place < start + AT_ENDS
+        or place > start + context - AT_ENDS
+        or any(abs(place - end) <= AROUND for end in inside)
     ]
     found: list[dict[str, Any] | None] = []
     for before, place in zip([start - 1, *kept], kept, strict=False):
@@ -151,8 +164,10 @@ def _window_rows(windows: Windows, ends: np.ndarray) -> list[list[dict[str, Any]
 
 
 def _packed_rows(packed: PackedWindows, ends: np.ndarray) -> list[list[dict[str, Any]]]:
-    """Packed rows, those with several documents first where the text is long."""
-    several = np.flatnonzero(np.diff(packed.plan.ends[: 2**20], prepend=0) > 1)[:SHOWN_ROWS]
+    """Packed rows, evenly spread over those that hold several documents, as most do of short ones; else the first."""
+    several = np.flatnonzero(np.diff(packed.plan.ends[:LOOKED_AT_ROWS], prepend=0) > 1)
+    if len(several) > SHOWN_ROWS:
+        several = several[np.linspace(0, len(several) - 1, SHOWN_ROWS).astype(int)]
     others = [row for row in range(min(SHOWN_ROWS, packed.num_windows)) if row not in several]
     rows = sorted([*several.tolist(), *others[: SHOWN_ROWS - len(several)]])
     return [[_packed_piece(packed, ends, *piece) for piece in packed.pieces_of(row)] for row in rows]

@@ -40,7 +40,7 @@ def corpus(
     """
     folder = _prepared(specs)
     if (folder / TABLE_FILE).is_file():
-        return open_shards(folder), Tokenizer.load(tokenizer or _tokenizer_near(folder))
+        return open_shards(folder), Tokenizer.load(tokenizer or tokenizer_near(folder))
     given = Tokenizer.load(tokenizer) if tokenizer else None
     if not split_file(folder, TRAIN).is_file():
         folder = run.path / DATA
@@ -83,7 +83,7 @@ def _prepared(specs: Sequence[str]) -> Path:
     return Path()
 
 
-def _tokenizer_near(shards: Path) -> Path:
+def tokenizer_near(shards: Path) -> Path:
     """The folder of the tokenizer: beside the shards as in a build, or above them as in a run. Raises ConfigError."""
     for folder in (shards, shards.resolve().parent):
         if (folder / TOKENIZER_FILE).is_file():
