@@ -134,6 +134,8 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
     ]
     stride = f", stride {view['stride']:,}" if view["stride"] != view["context_tokens"] else ""
     head = f"{view['split']}: {view['tokens']:,} tokens in {view['documents']:,} documents, context {view['context_tokens']:,}{stride}"
+    if stride:
+        rows.append([f"windows an epoch with stride {view['stride']:,}", f"{view['strided']['count']:,}", ""])
     return [head, "", *(line.rstrip() for line in table(["", "windows", "packed"], rows))]
 
 

@@ -1,7 +1,8 @@
 """What windows, stride and packing make of a token file, as plain values for the page of `groundup data windows`.
 
     window_view(shards, tokenizer, context_tokens=128)
-        windows     how many, how many hold several documents, how many documents they cut
+        windows     a context apart: how many, how many hold several documents, how many documents they cut
+        strided     how many there are with the stride
         packing     rows, padding
         shown       three windows around the end of a document, token by token
         rows        some windows and some packed rows as lengths of documents
@@ -54,7 +55,8 @@ def window_view(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return the values of the page. Raises DataError where the split is too short for one window."""
-    windows = Windows(shards, split, context_tokens, 1, 0, stride)
+    windows = Windows(shards, split, context_tokens, 1, 0)
+    strided = Windows(shards, split, context_tokens, 1, 0, stride)
     packed = PackedWindows(shards, split, context_tokens, 1, 0, progress=progress)
     ends = _first_ends(windows.tokens)
     mixed, cut = count_cuts(windows.tokens, context_tokens)
@@ -63,7 +65,8 @@ def window_view(
         "tokens": len(windows.tokens),
         "documents": shards.splits[split].documents,
         "context_tokens": context_tokens,
-        "stride": windows.stride,
+        "stride": strided.stride,
+        "strided": {"count": strided.num_windows, "labels": strided.epoch_tokens},
         "windows": {
             "count": windows.num_windows,
             "labels": windows.epoch_tokens,
@@ -71,7 +74,7 @@ def window_view(
             "cut_documents": cut,
         },
         "packing": {**dataclasses.asdict(packed.figures), "cut_documents": _cut_by_packing(packed)},
-        "shown": _shown(windows.tokens, tokenizer, ends, context_tokens, windows.stride),
+        "shown": _shown(windows.tokens, tokenizer, ends, context_tokens, strided.stride),
         "rows": {"windows": _window_rows(windows, ends), "packed": _packed_rows(packed, ends)},
     }
 

@@ -51,7 +51,9 @@ def _segment(piece: JsonObject, left: float, top: float, width: float) -> Node:
     begins, ends = at(piece, "begins") is True, at(piece, "ends") is True
     said = "whole" if begins and ends else "its end" if ends else "its beginning" if begins else "a part of it"
     tooltip = node("title", f"document {count(document)}: {count(tokens)} tokens, {said}")
-    group = node("g", tooltip, node("rect", x=left, y=top, width=width, height=ROW, class_=_colour(document)))
+    group = node(
+        "g", tooltip, node("rect", x=left, y=top, width=width, height=ROW, class_=f"{_colour(document)} segment")
+    )
     for is_cut, edge in ((not begins, left + 1), (not ends, left + width - 1)):
         if is_cut:
             group.append(node("line", x1=edge, x2=edge, y1=top, y2=top + ROW, class_="cut-edge"))
@@ -136,7 +138,7 @@ def mask_drawing(row: Sequence[JsonObject], context: float, *, crossing: bool) -
             {"x": margin - 13, "y": upper, "width": 10, "height": tokens},
         ):
             parts.append(node("rect", **place, class_=_colour(document)))
-        if start == 0 or (not crossing and tokens >= 14):
+        if (start == 0 and crossing) or (not crossing and tokens >= 14):
             parts.append(node("text", "0", x=left + 1, y=margin - 6))
         start += tokens
     last = context if crossing else (number(row[-1], "tokens") if row else None) or 0.0

@@ -145,6 +145,9 @@ def _counts(view: JsonObject) -> Node:
         ["labels an epoch", count(number(windows, "labels")), count(number(packing, "tokens"))],
         ["padding", "0 %", percent(number(packing, "padding_share"), 1)],
     ]
+    if number(view, "stride") != number(view, "context_tokens"):
+        strided = count(number(view, "strided", "count"))
+        body.append([f"windows an epoch with stride {count(number(view, 'stride'))}", strided, ""])
     head = [f"context {count(number(view, 'context_tokens'))}", "windows", "packed"]
     return data_table("The whole split, windows a context apart", head, body, figures=(1, 2))
 
