@@ -71,7 +71,11 @@ class Windows:
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
         first = position * self.batch_size
-        return self._rows([self._window_at(row) for row in range(first, first + self.batch_size)])
+        return self.rows(range(first, first + self.batch_size))
+
+    def rows(self, numbers: Sequence[int]) -> Batch:
+        """Return the rows of these numbers of the endless sequence, whatever the batch size."""
+        return self._windows([self._window_at(row) for row in numbers])
 
     @property
     def epoch_tokens(self) -> int:
@@ -101,7 +105,7 @@ class Windows:
         epoch, place = divmod(row, self.num_windows)
         return permuted(place, self.num_windows, f"{self.seed}/{epoch}")
 
-    def _rows(self, windows: Sequence[int]) -> Batch:
+    def _windows(self, windows: Sequence[int]) -> Batch:
         return self._stack(np.array(windows) * self.stride, self.context_tokens)
 
     def _stack(self, starts: np.ndarray, length: int) -> Batch:

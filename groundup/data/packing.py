@@ -111,7 +111,7 @@ class PackedWindows(Windows):
     def in_order(self) -> Iterator[Batch]:
         """Yield all rows once in order, for evaluation; the last batch may have fewer."""
         for first in range(0, self.num_windows, self.batch_size):
-            yield self._rows(range(first, min(first + self.batch_size, self.num_windows)))
+            yield self._windows(range(first, min(first + self.batch_size, self.num_windows)))
 
     def pieces_of(self, row: int) -> list[tuple[int, int]]:
         """Return (place of the first token, labels) of each piece of a row."""
@@ -119,7 +119,7 @@ class PackedWindows(Windows):
         pairs = zip(self.plan.starts[first:last].tolist(), self.plan.lengths[first:last].tolist(), strict=True)
         return list(pairs)
 
-    def _rows(self, windows: Sequence[int]) -> Batch:
+    def _windows(self, windows: Sequence[int]) -> Batch:
         context, pieces = self.context_tokens, [self.pieces_of(row) for row in windows]
         starts, lengths = (np.array([piece[i] for row in pieces for piece in row]) for i in (0, 1))
         numbers = np.array([number for row in pieces for number in range(len(row))])
@@ -173,7 +173,7 @@ def _write_plan(tokens: np.ndarray, context_tokens: int, folder: Path, progress:
 
 def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[Plan]:
     """Yield the plan of one section of the text after the other: of the documents that end in it. Every token file ends with end-of-text."""
-    end_id = tokens[-1] if len(tokens) else None
+    end_id = end_of_text(tokens) if len(tokens) else None
     begin = earlier = 0
     for first in range(0, len(tokens), SECTION_TOKENS):
         ends = first + np.flatnonzero(np.asarray(tokens[first : first + SECTION_TOKENS]) == end_id)
@@ -185,6 +185,11 @@ def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[Plan]:
         yield Plan(starts[order], lengths[order].astype(np.int32), earlier + pieces)
         earlier += len(starts)
         begin = int(ends[-1]) + 1 if len(ends) else begin
+
+
+def end_of_text(tokens: np.ndarray) -> int:
+    """Return the id that ends every document of a token file, and so the file."""
+    return int(tokens[len(tokens) - 1])
 
 
 def split_documents(starts: np.ndarray, lengths: np.ndarray, context_tokens: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from groundup.data.loader import Windows
-from groundup.data.packing import SECTION_TOKENS, PackedWindows
+from groundup.data.packing import SECTION_TOKENS, PackedWindows, end_of_text
 from groundup.data.shards import TABLE_FILE, ShardSet
 from groundup.errors import DataError
 from groundup.progress import Progress
@@ -101,7 +101,7 @@ def _documents(tokens: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.n
     """Yield the places of the first token and of the end of all documents, those that end in one stretch of tokens after the other."""
     begin = 0
     for first in range(0, len(tokens), step):
-        ends = first + np.flatnonzero(np.asarray(tokens[first : first + step]) == tokens[-1])
+        ends = first + np.flatnonzero(np.asarray(tokens[first : first + step]) == end_of_text(tokens))
         if len(ends):
             yield np.concatenate([[begin], ends[:-1] + 1]), ends
             begin = int(ends[-1]) + 1
@@ -142,7 +142,7 @@ def _pieces(
         if place != before + 1:
             found.append(None)
         id = int(tokens[place])
-        end = id == int(tokens[-1])
+        end = id == end_of_text(tokens)
         text = "" if end else tokenizer.decode([id])
         found.append({"text": text, "end": end, "document": int(np.searchsorted(ends, place)), "place": place})
     return found
@@ -183,5 +183,5 @@ def _packed_piece(packed: PackedWindows, ends: np.ndarray, start: int, length: i
         "document": document,
         "tokens": length,
         "begins": begins,
-        "ends": bool(packed.tokens[start + length] == packed.tokens[-1]),
+        "ends": int(packed.tokens[start + length]) == end_of_text(packed.tokens),
     }
