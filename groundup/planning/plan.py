@@ -140,7 +140,7 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
-        attention=attention_path(shape, shape.context_tokens, device),
+        attention=attention_path(shape, shape.context_tokens, device, packing=fit.packing),
         gguf=gguf_reason(shape),
         hugging_face=hf_reason(shape),
         num_layers=shape.num_layers,

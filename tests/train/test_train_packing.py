@@ -163,6 +163,7 @@ def test_the_options_reach_plan_and_run(made: Made, tmp_path: Path) -> None:
     packed = prepare_run(pretrain_options(folder, steps=3, packing=True), RunFolder(tmp_path / "a"), CPU, Silent())
     assert packed.fit.packing and packed.plan is not None
     lines = "\n".join(plan_lines(packed.plan))
+    assert "without the keys of other documents" in lines
     assert ", packed documents; learning rate" in lines and "unrelated documents" not in lines
     one_row = {"fit.batch_size": 1}
     strided = pretrain_options(folder, epochs=1, stride=32, settings=one_row)
