@@ -151,6 +151,13 @@ Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the file at a 
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
 SetOption = Annotated[list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")]
 TokenizerOption = Annotated[Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")]
+PackingOption = Annotated[
+    bool, Option("--packing", help="Pack whole documents into rows; none attends to another. Default: windows.")
+]
+StrideOption = Annotated[
+    int | None,
+    Option("--stride", min=1, max=10**9, help="Tokens from one window to the next.", show_default="the context"),
+]
 FollowLinksOption = Annotated[bool, Option("--follow-links", help="Follow links that leave DATA's folder.")]
 JsonOption = Annotated[bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, Option("--fresh", help="Start again from the beginning instead of resuming.")]
@@ -200,7 +207,7 @@ class ProcessOptions:
 
 @dataclass(frozen=True)
 class TrainingTexts(ProcessOptions):
-    """Scaling law, tokenizer, reading, processing and mixture of the texts, for `plan` and `pretrain`."""
+    """Scaling law, tokenizer, reading, processing, mixture and windows of the texts, for `plan` and `pretrain`."""
 
     law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
@@ -220,6 +227,8 @@ class TrainingTexts(ProcessOptions):
     max_epochs_per_source: Annotated[
         float | None, Option("--max-epochs-per-source", help="Read no source more often; the others share its part.")
     ] = None
+    packing: PackingOption = False
+    stride: StrideOption = None
     settings: SetOption = None
 
 

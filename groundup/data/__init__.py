@@ -8,7 +8,7 @@ batches whose order is a pure function of the seed (`loader`).
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
     document -> steps (repair, languages, rules, personal data) -> document, or why it is dropped
     file of documents -> file_steps: near_duplicates (minhash), decontamination (item_index) -> which to drop, and why; both by word_ngrams
-    data folder + tokenizer -> shards -> loader.Windows, or mixture.Mixture of several -> Batch
+    data folder + tokenizer -> shards -> loader.Windows or packing.PackedWindows, or mixture.Mixture of several -> Batch
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
     spec -> inspection -> the card that a build would write, for people (`groundup data inspect`)
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample

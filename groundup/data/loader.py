@@ -1,9 +1,10 @@
 """Token shards -> batches, in an order that is a pure function of (seed, epoch, position).
 
-Window w of a split holds tokens w*T to w*T + T (T + 1 of them): the first T are the input, the last T the labels, so that consecutive windows share
-one token and every token except the first is a label once. An epoch visits every window once. The rows of all batches form one endless sequence
-(epoch 0, epoch 1, ...), of which batch p is the rows p*B to p*B + B - 1: an epoch that ends inside a batch is followed by the next one's first
-windows, without gaps or repeats. Tokens after the last full window are not trained on.
+Window w of a split holds tokens w*S to w*S + T (T + 1 of them): the first T are the input, the last T the labels. With the stride S = T, the default,
+consecutive windows share one token and every token except the first is a label once; with a smaller stride windows overlap, and a token is a label
+in T / S windows; with a larger one S - T tokens between windows are left out. An epoch visits every window once. The rows of all batches form one
+endless sequence (epoch 0, epoch 1, ...), of which batch p is the rows p*B to p*B + B - 1: an epoch that ends inside a batch is followed by the next
+one's first windows, without gaps or repeats. Tokens after the last full window are not trained on. `packing.py` has rows of whole documents.
 
 The order is a keyed permutation (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): a Feistel network on the smallest even number of
 bits that holds the window's number, iterated until the result is in range (cycle walking). It needs no memory, a run resumes anywhere at once, and
@@ -45,6 +46,8 @@ class Batch:
     """True for real tokens; None: all are."""
     all_count: bool = False
     """Whether no label is -100; set by the creator, since checking would synchronise a GPU."""
+    documents: Int[Tensor, "B T"] | None = None
+    """In packed rows the number of each token's document in its row, -1 at padding; None: a row is one text."""
 
 
 class Windows:
@@ -55,15 +58,19 @@ class Windows:
     torch.Size([8, 128])
     """
 
-    def __init__(self, shards: ShardSet, split: str, context_tokens: int, batch_size: int, seed: int) -> None:
-        """Raises DataError when the split is too short for one window."""
-        assert context_tokens > 0 and batch_size > 0
+    def __init__(
+        self, shards: ShardSet, split: str, context_tokens: int, batch_size: int, seed: int, stride: int | None = None
+    ) -> None:
+        """`stride` None: `context_tokens`. Raises DataError when the split is too short for one window."""
+        assert context_tokens > 0 and batch_size > 0 and (stride is None or stride > 0)
         self.tokens = shards.tokens(split)
         self.context_tokens, self.batch_size, self.seed = context_tokens, batch_size, seed
+        self.stride = stride or context_tokens
         require_tokens(len(self.tokens), context_tokens, split)
-        self.num_windows = (len(self.tokens) - 1) // context_tokens
+        self.num_windows = (len(self.tokens) - 1 - context_tokens) // self.stride + 1
         parts = [shards.fingerprint, split, context_tokens, batch_size, seed]
-        self.fingerprint = sha256_text(json.dumps(parts))
+        strided = [] if self.stride == context_tokens else [{"stride": self.stride}]  # older runs stay the same
+        self.fingerprint = sha256_text(json.dumps(parts + strided))
 
     def batch(self, position: int) -> Batch:
         """Return batch number `position` of the endless sequence; always `batch_size` rows."""
@@ -72,11 +79,11 @@ class Windows:
 
     def rows(self, numbers: Sequence[int]) -> Batch:
         """Return the rows of these numbers of the endless sequence, whatever the batch size."""
-        return self._stack([self._window_at(row) for row in numbers], self.context_tokens)
+        return self._windows([self._window_at(row) for row in numbers])
 
     @property
     def epoch_tokens(self) -> int:
-        """The number of label tokens of an epoch."""
+        """The number of label tokens of an epoch; one that is a label in two windows counts twice."""
         return self.num_windows * self.context_tokens
 
     def over(self, values: Any) -> "Windows":
@@ -87,15 +94,16 @@ class Windows:
         return other
 
     def in_order(self) -> Iterator[Batch]:
-        """Yield the split once in order, for evaluation: every token except the first is a label exactly once.
+        """Yield the split once in order, for evaluation: every token except the first is a label exactly once, whatever the stride.
 
         The last batch of full windows may have fewer rows, and a final batch of one shorter row holds the tokens after the last window.
         """
-        for first in range(0, self.num_windows, self.batch_size):
-            yield self._stack(range(first, min(first + self.batch_size, self.num_windows)), self.context_tokens)
-        left = len(self.tokens) - 1 - self.num_windows * self.context_tokens
-        if left:
-            yield self._stack([self.num_windows], left)
+        starts = np.arange(0, len(self.tokens) - self.context_tokens, self.context_tokens)
+        for first in range(0, len(starts), self.batch_size):
+            yield self._stack(starts[first : first + self.batch_size], self.context_tokens)
+        end = len(starts) * self.context_tokens
+        if left := len(self.tokens) - 1 - end:
+            yield self._stack(np.array([end]), left)
 
     def _window_at(self, row: int) -> int:
         epoch, place = divmod(row, self.num_windows)
@@ -106,9 +114,11 @@ class Windows:
         """The order of an epoch; a batch has two of them at most."""
         return lru_cache(2)(lambda epoch: Permutation(self.num_windows, f"{self.seed}/{epoch}"))
 
-    def _stack(self, windows: list[int] | range, length: int) -> Batch:
-        starts = np.array(windows)[:, None] * self.context_tokens
-        rows = self.tokens[starts + np.arange(length + 1)].astype(np.int64)
+    def _windows(self, windows: Sequence[int]) -> Batch:
+        return self._stack(np.array(windows) * self.stride, self.context_tokens)
+
+    def _stack(self, starts: np.ndarray, length: int) -> Batch:
+        rows = self.tokens[starts[:, None] + np.arange(length + 1)].astype(np.int64)
         both = torch.from_numpy(rows)
         return Batch(ids=both[:, :-1].contiguous(), labels=both[:, 1:].contiguous(), all_count=True)
 

@@ -55,5 +55,6 @@ class SequenceLengthWarmup:
         batch = self.windows.batch(position)
         if position >= self.until:
             return batch
-        cut = [part.reshape(-1, self.row_tokens) for part in (batch.ids, batch.labels)]
-        return replace(batch, ids=cut[0], labels=cut[1])
+        documents = None if batch.documents is None else batch.documents.reshape(-1, self.row_tokens)
+        ids, labels = (part.reshape(-1, self.row_tokens) for part in (batch.ids, batch.labels))
+        return replace(batch, ids=ids, labels=labels, documents=documents)

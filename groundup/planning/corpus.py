@@ -53,7 +53,7 @@ def corpus(
     """
     folder = _prepared(specs)
     if folder and (folder / TABLE_FILE).is_file():
-        return open_shards(folder), Tokenizer.load(tokenizer or _tokenizer_near(folder))
+        return open_shards(folder), Tokenizer.load(tokenizer or tokenizer_near(folder))
     given = Tokenizer.load(tokenizer) if tokenizer else None
     with only_one(run.path):
         config = config if folder else as_before(run.path / DATA, config, progress)
@@ -198,7 +198,7 @@ def _prepared(specs: Sequence[str]) -> Path | None:
     return Path(prepared[0]) if prepared else None
 
 
-def _tokenizer_near(shards: Path) -> Path:
+def tokenizer_near(shards: Path) -> Path:
     """The folder of the tokenizer: beside the shards as in a build, or above them as in a run. Raises ConfigError."""
     for folder in (shards, shards.resolve().parent, shards.resolve().parent / TOKENIZER):
         if (folder / TOKENIZER_FILE).is_file():

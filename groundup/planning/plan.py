@@ -81,6 +81,10 @@ class Plan:
     num_layers: int = 0
     width: int = 0
     context_tokens: int = 0
+    packing: bool = False
+    """Whether rows hold whole documents instead of windows."""
+    stride: int | None = None
+    """From one window to the next; None: the context."""
     batch_tokens: int = 0
     """Tokens of one step."""
     learning_rate: float = 0.0
@@ -142,12 +146,14 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
-        attention=attention_path(shape, shape.context_tokens, device),
+        attention=attention_path(shape, shape.context_tokens, device, packing=fit.packing),
         gguf=gguf_reason(shape),
         hugging_face=hf_reason(shape),
         num_layers=shape.num_layers,
         width=shape.width,
         context_tokens=shape.context_tokens,
+        packing=fit.packing,
+        stride=fit.stride,
         batch_tokens=candidate.step_tokens,
         learning_rate=fit.learning_rate,
         optimizer=fit.optimizer,
@@ -247,7 +253,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.2g} per parameter",
         f"text        {plan.data_tokens:,} tokens, read {plan.epochs:.2f} times",
         *([f"sources     {plan.mixture}", *source_lines(plan.sources)] if plan.sources else []),
-        f"step        {plan.batch_tokens:,} tokens, context {plan.context_tokens}; learning rate {plan.learning_rate:g}, {plan.optimizer}",
+        f"step        {plan.batch_tokens:,} tokens, {_rows(plan)}; learning rate {plan.learning_rate:g}, {plan.optimizer}",
         *([_expected_line(plan.expected)] if plan.expected else []),
         f"memory      about {plan.memory_bytes / 1e9:.2g} GB",
         f"disk        {plan.disk_bytes / 1e6:.0f} MB",
@@ -257,6 +263,11 @@ def plan_lines(plan: Plan) -> list[str]:
         *(f"why         {reason}" for reason in plan.reasons),
         *(f"note: {warning}" for warning in plan_warnings(plan)),
     ]
+
+
+def _rows(plan: Plan) -> str:
+    strided = f", stride {plan.stride}" if plan.stride else ""
+    return f"context {plan.context_tokens}{strided}{', packed documents' if plan.packing else ''}"
 
 
 def _expected_line(expected: Expected) -> str:
@@ -305,9 +316,9 @@ def plan_warnings(plan: Plan) -> list[str]:
             "fit.accumulation where memory is short.",
         ),
         (
-            0 < plan.typical_document_tokens < plan.context_tokens,
+            not plan.packing and 0 < plan.typical_document_tokens < plan.context_tokens,
             f"The context of {plan.context_tokens} tokens is longer than a typical document ({plan.typical_document_tokens}): most windows "
-            "hold parts of unrelated documents. A shorter context is faster.",
+            "hold parts of unrelated documents. A shorter context is faster, and with --packing no document sees another.",
         ),
         (
             plan.steps < scaling.FEW_STEPS,

@@ -154,7 +154,8 @@ def with_steps(
     windows = None if candidate.fit.mixture.as_they_come else train_windows(shards, candidate.shape, candidate.fit)
     most = windows and most_steps(windows, candidate.fit)
     seconds, evaluations = options.length.seconds, EVALUATIONS
-    steps = options.length.steps_of(candidate.step_tokens, max(1, shards.num_tokens(TRAIN)))
+    overlap = candidate.shape.context_tokens / (candidate.fit.stride or candidate.shape.context_tokens)
+    steps = options.length.steps_of(candidate.step_tokens, max(1, round(overlap * shards.num_tokens(TRAIN))))
     if "steps" in options.tables["fit"]:
         steps = candidate.fit.steps
     if seconds is not None:

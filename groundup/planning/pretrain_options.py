@@ -171,6 +171,8 @@ def pretrain_options(
     decontaminate: Sequence[str] | None = None,
     mixture: str | Mapping[str, float] | None = None,
     max_epochs_per_source: float | None = None,
+    packing: bool = False,
+    stride: int | None = None,
     settings: Settings | None = None,
     seed: int = 0,
     monitor: MonitorConfig = MonitorConfig(),
@@ -189,6 +191,7 @@ def pretrain_options(
     found["data"] |= reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     if processing := process_fields(process, rules, languages, decontaminate):
         found["data"]["process"] = {**found["data"].get("process", {}), **processing}
+    found["fit"] |= ({"packing": True} if packing else {}) | ({} if stride is None else {"stride": stride})
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
     mixed = mixture_config(mixture, max_epochs_per_source, read_sources(specs))

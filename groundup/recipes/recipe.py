@@ -21,12 +21,20 @@ from groundup.data.source_files import Source
 from groundup.data.steps import ProcessConfig
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
-from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
+from groundup.train.config import (
+    FINETUNE_LEARNING_RATE,
+    MAX_SNAPSHOTS,
+    OPTIMIZER,
+    OptimizerName,
+    pretraining_config,
+)
 from groundup.weights.gguf import GGUFEncoding
 
 Count = Annotated[int, Field(ge=1)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
+# Fields of `pretrain` that exclude one another.
+WINDOWS = ("stride", "packing")
 
 
 # Fields of sources that the first builds did not have: not in a stage's key at their default.
@@ -44,8 +52,9 @@ class StageConfig(BaseModel):
         """Return the table as plain values, for the key of its stage."""
         table = to_plain(self)
         for name, older in self.key_of_default.items():
-            if table[name] == to_jsonable_python(type(self).model_fields[name].default):
-                del table[name]
+            default = to_jsonable_python(type(self).model_fields[name].default)
+            if table.get(name) == default:  # None is left out of plain values
+                table.pop(name, None)
                 table |= {} if older is None else {name: older}
         for source in [*table.get("sources", ()), table.get("source")]:
             if isinstance(source, dict):
@@ -125,6 +134,10 @@ class PretrainStage(StageConfig):
     """Number of training steps; by default as many as fit the stage's share of the budget, adjusted during the run."""
     batch_windows: Count = 8
     """B: windows of `context` tokens per step."""
+    stride: Count | None = None
+    """Tokens from one window to the next; by default the context."""
+    packing: bool = False
+    """Rows of whole documents instead of windows; no document attends to another."""
     optimizer: OptimizerName = OPTIMIZER
     """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
@@ -135,7 +148,7 @@ class PretrainStage(StageConfig):
     """How often a source is read at most; by default without end."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
     """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0: none."""
-    key_of_default = {"mixture": None}
+    key_of_default = {"mixture": None, "stride": None, "packing": None}
 
 
 class BaseStage(StageConfig):
@@ -267,7 +280,8 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     parse_duration(recipe.budget)
     if not recipe.data.sources:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
-    _ = recipe.data.config, recipe.mixture
+    windows = {name: getattr(recipe.pretrain, name) for name in WINDOWS}
+    _ = recipe.data.config, recipe.mixture, pretraining_config(1, windows)
     return recipe
 
 

@@ -14,7 +14,8 @@ import torch
 
 from groundup.config import to_plain
 from groundup.data.loader import Windows
-from groundup.data.mixture import Mixture, mixture_of, source_readings
+from groundup.data.mixture import Loader, Mixture, mixture_of, source_readings
+from groundup.data.packing import PackedWindows
 from groundup.data.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.shards import ShardSet
 from groundup.data.split import TEST, TRAIN, VALIDATION
@@ -72,7 +73,8 @@ def pretrain(
     """
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
-    windows = train_windows(shards, model_config, fit_config)
+    planned = group.made_first(lambda: train_windows(shards, model_config, fit_config, progress))
+    windows = planned or train_windows(shards, model_config, fit_config)
     require_steps(windows, fit_config)
     control = within_mixture(control, most_steps(windows, fit_config))
     batches = training_batches(windows, fit_config)
@@ -95,6 +97,8 @@ def pretrain(
     if made is not None and made.sampler.searched_share < 1:
         share = f"{made.sampler.searched_share:.1%}"
         progress.say(f"The training text is long: samples are compared with {share} of it, evenly spread.")
+    for line in window_lines(windows):
+        progress.say(line)
     hooks = Hooks(
         evaluate=lambda: evaluation.measure(model),
         sample=lambda step: _shown(evaluation.sampler.write(model), progress),
@@ -165,11 +169,16 @@ def snapshot_bytes(model_config: ModelConfig) -> int:
     return SNAPSHOT_DTYPE.itemsize * parameter_count(model_config).total + SNAPSHOT_TEXT_BYTES
 
 
-def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows | Mixture:
-    """Return the windows that a run reads, as they come or of each source by its share. Raises DataError, ConfigError."""
+def train_windows(
+    shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig, progress: Progress | None = None
+) -> Windows | Mixture:
+    """Return the windows or packed rows that a run reads, as they come or of each source by its share. Raises DataError, ConfigError."""
+    sizes = (model_config.context_tokens, fit_config.batch_size, fit_config.seed)
 
     def windows(part: ShardSet) -> Windows:
-        return Windows(part, TRAIN, model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+        if fit_config.packing:
+            return PackedWindows(part, TRAIN, *sizes, progress=progress)
+        return Windows(part, TRAIN, *sizes, fit_config.stride)
 
     if fit_config.mixture.as_they_come:
         return windows(shards)
@@ -203,6 +212,21 @@ def within_mixture(control: StepControl, most: int | None) -> StepControl:
     return dataclasses.replace(control, time_budget=dataclasses.replace(control.time_budget, max_steps=most))
 
 
+def window_lines(windows: Loader | Mixture) -> list[str]:
+    """Return what a user should know of packed rows, or of windows that are not a context apart; of a mixture, source by source."""
+    if isinstance(windows, Mixture):
+        return [f"{name}: {line}" for name, part in windows.loaders.items() for line in window_lines(part)]
+    if isinstance(windows, PackedWindows):
+        return [windows.figures.line()]
+    if not isinstance(windows, Windows):
+        return []
+    stride, context = windows.stride, windows.context_tokens
+    if stride < context:
+        return [f"Stride {stride} of context {context}: an epoch reads every token {context / stride:.3g} times."]
+    left_out = f"{1 - context / stride:.0%} of the tokens lie between windows and are not read."
+    return [f"note: stride {stride} is above the context of {context}: {left_out}"] if stride > context else []
+
+
 def evaluation_of(
     shards: ShardSet,
     tokenizer: Tokenizer,
@@ -221,7 +245,8 @@ def evaluation_of(
 
     def held_out(split: str, window: int) -> Validation:
         sizes = {"batch_size": size, "at_once": share, "seed": seed}
-        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split)
+        packing = fit_config.packing
+        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split, packing=packing)
 
     # a test split that is shorter than the context is read in one window
     test_window = min(context, shards.num_tokens(TEST) - 1) if TEST in shards.splits else 0
@@ -271,6 +296,7 @@ def _results(
         "best_step": state.best_step,
         "tokens": state.tokens,
         "epochs": round(state.tokens / windows.epoch_tokens, 3),
+        **({"packing": dataclasses.asdict(windows.figures)} if isinstance(windows, PackedWindows) else {}),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
         **({"muon_precision": fitted.muon_precision} if fitted.muon_precision else {}),

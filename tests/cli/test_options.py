@@ -28,6 +28,7 @@ FILES = {
     "evaluate": ["evaluate", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--out"],
     "report": ["report", "nowhere", "--out"],
+    "data windows": ["data", "windows", "nowhere", "--out"],
 }
 EITHER = {"convert": ["convert", "nowhere", "--to", "hf", "--out"]}
 ALL = [*FOLDERS.values(), *FILES.values(), *EITHER.values()]

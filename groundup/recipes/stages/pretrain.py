@@ -45,6 +45,7 @@ def run(context: StageContext) -> StageResult:
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
     fields: dict[str, Any] = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
     fields |= {} if recipe.mixture.as_they_come else {"mixture": to_plain(recipe.mixture)}
+    fields |= {"stride": table.stride, "packing": table.packing}
     rate = {} if table.learning_rate is None else {"learning_rate": table.learning_rate}
     fit = pretraining_config(table.steps or 1, {**fields, **rate, "optimizer": table.optimizer})
     seconds, progress = context.seconds * STEPS_SHARE, context.progress

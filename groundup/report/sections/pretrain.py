@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
 from groundup.report.drawing import Point, Series, line_chart
-from groundup.report.formatting import count, duration, first_letters, fixed, parameters, size
+from groundup.report.formatting import count, duration, first_letters, fixed, parameters, percent, size
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.lineage import settings
 from groundup.report.sections.mixture import mixture
@@ -47,6 +47,7 @@ def _figures(run: RunRecord) -> Node | None:
         (count(number(last, "tokens")), "training tokens"),
         *_held_out(results),
         (duration(number(last, "elapsed_s")), "of training"),
+        *_packed(results),
     )
 
 
@@ -55,6 +56,13 @@ def _held_out(results: JsonObject) -> list[tuple[str, str]]:
     test, tokens = number(results, "test", "bits_per_byte"), number(results, "test", "tokens")
     on_test = [(fixed(test), f"bits per byte on test (n = {count(tokens)} tokens)")] if test is not None else []
     return [*on_test, (fixed(number(results, "bits_per_byte")), "bits per byte on validation")]
+
+
+def _packed(results: JsonObject) -> list[tuple[str, str]]:
+    """The padding of a run on packed documents."""
+    rows = number(results, "packing", "rows")
+    share = percent(number(results, "packing", "padding_share"), 1)
+    return [(share, f"padding in {count(rows)} rows of packed documents")] if rows is not None else []
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:

@@ -25,7 +25,10 @@ from groundup.train.precision import Decision, MuonDecision
 # No result depends on these, but for last bits.
 FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute", "parallel")
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
-LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens", "muon_precision", "mixture")
+LATER_FIELDS = (
+    *("optimizer", "schedule", "max_skipped", "compile", "muon_precision"),
+    *("start_context_tokens", "stride", "packing", "mixture"),
+)
 DEFAULTS = to_plain(FitConfig(1))
 ONE_PROCESS = "1"
 FRESH = "Use the old settings to resume it, or --fresh to start again."
