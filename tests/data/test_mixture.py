@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from groundup.data.loader import Batch, Windows
 from groundup.data.mixture import JoinedSpans, Mixture, joined, mixture_of, source_readings, source_shards
 from groundup.data.mixture_config import MixtureConfig
+from groundup.data.packing import PackedWindows
 from groundup.data.shards import ShardSet, SplitTable
 from groundup.data.spans import SPANS_FILE
 from groundup.errors import ConfigError, DataError
@@ -194,3 +195,22 @@ def test_shards_of_one_source_have_a_limit_of_epochs_and_no_mixture(tmp_path: Pa
     with pytest.raises(ConfigError, match="do not tell sources apart"):
         mixed(shards)
     assert mixed(shards, MixtureConfig(max_epochs=2)).length == 2 * windows(shards).num_windows
+
+
+def test_packed_rows_of_each_source_are_mixed(tmp_path: Path) -> None:
+    shards = counting(tmp_path)
+    file = np.where(np.arange(601) % 4 == 3, 999, np.arange(601)).astype("<u2")
+    file[[399, 499, 559, 600]] = 999  # each source ends with a document
+    file.tofile(tmp_path / "train.bin")
+    mixture = mixture_of(shards, WEIGHTS, ROWS, lambda part: PackedWindows(part, "train", 9, ROWS, seed=3))
+    batch, alone = mixture.batch(0), {name: loader.rows([0]) for name, loader in mixture.loaders.items()}
+    assert batch.documents is not None and batch.documents.max() >= 1
+    for place in range(ROWS):
+        number, row = mixture.order.at(place)
+        if row == 0:
+            expected = alone[list(mixture.loaders)[number]]
+            assert expected.documents is not None
+            assert torch.equal(batch.ids[place], expected.ids[0])
+            assert torch.equal(batch.documents[place], expected.documents[0])
+    found = {source_of(int(row[row != 999][0])) for row in batch.ids}
+    assert found == {"letters", "books", "songs"}
