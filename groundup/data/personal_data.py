@@ -9,7 +9,7 @@ A candidate comes from a cheap search for what it cannot be without ("@", ":", a
     iban    a country's code and length, check digits by mod 97 (ISO 13616)
     card    a known prefix and length, groups as they are printed, a check digit by Luhn (ISO/IEC 7812)
     ip      a valid public address (192.168.1.1, 127.0.0.1 and ::1 belong to no one) that is no version number
-    phone   `phone_numbers`: valid in a numbering plan, and written like a phone number or named as one
+    phone   written like a phone number, or called one by the word before it (`phone_numbers`)
 
 Names, postal addresses, tax and passport numbers are not looked for. Precision and recall on 300 written examples are in docs/processing.md.
 """
