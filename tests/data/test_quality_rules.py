@@ -67,7 +67,9 @@ EDGES: dict[str, tuple[str, str]] = {
 for _n, _share in {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}.items():
     _words = " ".join("abcdefghij"[:_n])
     _most = math.ceil(round(_n / _share, 6))  # so many characters in all: n of them are the threshold at most
-    EDGES[f"gopher-repeated-{_n}-grams"] = tuple(f"{_words} {'z' * (_most - 2 * _n - less)} {_words}" for less in (0, 1))  # type: ignore[assignment]
+    EDGES[f"gopher-repeated-{_n}-grams"] = tuple(
+        f"{_words} {'z' * (_most - 2 * _n - less)} {_words}" for less in (0, 1)
+    )  # type: ignore[assignment]
 
 
 def test_every_document_rule_has_its_edges() -> None:
@@ -121,7 +123,9 @@ def test_a_wrong_name_gets_the_nearest() -> None:
 
 
 def test_rules_for_english_and_for_spaces_are_passed_over_in_other_languages() -> None:
-    names = lambda language: {each.rule.name for each in judge("Ein Text.", rules_named(["web"]), language=language, every=True).violations}  # noqa: E731
+    names = lambda language: {
+        each.rule.name for each in judge("Ein Text.", rules_named(["web"]), language=language, every=True).violations
+    }  # noqa: E731
     assert "gopher-stop-words" in names("en") and "gopher-stop-words" in names("unknown")
     assert "gopher-stop-words" not in names("de") and "gopher-few-words" in names("de")
     assert "gopher-few-words" not in names("zh")
@@ -170,7 +174,7 @@ def test_repetition_in_integers_is_the_slow_definition(words: list[str]) -> None
 
 
 def test_of_equally_common_ngrams_the_longest_counts() -> None:
-    words = "a b long words a b long words".split()
+    words = ["a", "b", "long", "words", "a", "b", "long", "words"]
     assert TextMeasures(" ".join(words)).top_ngram(2) == pytest.approx(slow_top(words, 2)) == pytest.approx(18 / 22)
 
 
