@@ -7,6 +7,7 @@ batches whose order is a pure function of the seed (`loader`).
     address -> source_files (folders, download, remote) -> files
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
     data folder + tokenizer -> shards -> loader.Windows -> Batch
+    a document's text -> repair, repeated_lines, quality_rules (text_measures), languages, personal_data (phone_numbers): docs/processing.md
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
     spec -> inspection -> the card that a build would write, for people (`groundup data inspect`)
     spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample

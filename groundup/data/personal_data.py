@@ -75,7 +75,7 @@ VERSION_WORD = re.compile(
     r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|[=<>~]=|\bv\.?)\W{0,3}$",
     re.IGNORECASE,
 )
-# Where the first number or all are as small as in "1.9.99.15", it is an address only near a word like these.
+# Where the first number or all are as small as in "1.9.99.15", it is an address only after a word like these on its line.
 SMALL_FIRST, SMALL_PARTS, CONTEXT_CHARACTERS = 20, 100, 40
 ADDRESS_WORD = re.compile(
     r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$", re.IGNORECASE
@@ -249,7 +249,7 @@ def _is_version(number: str, before: str) -> bool:
     if VERSION_WORD.search(before) or parts[1:] == [0, 0, 0]:
         return True
     small = parts[0] < SMALL_FIRST or max(parts) < SMALL_PARTS
-    return small and not ADDRESS_WORD.search(before)
+    return small and not ADDRESS_WORD.search(before.rpartition("\n")[2])
 
 
 _FINDERS = {EMAIL: _emails, IBAN: _ibans, CARD: _cards, IP: _ips, PHONE: find_phones}

@@ -67,7 +67,7 @@ def test_codes_are_parsed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "nearest"), [("eng", "en"), ("en-US", "en"), ("german", "de"), ("pt_BR", "pt"), ("frr2", "frr")]
+    ("code", "nearest"), [("eng", "en"), ("en-US", "en"), ("german", "de"), ("pt_BR", "pt"), ("fra", "fr")]
 )
 def test_a_wrong_code_gets_the_nearest(code: str, nearest: str) -> None:
     with pytest.raises(ConfigError, match="no language") as caught:

@@ -71,7 +71,7 @@ def test_lines_of_real_languages_are_passed_over() -> None:
 @needs_ftfy
 def test_only_the_suspicious_line_is_decoded_again_and_counted() -> None:
     repaired = repair("plain\ndÃ©jÃ\xa0 vu\nété\r\n“ok”")
-    assert repaired.text == "plain\ndéjà vu\nété\r\n“ok”" or repaired.text.startswith("plain\ndéjà")
+    assert repaired.text == "plain\ndéjà vu\nété\r\n“ok”"
     assert repaired.changes == {"mojibake": 1}
 
 
@@ -115,7 +115,7 @@ PARAGRAPH = "The miller went out in the evening and looked at the water\n{}\nin 
 
 def test_headers_footers_and_page_numbers_of_pages_are_removed() -> None:
     pages = [
-        f"A History of Mills\n\nText {'abcdefg'[at]} of a page\nthat goes on.\n\nPage {at + 7} of 99\n"
+        f"A History of Mills\n\nText {'abcdefg'[at]} of a page\nthat goes on.\n{at} lines more\n\nPage {at + 7} of 99\n"
         for at in range(6)
     ]
     text, removed = remove_repeated_lines("\f".join(pages))
