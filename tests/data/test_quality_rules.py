@@ -2,6 +2,7 @@
 
 import math
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -116,6 +117,13 @@ def test_rules_say_where_they_come_from_and_sets_hold_what_they_name() -> None:
     assert "c4-line-end" not in [rule.name for rule in rules_named(["web"])]
 
 
+def test_the_docs_list_every_rule_with_its_source_and_sets() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "processing.md").read_text("utf-8")
+    for rule in RULES.values():
+        sets = ", ".join(each for each in SETS if each in rule.sets) or "none"
+        assert f"| `{rule.name}` | {rule.drops} | {rule.source} | {sets} |" in docs
+
+
 def test_a_wrong_name_gets_the_nearest() -> None:
     with pytest.raises(ConfigError, match="no rules 'boks'") as caught:
         rules_named(["boks"])
@@ -123,9 +131,10 @@ def test_a_wrong_name_gets_the_nearest() -> None:
 
 
 def test_rules_for_english_and_for_spaces_are_passed_over_in_other_languages() -> None:
-    names = lambda language: {
-        each.rule.name for each in judge("Ein Text.", rules_named(["web"]), language=language, every=True).violations
-    }  # noqa: E731
+    def names(language: str) -> set[str]:
+        judged = judge("Ein Text.", rules_named(["web"]), language=language, every=True)
+        return {each.rule.name for each in judged.violations}
+
     assert "gopher-stop-words" in names("en") and "gopher-stop-words" in names("unknown")
     assert "gopher-stop-words" not in names("de") and "gopher-few-words" in names("de")
     assert "gopher-few-words" not in names("zh")
