@@ -6,7 +6,7 @@ batches whose order is a pure function of the seed (`loader`).
 
     address -> source_files (folders, download, remote) -> files
     spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
-    document -> steps (repair, languages, rules, personal data) -> document, or why it is dropped
+    document -> steps (repair, repeated_lines, languages, quality_rules by text_measures, personal_data) -> document, or why it is dropped
     file of documents -> file_steps: near_duplicates (minhash), decontamination (item_index) -> which to drop, and why; both by word_ngrams
     data folder + tokenizer -> shards -> loader.Windows or packing.PackedWindows, or mixture.Mixture of several -> Batch
     file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples

@@ -9,7 +9,7 @@ A candidate comes from a cheap search for what it cannot be without ("@", ":", a
     iban    a country's code and length, check digits by mod 97 (ISO 13616)
     card    a known prefix and length, groups as they are printed, a check digit by Luhn (ISO/IEC 7812)
     ip      a valid public address (192.168.1.1, 127.0.0.1 and ::1 belong to no one) that is no version number
-    phone   `phone_numbers`: valid in a numbering plan, and written like a phone number or named as one
+    phone   written like a phone number, or called one by the word before it (`phone_numbers`)
 
 Names, postal addresses, tax and passport numbers are not looked for. Precision and recall on 300 written examples are in docs/processing.md.
 """
@@ -75,7 +75,7 @@ VERSION_WORD = re.compile(
     r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|[=<>~]=|\bv\.?)\W{0,3}$",
     re.IGNORECASE,
 )
-# Where the first number or all are as small as in "1.9.99.15", it is an address only near a word like these.
+# Where the first number or all are as small as in "1.9.99.15", it is an address only after a word like these on its line.
 SMALL_FIRST, SMALL_PARTS, CONTEXT_CHARACTERS = 20, 100, 40
 ADDRESS_WORD = re.compile(
     r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$", re.IGNORECASE
@@ -249,7 +249,7 @@ def _is_version(number: str, before: str) -> bool:
     if VERSION_WORD.search(before) or parts[1:] == [0, 0, 0]:
         return True
     small = parts[0] < SMALL_FIRST or max(parts) < SMALL_PARTS
-    return small and not ADDRESS_WORD.search(before)
+    return small and not ADDRESS_WORD.search(before.rpartition("\n")[2])
 
 
 _FINDERS = {EMAIL: _emails, IBAN: _ibans, CARD: _cards, IP: _ips, PHONE: find_phones}

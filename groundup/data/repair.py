@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
+from html.entities import html5
 from typing import Any
 
 from groundup.errors import require_extra
@@ -62,7 +63,8 @@ def repair(text: str) -> Repaired:
 
 
 def _unescape(entity: str, changes: Counter[str]) -> str:
-    plain = html.unescape(entity)
+    # html.unescape would read "&notanentity;" as "&not" and the rest.
+    plain = html.unescape(entity) if entity[1] == "#" else html5.get(entity[1:], entity)
     changes["html_entities"] += plain != entity
     return plain
 

@@ -180,7 +180,7 @@ def _repeated(parts: Sequence[str]) -> tuple[float, float]:
     if len(distinct) == len(parts):
         return 0.0, 0.0
     characters = sum(map(len, parts))
-    return 1 - len(distinct) / len(parts), 1 - sum(map(len, distinct)) / characters
+    return (len(parts) - len(distinct)) / len(parts), (characters - sum(map(len, distinct))) / characters
 
 
 def sentences(lines: Sequence[str], enough: int) -> int:
