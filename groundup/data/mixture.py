@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
 LEAVE_OUT = "Give it the weight 0 to leave it out."
 
 
+@runtime_checkable
 class Loader(Protocol):
     """Rows by number: `loader.Windows`, and whatever else cuts rows out of tokens."""
 
