@@ -273,9 +273,9 @@ def finetune_classifier(
     >>> results["labels"]
     ['ham', 'spam']
     """
-    from groundup.data.examples import read_splits
-    from groundup.data.source_files import Source
-    from groundup.data.sources import SourceOptions
+    from groundup.data.reading.examples import read_splits
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
     from groundup.finetune.features import FEATURES_FILE
@@ -321,10 +321,10 @@ def finetune_chat(
     >>> sorted(results["held_out_loss"])
     ['after', 'before']
     """
-    from groundup.data.description import parse_columns
-    from groundup.data.examples import read_chat
-    from groundup.data.source_files import Source
-    from groundup.data.sources import SourceOptions
+    from groundup.data.reading.description import parse_columns
+    from groundup.data.reading.examples import read_chat
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.instruct import ChatConfig, fit_chat
     from groundup.train.run_lifecycle import claim_folder
@@ -376,10 +376,10 @@ def run_evaluation(
     >>> [row["metric"] for row in results["rows"]]
     ['bits_per_byte']
     """
-    from groundup.data.description import parse_columns
-    from groundup.data.source_files import Source
-    from groundup.data.sources import SourceOptions
-    from groundup.data.trained_on import read_trained_on
+    from groundup.data.reading.description import parse_columns
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
+    from groundup.data.reading.trained_on import read_trained_on
     from groundup.device import select_compute
     from groundup.evaluate.run import evaluate_on, kind_of, task_kind
     from groundup.evaluate.task import HeldOut

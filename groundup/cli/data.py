@@ -12,8 +12,8 @@ from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.data.inspection import Inspection
-    from groundup.data.source_files import Source
-    from groundup.data.source_report import Tally
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.source_report import Tally
 
 app = options.verb_group("Inspect texts before training on them.")
 ERRORS = ("replace", "drop")
@@ -60,11 +60,11 @@ def inspect(
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web --languages en --out page.html
     """
     from groundup.config import build_config
-    from groundup.data.description import parse_columns
     from groundup.data.inspection import inspect_sources
-    from groundup.data.layouts import LAYOUTS
-    from groundup.data.sources import SourceOptions
-    from groundup.data.steps import ProcessConfig, process_fields
+    from groundup.data.processing.steps import ProcessConfig, process_fields
+    from groundup.data.reading.description import parse_columns
+    from groundup.data.reading.layouts import LAYOUTS
+    from groundup.data.reading.sources import SourceOptions
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
@@ -112,8 +112,8 @@ def windows(
         groundup data windows runs/mine --context 512 --stride 256 --out windows.html
         groundup data windows runs/quickstart --split validation --json
     """
-    from groundup.data.shards import open_shards
-    from groundup.data.window_view import find_shards, window_view
+    from groundup.data.batches.shards import open_shards
+    from groundup.data.batches.window_view import find_shards, window_view
     from groundup.planning.corpus import tokenizer_near
     from groundup.tokenizer.fast import Tokenizer
 
@@ -147,7 +147,7 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
 
 def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Source]":
     """Return the sources. Raises ConfigError where one is named twice, or one hash is given for several packages."""
-    from groundup.data.source_files import PACKAGE_PREFIX, Source
+    from groundup.data.reading.source_files import PACKAGE_PREFIX, Source
 
     if twice := next((spec for spec in specs if specs.count(spec) > 1), ""):
         raise ConfigError(f"The source {twice} is named twice.", fix="Name each source once.")
@@ -178,8 +178,8 @@ def _lines(found: "Sequence[Inspection]") -> list[str]:
 def describe(found: "Inspection") -> list[str]:
     """Return one inspection as lines for people."""
     from groundup.data.data_card import CHANGE_LABELS
-    from groundup.data.filters import EMPTY
     from groundup.data.pipeline import REPEAT
+    from groundup.data.processing.filters import EMPTY
 
     card, read = found.card, found.card.read
     average = f"{found.characters / found.documents:,.0f} on average" if found.documents else ""

@@ -337,7 +337,7 @@ def read_prompts(file: Path) -> tuple[str, ...]:
 
 def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
     """Return the tasks of KIND or KIND=DATA that apply to a base language model. Raises ConfigError, DataError."""
-    from groundup.data.source_files import Source
+    from groundup.data.reading.source_files import Source
     from groundup.evaluate.run import task_kind
     from groundup.evaluate.task import HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers

@@ -46,10 +46,10 @@ def command(
         groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
     """
     from groundup.config import build_config, duration_s, to_plain
+    from groundup.data.batches.mixture_config import source_weights
     from groundup.data.config import DataConfig
-    from groundup.data.mixture_config import source_weights
-    from groundup.data.source_list import read_sources
-    from groundup.data.steps import process_fields
+    from groundup.data.processing.steps import process_fields
+    from groundup.data.reading.source_list import read_sources
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset

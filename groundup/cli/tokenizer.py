@@ -23,7 +23,7 @@ from groundup.files import MANIFEST, atomic_folder, read_text
 from groundup.palette import LIGHT, PIECES
 
 if TYPE_CHECKING:
-    from groundup.data.source_report import SourceReport
+    from groundup.data.reading.source_report import SourceReport
     from groundup.tokenizer.fast import Tokenizer
 
 app = verb_group("Train a tokenizer on texts, import one, compare some, or show how one splits a text.")
@@ -62,9 +62,9 @@ def train(
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
         groundup tokenizer train my-texts/ --kind character --out characters
     """
-    from groundup.data.source_list import read_sources
-    from groundup.data.source_report import SourceReport
-    from groundup.data.sources import SourceOptions, describe_source, read_source
+    from groundup.data.reading.source_list import read_sources
+    from groundup.data.reading.source_report import SourceReport
+    from groundup.data.reading.sources import SourceOptions, describe_source, read_source
     from groundup.tokenizer.kinds import make_tokenizer, require_kind
 
     _require_replaceable(out)
@@ -200,8 +200,8 @@ def compare(
         groundup tokenizer compare mine theirs --text my-texts/ --text letters.jsonl
         groundup tokenizer compare mine tiktoken:cl100k_base hf:openai-community/gpt2 --text my-texts/ --model 512x8 --out page.html
     """
-    from groundup.data.source_list import read_sources
-    from groundup.data.sources import SourceOptions
+    from groundup.data.reading.source_list import read_sources
+    from groundup.data.reading.sources import SourceOptions
     from groundup.evaluate.tokenizer_comparison import compare_tokenizers, shape_named
     from groundup.evaluate.tokenizer_import import open_tokenizer
 

@@ -22,15 +22,16 @@ from groundup.config import build_config
 from groundup.data.change_examples import ChangeExamples
 from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard, SourceCard, split_summary
-from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
-from groundup.data.file_steps import ALL, run_file_steps
-from groundup.data.filters import reason_to_drop
 from groundup.data.partial import Partial, partial_folder
+from groundup.data.processing.dedup import ExactRepeats
+from groundup.data.processing.file_steps import ALL, run_file_steps
+from groundup.data.processing.filters import reason_to_drop
+from groundup.data.processing.steps import Step, cleaning, document_steps, run_steps
+from groundup.data.reading.source_files import Source, disk_bytes, quick_hash
+from groundup.data.reading.source_list import require_distinct_names
+from groundup.data.reading.sources import SourceOptions, describe_source, read_source
 from groundup.data.samples import TextSample
-from groundup.data.source_files import Source, disk_bytes, quick_hash
-from groundup.data.source_list import require_distinct_names
-from groundup.data.sources import SourceOptions, describe_source, read_source
 from groundup.data.split import (
     TRAIN,
     Counts,
@@ -40,7 +41,6 @@ from groundup.data.split import (
     repair_split,
     split_of,
 )
-from groundup.data.steps import Step, cleaning, document_steps, run_steps
 from groundup.errors import DataError
 from groundup.files import json_bytes, sha256_text, write_json
 from groundup.progress import Advance, Progress

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from groundup.data.batches.shards import batches
 from groundup.data.documents import Document
-from groundup.data.languages import can_detect, language_of
-from groundup.data.shards import batches
-from groundup.data.source_files import Source
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, read_source
+from groundup.data.processing.languages import can_detect, language_of
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.model.config import ModelConfig
 from groundup.model.presets import PRESETS

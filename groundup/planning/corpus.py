@@ -16,12 +16,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from groundup.data.batches.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
 from groundup.data.config import DataConfig
 from groundup.data.partial import PARTIAL_PREFIX
 from groundup.data.pipeline import CARD_FILE, VERSION, prepare
-from groundup.data.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
-from groundup.data.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
-from groundup.data.source_list import read_sources
+from groundup.data.reading.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
+from groundup.data.reading.source_list import read_sources
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError, DataError, FormatError, NetworkError
 from groundup.files import MANIFEST, atomic_folder, read_json_object, sha256_text, verify_folder, write_json

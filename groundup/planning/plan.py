@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from groundup.data.mixture import Mixture, SourceReading, source_readings
-from groundup.data.shards import ShardSet
+from groundup.data.batches.mixture import Mixture, SourceReading, source_readings
+from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers

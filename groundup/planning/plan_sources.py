@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from groundup.data.mixture import SourceReading
-from groundup.data.mixture_config import MixtureConfig
+from groundup.data.batches.mixture import SourceReading
+from groundup.data.batches.mixture_config import MixtureConfig
 from groundup.planning import scaling
 
 # More lines would hide the rest of a plan: of the others, the sum.

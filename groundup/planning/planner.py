@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from groundup.data.shards import ShardSet
+from groundup.data.batches.shards import ShardSet
 from groundup.device import free_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config, to_plain
+from groundup.data.batches.shards import ShardSet, open_shards
 from groundup.data.config import DataConfig
-from groundup.data.shards import ShardSet, open_shards
 from groundup.data.split import TRAIN
 from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError

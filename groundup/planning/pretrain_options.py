@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
+from groundup.data.batches.mixture_config import mixture_config
 from groundup.data.config import DataConfig
-from groundup.data.decoding import AUTO
-from groundup.data.mixture_config import mixture_config
-from groundup.data.source_list import read_sources
-from groundup.data.steps import process_fields
+from groundup.data.processing.steps import process_fields
+from groundup.data.reading.decoding import AUTO
+from groundup.data.reading.source_list import read_sources
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset

@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.data.batches.mixture_config import MixtureConfig, mixture_config
 from groundup.data.config import DataConfig
-from groundup.data.decoding import AUTO, check_encoding
-from groundup.data.mixture_config import MixtureConfig, mixture_config
-from groundup.data.source_files import Source
-from groundup.data.steps import ProcessConfig
+from groundup.data.processing.steps import ProcessConfig
+from groundup.data.reading.decoding import AUTO, check_encoding
+from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
 from groundup.train.config import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup.config import build_config
-from groundup.data.mixture_config import MixtureConfig
+from groundup.data.batches.mixture_config import MixtureConfig
 from groundup.errors import ConfigError, require, require_choices, require_counts
 
 TrainPrecision = Literal["float32", "bf16", "auto"]
@@ -66,7 +66,7 @@ class FitConfig:
     stride: int | None = None
     """Pretraining: tokens from the start of a window to that of the next; None: the context, so that no token is read twice in an epoch."""
     packing: bool = False
-    """Pretraining: rows are packed with whole documents (`data/packing.py`) instead of windows of the text; no token attends to another document."""
+    """Pretraining: rows are packed with whole documents (`data/batches/packing.py`) instead of windows; no token attends to another document."""
     learning_rate: float = 2e-3
     """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models need less."""
     min_learning_rate: float | None = None

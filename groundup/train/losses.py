@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.experts import Experts, balance_loss, router_scores
 from groundup.model.heads import LanguageModel

@@ -13,11 +13,11 @@ from typing import Any, cast
 import torch
 
 from groundup.config import to_plain
-from groundup.data.loader import Windows
-from groundup.data.mixture import Loader, Mixture, mixture_of, source_readings
-from groundup.data.packing import PackedWindows
-from groundup.data.sequence_length_warmup import SequenceLengthWarmup
-from groundup.data.shards import ShardSet
+from groundup.data.batches.loader import Windows
+from groundup.data.batches.mixture import Loader, Mixture, mixture_of, source_readings
+from groundup.data.batches.packing import PackedWindows
+from groundup.data.batches.sequence_length_warmup import SequenceLengthWarmup
+from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST, TRAIN, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from groundup.data import languages
-from groundup.data.languages import (
+from groundup.data.processing import languages
+from groundup.data.processing.languages import (
     CODES,
     LOOKED_AT_CHARACTERS,
     SPAN_CHARACTERS,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.data.loader import Permutation, Windows, permuted, require_tokens
-from groundup.data.shards import ShardSet, SplitTable
+from groundup.data.batches.loader import Permutation, Windows, permuted, require_tokens
+from groundup.data.batches.shards import ShardSet, SplitTable
 from groundup.errors import DataError
 from groundup.files import sha256_text
 

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.loader import Batch, Windows
-from groundup.data.mixture import JoinedSpans, Mixture, joined, mixture_of, source_readings, source_shards
-from groundup.data.mixture_config import MixtureConfig
-from groundup.data.packing import PackedWindows
-from groundup.data.shards import ShardSet, SplitTable
-from groundup.data.spans import SPANS_FILE
+from groundup.data.batches.loader import Batch, Windows
+from groundup.data.batches.mixture import JoinedSpans, Mixture, joined, mixture_of, source_readings, source_shards
+from groundup.data.batches.mixture_config import MixtureConfig
+from groundup.data.batches.packing import PackedWindows
+from groundup.data.batches.shards import ShardSet, SplitTable
+from groundup.data.batches.spans import SPANS_FILE
 from groundup.errors import ConfigError, DataError
 
 CONTEXT, ROWS = 5, 8

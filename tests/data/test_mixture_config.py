@@ -2,8 +2,8 @@
 
 import pytest
 
-from groundup.data.mixture_config import MixtureConfig, mixture_config, parse_mixture, short_names, weights_of
-from groundup.data.source_files import Source
+from groundup.data.batches.mixture_config import MixtureConfig, mixture_config, parse_mixture, short_names, weights_of
+from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError
 
 THERE = {"texts/letters": 100, "hf:me/books": 10_000, "songs.txt": 900}

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from planted_pairs import Pair, jaccard, planted
 
 import groundup
-from groundup.data import near_duplicates, word_ngrams
 from groundup.data.documents import Document
-from groundup.data.minhash import bands_for, recall
-from groundup.data.near_duplicates import (
+from groundup.data.processing import near_duplicates, word_ngrams
+from groundup.data.processing.minhash import bands_for, recall
+from groundup.data.processing.near_duplicates import (
     NO_ONE,
     NearDuplicateConfig,
     NearDuplicates,
@@ -27,8 +27,8 @@ from groundup.data.near_duplicates import (
     find_near_duplicates,
     read_clusters,
 )
+from groundup.data.processing.word_ngrams import hash_ngrams, hash_words, ngrams, words
 from groundup.data.split import SplitWriter
-from groundup.data.word_ngrams import hash_ngrams, hash_words, ngrams, words
 from groundup.errors import ConfigError, DataError, FormatError, MissingExtra
 from groundup.progress import Silent
 
@@ -251,7 +251,7 @@ def test_the_result_does_not_depend_on_threads_and_hash_seed(find: Find, pairs: 
     here = find([text for pair in pairs[:100] for text in (pair.text, pair.copy)])
     file, record = tmp_path / "train.jsonl", tmp_path / "record.jsonl"
     code = (
-        "import sys; from pathlib import Path; from groundup.progress import Silent; from groundup.data.near_duplicates import *\n"
+        "import sys; from pathlib import Path; from groundup.progress import Silent; from groundup.data.processing.near_duplicates import *\n"
         "found = find_near_duplicates(Path(sys.argv[1]), record=Path(sys.argv[2]), progress=Silent())\n"
         "print(found.kept_of.tolist())"
     )

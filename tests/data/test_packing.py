@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.data import packing
-from groundup.data.loader import IGNORED_LABEL, Windows
-from groundup.data.packing import PackedWindows, best_fit
-from groundup.data.sequence_length_warmup import SequenceLengthWarmup
-from groundup.data.shards import ShardSet, SplitTable
+from groundup.data.batches import packing
+from groundup.data.batches.loader import IGNORED_LABEL, Windows
+from groundup.data.batches.packing import PackedWindows, best_fit
+from groundup.data.batches.sequence_length_warmup import SequenceLengthWarmup
+from groundup.data.batches.shards import ShardSet, SplitTable
 from groundup.errors import DataError
 from groundup.progress import Advance, Silent
 

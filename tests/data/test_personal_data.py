@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.personal_data import KINDS, Found, check_kinds, find, reason_to_drop, replace
+from groundup.data.processing.personal_data import KINDS, Found, check_kinds, find, reason_to_drop, replace
 from groundup.errors import ConfigError
 
 EXAMPLES: list[dict[str, Any]] = [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.quality_rules import RULES, SETS, LineRule, Rule, judge, rules_named
-from groundup.data.text_measures import LARGEST_N, TextMeasures
+from groundup.data.processing.quality_rules import RULES, SETS, LineRule, Rule, judge, rules_named
+from groundup.data.processing.text_measures import LARGEST_N, TextMeasures
 from groundup.errors import ConfigError
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from groundup.data import repair as module
-from groundup.data.clean import clean
-from groundup.data.repair import is_suspicious, repair
-from groundup.data.repeated_lines import BREAKS, NOTICE, PAGE, remove_repeated_lines
+from groundup.data.processing import repair as module
+from groundup.data.processing.clean import clean
+from groundup.data.processing.repair import is_suspicious, repair
+from groundup.data.processing.repeated_lines import BREAKS, NOTICE, PAGE, remove_repeated_lines
 from groundup.errors import MissingExtra
 
 needs_ftfy = pytest.mark.skipif(importlib.util.find_spec("ftfy") is None, reason="needs ftfy")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from groundup.data.pipeline import prepare
-from groundup.data.source_files import Source
-from groundup.data.source_list import read_sources
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_list import read_sources
 from groundup.errors import ConfigError
 from groundup.files import read_json_object
 from groundup.progress import Silent

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from groundup.data.batches.shards import ShardSet, open_shards, write_shards
+from groundup.data.batches.spans import MAX_LABELS, SPANS_FILE, LabelAt, SpanWriter, read_spans
 from groundup.data.documents import Document
 from groundup.data.pipeline import prepare
-from groundup.data.shards import ShardSet, open_shards, write_shards
-from groundup.data.source_files import Source
-from groundup.data.spans import MAX_LABELS, SPANS_FILE, LabelAt, SpanWriter, read_spans
+from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.errors import FormatError
 from groundup.files import MANIFEST, verify_folder, write_manifest

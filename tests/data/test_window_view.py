@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundup.data import window_view as view_module
-from groundup.data.loader import Windows
-from groundup.data.shards import ShardSet, SplitTable, open_shards
-from groundup.data.window_view import count_cuts, find_shards, window_view
+from groundup.data.batches import window_view as view_module
+from groundup.data.batches.loader import Windows
+from groundup.data.batches.shards import ShardSet, SplitTable, open_shards
+from groundup.data.batches.window_view import count_cuts, find_shards, window_view
 from groundup.errors import DataError
 from groundup.tokenizer.fast import Tokenizer
 

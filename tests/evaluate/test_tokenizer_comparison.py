@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data.languages import can_detect
-from groundup.data.source_files import Source
+from groundup.data.processing.languages import can_detect
+from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate import tokenizer_comparison
 from groundup.evaluate.tokenizer_comparison import compare_tokenizers, one_thread, shape_named

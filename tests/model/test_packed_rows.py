@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.model import attention_blocks
 from groundup.model.attention import use_attention
 from groundup.model.attention_blocks import causal_attention, masked_attention

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from groundup.cli.main import run
+from groundup.data.batches.shards import write_shards
 from groundup.data.pipeline import prepare
-from groundup.data.shards import write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.markup import node, to_html
 from groundup.progress import Silent
 from groundup.report.sections.pretrain import _packed

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.transformer import use_recompute

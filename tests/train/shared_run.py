@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.device import Compute, generator
 from groundup.errors import GroundupError
 from groundup.model.config import ModelConfig

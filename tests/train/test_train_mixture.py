@@ -9,10 +9,10 @@ import torch
 
 from groundup.cli.main import run
 from groundup.config import to_plain
-from groundup.data.loader import Batch
-from groundup.data.mixture import Mixture
-from groundup.data.mixture_config import MixtureConfig
-from groundup.data.shards import open_shards
+from groundup.data.batches.loader import Batch
+from groundup.data.batches.mixture import Mixture
+from groundup.data.batches.mixture_config import MixtureConfig
+from groundup.data.batches.shards import open_shards
 from groundup.errors import ConfigError
 from groundup.files import read_json
 from groundup.model.config import ModelConfig

@@ -8,11 +8,11 @@ import pytest
 import torch
 from tiny_run import Said
 
-from groundup.data.loader import IGNORED_LABEL
-from groundup.data.packing import PackedWindows
+from groundup.data.batches.loader import IGNORED_LABEL
+from groundup.data.batches.packing import PackedWindows
+from groundup.data.batches.shards import ShardSet, write_shards
 from groundup.data.pipeline import DataConfig, prepare
-from groundup.data.shards import ShardSet, write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.errors import ConfigError

@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from groundup.config import to_plain
-from groundup.data.mixture_config import source_weights
-from groundup.data.shards import open_shards
+from groundup.data.batches.mixture_config import source_weights
+from groundup.data.batches.shards import open_shards
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
 from groundup.model.presets import preset

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from groundup.data.loader import IGNORED_LABEL, Batch, Windows
-from groundup.data.packing import PackedWindows
-from groundup.data.shards import ShardSet
-from groundup.data.spans import LabelAt, read_spans
+from groundup.data.batches.loader import IGNORED_LABEL, Batch, Windows
+from groundup.data.batches.packing import PackedWindows
+from groundup.data.batches.shards import ShardSet
+from groundup.data.batches.spans import LabelAt, read_spans
 from groundup.data.split import VALIDATION
 from groundup.device import Compute
 from groundup.evaluate.metrics import bits_per_byte
