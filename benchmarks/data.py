@@ -24,13 +24,13 @@ from measure import Contender, Row, command, compare, costs, machine, table
 from spine import describe
 from texts import read_texts
 
-from groundup.data.clean import clean
+from groundup.data.batches.shards import write_shards
 from groundup.data.config import DataConfig
 from groundup.data.pipeline import prepare
-from groundup.data.shards import write_shards
-from groundup.data.source_files import Source
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, read_source
+from groundup.data.processing.clean import clean
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, rank_encoder, train_tokenizer
 

@@ -65,7 +65,7 @@ def step_rate(seconds: float, tuned: bool) -> float:
     """Tokens per second of quickstart's step with AdamW in float32, tuned as a run tunes its threads, from its first step on."""
     import torch
 
-    from groundup.data.loader import Batch
+    from groundup.data.batches.loader import Batch
     from groundup.device import Compute, set_threads
     from groundup.model.presets import preset
     from groundup.train.config import pretraining_config

@@ -49,7 +49,7 @@ def main(contender: str, folder: str, rows: str, context: str, precision: str) -
 
 def ours(folder: Path, rows: int, context: int, bf16: bool, optimizer_name: str = "adamw") -> tuple[Work, Work]:
     """The parts that fit() puts together for a step, and those of its evaluation."""
-    from groundup.data.loader import Batch
+    from groundup.data.batches.loader import Batch
     from groundup.device import Compute, keep_freed_memory
     from groundup.model.matmul_precision import fast_matmul
     from groundup.train.config import pretraining_config

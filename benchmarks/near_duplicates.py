@@ -30,7 +30,7 @@ from spine import describe
 from texts import read_texts
 
 from groundup.data.documents import Document
-from groundup.data.near_duplicates import NO_ONE, NearDuplicateConfig, find_near_duplicates
+from groundup.data.processing.near_duplicates import NO_ONE, NearDuplicateConfig, find_near_duplicates
 from groundup.data.split import SplitWriter
 from groundup.progress import Silent
 

@@ -13,7 +13,7 @@ from measure import Contender, Row, Skipped, compare
 from plain_llama import PlainLlama
 from spine_training import new_model
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import Batch
 from groundup.model.config import ModelConfig
 from groundup.model.sizes import parameter_count
 from groundup.train.config import pretraining_config

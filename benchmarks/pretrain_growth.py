@@ -11,9 +11,9 @@ import torch
 from measure import Contender, Row, compare
 from spine_training import SHAPES, new_model
 
+from groundup.data.batches.loader import Batch, Windows
+from groundup.data.batches.shards import write_shards
 from groundup.data.documents import Document
-from groundup.data.loader import Batch, Windows
-from groundup.data.shards import write_shards
 from groundup.data.split import SPLITS, SplitWriter
 from groundup.device import keep_freed_memory
 from groundup.model.config import ModelConfig

@@ -26,9 +26,9 @@ from nanogpt import CONTEXT, ROWS
 from nanogpt import run as nanogpt
 from texts import read_texts
 
+from groundup.data.batches.loader import Windows
+from groundup.data.batches.shards import ShardSet, write_shards
 from groundup.data.documents import Document
-from groundup.data.loader import Windows
-from groundup.data.shards import ShardSet, write_shards
 from groundup.data.split import TRAIN, VALIDATION, SplitWriter
 from groundup.device import Compute
 from groundup.model.heads import LanguageModel

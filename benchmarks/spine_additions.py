@@ -16,10 +16,10 @@ from spine_training import BATCH_SIZE, OURS, SHAPES, make_step, new_model, plain
 from texts import read_texts
 from transformers import AutoTokenizer
 
-from groundup.data.loader import Windows
+from groundup.data.batches.loader import Windows
+from groundup.data.batches.shards import write_shards
 from groundup.data.pipeline import prepare
-from groundup.data.shards import write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.data.split import TRAIN
 from groundup.device import Compute
 from groundup.files import verify_folder, write_manifest

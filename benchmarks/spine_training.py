@@ -16,7 +16,7 @@ from measure import Contender, Row, command, compare, costs
 from peers import load_transformers
 from torch import Tensor, nn
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import Batch
 from groundup.device import generator, peak_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise

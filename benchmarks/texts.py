@@ -7,9 +7,9 @@ from pathlib import Path
 from measure import Skipped
 
 import groundup
-from groundup.data.source_files import Source
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, read_source
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.errors import NetworkError
 
 PACKAGE = Path(groundup.__file__).parent

@@ -207,9 +207,9 @@ def pretrain(
 
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
     (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
-    settings, seed, and how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links) and by whom
-    (engine). The results have the bits per byte of validation, by which the weights were chosen, and under "test" those of the test split. `group`:
-    the processes that train together.
+    settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links), by whom (engine), and mixed
+    (mixture={"letters": 2, "books": 1}, max_epochs_per_source). The results have the bits per byte of validation, by which the weights were chosen,
+    under "test" those of the test split, and under "sources" what was read of each. `group`: the processes that train together.
 
     >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)
     >>> results["steps"], results["bits_per_byte"] > 0
@@ -273,9 +273,9 @@ def finetune_classifier(
     >>> results["labels"]
     ['ham', 'spam']
     """
-    from groundup.data.examples import read_splits
-    from groundup.data.source_files import Source
-    from groundup.data.sources import SourceOptions
+    from groundup.data.reading.examples import read_splits
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
     from groundup.finetune.features import FEATURES_FILE
@@ -321,10 +321,10 @@ def finetune_chat(
     >>> sorted(results["held_out_loss"])
     ['after', 'before']
     """
-    from groundup.data.description import parse_columns
-    from groundup.data.examples import read_chat
-    from groundup.data.source_files import Source
-    from groundup.data.sources import SourceOptions
+    from groundup.data.reading.description import parse_columns
+    from groundup.data.reading.examples import read_chat
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
     from groundup.finetune.instruct import ChatConfig, fit_chat
     from groundup.train.run_lifecycle import claim_folder
@@ -376,10 +376,10 @@ def run_evaluation(
     >>> [row["metric"] for row in results["rows"]]
     ['bits_per_byte']
     """
-    from groundup.data.description import parse_columns
-    from groundup.data.source_files import Source
-    from groundup.data.sources import SourceOptions
-    from groundup.data.trained_on import read_trained_on
+    from groundup.data.reading.description import parse_columns
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.sources import SourceOptions
+    from groundup.data.reading.trained_on import read_trained_on
     from groundup.device import select_compute
     from groundup.evaluate.run import evaluate_on, kind_of, task_kind
     from groundup.evaluate.task import HeldOut

@@ -151,7 +151,7 @@ FILTER = Change(
     "add a quality filter",
     inserted=(
         (
-            "data/filters.py",
+            "data/processing/filters.py",
             "# Applied in this order",
             '''def is_shouted(document: Document) -> str | None:
     """All in capitals."""
@@ -160,11 +160,11 @@ FILTER = Change(
 
 ''',
         ),
-        ("data/filters.py", "is_empty,)", "is_shouted, "),
+        ("data/processing/filters.py", "is_empty,)", "is_shouted, "),
     ),
     use="""
 from groundup.data.documents import Document
-from groundup.data.filters import reason_to_drop
+from groundup.data.processing.filters import reason_to_drop
 
 assert reason_to_drop(Document("STOP", "source", "name")) == "shouted"
 assert reason_to_drop(Document("Stop.", "source", "name")) is None

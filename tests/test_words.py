@@ -17,7 +17,10 @@ CONCEPTS = sorted((ROOT / "docs" / "concepts").glob("*.md"))
 PAGES = [
     "README.md",
     "CHANGELOG.md",
-    *(f"docs/{page}.md" for page in ("tour", "glossary", "log", "benchmarks", "large", "serving", "security")),
+    *(
+        f"docs/{page}.md"
+        for page in ("tour", "glossary", "log", "benchmarks", "large", "serving", "security", "processing")
+    ),
     *(str(page.relative_to(ROOT)) for page in CONCEPTS),
 ]
 SERVING = (ROOT / "docs" / "serving.md").read_text()

@@ -12,8 +12,8 @@ from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
     from groundup.data.inspection import Inspection
-    from groundup.data.source_files import Source
-    from groundup.data.source_report import Tally
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.source_report import Tally
 
 app = options.verb_group("Inspect texts before training on them.")
 ERRORS = ("replace", "drop")
@@ -60,11 +60,11 @@ def inspect(
         groundup data inspect crawl/ --process repair,near-duplicates,personal-data --rules web --languages en --out page.html
     """
     from groundup.config import build_config
-    from groundup.data.description import parse_columns
     from groundup.data.inspection import inspect_sources
-    from groundup.data.layouts import LAYOUTS
-    from groundup.data.sources import SourceOptions
-    from groundup.data.steps import ProcessConfig, process_fields
+    from groundup.data.processing.steps import ProcessConfig, process_fields
+    from groundup.data.reading.description import parse_columns
+    from groundup.data.reading.layouts import LAYOUTS
+    from groundup.data.reading.sources import SourceOptions
 
     if errors not in ERRORS:
         raise ConfigError(f"--errors {errors!r} is not one of {', '.join(ERRORS)}.")
@@ -88,9 +88,66 @@ def inspect(
         progress.say(_page(plain, out))
 
 
+@app.command("windows")
+def windows(
+    folder: Annotated[Path, Argument(metavar="DATA", help="A run, a build, or a folder of token shards.")],
+    context: Annotated[int, Option("--context", min=2, max=2**20, help="Tokens of a row.")] = 128,
+    stride: options.StrideOption = None,
+    split: Annotated[str, Option("--split", help="train, validation or test.")] = "train",
+    tokenizer: Annotated[
+        Path | None, Option("--tokenizer", help="The tokenizer's folder; default: beside or above the shards.")
+    ] = None,
+    out: Annotated[
+        Path | None, Option("--out", callback=options.file_to_write, help="Write the pictures, too: one HTML file.")
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show how tokens become batches: windows with a stride, or packed documents.
+
+    Counts windows that hold several documents, documents that are cut, packed rows and their padding. The page draws windows, stride,
+    packing, and which token sees which.
+
+    Examples:
+        groundup data windows runs/mine
+        groundup data windows runs/mine --context 512 --stride 256 --out windows.html
+        groundup data windows runs/quickstart --split validation --json
+    """
+    from groundup.data.batches.shards import open_shards
+    from groundup.data.batches.window_view import find_shards, window_view
+    from groundup.planning.corpus import tokenizer_near
+    from groundup.tokenizer.fast import Tokenizer
+
+    shards, progress = find_shards(folder), console_progress()
+    opened = Tokenizer.load(tokenizer or tokenizer_near(shards))
+    sizes: dict[str, Any] = {"context_tokens": context, "stride": stride, "split": split}
+    view = window_view(open_shards(shards), opened, **sizes, progress=progress)
+    print_result(_window_lines(view), view, as_json)
+    if out:
+        from groundup.report.windows_page import write_windows_page
+
+        progress.say(_written(write_windows_page(view, out)))
+
+
+def _window_lines(view: dict[str, Any]) -> list[str]:
+    """Return the counts of windows and of packed rows as a table."""
+    found, packed = view["windows"], view["packing"]
+    rows = [
+        ["rows an epoch", f"{found['count']:,}", f"{packed['rows']:,}"],
+        ["rows of several documents, where one sees the other", f"{found['of_several_documents']:,}", "0"],
+        ["documents that are cut", f"{found['cut_documents']:,}", f"{packed['cut_documents']:,}"],
+        ["labels an epoch", f"{found['labels']:,}", f"{packed['tokens']:,}"],
+        ["padding", "0 %", f"{packed['padding_share']:.1%}"],
+    ]
+    stride = f", stride {view['stride']:,}" if view["stride"] != view["context_tokens"] else ""
+    head = f"{view['split']}: {view['tokens']:,} tokens in {view['documents']:,} documents, context {view['context_tokens']:,}{stride}"
+    if stride:
+        rows.append([f"windows an epoch with stride {view['stride']:,}", f"{view['strided']['count']:,}", ""])
+    return [head, "", *(line.rstrip() for line in table(["", "windows", "packed"], rows))]
+
+
 def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Source]":
     """Return the sources. Raises ConfigError where one is named twice, or one hash is given for several packages."""
-    from groundup.data.source_files import PACKAGE_PREFIX, Source
+    from groundup.data.reading.source_files import PACKAGE_PREFIX, Source
 
     if twice := next((spec for spec in specs if specs.count(spec) > 1), ""):
         raise ConfigError(f"The source {twice} is named twice.", fix="Name each source once.")
@@ -104,8 +161,11 @@ def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Sourc
 def _page(plain: list[dict[str, Any]], out: Path) -> str:
     from groundup.report.inspection_page import write_inspection_page
 
-    size_bytes = write_inspection_page(plain, out).stat().st_size
-    return f"{out} ({size_bytes / 1000:,.0f} kB): open it in a browser."
+    return _written(write_inspection_page(plain, out))
+
+
+def _written(page: Path) -> str:
+    return f"{page} ({page.stat().st_size / 1000:,.0f} kB): open it in a browser."
 
 
 def _lines(found: "Sequence[Inspection]") -> list[str]:
@@ -118,8 +178,8 @@ def _lines(found: "Sequence[Inspection]") -> list[str]:
 def describe(found: "Inspection") -> list[str]:
     """Return one inspection as lines for people."""
     from groundup.data.data_card import CHANGE_LABELS
-    from groundup.data.filters import EMPTY
     from groundup.data.pipeline import REPEAT
+    from groundup.data.processing.filters import EMPTY
 
     card, read = found.card, found.card.read
     average = f"{found.characters / found.documents:,.0f} on average" if found.documents else ""

@@ -123,9 +123,9 @@ def _film(
 
 
 def _text(text: str, file: Path | None) -> str:
-    from groundup.data.source_files import Source
-    from groundup.data.source_report import SourceReport
-    from groundup.data.sources import SourceOptions, read_source
+    from groundup.data.reading.source_files import Source
+    from groundup.data.reading.source_report import SourceReport
+    from groundup.data.reading.sources import SourceOptions, read_source
 
     if file is None:
         return text

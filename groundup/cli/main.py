@@ -22,7 +22,7 @@ from groundup.threads import prepare
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("groundup.cli.build", "Every stage of a model, data to report: build RECIPE|FOLDER."),
     "data": ("groundup.cli.data", "Inspect texts before training: data inspect SOURCE."),
-    "tokenizer": ("groundup.cli.tokenizer", "Train a tokenizer, or show a text's tokens: tokenizer train|show."),
+    "tokenizer": ("groundup.cli.tokenizer", "Train, import, compare and show tokenizers: tokenizer train."),
     "model": ("groundup.cli.model", "Architecture of a model and its costs: model show MODEL."),
     "plan": ("groundup.cli.plan", "What a training run costs, and its expected loss: plan DATA."),
     "pretrain": ("groundup.cli.pretrain", "Train a model from random weights: pretrain DATA --out RUN."),

@@ -155,6 +155,13 @@ Sha256Option = Annotated[str, Option("--sha256", help="SHA-256 of the file at a 
 PortOption = Annotated[int, Option("--port", min=0, max=65535, help="Port to listen on; 0: any free port.")]
 SetOption = Annotated[list[str] | None, Option("--set", metavar="FIELD=VALUE", help="Set a field (again for more).")]
 TokenizerOption = Annotated[Path | None, Option("--tokenizer", help="A tokenizer's folder; default: one is trained.")]
+PackingOption = Annotated[
+    bool, Option("--packing", help="Pack whole documents into rows; none attends to another. Default: windows.")
+]
+StrideOption = Annotated[
+    int | None,
+    Option("--stride", min=1, max=10**9, help="Tokens from one window to the next.", show_default="the context"),
+]
 FollowLinksOption = Annotated[bool, Option("--follow-links", help="Follow links that leave DATA's folder.")]
 JsonOption = Annotated[bool, Option("--json", help="Print the result as JSON (progress goes to stderr).")]
 FreshOption = Annotated[bool, Option("--fresh", help="Start again from the beginning instead of resuming.")]
@@ -204,7 +211,7 @@ class ProcessOptions:
 
 @dataclass(frozen=True)
 class TrainingTexts(ProcessOptions):
-    """Scaling law, tokenizer, reading and processing of the texts, for `plan` and `pretrain`."""
+    """Scaling law, tokenizer, reading, processing, mixture and windows of the texts, for `plan` and `pretrain`."""
 
     law: Annotated[Path | None, Option("--law", help="The folder of a sweep, whose scaling law is used.")] = None
     tokenizer: TokenizerOption = None
@@ -213,6 +220,20 @@ class TrainingTexts(ProcessOptions):
     test_fraction: TestFractionOption = None
     follow_links: FollowLinksOption = False
     engine: EngineOption = "auto"
+    mixture: Annotated[
+        str | None,
+        Option(
+            "--mixture",
+            metavar="NAME=WEIGHT,...",
+            help="Shares of the sources in what is read: letters=2,books=1, or temperature=2 (~ the square root of their tokens), or proportional.",
+            show_default="the weights of a .toml list, or proportional",
+        ),
+    ] = None
+    max_epochs_per_source: Annotated[
+        float | None, Option("--max-epochs-per-source", help="Read no source more often; the others share its part.")
+    ] = None
+    packing: PackingOption = False
+    stride: StrideOption = None
     settings: SetOption = None
 
 
@@ -321,7 +342,7 @@ def read_prompts(file: Path) -> tuple[str, ...]:
 
 def tasks_of(name: str, seed: int, progress: "Progress") -> "list[Task]":
     """Return the tasks of KIND or KIND=DATA that apply to a base language model. Raises ConfigError, DataError."""
-    from groundup.data.source_files import Source
+    from groundup.data.reading.source_files import Source
     from groundup.evaluate.run import task_kind
     from groundup.evaluate.task import HeldOut
     from groundup.evaluate.tasks.answers import ShownAnswers

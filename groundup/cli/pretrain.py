@@ -49,7 +49,7 @@ def command(
         groundup pretrain my-texts/ --out runs/mine --minutes 10
         groundup pretrain runs/quickstart/data --out runs/wide --set model.width=192 --steps 2000
         groundup pretrain my-texts/ --out runs/mine --dry-run
-        groundup pretrain letters/ hf:roneneldan/TinyStories --out runs/both
+        groundup pretrain letters/ hf:roneneldan/TinyStories --out runs/both --mixture letters=1,TinyStories=3
         groundup pretrain my-texts/ --out runs/mine --log tensorboard --prompts beginnings.txt --task answers
         groundup pretrain --again runs/mine --out runs/mine-again
         torchrun --nproc_per_node 2 -m groundup pretrain my-texts/ --out runs/mine --set fit.parallel=fsdp
@@ -101,6 +101,7 @@ def summary(results: dict[str, Any], out: Path) -> list[str]:
         f" ({share:.0f} % of it evaluations)",
         f"training loss {results['train_loss']:.3f}, validation loss {results['validation_loss']:.3f} nats per token",
         held_out_line(results),
+        *_source_lines(results),
         *_planned_lines(results),
         f"Try it: groundup generate {out} {_first_words(out)}",
     ]
@@ -119,6 +120,18 @@ def _first_words(out: Path) -> str:
     record: dict[str, Any] = next(read_lines(RunFolder(out).samples_file), {})
     words = str(record.get("prompt", "")).split()
     return beginning(" ".join(words[: max(1, len(words) - 1)])) or "'Once'"
+
+
+def _source_lines(results: dict[str, Any]) -> list[str]:
+    """Return what was read of each source, with its loss on validation, as a table; no lines where there is one source."""
+    sources = results.get("sources") or []
+    read = max(1, sum(each["read_tokens"] for each in sources))
+    rows = []
+    for each in sources:
+        bits = results.get(f"bits_per_byte:{each['source']}")
+        shares = (f"{100 * share:.1f} %" for share in (each["share"], each["wanted"], each["read_tokens"] / read))
+        rows.append([each["name"], *shares, f"{each['epochs']:.2f}", "" if bits is None else f"{bits:.3f}"])
+    return ["", *table(["source", "there", "wanted", "read", "epochs", "bits per byte"], rows)] if rows else []
 
 
 def _planned_lines(results: dict[str, Any]) -> list[str]:

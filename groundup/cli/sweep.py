@@ -47,9 +47,11 @@ def command(
         groundup sweep runs/quickstart/tokenizer/shards --out runs/law --sizes 4 --budget 15m
     """
     from groundup.config import build_config, duration_s, to_plain
+    from groundup.data.batches.mixture_config import source_weights
     from groundup.data.config import DataConfig
-    from groundup.data.engines import check_engine
-    from groundup.data.steps import process_fields
+    from groundup.data.engines.engine import check_engine
+    from groundup.data.processing.steps import process_fields
+    from groundup.data.reading.source_list import read_sources
     from groundup.device import select_compute
     from groundup.errors import ConfigError, MissingExtra
     from groundup.model.presets import preset
@@ -65,6 +67,8 @@ def command(
     who = check_engine(engine)
     asked = SweepOptions(sizes, None if steps else duration_s(budget or DEFAULT_BUDGET), steps, seed)
     compute, progress = select_compute(device), console_progress()
+    if source_weights(read_sources(data)):
+        progress.say("note: the weights of the sources are not used: the runs of a sweep read the texts as they come.")
     fields = reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     fields["process"] = process_fields(**vars(processing))
     reading, vocab_size = build_config(DataConfig, fields), preset(PRESET).vocab_size

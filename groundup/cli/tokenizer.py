@@ -1,11 +1,12 @@
-"""`groundup tokenizer train | show`: train a tokenizer on texts, or show how one splits a text."""
+"""`groundup tokenizer train | import | compare | show`: make a tokenizer, compare some, or show how one splits a text."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.cli.console import console_progress, print_result
+from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import (
     EncodingOption,
     FollowLinksOption,
@@ -13,25 +14,34 @@ from groundup.cli.options import (
     OutOption,
     StrictOption,
     TextColumnOption,
+    file_to_write,
     verb_group,
 )
 from groundup.config import size_bytes
 from groundup.errors import ConfigError, require
-from groundup.files import MANIFEST, atomic_folder
+from groundup.files import MANIFEST, atomic_folder, read_text
 from groundup.palette import LIGHT, PIECES
 
 if TYPE_CHECKING:
-    from groundup.data.source_report import SourceReport
+    from groundup.data.reading.source_report import SourceReport
     from groundup.tokenizer.fast import Tokenizer
 
-app = verb_group("Train a tokenizer on texts, or show how one splits a text.")
+app = verb_group("Train a tokenizer on texts, import one, compare some, or show how one splits a text.")
+MAX_SHOWN_BYTES = 10_000_000
 
 
 @app.command()
 def train(
-    data: Annotated[list[str], Argument(help="Texts: one address or more (docs/data.md), or a .toml that lists them.")],
     out: OutOption,
-    vocab_size: Annotated[int, Option("--vocab-size", help="Number of ids, control tokens included.")] = 4096,
+    data: Annotated[
+        list[str] | None, Argument(help="Texts: one address or more (docs/data.md), or a .toml that lists them.")
+    ] = None,
+    vocab_size: Annotated[
+        int, Option("--vocab-size", help="Number of ids, control tokens included: 256 to 1,000,000.")
+    ] = 4096,
+    kind: Annotated[
+        str, Option("--kind", help="bpe; or for teaching, character or byte (which needs no DATA).")
+    ] = "bpe",
     sample_bytes: Annotated[
         str, Option("--sample-bytes", metavar="SIZE", help="Of more text, train on this much, chosen at random.")
     ] = "256MB",
@@ -50,23 +60,27 @@ def train(
         groundup tokenizer train "notes/*.md" --out my-tokenizer --vocab-size 8192
         groundup tokenizer train my-texts/ hf:roneneldan/TinyStories --out my-tokenizer
         groundup tokenizer train messages.csv --text-column body --out my-tokenizer
+        groundup tokenizer train my-texts/ --kind character --out characters
     """
-    from groundup.data.source_list import read_sources
-    from groundup.data.source_report import SourceReport
-    from groundup.data.sources import SourceOptions, describe_source, read_source
-    from groundup.tokenizer.fast import train_tokenizer
+    from groundup.data.reading.source_list import read_sources
+    from groundup.data.reading.source_report import SourceReport
+    from groundup.data.reading.sources import SourceOptions, describe_source, read_source
+    from groundup.tokenizer.kinds import make_tokenizer, require_kind
 
     _require_replaceable(out)
     budget = size_bytes(sample_bytes)
     require(budget > 0, "--sample-bytes", budget, "above 0")
     progress, report = console_progress(), SourceReport()
     options = SourceOptions(text_column, strict=strict, encoding=encoding)
-    sources = read_sources(data, follow_links=follow_links)
+    chosen = require_kind(kind)
+    if not data and chosen != "byte":
+        raise ConfigError(f"A tokenizer of kind {kind} is made from texts, and none are named.", fix="Name DATA.")
+    sources = read_sources(data if data and chosen != "byte" else [], follow_links=follow_links)
     for source in sources:
         describe_source(source, options, progress=progress)
     documents = (each for source in sources for each in read_source(source, options, report, progress=progress))
     texts = (document.text for document in documents)
-    tokenizer = train_tokenizer(texts, vocab_size, sample_bytes=budget, progress=progress)
+    tokenizer = make_tokenizer(chosen, texts, vocab_size, sample_bytes=budget, progress=progress)
     with atomic_folder(out) as folder:
         tokenizer.save(folder)
     print_result(_train_lines(tokenizer, report, out), _train_results(tokenizer, report, out), as_json)
@@ -86,6 +100,7 @@ def _require_replaceable(out: Path) -> None:
 def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> dict[str, Any]:
     return {
         "folder": str(out),
+        "kind": tokenizer.kind,
         "vocab_size": tokenizer.vocab_size,
         "merges": len(tokenizer.table.merges),
         "control_tokens": dict(tokenizer.special.tokens),
@@ -99,8 +114,9 @@ def _train_results(tokenizer: "Tokenizer", report: "SourceReport", out: Path) ->
 
 
 def _train_lines(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> list[str]:
+    read = f"{report.documents:,} documents, {report.characters:,} characters" if report.documents else "no text"
     lines = [
-        f"{out}: {tokenizer.vocab_size:,} ids from {report.documents:,} documents, {report.characters:,} characters.",
+        f"{out}: {tokenizer.vocab_size:,} ids from {read}.",
         f'Look at it: groundup tokenizer show {out} "any text"',
     ]
     if report.bad_lines.count:
@@ -113,42 +129,166 @@ def _train_lines(tokenizer: "Tokenizer", report: "SourceReport", out: Path) -> l
     return lines
 
 
+@app.command("import")
+def import_(
+    source: Annotated[
+        str,
+        Argument(
+            help="A tokenizer.json or its folder, a .tiktoken or .gguf file, tiktoken:NAME, hf:OWNER/NAME, or a model."
+        ),
+    ],
+    out: OutOption,
+    pattern: Annotated[
+        str, Option("--pattern", help="How a .tiktoken file's encoding splits text: cl100k_base, its expression ...")
+    ] = "",
+    eos: Annotated[str, Option("--eos", help="The token that ends a text, where a tokenizer.json doesn't say.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a tokenizer of elsewhere ours, with the same ids.
+
+    The ids of some hundred hard texts are compared with those of the library that it is made for: `tokenizers`, `tiktoken`, llama.cpp. A tokenizer
+    that can't be represented exactly is refused.
+
+    Examples:
+        groundup tokenizer import downloads/tokenizer.json --out theirs
+        groundup tokenizer import cl100k_base.tiktoken --out gpt4
+        groundup tokenizer import model.gguf --out theirs
+        groundup tokenizer import hf:Qwen/Qwen3-0.6B --out qwen
+    """
+    from groundup.evaluate.tokenizer_import import import_tokenizer
+
+    _require_replaceable(out)
+    found = import_tokenizer(source, pattern=pattern, eos=eos, progress=console_progress())
+    tokenizer, origin = found.tokenizer, {"source": found.source, "checked_with": found.checked_with}
+    with atomic_folder(out, extra={"imported": origin}) as folder:
+        tokenizer.save(folder)
+    same = (
+        f"the same ids as {found.checked_with} on {found.checked_texts} texts" if found.checked_with else "not checked"
+    )
+    line = f"{out}: {tokenizer.vocab_size:,} ids, {len(tokenizer.special.tokens)} of them control tokens; {same}."
+    values = {"folder": str(out), **origin, "checked_texts": found.checked_texts, "kind": tokenizer.kind}
+    values |= {"vocab_size": tokenizer.vocab_size, "merges": len(tokenizer.table.merges)}
+    values |= {"control_tokens": dict(tokenizer.special.tokens), "fingerprint": tokenizer.fingerprint}
+    print_result([line], values, as_json)
+
+
+@app.command()
+def compare(
+    tokenizers: Annotated[
+        list[str], Argument(metavar="TOKENIZER...", help="Folders, files, tiktoken:NAME, hf:OWNER/NAME, or models.")
+    ],
+    text: Annotated[
+        list[str] | None, Option("--text", metavar="SOURCE", help="Texts to encode, any source (again for more).")
+    ] = None,
+    model: Annotated[
+        str, Option("--model", help="Shape whose embeddings are counted: a preset or WIDTHxLAYERS.")
+    ] = "768x12",
+    sample: Annotated[str, Option("--sample", metavar="SIZE", help="Read so much of each source.")] = "10MB",
+    out: Annotated[
+        Path | None, Option("--out", callback=file_to_write, help="Write a page with examples, too: one HTML file.")
+    ] = None,
+    text_column: TextColumnOption = "",
+    encoding: EncodingOption = "auto",
+    follow_links: FollowLinksOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare tokenizers on the same texts: bytes per token by source and language, speed, share of the parameters.
+
+    Speed is that of encoding on one thread. Languages need the extra `languages`.
+
+    Examples:
+        groundup tokenizer compare mine theirs --text my-texts/ --text letters.jsonl
+        groundup tokenizer compare mine tiktoken:cl100k_base hf:openai-community/gpt2 --text my-texts/ --model 512x8 --out page.html
+    """
+    from groundup.data.reading.source_list import read_sources
+    from groundup.data.reading.sources import SourceOptions
+    from groundup.evaluate.tokenizer_comparison import compare_tokenizers, shape_named
+    from groundup.evaluate.tokenizer_import import open_tokenizer
+
+    if twice := next((name for name in tokenizers if tokenizers.count(name) > 1), ""):
+        raise ConfigError(f"The tokenizer {twice} is named twice.", fix="Name each once.")
+    if not text:
+        raise ConfigError("No texts are named to compare the tokenizers on.", fix="Name some with --text SOURCE.")
+    limit, shape = size_bytes(sample), shape_named(model)
+    require(limit > 0, "--sample", sample, "above 0")
+    options, progress = SourceOptions(text_column, encoding=encoding), console_progress()
+    named = _short_names(tokenizers)
+    opened = {name: open_tokenizer(address, progress=progress) for name, address in named.items()}
+    sources = read_sources(text, follow_links=follow_links)
+    found = compare_tokenizers(opened, sources, shape, options=options, sample_bytes=limit, progress=progress)
+    print_result(_compared_lines(found, model), {"shape": model, "addresses": named, **found}, as_json)
+    if out:
+        from groundup.report.tokenizer_page import write_comparison_page
+
+        progress.say(f"{write_comparison_page(found, out)}: open it in a browser.")
+
+
+def _short_names(tokenizers: list[str]) -> dict[str, str]:
+    """Return the tokenizers by the last part of their names, or by their whole names where two end alike."""
+    short = {Path(name).name or name: name for name in tokenizers}
+    return short if len(short) == len(tokenizers) else {name: name for name in tokenizers}
+
+
+def _compared_lines(found: dict[str, Any], model: str) -> list[str]:
+    """Return the comparison as tables."""
+    rows, names = found["tokenizers"], [row["name"] for row in found["tokenizers"]]
+    share = f"embeddings of {model}"
+    lines = table(
+        ["tokenizer", "kind", "ids", "tokens", "bytes/token", share, "MB/s"],
+        [
+            [
+                *(row["name"], row["kind"], f"{row['vocab_size']:,}", f"{row['tokens']:,}"),
+                *(f"{row['bytes_per_token']:.2f}", f"{row['embedding_share']:.1%}", f"{row['mb_per_s']:.1f}"),
+            ]
+            for row in rows
+        ],
+    )
+    for key, title in (("sources", "bytes/token by source"), ("languages", "bytes/token by language")):
+        groups = found[key].items()
+        cells = [[name, f"{each['bytes']:,}", *_rates(each["bytes_per_token"], names)] for name, each in groups]
+        if cells:
+            lines += ["", *table([title, "bytes", *names], cells)]
+    return lines
+
+
+def _rates(rates: dict[str, float], names: list[str]) -> list[str]:
+    return [f"{rates[name]:.2f}" if name in rates else "" for name in names]
+
+
 @app.command()
 def show(
-    model: Annotated[str, Argument(help="A tokenizer's folder, or a model: name, folder, .gguf or build.")],
-    text: Annotated[str, Argument(help="The text to encode.")],
+    model: Annotated[str, Argument(help="A tokenizer's folder or file, tiktoken:NAME, or a model.")],
+    text: Annotated[str, Argument(metavar="TEXT|FILE", help="The text to encode, or a file with it.")],
+    out: Annotated[
+        Path | None, Option("--out", callback=file_to_write, help="Write the tokens as a page, too: one HTML file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the tokens of a text with their ids. No part of the text becomes a control token.
 
-    A space is shown as a dot, a line end as an arrow, and a part of a character as its bytes.
+    A space is shown as a dot, a line end as an arrow, and a part of a character as its bytes. The name of an existing file stands for its text.
 
     Examples:
         groundup tokenizer show my-tokenizer "It's 12345 o'clock"
+        groundup tokenizer show my-tokenizer letter.txt --out tokens.html
         groundup tokenizer show smollm2-135m-instruct "Hello" --json
     """
-    tokenizer = open_tokenizer(model)
-    pieces = [(id, tokenizer.token_bytes(id)) for id in tokenizer.encode(text)]
+    from groundup.evaluate.tokenizer_import import open_tokenizer
+
+    progress = console_progress()
+    tokenizer = open_tokenizer(model, progress=progress)
+    shown = read_text(Path(text), max_bytes=MAX_SHOWN_BYTES) if os.path.isfile(text) else text
+    pieces = [(id, tokenizer.token_bytes(id)) for id in tokenizer.encode(shown)]
+    tokens = [{"id": id, "text": visible(piece), "bytes": list(piece)} for id, piece in pieces]
+    values = {"name": Path(model).name or model, "vocab_size": tokenizer.vocab_size, "tokens": tokens}
     if as_json:
-        tokens = [{"id": id, "text": visible(piece), "bytes": list(piece)} for id, piece in pieces]
-        print_result([], {"vocab_size": tokenizer.vocab_size, "tokens": tokens}, as_json)
-    else:
+        print_result([], values, as_json)
+    elif not out:
         _print_coloured(pieces)
+    if out:
+        from groundup.report.tokenizer_page import write_tokens_page
 
-
-def open_tokenizer(name: str) -> "Tokenizer":
-    """Open the tokenizer of a folder or of a model. Raises FormatError, ModelError, NetworkError."""
-    from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-
-    if (Path(name) / TOKENIZER_FILE).is_file():
-        return Tokenizer.load(Path(name))
-    # imported only here: weights imports torch
-    from groundup.weights.formats import reader_of
-    from groundup.weights.model_format import require_tokenizer
-    from groundup.weights.model_io import find_model
-
-    path = find_model(name, progress=console_progress())
-    return require_tokenizer(reader_of(path).tokenizer(path), path)
+        progress.say(f"{write_tokens_page(values, out)}: open it in a browser.")
 
 
 def visible(piece: bytes) -> str:

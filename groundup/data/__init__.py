@@ -1,17 +1,14 @@
-"""Data: texts -> batches, by reading, cleaning, splitting, tokenizing to shards and windowing; and examples for fine-tuning.
+"""Data: texts -> documents -> batches; and examples for fine-tuning.
 
 In: files, folders, package archives, data sets of the hub, addresses on servers. Out: `train.jsonl`, `validation.jsonl`, `test.jsonl` and a data
-card with what was kept and dropped, and why (`pipeline`; with examples: `samples`, `change_examples`), token files with a manifest (`shards`), and
-batches whose order is a pure function of the seed (`loader`).
+card with what was kept and dropped, and why (`pipeline`, `data_card`; with examples: `samples`, `change_examples`), token files, and batches.
 
-    address -> source_files (folders, download, remote) -> files
-    spec -> sources (decoding, records) -> Document -> clean, filters, dedup -> split -> data folder
-    file of documents -> near_duplicates (minhash), decontamination (item_index) -> which lines to drop, and why; both by word_ngrams
-    data folder + tokenizer -> shards -> loader.Windows -> Batch
-    file -> sniff (layouts, roles) -> Description: which layout, which column is what -> sources, examples
-    spec -> inspection -> the card that a build would write, for people (`groundup data inspect`)
-    spec -> examples (example_rows) -> Example, InstructionExample, ConversationExample, PreferenceExample
-    examples -> distinct: repeats removed, sides of a split -> trained_on: their hashes beside the model, for evaluate
+    reading       addresses -> documents, examples
+    processing    documents -> documents, each kept, changed, or dropped with a reason
+    engines       who does both: this process, several, Ray; with the same result
+    batches       a data folder -> token files -> rows
 
-Only the deduplication (a 16-byte digest for each document; near-duplicates: some 60 bytes) grows with the input. Begin reading in `pipeline.py`.
+`pipeline` joins reading and processing and writes the data folder, over several calls where one is killed (`partial`); `inspection` does the same for
+people (`groundup data inspect`). Only the deduplication (a 16-byte digest for each document; near-duplicates: some 60 bytes) grows with the input.
+Begin in `pipeline.py`.
 """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from groundup.data.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, clean
+from groundup.data.processing.clean import CONTROL, LINE_ENDS, NEWLINES, SURROGATES, clean
 
 CONTEXT_CHARACTERS = 50
 MAX_CHANGED_CHARACTERS = 100

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from groundup.data.decoding import AUTO, EncodingErrors, check_encoding
-from groundup.data.sources import SourceOptions
+from groundup.data.processing.steps import ProcessConfig
+from groundup.data.reading.decoding import AUTO, EncodingErrors, check_encoding
+from groundup.data.reading.sources import SourceOptions
 from groundup.data.split import TEST, VALIDATION
-from groundup.data.steps import ProcessConfig
 from groundup.errors import ConfigError, require
 
 # Of the documents, by hash: the largest share that is not trained on.

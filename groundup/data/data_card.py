@@ -12,9 +12,9 @@ from typing import Any
 
 from groundup.data.config import DataConfig
 from groundup.data.documents import Document
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport, Tally
 from groundup.data.samples import add_length
-from groundup.data.source_files import Source
-from groundup.data.source_report import SourceReport, Tally
 from groundup.data.split import Counts, Cut
 
 # What the card shows of the dropped documents, for each reason.

@@ -9,18 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from groundup.data.clean import clean
 from groundup.data.data_card import SourceCard
-from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
-from groundup.data.file_steps import ALL, run_file_steps
-from groundup.data.filters import EMPTY
 from groundup.data.pipeline import REPEAT, ShownDocuments, kept_documents
-from groundup.data.quality_rules import judge, rules_named
-from groundup.data.source_files import Source
-from groundup.data.sources import SourceOptions, describe_source
+from groundup.data.processing.clean import clean
+from groundup.data.processing.dedup import ExactRepeats
+from groundup.data.processing.file_steps import ALL, run_file_steps
+from groundup.data.processing.filters import EMPTY
+from groundup.data.processing.quality_rules import judge, rules_named
+from groundup.data.processing.steps import ProcessConfig
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.sources import SourceOptions, describe_source
 from groundup.data.split import SplitWriter
-from groundup.data.steps import ProcessConfig
 from groundup.progress import Progress
 
 FIRST_LINES, RULE_EXAMPLES = 3, 3

@@ -22,16 +22,17 @@ from groundup.config import build_config
 from groundup.data.change_examples import ChangeExamples
 from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard, SourceCard, split_summary
-from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
-from groundup.data.engines import Engine, Made, Reading, check_engine
-from groundup.data.file_steps import ALL, run_file_steps
-from groundup.data.filters import reason_to_drop
+from groundup.data.engines.engine import Engine, Made, Reading, check_engine
 from groundup.data.partial import Partial, partial_folder
+from groundup.data.processing.dedup import ExactRepeats
+from groundup.data.processing.file_steps import ALL, run_file_steps
+from groundup.data.processing.filters import reason_to_drop
+from groundup.data.processing.steps import ProcessConfig, document_steps
+from groundup.data.reading.source_files import Source, disk_bytes, quick_hash
+from groundup.data.reading.source_list import require_distinct_names
+from groundup.data.reading.sources import SourceOptions, describe_source
 from groundup.data.samples import TextSample
-from groundup.data.source_files import Source, disk_bytes, quick_hash
-from groundup.data.source_list import require_distinct_names
-from groundup.data.sources import SourceOptions, describe_source
 from groundup.data.split import (
     TRAIN,
     Counts,
@@ -41,7 +42,6 @@ from groundup.data.split import (
     repair_split,
     split_of,
 )
-from groundup.data.steps import ProcessConfig, document_steps
 from groundup.errors import DataError
 from groundup.files import json_bytes, sha256_text, write_json
 from groundup.progress import Progress

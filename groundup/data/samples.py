@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from groundup.data.languages import LOOKED_AT_CHARACTERS, SAMPLED_DOCUMENTS, can_detect, count_languages
+from groundup.data.processing.languages import LOOKED_AT_CHARACTERS, SAMPLED_DOCUMENTS, can_detect, count_languages
 
 SAMPLES_PER_SOURCE = 5
 SAMPLE_CHARACTERS = 600

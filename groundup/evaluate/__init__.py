@@ -9,6 +9,8 @@ Out: one table of plain values (`run.evaluate`): task, model, metric, value, 95 
     tasks/     text (bits per byte), answers (loss on answers, checked answers), classification (a classifier, zero-shot, baselines)
     run        every model on every task; KINDS: the kinds of held-out data, each with the tasks built from it
     parity     our model against a real llama.cpp
+    tokenizer_import       tokenizers of elsewhere, checked against the library that they are made for
+    tokenizer_comparison   tokenizers on the same texts: bytes per token, speed, parameters
 
 All models are measured by the same function on the same items. Begin reading with task.
 """

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from groundup.data.layouts import PLURALS
-from groundup.data.source_files import Source
-from groundup.data.sources import SourceOptions, describe_source, first_columns
+from groundup.data.reading.layouts import PLURALS
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.sources import SourceOptions, describe_source, first_columns
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, did_you_mean
 from groundup.evaluate.metrics import ratio_interval

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from groundup.data.example_rows import AnyExample
-from groundup.data.layouts import Layout
-from groundup.data.source_files import Source
-from groundup.data.sources import SourceOptions
-from groundup.data.trained_on import TrainedOn
+from groundup.data.reading.example_rows import AnyExample
+from groundup.data.reading.layouts import Layout
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.sources import SourceOptions
+from groundup.data.reading.trained_on import TrainedOn
 from groundup.device import Compute
 from groundup.errors import DataError, ModelError
 from groundup.evaluate.metrics import THIN_ITEMS, Interval
@@ -157,7 +157,7 @@ class TaskKind:
     tasks: Callable[[HeldOut, ModelKind, Progress], list[Task]]
     """Build the tasks for models of one kind. Raises DataError."""
     layouts: tuple[Layout, ...] = ()
-    """The layouts of data that it is for (see `data.sniff`)."""
+    """The layouts of data that it is for (see `data.reading.sniff`)."""
     field: str = ""
     """Data that have this column are recognised before any layout, unless it is ""."""
     prefer: Literal["chat", "spam"] = "chat"

@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from groundup.config import to_plain
-from groundup.data.distinct import without_repeats
 from groundup.data.documents import Example
-from groundup.data.trained_on import write_trained_on
+from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute, generator
 from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError, require_choices, require_counts

@@ -17,7 +17,7 @@ from typing import Any
 
 from groundup.config import to_plain
 from groundup.data.documents import ChatExample
-from groundup.data.trained_on import write_trained_on
+from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute, generator
 from groundup.errors import require_choices, require_counts
 from groundup.evaluate.metrics import Interval

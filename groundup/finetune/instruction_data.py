@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from groundup.data.distinct import hold_out
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.data.documents import ChatExample, to_conversation
-from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.data.reading.distinct import hold_out
 from groundup.errors import DataError
 from groundup.evaluate.tasks.answers import cut
 from groundup.files import sha256_text

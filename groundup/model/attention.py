@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from groundup.errors import ConfigError, did_you_mean
-from groundup.model.attention_blocks import causal_attention
+from groundup.model.attention_blocks import causal_attention, in_float32, masked_attention
 from groundup.model.attention_steps import Scoring, naive_attention, naive_weights, window_mask
 from groundup.model.config import QueryKeyNorm
 from groundup.model.fused import FusedRotary, fused
@@ -36,6 +36,8 @@ class AttentionMetadata:
     """Added to the scores (ALiBi)."""
     rows: tuple["AttentionMetadata", ...] = ()
     """Mask and bias of each group of rows in a ragged batch (model/paged.py)."""
+    packed: bool = False
+    """Whether the rows are packed with documents: `allowed` is a mask of T x T for each row."""
 
 
 EMPTY_METADATA = AttentionMetadata()
@@ -79,6 +81,21 @@ def sdpa_attention(
     if bias is not None:
         allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
     return _kernel(queries, keys, values, allowed, factor)
+
+
+def packed_attention(
+    queries: Float[Tensor, "B H T D"],
+    keys: Float[Tensor, "B K T D"],
+    values: Float[Tensor, "B K T D"],
+    allowed: Bool[Tensor, "B 1 T T"],
+    bias: Float[Tensor, "#B H T T"] | None = None,
+    scoring: Scoring | None = None,
+) -> Float[Tensor, "B H T D"]:
+    """`sdpa_attention` of packed rows: on a CPU in blocks without the keys that no document of the block has, where there is no bias or cap."""
+    scoring = scoring or Scoring(queries.shape[-1])
+    if bias is None and not scoring.softcap and in_float32(queries):
+        return masked_attention(queries, keys, values, scoring.width**-0.5, allowed)
+    return sdpa_attention(queries, keys, values, allowed, bias, scoring)
 
 
 def _kernel(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None, factor: float) -> Tensor:
@@ -215,7 +232,9 @@ class Attention(nn.Module):
         *,
         layer_cache: LayerCache | None = None,
     ) -> Float[Tensor, "B T C"]:
-        attention = partial(IMPLEMENTATIONS[self.implementation], scoring=self.scoring)
+        packed = metadata.packed and self.implementation == "sdpa"
+        function: Callable[..., Tensor] = packed_attention if packed else IMPLEMENTATIONS[self.implementation]
+        attention = partial(function, scoring=self.scoring)
         queries, keys = self.queries_and_keys(hidden, metadata.rotation)
         values = self.split_heads(self.value(hidden)).transpose(1, 2)  # [B, K, T, D]
         if layer_cache is None:

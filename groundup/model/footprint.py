@@ -186,14 +186,16 @@ def kind_bytes(kind: WeightKind, encoding: Encoding) -> int:
     return kind.count * prod(kind.shape[:-1]) * row_bytes
 
 
-def attention_path(config: ModelConfig, context_tokens: int, device: str = "cpu") -> str:
+def attention_path(config: ModelConfig, context_tokens: int, device: str = "cpu", *, packing: bool = False) -> str:
     """Describe which of `attention.IMPLEMENTATIONS` computes texts of this length on a device ("cpu", "cuda", "mps"), and why."""
-    if device == "cuda" and (config.score_softcap or config.positions == "alibi" or config.window_tokens):
+    if device == "cuda" and (config.score_softcap or config.positions == "alibi" or config.window_tokens or packing):
         return "flex: FlexAttention, one kernel with the window, cap or bias compiled into it; no T x T tensor"
     if config.score_softcap:
         return f"naive: the fused kernel has no soft cap (score_softcap {config.score_softcap:g}), so T x T tensors are stored"
     if config.positions == "alibi":
         return "sdpa, the fused kernel, with the T x T bias of ALiBi"
+    if packing:
+        return "sdpa: on a CPU in blocks of queries without the keys of other documents; a T x T mask for each row"
     windowed = sum(bool(_square_bytes(config, layer, 1, context_tokens)) for layer in range(config.num_layers))
     if windowed:
         return f"sdpa, the fused kernel; {windowed} of {config.num_layers} blocks need a T x T mask for their window"

@@ -25,15 +25,25 @@ class LanguageModel(nn.Module):
             self.head = nn.Linear(config.width, config.vocab_size, bias=False)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        mask: Bool[Tensor, "B T"] | None = None,
+        cache: Cache | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T V"]:
-        return self.logits(self.hidden(ids, mask=mask, cache=cache))
+        return self.logits(self.hidden(ids, mask=mask, cache=cache, documents=documents))
 
     def hidden(
-        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        mask: Bool[Tensor, "B T"] | None = None,
+        cache: Cache | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T C"]:
         """Return the head's input; apart from `logits`, so that logits can be computed for the last token only."""
-        return self.transformer(ids, mask=mask, cache=cache)
+        return self.transformer(ids, mask=mask, cache=cache, documents=documents)
 
     def logits(self, hidden: Float[Tensor, "*N C"]) -> Float[Tensor, "*N V"]:
         """Return the scores of all V ids; a tied head uses the embedding matrix."""

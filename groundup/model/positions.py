@@ -8,7 +8,7 @@
     sinusoidal   the same with fixed rows of sines and cosines (Vaswani et al. 2017, section 3.5).
     none         only the causal mask (a causal model can count, Haviv et al. 2022).
 
-A position is the number of real tokens before a token in its row; padding on either side does not count.
+A position is the number of real tokens before a token in its row, in a packed row in its document; padding on either side does not count.
 """
 
 import math
@@ -75,6 +75,18 @@ def count_positions(real: Bool[Tensor, "B S"], num_tokens: int) -> Int[Tensor, "
     [[0, 0, 1]]
     """
     return (real.long().cumsum(dim=1) - 1).clamp(min=0)[:, -num_tokens:]
+
+
+def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """Return the positions of packed rows: 0, 1, 2, ... from the first token of each document.
+
+    >>> document_positions(torch.tensor([[0, 0, 1, 1, 1]])).tolist()
+    [[0, 1, 0, 1, 2]]
+    """
+    places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    begins = torch.ones_like(documents, dtype=torch.bool)
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    return places - (places * begins).cummax(dim=1).values  # the place of the document's first token
 
 
 def rotary_frequencies(head_width: int, base: float, scaling: RopeScaling | None = None) -> Float[Tensor, " half"]:

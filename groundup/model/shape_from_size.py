@@ -48,13 +48,13 @@ def shape_of_depth(depth: int, *, vocab_size: int, context_tokens: int | None = 
     """Return the family's model with `depth` blocks. Raises ConfigError outside of 1 .. 64."""
     if not 1 <= depth <= MAX_DEPTH:
         raise ConfigError(f"depth must be 1 to {MAX_DEPTH} (got {depth}).")
-    return _shape(depth, _rounded(ideal_width(depth)), vocab_size, context_tokens)
+    return shape_of(depth, _rounded(ideal_width(depth)), vocab_size, context_tokens)
 
 
 def shape_of_size(parameters: int, *, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
     """Return the shape nearest to the rule of those with about so many parameters. Raises ConfigError where all are far larger or smaller."""
     likely = sorted(_near_rule(), key=lambda of: abs(math.log(_estimate(of[0], of[1], vocab_size) / parameters)))
-    shapes = [_shape(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]]
+    shapes = [shape_of(depth, width, vocab_size, context_tokens) for depth, width in likely[:LIKELY]]
     off = {id(shape): abs(math.log(parameter_count(shape).total / parameters)) for shape in shapes}
     nearest = min(shapes, key=lambda shape: off[id(shape)])
     if off[id(nearest)] > math.log(WIDTH_SPREAD):
@@ -92,7 +92,11 @@ def _rounded(width: float) -> int:
     return max(step, step * round(width / step))
 
 
-def _shape(depth: int, width: int, vocab_size: int, context_tokens: int | None) -> ModelConfig:
+def shape_of(depth: int, width: int, vocab_size: int, context_tokens: int | None = None) -> ModelConfig:
+    """Return the family's model of a depth and a width. Raises ConfigError for a width that is not a whole number of heads."""
+    nearest = _rounded(float(width))
+    if width != nearest:
+        raise ConfigError(f"A width of {width} is not a whole number of heads.", fix=f"The nearest is {nearest}.")
     head_width = 32 if width < NARROW_WIDTH else 64
     heads, step = width // head_width, 256 if width >= WIDE_WIDTH else 64
     return ModelConfig(

@@ -7,6 +7,9 @@ positions (`config.sees_all`, `config.rotates`), and each kind of block has one 
 Padding: a mask [B, T] marks the real tokens, padding may be left or right. Positions count real tokens, so that a padded text gives the same
 result as alone (transformers agrees when given those positions). The output at a padding token has no meaning.
 
+Packing: `documents` [B, T] numbers the documents of a row. A token attends to those of its own document only, and positions restart with each, so
+that a document gives the same result as alone (Ding et al. 2024, "Fewer Truncations Improve Language Modeling").
+
 A block is attention between tokens, then the feed-forward network for each token. Both are added to the residual stream (He et al. 2016). The
 arrangements, with f for either part and n for its norm:
 
@@ -34,7 +37,15 @@ from groundup.model.experts import Experts
 from groundup.model.feedforward import FEEDFORWARDS, FeedForward, GatedFeedForward
 from groundup.model.norm import NORMS, LayerNorm, RMSNorm
 from groundup.model.paged import Cache, PagedRows, RowGroup
-from groundup.model.positions import ADDED_POSITIONS, Rotary, Rotation, alibi_bias, alibi_slopes, count_positions
+from groundup.model.positions import (
+    ADDED_POSITIONS,
+    Rotary,
+    Rotation,
+    alibi_bias,
+    alibi_slopes,
+    count_positions,
+    document_positions,
+)
 
 Norm = RMSNorm | LayerNorm
 AttentionKind = tuple[bool, bool]  # (sees all tokens before it, has rotary positions)
@@ -123,12 +134,20 @@ class MetadataBuilder(nn.Module):
         self.window_rotary = _rotary(config, windowed=True) if (False, True) in self.kinds else None
 
     def forward(
-        self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None, dtype: torch.dtype
+        self,
+        tokens: Tensor,
+        mask: Bool[Tensor, "B T"] | None,
+        cache: Cache | None,
+        dtype: torch.dtype,
+        documents: Int[Tensor, "B T"] | None = None,
     ) -> ForwardMetadata:
         """Return the metadata for `tokens` [B, T] (ids, or any tensor of that shape and device) after those in `cache`. Raises ModelError.
 
         `dtype` is that of the residual stream: angles are cast once here, not in every block.
         """
+        if documents is not None:
+            assert mask is None and cache is None, "packed rows are for training: without mask or cache"
+            return self._packed(documents, dtype)
         if isinstance(cache, PagedRows):
             return self._ragged(tokens, cache.groups, dtype)
         batch, num_tokens = tokens.shape
@@ -146,6 +165,19 @@ class MetadataBuilder(nn.Module):
         for kind in set(self.kinds):
             rotation, allowed = self._rotation(kind, positions, dtype), self._allowed(kind[0], num_tokens, keys, real)
             built[kind] = AttentionMetadata(rotation, allowed, self._bias(positions, keys, dtype))
+        return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
+
+    def _packed(self, documents: Tensor, dtype: torch.dtype) -> ForwardMetadata:
+        """For packed rows: a block mask, and positions that restart with each document (of ALiBi only distances count)."""
+        num_tokens = documents.shape[1]
+        self._require_context(num_tokens)
+        positions, places = document_positions(documents), torch.arange(num_tokens, device=documents.device)[None]
+        same = documents[:, None, :, None] == documents[:, None, None, :]  # [B, 1, T, S]
+        built = {}
+        for kind in set(self.kinds):
+            seen = window_mask(num_tokens, num_tokens, 0 if kind[0] else self.config.window_tokens, documents.device)
+            rotation, bias = self._rotation(kind, positions, dtype), self._bias(places, places, dtype)
+            built[kind] = AttentionMetadata(rotation, same & seen, bias, packed=True)
         return ForwardMetadata(positions, tuple(built[kind] for kind in self.kinds))
 
     def _ragged(self, tokens: Tensor, groups: Sequence[RowGroup], dtype: torch.dtype) -> ForwardMetadata:
@@ -235,13 +267,19 @@ class Transformer(nn.Module):
         self.final_norm = nn.Identity() if config.block == "post" else build_norm(config)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], *, mask: Bool[Tensor, "B T"] | None = None, cache: Cache | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        mask: Bool[Tensor, "B T"] | None = None,
+        cache: Cache | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T C"]:
         """Return hidden states after the final norm. With a cache, `ids` follow the tokens in it, and `mask` is for `ids`.
 
-        Raises ModelError when the text is longer than the context or the cache.
+        `documents`: the rows are packed, and no token attends to another document. Raises ModelError when the text is longer than the context or
+        the cache.
         """
-        metadata = self.metadata(ids, mask, cache)
+        metadata = self.metadata(ids, mask, cache, documents)
         hidden = self._through(self.embed(ids, metadata.positions), metadata, 0, self.config.num_layers, cache)
         if cache is not None:
             cache.advance(ids.shape[1])
@@ -287,9 +325,15 @@ class Transformer(nn.Module):
             hidden = block(hidden, block_metadata)
         return torch.stack(maps)
 
-    def metadata(self, tokens: Tensor, mask: Bool[Tensor, "B T"] | None, cache: Cache | None) -> ForwardMetadata:
+    def metadata(
+        self,
+        tokens: Tensor,
+        mask: Bool[Tensor, "B T"] | None,
+        cache: Cache | None,
+        documents: Int[Tensor, "B T"] | None = None,
+    ) -> ForwardMetadata:
         """Return positions, angles and mask for `tokens` [B, T] (ids, or any tensor of that shape and device)."""
-        return self.metadata_builder(tokens, mask, cache, self.embedding.weight.dtype)
+        return self.metadata_builder(tokens, mask, cache, self.embedding.weight.dtype, documents)
 
     def _through(self, hidden: Tensor, metadata: ForwardMetadata, first: int, last: int, cache: Cache | None) -> Tensor:
         for index in range(first, last):

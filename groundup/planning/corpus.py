@@ -16,13 +16,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from groundup.data.batches.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
 from groundup.data.config import DataConfig
-from groundup.data.engines import Engine
+from groundup.data.engines.engine import Engine
 from groundup.data.partial import PARTIAL_PREFIX
 from groundup.data.pipeline import CARD_FILE, VERSION, prepare
-from groundup.data.shards import TABLE_FILE, ShardSet, data_key, open_shards, write_shards
-from groundup.data.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
-from groundup.data.source_list import read_sources
+from groundup.data.reading.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
+from groundup.data.reading.source_list import read_sources
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError, DataError, FormatError, NetworkError
 from groundup.files import MANIFEST, atomic_folder, read_json_object, sha256_text, verify_folder, write_json
@@ -56,7 +56,7 @@ def corpus(
     """
     folder = _prepared(specs)
     if folder and (folder / TABLE_FILE).is_file():
-        return open_shards(folder), Tokenizer.load(tokenizer or _tokenizer_near(folder))
+        return open_shards(folder), Tokenizer.load(tokenizer or tokenizer_near(folder))
     given = Tokenizer.load(tokenizer) if tokenizer else None
     with only_one(run.path):
         config = config if folder else as_before(run.path / DATA, config, progress)
@@ -81,6 +81,8 @@ def _encoded(
         "formats": readable_suffixes(),
         "version": VERSION,
     }
+    if not isinstance(texts, Path) and any(source.name for source in texts):
+        asked["names"] = [source.name for source in texts]  # they stand beside each document
     kept = _Kept(run, asked, texts, progress)
 
     def data() -> Path:
@@ -200,7 +202,7 @@ def _prepared(specs: Sequence[str]) -> Path | None:
     return Path(prepared[0]) if prepared else None
 
 
-def _tokenizer_near(shards: Path) -> Path:
+def tokenizer_near(shards: Path) -> Path:
     """The folder of the tokenizer: beside the shards as in a build, or above them as in a run. Raises ConfigError."""
     for folder in (shards, shards.resolve().parent, shards.resolve().parent / TOKENIZER):
         if (folder / TOKENIZER_FILE).is_file():

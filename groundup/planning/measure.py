@@ -11,8 +11,8 @@ from functools import partial
 
 import torch
 
-from groundup.data.loader import require_tokens
-from groundup.data.shards import ShardSet
+from groundup.data.batches.loader import require_tokens
+from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TRAIN
 from groundup.device import Compute, choose_threads, free_memory_bytes, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError

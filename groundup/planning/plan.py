@@ -11,18 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from groundup.data.shards import ShardSet
+from groundup.data.batches.mixture import Mixture, SourceReading, source_readings
+from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TEST
 from groundup.device import peak_memory_bytes
 from groundup.model.footprint import FLOAT32_BYTES, attention_path, optimizer_numbers
 from groundup.planning import scaling
 from groundup.planning.law import Law
 from groundup.planning.measure import OVERHEAD_SHARE, Benchmark, Candidate, Measured
+from groundup.planning.plan_sources import mixture_line, source_lines, source_warnings
 from groundup.planning.planner import TextStats, expected_loss
 from groundup.progress import Progress
 from groundup.runs import RunFolder
 from groundup.train.config import EVALUATIONS, OptimizerName
-from groundup.train.pretrain import pretrain, snapshot_bytes
+from groundup.train.pretrain import pretrain, snapshot_bytes, train_windows
 from groundup.weights.gguf_architectures import gguf_reason
 from groundup.weights.hf_config import hf_reason
 
@@ -79,6 +81,10 @@ class Plan:
     num_layers: int = 0
     width: int = 0
     context_tokens: int = 0
+    packing: bool = False
+    """Whether rows hold whole documents instead of windows."""
+    stride: int | None = None
+    """From one window to the next; None: the context."""
     batch_tokens: int = 0
     """Tokens of one step."""
     learning_rate: float = 0.0
@@ -87,6 +93,10 @@ class Plan:
     """0: unknown."""
     expected: Expected | None = None
     """Loss at the end; None: no forecast."""
+    mixture: str = ""
+    """How the sources are mixed."""
+    sources: tuple[SourceReading, ...] = ()
+    """What is read of each; none where the shards do not tell sources apart."""
     reasons: tuple[str, ...] = ()
     """Why this model: what else was measured, and the loss expected of it."""
 
@@ -136,16 +146,28 @@ def make_plan(shards: ShardSet, candidate: Candidate, measured: Measured | None 
         step_s=measured.step_s if measured else None,
         evaluation_s=measured.evaluation_s if measured else 0.0,
         evaluations=1 + -(-fit.steps // fit.evaluation_interval),
-        attention=attention_path(shape, shape.context_tokens, device),
+        attention=attention_path(shape, shape.context_tokens, device, packing=fit.packing),
         gguf=gguf_reason(shape),
         hugging_face=hf_reason(shape),
         num_layers=shape.num_layers,
         width=shape.width,
         context_tokens=shape.context_tokens,
+        packing=fit.packing,
+        stride=fit.stride,
         batch_tokens=candidate.step_tokens,
         learning_rate=fit.learning_rate,
         optimizer=fit.optimizer,
+        mixture=mixture_line(fit.mixture),
+        sources=_sources(shards, candidate),
     )
+
+
+def _sources(shards: ShardSet, candidate: Candidate) -> tuple[SourceReading, ...]:
+    """What the run reads of each source."""
+    shape, fit = candidate.shape, candidate.fit
+    windows = None if fit.mixture.as_they_come else train_windows(shards, shape, fit)
+    rows = fit.steps * fit.accumulation * fit.batch_size
+    return source_readings(shards, windows if isinstance(windows, Mixture) else None, rows, rows * shape.context_tokens)
 
 
 def peak_bytes(candidate: Candidate, measured: Measured | None, *, device: str) -> int:
@@ -230,7 +252,8 @@ def plan_lines(plan: Plan) -> list[str]:
         f"parameters  {plan.parameters:,}: {plan.num_layers} blocks of width {plan.width}",
         f"tokens      {plan.tokens:,} in {plan.steps:,} steps, {plan.tokens_per_parameter:.2g} per parameter",
         f"text        {plan.data_tokens:,} tokens, read {plan.epochs:.2f} times",
-        f"step        {plan.batch_tokens:,} tokens, context {plan.context_tokens}; learning rate {plan.learning_rate:g}, {plan.optimizer}",
+        *([f"sources     {plan.mixture}", *source_lines(plan.sources)] if plan.sources else []),
+        f"step        {plan.batch_tokens:,} tokens, {_rows(plan)}; learning rate {plan.learning_rate:g}, {plan.optimizer}",
         *([_expected_line(plan.expected)] if plan.expected else []),
         f"memory      about {plan.memory_bytes / 1e9:.2g} GB",
         f"disk        {plan.disk_bytes / 1e6:.0f} MB",
@@ -240,6 +263,11 @@ def plan_lines(plan: Plan) -> list[str]:
         *(f"why         {reason}" for reason in plan.reasons),
         *(f"note: {warning}" for warning in plan_warnings(plan)),
     ]
+
+
+def _rows(plan: Plan) -> str:
+    strided = f", stride {plan.stride}" if plan.stride else ""
+    return f"context {plan.context_tokens}{strided}{', packed documents' if plan.packing else ''}"
 
 
 def _expected_line(expected: Expected) -> str:
@@ -288,9 +316,9 @@ def plan_warnings(plan: Plan) -> list[str]:
             "fit.accumulation where memory is short.",
         ),
         (
-            0 < plan.typical_document_tokens < plan.context_tokens,
+            not plan.packing and 0 < plan.typical_document_tokens < plan.context_tokens,
             f"The context of {plan.context_tokens} tokens is longer than a typical document ({plan.typical_document_tokens}): most windows "
-            "hold parts of unrelated documents. A shorter context is faster.",
+            "hold parts of unrelated documents. A shorter context is faster, and with --packing no document sees another.",
         ),
         (
             plan.steps < scaling.FEW_STEPS,
@@ -298,4 +326,4 @@ def plan_warnings(plan: Plan) -> list[str]:
             "model, or a smaller batch.",
         ),
     ]
-    return [warning for applies, warning in rules if applies]
+    return [warning for applies, warning in rules if applies] + source_warnings(plan.sources, plan.epochs)

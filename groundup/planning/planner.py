@@ -7,12 +7,13 @@ and only of models of about the right size: a step of a model far too large for 
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from groundup.data.shards import ShardSet
+from groundup.data.batches.shards import ShardSet
 from groundup.device import free_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
@@ -156,6 +157,8 @@ def candidate_of(
 def _in_context(options: PretrainOptions, shape: ModelConfig, text: TextStats) -> ModelConfig:
     if "context_tokens" in options.tables["model"]:
         return shape
+    if options.fit().packing:  # a row holds several documents, with the less padding the more there are
+        text = replace(text, typical_document_tokens=sys.maxsize)
     return replace(shape, context_tokens=fitting_context(shape, text))
 
 

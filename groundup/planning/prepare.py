@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from groundup.config import build_config, to_plain
+from groundup.data.batches.shards import ShardSet, open_shards
 from groundup.data.config import DataConfig
-from groundup.data.shards import ShardSet, open_shards
+from groundup.data.split import TRAIN
 from groundup.device import Compute, memory_bytes, peak_memory_bytes
 from groundup.errors import ConfigError, FormatError
 from groundup.model.config import ModelConfig
@@ -30,6 +31,7 @@ from groundup.tokenizer.spec import table_from_json
 from groundup.train.checkpoint.identity import FREE_FIELDS
 from groundup.train.config import EVALUATIONS, FitConfig
 from groundup.train.parallel.process_group import ProcessGroup, require_shares
+from groundup.train.pretrain import most_steps, require_steps, train_windows
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) 
     times = None
     if measured or options.length.seconds is not None:
         times = replace(benchmark.measure(candidate), program_bytes=program_bytes)
-    candidate = with_steps(options, candidate, times, text.tokens, benchmark.progress)
+    candidate = with_steps(options, candidate, times, benchmark.shards, benchmark.progress)
     steps = candidate.fit.steps
     probed_for = probe_steps(candidate, steps, times, text, law) if times else 0
     probed = (probed_for, probe(benchmark, candidate, probed_for)) if probed_for else None
@@ -147,11 +149,17 @@ def plan_run(options: PretrainOptions, benchmark: Benchmark, *, measured: bool) 
 
 
 def with_steps(
-    options: PretrainOptions, candidate: Candidate, measured: Measured | None, data_tokens: int, progress: Progress
+    options: PretrainOptions, candidate: Candidate, measured: Measured | None, shards: ShardSet, progress: Progress
 ) -> Candidate:
-    """The candidate with its number of steps, and for a time as many evaluations as it has room for. Raises ConfigError."""
+    """The candidate with its number of steps, and for a time as many evaluations as it has room for.
+
+    Raises ConfigError, also for more steps than the epochs of a mixture have text for; a time is cut to them.
+    """
+    windows = None if candidate.fit.mixture.as_they_come else train_windows(shards, candidate.shape, candidate.fit)
+    most = windows and most_steps(windows, candidate.fit)
     seconds, evaluations = options.length.seconds, EVALUATIONS
-    steps = options.length.steps_of(candidate.step_tokens, data_tokens)
+    overlap = candidate.shape.context_tokens / (candidate.fit.stride or candidate.shape.context_tokens)
+    steps = options.length.steps_of(candidate.step_tokens, max(1, round(overlap * shards.num_tokens(TRAIN))))
     if "steps" in options.tables["fit"]:
         steps = candidate.fit.steps
     if seconds is not None:
@@ -159,6 +167,9 @@ def with_steps(
         evaluations = measure.evaluations_within(seconds, measured)
         if steps is None:
             steps = steps_within(seconds, measured)
+            steps = min(steps, most or steps)
             progress.say(measure.describe_measured(measured, seconds))
     fit = build_config(FitConfig, {**to_plain(candidate.fit), "steps": steps}, where="fit.")
+    if windows:
+        require_steps(windows, fit)
     return replace(candidate, fit=measure.with_evaluations(fit, evaluations))

@@ -1,16 +1,18 @@
 """What is asked of a pretraining run: its length, and which of shape, batch and learning rate are given. No data is read here."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, to_plain
+from groundup.data.batches.mixture_config import mixture_config
 from groundup.data.config import DataConfig
-from groundup.data.decoding import AUTO
-from groundup.data.engines import Engine, check_engine
-from groundup.data.steps import process_fields
+from groundup.data.engines.engine import Engine, check_engine
+from groundup.data.processing.steps import process_fields
+from groundup.data.reading.decoding import AUTO
+from groundup.data.reading.source_list import read_sources
 from groundup.errors import ConfigError, require
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
@@ -170,13 +172,20 @@ def pretrain_options(
     rules: str | Sequence[str] = (),
     languages: str | Sequence[str] = (),
     decontaminate: Sequence[str] | None = None,
+    mixture: str | Mapping[str, float] | None = None,
+    max_epochs_per_source: float | None = None,
+    packing: bool = False,
+    stride: int | None = None,
     settings: Settings | None = None,
     seed: int = 0,
     monitor: MonitorConfig = MonitorConfig(),
     engine: str = "auto",
     default_minutes: float = DEFAULT_MINUTES,
 ) -> PretrainOptions:
-    """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError."""
+    """Return the options of a run, each as a user writes it; `default_minutes` where no length is given. Raises ConfigError.
+
+    `mixture`: the share of each source, {"letters": 2, "books": 1}, or as on the command line; None: the weights of a .toml list, or as they come.
+    """
     if budget is not None and minutes is not None:
         raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
     if all(value is None for value in (budget, minutes, steps, tokens, epochs)):
@@ -186,11 +195,14 @@ def pretrain_options(
     found["data"] |= reading_fields(text_column, encoding, test_fraction, keep_dropped, follow_links)
     if processing := process_fields(process, rules, languages, decontaminate):
         found["data"]["process"] = {**found["data"].get("process", {}), **processing}
+    found["fit"] |= ({"packing": True} if packing else {}) | ({} if stride is None else {"stride": stride})
     folders = [None if path is None else Path(path) for path in (tokenizer, law)]
     specs = tuple(map(str, [data] if isinstance(data, str | Path) else data))
-    return PretrainOptions(
-        specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor, check_engine(engine)
-    )
+    mixed = mixture_config(mixture, max_epochs_per_source, read_sources(specs))
+    if not mixed.as_they_come:
+        found["fit"]["mixture"] = to_plain(mixed)
+    who = check_engine(engine)
+    return PretrainOptions(specs, length, preset, size, depth, folders[0], seed, found, folders[1], monitor, who)
 
 
 def reading_fields(

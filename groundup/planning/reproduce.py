@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.config import build_config
-from groundup.data.shards import TABLE_FILE, ShardSet, open_shards
+from groundup.data.batches.shards import TABLE_FILE, ShardSet, open_shards
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.files import sha256_file

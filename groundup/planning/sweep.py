@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from groundup.config import build_config, to_plain
-from groundup.data.shards import ShardSet
+from groundup.data.batches.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, require
 from groundup.files import read_json_object, write_json

@@ -14,18 +14,27 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import to_jsonable_python
 
 from groundup.config import Settings, apply_sets, build_config, duration_s, read_toml, to_plain
+from groundup.data.batches.mixture_config import MixtureConfig, mixture_config
 from groundup.data.config import DataConfig
-from groundup.data.decoding import AUTO, check_encoding
-from groundup.data.source_files import Source
-from groundup.data.steps import ProcessConfig
+from groundup.data.processing.steps import ProcessConfig
+from groundup.data.reading.decoding import AUTO, check_encoding
+from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, did_you_mean
 from groundup.recipes.packaged import packaged_recipes
-from groundup.train.config import FINETUNE_LEARNING_RATE, MAX_SNAPSHOTS, OPTIMIZER, OptimizerName
+from groundup.train.config import (
+    FINETUNE_LEARNING_RATE,
+    MAX_SNAPSHOTS,
+    OPTIMIZER,
+    OptimizerName,
+    pretraining_config,
+)
 from groundup.weights.gguf import GGUFEncoding
 
 Count = Annotated[int, Field(ge=1)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
 MIN_BUDGET_S = 30.0
+# Fields of `pretrain` that exclude one another.
+WINDOWS = ("stride", "packing")
 
 
 # Fields of sources that the first builds did not have: not in a stage's key at their default.
@@ -43,8 +52,9 @@ class StageConfig(BaseModel):
         """Return the table as plain values, for the key of its stage."""
         table = to_plain(self)
         for name, older in self.key_of_default.items():
-            if table[name] == to_jsonable_python(type(self).model_fields[name].default):
-                del table[name]
+            default = to_jsonable_python(type(self).model_fields[name].default)
+            if table.get(name) == default:  # None is left out of plain values
+                table.pop(name, None)
                 table |= {} if older is None else {name: older}
         for source in [*table.get("sources", ()), table.get("source")]:
             if isinstance(source, dict):
@@ -84,6 +94,13 @@ class DataStage(StageConfig):
         "process": None,
     }
 
+    def key(self) -> dict[str, Any]:
+        """Return the table without the weights of the sources: they are pretraining's, and change no text."""
+        table = super().key()
+        for source in table["sources"]:
+            source.pop("weight", None)
+        return table
+
     @property
     def config(self) -> DataConfig:
         """The configuration of reading and splitting. Raises ConfigError for shares that are too large together."""
@@ -117,12 +134,21 @@ class PretrainStage(StageConfig):
     """Number of training steps; by default as many as fit the stage's share of the budget, adjusted during the run."""
     batch_windows: Count = 8
     """B: windows of `context` tokens per step."""
+    stride: Count | None = None
+    """Tokens from one window to the next; by default the context."""
+    packing: bool = False
+    """Rows of whole documents instead of windows; no document attends to another."""
     optimizer: OptimizerName = OPTIMIZER
     """"muon", "adamw" or "sgd"; each has its own learning rate and schedule (train/config.py)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Peak; by default the optimizer's."""
+    mixture: str = ""
+    """The shares of the sources, as of `pretrain --mixture`; by default the weights of data.sources, or where all are 1, as they come."""
+    max_epochs_per_source: Annotated[float, Field(gt=0)] | None = None
+    """How often a source is read at most; by default without end."""
     snapshots: Annotated[int, Field(ge=0, le=MAX_SNAPSHOTS)] = 0
     """How many copies of the weights are saved over the run, for `groundup lab RUN --film`; 0: none."""
+    key_of_default = {"mixture": None, "stride": None, "packing": None}
 
 
 class BaseStage(StageConfig):
@@ -211,6 +237,12 @@ class Recipe(StageConfig):
     report: ReportStage = ReportStage()
 
     @property
+    def mixture(self) -> MixtureConfig:
+        """What pretraining reads of each source. Raises ConfigError."""
+        table = self.pretrain
+        return mixture_config(table.mixture or None, table.max_epochs_per_source, self.data.sources)
+
+    @property
     def budget_s(self) -> float:
         return parse_duration(self.budget)
 
@@ -248,7 +280,8 @@ def check(values: dict[str, Any], sets: Settings | None = None) -> Recipe:
     parse_duration(recipe.budget)
     if not recipe.data.sources:
         raise ConfigError("data.sources is empty.", fix="Name at least one: [[data.sources]] spec = 'FOLDER'.")
-    _ = recipe.data.config
+    windows = {name: getattr(recipe.pretrain, name) for name in WINDOWS}
+    _ = recipe.data.config, recipe.mixture, pretraining_config(1, windows)
     return recipe
 
 

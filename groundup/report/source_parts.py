@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from groundup.data.data_card import CHANGE_LABELS
-from groundup.data.language_names import language_name
+from groundup.data.processing.language_names import language_name
 from groundup.markup import Child, Node, foreign, node
 from groundup.report.chapter import data_table, figure, more, note
 from groundup.report.differences import before_and_after

@@ -9,6 +9,8 @@ Out: ids, bytes, offsets; for a conversation also the loss mask; a folder that t
     sentencepiece   SentencePiece BPE (Llama 1 and 2, Mistral, Gemma, Phi-3): "▁" for a space, byte tokens, scores
     special         the control tokens and their roles
     fast            `Tokenizer`, used everywhere else, and `train_tokenizer`; by the `tokenizers` or `tiktoken` library
+    kinds           tokenizers of bytes and of characters, for teaching
+    tiktoken_ranks  vocabularies of `tiktoken` -> Tokenizer
     formats         GGUF metadata -> Tokenizer -> GGUF metadata
     template        chat templates of models, run with limits in a process of their own (`sandbox`)
     tools           tool calls: their format in a chat template, and JSON -> ToolCall

@@ -2,13 +2,14 @@ r"""Byte-level BPE: the pre-tokenizer and the byte alphabet of GPT-2, Llama 3, Q
 
 The pre-tokenizer splits a text into pieces; merges never cross the edge of a piece. Each split has the name that llama.cpp uses
 (`tokenizer.ggml.pre` in a GGUF file) and is one or more regular expressions, applied in order: every match becomes a piece, and so does the text
-between matches; the next expression splits each piece further. Then each byte is written as one visible character (GPT-2's alphabet), so that
-a vocabulary is plain text: a space is "Ġ", a newline "Ċ".
+between matches; the next expression splits each piece further. Two more are those of tiktoken's encodings. Then each byte is written as one
+visible character (GPT-2's alphabet), so that a vocabulary is plain text: a space is "Ġ", a newline "Ċ".
 
 Tokenizers trained here use "llama-bpe", the expression of Llama 3: llama.cpp knows it by name and Ollama's importer by the hash of the
 expression, so the ids are the same everywhere. Ollama takes GPT-2's own form for "default", which splits a fifth of all lines differently.
 
-Sources: the `tokenizer.json` files of GPT-2, Llama 3, Qwen 2 and SmolLM 2; "default" is what src/llama-vocab.cpp does with an unknown name.
+Sources: the `tokenizer.json` files of GPT-2, Llama 3, Qwen 2 and SmolLM 2; tiktoken_ext/openai_public.py; "default" is what
+src/llama-vocab.cpp does with an unknown name.
 Left out: normalisation other than NFC (Qwen's files have NFC, llama.cpp does none), expressions that are not in `SPLITS`.
 """
 
@@ -32,6 +33,16 @@ LLAMA3_SPLIT = (
 QWEN2_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
 GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 ONE_DIGIT = r"\p{N}"
+# cl100k_base (GPT-4): as Llama 3's, but spaces and line ends at the end of a text are one piece. The library's `$` is the end of a line, too.
+CL100K_SPLIT = LLAMA3_SPLIT.replace(r"|\s*[\r\n]+", r"|\s+(?![\s\S])|\s*[\r\n]+")
+_CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+O200K_SPLIT = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"  # a word, to the next capital
+    + _CONTRACTION
+    + r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    + _CONTRACTION
+    + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 # Longer than any word, ruler or indentation; the longest piece of a text is then twice as long (signs, then line ends).
 MAX_TRAINED_RUN = 256
 _LONG_RUN = regex.compile(
@@ -39,13 +50,15 @@ _LONG_RUN = regex.compile(
     + rf"|\p{{N}}{{{MAX_TRAINED_RUN // 3 * 3}}}"  # digits are pieces of three, so this cuts none
 )
 
-SPLITS: Mapping[str, tuple[str, ...]] = {
+LLAMACPP_SPLITS: Mapping[str, tuple[str, ...]] = {
     "llama-bpe": (LLAMA3_SPLIT,),
     "gpt-2": (GPT2_SPLIT,),
     "smollm": (ONE_DIGIT, GPT2_SPLIT),
     "qwen2": (QWEN2_SPLIT,),
     "default": (r"[\p{P}\$\+<=>\^~\|]+", GPT2_SPLIT, r"\p{N}+", "[0-9][0-9][0-9]"),
 }
+# Those of tiktoken's encodings have no equal in llama.cpp ("gpt-4o" there knows capitals of ASCII only).
+SPLITS: Mapping[str, tuple[str, ...]] = {**LLAMACPP_SPLITS, "cl100k": (CL100K_SPLIT,), "o200k": (O200K_SPLIT,)}
 
 
 def split_text(text: str, split: str) -> list[str]:

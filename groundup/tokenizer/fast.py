@@ -20,16 +20,18 @@ from typing import Any, Self
 
 import tiktoken
 import tokenizers
-from tokenizers import models, pre_tokenizers, trainers
+from tokenizers import models, trainers
 
-from groundup.errors import ConfigError, DataError, FormatError
+from groundup.errors import DataError, FormatError, require
 from groundup.files import read_json, read_text, sha256_text, write_json, write_text
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.bytelevel import BYTE_TO_CHARACTER, CHARACTER_TO_BYTE, SPLITS, ByteLevel
-from groundup.tokenizer.sentencepiece import SentencePiece
+from groundup.tokenizer.sentencepiece import Merge, SentencePiece
 from groundup.tokenizer.spec import (
+    MAX_IDS,
     MAX_JSON_BYTES,
     AddedToken,
+    Style,
     TokenizerTable,
     check_table,
     table_from_json,
@@ -50,6 +52,8 @@ CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 MAX_CONFIG_BYTES = 16 * 2**20
 SPLIT = "llama-bpe"
+MIN_VOCAB_SIZE = 256
+NOT_IN_UTF8 = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
 _SPACES = re.compile(r"[^\S\x1c-\x1f]+")  # whitespace in the `tokenizers` library
 
 # tiktoken panics (which can't be caught as an Exception) on about a million spaces in a row; from a tenth of that on, `tokenizers` is used.
@@ -88,7 +92,7 @@ class Tokenizer:
         """Load the tokenizer of a Hugging Face folder. Raises FormatError."""
         file = folder / TOKENIZER_FILE
         table = table_from_json(read_json(file, max_bytes=MAX_JSON_BYTES), file)
-        return cls(table, _read_config(folder), source=file)
+        return cls(table, read_config(folder), source=file)
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json and tokenizer_config.json; `AutoTokenizer.from_pretrained(folder)` gives the same ids. Raises DiskError."""
@@ -103,6 +107,11 @@ class Tokenizer:
         settings = {"add_bos_token": self.special.adds_bos, "clean_up_tokenization_spaces": False}
         template = {} if self.chat_template is None else {"chat_template": self.chat_template}
         return {"tokenizer_class": "PreTrainedTokenizerFast", **named, **settings, **template}
+
+    @property
+    def kind(self) -> str:
+        """ "bpe", or without merges "byte" or "character" (`kinds`)."""
+        return "bpe" if self.table.merges else "byte" if isinstance(self.table.style, ByteLevel) else "character"
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -286,10 +295,10 @@ def rank_encoder(table: TokenizerTable) -> tiktoken.Encoding | None:
 
 def read_template(folder: Path) -> str | None:
     """Return the chat template of a Hugging Face folder, without loading its tokenizer. Raises FormatError."""
-    return _chat_template(_read_config(folder), folder / CONFIG_FILE)
+    return _chat_template(read_config(folder), folder / CONFIG_FILE)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
     """Return tokenizer_config.json, with the template from the file where transformers 5 writes it. Raises FormatError."""
     file, template_file = folder / CONFIG_FILE, folder / TEMPLATE_FILE
     config = read_json(file, max_bytes=MAX_CONFIG_BYTES) if file.exists() else {}
@@ -337,17 +346,11 @@ def train_tokenizer(
     """Train byte-level BPE with the Llama 3 split, our control tokens at the last ids and a ChatML template.
 
     Of more than `sample_bytes` of text, so much is chosen evenly at random (`training_sample`); the choice is said. A pair that occurs once is never
-    merged, so little text gives fewer than `vocab_size` ids. Raises ConfigError for too small a size, DataError without text.
+    merged, so little text gives fewer than `vocab_size` ids, which is said. Below 264, the bytes that UTF-8 never has get no id. Raises ConfigError
+    for a size out of range, DataError without text.
     """
-    progress = progress or Silent()
-    smallest = 256 + len(CONTROL_TOKENS)
-    if vocab_size < smallest:
-        raise ConfigError(
-            f"vocab_size {vocab_size} is too small: 256 bytes and {len(CONTROL_TOKENS)} control tokens need {smallest}.",
-            fix="4096 suits a small model.",
-        )
+    progress, alphabet = progress or Silent(), _alphabet(vocab_size)
     library = tokenizers.Tokenizer.from_str(json.dumps(TokenizerTable({}, [], ByteLevel(SPLIT), {}).to_json()))
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(CONTROL_TOKENS), min_frequency=2, initial_alphabet=alphabet, show_progress=False
     )
@@ -367,11 +370,29 @@ def train_tokenizer(
     library.train_from_iterator(sample.parts(), trainer)
     model = json.loads(library.to_str())["model"]
     vocabulary, merges = model["vocab"], [(left, right) for left, right in model["merges"]]
+    tokenizer = our_tokenizer(vocabulary, merges, ByteLevel(SPLIT), source="trained tokenizer")
+    progress.say(
+        f"{tokenizer.vocab_size:,} ids ({len(alphabet)} bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) "
+        f"from {characters:,} characters"
+    )
+    if tokenizer.vocab_size < vocab_size:
+        progress.say(
+            f"{vocab_size:,} ids were asked for: the text has no more, since no other pair of tokens occurs in it twice."
+        )
+    return tokenizer
+
+
+def our_tokenizer(
+    vocabulary: Mapping[str, int], merges: Sequence[Merge], style: Style, *, source: object = "new tokenizer"
+) -> Tokenizer:
+    """Return a tokenizer with our control tokens right after the vocabulary, and a ChatML template."""
     added = {len(vocabulary) + rank: AddedToken(text, True) for rank, text in enumerate(CONTROL_TOKENS)}
     config = {**our_special_tokens_config(), "chat_template": CHATML_TEMPLATE}
-    table = TokenizerTable(vocabulary, merges, ByteLevel(SPLIT), added)
-    tokenizer = Tokenizer(table, config, source="trained tokenizer")
-    progress.say(
-        f"{tokenizer.vocab_size:,} ids (256 bytes, {len(merges):,} merges, {len(CONTROL_TOKENS)} control tokens) from {characters:,} characters"
-    )
-    return tokenizer
+    return Tokenizer(TokenizerTable(vocabulary, merges, style, added), config, source=source)
+
+
+def _alphabet(vocab_size: int) -> list[str]:
+    """Return the bytes that a vocabulary of so many ids begins with: all, or where there is no room those of UTF-8. Raises ConfigError."""
+    size = vocab_size - len(CONTROL_TOKENS)
+    require(MIN_VOCAB_SIZE <= vocab_size <= MAX_IDS, "vocab_size", vocab_size, f"{MIN_VOCAB_SIZE} to {MAX_IDS:,}")
+    return [letter for byte, letter in BYTE_TO_CHARACTER.items() if size >= 256 or byte not in NOT_IN_UTF8]

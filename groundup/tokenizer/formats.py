@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from groundup.errors import FormatError, ModelError
-from groundup.tokenizer.bytelevel import SPLITS, ByteLevel
+from groundup.tokenizer.bytelevel import LLAMACPP_SPLITS, ByteLevel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.sentencepiece import (
     BYTE_TOKENS,
@@ -118,8 +118,8 @@ def _style(fields: _Fields) -> Style:
         raise fields.error("model", f"is {model[:40]!r}; supported are {supported}")
     pre = fields.get("pre", str, "")
     split = PRE_ALIASES.get(pre, pre)
-    if split not in SPLITS:
-        raise fields.error("pre", f"is {pre[:40]!r}; supported are {', '.join(SPLITS)}")
+    if split not in LLAMACPP_SPLITS:
+        raise fields.error("pre", f"is {pre[:40]!r}; supported are {', '.join(LLAMACPP_SPLITS)}")
     return ByteLevel(split, whole_pieces=split == "llama-bpe")
 
 
@@ -204,11 +204,8 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
         )
     table = tokenizer.table
     texts = table.texts
-    if isinstance(table.style, ByteLevel):
-        merges = [f"{left} {right}" for left, right in table.merges]
-        style: dict[str, object] = {"model": "gpt2", "merges": merges, "add_space_prefix": False}
-    else:
-        style = _pieces_fields(table, texts, rows)
+    byte_level = isinstance(table.style, ByteLevel)
+    style = _byte_level_fields(table) if byte_level else _pieces_fields(table, texts, rows)
     metadata: dict[str, object] = {
         "pre": tokenizer.pre,
         "tokens": [texts.get(id, f"[PAD{id}]") for id in range(rows)],
@@ -219,6 +216,21 @@ def gguf_metadata(tokenizer: Tokenizer, *, vocab_size: int | None = None) -> dic
     }
     template = {} if tokenizer.chat_template is None else {"tokenizer.chat_template": tokenizer.chat_template}
     return {_PREFIX + name: value for name, value in metadata.items()} | template
+
+
+def _byte_level_fields(table: TokenizerTable) -> dict[str, object]:
+    """Return the fields of byte-level BPE. Raises ModelError where llama.cpp has no equal."""
+    assert isinstance(table.style, ByteLevel)
+    reason, fix = "", "Use it in a Hugging Face folder (--to hf)"
+    if table.style.split not in LLAMACPP_SPLITS:
+        reason = f"llama.cpp has no split like its {table.style.split!r}, and would give other ids"
+    elif not table.merges:  # "cannot find tokenizer merges in model file"
+        reason = "it has no merges, and llama.cpp loads no byte-level tokenizer without"
+        fix += "; a tokenizer of characters (tokenizer train --kind character) can be written"
+    if reason:
+        raise ModelError(f"This tokenizer can't be written as GGUF: {reason}.", fix=f"{fix}.")
+    merges = [f"{left} {right}" for left, right in table.merges]
+    return {"model": "gpt2", "merges": merges, "add_space_prefix": False}
 
 
 def _pieces_fields(table: TokenizerTable, texts: Mapping[int, str], rows: int) -> dict[str, object]:

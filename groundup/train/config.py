@@ -4,11 +4,12 @@ parameters on two cores.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from groundup.config import build_config
-from groundup.errors import require, require_choices, require_counts
+from groundup.data.batches.mixture_config import MixtureConfig
+from groundup.errors import ConfigError, require, require_choices, require_counts
 
 TrainPrecision = Literal["float32", "bf16", "auto"]
 Compile = Literal["off", "on", "auto"]
@@ -60,6 +61,12 @@ class FitConfig:
     """Pretraining begins with rows of this many tokens, and more of them; None: whole rows from the first step."""
     start_share: float = 0.5
     """With start_context_tokens: the share of the planned steps, and so of the tokens, that are read in such rows."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """Pretraining: what share of the tokens comes from each source; by default as they come."""
+    stride: int | None = None
+    """Pretraining: tokens from the start of a window to that of the next; None: the context, so that no token is read twice in an epoch."""
+    packing: bool = False
+    """Pretraining: rows are packed with whole documents (`data/batches/packing.py`) instead of windows; no token attends to another document."""
     learning_rate: float = 2e-3
     """The highest learning rate, reached after the warm-up. 2e-3: best of 1e-3 to 6e-3 for quickstart (docs/log.md); larger models need less."""
     min_learning_rate: float | None = None
@@ -120,7 +127,7 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         require_counts(self, "steps", "batch_size", "accumulation", "keep_checkpoints", "max_skipped", "max_rollbacks")
-        require_counts(self, "evaluate_every", "checkpoint_every", "start_context_tokens")
+        require_counts(self, "evaluate_every", "checkpoint_every", "start_context_tokens", "stride")
         require_choices(self)
         require(0 <= self.snapshots <= MAX_SNAPSHOTS, "snapshots", self.snapshots, f"0 to {MAX_SNAPSHOTS}")
         require(0 < self.start_share <= 1, "start_share", self.start_share, "above 0 and at most 1")
@@ -136,6 +143,9 @@ class FitConfig:
         for name in ("weight_decay", "balance_weight"):
             require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "0 or more")
         require(0 < self.clip_norm < math.inf, "clip_norm", self.clip_norm, "above 0")
+        if self.packing and self.stride is not None:
+            fix = "Omit one of them: packed rows hold whole documents, each once."
+            raise ConfigError(f"packing and stride {self.stride} can't be combined.", fix=fix)
         factor, nats = self.spike_factor, self.rollback_nats
         require(factor is None or 1 < factor < math.inf, "spike_factor", factor, "above 1")
         require(nats is None or 0 < nats < math.inf, "rollback_nats", nats, "above 0")

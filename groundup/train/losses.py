@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.errors import ConfigError, did_you_mean
 from groundup.model.experts import Experts, balance_loss, router_scores
 from groundup.model.heads import LanguageModel
@@ -29,7 +29,7 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
     The head is applied to those positions alone: with V in the thousands it is a large part of the work.
     """
     assert isinstance(model, LanguageModel)
-    hidden = model.hidden(batch.ids, mask=batch.mask).flatten(0, 1)  # [B*T, C]
+    hidden = model.hidden(batch.ids, mask=batch.mask, documents=batch.documents).flatten(0, 1)  # [B*T, C]
     labels = batch.labels.flatten()  # [B*T]
     if not batch.all_count:
         counted = (labels != IGNORED_LABEL).nonzero().squeeze(1)  # [positions that count]
@@ -76,7 +76,8 @@ def balanced(loss: Loss, weight: float) -> Loss:
         with router_scores(model) as scores:
             plain = loss(model, batch)
         chosen = next(part.experts_per_token for part in model.modules() if isinstance(part, Experts))
-        real = None if batch.mask is None else batch.mask.flatten()
+        marked = batch.mask if batch.documents is None else batch.documents >= 0
+        real = None if marked is None else marked.flatten()
         uneven = torch.stack([balance_loss(layer, chosen, real) for layer in scores]).mean()
         beside = weight * plain.count * uneven  # eq. 4's alpha, for as many tokens as the loss is summed over
         return LossSum(plain.total + (beside - beside.detach()), plain.count)

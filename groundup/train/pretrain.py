@@ -13,10 +13,12 @@ from typing import Any, cast
 import torch
 
 from groundup.config import to_plain
-from groundup.data.loader import Windows
-from groundup.data.sequence_length_warmup import SequenceLengthWarmup
-from groundup.data.shards import ShardSet
-from groundup.data.split import TEST, VALIDATION
+from groundup.data.batches.loader import Windows
+from groundup.data.batches.mixture import Loader, Mixture, mixture_of, source_readings
+from groundup.data.batches.packing import PackedWindows
+from groundup.data.batches.sequence_length_warmup import SequenceLengthWarmup
+from groundup.data.batches.shards import ShardSet
+from groundup.data.split import TEST, TRAIN, VALIDATION
 from groundup.device import Compute, generator
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig
@@ -71,7 +73,10 @@ def pretrain(
     """
     progress = progress or Silent()
     require_fitting(shards, tokenizer, model_config)
-    windows = train_windows(shards, model_config, fit_config)
+    planned = group.made_first(lambda: train_windows(shards, model_config, fit_config, progress))
+    windows = planned or train_windows(shards, model_config, fit_config)
+    require_steps(windows, fit_config)
+    control = within_mixture(control, most_steps(windows, fit_config))
     batches = training_batches(windows, fit_config)
     made = group.made_first(lambda: evaluation_of(shards, tokenizer, model_config, fit_config, compute, monitor, group))
     evaluation = cast(Evaluation, made)  # rank 0 alone has one, and it alone evaluates
@@ -92,6 +97,8 @@ def pretrain(
     if made is not None and made.sampler.searched_share < 1:
         share = f"{made.sampler.searched_share:.1%}"
         progress.say(f"The training text is long: samples are compared with {share} of it, evenly spread.")
+    for line in window_lines(windows):
+        progress.say(line)
     hooks = Hooks(
         evaluate=lambda: evaluation.measure(model),
         sample=lambda step: _shown(evaluation.sampler.write(model), progress),
@@ -106,6 +113,7 @@ def pretrain(
         model.eval()
         figures = evaluation.measure(model) if load_best(model, fitted, run, progress) else fitted.state.evaluation
         results = _results(fitted, figures, model_config, windows)
+        results |= {"sources": found} if (found := _sources(shards, windows, fitted)) else {}
         test = evaluation.measure_test(model, progress)
         results |= {"test": test} if test else {}
         planned = (run.read_plan() or {}).get("planned")
@@ -161,9 +169,62 @@ def snapshot_bytes(model_config: ModelConfig) -> int:
     return SNAPSHOT_DTYPE.itemsize * parameter_count(model_config).total + SNAPSHOT_TEXT_BYTES
 
 
-def train_windows(shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig) -> Windows:
-    """Return the windows that a run reads. Raises DataError."""
-    return Windows(shards, "train", model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+def train_windows(
+    shards: ShardSet, model_config: ModelConfig, fit_config: FitConfig, progress: Progress | None = None
+) -> Windows | Mixture:
+    """Return the windows or packed rows that a run reads, as they come or of each source by its share. Raises DataError, ConfigError."""
+    sizes = (model_config.context_tokens, fit_config.batch_size, fit_config.seed)
+
+    def windows(part: ShardSet) -> Windows:
+        if fit_config.packing:
+            return PackedWindows(part, TRAIN, *sizes, progress=progress)
+        return Windows(part, TRAIN, *sizes, fit_config.stride)
+
+    if fit_config.mixture.as_they_come:
+        return windows(shards)
+    return mixture_of(shards, fit_config.mixture, fit_config.batch_size, windows)
+
+
+def most_steps(windows: Windows | Mixture, fit_config: FitConfig) -> int | None:
+    """Return the steps until every source has been read as often as it may be; None: without end."""
+    if not isinstance(windows, Mixture) or windows.length is None:
+        return None
+    return windows.length // (fit_config.batch_size * fit_config.accumulation)
+
+
+def require_steps(windows: Windows | Mixture, fit_config: FitConfig) -> None:
+    """Refuse a run that would read its sources more often than it may. Raises ConfigError."""
+    most = most_steps(windows, fit_config)
+    if most is not None and fit_config.steps > most:
+        limit = fit_config.mixture.max_epochs
+        raise ConfigError(
+            f"With at most {limit:g} epochs of each source there is text for {most:,} steps, and the run has {fit_config.steps:,}.",
+            fix=f"Train for at most {most:,} steps, raise --max-epochs-per-source, or add texts."
+            if most
+            else "Raise it, or add texts.",
+        )
+
+
+def within_mixture(control: StepControl, most: int | None) -> StepControl:
+    """Return the control with a time budget of at most so many steps."""
+    if control.time_budget is None or most is None:
+        return control
+    return dataclasses.replace(control, time_budget=dataclasses.replace(control.time_budget, max_steps=most))
+
+
+def window_lines(windows: Loader | Mixture) -> list[str]:
+    """Return what a user should know of packed rows, or of windows that are not a context apart; of a mixture, source by source."""
+    if isinstance(windows, Mixture):
+        return [f"{name}: {line}" for name, part in windows.loaders.items() for line in window_lines(part)]
+    if isinstance(windows, PackedWindows):
+        return [windows.figures.line()]
+    if not isinstance(windows, Windows):
+        return []
+    stride, context = windows.stride, windows.context_tokens
+    if stride < context:
+        return [f"Stride {stride} of context {context}: an epoch reads every token {context / stride:.3g} times."]
+    left_out = f"{1 - context / stride:.0%} of the tokens lie between windows and are not read."
+    return [f"note: stride {stride} is above the context of {context}: {left_out}"] if stride > context else []
 
 
 def evaluation_of(
@@ -184,7 +245,8 @@ def evaluation_of(
 
     def held_out(split: str, window: int) -> Validation:
         sizes = {"batch_size": size, "at_once": share, "seed": seed}
-        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split)
+        packing = fit_config.packing
+        return Validation(shards, tokenizer, window, **sizes, compute=compute, split=split, packing=packing)
 
     # a test split that is shorter than the context is read in one window
     test_window = min(context, shards.num_tokens(TEST) - 1) if TEST in shards.splits else 0
@@ -196,7 +258,7 @@ def evaluation_of(
     )
 
 
-def training_batches(windows: Windows, fit_config: FitConfig) -> Windows | SequenceLengthWarmup:
+def training_batches(windows: Windows | Mixture, fit_config: FitConfig) -> Windows | Mixture | SequenceLengthWarmup:
     """Return the windows as batches: whole, or cut shorter in the first steps. Raises ConfigError."""
     if fit_config.start_context_tokens is None:
         return windows
@@ -215,8 +277,14 @@ def _shown(samples: list[dict[str, Any]], progress: Progress) -> list[dict[str, 
     return samples
 
 
+def _sources(shards: ShardSet, windows: Windows | Mixture, fitted: FitResult) -> list[dict[str, Any]]:
+    """Return what was read of each source."""
+    mixture, rows = windows if isinstance(windows, Mixture) else None, fitted.state.data_position * windows.batch_size
+    return [dataclasses.asdict(each) for each in source_readings(shards, mixture, rows, fitted.state.tokens)]
+
+
 def _results(
-    fitted: FitResult, figures: dict[str, float], model_config: ModelConfig, windows: Windows
+    fitted: FitResult, figures: dict[str, float], model_config: ModelConfig, windows: Windows | Mixture
 ) -> dict[str, Any]:
     state = fitted.state
     return {
@@ -228,6 +296,7 @@ def _results(
         "best_step": state.best_step,
         "tokens": state.tokens,
         "epochs": round(state.tokens / windows.epoch_tokens, 3),
+        **({"packing": dataclasses.asdict(windows.figures)} if isinstance(windows, PackedWindows) else {}),
         "parameters": parameter_count(model_config).total,
         "precision": fitted.precision,
         **({"muon_precision": fitted.muon_precision} if fitted.muon_precision else {}),

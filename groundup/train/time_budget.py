@@ -55,6 +55,8 @@ class TimeBudget:
     """Inside fit(), evaluations and restarts included: what `TrainState.elapsed_s` counts."""
     min_steps: int = 1
     """A run is not cut below these."""
+    max_steps: int | None = None
+    """For these there is text (a mixture with an end); None: for any number."""
 
     def steps(self, schedule: StepSchedule, reading: TimeReading) -> int | None:
         """The number of steps the run has from now on; None: it is not changed."""
@@ -62,6 +64,9 @@ class TimeBudget:
             return None
         low = max(round(MIN_SCALE * schedule.planned), self.min_steps, reading.step + check_interval(schedule))
         high = max(low, MAX_SCALE * schedule.planned)
+        if self.max_steps is not None:
+            high = min(high, self.max_steps)
+            low = min(low, high)
         in_time = bisect_right(range(low, high + 1), self.seconds, key=reading.end_s)
         steps = low + max(0, in_time - 1)
         return None if steps == schedule.steps else steps

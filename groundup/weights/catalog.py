@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from groundup.errors import FormatError, ModelError, NetworkError
+from groundup.errors import FormatError, ModelError, NetworkError, require_extra
 from groundup.fetch import fetch_package, members
 from groundup.files import (
     atomic_folder,
@@ -41,14 +41,13 @@ from groundup.weights.model_format import is_free, manifest_value
 from groundup.weights.named import Archive, Entry, find_entry
 
 HUB_TIMEOUT_S = 5.0
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 HUB_FILES = (
     "config.json",
     "generation_config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
+    *TOKENIZER_FILES,
 )
 
 
@@ -126,13 +125,28 @@ def _from_hub(entry: Entry, folder: Path, looked: list[str], progress: Progress)
     return model, Tokenizer.load(folder), f"hub:{entry.hub}"
 
 
-def download_from_hub(repository: str, folder: Path, progress: Progress) -> None:
+def pull_tokenizer(repository: str, folder: Path, progress: Progress) -> None:
+    """The tokenizer's files of a repository of the hub into `folder`. Raises MissingExtra, NetworkError, DiskError."""
+    require_extra("hub", "huggingface_hub")
+    try:
+        download_from_hub(repository, folder, progress, patterns=TOKENIZER_FILES)
+    except _hub_errors() as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        fix = "Check the name and the network; or fetch its tokenizer.json elsewhere and give that."
+        raise NetworkError(
+            f"The tokenizer of {repository} could not be fetched: {reason.rstrip('.')}.", fix=fix
+        ) from error
+
+
+def download_from_hub(
+    repository: str, folder: Path, progress: Progress, *, patterns: tuple[str, ...] = HUB_FILES
+) -> None:
     """The allowed files of a repository into `folder`. Raises one of `_hub_errors`, DiskError."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
     listed = HfApi().model_info(repository, timeout=HUB_TIMEOUT_S, files_metadata=True)
-    wanted = [file for file in listed.siblings or [] if _is_wanted(file.rfilename)]
+    wanted = [file for file in listed.siblings or [] if _is_wanted(file.rfilename, patterns)]
     size_bytes = sum(file.size or 0 for file in wanted)
     require_free_bytes(folder, size_bytes)
     progress.say(f"Fetching {repository} from the Hugging Face hub, up to {size_bytes / 1e6:.0f} MB ...")
@@ -142,9 +156,9 @@ def download_from_hub(repository: str, folder: Path, progress: Progress) -> None
         snapshot_download(repository, revision=listed.sha, local_dir=folder, allow_patterns=names)
 
 
-def _is_wanted(name: str) -> bool:
+def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
     """Is it one of the allowed files, in no folder? The client would write "model/../../x.safetensors" where that says."""
-    allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in HUB_FILES)
+    allowed = "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     return allowed and safe_name(name) == name
 
 

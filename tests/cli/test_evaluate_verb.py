@@ -1,7 +1,7 @@
 """What `groundup evaluate` measures on."""
 
 from groundup.api import STARTER, instructions_source
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.evaluate.run import kind_of
 from groundup.evaluate.task import HeldOut, Task
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers, ShownAnswers

@@ -12,6 +12,7 @@ from groundup.cli.main import VERBS, load_verb, run
 FOLDERS = {
     "build": ["build", "nowhere", "--out"],
     "tokenizer train": ["tokenizer", "train", "nowhere", "--out"],
+    "tokenizer import": ["tokenizer", "import", "nowhere", "--out"],
     "pretrain": ["pretrain", "nowhere", "--out"],
     "sweep": ["sweep", "nowhere", "--out"],
     "pull": ["pull", "nowhere", "--out"],
@@ -20,11 +21,14 @@ FOLDERS = {
     "lab": ["lab", "nowhere", "--text", "a", "--pictures"],
 }
 FILES = {
+    "data inspect": ["data", "inspect", "nowhere", "--out"],
+    "tokenizer compare": ["tokenizer", "compare", "nowhere", "--text", "nowhere", "--out"],
+    "tokenizer show": ["tokenizer", "show", "nowhere", "a", "--out"],
     "model show": ["model", "show", "nowhere", "--out"],
     "evaluate": ["evaluate", "nowhere", "--out"],
-    "data inspect": ["data", "inspect", "nowhere", "--out"],
     "lab": ["lab", "nowhere", "--text", "a", "--out"],
     "report": ["report", "nowhere", "--out"],
+    "data windows": ["data", "windows", "nowhere", "--out"],
 }
 EITHER = {"convert": ["convert", "nowhere", "--to", "hf", "--out"]}
 ALL = [*FOLDERS.values(), *FILES.values(), *EITHER.values()]

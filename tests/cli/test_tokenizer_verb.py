@@ -1,5 +1,6 @@
-"""`groundup tokenizer train | show`."""
+"""`groundup tokenizer train | import | compare | show`."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from groundup.cli.tokenizer import app, visible
-from groundup.errors import ConfigError, DataError, GroundupError, ModelError
+from groundup.errors import ConfigError, DataError, FormatError, GroundupError, ModelError
 from groundup.files import verify_folder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import gguf_metadata
@@ -137,6 +138,107 @@ def test_an_unknown_model_is_named() -> None:
     error = refused("show", "no-such-model", "x")
     assert isinstance(error, ModelError)
     assert "no-such-model" in error.message
+
+
+@pytest.mark.parametrize("size", ["256", "200000"])
+def test_both_ends_of_the_range_are_trained_and_a_text_with_fewer_ids_says_so(
+    size: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text(TEXT, encoding="utf-8")
+    command = ("train", str(tmp_path / "a.txt"), "--out", str(tmp_path / "tok"), "--vocab-size", size, "--json")
+    told = json.loads(ran(*command))
+    tokenizer = Tokenizer.load(tmp_path / "tok")
+    assert told["vocab_size"] == tokenizer.vocab_size == (256 if size == "256" else told["merges"] + 264)
+    assert tokenizer.decode(tokenizer.encode(TEXT + "é漢😀\x00")) == TEXT + "é漢😀\x00"
+    result = CliRunner().invoke(app, list(command))
+    assert ("200,000 ids were asked for: the text has no more" in result.stderr) == (size == "200000")
+
+
+@pytest.mark.parametrize("size", ["255", "0", "-5", "1000001"])
+def test_sizes_out_of_the_range_are_refused(size: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT, encoding="utf-8")
+    error = refused("train", str(tmp_path / "a.txt"), "--out", str(tmp_path / "tok"), "--vocab-size", size)
+    assert f"256 to 1,000,000 (got {size})" in error.message
+    assert not (tmp_path / "tok").exists()
+
+
+@pytest.mark.parametrize("kind", ["byte", "character"])
+def test_tokenizers_for_teaching_are_made_shown_and_compared(kind: str, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / kind
+    told = json.loads(ran("train", str(tmp_path / "texts"), "--kind", kind, "--out", str(out), "--json"))
+    assert (told["kind"], told["merges"], told["documents"]) == (kind, 0, 0 if kind == "byte" else 1)
+    verify_folder(out)
+    assert "3 tokens, 3 bytes" in ran("show", str(out), "The")
+    rows = json.loads(ran("compare", str(out), str(trained), "--text", str(tmp_path / "texts"), "--json"))["tokenizers"]
+    assert [row["name"] for row in rows] == [kind, "tok"]
+    assert rows[0]["bytes_per_token"] == 1.0 < rows[1]["bytes_per_token"]
+
+
+def test_only_a_byte_tokenizer_needs_no_texts(tmp_path: Path) -> None:
+    assert "264 ids from no text" in ran("train", "--kind", "byte", "--out", str(tmp_path / "b"))
+    assert "none are named" in refused("train", "--kind", "character", "--out", str(tmp_path / "c")).message
+    assert "character" in refused("train", "--kind", "char", "--out", str(tmp_path / "c")).fix
+
+
+def test_what_is_imported_has_the_same_ids_and_says_what_it_was_checked_with(trained: Path, tmp_path: Path) -> None:
+    file = trained / "tokenizer.json"
+    told = json.loads(ran("import", str(file), "--out", str(tmp_path / "theirs"), "--json"))
+    assert told["fingerprint"] == Tokenizer.load(trained).fingerprint == Tokenizer.load(tmp_path / "theirs").fingerprint
+    assert told["checked_with"].startswith("tokenizers ") and told["checked_texts"] > 300
+    verify_folder(tmp_path / "theirs")
+    assert json.loads((tmp_path / "theirs" / "manifest.json").read_text())["imported"]["source"] == str(file)
+    assert "the same ids as tokenizers" in ran("import", str(trained), "--out", str(tmp_path / "theirs"))
+
+
+def test_ranks_of_tiktoken_are_imported_with_their_pattern(tmp_path: Path) -> None:
+    tokens = [bytes([byte]) for byte in range(256)] + [b"th", b"the"]
+    lines = [f"{base64.b64encode(token).decode()} {rank}" for rank, token in enumerate(tokens)]
+    (tmp_path / "x.tiktoken").write_text("\n".join(lines), encoding="utf-8")
+    error = refused("import", str(tmp_path / "x.tiktoken"), "--out", str(tmp_path / "tok"))
+    assert isinstance(error, ConfigError) and "--pattern" in error.fix
+    assert not (tmp_path / "tok").exists()
+    ran("import", str(tmp_path / "x.tiktoken"), "--out", str(tmp_path / "tok"), "--pattern", "o200k_base")
+    assert Tokenizer.load(tmp_path / "tok").encode("the") == [257]
+
+
+def test_a_refused_import_leaves_what_was_there(trained: Path, tmp_path: Path) -> None:
+    before = Tokenizer.load(trained).fingerprint
+    (tmp_path / "bad.json").write_text('{"model": {"type": "Unigram", "vocab": []}}', encoding="utf-8")
+    assert isinstance(refused("import", str(tmp_path / "bad.json"), "--out", str(trained)), FormatError)
+    assert Tokenizer.load(trained).fingerprint == before
+
+
+def test_compare_prints_tables_and_writes_a_page(trained: Path, tmp_path: Path) -> None:
+    ran("train", "--kind", "byte", "--out", str(tmp_path / "byte"))
+    (tmp_path / "de.txt").write_text("Der Hund sieht die Katze an, die auf der Matte schläft. " * 5, encoding="utf-8")
+    texts = ("--text", str(tmp_path / "texts"), "--text", str(tmp_path / "de.txt"))
+    page = tmp_path / "page.html"
+    told = ran("compare", str(trained), str(tmp_path / "byte"), *texts, "--model", "64x2", "--out", str(page))
+    assert "embeddings of 64x2" in told and "bytes/token by source" in told
+    assert "default-src 'none'" in page.read_text(encoding="utf-8")
+
+
+def test_compare_refuses_in_one_sentence(trained: Path, tmp_path: Path) -> None:
+    texts = ("--text", str(tmp_path / "texts"))
+    assert "named twice" in refused("compare", str(trained), str(trained), *texts).message
+    assert "No texts are named" in refused("compare", str(trained)).message
+    assert "neither a preset" in refused("compare", str(trained), *texts, "--model", "big").message
+    assert "is not a size" in refused("compare", str(trained), *texts, "--sample", "some").message
+    assert "above 0" in refused("compare", str(trained), *texts, "--sample", "0").message
+    assert "nowhere" in refused("compare", str(trained), "--text", str(tmp_path / "nowhere")).message
+
+
+def test_show_reads_a_file_and_writes_a_page(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("the text\n<b>12</b>", encoding="utf-8")
+    page = tmp_path / "page.html"
+    assert ran("show", str(trained), str(tmp_path / "letter.txt"), "--out", str(page)) == ""
+    html = page.read_text(encoding="utf-8")
+    assert html.count("data-tip") == 1 + len(Tokenizer.load(trained).encode("the text\n<b>12</b>"))
+    assert "<b>12" not in html
+    told = json.loads(ran("show", str(trained), str(tmp_path / "letter.txt"), "--out", str(page), "--json"))
+    assert b"".join(bytes(token["bytes"]) for token in told["tokens"]) == b"the text\n<b>12</b>"
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    assert "is not UTF-8" in refused("show", str(trained), str(tmp_path / "photo.jpg")).message
 
 
 def test_tokens_are_written_for_the_eye() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from groundup.data.batches.shards import ShardSet, write_shards
 from groundup.data.pipeline import prepare
-from groundup.data.shards import ShardSet, write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer, train_tokenizer
 

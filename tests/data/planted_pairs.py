@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundup.data.word_ngrams import ngrams, words
+from groundup.data.processing.word_ngrams import ngrams, words
 
 N = 5
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.clean import clean
-from groundup.data.dedup import ExactRepeats
 from groundup.data.documents import Document
-from groundup.data.filters import reason_to_drop
+from groundup.data.processing.clean import clean
+from groundup.data.processing.dedup import ExactRepeats
+from groundup.data.processing.filters import reason_to_drop
 
 
 @pytest.mark.parametrize(

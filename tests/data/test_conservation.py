@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from groundup.data.clean import clean
 from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard
 from groundup.data.pipeline import CARD_FILE, DROPPED_FILE, prepare
-from groundup.data.source_files import Source
+from groundup.data.processing.clean import clean
+from groundup.data.reading.source_files import Source
 from groundup.data.split import SPLITS, read_split
 from groundup.errors import DataError
 from groundup.progress import Silent

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from groundup.data.decontamination import (
+from groundup.data.documents import Document
+from groundup.data.processing.decontamination import (
     Contamination,
     DecontaminationConfig,
     Overlap,
     evaluation_items,
     find_contaminated,
 )
-from groundup.data.documents import Document
-from groundup.data.item_index import ItemIndex
-from groundup.data.source_files import Source
+from groundup.data.processing.item_index import ItemIndex
+from groundup.data.processing.word_ngrams import ngrams, words
+from groundup.data.reading.source_files import Source
 from groundup.data.split import SplitWriter
-from groundup.data.word_ngrams import ngrams, words
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.progress import Silent
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data.distinct import Sides, groups_of, hold_out, user_turns, without_repeats
 from groundup.data.documents import ChatExample, ConversationExample, InstructionExample, PreferenceExample
+from groundup.data.reading.distinct import Sides, groups_of, hold_out, user_turns, without_repeats
 from groundup.errors import DataError
 from groundup.tokenizer.chat import Message
 

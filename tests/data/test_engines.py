@@ -16,20 +16,22 @@ from typing import Any
 import fsspec
 import pytest
 
-from groundup.data import engines, pieces, pipeline, processes
+from groundup.data import pipeline
 from groundup.data.config import DataConfig
-from groundup.data.decoding import NotTextError
-from groundup.data.description import PassedOver
-from groundup.data.engines import chosen_engine
+from groundup.data.engines import engine as engines
+from groundup.data.engines import pieces, processes
+from groundup.data.engines.engine import chosen_engine
+from groundup.data.engines.pieces import Piece, Read, pack, pack_pieces, unpack, unpack_pieces
+from groundup.data.engines.processes import Workers
+from groundup.data.engines.worker import entries_task, texts_task, work
 from groundup.data.partial import partial_path
-from groundup.data.pieces import Piece, Read, pack, pack_pieces, unpack, unpack_pieces
 from groundup.data.pipeline import prepare
-from groundup.data.processes import Workers
-from groundup.data.source_files import Source, entries
-from groundup.data.source_report import SourceReport, Tally
-from groundup.data.sources import SourceOptions, read_source
-from groundup.data.steps import ProcessConfig, Processed
-from groundup.data.worker import entries_task, texts_task, work
+from groundup.data.processing.steps import ProcessConfig, Processed
+from groundup.data.reading.decoding import NotTextError
+from groundup.data.reading.description import PassedOver
+from groundup.data.reading.source_files import Source, entries
+from groundup.data.reading.source_report import SourceReport, Tally
+from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError, MissingExtra, WorkerError
 from groundup.files import verify_folder
 from groundup.progress import Silent
@@ -185,9 +187,10 @@ def test_ray_goes_on_within_an_archive_and_says_what_is_wrong(
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from groundup.data import engines, pieces, pipeline, split
-from groundup.data.source_files import Source, entries
-from groundup.data.steps import ProcessConfig
+from groundup.data import pipeline, split
+from groundup.data.engines import engine as engines, pieces
+from groundup.data.reading.source_files import Source, entries
+from groundup.data.processing.steps import ProcessConfig
 from groundup.progress import Silent
 
 root, left, engine = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -336,7 +339,7 @@ def test_a_process_that_is_killed_is_said_and_what_was_saved_stays(
         if written == 40:
             self.save()
             for process in children_of(os.getpid()):
-                if b"groundup.data.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
+                if b"groundup.data.engines.worker" in Path(f"/proc/{process}/cmdline").read_bytes():
                     os.kill(process, signal.SIGKILL)
 
     monkeypatch.setattr(pipeline._Preparation, "write", write)

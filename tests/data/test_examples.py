@@ -12,18 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from groundup.data.distinct import same_text_key, without_repeats
 from groundup.data.documents import Example, InstructionExample, to_conversation
-from groundup.data.examples import (
+from groundup.data.reading.distinct import same_text_key, without_repeats
+from groundup.data.reading.examples import (
     apportion,
     read_chat,
     read_labelled,
     read_splits,
     stratified_split,
 )
-from groundup.data.source_files import Source
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions
 from groundup.errors import DataError
 from groundup.progress import Silent
 from groundup.tokenizer.chat import Message

@@ -17,11 +17,11 @@ import zstandard
 from pyarrow import parquet
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
-from groundup.data.decoding import MAX_LINE_CHARACTERS
 from groundup.data.documents import Document
-from groundup.data.source_files import Source, content_hash, disk_bytes
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, read_source
+from groundup.data.reading.decoding import MAX_LINE_CHARACTERS
+from groundup.data.reading.source_files import Source, content_hash, disk_bytes
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.errors import DataError, FormatError
 
 STORY = "The traveller came to the inn at dusk, asked for bread and water, and told a long story."
@@ -167,7 +167,7 @@ def test_an_array_of_json_is_a_document_for_each_element(tmp_path: Path, monkeyp
     rows = [{"text": f'[{n}], "{n}" \u00e9'} for n in range(200)]
     (tmp_path / "a.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False))
     for piece_bytes in (7, 2**20):
-        monkeypatch.setattr("groundup.data.decoding.PIECE_BYTES", piece_bytes)
+        monkeypatch.setattr("groundup.data.reading.decoding.PIECE_BYTES", piece_bytes)
         assert texts_of(tmp_path) == [row["text"] for row in rows]
     for damaged in ('[{"text": "a"}', '[{"text": "a"}, {"te', '[{"text": "a"} x]', "[" * 100_000):
         (tmp_path / "a.json").write_text(damaged)
@@ -278,7 +278,7 @@ def test_what_expands_too_much_or_is_torn_is_one_error(tmp_path: Path, packed: s
 def test_without_the_extra_its_formats_are_skipped_with_the_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.data.extract.find_spec", lambda module: None)
+    monkeypatch.setattr("groundup.data.reading.extract.find_spec", lambda module: None)
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
     with pytest.raises(DataError, match=r"1 needing pypdf \(pip install 'groundup\[documents\]'\) \(a\.pdf\)"):
         read(tmp_path)

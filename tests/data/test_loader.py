@@ -1,14 +1,16 @@
 """Windows: labels shifted by one, every window once an epoch, an order that needs nothing but numbers."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from groundup.data.loader import Windows, permuted, require_tokens
-from groundup.data.shards import ShardSet, SplitTable
+from groundup.data.batches.loader import Permutation, Windows, permuted, require_tokens
+from groundup.data.batches.shards import ShardSet, SplitTable
 from groundup.errors import DataError
+from groundup.files import sha256_text
 
 
 def counting(folder: Path, tokens: int) -> ShardSet:
@@ -73,6 +75,13 @@ def test_the_order_is_spread_evenly() -> None:
     assert ((counts - 200) ** 2 / 200).sum() < 27.9
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 16, 17, 1000, 70_000, 2**33])
+def test_the_permutation_with_tables_is_the_readable_one(count: int) -> None:
+    fast = Permutation(count, "7/3")
+    for place in {*range(min(count, 300)), count // 2, count - 1}:
+        assert fast.at(place) == permuted(place, count, "7/3")
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16, 17, 1000])
 def test_the_permutation_is_one(count: int) -> None:
     assert sorted(permuted(place, count, "7/3") for place in range(count)) == list(range(count))
@@ -97,3 +106,28 @@ def test_text_shorter_than_a_window_says_how_many_tokens_are_missing(tmp_path: P
     with pytest.raises(DataError, match=r"train text has 100 tokens, .* needs 129: 29 are missing"):
         Windows(counting(tmp_path, 100), "train", context_tokens=128, batch_size=1, seed=0)
     require_tokens(129, 128, "train")
+
+
+@pytest.mark.parametrize("stride", [1, 3, 7, 8, 20])
+def test_windows_begin_a_stride_apart_and_none_is_longer_than_the_text(tmp_path: Path, stride: int) -> None:
+    tokens = 61
+    windows = Windows(counting(tmp_path, tokens), "train", 8, batch_size=1, seed=3, stride=stride)
+    expected = list(range(0, tokens - 8, stride))
+    assert windows.num_windows == len(expected) and windows.epoch_tokens == 8 * len(expected)
+    assert sorted(starts(windows, range(windows.num_windows))) == expected
+    last = max(int(windows.batch(position).labels.max()) for position in range(windows.num_windows))
+    assert tokens - stride <= last < tokens if stride < 8 else last < tokens
+
+
+def test_a_stride_changes_training_windows_not_evaluation(tmp_path: Path) -> None:
+    shards = counting(tmp_path, 61)
+    plain, strided = Windows(shards, "train", 8, 4, seed=0), Windows(shards, "train", 8, 4, seed=0, stride=3)
+    assert all(torch.equal(a.ids, b.ids) for a, b in zip(plain.in_order(), strided.in_order(), strict=True))
+
+
+def test_a_stride_of_the_context_is_the_run_it_was_before_there_was_a_choice(shards: ShardSet) -> None:
+    plain, given = Windows(shards, "train", 8, 4, seed=5), Windows(shards, "train", 8, 4, seed=5, stride=8)
+    assert plain.fingerprint == given.fingerprint
+    parts = json.dumps([shards.fingerprint, "train", 8, 4, 5])
+    assert plain.fingerprint == sha256_text(parts)
+    assert Windows(shards, "train", 8, 4, seed=5, stride=4).fingerprint != plain.fingerprint

@@ -12,8 +12,8 @@ import json, random, resource, sys
 from pathlib import Path
 from groundup.data.config import DataConfig
 from groundup.data.pipeline import prepare
-from groundup.data.shards import write_shards
-from groundup.data.source_files import Source
+from groundup.data.batches.shards import write_shards
+from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.progress import Silent
 from groundup.tokenizer import training_sample

@@ -1,7 +1,9 @@
 """Near-duplicates: what MinHash proposes and exact Jaccard decides, against the comparison of all pairs."""
 
 import json
+import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,10 +16,10 @@ from hypothesis import strategies as st
 from planted_pairs import Pair, jaccard, planted
 
 import groundup
-from groundup.data import near_duplicates, word_ngrams
 from groundup.data.documents import Document
-from groundup.data.minhash import bands_for, recall
-from groundup.data.near_duplicates import (
+from groundup.data.processing import near_duplicates, word_ngrams
+from groundup.data.processing.minhash import bands_for, recall
+from groundup.data.processing.near_duplicates import (
     NO_ONE,
     NearDuplicateConfig,
     NearDuplicates,
@@ -25,8 +27,8 @@ from groundup.data.near_duplicates import (
     find_near_duplicates,
     read_clusters,
 )
+from groundup.data.processing.word_ngrams import hash_ngrams, hash_words, ngrams, words
 from groundup.data.split import SplitWriter
-from groundup.data.word_ngrams import hash_ngrams, hash_words, ngrams, words
 from groundup.errors import ConfigError, DataError, FormatError, MissingExtra
 from groundup.progress import Silent
 
@@ -243,6 +245,22 @@ def test_the_same_words_have_the_same_ngrams_at_any_place() -> None:
         and beside.starts[9999:].tolist() == alone.starts.tolist()
     )
     assert np.diff(hash_ngrams(beside, 5).rows).tolist() == [9995, len(words(text)) - 4, 0]
+
+
+def test_the_result_does_not_depend_on_threads_and_hash_seed(find: Find, pairs: list[Pair], tmp_path: Path) -> None:
+    here = find([text for pair in pairs[:100] for text in (pair.text, pair.copy)])
+    file, record = tmp_path / "train.jsonl", tmp_path / "record.jsonl"
+    code = (
+        "import sys; from pathlib import Path; from groundup.progress import Silent; from groundup.data.processing.near_duplicates import *\n"
+        "found = find_near_duplicates(Path(sys.argv[1]), record=Path(sys.argv[2]), progress=Silent())\n"
+        "print(found.kept_of.tolist())"
+    )
+    written = record.read_bytes()
+    for threads in ("1", "4"):
+        variables = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        run = [sys.executable, "-c", code, str(file), str(record)]
+        done = subprocess.run(run, env=variables, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout) == here.kept_of.tolist() and record.read_bytes() == written
 
 
 def test_what_is_wrong_is_said(find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from groundup.data import pipeline, steps
+from groundup.data import pipeline
+from groundup.data.batches.shards import RUN_CHARACTERS, open_shards, unbroken, write_shards
 from groundup.data.config import DataConfig
 from groundup.data.partial import partial_folder, partial_path
 from groundup.data.pipeline import prepare
-from groundup.data.shards import RUN_CHARACTERS, open_shards, unbroken, write_shards
-from groundup.data.source_files import Source
+from groundup.data.processing import steps
+from groundup.data.reading.source_files import Source
 from groundup.errors import ConfigError, DataError
 from groundup.files import verify_folder
 from groundup.locks import only_one
@@ -26,9 +27,10 @@ Whole = tuple[Path, int, tuple[str, ...]]
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from groundup.data import pipeline, shards, split
-from groundup.data.source_files import Source
-from groundup.data.steps import ProcessConfig
+from groundup.data import pipeline, split
+from groundup.data.batches import shards
+from groundup.data.reading.source_files import Source
+from groundup.data.processing.steps import ProcessConfig
 from groundup.progress import Silent
 from groundup.tokenizer.fast import Tokenizer
 
@@ -189,9 +191,9 @@ def test_batches_that_are_encoded_ahead_keep_their_order(
     data_folder: Path, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write_shards(data_folder, tokenizer, tmp_path / "whole", progress=Silent())
-    monkeypatch.setattr("groundup.data.shards.BATCH_CHARACTERS", 700)
+    monkeypatch.setattr("groundup.data.batches.shards.BATCH_CHARACTERS", 700)
     for run in (2**22, 8):  # some documents, or most, are encoded alone
-        monkeypatch.setattr("groundup.data.shards.RUN_CHARACTERS", run)
+        monkeypatch.setattr("groundup.data.batches.shards.RUN_CHARACTERS", run)
         assert write_shards(data_folder, tokenizer, tmp_path / "parts", progress=Silent()).splits == whole.splits
 
 

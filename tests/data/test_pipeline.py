@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from groundup.data.batches.shards import open_shards, write_shards
 from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard
 from groundup.data.pipeline import CARD_FILE, prepare
-from groundup.data.shards import open_shards, write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.data.split import SPLITS, cut_place, read_split, split_of, splits_in
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.files import json_bytes, verify_folder

@@ -14,13 +14,13 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from groundup.data import remote
-from groundup.data.examples import read_labelled
-from groundup.data.folders import BUILD
-from groundup.data.remote import OTHER_SPLIT, is_store, parse_hub
-from groundup.data.source_files import Source, content_hash, disk_bytes
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, describe_source, read_source
+from groundup.data.reading import remote
+from groundup.data.reading.examples import read_labelled
+from groundup.data.reading.folders import BUILD
+from groundup.data.reading.remote import OTHER_SPLIT, is_store, parse_hub
+from groundup.data.reading.source_files import Source, content_hash, disk_bytes
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, describe_source, read_source
 from groundup.errors import ConfigError, DataError, MissingExtra, NetworkError
 
 CLASSES = """---

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.data import languages
 from groundup.data.change_examples import EXAMPLES_PER_CHANGE, change_example
-from groundup.data.clean import clean
 from groundup.data.inspection import Inspection, inspect_sources
-from groundup.data.languages import UNKNOWN, count_languages, language_of
+from groundup.data.processing import languages
+from groundup.data.processing.clean import clean
+from groundup.data.processing.languages import UNKNOWN, count_languages, language_of
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.sources import SourceOptions
 from groundup.data.samples import RandomDocuments, add_length
-from groundup.data.source_files import Source
-from groundup.data.sources import SourceOptions
 from groundup.errors import DataError
 from groundup.progress import Silent
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from groundup.data.loader import Windows
-from groundup.data.sequence_length_warmup import SequenceLengthWarmup
-from groundup.data.shards import ShardSet, SplitTable
+from groundup.data.batches.loader import Windows
+from groundup.data.batches.sequence_length_warmup import SequenceLengthWarmup
+from groundup.data.batches.shards import ShardSet, SplitTable
 from groundup.errors import ConfigError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundup.data import shards as shards_module
-from groundup.data.shards import ShardSet, open_shards, token_file, write_shards
+from groundup.data.batches import shards as shards_module
+from groundup.data.batches.shards import ShardSet, open_shards, token_file, write_shards
 from groundup.data.split import SPLITS, read_split
 from groundup.errors import DataError, FormatError
 from groundup.files import verify_folder

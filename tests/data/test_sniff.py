@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from groundup.cli.main import run
-from groundup.data.description import Asked, parse_columns, shorten
-from groundup.data.examples import read_chat, read_examples, read_labelled, read_preferences
-from groundup.data.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, TEXT, Layout
-from groundup.data.sniff import sniff
-from groundup.data.source_files import Source
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, describe_source, read_source
+from groundup.data.reading.description import Asked, parse_columns, shorten
+from groundup.data.reading.examples import read_chat, read_examples, read_labelled, read_preferences
+from groundup.data.reading.layouts import CHAT_LAYOUTS, LABELLED, LAYOUTS, PREFERENCE, TEXT, Layout
+from groundup.data.reading.sniff import sniff
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, describe_source, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 from groundup.tokenizer.chat import Message
 
@@ -215,7 +215,7 @@ def test_a_damaged_array_is_refused_with_its_place(texts: Texts, content: str, s
 def test_an_array_is_read_across_pieces_and_an_empty_one_has_no_row(
     texts: Texts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("groundup.data.decoding.PIECE_BYTES", 7)
+    monkeypatch.setattr("groundup.data.reading.decoding.PIECE_BYTES", 7)
     rows = [{"text": f'Line "{n}" [of] {{many}}, é'} for n in range(50)]
     for indent in (None, 2):
         root = texts(a_json=json.dumps(rows, indent=indent, ensure_ascii=False))

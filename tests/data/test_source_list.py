@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from groundup.data.pipeline import prepare
-from groundup.data.source_files import Source
-from groundup.data.source_list import read_sources
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_list import read_sources
 from groundup.errors import ConfigError
 from groundup.files import read_json_object
 from groundup.progress import Silent
@@ -45,7 +45,7 @@ def test_addresses_and_lists_are_sources_in_their_order(tmp_path: Path) -> None:
         ("[data]\nstrict = true\n[[data.sources]]\nspec = 'a'\n", r"has more than sources: data\.strict"),
         ("[[data.sources]]\nspec = 'a'\nnmae = 'b'\n", r"Unknown field 'data\.sources\.0\.nmae'"),
         ("[[data.sources]]\nname = 'b'\n", r"data\.sources\.0\.spec: "),
-        ("[[data.sources]]\nspec = 'a'\nweight = 2\n", "The weight of a is 2.0: mixing by weight is not supported"),
+        ("[[data.sources]]\nspec = 'a'\nweight = -2\n", "the weight of a must be 0 or more, and finite"),
         ("[[data.sources]]\nspec = 'a'\nname = 'x'\n[[data.sources]]\nspec = 'b'\nname = 'x'\n", "have the name 'x'"),
     ],
 )

@@ -12,12 +12,12 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from groundup.data.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
 from groundup.data.documents import Document
-from groundup.data.folders import OUTSIDE
-from groundup.data.source_files import Source, content_hash
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import SourceOptions, parts_of, read_source
+from groundup.data.reading.decoding import MAX_LINE_CHARACTERS, check_encoding, numbered_lines, text_pieces
+from groundup.data.reading.folders import OUTSIDE
+from groundup.data.reading.source_files import Source, content_hash
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, parts_of, read_source
 from groundup.errors import ConfigError, DataError, FormatError
 
 Texts = Callable[..., Path]
@@ -162,7 +162,7 @@ def test_byte_order_marks_are_understood(texts: Texts, mark: bytes, encoding: st
 def test_pieces_do_not_depend_on_where_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     data = ("aé世👋\r\n" * 50).encode() + b"\xe4\xb8"
     whole = "".join(text_pieces(io.BytesIO(data), "a", "replace", SourceReport()))
-    monkeypatch.setattr("groundup.data.decoding.PIECE_BYTES", 7)
+    monkeypatch.setattr("groundup.data.reading.decoding.PIECE_BYTES", 7)
     report = SourceReport()
     assert "".join(text_pieces(io.BytesIO(data), "a", "replace", report)) == whole
     assert report.invalid_bytes == 2 and report.read_bytes == len(data)
@@ -209,7 +209,7 @@ def test_each_kind_of_bad_line_says_what_is_wrong(texts: Texts, bad: str, reason
 
 def test_a_line_over_the_limit_is_one_bad_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_LINE_CHARACTERS == 2**24
-    monkeypatch.setattr("groundup.data.decoding.MAX_LINE_CHARACTERS", 10)
+    monkeypatch.setattr("groundup.data.reading.decoding.MAX_LINE_CHARACTERS", 10)
     pieces = iter(["short\nlong long", " long long", " end\nshort\n", "x" * 11])
     assert list(numbered_lines(pieces)) == [(1, "short\n", 5), (2, None, 23), (3, "short\n", 5), (4, None, 11)]
 
@@ -313,7 +313,7 @@ def peak_bytes(path: Path) -> int:
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_memory_does_not_grow_with_the_file(texts: Texts, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
-    monkeypatch.setattr("groundup.data.decoding.PIECE_BYTES", 2**14)
+    monkeypatch.setattr("groundup.data.reading.decoding.PIECE_BYTES", 2**14)
     line = '{"text": "a short line"}\n' if suffix == "jsonl" else "7,a short line\n"
     few, many = ("id,text\n" * (suffix == "csv") + line * count for count in (2_000, 40_000))
     small = peak_bytes(texts(folder="few", **{f"a_{suffix}": few}))

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from groundup.data.batches.shards import ShardSet, open_shards, write_shards
+from groundup.data.batches.spans import MAX_LABELS, SPANS_FILE, LabelAt, SpanWriter, read_spans
 from groundup.data.documents import Document
 from groundup.data.pipeline import prepare
-from groundup.data.shards import ShardSet, open_shards, write_shards
-from groundup.data.source_files import Source
-from groundup.data.spans import MAX_LABELS, SPANS_FILE, LabelAt, SpanWriter, read_spans
+from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.errors import FormatError
 from groundup.files import MANIFEST, verify_folder, write_manifest
@@ -60,6 +60,12 @@ def test_a_table_that_lies_is_one_sentence(tmp_path: Path, damage: str) -> None:
     (tmp_path / SPANS_FILE).write_text(damage)
     with pytest.raises(FormatError, match=r"sources\.json"):
         read_spans(tmp_path, "validation", 4)
+
+
+def test_train_tokens_have_their_source_too(made: tuple[Path, ShardSet, Tokenizer]) -> None:
+    _, shards, _ = made
+    spans = read_spans(shards.folder, "train", shards.num_tokens("train"))
+    assert len(spans) == 2 and sum(count for _, count in spans) == shards.num_tokens("train")
 
 
 def written(*documents: tuple[str, str]) -> list[tuple[str, int]]:

@@ -12,12 +12,12 @@ from groundup.config import build_config
 from groundup.data.config import DataConfig
 from groundup.data.data_card import DataCard
 from groundup.data.inspection import inspect_sources
-from groundup.data.near_duplicates import read_clusters
 from groundup.data.pipeline import DROPPED_FILE, prepare
-from groundup.data.source_files import Source
-from groundup.data.sources import SourceOptions
+from groundup.data.processing.near_duplicates import read_clusters
+from groundup.data.processing.steps import STEPS, ProcessConfig, document_steps, process_fields, run_steps
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.sources import SourceOptions
 from groundup.data.split import SPLITS, read_split
-from groundup.data.steps import STEPS, ProcessConfig, document_steps, process_fields, run_steps
 from groundup.errors import ConfigError
 from groundup.progress import Silent
 

@@ -9,9 +9,9 @@ import pytest
 from groundup.data.config import DataConfig
 from groundup.data.documents import ConversationExample, Example, InstructionExample
 from groundup.data.pipeline import prepare
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.trained_on import HASH_BYTES, TRAINED_ON_FILE, read_trained_on, write_trained_on
 from groundup.data.split import SPLITS, TRAIN, read_split
-from groundup.data.trained_on import HASH_BYTES, TRAINED_ON_FILE, read_trained_on, write_trained_on
 from groundup.errors import FormatError
 from groundup.progress import Silent
 from groundup.runs import RunFolder

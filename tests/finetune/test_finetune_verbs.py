@@ -10,7 +10,7 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.data.documents import Example, InstructionExample
-from groundup.data.trained_on import TRAINED_ON_FILE, read_trained_on
+from groundup.data.reading.trained_on import TRAINED_ON_FILE, read_trained_on
 from groundup.weights.model_io import OpenModel, save_model
 
 OpenBase = Callable[[], OpenModel]

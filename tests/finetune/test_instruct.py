@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.data.distinct import hold_out
+from groundup.data.batches.loader import IGNORED_LABEL
 from groundup.data.documents import InstructionExample, to_conversation
-from groundup.data.loader import IGNORED_LABEL
+from groundup.data.reading.distinct import hold_out
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError
 from groundup.evaluate.tasks.answers import AnswerLoss, CheckedAnswers

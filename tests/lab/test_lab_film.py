@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from groundup.cli.main import run
+from groundup.data.batches.shards import write_shards
 from groundup.data.config import DataConfig
 from groundup.data.pipeline import prepare
-from groundup.data.shards import write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.lab.attention import attention_picture

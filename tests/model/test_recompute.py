@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import Batch
 from groundup.device import generator
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise

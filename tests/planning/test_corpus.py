@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from groundup.data.batches.shards import ShardSet
 from groundup.data.config import DataConfig
-from groundup.data.shards import ShardSet
 from groundup.errors import ConfigError
 from groundup.planning.corpus import corpus, licences
 from groundup.progress import Silent

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import groundup
+from groundup.data.batches.shards import ShardSet
 from groundup.data.config import DataConfig
-from groundup.data.shards import ShardSet
 from groundup.errors import DataError
 from groundup.planning import corpus as module
 from groundup.planning.corpus import PREPARED, corpus

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from groundup.config import to_plain
+from groundup.data.batches.shards import ShardSet
 from groundup.data.config import DataConfig
-from groundup.data.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError
 from groundup.planning.corpus import corpus

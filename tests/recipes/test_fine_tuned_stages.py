@@ -9,7 +9,7 @@ import torch
 
 from groundup.data.config import DataConfig
 from groundup.data.pipeline import prepare
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.evaluate.tasks.text import BitsPerByte, sample_texts

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from groundup.data.batches.shards import write_shards
 from groundup.data.config import DataConfig
 from groundup.data.pipeline import prepare
-from groundup.data.shards import write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.files import read_json

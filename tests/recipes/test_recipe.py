@@ -9,6 +9,7 @@ from groundup.data.config import DataConfig
 from groundup.errors import ConfigError
 from groundup.recipes.build import digest
 from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe
+from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 
 
 def test_every_field_can_be_overridden() -> None:
@@ -81,6 +82,23 @@ def test_fields_that_are_newer_than_a_build_do_not_have_it_redone(stage: str) ->
 def test_each_of_them_counts_where_it_is_not_the_default(change: str) -> None:
     stage = change.partition(".")[0]
     assert digest(getattr(load_recipe("quickstart", [change]), stage).key()) != OLDER_KEYS[stage]
+
+
+def test_a_mixture_redoes_pretraining_and_nothing_before_it(tmp_path: Path) -> None:
+    table = "[[data.sources]]\nspec = '{}'\nname = '{}'\nweight = {}\n"
+    rest = "[spam.source]\nspec = 's.csv'\n"
+    plain, weighted = tmp_path / "plain.toml", tmp_path / "weighted.toml"
+    for file, weight in ((plain, 1), (weighted, 3)):
+        file.write_text("name = 'x'\n" + table.format("a", "letters", weight) + table.format("b", "books", 1) + rest)
+    one, other = load_recipe(str(plain)), load_recipe(str(weighted))
+    assert one.data.key() == other.data.key() and one.tokenizer.key() == other.tokenizer.key()
+    assert PRETRAIN.outside(one) == {} and set(PRETRAIN.outside(other)) == {"weight of letters", "weight of books"}
+    assert one.mixture.as_they_come and other.mixture.weights == {"letters": 3, "books": 1}
+    for change in ("pretrain.mixture=temperature=2", "pretrain.max_epochs_per_source=4"):
+        assert load_recipe(str(plain), [change]).pretrain.key() != one.pretrain.key()
+    assert load_recipe(str(weighted), ["pretrain.mixture=proportional"]).mixture.as_they_come
+    with pytest.raises(ConfigError, match="no source 'leters'"):
+        load_recipe(str(plain), ["pretrain.mixture=leters=1,books=2"])
 
 
 def test_unknown_recipe_names_the_known_ones() -> None:

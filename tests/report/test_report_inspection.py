@@ -9,8 +9,8 @@ import pytest
 
 from groundup.cli.main import run
 from groundup.data.inspection import inspect_sources
-from groundup.data.source_files import Source
-from groundup.data.sources import SourceOptions
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.sources import SourceOptions
 from groundup.markup import node
 from groundup.progress import Silent
 from groundup.report.histogram import length_histogram, median_length

@@ -132,6 +132,23 @@ def test_figures_of_a_build_without_a_test_split_are_of_validation(build_folder:
     assert "The finished model on validation: 2.10" in text["pretrain"]
 
 
+def test_sources_of_a_run_are_drawn_wanted_against_there(build_folder: Path, rewrite: Rewrite) -> None:
+    assert "Sources of the training text" not in page_of(build_folder).text["pretrain"], "one source, or an older run"
+    letters = {
+        "source": "my/letters",
+        "name": "letters",
+        "share": 0.2,
+        "wanted": 0.75,
+        "read_tokens": 600,
+        "epochs": 3.0,
+    }
+    books = {"source": "my/<b>", "name": "<b>", "share": 0.8, "wanted": 0.25, "read_tokens": 200, "epochs": 0.25}
+    figures = {"sources": [letters, books], "bits_per_byte:my/letters": 1.5}
+    page = page_of(rewrite("pretrain/results.json", lambda results: results.update(figures)))
+    text = page.text["pretrain"]
+    assert "letters75.0 %20.0 %75.0 %3.006001.500" in text and "<b>25.0 %80.0 %25.0 %0.25200" in text
+
+
 CUT = {"name": "play.txt", "at_character": 9000, "why": "chance gave it too little"}
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from groundup.fetch import fetch_package, members
 from groundup.progress import Silent
-from groundup.tokenizer.bytelevel import SPLITS
+from groundup.tokenizer.bytelevel import LLAMACPP_SPLITS
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.formats import CONTROL, gguf_metadata, tokenizer_from_gguf
@@ -74,7 +74,7 @@ def tensor_shapes(vocab_size: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-@pytest.fixture(scope="module", params=SPLITS)
+@pytest.fixture(scope="module", params=LLAMACPP_SPLITS)
 def pair(
     request: pytest.FixtureRequest, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Tokenizer, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.model.transformer import use_recompute
@@ -31,6 +31,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "logit_softcap": 3.0,
     },
     "alibi": {"positions": "alibi"},
+    "llama packed": {},
+    "gpt2 packed bf16": {"norm": "layer", "positions": "learned", "feedforward": "gelu", "num_kv_heads": 4},
+    "alibi window packed": {"positions": "alibi", "window_tokens": 4},
     "experts": {"num_experts": 4, "experts_per_token": 2},
 }
 
@@ -42,13 +45,21 @@ def largest_difference(kind: str) -> float:
     initialise(model, torch.Generator().manual_seed(0))
     use_recompute(model, kind.endswith("recomputed"))
     ids = torch.randint(0, 300, (4, 24), generator=torch.Generator().manual_seed(1))
+    batch = packed(ids) if "packed" in kind else Batch(ids, ids, None, True)
     loss, found = pretraining_loss(shape, FitConfig(1)), []
     for made in (loss, compiled(loss)):
         model.zero_grad()
         with repeatable(made is not loss, ids.device):
-            sum_gradients(model, [Batch(ids, ids, None, True)], made, device=ids.device, bf16=kind.endswith("bf16"))
+            sum_gradients(model, [batch], made, device=ids.device, bf16=kind.endswith("bf16"))
         found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     return float((found[0] - found[1]).abs().max() / found[0].abs().max())
+
+
+def packed(ids: torch.Tensor) -> Batch:
+    """Documents of several lengths, and padding at the end of two rows."""
+    documents = (torch.rand(ids.shape, generator=torch.Generator().manual_seed(2)) < 0.2).cumsum(dim=1)
+    documents[1:3, 20:] = -1
+    return Batch(ids, ids.where(documents >= 0, IGNORED_LABEL), documents=documents)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from groundup.data.loader import IGNORED_LABEL, Batch
+from groundup.data.batches.loader import IGNORED_LABEL, Batch
 from groundup.device import Compute, generator
 from groundup.errors import GroundupError
 from groundup.model.config import ModelConfig
@@ -58,8 +58,10 @@ class Texts:
 
     fingerprint = "texts"
 
-    def __init__(self, stop_at: int = -1, nonsense: range = range(0), batch_s: float = 0.0) -> None:
-        self.stop_at, self.nonsense = stop_at, nonsense
+    def __init__(
+        self, stop_at: int = -1, nonsense: range = range(0), batch_s: float = 0.0, *, packed: bool = False
+    ) -> None:
+        self.stop_at, self.nonsense, self.packed = stop_at, nonsense, packed
         self.batch_s, self.now_s = batch_s, 0.0
 
     def clock(self) -> float:
@@ -76,7 +78,8 @@ class Texts:
         labels[torch.rand(labels.shape, generator=g) < 0.3] = IGNORED_LABEL
         if position % 7 == 3:
             labels[ROWS // 2 :] = IGNORED_LABEL  # the second of two processes has nothing to learn from
-        return Batch(ids, labels)
+        documents = (torch.rand(labels.shape, generator=g) < 0.3).cumsum(dim=1) if self.packed else None
+        return Batch(ids, labels, documents=documents)
 
 
 def spoiled_loss(model: nn.Module, batch: Batch) -> LossSum:
@@ -114,7 +117,8 @@ def shared_fit(job: dict[str, Any], group: ProcessGroup = SINGLE_PROCESS) -> tup
 
     config = replace(CONFIG, **job.get("config", {}), parallel=job.get("parallel", "ddp"))
     stop_at = job.get("stop_at", -1) if group.rank == group.world - 1 else -1
-    texts = Texts(stop_at, range(*job.get("nonsense", (0, 0))), batch_s=0.5 + 0.5 * group.rank)
+    nonsense = range(*job.get("nonsense", (0, 0)))
+    texts = Texts(stop_at, nonsense, batch_s=0.5 + 0.5 * group.rank, packed=job.get("packed", False))
     control = StepControl(TimeBudget(job["aim_s"]), clock=texts.clock) if "aim_s" in job else StepControl()
     result = fit(
         model,

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import Batch
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.model.heads import LanguageModel

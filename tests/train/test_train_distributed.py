@@ -53,6 +53,7 @@ def jobs(way: str) -> list[dict[str, Any]]:
         {"folder": f"one-to-{way}"},
         {"folder": f"{way}-aimed", "aim_s": AIM_S, "stop_at": STOP_AT},
         {"folder": f"{way}-aimed", "aim_s": AIM_S},
+        {"folder": f"{way}-packed", "packed": True},
     ]
 
 
@@ -86,7 +87,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     for way in WAYS:
         with pytest.raises(SystemExit):
             shared_fit({"folder": str(root / f"one-to-{way}"), "stop_at": STOP_AT})
-    return made(root, {"one": {}, "aimed": {"aim_s": AIM_S}}, jobs)
+    return made(root, {"one": {}, "aimed": {"aim_s": AIM_S}, "packed": {"packed": True}}, jobs)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,12 @@ def test_two_processes_lose_what_one_does(runs: Runs, way: str) -> None:
     assert [line["tokens"] for line in lines(runs(way)) if "event" not in line] == [
         line["tokens"] for line in lines(runs("one")) if "event" not in line
     ]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_lose_on_packed_rows_what_one_does(runs: Runs, way: str) -> None:
+    assert farthest(losses(runs(f"{way}-packed")), losses(runs("packed"))) < 1e-5
+    assert farthest(losses(runs("packed")), losses(runs("one"))) > 1e-4
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import Batch
 from groundup.device import generator
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import Batch
 from groundup.device import Compute
 from groundup.errors import ConfigError
 from groundup.model.config import ModelConfig

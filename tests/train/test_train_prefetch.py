@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_run import CONFIG, TinyBatches, TinyModel, tiny_loss
 
-from groundup.data.loader import Batch
+from groundup.data.batches.loader import Batch
 from groundup.device import Compute
 from groundup.runs import RunFolder
 from groundup.train import loop

@@ -11,10 +11,10 @@ import torch
 from tiny_run import Said
 
 from groundup.cli.pretrain import summary
+from groundup.data.batches.shards import ShardSet, write_shards
 from groundup.data.config import DataConfig
 from groundup.data.pipeline import prepare
-from groundup.data.shards import ShardSet, write_shards
-from groundup.data.source_files import Source
+from groundup.data.reading.source_files import Source
 from groundup.data.split import read_split
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, FormatError

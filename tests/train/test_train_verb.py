@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from groundup.cli.main import run
-from groundup.data.loader import Batch, Windows
+from groundup.data.batches.loader import Batch, Windows
 from groundup.device import Compute
 from groundup.errors import FormatError
 from groundup.files import read_json, verify_folder, write_json

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.data.distinct import without_repeats
 from groundup.data.documents import ChatExample, to_conversation
-from groundup.data.examples import read_chat
-from groundup.data.layouts import CHAT_LAYOUTS
+from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.examples import read_chat
+from groundup.data.reading.layouts import CHAT_LAYOUTS
 from groundup.device import Compute
 from groundup.engine.batch import generate_answers
 from groundup.engine.sampling import Sampling

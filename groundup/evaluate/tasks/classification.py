@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from groundup.data.distinct import without_repeats
 from groundup.data.documents import Example
-from groundup.data.examples import read_labelled, stratified_split
-from groundup.data.layouts import LABELLED
+from groundup.data.reading.distinct import without_repeats
+from groundup.data.reading.examples import read_labelled, stratified_split
+from groundup.data.reading.layouts import LABELLED
 from groundup.device import Compute
 from groundup.engine.engine import Engine
 from groundup.engine.generate import require_room

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from groundup.data import layouts
-from groundup.data.source_report import SourceReport
-from groundup.data.sources import describe_source, read_source
+from groundup.data.reading import layouts
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import describe_source, read_source
 from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.errors import DataError

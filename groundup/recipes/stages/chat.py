@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 
-from groundup.data.distinct import hold_out
 from groundup.data.documents import ChatExample
-from groundup.data.examples import read_chat
-from groundup.data.source_files import Source, content_hash
-from groundup.data.sources import SourceOptions
+from groundup.data.reading.distinct import hold_out
+from groundup.data.reading.examples import read_chat
+from groundup.data.reading.source_files import Source, content_hash
+from groundup.data.reading.sources import SourceOptions
 from groundup.finetune.instruct import ChatConfig, fit_chat, measure_tokens_per_s
 from groundup.model.footprint import training_memory
 from groundup.progress import Progress

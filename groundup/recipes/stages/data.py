@@ -1,7 +1,7 @@
 """Stage 1: texts are collected, cleaned and split by document."""
 
 from groundup.data.pipeline import prepare
-from groundup.data.source_files import content_hash
+from groundup.data.reading.source_files import content_hash
 from groundup.recipes.stage import Stage, StageContext, StageResult
 
 

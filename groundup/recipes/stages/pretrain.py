@@ -1,8 +1,11 @@
 """Stage 3: a language model trained from random weights on the train part of the shards."""
 
 import dataclasses
+from typing import Any
 
-from groundup.data.shards import open_shards
+from groundup.config import to_plain
+from groundup.data.batches.mixture_config import source_weights
+from groundup.data.batches.shards import open_shards
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
 from groundup.model.presets import preset
@@ -16,13 +19,14 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import make_plan, plan_warnings
+from groundup.planning.plan_sources import source_lines
 from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.recipes.stages.tokenizer import SHARDS
 from groundup.runs import RunFolder
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.config import EVALUATIONS, FitConfig, pretraining_config
-from groundup.train.pretrain import pretrain
+from groundup.train.pretrain import most_steps, pretrain, train_windows
 from groundup.train.time_budget import StepControl, TimeBudget
 from groundup.weights.model_io import ModelCard
 
@@ -39,14 +43,19 @@ def run(context: StageContext) -> StageResult:
     recipe, table = context.recipe, context.recipe.pretrain
     shards, tokenizer = open_shards(context.build / "tokenizer" / SHARDS), Tokenizer.load(context.build / "tokenizer")
     shape = dataclasses.replace(preset(table.preset), vocab_size=tokenizer.vocab_size)
-    fields = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
+    fields: dict[str, Any] = {"batch_size": table.batch_windows, "snapshots": table.snapshots, "seed": context.seed}
+    fields |= {} if recipe.mixture.as_they_come else {"mixture": to_plain(recipe.mixture)}
+    fields |= {"stride": table.stride, "packing": table.packing}
     rate = {} if table.learning_rate is None else {"learning_rate": table.learning_rate}
     fit = pretraining_config(table.steps or 1, {**fields, **rate, "optimizer": table.optimizer})
     seconds, progress = context.seconds * STEPS_SHARE, context.progress
     if not table.steps:
         benchmark = Benchmark(shards, tokenizer, context.compute, progress, run_s=seconds)
         fit = fit_in_time(context, benchmark, Candidate(shape, fit))
-    for warning in plan_warnings(make_plan(shards, Candidate(shape, fit))):
+    plan = make_plan(shards, Candidate(shape, fit))
+    for line in source_lines(plan.sources):
+        progress.say(line)
+    for warning in plan_warnings(plan):
         progress.say(f"      note: {warning}")
     card = ModelCard(
         name=f"{recipe.name}-own",
@@ -78,6 +87,8 @@ def fit_in_time(context: StageContext, benchmark: Benchmark, candidate: Candidat
         context.fix("steps", lambda: max(MIN_STEPS, steps_within(benchmark.run_s, measured)))
         context.fix("evaluations", lambda: evaluations_within(benchmark.run_s, measured))
     fit = dataclasses.replace(candidate.fit, steps=context.sizes["steps"])
+    most = most_steps(train_windows(benchmark.shards, candidate.shape, fit), fit)
+    fit = dataclasses.replace(fit, steps=min(fit.steps, most or fit.steps))
     return with_evaluations(fit, context.fix("evaluations", lambda: EVALUATIONS))
 
 
@@ -101,6 +112,11 @@ def memory_bytes(recipe: Recipe) -> float:
     return training_memory(shape, batch_size=batch_size, context_tokens=shape.context_tokens).total
 
 
+def outside(recipe: Recipe) -> dict[str, str]:
+    """Return the weights of the sources, which are no part of its table; nothing where all are 1."""
+    return {f"weight of {name}": repr(weight) for name, weight in source_weights(recipe.data.sources).items()}
+
+
 STAGE = Stage(
     "pretrain",
     4,
@@ -111,5 +127,6 @@ STAGE = Stage(
     disk_bytes=lambda recipe: parameter_count(own_shape(recipe)).total * FLOAT32_BYTES,
     needs=("tokenizer",),
     outputs=("model.safetensors", "config.json", "tokenizer*.json", "results.json"),
+    outside=outside,
     sized_by_budget=True,
 )

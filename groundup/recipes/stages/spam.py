@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from groundup.data.distinct import Distinct, without_repeats
 from groundup.data.documents import Example
-from groundup.data.examples import read_labelled, stratified_split
-from groundup.data.source_files import content_hash
-from groundup.data.sources import SourceOptions
+from groundup.data.reading.distinct import Distinct, without_repeats
+from groundup.data.reading.examples import read_labelled, stratified_split
+from groundup.data.reading.source_files import content_hash
+from groundup.data.reading.sources import SourceOptions
 from groundup.device import Compute
 from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
 from groundup.model.matmul_precision import steady_s

@@ -6,7 +6,7 @@ tokenizer/report.json           for the report: some texts split into tokens
 
 import shutil
 
-from groundup.data.shards import open_shards, write_shards
+from groundup.data.batches.shards import open_shards, write_shards
 from groundup.data.split import TRAIN, VALIDATION, read_split
 from groundup.files import atomic_folder, write_json
 from groundup.lab.tokens import tokenizer_report

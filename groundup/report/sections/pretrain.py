@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from groundup.markup import Child, Node, node
 from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note
 from groundup.report.drawing import Point, Series, line_chart
-from groundup.report.formatting import count, duration, first_letters, fixed, parameters, size
+from groundup.report.formatting import count, duration, first_letters, fixed, parameters, percent, size
 from groundup.report.report_data import ReportData, RunRecord
 from groundup.report.sections.lineage import settings
+from groundup.report.sections.mixture import mixture
 from groundup.report.values import JsonObject, flat, measured, number, table, text
 
 CURVE = "M6 6V34H35 M8 9C12 26 18 29 34 30"
@@ -34,7 +35,8 @@ def parts(report: ReportData) -> Sequence[Child] | str:
     vocabulary = vocabulary or number(run.run, "config", "model", "vocab_size")
     config = flat(table(run.run, "config"))
     resolved = more("The settings of this run", settings(config)) if config else None
-    return [_figures(run), _loss(run, vocabulary), _bits(run, held_out), _kept(run), _planned(run), resolved]
+    drawn = [_loss(run, vocabulary), _bits(run, held_out), mixture(run.results)]
+    return [_figures(run), *drawn, _kept(run), _planned(run), resolved]
 
 
 def _figures(run: RunRecord) -> Node | None:
@@ -45,6 +47,7 @@ def _figures(run: RunRecord) -> Node | None:
         (count(number(last, "tokens")), "training tokens"),
         *_held_out(results),
         (duration(number(last, "elapsed_s")), "of training"),
+        *_packed(results),
     )
 
 
@@ -53,6 +56,13 @@ def _held_out(results: JsonObject) -> list[tuple[str, str]]:
     test, tokens = number(results, "test", "bits_per_byte"), number(results, "test", "tokens")
     on_test = [(fixed(test), f"bits per byte on test (n = {count(tokens)} tokens)")] if test is not None else []
     return [*on_test, (fixed(number(results, "bits_per_byte")), "bits per byte on validation")]
+
+
+def _packed(results: JsonObject) -> list[tuple[str, str]]:
+    """The padding of a run on packed documents."""
+    rows = number(results, "packing", "rows")
+    share = percent(number(results, "packing", "padding_share"), 1)
+    return [(share, f"padding in {count(rows)} rows of packed documents")] if rows is not None else []
 
 
 def evaluation_points(run: RunRecord, *names: str) -> list[Point]:

@@ -25,7 +25,10 @@ from groundup.train.precision import Decision, MuonDecision
 # No result depends on these, but for last bits.
 FREE_FIELDS = ("checkpoint_every", "keep_checkpoints", "snapshots", "recompute", "parallel")
 # Newer than the first runs: left out where they have the value that was the only one, so that those runs are still the same.
-LATER_FIELDS = ("optimizer", "schedule", "max_skipped", "compile", "start_context_tokens", "muon_precision")
+LATER_FIELDS = (
+    *("optimizer", "schedule", "max_skipped", "compile", "muon_precision"),
+    *("start_context_tokens", "stride", "packing", "mixture"),
+)
 DEFAULTS = to_plain(FitConfig(1))
 ONE_PROCESS = "1"
 FRESH = "Use the old settings to resume it, or --fresh to start again."
@@ -53,8 +56,9 @@ def _fields(config: FitConfig, *, experts: bool) -> dict[str, Any]:
         "decay_steps": config.schedule == "wsd",
         "start_share": config.start_context_tokens is not None,
     }
-    later = [name for name in LATER_FIELDS if getattr(config, name) == DEFAULTS.get(name)]
-    return {name: value for name, value in to_plain(config).items() if counts.get(name, True) and name not in later}
+    plain = to_plain(config)
+    later = [name for name in LATER_FIELDS if plain.get(name) == DEFAULTS.get(name)]
+    return {name: value for name, value in plain.items() if counts.get(name, True) and name not in later}
 
 
 def identity_hash(identity: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from groundup.data.shards import ShardSet
+from groundup.data.batches.shards import ShardSet
 from groundup.data.split import TRAIN, VALIDATION
 from groundup.device import Compute
 from groundup.engine.generate import generate_ids

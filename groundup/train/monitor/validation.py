@@ -1,7 +1,8 @@
 """Validation and test: the loss of a language model on held-out text, always on the same windows, source by source.
 
 Loss a token depends on the tokenizer; bits per byte do not: all nats of the evaluated windows, divided by ln 2 and by the UTF-8
-bytes of the tokens that were predicted in them. An end-of-text token has no bytes, but its loss is counted.
+bytes of the tokens that were predicted in them. An end-of-text token has no bytes, but its loss is counted. A run on packed documents is measured
+on packed documents: their first tokens are not predicted, nor seen from another document, so its figures are not comparable with those of windows.
 
     validation_loss, bits_per_byte, and where the shards know of several sources: bits_per_byte:SOURCE
 
@@ -14,9 +15,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from groundup.data.loader import Batch, Windows
-from groundup.data.shards import ShardSet
-from groundup.data.spans import LabelAt, read_spans
+from groundup.data.batches.loader import IGNORED_LABEL, Batch, Windows
+from groundup.data.batches.packing import PackedWindows
+from groundup.data.batches.shards import ShardSet
+from groundup.data.batches.spans import LabelAt, read_spans
 from groundup.data.split import VALIDATION
 from groundup.device import Compute
 from groundup.evaluate.metrics import bits_per_byte
@@ -48,9 +50,11 @@ class Validation:
         compute: Compute,
         at_once: int | None = None,
         split: str = VALIDATION,
+        packing: bool = False,
     ) -> None:
-        """`at_once`: how many rows of a batch go through the model together; None: all of them."""
-        self.windows = Windows(shards, split, context_tokens, batch_size, seed)
+        """`at_once`: how many rows of a batch go through the model together; None: all of them. `packing`: rows are packed, as in training."""
+        kind = PackedWindows if packing else Windows
+        self.windows = kind(shards, split, context_tokens, batch_size, seed)
         self.compute = compute
         self.at_once = at_once or batch_size
         self.byte_counts = token_byte_counts(tokenizer)
@@ -65,7 +69,7 @@ class Validation:
     @property
     def num_tokens(self) -> int:
         """The number of tokens that are predicted in an evaluation."""
-        return sum(batch.labels.numel() for batch in self.batches())
+        return sum(int((batch.labels != IGNORED_LABEL).sum()) for batch in self.batches())
 
     def _places(self, windows: Windows) -> Iterator[Batch]:
         full = max(1, MAX_TOKENS // (windows.context_tokens * windows.batch_size))  # batches
@@ -89,7 +93,7 @@ class Validation:
         names = self._label_at.labels
         nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
         for batch, sources in zip(self._parts(self.windows), self._parts(self._sources), strict=True):
-            counts, labels = self.byte_counts[batch.labels], sources.labels
+            counts, labels = self.byte_counts[batch.labels.clamp(min=0)], sources.labels  # of padding: -100, no source
             losses = loss_by_source(model, to_device(batch, self.compute.device), labels, len(names))
             for number, loss in enumerate(losses):
                 chosen = labels == number
@@ -97,7 +101,7 @@ class Validation:
                 tokens[number] += int(chosen.sum())
                 num_bytes[number] += int(counts[chosen].sum())
             if advance:
-                advance(labels.numel())
+                advance(int((labels != IGNORED_LABEL).sum()))
         figures = {
             "loss": sum(nats) / sum(tokens),
             "bits_per_byte": bits_per_byte(sum(nats), max(1, sum(num_bytes))),
@@ -110,7 +114,8 @@ class Validation:
 def loss_by_source(model: LanguageModel, batch: Batch, groups: Int[Tensor, "B T"], num_groups: int) -> Iterator[float]:
     """Yield the nats of the labels of each group, from one forward pass; the head is applied to each position once."""
     with fast_matmul(batch.ids.device):
-        hidden, labels = model.hidden(batch.ids).flatten(0, 1), batch.labels.flatten()  # [B*T, C], [B*T]
+        hidden = model.hidden(batch.ids, documents=batch.documents).flatten(0, 1)  # [B*T, C]
+        labels = batch.labels.flatten()  # [B*T]
         for number in range(num_groups):
             places = (groups.flatten() == number).nonzero().squeeze(1).to(hidden.device)
             chosen, wanted = hidden.index_select(0, places), labels[places]

@@ -1,0 +1,248 @@
+"""Packed documents: rows that hold whole documents instead of windows across them.
+
+Windows cut documents where they end, and a token sees whatever document came before its own. Packed rows do neither (Ding et al. 2024, "Fewer
+Truncations Improve Language Modeling"):
+
+    document of n tokens    -> n - 1 (token, next token) pairs: every token is a label exactly once an epoch, except the first of each document
+    longer than the context -> pieces of T pairs, which are whole rows, and a rest; a piece begins with the label that ended the one before
+    all pieces              -> rows of at most T pairs, by best fit decreasing: the longest first, each into the fullest row that has room
+    what is left of a row   -> padding: label -100, document -1
+
+No token attends to another document, and positions restart with each piece (`model/transformer.py`). Where each piece lies is planned once from the
+places of the end-of-text tokens, in sections of SECTION_TOKENS, so that memory does not grow with the text; of a long text it is kept in the cache.
+"""
+
+import json
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from groundup.data.batches.loader import IGNORED_LABEL, Batch, Windows
+from groundup.data.batches.shards import ShardSet
+from groundup.errors import DataError, FormatError
+from groundup.files import MANIFEST, atomic_folder, cache_folder, sha256_text, verify_folder
+from groundup.progress import Progress, Silent
+
+PADDING = -1
+SECTION_TOKENS = 2**24
+# The plan of a longer text takes more than about two seconds, and is kept.
+KEPT_FROM_TOKENS = 32 * SECTION_TOKENS
+# Text of which more is padding would be read faster in a longer context.
+MUCH_PADDING = 0.03
+
+
+class Plan(NamedTuple):
+    """The pieces of all rows, row by row; its columns lie in files of their names and PLAN_TYPES."""
+
+    starts: np.ndarray
+    """The place of each piece's first token in the token file."""
+    lengths: np.ndarray
+    """Its labels; it reads one token more."""
+    ends: np.ndarray
+    """For each row, the number of pieces up to its end."""
+
+
+PLAN_TYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(name) for name in ("<i8", "<i4", "<i8"))
+
+
+@dataclass(frozen=True)
+class PackingFigures:
+    """What packing makes of a split."""
+
+    rows: int
+    pieces: int
+    tokens: int
+    """Labels of an epoch."""
+    padding_share: float
+    """Of all places in the rows."""
+
+    def line(self) -> str:
+        """Return the figures for people."""
+        much = "; a longer context, of several documents, has less" if self.padding_share > MUCH_PADDING else ""
+        return f"Packed: {self.pieces:,} documents or parts of them in {self.rows:,} rows, {self.padding_share:.1%} padding{much}."
+
+
+class PackedWindows(Windows):
+    """Batches of packed rows over one split, by position: `Windows` with another content of the rows.
+
+    >>> packed = PackedWindows(shards, "train", context_tokens=128, batch_size=8, seed=0)
+    >>> packed.batch(0).documents.shape
+    torch.Size([8, 128])
+    """
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        split: str,
+        context_tokens: int,
+        batch_size: int,
+        seed: int,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Raises DataError when no document of the split has two tokens."""
+        assert context_tokens > 0 and batch_size > 0
+        self.tokens = shards.tokens(split)
+        self.context_tokens, self.batch_size, self.seed = context_tokens, batch_size, seed
+        parts = [shards.fingerprint, split, context_tokens]
+        self.plan = plan_of(self.tokens, context_tokens, sha256_text(json.dumps(parts)), progress or Silent())
+        self.num_windows = len(self.plan.ends)
+        if self.num_windows == 0:
+            raise DataError(f"No document of the {split} text has two tokens.", fix="Add texts to learn from.")
+        self.fingerprint = sha256_text(json.dumps([*parts, batch_size, seed, "packed"]))
+        self._labels = int(self.plan.lengths.sum(dtype=np.int64))
+
+    @property
+    def epoch_tokens(self) -> int:
+        """The number of label tokens of an epoch."""
+        return self._labels
+
+    @property
+    def figures(self) -> PackingFigures:
+        """Rows, pieces, and how much is padding."""
+        places = self.num_windows * self.context_tokens
+        return PackingFigures(self.num_windows, len(self.plan.starts), self._labels, 1 - self._labels / places)
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield all rows once in order, for evaluation; the last batch may have fewer."""
+        for first in range(0, self.num_windows, self.batch_size):
+            yield self._windows(range(first, min(first + self.batch_size, self.num_windows)))
+
+    def pieces_of(self, row: int) -> list[tuple[int, int]]:
+        """Return (place of the first token, labels) of each piece of a row."""
+        first, last = (int(self.plan.ends[row - 1]) if row else 0), int(self.plan.ends[row])
+        pairs = zip(self.plan.starts[first:last].tolist(), self.plan.lengths[first:last].tolist(), strict=True)
+        return list(pairs)
+
+    def _windows(self, windows: Sequence[int]) -> Batch:
+        context, pieces = self.context_tokens, [self.pieces_of(row) for row in windows]
+        starts, lengths = (np.array([piece[i] for row in pieces for piece in row]) for i in (0, 1))
+        numbers = np.array([number for row in pieces for number in range(len(row))])
+        in_row = [sum(length for _, length in row) for row in pieces]
+        before = np.cumsum(lengths) - lengths  # labels in the batch before each piece
+        each = np.arange(sum(in_row))
+        source = np.repeat(starts - before, lengths) + each  # the place of each token in the file
+        skipped = np.cumsum([0, *(context - used for used in in_row[:-1])])  # padding in the batch before each row
+        place = each + np.repeat(skipped, in_row)
+        ids, labels, documents = (np.full(len(windows) * context, fill) for fill in (0, IGNORED_LABEL, PADDING))
+        ids[place], labels[place] = self.tokens[source], self.tokens[source + 1]
+        documents[place] = np.repeat(numbers, lengths)
+        whole = (torch.from_numpy(flat.reshape(-1, context)) for flat in (ids, labels, documents))
+        return Batch(next(whole), next(whole), all_count=len(each) == len(ids), documents=next(whole))
+
+
+def plan_of(tokens: np.ndarray, context_tokens: int, key: str, progress: Progress) -> Plan:
+    """Return the plan for a token file; that of a long one is read from the cache, or written there. `key` names file and context."""
+    if len(tokens) < KEPT_FROM_TOKENS:
+        sections = list(plan_sections(tokens, context_tokens))
+        columns = zip(*sections, strict=True) if sections else ((), (), ())
+        return Plan(*(np.concatenate([np.zeros(0, t), *c]) for t, c in zip(PLAN_TYPES, columns, strict=True)))
+    folder = cache_folder("packing") / key[:32]
+    if not _is_whole(folder):
+        _write_plan(tokens, context_tokens, folder, progress)
+    return Plan(*(np.memmap(folder / name, t, mode="r") for name, t in zip(Plan._fields, PLAN_TYPES, strict=True)))
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return (folder / MANIFEST).exists() and bool(verify_folder(folder, hashes=False))
+    except FormatError:  # it is made again
+        return False
+
+
+def _write_plan(tokens: np.ndarray, context_tokens: int, folder: Path, progress: Progress) -> None:
+    with (
+        atomic_folder(folder) as made,
+        progress.track("packing documents", len(tokens) / 1e6, "million tokens") as advance,
+    ):
+        handles = [(made / name).open("wb") for name in Plan._fields]
+        try:
+            for section in plan_sections(tokens, context_tokens):
+                for handle, column, kind in zip(handles, section, PLAN_TYPES, strict=True):
+                    handle.write(np.ascontiguousarray(column, kind).tobytes())
+                advance(SECTION_TOKENS / 1e6)
+        finally:
+            for handle in handles:
+                handle.close()
+
+
+def plan_sections(tokens: np.ndarray, context_tokens: int) -> Iterator[Plan]:
+    """Yield the plan of one section of the text after the other: of the documents that end in it. Every token file ends with end-of-text."""
+    end_id = end_of_text(tokens) if len(tokens) else None
+    begin = earlier = 0
+    for first in range(0, len(tokens), SECTION_TOKENS):
+        ends = first + np.flatnonzero(np.asarray(tokens[first : first + SECTION_TOKENS]) == end_id)
+        starts = np.concatenate([[begin], ends[:-1] + 1])[: len(ends)]
+        starts, lengths = split_documents(starts, ends - starts, context_tokens)
+        rows, num_rows = best_fit(lengths, context_tokens)
+        order = np.lexsort((starts, rows))
+        pieces = np.cumsum(np.bincount(rows, minlength=num_rows))
+        yield Plan(starts[order], lengths[order].astype(np.int32), earlier + pieces)
+        earlier += len(starts)
+        begin = int(ends[-1]) + 1 if len(ends) else begin
+
+
+def end_of_text(tokens: np.ndarray) -> int:
+    """Return the id that ends every document of a token file, and so the file."""
+    return int(tokens[len(tokens) - 1])
+
+
+def split_documents(starts: np.ndarray, lengths: np.ndarray, context_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return starts and labels of the pieces of documents that begin at `starts` and have `lengths` labels.
+
+    >>> [part.tolist() for part in split_documents(np.array([0, 8]), np.array([7, 2]), 3)]
+    [[0, 3, 6, 8], [3, 3, 1, 2]]
+    """
+    counts = -(-lengths // context_tokens)
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # of each piece in its document
+    left = np.repeat(lengths, counts) - number * context_tokens
+    return np.repeat(starts, counts) + number * context_tokens, np.minimum(left, context_tokens)
+
+
+def best_fit(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:
+    """Return a row for each length, and the number of rows: the longest first, each into the row with the least room that is enough.
+
+    All pieces of a length are placed together and rows are grouped by their room, so that the time depends on the number of different lengths.
+
+    >>> best_fit(np.array([5, 3, 6, 2]), 8)  # 6 + 2 and 5 + 3
+    (array([1, 1, 0, 0]), 2)
+    """
+    rows, num_rows = np.zeros(len(lengths), np.int64), 0
+    by_room: dict[int, list[np.ndarray]] = {}
+    rooms: list[int] = []  # the keys of by_room, sorted
+
+    def keep(room: int, some: np.ndarray) -> None:
+        if room and len(some):
+            if room not in by_room:
+                insort(rooms, room)
+            by_room.setdefault(room, []).append(some)
+
+    order = np.argsort(-lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if len(order) else ():
+        length = int(lengths[group[0]])
+        while len(group):
+            at = bisect_left(rooms, length)
+            room = rooms[at] if at < len(rooms) else capacity
+            each = room // length  # a row that was chosen is filled first: its room is then the least
+            if at < len(rooms):
+                found = by_room[room].pop()
+                if not by_room[room]:
+                    del by_room[rooms.pop(at)]
+            else:
+                found = num_rows + np.arange(-(-len(group) // each))
+                num_rows += len(found)
+            full = min(len(found), len(group) // each)
+            rows[group[: full * each]] = np.repeat(found[:full], each)
+            group, left = group[full * each :], found[full:]
+            keep(room - each * length, found[:full])
+            if len(left) and len(group):  # fewer than fill a row
+                rows[group] = left[0]
+                keep(room - len(group) * length, left[:1])
+                group, left = group[:0], left[1:]
+            keep(room, left)
+    return rows, num_rows

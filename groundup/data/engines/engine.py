@@ -1,0 +1,228 @@
+"""Engines: who reads the documents of a source and runs the steps over them. The result is the same, to the byte.
+
+    one          this process
+    processes    as many as there are cores: parts of many small files are read by them; what is large or packed is read here and processed by them
+    ray          tasks of Ray Data, on one machine or many, which read the files themselves (`ray_engine`; extra `ray`)
+    auto         processes where that is faster, else one
+
+Exact repeats, the split, what the data card shows and all files that are written are this process's work: it takes the pieces in order.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from groundup.data.documents import Document
+from groundup.data.engines.pieces import Piece, read_pieces, unpack_pieces, unpack_processed
+from groundup.data.engines.processes import Workers
+from groundup.data.engines.ray_engine import ray_results
+from groundup.data.engines.worker import entries_task, texts_task
+from groundup.data.processing.steps import ProcessConfig, Processed, Step, document_steps, run_steps
+from groundup.data.reading.containers import archive_suffix, suffixes
+from groundup.data.reading.records import SourceFile
+from groundup.data.reading.source_files import Entry, Source, entries, entry_files, is_divisible, source_files
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, read_source, require_files
+from groundup.errors import ConfigError, GroundupError, did_you_mean, require_extra
+from groundup.progress import Progress
+from groundup.threads import allowed_cores
+
+Engine = Literal["auto", "one", "processes", "ray"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+# A part has so many bytes or files; on Ray, where to hand one over costs more, more.
+PART_BYTES, PART_FILES, RAY_PART_BYTES = 2**22, 500, 2**25
+# What is larger is read here and handed on in batches, so that a single file keeps all processes busy.
+LARGE_BYTES = 2**24
+# Less is read in this process as fast: starting others takes about a second.
+WORTH_BYTES, WORTH_BYTES_OF_CLEANING = 2**23, 2**26
+
+Change = tuple[Counter[str], str, str]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A document, and what the steps made of it."""
+
+    raw: Document
+    made: Processed
+    changed: Sequence[Change] | None
+    """The changes by each step, the text before it and after it; None: another process made it."""
+
+    def changes_by_step(self, steps: Sequence[Step]) -> Sequence[Change]:
+        """Return `changed`, found again where another process made the document."""
+        if self.changed is not None:
+            return self.changed
+        changed: list[Change] = []
+        run_steps(self.raw.text, steps, lambda *change: changed.append(change))
+        return changed
+
+
+@dataclass
+class Task:
+    """A part of a source."""
+
+    message: bytes = b""
+    """For `worker.work`; empty: the pieces are whole."""
+    pieces: list[Piece] = field(default_factory=list)
+    """What was read here."""
+
+    def results(self, messages: Iterator[bytes]) -> Iterator[Piece]:
+        """Yield the pieces that messages of a worker hold, or make whole."""
+        for message in messages:
+            if not self.pieces:
+                yield from unpack_pieces(message)
+                continue
+            documents = [each for piece in self.pieces for each in piece.documents]
+            made = unpack_processed(message, [each.raw for each in documents])
+            for document, processed in zip(documents, made, strict=True):
+                document.made = processed
+        yield from self.pieces
+
+
+def check_engine(engine: Any) -> Engine:
+    """Return the engine of that name. Raises ConfigError, MissingExtra."""
+    if engine not in ENGINES:
+        raise ConfigError(f"There is no engine {engine!r}.", fix=did_you_mean(engine, ENGINES))
+    if engine == "ray":
+        require_extra("ray", "ray.data")
+    return engine
+
+
+def chosen_engine(engine: Engine, source: Source, process: ProcessConfig) -> Engine:
+    """Return the engine for a source: of `auto`, what is likely to be faster. Raises DataError for a source that does not exist."""
+    if engine != "auto":
+        return engine
+    if allowed_cores() < 2:
+        return "one"
+    is_cheap = len(document_steps(process)) == 1
+    if not is_divisible(source):
+        return "one" if is_cheap else "processes"
+    worth = WORTH_BYTES_OF_CLEANING if is_cheap else WORTH_BYTES
+    sizes = [entry.size_bytes for entry in entries(source, SourceReport(), None) if not (is_cheap and _is_whole(entry))]
+    return "processes" if sum(sizes) >= worth else "one"
+
+
+@dataclass
+class Reading:
+    """How the documents of one source are made; `report` counts what was read."""
+
+    source: Source
+    options: SourceOptions
+    process: ProcessConfig
+    report: SourceReport
+    progress: Progress
+    advance: Callable[[int], None]
+    """Gets the bytes read since the last call."""
+    passed: int = 0
+    """The first files, which `report` has counted."""
+    after_file: Callable[[int], None] = lambda files: None
+    """Gets the number of files done whenever one is."""
+
+    def documents(self, engine: Engine) -> Iterator[Made]:
+        """Yield the documents in their order. Raises what `sources.read_source` raises, and WorkerError."""
+        engine = chosen_engine(engine, self.source, self.process)
+        if engine == "one":
+            yield from self._here()
+            return
+        files, refused = self.passed, list[GroundupError]()
+        for piece in self._pieces(engine):
+            self.advance(piece.read_bytes)
+            for each in piece.documents:
+                assert each.made is not None
+                yield Made(Document(each.raw, self.source.title, each.name), each.made, None)
+            refused += piece.refused
+            if piece.report:
+                self.report.add(piece.report)
+            if piece.is_file:
+                files += 1
+                self.after_file(files)
+            if piece.error:
+                raise piece.error
+        require_files(self.source, self.report, refused, self.progress)
+
+    def _here(self) -> Iterator[Made]:
+        steps, seen = document_steps(self.process), self.report.read_bytes
+        for raw in read_source(
+            *(self.source, self.options, self.report),
+            progress=self.progress,
+            passed=self.passed,
+            after_file=self.after_file,
+        ):
+            self.advance(self.report.read_bytes - seen)
+            seen, changed = self.report.read_bytes, list[Change]()
+            yield Made(raw, run_steps(raw.text, steps, lambda *change, to=changed: to.append(change)), changed)
+
+    def _pieces(self, engine: Engine) -> Iterator[Piece]:
+        if engine == "ray":
+            yield from _with_ray(self._tasks(RAY_PART_BYTES, splits=False))
+            return
+        with Workers(allowed_cores()) as workers:
+            tasks = ((task.message, task) for task in self._tasks(PART_BYTES, splits=True))
+            for task, messages in workers.in_order(tasks):
+                yield from task.results(messages)
+
+    def _tasks(self, part_bytes: int, *, splits: bool) -> Iterator[Task]:
+        """Yield the parts of the source in order: entries, or with `splits`, the texts of large and packed ones."""
+        if not is_divisible(self.source):
+            yield from self._read(lambda report: source_files(self.source, report, self.progress), self.passed, splits)
+            return
+        group, group_bytes, left = list[Entry](), 0, self.passed
+        self.report.muted = left > 0
+        for entry in entries(self.source, self.report, self.progress):
+            if left or (splits and _is_whole(entry)):
+                yield from self._part(group)
+                group, group_bytes, count = [], 0, _Counted(entry)
+                yield from self._read(count.files, left, splits)
+                left = max(0, left - count.seen)
+                continue
+            group.append(entry)
+            group_bytes += entry.size_bytes
+            if group_bytes >= part_bytes or len(group) == PART_FILES:
+                yield from self._part(group)
+                group, group_bytes = [], 0
+        yield from self._part(group)
+
+    def _part(self, group: list[Entry]) -> Iterator[Task]:
+        if group:
+            yield Task(entries_task(group, self.options, self.process))
+
+    def _read(self, files: Callable[[SourceReport], Iterator[SourceFile]], passed: int, splits: bool) -> Iterator[Task]:
+        """Read files here; their texts are a worker's with `splits`, if there is more to do than cleaning, which is as fast as handing them over."""
+        steps = document_steps(self.process)
+        is_here = len(steps) == 1 or not splits
+        for pieces in read_pieces(files, self.options, steps if is_here else None, passed=passed):
+            texts = [each.raw for piece in pieces for each in piece.documents]
+            yield Task(b"" if is_here or not texts else texts_task(texts, self.process), pieces)
+
+
+class _Counted:
+    """The files of an entry, counted as they are read."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry, self.seen = entry, 0
+
+    def files(self, report: SourceReport) -> Iterator[SourceFile]:
+        """Yield the files."""
+        for file in entry_files(self.entry, report):
+            self.seen += 1
+            yield file
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Whether an entry is large or expands to no one knows what: it is not read by one worker before the others may go on."""
+    suffix, compression = suffixes(entry.name)
+    return bool(
+        entry.size_bytes > LARGE_BYTES or archive_suffix(entry.name) or compression or suffix in (".parquet", ".mbox")
+    )
+
+
+def _with_ray(tasks: Iterator[Task]) -> Iterator[Piece]:
+    """Yield the pieces of tasks: those that were read here come first, the others are worked at by Ray."""
+    for task in tasks:
+        if not task.message:
+            yield from task.pieces
+            continue
+        messages = [task.message, *(each.message for each in tasks)]
+        for message in ray_results(messages):
+            yield from unpack_pieces(message)

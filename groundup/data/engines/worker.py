@@ -1,0 +1,93 @@
+"""The worker: what any process does with a part of a source, be it this one, one of `processes` or one of Ray.
+
+    work(task) -> messages     a task: entries of a source that are read here, or texts; with the steps over them
+
+`python -c "from groundup.data.engines.worker import main; main(FD)"` serves tasks that come through a socket, until it is closed.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
+from itertools import chain
+from multiprocessing.connection import Connection
+from typing import Any
+
+from groundup.config import build_config
+from groundup.data.engines.pieces import Piece, pack, pack_pieces, pack_processed, read_pieces, unpack
+from groundup.data.processing.steps import ProcessConfig, Step, document_steps, run_steps
+from groundup.data.reading.source_files import Entry, entry_files
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions
+from groundup.errors import GroundupError
+
+# What a message begins with.
+RESULT, FAULT, END = b"r", b"f", b"e"
+
+
+def entries_task(entries: Sequence[Entry], options: SourceOptions, process: ProcessConfig) -> bytes:
+    """Return the task to read entries; its results are those of `pack_pieces`."""
+    reading = {**asdict(options), "wanted": list(options.wanted)}
+    return pack(["entries", list(map(asdict, entries)), json.dumps(reading), _plain(process)], [])
+
+
+def texts_task(texts: Sequence[str], process: ProcessConfig) -> bytes:
+    """Return the task to run the steps over texts; its one result is that of `pack_processed`."""
+    return pack(["texts", _plain(process)], texts)
+
+
+def work(task: bytes) -> Iterator[bytes]:
+    """Yield the results of a task."""
+    (kind, *header), texts = unpack(task)
+    if kind == "texts":
+        steps = _steps(header[0])
+        yield pack_processed(texts, [run_steps(text, steps, lambda *_: None) for text in texts])
+        return
+    named, reading, process = header
+    entries = [Entry(**each) for each in named]
+
+    def files(report: SourceReport) -> Iterator[Any]:
+        return chain.from_iterable(entry_files(entry, report) for entry in entries)
+
+    try:
+        steps = _steps(process)
+    except GroundupError as error:  # this machine lacks an extra
+        yield pack_pieces([Piece(error=error)])
+        return
+    for pieces in read_pieces(files, _options(reading), steps):
+        yield pack_pieces(pieces)
+
+
+def _plain(process: ProcessConfig) -> str:
+    return json.dumps(asdict(process))
+
+
+@cache
+def _options(plain: str) -> SourceOptions:
+    return SourceOptions(**json.loads(plain))
+
+
+@cache
+def _steps(plain: str) -> list[Step]:
+    return document_steps(build_config(ProcessConfig, json.loads(plain)))
+
+
+def main(descriptor: int) -> None:
+    """Serve tasks until the other end is closed; its process may have been killed."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes of a terminal; the first one ends the others
+    sys.stdin = open(os.devnull)  # noqa: SIM115 (closed at exit)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError), Connection(descriptor) as connection:
+        while True:
+            task = connection.recv_bytes()
+            try:
+                for message in work(task):
+                    connection.send_bytes(RESULT + message)
+            except GroundupError as error:
+                connection.send_bytes(FAULT + json.dumps(error.to_plain()).encode())
+            connection.send_bytes(END)

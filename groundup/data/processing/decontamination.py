@@ -1,0 +1,233 @@
+"""Decontamination: documents that hold a part of an evaluation item are found, by common word n-grams, so that they are not trained on.
+
+    find_contaminated(FILE, items, config, record=RECORD, progress=...) -> Contamination     which lines of FILE to drop
+    evaluation_items(source, options, progress=...)      items of any file or folder: texts, labelled texts, chats, preferences
+    RECORD (.jsonl)                          a line for each document and item: common n-grams, their share of the item, the passage
+
+`items` are (name, text) pairs. Case and punctuation do not count (`word_ngrams`). A document is dropped for an item when it holds
+
+    one of its 13-grams                                      that is in at most 10 documents
+    half of its distinct 13-grams                            however common they are
+    an item of 8 to 12 words as a whole, anywhere in it
+    an item of under 8 words, and nothing else               such a text in a longer one is ordinary language
+
+From the literature. 13 words, and 8 as the least: GPT-3 (Brown et al. 2020, arXiv 2005.14165, appendix C), whose rule lm-evaluation-harness took over
+(`janitor`: 13-grams, lower case, no punctuation). There, n-grams in more than 10 documents are ignored, as licences and menus are in thousands of
+pages. But a test set that was copied eleven times is lost with them; so half of an item counts nevertheless, as Llama 2 and 3 judge an item by the
+share of it that was seen (Touvron et al. 2023, arXiv 2307.09288, A.6; Llama Team 2024, arXiv 2407.21783, 5.1.4); half is Cosmopedia's limit. GPT-3
+cuts 200 characters on both sides of a match out of a document; here the whole document goes, which is simpler and, of documents of web size, little.
+
+N-grams in more than 10 items and in more than 1 % of them are the items' own boilerplate ("Choose the right answer from the following ...") and are
+ignored. An item that occurs twice counts once. Memory: about 40 bytes for each n-gram of the items, and 9 bytes for each document.
+"""
+
+import dataclasses
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundup.data.documents import Document, Example, PreferenceExample, to_conversation
+from groundup.data.processing.document_file import DocumentFile
+from groundup.data.processing.item_index import ItemIndex
+from groundup.data.processing.word_ngrams import distinct, hash_words, shared_passage
+from groundup.data.reading.example_rows import AnyExample
+from groundup.data.reading.examples import read_examples
+from groundup.data.reading.layouts import LAYOUTS, TEXT
+from groundup.data.reading.source_files import Source
+from groundup.data.reading.source_report import SourceReport
+from groundup.data.reading.sources import SourceOptions, describe_source, read_source
+from groundup.errors import DataError, require
+from groundup.files import atomic_file, json_bytes
+from groundup.progress import Progress
+
+SHOWN_ITEMS = 3
+
+
+@dataclass(frozen=True)
+class DecontaminationConfig:
+    """The configuration of decontamination."""
+
+    ngram_words: int = 13
+    """Words of an n-gram."""
+    min_ngrams: int = 1
+    """A document is dropped that has so many n-grams of one item which are in few documents."""
+    common_documents: int = 10
+    """An n-gram in more documents is common."""
+    item_share: float = 0.5
+    """A document is dropped that has this share of an item's n-grams, common ones too."""
+
+    def __post_init__(self) -> None:
+        require(8 <= self.ngram_words <= 50, "data.process.decontamination.ngram_words", self.ngram_words, "8 to 50")
+        require(self.min_ngrams >= 1, "data.process.decontamination.min_ngrams", self.min_ngrams, "at least 1")
+        require(
+            self.common_documents >= 0,
+            "data.process.decontamination.common_documents",
+            self.common_documents,
+            "at least 0",
+        )
+        require(
+            0 < self.item_share <= 1,
+            "data.process.decontamination.item_share",
+            self.item_share,
+            "above 0 and at most 1",
+        )
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Why a document was dropped."""
+
+    line: int
+    """Of the document in the file, from 1."""
+    source: str
+    name: str
+    item: str
+    ngrams: int
+    """Distinct n-grams of the item that the document has."""
+    share: float
+    """Of the item's distinct n-grams."""
+    passage: str
+    """The beginning of the longest passage of the document that is in the item."""
+
+    def reason(self) -> str:
+        """Return one line of text."""
+        beginning = " ".join(self.passage.split())[:60]
+        return f"has {self.ngrams:,} n-grams ({self.share:.0%}) of the evaluation item '{self.item}': \"{beginning}\""
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """What was found in a file."""
+
+    is_dropped: np.ndarray
+    """Whether each document is dropped."""
+    items: dict[str, int]
+    """Of the evaluation items: "indexed", "repeated", "boilerplate" (nothing else in them), "without_words", "whole_documents_only"."""
+    items_found: int
+    """Items for which a document is dropped."""
+    common_ngrams: int
+    """N-grams of items that are in too many documents to count alone."""
+    config: DecontaminationConfig
+
+    @property
+    def dropped(self) -> int:
+        """The number of dropped documents."""
+        return int(np.count_nonzero(self.is_dropped))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON values."""
+        found = {"documents": len(self.is_dropped), "dropped": self.dropped, "items": self.items}
+        return found | {
+            "items_found": self.items_found,
+            "common_ngrams": self.common_ngrams,
+            "config": asdict(self.config),
+        }
+
+    def summary(self) -> str:
+        """Return one line of text."""
+        found = f"{self.dropped:,} of {len(self.is_dropped):,} documents overlap with {self.items_found:,} of "
+        return f"Decontamination: {found}{self.items['indexed']:,} evaluation items."
+
+
+def find_contaminated(
+    file: Path,
+    items: Iterable[tuple[str, str]],
+    config: DecontaminationConfig | None = None,
+    *,
+    record: Path,
+    progress: Progress,
+) -> Contamination:
+    """Find the documents of `file` that overlap with the items, and write each overlap to `record`.
+
+    Raises DataError where no item has a word, FormatError, DiskError.
+    """
+    config = config or DecontaminationConfig()
+    index = ItemIndex(items, config.ngram_words)
+    if not index.counts["indexed"]:
+        raise DataError("No evaluation item has a text to look for.", fix="Name a file with texts or questions in it.")
+    with DocumentFile(file) as documents:
+        places, frequencies = _scan(documents, index, progress)
+        is_dropped = np.zeros(len(documents), bool)
+        found: set[int] = set()
+        track = progress.track("Comparing with evaluation items", len(places), "documents")
+        with atomic_file(record) as temporary, temporary.open("wb") as out, track as advance:
+            for number in places:
+                document = documents.read(number)
+                for item, keys in _overlaps(document, index, frequencies, config):
+                    out.write(json_bytes(asdict(_overlap(number, document, index, item, keys))) + b"\n")
+                    is_dropped[number] = True
+                    found.add(item)
+                advance()
+    common = int(np.count_nonzero(frequencies > config.common_documents))
+    return Contamination(is_dropped, index.counts, len(found), common, config)
+
+
+def _scan(documents: DocumentFile, index: ItemIndex, progress: Progress) -> tuple[Sequence[int], np.ndarray]:
+    """Return the documents that have an n-gram of an item, and for each of these n-grams in how many documents it is."""
+    places, frequencies, before = array("q"), np.zeros(len(index.keys), np.int64), 0
+    for batch in documents.batches("Looking for evaluation items", progress):
+        rows, keys = index.hits(hash_words([document.text for document in batch]))
+        frequencies += np.bincount(keys, minlength=len(frequencies))
+        places.extend((distinct(rows) + before).tolist())
+        before += len(batch)
+    return places, frequencies
+
+
+def _overlaps(
+    document: Document, index: ItemIndex, frequencies: np.ndarray, config: DecontaminationConfig
+) -> list[tuple[int, np.ndarray]]:
+    """Return the items for which a document is dropped, at most SHOWN_ITEMS, those with most common n-grams first, and these n-grams."""
+    _, keys = index.hits(hash_words([document.text]))
+    places, items = index.items_of(keys)
+    found, common = np.unique(items, return_counts=True)
+    is_rare = frequencies[keys[places]] <= config.common_documents
+    rare = np.bincount(np.searchsorted(found, items[is_rare]), minlength=len(found))
+    is_held = (rare >= config.min_ngrams) | (common >= config.item_share * index.sizes[found])
+    held = np.flatnonzero(is_held)
+    held = held[np.argsort(-common[held], kind="stable")][:SHOWN_ITEMS]
+    return [(item, keys[places[items == item]]) for item in found[held].tolist()]
+
+
+def _overlap(number: int, document: Document, index: ItemIndex, item: int, keys: np.ndarray) -> Overlap:
+    passage = shared_passage(document.text, index.keys[keys], index.lengths[item])
+    share = len(keys) / int(index.sizes[item])
+    return Overlap(number + 1, document.source, document.name, index.names[item], len(keys), share, passage)
+
+
+def evaluation_items(
+    source: Source, options: SourceOptions | None = None, *, progress: Progress
+) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of what would be evaluated on: documents, texts, what is said in chats and answered in preferences, a part at a time.
+
+    Of a file in which examples are marked `held_out` these are taken only. Raises DataError.
+    """
+    options = dataclasses.replace(options or SourceOptions(), wanted=LAYOUTS)
+    found = {each.layout for each in describe_source(source, options, progress=progress)} - {None, "text"}
+    if not found:
+        texts = dataclasses.replace(options, wanted=TEXT)
+        for document in read_source(source, texts, SourceReport(), progress=progress):
+            yield document.name, document.text
+        return
+    wanted = [layout for layout in LAYOUTS if layout in found]
+    examples = read_examples(source, options, wanted)
+    marked = [example for example in examples if getattr(example, "held_out", False)]
+    for number, example in enumerate(marked or examples, start=1):
+        yield from _parts(example, f"{source.spec}:{number}")
+
+
+def _parts(example: AnyExample, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of the parts of an example that a document may hold alone."""
+    if isinstance(example, Example):
+        yield name, example.text
+        return
+    messages = example.prompt if isinstance(example, PreferenceExample) else to_conversation(example).messages
+    for number, message in enumerate(messages, start=1):
+        if message.role != "system":
+            yield f"{example.id} ({message.role}, message {number})", message.content
+    if isinstance(example, PreferenceExample):
+        yield f"{example.id} (chosen)", example.chosen
+        yield f"{example.id} (rejected)", example.rejected

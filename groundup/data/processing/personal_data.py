@@ -1,0 +1,255 @@
+"""Personal data in a text: mail addresses, account (IBAN) and card numbers, IP addresses, phone numbers. Found, and replaced by typed marks.
+
+    find(text) -> [Found("phone", 11, 25), ...]
+    replace(text).text: "Call us at <phone>."    replace(text).counts: {"phone": 1}
+
+A candidate comes from a cheap search for what it cannot be without ("@", ":", a run of digits); then it has to prove itself:
+
+    email   a local part, and a domain whose top level is no file's ending; "git@github.com:..." is none
+    iban    a country's code and length, check digits by mod 97 (ISO 13616)
+    card    a known prefix and length, groups as they are printed, a check digit by Luhn (ISO/IEC 7812)
+    ip      a valid public address (192.168.1.1, 127.0.0.1 and ::1 belong to no one) that is no version number
+    phone   written like a phone number, or called one by the word before it (`phone_numbers`)
+
+Names, postal addresses, tax and passport numbers are not looked for. Precision and recall on 300 written examples are in docs/processing.md.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
+
+from groundup.data.processing.phone_numbers import find_phones
+from groundup.errors import ConfigError, did_you_mean
+
+EMAIL, IBAN, CARD, IP, PHONE = "email", "iban", "card", "ip", "phone"
+# In the order in which they are looked for: what one finds, the later ones don't see.
+KINDS = (EMAIL, IBAN, CARD, IP, PHONE)
+REASON = "personal data"
+
+# Latin, Greek and Cyrillic: an address may stand between Chinese characters without spaces.
+_LETTER = "A-Za-zÀ-ɏͰ-ϿЀ-ӿ"
+LOCAL_CHARACTERS, DOMAIN_CHARACTERS = 64, 255  # RFC 5321
+LOCAL_PART = re.compile(rf"[{_LETTER}0-9_](?:[{_LETTER}0-9_.+%&'-]*[{_LETTER}0-9_+-])?\Z")
+_LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
+DOMAIN = re.compile(rf"(?:{_LABEL}\.)+([{_LETTER}]{{2,24}})(?![{_LETTER}0-9@])")
+_ENDINGS = "png jpg jpeg gif svg webp bmp ico pdf js css json html xml py java cpp txt csv zip gz"
+FILE_ENDINGS = frozenset(_ENDINGS.split())
+
+# Characters of an IBAN by country (ISO 13616 registry).
+_IBAN_COUNTRIES = {
+    15: "NO", 16: "BE", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK", 21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL", 24: "AD CZ ES MD PK RO SA SE SK TN VG", 25: "LY PT ST",
+    26: "IS TR", 27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV", 29: "BR EG PS QA UA",
+    30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
+}  # fmt: skip
+IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items() for country in countries.split()}
+# The searches begin with a digit and look back from there: digits are rare, and a search for one character class is fast.
+IBAN_START = re.compile(r"\d(?<=(?<![A-Za-z0-9])[A-Za-z]{2}\d)\d(?=[ -]?[A-Za-z0-9])")
+
+# Prefixes and lengths of payment cards. 5018 to 6763: Maestro.
+CARDS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}"
+    r"|35(?:2[89]|[3-8]\d)\d{12}|(?:6011|65\d\d|64[4-9]\d)\d{12}|62\d{14,17}|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
+)
+CARD_CANDIDATE = re.compile(r"\d(?<![\w.,-]\d)(?:[ -]?\d){12,18}+(?![\w]|[.,-]\d)")
+CARD_GROUPS = frozenset(
+    {
+        (4, 4, 4, 4),
+        (4, 4, 4, 4, 3),
+        (4, 4, 4, 4, 1),
+        (4, 4, 4, 4, 2),
+        (4, 6, 5),
+        (4, 6, 4),
+        (4, 4, 4, 1),
+        (6, 13),
+        (4, 4, 4, 2),
+    }
+)
+
+IPV4 = re.compile(r"\d(?<![\w.-]\d)(?<![A-Za-z]/\d)\d{0,2}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
+# What stands before a number in four parts that is no address.
+VERSION_WORD = re.compile(
+    r"(?:versions?|release|firmware|build|section|chapter|kapitel|oid|update|driver|§|[=<>~]=|\bv\.?)\W{0,3}$",
+    re.IGNORECASE,
+)
+# Where the first number or all are as small as in "1.9.99.15", it is an address only after a word like these on its line.
+SMALL_FIRST, SMALL_PARTS, CONTEXT_CHARACTERS = 20, 100, 40
+ADDRESS_WORD = re.compile(
+    r"\bip\b|addr|adress|host|server|client|log(?:ged)? ?in|\bping|ssh|dns|user|connect|banned|://$", re.IGNORECASE
+)
+IPV6_MARK = re.compile(r":[0-9A-Fa-f]{0,4}:")
+IPV6_CHARACTERS = 39
+# The addresses in public use; a slice ("[1::2]") or a name ("c10::") has fewer groups.
+IPV6_PUBLIC, IPV6_GROUPS = IPv6Network("2000::/3"), 3
+_HEX = frozenset("0123456789abcdefABCDEF:")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Personal data in a text, from character `start` to before `end`."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A text with marks in place of the personal data."""
+
+    text: str
+    counts: Counter[str] = field(default_factory=Counter)
+    """kind -> number."""
+
+
+def replace(text: str, kinds: Collection[str] = KINDS) -> Replaced:
+    """Return the text with each piece of personal data replaced by "<email>", "<iban>", "<card>", "<ip>" or "<phone>".
+
+    >>> replace("Write to jane@example.org.").text
+    'Write to <email>.'
+    """
+    found = find(text, kinds)
+    parts, end = [], 0
+    for each in found:
+        parts += [text[end : each.start], f"<{each.kind}>"]
+        end = each.end
+    return Replaced("".join([*parts, text[end:]]) if found else text, Counter(each.kind for each in found))
+
+
+def reason_to_drop(text: str, kinds: Collection[str] = KINDS) -> str | None:
+    """Return "personal data: email, phone" with the kinds found in the text, or None."""
+    found = {each.kind for each in find(text, kinds)}
+    return f"{REASON}: {', '.join(kind for kind in KINDS if kind in found)}" if found else None
+
+
+def find(text: str, kinds: Collection[str] = KINDS) -> list[Found]:
+    """Return the personal data of these kinds in the order of the text; none overlap."""
+    found: list[tuple[int, int, str]] = []  # in the order of the text, none overlapping
+    for kind in KINDS:  # all of them: a card number is no phone number, also where cards are not asked for
+        new = [(start, end, kind) for start, end in _FINDERS[kind](text) if _is_free(start, end, found)]
+        found = sorted([*found, *new]) if new else found
+    return [Found(kind, start, end) for start, end, kind in found if kind in kinds]
+
+
+def _is_free(start: int, end: int, found: list[tuple[int, int, str]]) -> bool:
+    place = bisect_left(found, (end,))
+    return place == 0 or found[place - 1][1] <= start
+
+
+def check_kinds(kinds: Iterable[str]) -> None:
+    """Raise ConfigError at a kind that is not known."""
+    for kind in kinds:
+        if kind not in KINDS:
+            fix = f"{did_you_mean(kind, KINDS)} The kinds are {', '.join(KINDS)}."
+            raise ConfigError(f"Personal data has no kind {kind!r}.", fix=fix)
+
+
+def _emails(text: str) -> Iterator[tuple[int, int]]:
+    at = text.find("@")
+    while at >= 0:
+        local = LOCAL_PART.search(text[max(0, at - LOCAL_CHARACTERS) : at])
+        domain = DOMAIN.match(text, at + 1, at + 1 + DOMAIN_CHARACTERS) if local else None
+        if (
+            local
+            and domain
+            and domain[1].lower() not in FILE_ENDINGS
+            and not _is_git(local[0], text[domain.end() :][:2])
+        ):
+            yield at - len(local[0]), domain.end()
+        at = text.find("@", at + 1)
+
+
+def _is_git(local: str, after: str) -> bool:
+    """Return whether this is the beginning of "git@github.com:owner/name"."""
+    return local == "git" and after[:1] == ":" and not after[1:].isspace()
+
+
+def _ibans(text: str) -> Iterator[tuple[int, int]]:
+    for match in IBAN_START.finditer(text):
+        start = match.start() - 2
+        if (length := IBAN_LENGTHS.get(text[start : start + 2].upper())) is None:
+            continue
+        if (end := _end_of(text, start, length)) and _mod_97(text[start:end]) == 1:
+            yield start, end
+
+
+def _end_of(text: str, start: int, length: int) -> int | None:
+    """Return where `length` ASCII letters and digits end, with at most one space or hyphen between two; None if it is something else."""
+    place, left = start, length
+    while left and place < len(text):
+        if text[place].isascii() and text[place].isalnum():
+            left -= 1
+        elif text[place] not in " \u00a0-" or text[place - 1] in " \u00a0-":
+            return None
+        place += 1
+    return None if left or text[place : place + 1].isalnum() else place
+
+
+def _mod_97(iban: str) -> int:
+    plain = "".join(filter(str.isalnum, iban)).upper()
+    return int("".join(str(int(each, 36)) for each in plain[4:] + plain[:4])) % 97
+
+
+def _cards(text: str) -> Iterator[tuple[int, int]]:
+    for match in CARD_CANDIDATE.finditer(text):
+        groups = re.split("[ -]", match[0])
+        digits = "".join(groups)
+        printed = len(groups) == 1 or tuple(map(len, groups)) in CARD_GROUPS
+        if printed and CARDS.fullmatch(digits) and _luhn(digits):
+            yield match.span()
+
+
+def _luhn(digits: str) -> bool:
+    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits)))
+    return sum(each // 10 + each % 10 for each in doubled) % 10 == 0
+
+
+def _ips(text: str) -> Iterator[tuple[int, int]]:
+    for match in IPV4.finditer(text):
+        if _is_public_4(match[0]) and not _is_version(
+            match[0], text[max(0, match.start() - CONTEXT_CHARACTERS) : match.start()]
+        ):
+            yield match.span()
+    last = 0
+    for match in IPV6_MARK.finditer(text):
+        if match.start() < last:
+            continue
+        start, end = match.span()
+        while start > max(last, match.start() - IPV6_CHARACTERS) and text[start - 1] in _HEX:
+            start -= 1
+        while end < min(len(text), start + IPV6_CHARACTERS) and text[end] in _HEX:
+            end += 1
+        last = end
+        alone = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+        if alone and _is_public_6(written := text[start:end].rstrip(":")):
+            yield start, start + len(written)
+
+
+def _is_public_4(address: str) -> bool:
+    try:
+        return (found := IPv4Address(address)).is_global and not found.is_multicast
+    except AddressValueError:
+        return False
+
+
+def _is_public_6(address: str) -> bool:
+    if len(list(filter(None, address.split(":")))) < IPV6_GROUPS:
+        return False
+    try:
+        return (found := IPv6Address(address)).is_global and found in IPV6_PUBLIC
+    except AddressValueError:
+        return False
+
+
+def _is_version(number: str, before: str) -> bool:
+    parts = [int(part) for part in number.split(".")]
+    if VERSION_WORD.search(before) or parts[1:] == [0, 0, 0]:
+        return True
+    small = parts[0] < SMALL_FIRST or max(parts) < SMALL_PARTS
+    return small and not ADDRESS_WORD.search(before.rpartition("\n")[2])
+
+
+_FINDERS = {EMAIL: _emails, IBAN: _ibans, CARD: _cards, IP: _ips, PHONE: find_phones}

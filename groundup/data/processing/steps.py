@@ -1,0 +1,186 @@
+"""Steps over documents, opt-in: each keeps a document, changes it, or drops it with a reason. Those of a kind run as they are named.
+
+repair            Unicode repair (`repair`)                           changes    while a document is read, before it is cleaned:
+repeated-lines    headers, footers, notices (`repeated_lines`)        changes    cleaning removes what these two see
+languages         documents in other languages (`languages`)          drops      after cleaning
+rules             published quality rules (`quality_rules`)           drops, and changes by line rules
+personal-data     mail addresses, phone numbers (`personal_data`)     changes, or drops
+near-duplicates   of a longer document (`near_duplicates`)            drops      when all documents are read (`file_steps`)
+decontaminate     what is evaluated on (`decontamination`)            drops
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from groundup.data.processing.clean import clean
+from groundup.data.processing.decontamination import DecontaminationConfig
+from groundup.data.processing.languages import UNKNOWN, can_detect, language_of, parse_languages
+from groundup.data.processing.languages import reason_to_drop as other_language
+from groundup.data.processing.near_duplicates import NearDuplicateConfig
+from groundup.data.processing.personal_data import KINDS, check_kinds, reason_to_drop, replace
+from groundup.data.processing.quality_rules import judge, rules_named
+from groundup.data.processing.repair import repair
+from groundup.data.processing.repeated_lines import remove_repeated_lines
+from groundup.errors import ConfigError, did_you_mean
+
+REPAIR, REPEATED_LINES = RAW_STEPS = ("repair", "repeated-lines")
+LANGUAGES, RULES, PERSONAL_DATA = CLEAN_STEPS = ("languages", "rules", "personal-data")
+NEAR_DUPLICATES, DECONTAMINATE = FILE_STEPS = ("near-duplicates", "decontaminate")
+STEPS = (*RAW_STEPS, *CLEAN_STEPS, *FILE_STEPS)
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """The steps and their options. An option of `rules`, `languages` or `decontaminate` alone turns its step on."""
+
+    steps: tuple[str, ...] = ()
+    """Names, in the order in which they run; those over all documents are after the others."""
+    rules: tuple[str, ...] = ()
+    """Sets of quality rules (web, books, code) or single ones."""
+    languages: tuple[str, ...] = ()
+    """Languages that are kept, as two-letter codes; documents of unknown language are kept, too."""
+    personal_data: Literal["replace", "drop"] = "replace"
+    """Personal data is replaced by a mark, or its document is dropped."""
+    personal_data_kinds: tuple[str, ...] = KINDS
+    """Kinds of personal data that are looked for."""
+    decontaminate: tuple[str, ...] = ()
+    """Files of what will be evaluated on."""
+    near_duplicates: NearDuplicateConfig = field(default_factory=NearDuplicateConfig)
+    decontamination: DecontaminationConfig = field(default_factory=DecontaminationConfig)
+
+    def __post_init__(self) -> None:
+        for name in self.steps:
+            if name not in STEPS:
+                raise ConfigError(
+                    f"There is no step {name!r}.", fix=f"{did_you_mean(name, STEPS)} They are {', '.join(STEPS)}."
+                )
+            if self.steps.count(name) > 1:
+                raise ConfigError(f"The step {name} is named twice.", fix="Name it once.")
+        for name, given, example in (
+            (RULES, self.rules, "--rules web"),
+            (LANGUAGES, self.languages, "--languages en"),
+            (DECONTAMINATE, self.decontaminate, "--decontaminate questions.jsonl"),
+        ):
+            if name in self.steps and not given:
+                raise ConfigError(f"The step {name} has nothing to go by.", fix=f"Say what: {example}.")
+        rules_named(self.rules)
+        if self.languages:
+            parse_languages(",".join(self.languages))
+        check_kinds(self.personal_data_kinds)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The steps that run, in order."""
+        given = {RULES: self.rules, LANGUAGES: self.languages, DECONTAMINATE: self.decontaminate}
+        named = [*self.steps, *(name for name in STEPS if given.get(name) and name not in self.steps)]
+        return tuple(name for kind in (RAW_STEPS, CLEAN_STEPS, FILE_STEPS) for name in named if name in kind)
+
+    @property
+    def file_steps(self) -> tuple[str, ...]:
+        """Those that see all documents."""
+        return tuple(name for name in self.names if name in FILE_STEPS)
+
+
+def process_fields(
+    process: str | Sequence[str] = (),
+    rules: str | Sequence[str] = (),
+    languages: str | Sequence[str] = (),
+    decontaminate: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Return the fields of ProcessConfig that a user gives, those that are named as one text split at commas.
+
+    >>> process_fields("repair, near-duplicates", languages=["en"])
+    {'steps': ('repair', 'near-duplicates'), 'languages': ('en',)}
+    """
+    given = {"steps": process, "rules": rules, "languages": languages}
+    found = {
+        name: tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else tuple(value)
+        for name, value in given.items()
+    }
+    found["decontaminate"] = tuple(map(str, decontaminate or ()))
+    return {name: value for name, value in found.items() if value}
+
+
+@dataclass(frozen=True)
+class Processed:
+    """A text after a step."""
+
+    text: str
+    changes: Counter[str] = field(default_factory=Counter)
+    """What was changed: kind -> number."""
+    reason: str | None = None
+    """Why the document is dropped; None: it is kept."""
+
+
+Step = Callable[[str], Processed]
+
+
+def document_steps(config: ProcessConfig) -> list[Step]:
+    """Return the steps that see one document at a time, cleaning among them. Raises MissingExtra (extra `clean`)."""
+    makers: dict[str, Callable[[ProcessConfig], Step]] = {
+        REPAIR: lambda _: _repair,
+        REPEATED_LINES: lambda _: _repeated_lines,
+        LANGUAGES: _languages,
+        RULES: _rules,
+        PERSONAL_DATA: _personal_data,
+    }
+    before, after = (
+        [makers[name](config) for name in config.names if name in names] for names in (RAW_STEPS, CLEAN_STEPS)
+    )
+    return [*before, cleaning, *after]
+
+
+def run_steps(text: str, steps: Sequence[Step], changed: Callable[[Counter[str], str, str], None]) -> Processed:
+    """Return what the steps make of a text; `changed` gets the changes of each, the text before and the text after."""
+    changes: Counter[str] = Counter()
+    for step in steps:
+        made = step(text)
+        if made.changes:
+            changed(made.changes, text, made.text)
+            changes += made.changes
+            text = made.text
+        if made.reason:
+            return Processed(text, changes, made.reason)
+    return Processed(text, changes)
+
+
+def cleaning(text: str) -> Processed:
+    """The step that all documents go through."""
+    cleaned = clean(text)
+    return Processed(cleaned.text, cleaned.changes)
+
+
+def _repair(text: str) -> Processed:
+    repaired = repair(text)
+    return Processed(repaired.text, repaired.changes)
+
+
+def _repeated_lines(text: str) -> Processed:
+    return Processed(*remove_repeated_lines(text))
+
+
+def _languages(config: ProcessConfig) -> Step:
+    return lambda text: Processed(text, reason=other_language(text, config.languages))
+
+
+def _rules(config: ProcessConfig) -> Step:
+    rules, detects = rules_named(config.rules), can_detect()
+
+    def step(text: str) -> Processed:
+        judged = judge(text, rules, language=language_of(text) if detects else UNKNOWN)
+        changes = Counter({f"lines removed by {rule}": count for rule, count in judged.removed_lines.items()})
+        return Processed(judged.text, changes, f"rule {judged.reason}" if judged.reason else None)
+
+    return step
+
+
+def _personal_data(config: ProcessConfig) -> Step:
+    def step(text: str) -> Processed:
+        if config.personal_data == "drop":
+            return Processed(text, reason=reason_to_drop(text, config.personal_data_kinds))
+        replaced = replace(text, config.personal_data_kinds)
+        return Processed(replaced.text, Counter({f"{kind} replaced": count for kind, count in replaced.counts.items()}))
+
+    return step

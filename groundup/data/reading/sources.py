@@ -1,0 +1,292 @@
+"""Sources of texts, read as a stream: a folder, a file, a glob, an https: or hf: address, an object store, or a package archive.
+
+    address -> files     wherever they are (see `source_files`)
+
+    .txt .md                             one document, or several if it is over 8 Mi characters
+    .jsonl .json .csv .tsv .parquet      a document for each line, element or row (see `records`)
+    .html .pdf .docx .epub .eml .mbox    one document, or one for each e-mail (see `extract`; extra `documents`)
+    .zip .tar .tar.gz, and .gz or .zst behind any of them but archives: what they hold (see `containers`)
+
+A file in another format is skipped and reported. At most one document or one megabyte of a file is in memory.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from groundup.data.documents import Document
+from groundup.data.reading.decoding import AUTO, EncodingErrors, NotTextError, check_encoding, text_pieces
+from groundup.data.reading.description import TEXT_SUFFIXES, Asked, Description
+from groundup.data.reading.extract import EXTRACTORS, MAX_FILE_BYTES
+from groundup.data.reading.layouts import LAYOUTS, ROLES, TEXT, Layout, flat
+from groundup.data.reading.records import Row, SourceFile, made_rows, on_disk, rows
+from groundup.data.reading.roles import text_at
+from groundup.data.reading.sniff import sniff
+from groundup.data.reading.source_files import LINKS, ROW_SUFFIXES, Source, nothing_to_read, printable, source_files
+from groundup.data.reading.source_report import LineTally, SourceReport
+from groundup.errors import ConfigError, GroundupError, MissingExtra, did_you_mean
+from groundup.progress import Progress
+
+T = TypeVar("T")
+# A longer text file becomes several documents, to bound memory. All of Shakespeare has 5.1 million characters.
+MAX_DOCUMENT_CHARACTERS = 2**23
+# Of a source with many files, so many are looked at before the reading begins; each is looked at again when it is read.
+MAX_DESCRIBED_FILES = 1000
+# Columns beside the roles: which example it is, and whether it is held out.
+IDENTITY = ("id", "held_out")
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Options for reading sources."""
+
+    text_column: str = ""
+    """The field or column with the text, in .jsonl, .json, .csv and .parquet; "": it is recognised (`sniff`)."""
+    encoding_errors: EncodingErrors = "replace"
+    """Invalid bytes become U+FFFD ("replace") or nothing ("drop"); both are counted."""
+    strict: bool = False
+    """Raise an error at the first bad line."""
+    encoding: str = AUTO
+    """The encoding of text files without a byte order mark, or "auto" (see `decoding`)."""
+    label_column: str = ""
+    """The field or column with the label; "": it is recognised."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Further roles by name: {"prompt": COLUMN, ...} (see `layouts.ROLES`)."""
+    layout: str = ""
+    """The one layout that the rows have; "": it is recognised."""
+    wanted: Collection[Layout] = TEXT
+    """The layouts that are read; others are refused."""
+
+    def __post_init__(self) -> None:
+        check_encoding(self.encoding)
+        if self.layout and self.layout not in LAYOUTS:
+            raise ConfigError(f"--layout {self.layout!r} is unknown.", fix=did_you_mean(self.layout, LAYOUTS))
+        if self.layout and self.layout not in self.wanted and self.wanted != TEXT:
+            raise ConfigError(
+                f"--layout {self.layout} is not read here.", fix=f"Choose one of {', '.join(self.wanted)}."
+            )
+
+    @property
+    def asked(self) -> Asked:
+        """What the sniffer is asked: of the columns that were named, those of wanted roles."""
+        named = {"text": self.text_column, "label": self.label_column, **self.columns}
+        roles = {role for layout in self.wanted for part in ROLES[layout] for role in part}
+        given = {role: column for role, column in named.items() if column and role in roles}
+        wanted = [layout for layout in self.wanted if self.layout in ("", layout)] or self.wanted
+        return Asked(wanted, given, self.layout, self.encoding_errors, self.encoding)
+
+    def describe(self, file: SourceFile) -> Description:
+        """Return what a file holds. Raises DataError where that is in doubt, PassedOver where it may be a file of another kind."""
+        return sniff(file, self.asked).require()
+
+
+def read_source(
+    source: Source,
+    options: SourceOptions,
+    report: SourceReport,
+    *,
+    progress: Progress | None = None,
+    passed: int = 0,
+    after_file: Callable[[int], None] | None = None,
+) -> Iterator[Document]:
+    """Yield the documents of a source in a fixed order; count in `report`. See `read_files` for `passed` and `after_file`.
+
+    Raises DataError (no file, no such column, too many bad lines, a single binary file), and what fetching a package raises.
+    """
+    read = partial(read_texts, options=options, report=report)
+    for name, text in read_files(source, report, read, progress=progress, passed=passed, after_file=after_file):
+        yield Document(text, source.title, name)
+
+
+def read_files(
+    source: Source,
+    report: SourceReport,
+    read: Callable[[SourceFile], Iterator[T]],
+    *,
+    progress: Progress | None = None,
+    passed: int = 0,
+    after_file: Callable[[int], None] | None = None,
+) -> Iterator[T]:
+    """Yield the results of `read` for each file of a source; binary files are skipped. Raises DataError when no file is left.
+
+    The first `passed` files are passed over: `report` has counted them. `after_file` gets the number of files done whenever one is.
+    """
+    refused: list[GroundupError] = []
+    files = source_files(source, report, progress)
+    yield from read_each(files, report, read, refused, passed=passed, after_file=after_file)
+    require_files(source, report, refused, progress)
+
+
+def read_each(
+    files: Iterable[SourceFile],
+    report: SourceReport,
+    read: Callable[[SourceFile], Iterator[T]],
+    refused: list[GroundupError],
+    *,
+    passed: int = 0,
+    after_file: Callable[[int], None] | None = None,
+) -> Iterator[T]:
+    """Yield the results of `read` for each file; binary files are counted as skipped, and their errors added to `refused`."""
+    report.muted = passed > 0
+    for number, file in enumerate(files, start=1):
+        if number <= passed:
+            report.muted = number < passed
+            continue
+        try:
+            yield from read(file)
+            report.files += 1
+        except NotTextError as error:  # raised before the first result of the file
+            report.skip(error.reason, file.name)
+            refused.append(error)
+        if after_file:
+            after_file(number)
+
+
+def require_files(
+    source: Source, report: SourceReport, refused: Sequence[GroundupError], progress: Progress | None
+) -> None:
+    """Say which links were skipped when a source has been read. Raises DataError when no file was."""
+    if progress and (linked := [report.skipped[reason] for reason in LINKS if reason in report.skipped]):
+        count, first = sum(tally.count for tally in linked), linked[0].examples[0]
+        progress.say(f"{source.spec}: {count:,} links skipped (first: {first}); --follow-links reads them.")
+    if report.files == 0:
+        raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
+
+
+def describe_source(source: Source, options: SourceOptions, *, progress: Progress | None = None) -> list[Description]:
+    """Return what the files of a source hold, files with the same layout and columns counted together; say it in a line each.
+
+    Raises DataError where one is in doubt or nothing is left, and what fetching a package raises.
+    """
+    kinds: dict[str, Description] = {}
+    report, refused = SourceReport(), []
+    for number, file in enumerate(source_files(source, report, progress)):
+        known = "text" if file.suffix in TEXT_SUFFIXES else next(iter(kinds), "")
+        if known in kinds and (
+            number >= MAX_DESCRIBED_FILES or (file.suffix in TEXT_SUFFIXES and "text" in options.wanted)
+        ):
+            kinds[known] = replace(kinds[known], files=kinds[known].files + 1)
+            continue
+        try:
+            found = options.describe(file)
+        except NotTextError as error:
+            report.skip(error.reason, file.name)
+            refused.append(error)
+            continue
+        key = "text" if found.form.kind == "text" else f"{found.layout} {sorted(found.roles.items())}"
+        kinds[key] = replace(found, files=kinds[key].files + 1) if key in kinds else found
+    if not kinds:
+        raise refused[0] if len(refused) == 1 else nothing_to_read(source, report)
+    *described, last = [each for each in kinds.values() if each.layout] or kinds.values()
+    described = [*described, replace(last, passed_over=report.skipped)]
+    if progress:
+        for each in described:
+            progress.say(each.line())
+    return described
+
+
+def first_columns(source: Source, options: SourceOptions) -> tuple[str, ...]:
+    """Return the columns of the first file of a source that has rows, whatever they mean. Raises DataError for no file."""
+    files = (file for file in source_files(source, SourceReport(), None) if file.suffix in ROW_SUFFIXES)
+    return next((sniff(file, options.asked).form.columns for file in files), ())
+
+
+def read_rows(
+    file: SourceFile, found: Description, make: Callable[[Row], T], options: SourceOptions, report: SourceReport
+) -> Iterator[T]:
+    """Yield `make(row)` of each row of a file. Raises DataError (too many bad rows, or strict)."""
+    if found.layout is None:  # no row
+        return
+    unit = "row" if found.form.kind in ("json", "parquet") else "line"
+    tally = LineTally(file.name, report, strict=options.strict, unit=unit)
+    columns = tuple(dict.fromkeys([*found.roles.values(), *(name for name in IDENTITY if name in found.form.columns)]))
+    raw = rows(
+        file,
+        found.form,
+        tally,
+        columns=columns,
+        errors=options.encoding_errors,
+        encoding=options.encoding,
+        report=report,
+    )
+    yield from made_rows(raw, make, tally)
+
+
+def _extracted(file: SourceFile, report: SourceReport) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each document that an extractor finds in a file; count those without text as bad."""
+    with on_disk(file) as path:
+        report.read_bytes += path.stat().st_size
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES and file.suffix != ".mbox":
+                raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
+            for found in EXTRACTORS[file.suffix].read(path):
+                name = f"{file.name}:{found.part}" if found.part else file.name
+                for attachment in found.attachments:
+                    report.skip("an attachment of an e-mail", f"{name}: {printable(attachment)}")
+                if found.fault:
+                    report.bad_file(name, found.fault)
+                else:
+                    yield name, found.text
+        except Exception as error:  # a parsing library raises anything; the file costs itself only
+            if isinstance(error, MissingExtra | OSError):
+                raise
+            report.bad_file(file.name, f"can't be read ({type(error).__name__}: {str(error)[:100]})")
+
+
+def read_texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) of each document of a file, and count it."""
+    for name, text in _texts(file, options, report):
+        report.documents += 1
+        report.characters += len(text)
+        yield name, text
+
+
+def _texts(file: SourceFile, options: SourceOptions, report: SourceReport) -> Iterator[tuple[str, str]]:
+    if file.suffix in ROW_SUFFIXES:
+        found = options.describe(file)
+
+        def text_of(row: Row) -> tuple[str, str]:
+            name, columns = f"{file.name}:{row.line}", found.roles
+            if "text" in columns:
+                return name, text_at(row, columns["text"])
+            return name, "\n\n".join(filter(None, (flat(row.values.get(column)) for column in columns.values())))
+
+        yield from read_rows(file, found, text_of, options, report)
+        return
+    if file.suffix in EXTRACTORS:
+        for name, text in _extracted(file, report):
+            yield from _parts(name, iter((text,)))
+        return
+    with file.open() as stream:
+        yield from _parts(file.name, text_pieces(stream, file.name, options.encoding_errors, report, options.encoding))
+
+
+def _parts(name: str, pieces: Iterator[str]) -> Iterator[tuple[str, str]]:
+    for number, (text, is_whole) in enumerate(parts_of(pieces), start=1):
+        yield name if is_whole else f"{name}#{number}", text
+
+
+def parts_of(pieces: Iterator[str], max_characters: int = MAX_DOCUMENT_CHARACTERS) -> Iterator[tuple[str, bool]]:
+    """Yield a text as (text, True), or above `max_characters` as several (part, False), split between paragraphs if possible."""
+    text, is_whole = "", True
+    for piece in pieces:
+        text += piece
+        while len(text) > max_characters:
+            end = _last_boundary(text, max_characters)
+            yield text[:end], False
+            text, is_whole = text[end:], False
+    if is_whole or text:
+        yield text, is_whole
+
+
+def _last_boundary(text: str, limit: int) -> int:
+    """Where to cut at or before `limit`: after the last blank line, else line, else space of the second half; else at a quarter.
+
+    Encoding takes some 70 bytes of memory for each letter of a run, so that texts without spaces are cut shorter.
+    """
+    for mark in ("\n\n", "\n", " "):
+        place = text.rfind(mark, limit // 2, limit)
+        if place >= 0:
+            return place + len(mark)
+    return max(1, limit // 4)

@@ -1,0 +1,122 @@
+"""What a model was trained on: hashes of its training examples, in a file beside the model, so that `evaluate` can leave them out.
+
+    RUN/trained_on.json   {"format": 1, "hashes": HEX, "beginnings": [N, ...]}     of a fine-tuned run, listed in its manifest
+
+    write_trained_on(RUN, examples, base=MODEL)        its examples, and what the base was trained on as far as that is known
+    read_trained_on(MODEL) -> TrainedOn | None         of a pretraining run: the documents of its data/train.jsonl
+    read_trained_on(MODEL).has(item)
+
+A hash is the first 16 bytes of the SHA-256 of what the user says (see `distinct`), of conversations after each of the user's messages; of documents
+that of the text. All are sorted and joined to one string. The file stays in the run: exports do not have it, as everyone who has it can
+test whether a given text was among the private ones of its owner.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundup.data.documents import Example
+from groundup.data.processing.clean import clean
+from groundup.data.reading.distinct import same_text_key, user_turns
+from groundup.data.reading.example_rows import AnyExample
+from groundup.data.split import TRAIN, split_file
+from groundup.errors import FormatError
+from groundup.files import read_json, read_json_object, write_json
+from groundup.runs import RunFolder
+
+TRAINED_ON_FILE = "trained_on.json"
+FORMAT = 1
+HASH_BYTES = 16
+# 32 million examples.
+MAX_FILE_BYTES = 2**30
+# As a data folder writes its lines (`split.SplitWriter`).
+_HASH_OF_LINE = re.compile(rb'"sha256": ?"([0-9a-f]{64})"}\s*$')
+# The data folder of a run, and what a build has beside its stages.
+DATA, BUILD_FILE = "data", "build.json"
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The hashes of texts that a model was trained on."""
+
+    hashes: frozenset[bytes]
+    beginnings: tuple[int, ...] = ()
+    """Characters of documents of which only the beginning was trained on (see `split.Cut`)."""
+
+    def has(self, item: AnyExample | str) -> bool:
+        """Return whether an example, or a document's text, was trained on."""
+        if not isinstance(item, str | Example):
+            return text_hash("\n".join(user_turns(item))) in self.hashes
+        text = item.text if isinstance(item, Example) else clean(item).text
+        parts = [text, same_text_key(text), *(text[:end].strip("\n") for end in self.beginnings if end < len(text))]
+        return any(text_hash(part) in self.hashes for part in parts)
+
+
+def text_hash(text: str) -> bytes:
+    """Return the hash by which a text is known."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
+
+
+def example_hashes(examples: Iterable[AnyExample]) -> Iterator[bytes]:
+    """Yield the hashes of examples: of a conversation one after each message of the user, as all of its answers are learned from."""
+    for example in examples:
+        turns = user_turns(example)
+        for end in range(1, len(turns) + 1):
+            yield text_hash("\n".join(turns[:end]))
+
+
+def write_trained_on(folder: Path, examples: Sequence[AnyExample], *, base: Path) -> None:
+    """Write the hashes of the examples, and of what the model at `base` was trained on. Raises DiskError."""
+    before = read_trained_on(base) or TrainedOn(frozenset())
+    hashes = sorted(before.hashes.union(example_hashes(examples)))
+    record = {"format": FORMAT, "hashes": b"".join(hashes).hex(), "beginnings": list(before.beginnings)}
+    write_json(folder / TRAINED_ON_FILE, record)
+
+
+def read_trained_on(model: Path) -> TrainedOn | None:
+    """Return what the model at a path was trained on; None where nothing is recorded. Raises FormatError."""
+    file = model / TRAINED_ON_FILE
+    if not file.is_file():
+        return _documents(model)
+    record = read_json(file, max_bytes=MAX_FILE_BYTES)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise FormatError(file, "format", f"is not {FORMAT}")
+    hashes, ends = record.get("hashes"), record.get("beginnings")
+    try:
+        joined = bytes.fromhex(hashes)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise FormatError(file, "hashes", "is not a string of hexadecimal digits") from error
+    if len(joined) % HASH_BYTES or not isinstance(ends, list) or not all(type(end) is int for end in ends):
+        raise FormatError(file, "hashes, beginnings", f"are not hashes of {HASH_BYTES} bytes and a list of numbers")
+    split = (joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES))
+    return TrainedOn(frozenset(split), tuple(ends))
+
+
+def _documents(model: Path) -> TrainedOn | None:
+    """Return the training documents of a pretraining run whose data folder lies in it or, as in a build, beside it. Raises FormatError."""
+    run = RunFolder(model)
+    if not run.run_file.is_file() or run.read_run().get("kind") != "pretrain":
+        return None
+    build = model.resolve().parent
+    folders = (model / DATA, *([build / DATA] if (build / BUILD_FILE).is_file() else []))
+    folder = next((folder for folder in folders if split_file(folder, TRAIN).is_file()), None)
+    if folder is None:
+        return None
+    with split_file(folder, TRAIN).open("rb") as lines:
+        hashes = frozenset(filter(None, map(_hash_in, lines)))
+    return TrainedOn(hashes, _beginnings(folder / "data.json"))
+
+
+def _hash_in(line: bytes) -> bytes | None:
+    """Return the hash of the document in a line of a data folder, where it stands at the end; the line is not parsed."""
+    found = _HASH_OF_LINE.search(line[-100:])
+    return bytes.fromhex(found[1].decode())[:HASH_BYTES] if found else None
+
+
+def _beginnings(card: Path) -> tuple[int, ...]:
+    """Return where documents were cut, by the data card; its train part is what stands before the cut."""
+    cuts = read_json_object(card).get("cuts") if card.is_file() else None
+    ends = [cut.get("at_character") for cut in cuts if isinstance(cut, dict)] if isinstance(cuts, list) else []
+    return tuple(sorted({end for end in ends if isinstance(end, int)}))

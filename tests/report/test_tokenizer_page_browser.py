@@ -1,0 +1,32 @@
+"""The pages about tokenizers in a real browser: no complaint in its console, ids under the pointer, nothing cut off on a phone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_tokenizer_page import compared, shown, token
+
+from groundup.report.tokenizer_page import write_comparison_page, write_tokens_page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_pages_are_accepted_and_fit(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
+    tokens = [token(number, b" word" if number % 7 else b"\n\n") for number in range(300)]
+    files = [
+        write_tokens_page(shown(*tokens, token(9, b"x" * 400)), tmp_path / "tokens.html"),
+        write_comparison_page(compared("a" * 60, "letters"), tmp_path / "compared.html"),
+    ]
+    for file in files:
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        complaints: list[str] = []
+        page.on("console", lambda message, into=complaints: into.append(message.text))
+        page.goto(file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator(".token").nth(1).hover()
+        tip = "getComputedStyle(document.querySelectorAll('.token')[1], '::after').content"
+        assert page.evaluate(tip).startswith('"1 ') or page.evaluate(tip).startswith('"2 ')
+        assert complaints == []
+        page.close()
