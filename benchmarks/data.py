@@ -1,10 +1,11 @@
 """Reading, tokenizing and preparing texts, against a plain loop, tiktoken and `datasets`.
 
-python benchmarks/data.py [--quick] [--only reading|tokenizing|preparing|memory] [--json OUT]
+python benchmarks/data.py [--quick] [--only reading|tokenizing|preparing|memory|engines] [--json OUT]
 
 The text is quickstart's Shakespeare, repeated with a number in each paragraph to the size of the table (so that no document repeats another). A core
 each where the table says so: `datasets` and ours read in one process. `preparing` goes from .jsonl to token files with the same tokenizer: ours also
-cleans, removes repeats and splits; `datasets` maps and saves. `memory` is the peak of a process that prepares 100 MB, 1 GB and 2 GB.
+cleans, removes repeats and splits; `datasets` maps and saves. `memory` is the peak of a process that prepares 100 MB, 1 GB and 2 GB. `engines` makes a data
+folder of small files by one process, by one on each core, and by Ray, whose cluster runs already; once with cleaning alone, once with steps.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,15 @@ from groundup.data.batches.shards import write_shards
 from groundup.data.config import DataConfig
 from groundup.data.pipeline import prepare
 from groundup.data.processing.clean import clean
+from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.progress import Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, rank_encoder, train_tokenizer
 
-TABLES = ("reading", "tokenizing", "preparing", "memory")
+TABLES = ("reading", "tokenizing", "preparing", "memory", "engines")
+STEPS = ProcessConfig(("repair", "personal-data"), rules=("web",))
 DOCUMENT_CHARACTERS = 20_000
 VOCABULARY = 4096
 SUFFIXES = (".txt", ".jsonl", ".parquet")
@@ -200,6 +204,33 @@ def print_peak(file: Path, folder: Path) -> None:
 
     prepared(file, folder / "tokenizer", folder / "ours")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def engines(quick: bool, folder: Path) -> list[Row]:
+    """MB/s from small files to a data folder."""
+    rows, names = [], ["one", "processes"]
+    if find_spec("ray"):
+        import ray
+
+        ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        names.append("ray")
+    for what, process, megabytes in (("cleaning", ProcessConfig(), 100), ("repair, rules, personal data", STEPS, 12)):
+        megabytes = 1 if quick else megabytes
+        place = folder / what.partition(",")[0]
+        place.mkdir()
+        source, config = Source(str(write_texts(place, ".txt", megabytes, quick))), DataConfig(process=process)
+        contenders = [
+            Contender(f"engine {name}", lambda n=name, s=source, c=config: made(s, c, n, folder / "ours"), megabytes)
+            for name in names
+        ]
+        rows += compare(what, "MB/s", contenders, rounds=2 if quick else 3)
+    return rows
+
+
+def made(source: Source, config: DataConfig, engine: str, out: Path) -> None:
+    """Write a data folder."""
+    shutil.rmtree(out, ignore_errors=True)
+    prepare([source], out, config, engine=engine, progress=Silent())
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ so does a finished run whose texts are gone. They depend on the texts alone: `fi
 finished is kept: the files read, the tokenizer, the tokens of the texts encoded.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -21,11 +22,12 @@ from groundup.data.config import DataConfig
 from groundup.data.engines.engine import Engine
 from groundup.data.partial import PARTIAL_PREFIX
 from groundup.data.pipeline import CARD_FILE, VERSION, prepare
+from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
 from groundup.data.reading.source_list import read_sources
 from groundup.data.split import TRAIN, read_split, split_file
 from groundup.errors import ConfigError, DataError, FormatError, NetworkError
-from groundup.files import MANIFEST, atomic_folder, read_json_object, sha256_text, verify_folder, write_json
+from groundup.files import MANIFEST, atomic_folder, json_bytes, read_json_object, sha256_text, verify_folder, write_json
 from groundup.locks import only_one
 from groundup.progress import Progress
 from groundup.runs import PLAN_FILE, RunFolder
@@ -76,7 +78,7 @@ def _encoded(
     """The shards of a data folder or of sources, with a tokenizer or one of so many ids; what the run holds of them is used."""
     asked = {
         "texts": [spec if re.match(r"\w+:", spec) else os.path.abspath(spec) for spec in specs],
-        "reading": asdict(config),
+        "reading": _reading(config),
         "tokenizer": tokenizer if isinstance(tokenizer, int) else tokenizer.fingerprint,
         "formats": readable_suffixes(),
         "version": VERSION,
@@ -97,6 +99,14 @@ def _encoded(
 
     shards = kept.part(SHARDS, open_shards, lambda path: write_shards(data(), chosen(), path, progress=progress))
     return shards, chosen()
+
+
+def _reading(config: DataConfig) -> dict[str, Any]:
+    """Return the config as it is in prepared.json: as JSON values, and without `process` where nothing is asked of it, as in older ones."""
+    plain: dict[str, Any] = json.loads(json_bytes(asdict(config)))
+    if config.process == ProcessConfig():
+        del plain["process"]
+    return plain
 
 
 def _verified(folder: Path) -> Path:

@@ -9,6 +9,7 @@ import pytest
 import groundup
 from groundup.data.batches.shards import ShardSet
 from groundup.data.config import DataConfig
+from groundup.data.processing.steps import ProcessConfig
 from groundup.errors import DataError
 from groundup.planning import corpus as module
 from groundup.planning.corpus import PREPARED, corpus
@@ -65,6 +66,15 @@ def test_the_second_call_makes_nothing_and_gives_the_same(texts: Path, done: lis
     again, same = prepared(texts)
     assert len(done) == 3 and again.fingerprint == first.fingerprint and same.fingerprint == encoder.fingerprint
     assert {path.name for path in (texts.parent / "run").iterdir()} <= set(PREPARED)
+
+
+def test_steps_over_documents_are_made_once(texts: Path, done: list[str]) -> None:
+    config = DataConfig(process=ProcessConfig(("personal-data",), decontaminate=(str(texts / "3.txt"),)))
+    for expected in (3, 3):
+        prepared(texts, config)
+        assert len(done) == expected
+    prepared(texts)
+    assert len(done) == 6
 
 
 def test_another_engine_makes_nothing_again(texts: Path, done: list[str]) -> None:
