@@ -4,8 +4,8 @@ python benchmarks/data.py [--quick] [--only reading|tokenizing|preparing|memory|
 
 The text is quickstart's Shakespeare, repeated with a number in each paragraph to the size of the table (so that no document repeats another). A core
 each where the table says so: `datasets` and ours read in one process. `preparing` goes from .jsonl to token files with the same tokenizer: ours also
-cleans, removes repeats and splits; `datasets` maps and saves. `memory` is the peak of a process that prepares 100 MB, 1 GB and 2 GB. `engines` makes a data
-folder of small files by one process, by one on each core, and by Ray, whose cluster runs already; once with cleaning alone, once with steps.
+cleans, removes repeats and splits; `datasets` maps and saves. `memory` is the peak of a process that prepares 100 MB, 1 GB and 2 GB. `engines` makes
+a data folder of small files by one process, by one on each core, and by Ray, whose cluster runs already; once with cleaning alone, once with steps.
 """
 
 import argparse
