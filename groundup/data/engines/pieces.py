@@ -73,8 +73,11 @@ def read_pieces(
         batch.end(SourceReport.taken)
     except GroundupError as error:
         batch.end(lambda report: None, error)
-    except PermissionError as error:
-        batch.end(lambda report: None, DataError(f"{error.filename} can't be opened: {error.strerror}."))
+    except (PermissionError, FileNotFoundError) as error:
+        fix = (
+            "A file that another process reads must be there for it, too: on Ray, on every machine under the same path."
+        )
+        batch.end(lambda report: None, DataError(f"{error.filename} can't be opened: {error.strerror}.", fix=fix))
     yield batch.taken()
 
 

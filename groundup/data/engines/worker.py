@@ -6,9 +6,7 @@
 """
 
 import json
-import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -68,7 +66,8 @@ def _plain(process: ProcessConfig) -> str:
 
 @cache
 def _options(plain: str) -> SourceOptions:
-    return SourceOptions(**json.loads(plain))
+    values = json.loads(plain)
+    return SourceOptions(**{**values, "wanted": tuple(values["wanted"])})
 
 
 @cache
@@ -81,7 +80,6 @@ def main(descriptor: int) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all processes of a terminal; the first one ends the others
-    sys.stdin = open(os.devnull)  # noqa: SIM115 (closed at exit)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError), Connection(descriptor) as connection:
         while True:
             task = connection.recv_bytes()
