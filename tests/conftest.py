@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# The time of an example depends on what else the machine does.
+hypothesis.settings.register_profile("groundup", deadline=None)
+hypothesis.settings.load_profile("groundup")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, for the programs that tests start, too
