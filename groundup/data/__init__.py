@@ -8,7 +8,7 @@ card with what was kept and dropped, and why (`pipeline`, `data_card`; with exam
     engines       who does both: this process, several, Ray; with the same result
     batches       a data folder -> token files -> rows
 
-`pipeline` joins reading and processing, in this process or several (`engines`), and writes the data folder, over several calls where one is killed (`partial`); `inspection` does the same for
-people (`groundup data inspect`). Only the deduplication (a 16-byte digest for each document; near-duplicates: some 60 bytes) grows with the input.
-Begin in `pipeline.py`.
+`pipeline` joins reading and processing and writes the data folder, over several calls where one is killed (`partial`); `inspection` does the same
+for people (`groundup data inspect`). Only the deduplication (a 16-byte digest for each document; near-duplicates: some 60 bytes) grows with the
+input. Begin in `pipeline.py`.
 """
