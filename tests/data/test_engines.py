@@ -29,7 +29,7 @@ from groundup.data.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig, Processed
 from groundup.data.reading.decoding import NotTextError
 from groundup.data.reading.description import PassedOver
-from groundup.data.reading.source_files import Source, entries
+from groundup.data.reading.source_files import Entry, Source, entries
 from groundup.data.reading.source_report import SourceReport, Tally
 from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError, MissingExtra, WorkerError
@@ -385,6 +385,13 @@ def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source
             report.add(piece.report)
     assert report == expected_report
     system.rm("/shelf", recursive=True)
+
+
+def test_a_file_that_is_not_on_the_machine_that_reads_it_is_said(tmp_path: Path) -> None:
+    gone = [Entry("a.txt", str(tmp_path / "a.txt"), 9)]
+    ((piece,),) = map(unpack_pieces, work(entries_task(gone, SourceOptions(), ProcessConfig())))
+    assert type(piece.error) is DataError and "a.txt can't be opened: No such file" in piece.error.message
+    assert "on Ray, on every machine under the same path" in piece.error.fix
 
 
 def test_auto_takes_processes_where_they_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
