@@ -397,14 +397,13 @@ def test_a_file_that_is_not_on_the_machine_that_reads_it_is_said(tmp_path: Path)
 def test_auto_takes_processes_where_they_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "allowed_cores", lambda: 2)
     monkeypatch.setattr(engines, "WORTH_BYTES", 1000)
-    monkeypatch.setattr(engines, "WORTH_BYTES_OF_CLEANING", 5000)
     (tmp_path / "a.txt").write_text("a" * 2000)
     source, cleaning, steps = Source(str(tmp_path)), ProcessConfig(), ProcessConfig(("personal-data",))
     assert [chosen_engine("auto", source, each) for each in (cleaning, steps)] == ["one", "processes"]
-    (tmp_path / "b.txt").write_text("a" * 4000)
-    assert chosen_engine("auto", source, cleaning) == "processes"
-    monkeypatch.setattr(engines, "LARGE_BYTES", 3000)  # read here: with cleaning alone, there is too little to hand on
+    (tmp_path / "b.html").write_text("a" * 900)
     assert chosen_engine("auto", source, cleaning) == "one"
+    (tmp_path / "c.html").write_text("a" * 900)  # finding the text in it is work, too
+    assert chosen_engine("auto", source, cleaning) == "processes"
     monkeypatch.setattr(engines, "allowed_cores", lambda: 1)
     assert chosen_engine("auto", source, steps) == "one"
 
