@@ -38,7 +38,7 @@ from groundup.progress import Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, rank_encoder, train_tokenizer
 
 TABLES = ("reading", "tokenizing", "preparing", "memory", "engines")
-STEPS = ProcessConfig(("repair", "personal-data"), rules=("web",))
+STEPS = ProcessConfig(("repair", "personal-data"), rules=("books",))
 DOCUMENT_CHARACTERS = 20_000
 VOCABULARY = 4096
 SUFFIXES = (".txt", ".jsonl", ".parquet")

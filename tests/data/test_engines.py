@@ -29,7 +29,7 @@ from groundup.data.pipeline import prepare
 from groundup.data.processing.steps import ProcessConfig, Processed
 from groundup.data.reading.decoding import NotTextError
 from groundup.data.reading.description import PassedOver
-from groundup.data.reading.source_files import Source, entries
+from groundup.data.reading.source_files import Entry, Source, entries
 from groundup.data.reading.source_report import SourceReport, Tally
 from groundup.data.reading.sources import SourceOptions, read_source
 from groundup.errors import ConfigError, DataError, FormatError, GroundupError, MissingExtra, WorkerError
@@ -387,17 +387,23 @@ def test_entries_in_an_object_store_are_read_by_their_address(mixed: list[Source
     system.rm("/shelf", recursive=True)
 
 
+def test_a_file_that_is_not_on_the_machine_that_reads_it_is_said(tmp_path: Path) -> None:
+    gone = [Entry("a.txt", str(tmp_path / "a.txt"), 9)]
+    ((piece,),) = map(unpack_pieces, work(entries_task(gone, SourceOptions(), ProcessConfig())))
+    assert type(piece.error) is DataError and "a.txt can't be opened: No such file" in piece.error.message
+    assert "on Ray, on every machine under the same path" in piece.error.fix
+
+
 def test_auto_takes_processes_where_they_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "allowed_cores", lambda: 2)
     monkeypatch.setattr(engines, "WORTH_BYTES", 1000)
-    monkeypatch.setattr(engines, "WORTH_BYTES_OF_CLEANING", 5000)
     (tmp_path / "a.txt").write_text("a" * 2000)
     source, cleaning, steps = Source(str(tmp_path)), ProcessConfig(), ProcessConfig(("personal-data",))
     assert [chosen_engine("auto", source, each) for each in (cleaning, steps)] == ["one", "processes"]
-    (tmp_path / "b.txt").write_text("a" * 4000)
-    assert chosen_engine("auto", source, cleaning) == "processes"
-    monkeypatch.setattr(engines, "LARGE_BYTES", 3000)  # read here: with cleaning alone, there is too little to hand on
+    (tmp_path / "b.html").write_text("a" * 900)
     assert chosen_engine("auto", source, cleaning) == "one"
+    (tmp_path / "c.html").write_text("a" * 900)  # finding the text in it is work, too
+    assert chosen_engine("auto", source, cleaning) == "processes"
     monkeypatch.setattr(engines, "allowed_cores", lambda: 1)
     assert chosen_engine("auto", source, steps) == "one"
 

@@ -20,6 +20,7 @@ from groundup.data.engines.ray_engine import ray_results
 from groundup.data.engines.worker import entries_task, texts_task
 from groundup.data.processing.steps import ProcessConfig, Processed, Step, document_steps, run_steps
 from groundup.data.reading.containers import archive_suffix, suffixes
+from groundup.data.reading.extract import EXTRACTORS
 from groundup.data.reading.records import SourceFile
 from groundup.data.reading.source_files import Entry, Source, entries, entry_files, is_divisible, source_files
 from groundup.data.reading.source_report import SourceReport
@@ -34,8 +35,8 @@ ENGINES: tuple[Engine, ...] = get_args(Engine)
 PART_BYTES, PART_FILES, RAY_PART_BYTES = 2**22, 500, 2**25
 # What is larger is read here and handed on in batches, so that a single file keeps all processes busy.
 LARGE_BYTES = 2**24
-# Less is read in this process as fast: starting others takes about a second.
-WORTH_BYTES, WORTH_BYTES_OF_CLEANING = 2**23, 2**26
+# Less is read in this process as fast: starting others takes about a second. Cleaning alone never pays: most of the time is this process's.
+WORTH_BYTES = 2**24
 
 Change = tuple[Counter[str], str, str]
 
@@ -95,12 +96,15 @@ def chosen_engine(engine: Engine, source: Source, process: ProcessConfig) -> Eng
         return engine
     if allowed_cores() < 2:
         return "one"
-    is_cheap = len(document_steps(process)) == 1
+    has_steps = len(document_steps(process)) > 1
     if not is_divisible(source):
-        return "one" if is_cheap else "processes"
-    worth = WORTH_BYTES_OF_CLEANING if is_cheap else WORTH_BYTES
-    sizes = [entry.size_bytes for entry in entries(source, SourceReport(), None) if not (is_cheap and _is_whole(entry))]
-    return "processes" if sum(sizes) >= worth else "one"
+        return "processes" if has_steps else "one"
+    work = [
+        entry.size_bytes
+        for entry in entries(source, SourceReport(), None)
+        if has_steps or (suffixes(entry.name)[0] in EXTRACTORS and not _is_whole(entry))
+    ]
+    return "processes" if sum(work) >= WORTH_BYTES else "one"
 
 
 @dataclass
