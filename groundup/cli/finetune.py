@@ -66,7 +66,7 @@ def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[s
     ]
     f1 = f"F1 of {results['positive']}" if len(labels) == 2 else "mean F1"
     return [
-        *table(["method", "accuracy %", "95 % interval", f1, "n"], rows),
+        *table(["method", "accuracy %", "95 % interval", f1, "n", "the classifier, on the same texts"], rows),
         "",
         *table(["is \\ said", *labels], confusion),
         "",
@@ -76,10 +76,14 @@ def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[s
 
 def method_cells(row: dict[str, Any]) -> list[str]:
     """Return a method as a row of the table."""
+    from groundup.evaluate.paired import difference_line
+
     found = row["accuracy"]
     interval = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
     thin = " (thin)" if found["thin"] else ""
-    return [row["name"], f"{100 * found['value']:.1f}", interval, f"{row['f1']:.3f}", f"{found['n']:,}{thin}"]
+    count = f"{found['n']:,}{thin}"
+    lead = difference_line(row["lead"]["accuracy"]) if "lead" in row else ""  # a run of before has none
+    return [row["name"], f"{100 * found['value']:.1f}", interval, f"{row['f1']:.3f}", count, lead]
 
 
 @app.command()

@@ -32,6 +32,7 @@ from groundup.device import Compute, generator
 from groundup.engine.padded_batch import classifier_ids
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError, require_choices, require_counts
 from groundup.evaluate.metrics import majority_share
+from groundup.evaluate.paired import difference_line, share_difference
 from groundup.evaluate.task import describe
 from groundup.evaluate.tasks.classification import (
     ZERO_SHOT_ITEMS,
@@ -283,6 +284,11 @@ def measure(
     # the loop ends with the test messages
     results["models"] = [results["test"]]
     results["majority"] = {"value": majority_share(actual)}
+    commonest = Counter(example.label for example in messages.of_split("train")).most_common(1)[0][0]
+    by_majority, by_us = (
+        [label == a for label, a in zip(p, actual, strict=True)] for p in ([commonest] * len(actual), predicted)
+    )
+    results["above_majority"] = share_difference(by_majority, by_us).plain()
     results["predictions"] = {OURS: predicted}
     results["examples"] = shown_examples(examples, predicted, probabilities.amax(dim=1).tolist())
     return results
@@ -310,6 +316,7 @@ def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
         f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
         "accuracy of always predicting the most frequent label": f"{results['majority']['value']:.1%}",
         f"F1 of '{results['positive']}'": f"{measured['f1']:.3f}",
+        "accuracy above always predicting the most frequent label, paired": difference_line(results["above_majority"]),
     }
 
 

@@ -62,6 +62,35 @@ def test_methods_are_compared_on_the_messages_that_all_of_them_saw() -> None:
     assert [row["accuracy"]["value"] for row in same] == [1.0, 0.5]
 
 
+def test_the_first_method_is_compared_with_each_other_one_message_by_message() -> None:
+    actual = ["ham"] * 30 + ["spam"] * 12
+    never = ["ham"] * 42
+    rows, same = classification.compare(
+        {"ours": actual, "never": never, "asked": never[:31]}, actual, ["ham", "spam"], "spam"
+    )
+    ours, of_never, of_asked = rows
+    assert "lead" not in ours and ours["accuracy"]["value"] == 1.0
+    assert of_never["lead"]["accuracy"]["value"] == pytest.approx(12 / 42)
+    assert of_never["lead"]["accuracy"]["verdict"] == of_never["lead"]["f1"]["verdict"] == "better"
+    assert of_never["lead"]["f1"]["value"] == 1.0
+    assert (of_asked["lead"]["accuracy"]["n"], of_asked["lead"]["accuracy"]["verdict"]) == (31, "unclear")
+    assert same[1]["lead"]["accuracy"]["n"] == 31
+
+
+def test_two_classifiers_are_compared_by_their_right_answers(opened: OpenModel, compute: Compute) -> None:
+    examples, models = messages(20, 4), {}
+    for seed in (2, 3):
+        model = Classifier(opened.config, 2)
+        initialise(model, generator(seed, "test"))
+        models[str(seed)] = OpenModel(
+            model.eval(), opened.tokenizer, opened.config, Path("c"), "classifier", ("ham", "spam")
+        )
+    results = evaluate(models, [Classification(examples, "spam")], compute=compute)
+    (change,) = results["changes"]
+    values = [row["value"] for row in results["rows"] if row["metric"] == "accuracy"]
+    assert change["value"] == pytest.approx(values[1] - values[0]) and 0 < change["p_value"] <= 1
+
+
 def test_zero_shot_takes_the_label_that_scores_highest(opened: OpenModel, compute: Compute) -> None:
     assert opened.tokenizer is not None and isinstance(opened.model, LanguageModel)
     examples = messages(12, 3)

@@ -20,7 +20,8 @@ from groundup.engine.generate import require_room
 from groundup.engine.score import score
 from groundup.errors import DataError, MissingExtra, ModelError
 from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
-from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.evaluate.paired import f1_difference, share_difference
+from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -58,7 +59,8 @@ def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
     else:
         f1_found = as_measure("macro_f1", macro_f1(confusion), n)
     measures = (as_measure("accuracy", accuracy(confusion), n, chance=majority_share(actual)), f1_found)
-    return TaskResult(measures, {"labels": list(labels), "positive": positive, "confusion": confusion})
+    details = {"labels": list(labels), "positive": positive, "confusion": confusion}
+    return TaskResult(measures, details, PerItem.of_right(a == p for a, p in zip(actual, predicted, strict=True)))
 
 
 def model_row(name: str, result: TaskResult) -> dict[str, Any]:
@@ -76,14 +78,33 @@ def model_row(name: str, result: TaskResult) -> dict[str, Any]:
 def compare(
     predictions: Mapping[str, Sequence[str]], actual: Sequence[str], labels: Sequence[str], positive: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return rows of all methods on the examples that each predicted (the first ones of `actual`), and on those that all predicted."""
+    """Return rows of all methods on the examples that each predicted (the first ones of `actual`), and on those that all predicted.
+
+    All but the first have `lead`: how much the first method is ahead of this one on the examples that both predicted, paired.
+    """
     shortest = min(len(predicted) for predicted in predictions.values())
+    first, ours = next(iter(predictions.items()))
+    judged = [positive] if len(labels) == 2 else [label for label in labels if label in actual]
+
+    def row(name: str, predicted: Sequence[str], longest: int) -> dict[str, Any]:
+        used = min(longest, len(predicted))
+        true, theirs = actual[:used], predicted[:used]
+        found = model_row(name, judge(true, theirs, labels, positive))
+        return found if name == first else {**found, "lead": lead(true, theirs, ours[:used], judged)}
 
     def rows(longest: int) -> list[dict[str, Any]]:
-        cut = {name: predicted[:longest] for name, predicted in predictions.items()}
-        return [model_row(name, judge(actual[: len(p)], p, labels, positive)) for name, p in cut.items()]
+        return [row(name, predicted, longest) for name, predicted in predictions.items()]
 
     return rows(len(actual)), rows(shortest)
+
+
+def lead(
+    actual: Sequence[str], theirs: Sequence[str], ours: Sequence[str], judged: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return our accuracy and F1 minus theirs, paired, with intervals and verdicts."""
+    rights = [[a == p for a, p in zip(actual, predicted, strict=True)] for predicted in (theirs, ours)]
+    f1_found = f1_difference(actual, theirs, ours, judged)
+    return {"accuracy": share_difference(*rights).plain(), "f1": f1_found.plain()}
 
 
 def baseline_predictions(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
@@ -134,7 +155,7 @@ class Classification:
         found = Engine(opened, compute).classify([example.text for example in self.examples])
         predicted = [next(iter(probabilities)) for probabilities in found]  # the most probable comes first
         outcome = judge([example.label for example in self.examples], predicted, opened.labels, self.positive)
-        return TaskResult(outcome.measures, {**outcome.details, "predictions": predicted})
+        return TaskResult(outcome.measures, {**outcome.details, "predictions": predicted}, outcome.per_item)
 
 
 @dataclass(frozen=True)
@@ -163,7 +184,7 @@ class ZeroShot:
             "of": len(self.examples),
             "predictions": predicted,
         }
-        return TaskResult(outcome.measures, details)
+        return TaskResult(outcome.measures, details, outcome.per_item)
 
 
 def default_question(labels: Sequence[str]) -> str:

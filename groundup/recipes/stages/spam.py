@@ -114,12 +114,20 @@ def described(results: Mapping[str, Any], sizes: Mapping[str, int], percent: int
     best = max(same or others or [ours], key=lambda row: row["accuracy"]["value"])
     line = (
         f"accuracy {100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f}, n = {found['n']}); "
-        f"{best['name']}: {100 * best['accuracy']['value']:.1f} %"
+        f"{best['name']}: {100 * best['accuracy']['value']:.1f} %{compared(best)}"
     )
     facts = {"sizes": dict(sizes), "accuracy": found["value"], "f1": ours["f1"]}
     facts["best_other"] = best["accuracy"]["value"]
     thin = (f"The spam classifier was trained and tested on {percent} % of the messages.",) if percent < 100 else ()
     return StageResult(line, facts, thin)
+
+
+def compared(other: Mapping[str, Any]) -> str:
+    """Return what the paired comparison with a method says of the classifier."""
+    verdict = other["lead"]["accuracy"]["verdict"] if "lead" in other else ""
+    return {"unclear": " (no clear difference)", "better": " (clearly less)", "worse": " (clearly more)"}.get(
+        verdict, ""
+    )
 
 
 def describe(recipe: Recipe) -> str:
