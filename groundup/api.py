@@ -278,6 +278,7 @@ def finetune_classifier(
     from groundup.device import select_compute
     from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
     from groundup.finetune.features import FEATURES_FILE
+    from groundup.finetune.learning_rate import RATES_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
@@ -286,7 +287,7 @@ def finetune_classifier(
     source = Source(str(data), sha256, follow_links=follow_links)
     options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
     splits = read_splits(source, options, messages=messages, min_per_class=min_per_class, seed=seed, progress=progress)
-    claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
+    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)

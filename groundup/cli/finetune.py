@@ -36,7 +36,8 @@ def classifier(
 ) -> None:
     """Make a classifier of a language model: its last block, final norm and a score head are trained on cached activations.
 
-    Measured on held-out messages beside the most common label, TF-IDF with logistic regression, and the base model with a prompt.
+    Learning rate and epoch are chosen on validation messages, as the baselines' settings are; then all are measured on test messages: the most
+    common label, TF-IDF with logistic regression, and the base model with a prompt.
     The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, positive, loss.
 
     Examples:

@@ -3,7 +3,8 @@
     shares (accuracy)          exact McNemar test (McNemar 1947) with Newcombe's interval (1998, method 10) of the difference
     losses and scores (F1)     paired bootstrap over items (Efron & Tibshirani 1993), percentile interval expanded for few items (Hesterberg 2015)
 
-Items vary more than two methods on the same item, so that a difference may be significant although the methods' own intervals overlap. "Better" is said only where the interval of the difference excludes 0.
+Items vary more than two methods on the same item, so that a difference may be significant although the methods' own intervals overlap.
+"Better" is said only where the interval of the difference excludes 0.
 """
 
 import math

@@ -6,7 +6,8 @@ The result is a folder that transformers opens as LlamaForSequenceClassification
 as it was trained and measured on. Text is tokenised without a prompt or an end token, so that any program gives the same scores.
 
 results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation,
-majority, examples, lengths (what was cut), features, steps, trained_parameters, elapsed_s.
+majority, examples, lengths (what was cut), features, steps, learning_rate, learning_rates (tried, with their validation losses), trained_parameters,
+elapsed_s. Learning rate and epoch are chosen on the validation messages, and so are the settings of the baselines; the test messages are judged once.
 trained_on.json: the hashes of the training and validation messages (`data.trained_on`).
 `add_baselines` measures simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
 same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
@@ -54,12 +55,13 @@ from groundup.finetune.features import (
     class_scores,
     keep_features,
 )
+from groundup.finetune.learning_rate import choose_learning_rate, remove_runs
 from groundup.finetune.lengths import Lengths
 from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, TrainPrecision
-from groundup.train.loop import fit
+from groundup.train.config import FitConfig, TrainPrecision
+from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, write_finished
@@ -83,8 +85,8 @@ class ClassifierConfig:
     """Times through the training messages."""
     batch_size: int = 16
     """Messages of one step."""
-    learning_rate: float = FINETUNE_LEARNING_RATE
-    """The highest learning rate, after the warm-up."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; None: the one of LEARNING_RATES that has the lowest loss on the validation messages."""
     weight_decay: float = 0.1
     """AdamW's."""
     positive: str | None = None
@@ -135,15 +137,23 @@ def fit_classifier(
     if finished is not None:
         return finished
     progress.say(lengths.line())
-    file = run.path / FEATURES_FILE
-    features = keep_features(file, frozen, ids, precision=config.precision, progress=progress)
-    last = LastBlock(model)
-    last.requires_grad_(True)
-    rows = messages.rows["train"]
-    batches = FeatureBatches(features, messages.classes, rows, batch_size=config.batch_size, seed=config.seed)
-    hooks = Hooks(lambda: validation_figures(last, features, messages, compute=compute), progress=progress)
-    loss = finetune_loss("classifier", config.loss)
-    fitted = fit(last, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
+    features = keep_features(frozen, ids, precision=config.precision, progress=progress)
+
+    def train(last: LastBlock, rate: float, folder: RunFolder) -> FitResult:
+        """Train at a rate; the test messages are not read."""
+        rows = messages.rows["train"]
+        batches = FeatureBatches(features, messages.classes, rows, batch_size=config.batch_size, seed=config.seed)
+        hooks = Hooks(lambda: validation_figures(last, features, messages, compute=compute), progress=progress)
+        loss = finetune_loss("classifier", config.loss)
+        return fit(last, batches, loss, fit_config_of(batches, config, rate), folder, compute=compute, hooks=hooks)
+
+    def try_rate(rate: float, folder: RunFolder) -> FitResult:
+        return train(learning_part(classifier_from(opened, messages.labels, config)), rate, folder)
+
+    tried = [] if config.learning_rate else choose_learning_rate(try_rate, run, progress)
+    rate = config.learning_rate or tried[0]["learning_rate"]
+    last = learning_part(model)
+    fitted = train(last, rate, run)
     load_best(last, fitted, run, progress)
     results = {
         **measure(last, features, messages, compute=compute, progress=progress),
@@ -151,10 +161,14 @@ def fit_classifier(
         "features": features.described(),
         "trained_parameters": sum(parameter.numel() for parameter in last.parameters()),
         "steps": fitted.steps,
+        "best_step": fitted.state.best_step,
         "epochs": config.epochs,
+        "learning_rate": rate,
+        "learning_rates": tried,
         "elapsed_s": round(time.monotonic() - started, 1),
     }
-    file.unlink(missing_ok=True)  # a killed run needs them, a finished one does not
+    remove_runs(run)
+    (run.path / FEATURES_FILE).unlink(missing_ok=True)  # of an older version's run
     seen = [*messages.of_split("train"), *messages.of_split("validation")]  # the best epoch is chosen on the latter
     write_trained_on(run.path, seen, base=opened.path)
     finish(run, model, tokenizer, results, card, card_figures(results), messages.labels)
@@ -235,12 +249,17 @@ def classifier_from(opened: OpenModel, labels: Sequence[str], config: Classifier
     return model.requires_grad_(False).eval()
 
 
-def fit_config_of(batches: FeatureBatches, config: ClassifierConfig) -> FitConfig:
+def learning_part(model: Classifier) -> LastBlock:
+    """Return what learns of a classifier."""
+    return LastBlock(model).requires_grad_(True)
+
+
+def fit_config_of(batches: FeatureBatches, config: ClassifierConfig, rate: float) -> FitConfig:
     """Return `fit()`'s config: an evaluation after every epoch, float32, as bf16 gains nothing on features."""
     return FitConfig(
         steps=config.epochs * batches.batches_per_epoch,
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=rate,
         weight_decay=config.weight_decay,
         precision="float32",
         compile="off",  # batches of many shapes
@@ -342,7 +361,9 @@ def add_baselines(
     predictions: dict[str, Sequence[str]] = dict(results["predictions"])
     whole = dict(results)
     try:
-        predictions |= baseline_predictions(splits["train"], test)
+        found = baseline_predictions(splits["train"], splits["validation"], test)
+        predictions |= {each.name: each.predicted for each in found}
+        whole["baselines"] = {each.name: each.settings for each in found if each.settings}
     except MissingExtra as missing:
         progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
     task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items)

@@ -39,7 +39,11 @@ def messages(n: int, seed: int) -> list[Example]:
 
 def test_simple_methods_find_a_plain_signal_and_the_majority_does_not() -> None:
     train, test = messages(200, 1), messages(100, 2)
-    predictions = classification.baseline_predictions(train, test)
+    found = classification.baseline_predictions(train, messages(60, 3), test)
+    predictions = {each.name: each.predicted for each in found}
+    assert (
+        found[0].settings["C"] in classification.TFIDF_C and found[0].settings["loss"] < 0.5 and not found[2].settings
+    )
     rows, same = classification.compare(predictions, [e.label for e in test], ["ham", "spam"], "spam")
     figures = {row["name"]: row["accuracy"] for row in rows}
     words, letters, majority = figures.values()
@@ -51,7 +55,7 @@ def test_simple_methods_find_a_plain_signal_and_the_majority_does_not() -> None:
 def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)  # Python's own way to say: not there
     with pytest.raises(MissingExtra, match="scikit-learn"):
-        classification.predict_tfidf(messages(10, 1), messages(5, 2), characters=False)
+        classification.predict_tfidf(messages(10, 1), messages(9, 3), messages(5, 2), characters=False)
 
 
 def test_methods_are_compared_on_the_messages_that_all_of_them_saw() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from groundup.cache import entries
 from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.engine.engine import Engine
@@ -17,7 +18,9 @@ from groundup.engine.padded_batch import classifier_ids, right_padded
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
 from groundup.finetune.classifier import OURS, ClassifierConfig, add_baselines, classifier_from, fit_classifier
-from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, LastBlock, keep_features, read_features
+from groundup.finetune.feature_store import FeatureStore
+from groundup.finetune.features import FrozenBlocks, LastBlock, keep_features
+from groundup.finetune.learning_rate import LEARNING_RATES, RATES_FOLDER
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder
@@ -92,9 +95,8 @@ def test_cached_features_give_the_scores_of_the_whole_model(
     opened = open_base()
     model = classifier_from(opened, ("ham", "spam"), CONFIG)
     ids = [classifier_ids(opened.require_tokenizer(), example.text, 48) for example in splits["test"][:20]]
-    file = tmp_path / "features"
     frozen = FrozenBlocks(model.transformer, 1, compute)
-    features = keep_features(file, frozen, ids, precision="float32", progress=Silent())
+    features = keep_features(frozen, ids, precision="float32", progress=Silent())
     hidden, mask = features.padded(range(20))
     whole_ids, whole_mask = right_padded(ids, compute.device)
     with torch.no_grad():
@@ -112,25 +114,84 @@ def test_bf16_features_are_those_of_float32_but_for_rounding(open_base: OpenBase
     assert exact.dtype == rough.dtype == torch.float32
 
 
-def test_features_belong_to_their_weights_and_ids(
-    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
-) -> None:
+def segments(frozen: FrozenBlocks) -> list[Path]:
+    return sorted(FeatureStore.of(frozen.key, "float32").folder.glob("segment-*"))
+
+
+def test_features_belong_to_their_weights_and_ids(open_base: OpenBase, compute: Compute, cache: Path) -> None:
     model = classifier_from(open_base(), ("ham", "spam"), CONFIG)
-    rows, lengths, file = [[1, 2, 3], [4]], [3, 1], tmp_path / "features"
+    rows = [[1, 2, 3], [4], [1, 2, 3]]
     frozen = FrozenBlocks(model.transformer, 1, compute)
-    features = keep_features(file, frozen, rows, precision="auto", progress=Silent())
-    again = read_features(file, features.fingerprint, lengths)
-    assert again is not None and torch.equal(again.hidden, features.hidden)
-    assert frozen.fingerprint([[1, 2, 3], [5]]) != features.fingerprint
+    first = keep_features(frozen, rows, precision="float32", progress=Silent())
+    again = keep_features(frozen, rows[::-1], precision="auto", progress=Silent())
+    assert (first.cached, again.cached, again.elapsed_s, again.precision) == (0, 2, 0.0, "float32")
+    assert all(torch.equal(a, b) for a, b in zip(first.rows, again.rows[::-1], strict=True))
+    assert first.lengths == (3, 1, 3) and first.described()["bytes"] == 7 * 32 * 4
+    assert frozen.fingerprint([[1, 2, 3], [5]]) != frozen.fingerprint(rows)
+    more = keep_features(frozen, [[5, 6], [4]], precision="float32", progress=Silent())
+    assert more.cached == 1 and len(segments(frozen)) == 2
     with torch.no_grad():
         model.transformer.embedding.weight[0, 0] += 1
-    assert frozen.fingerprint(rows) != features.fingerprint
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    assert read_features(file, features.fingerprint, lengths) is None  # altered: computed anew
-    file.write_bytes(data[:50])
-    assert read_features(file, features.fingerprint, lengths) is None
+    assert FrozenBlocks(model.transformer, 1, compute).key != frozen.key
+    assert FrozenBlocks(model.transformer, 2, compute).key != frozen.key
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_a_damaged_segment_is_computed_anew_to_the_same_bits(
+    damage: Callable[[bytes], bytes], open_base: OpenBase, compute: Compute, cache: Path
+) -> None:
+    frozen, rows = FrozenBlocks(classifier_from(open_base(), ("a", "b"), CONFIG).transformer, 1, compute), [[1, 2], [4]]
+    first = [row.clone() for row in keep_features(frozen, rows, precision="float32", progress=Silent()).rows]
+    (file,) = segments(frozen)
+    file.write_bytes(damage(file.read_bytes()))
+    again = keep_features(frozen, rows, precision="float32", progress=Silent())
+    assert again.cached == 0 and all(torch.equal(a, b) for a, b in zip(first, again.rows, strict=True))
+
+
+def test_what_a_killed_run_had_computed_is_not_computed_again(
+    open_base: OpenBase, compute: Compute, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.finetune.feature_store.SEGMENT_TOKENS", 8)
+    frozen = FrozenBlocks(classifier_from(open_base(), ("a", "b"), CONFIG).transformer, 1, compute)
+    rows = [[place, *range(place % 4)] for place in range(12)]
+    whole = [row.clone() for row in keep_features(frozen, rows, precision="float32", progress=Silent()).rows]
+    files = segments(frozen)
+    assert len(files) > 3
+    for file in files[1:]:
+        file.unlink()
+    again = keep_features(frozen, rows, precision="float32", progress=Silent())
+    assert 0 < again.cached < 12 and all(torch.equal(a, b) for a, b in zip(whole, again.rows, strict=True))
+    assert segments(frozen) == files
+
+
+def test_kept_features_are_listed_and_pruned(open_base: OpenBase, compute: Compute, cache: Path) -> None:
+    frozen = FrozenBlocks(classifier_from(open_base(), ("a", "b"), CONFIG).transformer, 1, compute)
+    keep_features(frozen, [[1, 2]], precision="float32", progress=Silent())
+    (entry,) = (each for each in entries() if each.kind == "features")
+    assert entry.num_bytes > 256 and entry.in_use in (True, False)
+
+
+def test_the_learning_rate_is_chosen_on_validation_alone(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path, cache: Path
+) -> None:
+    run, config = RunFolder(tmp_path / "run"), replace(CONFIG, epochs=2, learning_rate=None)
+    results = fit_classifier(open_base(), splits, run, config, compute=compute)
+    tried = results["learning_rates"]
+    assert [each["learning_rate"] for each in tried] != [] and {e["learning_rate"] for e in tried} == set(
+        LEARNING_RATES
+    )
+    assert results["learning_rate"] == min(tried, key=lambda each: each["validation_loss"])["learning_rate"]
+    assert not (run.path / RATES_FOLDER).exists()
+    turned = {**splits, "test": [Example(e.text, "ham" if e.label == "spam" else "spam") for e in splits["test"]]}
+    other = fit_classifier(open_base(), turned, RunFolder(tmp_path / "other"), config, compute=compute)
+    assert other["learning_rates"] == tried and other["validation"] == results["validation"]
+    assert other["features"]["cached"] == len({tuple(e.text.split()) for s in splits.values() for e in s})
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 class StopsTraining(Silent):
@@ -150,35 +211,32 @@ class StopsTraining(Silent):
         yield shown
 
 
-def test_features_that_memory_would_not_hold_are_refused_before_they_are_computed(
-    base_model: Classifier, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    base_model.requires_grad_(False)
-    frozen, rows = FrozenBlocks(base_model.transformer, 1, compute), [[1, 2, 3]] * 50
-    needed = 150 * base_model.transformer.config.width * 4
-    monkeypatch.setattr("groundup.finetune.features.machine_memory_bytes", lambda: 2 * needed - 2)
-    monkeypatch.setattr("groundup.finetune.features.compute_features", None)
-    with pytest.raises(DataError, match="hidden states of 50 texts .150 tokens"):
-        keep_features(tmp_path / "f", frozen, rows, precision="float32", progress=Silent())
-
-
 def test_a_stopped_run_goes_on_to_the_same_weights_with_the_kept_features(
     finished: Path, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "spam")
     with pytest.raises(KeyboardInterrupt):
         fit_classifier(open_base(), splits, run, CONFIG, compute=compute, progress=StopsTraining())
-    features = run.path / FEATURES_FILE
-    before = features.stat().st_mtime_ns
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
     fit_classifier(open_base(), splits, run, CONFIG, compute=compute, progress=progress)
-    assert any("read from features.safetensors" in line for line in said) and before
-    assert not features.exists()
+    assert any("300 texts read from it" in line for line in said)
     verify_folder(run.path)
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (run.path, finished))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_choice_of_the_rate_that_was_stopped_ends_as_one_that_was_not(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
+    config, runs = replace(CONFIG, epochs=3, learning_rate=None), [RunFolder(tmp_path / name) for name in ("a", "b")]
+    whole = fit_classifier(open_base(), splits, runs[0], config, compute=compute)
+    with pytest.raises(KeyboardInterrupt):
+        fit_classifier(open_base(), splits, runs[1], config, compute=compute, progress=StopsTraining())
+    assert (runs[1].path / RATES_FOLDER).exists()
+    again = fit_classifier(open_base(), splits, runs[1], config, compute=compute)
+    assert (again["learning_rates"], again["test"]) == (whole["learning_rates"], whole["test"])
 
 
 def test_a_finished_run_is_only_read_and_another_one_refused(
@@ -209,7 +267,7 @@ def test_baselines_stand_beside_it(
     finished: Path, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "run")
-    results = fit_classifier(open_base(), splits, run, ClassifierConfig(epochs=1), compute=compute)
+    results = fit_classifier(open_base(), splits, run, ClassifierConfig(epochs=1, learning_rate=5e-4), compute=compute)
     whole = add_baselines(results, open_base(), splits, run, zero_shot_items=30, compute=compute)
     assert whole["models"][0]["name"] == OURS and len(whole["models"]) == 5
     assert [row["accuracy"]["n"] for row in whole["models"]] == [70, 70, 70, 70, 30]
@@ -227,7 +285,7 @@ def test_a_base_model_that_can_not_be_asked_is_left_out(
     narrow = LanguageModel(short)
     narrow.load_state_dict(opened.model.state_dict())
     opened = OpenModel(narrow.eval(), opened.tokenizer, short, Path("narrow"), "language")
-    results = fit_classifier(opened, splits, run, ClassifierConfig(epochs=1), compute=compute)
+    results = fit_classifier(opened, splits, run, ClassifierConfig(epochs=1, learning_rate=5e-4), compute=compute)
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
@@ -260,7 +318,7 @@ def test_what_can_not_be_learned_is_refused_before_any_work(
 def test_an_altered_finished_run_is_refused(
     open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
-    run, config = RunFolder(tmp_path / "run"), ClassifierConfig(epochs=1)
+    run, config = RunFolder(tmp_path / "run"), ClassifierConfig(epochs=1, learning_rate=5e-4)
     fit_classifier(open_base(), splits, run, config, compute=compute)
     file = run.path / "model.safetensors"
     data = bytearray(file.read_bytes())

@@ -1,13 +1,15 @@
 """Text classification: a fine-tuned classifier and its baselines: the most frequent label, TF-IDF with logistic regression, a language model asked
 zero-shot.
 
-All predict for the same held-out examples and are measured by one function (`judge`), so that their results are comparable. The first two baselines
-are plain functions from (train, test) to predicted labels.
+All predict for the same held-out examples and are measured by one function (`judge`), so that their results are comparable. The baselines are plain
+functions of (train, validation, test); like the classifier they may choose settings on the validation examples, and never see the test's labels.
 """
 
+import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.data.distinct import without_repeats
@@ -31,6 +33,8 @@ from groundup.weights.model_io import OpenModel
 ZERO_SHOT_ITEMS = 200
 # Messages are truncated as for the classifier: all methods read the same text.
 ZERO_SHOT_MAX_TOKENS = 64
+# Inverse regularisation strengths that are tried.
+TFIDF_C = (1.0, 10.0, 100.0)
 
 
 def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
@@ -107,33 +111,58 @@ def lead(
     return {"accuracy": share_difference(*rights).plain(), "f1": f1_found.plain()}
 
 
-def baseline_predictions(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
-    """Return labels for `test` by three methods without a language model. Raises MissingExtra (scikit-learn)."""
-    return {
-        "TF-IDF of words + logistic regression": predict_tfidf(train, test, characters=False),
-        "TF-IDF of letters + logistic regression": predict_tfidf(train, test, characters=True),
-        "always the commonest label": [Counter(example.label for example in train).most_common(1)[0][0]] * len(test),
-    }
+@dataclass(frozen=True)
+class Baseline:
+    """A method without a language model."""
+
+    name: str
+    predicted: list[str]
+    """Labels of the test examples."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What was chosen on the validation examples, with its loss there."""
 
 
-def predict_tfidf(train: Sequence[Example], test: Sequence[Example], *, characters: bool) -> list[str]:
-    """Return labels by logistic regression on TF-IDF of words and word pairs, or of 2 to 5 characters (scikit-learn). Raises MissingExtra.
+def baseline_predictions(
+    train: Sequence[Example], validation: Sequence[Example], test: Sequence[Example]
+) -> list[Baseline]:
+    """Return three methods without a language model. Raises MissingExtra (scikit-learn)."""
+    commonest = Counter(example.label for example in train).most_common(1)[0][0]
+    return [
+        predict_tfidf(train, validation, test, characters=False),
+        predict_tfidf(train, validation, test, characters=True),
+        Baseline("always the commonest label", [commonest] * len(test)),
+    ]
 
-    The settings are chosen without looking at `test`: sublinear counts, balanced class weights. Without the weights a rare class is missed at this
-    size, which would make a weak baseline.
+
+def predict_tfidf(
+    train: Sequence[Example], validation: Sequence[Example], test: Sequence[Example], *, characters: bool
+) -> Baseline:
+    """Return logistic regression on TF-IDF of words and word pairs, or of 2 to 5 characters (scikit-learn). Raises MissingExtra.
+
+    As the classifier's, its settings are those with the lowest cross-entropy on the validation examples: the strength of regularisation, and whether
+    rare classes weigh more.
     """
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
+        from sklearn.metrics import log_loss
     except ImportError as error:
         raise MissingExtra("scikit-learn", "demo") from error
     pieces = {"analyzer": "char_wb", "ngram_range": (2, 5)} if characters else {"ngram_range": (1, 2)}
     vectorizer = TfidfVectorizer(sublinear_tf=True, **pieces)
-    regression = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced", random_state=0)
-    pipeline = make_pipeline(vectorizer, regression)
-    pipeline.fit([example.text for example in train], [example.label for example in train])
-    return [str(label) for label in pipeline.predict([example.text for example in test])]
+    labels = [example.label for example in train]
+    known = vectorizer.fit_transform([example.text for example in train])
+    judged, unknown = (vectorizer.transform([example.text for example in split]) for split in (validation, test))
+    true = [example.label for example in validation]
+    best, chosen = None, dict[str, Any](loss=math.inf)
+    for strength, weights in itertools.product(TFIDF_C, (None, "balanced")):
+        model = LogisticRegression(C=strength, max_iter=1000, class_weight=weights, random_state=0).fit(known, labels)
+        loss = float(log_loss(true, model.predict_proba(judged), labels=model.classes_))
+        if loss < chosen["loss"]:
+            best, chosen = model, {"C": strength, "class_weight": weights, "loss": loss}
+    assert best is not None
+    name = f"TF-IDF of {'letters' if characters else 'words'} + logistic regression"
+    return Baseline(name, [str(label) for label in best.predict(unknown)], chosen)
 
 
 @dataclass(frozen=True)
