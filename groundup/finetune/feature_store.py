@@ -64,12 +64,12 @@ class FeatureStore:
         """Whether a store has any segment."""
         return any((cache_folder(FOLDER) / f"{key[:32]}-{precision}").glob("segment-*"))
 
-    def read(self, wanted: Mapping[bytes, Sequence[int]], width: int) -> dict[bytes, Float[Tensor, "T C"]]:
-        """Return the features of the wanted rows that are stored, as parts of mapped files."""
+    def read(self, lengths: Mapping[bytes, int], width: int) -> dict[bytes, Float[Tensor, "T C"]]:
+        """Return the features of those rows that are stored with so many tokens, as parts of mapped files."""
         found: dict[bytes, Tensor] = {}
         for file in sorted(self.folder.glob("segment-*.safetensors")):
             for key, hidden in read_segment(file, width).items():
-                if key in wanted and len(hidden) == len(wanted[key]):
+                if lengths.get(key) == len(hidden):
                     found[key] = hidden
         return found
 

@@ -12,15 +12,13 @@ from groundup.runs import RunFolder
 from groundup.train.loop import FitResult
 
 RATES_FOLDER = "learning-rates"
-# About a factor of 2.5 apart around the rate of the book's last block; features are cached, so that a run costs seconds.
-LEARNING_RATES = (2e-4, 5e-4, 1.2e-3)
 
 
 def choose_learning_rate(
     train: Callable[[float, RunFolder], FitResult],
     run: RunFolder,
     progress: Progress,
-    rates: Sequence[float] = LEARNING_RATES,
+    rates: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Return the rates with the step and the validation loss of their best evaluation, the best rate first."""
     tried: list[dict[str, Any]] = []

@@ -114,7 +114,9 @@ def test_a_rare_class_is_named_and_left_out_when_asked_to(
     train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "run", *COLUMNS, "--set", "epochs=1")
     said = refused(capsys, *train)
     assert "'eggs' is too rare: 2 of 302" in said and said.endswith("--min-per-class 5")
-    results = json.loads(told(capsys, *train, "--set", "max_tokens=12", "--min-per-class", "5", "--json"))
+    results = json.loads(
+        told(capsys, *train, "--set", "max_tokens=12", "--set", "windows=1", "--min-per-class", "5", "--json")
+    )
     assert results["labels"] == ["ham", "spam"]
     lengths = results["lengths"]
     assert (lengths["limit"], lengths["examples"]) == (12, 300) and 0 < lengths["cut"] < 300 < 20 * lengths["longest"]

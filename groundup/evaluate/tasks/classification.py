@@ -31,7 +31,7 @@ from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 ZERO_SHOT_ITEMS = 200
-# Messages are truncated as for the classifier: all methods read the same text.
+# Messages are truncated.
 ZERO_SHOT_MAX_TOKENS = 64
 # Inverse regularisation strengths that are tried.
 TFIDF_C = (1.0, 10.0, 100.0)
@@ -182,7 +182,7 @@ class Classification:
                 fix=f"It has {', '.join(opened.labels)}.",
             )
         found = Engine(opened, compute).classify([example.text for example in self.examples])
-        predicted = [next(iter(probabilities)) for probabilities in found]  # the most probable comes first
+        predicted = [opened.decision.label(probabilities) for probabilities in found]
         outcome = judge([example.label for example in self.examples], predicted, opened.labels, self.positive)
         return TaskResult(outcome.measures, {**outcome.details, "predictions": predicted}, outcome.per_item)
 
@@ -198,12 +198,15 @@ class ZeroShot:
     """The instruction before the text; None: a question that lists the labels."""
     name: str = "zero-shot"
     items: int = ZERO_SHOT_ITEMS
+    max_tokens: int = ZERO_SHOT_MAX_TOKENS
+    """Longer texts are cut."""
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure the predictions; `details` has the question and the number of examples used."""
         used = self.examples[: self.items]
         question = self.question or default_question(self.labels)
-        texts = [example.text for example in used]
+        tokenizer = opened.require_tokenizer()
+        texts = [tokenizer.decode(tokenizer.encode(example.text)[: self.max_tokens]) for example in used]
         predicted = predict_zero_shot(opened, texts, self.labels, question, compute=compute, progress=progress)
         outcome = judge([example.label for example in used], predicted, self.labels, self.positive)
         details: dict[str, Any] = {
@@ -251,9 +254,8 @@ def predict_zero_shot(
 
 
 def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int]:
-    """Return the ids up to the opened assistant's turn; the text is truncated to ZERO_SHOT_MAX_TOKENS."""
-    shortened = tokenizer.decode(tokenizer.encode(text)[:ZERO_SHOT_MAX_TOKENS])
-    message = Message("user", f"{question}\n\n{shortened}")
+    """Return the ids up to the opened assistant's turn."""
+    message = Message("user", f"{question}\n\n{text}")
     return render(Conversation((message,)), tokenizer, add_generation_prompt=True).ids
 
 
