@@ -219,6 +219,8 @@ def _texts(folder: Path) -> ModelTexts:
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     with atomic_folder(out, extra={"exported": "hf"}) as folder:
         write_hf(opened.model, folder, opened.tokenizer, labels=opened.labels, dtype=DTYPES[options.encoding])
+        if opened.labels:
+            opened.decision.write(folder)
         write_card(opened, folder)
 
 

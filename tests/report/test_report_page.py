@@ -420,6 +420,22 @@ def test_spam_says_honestly_who_wins(rewrite: Rewrite, verdict: str, lead: float
     assert said in shown and (f"{100 * lead:+.1f} (" in shown) == bool(verdict)
 
 
+def test_spam_says_how_far_it_can_be_trusted(rewrite: Rewrite) -> None:
+    curve = [
+        {"confidence": 0.5, "coverage": 1.0, "accuracy": 0.98},
+        {"confidence": 0.9, "coverage": 0.8, "accuracy": 0.996},
+    ]
+    found = {
+        "calibration": {"error": 0.0123, "before": 0.0345},
+        "costs": {"false_alarms": 3, "misses": 4},
+        "coverage": {"answered": 0.8, "accuracy": 0.996, "curve": curve},
+    }
+    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text["spam"]
+    assert all(
+        each in shown for each in ("0.012", "0.035", "false alarms", "80.0 %", "99.6 %", "What abstaining would bring")
+    )
+
+
 def test_chat_says_whether_the_difference_may_be_chance(rewrite: Rewrite) -> None:
     found = {"value": 0.25, "low": 0.0, "high": 0.46, "verdict": "unclear"}
     loss = {"value": -0.53, "low": -0.6, "high": -0.4, "verdict": "better"}

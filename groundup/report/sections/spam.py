@@ -35,6 +35,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         _comparison(results, models),
         _verdict(models),
         _confusion(results, models[0][0]),
+        *_put_to_work(results),
         _same_messages(results),
         _examples(results),
     ]
@@ -136,6 +137,28 @@ def _count_cell(value: float, of_row: float) -> Node:
     share = value / of_row if of_row else 0.0
     level = round(share * HEAT_LEVELS)
     return node("div", node("b", count(value)), node("small", percent(share)), class_=f"heat-{level}")
+
+
+def _put_to_work(results: JsonObject) -> list[Node | None]:
+    """How far its probabilities can be trusted, what costs and abstaining come to, and the curve of coverage against accuracy."""
+    calibration, costs, coverage = (table(results, name) for name in ("calibration", "costs", "coverage"))
+    if not calibration:
+        return []
+    shown = facts(
+        (fixed(number(calibration, "error"), 3), "calibration error on test: how far confidence is from accuracy"),
+        (fixed(number(calibration, "before"), 3), "before the temperature was fitted on validation"),
+        (count(number(costs, "false_alarms")), f"false alarms: {text(results, 'positive')} that is none"),
+        (count(number(costs, "misses")), f"misses of {text(results, 'positive')}"),
+        (percent(number(coverage, "answered")), "of the test messages answered, the others are for a person"),
+        (percent(number(coverage, "accuracy")), "of the answered ones right"),
+    )
+    rows: list[list[Child]] = [
+        [fixed(number(each, "confidence"), 3), percent(number(each, "coverage")), percent(number(each, "accuracy"))]
+        for each in tables(coverage, "curve")
+    ]
+    head: list[Child] = ["answered from a confidence of", "messages answered", "of these right"]
+    made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
+    return [shown, more("What abstaining would bring", made) if rows else None]
 
 
 def _examples(results: JsonObject) -> Node | None:
