@@ -282,6 +282,7 @@ def finetune_classifier(
     from groundup.finetune.classifier import ClassifierConfig, fit_classifier
     from groundup.finetune.classifier_baselines import add_baselines
     from groundup.finetune.features import FEATURES_FILE
+    from groundup.finetune.learning_curve import CURVE_FOLDER
     from groundup.finetune.learning_rate import RATES_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
@@ -295,7 +296,7 @@ def finetune_classifier(
     splits = read_splits(
         source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
     )
-    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER))
+    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)

@@ -46,6 +46,9 @@ def classifier(
         float | None,
         Option("--abstain", metavar="ACCURACY", help="Say 'unsure' so that the other answers are so accurate: 0.99."),
     ] = None,
+    learning_curve: Annotated[
+        bool, Option("--learning-curve", help="Also learn from 50, 100, 200, ... texts: what would more bring?")
+    ] = False,
     question: Annotated[
         str | None, Option("--question", help="Question to the base model; default: which label fits.")
     ] = None,
@@ -65,7 +68,7 @@ def classifier(
         groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
         groundup classify runs/reviews "I would buy it again."
     """
-    chosen = {"train": train, "class_weights": class_weights, "abstain": abstain}
+    chosen = {"train": train, "class_weights": class_weights, "abstain": abstain, "learning_curve": learning_curve}
     costs = {"cost_false_alarm": cost_false_alarm, "cost_miss": cost_miss}
     asked = vars(training)
     settings = apply_sets({**chosen, **costs}, asked["settings"])
@@ -104,6 +107,8 @@ def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[s
 
 def decision_lines(results: dict[str, Any]) -> list[str]:
     """Return how far its probabilities can be trusted, and what costs and abstaining come to on the test texts."""
+    from groundup.finetune.learning_curve import curve_line
+
     if "calibration" not in results:  # a run of an older version
         return []
     calibration, costs, coverage = (results[name] for name in ("calibration", "costs", "coverage"))
@@ -116,6 +121,8 @@ def decision_lines(results: dict[str, Any]) -> list[str]:
     if results["decision"]["abstain_below"]:
         right = "" if coverage["accuracy"] is None else f", of which {100 * coverage['accuracy']:.1f} % are right"
         lines.append(f"answers {100 * coverage['answered']:.1f} % of the test texts{right}; unsure of the others")
+    if curve := results.get("learning_curve"):
+        lines.append(curve_line(curve["points"], curve["forecast"]))
     return lines
 
 

@@ -38,6 +38,7 @@ from groundup.files import sha256_text
 from groundup.finetune.class_parts import ClassBatches, IdInputs, Inputs, LastBlock, ScoreHead, WholeModel, scores_of
 from groundup.finetune.classifier_results import Wish, card_figures, choose_decision, measure
 from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, Windows, keep_features
+from groundup.finetune.learning_curve import learning_curve
 from groundup.finetune.learning_rate import choose_learning_rate, remove_runs
 from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.finetune.messages import Messages, Splits
@@ -98,6 +99,8 @@ class ClassifierConfig:
     """The label to detect, whose F1 is reported; None: the rarest."""
     precision: TrainPrecision = "auto"
     """Arithmetic of the frozen blocks, or of the whole model where it learns; "auto" takes the faster. Features are learned from in float32."""
+    learning_curve: bool = False
+    """Whether to learn from fewer messages too, to see what more of them would bring."""
     loss: str | None = None
     """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
     seed: int = 0
@@ -154,9 +157,16 @@ def fit_classifier(
     def try_rate(rate: float, folder: RunFolder) -> FitResult:
         return job.train(job.learning_part(job.classifier()), prepared, rate, folder)
 
+    def with_rows(rows: Sequence[int], folder: RunFolder) -> dict[str, float]:
+        fewer = job.learning_part(job.classifier())
+        load_best(fewer, job.train(fewer, prepared, rate, folder, rows), folder, Silent())
+        return job.validate(fewer.eval(), prepared)
+
     rates = LEARNING_RATES[config.train]
     tried = [] if config.learning_rate else choose_learning_rate(try_rate, run, progress, rates)
     rate = config.learning_rate or tried[0]["learning_rate"]
+    validated, train_rows = len(messages.rows["validation"]), messages.rows["train"]
+    curve = config.learning_curve and learning_curve(with_rows, train_rows, messages.classes, validated, run, progress)
     part = job.learning_part(model)
     fitted = job.train(part, prepared, rate, run)
     load_best(part, fitted, run, progress)
@@ -178,6 +188,7 @@ def fit_classifier(
         "epochs": config.epochs,
         "learning_rate": rate,
         "learning_rates": tried,
+        **({"learning_curve": curve} if curve else {}),
         "elapsed_s": round(time.monotonic() - started, 1),
     }
     if config.train == "lora":
@@ -266,14 +277,16 @@ class _Job:
         model.score.requires_grad_(True)
         return ScoreHead(model) if self.config.train == "head" else WholeModel(model)
 
-    def train(self, part: nn.Module, prepared: Inputs, rate: float, folder: RunFolder) -> FitResult:
-        """Train at a rate; the test messages are not read."""
+    def train(
+        self, part: nn.Module, prepared: Inputs, rate: float, folder: RunFolder, rows: Sequence[int] | None = None
+    ) -> FitResult:
+        """Train at a rate on `rows` (None: all training messages); the test messages are not read."""
         messages, config = self.messages, self.config
         weights = messages.class_weights(balanced=config.class_weights == "balanced")
         batches = ClassBatches(
             prepared,
             messages.classes,
-            messages.rows["train"],
+            messages.rows["train"] if rows is None else rows,
             weights=weights,
             batch_size=config.batch_size,
             seed=config.seed,
