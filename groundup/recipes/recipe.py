@@ -152,7 +152,7 @@ class SpamStage(StageConfig):
     """T: longer messages are read in windows of so many tokens."""
     seed: int | None = None
     """Of the split and of the training; None: the build's."""
-    key_of_default = {"label_column": "label", "text_column": "text", "encoding": None, "seed": None}
+    key_of_default = {"label_column": "label", "text_column": "text", "encoding": None}
 
 
 class ChatStage(StageConfig):
