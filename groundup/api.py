@@ -254,6 +254,8 @@ def finetune_classifier(
     label_column: str = "",
     messages: int = MESSAGES,
     min_per_class: int = 0,
+    validation: AnyPath | None = None,
+    test: AnyPath | None = None,
     question: str | None = None,
     sha256: str = "",
     encoding: str = "auto",
@@ -267,7 +269,8 @@ def finetune_classifier(
     """Make a classifier of a language model and of labelled texts, at most `messages` of them. Return what results.json holds.
 
     `settings` are fields of `finetune.classifier.ClassifierConfig`. The results have the baselines beside it, among them the base model asked
-    `question`. Classes of fewer than `min_per_class` texts are left out. `sha256` is that of a package archive.
+    `question`. Classes of fewer than `min_per_class` texts are left out. `validation` and `test` are own splits: all of `data` is then trained on,
+    but for what stands in them too. `sha256` is that of a package archive.
 
     >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/ham-or-spam", settings={"epochs": 1})
     >>> results["labels"]
@@ -277,8 +280,11 @@ def finetune_classifier(
     from groundup.data.reading.source_files import Source
     from groundup.data.reading.sources import SourceOptions
     from groundup.device import select_compute
-    from groundup.finetune.classifier import ClassifierConfig, add_baselines, fit_classifier
+    from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+    from groundup.finetune.classifier_baselines import add_baselines
     from groundup.finetune.features import FEATURES_FILE
+    from groundup.finetune.learning_curve import CURVE_FOLDER
+    from groundup.finetune.learning_rate import RATES_FOLDER
     from groundup.train.run_lifecycle import claim_folder
     from groundup.weights.model_io import open_model
 
@@ -286,8 +292,12 @@ def finetune_classifier(
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
     source = Source(str(data), sha256, follow_links=follow_links)
     options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
-    splits = read_splits(source, options, messages=messages, min_per_class=min_per_class, seed=seed, progress=progress)
-    claim_folder(run, fresh=fresh, also=(FEATURES_FILE,))
+    named = (("validation", validation), ("test", test))
+    given = {name: Source(str(each), follow_links=follow_links) for name, each in named if each is not None}
+    splits = read_splits(
+        source, options, messages=messages, min_per_class=min_per_class, given=given, seed=seed, progress=progress
+    )
+    claim_folder(run, fresh=fresh, also=(FEATURES_FILE, RATES_FOLDER, CURVE_FOLDER))
     opened = open_model(model, compute, progress=progress)
     card = card_of(run, "Classifies texts.", data, model, opened.license)
     results = fit_classifier(opened, splits, run, config, compute=compute, progress=progress, card=card)

@@ -15,10 +15,12 @@ import torch
 from groundup.cli.main import run
 from groundup.data.config import DataConfig
 from groundup.device import select_compute
-from groundup.engine.padded_batch import class_probabilities
+from groundup.engine.padded_batch import class_scores
+from groundup.model.heads import Classifier
 from groundup.planning.corpus import corpus
 from groundup.progress import Silent
 from groundup.runs import RunFolder
+from groundup.weights.decision import Decision
 from groundup.weights.model_io import open_model
 
 ARCHIVE = Path(__file__).parent / "older_folders.tar.xz"
@@ -47,8 +49,9 @@ def test_older_language_models_give_the_same_loss(older: Path, name: str, nats: 
 def test_an_older_classifier_gives_the_same_probabilities(older: Path) -> None:
     opened = open_model(older / "spam", select_compute("cpu"), prefer="spam")
     assert opened.tokenizer is not None and opened.labels == ("animal", "place")
-    rows = [opened.tokenizer.encode(text) for text in ("the old dog", "the red house")]
-    probabilities = class_probabilities(opened.model, rows, compute=select_compute("cpu"))
+    texts = [[opened.tokenizer.encode(text)] for text in ("the old dog", "the red house")]
+    assert isinstance(opened.model, Classifier) and opened.decision == Decision()
+    probabilities = class_scores(opened.model, texts, compute=select_compute("cpu")).softmax(dim=-1)
     torch.testing.assert_close(probabilities, torch.tensor([[0.4939, 0.5061], [0.4277, 0.5723]]), atol=1e-4, rtol=0)
 
 

@@ -12,6 +12,7 @@ from groundup.cli.console import console_progress, print_result
 from groundup.cli.options import DeviceOption, JsonOption
 from groundup.cli.plain import plain
 from groundup.errors import ConfigError, DataError
+from groundup.weights.decision import decide
 
 LINES_AT_ONCE = 512
 SHOWN_CHARACTERS = 90
@@ -25,6 +26,9 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Give the class of a text, with probabilities. A file is read line by line; empty lines are skipped.
+
+    The label is what the classifier was told to decide (--cost-false-alarm, --abstain of finetune classifier): not always the most probable one,
+    and "unsure" where none is sure enough.
 
     Examples:
         groundup classify runs/quickstart 'WINNER! You have won a free prize, call 09061701461 now'
@@ -40,6 +44,8 @@ def command(
         only = next(found)
         width = max(map(len, only["probabilities"]))
         lines = [f"{name.ljust(width)}  {100 * p:5.1f} %" for name, p in only["probabilities"].items()]
+        if only["label"] != next(iter(only["probabilities"])):
+            lines.append(f"-> {only['label']}")
         print_result(lines, only, as_json)
     elif as_json:
         print_result([], list(found), as_json)
@@ -75,8 +81,7 @@ def classified(model: Model, texts: Iterator[str]) -> Iterator[dict[str, Any]]:
     """Yield for each text: itself, its label, the probability of each label. Raises ModelError."""
     while some := list(islice(texts, LINES_AT_ONCE)):
         for text, probabilities in zip(some, model.classify(some), strict=True):
-            label = next(iter(probabilities))  # the most probable comes first
-            yield {"text": text, "label": label, "probability": probabilities[label], "probabilities": probabilities}
+            yield {"text": text, **decide(model.engine.opened.decision, probabilities)}
 
 
 def one_line(found: dict[str, Any]) -> str:

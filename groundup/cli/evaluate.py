@@ -59,12 +59,19 @@ def lines(results: dict[str, Any]) -> list[str]:
     """Return the figures as a table, the differences from the first model on the same items, and the answers shown."""
     headers = ["task", "model", "figure", "value", "95 % interval", "n", "chance"]
     rows = [cells(row) for row in results["rows"]]
-    changes = [
-        f"{row['task']}, from {row['from']} to {row['to']}: {row['metric']} changes by {row['value']:+.3f}"
-        + (f" (95 % interval {row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else "")
-        for row in results["changes"]
-    ]
+    changes = [change_line(row) for row in results["changes"]]
     return [*left_out(results["left_out"]), *table(headers, rows), *changes, *answers(results)]
+
+
+def change_line(row: dict[str, Any]) -> str:
+    """Return the difference between two models on the same items, and whether it is one."""
+    said = f"{row['task']}, from {plain(row['from'])} to {plain(row['to'])}: {row['metric']} changes by {row['value']:+.3f}"
+    from groundup.evaluate.paired import NO_DIFFERENCE
+
+    if row["low"] is None:
+        return f"{said} on {row['n']} items, too few to compare"
+    meaning = NO_DIFFERENCE if row["verdict"] == "unclear" else row["verdict"]
+    return f"{said} (paired 95 % interval {row['low']:+.3f} to {row['high']:+.3f}): {meaning}"
 
 
 def left_out(counts: dict[str, Any]) -> list[str]:

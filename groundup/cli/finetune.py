@@ -9,6 +9,7 @@ from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifi
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import beginning
+from groundup.config import apply_sets
 
 app = options.verb_group("Fine-tune a pretrained model: as a classifier of texts, or to follow instructions.")
 
@@ -27,6 +28,27 @@ def classifier(
     min_per_class: Annotated[
         int, Option("--min-per-class", min=0, help="Leave out classes of fewer distinct texts.")
     ] = 0,
+    validation: Annotated[
+        str | None, Option("--validation", help="Own texts to choose on, instead of a part of DATA.")
+    ] = None,
+    test: Annotated[str | None, Option("--test", help="Own texts to measure on, instead of a part of DATA.")] = None,
+    train: Annotated[
+        str, Option("--train", help="What learns: head, last-block (and head), lora (adapters of all blocks), or all.")
+    ] = "last-block",
+    class_weights: Annotated[
+        str, Option("--class-weights", help="none, or balanced: rare labels weigh as much as common ones.")
+    ] = "none",
+    cost_false_alarm: Annotated[
+        float, Option("--cost-false-alarm", help="What it costs to say the label to detect where it is wrong.")
+    ] = 1.0,
+    cost_miss: Annotated[float, Option("--cost-miss", help="What it costs not to say it where it is right.")] = 1.0,
+    abstain: Annotated[
+        float | None,
+        Option("--abstain", metavar="ACCURACY", help="Say 'unsure' so that the other answers are so accurate: 0.99."),
+    ] = None,
+    learning_curve: Annotated[
+        bool, Option("--learning-curve", help="Also learn from 50, 100, 200, ... texts: what would more bring?")
+    ] = False,
     question: Annotated[
         str | None, Option("--question", help="Question to the base model; default: which label fits.")
     ] = None,
@@ -36,21 +58,29 @@ def classifier(
 ) -> None:
     """Make a classifier of a language model: its last block, final norm and a score head are trained on cached activations.
 
-    Measured on held-out messages beside the most common label, TF-IDF with logistic regression, and the base model with a prompt.
-    The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, positive, loss.
+    Learning rate and epoch are chosen on validation messages, as the baselines' settings are; then all are measured on test messages: the most
+    common label, TF-IDF with logistic regression, and the base model with a prompt.
+    The same command again resumes where it stopped. --set sets epochs, batch_size, learning_rate, weight_decay, max_tokens, windows, positive, loss.
 
     Examples:
         groundup finetune classifier smollm2-135m-instruct reviews.csv --out runs/reviews --label-column stars
-        groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --set epochs=6
+        groundup finetune classifier smollm2-135m-instruct messages.jsonl --out runs/spam --cost-false-alarm 5 --abstain 0.99
+        groundup finetune classifier smollm2-135m-instruct train.csv --validation dev.csv --test test.csv --out runs/mine
         groundup classify runs/reviews "I would buy it again."
     """
+    chosen = {"train": train, "class_weights": class_weights, "abstain": abstain, "learning_curve": learning_curve}
+    costs = {"cost_false_alarm": cost_false_alarm, "cost_miss": cost_miss}
+    asked = vars(training)
+    settings = apply_sets({**chosen, **costs}, asked["settings"])
     results = finetune_classifier(
         *(model, data, out),
         text_column=text_column,
         label_column=label_column,
         messages=messages,
         min_per_class=min_per_class,
-        **{"question": question, "sha256": sha256, **vars(training)},
+        validation=validation,
+        test=test,
+        **{"question": question, "sha256": sha256, **asked, "settings": settings},
         progress=console_progress(),
     )
     example = results["examples"][-1]["text"]  # a misclassified one only if all are
@@ -66,20 +96,46 @@ def classifier_lines(results: dict[str, Any], out: Path, example: str) -> list[s
     ]
     f1 = f"F1 of {results['positive']}" if len(labels) == 2 else "mean F1"
     return [
-        *table(["method", "accuracy %", "95 % interval", f1, "n"], rows),
+        *table(["method", "accuracy %", "95 % interval", f1, "n", "the classifier, on the same texts"], rows),
         "",
         *table(["is \\ said", *labels], confusion),
         "",
+        *decision_lines(results),
         f"Try it: groundup classify {out} {beginning(example)}",
     ]
 
 
+def decision_lines(results: dict[str, Any]) -> list[str]:
+    """Return how far its probabilities can be trusted, and what costs and abstaining come to on the test texts."""
+    from groundup.finetune.learning_curve import curve_line
+
+    if "calibration" not in results:  # a run of an older version
+        return []
+    calibration, costs, coverage = (results[name] for name in ("calibration", "costs", "coverage"))
+    lines = [f"calibration error {calibration['error']:.3f} (before the temperature {calibration['before']:.3f})"]
+    if costs["false_alarm"] != costs["miss"]:
+        counts = f"{costs['false_alarms']} false alarms and {costs['misses']} misses of {results['positive']}"
+        lines.append(
+            f"{counts}, a cost of {costs['cost']:.3f} a text; it is said from {results['decision']['threshold']:.3f} on"
+        )
+    if results["decision"]["abstain_below"]:
+        right = "" if coverage["accuracy"] is None else f", of which {100 * coverage['accuracy']:.1f} % are right"
+        lines.append(f"answers {100 * coverage['answered']:.1f} % of the test texts{right}; unsure of the others")
+    if curve := results.get("learning_curve"):
+        lines.append(curve_line(curve["points"], curve["forecast"]))
+    return lines
+
+
 def method_cells(row: dict[str, Any]) -> list[str]:
     """Return a method as a row of the table."""
+    from groundup.evaluate.paired import difference_line
+
     found = row["accuracy"]
     interval = f"{100 * found['low']:.1f} to {100 * found['high']:.1f}"
     thin = " (thin)" if found["thin"] else ""
-    return [row["name"], f"{100 * found['value']:.1f}", interval, f"{row['f1']:.3f}", f"{found['n']:,}{thin}"]
+    count = f"{found['n']:,}{thin}"
+    lead = difference_line(row["lead"]["accuracy"]) if "lead" in row else ""  # a run of before has none
+    return [row["name"], f"{100 * found['value']:.1f}", interval, f"{row['f1']:.3f}", count, lead]
 
 
 @app.command()

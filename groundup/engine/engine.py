@@ -15,7 +15,7 @@ from dataclasses import replace
 from groundup.device import Compute
 from groundup.engine.events import ChatEvent
 from groundup.engine.generate import generate_ids
-from groundup.engine.padded_batch import class_probabilities, classifier_ids
+from groundup.engine.padded_batch import class_scores, classifier_windows
 from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.engine.stream import TextStream, answer_events
@@ -81,16 +81,22 @@ class Engine:
         return self.opened.model
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """Return the probability of each label for each text, most probable first. Long texts are truncated on the right. Raises ModelError."""
+        """Return the probability of each label for each text, most probable first. Raises ModelError."""
         if not isinstance(self.opened.model, Classifier):
             raise ModelError(
                 f"{self.opened.path} is a language model and has no classes.",
                 fix="Train one with: groundup finetune classifier",
             )
-        rows = [classifier_ids(self.tokenizer, text, self.opened.config.context_tokens) for text in texts]
-        probabilities = class_probabilities(self.opened.model, rows, compute=self.compute)
+        if not texts:
+            return []
+        scores = class_scores(self.opened.model, [self.windows(text) for text in texts], compute=self.compute)
+        probabilities = (scores / self.opened.decision.temperature).softmax(dim=-1)
         pairs = [zip(self.opened.labels, row, strict=True) for row in probabilities.tolist()]
         return [dict(sorted(each, key=lambda pair: -pair[1])) for each in pairs]
+
+    def windows(self, text: str) -> list[list[int]]:
+        """Return what a classifier reads of a text: windows of its context, as many as it was trained with."""
+        return classifier_windows(self.tokenizer, text, self.opened.config.context_tokens, self.opened.decision.windows)
 
 
 def fit_conversation(

@@ -1,4 +1,4 @@
-"""Rows of ids -> class probabilities of a classifier, or embeddings of a language model, in right-padded batches with the same result as alone.
+"""Rows of ids -> class scores of a classifier, or embeddings of a language model, in right-padded batches with the same result as alone.
 
 Rows are sorted by length to reduce padding, and batches bounded in tokens. In a causal model no token attends to later ones, so padding on the right
 does not change a row.
@@ -54,16 +54,41 @@ def classifier_ids(tokenizer: Tokenizer, text: str, max_tokens: int | None = Non
     return ids[:max_tokens]
 
 
+def classifier_windows(tokenizer: Tokenizer, text: str, max_tokens: int, windows: int) -> list[list[int]]:
+    """Return the input ids of a classifier: a text of over `max_tokens` as up to `windows` windows of about equal length; what is longer is cut.
+
+    A short text is one window, the ids of `classifier_ids`.
+    """
+    ids = tokenizer.encode(text)
+    room = max_tokens - (len(tokenizer.with_bos([])) if ids else 0)
+    if len(ids) <= room or windows == 1:
+        return [classifier_ids(tokenizer, text, max_tokens)]
+    ids = ids[: room * windows]
+    length = -(-len(ids) // -(-len(ids) // room))
+    return [tokenizer.with_bos(ids[start : start + length]) for start in range(0, len(ids), length)]
+
+
+def pooled(scores: Float[Tensor, "W N"], texts: Int[Tensor, " W"]) -> Float[Tensor, "B N"]:
+    """Return the mean scores of the windows of each text; `texts` is the text of each window, in order."""
+    counts = texts.bincount()
+    if len(counts) == len(scores):  # one window each: the same bits as without a mean
+        return scores
+    sums = torch.zeros(len(counts), scores.shape[1], dtype=scores.dtype, device=scores.device)
+    return sums.index_add(0, texts, scores) / counts[:, None]
+
+
 @torch.inference_mode()
-def class_probabilities(
-    model: Classifier, rows: Sequence[Sequence[int]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
-) -> Float[Tensor, "rows N"]:
-    """Return the softmax of the class scores of each row of ids, in order, on the CPU."""
+def class_scores(
+    model: Classifier, texts: Sequence[Sequence[Sequence[int]]], *, compute: Compute, batch_tokens: int = BATCH_TOKENS
+) -> Float[Tensor, "texts N"]:
+    """Return the class scores of texts, each a list of windows of ids, in order, on the CPU."""
+    rows = [window for windows in texts for window in windows]
+    owners = torch.tensor([index for index, windows in enumerate(texts) for _ in windows])
     result = torch.zeros(len(rows), model.score.out_features)
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
         ids, mask = right_padded([rows[i] for i in batch], compute.device)
-        result[batch] = model(ids, mask=mask).float().softmax(dim=-1).cpu()
-    return result
+        result[batch] = model(ids, mask=mask).float().cpu()
+    return pooled(result, owners)
 
 
 @torch.inference_mode()

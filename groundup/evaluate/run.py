@@ -7,7 +7,7 @@
 Its format, as in `results.json`:
 
     {"rows": [{"task", "model", "metric", "value", "low", "high", "n", "chance", "better", "thin", "elapsed_s"}, ...],
-     "changes": [{"task", "from", "to", "metric", "value", "low", "high", "n", "thin"}, ...],
+     "changes": [{"task", "from", "to", "metric", "value", "low", "high", "n", "p_value", "thin", "verdict"}, ...],   paired, see `paired`
      "details": {task: {model: {...}}},
      "left_out": {"items", "of", "models": {model: n}}}       of `evaluate_on`: items that a model was trained on
 """
@@ -22,8 +22,8 @@ from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions, describe_source, first_columns
 from groundup.device import Compute
 from groundup.errors import ConfigError, DataError, did_you_mean
-from groundup.evaluate.metrics import ratio_interval
-from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, describe
+from groundup.evaluate.paired import Difference, ratio_difference, share_difference
+from groundup.evaluate.task import SHARES, HeldOut, Measure, PerItem, Task, TaskKind, TaskResult, describe
 from groundup.evaluate.tasks.answers import ANSWERS
 from groundup.evaluate.tasks.classification import LABELS
 from groundup.evaluate.tasks.text import TEXT
@@ -100,9 +100,8 @@ def evaluate(
 
 
 def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]]:
-    """Return the paired difference in loss between each further model and the first one, with its interval.
+    """Return the paired difference in the first measure between each further model and the first one, with its interval and what it means.
 
-    Texts vary more than two models on the same text, so the difference may be significant although the models' own intervals overlap.
     Omitted where the items have different tokens.
     """
     (first, baseline), *others = results.items()
@@ -111,8 +110,15 @@ def changes(task: str, results: Mapping[str, TaskResult]) -> list[dict[str, Any]
         before, after = baseline.per_item, result.per_item
         if before is None or after is None or before.counts != after.counts:
             continue
-        differences = [b - a for a, b in zip(before.totals, after.totals, strict=True)]
-        between = as_measure(result.measures[0].metric, ratio_interval(differences, after.counts), len(differences))
-        row = {key: value for key, value in between.plain().items() if key not in ("chance", "better")}
-        found.append({"task": task, "from": first, "to": name, **row})
+        measure = result.measures[0]
+        difference = paired_difference(measure, before, after)
+        row = {"task": task, "from": first, "to": name, "metric": measure.metric}
+        found.append({**row, **difference.plain(measure.better)})
     return found
+
+
+def paired_difference(measure: Measure, before: PerItem, after: PerItem) -> Difference:
+    """Return the difference of two models in a measure: of shares by the exact McNemar test, of losses by the paired bootstrap."""
+    if measure.metric in SHARES:
+        return share_difference(list(map(bool, before.totals)), list(map(bool, after.totals)))
+    return ratio_difference(before.totals, after.totals, after.counts)

@@ -69,10 +69,17 @@ def as_measure(
 
 @dataclass(frozen=True)
 class PerItem:
-    """The summands of a ratio (a loss) for each item, for paired comparison of two models."""
+    """The summands of a ratio (a loss, a share) for each item, for paired comparison of two models."""
 
     totals: tuple[float, ...]
+    """Of a share 1 where the model is right, else 0."""
     counts: tuple[float, ...]
+
+    @classmethod
+    def of_right(cls, right: Iterable[bool]) -> "PerItem":
+        """Return the items of a share, from whether each was right."""
+        totals = tuple(map(float, right))
+        return cls(totals, (1.0,) * len(totals))
 
 
 @dataclass(frozen=True)

@@ -1,102 +1,125 @@
-"""Classifier fine-tuning: the last block, the final norm and a score head of a language model are trained, the blocks below are frozen.
+"""Classifier fine-tuning: of a language model the last block, the final norm and a score head are trained (or more: `train`), the rest is frozen.
 
-    messages -> ids (cut at 64 tokens) -> embedding and frozen blocks, once -> features -> last block, norm, head -> class scores
+    messages -> ids, in windows -> embedding and frozen blocks, once -> features -> last block, norm, head -> class scores
 
-The result is a folder that transformers opens as LlamaForSequenceClassification. Its context is `max_tokens`: it reads as much of a message
-as it was trained and measured on. Text is tokenised without a prompt or an end token, so that any program gives the same scores.
+The result is a folder that transformers opens as LlamaForSequenceClassification. Its context is the length of a window: the shortest that holds
+nearly all training messages. Of a longer message up to `windows` windows are read and their scores averaged; other programs read the first. Text is
+tokenised without a prompt or an end token, so that any program gives the same scores. How scores become a decision is in classifier.json
+(`weights.decision`).
 
-results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation,
-majority, examples, lengths (what was cut), features, steps, trained_parameters, elapsed_s.
+results.json: labels, positive, splits (messages by label), models (this one first, then any baselines), validation, majority, examples, lengths (what
+was cut), features, steps, learning_rate, learning_rates (tried, with their validation losses), decision, calibration, costs, coverage,
+trained_parameters, elapsed_s. Learning rate, epoch, temperature and where it abstains are chosen on the validation messages, and so are the settings
+of the baselines; the test messages are judged once.
 trained_on.json: the hashes of the training and validation messages (`data.trained_on`).
-`add_baselines` measures simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
+`classifier_baselines` adds simple methods and the base model without training (zero-shot) on the same test messages; then there are more models, and
 same_messages (all methods on the messages that the base model was asked about), zero_shot (the question, how many were asked of how many).
 """
 
 import dataclasses
+import math
+import re
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from groundup.config import to_plain
-from groundup.data.documents import Example
-from groundup.data.reading.distinct import without_repeats
 from groundup.data.reading.trained_on import write_trained_on
 from groundup.device import Compute, generator
-from groundup.engine.padded_batch import classifier_ids
-from groundup.errors import ConfigError, DataError, MissingExtra, ModelError, require_choices, require_counts
-from groundup.evaluate.metrics import majority_share
-from groundup.evaluate.task import describe
-from groundup.evaluate.tasks.classification import (
-    ZERO_SHOT_ITEMS,
-    ZeroShot,
-    baseline_predictions,
-    compare,
-    judge,
-    labels_of,
-    model_row,
-    positive_label,
-)
+from groundup.engine.padded_batch import classifier_ids, classifier_windows
+from groundup.errors import ConfigError, ModelError, require_choices, require_counts
 from groundup.files import sha256_text
-from groundup.finetune.features import (
-    FEATURES_FILE,
-    FeatureBatches,
-    Features,
-    FrozenBlocks,
-    LastBlock,
-    class_scores,
-    keep_features,
-)
-from groundup.finetune.lengths import Lengths
+from groundup.finetune.class_parts import ClassBatches, IdInputs, Inputs, LastBlock, ScoreHead, WholeModel, scores_of
+from groundup.finetune.classifier_results import Wish, card_figures, choose_decision, measure
+from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, Windows, keep_features
+from groundup.finetune.learning_curve import learning_curve
+from groundup.finetune.learning_rate import choose_learning_rate, remove_runs
+from groundup.finetune.lengths import Lengths, shortest_limit
+from groundup.finetune.messages import Messages, Splits
 from groundup.model.heads import Classifier, LanguageModel, initialise
+from groundup.model.lora import add_lora, merge_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder
-from groundup.train.config import FINETUNE_LEARNING_RATE, FitConfig, TrainPrecision
-from groundup.train.loop import fit
+from groundup.train.checkpoint.identity import frozen_fingerprint
+from groundup.train.config import FitConfig, TrainPrecision
+from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
-from groundup.train.run_lifecycle import begin_or_finished, finish, load_best, write_finished
+from groundup.train.run_lifecycle import begin_or_finished, finish, load_best
 from groundup.weights.model_io import ModelCard, OpenModel
 
-SPLITS = ("train", "validation", "test")
 POSITION_TABLE = "position_embedding.weight"
-OURS, ASKED = "fine-tuned classifier", "the base model, asked"
-SHOWN_EXAMPLES = 12
-
-Splits = Mapping[str, Sequence[Example]]
+Trained = Literal["last-block", "head", "lora", "all"]
+# The weights of the transformer that learn, as a pattern of their names; adapters are merged into the blocks.
+LEARNS = {"head": r"$.", "last-block": r"blocks\.{last}\.|final_norm\.", "lora": r"blocks\.", "all": r""}
+# About a factor of 2.5 apart, around the usual rate.
+LEARNING_RATES: dict[str, tuple[float, ...]] = {
+    "head": (1e-3, 3e-3, 1e-2),
+    "last-block": (2e-4, 5e-4, 1.2e-3),
+    "lora": (2e-4, 5e-4, 1.2e-3),
+    "all": (1e-5, 3e-5, 8e-5),
+}
+WINDOW_TOKENS = (64, 128, 256, 512)
+LORA_RANK, LORA_ALPHA = 8, 16.0
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
     """How a classifier is trained. The defaults suit some 1,600 short messages. Raises ConfigError."""
 
-    max_tokens: int = 64
-    """Messages are cut to this many tokens."""
+    max_tokens: int | None = None
+    """Tokens of a window; None: the shortest of WINDOW_TOKENS that holds 95 of 100 training messages whole."""
+    windows: int = 8
+    """Windows that are read of a longer message; their scores are averaged."""
+    train: Trained = "last-block"
+    """What learns: the score head, the last block and the head, adapters of all blocks (LoRA) and the head, or everything."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """"balanced": the labels weigh the same in the loss, however rare they are."""
+    cost_false_alarm: float = 1.0
+    """What it costs to say the positive label of a message that has another."""
+    cost_miss: float = 1.0
+    """What it costs not to say it of a message that has it."""
+    abstain: float | None = None
+    """Abstain where less sure, so that the answered validation messages have this accuracy; None: never."""
     epochs: int = 4
     """Times through the training messages."""
     batch_size: int = 16
     """Messages of one step."""
-    learning_rate: float = FINETUNE_LEARNING_RATE
-    """The highest learning rate, after the warm-up."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; None: of LEARNING_RATES the one with the lowest loss on the validation messages."""
     weight_decay: float = 0.1
     """AdamW's."""
     positive: str | None = None
-    """The label whose F1 is reported; None: the rarest."""
+    """The label to detect, whose F1 is reported; None: the rarest."""
     precision: TrainPrecision = "auto"
-    """Arithmetic of the frozen blocks; "auto" measures and takes the faster. What learns is computed in float32."""
+    """Arithmetic of the frozen blocks, or of the whole model where it learns; "auto" takes the faster. Features are learned from in float32."""
+    learning_curve: bool = False
+    """Whether to learn from fewer messages too, to see what more of them would bring."""
     loss: str | None = None
     """Its name in `train.losses.FINETUNE_LOSSES`; None: cross-entropy."""
     seed: int = 0
     """Seed of the score head's first weights and of the order of messages."""
 
     def __post_init__(self) -> None:
-        require_counts(self, "max_tokens", "epochs", "batch_size")
+        require_counts(
+            self, "epochs", "batch_size", "windows", *(["max_tokens"] if self.max_tokens is not None else [])
+        )
+        for name in ("cost_false_alarm", "cost_miss"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name} must be a positive number (got {getattr(self, name)}).",
+                    fix="Give 1 for the cheaper of the two.",
+                )
+        if self.abstain is not None and not 0 < self.abstain < 1:
+            raise ConfigError(
+                f"abstain must be an accuracy between 0 and 1 (got {self.abstain}).", fix="For example 0.99."
+            )
         require_choices(self)
         finetune_loss("classifier", self.loss)
 
@@ -116,117 +139,188 @@ def fit_classifier(
     A stopped run is resumed; `opened` is left as it was. `card` names data and licences for the model card. Raises DataError
     (a split empty, one label only), ModelError, ConfigError.
     """
-    progress = progress or Silent()
     started = time.monotonic()
-    messages = Messages.of(splits, config.positive)
-    model = classifier_from(opened, messages.labels, config)
-    tokenizer, context_tokens = opened.require_tokenizer(), model.config.context_tokens
-    whole = [classifier_ids(tokenizer, example.text) for example in messages.examples]
-    ids = [each[:context_tokens] for each in whole]
-    lengths = Lengths.of_texts([len(each) for each in whole], context_tokens)
-    frozen = FrozenBlocks(model.transformer, model.config.num_layers - 1, compute)
+    job = _Job(opened, Messages.of(splits, config.positive), config, compute, progress or Silent())
+    messages, progress = job.messages, job.progress
+    model = job.classifier()
     inputs = {
-        "features": frozen.fingerprint(ids),
+        "features": job.fingerprint(model),
         "labels": sha256_text(repr(messages.classes)),
         "splits": messages.counts(),
     }
     finished = begin_or_finished(run, "classifier", to_plain(config), inputs)
     if finished is not None:
         return finished
-    progress.say(lengths.line())
-    file = run.path / FEATURES_FILE
-    features = keep_features(file, frozen, ids, precision=config.precision, progress=progress)
-    last = LastBlock(model)
-    last.requires_grad_(True)
-    rows = messages.rows["train"]
-    batches = FeatureBatches(features, messages.classes, rows, batch_size=config.batch_size, seed=config.seed)
-    hooks = Hooks(lambda: validation_figures(last, features, messages, compute=compute), progress=progress)
-    loss = finetune_loss("classifier", config.loss)
-    fitted = fit(last, batches, loss, fit_config_of(batches, config), run, compute=compute, hooks=hooks)
-    load_best(last, fitted, run, progress)
+    progress.say(job.lengths.line())
+    prepared, features = job.prepare(model)
+
+    def try_rate(rate: float, folder: RunFolder) -> FitResult:
+        return job.train(job.learning_part(job.classifier()), prepared, rate, folder)
+
+    def with_rows(rows: Sequence[int], folder: RunFolder) -> dict[str, float]:
+        fewer = job.learning_part(job.classifier())
+        load_best(fewer, job.train(fewer, prepared, rate, folder, rows), folder, Silent())
+        return job.validate(fewer.eval(), prepared)
+
+    rates = LEARNING_RATES[config.train]
+    tried = [] if config.learning_rate else choose_learning_rate(try_rate, run, progress, rates)
+    rate = config.learning_rate or tried[0]["learning_rate"]
+    validated, train_rows = len(messages.rows["validation"]), messages.rows["train"]
+    curve = config.learning_curve and learning_curve(with_rows, train_rows, messages.classes, validated, run, progress)
+    part = job.learning_part(model)
+    fitted = job.train(part, prepared, rate, run)
+    load_best(part, fitted, run, progress)
+    part.eval()
+    scores = {
+        split: scores_of(part, prepared, messages.rows[split], device=compute.device)
+        for split in ("validation", "test")
+    }
+    wish = Wish(config.cost_false_alarm, config.cost_miss, config.abstain)
+    decision = choose_decision(scores["validation"], messages, wish, config.windows, progress)
     results = {
-        **measure(last, features, messages, compute=compute, progress=progress),
-        "lengths": lengths.plain(),
-        "features": features.described(),
-        "trained_parameters": sum(parameter.numel() for parameter in last.parameters()),
+        **measure(scores, messages, decision, wish, progress),
+        "lengths": job.lengths.plain(),
+        "features": features,
+        "trained": config.train,
+        "trained_parameters": sum(each.numel() for each in part.parameters() if each.requires_grad),
         "steps": fitted.steps,
+        "best_step": fitted.state.best_step,
         "epochs": config.epochs,
+        "learning_rate": rate,
+        "learning_rates": tried,
+        **({"learning_curve": curve} if curve else {}),
         "elapsed_s": round(time.monotonic() - started, 1),
     }
-    file.unlink(missing_ok=True)  # a killed run needs them, a finished one does not
+    if config.train == "lora":
+        merge_lora(model)
+    remove_runs(run)
+    (run.path / FEATURES_FILE).unlink(missing_ok=True)  # of an older version's run
     seen = [*messages.of_split("train"), *messages.of_split("validation")]  # the best epoch is chosen on the latter
     write_trained_on(run.path, seen, base=opened.path)
-    finish(run, model, tokenizer, results, card, card_figures(results), messages.labels)
+    tokenizer = opened.require_tokenizer()
+    finish(run, model, tokenizer, results, card, card_figures(results), messages.labels, decision)
     return results
 
 
 @dataclass(frozen=True)
-class Messages:
-    """The examples of all splits, concatenated."""
+class _Job:
+    """What is learned from what."""
 
-    examples: tuple[Example, ...]
-    labels: tuple[str, ...]
-    """In alphabetical order: the order of the scores."""
-    positive: str
-    rows: Mapping[str, range]
-    """Split -> indices in `examples`."""
+    opened: OpenModel
+    messages: Messages
+    config: ClassifierConfig
+    compute: Compute
+    progress: Progress
 
-    @classmethod
-    def of(cls, splits: Splits, positive: str | None) -> "Messages":
-        """Raises DataError for an empty split, a text that occurs twice, one label only, or labels that the training messages lack."""
-        for split in SPLITS:
-            if not splits.get(split):
-                raise DataError(f"There are no {split} messages.", fix=f"Give messages to each of {', '.join(SPLITS)}.")
-        labels = labels_of(splits["train"])
-        unknown = sorted({example.label for split in SPLITS for example in splits[split]} - set(labels))
-        if unknown:
-            raise DataError(
-                f"No training message has the label {unknown[0]!r}, but others do.", fix="Add some, or drop it."
-            )
-        if positive is not None and positive not in labels:
-            raise ConfigError(f"positive is {positive!r}, not a label.", fix=f"Labels are {', '.join(labels)}.")
-        examples = tuple(example for split in SPLITS for example in splits[split])
-        distinct = without_repeats(examples)
-        if distinct.repeats or distinct.conflicts:
-            raise DataError(
-                f"{distinct.repeats + distinct.conflicts:,} messages occur more than once in the splits: memorising would count as accuracy.",
-                fix="Split with data.examples.stratified_split, which removes repeats before.",
-            )
-        ends = list(accumulate(len(splits[split]) for split in SPLITS))
-        rows = {split: range(end - len(splits[split]), end) for split, end in zip(SPLITS, ends, strict=True)}
-        return cls(examples, labels, positive or positive_label(splits["train"]), rows)
+    @cached_property
+    def token_counts(self) -> list[int]:
+        """Tokens of each message, whole."""
+        tokenizer = self.opened.require_tokenizer()
+        return [len(classifier_ids(tokenizer, example.text)) for example in self.messages.examples]
 
-    @property
-    def classes(self) -> list[int]:
-        """The number of each example's label."""
-        return [self.labels.index(example.label) for example in self.examples]
+    @cached_property
+    def max_tokens(self) -> int:
+        """Tokens of a window: as configured, or from the training messages; at most the model's context."""
+        limit = self.config.max_tokens
+        if limit is None:
+            train = self.messages.rows["train"]
+            limit = shortest_limit(self.token_counts[train.start : train.stop], WINDOW_TOKENS)
+        return min(limit, self.opened.config.context_tokens)
 
-    def of_split(self, split: str) -> list[Example]:
-        """The examples of one split."""
-        return [self.examples[row] for row in self.rows[split]]
+    @cached_property
+    def lengths(self) -> Lengths:
+        """How long the messages are, how many are read in windows, and what is cut."""
+        return Lengths.of_windows(self.token_counts, self.max_tokens, self.config.windows)
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Split -> label -> how many."""
-        return {split: dict(sorted(Counter(e.label for e in self.of_split(split)).items())) for split in SPLITS}
+    @cached_property
+    def texts(self) -> list[Windows]:
+        """The windows of each message."""
+        tokenizer, windows = self.opened.require_tokenizer(), self.config.windows
+        return [classifier_windows(tokenizer, e.text, self.max_tokens, windows) for e in self.messages.examples]
+
+    def classifier(self) -> Classifier:
+        """Return the classifier before the first step."""
+        return classifier_from(self.opened, self.messages.labels, self.config, self.max_tokens)
+
+    def frozen(self, model: Classifier) -> FrozenBlocks | None:
+        """Return the frozen blocks; None where every block learns."""
+        kept = {"head": 0, "last-block": 1}.get(self.config.train)
+        if kept is None:
+            return None
+        return FrozenBlocks(model.transformer, model.config.num_layers - kept, self.compute)
+
+    def fingerprint(self, model: Classifier) -> str:
+        """Return the hash of weights and inputs."""
+        frozen = self.frozen(model)
+        return (
+            frozen.fingerprint(self.texts)
+            if frozen
+            else IdInputs(frozen_fingerprint(model.transformer), self.texts).fingerprint
+        )
+
+    def prepare(self, model: Classifier) -> tuple[Inputs, dict[str, Any] | None]:
+        """Return the inputs of what learns, and the figures of the features where there are any."""
+        frozen = self.frozen(model)
+        if frozen is None:
+            return IdInputs(frozen_fingerprint(model.transformer), self.texts), None
+        features = keep_features(frozen, self.texts, precision=self.config.precision, progress=self.progress)
+        return features, features.described()
+
+    def learning_part(self, model: Classifier) -> nn.Module:
+        """Return what learns of a classifier, as a module; what is frozen in it requires no gradient."""
+        if self.config.train == "last-block":
+            return LastBlock(model).requires_grad_(True)
+        if self.config.train == "lora":
+            add_lora(model, rank=LORA_RANK, alpha=LORA_ALPHA, generator=generator(self.config.seed, "lora"))
+        if self.config.train == "all":
+            model.requires_grad_(True)
+        model.score.requires_grad_(True)
+        return ScoreHead(model) if self.config.train == "head" else WholeModel(model)
+
+    def train(
+        self, part: nn.Module, prepared: Inputs, rate: float, folder: RunFolder, rows: Sequence[int] | None = None
+    ) -> FitResult:
+        """Train at a rate on `rows` (None: all training messages); the test messages are not read."""
+        messages, config = self.messages, self.config
+        weights = messages.class_weights(balanced=config.class_weights == "balanced")
+        batches = ClassBatches(
+            prepared,
+            messages.classes,
+            messages.rows["train"] if rows is None else rows,
+            weights=weights,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        hooks = Hooks(lambda: self.validate(part, prepared), progress=self.progress)
+        loss = finetune_loss("classifier", config.loss)
+        return fit(part, batches, loss, fit_config_of(batches, config, rate), folder, compute=self.compute, hooks=hooks)
+
+    def validate(self, part: nn.Module, prepared: Inputs) -> dict[str, float]:
+        """Return loss (nats a message) and accuracy on the validation messages."""
+        rows = self.messages.rows["validation"]
+        scores = scores_of(part, prepared, rows, device=self.compute.device)
+        truth = torch.tensor(self.messages.classes)[rows.start : rows.stop]
+        right = int((scores.argmax(dim=1) == truth).sum())
+        return {"validation_loss": float(F.cross_entropy(scores, truth)), "validation_accuracy": right / len(rows)}
 
 
-def classifier_from(opened: OpenModel, labels: Sequence[str], config: ClassifierConfig) -> Classifier:
-    """Return a classifier on the language model's transformer, all frozen: lower blocks shared, last block and norm copied, score head initialised.
+def classifier_from(opened: OpenModel, labels: Sequence[str], config: ClassifierConfig, max_tokens: int) -> Classifier:
+    """Return a classifier on the language model's transformer, all frozen: what learns is copied, the rest shared, the score head initialised.
 
     Raises ModelError when it is no language model.
     """
     if not isinstance(opened.model, LanguageModel):
         raise ModelError(f"{opened.path} is a classifier already.", fix="Use a language model.")
     source = opened.model.transformer
-    context_tokens = min(config.max_tokens, opened.config.context_tokens)
+    context_tokens = min(max_tokens, opened.config.context_tokens)
     with torch.device("meta"):
         model = Classifier(dataclasses.replace(opened.config, context_tokens=context_tokens), len(labels))
-    learns = (f"blocks.{opened.config.num_layers - 1}.", "final_norm.")
+    learns = LEARNS[config.train].format(last=opened.config.num_layers - 1)
     state = {
-        name: t.detach().clone() if name.startswith(learns) else t.detach() for name, t in source.state_dict().items()
+        name: t.detach().clone() if re.match(learns, name) else t.detach() for name, t in source.state_dict().items()
     }
     if POSITION_TABLE in state:
-        state[POSITION_TABLE] = state[POSITION_TABLE][:context_tokens]
+        state[POSITION_TABLE] = state[POSITION_TABLE][:context_tokens].clone()
     model.transformer.load_state_dict(state, assign=True)
     score = nn.Linear(opened.config.width, len(labels), bias=False)
     initialise(score, generator(config.seed, "score head"))
@@ -234,118 +328,17 @@ def classifier_from(opened: OpenModel, labels: Sequence[str], config: Classifier
     return model.requires_grad_(False).eval()
 
 
-def fit_config_of(batches: FeatureBatches, config: ClassifierConfig) -> FitConfig:
-    """Return `fit()`'s config: an evaluation after every epoch, float32, as bf16 gains nothing on features."""
+def fit_config_of(batches: ClassBatches, config: ClassifierConfig, rate: float) -> FitConfig:
+    """Return `fit()`'s config: an evaluation after every epoch, float32 on features, as bf16 gains nothing there."""
     return FitConfig(
         steps=config.epochs * batches.batches_per_epoch,
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=rate,
         weight_decay=config.weight_decay,
-        precision="float32",
+        precision=config.precision if config.train in ("lora", "all") else "float32",
         compile="off",  # batches of many shapes
         evaluate_every=batches.batches_per_epoch,
         checkpoint_every=batches.batches_per_epoch,
         keep_checkpoints=1,
         seed=config.seed,
     )
-
-
-def validation_figures(
-    last: LastBlock, features: Features, messages: Messages, *, compute: Compute
-) -> dict[str, float]:
-    """Return loss (nats a message) and accuracy on the validation messages."""
-    rows = messages.rows["validation"]
-    scores = class_scores(last, features, rows, device=compute.device)
-    truth = torch.tensor(messages.classes)[rows.start : rows.stop]
-    right = int((scores.argmax(dim=1) == truth).sum())
-    return {"validation_loss": float(F.cross_entropy(scores, truth)), "validation_accuracy": right / len(rows)}
-
-
-def measure(
-    last: LastBlock, features: Features, messages: Messages, *, compute: Compute, progress: Progress
-) -> dict[str, Any]:
-    """Measure the trained classifier on validation and test messages, as in results.json."""
-    last.eval()
-    results: dict[str, Any] = {
-        "labels": list(messages.labels),
-        "positive": messages.positive,
-        "splits": messages.counts(),
-    }
-    for split in SPLITS[1:]:
-        examples = messages.of_split(split)
-        probabilities = class_scores(last, features, messages.rows[split], device=compute.device).softmax(dim=1)
-        predicted = [messages.labels[i] for i in probabilities.argmax(dim=1).tolist()]
-        actual = [example.label for example in examples]
-        outcome = judge(actual, predicted, messages.labels, messages.positive)
-        results[split] = model_row(OURS, outcome)
-        for figure in outcome.measures:
-            progress.say(f"{split}: {describe(figure)}")
-    # the loop ends with the test messages
-    results["models"] = [results["test"]]
-    results["majority"] = {"value": majority_share(actual)}
-    results["predictions"] = {OURS: predicted}
-    results["examples"] = shown_examples(examples, predicted, probabilities.amax(dim=1).tolist())
-    return results
-
-
-def shown_examples(
-    examples: Sequence[Example], predicted: Sequence[str], probabilities: Sequence[float]
-) -> list[dict[str, Any]]:
-    """Return a few test messages for the report: mistakes first, by descending confidence, then right answers."""
-
-    found: list[dict[str, Any]] = [
-        {"text": example.text, "label": example.label, "predicted": label, "probability": round(probability, 4)}
-        for example, label, probability in zip(examples, predicted, probabilities, strict=True)
-    ]
-    wrong = [each for each in found if each["label"] != each["predicted"]]
-    right = [each for each in found if each["label"] == each["predicted"]]
-    return [*sorted(wrong, key=lambda each: -each["probability"]), *right][:SHOWN_EXAMPLES]
-
-
-def card_figures(results: Mapping[str, Any]) -> dict[str, str]:
-    """Return the figures for the model card."""
-    measured, n = results["test"], sum(results["splits"]["test"].values())
-    low, high = measured["accuracy"]["low"], measured["accuracy"]["high"]
-    return {
-        f"test accuracy (n = {n})": f"{measured['accuracy']['value']:.1%}, 95 % interval {low:.1%} to {high:.1%}",
-        "accuracy of always predicting the most frequent label": f"{results['majority']['value']:.1%}",
-        f"F1 of '{results['positive']}'": f"{measured['f1']:.3f}",
-    }
-
-
-def add_baselines(
-    results: Mapping[str, Any],
-    opened: OpenModel,
-    splits: Mapping[str, Sequence[Example]],
-    run: RunFolder,
-    *,
-    question: str | None = None,
-    zero_shot_items: int = ZERO_SHOT_ITEMS,
-    compute: Compute,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Return the results of `fit_classifier` with its baselines, and write them to the run folder. `opened` is the base model.
-
-    Without scikit-learn its two baselines are left out, and so is a base model that can't be asked (no chat template, a
-    context too short for the question); both are reported.
-    """
-    progress = progress or Silent()
-    test = splits["test"]
-    labels, positive = tuple(results["labels"]), results["positive"]
-    predictions: dict[str, Sequence[str]] = dict(results["predictions"])
-    whole = dict(results)
-    try:
-        predictions |= baseline_predictions(splits["train"], test)
-    except MissingExtra as missing:
-        progress.say(f"Left out: TF-IDF with logistic regression. {missing}")
-    task = ZeroShot(test, labels, positive, question=question, items=zero_shot_items)
-    try:
-        details = task.measure(opened, compute=compute, progress=progress).details
-        predictions[ASKED] = details["predictions"]
-        whole["zero_shot"] = {name: details[name] for name in ("question", "asked", "of")}
-    except ModelError as error:
-        progress.say(f"Left out: {ASKED}. {error}")
-    rows, same_messages = compare(predictions, [example.label for example in test], labels, positive)
-    whole |= {"models": rows, "same_messages": same_messages, "predictions": predictions}
-    write_finished(run, whole)
-    return whole

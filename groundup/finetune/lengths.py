@@ -18,16 +18,27 @@ class Lengths:
     median: int
     longest: int
     cut: int
-    """Examples that are longer than the limit."""
+    """Examples that are longer than what is read of them."""
     answers_cut: int = 0
     """Of these, the ones whose answer lost its end (but not all of it)."""
     left_out: int = 0
     """Of these, the ones whose whole answer lies behind the limit: nothing is learned from them."""
+    windows: int = 1
+    """Windows of `limit` tokens that are read of a longer example."""
+    several: int = 0
+    """Examples that are read in several windows."""
 
     @classmethod
     def of_texts(cls, lengths: Sequence[int], limit: int) -> "Lengths":
         """Of texts with so many tokens each."""
         return cls(limit, len(lengths), round(median(lengths)), max(lengths), sum(each > limit for each in lengths))
+
+    @classmethod
+    def of_windows(cls, lengths: Sequence[int], limit: int, windows: int) -> "Lengths":
+        """Of texts with so many tokens each, of which up to `windows` windows of `limit` tokens are read."""
+        several = sum(limit < each for each in lengths) if windows > 1 else 0
+        cut = sum(each > limit * windows for each in lengths)
+        return cls(limit, len(lengths), round(median(lengths)), max(lengths), cut, windows=windows, several=several)
 
     @classmethod
     def of_answers(cls, rendered: Sequence[Rendered], limit: int) -> "Lengths":
@@ -48,6 +59,13 @@ class Lengths:
         'Lengths in tokens: median 24, longest 310; 2 of 100 are longer than 64 and are cut (--set max_tokens).'
         """
         line = f"Lengths in tokens: median {self.median:,}, longest {self.longest:,}"
+        if self.several:
+            line += f"; {self.several:,} of {self.examples:,} are longer than {self.limit:,} and are read in up to {self.windows} windows"
+            return (
+                f"{line}, {self.cut:,} of them are cut after {self.limit * self.windows:,} (--set windows)."
+                if self.cut
+                else f"{line}."
+            )
         if not self.cut:
             return f"{line}; none is longer than {self.limit:,}, none is cut."
         line += f"; {self.cut:,} of {self.examples:,} are longer than {self.limit:,} and are cut (--set {field})"
@@ -56,3 +74,12 @@ class Lengths:
         if self.left_out:
             line += f", {self.left_out:,} are left out (the answer lies behind the cut)"
         return f"{line}."
+
+
+def shortest_limit(lengths: Sequence[int], limits: Sequence[int], share: float = 0.95) -> int:
+    """Return the first of the ascending limits that this share of the texts does not exceed; else the last.
+
+    >>> shortest_limit([10] * 99 + [300], (64, 128, 256, 512))
+    64
+    """
+    return next((each for each in limits if sum(n <= each for n in lengths) >= share * len(lengths)), limits[-1])

@@ -175,7 +175,9 @@ class SpamStage(StageConfig):
     question: str | None = None
     """Its prompt before each message; by default it asks which of the labels fits."""
     max_tokens: Count = 64
-    """T: longer messages are cut."""
+    """T: longer messages are read in windows of so many tokens."""
+    seed: int | None = None
+    """Of the split and of the training; None: the build's."""
     key_of_default = {"label_column": "label", "text_column": "text", "encoding": None}
 
 

@@ -11,7 +11,7 @@ from groundup.markup import Child, Node, node
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.formatting import percent
 from groundup.report.report_data import ReportData
-from groundup.report.values import MeasuredFraction
+from groundup.report.values import JsonObject, MeasuredFraction, number
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,14 @@ def whisker_table(
     body = [[name, node("div", whisker(found, axis), class_="drawn"), *cells] for name, found, cells in rows]
     head: list[Child] = ["model", node("div", scale, class_="drawn"), *columns]
     return data_table(caption, head, body, figures=range(2, len(head)), class_="bars whiskers")
+
+
+def paired_points(difference: JsonObject) -> str:
+    """Return a paired difference of two shares in points of percent with its interval; "" without one."""
+    value, low, high = (number(difference, name) for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return ""
+    return f"{100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node:

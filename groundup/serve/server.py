@@ -16,7 +16,7 @@ from typing import Any
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from groundup.engine.padded_batch import batches_by_length, classifier_ids, embed, embed_in_chunks, truncate_vectors
+from groundup.engine.padded_batch import batches_by_length, embed, embed_in_chunks, truncate_vectors
 from groundup.engine.request import Constraint, Request
 from groundup.engine.structured_output import constraint_with_calls
 from groundup.engine.tool_calls import ToolCallParser
@@ -49,6 +49,7 @@ from groundup.serve.streaming import (
     until_disconnect,
 )
 from groundup.serve.worker import Worker
+from groundup.weights.decision import decide
 
 # Tokens that are embedded or classified between two steps of the engine: the longest delay of running answers.
 TEXTS_AT_ONCE_TOKENS = 128
@@ -152,21 +153,19 @@ class Server:
         listed: list[list[float]] = (vectors if dimensions is None else truncate_vectors(vectors, dimensions)).tolist()
         return listed
 
-    async def classify(self, request: ClassifyRequest) -> list[dict[str, float]]:
-        """Return the probability of each label for each text, most probable first. Raises RequestError."""
+    async def classify(self, request: ClassifyRequest) -> list[dict[str, Any]]:
+        """Return for each text the label that the classifier decides on, and the probability of each, most probable first. Raises RequestError."""
         alias, info = await self.find(request.model, "classification")
         self._require_texts(len(request.texts))
-        found: list[dict[str, float]] = [{} for _ in request.texts]
+        found: list[dict[str, Any]] = [{} for _ in request.texts]
         async with self.loaded_models.lease(alias.base, info, request.keep_alive_s) as loaded:
-            engine, context = loaded.engine, info.config.context_tokens
-            rows = await asyncio.to_thread(
-                lambda: [classifier_ids(engine.tokenizer, text, context) for text in request.texts]
-            )
-            for batch in batches_by_length([len(row) for row in rows], TEXTS_AT_ONCE_TOKENS):
+            engine = loaded.engine
+            lengths = await asyncio.to_thread(lambda: [sum(map(len, engine.windows(text))) for text in request.texts])
+            for batch in batches_by_length(lengths, TEXTS_AT_ONCE_TOKENS):
                 texts = [request.texts[i] for i in batch]
                 labelled = await self.worker.run(functools.partial(engine.classify, texts))
                 for index, labels in zip(batch, labelled, strict=True):
-                    found[index] = labels
+                    found[index] = decide(engine.opened.decision, labels)
         return found
 
     def _require_texts(self, count: int) -> None:

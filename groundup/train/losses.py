@@ -40,9 +40,10 @@ def next_token_loss(model: nn.Module, batch: Batch) -> LossSum:
 
 
 def class_loss(model: nn.Module, batch: Any) -> LossSum:
-    """Cross-entropy of the true classes, summed over texts: `batch` has hidden states, their mask, and a label a text."""
-    scores = model(batch.hidden, batch.mask)
-    return LossSum(F.cross_entropy(scores.float(), batch.labels, reduction="sum"), len(batch.labels))
+    """Cross-entropy of the true classes, summed over texts: `batch` has the inputs of `model`, and a label and a weight (1 on average) a text."""
+    scores = model(*batch.inputs)
+    nats = F.cross_entropy(scores.float(), batch.labels, reduction="none")
+    return LossSum((nats * batch.weights).sum(), len(batch.labels))
 
 
 @dataclass(frozen=True)

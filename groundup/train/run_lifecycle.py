@@ -19,6 +19,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.train.checkpoint.identity import FRESH, changed_fields
 from groundup.train.checkpoint.state import load_weights, step_folder
 from groundup.train.loop import FitResult
+from groundup.weights.decision import Decision
 from groundup.weights.model_io import ModelCard, save_model
 
 # Parts of a run folder with manifests of their own, or changed afterwards.
@@ -94,11 +95,12 @@ def finish(
     card: ModelCard | None,
     figures: Mapping[str, str],
     labels: tuple[str, ...] = (),
+    decision: Decision | None = None,
 ) -> None:
-    """Write the model, with `figures` in its card, and the results. `labels`: of a classifier."""
+    """Write the model, with `figures` in its card, and the results. `labels` and `decision`: of a classifier."""
     if card is not None:
         card = dataclasses.replace(card, labels=labels, figures={**card.figures, **figures})
-    save_model(model, run.path, tokenizer, labels=labels, card=card)
+    save_model(model, run.path, tokenizer, labels=labels, decision=decision, card=card)
     write_finished(run, results)
 
 

@@ -26,6 +26,7 @@ from groundup.model.heads import Classifier
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import Model, check_table, empty_model, fill, parameter_shapes, require_finite
 from groundup.weights.card import is_from_scratch, read_license
+from groundup.weights.decision import Decision, read_decision
 from groundup.weights.generation_config import GENERATION_FILE
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, generation_json, has_class, hf_config_json, read_hf_config
 from groundup.weights.hf_families import ModelKind
@@ -190,7 +191,8 @@ def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
     if tokenizer is not None:
         tokenizer = tokenizer.fitted(model.config.vocab_size)
     kind: ModelKind = "classifier" if isinstance(model, Classifier) else "language"
-    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder))
+    decision = read_decision(folder, labels) if labels else Decision()
+    return OpenModel(model, tokenizer, model.config, folder, kind, labels, read_license(folder), decision)
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:
@@ -217,6 +219,8 @@ def _texts(folder: Path) -> ModelTexts:
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     with atomic_folder(out, extra={"exported": "hf"}) as folder:
         write_hf(opened.model, folder, opened.tokenizer, labels=opened.labels, dtype=DTYPES[options.encoding])
+        if opened.labels:
+            opened.decision.write(folder)
         write_card(opened, folder)
 
 

@@ -17,6 +17,7 @@ from groundup.progress import Progress
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
 from groundup.weights.assemble import Model
 from groundup.weights.card import CARD_FILE, ModelCard, read_title
+from groundup.weights.decision import Decision
 from groundup.weights.hf_families import ModelKind
 
 # Called with a finished GGUF file.
@@ -38,6 +39,8 @@ class OpenModel:
     """Of a classifier, in the order of its scores."""
     license: str = ""
     """The hub's word for it, where a card or the GGUF names one."""
+    decision: Decision = field(default_factory=Decision)
+    """Of a classifier: how its scores become a label."""
 
     def require_tokenizer(self) -> Tokenizer:
         """Return the tokenizer. Raises ModelError when the model has none."""

@@ -29,6 +29,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import Model, empty_model, parameter_shapes
 from groundup.weights.card import CARD_FILE, ModelCard
 from groundup.weights.catalog import pull
+from groundup.weights.decision import Decision
 from groundup.weights.formats import file_suffixes, reader_of
 from groundup.weights.hf import write_hf
 from groundup.weights.hf_config import CONFIG_FILE, HFConfig, hf_reason
@@ -108,12 +109,15 @@ def save_model(
     tokenizer: Tokenizer | None = None,
     *,
     labels: tuple[str, ...] = (),
+    decision: Decision | None = None,
     card: ModelCard | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write `model` as a Hugging Face folder in `dtype` or that of its weights, every file atomically.
 
-    A classifier needs its `labels`. Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
+    A classifier needs its `labels`; `decision` is how its scores become one of them.
+
+    Raises ModelError when model, tokenizer and labels do not fit each other, DiskError.
     """
     scores = model.score.weight.shape[0] if isinstance(model, Classifier) else 0
     if scores != len(labels):
@@ -122,6 +126,8 @@ def save_model(
         ids, rows = tokenizer.vocab_size, model.config.vocab_size
         raise ModelError(f"The tokenizer has {ids} ids, the model's embedding only {rows} rows.")
     write_hf(model, folder, tokenizer, labels=labels, dtype=dtype)
+    if decision is not None:
+        decision.write(folder)
     if card is not None:
         write_text(folder / CARD_FILE, card.markdown())
 

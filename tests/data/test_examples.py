@@ -265,3 +265,33 @@ def test_the_spam_package_holds_what_the_recipe_counts_on() -> None:
     assert (len(examples), len(found.examples), found.conflicts) == (4862, 4533, 0)
     splits = stratified_split(found.examples, {"train": 1600, "validation": 300, "test": 500}, seed=0)
     assert [Counter(e.label for e in split)["spam"] for split in splits.values()] == [198, 37, 62]
+
+
+def numbered(folder: Path, name: str, first: int, last: int) -> Source:
+    rows = [
+        f"{'win' if n % 3 == 0 else 'see'} number {n},{'spam' if n % 3 == 0 else 'ham'}" for n in range(first, last)
+    ]
+    (folder / name).write_text("\n".join(["text,label", *rows]) + "\n")
+    return Source(str(folder / name))
+
+
+def test_own_splits_are_taken_whole_and_a_text_of_several_counts_once(tmp_path: Path) -> None:
+    train, validation, test = (
+        numbered(tmp_path, name, *span)
+        for name, span in (("train.csv", (0, 60)), ("dev.csv", (50, 90)), ("test.csv", (80, 120)))
+    )
+    said: list[str] = []
+    progress = Silent()
+    progress.say = said.append  # type: ignore[method-assign]
+    options = SourceOptions()
+    both = {"validation": validation, "test": test}
+    splits = read_splits(train, options, messages=1000, given=both, seed=0, progress=progress)
+    assert {name: len(each) for name, each in splits.items()} == {"train": 50, "validation": 30, "test": 40}
+    texts = [example.text for each in splits.values() for example in each]
+    assert len(set(texts)) == len(texts) == 120
+    assert any(line.startswith("10 validation texts stand in a later split too") for line in said)
+    assert any(line.startswith("10 train texts stand in a later split too") for line in said)
+    only = read_splits(train, options, messages=1000, given={"test": test}, seed=0, progress=progress)
+    assert len(only["test"]) == 40 and len(only["train"]) + len(only["validation"]) == 60
+    with pytest.raises(DataError, match="All 60 train texts"):
+        read_splits(train, options, messages=1000, given={"test": train}, seed=0, progress=progress)

@@ -112,11 +112,12 @@ def test_two_models_are_compared_answer_by_answer(opened: OpenModel, compute: Co
     models = {"base": opened, "chat": replace(opened, model=other.eval())}
     results = evaluate(models, [AnswerLoss(EXAMPLES), CheckedAnswers(EXAMPLES, max_tokens=4)], compute=compute)
     json.dumps(results, allow_nan=False)
-    (change,) = results["changes"]  # shares are not compared so
+    change, share = results["changes"]
     base, chat = (row for row in results["rows"] if row["metric"] == "loss_nats")
     assert change["value"] == pytest.approx(chat["value"] - base["value"])
-    assert change["high"] - change["low"] < base["high"] - base["low"]
     assert (change["from"], change["to"], change["n"]) == ("base", "chat", 3)
+    assert change["verdict"] == "unclear" and change["low"] is None, "three answers are too few"
+    assert (share["metric"], share["n"], share["p_value"]) == ("accuracy", 2, 1.0)
     assert [answer["id"] for answer in results["details"]["checked answers"]["chat"]["answers"]] == ["a", "c"]
 
 

@@ -39,7 +39,11 @@ def messages(n: int, seed: int) -> list[Example]:
 
 def test_simple_methods_find_a_plain_signal_and_the_majority_does_not() -> None:
     train, test = messages(200, 1), messages(100, 2)
-    predictions = classification.baseline_predictions(train, test)
+    found = classification.baseline_predictions(train, messages(60, 3), test)
+    predictions = {each.name: each.predicted for each in found}
+    assert (
+        found[0].settings["C"] in classification.TFIDF_C and found[0].settings["loss"] < 0.5 and not found[2].settings
+    )
     rows, same = classification.compare(predictions, [e.label for e in test], ["ham", "spam"], "spam")
     figures = {row["name"]: row["accuracy"] for row in rows}
     words, letters, majority = figures.values()
@@ -51,7 +55,7 @@ def test_simple_methods_find_a_plain_signal_and_the_majority_does_not() -> None:
 def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)  # Python's own way to say: not there
     with pytest.raises(MissingExtra, match="scikit-learn"):
-        classification.predict_tfidf(messages(10, 1), messages(5, 2), characters=False)
+        classification.predict_tfidf(messages(10, 1), messages(9, 3), messages(5, 2), characters=False)
 
 
 def test_methods_are_compared_on_the_messages_that_all_of_them_saw() -> None:
@@ -60,6 +64,35 @@ def test_methods_are_compared_on_the_messages_that_all_of_them_saw() -> None:
     assert [row["accuracy"]["n"] for row in rows] == [4, 2]
     assert [row["accuracy"]["n"] for row in same] == [2, 2]
     assert [row["accuracy"]["value"] for row in same] == [1.0, 0.5]
+
+
+def test_the_first_method_is_compared_with_each_other_one_message_by_message() -> None:
+    actual = ["ham"] * 30 + ["spam"] * 12
+    never = ["ham"] * 42
+    rows, same = classification.compare(
+        {"ours": actual, "never": never, "asked": never[:31]}, actual, ["ham", "spam"], "spam"
+    )
+    ours, of_never, of_asked = rows
+    assert "lead" not in ours and ours["accuracy"]["value"] == 1.0
+    assert of_never["lead"]["accuracy"]["value"] == pytest.approx(12 / 42)
+    assert of_never["lead"]["accuracy"]["verdict"] == of_never["lead"]["f1"]["verdict"] == "better"
+    assert of_never["lead"]["f1"]["value"] == 1.0
+    assert (of_asked["lead"]["accuracy"]["n"], of_asked["lead"]["accuracy"]["verdict"]) == (31, "unclear")
+    assert same[1]["lead"]["accuracy"]["n"] == 31
+
+
+def test_two_classifiers_are_compared_by_their_right_answers(opened: OpenModel, compute: Compute) -> None:
+    examples, models = messages(20, 4), {}
+    for seed in (2, 3):
+        model = Classifier(opened.config, 2)
+        initialise(model, generator(seed, "test"))
+        models[str(seed)] = OpenModel(
+            model.eval(), opened.tokenizer, opened.config, Path("c"), "classifier", ("ham", "spam")
+        )
+    results = evaluate(models, [Classification(examples, "spam")], compute=compute)
+    (change,) = results["changes"]
+    values = [row["value"] for row in results["rows"] if row["metric"] == "accuracy"]
+    assert change["value"] == pytest.approx(values[1] - values[0]) and 0 < change["p_value"] <= 1
 
 
 def test_zero_shot_takes_the_label_that_scores_highest(opened: OpenModel, compute: Compute) -> None:

@@ -5,19 +5,27 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from groundup.cache import entries
 from groundup.data.documents import Example
 from groundup.device import Compute
 from groundup.engine.engine import Engine
-from groundup.engine.padded_batch import classifier_ids, right_padded
+from groundup.engine.padded_batch import class_scores, classifier_ids, classifier_windows, right_padded
 from groundup.errors import ConfigError, DataError, FormatError, ModelError
 from groundup.files import verify_folder
-from groundup.finetune.classifier import OURS, ClassifierConfig, add_baselines, classifier_from, fit_classifier
-from groundup.finetune.features import FEATURES_FILE, FrozenBlocks, LastBlock, keep_features, read_features
+from groundup.finetune.class_parts import IdInputs, LastBlock, WholeModel, scores_of
+from groundup.finetune.classifier import LEARNING_RATES, ClassifierConfig, classifier_from, fit_classifier
+from groundup.finetune.classifier_baselines import add_baselines
+from groundup.finetune.classifier_results import OURS
+from groundup.finetune.feature_store import FeatureStore
+from groundup.finetune.features import FrozenBlocks, keep_features
+from groundup.finetune.learning_rate import RATES_FOLDER
+from groundup.finetune.messages import Messages
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.progress import Advance, Silent
 from groundup.runs import RunFolder
@@ -90,47 +98,106 @@ def test_cached_features_give_the_scores_of_the_whole_model(
     open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     opened = open_base()
-    model = classifier_from(opened, ("ham", "spam"), CONFIG)
+    model = classifier_from(opened, ("ham", "spam"), CONFIG, 48)
     ids = [classifier_ids(opened.require_tokenizer(), example.text, 48) for example in splits["test"][:20]]
-    file = tmp_path / "features"
     frozen = FrozenBlocks(model.transformer, 1, compute)
-    features = keep_features(file, frozen, ids, precision="float32", progress=Silent())
-    hidden, mask = features.padded(range(20))
+    features = keep_features(frozen, [[row] for row in ids], precision="float32", progress=Silent())
+    hidden, mask, texts = features.padded(range(20))
     whole_ids, whole_mask = right_padded(ids, compute.device)
     with torch.no_grad():
         assert torch.equal(mask, whole_mask)
         expected = model(whole_ids, mask=whole_mask)
-        assert torch.allclose(LastBlock(model)(hidden, mask), expected, atol=1e-5)
+        assert torch.allclose(LastBlock(model)(hidden, mask, texts), expected, atol=1e-5)
         alone = [model(torch.tensor([row])) for row in ids]
         assert torch.allclose(torch.cat(alone), expected, atol=1e-5)
 
 
 def test_bf16_features_are_those_of_float32_but_for_rounding(open_base: OpenBase, compute: Compute) -> None:
-    transformer = classifier_from(open_base(), ("ham", "spam"), CONFIG).transformer
+    transformer = classifier_from(open_base(), ("ham", "spam"), CONFIG, 48).transformer
     exact, rough = (FrozenBlocks(transformer, 1, compute).run([[1, 2, 3], [4]], bf16=bf16) for bf16 in (False, True))
     assert not torch.equal(exact, rough) and torch.allclose(exact, rough, atol=0.05, rtol=0.05)
     assert exact.dtype == rough.dtype == torch.float32
 
 
-def test_features_belong_to_their_weights_and_ids(
-    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
-) -> None:
-    model = classifier_from(open_base(), ("ham", "spam"), CONFIG)
-    rows, lengths, file = [[1, 2, 3], [4]], [3, 1], tmp_path / "features"
+def segments(frozen: FrozenBlocks) -> list[Path]:
+    return sorted(FeatureStore.of(frozen.key, "float32").folder.glob("segment-*"))
+
+
+def test_features_belong_to_their_weights_and_ids(open_base: OpenBase, compute: Compute, cache: Path) -> None:
+    model = classifier_from(open_base(), ("ham", "spam"), CONFIG, 48)
+    texts = [[[1, 2, 3]], [[4]], [[1, 2, 3], [4]]]
     frozen = FrozenBlocks(model.transformer, 1, compute)
-    features = keep_features(file, frozen, rows, precision="auto", progress=Silent())
-    again = read_features(file, features.fingerprint, lengths)
-    assert again is not None and torch.equal(again.hidden, features.hidden)
-    assert frozen.fingerprint([[1, 2, 3], [5]]) != features.fingerprint
+    first = keep_features(frozen, texts, precision="float32", progress=Silent())
+    again = keep_features(frozen, texts[::-1], precision="auto", progress=Silent())
+    assert (first.cached, again.cached, again.elapsed_s, again.precision) == (0, 2, 0.0, "float32")
+    assert torch.equal(first.texts[0][0], again.texts[2][0]) and torch.equal(first.texts[2][1], again.texts[1][0])
+    assert first.lengths == (3, 1, 4) and first.described()["bytes"] == 8 * 32 * 4
+    assert frozen.fingerprint([[[1, 2, 3], [5]]]) != frozen.fingerprint([[[1, 2, 3]], [[5]]])
+    more = keep_features(frozen, [[[5, 6], [4]]], precision="float32", progress=Silent())
+    assert more.cached == 1 and len(segments(frozen)) == 2
     with torch.no_grad():
         model.transformer.embedding.weight[0, 0] += 1
-    assert frozen.fingerprint(rows) != features.fingerprint
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    assert read_features(file, features.fingerprint, lengths) is None  # altered: computed anew
-    file.write_bytes(data[:50])
-    assert read_features(file, features.fingerprint, lengths) is None
+    assert FrozenBlocks(model.transformer, 1, compute).key != frozen.key
+    assert FrozenBlocks(model.transformer, 2, compute).key != frozen.key
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data[:-1] + bytes([data[-1] ^ 1])])
+def test_a_damaged_segment_is_computed_anew_to_the_same_bits(
+    damage: Callable[[bytes], bytes], open_base: OpenBase, compute: Compute, cache: Path
+) -> None:
+    frozen, rows = (
+        FrozenBlocks(classifier_from(open_base(), ("a", "b"), CONFIG, 48).transformer, 1, compute),
+        [[[1, 2], [4]]],
+    )
+    first = [row.clone() for row in keep_features(frozen, rows, precision="float32", progress=Silent()).texts[0]]
+    (file,) = segments(frozen)
+    file.write_bytes(damage(file.read_bytes()))
+    again = keep_features(frozen, rows, precision="float32", progress=Silent())
+    assert again.cached == 0 and all(torch.equal(a, b) for a, b in zip(first, again.texts[0], strict=True))
+
+
+def test_what_a_killed_run_had_computed_is_not_computed_again(
+    open_base: OpenBase, compute: Compute, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundup.finetune.feature_store.SEGMENT_TOKENS", 8)
+    frozen = FrozenBlocks(classifier_from(open_base(), ("a", "b"), CONFIG, 48).transformer, 1, compute)
+    rows = [[[place, *range(place % 4)] for place in range(12)]]
+    whole = [row.clone() for row in keep_features(frozen, rows, precision="float32", progress=Silent()).texts[0]]
+    files = segments(frozen)
+    assert len(files) > 3
+    for file in files[1:]:
+        file.unlink()
+    again = keep_features(frozen, rows, precision="float32", progress=Silent())
+    assert 0 < again.cached < 12 and all(torch.equal(a, b) for a, b in zip(whole, again.texts[0], strict=True))
+    assert segments(frozen) == files
+
+
+def test_kept_features_are_listed_and_pruned(open_base: OpenBase, compute: Compute, cache: Path) -> None:
+    frozen = FrozenBlocks(classifier_from(open_base(), ("a", "b"), CONFIG, 48).transformer, 1, compute)
+    keep_features(frozen, [[[1, 2]]], precision="float32", progress=Silent())
+    (entry,) = (each for each in entries() if each.kind == "features")
+    assert entry.num_bytes > 256 and entry.in_use in (True, False)
+
+
+def test_the_learning_rate_is_chosen_on_validation_alone(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path, cache: Path
+) -> None:
+    run, config = RunFolder(tmp_path / "run"), replace(CONFIG, epochs=2, learning_rate=None)
+    results = fit_classifier(open_base(), splits, run, config, compute=compute)
+    tried = results["learning_rates"]
+    assert {each["learning_rate"] for each in tried} == set(LEARNING_RATES["last-block"])
+    assert results["learning_rate"] == min(tried, key=lambda each: each["validation_loss"])["learning_rate"]
+    assert not (run.path / RATES_FOLDER).exists()
+    turned = {**splits, "test": [Example(e.text, "ham" if e.label == "spam" else "spam") for e in splits["test"]]}
+    other = fit_classifier(open_base(), turned, RunFolder(tmp_path / "other"), config, compute=compute)
+    assert other["learning_rates"] == tried and other["validation"] == results["validation"]
+    assert other["features"]["cached"] == len({tuple(e.text.split()) for s in splits.values() for e in s})
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 class StopsTraining(Silent):
@@ -150,35 +217,32 @@ class StopsTraining(Silent):
         yield shown
 
 
-def test_features_that_memory_would_not_hold_are_refused_before_they_are_computed(
-    base_model: Classifier, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    base_model.requires_grad_(False)
-    frozen, rows = FrozenBlocks(base_model.transformer, 1, compute), [[1, 2, 3]] * 50
-    needed = 150 * base_model.transformer.config.width * 4
-    monkeypatch.setattr("groundup.finetune.features.machine_memory_bytes", lambda: 2 * needed - 2)
-    monkeypatch.setattr("groundup.finetune.features.compute_features", None)
-    with pytest.raises(DataError, match="hidden states of 50 texts .150 tokens"):
-        keep_features(tmp_path / "f", frozen, rows, precision="float32", progress=Silent())
-
-
 def test_a_stopped_run_goes_on_to_the_same_weights_with_the_kept_features(
     finished: Path, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "spam")
     with pytest.raises(KeyboardInterrupt):
         fit_classifier(open_base(), splits, run, CONFIG, compute=compute, progress=StopsTraining())
-    features = run.path / FEATURES_FILE
-    before = features.stat().st_mtime_ns
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
     fit_classifier(open_base(), splits, run, CONFIG, compute=compute, progress=progress)
-    assert any("read from features.safetensors" in line for line in said) and before
-    assert not features.exists()
+    assert any("windows read from the cache" in line for line in said)
     verify_folder(run.path)
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (run.path, finished))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_choice_of_the_rate_that_was_stopped_ends_as_one_that_was_not(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
+    config, runs = replace(CONFIG, epochs=3, learning_rate=None), [RunFolder(tmp_path / name) for name in ("a", "b")]
+    whole = fit_classifier(open_base(), splits, runs[0], config, compute=compute)
+    with pytest.raises(KeyboardInterrupt):
+        fit_classifier(open_base(), splits, runs[1], config, compute=compute, progress=StopsTraining())
+    assert (runs[1].path / RATES_FOLDER).exists()
+    again = fit_classifier(open_base(), splits, runs[1], config, compute=compute)
+    assert (again["learning_rates"], again["test"]) == (whole["learning_rates"], whole["test"])
 
 
 def test_a_finished_run_is_only_read_and_another_one_refused(
@@ -209,7 +273,7 @@ def test_baselines_stand_beside_it(
     finished: Path, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
     run = RunFolder(tmp_path / "run")
-    results = fit_classifier(open_base(), splits, run, ClassifierConfig(epochs=1), compute=compute)
+    results = fit_classifier(open_base(), splits, run, ClassifierConfig(epochs=1, learning_rate=5e-4), compute=compute)
     whole = add_baselines(results, open_base(), splits, run, zero_shot_items=30, compute=compute)
     assert whole["models"][0]["name"] == OURS and len(whole["models"]) == 5
     assert [row["accuracy"]["n"] for row in whole["models"]] == [70, 70, 70, 70, 30]
@@ -227,7 +291,7 @@ def test_a_base_model_that_can_not_be_asked_is_left_out(
     narrow = LanguageModel(short)
     narrow.load_state_dict(opened.model.state_dict())
     opened = OpenModel(narrow.eval(), opened.tokenizer, short, Path("narrow"), "language")
-    results = fit_classifier(opened, splits, run, ClassifierConfig(epochs=1), compute=compute)
+    results = fit_classifier(opened, splits, run, ClassifierConfig(epochs=1, learning_rate=5e-4), compute=compute)
     said: list[str] = []
     progress = Silent()
     progress.say = said.append  # type: ignore[method-assign]
@@ -260,7 +324,7 @@ def test_what_can_not_be_learned_is_refused_before_any_work(
 def test_an_altered_finished_run_is_refused(
     open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
 ) -> None:
-    run, config = RunFolder(tmp_path / "run"), ClassifierConfig(epochs=1)
+    run, config = RunFolder(tmp_path / "run"), ClassifierConfig(epochs=1, learning_rate=5e-4)
     fit_classifier(open_base(), splits, run, config, compute=compute)
     file = run.path / "model.safetensors"
     data = bytearray(file.read_bytes())
@@ -268,3 +332,105 @@ def test_an_altered_finished_run_is_refused(
     file.write_bytes(data)
     with pytest.raises(FormatError, match="sha256"):
         fit_classifier(open_base(), splits, run, config, compute=compute)
+
+
+LONG: dict[str, Any] = {"epochs": 6, "learning_rate": 5e-3, "max_tokens": 8, "precision": "float32"}
+
+
+def test_a_signal_behind_the_first_window_is_learned_and_read_the_same_from_disk(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
+    """The word that makes spam stands at the end of messages that are longer than a window."""
+    late = {
+        split: [
+            Example(f"{e.text.replace('prize', 'call')} {'prize' if e.label == 'spam' else 'over'}", e.label)
+            for e in each
+        ]
+        for split, each in splits.items()
+    }
+    results = {}
+    for windows in (1, 8):
+        run = RunFolder(tmp_path / str(windows))
+        results[windows] = fit_classifier(
+            open_base(), late, run, ClassifierConfig(windows=windows, **LONG), compute=compute
+        )
+    assert results[8]["test"]["accuracy"]["value"] > 0.9 > results[1]["test"]["accuracy"]["value"]
+    assert results[1]["lengths"]["cut"] > 200 and results[8]["lengths"]["cut"] == 0 < results[8]["lengths"]["several"]
+    opened = open_model(tmp_path / "8", compute)
+    assert opened.decision.windows == 8 and opened.config.context_tokens == 8
+    found = Engine(opened, compute).classify([example.text for example in late["test"]])
+    assert [next(iter(each)) for each in found] == results[8]["predictions"][OURS]
+
+
+@pytest.mark.parametrize("train", ["head", "lora", "all"])
+def test_more_or_less_than_the_last_block_learns(
+    train: str, open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path, base_model: LanguageModel
+) -> None:
+    opened, run = open_base(), RunFolder(tmp_path / "run")
+    config = replace(CONFIG, train=train, epochs=2, learning_rate=3e-3)  # type: ignore[arg-type]
+    results = fit_classifier(opened, splits, run, config, compute=compute)
+    saved, before = open_model(run.path, compute).model.state_dict(), base_model.state_dict()
+    changed = {name for name in before if not torch.equal(saved[name], before[name])}
+    blocks = {name for name in changed if ".blocks.0." in name}
+    assert bool(blocks) is (train != "head") and ("transformer.embedding.weight" in changed) is (train == "all")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in opened.model.state_dict().items())
+    assert results["trained"] == train and (results["features"] is None) is (train != "head")
+    labels = [
+        next(iter(e)) for e in Engine(open_model(run.path, compute), compute).classify([e.text for e in splits["test"]])
+    ]
+    same = sum(a == b for a, b in zip(labels, results["predictions"][OURS], strict=True))
+    assert same >= 69, "adapters are merged: the last bits may differ"
+
+
+def test_the_whole_model_and_the_cached_last_block_have_the_same_scores(
+    open_base: OpenBase, splits: Splits, compute: Compute
+) -> None:
+    opened = open_base()
+    model = classifier_from(opened, ("ham", "spam"), CONFIG, 6)
+    texts = [classifier_windows(opened.require_tokenizer(), e.text, 6, 8) for e in splits["test"][:20]]
+    assert max(map(len, texts)) > 1 and all(len(row) <= 6 for windows in texts for row in windows)
+    features = keep_features(FrozenBlocks(model.transformer, 1, compute), texts, precision="float32", progress=Silent())
+    cached = scores_of(LastBlock(model), features, range(20), device=compute.device)
+    whole = scores_of(WholeModel(model), IdInputs("key", texts), range(20), device=compute.device)
+    assert torch.allclose(cached, whole, atol=1e-5)
+    assert torch.allclose(class_scores(model, texts, compute=compute), whole, atol=1e-5)
+
+
+def test_a_rare_label_weighs_as_much_as_a_common_one_where_that_is_asked_for(splits: Splits) -> None:
+    messages = Messages.of(splits, None)
+    assert messages.class_weights(balanced=False) == [1.0, 1.0]
+    ham, spam = messages.class_weights(balanced=True)
+    assert (ham, spam) == (0.75, 1.5) and (120 * ham + 60 * spam) / 180 == 1.0
+
+
+def test_costs_and_an_accuracy_make_a_decision_that_the_folder_keeps(
+    open_base: OpenBase, splits: Splits, compute: Compute, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    config = replace(CONFIG, epochs=4, cost_false_alarm=5, cost_miss=1, abstain=0.95)
+    results = fit_classifier(open_base(), splits, run, config, compute=compute)
+    decision = open_model(run.path, compute).decision
+    assert decision.positive == "spam" and decision.threshold == pytest.approx(5 / 6)
+    assert json.loads((run.path / "classifier.json").read_text())["temperature"] == decision.temperature
+    assert results["decision"]["abstain_below"] == decision.abstain_below
+    assert 0 <= results["calibration"]["error"] <= 1 and sum(each["n"] for each in results["calibration"]["bins"]) == 70
+    assert results["costs"]["cost"] == pytest.approx(
+        (5 * results["costs"]["false_alarms"] + results["costs"]["misses"]) / 70
+    )
+    assert results["coverage"]["curve"][0]["coverage"] == 1.0
+    found = Engine(open_model(run.path, compute), compute).classify([e.text for e in splits["test"]])
+    assert [decision.label(each) for each in found] == results["predictions"][OURS]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cost_miss": 0.0}, "cost_miss"),
+        ({"abstain": 1.0}, "abstain"),
+        ({"train": "tail"}, "train"),
+        ({"windows": 0}, "windows"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ClassifierConfig(**settings)

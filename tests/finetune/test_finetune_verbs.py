@@ -114,10 +114,41 @@ def test_a_rare_class_is_named_and_left_out_when_asked_to(
     train = ("finetune", "classifier", base, labelled, "--out", tmp_path / "run", *COLUMNS, "--set", "epochs=1")
     said = refused(capsys, *train)
     assert "'eggs' is too rare: 2 of 302" in said and said.endswith("--min-per-class 5")
-    results = json.loads(told(capsys, *train, "--set", "max_tokens=12", "--min-per-class", "5", "--json"))
+    results = json.loads(
+        told(capsys, *train, "--set", "max_tokens=12", "--set", "windows=1", "--min-per-class", "5", "--json")
+    )
     assert results["labels"] == ["ham", "spam"]
     lengths = results["lengths"]
     assert (lengths["limit"], lengths["examples"]) == (12, 300) and 0 < lengths["cut"] < 300 < 20 * lengths["longest"]
+
+
+def test_own_splits_costs_and_abstaining_from_the_command_to_the_answer(
+    base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *rows = labelled.read_text().splitlines()
+    files = {"train": rows[:200], "dev": rows[200:250], "test": rows[240:]}
+    for name, lines in files.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *lines]) + "\n")
+    given = ("--validation", tmp_path / "dev.csv", "--test", tmp_path / "test.csv")
+    command = ("finetune", "classifier", base, tmp_path / "train.csv", "--out", tmp_path / "run", *COLUMNS, *given)
+    decisions = ("--cost-false-alarm", "5", "--abstain", "0.999", "--class-weights", "balanced", "--set", "epochs=2")
+    assert "train was" not in refused(capsys, *command, "--train", "tail") and "last-block" in refused(
+        capsys, *command, "--train", "tail"
+    )
+    shown = told(capsys, *command, *decisions, "--train", "head")
+    assert "calibration error" in shown and "false alarms and" in shown and "of the test texts" in shown
+    results = json.loads(told(capsys, *command, *decisions, "--train", "head", "--json"))
+    assert sum(results["splits"]["test"].values()) == 60 and sum(results["splits"]["validation"].values()) == 40
+    assert results["trained"] == "head" and results["trained_parameters"] == 2 * 32
+    found = json.loads(told(capsys, "classify", tmp_path / "run", "see you at the station", "--json"))
+    sure = (
+        found["probability"] >= results["decision"]["abstain_below"]
+        or max(found["probabilities"].values()) >= results["decision"]["abstain_below"]
+    )
+    assert (found["label"] != "unsure") is sure and ("guess" in found) is not sure
+    told(capsys, "convert", tmp_path / "run", "--to", "hf", "--out", tmp_path / "published")
+    kept = [(tmp_path / name / "classifier.json").read_text() for name in ("run", "published")]
+    assert kept[0] == kept[1] and '"threshold": 0.83' in kept[0]
 
 
 def test_the_same_instructions_are_never_on_both_sides_nor_measured_after_training(

@@ -10,7 +10,7 @@ from groundup.device import Compute
 from groundup.errors import DataError
 from groundup.finetune.classifier import ClassifierConfig, fit_classifier
 from groundup.finetune.instruct import ChatConfig, fit_chat
-from groundup.finetune.lengths import Lengths
+from groundup.finetune.lengths import Lengths, shortest_limit
 from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Rendered
 from groundup.weights.model_io import OpenModel
@@ -48,6 +48,22 @@ def test_an_answer_that_loses_its_end_is_not_one_that_is_left_out() -> None:
     assert Lengths.of_texts([3, 9], 10).line().endswith("none is longer than 10, none is cut.")
 
 
+def test_windows_read_what_a_limit_would_cut() -> None:
+    found = Lengths.of_windows([3, 9, 25, 90], 10, 8)
+    assert (found.several, found.cut) == (2, 1)
+    assert found.line().endswith(
+        "2 of 4 are longer than 10 and are read in up to 8 windows, 1 of them are cut after 80 (--set windows)."
+    )
+    assert Lengths.of_windows([3, 25], 10, 1).cut == 1
+
+
+def test_the_limit_is_the_shortest_that_holds_nearly_all() -> None:
+    limits = (64, 128, 256, 512)
+    assert shortest_limit([20] * 95 + [400] * 5, limits) == 64
+    assert shortest_limit([20] * 94 + [400] * 6, limits) == 512
+    assert shortest_limit([2000], limits) == 512
+
+
 def test_what_is_cut_is_said_before_the_first_step_and_is_in_the_results(
     open_base: OpenBase,
     splits: dict[str, list[Example]],
@@ -56,7 +72,7 @@ def test_what_is_cut_is_said_before_the_first_step_and_is_in_the_results(
     tmp_path: Path,
 ) -> None:
     said = Said()
-    config = ClassifierConfig(max_tokens=8, epochs=1)
+    config = ClassifierConfig(max_tokens=8, windows=1, epochs=1, learning_rate=5e-4)
     results = fit_classifier(open_base(), splits, RunFolder(tmp_path / "a"), config, compute=compute, progress=said)
     assert results["lengths"] == RunFolder(tmp_path / "a").read_results()["lengths"]
     assert results["lengths"]["limit"] == 8 and results["lengths"]["cut"] > 100

@@ -68,7 +68,8 @@ OLDER_KEYS = {
 
 @pytest.mark.parametrize("stage", OLDER_KEYS)
 def test_fields_that_are_newer_than_a_build_do_not_have_it_redone(stage: str) -> None:
-    assert digest(getattr(load_recipe("quickstart"), stage).key()) == OLDER_KEYS[stage]
+    as_before = {"spam.seed": None}  # quickstart's own was another one: that it is redone is meant
+    assert digest(getattr(load_recipe("quickstart", as_before), stage).key()) == OLDER_KEYS[stage]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
         ("pretrain", "uniform guess among 4,096"),
         ("samples", "step 160"),
         ("attention", "Block 1, head 3"),
-        ("spam", "A baseline is better"),
+        ("spam", "-0.2 (-1.3 to +0.9)"),
         ("spam", "96.6 % to 99.1 %"),
         ("chat", "was instruction-tuned by its authors"),
         ("chat", "12 of 20"),
@@ -111,7 +111,7 @@ def test_page_has_every_chapter_in_order(build_folder: Path) -> None:
         ("pretrain", "bits per byte on test (n = 16,384 tokens)2.12"),
         ("pretrain", "bits per byte on validation2.09"),
         ("pretrain", "The finished model on test: 2.10 (95 % interval 2.07 to 2.13, n = 300 windows"),
-        ("spam", "The intervals overlap"),
+        ("spam", "No clear difference from the best baseline"),
         ("spam", "The 200 messages that the base model was asked about"),
         ("export", "best next tokens"),
         ("export", "All 4 files passed every check."),
@@ -418,18 +418,47 @@ def test_the_page_needs_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("best", "low", "said"),
+    ("verdict", "lead", "said"),
     [
-        (0.99, 0.98, "A baseline is better"),
-        (0.982, 0.97, "A baseline is as good"),
-        (0.97, 0.95, "the difference may be chance"),
-        (0.90, 0.87, "Clearly better"),
+        ("worse", -0.03, "A baseline is better"),
+        ("unclear", -0.004, "No clear difference from the best baseline"),
+        ("unclear", 0.004, "so it may be chance"),
+        ("better", 0.03, "Better than the best baseline"),
+        ("", 0.03, "whether that is chance was not measured"),
     ],
 )
-def test_spam_says_honestly_who_wins(rewrite: Rewrite, best: float, low: float, said: str) -> None:
-    interval = {"value": best, "low": low, "high": min(1.0, 2 * best - low), "n": 500}
-    folder = rewrite("spam/results.json", lambda results: results["models"][1].update(accuracy=interval))
-    assert said in page_of(folder).text["spam"]
+def test_spam_says_honestly_who_wins(rewrite: Rewrite, verdict: str, lead: float, said: str) -> None:
+    value = 0.982 - lead
+    accuracy = {"value": value, "low": value - 0.01, "high": min(1.0, value + 0.01), "n": 500}
+    found = {"value": lead, "low": lead - 0.01, "high": lead + 0.01, "verdict": verdict}
+    change = {"accuracy": accuracy, "lead": {"accuracy": found} if verdict else {}}
+    folder = rewrite("spam/results.json", lambda results: results["models"][1].update(change))
+    shown = page_of(folder).text["spam"]
+    assert said in shown and (f"{100 * lead:+.1f} (" in shown) == bool(verdict)
+
+
+def test_spam_says_how_far_it_can_be_trusted(rewrite: Rewrite) -> None:
+    curve = [
+        {"confidence": 0.5, "coverage": 1.0, "accuracy": 0.98},
+        {"confidence": 0.9, "coverage": 0.8, "accuracy": 0.996},
+    ]
+    found = {
+        "calibration": {"error": 0.0123, "before": 0.0345},
+        "costs": {"false_alarms": 3, "misses": 4},
+        "coverage": {"answered": 0.8, "accuracy": 0.996, "curve": curve},
+    }
+    shown = page_of(rewrite("spam/results.json", lambda results: results.update(found))).text["spam"]
+    assert all(
+        each in shown for each in ("0.012", "0.035", "false alarms", "80.0 %", "99.6 %", "What abstaining would bring")
+    )
+
+
+def test_chat_says_whether_the_difference_may_be_chance(rewrite: Rewrite) -> None:
+    found = {"value": 0.25, "low": 0.0, "high": 0.46, "verdict": "unclear"}
+    loss = {"value": -0.53, "low": -0.6, "high": -0.4, "verdict": "better"}
+    changes = {"checked answers": found, "answers": loss}
+    shown = page_of(rewrite("evaluate/results.json", lambda results: results.update(changes=changes))).text["chat"]
+    assert "+25.0 (+0.0 to +46.0) points, no clear difference" in shown and "-0.53 (-0.60 to -0.40), better" in shown
 
 
 def test_a_failed_gate_is_said_before_anything_else(rewrite: Rewrite) -> None:

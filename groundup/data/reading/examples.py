@@ -26,6 +26,7 @@ from groundup.progress import Progress
 
 # Of all messages that `read_splits` uses; the rest is the test set. The proportions of 1,600, 300 and 500.
 TRAIN_SHARE, VALIDATION_SHARE = 2 / 3, 1 / 8
+SPLITS = ("train", "validation", "test")
 
 
 def read_examples(
@@ -155,25 +156,63 @@ def read_splits(
     *,
     messages: int,
     min_per_class: int = 0,
+    given: Mapping[str, Source] | None = None,
     seed: int,
     progress: Progress,
 ) -> dict[str, list[Example]]:
     """The distinct labelled texts of a source, at most `messages` of them, as "train", "validation" and "test". Raises DataError.
 
-    Classes of fewer than `min_per_class` distinct texts are left out.
+    Classes of fewer than `min_per_class` distinct texts are left out. `given` are sources of "validation", "test" or both, which are taken whole;
+    a text that stands in several splits stays in the last of them, so that nothing is measured on what was learned.
     """
+    own = {name: _distinct(each, options, progress) for name, each in (given or {}).items()}
+    examples = _apart([("train", _distinct(source, options, progress)), *own.items()], progress)
+    kept = _common_classes(examples["train"], min_per_class, source.spec, progress)
+    used = min(messages, len(kept))
+    sizes = _sizes(used, own)
+    splits = {**stratified_split(kept, sizes, seed), **{name: examples[name] for name in own}}
+    progress.say("Used: " + ", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + ".")
+    return {name: splits[name] for name in SPLITS}
+
+
+def _sizes(used: int, given: Collection[str]) -> dict[str, int]:
+    """Return the sizes of the splits that are not given."""
+    shares = {"train": TRAIN_SHARE, "validation": VALIDATION_SHARE, "test": 1 - TRAIN_SHARE - VALIDATION_SHARE}
+    left = {name: share for name, share in shares.items() if name not in given}
+    sizes = {name: round(used * share / sum(left.values())) for name, share in left.items()}
+    last = list(sizes)[-1]
+    return sizes | {last: used - sum(size for name, size in sizes.items() if name != last)}
+
+
+def _distinct(source: Source, options: SourceOptions, progress: Progress) -> Sequence[Example]:
+    """Return the distinct labelled texts of a source, and say what was left out."""
     examples = read_labelled(source, options, progress=progress)
     distinct = without_repeats(examples)
-    kept = _common_classes(distinct.examples, min_per_class, source.spec, progress)
-    used = min(messages, len(kept))
-    train, validation = round(used * TRAIN_SHARE), round(used * VALIDATION_SHARE)
-    sizes = {"train": train, "validation": validation, "test": used - train - validation}
     progress.say(
-        f"{len(examples):,} texts, {len(distinct.examples):,} distinct ({distinct.repeats:,} repeats, "
-        f"{distinct.conflicts:,} with two labels, {distinct.empty:,} empty left out); used: "
-        + ", ".join(f"{size:,} {name}" for name, size in sizes.items())
+        f"{source.spec}: {len(examples):,} texts, {len(distinct.examples):,} distinct ({distinct.repeats:,} repeats, "
+        f"{distinct.conflicts:,} with two labels, {distinct.empty:,} empty left out)."
     )
-    return stratified_split(kept, sizes, seed)
+    return distinct.examples
+
+
+def _apart(splits: Sequence[tuple[str, Sequence[Example]]], progress: Progress) -> dict[str, list[Example]]:
+    """Return the splits without the texts that stand in a later one too, and say how many those are. Raises DataError where none is left."""
+    kept: dict[str, list[Example]] = {}
+    later: set[str] = set()
+    for name, examples in reversed(splits):
+        kept[name] = [example for example in examples if same_text_key(example.text) not in later]
+        later |= {same_text_key(example.text) for example in examples}
+        repeated = len(examples) - len(kept[name])
+        if repeated:
+            progress.say(
+                f"{repeated:,} {name} texts stand in a later split too and are left out: memorising would count as accuracy."
+            )
+        if not kept[name]:
+            raise DataError(
+                f"All {len(examples):,} {name} texts stand in a later split too.",
+                fix="Give each split texts of its own.",
+            )
+    return kept
 
 
 def _common_classes(

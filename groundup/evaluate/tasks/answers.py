@@ -116,7 +116,7 @@ class CheckedAnswers:
             {**described(example, answer), "check": dict(check), "right": is_right}
             for (example, check), answer, is_right in zip(checks, answers, right, strict=True)
         ]
-        return TaskResult((measure,), {"right": sum(right), "answers": shown})
+        return TaskResult((measure,), {"right": sum(right), "answers": shown}, PerItem.of_right(right))
 
 
 @dataclass(frozen=True)

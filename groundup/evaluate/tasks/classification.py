@@ -1,13 +1,15 @@
 """Text classification: a fine-tuned classifier and its baselines: the most frequent label, TF-IDF with logistic regression, a language model asked
 zero-shot.
 
-All predict for the same held-out examples and are measured by one function (`judge`), so that their results are comparable. The first two baselines
-are plain functions from (train, test) to predicted labels.
+All predict for the same held-out examples and are measured by one function (`judge`), so that their results are comparable. The baselines are plain
+functions of (train, validation, test); like the classifier they may choose settings on the validation examples, and never see the test's labels.
 """
 
+import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from groundup.data.documents import Example
@@ -20,7 +22,8 @@ from groundup.engine.generate import require_room
 from groundup.engine.score import score
 from groundup.errors import DataError, MissingExtra, ModelError
 from groundup.evaluate.metrics import accuracy, confusion_matrix, f1, macro_f1, majority_share
-from groundup.evaluate.task import HeldOut, Task, TaskKind, TaskResult, as_measure, language_model
+from groundup.evaluate.paired import f1_difference, share_difference
+from groundup.evaluate.task import HeldOut, PerItem, Task, TaskKind, TaskResult, as_measure, language_model
 from groundup.progress import Progress
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
@@ -28,8 +31,10 @@ from groundup.weights.hf_families import ModelKind
 from groundup.weights.model_io import OpenModel
 
 ZERO_SHOT_ITEMS = 200
-# Messages are truncated as for the classifier: all methods read the same text.
+# Messages are truncated.
 ZERO_SHOT_MAX_TOKENS = 64
+# Inverse regularisation strengths that are tried.
+TFIDF_C = (1.0, 10.0, 100.0)
 
 
 def labels_of(examples: Sequence[Example]) -> tuple[str, ...]:
@@ -58,7 +63,8 @@ def judge(actual: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
     else:
         f1_found = as_measure("macro_f1", macro_f1(confusion), n)
     measures = (as_measure("accuracy", accuracy(confusion), n, chance=majority_share(actual)), f1_found)
-    return TaskResult(measures, {"labels": list(labels), "positive": positive, "confusion": confusion})
+    details = {"labels": list(labels), "positive": positive, "confusion": confusion}
+    return TaskResult(measures, details, PerItem.of_right(a == p for a, p in zip(actual, predicted, strict=True)))
 
 
 def model_row(name: str, result: TaskResult) -> dict[str, Any]:
@@ -76,43 +82,87 @@ def model_row(name: str, result: TaskResult) -> dict[str, Any]:
 def compare(
     predictions: Mapping[str, Sequence[str]], actual: Sequence[str], labels: Sequence[str], positive: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return rows of all methods on the examples that each predicted (the first ones of `actual`), and on those that all predicted."""
+    """Return rows of all methods on the examples that each predicted (the first ones of `actual`), and on those that all predicted.
+
+    All but the first have `lead`: how much the first method is ahead of this one on the examples that both predicted, paired.
+    """
     shortest = min(len(predicted) for predicted in predictions.values())
+    first, ours = next(iter(predictions.items()))
+    judged = [positive] if len(labels) == 2 else [label for label in labels if label in actual]
+
+    def row(name: str, predicted: Sequence[str], longest: int) -> dict[str, Any]:
+        used = min(longest, len(predicted))
+        true, theirs = actual[:used], predicted[:used]
+        found = model_row(name, judge(true, theirs, labels, positive))
+        return found if name == first else {**found, "lead": lead(true, theirs, ours[:used], judged)}
 
     def rows(longest: int) -> list[dict[str, Any]]:
-        cut = {name: predicted[:longest] for name, predicted in predictions.items()}
-        return [model_row(name, judge(actual[: len(p)], p, labels, positive)) for name, p in cut.items()]
+        return [row(name, predicted, longest) for name, predicted in predictions.items()]
 
     return rows(len(actual)), rows(shortest)
 
 
-def baseline_predictions(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
-    """Return labels for `test` by three methods without a language model. Raises MissingExtra (scikit-learn)."""
-    return {
-        "TF-IDF of words + logistic regression": predict_tfidf(train, test, characters=False),
-        "TF-IDF of letters + logistic regression": predict_tfidf(train, test, characters=True),
-        "always the commonest label": [Counter(example.label for example in train).most_common(1)[0][0]] * len(test),
-    }
+def lead(
+    actual: Sequence[str], theirs: Sequence[str], ours: Sequence[str], judged: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return our accuracy and F1 minus theirs, paired, with intervals and verdicts."""
+    rights = [[a == p for a, p in zip(actual, predicted, strict=True)] for predicted in (theirs, ours)]
+    f1_found = f1_difference(actual, theirs, ours, judged)
+    return {"accuracy": share_difference(*rights).plain(), "f1": f1_found.plain()}
 
 
-def predict_tfidf(train: Sequence[Example], test: Sequence[Example], *, characters: bool) -> list[str]:
-    """Return labels by logistic regression on TF-IDF of words and word pairs, or of 2 to 5 characters (scikit-learn). Raises MissingExtra.
+@dataclass(frozen=True)
+class Baseline:
+    """A method without a language model."""
 
-    The settings are chosen without looking at `test`: sublinear counts, balanced class weights. Without the weights a rare class is missed at this
-    size, which would make a weak baseline.
+    name: str
+    predicted: list[str]
+    """Labels of the test examples."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What was chosen on the validation examples, with its loss there."""
+
+
+def baseline_predictions(
+    train: Sequence[Example], validation: Sequence[Example], test: Sequence[Example]
+) -> list[Baseline]:
+    """Return three methods without a language model. Raises MissingExtra (scikit-learn)."""
+    commonest = Counter(example.label for example in train).most_common(1)[0][0]
+    return [
+        predict_tfidf(train, validation, test, characters=False),
+        predict_tfidf(train, validation, test, characters=True),
+        Baseline("always the commonest label", [commonest] * len(test)),
+    ]
+
+
+def predict_tfidf(
+    train: Sequence[Example], validation: Sequence[Example], test: Sequence[Example], *, characters: bool
+) -> Baseline:
+    """Return logistic regression on TF-IDF of words and word pairs, or of 2 to 5 characters (scikit-learn). Raises MissingExtra.
+
+    As the classifier's, its settings are those with the lowest cross-entropy on the validation examples: the strength of regularisation, and whether
+    rare classes weigh more.
     """
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
+        from sklearn.metrics import log_loss
     except ImportError as error:
         raise MissingExtra("scikit-learn", "demo") from error
     pieces = {"analyzer": "char_wb", "ngram_range": (2, 5)} if characters else {"ngram_range": (1, 2)}
     vectorizer = TfidfVectorizer(sublinear_tf=True, **pieces)
-    regression = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced", random_state=0)
-    pipeline = make_pipeline(vectorizer, regression)
-    pipeline.fit([example.text for example in train], [example.label for example in train])
-    return [str(label) for label in pipeline.predict([example.text for example in test])]
+    labels = [example.label for example in train]
+    known = vectorizer.fit_transform([example.text for example in train])
+    judged, unknown = (vectorizer.transform([example.text for example in split]) for split in (validation, test))
+    true = [example.label for example in validation]
+    best, chosen = None, dict[str, Any](loss=math.inf)
+    for strength, weights in itertools.product(TFIDF_C, (None, "balanced")):
+        model = LogisticRegression(C=strength, max_iter=1000, class_weight=weights, random_state=0).fit(known, labels)
+        loss = float(log_loss(true, model.predict_proba(judged), labels=model.classes_))
+        if loss < chosen["loss"]:
+            best, chosen = model, {"C": strength, "class_weight": weights, "loss": loss}
+    assert best is not None
+    name = f"TF-IDF of {'letters' if characters else 'words'} + logistic regression"
+    return Baseline(name, [str(label) for label in best.predict(unknown)], chosen)
 
 
 @dataclass(frozen=True)
@@ -132,9 +182,9 @@ class Classification:
                 fix=f"It has {', '.join(opened.labels)}.",
             )
         found = Engine(opened, compute).classify([example.text for example in self.examples])
-        predicted = [next(iter(probabilities)) for probabilities in found]  # the most probable comes first
+        predicted = [opened.decision.label(probabilities) for probabilities in found]
         outcome = judge([example.label for example in self.examples], predicted, opened.labels, self.positive)
-        return TaskResult(outcome.measures, {**outcome.details, "predictions": predicted})
+        return TaskResult(outcome.measures, {**outcome.details, "predictions": predicted}, outcome.per_item)
 
 
 @dataclass(frozen=True)
@@ -148,12 +198,15 @@ class ZeroShot:
     """The instruction before the text; None: a question that lists the labels."""
     name: str = "zero-shot"
     items: int = ZERO_SHOT_ITEMS
+    max_tokens: int = ZERO_SHOT_MAX_TOKENS
+    """Longer texts are cut."""
 
     def measure(self, opened: OpenModel, *, compute: Compute, progress: Progress) -> TaskResult:
         """Measure the predictions; `details` has the question and the number of examples used."""
         used = self.examples[: self.items]
         question = self.question or default_question(self.labels)
-        texts = [example.text for example in used]
+        tokenizer = opened.require_tokenizer()
+        texts = [tokenizer.decode(tokenizer.encode(example.text)[: self.max_tokens]) for example in used]
         predicted = predict_zero_shot(opened, texts, self.labels, question, compute=compute, progress=progress)
         outcome = judge([example.label for example in used], predicted, self.labels, self.positive)
         details: dict[str, Any] = {
@@ -163,7 +216,7 @@ class ZeroShot:
             "of": len(self.examples),
             "predictions": predicted,
         }
-        return TaskResult(outcome.measures, details)
+        return TaskResult(outcome.measures, details, outcome.per_item)
 
 
 def default_question(labels: Sequence[str]) -> str:
@@ -201,9 +254,8 @@ def predict_zero_shot(
 
 
 def zero_shot_prompt(question: str, text: str, tokenizer: Tokenizer) -> list[int]:
-    """Return the ids up to the opened assistant's turn; the text is truncated to ZERO_SHOT_MAX_TOKENS."""
-    shortened = tokenizer.decode(tokenizer.encode(text)[:ZERO_SHOT_MAX_TOKENS])
-    message = Message("user", f"{question}\n\n{shortened}")
+    """Return the ids up to the opened assistant's turn."""
+    message = Message("user", f"{question}\n\n{text}")
     return render(Conversation((message,)), tokenizer, add_generation_prompt=True).ids
 
 

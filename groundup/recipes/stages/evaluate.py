@@ -96,6 +96,7 @@ def page_values(found: Mapping[str, Any], text: Mapping[str, Any], split: str) -
         "loss": {model: rows[loss, model]["value"] for model in (BEFORE, AFTER)},
         "checked": {model: rows[checked, model] for model in (BEFORE, AFTER) if (checked, model) in rows},
         "answers": [side_by_side(before, after) for before, after in pairs],
+        "changes": {row["task"]: row for row in found["changes"]},
         "text": own,
         "table": [*found["rows"], own],
     }

@@ -80,7 +80,7 @@ RISEN = 0.01
 
 
 def rising(run: RunView) -> Remark | None:
-    """Validation loss was better some evaluations ago."""
+    """Validation loss was lower some evaluations ago."""
     evaluations = run.evaluations
     if len(evaluations) < MIN_EVALUATIONS:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note, whisker_table
+from groundup.report.chapter import Chapter, StageCard, facts, figure, more, note, paired_points, whisker_table
 from groundup.report.drawing import Series, line_chart
 from groundup.report.formatting import count, first_letters, fixed, percent
 from groundup.report.report_data import ReportData, RunRecord
@@ -36,9 +36,17 @@ def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
     return facts(
         (fixed(number(losses, "before")), "loss on held-out answers before"),
         (fixed(number(losses, "after")), "and after, in nats per token"),
+        (_loss_change(table(evaluated, "changes", "answers")), "change in that loss, paired, with its 95 % interval"),
         (percent(number(run.results, "supervised_share"), 0), "of the tokens count in the loss (answers only)"),
         (count(number(run.last_step, "step")), "steps"),
     )
+
+
+def _loss_change(found: JsonObject) -> str:
+    value, low, high = (number(found, name) for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return ""
+    return f"{value:+.2f} ({low:+.2f} to {high:+.2f}), {meaning(found)}"
 
 
 def _checked(evaluated: JsonObject) -> Node | None:
@@ -54,7 +62,15 @@ def _checked(evaluated: JsonObject) -> Node | None:
     made = whisker_table("Checked answers", ["right", "95 % interval"], rows, low=0.0, levels=PERCENT_TICKS)
     chance = number(evaluated, "checked", "after", "chance")
     dotted = f" Dotted: chance level ({percent(chance)})." if chance is not None else ""
-    return figure(f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}", made)
+    change = table(evaluated, "changes", "checked answers")
+    verdict = f" After minus before, paired: {paired_points(change)} points, {meaning(change)}." if change else ""
+    caption = f"Held-out instructions with an answer that code can check: a number, a label, a word.{dotted}{verdict}"
+    return figure(caption, made)
+
+
+def meaning(difference: JsonObject) -> str:
+    """Return what the interval of a paired difference says of "after"."""
+    return text(difference, "verdict").replace("unclear", "no clear difference")
 
 
 def _cards(evaluated: JsonObject) -> list[Node]:

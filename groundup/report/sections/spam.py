@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from groundup.markup import Child, Node, foreign, node
-from groundup.report.chapter import Chapter, StageCard, data_table, facts, figure, more, note, whisker_table
+from groundup.report.chapter import (
+    Chapter,
+    StageCard,
+    data_table,
+    facts,
+    figure,
+    more,
+    note,
+    paired_points,
+    whisker_table,
+)
 from groundup.report.formatting import count, first_letters, fixed, percent, ticks
 from groundup.report.report_data import ReportData
 from groundup.report.values import JsonObject, MeasuredFraction, matrix, measured, number, table, tables, text, texts
@@ -25,6 +35,7 @@ def parts(report: ReportData) -> Sequence[Child] | str:
         _comparison(results, models),
         _verdict(models),
         _confusion(results, models[0][0]),
+        *_put_to_work(results),
         _same_messages(results),
         _examples(results),
     ]
@@ -53,8 +64,8 @@ def _comparison(results: JsonObject, models: list[tuple[JsonObject, MeasuredFrac
     chance = number(results, "majority", "value") or number(results, "majority")
     lows = [found.low for _, found in models] + ([] if chance is None else [chance])
     low = max(0.0, min(lows) - ROOM_BELOW_CHANCE)
-    rows = [(_name(model), found._replace(chance=chance), _cells(model, found)) for model, found in models]
-    columns = ["accuracy", "95 % interval", "F1"]
+    rows = [(_name(m), found._replace(chance=chance), [*_cells(m, found), _lead(m)]) for m, found in models]
+    columns = ["accuracy", "95 % interval", "F1", "classifier minus it, paired"]
     made = whisker_table("Classifiers on test messages", columns, rows, low=low, levels=ticks(low, 1.0, 4))
     dotted = f" Dotted: always predicting the most frequent label ({percent(chance)})." if chance is not None else ""
     return figure(f"Accuracy on held-out messages.{dotted}", made)
@@ -66,9 +77,9 @@ def _same_messages(results: JsonObject) -> Node | None:
     if not models or asked is None:
         return None
     question = node("p", "The prompt: ", foreign(text(results, "zero_shot", "question"), "q"))
-    rows = [[_name(model), *_cells(model, found)] for model, found in models]
-    head = ["model", "accuracy", "95 % interval", "F1"]
-    made = data_table("Every method on these messages", head, rows, figures=(1, 2, 3))
+    rows = [[_name(model), *_cells(model, found), _lead(model)] for model, found in models]
+    head = ["model", "accuracy", "95 % interval", "F1", "classifier minus it, paired"]
+    made = data_table("Every method on these messages", head, rows, figures=(1, 2, 3, 4))
     return more(f"The {count(asked)} messages that the base model was asked about (zero-shot)", question, made)
 
 
@@ -83,25 +94,28 @@ def _cells(model: JsonObject, found: MeasuredFraction) -> list[Child]:
     return [percent(found.value), interval, fixed(number(model, "f1"), 3)]
 
 
+def _lead(model: JsonObject) -> str:
+    """How far the classifier is ahead of a method on the same messages, in points, with the interval."""
+    return paired_points(table(model, "lead", "accuracy"))
+
+
 def _verdict(models: list[tuple[JsonObject, MeasuredFraction]]) -> Node | None:
-    """The best of the methods measured on the same messages, and whether the difference is beyond chance."""
+    """The best of the methods measured on the same messages, and whether the paired difference excludes 0."""
     ours = models[0][1]
     others = [(model, found) for model, found in models[1:] if found.items == ours.items]
     if not others:
         return None
     model, best = max(others, key=lambda other: other[1].value)
-    lower, higher = sorted((ours, best), key=lambda found: found.value)
-    overlap = lower.high >= higher.low
     name, figures = _name(model), f"{percent(best.value)} against {percent(ours.value)}"
-    chance = " The intervals overlap: with this many messages the difference may be chance." if overlap else ""
-    simpler = "If a simpler method is as good, use it."
-    if best.value > ours.value:
-        return note("A baseline is better: ", name, f", {figures}.{chance} {simpler}", kind="warning")
-    if best.value == ours.value:
-        return note("A baseline is as good: ", name, f" ({percent(ours.value)}). {simpler}", kind="warning")
-    if overlap:
-        return note("Slightly better than the best baseline: ", name, f", {figures}.{chance}")
-    return note("Clearly better than the best baseline: ", name, f", {figures}.", kind="good")
+    verdict, simpler = text(model, "lead", "accuracy", "verdict"), "If a simpler method is as good, use it."
+    if verdict == "worse":
+        return note("A baseline is better: ", name, f", {figures}. {simpler}", kind="warning")
+    if verdict == "better":
+        return note("Better than the best baseline: ", name, f", {figures}.", kind="good")
+    if not verdict:  # a build of an older version
+        return note("The best baseline: ", name, f", {figures}; whether that is chance was not measured. {simpler}")
+    chance = "the interval of the paired difference contains 0, so it may be chance"
+    return note("No clear difference from the best baseline: ", name, f", {figures}: {chance}. {simpler}")
 
 
 def _confusion(results: JsonObject, model: JsonObject) -> Node | None:
@@ -123,6 +137,28 @@ def _count_cell(value: float, of_row: float) -> Node:
     share = value / of_row if of_row else 0.0
     level = round(share * HEAT_LEVELS)
     return node("div", node("b", count(value)), node("small", percent(share)), class_=f"heat-{level}")
+
+
+def _put_to_work(results: JsonObject) -> list[Node | None]:
+    """How far its probabilities can be trusted, what costs and abstaining come to, and the curve of coverage against accuracy."""
+    calibration, costs, coverage = (table(results, name) for name in ("calibration", "costs", "coverage"))
+    if not calibration:
+        return []
+    shown = facts(
+        (fixed(number(calibration, "error"), 3), "calibration error on test: how far confidence is from accuracy"),
+        (fixed(number(calibration, "before"), 3), "before the temperature was fitted on validation"),
+        (count(number(costs, "false_alarms")), f"false alarms: {text(results, 'positive')} that is none"),
+        (count(number(costs, "misses")), f"misses of {text(results, 'positive')}"),
+        (percent(number(coverage, "answered")), "of the test messages answered, the others are for a person"),
+        (percent(number(coverage, "accuracy")), "of the answered ones right"),
+    )
+    rows: list[list[Child]] = [
+        [fixed(number(each, "confidence"), 3), percent(number(each, "coverage")), percent(number(each, "accuracy"))]
+        for each in tables(coverage, "curve")
+    ]
+    head: list[Child] = ["answered from a confidence of", "messages answered", "of these right"]
+    made = data_table("Coverage and accuracy on test messages", head, rows, figures=(0, 1, 2))
+    return [shown, more("What abstaining would bring", made) if rows else None]
 
 
 def _examples(results: JsonObject) -> Node | None:
@@ -147,7 +183,8 @@ SPAM = Chapter(
     "Stage 5 · spam",
     "A classifier against simple baselines",
     "A language model is worth its cost only where it is better than simpler methods. "
-    "Dots are measurements, lines are 95 % intervals: where lines overlap, the difference may be chance.",
+    "Dots are measurements, lines are 95 % intervals. Two methods are compared message by message: "
+    "one is better only where the interval of that difference excludes 0.",
     parts,
     cards=[StageCard("spam", "Spam classifier", "fine-tunes the pulled model to classify", "public", icon)],
     runs=["spam"],

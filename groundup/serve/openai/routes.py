@@ -88,14 +88,9 @@ def read_classify(value: dict[str, Any]) -> ClassifyRequest:
     return ClassifyRequest(body.model, tuple(body.input))
 
 
-def classify_answer(model: str, found: Sequence[dict[str, float]]) -> JSON:
-    """Return, for each text, its label and the probability of every label, most probable first."""
-    data = []
-    for index, probabilities in enumerate(found):
-        label = next(iter(probabilities))
-        data.append(
-            {"index": index, "label": label, "probability": probabilities[label], "probabilities": probabilities}
-        )
+def classify_answer(model: str, found: Sequence[dict[str, Any]]) -> JSON:
+    """Return, for each text, its label and the probability of every label, most probable first; of an "unsure" one also the guess."""
+    data = [{"index": index, **decided} for index, decided in enumerate(found)]
     return {"object": "list", "model": model, "data": data}
 
 

@@ -1,0 +1,114 @@
+"""Probabilities that mean what they say, and decisions from them: temperature, calibration error, coverage against accuracy, costs.
+
+temperature     scores / T, one number fitted on validation texts (Guo et al. 2017, arXiv:1706.04599); it changes no most probable label
+expected calibration error     the mean distance of confidence from accuracy over 15 bins of equal width, weighted by their texts (the same paper)
+coverage        the share of texts that are answered where a classifier abstains below some confidence
+threshold       the probability from which a false alarm is expected to cost less than a miss (Elkan 2001)
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+BINS = 15
+MAX_POINTS = 50
+# Between them lies every temperature that is fitted.
+LOWEST, HIGHEST = 0.05, 20.0
+
+
+def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return probabilities of scores [n, N]."""
+    scaled = scores / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def cross_entropy(scores: np.ndarray, classes: Sequence[int], temperature: float = 1.0, unsure: float = 0.0) -> float:
+    """Return the mean of minus the logarithm of the true classes' probabilities; `unsure` of the truth is spread over the other classes."""
+    scaled = scores / temperature
+    high = scaled.max(axis=1)
+    logs = high + np.log(np.exp(scaled - high[:, None]).sum(axis=1))
+    true = scaled[np.arange(len(scores)), list(classes)]
+    others = (scaled.sum(axis=1) - true) / (scores.shape[1] - 1)
+    return float(np.mean(logs - (1 - unsure) * true - unsure * others))
+
+
+def fit_temperature(scores: np.ndarray, classes: Sequence[int]) -> float:
+    """Return the temperature with the lowest cross-entropy, which is convex in 1 / T.
+
+    The truth counts as 1 - 1 / (n + 2), as in Platt scaling (1999): else n texts that are all right would make every probability 1.
+    """
+    low, high, unsure = math.log(LOWEST), math.log(HIGHEST), 1 / (len(classes) + 2)
+    for _ in range(60):  # ternary search
+        third = (high - low) / 3
+        left, right = (cross_entropy(scores, classes, math.exp(t), unsure) for t in (low + third, high - third))
+        low, high = (low, high - third) if left < right else (low + third, high)
+    return math.exp((low + high) / 2)
+
+
+def calibration_bins(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:
+    """Return the bins that have texts: their number, mean confidence and accuracy."""
+    found = []
+    places = [min(BINS - 1, int(each * BINS)) for each in confidence]
+    for place in range(BINS):
+        chosen = [i for i, each in enumerate(places) if each == place]
+        if chosen:
+            mean_confidence = math.fsum(confidence[i] for i in chosen) / len(chosen)
+            accuracy = sum(right[i] for i in chosen) / len(chosen)
+            found.append({"n": len(chosen), "confidence": mean_confidence, "accuracy": accuracy})
+    return found
+
+
+def calibration_error(bins: Sequence[dict[str, float]]) -> float:
+    """Return the expected calibration error."""
+    n = sum(each["n"] for each in bins)
+    return math.fsum(each["n"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / n
+
+
+def coverage_curve(confidence: Sequence[float], right: Sequence[bool]) -> list[dict[str, float]]:
+    """Return (confidence from which a text is answered, coverage, accuracy of the answered) from all texts down to few, at most MAX_POINTS points."""
+    order = sorted(range(len(confidence)), key=lambda i: confidence[i])
+    hits, points = sum(right), []
+    for skipped, index in enumerate(order):
+        if skipped == 0 or confidence[index] > confidence[order[skipped - 1]]:  # equal ones are answered together
+            left = len(order) - skipped
+            points.append({"confidence": confidence[index], "coverage": left / len(order), "accuracy": hits / left})
+        hits -= right[index]
+    step = -(-len(points) // MAX_POINTS)
+    return points[::step]
+
+
+def abstain_below(confidence: Sequence[float], right: Sequence[bool], accuracy: float) -> float | None:
+    """Return the lowest confidence from which on the answered texts have the wanted accuracy; None: no part of them has it.
+
+    >>> abstain_below([0.5, 0.6, 0.9, 0.95], [False, True, True, True], accuracy=0.99)
+    0.6
+    """
+    pairs = sorted(zip(confidence, right, strict=True), key=lambda pair: -pair[0])
+    hits, found = 0, None
+    for answered, (sure, is_right) in enumerate(pairs, 1):
+        hits += is_right
+        same = answered < len(pairs) and pairs[answered][0] == sure
+        if not same and hits / answered >= accuracy:
+            found = sure
+    return found
+
+
+def cost_threshold(cost_false_alarm: float, cost_miss: float) -> float:
+    """Return the probability of the positive label from which it is cheaper to say it: p C_miss = (1 - p) C_false_alarm.
+
+    >>> round(cost_threshold(5, 1), 3)
+    0.833
+    """
+    return cost_false_alarm / (cost_false_alarm + cost_miss)
+
+
+def costs(
+    actual: Sequence[str], predicted: Sequence[str], positive: str, false_alarm: float, miss: float
+) -> dict[str, Any]:
+    """Return how many false alarms and misses of the positive label there are, and what they cost a text."""
+    pairs = list(zip(actual, predicted, strict=True))
+    alarms, misses = sum(p == positive != a for a, p in pairs), sum(a == positive != p for a, p in pairs)
+    return {"false_alarms": alarms, "misses": misses, "cost": (alarms * false_alarm + misses * miss) / len(pairs)}

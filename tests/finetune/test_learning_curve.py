@@ -1,0 +1,49 @@
+"""The learning curve: nested sets, a forecast from a known law, and a run whose test messages play no part."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from groundup.data.documents import Example
+from groundup.device import Compute
+from groundup.finetune.classifier import ClassifierConfig, fit_classifier
+from groundup.finetune.learning_curve import CURVE_FOLDER, curve_line, forecast_accuracy, nested_order
+from groundup.runs import RunFolder
+from groundup.weights.model_io import OpenModel
+
+
+def test_every_beginning_has_the_shares_of_the_whole() -> None:
+    classes = [int(place % 8 == 0) for place in range(400)]
+    order = nested_order(range(100, 400), classes)
+    assert sorted(order) == list(range(100, 400))
+    for size in (50, 100, 200):
+        assert Counter(classes[row] for row in order[:size])[1] == pytest.approx(size / 8, abs=2)
+
+
+def test_an_error_that_halves_with_every_doubling_does_so_once_more() -> None:
+    points = [{"labels": 50 * 2**k, "accuracy": 1 - 0.32 / 2**k} for k in range(5)]
+    assert forecast_accuracy(points, 100_000, 1600) == pytest.approx(0.99, abs=2e-4)
+    flat = [{"labels": 50 * 2**k, "accuracy": 0.9 - 0.01 * k} for k in range(4)]
+    found = forecast_accuracy(flat, 1000, 800)
+    assert found is not None and found <= 0.9, "no rise is forecast from a fall, and no fall either"
+    assert forecast_accuracy(points[:2], 300, 200) is None
+    assert "too few sizes" in curve_line(points[:2], {"labels": 200, "accuracy": None})
+
+
+def test_a_curve_is_in_the_results_and_changes_nothing_else(
+    open_base: Callable[[], OpenModel], splits: dict[str, list[Example]], compute: Compute, tmp_path: Path
+) -> None:
+    results = {}
+    for wanted in (False, True):
+        config = ClassifierConfig(epochs=6, learning_rate=5e-3, max_tokens=48, learning_curve=wanted)
+        results[wanted] = fit_classifier(
+            open_base(), splits, RunFolder(tmp_path / str(wanted)), config, compute=compute
+        )
+    curve = results[True]["learning_curve"]
+    assert [point["labels"] for point in curve["points"]] == [50, 100, 180] and curve["forecast"]["labels"] == 360
+    assert all(point["low"] <= point["accuracy"] <= point["high"] for point in curve["points"])
+    assert curve["points"][-1]["accuracy"] == results[True]["validation"]["accuracy"]["value"]
+    assert results[True]["test"] == results[False]["test"] and "learning_curve" not in results[False]
+    assert not (tmp_path / "True" / CURVE_FOLDER).exists()
