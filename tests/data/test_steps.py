@@ -144,6 +144,15 @@ def test_inspection_says_what_each_rule_would_drop(tmp_path: Path) -> None:
     assert rule["source"] == "Raffel et al. 2020, 2.2" and sum(each["documents"] for each in found.rules.values()) > 2
 
 
+def test_inspection_counts_lines_of_kept_documents_and_passes_over_rules_for_another_language(tmp_path: Path) -> None:
+    source = write(tmp_path / "texts", {"a.txt": f"Read more\n{TALE}\nShare", "b.txt": " ".join([GERMAN] * 4)})
+    process = ProcessConfig(rules=("c4-line-words", "gopher-stop-words"))
+    (found,) = inspect_sources([source], SourceOptions(), process, progress=Silent())
+    assert found.card.kept_documents == 2 and found.rules["gopher-stop-words"]["documents"] == 0
+    assert found.rules["c4-line-words"]["lines"] == found.card.changed["lines removed by c4-line-words"] == 2
+    assert found.characters == found.card.read.characters
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
