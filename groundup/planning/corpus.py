@@ -54,10 +54,13 @@ def corpus(
     """The shards of `specs`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
 
     `engine`: who reads and processes texts (`data.engines`).
-    Raises ConfigError (shards without their tokenizer, or not alone; another process in the run), FormatError (shards or data that were altered) and
-    what reading the texts raises.
+    Raises ConfigError (shards without their tokenizer, prepared texts that are not alone or with steps; another process in the run), FormatError
+    (shards or data that were altered) and what reading the texts raises.
     """
     folder = _prepared(specs)
+    if folder and config.process != ProcessConfig():
+        fix = "Leave --process, --rules, --languages and --decontaminate out, or name the texts that it was made of."
+        raise ConfigError(f"{folder} is prepared already: no steps run over its documents.", fix=fix)
     if folder and (folder / TABLE_FILE).is_file():
         return open_shards(folder), Tokenizer.load(tokenizer or tokenizer_near(folder))
     given = Tokenizer.load(tokenizer) if tokenizer else None
