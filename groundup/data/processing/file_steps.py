@@ -21,11 +21,14 @@ import numpy as np
 from groundup.data.data_card import SourceCard
 from groundup.data.documents import Document
 from groundup.data.processing.decontamination import describe_items, evaluation_items, find_contaminated
+from groundup.data.processing.minhash import CLEAN_EXTRA, MODULE
 from groundup.data.processing.near_duplicates import find_near_duplicates, read_clusters
-from groundup.data.processing.steps import DECONTAMINATE, NEAR_DUPLICATES, ProcessConfig
+from groundup.data.processing.repair import PACKAGE
+from groundup.data.processing.steps import DECONTAMINATE, NEAR_DUPLICATES, REPAIR, ProcessConfig
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_list import read_sources
 from groundup.data.split import SplitWriter, read_split, split_file
+from groundup.errors import require_extra
 from groundup.progress import Progress
 
 # The file of all documents while they are decided on: no split.
@@ -80,8 +83,11 @@ def items_of(config: ProcessConfig) -> tuple[Source, ...]:
     return read_sources(config.decontaminate)
 
 
-def check_items(config: ProcessConfig) -> None:
-    """Raise before texts are read what reading the evaluation items would: DataError for a file that does not exist, or rows in doubt."""
+def check_steps(config: ProcessConfig) -> None:
+    """Raise before texts are read what steps would raise later: MissingExtra, DataError (no such file of evaluation items, rows in doubt)."""
+    for step, package in ((REPAIR, PACKAGE), (NEAR_DUPLICATES, MODULE)):
+        if step in config.names:
+            require_extra(CLEAN_EXTRA, package)
     for source in items_of(config):
         describe_items(source)
 
