@@ -190,7 +190,7 @@ class Messages:
         if distinct.repeats or distinct.conflicts:
             raise DataError(
                 f"{distinct.repeats + distinct.conflicts:,} messages occur more than once in the splits: memorising would count as accuracy.",
-                fix="Split with data.examples.stratified_split, which removes repeats before.",
+                fix="Split with groundup.data.reading.examples.stratified_split, which removes repeats before.",
             )
         ends = list(accumulate(len(splits[split]) for split in SPLITS))
         rows = {split: range(end - len(splits[split]), end) for split, end in zip(SPLITS, ends, strict=True)}
