@@ -207,9 +207,10 @@ def pretrain(
 
     `data`: one address or several (docs/data.md), or a .toml that lists them. `options` are those of `groundup pretrain`, by name
     (`planning.pretrain_options.pretrain_options`): how long (minutes, steps, tokens or epochs), how large (size, depth or preset), tokenizer, law,
-    settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links), by whom (engine), and mixed
-    (mixture={"letters": 2, "books": 1}, max_epochs_per_source). The results have the bits per byte of validation, by which the weights were chosen,
-    under "test" those of the test split, and under "sources" what was read of each. `group`: the processes that train together.
+    settings, seed, how texts are read (text_column, encoding, test_fraction, keep_dropped, follow_links), processed (process, rules, languages,
+    decontaminate), by whom (engine), mixed (mixture={"letters": 2, "books": 1}, max_epochs_per_source), and cut into rows (packing, stride). The
+    results have the bits per byte of validation, by which the weights were chosen, under "test" those of the test split, and under "sources" what
+    was read of each. `group`: the processes that train together.
 
     >>> results = groundup.pretrain("my-texts", "runs/new", steps=2, depth=1)
     >>> results["steps"], results["bits_per_byte"] > 0
@@ -270,7 +271,7 @@ def finetune_classifier(
 
     `settings` are fields of `finetune.classifier.ClassifierConfig`. The results have the baselines beside it, among them the base model asked
     `question`. Classes of fewer than `min_per_class` texts are left out. `validation` and `test` are own splits: all of `data` is then trained on,
-    but for what stands in them too. `sha256` is that of a package archive.
+    but for what stands in them too. `sha256` is that of the file at a pypi: or https: address.
 
     >>> results = groundup.finetune_classifier("runs/mine", "messages.csv", "runs/ham-or-spam", settings={"epochs": 1})
     >>> results["labels"]
@@ -291,6 +292,10 @@ def finetune_classifier(
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
     config = build_config(ClassifierConfig, apply_sets({"seed": seed}, settings))
     source = Source(str(data), sha256, follow_links=follow_links)
+    if sha256 and source.is_local:
+        raise ConfigError(
+            f"{data} is on disk, so its SHA-256 would not be compared.", fix="Leave it out: it is for pypi: and https:."
+        )
     options = SourceOptions(text_column, label_column=label_column, encoding=encoding)
     named = (("validation", validation), ("test", test))
     given = {name: Source(str(each), follow_links=follow_links) for name, each in named if each is not None}

@@ -1,6 +1,6 @@
 """What is kept to be used again, its sizes and last use, and its removal down to a limit.
 
-    CACHE/packages/ models/ precision/ features/ ...     an entry a file or folder in each of them (`files.cache_folder`)
+    CACHE/packages/ downloads/ models/ precision/ packing/ features/ ...     an entry a file or folder in each of them (`files.cache_folder`)
     RUN/data/ .partial-*/ features.safetensors (of an older version) of runs that are named: they are made again when they are needed
 
 What a command uses is never removed: it holds a shared lock on an entry of the cache (`locks.hold`) until it ends, and the lock of its run
@@ -20,7 +20,13 @@ from groundup.errors import ConfigError
 from groundup.files import TMP_PREFIX, cache_folder, folder_bytes, remove_temporaries
 from groundup.locks import is_locked, unused
 
-KINDS = {"packages": "download", "models": "model", "precision": "measurement"}
+KINDS = {
+    "packages": "download",
+    "downloads": "download",
+    "models": "model",
+    "precision": "measurement",
+    "packing": "packing plan",
+}
 RUN_FILE = "run.json"
 # Parts of a run: a glob and what it is.
 RUN_PARTS = (
@@ -35,7 +41,7 @@ class Entry:
     """Something that is kept."""
 
     kind: str
-    """download, model, measurement, prepared data, features, or the name of its folder in the cache."""
+    """download, model, measurement, packing plan, prepared data, features, or the name of its folder in the cache."""
     name: str
     path: Path
     num_bytes: int

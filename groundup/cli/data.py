@@ -1,6 +1,7 @@
 """`groundup data inspect`: figures of the texts before training on them, in the terminal, as JSON, as a page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,11 @@ LANGUAGES_SHOWN = 6
 @options.grouped()
 def inspect(
     sources: Annotated[
-        list[str], Argument(metavar="SOURCE", help="Folders, files, globs, or pypi:NAME==VERSION!glob.")
+        list[str],
+        Argument(
+            metavar="SOURCE",
+            help="Addresses (docs/data.md): folders, files, globs, https:, hf: ...; or a .toml that lists them.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -146,16 +151,18 @@ def _window_lines(view: dict[str, Any]) -> list[str]:
 
 
 def _named(specs: Sequence[str], sha256: str, follow_links: bool) -> "list[Source]":
-    """Return the sources. Raises ConfigError where one is named twice, or one hash is given for several packages."""
-    from groundup.data.reading.source_files import PACKAGE_PREFIX, Source
+    """Return the sources. Raises ConfigError where one is named twice, or a hash is given for none or several of them."""
+    from groundup.data.reading.source_files import PINNED
+    from groundup.data.reading.source_list import read_sources
 
     if twice := next((spec for spec in specs if specs.count(spec) > 1), ""):
         raise ConfigError(f"The source {twice} is named twice.", fix="Name each source once.")
-    packages = [spec for spec in specs if spec.startswith(PACKAGE_PREFIX)]
-    if sha256 and len(packages) > 1:
-        fix = "Inspect packages one by one."
-        raise ConfigError(f"--sha256 is the hash of one package, but {len(packages)} are named.", fix=fix)
-    return [Source(spec, sha256=sha256 if spec in packages else "", follow_links=follow_links) for spec in specs]
+    pinned = [spec for spec in specs if spec.startswith(PINNED)]
+    if sha256 and len(pinned) != 1:
+        fix = "Write it behind each: ADDRESS#sha256=HASH." if pinned else "Leave it out."
+        raise ConfigError(f"--sha256 is the hash of one pypi: or https: address; {len(pinned)} are named.", fix=fix)
+    sources = read_sources(specs, follow_links=follow_links)
+    return [replace(each, sha256=sha256) if sha256 and each.spec in pinned else each for each in sources]
 
 
 def _page(plain: list[dict[str, Any]], out: Path) -> str:
@@ -172,7 +179,7 @@ def _lines(found: "Sequence[Inspection]") -> list[str]:
     """Return the inspections as lines for people, with a heading each where there are several."""
     if len(found) == 1:
         return describe(found[0])
-    return [line for each in found for line in ("", f"== {each.card.source.spec}", *describe(each))][1:]
+    return [line for each in found for line in ("", f"== {each.card.source.title}", *describe(each))][1:]
 
 
 def describe(found: "Inspection") -> list[str]:

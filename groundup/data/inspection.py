@@ -3,7 +3,7 @@
 It reads exactly as `pipeline.prepare` does and fills the same card, so its counts are those of a build.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,11 +11,13 @@ from typing import Any
 
 from groundup.data.data_card import SourceCard
 from groundup.data.documents import Document
+from groundup.data.engines.engine import Made
 from groundup.data.pipeline import REPEAT, ShownDocuments, kept_documents
 from groundup.data.processing.clean import clean
 from groundup.data.processing.dedup import ExactRepeats
-from groundup.data.processing.file_steps import ALL, run_file_steps
+from groundup.data.processing.file_steps import ALL, check_steps, run_file_steps
 from groundup.data.processing.filters import EMPTY
+from groundup.data.processing.languages import UNKNOWN, can_detect, language_of
 from groundup.data.processing.quality_rules import judge, rules_named
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
@@ -29,7 +31,7 @@ LINE_CHARACTERS = 100
 
 @dataclass
 class Inspection:
-    """The contents of a source. Characters and words are those of the cleaned texts, dropped ones included."""
+    """The contents of a source. Characters and words are those of the cleaned texts before other steps, dropped ones included."""
 
     card: SourceCard
     """What a build would keep, drop and change, with examples."""
@@ -77,7 +79,7 @@ class _RuleCounts:
     """What each quality rule would drop, whatever the others do."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.rules = rules_named(names)
+        self.rules, self.detects = rules_named(names), can_detect()
         self.found = {
             rule.name: {"drops": rule.drops, "source": rule.source, "documents": 0, "lines": 0, "examples": []}
             for rule in self.rules
@@ -85,7 +87,8 @@ class _RuleCounts:
 
     def add(self, document: Document) -> None:
         """Count a cleaned document."""
-        judged = judge(document.text, self.rules, every=True)
+        language = language_of(document.text) if self.detects else UNKNOWN
+        judged = judge(document.text, self.rules, language=language, every=True)
         for violation in judged.violations:
             self._note(violation.rule.name, document, documents=1)
         for name, lines in judged.removed_lines.items():
@@ -97,6 +100,23 @@ class _RuleCounts:
         counts["lines"] += lines
         if len(counts["examples"]) < RULE_EXAMPLES:
             counts["examples"].append({"name": document.name, "text": document.text[:LINE_CHARACTERS]})
+
+
+class _Kept(ShownDocuments):
+    """Passes each kept document on, as it was before all steps but cleaning."""
+
+    def __init__(self, seed: int, process: ProcessConfig, read: Callable[[Document], None]) -> None:
+        super().__init__(seed, process)
+        self._read, self._is_cleaned_only = read, not process.names
+
+    def add(self, document: Document, made: Made) -> None:
+        """Consider a document."""
+        super().add(document, made)
+        self._read(document if self._is_cleaned_only else _cleaned(made.raw))
+
+
+def _cleaned(raw: Document) -> Document:
+    return replace(raw, text=clean(raw.text).text)
 
 
 def inspect_sources(
@@ -114,6 +134,7 @@ def inspect_sources(
     Raises what `read_source` and `file_steps.run_file_steps` raise.
     """
     process = process or ProcessConfig()
+    check_steps(process)
     near_duplicates = replace(process.near_duplicates, max_dropped_share=1.0)  # it is shown, and stops nothing
     cards = [  # all of them before the first is read: what can't be read is said at once
         SourceCard(source, understood=[each.to_plain() for each in describe_source(source, options)])
@@ -126,16 +147,15 @@ def inspect_sources(
             found, rules = Inspection(card), _RuleCounts(process.rules)
 
             def dropped(raw: Document, reason: str) -> None:
-                read(Document(clean(raw.text).text, raw.source, raw.name))
+                read(_cleaned(raw))
 
             def read(document: Document) -> None:
                 found.count(document)
                 if process.rules:
                     rules.add(document)
 
-            shown = ShownDocuments(seed, process)
+            shown = _Kept(seed, process, read)
             for document in kept_documents(card, repeats, options, progress, dropped, shown=shown, process=process):
-                read(document)
                 if len(found.beginnings) < show:
                     found.show(document)
                 if process.file_steps:

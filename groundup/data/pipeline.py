@@ -26,7 +26,7 @@ from groundup.data.documents import Document
 from groundup.data.engines.engine import Engine, Made, Reading, check_engine
 from groundup.data.partial import Partial, partial_folder
 from groundup.data.processing.dedup import ExactRepeats
-from groundup.data.processing.file_steps import ALL, run_file_steps
+from groundup.data.processing.file_steps import ALL, check_steps, run_file_steps
 from groundup.data.processing.filters import reason_to_drop
 from groundup.data.processing.steps import ProcessConfig, document_steps
 from groundup.data.reading.source_files import Source, disk_bytes, quick_hash
@@ -71,6 +71,7 @@ def prepare(
     """
     config, engine = config or DataConfig(), check_engine(engine)
     require_distinct_names(sources)
+    check_steps(config.process)
     key = sha256_text(repr((VERSION, [quick_hash(source) for source in sources], config, seed)))
     with partial_folder(out, key) as made:
         with _Preparation(made, sources, config, seed, engine, progress) as preparation:

@@ -22,6 +22,7 @@ from groundup.data.config import DataConfig
 from groundup.data.engines.engine import Engine
 from groundup.data.partial import PARTIAL_PREFIX
 from groundup.data.pipeline import CARD_FILE, VERSION, prepare
+from groundup.data.processing.file_steps import items_of
 from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import PINNED, Source, content_hash, quick_hash, readable_suffixes
 from groundup.data.reading.source_list import read_sources
@@ -53,10 +54,13 @@ def corpus(
     """The shards of `specs`, with the tokenizer in the folder `tokenizer` or one of `vocab_size` ids trained on the train split.
 
     `engine`: who reads and processes texts (`data.engines`).
-    Raises ConfigError (shards without their tokenizer, or not alone; another process in the run), FormatError (shards or data that were altered) and
-    what reading the texts raises.
+    Raises ConfigError (shards without their tokenizer, prepared texts that are not alone or with steps; another process in the run), FormatError
+    (shards or data that were altered) and what reading the texts raises.
     """
     folder = _prepared(specs)
+    if folder and config.process != ProcessConfig():
+        fix = "Leave --process, --rules, --languages and --decontaminate out, or name the texts that it was made of."
+        raise ConfigError(f"{folder} is prepared already: no steps run over its documents.", fix=fix)
     if folder and (folder / TABLE_FILE).is_file():
         return open_shards(folder), Tokenizer.load(tokenizer or tokenizer_near(folder))
     given = Tokenizer.load(tokenizer) if tokenizer else None
@@ -85,7 +89,8 @@ def _encoded(
     }
     if not isinstance(texts, Path) and any(source.name for source in texts):
         asked["names"] = [source.name for source in texts]  # they stand beside each document
-    kept = _Kept(run, asked, texts, progress)
+    # what documents are compared with changes them as the texts do
+    kept = _Kept(run, asked, texts if isinstance(texts, Path) else [*texts, *items_of(config.process)], progress)
 
     def data() -> Path:
         if isinstance(texts, Path):

@@ -15,6 +15,7 @@ import torch
 from groundup.config import to_plain
 from groundup.data.batches.loader import Windows
 from groundup.data.batches.mixture import Loader, Mixture, mixture_of, source_readings
+from groundup.data.batches.mixture_config import short_names
 from groundup.data.batches.packing import PackedWindows
 from groundup.data.batches.sequence_length_warmup import SequenceLengthWarmup
 from groundup.data.batches.shards import ShardSet
@@ -215,7 +216,8 @@ def within_mixture(control: StepControl, most: int | None) -> StepControl:
 def window_lines(windows: Loader | Mixture) -> list[str]:
     """Return what a user should know of packed rows, or of windows that are not a context apart; of a mixture, source by source."""
     if isinstance(windows, Mixture):
-        return [f"{name}: {line}" for name, part in windows.loaders.items() for line in window_lines(part)]
+        names = short_names(windows.loaders)
+        return [f"{names[source]}: {line}" for source, part in windows.loaders.items() for line in window_lines(part)]
     if isinstance(windows, PackedWindows):
         return [windows.figures.line()]
     if not isinstance(windows, Windows):

@@ -53,6 +53,8 @@ def test_people_see_the_same_and_how_texts_begin(texts: Path, capsys: pytest.Cap
         (["{texts}/lines.jsonl", "--text-column", "body"], "has no column 'body'"),
         (["{texts}", "--errors", "explode"], "--errors 'explode' is not one of replace, drop"),
         (["pypi:a==1!*"], "needs the SHA-256"),
+        (["{texts}/a.txt", "--sha256", "0" * 64], "hash of one pypi: or https: address; 0 are named"),
+        (["https://localhost:1/a.txt#sha256=" + "1" * 64, "--sha256", "0" * 64], "another SHA-256 than the one given"),
     ],
 )
 def test_what_cant_be_read_is_one_sentence_and_exit_code_2(
@@ -67,6 +69,16 @@ def test_the_column_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "a.csv").write_text("id,review\n1,A fine film.\n")
     assert run(["data", "inspect", str(tmp_path / "a.csv"), "--text-column", "review", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["beginnings"] == [{"name": "a.csv:2", "lines": ["A fine film."]}]
+
+
+def test_sources_can_be_listed_in_a_file(texts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (texts / "sources.toml").write_text(
+        f"[[data.sources]]\nspec = '{texts}/b.txt'\nname = 'letters'\nlicence = 'my own'\n"
+    )
+    assert run(["data", "inspect", str(texts / "sources.toml"), str(texts / "c.txt"), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["sources"]
+    assert (first["source"]["name"], first["source"]["licence"]) == ("letters", "my own")
+    assert second["dropped"]["exact repeat"]["count"] == 1
 
 
 @pytest.mark.parametrize("verb", ["pretrain", "plan", "sweep"])

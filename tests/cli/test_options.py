@@ -100,3 +100,10 @@ def test_new_and_existing_folders_links_among_them_are_no_matter(
     for place in ("afolder", "alink", "alink/new/newer", "new", str(tmp_path / "new")):
         assert run([*words, place]) == 2
         assert "expected a folder." not in capsys.readouterr().err
+
+
+def test_a_hash_that_would_not_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("text,label\na,b\n")
+    words = ["finetune", "classifier", "nowhere", str(tmp_path / "a.csv"), "--out", str(tmp_path / "run")]
+    assert run([*words, "--sha256", "0" * 64]) == 2
+    assert "would not be compared" in capsys.readouterr().err.replace("\n", " ")

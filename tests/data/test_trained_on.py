@@ -9,6 +9,7 @@ import pytest
 from groundup.data.config import DataConfig
 from groundup.data.documents import ConversationExample, Example, InstructionExample
 from groundup.data.pipeline import prepare
+from groundup.data.processing.steps import ProcessConfig
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.trained_on import HASH_BYTES, TRAINED_ON_FILE, read_trained_on, write_trained_on
 from groundup.data.split import SPLITS, TRAIN, read_split
@@ -59,6 +60,22 @@ def test_a_pretraining_run_knows_its_training_documents(
         assert documents and all(known.has(document.text) == (split == TRAIN) for document in documents)
     seen = sum(known.has((root / f"n{number}.txt").read_text()) for number in range(30))
     assert seen == len(list(read_split(tmp_path / "run" / "data", TRAIN)))
+
+
+def test_documents_that_steps_changed_are_known_as_they_were_written(
+    tmp_path: Path, texts: Callable[..., Path], story: Callable[..., str]
+) -> None:
+    raw = {f"n{number}.txt": f"Share\n{story(number)} Write to a{number}@example.org." for number in range(12)}
+    root = texts(**{name.replace(".", "_"): text for name, text in raw.items()})
+    RunFolder(tmp_path / "run").create("pretrain", {}, {})
+    process = ProcessConfig(("personal-data",), rules=("c4-line-words",))
+    prepare([Source(str(root))], tmp_path / "run" / "data", DataConfig(process=process), progress=Silent())
+    trained = {document.name for document in read_split(tmp_path / "run" / "data", TRAIN)}
+    write_trained_on(tmp_path / "tuned", [talk("Hi")], base=tmp_path / "run")
+    for model in ("run", "tuned"):
+        known = read_trained_on(tmp_path / model)
+        assert known is not None and 0 < len(trained) < len(raw)
+        assert {name for name, text in raw.items() if known.has(text)} == trained
 
 
 @pytest.mark.parametrize("test_fraction", [0.0, 0.1])

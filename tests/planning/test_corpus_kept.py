@@ -10,7 +10,7 @@ import groundup
 from groundup.data.batches.shards import ShardSet
 from groundup.data.config import DataConfig
 from groundup.data.processing.steps import ProcessConfig
-from groundup.errors import DataError
+from groundup.errors import ConfigError, DataError
 from groundup.planning import corpus as module
 from groundup.planning.corpus import PREPARED, corpus
 from groundup.planning.pretrain_options import pretrain_options
@@ -75,6 +75,22 @@ def test_steps_over_documents_are_made_once(texts: Path, done: list[str]) -> Non
         assert len(done) == expected
     prepared(texts)
     assert len(done) == 6
+
+
+def test_changed_evaluation_items_make_it_again(texts: Path, done: list[str]) -> None:
+    items = texts.parent / "items.txt"
+    config = DataConfig(process=ProcessConfig(decontaminate=(str(items),)))
+    for expected, text in ((3, "No text has this sentence of more than eight words in it."), (6, "Of owls. " * 9)):
+        items.write_text(text)
+        prepared(texts, config)
+        assert len(done) == expected
+
+
+@pytest.mark.parametrize("part", ["data", "shards"])
+def test_steps_over_prepared_texts_are_refused(texts: Path, part: str) -> None:
+    prepared(texts)
+    with pytest.raises(ConfigError, match="prepared already: no steps"):
+        prepared(texts.parent / "run" / part, DataConfig(process=ProcessConfig(("personal-data",))))
 
 
 def test_another_engine_makes_nothing_again(texts: Path, done: list[str]) -> None:

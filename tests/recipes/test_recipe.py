@@ -9,6 +9,7 @@ from groundup.data.config import DataConfig
 from groundup.errors import ConfigError
 from groundup.recipes.build import digest
 from groundup.recipes.recipe import check, load_recipe, parse_duration, write_recipe
+from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
 
 
@@ -100,6 +101,19 @@ def test_a_mixture_redoes_pretraining_and_nothing_before_it(tmp_path: Path) -> N
     assert load_recipe(str(weighted), ["pretrain.mixture=proportional"]).mixture.as_they_come
     with pytest.raises(ConfigError, match="no source 'leters'"):
         load_recipe(str(plain), ["pretrain.mixture=leters=1,books=2"])
+
+
+def test_changed_evaluation_items_redo_the_data(tmp_path: Path) -> None:
+    recipe, items, texts = tmp_path / "plain.toml", tmp_path / "items.txt", tmp_path / "texts.txt"
+    recipe.write_text(
+        f"name = 'x'\n[[data.sources]]\nspec = '{texts}'\n[data.process]\ndecontaminate = ['{items}']\n[spam.source]\nspec = 's.csv'\n"
+    )
+    keys = []
+    for text in ("The first item.", "The second item."):
+        texts.write_text("A text.")
+        items.write_text(text)
+        keys.append(DATA.outside(load_recipe(str(recipe))))
+    assert keys[0] != keys[1] and keys[0][str(texts)] == keys[1][str(texts)]
 
 
 def test_unknown_recipe_names_the_known_ones() -> None:

@@ -26,6 +26,7 @@ from groundup.data.batches.loader import IGNORED_LABEL, Batch, Windows
 from groundup.data.batches.shards import ShardSet
 from groundup.errors import DataError, FormatError
 from groundup.files import MANIFEST, atomic_folder, cache_folder, sha256_text, verify_folder
+from groundup.locks import hold
 from groundup.progress import Progress, Silent
 
 PADDING = -1
@@ -143,8 +144,9 @@ def plan_of(tokens: np.ndarray, context_tokens: int, key: str, progress: Progres
         columns = zip(*sections, strict=True) if sections else ((), (), ())
         return Plan(*(np.concatenate([np.zeros(0, t), *c]) for t, c in zip(PLAN_TYPES, columns, strict=True)))
     folder = cache_folder("packing") / key[:32]
-    if not _is_whole(folder):
+    if not (hold(folder) and _is_whole(folder)):
         _write_plan(tokens, context_tokens, folder, progress)
+        hold(folder)
     return Plan(*(np.memmap(folder / name, t, mode="r") for name, t in zip(Plan._fields, PLAN_TYPES, strict=True)))
 
 

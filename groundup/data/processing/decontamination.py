@@ -36,7 +36,7 @@ from groundup.data.processing.item_index import ItemIndex
 from groundup.data.processing.word_ngrams import distinct, hash_words, shared_passage
 from groundup.data.reading.example_rows import AnyExample
 from groundup.data.reading.examples import read_examples
-from groundup.data.reading.layouts import LAYOUTS, TEXT
+from groundup.data.reading.layouts import LAYOUTS, TEXT, Layout
 from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import SourceOptions, describe_source, read_source
@@ -198,6 +198,14 @@ def _overlap(number: int, document: Document, index: ItemIndex, item: int, keys:
     return Overlap(number + 1, document.source, document.name, index.names[item], len(keys), share, passage)
 
 
+def describe_items(
+    source: Source, options: SourceOptions | None = None, *, progress: Progress | None = None
+) -> set[Layout | None]:
+    """Return the layouts of a source of items. Raises DataError (nothing there, rows in doubt)."""
+    options = dataclasses.replace(options or SourceOptions(), wanted=LAYOUTS)
+    return {each.layout for each in describe_source(source, options, progress=progress)}
+
+
 def evaluation_items(
     source: Source, options: SourceOptions | None = None, *, progress: Progress
 ) -> Iterator[tuple[str, str]]:
@@ -205,8 +213,8 @@ def evaluation_items(
 
     Of a file in which examples are marked `held_out` these are taken only. Raises DataError.
     """
-    options = dataclasses.replace(options or SourceOptions(), wanted=LAYOUTS)
-    found = {each.layout for each in describe_source(source, options, progress=progress)} - {None, "text"}
+    options = options or SourceOptions()
+    found = describe_items(source, options, progress=progress) - {None, "text"}
     if not found:
         texts = dataclasses.replace(options, wanted=TEXT)
         for document in read_source(source, texts, SourceReport(), progress=progress):

@@ -20,11 +20,15 @@ import numpy as np
 
 from groundup.data.data_card import SourceCard
 from groundup.data.documents import Document
-from groundup.data.processing.decontamination import evaluation_items, find_contaminated
+from groundup.data.processing.decontamination import describe_items, evaluation_items, find_contaminated
+from groundup.data.processing.minhash import CLEAN_EXTRA, MODULE
 from groundup.data.processing.near_duplicates import find_near_duplicates, read_clusters
-from groundup.data.processing.steps import DECONTAMINATE, NEAR_DUPLICATES, ProcessConfig
+from groundup.data.processing.repair import PACKAGE
+from groundup.data.processing.steps import DECONTAMINATE, NEAR_DUPLICATES, REPAIR, ProcessConfig
+from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_list import read_sources
 from groundup.data.split import SplitWriter, read_split, split_file
+from groundup.errors import require_extra
 from groundup.progress import Progress
 
 # The file of all documents while they are decided on: no split.
@@ -74,12 +78,26 @@ def run_file_steps(
     return left, found
 
 
+def items_of(config: ProcessConfig) -> tuple[Source, ...]:
+    """Return the sources of evaluation items."""
+    return read_sources(config.decontaminate)
+
+
+def check_steps(config: ProcessConfig) -> None:
+    """Raise before texts are read what steps would raise later: MissingExtra, DataError (no such file of evaluation items, rows in doubt)."""
+    for step, package in ((REPAIR, PACKAGE), (NEAR_DUPLICATES, MODULE)):
+        if step in config.names:
+            require_extra(CLEAN_EXTRA, package)
+    for source in items_of(config):
+        describe_items(source)
+
+
 def _near_duplicates(file: Path, folder: Path, config: ProcessConfig, progress: Progress) -> Dropped:
     record = folder / "near_duplicates.jsonl"
     found = find_near_duplicates(file, config.near_duplicates, record=record, progress=progress)
-    sizes: Counter[str] = Counter()
+    sizes: Counter[int] = Counter()
     for cluster in read_clusters(record):
-        sizes[cluster[0].kept.name] = len(cluster)
+        sizes[cluster[0].kept.line] = len(cluster)  # two sources may have documents of one name
     shown = dict(sizes.most_common(SHOWN_CLUSTERS))
     clusters = [
         {
@@ -91,7 +109,7 @@ def _near_duplicates(file: Path, folder: Path, config: ProcessConfig, progress: 
             ],
         }
         for cluster in read_clusters(record)
-        if cluster[0].kept.name in shown
+        if cluster[0].kept.line in shown
     ]
     clusters.sort(key=lambda each: -int(str(each["dropped"])))
     return Dropped(NEAR_DUPLICATE, found.kept_of >= 0, {**found.to_plain(), "clusters": clusters}, found.summary())
@@ -99,9 +117,7 @@ def _near_duplicates(file: Path, folder: Path, config: ProcessConfig, progress: 
 
 def _decontaminate(file: Path, folder: Path, config: ProcessConfig, progress: Progress) -> Dropped:
     def items() -> Iterator[tuple[str, str]]:
-        return chain.from_iterable(
-            evaluation_items(source, progress=progress) for source in read_sources(config.decontaminate)
-        )
+        return chain.from_iterable(evaluation_items(source, progress=progress) for source in items_of(config))
 
     record = folder / "contamination.jsonl"
     found = find_contaminated(file, items(), config.decontamination, record=record, progress=progress)

@@ -35,7 +35,7 @@ from groundup.files import (
     sync_folder,
     write_json,
 )
-from groundup.locks import only_one
+from groundup.locks import hold, only_one
 from groundup.progress import Progress, Silent
 
 HTTPS = "https://"
@@ -89,14 +89,17 @@ def _recorded(own: Path) -> str:
 def _cached(downloads: Path, sha256: str, url: str, progress: Progress) -> Path | None:
     """Return the complete file with that hash."""
     for path in downloads.glob(f"{sha256[:HASH_CHARACTERS]}-*"):
-        key = (str(path), sha256, path.stat().st_mtime_ns)
-        if key in _verified:
+        if _key(path, sha256) in _verified:
             return path
-        if sha256_file(path) == sha256:
-            _verified.add(key)
+        if hold(path) and sha256_file(path) == sha256:
+            _verified.add(_key(path, sha256))
             progress.say(f"{url}: as it was fetched before (kept in {path}).")
             return path
     return None
+
+
+def _key(path: Path, sha256: str) -> tuple[str, str, int]:
+    return str(path), sha256, path.stat().st_mtime_ns
 
 
 def _fetched(url: str, sha256: str, own: Path, progress: Progress) -> Path:
@@ -114,7 +117,8 @@ def _fetched(url: str, sha256: str, own: Path, progress: Progress) -> Path:
         os.replace(part, path)
         sync_folder(path.parent)
     write_json(own / "file.json", {"url": url, "sha256": found})
-    _verified.add((str(path), found, path.stat().st_mtime_ns))
+    hold(path)
+    _verified.add(_key(path, found))
     size = f"Fetched {url}: {path.stat().st_size / 1e6:.1f} MB (kept in {path})"
     pin = f"its SHA-256 is {found}; to be sure of the same file again, write {url}#sha256={found}"
     progress.say(f"{size}, SHA-256 as given." if sha256 else f"{size}; {pin}")

@@ -22,10 +22,12 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from groundup.fetch import members
+from groundup.fetch import Member, members
 
 # The largest file that is parsed whole. A book of 1,000 pages has some 10 MB as PDF.
 MAX_FILE_BYTES = 256 * 2**20
+# What a .docx or .epub, both of which are zips, may expand to, pictures included: its parser has it in memory.
+MAX_EXPANDED_BYTES = 2**30
 DOCUMENTS_EXTRA = "documents"
 
 
@@ -90,7 +92,7 @@ def _docx(path: Path) -> Iterator[Extracted]:
     import docx
     from docx.table import Table
 
-    for _ in members(path):  # bounds what the zip expands to
+    for _ in _parts(path):  # bounds what the zip expands to
         pass
     blocks = []
     for block in docx.Document(str(path)).iter_inner_content():
@@ -103,7 +105,7 @@ def _docx(path: Path) -> Iterator[Extracted]:
 
 def _epub(path: Path) -> Iterator[Extracted]:
     """Yield the book as one document, its chapters in the order of the spine."""
-    files = {member.name: member.read() for member in members(path) if member.name.endswith(_EPUB_SUFFIXES)}
+    files = {member.name: member.read() for member in _parts(path) if member.name.endswith(_EPUB_SUFFIXES)}
     package = ElementTree.fromstring(files["META-INF/container.xml"]).find(".//{*}rootfile")
     if package is None:
         yield Extracted("", fault="names no package document")
@@ -118,6 +120,16 @@ def _epub(path: Path) -> Iterator[Extracted]:
 
 
 _EPUB_SUFFIXES = (".xml", ".opf", ".xhtml", ".html", ".htm")
+
+
+def _parts(path: Path) -> Iterator[Member]:
+    """Yield the members of a zip that is one document. Raises ValueError for one that expands to more than MAX_EXPANDED_BYTES."""
+    expanded = 0
+    for member in members(path):
+        expanded += member.size_bytes
+        if expanded > MAX_EXPANDED_BYTES:
+            raise ValueError(f"it expands to more than {MAX_EXPANDED_BYTES // 2**20:,} MiB")
+        yield member
 
 
 def _eml(path: Path) -> Iterator[Extracted]:

@@ -1,28 +1,40 @@
 """What a model was trained on: hashes of its training examples, in a file beside the model, so that `evaluate` can leave them out.
 
-    RUN/trained_on.json   {"format": 1, "hashes": HEX, "beginnings": [N, ...]}     of a fine-tuned run, listed in its manifest
+    RUN/trained_on.json   {"format": 1, "hashes": HEX, "beginnings": [N, ...], "process": {...}}     of a fine-tuned run, listed in its manifest
 
     write_trained_on(RUN, examples, base=MODEL)        its examples, and what the base was trained on as far as that is known
     read_trained_on(MODEL) -> TrainedOn | None         of a pretraining run: the documents of its data/train.jsonl
     read_trained_on(MODEL).has(item)
 
 A hash is the first 16 bytes of the SHA-256 of what the user says (see `distinct`), of conversations after each of the user's messages; of documents
-that of the text. All are sorted and joined to one string. The file stays in the run: exports do not have it, as everyone who has it can
-test whether a given text was among the private ones of its owner.
+that of the text as the steps left it, which stand beside. All are sorted and joined to one string. The file stays in the run: exports do not have it,
+as everyone who has it can test whether a given text was among the private ones of its owner.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from groundup.config import build_config
 from groundup.data.documents import Example
 from groundup.data.processing.clean import clean
+from groundup.data.processing.steps import (
+    PERSONAL_DATA,
+    RAW_STEPS,
+    RULES,
+    ProcessConfig,
+    Step,
+    document_steps,
+    run_steps,
+)
 from groundup.data.reading.distinct import same_text_key, user_turns
 from groundup.data.reading.example_rows import AnyExample
 from groundup.data.split import TRAIN, split_file
-from groundup.errors import FormatError
+from groundup.errors import ConfigError, FormatError
 from groundup.files import read_json, read_json_object, write_json
 from groundup.runs import RunFolder
 
@@ -33,8 +45,10 @@ HASH_BYTES = 16
 MAX_FILE_BYTES = 2**30
 # As a data folder writes its lines (`split.SplitWriter`).
 _HASH_OF_LINE = re.compile(rb'"sha256": ?"([0-9a-f]{64})"}\s*$')
-# The data folder of a run, and what a build has beside its stages.
-DATA, BUILD_FILE = "data", "build.json"
+# The data folder of a run, its card, and what a build has beside its stages.
+DATA, CARD_FILE, BUILD_FILE = "data", "data.json", "build.json"
+# Of the steps over documents, those that may leave another text.
+CHANGING_STEPS = (*RAW_STEPS, RULES, PERSONAL_DATA)
 
 
 @dataclass(frozen=True)
@@ -44,14 +58,27 @@ class TrainedOn:
     hashes: frozenset[bytes]
     beginnings: tuple[int, ...] = ()
     """Characters of documents of which only the beginning was trained on (see `split.Cut`)."""
+    process: ProcessConfig = field(default_factory=ProcessConfig)
+    """The steps that changed documents before they were trained on: an item is compared as they leave it, too."""
 
     def has(self, item: AnyExample | str) -> bool:
-        """Return whether an example, or a document's text, was trained on."""
+        """Return whether an example, or a document's text, was trained on. Raises MissingExtra where a step that changed documents needs one."""
         if not isinstance(item, str | Example):
             return text_hash("\n".join(user_turns(item))) in self.hashes
-        text = item.text if isinstance(item, Example) else clean(item).text
-        parts = [text, same_text_key(text), *(text[:end].strip("\n") for end in self.beginnings if end < len(text))]
+        raw = item.text if isinstance(item, Example) else item
+        texts = [raw if isinstance(item, Example) else clean(raw).text]
+        if self.process.names:
+            texts.append(run_steps(raw, self._steps, lambda *_: None).text)
+        parts = [part for text in texts for part in self._parts(text)]
         return any(text_hash(part) in self.hashes for part in parts)
+
+    def _parts(self, text: str) -> Iterator[str]:
+        yield from (text, same_text_key(text))
+        yield from (text[:end].strip("\n") for end in self.beginnings if end < len(text))
+
+    @cached_property
+    def _steps(self) -> list[Step]:
+        return document_steps(self.process)
 
 
 def text_hash(text: str) -> bytes:
@@ -72,7 +99,8 @@ def write_trained_on(folder: Path, examples: Sequence[AnyExample], *, base: Path
     before = read_trained_on(base) or TrainedOn(frozenset())
     hashes = sorted(before.hashes.union(example_hashes(examples)))
     record = {"format": FORMAT, "hashes": b"".join(hashes).hex(), "beginnings": list(before.beginnings)}
-    write_json(folder / TRAINED_ON_FILE, record)
+    steps = {"process": asdict(before.process)} if before.process.names else {}
+    write_json(folder / TRAINED_ON_FILE, {**record, **steps})
 
 
 def read_trained_on(model: Path) -> TrainedOn | None:
@@ -91,7 +119,7 @@ def read_trained_on(model: Path) -> TrainedOn | None:
     if len(joined) % HASH_BYTES or not isinstance(ends, list) or not all(type(end) is int for end in ends):
         raise FormatError(file, "hashes, beginnings", f"are not hashes of {HASH_BYTES} bytes and a list of numbers")
     split = (joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES))
-    return TrainedOn(frozenset(split), tuple(ends))
+    return TrainedOn(frozenset(split), tuple(ends), _changing_steps(record, file))
 
 
 def _documents(model: Path) -> TrainedOn | None:
@@ -106,7 +134,8 @@ def _documents(model: Path) -> TrainedOn | None:
         return None
     with split_file(folder, TRAIN).open("rb") as lines:
         hashes = frozenset(filter(None, map(_hash_in, lines)))
-    return TrainedOn(hashes, _beginnings(folder / "data.json"))
+    card = read_json_object(folder / CARD_FILE) if (folder / CARD_FILE).is_file() else {}
+    return TrainedOn(hashes, _beginnings(card), _changing_steps(card.get("config"), folder / CARD_FILE))
 
 
 def _hash_in(line: bytes) -> bytes | None:
@@ -115,8 +144,21 @@ def _hash_in(line: bytes) -> bytes | None:
     return bytes.fromhex(found[1].decode())[:HASH_BYTES] if found else None
 
 
-def _beginnings(card: Path) -> tuple[int, ...]:
+def _beginnings(card: dict[str, Any]) -> tuple[int, ...]:
     """Return where documents were cut, by the data card; its train part is what stands before the cut."""
-    cuts = read_json_object(card).get("cuts") if card.is_file() else None
+    cuts = card.get("cuts")
     ends = [cut.get("at_character") for cut in cuts if isinstance(cut, dict)] if isinstance(cuts, list) else []
     return tuple(sorted({end for end in ends if isinstance(end, int)}))
+
+
+def _changing_steps(holder: Any, file: Path) -> ProcessConfig:
+    """Return those of the steps in `holder["process"]` that change texts; none where older versions wrote it. Raises FormatError."""
+    values = holder.get("process") if isinstance(holder, dict) else None
+    if values is None:
+        return ProcessConfig()
+    try:
+        kept = tuple(name for name in values["steps"] if name in CHANGING_STEPS)
+        others = {"languages": (), "decontaminate": ()}
+        return build_config(ProcessConfig, {**values, **others, "steps": kept})
+    except (ConfigError, KeyError, TypeError) as error:
+        raise FormatError(file, "process", "is not a configuration of steps") from error

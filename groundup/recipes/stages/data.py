@@ -1,7 +1,9 @@
 """Stage 1: texts are collected, cleaned and split by document."""
 
 from groundup.data.pipeline import prepare
+from groundup.data.processing.file_steps import items_of
 from groundup.data.reading.source_files import content_hash
+from groundup.recipes.recipe import Recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 
 
@@ -16,6 +18,13 @@ def run(context: StageContext) -> StageResult:
     return StageResult(f"{kept:,} documents, {characters:,} characters; {dropped:,} dropped", facts)
 
 
+def outside(recipe: Recipe) -> dict[str, str]:
+    """Return the hashes of the texts, and of the evaluation items that they are compared with."""
+    table = recipe.data
+    texts = {source.spec: content_hash(source) for source in table.sources}
+    return texts | {f"decontaminate {source.spec}": content_hash(source) for source in items_of(table.process)}
+
+
 STAGE = Stage(
     "data",
     1,
@@ -23,5 +32,5 @@ STAGE = Stage(
     share=0.03,
     describe=lambda recipe: ", ".join(source.spec for source in recipe.data.sources),
     outputs=("*.jsonl", "data.json"),
-    outside=lambda recipe: {source.spec: content_hash(source) for source in recipe.data.sources},
+    outside=outside,
 )
