@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from groundup.weights.card import ModelCard
 
 AnyPath = str | Path
-# Labelled texts that a classifier is made of, tokens that a chat model reads, and items that a figure is measured on, at most.
-MESSAGES, CHAT_TOKENS, ITEMS = 2400, 40_000, 200
+# Labelled texts that a classifier is made of, and items that a figure is measured on, at most.
+MESSAGES, ITEMS = 2400, 200
+CHAT_EPOCHS = 3.0
 
 
 def open_model(
@@ -300,7 +301,8 @@ def finetune_chat(
     data: AnyPath,
     out: AnyPath,
     *,
-    tokens: int = CHAT_TOKENS,
+    tokens: int | None = None,
+    epochs: float = CHAT_EPOCHS,
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     encoding: str = "auto",
@@ -311,8 +313,9 @@ def finetune_chat(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Teach a language model to answer (a file or folder of examples, or "starter") within so many `tokens`. Return what results.json holds.
+    """Teach a language model to answer (a file or folder of examples, or "starter"). Return what results.json holds.
 
+    The whole set is read `epochs` times, at most so many `tokens`.
     Instructions, prompts with completions and conversations are recognised; `columns` names the columns where they are not: {"prompt": "question"}.
     `settings` are fields of `finetune.instruct.ChatConfig`.
 
@@ -330,7 +333,7 @@ def finetune_chat(
     from groundup.weights.model_io import open_model
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
-    config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens}, settings))
+    config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens, "epochs": epochs}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
     examples = read_chat(source, options, progress=progress)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from groundup.api import CHAT_TOKENS, MESSAGES, finetune_chat, finetune_classifier
+from groundup.api import CHAT_EPOCHS, MESSAGES, finetune_chat, finetune_classifier
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.plain import beginning
@@ -90,14 +90,18 @@ def chat(
     out: options.OutOption,
     columns: options.ColumnsOption = "",
     layout: options.LayoutOption = "",
-    tokens: Annotated[int, Option("--tokens", min=1, help="Tokens read, prompts and repeats included.")] = CHAT_TOKENS,
+    epochs: Annotated[float, Option("--epochs", help="How often the whole set is read.")] = CHAT_EPOCHS,
+    tokens: Annotated[
+        int | None, Option("--tokens", min=1, help="At most so many tokens, prompts and repeats included.")
+    ] = None,
     training: options.FinetuneOptions = options.FinetuneOptions(),
     as_json: options.JsonOption = False,
 ) -> None:
     """Teach a language model to follow instructions: LoRA adapters, trained on the answers only and merged at the end.
 
-    DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or conversations (ShareGPT). Rows with
-    "held_out": true are never trained on; where none has it, a tenth is held out. The same command again resumes where it stopped.
+    DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or conversations (ShareGPT), of many turns, with
+    system prompts and tool calls. Rows with "held_out": true are never trained on; where none has it, a tenth is held out. Before the first
+    step the loss mask is shown on the first examples. The same command again resumes where it stopped.
     --set sets max_tokens, rank, alpha, batch_size, learning_rate, precision.
 
     Examples:
@@ -110,6 +114,7 @@ def chat(
         columns=columns,
         layout=layout,
         tokens=tokens,
+        epochs=epochs,
         **vars(training),
         progress=console_progress(),
     )
@@ -121,7 +126,8 @@ def chat_lines(results: dict[str, Any], out: Path) -> list[str]:
     loss, counts = results["held_out_loss"], results["examples"]
     repeats = f" ({counts['repeats']:,} repeats left out)" if counts.get("repeats") else ""
     return [
-        f"{counts['train']:,} examples{repeats}, {results['tokens']:,} tokens in {results['steps']:,} steps ({results['precision']}), "
+        f"{counts['train']:,} examples{repeats}, {results['epochs']:.3g} epochs: {results['tokens']:,} tokens in "
+        f"{results['steps']:,} steps ({results['precision']}), "
         f"{results['elapsed_s']:.0f} s",
         f"{100 * results['supervised_share']:.0f} % of the tokens were learned (answers), the rest was read only (prompts)",
         f"held-out loss {loss['before']:.3f} -> {loss['after']:.3f} nats per token, {counts['held_out']} answers",

@@ -13,7 +13,7 @@ from groundup.data.clean import clean
 from groundup.data.description import Description
 from groundup.data.documents import ChatExample, ConversationExample, Example, InstructionExample, PreferenceExample
 from groundup.data.records import BadRow, Row
-from groundup.data.roles import filled_text_at, history_at, label_at, text_at, transcript, turns_at
+from groundup.data.roles import filled_text_at, history_at, label_at, text_at, tools_at, transcript, turns_at
 from groundup.tokenizer.chat import Message
 
 AnyExample = Example | ChatExample | PreferenceExample
@@ -57,9 +57,9 @@ def _with_turns_before(example: InstructionExample, before: tuple[Message, ...])
 
 
 def _conversation(row: Row, roles: Mapping[str, str], name: str) -> ConversationExample:
-    return ConversationExample(
-        _answered((*_system(row, roles), *turns_at(row, roles["messages"]))), **_identity(row, name)
-    )
+    messages = _answered((*_system(row, roles), *turns_at(row, roles["messages"])))
+    tools = tools_at(row, roles["tools"]) if "tools" in roles else ()
+    return ConversationExample(messages, **_identity(row, name), tools=tools)
 
 
 def _preference(row: Row, roles: Mapping[str, str], name: str) -> PreferenceExample:
@@ -101,7 +101,7 @@ def _answered(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return the messages up to the last answer, cleaned. Raises BadRow where nothing is asked and answered."""
     last = max((place for place, message in enumerate(messages) if message.role == "assistant"), default=0)
     kept = tuple(map(_cleaned, messages[: last + 1]))
-    if last == 0 or not kept[-1].content.strip():
+    if last == 0 or not (kept[-1].content.strip() or kept[-1].calls):
         raise BadRow("has no answer of an assistant to a message before it")
     return kept
 

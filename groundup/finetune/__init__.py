@@ -5,6 +5,7 @@ Out: the run folder as a Hugging Face folder, with its figures on held-out data 
 
     instruct           LoRA on all matrices of the blocks, the loss on answers only, merged at the end (`fit_chat`)
     instruction_data   its instructions: rendered, masked, in batches, a part of them held out
+    mask_xray          what of them is trained, read only or the template's, counted and shown before the first step
     classifier         training of last block, final norm and score head (`fit_classifier`), and simple baselines
     features           hidden states of every message after the frozen lower blocks, computed once and kept on disk; the last block, trained on them
     lengths            how long the examples are, and what is cut

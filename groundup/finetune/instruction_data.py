@@ -11,12 +11,12 @@ import torch
 from groundup.data.distinct import hold_out
 from groundup.data.documents import ChatExample, to_conversation
 from groundup.data.loader import IGNORED_LABEL, Batch
-from groundup.errors import DataError
-from groundup.evaluate.tasks.answers import cut
+from groundup.errors import DataError, ModelError
 from groundup.files import sha256_text
 from groundup.finetune.lengths import Lengths
+from groundup.finetune.mask_xray import MaskXray
 from groundup.finetune.order import EpochOrder
-from groundup.tokenizer.chat import Rendered, render
+from groundup.tokenizer.chat import Conversation, Rendered, can_call_tools, render
 from groundup.tokenizer.fast import Tokenizer
 
 
@@ -32,6 +32,8 @@ class InstructionData:
     """Examples left out, as their instructions occur elsewhere (see `data.distinct`)."""
     lengths: Lengths
     """Of the training examples, before they were cut."""
+    mask: MaskXray
+    """What of the training examples is trained."""
 
     @property
     def left_out(self) -> int:
@@ -47,19 +49,37 @@ class InstructionData:
 def make_instruction_data(
     examples: Sequence[ChatExample], tokenizer: Tokenizer, *, max_tokens: int, seed: int
 ) -> InstructionData:
-    """Make distinct, separate the held-out examples, render, truncate. Raises DataError when nothing is left to train or to measure on."""
+    """Make distinct, separate the held-out examples, render, truncate.
+
+    Raises DataError when nothing is left to train or to measure on, ModelError when the chat template can't write what is in them.
+    """
     sides = hold_out(examples, seed)
-    whole = [render(to_conversation(example), tokenizer) for example in sides.train]
-    rendered = [(example, cut(each, max_tokens)) for example, each in zip(sides.train, whole, strict=True)]
-    kept = [(example, each) for example, each in rendered if any(each.mask[1:])]
+    talks = [to_conversation(example) for example in sides.train]
+    whole = [render_to_learn(talk, tokenizer) for talk in talks]
+    kept = [
+        (example, cut)
+        for example, each in zip(sides.train, whole, strict=True)
+        if any((cut := each.cut(max_tokens)).mask[1:])
+    ]
     if not kept:
         raise DataError(
             f"None of the {len(whole)} training examples has an answer within {max_tokens} tokens: nothing is left to learn.",
             fix="Give examples with answers, or raise max_tokens.",
         )
     learned, train = zip(*kept, strict=True)
-    lengths = Lengths.of_answers(whole, max_tokens)
-    return InstructionData(train, tuple(sides.held_out), learned, sides.repeats, lengths)
+    lengths, mask = Lengths.of_answers(whole, max_tokens), MaskXray.of(talks, whole, max_tokens, tokenizer)
+    return InstructionData(train, tuple(sides.held_out), learned, sides.repeats, lengths, mask)
+
+
+def render_to_learn(conversation: Conversation, tokenizer: Tokenizer) -> Rendered:
+    """Return the rendering whose mask has the assistant's answers and tool calls. Raises ModelError where the template can't write the calls."""
+    calls = any(message.calls for message in conversation.messages)
+    if calls and not can_call_tools(tokenizer):
+        raise ModelError(
+            "The conversations have tool calls, and this model's chat template does not write them.",
+            fix="Use a model that was made for tools, or leave these conversations out.",
+        )
+    return render(conversation, tokenizer, learn_calls=calls)
 
 
 class AnswerBatches:
@@ -71,9 +91,19 @@ class AnswerBatches:
         self.fingerprint = sha256_text(f"{[(each.ids, each.mask) for each in rendered]} {batch_size} {seed}")
 
     @property
+    def batches_per_epoch(self) -> int:
+        """Batches in which every example occurs once."""
+        return self._order.batches_per_epoch
+
+    @property
     def epoch_tokens(self) -> int:
         """Tokens with labels in an epoch."""
         return sum(sum(each.mask[1:]) for each in self._rendered)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Tokens of a batch in the mean, padding not counted."""
+        return sum(len(each.ids) for each in self._rendered) / self.batches_per_epoch
 
     def batch(self, position: int) -> Batch:
         """Return batch number `position`. It needs no mask: padding is on the right, where no real token attends, and has no labels."""
