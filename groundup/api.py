@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 AnyPath = str | Path
 # Labelled texts that a classifier is made of, and items that a figure is measured on, at most.
 MESSAGES, ITEMS = 2400, 200
-CHAT_EPOCHS = 3.0
+CHAT_EPOCHS, LORA_RANK = 3.0, 8
 
 
 def open_model(
@@ -303,6 +303,10 @@ def finetune_chat(
     *,
     tokens: int | None = None,
     epochs: float = CHAT_EPOCHS,
+    train: Literal["lora", "all"] = "lora",
+    rank: int = LORA_RANK,
+    targets: Sequence[str] = (),
+    merge: bool = False,
     columns: Mapping[str, str] | str = "",
     layout: str = "",
     encoding: str = "auto",
@@ -315,7 +319,8 @@ def finetune_chat(
 ) -> dict[str, Any]:
     """Teach a language model to answer (a file or folder of examples, or "starter"). Return what results.json holds.
 
-    The whole set is read `epochs` times, at most so many `tokens`.
+    The whole set is read `epochs` times, at most so many `tokens`. `train`: LoRA adapters of `rank` R around the matrices in `targets` (none: all),
+    or all weights. The folder holds the adapters in PEFT's format, with `merge` the whole model.
     Instructions, prompts with completions and conversations are recognised; `columns` names the columns where they are not: {"prompt": "question"}.
     `settings` are fields of `finetune.instruct.ChatConfig`.
 
@@ -333,7 +338,8 @@ def finetune_chat(
     from groundup.weights.model_io import open_model
 
     compute, progress, run = select_compute(device), progress or Silent(), RunFolder(Path(out))
-    config = build_config(ChatConfig, apply_sets({"seed": seed, "tokens": tokens, "epochs": epochs}, settings))
+    named = {"seed": seed, "tokens": tokens, "epochs": epochs, "train": train, "rank": rank, "merge": merge}
+    config = build_config(ChatConfig, apply_sets({**named, "targets": tuple(targets)}, settings))
     source = Source(instructions_source(str(data)), follow_links=follow_links)
     options = SourceOptions(columns=parse_columns(columns), layout=layout, encoding=encoding)
     examples = read_chat(source, options, progress=progress)

@@ -94,19 +94,20 @@ def chat(
     tokens: Annotated[
         int | None, Option("--tokens", min=1, help="At most so many tokens, prompts and repeats included.")
     ] = None,
+    adapters: options.AdapterOptions = options.AdapterOptions(),
     training: options.FinetuneOptions = options.FinetuneOptions(),
     as_json: options.JsonOption = False,
 ) -> None:
-    """Teach a language model to follow instructions: LoRA adapters, trained on the answers only and merged at the end.
+    """Teach a language model to follow instructions: LoRA adapters in PEFT's format (or all weights), trained on the answers only.
 
     DATA: rows with instruction, input and output (Alpaca), prompt and completion, messages, or conversations (ShareGPT), of many turns, with
     system prompts and tool calls. Rows with "held_out": true are never trained on; where none has it, a tenth is held out. Before the first
-    step the loss mask is shown on the first examples. The same command again resumes where it stopped.
-    --set sets max_tokens, rank, alpha, batch_size, learning_rate, precision.
+    step the loss mask is shown on the first examples. The same command again resumes where it stopped. The folder opens as a model by the
+    name of its base; --merge makes it a whole model. --set sets max_tokens, alpha, batch_size, learning_rate, precision.
 
     Examples:
         groundup finetune chat smollm2-135m-instruct starter --out runs/chat
-        groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens 100000
+        groundup finetune chat smollm2-135m-instruct my-instructions.jsonl --out runs/mine --tokens 100000 --rank 16
         groundup chat runs/mine
     """
     results = finetune_chat(
@@ -115,6 +116,7 @@ def chat(
         layout=layout,
         tokens=tokens,
         epochs=epochs,
+        **adapters.given(),
         **vars(training),
         progress=console_progress(),
     )

@@ -1,6 +1,6 @@
-"""Instruction tuning: LoRA on all matrices of a language model's blocks, trained on answers only and merged at the end.
+"""Instruction tuning: LoRA on all matrices of a language model's blocks (or all weights), trained on answers only.
 
-    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on the LoRA parameters -> merge -> folder
+    instruction, input, output -> conversation -> render() -> ids and mask -> batches -> fit() on the LoRA parameters -> folder
 
 The labels of the prompt are masked, which leaves the loss of the answer and its end-of-turn token. Their share is reported, and a data set
 without any is refused. The whole set is read so many epochs; a budget of tokens, prompts included and padding not, is a cap. The held-out loss
@@ -14,20 +14,21 @@ trained_on.json: the hashes of the training examples (`data.trained_on`).
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from groundup.config import to_plain
 from groundup.data.documents import ChatExample
 from groundup.data.trained_on import write_trained_on
-from groundup.device import Compute, generator
+from groundup.device import Compute
 from groundup.errors import require, require_choices, require_counts
 from groundup.evaluate.metrics import Interval
 from groundup.evaluate.task import as_measure, describe, language_model
 from groundup.evaluate.tasks.answers import AnswerLoss
 from groundup.files import sha256_text
+from groundup.finetune.adapters import begin_training, finish_chat
 from groundup.finetune.instruction_data import AnswerBatches, InstructionData, make_instruction_data
 from groundup.model.heads import LanguageModel
-from groundup.model.lora import add_lora, lora_parameters, merge_lora, remove_lora
+from groundup.model.lora import remove_lora
 from groundup.progress import Progress, Silent
 from groundup.runs import RunFolder, read_lines
 from groundup.train.checkpoint.identity import frozen_fingerprint
@@ -36,7 +37,7 @@ from groundup.train.loop import FitResult, fit
 from groundup.train.losses import finetune_loss
 from groundup.train.monitor.callbacks import Hooks
 from groundup.train.precision import MEASURED_S, StepClock, measure_steps, open_kinds
-from groundup.train.run_lifecycle import begin_or_finished, finish
+from groundup.train.run_lifecycle import begin_or_finished
 from groundup.weights.model_io import ModelCard, OpenModel
 
 # An evaluation reads all held-out examples, a third of a step's work for each token: so often it takes at most a quarter of the training.
@@ -45,6 +46,8 @@ EVALUATION_SHARE = 4 / 3
 # Of examples where no limit is given: longer ones are rare, and a few of them decide the memory.
 LONGEST_TOKENS = 1024
 MAX_EPOCHS = 1000
+# Of all weights of a pretrained model: at LoRA's rate they would forget what they know.
+ALL_LEARNING_RATE = 2e-5
 # Examples up to which only form and tone are learned, and up to which the kinds of tasks that they show.
 FORM_EXAMPLES, TASK_EXAMPLES = 1000, 10_000
 # Rows of the steps that measure the speed: as many tokens per second as with 8 (docs/log.md), and several steps in the time of one.
@@ -61,14 +64,20 @@ class ChatConfig:
     """How often the whole set is read."""
     max_tokens: int | None = None
     """Examples are cut to this many tokens; one whose answer lies wholly behind is left out. None: as long as the longest, at most 1,024."""
+    train: Literal["lora", "all"] = "lora"
+    """What is trained: LoRA adapters around the matrices of the blocks, or all weights."""
     rank: int = 8
     """R of LoRA."""
     alpha: float = 16.0
     """LoRA's scale is alpha / R."""
+    targets: tuple[str, ...] = ()
+    """Matrices with adapters: query, key, value, output, gate, up, down (or PEFT's q_proj, ...); none: all."""
+    merge: bool = False
+    """Whether the folder holds the whole model with the adapters in it, not the adapters alone."""
     batch_size: int = 8
     """Examples of one step."""
-    learning_rate: float = FINETUNE_LEARNING_RATE
-    """The highest learning rate, after the warm-up."""
+    learning_rate: float | None = None
+    """The highest learning rate, after the warm-up; None: 5e-4 for LoRA, 2e-5 for all weights."""
     precision: TrainPrecision = "auto"
     """Arithmetic of the matrix products; "auto" takes the faster."""
     loss: str | None = None
@@ -81,6 +90,11 @@ class ChatConfig:
         require_choices(self)
         require(0 < self.epochs <= MAX_EPOCHS, "epochs", self.epochs, f"above 0 and at most {MAX_EPOCHS:,}")
         finetune_loss("chat", self.loss)
+
+    @property
+    def highest_rate(self) -> float:
+        """The highest learning rate."""
+        return self.learning_rate or (FINETUNE_LEARNING_RATE if self.train == "lora" else ALL_LEARNING_RATE)
 
     def limit(self, context_tokens: int) -> int:
         """Return the most tokens of an example."""
@@ -105,7 +119,7 @@ def fit_chat(
     progress = progress or Silent()
     model, tokenizer = language_model(opened)
     data, batches = prepare(opened, examples, config)
-    base = frozen_fingerprint(model.requires_grad_(False))
+    base = frozen_fingerprint(model.requires_grad_(False))  # of all weights, whatever is trained
     held_out = sha256_text(repr(data.held_out))
     inputs = {"base": base, "examples": batches.fingerprint, "held_out": held_out}
     finished = begin_or_finished(run, "chat", recorded(config, run), inputs)
@@ -113,7 +127,7 @@ def fit_chat(
         return finished
     report_data(data, progress)
     progress.say(reading_line(batches, config))
-    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
+    trained = begin_training(opened, config)
     task = AnswerLoss(data.held_out, max_tokens=config.limit(opened.config.context_tokens))
 
     def evaluate() -> dict[str, float]:
@@ -130,9 +144,8 @@ def fit_chat(
     progress.say(
         f"held-out answers, before: {results['held_out_loss']['before']:.3f}, after: {results['held_out_line']}"
     )
-    merge_lora(model)
     write_trained_on(run.path, data.learned, base=opened.path)
-    finish(run, model, tokenizer, results, card, card_figures(results))
+    finish_chat(run, opened, trained, results, card, card_figures(results), merge=config.merge)
     return results
 
 
@@ -208,7 +221,7 @@ def fit_config_of(batches: AnswerBatches, config: ChatConfig, held_out_tokens: f
     return FitConfig(
         steps=steps,
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=config.highest_rate,
         weight_decay=0.0,  # LoRA's weights are small already, and B A is bounded by its rank
         precision=config.precision,
         compile="off",  # batches of many shapes
@@ -231,7 +244,7 @@ def described(
     after = as_measure("loss_nats", interval, int(found["held_out_answers"]), better="lower")
     counts = {"train": len(data.train), "held_out": len(data.held_out)}
     counts |= {"left_out": data.left_out, "repeats": data.repeats}
-    parameters = sum(parameter.numel() for parameter in lora_parameters(model))
+    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return {
         "held_out_loss": {"before": loss_before(run), "after": after.value},
         "held_out": after.plain(),
@@ -244,7 +257,9 @@ def described(
         "tokens": sum(batches.num_tokens(position) for position in range(fitted.steps)),
         "steps": fitted.steps,
         "train_loss": fitted.last_loss,
-        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters},
+        "train": config.train,
+        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters} if config.train == "lora" else None,
+        "parameters": parameters,
         "precision": fitted.precision,
         "elapsed_s": round(fitted.state.elapsed_s, 1),
     }
@@ -278,7 +293,7 @@ def measure_tokens_per_s(
     model, _ = language_model(opened)
     few = dataclasses.replace(config, batch_size=min(MEASURED_ROWS, config.batch_size))
     _, batches = prepare(opened, examples, few)
-    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"))
+    begin_training(opened, config)
     fit_config = fit_config_of(batches, config)
     loss = finetune_loss("chat", config.loss)
     clock = StepClock(model, [batches.batch(0)], loss, fit_config, compute=compute)

@@ -38,6 +38,8 @@ class OpenModel:
     """Of a classifier, in the order of its scores."""
     license: str = ""
     """The hub's word for it, where a card or the GGUF names one."""
+    adapter: Any = None
+    """The `weights.adapter.Adapter` that is in its weights; None: it is no adapter's folder."""
 
     def require_tokenizer(self) -> Tokenizer:
         """Return the tokenizer. Raises ModelError when the model has none."""

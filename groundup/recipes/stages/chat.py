@@ -33,6 +33,7 @@ def run(context: StageContext) -> StageResult:
         epochs=table.epochs,
         max_tokens=table.max_tokens,
         rank=table.rank,
+        merge=True,
         learning_rate=table.learning_rate,
         seed=context.seed,
     )
