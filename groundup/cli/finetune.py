@@ -116,8 +116,7 @@ def chat(
         layout=layout,
         tokens=tokens,
         epochs=epochs,
-        **adapters.given(),
-        **vars(training),
+        **{**adapters.given(), **vars(training)},
         progress=console_progress(),
     )
     print_result(chat_lines(results, out), {**results, "folder": str(out)}, as_json)

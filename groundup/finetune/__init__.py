@@ -3,7 +3,8 @@
 In:  an `OpenModel`, labelled messages or instructions with answers, a run folder.
 Out: the run folder as a Hugging Face folder, with its figures on held-out data in results.json.
 
-    instruct           LoRA on all matrices of the blocks, the loss on answers only, merged at the end (`fit_chat`)
+    instruct           LoRA on all matrices of the blocks, or all weights, the loss on answers only (`fit_chat`)
+    adapters           what is trained, and what the folder holds: an adapter in PEFT's format, or a whole model
     instruction_data   its instructions: rendered, masked, in batches, a part of them held out
     mask_xray          what of them is trained, read only or the template's, counted and shown before the first step
     classifier         training of last block, final norm and score head (`fit_classifier`), and simple baselines

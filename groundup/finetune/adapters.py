@@ -1,8 +1,8 @@
 """What of a chat model is trained, and what its folder holds: LoRA adapters (alone, or merged into the model), or all weights.
 
-    trained = begin_training(opened, config)      adapters around the matrices; what was trained on is remembered
-    ... fit() ...
-    finish_chat(run, opened, trained, ...)        the folder: an adapter in PEFT's format, or a whole model (with the adapter in `adapter/`)
+trained = begin_training(opened, config)      adapters around the matrices; what was trained on is remembered
+... fit() ...
+finish_chat(run, opened, trained, ...)        the folder: an adapter in PEFT's format, or a whole model (with the adapter in `adapter/`)
 """
 
 import dataclasses
@@ -25,8 +25,13 @@ from groundup.weights.named import CATALOG
 ADAPTER_FOLDER = "adapter"
 # PEFT's names of targets -> ours.
 PEFT_TARGETS = {
-    **{"q_proj": "query", "k_proj": "key", "v_proj": "value", "o_proj": "output"},
-    **{"gate_proj": "gate", "up_proj": "up", "down_proj": "down"},
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "o_proj": "output",
+    "gate_proj": "gate",
+    "up_proj": "up",
+    "down_proj": "down",
 }
 
 
@@ -62,9 +67,7 @@ def begin_training(opened: OpenModel, config: WhatIsTrained) -> Trained | None:
         return None
     trained = Trained(base_of(opened.path), base_hashes(model))
     targets = [PEFT_TARGETS.get(name, name) for name in config.targets]
-    add_lora(
-        model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"), targets=targets
-    )
+    add_lora(model, rank=config.rank, alpha=config.alpha, generator=generator(config.seed, "lora"), targets=targets)
     return trained
 
 

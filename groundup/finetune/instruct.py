@@ -12,6 +12,7 @@ trained_on.json: the hashes of the training examples (`data.trained_on`).
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -117,7 +118,7 @@ def fit_chat(
     Raises DataError, ModelError, ConfigError, and what `fit` raises.
     """
     progress = progress or Silent()
-    model, tokenizer = language_model(opened)
+    model, _ = language_model(opened)
     data, batches = prepare(opened, examples, config)
     base = frozen_fingerprint(model.requires_grad_(False))  # of all weights, whatever is trained
     held_out = sha256_text(repr(data.held_out))
@@ -161,7 +162,7 @@ def prepare(
 
 def recorded(config: ChatConfig, run: RunFolder) -> dict[str, Any]:
     """Return the config as run.json has it: in a run of an older version without the fields that it did not know, where they have their defaults."""
-    plain, default = to_plain(config), to_plain(ChatConfig())
+    plain, default = (json.loads(json.dumps(to_plain(each))) for each in (config, ChatConfig()))  # lists for tuples
     before = run.read_run().get("config") if run.run_file.exists() else None
     known = before if isinstance(before, dict) else plain
     return {name: value for name, value in plain.items() if name in known or value != default[name]}
@@ -258,7 +259,9 @@ def described(
         "steps": fitted.steps,
         "train_loss": fitted.last_loss,
         "train": config.train,
-        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters} if config.train == "lora" else None,
+        "lora": {"rank": config.rank, "alpha": config.alpha, "parameters": parameters}
+        if config.train == "lora"
+        else None,
         "parameters": parameters,
         "precision": fitted.precision,
         "elapsed_s": round(fitted.state.elapsed_s, 1),

@@ -296,42 +296,42 @@ def with_adapter(opened: OpenModel, folder: Path, *, merge: bool) -> OpenModel:
     return replace(opened, tokenizer=tokenizer, path=folder, adapter=adapter)
 
 
-def _base_reader(base: Path) -> ModelReader:
-    if base.is_file():
-        return GGUF_READER
-    return ADAPTER_READER if is_adapter(base) else HF_READER
+def adapter_reader(base: Path | None = None) -> ModelReader:
+    """Return how adapters are read, with `base` or the base that their folders name."""
 
+    def base_of(folder: Path) -> tuple[Path, ModelReader]:
+        path = base or base_path(folder)
+        if path.is_file():
+            return path, GGUF_READER
+        return path, ADAPTER_READER if is_adapter(path) else HF_READER
 
-def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
-    """Open the base, and merge the adapter into it."""
-    base = base_path(folder)
-    verify_covered(base)
-    return with_adapter(_base_reader(base).open(base, dtype), folder, merge=True)
+    def opened(folder: Path, dtype: torch.dtype) -> OpenModel:
+        path, reader = base_of(folder)
+        verify_covered(path)
+        return with_adapter(reader.open(path, dtype), folder, merge=True)
 
+    def summary(folder: Path) -> ModelSummary:
+        path, reader = base_of(folder)
+        return replace(reader.summary(path), source=f"{folder}, an adapter of {path}", name=folder.resolve().name)
 
-def _summary(folder: Path) -> ModelSummary:
-    base = base_path(folder)
-    return replace(
-        _base_reader(base).summary(base), source=f"{folder}, an adapter of {base}", name=folder.resolve().name
-    )
+    def texts(folder: Path) -> ModelTexts:
+        path, reader = base_of(folder)
+        found = reader.texts(path)
+        template = read_template(folder) if (folder / TOKENIZER_FILE).is_file() else found.chat_template
+        return replace(found, chat_template=template, chats=template is not None)
 
+    def tokenizer(folder: Path) -> Tokenizer | None:
+        own = _tokenizer(folder)
+        if own is not None:
+            return own
+        path, reader = base_of(folder)
+        return reader.tokenizer(path)
 
-def _texts(folder: Path) -> ModelTexts:
-    base = base_path(folder)
-    texts = _base_reader(base).texts(base)
-    template = read_template(folder) if (folder / TOKENIZER_FILE).is_file() else texts.chat_template
-    return replace(texts, chat_template=template, chats=template is not None)
+    return ModelReader("safetensors", opened, summary, texts, tokenizer)
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:
-    if (folder / TOKENIZER_FILE).is_file():
-        return Tokenizer.load(folder)
-    return None
+    return Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
 
 
-def _own_or_base_tokenizer(folder: Path) -> Tokenizer | None:
-    base = base_path(folder)
-    return _tokenizer(folder) or _base_reader(base).tokenizer(base)
-
-
-ADAPTER_READER = ModelReader("safetensors", _open, _summary, _texts, _own_or_base_tokenizer)
+ADAPTER_READER = adapter_reader()

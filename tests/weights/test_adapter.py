@@ -54,7 +54,9 @@ def written(folder: Path, model: LanguageModel, tokenizer: Tokenizer, targets: t
     """Write `base` and `adapter` into the folder; returns the model with adapters, unmerged."""
     save_model(model, folder / "base", tokenizer)
     hashes, both = base_hashes(model), adapted(model, targets=targets)
-    write_adapter(Adapter(lora_weights(both), str(folder / "base"), hashes), model.config, folder / "adapter", tokenizer)
+    write_adapter(
+        Adapter(lora_weights(both), str(folder / "base"), hashes), model.config, folder / "adapter", tokenizer
+    )
     return both
 
 
@@ -215,9 +217,7 @@ def test_the_base_is_known_in_bf16_and_where_its_matrices_are_quantised(tokenize
         (lambda config: config.pop("base_model_name_or_path"), "base_model_name_or_path"),
     ],
 )
-def test_what_is_no_plain_lora_is_refused(
-    change: ChangeConfig, why: str, tokenizer: Tokenizer, tmp_path: Path
-) -> None:
+def test_what_is_no_plain_lora_is_refused(change: ChangeConfig, why: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     written(tmp_path, make_model(make_config("llama", tokenizer.vocab_size)), tokenizer)
     file = tmp_path / "adapter" / "adapter_config.json"
     config = json.loads(file.read_text())
