@@ -73,9 +73,9 @@ def _preference(row: Row, roles: Mapping[str, str], name: str) -> PreferenceExam
     last = chosen[-1], rejected[-1]
     if not prompt or {each.role for each in last} != {"assistant"}:
         raise BadRow("it has no prompt with two answers of an assistant")
-    if last[0].content == last[1].content:
-        raise BadRow("its two answers are the same")
     better, worse = (clean(each.content).text for each in last)
+    if better.strip() == worse.strip():
+        raise BadRow("its two answers are the same")
     return PreferenceExample(tuple(map(_cleaned, prompt)), better, worse, _id(row, name))
 
 

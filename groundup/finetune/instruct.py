@@ -127,7 +127,7 @@ def fit_chat(
     if finished is not None:
         return finished
     report_data(data, progress)
-    progress.say(reading_line(batches, config))
+    progress.say(batches.line(config.epochs, config.tokens))
     trained = begin_training(opened, config)
     task = AnswerLoss(data.held_out, max_tokens=config.limit(opened.config.context_tokens))
 
@@ -160,9 +160,9 @@ def prepare(
     return data, AnswerBatches(data.train, batch_size=config.batch_size, seed=config.seed)
 
 
-def recorded(config: ChatConfig, run: RunFolder) -> dict[str, Any]:
+def recorded(config: Any, run: RunFolder) -> dict[str, Any]:
     """Return the config as run.json has it: in a run of an older version without the fields that it did not know, where they have their defaults."""
-    plain, default = (json.loads(json.dumps(to_plain(each))) for each in (config, ChatConfig()))  # lists for tuples
+    plain, default = (json.loads(json.dumps(to_plain(each))) for each in (config, type(config)()))  # lists for tuples
     before = run.read_run().get("config") if run.run_file.exists() else None
     known = before if isinstance(before, dict) else plain
     return {name: value for name, value in plain.items() if name in known or value != default[name]}
@@ -198,24 +198,9 @@ def what_they_teach(examples: int) -> str:
     )
 
 
-def reading_line(batches: AnswerBatches, config: ChatConfig) -> str:
-    """Return how much is read: epochs, and where the budget ends them."""
-    steps, whole = steps_of(batches, config), batches.batches_per_epoch
-    tokens = sum(batches.num_tokens(position) for position in range(whole))
-    line = f"An epoch has {tokens:,} tokens in {whole:,} steps; {steps / whole:.3g} epochs are read, {steps:,} steps"
-    capped = config.tokens is not None and steps < round(config.epochs * whole)
-    return f"{line} (of {config.epochs:g}: the budget of {config.tokens:,} tokens is a cap)." if capped else f"{line}."
-
-
-def steps_of(batches: AnswerBatches, config: ChatConfig) -> int:
-    """Return the steps of the epochs, or those that the budget allows."""
-    steps = max(1, round(config.epochs * batches.batches_per_epoch))
-    return steps if config.tokens is None else min(steps, batches.steps_for(config.tokens))
-
-
 def fit_config_of(batches: AnswerBatches, config: ChatConfig, held_out_tokens: float = 0.0) -> FitConfig:
     """Return `fit()`'s config for the epochs and the token budget."""
-    steps = steps_of(batches, config)
+    steps = batches.steps(config.epochs, config.tokens)
     tokens = batches.mean_tokens * steps
     interval = max(EVALUATE_EVERY_TOKENS, EVALUATION_SHARE * held_out_tokens)
     evaluations = max(1, round(tokens / interval))

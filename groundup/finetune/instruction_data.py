@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from groundup.data.distinct import hold_out
 from groundup.data.documents import ChatExample, to_conversation
@@ -15,7 +16,7 @@ from groundup.errors import DataError, ModelError
 from groundup.files import sha256_text
 from groundup.finetune.lengths import Lengths
 from groundup.finetune.mask_xray import MaskXray
-from groundup.finetune.order import EpochOrder
+from groundup.finetune.order import EpochBatches
 from groundup.tokenizer.chat import Conversation, Rendered, can_call_tools, render
 from groundup.tokenizer.fast import Tokenizer
 
@@ -82,50 +83,32 @@ def render_to_learn(conversation: Conversation, tokenizer: Tokenizer) -> Rendere
     return render(conversation, tokenizer, learn_calls=calls)
 
 
-class AnswerBatches:
-    """Rendered examples as padded batches whose labels are the answers' tokens, epoch after epoch in the order of (seed, epoch)."""
+class AnswerBatches(EpochBatches):
+    """Rendered examples as padded batches whose labels are the answers' tokens."""
 
     def __init__(self, rendered: Sequence[Rendered], *, batch_size: int, seed: int) -> None:
+        super().__init__([len(each.ids) for each in rendered], batch_size=batch_size, seed=seed)
         self._rendered = rendered
-        self._order = EpochOrder([len(each.ids) for each in rendered], batch_size, seed)
         self.fingerprint = sha256_text(f"{[(each.ids, each.mask) for each in rendered]} {batch_size} {seed}")
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches in which every example occurs once."""
-        return self._order.batches_per_epoch
 
     @property
     def epoch_tokens(self) -> int:
         """Tokens with labels in an epoch."""
         return sum(sum(each.mask[1:]) for each in self._rendered)
 
-    @property
-    def mean_tokens(self) -> float:
-        """Tokens of a batch in the mean, padding not counted."""
-        return sum(len(each.ids) for each in self._rendered) / self.batches_per_epoch
-
     def batch(self, position: int) -> Batch:
         """Return batch number `position`. It needs no mask: padding is on the right, where no real token attends, and has no labels."""
-        rows = [self._rendered[i] for i in self._order.indices(position)]
-        longest = max(len(row.ids) for row in rows) - 1
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        labels = torch.full((len(rows), longest), IGNORED_LABEL)
-        for place, row in enumerate(rows):
-            count = len(row.ids) - 1
-            ids[place, :count] = torch.tensor(row.ids[:-1])
-            targets = zip(row.ids[1:], row.mask[1:], strict=True)
-            labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in targets])
-        return Batch(ids, labels)
+        return Batch(*padded([self._rendered[i] for i in self._order.indices(position)]))
 
-    def steps_for(self, tokens: int) -> int:
-        """Return how many batches from the first on have `tokens` tokens, padding not counted; at least one."""
-        steps, read = 0, 0
-        while read < tokens:
-            read += self.num_tokens(steps)
-            steps += 1
-        return steps
 
-    def num_tokens(self, position: int) -> int:
-        """Return the tokens in one batch, padding not counted."""
-        return sum(len(self._rendered[i].ids) for i in self._order.indices(position))
+def padded(rows: Sequence[Rendered]) -> tuple[Tensor, Tensor]:
+    """Return ids and labels of texts [B, T], those of the answers alone; padding is on the right."""
+    longest = max(len(row.ids) for row in rows) - 1
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    labels = torch.full((len(rows), longest), IGNORED_LABEL)
+    for place, row in enumerate(rows):
+        count = len(row.ids) - 1
+        ids[place, :count] = torch.tensor(row.ids[:-1])
+        targets = zip(row.ids[1:], row.mask[1:], strict=True)
+        labels[place, :count] = torch.tensor([id if counts else IGNORED_LABEL for id, counts in targets])
+    return ids, labels
