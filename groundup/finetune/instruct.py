@@ -172,10 +172,7 @@ def report_data(data: InstructionData, progress: Progress) -> None:
     """Report how many examples there are and what they can teach, how long they are, and what of them is trained."""
     repeats = f", {data.repeats:,} repeats left out" if data.repeats else ""
     progress.say(data.lengths.line())
-    progress.say(
-        f"{len(data.train):,} examples to learn from, {len(data.held_out):,} held out{repeats}. "
-        f"{data.supervised_share:.0%} of the tokens are learned (answers), the rest is read only (prompts)."
-    )
+    progress.say(f"{len(data.train):,} examples to learn from, {len(data.held_out):,} held out{repeats}.")
     data.mask.show(progress)
     progress.say(what_they_teach(len(data.train)))
 

@@ -71,7 +71,7 @@ class MaskXray:
         """The counts as one line.
 
         >>> MaskXray(9, 0, 0, 0, 0.42, ()).line
-        'Loss mask: all 9 turns of the assistant are trained, each with its end token; 42% of the tokens are.'
+        'Loss mask: all 9 turns of the assistant are trained, each with its end token; 42% of the tokens are learned from.'
         """
         lost = [
             f"{count:,} {what}"
@@ -84,7 +84,7 @@ class MaskXray:
         ]
         whole = f"all {self.turns:,} turns of the assistant are trained, each with its end token"
         found = f"of {self.turns:,} turns of the assistant {', '.join(lost)}" if lost else whole
-        return f"Loss mask: {found}; {self.supervised_share:.0%} of the tokens are."
+        return f"Loss mask: {found}; {self.supervised_share:.0%} of the tokens are learned from."
 
     def show(self, progress: Progress) -> None:
         """Show the counts and the first examples: coloured on a terminal, elsewhere with [[ ]] around what is trained."""

@@ -83,4 +83,4 @@ class EpochBatches:
         read = f"An epoch has {sum(self._lengths):,} tokens in {whole:,} steps; {steps / whole:.3g} epochs are read, {steps:,} steps"
         if tokens is None or steps == max(1, round(epochs * whole)):
             return f"{read}."
-        return f"{read} (of {epochs:g}: the budget of {tokens:,} tokens is a cap)."
+        return f"{read} (of {epochs:g} epochs: the budget of {tokens:,} tokens is a cap)."
